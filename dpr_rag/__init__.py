@@ -1,0 +1,47 @@
+"""Dense passage retrieval for RAG: encode, store, index and retrieve passages."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from dpr_rag._version import __version__
+
+if TYPE_CHECKING:
+    from dpr_rag.encoder import Encoder
+    from dpr_rag.encoders.dual import DualEncoder
+    from dpr_rag.errors import DprRagError
+    from dpr_rag.filters import Filter
+    from dpr_rag.passages import Hit, Passage
+    from dpr_rag.retriever import Retriever
+    from dpr_rag.store import PassageStore
+
+_HOMES = {
+    "DprRagError": "errors",
+    "DualEncoder": "encoders.dual",
+    "Encoder": "encoder",
+    "Filter": "filters",
+    "Hit": "passages",
+    "Passage": "passages",
+    "PassageStore": "store",
+    "Retriever": "retriever",
+}
+
+__all__ = [
+    "DprRagError",
+    "DualEncoder",
+    "Encoder",
+    "Filter",
+    "Hit",
+    "Passage",
+    "PassageStore",
+    "Retriever",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that ``import dpr_rag`` loads no heavy library."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,82 @@
+"""The protocol that a store and a retriever ask of any encoder, foreign embedders included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from dpr_rag.errors import VectorError
+from dpr_rag.passages import Passage
+
+Vectors = npt.NDArray[np.float32]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Two encoders behind one face: questions and passages go into the same vector space.
+
+    ``fingerprint`` identifies weights, tokenizer and profile (not runtime or precision): a store opened with
+    another fingerprint than the one that filled it is refused. An encoder may also have a string ``source``,
+    where its weights came from, which stores keep for people to read.
+    """
+
+    @property
+    def dim(self) -> int:
+        """Number of components of every vector."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies this encoder."""
+        ...
+
+    def encode_questions(self, questions: Sequence[str]) -> Vectors:
+        """Encode questions to a float32 array of shape [n, dim]."""
+        ...
+
+    def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
+        """Encode passages (title and text) to a float32 array of shape [n, dim]."""
+        ...
+
+
+def check_vectors(
+    vectors: object, *, rows: int | None = None, dim: int | None = None, names: Sequence[str] = ()
+) -> Vectors:
+    """Return vectors as a finite, C-contiguous float32 array of shape [rows, dim].
+
+    Args:
+        vectors: Anything numpy can read as a two-dimensional float array.
+        rows: How many rows there must be, if that is known.
+        dim: How many components each row must have, if that is known.
+        names: What to call each row in a message (passage ids, questions).
+
+    Raises:
+        VectorError: Wrong shape or dimension, or a value that is NaN or infinite.
+    """
+    try:
+        array = np.ascontiguousarray(vectors, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise VectorError(
+            f"vectors of type {type(vectors).__name__} are not a float array of shape [n, dim]: {error}"
+        ) from error
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise VectorError(
+            f"vectors have shape {list(array.shape)}, expected [n, dim]; wrap a single vector as [vector]"
+        )
+    if rows is not None and array.shape[0] != rows:
+        raise VectorError(f"{array.shape[0]} vectors were given for {rows} items; give one vector each")
+    if dim is not None and array.shape[1] != dim:
+        raise VectorError(
+            f"vectors have {array.shape[1]} dimensions, expected {dim}; encode with the store's own encoder"
+        )
+    finite = np.isfinite(array).all(axis=1)
+    if not finite.all():
+        at = int(np.flatnonzero(~finite)[0])
+        name = f" ({names[at]!r})" if at < len(names) else ""
+        raise VectorError(
+            f"vector {at}{name} holds NaN or infinite values (float32); check the text and the encoder's precision"
+        )
+    return array

@@ -1,0 +1,75 @@
+"""The exception tree: every message says what was given, what was expected and what to do."""
+
+from __future__ import annotations
+
+
+class DprRagError(Exception):
+    """Base class of everything dpr-rag raises on purpose."""
+
+
+class PassageError(DprRagError, ValueError):
+    """A passage (id, title, text or metadata) or a question that cannot be stored or encoded."""
+
+
+class FilterError(DprRagError, ValueError):
+    """A metadata filter that cannot be parsed or compiled."""
+
+
+class CorpusError(DprRagError, ValueError):
+    """A malformed file of passages or questions; the message names the file and the line."""
+
+
+class UnsafeFileError(DprRagError, ValueError):
+    """A pickled file that asks for more than arrays, tensors and plain containers."""
+
+
+class MissingExtraError(DprRagError, ImportError):
+    """An optional dependency is not installed; the message holds the install line."""
+
+
+class ModelError(DprRagError, ValueError):
+    """Model weights that are missing, incomplete, of an unknown architecture or in the wrong role."""
+
+
+class VectorError(DprRagError, ValueError):
+    """Vectors with the wrong shape, dimension, or with NaN or infinite values."""
+
+
+class IndexKindError(DprRagError, ValueError):
+    """An index kind, factory string or index parameter that cannot be used."""
+
+
+class StoreError(DprRagError):
+    """Base class of everything that concerns one passage store."""
+
+
+class StoreNotFoundError(StoreError, FileNotFoundError):
+    """There is no store at the path, and none was to be created."""
+
+
+class NotAStoreError(StoreError):
+    """Something is at the path, but it is not a passage store."""
+
+
+class StoreFormatError(StoreError):
+    """The store was written by a newer dpr-rag than this one."""
+
+
+class StoreLocked(StoreError):
+    """Another writer holds the store; the message names its process."""
+
+
+class StoreCorrupted(StoreError):
+    """Stored bytes do not match their checksum, or parts of the store contradict each other."""
+
+
+class StoreReadOnlyError(StoreError):
+    """A write was asked of a store that was opened read-only."""
+
+
+class StoreClosedError(StoreError):
+    """The store was used after ``close()``."""
+
+
+class EncoderMismatchError(StoreError):
+    """The store was built with another encoder, or has none, or vectors of another dimension."""
