@@ -1,0 +1,57 @@
+# Everything this repository can do, by eight verbs; each creates .venv itself where it is missing.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+RECIPE := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check fix bench clean
+
+help: ## Show these verbs (the default)
+	@echo "make VERB, with python >= 3.11 (another one: make VERB PYTHON=python3.12)"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
+
+setup: $(VENV)/dev.stamp ## Create .venv with everything for development
+
+demo: $(VENV)/demo.stamp ## Index the standard library's docstrings and ask them questions
+	@$(BIN)/dpr-rag demo --store demo.dpr
+
+test: $(VENV)/dev.stamp ## Run all tests
+	@$(BIN)/python -m pytest -q
+
+check: $(VENV)/dev.stamp ## Run the linter, the formatter's check and the type checker
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+fix: $(VENV)/dev.stamp ## Format the code and repair what the linter can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/dev.stamp ## Measure speed and index recall
+	@if [ -f benchmarks/index_kinds.py ]; then $(BIN)/python benchmarks/index_kinds.py --quick; \
+	else echo "no benchmarks here yet"; fi
+
+clean: ## Remove .venv, caches, builds and the demo's store
+	rm -rf $(VENV) demo.dpr dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/venv.stamp:
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; \
+	sys.exit(f"dpr-rag needs python >= 3.11, {sys.executable} is {v}; try: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@echo "creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/venv.stamp $(RECIPE)
+	@echo "installing dpr-rag with the tools for development (torch included: minutes the first time)"
+	@$(PIP) -e '.[dev]'
+	@touch $(VENV)/demo.stamp $@
+
+$(VENV)/demo.stamp: $(VENV)/venv.stamp $(RECIPE)
+	@echo "installing dpr-rag with its default encoder (torch included: minutes the first time)"
+	@$(PIP) -e '.[demo]'
+	@touch $@
