@@ -1,0 +1,143 @@
+"""Building, opening and searching the FAISS index of a segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dpr_rag.encoder import Vectors
+from dpr_rag.errors import IndexKindError
+from dpr_rag.index.kinds import Plan
+from dpr_rag.index.matrix import Rows
+
+TRAINING_POINTS = 100_000
+
+
+def build(plan: Plan, sample: Vectors, blocks: Iterable[Vectors], path: Path) -> None:
+    """Train, fill and write a FAISS index, always for the inner product.
+
+    Args:
+        plan: The decision, see :func:`dpr_rag.index.kinds.plan`.
+        sample: Training vectors, float32 [n, dim].
+        blocks: All vectors in order, float32 [n, dim] each.
+        path: File to write.
+
+    Raises:
+        IndexKindError: FAISS cannot make, train or fill such an index.
+    """
+    import faiss
+
+    try:
+        index = faiss.index_factory(sample.shape[1], plan.factory, faiss.METRIC_INNER_PRODUCT)
+        _configure(index, plan)
+        if not index.is_trained:
+            index.train(sample)
+        for block in blocks:
+            index.add(block)
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:
+        raise IndexKindError(
+            f"FAISS cannot build {plan.name!r} ({plan.factory}) over {sample.shape[1]} dimensions: {_first_line(error)}; "
+            "choose another index"
+        ) from error
+
+
+def check_factory(factory: str, dim: int) -> None:
+    """Refuse a FAISS factory string that cannot serve as a segment.
+
+    Raises:
+        IndexKindError: It does not parse, ignores the inner product, or wraps ids of its own.
+    """
+    import faiss
+
+    try:
+        index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise IndexKindError(f"FAISS cannot read the index {factory!r}: {_first_line(error)}") from error
+    if index.metric_type != faiss.METRIC_INNER_PRODUCT or factory.startswith("IDMap"):
+        raise IndexKindError(f"the index {factory!r} does not search by inner product over plain rows; choose another")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].split("Error: ")[-1]
+
+
+def _configure(index: Any, plan: Plan) -> None:
+    """Set what the factory string cannot say, and keep product quantizers from training for minutes."""
+    import faiss
+
+    inner = faiss.downcast_index(index)
+    if hasattr(inner, "hnsw"):
+        inner.hnsw.efConstruction = plan.parameters.get("efConstruction", 128)
+    if hasattr(inner, "pq"):
+        inner.pq.cp.niter = 10
+        inner.pq.cp.max_points_per_centroid = 64
+
+
+class AnnIndex:
+    """A FAISS index opened read-only and memory-mapped."""
+
+    def __init__(self, path: Path, plan: Plan) -> None:
+        """Open the file; FAISS reads it on demand."""
+        import faiss
+
+        self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        self._plan = plan
+        self.count: int = self._index.ntotal
+        self.clusters: int = getattr(faiss.downcast_index(self._index), "nlist", 0)
+
+    def search(self, questions: Vectors, k: int, *, mask: npt.NDArray[np.uint8] | None, share: float) -> Rows | None:
+        """Candidate positions for each question, shape [n, k], -1 where there are fewer.
+
+        Args:
+            questions: float32 [n, dim].
+            k: Candidates per question.
+            mask: Bitmap of the positions that may be returned, or None for all.
+            share: Share of positions the mask keeps, in (0, 1]; the search widens as it falls.
+
+        Returns:
+            None where this index type cannot search under a mask.
+        """
+        import faiss
+
+        selector = None if mask is None else faiss.IDSelectorBitmap(mask)
+        try:
+            _, positions = self._index.search(questions, k, params=self._parameters(selector, k, share))
+        except RuntimeError:
+            if mask is None:
+                raise
+            return None
+        return np.asarray(positions, dtype=np.int64)
+
+    def _parameters(self, selector: Any, k: int, share: float) -> Any:
+        import faiss
+
+        index = faiss.downcast_index(self._index)
+        given = {"sel": selector} if selector is not None else {}
+        if isinstance(index, faiss.IndexPreTransform):
+            return faiss.SearchParametersPreTransform(
+                index_params=self._inner(faiss.downcast_index(index.index), given, k, share)
+            )
+        return self._inner(index, given, k, share)
+
+    def _inner(self, index: Any, given: dict[str, Any], k: int, share: float) -> Any:
+        import faiss
+
+        plan = self._plan.parameters
+        if isinstance(index, faiss.IndexIVFRaBitQ):
+            return faiss.IVFRaBitQSearchParameters(nprobe=self._nprobe(index, share), **given)
+        if isinstance(index, faiss.IndexIVF):
+            return faiss.SearchParametersIVF(nprobe=self._nprobe(index, share), **given)
+        if isinstance(index, faiss.IndexHNSW):
+            wanted = int(max(plan.get("efSearch", 128), k) / share)
+            return faiss.SearchParametersHNSW(efSearch=min(wanted, max(index.ntotal, 1)), **given)
+        if isinstance(index, faiss.IndexRaBitQ):
+            return faiss.RaBitQSearchParameters(**given)
+        return faiss.SearchParameters(**given) if given else None
+
+    def _nprobe(self, index: Any, share: float) -> int:
+        return int(max(1, min(int(self._plan.parameters.get("nprobe", index.nprobe) / share), index.nlist)))

@@ -1,0 +1,144 @@
+"""Index kinds by plain name: what FAISS index a segment gets, with parameters that scale with its size."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dpr_rag.errors import IndexKindError
+
+AUTO_FLAT_LIMIT = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How one plain name becomes a FAISS index.
+
+    Attributes:
+        factory: FAISS factory string with ``{nlist}``, ``{links}`` and ``{m}`` to fill in; empty for an exact scan.
+        oversample: Candidates fetched per asked hit, before they are rescored with the stored vectors.
+        minimum: Fewest passages that can train it; below, the segment stays exact.
+    """
+
+    factory: str
+    oversample: int = 1
+    minimum: int = 1
+
+
+KINDS: Mapping[str, Kind] = {
+    "flat": Kind(""),
+    "hnsw": Kind("HNSW{links},Flat", 2),
+    "hnsw-sq8": Kind("HNSW{links},SQ8", 2, 100),
+    "ivf": Kind("IVF{nlist},Flat", 1, 100),
+    "ivf-sq8": Kind("IVF{nlist},SQ8", 2, 100),
+    "ivf-pq": Kind("IVF{nlist},PQ{m}", 10, 10_000),
+    "ivf-rabitq": Kind("IVF{nlist},RaBitQ", 10, 100),
+    "sq8": Kind("SQ8", 2, 100),
+    "fp16": Kind("SQfp16", 2, 1),
+    "pq": Kind("PQ{m}", 10, 10_000),
+    "rabitq": Kind("RaBitQ", 10, 100),
+}
+PARAMETERS = ("nlist", "nprobe", "links", "efConstruction", "efSearch", "m", "oversample")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The decision for one segment.
+
+    Attributes:
+        name: Plain name or factory string in use.
+        factory: Complete FAISS factory string, empty for an exact scan of the vector matrix.
+        oversample: Candidates fetched per asked hit.
+        parameters: ``nprobe``, ``efSearch`` and the like, as numbers.
+        reason: Why this kind, in words for people.
+    """
+
+    name: str
+    factory: str
+    oversample: int
+    parameters: Mapping[str, int] = field(default_factory=dict, hash=False)
+    reason: str = ""
+
+
+def parse(spec: str) -> tuple[str, dict[str, int]]:
+    """Split ``"hnsw:links=64,efSearch=256"`` into its kind and its parameters.
+
+    Args:
+        spec: ``auto``, a plain name, or a FAISS factory string, with optional parameters after a colon.
+
+    Raises:
+        IndexKindError: An unknown name or parameter, or a value that is no positive integer.
+    """
+    name, _, rest = str(spec).partition(":")
+    if name not in KINDS and name != "auto" and not re.fullmatch(r"(?=.*[A-Z])[A-Za-z0-9_,()\[\]]+", name):
+        raise IndexKindError(f"unknown index {name!r}; choose auto, {', '.join(KINDS)}, or a FAISS factory string")
+    parameters = {}
+    for item in filter(None, rest.split(",")):
+        key, _, value = item.partition("=")
+        if key not in PARAMETERS or not value.isdigit() or not int(value):
+            raise IndexKindError(
+                f"index parameter {item!r} of {spec!r} is not NAME=POSITIVE INTEGER; names: {', '.join(PARAMETERS)}"
+            )
+        parameters[key] = int(value)
+    return name, parameters
+
+
+def plan(spec: str, *, passages: int, dim: int) -> Plan:
+    """Decide on the index of a segment.
+
+    Args:
+        spec: What the user asked for, see :func:`parse`.
+        passages: Number of vectors in the segment.
+        dim: Components per vector.
+    """
+    name, given = parse(spec)
+    if name == "auto":
+        return _automatic(given, passages, dim)
+    reason = f"asked for as {spec!r}"
+    kind = KINDS.get(name, Kind(name, 4))
+    if passages < kind.minimum:
+        reason = f"{name} needs {kind.minimum:,} passages to train, there are {passages:,}: exact until then"
+        return Plan("flat", "", 1, {}, reason)
+    return _planned(name, kind, given, passages, dim, reason)
+
+
+def _automatic(given: dict[str, int], passages: int, dim: int) -> Plan:
+    if passages <= AUTO_FLAT_LIMIT:
+        reason = f"auto: {passages:,} passages, exact search is fast up to {AUTO_FLAT_LIMIT:,}"
+        return Plan("flat", "", 1, {}, reason)
+    reason = (
+        f"auto: {passages:,} passages, above {AUTO_FLAT_LIMIT:,} clusters with 1 byte per component, rescored exactly"
+    )
+    return _planned("ivf-sq8", KINDS["ivf-sq8"], given, passages, dim, reason)
+
+
+def _planned(name: str, kind: Kind, given: dict[str, int], passages: int, dim: int, reason: str) -> Plan:
+    values = _defaults(passages, dim) | given
+    if name in KINDS:
+        values["nlist"] = min(values["nlist"], passages)
+    factory = kind.factory.format(**values) if name in KINDS else name
+    used = {key: value for key, value in values.items() if _concerns(key, factory) or key in given}
+    return Plan(name, factory, given.get("oversample", kind.oversample), used, reason)
+
+
+def _defaults(passages: int, dim: int) -> dict[str, int]:
+    # 39 points per centroid is what FAISS asks of k-means training
+    nlist = max(1, min(int(4 * math.sqrt(passages)), passages // 39))
+    return {
+        "nlist": nlist,
+        "nprobe": max(8, nlist // 32),
+        "links": 32,
+        "efConstruction": 128,
+        "efSearch": 128,
+        "m": next(m for m in range(max(1, dim // 8), 0, -1) if dim % m == 0),
+    }
+
+
+def _concerns(key: str, factory: str) -> bool:
+    if key in ("nlist", "nprobe"):
+        return "IVF" in factory
+    if key in ("links", "efConstruction", "efSearch"):
+        return "HNSW" in factory and "IVF" not in factory
+    return key == "m" and "PQ" in factory

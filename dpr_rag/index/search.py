@@ -1,0 +1,160 @@
+"""Exact top k over one generation: candidates from every segment, rescored with the stored vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dpr_rag.encoder import Vectors
+from dpr_rag.index.matrix import Rows
+from dpr_rag.index.segments import Base, Tail
+
+Scores = npt.NDArray[np.float64]
+_MARGIN = 8
+_ROUNDING = 1e-5
+_FEW = 2_000
+_FEW_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which positions of a segment may be returned.
+
+    Attributes:
+        positions: Ascending positions, or None for all.
+        mask: The same as a bitmap, least significant bit first, or None for all.
+        count: How many they are.
+    """
+
+    positions: Rows | None
+    mask: npt.NDArray[np.uint8] | None
+    count: int
+
+    @staticmethod
+    def everything(size: int) -> Selection:
+        """Select all positions of a segment of ``size`` rows."""
+        return Selection(None, None, size)
+
+    @staticmethod
+    def of(positions: Rows, size: int) -> Selection:
+        """Select some positions of a segment of ``size`` rows."""
+        if len(positions) == size:
+            return Selection.everything(size)
+        bits = np.zeros(size, dtype=bool)
+        bits[positions] = True
+        return Selection(positions, np.packbits(bits, bitorder="little"), len(positions))
+
+
+def inner_products(question: Vectors, vectors: Vectors) -> Scores:
+    """Inner products of one question [dim] with vectors [n, dim], in float64.
+
+    Each row is summed by itself and in the same order, so that equal vectors get equal scores, which a matrix product
+    does not promise.
+    """
+    return np.asarray((vectors.astype(np.float64) * question.astype(np.float64)).sum(axis=1))
+
+
+def search_segment(
+    segment: Base | Tail, questions: Vectors, k: int, selection: Selection, *, exact: bool = False
+) -> list[tuple[Rows, Scores]]:
+    """Best rows of one segment for each question.
+
+    Args:
+        segment: Where to search.
+        questions: float32 [n, dim].
+        k: Hits per question.
+        selection: Positions that may be returned.
+        exact: Do not use the approximate index.
+
+    Returns:
+        For each question its row numbers and exact inner products, best first, ties in order of insertion.
+    """
+    size = len(segment.rows)
+    if not selection.count or not len(questions):
+        return [(np.empty(0, np.int64), np.empty(0)) for _ in questions]
+    if selection.positions is not None and selection.count <= max(_FEW, int(_FEW_SHARE * size)):
+        found = [selection.positions for _ in questions]
+    elif exact or isinstance(segment, Tail) or segment.ann is None:
+        found = _exact(segment, questions, k, selection)
+    else:
+        found = _approximate(segment, questions, k, selection)
+    return [_ranked(segment, question, positions, k) for question, positions in zip(questions, found, strict=True)]
+
+
+def merged(parts: list[tuple[Rows, Scores]], k: int) -> tuple[Rows, Scores]:
+    """Join ranked lists of different segments into one of at most k rows."""
+    rows = np.concatenate([part[0] for part in parts])
+    scores = np.concatenate([part[1] for part in parts])
+    order = np.lexsort((rows, -scores))[:k]
+    return rows[order], scores[order]
+
+
+def _ranked(segment: Base | Tail, question: Vectors, positions: Rows, k: int) -> tuple[Rows, Scores]:
+    return merged([(segment.rows[positions], inner_products(question, segment.take(positions)))], k)
+
+
+def _approximate(base: Base, questions: Vectors, k: int, selection: Selection) -> list[Rows]:
+    """Candidates from the FAISS index, and an exact scan where it came back with too few."""
+    size = len(base.rows)
+    wanted = min(k, selection.count)
+    candidates = min(max(k * base.manifest.plan.oversample, k + _MARGIN), selection.count)
+    if base.ann is None:
+        return _exact(base, questions, k, selection)
+    positions = base.ann.search(questions, candidates, mask=selection.mask, share=selection.count / size)
+    if positions is None:
+        return _exact(base, questions, k, selection)
+    found = [line[line >= 0] for line in positions]
+    short = [at for at, line in enumerate(found) if len(line) < wanted]
+    if short:
+        for at, line in zip(short, _exact(base, questions[short], k, selection), strict=True):
+            found[at] = line
+    return found
+
+
+def _exact(segment: Base | Tail, questions: Vectors, k: int, selection: Selection) -> list[Rows]:
+    """Positions that hold the top k of every question for certain, whatever float32 rounding did to their order."""
+    wanted = min(k, selection.count)
+    best = min(k + _MARGIN, selection.count)
+    parts = [_top(questions, start, block, best, selection) for start, block in segment.chunks()]
+    positions = np.concatenate([part[0] for part in parts], axis=1)
+    scores = np.concatenate([part[1] for part in parts], axis=1)
+    order = np.argsort(-scores, axis=1)[:, :best]
+    positions, scores = np.take_along_axis(positions, order, 1), np.take_along_axis(scores, order, 1)
+    slack = _ROUNDING * np.linalg.norm(questions, axis=1) * segment.norm
+    floors = scores[:, wanted - 1] - slack
+    # a tie that runs past the candidates would cut equal scores at random
+    unsure = (scores[:, -1] >= floors) & (best < selection.count)
+    found = list(positions)
+    for at in np.flatnonzero(unsure):
+        found[at] = _at_least(segment, questions[at], floors[at], selection)
+    return found
+
+
+def _top(
+    questions: Vectors, start: int, block: Vectors, k: int, selection: Selection
+) -> tuple[Rows, npt.NDArray[np.float32]]:
+    """Top k positions of one chunk and their float32 scores, -inf where there are fewer."""
+    import faiss
+
+    count = min(k, len(block))
+    scores = np.empty((len(questions), count), np.float32)
+    positions = np.empty((len(questions), count), np.int64)
+    block = np.ascontiguousarray(block)
+    selector = None
+    if selection.mask is not None:
+        part = np.unpackbits(selection.mask, count=start + len(block), bitorder="little")[start:]
+        selector = faiss.IDSelectorBitmap(np.packbits(part, bitorder="little"))
+    pointers = (faiss.swig_ptr(questions), faiss.swig_ptr(block))
+    sizes = (block.shape[1], len(questions), len(block), count)
+    faiss.knn_inner_product(*pointers, *sizes, faiss.swig_ptr(scores), faiss.swig_ptr(positions), selector)
+    scores[positions < 0] = -np.inf
+    return positions + start, scores
+
+
+def _at_least(segment: Base | Tail, question: Vectors, floor: float, selection: Selection) -> Rows:
+    """Every selected position whose float32 score reaches ``floor``."""
+    found = [start + np.flatnonzero(block @ question >= floor) for start, block in segment.chunks()]
+    positions = np.concatenate(found)
+    return positions if selection.positions is None else np.intersect1d(positions, selection.positions)

@@ -1,0 +1,201 @@
+"""Immutable segments of vectors: a large base on disk and a small exact tail in memory."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dpr_rag.encoder import Vectors
+from dpr_rag.index import ann
+from dpr_rag.index.kinds import Plan
+from dpr_rag.index.matrix import Matrix, Rows, SegmentDamagedError, file_checksum, write_matrix
+
+VECTORS, ROWS, SUMS, FAISS = "vectors", "rows", "sums", "faiss"
+_TRAINING_SEED = 20_20
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What the store records of a base segment; its files are used only while they match it.
+
+    Attributes:
+        directory: Name of the segment's folder.
+        generation: Generation of the passages it was built from.
+        plan: Index kind in use.
+        dim: Components per vector.
+        dtype: ``float32`` or ``float16``.
+        count: Number of vectors.
+        last_row: Highest row number it covers.
+        norm: Largest Euclidean norm of a vector.
+        files: File name to (size in bytes, checksum).
+    """
+
+    directory: str
+    generation: int
+    plan: Plan
+    dim: int
+    dtype: str
+    count: int
+    last_row: int
+    norm: float
+    files: Mapping[str, tuple[int, int]] = field(hash=False)
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Manifest:
+        """Rebuild a manifest from what ``dataclasses.asdict`` made of it."""
+        files = {name: (int(size), int(checksum)) for name, (size, checksum) in value["files"].items()}
+        return Manifest(**{**value, "plan": Plan(**value["plan"]), "files": files})
+
+
+class Base:
+    """A base segment opened from disk: row numbers, vector matrix and, unless it is flat, a FAISS index."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        """Open and verify the files; the matrix is verified block by block when it is used.
+
+        Raises:
+            SegmentDamagedError: A file is missing or does not match the manifest.
+        """
+        self.manifest = manifest
+        for name in manifest.files:
+            _verify_file(folder / name, manifest.files[name])
+        self.rows: Rows = np.fromfile(folder / ROWS, dtype="<i8")
+        sums = np.fromfile(folder / SUMS, dtype="<u8").astype(np.uint64)
+        self.matrix = Matrix(folder / VECTORS, sums, dim=manifest.dim, count=manifest.count, dtype=manifest.dtype)
+        if len(self.rows) != manifest.count:
+            raise SegmentDamagedError(folder / ROWS, f"holds {len(self.rows)} rows, expected {manifest.count}")
+        self.ann = ann.AnnIndex(folder / FAISS, manifest.plan) if FAISS in manifest.files else None
+
+    @property
+    def norm(self) -> float:
+        """Largest Euclidean norm of a vector."""
+        return self.manifest.norm
+
+    def chunks(self) -> Iterator[tuple[int, Vectors]]:
+        """Yield (first position, vectors) over the whole segment."""
+        return self.matrix.chunks()
+
+    def take(self, positions: Rows) -> Vectors:
+        """Copy the vectors at some positions, as float32 [n, dim]."""
+        return self.matrix.take(positions)
+
+
+class Tail:
+    """Vectors added since the base was built, held in memory and always searched exactly."""
+
+    def __init__(self, rows: Rows, blocks: tuple[Vectors, ...], dim: int) -> None:
+        """Hold ascending row numbers and their vectors, in blocks that tails share."""
+        self.rows = rows
+        self._blocks = blocks
+        self._dim = dim
+
+    @functools.cached_property
+    def matrix(self) -> Vectors:
+        """The vectors as one array, float32 [n, dim]."""
+        return np.concatenate(self._blocks) if self._blocks else np.empty((0, self._dim), np.float32)
+
+    @functools.cached_property
+    def norm(self) -> float:
+        """Largest Euclidean norm of a vector."""
+        return largest_norm(self.matrix)
+
+    def chunks(self) -> Iterator[tuple[int, Vectors]]:
+        """Yield (first position, vectors) over the whole tail."""
+        yield 0, self.matrix
+
+    def take(self, positions: Rows) -> Vectors:
+        """Copy the vectors at some positions, as float32 [n, dim]."""
+        return self.matrix[positions]
+
+    def extended(self, rows: Rows, vectors: Vectors) -> Tail:
+        """A tail with more rows at its end; this one stays as it is."""
+        blocks = (*self._blocks, vectors)
+        if len(blocks) > 64:
+            blocks = (np.concatenate(blocks),)
+        return Tail(np.concatenate([self.rows, rows]), blocks, self._dim)
+
+
+def largest_norm(vectors: Vectors) -> float:
+    """Largest Euclidean norm among the rows of a float32 [n, dim] array, 0 for none."""
+    if not len(vectors):
+        return 0.0
+    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max()))
+
+
+def build_base(
+    folder: Path,
+    blocks: Callable[[], Iterable[tuple[Rows, Vectors]]],
+    plan: Plan,
+    *,
+    generation: int,
+    dim: int,
+    dtype: str,
+) -> Manifest:
+    """Write a base segment into an existing empty folder.
+
+    Args:
+        folder: Where its files go.
+        blocks: Gives (ascending row numbers, float32 vectors [n, dim]) from the start.
+        plan: Index kind to build.
+        generation: Generation that the blocks belong to.
+        dim: Components per vector.
+        dtype: How the vector matrix is stored.
+
+    Raises:
+        IndexKindError: FAISS cannot build the index.
+    """
+    rows: list[Rows] = []
+    norms = [0.0]
+
+    def vectors() -> Iterator[Vectors]:
+        for numbers, block in blocks():
+            rows.append(numbers)
+            norms.append(largest_norm(block))
+            yield block
+
+    sums = write_matrix(folder / VECTORS, vectors(), dim=dim, dtype=dtype)
+    numbers = np.concatenate(rows) if rows else np.empty(0, np.int64)
+    numbers.astype("<i8").tofile(folder / ROWS)
+    sums.astype("<u8").tofile(folder / SUMS)
+    names = [ROWS, SUMS]
+    if plan.factory and len(numbers):
+        matrix = Matrix(folder / VECTORS, sums, dim=dim, count=len(numbers), dtype=dtype)
+        ann.build(plan, _sample(matrix), _parts(matrix), folder / FAISS)
+        names.append(FAISS)
+    files = {name: file_checksum(folder / name) for name in names}
+    last = int(numbers[-1]) if len(numbers) else 0
+    return Manifest(folder.name, generation, plan, dim, dtype, len(numbers), last, max(norms), files)
+
+
+def verify_base(base: Base, folder: Path) -> None:
+    """Check every byte of an opened base segment anew.
+
+    Raises:
+        SegmentDamagedError: A file does not match the manifest.
+    """
+    for name, expected in base.manifest.files.items():
+        _verify_file(folder / name, expected)
+    base.matrix.verify()
+
+
+def _verify_file(path: Path, expected: tuple[int, int]) -> None:
+    if not path.is_file() or file_checksum(path) != expected:
+        raise SegmentDamagedError(path, "is missing or does not match its checksum")
+
+
+def _sample(matrix: Matrix) -> Vectors:
+    generator = np.random.default_rng(_TRAINING_SEED)
+    chosen = generator.choice(matrix.count, min(matrix.count, ann.TRAINING_POINTS), replace=False)
+    return matrix.take(np.sort(chosen))
+
+
+def _parts(matrix: Matrix, rows: int = 16_384) -> Iterator[npt.NDArray[np.float32]]:
+    """Blocks small enough that an interrupt is noticed between two of them."""
+    for start in range(0, matrix.count, rows):
+        yield matrix.take(np.arange(start, min(start + rows, matrix.count)))

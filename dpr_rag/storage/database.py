@@ -1,0 +1,249 @@
+"""Connections and transactions of one store file: many readers, one writer, and clear errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dpr_rag.errors import (
+    StoreClosedError,
+    StoreCorrupted,
+    StoreError,
+    StoreLocked,
+    StoreReadOnlyError,
+)
+from dpr_rag.storage import schema
+
+Function = tuple[int, Callable[..., str | int | float | None]]
+_HOLDER = "writer.json"
+_PAUSE = 0.01
+# closing a connection in a forked child could drop the parent's file locks; the child keeps them unused instead
+_LEFT_BY_PARENT: list[object] = []
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into the store's own."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _translate(error, path) from error
+    except UnicodeDecodeError as error:
+        raise StoreCorrupted(f"{path}: stored text is damaged: {error}; restore a backup") from error
+
+
+def _translate(error: sqlite3.Error, path: Path) -> StoreError:
+    if isinstance(error, sqlite3.ProgrammingError):
+        return StoreClosedError(f"{path.parent} was closed while in use; open the store again")
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreLocked(f"{path} is locked by another process; try again")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return StoreReadOnlyError(f"{path} cannot be written: {error}; check the folder's permissions")
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM):
+        return StoreError(f"{path}: {error}; check the disk and the permissions, nothing of this batch was stored")
+    return StoreCorrupted(f"{path} is damaged: {error}; restore a backup")
+
+
+class Database:
+    """The connections of one process to one store file; usable from threads and after a fork."""
+
+    def __init__(
+        self, folder: Path, *, read_only: bool, timeout: float, functions: Mapping[str, Function], create: bool
+    ) -> None:
+        """Open the file and check its format.
+
+        Args:
+            folder: The store's folder.
+            read_only: Refuse to write.
+            timeout: Seconds a writer waits for another.
+            functions: SQL functions by name: number of arguments and callable.
+            create: Make the tables if the file is blank.
+        """
+        self.path = folder / schema.FILE_NAME
+        self.read_only = read_only
+        self._folder, self._timeout, self._functions = folder, timeout, functions
+        self._closed = False
+        self._reset()
+        with translated(self.path):
+            self._prepare(create)
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._idle: list[sqlite3.Connection] = []
+        self._write_lock = threading.RLock()
+        self._writer: sqlite3.Connection | None = None
+
+    def _after_fork(self) -> None:
+        if self._pid != os.getpid():
+            _LEFT_BY_PARENT.append((self._idle, self._writer))
+            self._reset()
+
+    def _prepare(self, create: bool) -> None:
+        connection = self._connect()
+        try:
+            if create and schema.is_blank(connection):
+                self._make(connection)
+            schema.check(connection, self.path, read_only=self.read_only)
+        except BaseException:
+            self.close()
+            raise
+        self._idle.append(connection)
+
+    def _make(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA page_size = 8192")
+        connection.execute("PRAGMA journal_mode = WAL")
+        with self._immediate(connection):
+            if schema.is_blank(connection):
+                schema.create(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        mode = "ro" if self.read_only else "rwc"
+        connection = self._open_uri(f"mode={mode}")
+        if self.read_only and not self._readable(connection):
+            # a folder that cannot be written holds no write-ahead log either: nothing can change under us
+            connection.close()
+            connection = self._open_uri("mode=ro&immutable=1")
+        if not self.read_only:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA wal_autocheckpoint = 2000")
+        connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute("PRAGMA cache_size = -16000")
+        for name, (arguments, function) in self._functions.items():
+            connection.create_function(name, arguments, function, deterministic=True)
+        return connection
+
+    def _open_uri(self, options: str) -> sqlite3.Connection:
+        uri = f"{self.path.resolve().as_uri()}?{options}"
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=self._timeout)
+
+    def _readable(self, connection: sqlite3.Connection) -> bool:
+        try:
+            connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                return self.path.with_name(f"{schema.FILE_NAME}-wal").exists()
+            raise
+        return True
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A read transaction: everything read through it belongs to one generation."""
+        self._after_fork()
+        with translated(self.path):
+            connection = self._acquire()
+            try:
+                connection.execute("BEGIN")
+                yield connection
+            finally:
+                self._release(connection)
+
+    def _acquire(self) -> sqlite3.Connection:
+        self._refuse_closed()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connect()
+
+    def _release(self, connection: sqlite3.Connection) -> None:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if self._closed:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise StoreClosedError(f"{self._folder} was closed; open the store again")
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction, committed when the block ends and rolled back when it raises.
+
+        Raises:
+            StoreReadOnlyError: The store was opened read-only.
+            StoreLocked: Another writer kept it longer than the timeout; the message names it.
+        """
+        self._after_fork()
+        if self.read_only:
+            raise StoreReadOnlyError(f"{self._folder} was opened read-only; open it with read_only=False to change it")
+        if not self._write_lock.acquire(timeout=self._timeout):
+            raise StoreLocked(
+                f"another thread of this process has been writing to {self._folder} for {self._timeout} s"
+            )
+        try:
+            with translated(self.path):
+                self._refuse_closed()
+                self._writer = self._writer or self._connect()
+                with self._immediate(self._writer):
+                    yield self._writer
+        finally:
+            self._write_lock.release()
+
+    @contextmanager
+    def _immediate(self, connection: sqlite3.Connection) -> Iterator[None]:
+        self._begin(connection)
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Take the write lock, waiting in small steps so that an interrupt is noticed."""
+        connection.execute("PRAGMA busy_timeout = 0")
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                if time.monotonic() >= deadline:
+                    raise StoreLocked(
+                        f"{self._folder} is being written by {self._holder()}; waited {self._timeout:g} s, try again later"
+                    ) from error
+                time.sleep(_PAUSE)
+            else:
+                break
+        holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
+        with suppress(OSError):
+            (self._folder / _HOLDER).write_text(holder, encoding="utf-8")
+
+    def _holder(self) -> str:
+        try:
+            holder = json.loads((self._folder / _HOLDER).read_text(encoding="utf-8"))
+            return f"process {holder['pid']} on {holder['host']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "another process"
+
+    def backup(self, target: Path) -> None:
+        """Copy a consistent image of the file while it is in use."""
+        with self.reading() as connection, translated(target):
+            copy = sqlite3.connect(target, isolation_level=None)
+            try:
+                connection.execute("ROLLBACK")
+                connection.backup(copy, pages=4096)
+            finally:
+                copy.close()
+
+    def close(self) -> None:
+        """Close the connections of this process; further use raises StoreClosedError."""
+        self._after_fork()
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+        with self._write_lock:
+            if self._writer is not None:
+                self._writer.close()
+            self._writer = None

@@ -1,0 +1,118 @@
+"""What can be asked of a store file inside one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dpr_rag.encoder import Vectors
+from dpr_rag.errors import StoreCorrupted
+from dpr_rag.passages import Passage
+from dpr_rag.storage.records import PASSAGE_COLUMNS, read_passage, read_vectors
+from dpr_rag.storage.state import State
+
+Rows = npt.NDArray[np.int64]
+Parameters = Sequence[str | int | float | None]
+_BOUND = 500
+_BLOCK = 4096
+
+
+class Reader:
+    """Reads passages, vectors and the state through one open transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, path: object) -> None:
+        """Use a connection with a running transaction; ``path`` is for messages."""
+        self.connection, self.path = connection, path
+
+    def restart(self) -> None:
+        """Go on with the newest generation."""
+        self.connection.execute("ROLLBACK")
+        self.connection.execute("BEGIN")
+
+    def state(self) -> State:
+        """The state of the transaction's generation.
+
+        Raises:
+            StoreCorrupted: It is missing or damaged.
+        """
+        record = self.connection.execute("SELECT value, crc FROM state WHERE one = 1").fetchone()
+        if record is None:
+            raise StoreCorrupted(f"{self.path}: the store's own record is missing; restore a backup")
+        return State.decode(record[0], record[1], self.path)
+
+    def by_ids(self, ids: Iterable[str]) -> dict[str, tuple[int, Passage]]:
+        """Passages with their row numbers by id; unknown ids are left out."""
+        found = self._chunked(f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.id IN (%s)", ids)
+        return {passage.id: (row, passage) for row, passage in self._passages(found)}
+
+    def by_rows(self, rows: Iterable[int]) -> dict[int, Passage]:
+        """Passages by row number.
+
+        Raises:
+            StoreCorrupted: A row is damaged or missing.
+        """
+        wanted = [int(row) for row in rows]
+        found = dict(
+            self._passages(self._chunked(f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row IN (%s)", wanted))
+        )
+        if len(found) != len(set(wanted)):
+            missing = next(row for row in wanted if row not in found)
+            raise StoreCorrupted(f"{self.path}: row {missing} is indexed but missing; restore a backup")
+        return found
+
+    def after(self, row: int, limit: int) -> list[tuple[int, Passage]]:
+        """At most ``limit`` passages above a row number, in order of insertion."""
+        sql = f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row > ? ORDER BY p.row LIMIT ?"
+        return list(self._passages(self.connection.execute(sql, (row, limit))))
+
+    def rows_where(self, condition: str, parameters: Parameters) -> Rows:
+        """Ascending row numbers of the passages that satisfy a compiled filter."""
+        cursor = self.connection.execute(f"SELECT row FROM passage WHERE {condition} ORDER BY row", parameters)
+        return np.fromiter((record[0] for record in cursor), dtype=np.int64)
+
+    def count_where(self, condition: str, parameters: Parameters) -> int:
+        """How many passages satisfy a compiled filter."""
+        return int(self.connection.execute(f"SELECT count(*) FROM passage WHERE {condition}", parameters).fetchone()[0])
+
+    def count_after(self, row: int) -> int:
+        """How many passages have a row number above ``row``."""
+        return int(self.connection.execute("SELECT count(*) FROM passage WHERE row > ?", (row,)).fetchone()[0])
+
+    def vectors(self, state: State, after: int = 0) -> Iterator[tuple[Rows, Vectors]]:
+        """Stream (ascending row numbers, float32 vectors) above a row number, each verified."""
+        if state.model is None:
+            return
+        sql = f"SELECT row, vector, crc FROM {state.vectors} WHERE row > ? ORDER BY row"
+        cursor = self.connection.execute(sql, (after,))
+        while block := cursor.fetchmany(_BLOCK):
+            rows = np.array([record[0] for record in block], dtype=np.int64)
+            yield rows, read_vectors(block, state.model.dim, state.dtype, self.path)
+
+    def vectors_of(self, state: State, rows: Iterable[int]) -> dict[int, Vectors]:
+        """Vectors in use by row number, float32 [dim] each."""
+        if state.model is None:
+            return {}
+        found = self._chunked(f"SELECT row, vector, crc FROM {state.vectors} WHERE row IN (%s)", [int(r) for r in rows])
+        records = [(row, vector, crc) for row, vector, crc in found]
+        vectors = read_vectors(records, state.model.dim, state.dtype, self.path)
+        return {record[0]: vector for record, vector in zip(records, vectors, strict=True)}
+
+    def removed(self, since: int) -> Rows:
+        """Row numbers removed in generations above ``since``."""
+        cursor = self.connection.execute("SELECT row FROM removed WHERE generation > ? ORDER BY row", (since,))
+        return np.fromiter((record[0] for record in cursor), dtype=np.int64)
+
+    def _passages(self, records: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, Passage]]:
+        for record in records:
+            yield record[0], read_passage(record, self.path)
+
+    def _chunked(self, sql: str, values: Iterable[str] | Iterable[int]) -> Iterator[tuple[Any, ...]]:
+        """Run a query over many values, within SQLite's limit on bound ones."""
+        remaining = iter(values)
+        while part := list(islice(remaining, _BOUND)):
+            yield from self.connection.execute(sql % ", ".join("?" * len(part)), part)

@@ -1,0 +1,71 @@
+"""Rows of a store file to passages and vectors and back, each under a checksum."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dpr_rag.encoder import Vectors
+from dpr_rag.errors import PassageError, StoreCorrupted
+from dpr_rag.passages import Passage
+
+PASSAGE_COLUMNS = "p.row, p.id, p.title, p.metadata, p.text, p.crc"
+DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
+
+
+def dump_metadata(passage: Passage) -> str:
+    """A passage's metadata as the JSON text that filters read."""
+    return json.dumps(passage.metadata, ensure_ascii=False, separators=(",", ":"))
+
+
+def passage_crc(row: int, passage_id: str, title: str, metadata: str, text: str) -> int:
+    """CRC-32 over all that is stored of a passage, its row number included."""
+    parts = [passage_id.encode(), title.encode(), metadata.encode(), text.encode()]
+    return zlib.crc32(b"".join([struct.pack("<q4I", row, *map(len, parts)), *parts]))
+
+
+def vector_crc(row: int, blob: bytes) -> int:
+    """CRC-32 over a stored vector and its row number."""
+    return zlib.crc32(blob, row & 0xFFFFFFFF)
+
+
+def read_passage(record: Sequence[Any], path: object) -> Passage:
+    """Build a passage from ``PASSAGE_COLUMNS``.
+
+    Raises:
+        StoreCorrupted: The row does not match its checksum.
+    """
+    row, passage_id, title, metadata, text, crc = record
+    fields = (passage_id, title, metadata, text)
+    if not all(isinstance(field, str) for field in fields) or passage_crc(row, *fields) != crc:
+        raise StoreCorrupted(f"{path}: passage {passage_id!r:.100} (row {row}) is damaged; restore a backup")
+    try:
+        return Passage(passage_id, text, title, json.loads(metadata))
+    except (PassageError, ValueError) as error:
+        raise StoreCorrupted(f"{path}: row {row} holds no valid passage: {error}") from error
+
+
+def read_vectors(records: Sequence[tuple[int, bytes, int]], dim: int, dtype: str, path: object) -> Vectors:
+    """Join (row, blob, crc) records to a float32 array of shape [n, dim].
+
+    Raises:
+        StoreCorrupted: A vector does not match its checksum.
+    """
+    size = dim * DTYPES[dtype].itemsize
+    for row, blob, crc in records:
+        if not isinstance(blob, bytes) or len(blob) != size or vector_crc(row, blob) != crc:
+            raise StoreCorrupted(f"{path}: the vector of row {row} is damaged; restore a backup")
+    joined = np.frombuffer(b"".join(record[1] for record in records), DTYPES[dtype])
+    return np.asarray(joined.reshape(len(records), dim), dtype=np.float32)
+
+
+def to_stored(vectors: Vectors, dtype: str) -> npt.NDArray[np.generic]:
+    """Vectors in the form they are stored in; values beyond float16 become infinite there."""
+    with np.errstate(over="ignore"):
+        return np.asarray(vectors, dtype=DTYPES[dtype])

@@ -1,0 +1,90 @@
+"""The SQLite schema of a store file, its format version and the steps between versions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from dpr_rag.errors import NotAStoreError, StoreCorrupted, StoreFormatError, StoreReadOnlyError
+
+APPLICATION_ID = 0x64707221
+FORMAT = 1
+FILE_NAME = "passages.sqlite"
+
+# Row numbers come from the state and are never used twice, so a segment that still names a deleted row finds nothing.
+# Vectors lie apart from the texts, in two tables of which one is current: re-encoding fills the other and swaps.
+_TABLES = """
+CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), value TEXT NOT NULL, crc INTEGER NOT NULL);
+CREATE TABLE passage (
+    row INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    title TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    text TEXT NOT NULL,
+    crc INTEGER NOT NULL
+);
+CREATE TABLE vector_a (row INTEGER PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL);
+CREATE TABLE vector_b (row INTEGER PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL);
+CREATE TABLE removed (row INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
+CREATE INDEX removed_generation ON removed (generation);
+"""
+
+Migration = Callable[[sqlite3.Connection], None]
+MIGRATIONS: Mapping[int, Migration] = {}
+"""Format number to the step that turns it into the next; each runs in the transaction that raises the number."""
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make the tables of the current format inside the running transaction."""
+    for statement in _TABLES.strip().split(";\n"):
+        connection.execute(statement.removesuffix(";"))
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def is_blank(connection: sqlite3.Connection) -> bool:
+    """Whether the file holds no schema yet, as after a crash before the first commit."""
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return bool(tables == 0 and connection.execute("PRAGMA application_id").fetchone()[0] == 0)
+
+
+def check(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
+    """Refuse foreign files and newer formats, and bring older formats up to date.
+
+    Raises:
+        NotAStoreError: The file is a SQLite database of something else.
+        StoreCorrupted: It has a store's tables, but not its mark.
+        StoreFormatError: A newer dpr-rag wrote it.
+        StoreReadOnlyError: It is older and would have to be migrated, but was opened read-only.
+    """
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        if connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'vector_b'").fetchone()[0]:
+            raise StoreCorrupted(f"{path} has lost the mark of a dpr-rag store; restore a backup")
+        raise NotAStoreError(f"{path} is a SQLite database, but not a dpr-rag store; choose another folder")
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if found > FORMAT:
+        raise StoreFormatError(f"{path} has format {found}, this dpr-rag reads up to {FORMAT}; upgrade dpr-rag")
+    if found < FORMAT and read_only:
+        raise StoreReadOnlyError(f"{path} has the older format {found}; open it once for writing to migrate it")
+    if found < FORMAT:
+        _migrate(connection, path)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        for number in range(version, FORMAT):
+            _step(number, path)(connection)
+            connection.execute(f"PRAGMA user_version = {number + 1}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _step(number: int, path: Path) -> Migration:
+    if number not in MIGRATIONS:
+        raise StoreFormatError(f"{path} has format {number}, which no released dpr-rag has written; restore a backup")
+    return MIGRATIONS[number]

@@ -1,0 +1,98 @@
+"""What a store knows of itself: one checksummed row, replaced by every commit."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from dpr_rag.errors import StoreCorrupted
+
+_MODULO = 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What identifies the encoder of a set of vectors.
+
+    Attributes:
+        dim: Components per vector.
+        fingerprint: Of the encoder, or empty where vectors came without one.
+        source: Where its weights came from, plain text for people.
+    """
+
+    dim: int
+    fingerprint: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The state of a store at one generation.
+
+    Attributes:
+        generation: Number of the commit.
+        next_row: Row number that the next passage gets; numbers ascend and are never used twice.
+        passages: How many there are.
+        passage_sum: Sum of the passages' checksums, which proves that none is missing.
+        vector_sum: The same for the vectors in use.
+        model: The encoder, or None until the first passage.
+        dtype: How vectors are stored, ``float32`` or ``float16``.
+        index: The index asked for.
+        table: Which vector table is in use, ``a`` or ``b``.
+        pending: The encoder that the other table is being filled for, if any.
+        base: Manifest of the base segment as JSON, or None.
+    """
+
+    generation: int = 0
+    next_row: int = 1
+    passages: int = 0
+    passage_sum: int = 0
+    vector_sum: int = 0
+    model: Model | None = None
+    dtype: str = "float32"
+    index: str = "auto"
+    table: str = "a"
+    pending: Model | None = None
+    base: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    @property
+    def vectors(self) -> str:
+        """Name of the vector table in use."""
+        return f"vector_{self.table}"
+
+    @property
+    def next_table(self) -> str:
+        """The vector table not in use, which re-encoding fills."""
+        return "b" if self.table == "a" else "a"
+
+    def encode(self) -> tuple[str, int]:
+        """The state as JSON and its checksum."""
+        value = json.dumps(asdict(self), sort_keys=True)
+        return value, zlib.crc32(value.encode())
+
+    @staticmethod
+    def decode(value: object, crc: object, path: object) -> State:
+        """Read a state back.
+
+        Raises:
+            StoreCorrupted: It does not match its checksum.
+        """
+        if not isinstance(value, str) or zlib.crc32(value.encode()) != crc:
+            raise StoreCorrupted(f"{path}: the store's own record is damaged; restore a backup")
+        fields = json.loads(value)
+        for name in ("model", "pending"):
+            fields[name] = Model(**fields[name]) if fields[name] else None
+        return State(**fields)
+
+
+def added(total: int, crc: int) -> int:
+    """A sum of checksums with one more in it."""
+    return (total + crc) % _MODULO
+
+
+def taken(total: int, crc: int) -> int:
+    """A sum of checksums with one less in it."""
+    return (total - crc) % _MODULO

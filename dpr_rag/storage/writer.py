@@ -1,0 +1,132 @@
+"""Changes to a store file inside one write transaction, with the sums that prove completeness kept in step."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dpr_rag.encoder import Vectors
+from dpr_rag.errors import StoreCorrupted, VectorError
+from dpr_rag.passages import Passage
+from dpr_rag.storage.reader import Reader, Rows
+from dpr_rag.storage.records import dump_metadata, passage_crc, to_stored, vector_crc
+from dpr_rag.storage.state import Model, State, added, taken
+
+
+class Writer(Reader):
+    """A reader that can also change; call :meth:`commit_state` once, last."""
+
+    def __init__(self, connection: sqlite3.Connection, path: object) -> None:
+        """Use a connection with a running write transaction."""
+        super().__init__(connection, path)
+        self.now = self.state()
+        self._generation = self.now.generation + 1
+
+    def insert(self, passages: Sequence[Passage], vectors: Vectors) -> None:
+        """Append passages with their vectors, float32 [n, dim]; their ids must be free."""
+        first = self.now.next_row
+        sums = self.now.passage_sum
+        records = []
+        for row, passage in enumerate(passages, start=first):
+            metadata = dump_metadata(passage)
+            crc = passage_crc(row, passage.id, passage.title, metadata, passage.text)
+            sums = added(sums, crc)
+            records.append((row, passage.id, passage.title, metadata, passage.text, crc))
+        self.connection.executemany("INSERT INTO passage VALUES (?, ?, ?, ?, ?, ?)", records)
+        total = self.insert_vectors(self.now.vectors, range(first, first + len(passages)), vectors, passages)
+        self.now = replace(
+            self.now,
+            next_row=first + len(passages),
+            passages=self.now.passages + len(passages),
+            passage_sum=sums,
+            vector_sum=added(self.now.vector_sum, total),
+        )
+
+    def insert_vectors(self, table: str, rows: Iterable[int], vectors: Vectors, passages: Sequence[Passage]) -> int:
+        """Append vectors to one of the two vector tables and return the sum of their checksums.
+
+        Raises:
+            VectorError: A value is beyond the range of the store's float16.
+        """
+        stored = to_stored(vectors, self.now.dtype)
+        finite = np.isfinite(stored).all(axis=1)
+        if not finite.all():
+            name = passages[int(np.flatnonzero(~finite)[0])].id
+            raise VectorError(
+                f"the vector of passage {name!r} does not fit into float16; create the store with float32"
+            )
+        size = stored.shape[1] * stored.itemsize
+        data = stored.tobytes()
+        records = []
+        for at, row in enumerate(rows):
+            blob = data[at * size : (at + 1) * size]
+            records.append((row, blob, vector_crc(row, blob)))
+        self.connection.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", records)
+        return sum(record[2] for record in records)
+
+    def update_metadata(self, row: int, passage: Passage) -> None:
+        """Replace the metadata of a passage whose title and text stay as they are."""
+        (old,) = self.connection.execute("SELECT crc FROM passage WHERE row = ?", (row,)).fetchone()
+        metadata = dump_metadata(passage)
+        crc = passage_crc(row, passage.id, passage.title, metadata, passage.text)
+        self.connection.execute("UPDATE passage SET metadata = ?, crc = ? WHERE row = ?", (metadata, crc, row))
+        self.now = replace(self.now, passage_sum=added(taken(self.now.passage_sum, old), crc))
+
+    def remove(self, rows: Rows | Sequence[int]) -> None:
+        """Remove passages and their vectors by row number, and note it for the segments that still hold them.
+
+        Raises:
+            StoreCorrupted: A row or its vector is missing.
+        """
+        numbers = [int(row) for row in rows]
+        sql = f"SELECT p.crc, v.crc FROM passage p JOIN {self.now.vectors} v USING (row) WHERE p.row IN (%s)"
+        sums = [(record[0], record[1]) for record in self._chunked(sql, numbers)]
+        if len(sums) != len(numbers):
+            raise StoreCorrupted(
+                f"{self.path}: {len(numbers) - len(sums)} passages have lost their vectors; restore a backup"
+            )
+        for table in ("passage", "vector_a", "vector_b"):
+            self.connection.executemany(f"DELETE FROM {table} WHERE row = ?", [(row,) for row in numbers])
+        gone = [(row, self._generation) for row in numbers]
+        self.connection.executemany("INSERT INTO removed VALUES (?, ?)", gone)
+        self.now = replace(
+            self.now,
+            passages=self.now.passages - len(numbers),
+            passage_sum=taken(self.now.passage_sum, sum(pair[0] for pair in sums)),
+            vector_sum=taken(self.now.vector_sum, sum(pair[1] for pair in sums)),
+        )
+
+    def set_base(self, manifest: Mapping[str, Any] | None, *, built_from: int, index: str) -> None:
+        """Make a segment the base and forget the removals it already knows."""
+        self.connection.execute("DELETE FROM removed WHERE generation <= ?", (built_from,))
+        self.now = replace(self.now, base=manifest, index=index)
+
+    def start_vectors(self, model: Model) -> None:
+        """Empty the vector table not in use and note for which encoder it is being filled."""
+        self.connection.execute(f"DELETE FROM vector_{self.now.next_table}")
+        self.now = replace(self.now, pending=model)
+
+    def switch_vectors(self) -> None:
+        """Put the other vector table into use; the base segment no longer applies."""
+        old, new = self.now.vectors, f"vector_{self.now.next_table}"
+        (total,) = self.connection.execute(f"SELECT sum(crc) FROM {new}").fetchone()
+        self.connection.execute(f"DELETE FROM {old}")
+        self.connection.execute("DELETE FROM removed")
+        self.now = replace(
+            self.now,
+            model=self.now.pending,
+            pending=None,
+            table=self.now.next_table,
+            vector_sum=added(0, total or 0),
+            base=None,
+        )
+
+    def commit_state(self) -> State:
+        """Write the state with the next generation number; the transaction's commit makes it true."""
+        self.now = replace(self.now, generation=self._generation)
+        self.connection.execute("REPLACE INTO state VALUES (1, ?, ?)", self.now.encode())
+        return self.now

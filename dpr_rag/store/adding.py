@@ -1,0 +1,170 @@
+"""Adding passages: batch by batch, each encoded outside and committed inside one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from dpr_rag.encoder import Vectors, check_vectors
+from dpr_rag.errors import EncoderMismatchError, PassageError, StoreError, VectorError
+from dpr_rag.passages import Passage
+from dpr_rag.storage.records import to_stored
+from dpr_rag.storage.state import Model
+from dpr_rag.storage.writer import Writer
+from dpr_rag.store.engine import Engine
+from dpr_rag.store.reports import AddReport
+
+Progress = Callable[[AddReport], None]
+_Known = dict[str, tuple[int, Passage]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Passages with distinct ids, and a vector for each one that needs it."""
+
+    passages: Sequence[Passage]
+    given: Vectors | None
+
+    @staticmethod
+    def of(passages: Sequence[Passage], given: Vectors | None) -> _Batch:
+        """Keep the last of the passages that share an id."""
+        last = {passage.id: at for at, passage in enumerate(passages)}
+        kept = sorted(last.values())
+        return _Batch([passages[at] for at in kept], None if given is None else given[kept])
+
+
+def add(
+    engine: Engine,
+    passages: Iterable[Passage],
+    vectors: Iterable[Any] | None,
+    *,
+    batch_size: int,
+    progress: Progress | None,
+) -> AddReport:
+    """Add a stream of passages, see ``PassageStore.add``."""
+    if batch_size < 1:
+        raise StoreError(f"batch_size is {batch_size}, expected at least 1")
+    engine.refuse_read_only()
+    _check_lengths(passages, vectors)
+    report = AddReport()
+    for batch in _batches(passages, vectors, batch_size):
+        report += _add_batch(engine, batch)
+        if progress is not None:
+            progress(report)
+    return report
+
+
+def _check_lengths(passages: Iterable[Passage], vectors: Iterable[Any] | None) -> None:
+    if isinstance(passages, Passage | str):
+        raise PassageError(
+            f"passages is one {type(passages).__name__}, expected an iterable of passages; wrap it in a list"
+        )
+    if isinstance(passages, Sized) and isinstance(vectors, Sized) and len(passages) != len(vectors):
+        raise VectorError(f"{len(vectors)} vectors were given for {len(passages)} passages; give one vector each")
+
+
+def _batches(passages: Iterable[Passage], vectors: Iterable[Any] | None, size: int) -> Iterator[_Batch]:
+    """Cut both streams into batches; they have to end together."""
+    items, rows = iter(passages), None if vectors is None else iter(vectors)
+    while batch := list(islice(items, size)):
+        for item in batch:
+            if not isinstance(item, Passage):
+                raise PassageError(f"{type(item).__name__} {item!r:.80} is no passage; make a dpr_rag.Passage of it")
+        given = None
+        if rows is not None:
+            given = check_vectors(
+                _stacked(islice(rows, len(batch))), rows=len(batch), names=[item.id for item in batch]
+            )
+        yield _Batch.of(batch, given)
+    if rows is not None and next(rows, None) is not None:
+        raise VectorError("there are more vectors than passages; give one vector each")
+
+
+def _stacked(rows: Iterable[Any]) -> Any:
+    listed = list(rows)
+    try:
+        return np.array(listed, dtype=np.float32) if listed else np.empty((0, 1), np.float32)
+    except (TypeError, ValueError) as error:
+        raise VectorError(f"the vectors are not rows of numbers of one length: {error}") from error
+
+
+def _add_batch(engine: Engine, batch: _Batch) -> AddReport:
+    """Encode and commit one batch; starts over when another writer changed its passages in between."""
+    while True:
+        with engine.reading() as reader:
+            known = reader.by_ids(passage.id for passage in batch.passages)
+        needed = [p for p in batch.passages if batch.given is not None or _is_new_text(known.get(p.id), p)]
+        vectors = _vectors(engine, batch, needed)
+        with engine.writing() as writer:
+            model = _model(engine, writer, vectors)
+            known = writer.by_ids(passage.id for passage in batch.passages)
+            ready = {p.id: vector for p, vector in zip(needed, vectors, strict=True)}
+            if all(p.id in ready or not _is_new_text(known.get(p.id), p) for p in batch.passages):
+                return _write(writer, model, batch.passages, known, ready)
+
+
+def _is_new_text(known: tuple[int, Passage] | None, passage: Passage) -> bool:
+    return known is None or (known[1].title, known[1].text) != (passage.title, passage.text)
+
+
+def _vectors(engine: Engine, batch: _Batch, needed: Sequence[Passage]) -> Vectors:
+    """The vectors of the needed passages, given or encoded."""
+    if batch.given is not None:
+        return batch.given
+    if engine.encoder is None:
+        raise EncoderMismatchError(
+            f"{engine.folder} was opened without an encoder; pass encoder= to PassageStore.open, or vectors= to add"
+        )
+    if not needed:
+        return np.empty((0, engine.encoder.dim), np.float32)
+    names = [passage.id for passage in needed]
+    return check_vectors(engine.encoder.encode_passages(needed), rows=len(needed), dim=engine.encoder.dim, names=names)
+
+
+def _model(engine: Engine, writer: Writer, vectors: Vectors) -> Model:
+    """The model the store has, or gets with its first vectors."""
+    engine.check_model(writer.now)
+    dim = vectors.shape[1]
+    model = writer.now.model
+    if model is None:
+        model = Model(dim) if engine.encoder is None else engine.model_of(engine.encoder)
+    if dim != model.dim:
+        raise VectorError(
+            f"vectors have {dim} dimensions, {engine.folder} holds {model.dim}; use the encoder that filled it"
+        )
+    return model
+
+
+def _write(
+    writer: Writer, model: Model, passages: Sequence[Passage], known: _Known, vectors: dict[str, Vectors]
+) -> AddReport:
+    """Write what differs from the store and say what that was."""
+    stored = writer.vectors_of(writer.now, [row for row, _ in known.values() if vectors]) if known else {}
+    inserted, updated, removed = [], [], []
+    for passage in passages:
+        row, old = known.get(passage.id, (0, None))
+        same_vector = passage.id not in vectors or _equal(stored.get(row), vectors[passage.id], writer.now.dtype)
+        if old is None or _is_new_text((row, old), passage) or not same_vector:
+            inserted.append(passage)
+            removed.extend([] if old is None else [row])
+        elif old.metadata != passage.metadata or repr(old.metadata) != repr(passage.metadata):
+            updated.append((row, passage))
+    if inserted or updated:
+        writer.now = replace(writer.now, model=model)
+        if removed:
+            writer.remove(removed)
+        for row, passage in updated:
+            writer.update_metadata(row, passage)
+        if inserted:
+            writer.insert(inserted, np.stack([vectors[passage.id] for passage in inserted]))
+        writer.commit_state()
+    replaced = len(removed) + len(updated)
+    return AddReport(len(inserted) - len(removed), replaced, len(passages) - len(inserted) - len(updated))
+
+
+def _equal(stored: Vectors | None, given: Vectors, dtype: str) -> bool:
+    return stored is not None and bool((to_stored(given, dtype).astype(np.float32) == stored).all())

@@ -1,0 +1,134 @@
+"""Reading a whole store: iteration, the proof that nothing is missing or damaged, and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from dpr_rag.errors import StoreCorrupted
+from dpr_rag.index.matrix import Rows, SegmentDamagedError
+from dpr_rag.index.segments import Base, Manifest, verify_base
+from dpr_rag.passages import Passage
+from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.schema import FORMAT
+from dpr_rag.storage.state import State, added
+from dpr_rag.store.engine import Engine
+from dpr_rag.store.reports import CheckReport, StoreInfo
+from dpr_rag.store.snapshot import INDEX_FOLDER, positions_in
+
+_PAGE = 1000
+
+
+def iterate(engine: Engine, *, page: int) -> Iterator[Passage]:
+    """All passages in order of insertion, a page a transaction, so that nothing is held open in between."""
+    before = engine.state()
+    last = seen = 0
+    while True:
+        with engine.reading() as reader:
+            found = reader.after(last, page)
+            now = reader.state()
+        for row, passage in found:
+            last, seen = row, seen + 1
+            yield passage
+        if len(found) < page:
+            break
+    if now.generation == before.generation and seen != now.passages:
+        raise StoreCorrupted(f"{engine.folder} lists {seen} of {now.passages} passages; restore a backup")
+
+
+def check(engine: Engine) -> CheckReport:
+    """Verify everything; see ``PassageStore.check``."""
+    with engine.reading() as reader:
+        state = reader.state()
+        problems = [f"SQLite: {line}" for line in _sqlite_problems(reader)]
+        rows = _check_passages(reader, state, problems)
+        _check_vectors(reader, state, rows, problems)
+        indexed = _check_base(engine.folder / INDEX_FOLDER, reader, state, rows, problems)
+    if problems:
+        raise StoreCorrupted(f"{engine.folder}: " + "; ".join(problems))
+    return CheckReport(state.passages, state.generation, indexed)
+
+
+def _sqlite_problems(reader: Reader) -> list[str]:
+    lines = [str(record[0]) for record in reader.connection.execute("PRAGMA integrity_check")]
+    return [line for line in lines if line != "ok"]
+
+
+def _check_passages(reader: Reader, state: State, problems: list[str]) -> Rows:
+    """Read every passage, and return the row numbers."""
+    rows: list[int] = []
+    while page := reader.after(rows[-1] if rows else 0, _PAGE):
+        rows.extend(row for row, _ in page)
+    total = reader.connection.execute("SELECT sum(crc) FROM passage").fetchone()[0] or 0
+    if len(rows) != state.passages or added(0, total) != state.passage_sum:
+        problems.append(f"{len(rows)} passages where {state.passages} were committed, or others; restore a backup")
+    if rows and rows[-1] >= state.next_row:
+        problems.append(f"row {rows[-1]} is beyond the last one given out; restore a backup")
+    return np.array(rows, dtype=np.int64)
+
+
+def _check_vectors(reader: Reader, state: State, rows: Rows, problems: list[str]) -> None:
+    found = [numbers for numbers, _ in reader.vectors(state)]
+    numbers = np.concatenate(found) if found else np.empty(0, np.int64)
+    total = reader.connection.execute(f"SELECT sum(crc) FROM {state.vectors}").fetchone()[0] or 0  # noqa: S608
+    if not np.array_equal(numbers, rows) or added(0, total) != state.vector_sum:
+        problems.append("the vectors do not belong to the passages; restore a backup")
+
+
+def _check_base(parent: Path, reader: Reader, state: State, rows: Rows, problems: list[str]) -> int:
+    """Hold the base segment against the stored vectors, and return how many passages it holds."""
+    if state.base is None:
+        return 0
+    manifest = Manifest.from_json(state.base)
+    try:
+        base = Base(parent / manifest.directory, manifest)
+        verify_base(base, parent / manifest.directory)
+    except SegmentDamagedError as error:
+        problems.append(f"{error}; optimize() builds a new index from the stored vectors")
+        return 0
+    covered = rows[rows <= manifest.last_row]
+    alive = np.setdiff1d(base.rows, reader.removed(0))
+    if not np.array_equal(alive, covered) or not _same_vectors(base, reader, state):
+        problems.append("the base segment holds other passages than the store; optimize() builds a new index")
+    return len(alive)
+
+
+def _same_vectors(base: Base, reader: Reader, state: State) -> bool:
+    for numbers, vectors in reader.vectors(state):
+        at = positions_in(base.rows, numbers)
+        kept = np.isin(numbers, base.rows)
+        if not np.array_equal(base.take(at), vectors[kept]):
+            return False
+    return True
+
+
+def info(engine: Engine) -> StoreInfo:
+    """The store in figures."""
+    with engine.reading() as reader:
+        state = reader.state()
+        base = None if state.base is None else Manifest.from_json(state.base)
+        last = 0 if base is None else base.last_row
+        removed = reader.removed(0)
+        tail = reader.count_after(last)
+    plan = None if base is None else base.plan
+    waiting = "no base segment yet: everything is searched exactly; optimize() builds one"
+    return StoreInfo(
+        path=str(engine.folder),
+        format=FORMAT,
+        passages=state.passages,
+        dim=None if state.model is None else state.model.dim,
+        dtype=state.dtype,
+        fingerprint="" if state.model is None else state.model.fingerprint,
+        source="" if state.model is None else state.model.source,
+        generation=state.generation,
+        index=state.index,
+        kind="flat" if plan is None else plan.name,
+        parameters={} if plan is None else dict(plan.parameters),
+        reason=waiting if plan is None else plan.reason,
+        base=0 if base is None else base.count,
+        tail=tail,
+        deleted=int((removed <= last).sum()),
+        bytes_on_disk=sum(path.stat().st_size for path in engine.folder.rglob("*") if path.is_file()),
+    )

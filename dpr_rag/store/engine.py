@@ -1,0 +1,173 @@
+"""What the parts of a store share: the database, the encoder and the current snapshot."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from dpr_rag.encoder import Encoder, Vectors, check_vectors
+from dpr_rag.errors import EncoderMismatchError, StoreReadOnlyError
+from dpr_rag.filters import Filter
+from dpr_rag.index.matrix import SegmentDamagedError
+from dpr_rag.passages import Hit
+from dpr_rag.storage.database import Database
+from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.state import Model, State
+from dpr_rag.storage.writer import Writer
+from dpr_rag.store.snapshot import Snapshot, load
+
+_log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+
+class Engine:
+    """Holds one open store; every search runs on the snapshot of its own read transaction."""
+
+    def __init__(self, folder: Path, database: Database, encoder: Encoder | None) -> None:
+        """Join an open database and an encoder."""
+        self.folder, self.database, self.encoder = folder, database, encoder
+        self._snapshot: Snapshot | None = None
+        self.unusable: list[str] = []
+        self._after_fork()
+
+    def _after_fork(self) -> None:
+        """A forked child inherits locks in an unknown state and none of the threads that FAISS works with."""
+        forked = getattr(self, "_pid", os.getpid()) != os.getpid()
+        self._pid = os.getpid()
+        self._refreshing = threading.Lock()
+        self.folding = threading.RLock()
+        if forked:
+            import faiss
+
+            faiss.omp_set_num_threads(1)
+
+    @contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """A read transaction on one generation."""
+        if self._pid != os.getpid():
+            self._after_fork()
+        with self.database.reading() as connection:
+            yield Reader(connection, self.database.path)
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """A write transaction; nothing of it stays if the block raises."""
+        if self._pid != os.getpid():
+            self._after_fork()
+        with self.database.writing() as connection:
+            yield Writer(connection, self.database.path)
+
+    def refuse_read_only(self) -> None:
+        """Refuse a change before any work is done for it.
+
+        Raises:
+            StoreReadOnlyError: The store was opened read-only.
+        """
+        if self.database.read_only:
+            raise StoreReadOnlyError(f"{self.folder} was opened read-only; open it with read_only=False to change it")
+
+    def state(self) -> State:
+        """The current state."""
+        with self.reading() as reader:
+            return reader.state()
+
+    def model_of(self, encoder: Encoder) -> Model:
+        """What the store records of an encoder."""
+        return Model(encoder.dim, encoder.fingerprint, str(getattr(encoder, "source", "")))
+
+    def check_model(self, state: State) -> None:
+        """Refuse to go on with another encoder than the store's.
+
+        Raises:
+            EncoderMismatchError: Naming both.
+        """
+        if self.encoder is None or state.model is None or self.encoder.fingerprint == state.model.fingerprint:
+            return
+        mine, its = self.model_of(self.encoder), state.model
+        if not its.fingerprint:
+            raise EncoderMismatchError(
+                f"{self.folder} holds vectors that came without an encoder; to declare that {mine.fingerprint!r} made "
+                "them, open it with bind=True"
+            )
+        raise EncoderMismatchError(
+            f"{self.folder} was filled with the encoder {its.fingerprint!r} ({its.source or 'source unknown'}, {its.dim} "
+            f"dimensions), not with {mine.fingerprint!r} ({mine.source or 'source unknown'}, {mine.dim} dimensions); open "
+            "it with that encoder, or reencode() it"
+        )
+
+    def search(self, vectors: object, k: int, where: Filter | None, *, exact: bool) -> list[list[Hit]]:
+        """Hits for each question vector, see ``PassageStore.search``."""
+
+        def found(reader: Reader, snapshot: Snapshot) -> list[list[Hit]]:
+            self.check_model(snapshot.state)
+            model = snapshot.state.model
+            questions = check_vectors(vectors, dim=None if model is None else model.dim)
+            ranked = snapshot.search(reader, questions, k, where=where, exact=exact)
+            passages = reader.by_rows({int(row) for rows, _ in ranked for row in rows})
+            return [
+                [
+                    Hit(passages[int(row)], float(score), rank, dense=float(score))
+                    for rank, (row, score) in enumerate(zip(rows, scores, strict=True), start=1)
+                ]
+                for rows, scores in ranked
+            ]
+
+        return self.with_snapshot(found)
+
+    def sample(self, count: int) -> Vectors:
+        """Stored vectors drawn at random with seed 0, float32 [n, dim]."""
+
+        def drawn(reader: Reader, snapshot: Snapshot) -> Vectors:
+            in_base, in_tail = snapshot.select(reader, None)
+            sizes = (in_base.count, in_tail.count)
+            chosen = np.random.default_rng(0).choice(sum(sizes), min(count, sum(sizes)), replace=False)
+            parts = []
+            for segment, selection, offset in ((snapshot.base, in_base, 0), (snapshot.tail, in_tail, sizes[0])):
+                at = np.sort(chosen[(chosen >= offset) & (chosen < offset + selection.count)] - offset)
+                if segment is not None and len(at):
+                    places = at if selection.positions is None else selection.positions[at]
+                    parts.append(segment.take(places))
+            return np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
+
+        return self.with_snapshot(drawn)
+
+    def with_snapshot(self, action: Callable[[Reader, Snapshot], _Result]) -> _Result:
+        """Run an action on a transaction and its snapshot; a damaged base segment is set aside and the action repeated."""
+        while True:
+            try:
+                with self.reading() as reader:
+                    return action(reader, self._current(reader))
+            except SegmentDamagedError as error:
+                self._set_aside(error)
+
+    def _current(self, reader: Reader) -> Snapshot:
+        snapshot = self._snapshot
+        if snapshot is not None and snapshot.state.generation == reader.state().generation:
+            return snapshot
+        with self._refreshing:
+            # the transaction starts anew under the lock, so that it cannot be older than the snapshot it extends
+            reader.restart()
+            self._snapshot = load(reader, self.folder, self._snapshot, unusable=self.unusable)
+            return self._snapshot
+
+    def _set_aside(self, error: SegmentDamagedError) -> None:
+        """Never use a damaged segment again: its vectors are read from the database until a new one is built."""
+        base = self.state().base
+        with self._refreshing:
+            # a segment that another process has just replaced is missing, not damaged
+            if base is not None and base["directory"] == error.directory and error.directory not in self.unusable:
+                _log.warning("%s; searching the stored vectors instead until optimize() builds a new index", error)
+                self.unusable.append(error.directory)
+            self._snapshot = None
+
+    def close(self) -> None:
+        """Close the database and let go of the segments."""
+        self.database.close()
+        self._snapshot = None

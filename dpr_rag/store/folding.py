@@ -1,0 +1,121 @@
+"""Folding: building a new base segment from the stored vectors and putting it into place."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from dpr_rag.errors import StoreCorrupted
+from dpr_rag.index import ann, kinds
+from dpr_rag.index.segments import Manifest, build_base
+from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.state import State
+from dpr_rag.store.engine import Engine
+from dpr_rag.store.snapshot import INDEX_FOLDER
+
+TAIL_LIMIT = 20_000
+TAIL_SHARE = 0.2
+_BUILDING = "building-"
+_log = logging.getLogger(__name__)
+
+
+def fold_if_due(engine: Engine) -> None:
+    """Fold when the tail has outgrown max(20,000, 20 % of the base), or when the base was found damaged."""
+    with engine.reading() as reader:
+        state = reader.state()
+        base = None if state.base is None else Manifest.from_json(state.base)
+        tail = reader.count_after(0 if base is None else base.last_row)
+    damaged = base is not None and base.directory in engine.unusable
+    if damaged or tail > max(TAIL_LIMIT, TAIL_SHARE * (0 if base is None else base.count)):
+        fold(engine, None)
+
+
+def fold(engine: Engine, index: str | None) -> None:
+    """Build a base segment over everything stored; see ``PassageStore.optimize``."""
+    engine.refuse_read_only()
+    if index is not None:
+        kinds.parse(index)
+    with engine.folding, engine.reading() as reader:
+        state = reader.state()
+        wanted = state.index if index is None else index
+        folder = _new_folder(engine.folder / INDEX_FOLDER)
+        try:
+            manifest = _build(reader, state, wanted, folder)
+            _put_in_place(engine, state, wanted, folder, manifest)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _new_folder(parent: Path) -> Path:
+    folder = parent / f"{_BUILDING}{os.getpid()}-{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _build(reader: Reader, state: State, wanted: str, folder: Path) -> Manifest | None:
+    if state.model is None or not state.passages:
+        return None
+    plan = kinds.plan(wanted, passages=state.passages, dim=state.model.dim)
+    if plan.factory and plan.name not in kinds.KINDS:
+        ann.check_factory(plan.factory, state.model.dim)
+    _log.info("building %s over %d passages (%s)", plan.name, state.passages, plan.reason)
+    manifest = build_base(
+        folder,
+        lambda: reader.vectors(state),
+        plan,
+        generation=state.generation,
+        dim=state.model.dim,
+        dtype=state.dtype,
+    )
+    if manifest.count != state.passages:
+        raise StoreCorrupted(f"{reader.path}: {manifest.count} vectors for {state.passages} passages; restore a backup")
+    return replace(manifest, directory=f"base-{state.generation}-{secrets.token_hex(4)}")
+
+
+def _put_in_place(engine: Engine, built_from: State, wanted: str, folder: Path, manifest: Manifest | None) -> None:
+    """Record the segment, unless another process has put one in place meanwhile."""
+    with engine.writing() as writer:
+        if (writer.now.base, writer.now.table) != (built_from.base, built_from.table):
+            _log.info("another process has built a base segment meanwhile; keeping that one")
+            return
+        if manifest is not None:
+            folder.rename(folder.with_name(manifest.directory))
+        record = None if manifest is None else asdict(manifest)
+        writer.set_base(record, built_from=built_from.generation, index=wanted)
+        writer.commit_state()
+    _say_changed_kind(built_from, manifest)
+    clean(engine)
+
+
+def _say_changed_kind(before: State, manifest: Manifest | None) -> None:
+    if before.base is None or manifest is None:
+        return
+    old = before.base["plan"]["name"]
+    if old != manifest.plan.name:
+        _log.info("the index is now %s instead of %s (%s)", manifest.plan.name, old, manifest.plan.reason)
+
+
+def clean(engine: Engine) -> None:
+    """Remove superseded segments and the remains of builds whose process is gone."""
+    parent = engine.folder / INDEX_FOLDER
+    with engine.writing() as writer:
+        current = None if writer.now.base is None else writer.now.base["directory"]
+        for folder in parent.iterdir():
+            if folder.name != current and not _in_progress(folder.name):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _in_progress(name: str) -> bool:
+    if not name.startswith(_BUILDING):
+        return False
+    try:
+        os.kill(int(name.split("-")[1]), 0)
+    except (ProcessLookupError, ValueError, IndexError):
+        return False
+    except PermissionError:
+        return True
+    return True

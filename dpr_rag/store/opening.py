@@ -1,0 +1,109 @@
+"""Opening and creating a store's folder."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dpr_rag.encoder import Encoder
+from dpr_rag.errors import (
+    EncoderMismatchError,
+    NotAStoreError,
+    StoreError,
+    StoreNotFoundError,
+)
+from dpr_rag.filters import SQL_FUNCTIONS
+from dpr_rag.index import ann, kinds
+from dpr_rag.storage.database import Database
+from dpr_rag.storage.records import DTYPES
+from dpr_rag.storage.schema import FILE_NAME
+from dpr_rag.storage.state import State
+from dpr_rag.store.engine import Engine
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to open a store; see ``PassageStore.open``."""
+
+    create: bool = True
+    read_only: bool = False
+    index: str = "auto"
+    dtype: str = "float32"
+    bind: bool = False
+    timeout: float = 30.0
+
+
+def open_engine(folder: Path, encoder: Encoder | None, settings: Settings) -> Engine:
+    """Open or create the store in a folder; see ``PassageStore.open`` for what is refused."""
+    _check(encoder, settings)
+    fresh = _prepare_folder(folder, settings)
+    database = Database(
+        folder, read_only=settings.read_only, timeout=settings.timeout, functions=SQL_FUNCTIONS, create=fresh
+    )
+    engine = Engine(folder, database, encoder)
+    try:
+        if fresh:
+            _initialise(engine, settings)
+        _settle(engine, settings)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+def _check(encoder: Encoder | None, settings: Settings) -> None:
+    if encoder is not None and not isinstance(encoder, Encoder):
+        raise EncoderMismatchError(
+            f"encoder is {type(encoder).__name__}, expected dim, fingerprint, encode_questions and encode_passages"
+        )
+    if settings.dtype not in DTYPES:
+        raise StoreError(f"dtype is {settings.dtype!r}, expected one of {', '.join(DTYPES)}")
+    name, _ = kinds.parse(settings.index)
+    if name != "auto" and name not in kinds.KINDS:
+        ann.check_factory(name, 64 if encoder is None else encoder.dim)
+
+
+def _prepare_folder(folder: Path, settings: Settings) -> bool:
+    """Make the folder if allowed, and say whether a store is to be created in it."""
+    if (folder / FILE_NAME).is_file():
+        return not settings.read_only and not (folder / FILE_NAME).stat().st_size
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise NotAStoreError(f"{folder} exists, but is no dpr-rag store; choose another path")
+    if not settings.create or settings.read_only:
+        raise StoreNotFoundError(f"there is no store at {folder}; create one by opening it with create=True")
+    folder.mkdir(parents=True, exist_ok=True)
+    return True
+
+
+def _initialise(engine: Engine, settings: Settings) -> None:
+    """Write the first state of a new store; another process may have done so first."""
+    with engine.database.writing() as connection:
+        if connection.execute("SELECT count(*) FROM state").fetchone()[0] == 0:
+            state = State(dtype=settings.dtype, index=settings.index)
+            connection.execute("REPLACE INTO state VALUES (1, ?, ?)", state.encode())
+
+
+def _settle(engine: Engine, settings: Settings) -> None:
+    """Hold the stored settings against those asked for, and bind an encoder where that was asked for."""
+    state = engine.state()
+    if settings.index not in ("auto", state.index):
+        _log.warning("%s keeps its index %r; optimize(index=%r) changes it", engine.folder, state.index, settings.index)
+    if settings.bind and engine.encoder is not None and state.model is not None and not state.model.fingerprint:
+        _bind(engine, engine.encoder)
+    else:
+        engine.check_model(state)
+
+
+def _bind(engine: Engine, encoder: Encoder) -> None:
+    model = engine.model_of(encoder)
+    with engine.writing() as writer:
+        if writer.now.model is None or writer.now.model.dim != model.dim:
+            raise EncoderMismatchError(
+                f"{engine.folder} holds vectors of {writer.now.model and writer.now.model.dim} dimensions, the encoder "
+                f"makes {model.dim}; bind the encoder that made them"
+            )
+        writer.now = replace(writer.now, model=model)
+        writer.commit_state()

@@ -1,0 +1,306 @@
+"""``PassageStore``: passages and their vectors in one folder, searched by inner product."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from dpr_rag.encoder import Encoder, Vectors, check_vectors
+from dpr_rag.errors import EncoderMismatchError, StoreError, VectorError
+from dpr_rag.filters import Filter, parse_filter
+from dpr_rag.passages import Hit, Passage
+from dpr_rag.store import adding, checking, copying, folding, opening, reencoding
+from dpr_rag.store.engine import Engine
+from dpr_rag.store.reports import AddReport, CheckReport, StoreInfo
+
+Where = Filter | Mapping[str, Any] | None
+_PAGE = 500
+
+
+class PassageStore:
+    """Passages, their vectors and an index over them; durable, consistent, usable from threads and processes.
+
+    What ``add`` and ``delete`` have returned for, or reported as progress, survives a killed process. Open a store
+    with :meth:`open` or :meth:`temporary`, and close it or use it as a context manager.
+    """
+
+    def __init__(self, engine: Engine, *, temporary: tempfile.TemporaryDirectory[str] | None = None) -> None:
+        """Use :meth:`open` or :meth:`temporary` instead."""
+        self._engine = engine
+        self._temporary = temporary
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        encoder: Encoder | None = None,
+        create: bool = True,
+        read_only: bool = False,
+        index: str = "auto",
+        dtype: str = "float32",
+        bind: bool = False,
+        timeout: float = 30.0,
+    ) -> Self:
+        """Open a store, or create one.
+
+        Args:
+            path: The store's folder.
+            encoder: Encodes passages that are added and questions that are asked; needed for neither with vectors.
+            create: Create the store if there is none.
+            read_only: Refuse every change; several processes may read while one writes.
+            index: For a new store: ``auto``, a plain name (``flat``, ``hnsw``, ``ivf-sq8`` …), or a FAISS factory
+                string, with parameters after a colon (``hnsw:links=64,efSearch=256``). Later: :meth:`optimize`.
+            dtype: For a new store: ``float32`` or ``float16`` vectors.
+            bind: Attach ``encoder`` to a store whose vectors came without one.
+            timeout: Seconds to wait for another writer.
+
+        Raises:
+            StoreNotFoundError: There is none, and none was to be created.
+            NotAStoreError: Something else is at the path.
+            StoreFormatError: A newer dpr-rag wrote it.
+            EncoderMismatchError: It was filled with another encoder.
+            StoreCorrupted: It is damaged.
+            IndexKindError: ``index`` cannot be used.
+        """
+        settings = opening.Settings(create, read_only, index, dtype, bind, timeout)
+        return cls(opening.open_engine(Path(path), encoder, settings))
+
+    @classmethod
+    def temporary(cls, *, encoder: Encoder | None = None, index: str = "auto", dtype: str = "float32") -> Self:
+        """A new store in a temporary folder that is gone on close, for notebooks and tests."""
+        folder = tempfile.TemporaryDirectory(prefix="dpr-rag-")
+        settings = opening.Settings(index=index, dtype=dtype)
+        return cls(opening.open_engine(Path(folder.name) / "store", encoder, settings), temporary=folder)
+
+    @property
+    def path(self) -> Path:
+        """The store's folder."""
+        return self._engine.folder
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """The encoder it was opened with."""
+        return self._engine.encoder
+
+    @property
+    def dim(self) -> int | None:
+        """Components per vector, or None while neither a passage nor an encoder has fixed it."""
+        model = self._engine.state().model
+        if model is not None:
+            return model.dim
+        return None if self.encoder is None else self.encoder.dim
+
+    def add(
+        self,
+        passages: Iterable[Passage],
+        *,
+        vectors: Iterable[Any] | None = None,
+        batch_size: int = 512,
+        progress: adding.Progress | None = None,
+    ) -> AddReport:
+        """Add passages, or replace those whose id exists.
+
+        Streams: each batch is encoded and committed before the next is read. A passage whose title and text are
+        stored already is not encoded again, so that an interrupted call can simply be repeated. A replaced passage
+        takes its place at the end of the order, unless only its metadata changed.
+
+        Args:
+            passages: Any iterable.
+            vectors: One vector per passage, in order; these always replace what is stored.
+            batch_size: Passages per commit.
+            progress: Called after each commit with the totals so far.
+
+        Returns:
+            How many passages were added, replaced and unchanged.
+
+        Raises:
+            EncoderMismatchError: There is neither an encoder nor vectors.
+            PassageError: An item is no passage.
+            VectorError: A vector has the wrong dimension, or is NaN or infinite.
+            StoreLocked: Another writer kept the store too long.
+        """
+        report = adding.add(self._engine, passages, vectors, batch_size=batch_size, progress=progress)
+        folding.fold_if_due(self._engine)
+        return report
+
+    def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
+        """Delete passages by id or by filter, in one commit.
+
+        Returns:
+            How many there were; unknown ids are ignored.
+
+        Raises:
+            StoreError: Neither or both were given.
+        """
+        if (ids is None) == (filter is None):
+            raise StoreError("delete() takes either ids or a filter; give exactly one of them")
+        where = None if filter is None else parse_filter(filter)
+        with self._engine.writing() as writer:
+            if where is not None:
+                rows = [int(row) for row in writer.rows_where(*where.to_sql())]
+            else:
+                rows = [row for row, _ in writer.by_ids(_ids(ids or ())).values()]
+            if rows:
+                writer.remove(rows)
+                writer.commit_state()
+        return len(rows)
+
+    def get(self, ids: Iterable[str]) -> list[Passage]:
+        """Passages by id, in the order asked for; unknown ids are left out."""
+        wanted = _ids(ids)
+        with self._engine.reading() as reader:
+            found = reader.by_ids(wanted)
+        return [found[one][1] for one in wanted if one in found]
+
+    def count(self, filter: Where = None) -> int:
+        """How many passages there are, or how many a filter keeps."""
+        where = None if filter is None else parse_filter(filter)
+        with self._engine.reading() as reader:
+            return reader.state().passages if where is None else reader.count_where(*where.to_sql())
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __contains__(self, passage_id: object) -> bool:
+        return isinstance(passage_id, str) and bool(self.get([passage_id]))
+
+    def __iter__(self) -> Iterator[Passage]:
+        """Passages in order of insertion; changes made meanwhile may or may not be seen.
+
+        Raises:
+            StoreCorrupted: One is damaged, or one is missing though nothing changed meanwhile.
+        """
+        return checking.iterate(self._engine, page=_PAGE)
+
+    def search(self, vectors: Any, k: int, filter: Where = None, *, exact: bool = False) -> list[list[Hit]]:
+        """Maximum inner product search.
+
+        Args:
+            vectors: Question vectors, float [n, dim].
+            k: Hits per question, at least 1; fewer come back only where fewer passages qualify.
+            filter: Selects *before* the top k.
+            exact: Search exactly also where the index is approximate.
+
+        Returns:
+            For each question its hits, best first; ``score`` is the exact inner product with the stored vector, and
+            ties come in order of insertion.
+
+        Raises:
+            VectorError: A question vector has the wrong dimension, or is NaN or infinite, or k is below 1.
+            FilterError: The filter cannot be understood.
+            StoreCorrupted: A passage that was found is damaged.
+        """
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+            raise VectorError(f"k is {k!r}, expected an integer of at least 1")
+        where = None if filter is None else parse_filter(filter)
+        return self._engine.search(vectors, int(k), where, exact=exact)
+
+    def measure_index_recall(self, sample: int | Vectors = 100, *, k: int = 20) -> float:
+        """Index recall: overlap of the index's top k with the exact top k.
+
+        Args:
+            sample: Question vectors [n, dim], or how many stored vectors to draw at random (seed 0) as questions.
+            k: Hits compared per question.
+
+        Returns:
+            A share in [0, 1]; 1.0 for an empty store.
+        """
+        questions = self._engine.sample(sample) if isinstance(sample, int) else check_vectors(sample)
+        if not len(questions) or not len(self):
+            return 1.0
+        pairs = zip(self.search(questions, k), self.search(questions, k, exact=True), strict=True)
+        shares = [
+            len({h.passage.id for h in found} & {h.passage.id for h in best}) / len(best) for found, best in pairs
+        ]
+        return sum(shares) / len(shares)
+
+    def check(self) -> CheckReport:
+        """Read and verify everything: every text, vector, checksum and count, and the base segment against them.
+
+        Raises:
+            StoreCorrupted: Naming all that is wrong.
+        """
+        return checking.check(self._engine)
+
+    def optimize(self, index: str | None = None) -> None:
+        """Fold the tail and the deletions into a new base segment, with another index if one is named.
+
+        Searches and writes go on meanwhile.
+
+        Raises:
+            IndexKindError: ``index`` is unknown or cannot be built.
+        """
+        folding.fold(self._engine, index)
+
+    def info(self) -> StoreInfo:
+        """The store in figures."""
+        return checking.info(self._engine)
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Copy the store to a new folder, consistently, while it is in use.
+
+        Raises:
+            StoreError: There is something at ``path`` already.
+        """
+        copying.backup(self._engine, Path(path))
+
+    def reencode(self, encoder: Encoder, *, batch_size: int = 512, progress: reencoding.Progress | None = None) -> int:
+        """Encode all stored passages with another encoder and switch over to it.
+
+        The old vectors serve until the switch, which is one commit. Interrupted, the next call with the same encoder
+        goes on where this one stopped.
+
+        Args:
+            encoder: The new encoder; this store uses it from the switch on.
+            batch_size: Passages per commit.
+            progress: Called after each commit with (passages done, passages in all).
+
+        Returns:
+            How many passages this call encoded.
+        """
+        done = reencoding.reencode(self._engine, encoder, batch_size=batch_size, progress=progress)
+        folding.fold_if_due(self._engine)
+        return done
+
+    def encode_questions(self, questions: Sequence[str]) -> Vectors:
+        """Encode questions with the store's encoder, float32 [n, dim].
+
+        Raises:
+            EncoderMismatchError: The store was opened without an encoder.
+        """
+        if self.encoder is None:
+            raise EncoderMismatchError(
+                f"{self.path} was opened without an encoder; pass encoder= to PassageStore.open, or search with vectors"
+            )
+        return check_vectors(self.encoder.encode_questions(list(questions)), rows=len(questions), names=questions)
+
+    def close(self) -> None:
+        """Close the store; a temporary one is gone then."""
+        self._engine.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
+
+
+def _ids(ids: Iterable[str]) -> list[str]:
+    """Passage ids as a list; a lone string is a mistake, not a list of characters."""
+    if isinstance(ids, str):
+        raise StoreError(f"ids is the string {ids!r}, expected a list of ids; wrap it as [{ids!r}]")
+    return list(ids)

@@ -1,0 +1,76 @@
+"""Re-encoding: filling the second vector table with another encoder, then switching to it in one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dpr_rag.encoder import Encoder, Vectors, check_vectors
+from dpr_rag.passages import Passage
+from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.state import Model, State
+from dpr_rag.store.engine import Engine
+
+Progress = Callable[[int, int], None]
+
+
+def reencode(engine: Engine, encoder: Encoder, *, batch_size: int, progress: Progress | None) -> int:
+    """Encode everything stored with another encoder; see ``PassageStore.reencode``."""
+    engine.refuse_read_only()
+    model = engine.model_of(encoder)
+    _start(engine, model)
+    encoded = 0
+    while not _finished(engine, encoder, model):
+        with engine.reading() as reader:
+            batch = _missing(reader, reader.state(), batch_size)
+        passages = [passage for _, passage in batch]
+        names = [passage.id for passage in passages]
+        vectors = check_vectors(encoder.encode_passages(passages), rows=len(batch), dim=model.dim, names=names)
+        _store(engine, batch, vectors)
+        encoded += len(batch)
+        if progress is not None:
+            progress(*_done(engine))
+    return encoded
+
+
+def _start(engine: Engine, model: Model) -> None:
+    """Note the new encoder, or go on with what an interrupted call has encoded with the same one."""
+    with engine.writing() as writer:
+        if writer.now.pending != model:
+            writer.start_vectors(model)
+            writer.commit_state()
+
+
+def _missing(reader: Reader, state: State, limit: int) -> list[tuple[int, Passage]]:
+    """The next passages without a new vector; row numbers ascend, so they follow the last one that has it."""
+    table = f"vector_{state.next_table}"
+    last = reader.connection.execute(f"SELECT coalesce(max(row), 0) FROM {table}").fetchone()[0]  # noqa: S608
+    return reader.after(int(last), limit)
+
+
+def _store(engine: Engine, batch: list[tuple[int, Passage]], vectors: Vectors) -> None:
+    """Commit new vectors, except of passages that were removed while they were encoded."""
+    with engine.writing() as writer:
+        alive = {row for row, _ in writer.after(batch[0][0] - 1, batch[-1][0] - batch[0][0] + 1)}
+        kept = [at for at, (row, _) in enumerate(batch) if row in alive]
+        rows, passages = [batch[at][0] for at in kept], [batch[at][1] for at in kept]
+        if kept:
+            writer.insert_vectors(f"vector_{writer.now.next_table}", rows, vectors[kept], passages)
+            writer.commit_state()
+
+
+def _finished(engine: Engine, encoder: Encoder, model: Model) -> bool:
+    """Switch over if no passage lacks a new vector."""
+    with engine.writing() as writer:
+        if _missing(writer, writer.now, 1):
+            return False
+        writer.switch_vectors()
+        writer.commit_state()
+        engine.encoder = encoder
+    return True
+
+
+def _done(engine: Engine) -> tuple[int, int]:
+    with engine.reading() as reader:
+        state = reader.state()
+        table = f"vector_{state.next_table}"
+        return reader.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0], state.passages  # noqa: S608

@@ -1,0 +1,84 @@
+"""What a store tells about itself and about what it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AddReport:
+    """What became of the passages given to ``add``.
+
+    Attributes:
+        added: New ids.
+        replaced: Ids that existed with another title, text, metadata or vector.
+        unchanged: Ids that existed just so; they were not encoded again.
+    """
+
+    added: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+
+    @property
+    def total(self) -> int:
+        """All passages that were seen."""
+        return self.added + self.replaced + self.unchanged
+
+    def __add__(self, other: AddReport) -> AddReport:
+        return AddReport(self.added + other.added, self.replaced + other.replaced, self.unchanged + other.unchanged)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What ``check`` proved intact.
+
+    Attributes:
+        passages: How many were read and verified, texts and vectors.
+        generation: Number of the commit they belong to.
+        indexed: How many of them the base segment holds.
+    """
+
+    passages: int
+    generation: int
+    indexed: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """A store in figures.
+
+    Attributes:
+        path: Its folder.
+        format: Format version of the file.
+        passages: How many there are.
+        dim: Components per vector, or None while the store is empty.
+        dtype: How vectors are stored.
+        fingerprint: Of the encoder; empty where vectors came without one.
+        source: Where the encoder's weights came from, for people to read.
+        generation: Number of the last commit.
+        index: Index asked for.
+        kind: Index in use by the base segment; ``flat`` where there is none.
+        parameters: Parameters of that index.
+        reason: Why that index is in use.
+        base: Vectors in the base segment, deleted ones included.
+        tail: Vectors added since, searched exactly.
+        deleted: Vectors of the base segment that no longer count.
+        bytes_on_disk: Size of the folder in bytes.
+    """
+
+    path: str
+    format: int
+    passages: int
+    dim: int | None
+    dtype: str
+    fingerprint: str
+    source: str
+    generation: int
+    index: str
+    kind: str
+    parameters: dict[str, int]
+    reason: str
+    base: int
+    tail: int
+    deleted: int
+    bytes_on_disk: int

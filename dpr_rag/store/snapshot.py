@@ -1,0 +1,141 @@
+"""Everything a search needs of one generation, immutable; a write makes the next one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dpr_rag.encoder import Vectors
+from dpr_rag.filters import Filter
+from dpr_rag.index.matrix import Rows, SegmentDamagedError
+from dpr_rag.index.search import Scores, Selection, merged, search_segment
+from dpr_rag.index.segments import Base, Manifest, Tail
+from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.state import State
+
+INDEX_FOLDER = "index"
+_KEPT_FILTERS = 32
+_log = logging.getLogger(__name__)
+_NONE = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """One generation of a store, ready to be searched by any number of threads.
+
+    Attributes:
+        state: The store's record at this generation.
+        base: The segment on disk, or None.
+        tail: Vectors added since the base was built, removed ones included.
+        removed: Ascending row numbers that no longer count.
+        selections: Positions of recent filters in base and tail; None is the absence of a filter.
+    """
+
+    state: State
+    base: Base | None
+    tail: Tail
+    removed: Rows
+    selections: dict[Filter | None, tuple[Selection, Selection]] = field(default_factory=dict)
+
+    def search(
+        self, reader: Reader, questions: Vectors, k: int, *, where: Filter | None, exact: bool = False
+    ) -> list[tuple[Rows, Scores]]:
+        """Row numbers and exact inner products of the top k for each question.
+
+        Args:
+            reader: The transaction this snapshot belongs to.
+            questions: float32 [n, dim].
+            k: Hits per question.
+            where: Filter that selects before the top k, or None.
+            exact: Do not use the approximate index.
+
+        Raises:
+            SegmentDamagedError: The base segment does not match its checksums.
+        """
+        in_base, in_tail = self.select(reader, where)
+        found = search_segment(self.tail, questions, k, in_tail)
+        if self.base is None:
+            return found
+        of_base = search_segment(self.base, questions, k, in_base, exact=exact)
+        return [merged([left, right], k) for left, right in zip(of_base, found, strict=True)]
+
+    def select(self, reader: Reader, where: Filter | None) -> tuple[Selection, Selection]:
+        """Positions in base and tail that a filter keeps; those of repeated filters are remembered."""
+        known = self.selections.get(where)
+        if known is not None:
+            return known
+        allowed = None if where is None else reader.rows_where(*where.to_sql())
+        base_rows = _NONE if self.base is None else self.base.rows
+        chosen = (self._positions(base_rows, allowed), self._positions(self.tail.rows, allowed))
+        if len(self.selections) >= _KEPT_FILTERS:
+            self.selections.pop(next((key for key in self.selections if key is not None), where), None)
+        self.selections[where] = chosen
+        return chosen
+
+    def _positions(self, rows: Rows, allowed: Rows | None) -> Selection:
+        if allowed is not None:
+            return Selection.of(positions_in(rows, allowed), len(rows))
+        gone = positions_in(rows, self.removed)
+        if not len(gone):
+            return Selection.everything(len(rows))
+        return Selection.of(np.delete(np.arange(len(rows)), gone), len(rows))
+
+
+def positions_in(rows: Rows, wanted: Rows) -> Rows:
+    """Where ascending ``wanted`` row numbers stand among ascending ``rows``; absent ones are left out."""
+    if not len(rows) or not len(wanted):
+        return _NONE
+    wanted = wanted[wanted <= rows[-1]]
+    at = np.searchsorted(rows, wanted)
+    return np.asarray(at[rows[at] == wanted], dtype=np.int64)
+
+
+def load(reader: Reader, folder: Path, old: Snapshot | None, *, unusable: Sequence[str] = ()) -> Snapshot:
+    """Bring a snapshot to the generation of a transaction, reusing what has not changed.
+
+    Args:
+        reader: The open transaction.
+        folder: The store's folder.
+        old: The snapshot so far, or None.
+        unusable: Names of base segments that were found damaged.
+
+    Raises:
+        SegmentDamagedError: The base segment is missing or damaged.
+    """
+    state = reader.state()
+    if old is not None and old.state.generation == state.generation:
+        return old
+    name = None if state.base is None or state.base["directory"] in unusable else state.base["directory"]
+    held = None if old is None or old.base is None else old.base.manifest.directory
+    if old is None or name != held or old.state.table != state.table or old.state.model != state.model:
+        return _load_all(reader, folder, state, name)
+    last = int(old.tail.rows[-1]) if len(old.tail.rows) else (0 if old.base is None else old.base.manifest.last_row)
+    removed = np.union1d(old.removed, reader.removed(old.state.generation))
+    return Snapshot(state, old.base, _grown(old.tail, reader, state, last), removed)
+
+
+def _load_all(reader: Reader, folder: Path, state: State, name: str | None) -> Snapshot:
+    base = None
+    if name is not None and state.base is not None:
+        base = _open_base(folder / INDEX_FOLDER / name, Manifest.from_json(state.base), state)
+    after = 0 if base is None else base.manifest.last_row
+    dim = 0 if state.model is None else state.model.dim
+    tail = _grown(Tail(_NONE, (), dim), reader, state, after)
+    return Snapshot(state, base, tail, reader.removed(0))
+
+
+def _open_base(folder: Path, manifest: Manifest, state: State) -> Base:
+    if state.model is None or (manifest.dim, manifest.dtype) != (state.model.dim, state.dtype):
+        raise SegmentDamagedError(folder / "vectors", "does not belong to the vectors in use")
+    _log.debug("opening base segment %s", folder)
+    return Base(folder, manifest)
+
+
+def _grown(tail: Tail, reader: Reader, state: State, after: int) -> Tail:
+    for rows, vectors in reader.vectors(state, after):
+        tail = tail.extended(rows, vectors)
+    return tail
