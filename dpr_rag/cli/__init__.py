@@ -1,0 +1,29 @@
+"""The command line: its entry point, and nothing heavy before a command needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run ``dpr-rag`` with the process's arguments and end the process.
+
+    Exit codes: 0 done, 1 an error (one line on standard error), 2 wrong usage, 130 interrupted.
+    """
+    try:
+        from dpr_rag.cli.app import app
+
+        app(prog_name="dpr-rag")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """Flush now: a reader that went away (``| head``) would otherwise be reported while Python shuts down."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,79 @@
+"""The commands under one name, and how each of them ends: result, one-line error, usage, or interruption."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from dpr_rag import __version__
+from dpr_rag.cli import demo, indexing, searching, upkeep
+from dpr_rag.errors import DprRagError
+
+_RESUMABLE = {"index", "reencode", "demo"}
+
+
+class Commands(TyperGroup):
+    """Turns what a command raises into an exit code and one line on standard error."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the arguments name."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise typer.Exit(0) from None  # the reader has seen enough, as in `| head`
+        except (DprRagError, OSError) as error:
+            typer.echo(f"dpr-rag: error: {_one_line(error)}", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo(f"\ndpr-rag: interrupted{_how_to_go_on(ctx.invoked_subcommand)}", err=True)
+            raise typer.Exit(130) from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _how_to_go_on(command: str | None) -> str:
+    if command not in _RESUMABLE:
+        return "; nothing was applied by half"
+    return f"; what was committed is kept. To go on, run the same command again:\n  {shlex.join(['dpr-rag', *sys.argv[1:]])}"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dpr-rag {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Dense passage retrieval: encode passages, store them, and ask them questions."""
+
+
+app.command()(indexing.index)
+app.command()(searching.search)
+app.command()(searching.info)
+app.command()(upkeep.delete)
+app.command()(upkeep.check)
+app.command()(upkeep.optimize)
+app.command()(upkeep.backup)
+app.command()(indexing.reencode)
+app.command()(upkeep.convert)
+app.command()(demo.demo)

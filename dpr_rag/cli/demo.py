@@ -1,0 +1,47 @@
+"""The command `demo`: the main job on text that every machine has, its own Python standard library."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dpr_rag.cli.indexing import Corpus, add_corpus
+from dpr_rag.cli.models import ModelChoice
+from dpr_rag.cli.terminal import note, show_hits
+
+QUESTIONS = (
+    "how do I compress bytes with gzip?",
+    "run a function every time the program exits",
+    "which class counts how often each item occurs?",
+    "parse command line arguments",
+    "find the most recently modified file in a folder",
+)
+
+
+def demo(
+    store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Folder of the demo's store.")] = Path(
+        "demo.dpr"
+    ),
+) -> None:
+    """Index the docstrings of this Python's standard library and ask them a handful of questions."""
+    note("loading the default encoder")
+    encoder = ModelChoice().load()
+    from dpr_rag import PassageStore, Retriever
+
+    with PassageStore.open(store, encoder=encoder) as opened:
+        note(f"indexing the standard library's docstrings into {store} (what is already there is not encoded again)")
+        corpus = Corpus("python:", None, skip_bad=False)
+        add_corpus(opened, corpus.passages(), corpus.count(), batch_size=256)
+        typer.echo()
+        for question, hits in zip(QUESTIONS, Retriever(opened, k=3).retrieve_batch(QUESTIONS), strict=True):
+            show_hits(question, hits)
+    typer.echo(f"Ask your own:\n  {command()} search {shlex.quote(str(store))} 'how do I …?'")
+
+
+def command() -> str:
+    """How to call dpr-rag from this shell."""
+    return "dpr-rag" if shutil.which("dpr-rag") else ".venv/bin/dpr-rag"

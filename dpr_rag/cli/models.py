@@ -1,0 +1,93 @@
+"""Which encoder a command uses: the one that the user names, or the default where the store was filled with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
+
+import typer
+
+from dpr_rag.errors import EncoderMismatchError, MissingExtraError, StoreNotFoundError
+
+if TYPE_CHECKING:
+    from dpr_rag import DualEncoder
+    from dpr_rag.store import StoreInfo
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """What ``--model``, ``--context-model`` and ``--profile`` said.
+
+    Attributes:
+        question: Folder or hub name of the question encoder; None means the default encoder.
+        context: Folder or hub name of the context encoder, if it is another one.
+        profile: Name of the profile, if it is not to be recognised.
+    """
+
+    question: str | None = None
+    context: str | None = None
+    profile: str | None = None
+
+    def load(self) -> DualEncoder:
+        """Load what the user named, or the default encoder.
+
+        Raises:
+            typer.BadParameter: A context encoder or a profile was given without ``--model``.
+            MissingExtraError: torch, or the default encoder's package, is not installed.
+            ModelError: The model cannot be used.
+        """
+        from dpr_rag import DualEncoder
+
+        if self.question is not None:
+            return DualEncoder.from_pretrained(self.question, self.context, profile=self.profile)
+        if self.context or self.profile:
+            raise typer.BadParameter("--context-model and --profile need --model beside them", param_hint="--model")
+        return DualEncoder.default()
+
+
+def look(path: Path) -> StoreInfo | None:
+    """What a store says of itself, or None where there is none; loads no model."""
+    from dpr_rag import PassageStore
+
+    try:
+        with PassageStore.open(path, create=False, read_only=True) as store:
+            return store.info()
+    except StoreNotFoundError:
+        return None
+
+
+def encoder_of(path: Path, choice: ModelChoice) -> DualEncoder:
+    """Load the encoder for an existing store; what the store names is shown, never loaded.
+
+    Raises:
+        StoreNotFoundError: There is no store at the path.
+        EncoderMismatchError: No ``--model`` was given and the store was not filled by the default encoder.
+    """
+    info = look(path)
+    if info is None:
+        raise StoreNotFoundError(
+            f"there is no store at {str(path)!r}; make one with: dpr-rag index CORPUS --store {path}"
+        )
+    if choice.question is not None:
+        return choice.load()
+    if not info.fingerprint:
+        raise EncoderMismatchError(
+            f"the store {str(path)!r} holds vectors that came without an encoder; name theirs with --model MODEL --bind"
+        )
+    try:
+        encoder = choice.load()
+    except MissingExtraError as error:
+        raise MissingExtraError(f"{error} (or name the store's own encoder: {_advice(info)})") from error
+    if encoder.fingerprint != info.fingerprint:
+        raise EncoderMismatchError(
+            f"the store {str(path)!r} was filled by another encoder than the default one; pass {_advice(info)}"
+        )
+    return encoder
+
+
+def _advice(info: StoreInfo) -> str:
+    question, _, context = (info.source or "MODEL").partition(" + ")
+    models = f"--model {quote(question)}" + (f" --context-model {quote(context)}" if context else "")
+    return f"{models} (fingerprint {info.fingerprint})"

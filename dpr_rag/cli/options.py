@@ -1,0 +1,57 @@
+"""Arguments and options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def read_filter(text: str | None) -> dict[str, Any] | None:
+    """Read the JSON object of ``--filter``.
+
+    Raises:
+        typer.BadParameter: The text is no JSON object.
+    """
+    if text is None:
+        return None
+    example = """expected a JSON object such as '{"year": {"$gte": 1990}}'"""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise typer.BadParameter(f"{text!r} is not JSON ({error}); {example}", param_hint="--filter") from error
+    if not isinstance(value, dict):
+        raise typer.BadParameter(f"{text!r} is no JSON object; {example}", param_hint="--filter")
+    return value
+
+
+StoreFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the store.", show_default=False)]
+FilterText = Annotated[
+    str | None,
+    typer.Option("--filter", metavar="JSON", help="""Only these passages, e.g. '{"year": {"$gte": 1990}}'."""),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one object per line.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="MODEL", help="Folder or hub name of the question encoder (default: the built-in encoder)."
+    ),
+]
+ContextModel = Annotated[
+    str | None,
+    typer.Option("--context-model", metavar="MODEL", help="Folder or hub name of the context encoder, if it differs."),
+]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile", metavar="NAME", help="How the model reads its input (default: recognised from its files)."
+    ),
+]
+Bind = Annotated[bool, typer.Option("--bind", help="Attach --model to a store whose vectors came without an encoder.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Passages per commit.")]
+IndexKind = Annotated[
+    str | None,
+    typer.Option("--index", metavar="KIND", help="flat, ivf, hnsw, sq8, …, a FAISS factory string, or auto."),
+]

@@ -1,0 +1,124 @@
+"""Commands that read: `search` and `info`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dpr_rag.cli.models import ModelChoice, encoder_of
+from dpr_rag.cli.options import AsJson, Bind, ContextModel, FilterText, Model, Profile, StoreFolder, read_filter
+from dpr_rag.cli.terminal import show_facts, show_hits
+from dpr_rag.passages import Hit
+
+_BATCH = 64
+
+
+def search(
+    store: StoreFolder,
+    question: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[QUESTION]...", help="Questions; - reads one a line from standard input.", show_default=False
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="Read one question a line; - is standard input.")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Hits per question.")] = 5,
+    as_json: AsJson = False,
+    filter_text: FilterText = None,
+    model: Model = None,
+    context_model: ContextModel = None,
+    profile: Profile = None,
+    bind: Bind = False,
+) -> None:
+    """Ask a store questions; scores are exact inner products, higher is better."""
+    chosen = read_filter(filter_text)
+    questions = read_questions(question or [], file)
+    from dpr_rag import PassageStore, Retriever
+
+    encoder = encoder_of(store, ModelChoice(model, context_model, profile))
+    with PassageStore.open(store, encoder=encoder, create=False, read_only=not bind, bind=bind) as opened:
+        retriever = Retriever(opened, k=k)
+        while batch := list(islice(questions, _BATCH)):
+            for asked, hits in zip(batch, retriever.retrieve_batch(batch, filter=chosen), strict=True):
+                if as_json:
+                    typer.echo(json.dumps(question_record(asked, hits), ensure_ascii=False))
+                else:
+                    show_hits(asked, hits)
+
+
+def read_questions(given: Sequence[str], file: Path | None) -> Iterator[str]:
+    """Questions from the arguments, then from a file, then from standard input; blank lines are skipped.
+
+    Raises:
+        typer.BadParameter: No question was given.
+        OSError: The file cannot be read.
+    """
+    if not given and file is None:
+        raise typer.BadParameter("ask at least one question, or read them with --file FILE or -", param_hint="QUESTION")
+    stdin = "-" in given or str(file) == "-"
+    lines = [] if file is None or str(file) == "-" else file.read_text("utf-8").splitlines()
+    return chain((text for text in given if text != "-"), _asked(lines), _asked(sys.stdin if stdin else ()))
+
+
+def _asked(lines: Iterable[str]) -> Iterator[str]:
+    return (line.strip() for line in lines if line.strip())
+
+
+def question_record(question: str, hits: Sequence[Hit]) -> dict[str, Any]:
+    """One question and its hits as a JSON object."""
+    return {
+        "question": question,
+        "hits": [
+            {
+                "rank": hit.rank,
+                "score": hit.score,
+                "id": hit.passage.id,
+                "title": hit.passage.title,
+                "text": hit.passage.text,
+                "metadata": dict(hit.passage.metadata),
+            }
+            for hit in hits
+        ],
+    }
+
+
+def info(
+    store: StoreFolder,
+    recall: Annotated[
+        bool, typer.Option("--recall", help="Measure the index recall at 20 with 100 stored vectors as questions.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a store holds, which encoder filled it, and how its index answers."""
+    from dpr_rag import PassageStore
+
+    with PassageStore.open(store, create=False, read_only=True) as opened:
+        facts = dataclasses.asdict(opened.info())
+        if recall:
+            facts["index_recall"] = opened.measure_index_recall(100, k=20)
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False, default=str))
+    else:
+        show_facts([(name.replace("_", " "), readable(name, value)) for name, value in facts.items()])
+
+
+def readable(name: str, value: object) -> str:
+    """A fact as people read it: grouped digits, units, a dash for nothing."""
+    if value is None or value == "":
+        return "-"
+    if name == "bytes_on_disk" and isinstance(value, int):
+        return f"{value / 1e6:,.1f} MB"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={item}" for key, item in value.items()) or "-"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,81 @@
+"""Passages and the vectors that were made of them elsewhere, brought together by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import tee
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dpr_rag.encoder import Vectors
+from dpr_rag.errors import CorpusError
+from dpr_rag.passages import Passage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dpr_rag import PassageStore
+    from dpr_rag.store import AddReport
+
+Pair = tuple[Passage, Vectors]
+_PREFIX = "wiki:"  # early shards name passages so, the corpus does not
+
+
+def add_with_vectors(
+    store: PassageStore,
+    passages: Iterator[Passage],
+    shards: Sequence[Path],
+    *,
+    batch_size: int,
+    progress: Callable[[AddReport], None],
+) -> AddReport:
+    """Add the passages that the shards have vectors for, with these vectors.
+
+    Args:
+        store: Where they go.
+        passages: The corpus; both sides are read once, in step, with bounded memory.
+        shards: Embedding shards in the corpus's order; they may cover a part of it.
+        batch_size: Passages per commit.
+        progress: Called after each commit with the totals so far.
+
+    Raises:
+        CorpusError: A shard holds an id that the rest of the corpus does not.
+    """
+    for_passages, for_vectors = tee(matched(passages, shards))
+    return store.add(
+        (passage for passage, _ in for_passages),
+        vectors=(vector for _, vector in for_vectors),
+        batch_size=batch_size,
+        progress=progress,
+    )
+
+
+def matched(passages: Iterator[Passage], shards: Iterable[Path]) -> Iterator[Pair]:
+    """Pair every vector with its passage; passages without a vector are passed over.
+
+    Args:
+        passages: The corpus.
+        shards: Embedding shards in its order.
+
+    Yields:
+        A passage and its float32 vector of shape [dim].
+
+    Raises:
+        CorpusError: A vector's passage does not follow in the corpus.
+    """
+    from dpr_rag.corpora.embeddings import read_vectors
+
+    for shard in shards:
+        for passage_id, vector in read_vectors(shard):
+            yield _passage_of(passage_id, passages, shard), vector
+
+
+def _passage_of(passage_id: str, passages: Iterator[Passage], shard: Path) -> Passage:
+    names = {passage_id, passage_id.removeprefix(_PREFIX)}
+    for passage in passages:
+        if passage.id in names:
+            return passage
+    raise CorpusError(
+        f"{shard}: the vector of {passage_id!r} has no passage in the rest of the corpus; "
+        "give the shards in the corpus's order, and the corpus they were made of"
+    )

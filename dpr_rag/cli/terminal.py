@@ -1,0 +1,127 @@
+"""What the commands write: results on standard output; progress and notes on standard error."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from dpr_rag.passages import Hit
+
+Advance = Callable[[int], None]
+
+
+def output() -> Console:
+    """Standard output, without colours when it is piped."""
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def notes() -> Console:
+    """Standard error, without colours when it is piped."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Write one line for the person who waits."""
+    notes().print(text)
+
+
+def printable(text: str) -> str:
+    """One line without control characters: a stored passage must not steer the terminal."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def show_hits(question: str, hits: Sequence[Hit]) -> None:
+    """Write a question and its hits: rank, score, title, id, and the passage's first lines."""
+    console = output()
+    console.print(printable(question), style="bold")
+    if not hits:
+        console.print("  no passage matches")
+    for hit in hits:
+        passage = hit.passage
+        line = Text(f"  {hit.rank:>3}  {hit.score:8.4f}  ")
+        line.append(printable(passage.title or "(no title)"), style="cyan")
+        line.append(f"  [{printable(passage.id)}]", style="dim")
+        console.print(line)
+        for part in first_lines(passage.text, console.width):
+            console.print(f"       {part}")
+    console.print()
+
+
+def first_lines(text: str, width: int) -> list[str]:
+    """At most three lines from the start of a text, as they fit a terminal of this width."""
+    room = max(20, min(width, 110) - 8)
+    return textwrap.wrap(printable(text), room, max_lines=3, placeholder=" …")
+
+
+def show_facts(rows: Sequence[tuple[str, str]]) -> None:
+    """Write names and values as a table."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, printable(value))
+    output().print(table, soft_wrap=False)
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "…/s", style="cyan")
+
+
+@contextmanager
+def progress(label: str, total: int | None) -> Iterator[Advance]:
+    """Show a bar with rate and time left while standard error is a terminal.
+
+    Args:
+        label: What is under way.
+        total: How many passages there are, or None while nobody knows.
+
+    Yields:
+        A function that takes how many are done.
+    """
+    console = notes()
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def is_watched() -> bool:
+    """Whether a person sees standard error."""
+    return sys.stderr.isatty()
+
+
+class Stopwatch:
+    """Says how long something took and at what rate."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def rate(self, count: int) -> str:
+        """Seconds since the start, and how many of a number of passages that is a second."""
+        seconds = max(time.perf_counter() - self._start, 1e-9)
+        return f"in {seconds:,.1f} s ({count / seconds:,.0f} passages/s)"

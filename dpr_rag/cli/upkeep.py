@@ -1,0 +1,82 @@
+"""Commands that keep a store in order: `delete`, `check`, `optimize`, `backup`; and `convert` for checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dpr_rag.cli.options import ContextModel, FilterText, IndexKind, Profile, StoreFolder, read_filter
+from dpr_rag.cli.terminal import Stopwatch
+
+
+def delete(
+    store: StoreFolder,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of passages.", show_default=False)
+    ] = None,
+    filter_text: FilterText = None,
+) -> None:
+    """Delete passages by id, or all that a filter keeps."""
+    chosen = read_filter(filter_text)
+    if bool(ids) == (chosen is not None):
+        raise typer.BadParameter("name passages by ID, or else by --filter, and not by both", param_hint="ID")
+    from dpr_rag import PassageStore
+
+    with PassageStore.open(store, create=False) as opened:
+        count = opened.delete(ids) if ids else opened.delete(filter=chosen)
+        left = opened.count()
+    typer.echo(f"deleted {count:,}; {left:,} left")
+
+
+def check(store: StoreFolder) -> None:
+    """Verify every checksum of a store; exit code 1 when anything is damaged."""
+    from dpr_rag import PassageStore
+
+    with PassageStore.open(store, create=False, read_only=True) as opened:
+        report = opened.check()
+    typer.echo(f"{report.passages:,} passages at generation {report.generation:,}: every checksum holds")
+
+
+def optimize(store: StoreFolder, kind: IndexKind = None) -> None:
+    """Fold everything into one base segment, of another index kind if one is named."""
+    from dpr_rag import PassageStore
+
+    watch = Stopwatch()
+    with PassageStore.open(store, create=False) as opened:
+        opened.optimize(kind)
+        info = opened.info()
+    typer.echo(f"{info.kind} ({info.reason}): {watch.rate(info.passages)}")
+
+
+def backup(
+    store: StoreFolder,
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Folder to create.", show_default=False)],
+) -> None:
+    """Copy a store while it is in use."""
+    from dpr_rag import PassageStore
+
+    with PassageStore.open(store, create=False, read_only=True) as opened:
+        opened.backup(target)
+    typer.echo(f"copied to {target}")
+
+
+def convert(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Checkpoint (.cp), model folder or hub name.", show_default=False)
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="Folder to write, or a file that ends in .cp.", show_default=False)
+    ],
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="MODEL", help="For a .cp file: the BERT that it was trained from.")
+    ] = None,
+    context_model: ContextModel = None,
+    profile: Profile = None,
+) -> None:
+    """Convert DPR's original checkpoints (.cp) to a model folder, and back."""
+    from dpr_rag.encoders.checkpoints import convert as convert_model
+
+    encoder = convert_model(source, target, context=context_model, base=base, profile=profile)
+    typer.echo(f"wrote {target} (fingerprint {encoder.fingerprint})")

@@ -1,0 +1,206 @@
+"""The commands, run in this process with a deterministic encoder: what they write, and how they end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny import TinyEncoder
+from typer.testing import CliRunner, Result
+
+from dpr_rag import PassageStore
+from dpr_rag.cli import models
+from dpr_rag.cli.app import app
+
+CORPUS = [
+    {"id": "1", "title": "Hamlet", "text": "Hamlet is a tragedy written by William Shakespeare.", "year": 1601},
+    {"id": "2", "title": "Faust", "text": "Faust is a tragic play by Goethe.", "year": 1808},
+    {"id": "3", "title": "Emma", "text": "Emma is a novel about youthful hubris.", "year": 1815},
+]
+
+
+@pytest.fixture(autouse=True)
+def _tiny_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models.ModelChoice, "load", lambda choice: TinyEncoder(choice.question or "tiny"))
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "books.jsonl"
+    records = [{**{k: r[k] for k in ("id", "title", "text")}, "metadata": {"year": r["year"]}} for r in CORPUS]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+    return path
+
+
+def run(*args: object, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, [str(arg) for arg in args], input=stdin, prog_name="dpr-rag")
+
+
+@pytest.fixture
+def store(tmp_path: Path, corpus: Path) -> Path:
+    path = tmp_path / "books.dpr"
+    done = run("index", corpus, "--store", path)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("added 3, replaced 0, unchanged 0 in ")
+    return path
+
+
+def ids(done: Result) -> list[list[str]]:
+    assert done.exit_code == 0, done.output
+    return [[hit["id"] for hit in json.loads(line)["hits"]] for line in done.stdout.splitlines()]
+
+
+def test_index_again_changes_nothing(store: Path, corpus: Path) -> None:
+    assert run("index", corpus, "--store", store).stdout.startswith("added 0, replaced 0, unchanged 3 in ")
+
+
+def test_search_shows_rank_score_title_id_and_text(store: Path) -> None:
+    done = run("search", store, "Who wrote Hamlet?", "-k", 1)
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [
+        "Who wrote Hamlet?",
+        "    1    2.0000  Hamlet  [1]",
+        "       Hamlet is a tragedy written by William Shakespeare.",
+        "",
+    ]
+
+
+def test_search_json_holds_whole_hits(store: Path) -> None:
+    done = run("search", store, "Hamlet", "--json", "-k", 1)
+    assert json.loads(done.stdout) == {
+        "question": "Hamlet",
+        "hits": [
+            {
+                "rank": 1,
+                "score": 2.0,
+                "id": "1",
+                "title": "Hamlet",
+                "text": CORPUS[0]["text"],
+                "metadata": {"year": 1601},
+            }
+        ],
+    }
+
+
+def test_search_reads_questions_from_everywhere(store: Path, tmp_path: Path) -> None:
+    asked = tmp_path / "questions.txt"
+    asked.write_text("Goethe\n\n  youthful hubris \n", "utf-8")
+    assert ids(run("search", store, "Hamlet", "--file", asked, "--json", "-k", 1)) == [["1"], ["2"], ["3"]]
+    assert ids(run("search", store, "-", "--json", "-k", 1, stdin="Goethe\nHamlet\n")) == [["2"], ["1"]]
+    assert ids(run("search", store, "--file", "-", "--json", "-k", 1, stdin="Goethe\n")) == [["2"]]
+
+
+def test_search_filters(store: Path) -> None:
+    done = run("search", store, "a tragedy by Shakespeare", "--filter", '{"year": {"$gte": 1800}}', "--json")
+    assert sorted(ids(done)[0]) == ["2", "3"]
+
+
+def test_search_without_hits_says_so(store: Path) -> None:
+    assert "no passage matches" in run("search", store, "Hamlet", "--filter", '{"year": 1}').stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["search", "{store}"], "ask at least one question"),
+        (["search", "{store}", "x", "--filter", "{year: 1}"], "is not JSON"),
+        (["search", "{store}", "x", "--filter", "[1]"], "is no JSON object"),
+        (["search", "{store}", "x", "-k", "0"], "0"),
+        (["delete", "{store}"], "name passages by ID"),
+        (["delete", "{store}", "1", "--filter", "{}"], "and not by both"),
+        (["index", "books.jsonl"], "--store"),
+        (["dance"], "dance"),
+    ],
+)
+def test_wrong_usage_ends_with_2(store: Path, args: list[str], message: str) -> None:
+    done = run(*[arg.format(store=store) if arg == "{store}" else arg for arg in args])
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["search", "{there}/none.dpr", "x"], "none.dpr"),
+        (["info", "{there}/none.dpr"], "none.dpr"),
+        (["delete", "{there}/none.dpr", "1"], "none.dpr"),
+        (["check", "{there}/none.dpr"], "none.dpr"),
+        (["index", "{there}/none.jsonl", "--store", "{there}/new.dpr"], "none.jsonl"),
+        (["search", "{store}", "x", "--file", "{there}/none.txt"], "none.txt"),
+        (["search", "{store}", "x", "--filter", '{{"year": {{"$about": 1}}}}'], "$about"),
+        (["search", "{store}", "x", "--model", "other"], "other-64"),
+        (["optimize", "{store}", "--index", "magic"], "magic"),
+    ],
+)
+def test_an_error_is_one_line_and_ends_with_1(store: Path, tmp_path: Path, args: list[str], message: str) -> None:
+    done = run(*[arg.format(store=store, there=tmp_path) for arg in args])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("dpr-rag: error: ")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_failed_index_leaves_no_store(tmp_path: Path) -> None:
+    assert run("index", tmp_path / "none.jsonl", "--store", tmp_path / "new.dpr").exit_code == 1
+    assert not (tmp_path / "new.dpr").exists()
+
+
+def test_another_stores_model_is_named_and_not_loaded(tmp_path: Path, corpus: Path) -> None:
+    path = tmp_path / "foreign.dpr"
+    assert run("index", corpus, "--store", path, "--model", "org/foreign").exit_code == 0
+    refused = run("search", path, "Hamlet")
+    assert refused.exit_code == 1
+    assert "--model org/foreign" in refused.stderr
+    assert ids(run("search", path, "Hamlet", "--model", "org/foreign", "--json", "-k", 1)) == [["1"]]
+
+
+def test_malformed_lines_stop_or_are_counted(tmp_path: Path, corpus: Path) -> None:
+    corpus.write_text(corpus.read_text("utf-8") + "{broken\n", "utf-8")
+    stopped = run("index", corpus, "--store", tmp_path / "a.dpr")
+    assert stopped.exit_code == 1
+    assert "books.jsonl" in stopped.stderr
+    done = run("index", corpus, "--store", tmp_path / "b.dpr", "--skip-bad")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("added 3,")
+    assert "skipped 1 malformed entr" in done.stderr
+
+
+def test_delete_by_id_and_by_filter(store: Path) -> None:
+    assert run("delete", store, "1", "nobody").stdout == "deleted 1; 2 left\n"
+    assert run("delete", store, "--filter", '{"year": 1808}').stdout == "deleted 1; 1 left\n"
+    with PassageStore.open(store, read_only=True) as opened:
+        assert [passage.id for passage in opened] == ["3"]
+
+
+def test_info_says_what_the_store_holds(store: Path) -> None:
+    facts = json.loads(run("info", store, "--json", "--recall").stdout)
+    assert facts["passages"] == 3
+    assert facts["dim"] == 64
+    assert facts["fingerprint"] == "tiny-64"
+    assert facts["source"] == "tiny"
+    assert facts["index_recall"] == 1.0
+    table = run("info", store).stdout
+    assert [line.split()[-1] for line in table.splitlines() if line.startswith("fingerprint")] == ["tiny-64"]
+
+
+def test_check_backup_optimize_and_reencode(store: Path, tmp_path: Path) -> None:
+    assert run("check", store).stdout.startswith("3 passages at generation ")
+    assert run("optimize", store, "--index", "hnsw").stdout.startswith("hnsw ")
+    assert json.loads(run("info", store, "--json").stdout)["index"] == "hnsw"
+    assert run("backup", store, tmp_path / "copy.dpr").stdout == f"copied to {tmp_path / 'copy.dpr'}\n"
+    assert ids(run("search", tmp_path / "copy.dpr", "Goethe", "--json", "-k", 1)) == [["2"]]
+    assert run("reencode", store, "--model", "newer").stdout.startswith("encoded 3 again in ")
+    assert json.loads(run("info", store, "--json").stdout)["fingerprint"] == "newer-64"
+
+
+def test_index_notes_settings_that_stay(store: Path, corpus: Path) -> None:
+    done = run("index", corpus, "--store", store, "--index", "hnsw", "--dtype", "float16")
+    assert done.exit_code == 0
+    assert f"dpr-rag optimize {store} --index hnsw" in done.stderr
+    assert "keeps its vectors as float32" in done.stderr
+
+
+def test_version() -> None:
+    assert run("--version").stdout == "dpr-rag 0.1.0\n"

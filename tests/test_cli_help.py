@@ -1,0 +1,47 @@
+"""The --help texts: every command has one, and it says what the command and each of its parts are for."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from dpr_rag.cli.app import app
+
+COMMANDS = ("index", "search", "info", "delete", "check", "optimize", "backup", "reencode", "convert", "demo")
+MEANT = {
+    "index": ["--store", "--model", "--context-model", "--format", "--index", "--skip-bad", "--vectors", "--dtype"],
+    "search": ["--file", "--json", "--filter", "--model", "--k"],
+    "info": ["--recall", "--json"],
+    "delete": ["--filter", "ID"],
+    "optimize": ["--index"],
+    "reencode": ["--model"],
+    "convert": ["SOURCE", "TARGET"],
+    "demo": ["--store"],
+}
+
+
+def help_of(*args: str) -> str:
+    done = CliRunner().invoke(app, [*args, "--help"], prog_name="dpr-rag", env={"COLUMNS": "120", "NO_COLOR": "1"})
+    assert done.exit_code == 0
+    return done.stdout
+
+
+def test_root_help_lists_every_command() -> None:
+    text = help_of()
+    assert [name for name in COMMANDS if f" {name} " not in text] == []
+    assert {command.name for command in typer.main.get_group(app).commands.values()} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_help(name: str) -> None:
+    text = help_of(name)
+    assert f"Usage: dpr-rag {name}" in text
+    assert [part for part in MEANT.get(name, ["DIR"]) if part not in text] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_part_is_explained(name: str) -> None:
+    command = typer.main.get_group(app).commands[name]
+    assert command.help
+    assert [part.name for part in command.params if not getattr(part, "help", None)] == []

@@ -1,0 +1,117 @@
+"""The command line as a process: Ctrl-C, pipes, and what it loads."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dpr_rag import PassageStore
+
+# The one seam: a slow deterministic encoder in place of a downloaded model.
+START = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from tiny import TinyEncoder
+from dpr_rag.cli import main, models
+class Slow(TinyEncoder):
+    def encode_passages(self, passages):
+        time.sleep({pause})
+        return super().encode_passages(passages)
+models.ModelChoice.load = lambda choice: Slow()
+main()
+"""
+BATCH = 20
+TOTAL = 2_000
+
+
+def command(*args: object, pause: float = 0.0) -> list[str]:
+    code = START.format(tests=str(Path(__file__).parent), pause=pause)
+    return [sys.executable, "-c", code, *map(str, args)]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "many.jsonl"
+    lines = (json.dumps({"id": str(n), "title": f"t{n}", "text": f"passage number {n}"}) for n in range(TOTAL))
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
+
+
+def test_ctrl_c_keeps_the_store_and_says_how_to_go_on(corpus: Path, tmp_path: Path) -> None:
+    store = tmp_path / "many.dpr"
+    args = ("index", corpus, "--store", store, "--batch-size", BATCH)
+    process = subprocess.Popen(command(*args, pause=0.05), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _wait_for_passages(store, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"dpr-rag index {corpus} --store {store} --batch-size {BATCH}" in errors
+    assert "Traceback" not in errors
+    with PassageStore.open(store, create=False, read_only=True) as opened:
+        kept = opened.count()
+        assert opened.check().passages == kept
+        assert 0 < kept < TOTAL
+        assert kept % BATCH == 0
+    done = subprocess.run(command(*args), capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"added {TOTAL - kept:,}, replaced 0, unchanged {kept:,} in ")
+
+
+def _wait_for_passages(store: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if store.exists():
+            with PassageStore.open(store, create=False, read_only=True) as opened:
+                if opened.count() >= 2 * BATCH:
+                    return
+        time.sleep(0.05)
+    raise AssertionError(f"no passage was committed: {process.poll()}")
+
+
+@pytest.fixture
+def small(tmp_path: Path, corpus: Path) -> Path:
+    store = tmp_path / "small.dpr"
+    subprocess.run(command("index", corpus, "--store", store), capture_output=True, check=True)
+    return store
+
+
+def test_a_reader_that_goes_away_is_no_error(small: Path) -> None:
+    asked = "\n".join(f"number {n}" for n in range(3_000))
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        command("search", small, "-", "--json"), stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE, text=True
+    )
+    os.close(write)
+    assert process.stdin is not None
+    process.stdin.write(asked)
+    process.stdin.close()
+    first = os.read(read, 10)
+    os.close(read)
+    assert first == b'{"question'
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert process.wait(60) == 0
+    process.stderr.close()
+
+
+def test_piped_output_has_no_escape_codes(small: Path) -> None:
+    done = subprocess.run(command("search", small, "number 7"), capture_output=True, check=True)
+    assert b"t7" in done.stdout
+    assert b"\x1b" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["search", "--help"], ["info", "{store}"]])
+def test_light_commands_load_no_heavy_library(small: Path, args: list[str]) -> None:
+    code = (
+        "import sys, atexit; from dpr_rag.cli import main; "
+        "atexit.register(lambda: sys.stderr.write(repr({'torch', 'faiss', 'transformers'} & set(sys.modules)))); main()"
+    )
+    words = [arg.format(store=small) for arg in args]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    assert done.stderr == "set()"

@@ -1,0 +1,55 @@
+"""What the command line makes of texts and figures before it shows them."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+
+from dpr_rag.cli.options import read_filter
+from dpr_rag.cli.searching import readable
+from dpr_rag.cli.terminal import first_lines, printable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("two\nlines\tand  gaps", "two lines and gaps"),
+        ("\x1b[31mred\x1b[0m", "[31mred [0m"),
+        ("\u202etxt.exe", "txt.exe"),
+        ("nul\x00bell\x07", "nul bell"),
+        ("café 東京", "café 東京"),
+    ],
+)
+def test_printable_leaves_no_control_characters(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_first_lines_are_three_that_fit() -> None:
+    lines = first_lines("word " * 100, 40)
+    assert lines == ["word word word word word word"] * 2 + ["word word word word word word …"]
+    assert first_lines("short", 200) == ["short"]
+
+
+def test_read_filter() -> None:
+    assert read_filter(None) is None
+    assert read_filter('{"year": {"$gte": 1990}}') == {"year": {"$gte": 1990}}
+    for wrong in ("", "[]", "5", "{year: 1}"):
+        with pytest.raises(typer.BadParameter, match="JSON"):
+            read_filter(wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("passages", 21_015_324, "21,015,324"),
+        ("bytes_on_disk", 64_500_000, "64.5 MB"),
+        ("fingerprint", "", "-"),
+        ("dim", None, "-"),
+        ("index_recall", 0.98765, "0.9877"),
+        ("parameters", {"links": 64, "efSearch": 128}, "links=64, efSearch=128"),
+        ("parameters", {}, "-"),
+        ("kind", "hnsw", "hnsw"),
+    ],
+)
+def test_readable(name: str, value: object, shown: str) -> None:
+    assert readable(name, value) == shown

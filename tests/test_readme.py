@@ -1,0 +1,62 @@
+"""Runs the README: its Python blocks in order, and its command lines as far as their arguments."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from dpr_rag.cli.app import app
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text("utf-8")
+BLOCK = re.compile(r"(?P<mark><!-- test: skip \([^)]+\) -->\n)?```(?P<kind>\w+)\n(?P<body>.*?)```", re.DOTALL)
+
+
+def blocks(kind: str, *, skipped: bool = False) -> list[str]:
+    return [found["body"] for found in BLOCK.finditer(TEXT) if found["kind"] == kind and bool(found["mark"]) == skipped]
+
+
+def command_lines() -> list[str]:
+    lines = "\n".join(blocks("sh")).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.startswith("dpr-rag ")]
+
+
+def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for body in blocks("python"):
+        exec(compile(body, "README.md", "exec"), names)  # noqa: S102
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split(" ", 1)[1] for line in printed] == ["Hamlet"]
+    assert 0 < float(printed[0].split()[0]) <= 1
+
+
+def test_skipped_blocks_compile_and_are_few() -> None:
+    skipped = blocks("python", skipped=True)
+    assert len(skipped) == 1
+    compile(skipped[0], "README.md", "exec")
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_command_line_is_understood(line: str) -> None:
+    words = shlex.split(line.split(" < ")[0], comments=True)[1:]
+    command = typer.main.get_group(app).commands[words[0]]
+    with command.make_context(words[0], words[1:]) as context:
+        assert context.params
+
+
+def test_make_verbs_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert re.findall(r"make ([a-z]+)", TEXT)
+    assert [verb for verb in re.findall(r"`?make ([a-z]+)`", TEXT) if f"\n{verb}:" not in makefile] == []
+
+
+def test_linked_files_exist() -> None:
+    linked = re.findall(r"\]\(([^)#:]+)\)", TEXT)
+    assert linked
+    assert [name for name in linked if not (ROOT / name).exists()] == []
