@@ -1,0 +1,110 @@
+"""DPR's pickled embedding shards, and the document stores of LangChain's FAISS folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from dpr_rag.errors import CorpusError
+from dpr_rag.legacy.standins import Kept
+from dpr_rag.legacy.unpickler import PlainUnpickler, plain, read_pickle
+
+_LANGCHAIN = {
+    f"{module}.{name}": Kept
+    for module, name in (
+        ("langchain_community.docstore.in_memory", "InMemoryDocstore"),
+        ("langchain.docstore.in_memory", "InMemoryDocstore"),
+        ("langchain_core.documents.base", "Document"),
+        ("langchain.docstore.document", "Document"),
+        ("langchain.schema.document", "Document"),
+        ("langchain.schema", "Document"),
+    )
+}
+
+
+def read_embeddings(path: str | Path) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    """Read one shard of DPR's ``generate_dense_embeddings.py``: a pickled list of (id, vector).
+
+    The shard is held in memory, since pickle knows no other way; DPR writes shards of a few hundred thousand.
+
+    Args:
+        path: A shard.
+
+    Yields:
+        The passage's id as a string, prefixes such as ``wiki:`` included, and its vector, float32 of shape [dim].
+
+    Raises:
+        UnsafeFileError: The file asks for more than arrays and plain containers.
+        CorpusError: It is truncated, damaged, or holds something else than pairs of id and vector.
+    """
+    path = Path(path)
+    for at, record in enumerate(_list(path)):
+        pair = plain(record, path)
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise CorpusError(f"{path}: record {at} is {type(pair).__name__}, expected a pair of id and vector")
+        name, vector = pair
+        if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
+            raise CorpusError(f"{path}: the id of record {at} is {name!r:.60}, expected a string or an integer")
+        if not isinstance(vector, np.ndarray) or vector.ndim != 1 or vector.dtype.kind != "f":
+            raise CorpusError(f"{path}: the vector of record {at} is no array of floats of shape [dim]")
+        yield str(name), vector.astype(np.float32, copy=False)
+
+
+def _list(path: Path) -> list[Any]:
+    records = _read(path)
+    if not isinstance(records, list):
+        raise CorpusError(f"{path}: holds {type(records).__name__}, expected a pickled list of (id, vector)")
+    return records
+
+
+def _read(path: Path, **allowed: Any) -> Any:
+    def reader(file: BinaryIO) -> PlainUnpickler:
+        return PlainUnpickler(file, path, allowed=allowed)
+
+    try:
+        with path.open("rb") as file:
+            return read_pickle(file, path, reader)
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+
+
+def read_langchain_docstore(path: str | Path) -> tuple[dict[str, dict[str, Any]], dict[int, str]]:
+    """Read the ``index.pkl`` of a folder that LangChain's FAISS store saved, without building any of its classes.
+
+    Args:
+        path: The ``index.pkl``.
+
+    Returns:
+        Documents by their id, each with ``id``, ``page_content`` and ``metadata``; and the document's id for each
+        row of the FAISS index beside it.
+
+    Raises:
+        UnsafeFileError: The file asks for more, metadata with dates or paths included.
+        CorpusError: It is truncated, damaged or no such file.
+    """
+    path = Path(path)
+    value = plain(_read(path, **_LANGCHAIN), path)
+    if not isinstance(value, tuple) or len(value) != 2 or not all(isinstance(item, dict) for item in value):
+        raise CorpusError(f"{path}: holds {type(value).__name__}, expected LangChain's pair of docstore and row ids")
+    store, rows = value
+    documents = store.get("_dict")
+    if not isinstance(documents, dict) or not all(isinstance(key, int) for key in rows):
+        raise CorpusError(f"{path}: the docstore or the row ids have another form than LangChain writes")
+    return {str(key): _document(key, item, path) for key, item in documents.items()}, {
+        row: str(key) for row, key in rows.items()
+    }
+
+
+def _document(key: object, state: object, path: Path) -> dict[str, Any]:
+    fields = state.get("__dict__", state) if isinstance(state, dict) else None
+    if not isinstance(fields, dict) or not isinstance(fields.get("page_content"), str):
+        raise CorpusError(f"{path}: document {key!r:.60} has no 'page_content'")
+    return {
+        "id": str(fields.get("id") or key),
+        "page_content": fields["page_content"],
+        "metadata": fields.get("metadata") or {},
+    }
