@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from dpr_rag import PassageStore
+from dpr_rag.errors import StoreError
 
 # The one seam: a slow deterministic encoder in place of a downloaded model.
 START = """
@@ -36,9 +38,9 @@ def command(*args: object, pause: float = 0.0) -> list[str]:
     return [sys.executable, "-c", code, *map(str, args)]
 
 
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    path = tmp_path / "many.jsonl"
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("corpus") / "many.jsonl"
     lines = (json.dumps({"id": str(n), "title": f"t{n}", "text": f"passage number {n}"}) for n in range(TOTAL))
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return path
@@ -47,10 +49,13 @@ def corpus(tmp_path: Path) -> Path:
 def test_ctrl_c_keeps_the_store_and_says_how_to_go_on(corpus: Path, tmp_path: Path) -> None:
     store = tmp_path / "many.dpr"
     args = ("index", corpus, "--store", store, "--batch-size", BATCH)
-    process = subprocess.Popen(command(*args, pause=0.05), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    _wait_for_passages(store, process)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    with subprocess.Popen(command(*args, pause=0.05), stdout=PIPE, stderr=PIPE, text=True) as process:
+        try:
+            _wait_for_passages(store, process)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert f"dpr-rag index {corpus} --store {store} --batch-size {BATCH}" in errors
     assert "Traceback" not in errors
@@ -66,17 +71,23 @@ def test_ctrl_c_keeps_the_store_and_says_how_to_go_on(corpus: Path, tmp_path: Pa
 def _wait_for_passages(store: Path, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
-        if store.exists():
-            with PassageStore.open(store, create=False, read_only=True) as opened:
-                if opened.count() >= 2 * BATCH:
-                    return
+        if _count(store) >= 2 * BATCH:
+            return
         time.sleep(0.05)
     raise AssertionError(f"no passage was committed: {process.poll()}")
 
 
-@pytest.fixture
-def small(tmp_path: Path, corpus: Path) -> Path:
-    store = tmp_path / "small.dpr"
+def _count(store: Path) -> int:
+    try:
+        with PassageStore.open(store, create=False, read_only=True) as opened:
+            return opened.count()
+    except StoreError:  # not there yet, or just being made
+        return 0
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
+    store = tmp_path_factory.mktemp("store") / "small.dpr"
     subprocess.run(command("index", corpus, "--store", store), capture_output=True, check=True)
     return store
 
@@ -84,20 +95,19 @@ def small(tmp_path: Path, corpus: Path) -> Path:
 def test_a_reader_that_goes_away_is_no_error(small: Path) -> None:
     asked = "\n".join(f"number {n}" for n in range(3_000))
     read, write = os.pipe()
-    process = subprocess.Popen(
-        command("search", small, "-", "--json"), stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE, text=True
-    )
-    os.close(write)
-    assert process.stdin is not None
-    process.stdin.write(asked)
-    process.stdin.close()
-    first = os.read(read, 10)
-    os.close(read)
+    args = command("search", small, "-", "--json")
+    with subprocess.Popen(args, stdin=PIPE, stdout=write, stderr=PIPE, text=True) as process:
+        os.close(write)
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(asked)
+        process.stdin.close()
+        first = os.read(read, 10)
+        os.close(read)
+        errors = process.stderr.read()
     assert first == b'{"question'
-    assert process.stderr is not None
-    assert process.stderr.read() == ""
-    assert process.wait(60) == 0
-    process.stderr.close()
+    assert errors == ""
+    assert process.returncode == 0
 
 
 def test_piped_output_has_no_escape_codes(small: Path) -> None:

@@ -72,7 +72,7 @@ def encoder_of(path: Path, choice: ModelChoice) -> DualEncoder:
         )
     if choice.question is not None:
         return choice.load()
-    if not info.fingerprint:
+    if info.passages and not info.fingerprint:
         raise EncoderMismatchError(
             f"the store {str(path)!r} holds vectors that came without an encoder; name theirs with --model MODEL --bind"
         )
@@ -80,7 +80,7 @@ def encoder_of(path: Path, choice: ModelChoice) -> DualEncoder:
         encoder = choice.load()
     except MissingExtraError as error:
         raise MissingExtraError(f"{error} (or name the store's own encoder: {_advice(info)})") from error
-    if encoder.fingerprint != info.fingerprint:
+    if info.fingerprint and encoder.fingerprint != info.fingerprint:
         raise EncoderMismatchError(
             f"the store {str(path)!r} was filled by another encoder than the default one; pass {_advice(info)}"
         )

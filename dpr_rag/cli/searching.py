@@ -25,7 +25,7 @@ def search(
     question: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[QUESTION]...", help="Questions; - reads one a line from standard input.", show_default=False
+            metavar="QUESTION", help="Questions; - reads one a line from standard input.", show_default=False
         ),
     ] = None,
     file: Annotated[

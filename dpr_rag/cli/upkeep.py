@@ -13,9 +13,7 @@ from dpr_rag.cli.terminal import Stopwatch
 
 def delete(
     store: StoreFolder,
-    ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of passages.", show_default=False)
-    ] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of passages.", show_default=False)] = None,
     filter_text: FilterText = None,
 ) -> None:
     """Delete passages by id, or all that a filter keeps."""
