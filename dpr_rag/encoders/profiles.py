@@ -1,0 +1,127 @@
+"""Model profiles: how each family of encoders turns its input into a vector, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args, get_type_hints
+
+from dpr_rag.errors import ModelError
+
+Pooling = Literal["cls", "mean"]
+TitlePolicy = Literal["pair", "prefix", "none"]
+Segments = Literal["zero", "pair"]
+Head = Literal["none", "projection", "ance"]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Everything about an encoder that is not in its weights or its tokenizer.
+
+    Attributes:
+        name: What people call the family; it does not take part in the fingerprint.
+        pooling: The first token of the last layer, or the masked mean of its tokens.
+        title: A title becomes the first segment of a pair, a prefix (``"title text"``), or is left out.
+        normalise: Whether vectors are scaled to length 1.
+        question_prefix: Put before every question.
+        passage_prefix: Put before every passage (before its title where there is one).
+        question_length: Most tokens of a question, special tokens included.
+        passage_length: Most tokens of a passage, special tokens included.
+        head: What follows the pooling: nothing; a linear projection where the model has one (DPR's
+            ``encode_proj``); or ANCE's linear layer and layer norm, which must be there.
+        segments: Token types of a title pair: all zero as DPR was trained, or 0 for title and 1 for text.
+        straighten: Whether a typographic apostrophe in a question becomes a plain one, as in DPR's code.
+
+    Raises:
+        ModelError: A field has a value outside its choices.
+    """
+
+    name: str
+    pooling: Pooling
+    title: TitlePolicy
+    normalise: bool = False
+    question_prefix: str = ""
+    passage_prefix: str = ""
+    question_length: int = 512
+    passage_length: int = 512
+    head: Head = "none"
+    segments: Segments = "zero"
+    straighten: bool = False
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(Profile)
+        for field in fields(self):
+            _check_field(self.name, field.name, getattr(self, field.name), hints[field.name])
+        for name in ("question_length", "passage_length"):
+            if getattr(self, name) < 3:
+                raise ModelError(f"profile {self.name!r}: {name} is {getattr(self, name)}, expected at least 3 tokens")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The profile as a JSON object, the inverse of :func:`profile_from`."""
+        return asdict(self)
+
+
+def named_profile(profile: str | Profile) -> Profile:
+    """Return a profile given by name or as itself.
+
+    Raises:
+        ModelError: No profile has this name.
+    """
+    if isinstance(profile, Profile):
+        return profile
+    if profile not in PROFILES:
+        raise ModelError(
+            f"no profile is called {profile!r}; pass one of {', '.join(PROFILES)}, or a Profile of your own"
+        )
+    return PROFILES[profile]
+
+
+def profile_from(data: object, *, where: str) -> Profile:
+    """Read a profile back from its JSON object.
+
+    Args:
+        data: The object that :meth:`Profile.as_dict` gave.
+        where: The file it comes from, for messages.
+
+    Raises:
+        ModelError: It is no object, or has unknown, missing or wrong fields.
+    """
+    if not isinstance(data, dict):
+        raise ModelError(
+            f"{where}: the profile is {type(data).__name__}, expected a JSON object; save the encoder again"
+        )
+    unknown = sorted(set(data) - {field.name for field in fields(Profile)})
+    if unknown:
+        raise ModelError(f"{where}: the profile has unknown fields {unknown}; a newer dpr-rag wrote it, upgrade")
+    try:
+        return Profile(**data)
+    except TypeError as error:
+        raise ModelError(f"{where}: the profile is incomplete ({error}); save the encoder again") from error
+
+
+def _check_field(profile: object, name: str, value: object, hint: Any) -> None:
+    choices = get_args(hint)
+    good = value in choices if choices else type(value) is hint
+    if not good:
+        expected = " or ".join(map(repr, choices)) if choices else hint.__name__
+        raise ModelError(f"profile {profile!r}: {name} is {value!r}, expected {expected}")
+
+
+PROFILES: Mapping[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile("dpr", "cls", "pair", question_length=256, passage_length=256, head="projection", straighten=True),
+        Profile("ance", "cls", "prefix", question_length=64, head="ance"),
+        Profile("tas-b", "cls", "none"),
+        Profile("contriever", "mean", "prefix"),
+        Profile("minilm", "mean", "pair", normalise=True, question_length=256, passage_length=256, segments="pair"),
+        Profile("e5", "mean", "prefix", normalise=True, question_prefix="query: ", passage_prefix="passage: "),
+        Profile(
+            "bge",
+            "cls",
+            "prefix",
+            normalise=True,
+            question_prefix="Represent this sentence for searching relevant passages: ",
+        ),
+    )
+}

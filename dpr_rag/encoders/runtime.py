@@ -1,0 +1,84 @@
+"""The seam below an encoder: padded batches of token ids in, pooled float32 vectors out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from dpr_rag.encoder import Vectors
+from dpr_rag.encoders.profiles import Segments
+from dpr_rag.encoders.tokens import TokenSequence
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Padded inputs, each array of shape [n, length].
+
+    Attributes:
+        ids: Token ids, padded on the right.
+        mask: 1 for tokens, 0 for padding.
+        segments: Token types.
+        rows: Places of the inputs in the caller's order.
+    """
+
+    ids: Ids
+    mask: Ids
+    segments: Ids
+    rows: list[int]
+
+
+class Runtime(Protocol):
+    """What runs one tower. Implementations serve several threads at once.
+
+    Attributes:
+        token_budget: Most padded tokens of one batch that it runs well.
+    """
+
+    token_budget: int
+
+    @property
+    def dim(self) -> int:
+        """Number of components of every vector."""
+        ...
+
+    def encode(self, batch: Batch) -> Vectors:
+        """Pooled float32 vectors of shape [n, dim], the head applied, not normalised."""
+        ...
+
+
+def batches(sequences: Sequence[TokenSequence], *, budget: int, pad: int, segments: Segments) -> Iterator[Batch]:
+    """Group inputs of similar length, longest first, so that rows times length stays within a budget.
+
+    Args:
+        sequences: Tokenised inputs.
+        budget: Most padded tokens of a batch; one input that exceeds it makes a batch of its own.
+        pad: Id of the padding token.
+        segments: Token types of second segments: zero, or 1.
+    """
+    order = sorted(range(len(sequences)), key=lambda at: -len(sequences[at].ids))
+    at = 0
+    while at < len(order):
+        length = len(sequences[order[at]].ids)
+        rows = order[at : at + max(1, budget // length)]
+        yield _padded(sequences, rows, length, pad, segments)
+        at += len(rows)
+
+
+def _padded(sequences: Sequence[TokenSequence], rows: list[int], length: int, pad: int, segments: Segments) -> Batch:
+    ids = np.full((len(rows), length), pad, dtype=np.int64)
+    mask = np.zeros_like(ids)
+    types = np.zeros_like(ids)
+    for row, at in enumerate(rows):
+        sequence = sequences[at]
+        end = len(sequence.ids)
+        ids[row, :end] = sequence.ids
+        mask[row, :end] = 1
+        if segments == "pair":
+            types[row, sequence.second : end] = 1
+    return Batch(ids, mask, types, rows)

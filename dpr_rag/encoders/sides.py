@@ -1,0 +1,75 @@
+"""One side of an encoder: a tower's tokenisation and runtime, and the loop from inputs to vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from dpr_rag.encoder import Vectors, check_vectors
+from dpr_rag.encoders.profiles import Profile
+from dpr_rag.encoders.runtime import Runtime, batches
+from dpr_rag.encoders.tokens import Tokens, TokenSequence
+
+Item = TypeVar("Item")
+Progress = Callable[[int, int], None]
+_WINDOW = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Questions or passages, from text to vectors.
+
+    Attributes:
+        tokens: The tower's tokenisation.
+        runtime: What runs the tower.
+        profile: Normalisation and token types.
+    """
+
+    tokens: Tokens
+    runtime: Runtime
+    profile: Profile
+
+    def encode(
+        self,
+        items: Sequence[Item],
+        tokenise: Callable[[Sequence[Item]], list[TokenSequence]],
+        names: Sequence[str],
+        progress: Progress | None,
+    ) -> tuple[Vectors, int]:
+        """Encode inputs window by window, so that the token ids of a long list are never held at once.
+
+        Args:
+            items: What to encode.
+            tokenise: Turns a window of items into token sequences.
+            names: What to call each item in a message.
+            progress: Called as ``progress(done, total)`` after each batch.
+
+        Returns:
+            Float32 vectors of shape [n, dim] in the items' order, and how many items were truncated.
+
+        Raises:
+            VectorError: A vector holds NaN or infinite values.
+        """
+        vectors = np.empty((len(items), self.runtime.dim), dtype=np.float32)
+        cut = done = 0
+        for start in range(0, len(items), _WINDOW):
+            sequences = tokenise(items[start : start + _WINDOW])
+            cut += sum(sequence.truncated for sequence in sequences)
+            for batch in batches(
+                sequences, budget=self.runtime.token_budget, pad=self.tokens.pad, segments=self.profile.segments
+            ):
+                vectors[start : start + _WINDOW][batch.rows] = self.runtime.encode(batch)
+                done += len(batch.rows)
+                if progress is not None:
+                    progress(done, len(items))
+        checked = check_vectors(vectors, names=names)
+        return (_normalised(checked) if self.profile.normalise else checked), cut
+
+
+def _normalised(vectors: Vectors) -> Vectors:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.divide(vectors, np.maximum(lengths, np.float32(1e-12)), out=vectors)
+    return vectors

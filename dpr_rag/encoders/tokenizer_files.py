@@ -1,0 +1,165 @@
+"""Tokenizer files of a model folder, as one specification in the form of ``tokenizer.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dpr_rag.encoders.folders import ModelFolder
+from dpr_rag.errors import ModelError
+
+_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt")
+_NORMALISER_FLAGS = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
+_BERT_SPECIALS = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
+_ROBERTA_SPECIALS = {"unk": "<unk>", "sep": "</s>", "pad": "<pad>", "cls": "<s>", "mask": "<mask>"}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerFiles:
+    """A tokenizer as its files' bytes, so that it can be copied into another folder unchanged.
+
+    Attributes:
+        files: Contents by file name.
+        name: The model they belong to, for messages.
+    """
+
+    files: Mapping[str, bytes]
+    name: str
+
+    @classmethod
+    def read(cls, folder: ModelFolder) -> TokenizerFiles:
+        """Read the files from a model folder.
+
+        Raises:
+            ModelError: The folder holds no ``tokenizer.json``, ``vocab.txt``, or ``vocab.json`` with ``merges.txt``.
+        """
+        files = {name: (folder.path / name).read_bytes() for name in _FILES if (folder.path / name).is_file()}
+        if not ("tokenizer.json" in files or "vocab.txt" in files or {"vocab.json", "merges.txt"} <= set(files)):
+            raise ModelError(
+                f"{folder.name}: no tokenizer in {folder.path}; expected tokenizer.json, vocab.txt, or vocab.json with "
+                "merges.txt; copy them from the model that it was trained from"
+            )
+        return cls(files, folder.name)
+
+    @property
+    def lowercase(self) -> bool | None:
+        """Whether text is lower-cased; None where the tokenizer has no such switch."""
+        normaliser = self.specification().get("normalizer") or {}
+        flag = normaliser.get("lowercase")
+        return None if flag is None else bool(flag)
+
+    def specification(self) -> dict[str, Any]:
+        """The tokenizer as the object in ``tokenizer.json``, with the flags of ``tokenizer_config.json`` applied."""
+        if "tokenizer.json" in self.files:
+            found = self._json("tokenizer.json")
+        elif "vocab.txt" in self.files:
+            found = _wordpiece(self.files["vocab.txt"].decode("utf-8"))
+        else:
+            found = _byte_level(self._json("vocab.json"), self.files["merges.txt"].decode("utf-8"))
+        normaliser = found.get("normalizer")
+        if isinstance(normaliser, dict) and normaliser.get("type") == "BertNormalizer":
+            flags = self._json("tokenizer_config.json")
+            found["normalizer"] = normaliser | {
+                to: flags[flag] for flag, to in _NORMALISER_FLAGS.items() if flag in flags
+            }
+        return found | {"truncation": None, "padding": None}
+
+    def specials(self) -> dict[str, str]:
+        """The special tokens by role: cls, sep, pad, unk, mask."""
+        bert = self.specification()["model"].get("type") == "WordPiece"
+        found = dict(_BERT_SPECIALS if bert else _ROBERTA_SPECIALS)
+        for file in ("special_tokens_map.json", "tokenizer_config.json"):
+            named = self._json(file)
+            for role in found:
+                token = named.get(f"{role}_token")
+                if token:
+                    found[role] = token["content"] if isinstance(token, dict) else str(token)
+        return found
+
+    def digest(self) -> str:
+        """SHA-256 over what decides the token ids, whichever files it is written in."""
+        found = self.specification()
+        model = {key: value for key, value in found["model"].items() if key in ("type", "vocab", "merges", "unk_token")}
+        if "merges" in model:
+            model["merges"] = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+        parts = [found.get("normalizer"), found.get("pre_tokenizer"), model, self.specials()]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            found = json.loads(self.files.get(name, b"{}"))
+        except ValueError as error:
+            raise ModelError(f"{self.name}: {name} is not JSON ({error}); fetch the file again") from error
+        if not isinstance(found, dict):
+            raise ModelError(f"{self.name}: {name} holds {type(found).__name__}, expected a JSON object")
+        return found
+
+
+def _wordpiece(text: str) -> dict[str, Any]:
+    vocabulary = {line.rstrip("\r"): at for at, line in enumerate(text.rstrip("\n").split("\n"))}
+    return {
+        "version": "1.0",
+        "added_tokens": _added(vocabulary, _BERT_SPECIALS),
+        "normalizer": {
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": True,
+            "strip_accents": None,
+            "lowercase": True,
+        },
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": None,
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        "model": {
+            "type": "WordPiece",
+            "unk_token": "[UNK]",
+            "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100,
+            "vocab": vocabulary,
+        },
+    }
+
+
+def _byte_level(vocabulary: dict[str, int], merges: str) -> dict[str, Any]:
+    lines = [line for line in merges.split("\n") if line and not line.startswith("#version")]
+    return {
+        "version": "1.0",
+        "added_tokens": _added(vocabulary, _ROBERTA_SPECIALS),
+        "normalizer": None,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        "post_processor": None,
+        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": "",
+            "end_of_word_suffix": "",
+            "fuse_unk": False,
+            "vocab": vocabulary,
+            "merges": lines,
+        },
+    }
+
+
+def _added(vocabulary: Mapping[str, int], specials: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": vocabulary[token],
+            "content": token,
+            "single_word": False,
+            "lstrip": token == "<mask>",  # noqa: S105 - RoBERTa's mask swallows the space before it
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
+        for token in specials.values()
+        if token in vocabulary
+    ]

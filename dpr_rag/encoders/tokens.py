@@ -1,0 +1,160 @@
+"""Tokenisation: from questions and passages to token ids, exactly as the published models were trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from dpr_rag.encoders.profiles import Profile
+from dpr_rag.encoders.towers import Tower
+from dpr_rag.errors import ModelError
+from dpr_rag.passages import Passage
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSequence:
+    """One tokenised input.
+
+    Attributes:
+        ids: Token ids with the special tokens; the last one is always the separator.
+        second: Where the second segment begins (the text of a title pair); ``len(ids)`` where there is one segment.
+        truncated: Whether tokens were cut off.
+    """
+
+    ids: list[int]
+    second: int
+    truncated: bool
+
+
+class Tokens:
+    """Turns questions and passages into token ids for one tower.
+
+    Text is stripped, a title is placed by the profile's policy, and the longest of the two is cut first down to the
+    smaller of the profile's and the model's length. Needs ``tokenizers`` only; one object serves all threads.
+
+    Args:
+        tower: The model whose tokenizer files and lengths apply.
+        profile: Prefixes, title policy and lengths.
+
+    Raises:
+        ModelError: The tokenizer cannot be built, lacks a special token, or knows more tokens than the model.
+    """
+
+    def __init__(self, tower: Tower, profile: Profile) -> None:
+        self._tower = tower
+        self._profile = profile
+        specials = tower.tokenizer.specials()
+        self._cls = self._special(specials["cls"])
+        self._sep = self._special(specials["sep"])
+        self._between = [self._sep, self._sep] if tower.backbone == "roberta" else [self._sep]
+        pad = tower.config.get("pad_token_id")
+        self.pad = int(pad) if pad is not None else self._special(specials["pad"])
+        self._longest = self._most_positions()
+        self._check_vocabulary()
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the ``tokenizers`` library, without special tokens, truncation or padding."""
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_str(json.dumps(self._tower.tokenizer.specification()))
+
+    def questions(self, questions: Iterable[str]) -> list[TokenSequence]:
+        """Tokenise questions, the profile's prefix before each."""
+        profile = self._profile
+        texts = [_straightened(text) if profile.straighten else text for text in questions]
+        bodies = self._ids(profile.question_prefix + text.strip() for text in texts)
+        return [self._single(ids, profile.question_length) for ids in bodies]
+
+    def passages(self, passages: Sequence[Passage]) -> list[TokenSequence]:
+        """Tokenise passages, each with its title as the profile places it."""
+        titles = [passage.title.strip() if self._profile.title != "none" else "" for passage in passages]
+        texts = [passage.text.strip() for passage in passages]
+        if self._profile.title == "pair":
+            return self._pairs(titles, texts)
+        joined = [f"{title} {text}" if title else text for title, text in zip(titles, texts, strict=True)]
+        bodies = self._ids(self._profile.passage_prefix + text for text in joined)
+        return [self._single(ids, self._profile.passage_length) for ids in bodies]
+
+    def _pairs(self, titles: list[str], texts: list[str]) -> list[TokenSequence]:
+        prefix = self._profile.passage_prefix
+        unique = sorted(set(titles))  # passages of one page share its title
+        heads = dict(zip(unique, self._ids(prefix + title for title in unique), strict=True))
+        starts = ["" if title else prefix for title in titles]
+        bodies = self._ids(start + text for start, text in zip(starts, texts, strict=True))
+        return [
+            self._pair(heads[title], body) if title else self._single(body, self._profile.passage_length)
+            for title, body in zip(titles, bodies, strict=True)
+        ]
+
+    def _pair(self, title: list[int], text: list[int]) -> TokenSequence:
+        room = min(self._profile.passage_length, self._longest) - 2 - len(self._between)
+        first, second = longest_first(len(title), len(text), room)
+        start = [self._cls, *title[:first], *self._between]
+        cut = first + second < len(title) + len(text)
+        return TokenSequence([*start, *text[:second], self._sep], len(start), cut)
+
+    def _single(self, ids: list[int], length: int) -> TokenSequence:
+        room = min(length, self._longest) - 2
+        whole = [self._cls, *ids[:room], self._sep]
+        return TokenSequence(whole, len(whole), len(ids) > room)
+
+    def _ids(self, texts: Iterable[str]) -> list[list[int]]:
+        encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    def _special(self, token: str) -> int:
+        found = self.tokenizer.token_to_id(token)
+        if found is None:
+            raise ModelError(
+                f"{self._tower.tokenizer.name}: the special token {token!r} is not in the vocabulary; name the right one "
+                "in tokenizer_config.json"
+            )
+        return found
+
+    def _most_positions(self) -> int:
+        most = int(self._tower.config.get("max_position_embeddings") or 512)
+        return most - self.pad - 1 if self._tower.backbone == "roberta" else most
+
+    def _check_vocabulary(self) -> None:
+        known = max(self.tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+        rows = self._tower.state["embeddings.word_embeddings.weight"].shape[0]
+        if known > rows:
+            raise ModelError(
+                f"{self._tower.tokenizer.name}: the tokenizer has {known} tokens, the model's embeddings {rows} rows; "
+                "they belong to different models, copy the right tokenizer files"
+            )
+
+
+def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """Lengths of two segments after cutting the longer one first, as the ``tokenizers`` library does.
+
+    Args:
+        first: Tokens of the first segment.
+        second: Tokens of the second segment.
+        room: Most tokens of both together.
+    """
+    if first + second <= room:
+        return first, second
+    short, half = min(first, second), room // 2
+    short = short if short <= half else half
+    return (short, room - short) if first <= second else (room - short, short)
+
+
+def normalize_passage(text: str) -> str:
+    """Clean a passage of DPR's training files as its authors' code does.
+
+    Newlines become spaces, typographic apostrophes plain ones, and one leading and one trailing ``"`` are dropped.
+    """
+    flat = _straightened(text.replace("\n", " "))
+    return flat.removeprefix('"').removesuffix('"')
+
+
+def _straightened(text: str) -> str:
+    return text.replace("’", "'")

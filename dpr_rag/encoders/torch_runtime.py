@@ -1,0 +1,212 @@
+"""Runs one tower with PyTorch: builds the transformer, insists on every weight, pools its last layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dpr_rag.encoder import Vectors
+from dpr_rag.encoders.profiles import Pooling, Profile
+from dpr_rag.encoders.runtime import Batch
+from dpr_rag.encoders.towers import Tower
+from dpr_rag.encoders.weights import used
+from dpr_rag.errors import MissingExtraError, ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("float32", "bfloat16", "float16")
+_CPU_BUDGET = 4096
+_GPU_BUDGET = 65536
+_BERT_SETTINGS = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act"),
+    *("max_position_embeddings", "type_vocab_size", "layer_norm_eps", "pad_token_id"),
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range"),
+)
+_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "bert": _BERT_SETTINGS,
+    "roberta": _BERT_SETTINGS,
+    "distilbert": (
+        *("vocab_size", "dim", "n_layers", "n_heads", "hidden_dim", "activation", "max_position_embeddings"),
+        *("pad_token_id", "sinusoidal_pos_embds", "dropout", "attention_dropout", "initializer_range"),
+    ),
+}
+
+
+class TorchRuntime:
+    """One tower as PyTorch modules in evaluation mode.
+
+    Args:
+        tower: Weights and configuration.
+        profile: Pooling and head.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...; None takes a GPU where there is one.
+        dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``; None means float32 on a CPU and bfloat16 on a GPU.
+
+    Attributes:
+        backbone: The transformer (``BertModel``, ``RobertaModel`` or ``DistilBertModel`` without a pooler).
+        head: The layers after pooling, in float32, or None.
+
+    Raises:
+        MissingExtraError: PyTorch or transformers is not installed.
+        ModelError: A weight is missing, left over or of the wrong shape, or the device or dtype is unknown.
+    """
+
+    def __init__(self, tower: Tower, profile: Profile, *, device: str | None = None, dtype: str | None = None) -> None:
+        torch = import_torch()
+        self.device = _device(torch, device)
+        on_gpu = self.device.type != "cpu"
+        self.dtype = _dtype(torch, dtype, on_gpu=on_gpu)
+        self.token_budget = _GPU_BUDGET if on_gpu else _CPU_BUDGET
+        self._pooling: Pooling = profile.pooling
+        self._takes_segments = tower.backbone == "bert"
+        state = used(tower.state)
+        inside = {name: array for name, array in state.items() if not name.startswith("head.")}
+        outside = {name.removeprefix("head."): array for name, array in state.items() if name.startswith("head.")}
+        self.backbone = _filled(_backbone(tower), inside, tower).to(self.device, self.dtype).eval()
+        head = _head(tower, profile, outside)
+        self.head = None if head is None else head.to(self.device).eval()
+
+    @property
+    def dim(self) -> int:
+        """Number of components of every vector."""
+        if self.head is not None:
+            return int(self.head.dense.out_features)
+        return int(self.backbone.config.hidden_size)
+
+    def encode(self, batch: Batch) -> Vectors:
+        """Pooled float32 vectors of shape [n, dim]."""
+        torch = import_torch()
+        with torch.inference_mode():
+            inputs = {"input_ids": torch.from_numpy(batch.ids), "attention_mask": torch.from_numpy(batch.mask)}
+            if self._takes_segments:
+                inputs["token_type_ids"] = torch.from_numpy(batch.segments)
+            inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.items()}
+            hidden = self.backbone(**inputs).last_hidden_state
+            pooled = _pooled(hidden, inputs["attention_mask"], self._pooling)
+            if self.head is not None:
+                pooled = self.head(pooled)
+            vectors: Vectors = pooled.cpu().numpy()
+        return vectors
+
+
+def import_torch() -> Any:
+    """Import PyTorch, and see that transformers is there too.
+
+    Raises:
+        MissingExtraError: One of them is not installed.
+    """
+    try:
+        import torch
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            f"running an encoder needs PyTorch and transformers ({error}); pip install 'dpr-rag[torch]'"
+        ) from error
+    return torch
+
+
+def _pooled(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+    if pooling == "cls":
+        return hidden[:, 0].float()
+    weights = mask.unsqueeze(-1).to(hidden.dtype).float()
+    return (hidden.float() * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def _device(torch: Any, device: str | None) -> Any:
+    try:
+        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except (RuntimeError, TypeError) as error:
+        raise ModelError(f"device is {device!r}, expected for example 'cpu', 'cuda' or 'cuda:1' ({error})") from error
+    return found
+
+
+def _dtype(torch: Any, dtype: str | None, *, on_gpu: bool) -> Any:
+    if dtype is not None and dtype not in DTYPES:
+        raise ModelError(f"dtype is {dtype!r}, expected one of {', '.join(DTYPES)}, or None")
+    return getattr(torch, dtype or ("bfloat16" if on_gpu else "float32"))
+
+
+def _without_initialising() -> AbstractContextManager[Any]:
+    try:
+        from transformers.initialization import no_init_weights
+    except ImportError:
+        return nullcontext()
+    return no_init_weights()  # random numbers that the weights replace at once
+
+
+def _backbone(tower: Tower) -> Any:
+    """An empty transformer with the tower's configuration."""
+    from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, RobertaConfig, RobertaModel
+
+    if tower.config.get("position_embedding_type", "absolute") != "absolute":
+        raise ModelError(
+            f"{tower.tokenizer.name}: position_embedding_type is {tower.config['position_embedding_type']!r}, expected 'absolute'"
+        )
+    settings = {name: tower.config[name] for name in _SETTINGS[tower.backbone] if name in tower.config}
+    settings["attn_implementation"] = "sdpa"
+    with _without_initialising():
+        if tower.backbone == "distilbert":
+            return DistilBertModel(DistilBertConfig(**settings))
+        if tower.backbone == "roberta":
+            return RobertaModel(RobertaConfig(**settings), add_pooling_layer=False)
+        return BertModel(BertConfig(**settings), add_pooling_layer=False)
+
+
+def _head(tower: Tower, profile: Profile, state: Mapping[str, Any]) -> Any:
+    """The layers after pooling that the profile allows and the weights fill; None for no layers."""
+    torch = import_torch()
+    wanted = profile.head == "ance" or (
+        profile.head == "projection" and int(tower.config.get("projection_dim") or 0) > 0
+    )
+    if not wanted:
+        _refuse(tower, left_over=[f"head.{name}" for name in state])
+        return None
+    shape = state["dense.weight"].shape if "dense.weight" in state else (1, 1)
+    parts = {"dense": torch.nn.Linear(shape[1], shape[0])}
+    if profile.head == "ance":
+        parts["norm"] = torch.nn.LayerNorm(shape[0])
+    return _filled(_sequence(torch, parts), state, tower, prefix="head.").float()
+
+
+def _sequence(torch: Any, parts: Mapping[str, Any]) -> Any:
+    from collections import OrderedDict
+
+    return torch.nn.Sequential(OrderedDict(parts))
+
+
+def _filled(module: Any, state: Mapping[str, Any], tower: Tower, *, prefix: str = "") -> Any:
+    """Put the weights into a module: every parameter must be found, and nothing may be left over."""
+    torch = import_torch()
+    expected = module.state_dict()
+    _refuse(
+        tower,
+        missing=[prefix + name for name in expected if name not in state],
+        left_over=[prefix + name for name in state if name not in expected],
+        misshapen=[
+            f"{prefix}{name} {list(state[name].shape)} instead of {list(tensor.shape)}"
+            for name, tensor in expected.items()
+            if name in state and tuple(state[name].shape) != tuple(tensor.shape)
+        ],
+    )
+    module.load_state_dict({name: torch.from_numpy(np.asarray(array)) for name, array in state.items()}, assign=True)
+    return module
+
+
+def _refuse(
+    tower: Tower,
+    *,
+    missing: list[str] | None = None,
+    left_over: list[str] | None = None,
+    misshapen: list[str] | None = None,
+) -> None:
+    for what, names, remedy in (
+        ("weights are missing", missing, "the model would answer at random; fetch or save all of its weights"),
+        ("weights have no place", left_over, "the profile or the architecture in config.json does not fit this model"),
+        ("weights have the wrong shape", misshapen, "config.json belongs to another model; fetch the matching one"),
+    ):
+        if names:
+            shown = ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            raise ModelError(f"{tower.tokenizer.name}: {what}: {shown}; {remedy}")

@@ -1,0 +1,146 @@
+"""One tower (weights, configuration, tokenizer files): its architecture, read from a folder and written to one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dpr_rag.encoders.folders import WEIGHTS, ModelFolder
+from dpr_rag.encoders.tokenizer_files import TokenizerFiles
+from dpr_rag.encoders.weights import Array, State, hash_weights, read_safetensors, renamed, used, write_safetensors
+from dpr_rag.errors import ModelError
+
+Backbone = Literal["bert", "roberta", "distilbert"]
+Role = Literal["question", "context"]
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """How a transformers class names its weights.
+
+    Attributes:
+        backbone: The transformer inside it.
+        prefixes: Prefix in the file and canonical prefix; backbone weights have none, a head is ``head.``.
+        role: The side it was trained for, where its class says so.
+        saved_as: The class its towers are written as.
+    """
+
+    backbone: Backbone
+    prefixes: tuple[tuple[str, str], ...] = ()
+    role: Role | None = None
+    saved_as: str = ""
+
+
+def _dpr(role: Role, module: str) -> Architecture:
+    prefixes = ((f"{module}.bert_model.", ""), (f"{module}.encode_proj.", "head.dense."))
+    return Architecture("bert", prefixes, role)
+
+
+_HEADS = (("embeddingHead.", "head.dense."), ("norm.", "head.norm."))
+_ANCE = (("roberta.", ""), *_HEADS, *((f"ance_encoder.{name}", to) for name, to in (("roberta.", ""), *_HEADS)))
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "DPRQuestionEncoder": _dpr("question", "question_encoder"),
+    "DPRContextEncoder": _dpr("context", "ctx_encoder"),
+    "BertModel": Architecture("bert", (("bert.", ""),), saved_as="BertModel"),
+    "Contriever": Architecture("bert", (("bert.", ""),), saved_as="BertModel"),
+    "BertForMaskedLM": Architecture("bert", (("bert.", ""),), saved_as="BertModel"),
+    "BertForPreTraining": Architecture("bert", (("bert.", ""),), saved_as="BertModel"),
+    "DistilBertModel": Architecture("distilbert", (("distilbert.", ""),), saved_as="DistilBertModel"),
+    "DistilBertForMaskedLM": Architecture("distilbert", (("distilbert.", ""),), saved_as="DistilBertModel"),
+    "RobertaModel": Architecture("roberta", _ANCE, saved_as="RobertaModel"),
+    "RobertaForMaskedLM": Architecture("roberta", (("roberta.", ""),), saved_as="RobertaModel"),
+    "AnceEncoder": Architecture("roberta", _ANCE),
+    "RobertaDot_NLL_LN": Architecture("roberta", _ANCE, saved_as="AnceEncoder"),
+}
+_NUMERICS = ("num_attention_heads", "n_heads", "hidden_act", "activation", "layer_norm_eps")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tower:
+    """The weights of one encoder under canonical names, with what is needed to run and to save them.
+
+    Attributes:
+        architecture: Key of ``ARCHITECTURES``: the class that it is written as.
+        config: The contents of ``config.json``.
+        state: Weights by canonical name: the backbone's bare names, ``head.dense.*``, ``head.norm.*``.
+        tokenizer: The tokenizer's files.
+    """
+
+    architecture: str
+    config: Mapping[str, Any]
+    state: State
+    tokenizer: TokenizerFiles
+
+    @property
+    def backbone(self) -> Backbone:
+        """The transformer inside."""
+        return ARCHITECTURES[self.architecture].backbone
+
+    @property
+    def role(self) -> Role | None:
+        """The side that the architecture was trained for, or None where it may serve either."""
+        return ARCHITECTURES[self.architecture].role
+
+    def digest(self) -> str:
+        """SHA-256 over the weights, the few settings that change the arithmetic, and the tokenizer."""
+        numerics = {name: self.config[name] for name in _NUMERICS if name in self.config}
+        parts = [self.backbone, numerics, hash_weights(self.state), self.tokenizer.digest()]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def write(self, folder: Path) -> None:
+        """Write a transformers folder: ``config.json``, ``model.safetensors`` and the tokenizer's files."""
+        folder.mkdir(parents=True)
+        config = {**self.config, "architectures": [self.architecture]}
+        (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        for name, content in self.tokenizer.files.items():
+            (folder / name).write_bytes(content)
+        write_safetensors(folder / WEIGHTS, renamed(self.state, self._names_written()))
+
+    def _names_written(self) -> list[tuple[str, str]]:
+        """Canonical prefix to prefix in the file, longest first; a bare model is written without prefixes."""
+        architecture = ARCHITECTURES[self.architecture]
+        if architecture.saved_as == self.architecture:
+            return []
+        first = {canonical: prefix for prefix, canonical in reversed(architecture.prefixes)}
+        return sorted(((canonical, prefix) for canonical, prefix in first.items()), reverse=True)
+
+
+def load_tower(folder: ModelFolder) -> Tower:
+    """Read one tower from its folder, a sentence-transformers head included.
+
+    Raises:
+        ModelError: An unknown architecture, missing files, or weights in another format than safetensors.
+    """
+    architecture = folder.architecture
+    if architecture not in ARCHITECTURES:
+        raise ModelError(
+            f"{folder.name}: unknown architecture {architecture!r} (model_type {folder.config.get('model_type')!r}) in "
+            f"config.json; dpr-rag runs {', '.join(ARCHITECTURES)}"
+        )
+    state = _state(folder, ARCHITECTURES[architecture])
+    saved_as = ARCHITECTURES[architecture].saved_as or architecture
+    if "head.dense.weight" in state and saved_as == "RobertaModel":
+        saved_as = "AnceEncoder"
+    return Tower(saved_as, folder.config, state, TokenizerFiles.read(folder))
+
+
+def _state(folder: ModelFolder, architecture: Architecture) -> dict[str, Array]:
+    """All weights of a folder by canonical name; poolers are kept for those who load the saved folder, unused here."""
+    state = renamed(_raw(folder, ""), architecture.prefixes)
+    for kind, path in folder.modules():
+        if kind in ("Dense", "LayerNorm"):
+            head = renamed(_raw(folder, path), (("linear.", "head.dense."), ("norm.", "head.norm.")))
+            state.update(head)
+    active = used(state)
+    return {name: array for name, array in state.items() if name in active or name.startswith("pooler.")}
+
+
+def _raw(folder: ModelFolder, inside: str) -> dict[str, Array]:
+    raw: dict[str, Array] = {}
+    for path in folder.weight_files(inside):
+        raw.update(read_safetensors(path))
+    return raw
