@@ -56,7 +56,13 @@ class Database:
     """The connections of one process to one store file; usable from threads and after a fork."""
 
     def __init__(
-        self, folder: Path, *, read_only: bool, timeout: float, functions: Mapping[str, Function], create: bool
+        self,
+        folder: Path,
+        *,
+        read_only: bool,
+        timeout: float,
+        functions: Mapping[str, Function],
+        initial: tuple[str, int] | None,
     ) -> None:
         """Open the file and check its format.
 
@@ -65,7 +71,7 @@ class Database:
             read_only: Refuse to write.
             timeout: Seconds a writer waits for another.
             functions: SQL functions by name: number of arguments and callable.
-            create: Make the tables if the file is blank.
+            initial: Encoded first state, to make the tables with if the file is blank.
         """
         self.path = folder / schema.FILE_NAME
         self.read_only = read_only
@@ -73,7 +79,7 @@ class Database:
         self._closed = False
         self._reset()
         with translated(self.path):
-            self._prepare(create)
+            self._prepare(initial)
 
     def _reset(self) -> None:
         self._pid = os.getpid()
@@ -86,23 +92,23 @@ class Database:
             _LEFT_BY_PARENT.append((self._idle, self._writer))
             self._reset()
 
-    def _prepare(self, create: bool) -> None:
+    def _prepare(self, initial: tuple[str, int] | None) -> None:
         connection = self._connect()
         try:
-            if create and schema.is_blank(connection):
-                self._make(connection)
+            if initial is not None and schema.is_blank(connection):
+                self._make(connection, initial)
             schema.check(connection, self.path, read_only=self.read_only)
         except BaseException:
             self.close()
             raise
         self._idle.append(connection)
 
-    def _make(self, connection: sqlite3.Connection) -> None:
+    def _make(self, connection: sqlite3.Connection, initial: tuple[str, int]) -> None:
         connection.execute("PRAGMA page_size = 8192")
         connection.execute("PRAGMA journal_mode = WAL")
         with self._immediate(connection):
             if schema.is_blank(connection):
-                schema.create(connection)
+                schema.create(connection, initial)
 
     def _connect(self) -> sqlite3.Connection:
         mode = "ro" if self.read_only else "rwc"

@@ -35,10 +35,11 @@ MIGRATIONS: Mapping[int, Migration] = {}
 """Format number to the step that turns it into the next; each runs in the transaction that raises the number."""
 
 
-def create(connection: sqlite3.Connection) -> None:
-    """Make the tables of the current format inside the running transaction."""
+def create(connection: sqlite3.Connection, initial: tuple[str, int]) -> None:
+    """Make the tables of the current format and the first state inside the running transaction."""
     for statement in _TABLES.strip().split(";\n"):
         connection.execute(statement.removesuffix(";"))
+    connection.execute("INSERT INTO state VALUES (1, ?, ?)", initial)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {FORMAT}")
 

@@ -39,14 +39,17 @@ class Settings:
 def open_engine(folder: Path, encoder: Encoder | None, settings: Settings) -> Engine:
     """Open or create the store in a folder; see ``PassageStore.open`` for what is refused."""
     _check(encoder, settings)
-    fresh = _prepare_folder(folder, settings)
+    _prepare_folder(folder, settings)
+    may_create = settings.create and not settings.read_only
     database = Database(
-        folder, read_only=settings.read_only, timeout=settings.timeout, functions=SQL_FUNCTIONS, create=fresh
+        folder,
+        read_only=settings.read_only,
+        timeout=settings.timeout,
+        functions=SQL_FUNCTIONS,
+        initial=State(dtype=settings.dtype, index=settings.index).encode() if may_create else None,
     )
     engine = Engine(folder, database, encoder)
     try:
-        if fresh:
-            _initialise(engine, settings)
         _settle(engine, settings)
     except BaseException:
         engine.close()
@@ -66,24 +69,15 @@ def _check(encoder: Encoder | None, settings: Settings) -> None:
         ann.check_factory(name, 64 if encoder is None else encoder.dim)
 
 
-def _prepare_folder(folder: Path, settings: Settings) -> bool:
-    """Make the folder if allowed, and say whether a store is to be created in it."""
+def _prepare_folder(folder: Path, settings: Settings) -> None:
+    """Make the folder if there is none and that is allowed."""
     if (folder / FILE_NAME).is_file():
-        return not settings.read_only and not (folder / FILE_NAME).stat().st_size
+        return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise NotAStoreError(f"{folder} exists, but is no dpr-rag store; choose another path")
     if not settings.create or settings.read_only:
         raise StoreNotFoundError(f"there is no store at {folder}; create one by opening it with create=True")
     folder.mkdir(parents=True, exist_ok=True)
-    return True
-
-
-def _initialise(engine: Engine, settings: Settings) -> None:
-    """Write the first state of a new store; another process may have done so first."""
-    with engine.database.writing() as connection:
-        if connection.execute("SELECT count(*) FROM state").fetchone()[0] == 0:
-            state = State(dtype=settings.dtype, index=settings.index)
-            connection.execute("REPLACE INTO state VALUES (1, ?, ?)", state.encode())
 
 
 def _settle(engine: Engine, settings: Settings) -> None:
