@@ -1,0 +1,124 @@
+"""The field's files of passages and questions: streaming readers and writers, and the choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dpr_rag.corpora.beir import Judgement, read_beir, read_beir_questions, read_qrels, write_beir
+from dpr_rag.corpora.docstrings import read_docstrings
+from dpr_rag.corpora.dpr_json import (
+    Result,
+    TrainingPassage,
+    TrainingSample,
+    read_results,
+    read_training,
+    write_results,
+    write_training,
+)
+from dpr_rag.corpora.embeddings import read_vectors, write_vectors
+from dpr_rag.corpora.lines import OnBad, SkipReport, read_lines
+from dpr_rag.corpora.questions import Question, read_questions, write_questions
+from dpr_rag.corpora.tabular import read_jsonl, read_tsv, write_jsonl, write_tsv
+from dpr_rag.corpora.texts import SUFFIXES, read_texts
+from dpr_rag.errors import CorpusError
+from dpr_rag.passages import Passage
+
+FORMATS = {
+    "tsv": "psgs_w100.tsv[.gz]: id, text, title with tabs between",
+    "jsonl": "*.jsonl[.gz]: an object with id, title, text, metadata a line",
+    "beir": "a folder with corpus.jsonl",
+    "text": "a folder of .txt and .md files, or one of them, split into passages of 100 words",
+    "python": "'python:' for the docstrings of the standard library, 'python:json,gzip' for those of modules",
+}
+_PYTHON = "python:"
+
+
+def open_corpus(path: str | Path, *, format: str | None = None, on_bad: OnBad = None) -> Iterator[Passage]:
+    """Open a corpus with the reader that its name or content asks for.
+
+    Args:
+        path: A file, a folder, or ``python:`` with or without names of modules.
+        format: One of ``FORMATS``; None finds it.
+        on_bad: Takes the errors of bad records, for example a ``SkipReport``; None raises the first.
+
+    Returns:
+        The passages as a stream.
+
+    Raises:
+        CorpusError: At once when the path is missing or the format is unknown; later for a bad record.
+    """
+    kind = format or _format_of(path)
+    if kind not in FORMATS:
+        raise CorpusError(f"{path}: the format {kind!r} is unknown, expected {_listed()}")
+    if kind == "python":
+        names = [name.strip() for name in str(path).removeprefix(_PYTHON).split(",") if name.strip()]
+        return read_docstrings(names or None, on_bad=on_bad)
+    if not Path(path).exists():
+        raise CorpusError(f"{path}: does not exist; give {_listed()}")
+    readers = {"tsv": read_tsv, "jsonl": read_jsonl, "beir": read_beir}
+    return readers[kind](path, on_bad=on_bad) if kind in readers else read_texts(path, on_bad=on_bad)
+
+
+def _format_of(path: str | Path) -> str:
+    if str(path).startswith(_PYTHON):
+        return "python"
+    place = Path(path)
+    if not place.exists():
+        raise CorpusError(f"{path}: does not exist; give {_listed()}")
+    found = _of_folder(place) if place.is_dir() else _of_file(place)
+    if found is None:
+        raise CorpusError(f"{path}: cannot tell its format; name one of {_listed()}")
+    return found
+
+
+def _of_folder(folder: Path) -> str | None:
+    if any((folder / name).is_file() for name in ("corpus.jsonl", "corpus.jsonl.gz")):
+        return "beir"
+    return "text" if any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*")) else None
+
+
+def _of_file(file: Path) -> str | None:
+    endings = {".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "text", ".md": "text"}
+    ending = Path(file.name.removesuffix(".gz")).suffix.lower()
+    if ending in endings:
+        return endings[ending]
+    first = next((line for _, line in read_lines(file) if line.strip()), b"")
+    if first.lstrip().startswith(b"{"):
+        return "jsonl"
+    return "tsv" if first.count(b"\t") in {1, 2} and b"\0" not in first else None
+
+
+def _listed() -> str:
+    return "; ".join(f"{name} ({what})" for name, what in FORMATS.items())
+
+
+__all__ = [
+    "FORMATS",
+    "Judgement",
+    "OnBad",
+    "Question",
+    "Result",
+    "SkipReport",
+    "TrainingPassage",
+    "TrainingSample",
+    "open_corpus",
+    "read_beir",
+    "read_beir_questions",
+    "read_docstrings",
+    "read_jsonl",
+    "read_qrels",
+    "read_questions",
+    "read_results",
+    "read_texts",
+    "read_training",
+    "read_tsv",
+    "read_vectors",
+    "write_beir",
+    "write_jsonl",
+    "write_questions",
+    "write_results",
+    "write_training",
+    "write_tsv",
+    "write_vectors",
+]

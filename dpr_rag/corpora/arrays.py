@@ -1,0 +1,161 @@
+"""JSON arrays of objects as streams, for files such as DPR's training sets that are too large to load whole."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
+
+from dpr_rag.corpora.lines import OnBad, bad_line, expect_object, read_json_lines, refuse_constant, tell
+from dpr_rag.errors import CorpusError, PassageError
+
+T = TypeVar("T")
+CHUNK = 1 << 20
+MAX_ITEM = 64 << 20
+_BLANK = " \t\r\n"
+
+
+def read_objects(path: Path, build: Callable[[dict[str, Any], int], T], on_bad: OnBad) -> Iterator[T]:
+    """Read JSON objects out of one array or out of JSONL, plain or gzipped; the file's first character says which.
+
+    Args:
+        path: The file.
+        build: Makes a record of an object and the line where it starts; what it finds wrong it raises as
+            CorpusError or PassageError, without a place.
+        on_bad: Takes the errors of bad records; None raises the first.
+
+    Raises:
+        CorpusError: A bad record, with the file's name and line. An array whose syntax is broken ends the reading
+            even where bad records are collected, since nothing tells where the next record starts.
+    """
+    if not _is_array(path):
+        yield from read_json_lines(path, build, on_bad)
+        return
+    for line, item in read_array(path):
+        try:
+            record = build(expect_object(item), line)
+        except (CorpusError, PassageError) as error:
+            tell(on_bad, bad_line(path, line, error))
+        else:
+            yield record
+
+
+def _is_array(path: Path) -> bool:
+    with _opened(path) as file:
+        try:
+            head = file.read(4096)
+        except (EOFError, zlib.error, OSError):
+            return False  # the line reader names the damage
+    return head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        raw = path.open("rb")
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+    if raw.peek(2)[:2] == b"\x1f\x8b":
+        raw.close()
+        return cast("BinaryIO", gzip.open(path, "rb"))
+    return raw
+
+
+def read_array(path: Path) -> Iterator[tuple[int, Any]]:
+    """Read the items of a JSON array, holding one item and one chunk of the file at a time.
+
+    Yields:
+        The line where each object starts, from 1, and the object.
+
+    Raises:
+        CorpusError: Broken syntax, an item that is no object or larger than 64 MiB, bytes that are not UTF-8.
+    """
+    with _opened(path) as file:
+        window = _Window(path, file)
+        window.expect("[")
+        if window.next_character() == "]":
+            window.expect("]")
+        else:
+            yield window.item()
+            while window.next_character() == ",":
+                window.expect(",")
+                yield window.item()
+            window.expect("]")
+        if window.next_character():
+            raise window.error("something follows the end of the array; write one array, or JSONL")
+
+
+class _Window:
+    """The part of the file's text that is being parsed."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self._path = path
+        self._file = file
+        self._decode = codecs.getincrementaldecoder("utf-8-sig")()
+        self._json = json.JSONDecoder(parse_constant=refuse_constant)
+        self._text = ""
+        self._at = 0
+        self._line = 1
+        self._ended = False
+
+    def error(self, problem: object) -> CorpusError:
+        return bad_line(self._path, self._line, problem)
+
+    def next_character(self) -> str:
+        """Return the next character that is not blank without taking it; at the end of the file an empty string."""
+        while True:
+            while self._at < len(self._text) and self._text[self._at] in _BLANK:
+                self._take(self._at + 1)
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._grow(CHUNK):
+                return ""
+
+    def expect(self, character: str) -> None:
+        found = self.next_character()
+        if found != character:
+            raise self.error(
+                f"found {found or 'the end of the file'!r}, expected {character!r} of a JSON array of objects"
+            )
+        self._take(self._at + 1)
+
+    def item(self) -> tuple[int, Any]:
+        if self.next_character() != "{":
+            raise self.error(f"found {self.next_character()!r}, expected the object of one record")
+        while True:
+            try:
+                value, end = self._json.raw_decode(self._text, self._at)
+            except RecursionError as error:
+                raise self.error("the JSON value is nested too deeply; flatten it") from error
+            except ValueError as error:
+                # an object that is cut off by the window's end cannot be told from broken syntax: read on
+                size = len(self._text) - self._at
+                if size > MAX_ITEM or not self._grow(max(CHUNK, size)):
+                    raise self.error(f"the record that starts here is cut off or no JSON ({error})") from error
+            else:
+                line = self._line
+                self._take(end)
+                return line, value
+
+    def _take(self, end: int) -> None:
+        self._line += self._text.count("\n", self._at, end)
+        self._at = end
+
+    def _grow(self, size: int) -> bool:
+        if self._ended:
+            return False
+        try:
+            data = self._file.read(size)
+            more = self._decode.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            self._line += self._text.count("\n", self._at) + error.object[: error.start].count(b"\n")
+            raise self.error(f"byte 0x{error.object[error.start]:02x} is not UTF-8; convert the file") from error
+        except (EOFError, zlib.error, OSError) as error:
+            raise self.error(f"the file ends early or is damaged ({error}); fetch it again") from error
+        self._text = self._text[self._at :] + more
+        self._at = 0
+        self._ended = not data
+        return not self._ended

@@ -1,0 +1,164 @@
+"""BEIR folders: ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/{split}.tsv``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dpr_rag.corpora.lines import OnBad, bad_line, id_of, read_json_lines, tell, write_objects, writing
+from dpr_rag.corpora.questions import Question, strings
+from dpr_rag.corpora.tabular import read_jsonl, read_rows
+from dpr_rag.errors import CorpusError
+from dpr_rag.passages import Passage, check_question
+
+_QRELS_HEADER = "query-id\tcorpus-id\tscore"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How relevant a passage is to a question; 0 means that it was judged and is not.
+
+    Attributes:
+        question_id: Id of the question.
+        passage_id: Id of the passage.
+        relevance: Grade, 1 or more for relevant.
+    """
+
+    question_id: str
+    passage_id: str
+    relevance: int
+
+
+def read_beir(folder: str | Path, *, on_bad: OnBad = None) -> Iterator[Passage]:
+    """Read the passages of a BEIR folder.
+
+    Args:
+        folder: The folder with ``corpus.jsonl``, possibly ``corpus.jsonl.gz``.
+        on_bad: Takes the errors of bad lines; None raises the first.
+
+    Raises:
+        CorpusError: A bad line or a missing file.
+    """
+    return read_jsonl(_file(folder, "corpus.jsonl"), on_bad=on_bad)
+
+
+def _file(folder: str | Path, name: str) -> Path:
+    plain = Path(folder) / name
+    packed = plain.with_name(f"{plain.name}.gz")
+    return packed if packed.exists() and not plain.exists() else plain
+
+
+def read_beir_questions(folder: str | Path, *, split: str | None = None, on_bad: OnBad = None) -> Iterator[Question]:
+    """Read the questions of a BEIR folder.
+
+    Args:
+        folder: The folder with ``queries.jsonl``.
+        split: Name of a file in ``qrels/``: only its questions are read, with the relevant passages as
+            ``positive_ids``. The judgements are held in memory.
+        on_bad: Takes the errors of bad lines; None raises the first.
+
+    Raises:
+        CorpusError: A bad line or a missing file.
+    """
+    questions = read_json_lines(_file(folder, "queries.jsonl"), lambda item, _: _question(item), on_bad)
+    if split is None:
+        yield from questions
+        return
+    positives: dict[str, list[str]] = {}
+    for judgement in read_qrels(_file(folder, f"qrels/{split}.tsv"), on_bad=on_bad):
+        known = positives.setdefault(judgement.question_id, [])
+        if judgement.relevance > 0:
+            known.append(judgement.passage_id)
+    for question in questions:
+        if question.id in positives:
+            yield replace(question, positive_ids=tuple(positives[question.id]))
+
+
+def _question(item: dict[str, Any]) -> Question:
+    metadata = item.get("metadata")
+    answers = item.get("answers", metadata.get("answers") if isinstance(metadata, dict) else None)
+    known = item.get("_id", item.get("id"))
+    return Question(id_of(known), check_question(item.get("text")), strings(answers, "answers"))
+
+
+def read_qrels(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Judgement]:
+    """Read judgements from a BEIR file ``query-id <tab> corpus-id <tab> score``, with or without that header.
+
+    Args:
+        path: The file.
+        on_bad: Takes the errors of bad lines; None raises the first.
+
+    Raises:
+        CorpusError: A bad line, with the file's name and the line's number.
+    """
+    path = Path(path)
+    for line, row in read_rows(path, on_bad=on_bad):
+        if row and row[0] == "query-id":
+            continue
+        try:
+            judgement = _judgement(row)
+        except CorpusError as error:
+            tell(on_bad, bad_line(path, line, error))
+        else:
+            yield judgement
+
+
+def _judgement(row: list[str]) -> Judgement:
+    if len(row) != 3:
+        raise CorpusError(f"{len(row)} columns, expected 3: query-id, corpus-id and score, with tabs between")
+    try:
+        relevance = int(row[2])
+    except ValueError as error:
+        raise CorpusError(f"the score is {row[2]!r:.60}, expected an integer") from error
+    return Judgement(id_of(row[0], "query-id"), id_of(row[1], "corpus-id"), relevance)
+
+
+def write_beir(
+    folder: str | Path,
+    passages: Iterable[Passage],
+    *,
+    questions: Iterable[Question] = (),
+    splits: Mapping[str, Iterable[Judgement]] | None = None,
+) -> None:
+    """Write a BEIR folder.
+
+    Args:
+        folder: The folder, made if it is missing; its files are replaced.
+        passages: What ``corpus.jsonl`` holds.
+        questions: What ``queries.jsonl`` holds; answers go into their metadata, as BEIR has no place for them.
+        splits: Judgements by the name of their split, such as ``test``; None writes one split ``test`` of the
+            questions' ``positive_ids``.
+
+    Raises:
+        CorpusError: A file cannot be written, or an id holds a tab or a line end.
+    """
+    folder = Path(folder)
+    (folder / "qrels").mkdir(parents=True, exist_ok=True)
+    asked = list(questions)
+    write_objects(folder / "corpus.jsonl", map(_passage_object, passages))
+    write_objects(folder / "queries.jsonl", map(_question_object, asked))
+    own = {"test": [Judgement(item.id, known, 1) for item in asked for known in item.positive_ids]}
+    for split, judgements in (own if splits is None else splits).items():
+        _write_qrels(folder / "qrels" / f"{split}.tsv", judgements)
+
+
+def _passage_object(passage: Passage) -> dict[str, Any]:
+    fields = {"_id": passage.id, "title": passage.title, "text": passage.text, "metadata": passage.metadata}
+    return fields
+
+
+def _question_object(question: Question) -> dict[str, Any]:
+    metadata = {"answers": list(question.answers)} if question.answers else {}
+    return {"_id": question.id, "text": question.question, "metadata": metadata}
+
+
+def _write_qrels(path: Path, judgements: Iterable[Judgement]) -> None:
+    with writing(path) as file:
+        file.write(f"{_QRELS_HEADER}\n")
+        for item in judgements:
+            # BEIR's readers know no quoting here
+            if any(mark in item.question_id + item.passage_id for mark in '\t\r\n"'):
+                raise CorpusError(f"{path}: the ids of {item} hold a tab, quote or line end; rename them")
+            file.write(f"{item.question_id}\t{item.passage_id}\t{item.relevance}\n")

@@ -1,0 +1,225 @@
+"""DPR's training sets and result files, read and written as streams."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+from dpr_rag.corpora.arrays import read_objects
+from dpr_rag.corpora.lines import OnBad, bad_line, id_of, write_array, write_objects
+from dpr_rag.corpora.questions import strings
+from dpr_rag.corpora.tabular import object_of, passage_of
+from dpr_rag.errors import CorpusError
+from dpr_rag.passages import Hit, check_question
+
+_log = getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPassage:
+    """A passage of a training sample; unlike a stored passage it may lack an id.
+
+    Attributes:
+        text: Non-empty text, as it stands in the file.
+        title: Title, possibly empty.
+        id: ``passage_id`` (or ``psg_id``) of the file, possibly empty.
+        score: Score of the retriever that found it, or None.
+    """
+
+    text: str
+    title: str = ""
+    id: str = ""
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSample:
+    """One question of a training set.
+
+    Attributes:
+        question: The question.
+        answers: Its answers, possibly none.
+        positives: Passages that answer it, at least one.
+        negatives: ``negative_ctxs``: passages that do not.
+        hard_negatives: ``hard_negative_ctxs``, or the negatives where the file has none.
+    """
+
+    question: str
+    answers: tuple[str, ...]
+    positives: tuple[TrainingPassage, ...]
+    negatives: tuple[TrainingPassage, ...] = ()
+    hard_negatives: tuple[TrainingPassage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was retrieved for one question.
+
+    Attributes:
+        question: The question.
+        answers: Its answers.
+        hits: Passages in the order of their rank.
+        has_answer: Whether each hit holds an answer, or None where nobody looked.
+    """
+
+    question: str
+    answers: tuple[str, ...]
+    hits: tuple[Hit, ...]
+    has_answer: tuple[bool | None, ...]
+
+
+def read_training(path: str | Path, *, on_bad: OnBad = None) -> Iterator[TrainingSample]:
+    """Read a DPR training set, one JSON array or JSONL, plain or gzipped, as a stream.
+
+    Samples without positives are dropped, as the original does: told to ``on_bad``, or else logged as one warning.
+
+    Args:
+        path: The file: ``{question, answers, positive_ctxs, negative_ctxs, hard_negative_ctxs}``.
+        on_bad: Takes the errors of bad samples; None raises the first.
+
+    Yields:
+        The samples, in the file's order.
+
+    Raises:
+        CorpusError: A bad sample, with the file's name and the line where it starts.
+    """
+    path = Path(path)
+    dropped = 0
+    for line, sample in read_objects(path, lambda item, line: (line, _sample(item)), on_bad):
+        if sample.positives:
+            yield sample
+        elif on_bad is None:
+            dropped += 1
+        else:
+            on_bad(bad_line(path, line, f"the question {sample.question!r:.80} has no positive_ctxs; it is left out"))
+    if dropped:
+        _log.warning("%s: left out %d questions without positive_ctxs", path, dropped)
+
+
+def _sample(item: dict[str, Any]) -> TrainingSample:
+    negatives = _training_passages(item, "negative_ctxs")
+    return TrainingSample(
+        check_question(item.get("question")),
+        strings(item.get("answers"), "answers"),
+        _training_passages(item, "positive_ctxs"),
+        negatives,
+        _training_passages(item, "hard_negative_ctxs") or negatives,
+    )
+
+
+def _training_passages(item: dict[str, Any], name: str) -> tuple[TrainingPassage, ...]:
+    items = item.get(name) or []
+    if not isinstance(items, list) or not all(isinstance(entry, dict) for entry in items):
+        raise CorpusError(f"{name} is {items!r:.60}, expected a list of objects with title and text")
+    return tuple(_training_passage(entry, name) for entry in items)
+
+
+def _training_passage(entry: dict[str, Any], name: str) -> TrainingPassage:
+    text, title = entry.get("text"), entry.get("title") or ""
+    if not isinstance(text, str) or not text or not isinstance(title, str):
+        raise CorpusError(f"{name} holds text {text!r:.60} and title {title!r:.60}, expected strings and some text")
+    known = entry.get("passage_id", entry.get("psg_id"))
+    score = entry.get("score")
+    return TrainingPassage(
+        text,
+        title,
+        "" if known in {None, ""} else id_of(known, "passage_id"),
+        None if score is None else _number(score),
+    )
+
+
+def _number(value: object) -> float:
+    try:
+        number = math.nan if isinstance(value, bool) or not isinstance(value, str | int | float) else float(value)
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise CorpusError(f"the score is {value!r:.60}, expected a finite number, possibly as a string")
+    return number
+
+
+def write_training(path: str | Path, samples: Iterable[TrainingSample]) -> int:
+    """Write a DPR training set: JSONL where the name says so, else one JSON array; gzipped for ``.gz``.
+
+    Args:
+        path: The file to write or replace.
+        samples: What to write.
+
+    Returns:
+        How many were written.
+
+    Raises:
+        CorpusError: The file cannot be written.
+    """
+    path = Path(path)
+    write = write_objects if ".jsonl" in path.suffixes else write_array
+    return write(path, map(_sample_object, samples))
+
+
+def _sample_object(sample: TrainingSample) -> dict[str, Any]:
+    return {
+        "question": sample.question,
+        "answers": list(sample.answers),
+        "positive_ctxs": [_passage_object(item) for item in sample.positives],
+        "negative_ctxs": [_passage_object(item) for item in sample.negatives],
+        "hard_negative_ctxs": [_passage_object(item) for item in sample.hard_negatives],
+    }
+
+
+def _passage_object(passage: TrainingPassage) -> dict[str, Any]:
+    optional = {"passage_id": passage.id or None, "score": passage.score}
+    known = {name: value for name, value in optional.items() if value is not None}
+    return {"title": passage.title, "text": passage.text, **known}
+
+
+def read_results(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Result]:
+    """Read DPR's result file ``[{question, answers, ctxs: [{id, title, text, score, has_answer}]}]`` as a stream.
+
+    Args:
+        path: A JSON array or JSONL, plain or gzipped.
+        on_bad: Takes the errors of bad results; None raises the first.
+
+    Yields:
+        The results; a hit's rank is its place in ``ctxs``.
+
+    Raises:
+        CorpusError: A bad result, with the file's name and the line where it starts.
+    """
+    return read_objects(Path(path), lambda item, _: _result(item), on_bad)
+
+
+def _result(item: dict[str, Any]) -> Result:
+    entries = item.get("ctxs")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise CorpusError(f"ctxs is {entries!r:.60}, expected a list of objects with id, title, text and score")
+    hits, found = [], []
+    for rank, entry in enumerate(entries, 1):
+        rest = dict(entry)
+        score, has_answer = _number(rest.pop("score", None)), rest.pop("has_answer", None)
+        if not isinstance(has_answer, bool | None):
+            raise CorpusError(f"has_answer is {has_answer!r:.60}, expected true or false")
+        hits.append(Hit(passage_of(rest), score, rank))
+        found.append(has_answer)
+    question = check_question(item.get("question"))
+    return Result(question, strings(item.get("answers"), "answers"), tuple(hits), tuple(found))
+
+
+def write_results(path: str | Path, results: Iterable[Result]) -> int:
+    """Write results as DPR does, scores as strings, which FiD, Pyserini and Tevatron read; return how many.
+
+    Raises:
+        CorpusError: The file cannot be written.
+    """
+    return write_array(Path(path), map(_result_object, results))
+
+
+def _result_object(result: Result) -> dict[str, Any]:
+    entries = [
+        {**object_of(hit.passage), "score": repr(float(hit.score)), **({} if found is None else {"has_answer": found})}
+        for hit, found in zip(result.hits, result.has_answer, strict=True)
+    ]
+    return {"question": result.question, "answers": list(result.answers), "ctxs": entries}

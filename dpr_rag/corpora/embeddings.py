@@ -1,0 +1,252 @@
+"""Vectors that were encoded elsewhere: DPR's shards, ``.npy`` with ids, and Parquet, read in blocks and written."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dpr_rag.corpora.lines import decoded, id_of, parsed, read_lines, writing
+from dpr_rag.encoder import Vectors, check_vectors
+from dpr_rag.errors import CorpusError, MissingExtraError, VectorError
+from dpr_rag.legacy import read_embeddings
+
+BLOCK = 4096
+Block = tuple[list[str], Vectors]
+_NPY_HEADER = 128
+
+
+def read_vectors(path: str | Path, ids: str | Path | None = None, *, block: int = BLOCK) -> Iterator[Block]:
+    """Read vectors and their ids in blocks, from the format that the files' first bytes tell.
+
+    Args:
+        path: A file, or a glob pattern of shards, which are read in order with numbers compared as numbers:
+            DPR's pickled shards (through the allow-listing reader), ``.npy`` (memory-mapped), Parquet with the
+            columns ``id`` and ``vector``.
+        ids: For one ``.npy`` file, the ids of its rows: a text file with one a line, or a ``.json`` list. Without
+            it they lie beside: ``name.ids.txt`` or ``name.ids.json`` for ``name.npy``.
+        block: Largest number of rows of a block.
+
+    Yields:
+        Ids, and a finite float32 array of shape [len(ids), dim].
+
+    Raises:
+        CorpusError: A file is missing or malformed, or ids and rows differ in number.
+        VectorError: A vector is not finite, or shards differ in their dimension.
+        UnsafeFileError: A pickled shard asks for more than arrays.
+        MissingExtraError: Parquet without pyarrow.
+    """
+    files = _shards(path)
+    if ids is not None and len(files) > 1:
+        raise CorpusError(f"{path}: ids={str(ids)!r} goes with one file, these are {len(files)}; lay ids beside each")
+    dim: int | None = None
+    for file in files:
+        for names, values in _read_file(file, ids, block):
+            vectors = _checked(values, names, dim, file)
+            dim = vectors.shape[1]
+            yield names, vectors
+
+
+def _checked(values: object, names: list[str], dim: int | None, file: Path) -> Vectors:
+    try:
+        return check_vectors(values, rows=len(names), dim=dim, names=names)
+    except VectorError as error:
+        raise VectorError(f"{file}: {error}") from error
+
+
+def _shards(path: str | Path) -> list[Path]:
+    if Path(path).is_file():
+        return [Path(path)]
+    found = [Path(name) for name in glob.glob(str(path)) if Path(name).is_file()]
+    if not found:
+        raise CorpusError(f"{path}: no such file; give a file of vectors or a glob pattern of shards")
+    return sorted(found, key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", str(path))
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def _read_file(file: Path, ids: str | Path | None, block: int) -> Iterator[tuple[list[str], Any]]:
+    with file.open("rb") as opened:
+        head = opened.read(6)
+    if head.startswith(b"\x93NUMPY"):
+        return _read_npy(file, ids, block)
+    if ids is not None:
+        raise CorpusError(f"{file}: ids={str(ids)!r} goes with .npy files; this one holds its own ids")
+    return _read_parquet(file, block) if head.startswith(b"PAR1") else _read_pickle(file, block)
+
+
+def _read_pickle(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
+    records = read_embeddings(file)
+    while rows := list(islice(records, block)):
+        dims = {len(vector) for _, vector in rows}
+        if len(dims) > 1:
+            raise VectorError(f"{file}: vectors of {sorted(dims)} dimensions in one shard, expected one dimension")
+        yield [name for name, _ in rows], np.stack([vector for _, vector in rows])
+
+
+def _read_npy(file: Path, ids: str | Path | None, block: int) -> Iterator[tuple[list[str], Any]]:
+    try:
+        matrix = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise CorpusError(f"{file}: a damaged .npy file, or one of objects ({error}); write float32 anew") from error
+    if matrix.ndim != 2 or matrix.dtype.kind != "f":
+        raise CorpusError(f"{file}: {matrix.dtype} of shape {list(matrix.shape)}, expected floats of shape [n, dim]")
+    source = _sidecar(file) if ids is None else Path(ids)
+    names = _read_ids(source)
+    count = sum(1 for _ in _read_ids(source))
+    if count != len(matrix):
+        raise CorpusError(f"{source}: {count} ids for the {len(matrix)} rows of {file}; give one each")
+    for start in range(0, len(matrix), block):
+        yield list(islice(names, block)), matrix[start : start + block]
+
+
+def _sidecar(file: Path) -> Path:
+    known = [file.with_suffix(ending) for ending in (".ids.txt", ".ids.json")]
+    for source in known:
+        if source.is_file():
+            return source
+    raise CorpusError(f"{file}: has no ids; lay {known[0].name} (one id a line) beside it, or give ids=")
+
+
+def _read_ids(source: Path) -> Iterator[str]:
+    if source.suffix == ".json":
+        names = parsed(source.read_text("utf-8"))
+        if not isinstance(names, list):
+            raise CorpusError(f"{source}: holds {type(names).__name__}, expected a JSON list of ids")
+        yield from (id_of(name) for name in names)
+        return
+    for number, line in read_lines(source):
+        try:
+            yield id_of(decoded(line))
+        except CorpusError as error:
+            raise CorpusError(f"{source}:{number}: {error}") from error
+
+
+def _read_parquet(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
+    pyarrow, parquet = _pyarrow()
+    try:
+        opened = parquet.ParquetFile(file)
+        missing = {"id", "vector"} - set(opened.schema_arrow.names)
+        if missing:
+            raise CorpusError(f"{file}: has the columns {opened.schema_arrow.names}, expected id and vector")
+        for batch in opened.iter_batches(batch_size=block, columns=["id", "vector"]):
+            yield _parquet_block(batch, file)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise CorpusError(f"{file}: a damaged Parquet file ({error}); fetch it again") from error
+
+
+def _parquet_block(batch: Any, file: Path) -> tuple[list[str], Any]:
+    column = batch.column("vector")
+    try:
+        names = [id_of(name) for name in batch.column("id").to_pylist()]
+        flat = column.flatten().to_numpy(zero_copy_only=False)
+    except (CorpusError, AttributeError) as error:
+        raise CorpusError(f"{file}: {error}") from error
+    lengths = {None if value is None else len(value) for value in column}
+    if flat.dtype.kind != "f" or len(lengths) > 1:
+        raise CorpusError(f"{file}: the column 'vector' is {column.type}, expected lists of floats of equal length")
+    return names, flat.reshape(len(names), -1)
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError(
+            "Parquet files need pyarrow, which is missing: pip install 'dpr-rag[parquet]'"
+        ) from error
+    return pyarrow, pyarrow.parquet
+
+
+def write_vectors(path: str | Path, blocks: Iterable[tuple[Sequence[str], Any]]) -> int:
+    """Write vectors and ids as float32: ``name.npy`` with ``name.ids.txt`` beside it, or Parquet.
+
+    Args:
+        path: The file to write or replace, ending in ``.npy`` or ``.parquet``.
+        blocks: Ids, and an array of shape [len(ids), dim].
+
+    Returns:
+        How many vectors were written.
+
+    Raises:
+        CorpusError: Another ending, no vectors at all, or an id that a text file cannot hold on one line.
+        VectorError: Vectors of another shape, or with NaN or infinite values.
+        MissingExtraError: Parquet without pyarrow.
+    """
+    path = Path(path)
+    if path.suffix == ".npy":
+        return _write_npy(path, _uniform(path, blocks))
+    if path.suffix == ".parquet":
+        return _write_parquet(path, _uniform(path, blocks))
+    raise CorpusError(f"{path}: ends in {path.suffix!r}, expected .npy or .parquet; rename it")
+
+
+def _uniform(path: Path, blocks: Iterable[tuple[Sequence[str], Any]]) -> Iterator[Block]:
+    dim: int | None = None
+    for ids, values in blocks:
+        names = [id_of(name) for name in ids]
+        vectors = check_vectors(values, rows=len(names), dim=dim, names=names)
+        dim = vectors.shape[1]
+        yield names, vectors
+    if dim is None:
+        raise CorpusError(f"{path}: there are no vectors to write; give at least one block")
+
+
+def _write_npy(path: Path, blocks: Iterable[Block]) -> int:
+    partial = path.with_name(f".{path.name}.partial")
+    count = dim = 0
+    try:
+        with partial.open("wb") as file, writing(path.with_suffix(".ids.txt")) as names:
+            file.write(bytes(_NPY_HEADER))
+            for ids, vectors in blocks:
+                names.writelines(f"{_one_line(path, name)}\n" for name in ids)
+                file.write(vectors.astype("<f4", copy=False).tobytes())
+                count, dim = count + len(ids), vectors.shape[1]
+            file.seek(0)
+            file.write(_npy_header(count, dim))
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return count
+
+
+def _npy_header(rows: int, dim: int) -> bytes:
+    """Version 1.0 of the format, padded to a fixed length, since the rows are counted only at the end."""
+    fields = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dim}), }}"
+    start = b"\x93NUMPY\x01\x00" + (_NPY_HEADER - 10).to_bytes(2, "little")
+    return start + fields.encode("ascii").ljust(_NPY_HEADER - 11) + b"\n"
+
+
+def _one_line(path: Path, name: str) -> str:
+    if "\n" in name or name.endswith("\r") or name.startswith("\ufeff"):
+        raise CorpusError(f"{path}: the id {name!r:.120} does not fit on one line of text; write Parquet instead")
+    return name
+
+
+def _write_parquet(path: Path, blocks: Iterator[Block]) -> int:
+    pyarrow, parquet = _pyarrow()
+    partial = path.with_name(f".{path.name}.partial")
+    ids, vectors = next(blocks)
+    count, dim = 0, vectors.shape[1]
+    schema = pyarrow.schema([("id", pyarrow.string()), ("vector", pyarrow.list_(pyarrow.float32(), dim))])
+    try:
+        with parquet.ParquetWriter(partial, schema) as writer:
+            for names, values in chain([(ids, vectors)], blocks):
+                flat = pyarrow.array(values.reshape(-1))
+                column = pyarrow.FixedSizeListArray.from_arrays(flat, dim)
+                writer.write_table(pyarrow.table([pyarrow.array(names, pyarrow.string()), column], schema=schema))
+                count += len(names)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return count

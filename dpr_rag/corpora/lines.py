@@ -1,0 +1,240 @@
+"""Files line by line: opening plain and gzipped text, naming the bad line, writing a file whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+from dpr_rag.errors import CorpusError, PassageError
+
+OnBad = Callable[[CorpusError], None] | None
+T = TypeVar("T")
+
+
+class SkipReport:
+    """Counts bad lines and keeps the first messages; pass one as ``on_bad`` to read on behind them.
+
+    Args:
+        keep: How many messages to keep.
+
+    Attributes:
+        count: How many lines were skipped.
+        examples: The first of their messages.
+    """
+
+    __slots__ = ("count", "examples", "keep")
+
+    def __init__(self, *, keep: int = 10) -> None:
+        self.count = 0
+        self.keep = keep
+        self.examples: list[str] = []
+
+    def __call__(self, error: CorpusError) -> None:
+        """Count one bad line."""
+        self.count += 1
+        if len(self.examples) < self.keep:
+            self.examples.append(str(error))
+
+
+def bad_line(path: Path, line: int, problem: object) -> CorpusError:
+    """Return the error for a bad record.
+
+    Args:
+        path: The file.
+        line: Physical line where the record starts, from 1.
+        problem: What is wrong with it, and what to do.
+    """
+    return CorpusError(f"{path}:{line}: {problem}")
+
+
+def tell(on_bad: OnBad, error: CorpusError) -> None:
+    """Report a bad record: raise it where nobody collects them.
+
+    Raises:
+        CorpusError: ``on_bad`` is None.
+    """
+    if on_bad is None:
+        raise error
+    on_bad(error)
+
+
+def read_lines(path: Path, *, ends: bool = False) -> Iterator[tuple[int, bytes]]:
+    r"""Read a plain or gzipped file (by its first bytes) line by line.
+
+    Only ``\n`` ends a line; a byte order mark at the start is dropped.
+
+    Args:
+        path: The file.
+        ends: Whether lines keep their ``\n`` or ``\r\n``.
+
+    Yields:
+        The line's number, from 1, and its bytes.
+
+    Raises:
+        CorpusError: The file cannot be read or its compressed data are damaged.
+    """
+    number = 0
+    try:
+        with path.open("rb") as raw:
+            zipped = raw.peek(2)[:2] == b"\x1f\x8b"
+            with gzip.GzipFile(fileobj=raw) if zipped else raw as file:
+                for number, line in enumerate(file, 1):
+                    if number == 1:
+                        line = line.removeprefix(b"\xef\xbb\xbf")
+                    yield number, line if ends else without_end(line)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise bad_line(
+            path, number + 1, f"the gzip data are damaged or end early ({error}); fetch the file again"
+        ) from error
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+
+
+def without_end(line: bytes) -> bytes:
+    r"""Return a line without its ``\n`` or ``\r\n``."""
+    return line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def decoded(line: bytes) -> str:
+    """Decode a line.
+
+    Raises:
+        CorpusError: It is not UTF-8.
+    """
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"byte {error.start + 1} (0x{line[error.start]:02x}) is not UTF-8; convert the file, for example with iconv"
+        ) from error
+
+
+def parsed(text: str) -> Any:
+    """Parse one JSON value, strictly.
+
+    Raises:
+        CorpusError: It is no JSON; NaN and Infinity are none either.
+    """
+    try:
+        return json.loads(text, parse_constant=refuse_constant)
+    except RecursionError as error:
+        raise CorpusError("the JSON value is nested too deeply; flatten it") from error
+    except ValueError as error:
+        raise CorpusError(f"is not JSON ({error}); write one JSON object a line") from error
+
+
+def refuse_constant(name: str) -> None:
+    """Refuse the NaN and Infinity that Python's parser would accept.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(f"{name} is no JSON number")
+
+
+def read_json_lines(path: Path, build: Callable[[dict[str, Any], int], T], on_bad: OnBad) -> Iterator[T]:
+    """Read JSONL: ``build(object, line number)`` for every line that is not blank.
+
+    Args:
+        path: The file, possibly gzipped.
+        build: Makes the record; what it finds wrong it raises as CorpusError or PassageError, without a place.
+        on_bad: Takes the errors of bad lines; None raises the first.
+
+    Raises:
+        CorpusError: A bad line, with the file's name and the line's number.
+    """
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        try:
+            record = build(expect_object(parsed(decoded(line))), number)
+        except (CorpusError, PassageError) as error:
+            tell(on_bad, bad_line(path, number, error))
+        else:
+            yield record
+
+
+def expect_object(value: object) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Raises:
+        CorpusError: It is another kind of value.
+    """
+    if not isinstance(value, dict):
+        raise CorpusError(f'holds {value!r:.60}, expected a JSON object such as {{"id": …, "text": …}}')
+    return value
+
+
+def id_of(value: object, name: str = "id") -> str:
+    """Return an id as a string; integers are accepted.
+
+    Raises:
+        CorpusError: It is anything else, or empty.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise CorpusError(f"the {name} is {value!r:.60}, expected a non-empty string or an integer")
+    return str(value)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[TextIO]:
+    """Open a file for UTF-8 text, gzipped when its name ends in ``.gz``; it appears only once it is complete.
+
+    Raises:
+        CorpusError: The file cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as raw:
+            if path.suffix == ".gz":
+                # without name and time, equal content gives equal bytes
+                with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed, _text(packed) as text:
+                    yield text
+            else:
+                with _text(raw) as text:
+                    yield text
+        os.replace(partial, path)
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be written ({error.strerror or error}); check the folder") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _text(file: Any) -> TextIO:
+    return io.TextIOWrapper(file, encoding="utf-8", newline="")
+
+
+def write_objects(path: Path, items: Iterable[Mapping[str, Any]]) -> int:
+    """Write JSON objects one a line, and return how many.
+
+    Raises:
+        CorpusError: The file cannot be written.
+    """
+    count = 0
+    with writing(path) as file:
+        for item in items:
+            file.write(json.dumps(item, ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def write_array(path: Path, items: Iterable[Mapping[str, Any]]) -> int:
+    """Write JSON objects as one array, an object a line, and return how many.
+
+    Raises:
+        CorpusError: The file cannot be written.
+    """
+    count = 0
+    with writing(path) as file:
+        for item in items:
+            file.write((",\n" if count else "[\n") + json.dumps(item, ensure_ascii=False))
+            count += 1
+        file.write("\n]\n" if count else "[]\n")
+    return count

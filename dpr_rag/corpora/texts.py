@@ -1,0 +1,134 @@
+"""Folders of ``.txt`` and ``.md`` files, split into passages of 100 words as DPR splits Wikipedia."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from dpr_rag.corpora.lines import OnBad, bad_line, decoded, read_lines, tell
+from dpr_rag.errors import CorpusError, PassageError
+from dpr_rag.passages import Passage
+
+SUFFIXES = (".txt", ".md")
+WORDS = 100
+_HEADING = re.compile(r" {0,3}#{1,6}\s+(.*?)(?:\s+#+)?\s*")
+_END = re.compile(r"""[.!?…。！？]["'”’»)\]]*$""")
+_ABBREVIATION = re.compile(
+    r"(?:[^\W\d_]|(?:[^\W\d_]\.)+[^\W\d_]|mrs?|ms|dr|prof|st|jr|sr|vs|etc|approx|no|vol|fig|ca|cf|inc|ltd|co|gen|col|sen|rev)\.",
+    re.IGNORECASE,
+)
+
+
+def read_texts(
+    path: str | Path, *, words: int = WORDS, sentences: bool = False, on_bad: OnBad = None
+) -> Iterator[Passage]:
+    """Split text files into passages: disjoint blocks of words with single spaces between (paper, section 4.1).
+
+    A passage's title is the file's first markdown heading, or the file's name without its ending; its id is the
+    path inside the folder, ``#`` and a number from 1. Hidden files and folders are passed over.
+
+    Args:
+        path: A folder, read in sorted order with what lies below it, or one file.
+        words: Largest number of words of a passage.
+        sentences: Whether a passage ends where a sentence does, unless the sentence alone is longer.
+        on_bad: Takes the errors of lines that are not UTF-8, which are left out; None raises the first.
+
+    Yields:
+        The passages.
+
+    Raises:
+        CorpusError: A bad line, with the file's name and the line's number; a missing path; words below 1.
+    """
+    path = Path(path)
+    if words < 1:
+        raise CorpusError(f"words is {words}, expected at least 1, such as {WORDS}")
+    if not path.exists():
+        raise CorpusError(f"{path}: does not exist; give a folder of .txt and .md files, or one file")
+    for file, name in _files(path):
+        title = _heading(file) or file.stem
+        units = _sentences(_lines(file, on_bad)) if sentences else _single_words(_lines(file, on_bad))
+        for number, text in enumerate(_blocks(units, words), 1):
+            try:
+                passage = Passage(f"{name}#{number}", text, title)
+            except PassageError as error:
+                tell(on_bad, CorpusError(f"{file!s:.200}: {error}"))
+            else:
+                yield passage
+
+
+def _files(path: Path) -> Iterator[tuple[Path, str]]:
+    if not path.is_dir():
+        yield path, path.name
+        return
+    for folder, below, names in os.walk(path):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(names):
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                file = Path(folder, name)
+                yield file, file.relative_to(path).as_posix()
+
+
+def _lines(path: Path, on_bad: OnBad) -> Iterator[str]:
+    for number, line in read_lines(path):
+        try:
+            text = decoded(line)
+        except CorpusError as error:
+            tell(on_bad, bad_line(path, number, error))
+        else:
+            yield text
+
+
+def _heading(path: Path) -> str:
+    """Return the first heading outside code fences of a markdown file, or nothing."""
+    if path.suffix.lower() != ".md":
+        return ""
+    fenced = False
+    for _, line in read_lines(path):
+        text = line.decode("utf-8", "replace")
+        if text.lstrip().startswith(("```", "~~~")):
+            fenced = not fenced
+        found = None if fenced else _HEADING.fullmatch(text)
+        if found and found[1]:
+            return str(found[1])
+    return ""
+
+
+def _single_words(lines: Iterable[str]) -> Iterator[list[str]]:
+    for line in lines:
+        yield from ([word] for word in line.split())
+
+
+def _sentences(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Lists of words that belong together: a blank line or a heading ends a sentence too."""
+    sentence: list[str] = []
+    for line in lines:
+        alone = not line.strip() or _HEADING.fullmatch(line) is not None
+        if alone and sentence:
+            yield sentence
+            sentence = []
+        for word in line.split():
+            sentence.append(word)
+            if _END.search(word) and not _ABBREVIATION.fullmatch(word):
+                yield sentence
+                sentence = []
+        if alone and sentence:
+            yield sentence
+            sentence = []
+    if sentence:
+        yield sentence
+
+
+def _blocks(units: Iterable[list[str]], size: int) -> Iterator[str]:
+    block: list[str] = []
+    for unit in units:
+        if block and len(block) + len(unit) > size:
+            yield " ".join(block)
+            block = []
+        block += unit
+        while len(block) > size:
+            yield " ".join(block[:size])
+            block = block[size:]
+    if block:
+        yield " ".join(block)
