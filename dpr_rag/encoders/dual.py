@@ -185,7 +185,7 @@ class DualEncoder:
         if cut:
             with self._lock:
                 self.truncated += cut
-            _log.warning("%d of %d passages were cut to %d tokens", cut, len(names), self.profile.passage_length)
+            _log.warning("%d of %d passages were cut to %d tokens", cut, len(names), side.tokens.passage_length)
         return vectors
 
 

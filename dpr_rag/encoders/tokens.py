@@ -58,6 +58,11 @@ class Tokens:
         self._longest = self._most_positions()
         self._check_vocabulary()
 
+    @property
+    def passage_length(self) -> int:
+        """Most tokens of a passage: the profile's length, or the model's positions where they are fewer."""
+        return min(self._profile.passage_length, self._longest)
+
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the ``tokenizers`` library, without special tokens, truncation or padding."""
@@ -94,7 +99,7 @@ class Tokens:
         ]
 
     def _pair(self, title: list[int], text: list[int]) -> TokenSequence:
-        room = min(self._profile.passage_length, self._longest) - 2 - len(self._between)
+        room = self.passage_length - 2 - len(self._between)
         first, second = longest_first(len(title), len(text), room)
         start = [self._cls, *title[:first], *self._between]
         cut = first + second < len(title) + len(text)
