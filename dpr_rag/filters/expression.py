@@ -1,0 +1,300 @@
+"""The filter expression: comparisons joined by and, or and not; read from a dict, evaluated, compiled to SQL."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from dpr_rag.errors import FilterError
+from dpr_rag.filters.operands import check_text, described
+from dpr_rag.filters.operators import OPERATORS
+from dpr_rag.filters.sql import COLUMNS, HELPERS, Condition, sql_field
+from dpr_rag.passages import Passage
+
+MAX_DEPTH = 50
+# Beyond these, SQLite's parser stack (100) and bound variables (999) could run out: such filters run in Python.
+_MAX_NATIVE_DEPTH = 8
+_MAX_NATIVE_COMPARISONS = 64
+
+
+class Filter(ABC):
+    """A condition on a passage's metadata, id and title.
+
+    A field is a top-level key of the metadata. ``id`` and ``title`` are the passage's own unless the metadata has such a
+    key. Values compare within their JSON type: ``"5"`` is not ``5``, ``True`` is not ``1``; integers and floats are one
+    type and compare exactly. A missing field matches only ``ne``, ``nin``, ``exists`` False and negations.
+    Two filters are equal when they are written alike: ``1`` and ``1.0`` differ here.
+    """
+
+    __slots__ = ()
+
+    @staticmethod
+    def from_dict(mapping: Mapping[str, Any]) -> Filter:
+        """Read a filter in LangChain's style, such as ``{"lang": "en", "year": {"$gte": 1990, "$lt": 2000}}``.
+
+        A plain value means ``$eq``; several fields, and several operators on one field, must all hold. ``$and`` and
+        ``$or`` take a list of expressions, ``$not`` one expression (or, inside a field, its operators). The operators
+        are those of ``OPERATORS`` with a ``$`` in front. A field whose name begins with ``$`` and a letter, ``_`` or
+        another ``$`` is written with one more ``$``: ``{"$$and": 1}`` is about the field ``$and``.
+
+        Raises:
+            FilterError: Empty, nested deeper than 50 levels, an unknown operator, or an operand it does not take.
+        """
+        return _parse(mapping, 1)
+
+    def matches(self, passage: Passage) -> bool:
+        """Tell whether the passage fits, without a database."""
+        return self._holds({"id": passage.id, "title": passage.title, **passage.metadata})
+
+    def to_sql(self) -> Condition:
+        """Compile to an SQL expression with the value 0 or 1 and its parameters; every key and value is one of them.
+
+        It reads the columns ``id``, ``title`` and ``metadata`` (compact JSON as by ``json.dumps(metadata,
+        ensure_ascii=False, separators=(",", ":"))``) of the table in scope and needs ``SQL_FUNCTIONS`` on the
+        connection.
+        """
+        leaves = list(self._comparisons())
+        in_python = "dpr_rag_matches(?, id, title, metadata)"
+        if len(leaves) > _MAX_NATIVE_COMPARISONS or self._depth() > _MAX_NATIVE_DEPTH:
+            return in_python, [self._canonical()]
+        sql, parameters = self._native()
+        columns = sorted({leaf.field for leaf in leaves} & COLUMNS)
+        has_nul = " OR ".join([r"instr(metadata, '\u0000')", *(f"instr({column}, char(0))" for column in columns)])
+        return f"CASE WHEN {has_nul} THEN {in_python} ELSE {sql} END", [self._canonical(), *parameters]
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return the canonical dict, which ``from_dict`` reads back to an equal filter."""
+
+    @abstractmethod
+    def _holds(self, fields: Mapping[str, Any]) -> bool: ...
+
+    @abstractmethod
+    def _native(self) -> Condition: ...
+
+    @abstractmethod
+    def _parts(self) -> tuple[Filter, ...]: ...
+
+    def _comparisons(self) -> Iterator[Comparison]:
+        for part in self._parts():
+            yield from part._comparisons()
+
+    def _depth(self) -> int:
+        return 1 + max((part._depth() for part in self._parts()), default=0)
+
+    def _canonical(self) -> str:
+        return json.dumps(self.to_dict(), separators=(",", ":"))
+
+    # By canonical text, because Python takes 1, 1.0 and True for equal, and a cache of rows must not.
+    def __eq__(self, other: object) -> bool:
+        return self._canonical() == other._canonical() if isinstance(other, Filter) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._canonical())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison(Filter):
+    r"""One field, one operator, one operand.
+
+    Attributes:
+        field: A top-level metadata key (any string), ``id`` or ``title``.
+        operator: A name from ``OPERATORS``. ``lt`` to ``gte`` and ``between`` (inclusive) order numbers among numbers
+            and strings among strings, by code point. ``like`` takes ``%``, ``_`` and the escape ``\``; ``text_match``
+            looks for a substring, ``text_match_insensitive`` after ``str.casefold``. ``contains``, ``any`` and ``all``
+            look into a list (``all`` of nothing holds for every list). ``is_empty`` True means null, ``""``, ``[]`` or
+            ``{}``, False any other value that is present.
+        value: The operand; lists become tuples.
+
+    Raises:
+        FilterError: The operator is unknown, or does not take this operand.
+    """
+
+    field: str
+    operator: str
+    value: Any
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "field", check_text("field name", self.field))
+        if not isinstance(self.operator, str) or self.operator not in OPERATORS:
+            raise FilterError(
+                f"field {self.field!r:.60}: {described(self.operator)} is no operator; there are {', '.join(OPERATORS)}"
+            )
+        where = f"field {self.field!r:.60}, operator {self.operator}"
+        object.__setattr__(self, "value", OPERATORS[self.operator].check(where, self.value))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{field: {"$operator": value}}``."""
+        name = f"${self.field}" if _is_special(self.field) else self.field
+        return {name: {f"${self.operator}": list(self.value) if isinstance(self.value, tuple) else self.value}}
+
+    def _holds(self, fields: Mapping[str, Any]) -> bool:
+        meant = OPERATORS[self.operator]
+        return (self.field in fields and meant.holds(fields[self.field], self.value)) is not meant.negated(self.value)
+
+    def _native(self) -> Condition:
+        operator = OPERATORS[self.operator]
+        sql, parameters = sql_field(self.field, operator.sql, self.value)
+        return f"(NOT {sql})" if operator.negated(self.value) else sql, parameters
+
+    def _parts(self) -> tuple[Filter, ...]:
+        return ()
+
+    def _comparisons(self) -> Iterator[Comparison]:
+        yield self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Junction(Filter):
+    parts: tuple[Filter, ...]
+    word: ClassVar[str]
+    join: ClassVar[Callable[[Iterator[bool]], bool]]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.parts, list | tuple) or not self.parts:
+            raise FilterError(f"${self.word}: {described(self.parts)} was given, expected a list of one filter or more")
+        object.__setattr__(self, "parts", tuple(self.parts))
+        _check_parts(f"${self.word}", self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"$and": [...]}`` or ``{"$or": [...]}``."""
+        return {f"${self.word}": [part.to_dict() for part in self.parts]}
+
+    def _holds(self, fields: Mapping[str, Any]) -> bool:
+        return type(self).join(part._holds(fields) for part in self.parts)
+
+    def _native(self) -> Condition:
+        compiled = [part._native() for part in self.parts]
+        joined = f" {self.word.upper()} ".join(sql for sql, _ in compiled)
+        return f"({joined})", [parameter for _, parameters in compiled for parameter in parameters]
+
+    def _parts(self) -> tuple[Filter, ...]:
+        return self.parts
+
+
+class And(_Junction):
+    """All ``parts`` (one filter or more) hold. Raises FilterError when there are none, or nested beyond 50 levels."""
+
+    __slots__ = ()
+    word = "and"
+    join = all
+
+
+class Or(_Junction):
+    """At least one of ``parts`` holds. Raises FilterError when there are none, or nested beyond 50 levels."""
+
+    __slots__ = ()
+    word = "or"
+    join = any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Not(Filter):
+    """``part`` does not hold, so a missing field can match. Raises FilterError when nested beyond 50 levels."""
+
+    part: Filter
+
+    def __post_init__(self) -> None:
+        _check_parts("$not", self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"$not": {...}}``."""
+        return {"$not": self.part.to_dict()}
+
+    def _holds(self, fields: Mapping[str, Any]) -> bool:
+        return not self.part._holds(fields)
+
+    def _native(self) -> Condition:
+        sql, parameters = self.part._native()
+        return f"(NOT {sql})", parameters
+
+    def _parts(self) -> tuple[Filter, ...]:
+        return (self.part,)
+
+
+def parse_filter(given: Mapping[str, Any] | Filter) -> Filter:
+    """Return a filter, reading a dict as ``Filter.from_dict`` does, with the same FilterError."""
+    return given if isinstance(given, Filter) else _parse(given, 1)
+
+
+def _check_parts(where: str, node: Filter) -> None:
+    for part in node._parts():
+        if not isinstance(part, Filter):
+            raise FilterError(
+                f"{where}: {described(part)} was given, expected a Filter; make one with Filter.from_dict"
+            )
+    _check_depth(node._depth())
+
+
+def _check_depth(depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise FilterError(f"the filter is nested deeper than {MAX_DEPTH} levels; flatten its $and, $or and $not")
+
+
+def _is_special(name: str) -> bool:
+    return name[:1] == "$" and (name[1:2].isalpha() or name[1:2] in {"$", "_"})
+
+
+def _parse(node: Any, level: int) -> Filter:
+    if not isinstance(node, Mapping):
+        raise FilterError(f'the filter {described(node)} was given, expected a dict such as {{"lang": "en"}}')
+    if not node:
+        raise FilterError("the filter {} is empty, expected at least one field; give None for no filter")
+    parts = tuple(_parse_entry(key, value, level) for key, value in node.items())
+    return parts[0] if len(parts) == 1 else And(parts)
+
+
+def _parse_entry(key: Any, value: Any, level: int) -> Filter:
+    _check_depth(level)
+    if key in ("$and", "$or"):
+        parts = tuple(_parse(part, level + 1) for part in value) if value and isinstance(value, list | tuple) else value
+        return And(parts) if key == "$and" else Or(parts)
+    if key == "$not":
+        return Not(_parse(value, level + 1))
+    field = check_text("field name", key)
+    if _is_special(field):
+        if field[1] != "$":
+            raise FilterError(
+                f"{field!r:.60} stands where a field or one of $and, $or, $not is expected; write operators inside a field, "
+                f'as {{"field": {{"$eq": 1}}}}, and a field of that name as {"$" + field!r:.60}'
+            )
+        field = field[1:]
+    return _parse_field(field, value, level) if isinstance(value, Mapping) else Comparison(field, "eq", value)
+
+
+def _parse_field(field: str, operators: Mapping[Any, Any], level: int) -> Filter:
+    if not operators:
+        raise FilterError(f'field {field!r:.60}: {{}} was given, expected operators such as {{"$eq": 1}}')
+    parts = tuple(_parse_operator(field, name, operand, level) for name, operand in operators.items())
+    return parts[0] if len(parts) == 1 else And(parts)
+
+
+def _parse_operator(field: str, name: Any, operand: Any, level: int) -> Filter:
+    _check_depth(level)
+    if name == "$not" and isinstance(operand, Mapping):
+        return Not(_parse_field(field, operand, level + 1))
+    if not isinstance(name, str) or name[:1] != "$" or name[1:] not in OPERATORS:
+        raise FilterError(
+            f"field {field!r:.60}: {described(name)} is no operator; there are $not (with operators in a dict), "
+            f"{', '.join(f'${known}' for known in OPERATORS)}; objects cannot be compared"
+        )
+    return Comparison(field, name[1:], operand)
+
+
+@lru_cache(maxsize=64)
+def _parsed(canonical: str) -> Filter:
+    return _parse(json.loads(canonical), 1)
+
+
+def _matches_row(canonical: str, passage_id: str, title: str, metadata: str) -> bool:
+    return _parsed(canonical)._holds({"id": passage_id, "title": title, **json.loads(metadata)})
+
+
+SQL_FUNCTIONS: Mapping[str, tuple[int, Callable[..., str | int | float]]] = MappingProxyType(
+    {**HELPERS, "dpr_rag_matches": (4, _matches_row)}
+)

@@ -1,0 +1,132 @@
+"""What may stand in a filter: the checks of field names and operands, and the JSON kinds they compare by."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sized
+from typing import Any
+
+from dpr_rag.errors import FilterError
+
+Scalar = str | int | float | bool | None
+
+_INT64 = 2**63
+
+
+def kind_of(value: object) -> str:
+    """Name the kind within which a JSON value compares; True, False and None are kinds of their own."""
+    if isinstance(value, bool) or value is None:
+        return repr(value)
+    if isinstance(value, str):
+        return "string"
+    return "number" if isinstance(value, int | float) else "container"
+
+
+def described(value: object) -> str:
+    """Name a value in a message, without the ``repr`` of what may be huge or foreign."""
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
+        return f"an integer of {value.bit_length()} bits"
+    if value is None or isinstance(value, str | int | float):
+        return f"{type(value).__name__} {value!r:.60}"
+    return f"{type(value).__name__} of {len(value)} items" if isinstance(value, Sized) else type(value).__name__
+
+
+def check_text(where: str, value: object) -> str:
+    """Return a plain string that can be stored as UTF-8.
+
+    Raises:
+        FilterError: It is no string, or holds a lone surrogate.
+    """
+    if not isinstance(value, str):
+        raise FilterError(f"{where}: {described(value)} was given, expected a string; convert it with str()")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise FilterError(
+            f"{where}: {described(value)} holds a lone surrogate, which is not text; decode the source with its right encoding"
+        ) from error
+    return str.__str__(value)
+
+
+def check_scalar(where: str, value: Any) -> Scalar:
+    """Return a string, a 64-bit integer, a finite float, a boolean or None.
+
+    Raises:
+        FilterError: It is anything else.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return check_text(where, value)
+    if isinstance(value, int) and -_INT64 <= value < _INT64:
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    raise FilterError(
+        f"{where}: {described(value)} was given, expected a string, a 64-bit integer, a finite float, a boolean or None; "
+        "compare a field with several values by $in, and look into lists with $contains, $any or $all"
+    )
+
+
+def check_ordered(where: str, value: Any) -> Scalar:
+    """Return a number or a string.
+
+    Raises:
+        FilterError: It is anything else.
+    """
+    if value is None or isinstance(value, bool):
+        raise FilterError(f"{where}: {described(value)} was given, expected a number or a string, which have an order")
+    return check_scalar(where, value)
+
+
+def check_like(where: str, value: Any) -> str:
+    """Return a pattern in which every backslash escapes a character.
+
+    Raises:
+        FilterError: It is no string, or ends in a lone backslash.
+    """
+    pattern = check_text(where, value)
+    if re.search(r"(?<!\\)(\\\\)*\\\Z", pattern):
+        raise FilterError(
+            f"{where}: the pattern {pattern!r:.60} ends in a lone backslash, which escapes nothing; double it"
+        )
+    return pattern
+
+
+def check_list(where: str, value: Any) -> tuple[Scalar, ...]:
+    """Return a list of scalars as a tuple.
+
+    Raises:
+        FilterError: It is no list, or an item is no scalar.
+    """
+    if not isinstance(value, list | tuple):
+        raise FilterError(f"{where}: {described(value)} was given, expected a list of scalars; wrap it in [ ]")
+    return tuple(check_scalar(f"{where}, item {at}", item) for at, item in enumerate(value))
+
+
+def check_between(where: str, value: Any) -> tuple[Scalar, ...]:
+    """Return two numbers or two strings as a tuple.
+
+    Raises:
+        FilterError: It is no list of two, or they have no common order.
+    """
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise FilterError(f"{where}: {described(value)} was given, expected a list [low, high]")
+    low, high = (check_ordered(f"{where}, item {at}", item) for at, item in enumerate(value))
+    if kind_of(low) != kind_of(high):
+        raise FilterError(
+            f"{where}: {described(low)} and {described(high)} were given, expected two numbers or two strings"
+        )
+    return low, high
+
+
+def check_flag(where: str, value: Any) -> bool:
+    """Return a boolean.
+
+    Raises:
+        FilterError: It is anything else.
+    """
+    if not isinstance(value, bool):
+        raise FilterError(f"{where}: {described(value)} was given, expected True or False")
+    return value

@@ -1,0 +1,208 @@
+"""SQL conditions of the operators, with every operand bound, and the Python functions they call.
+
+SQLite gets two things about JSON wrong that decide comparisons. Up to 3.44 it cuts strings at NUL: the conditions here
+are only asked about rows without any. And its reading of a float can be a last digit off, so a float near the operand
+is read again by Python.
+"""
+
+# ruff: noqa: S608  (what is interpolated are this package's own expressions; every key and operand is bound)
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from dpr_rag.filters.operands import Scalar
+
+SqlParameter = str | int | float | None
+Condition = tuple[str, list[SqlParameter]]
+
+COLUMNS = frozenset({"id", "title"})
+_NUMBER = "('integer', 'real')"
+_LISTED_NUMBER = "CASE type WHEN 'text' THEN dpr_rag_float(value) ELSE value END"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """SQL expressions for a stored value: its JSON type, the value, the JSON text it is in, and its key there."""
+
+    type: str
+    value: str
+    container: str
+    key: str
+
+
+def sql_field(field: str, operator: Callable[[Place, Any], Condition], operand: Any) -> Condition:
+    """Make the condition that the field is present with a value for which the operator holds, by 0 or 1."""
+    present = "EXISTS (SELECT 1 FROM json_each(metadata) AS field WHERE field.key = ?"
+    sql, parameters = operator(Place("field.type", "field.value", "metadata", "field.key"), operand)
+    sql, parameters = f"{present} AND {sql})", [field, *parameters]
+    if field not in COLUMNS:
+        return sql, parameters
+    own, bound = operator(Place("'text'", field, field, field), operand)
+    return f"CASE WHEN {present}) THEN {sql} ELSE {own} END", [field, *parameters, *bound]
+
+
+def sql_compare(sign: str) -> Callable[[Place, Any], Condition]:
+    """Make the condition ``value sign operand``, true only among values of the operand's kind."""
+
+    def condition(place: Place, bound: Any) -> Condition:
+        if bound is None or isinstance(bound, bool):
+            return f"{place.type} = '{json.dumps(bound)}'", []
+        if isinstance(bound, str):
+            return f"({place.type} = 'text' AND {place.value} {sign} ?)", [bound]
+        number, parameters = _number(place, [bound])
+        return f"({place.type} IN {_NUMBER} AND {number} {sign} ?)", [*parameters, bound]
+
+    return condition
+
+
+def sql_between(place: Place, bounds: Sequence[Any]) -> Condition:
+    """Make the condition ``low <= value <= high``."""
+    low, high = sql_compare(">=")(place, bounds[0]), sql_compare("<=")(place, bounds[1])
+    return f"({low[0]} AND {high[0]})", low[1] + high[1]
+
+
+def sql_in(place: Place, scalars: Sequence[Scalar]) -> Condition:
+    """Make the condition that the value is one of the scalars, bound as one JSON list per kind."""
+    groups = _groups(place, scalars)
+    sql = " OR ".join(f"({group.clause[0]})" for group in groups)
+    return f"({sql or '0'})", [parameter for group in groups for parameter in group.clause[1]]
+
+
+def sql_items(inner: Callable[[Place, Any], Condition]) -> Callable[[Place, Any], Condition]:
+    """Make the condition that the value is a list with an item for which the inner condition holds."""
+
+    def condition(place: Place, operand: Any) -> Condition:
+        sql, parameters = inner(_item(place), operand)
+        return _for_type(place, "array", f"EXISTS (SELECT 1 FROM {_items(place)} WHERE {sql})"), parameters
+
+    return condition
+
+
+def sql_all(place: Place, scalars: Sequence[Scalar]) -> Condition:
+    """Make the condition that the value is a list that holds every scalar: as many distinct ones as were asked for."""
+    if any(isinstance(scalar, str) and "\0" in scalar for scalar in scalars):
+        return "0", []
+    groups = _groups(_item(place), scalars)
+    counts = [
+        f"(SELECT count(DISTINCT {group.value[0]}) FROM {_items(place)} WHERE {group.clause[0]}) = {group.distinct}"
+        for group in groups
+    ]
+    parameters = [parameter for group in groups for parameter in group.value[1] + group.clause[1]]
+    return _for_type(place, "array", " AND ".join(counts) or "1"), parameters
+
+
+def sql_text(test: str, fold: Callable[[str], str] = str) -> Callable[[Place, Any], Condition]:
+    """Make the condition that the value is a string for which ``test`` (with ``{value}`` and one ``?``) holds."""
+    return lambda place, text: (_for_type(place, "text", test.format(value=place.value)), [fold(text)])
+
+
+def sql_is_empty(place: Place, wanted: bool) -> Condition:
+    """Make the condition that the value is null, ``""``, ``[]`` or ``{}``, or that it is none of them."""
+    empties = (("text", "''"), ("array", "'[]'"), ("object", "'{}'"))
+    branches = " ".join(f"WHEN '{type_}' THEN {place.value} = {empty}" for type_, empty in empties)
+    return f"(CASE {place.type} WHEN 'null' THEN 1 {branches} ELSE 0 END) = {int(wanted)}", []
+
+
+def like(pattern: str, text: str) -> bool:
+    r"""Tell whether the whole text fits a LIKE pattern: ``%`` any run, ``_`` one character, ``\`` escapes."""
+    return _like_regex(pattern).fullmatch(text) is not None
+
+
+@lru_cache(maxsize=256)
+def _like_regex(pattern: str) -> re.Pattern[str]:
+    """Translate a LIKE pattern; an atomic group per run keeps hostile patterns from backtracking for ever."""
+    runs = [""]
+    for escaped, wildcard, plain in re.findall(r"\\(.)|([%_])|(.)", pattern, re.DOTALL):
+        if wildcard == "%":
+            runs.append("")
+        else:
+            runs[-1] += "." if wildcard else re.escape(escaped or plain)
+    if len(runs) == 1:
+        return re.compile(runs[0], re.DOTALL)
+    first, *middle, last = runs
+    return re.compile(first + "".join(f"(?>.*?{run})" for run in middle if run) + ".*" + last, re.DOTALL)
+
+
+def stored_number(container: str, key: str | int) -> float:
+    """Read one number exactly from a JSON object or list."""
+    return float(_json_read(container)[key])
+
+
+@lru_cache(maxsize=8)
+def _json_read(container: str) -> Any:
+    """Remember the last few, since the items of one list are asked for one after another."""
+    return json.loads(container)
+
+
+HELPERS: Mapping[str, tuple[int, Callable[..., str | int | float]]] = MappingProxyType(
+    {
+        "dpr_rag_like": (2, like),
+        "dpr_rag_casefold": (1, str.casefold),
+        "dpr_rag_number": (2, stored_number),
+        "dpr_rag_float": (1, float),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The scalars of one kind: the value to compare, the clause that it is among them, how many differ."""
+
+    value: Condition
+    clause: Condition
+    distinct: int
+
+
+def _groups(place: Place, scalars: Iterable[Scalar]) -> list[_Group]:
+    """Split scalars by kind. Strings with NUL are left out: SQLite would cut them, and no row asked here has any."""
+    texts = {value for value in scalars if isinstance(value, str) and "\0" not in value}
+    numbers = {value for value in scalars if isinstance(value, int | float) and not isinstance(value, bool)}
+    words = {json.dumps(value) for value in scalars if value is None or isinstance(value, bool)}
+    groups = []
+    if texts:
+        among = f"{place.type} = 'text' AND {place.value} IN (SELECT value FROM json_each(?))"
+        groups.append(_Group((place.value, []), (among, [_json(sorted(texts))]), len(texts)))
+    if numbers:
+        number, band = _number(place, numbers)
+        among = f"{place.type} IN {_NUMBER} AND {number} IN (SELECT {_LISTED_NUMBER} FROM json_each(?))"
+        listed = [repr(value) if isinstance(value, float) else value for value in sorted(numbers)]
+        groups.append(_Group((number, band), (among, [*band, _json(listed)]), len(numbers)))
+    if words:
+        among = f"{place.type} IN (SELECT value FROM json_each(?))"
+        groups.append(_Group((place.type, []), (among, [_json(sorted(words))]), len(words)))
+    return groups
+
+
+def _json(values: object) -> str:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+def _number(place: Place, near: Collection[int | float]) -> Condition:
+    """The stored number: as SQLite reads it where that decides nothing, exactly where it is near an operand."""
+    low, high = float(min(near)), float(max(near))
+    band: list[SqlParameter] = [low - abs(low) * 1e-9 - 1e-300, high + abs(high) * 1e-9 + 1e-300]
+    exact = f"dpr_rag_number({place.container}, {place.key})"
+    return (
+        f"CASE WHEN {place.type} = 'real' AND {place.value} BETWEEN ? AND ? THEN {exact} ELSE {place.value} END",
+        band,
+    )
+
+
+def _item(place: Place) -> Place:
+    return Place("item.type", "item.value", place.value, "item.key")
+
+
+def _items(place: Place) -> str:
+    return f"json_each({place.value}) AS item"
+
+
+def _for_type(place: Place, type_: str, sql: str) -> str:
+    """Guard by CASE: the order in which SQLite evaluates the sides of AND is its own choice."""
+    return f"CASE {place.type} WHEN '{type_}' THEN {sql} ELSE 0 END"
