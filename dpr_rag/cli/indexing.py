@@ -78,7 +78,7 @@ def index(
         str,
         typer.Argument(
             metavar="CORPUS",
-            help="File or folder of passages, or python: for the standard library.",
+            help="File or folder of passages; python: stands for the standard library's docstrings.",
             show_default=False,
         ),
     ],
@@ -87,7 +87,10 @@ def index(
     context_model: ContextModel = None,
     profile: Profile = None,
     form: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="Format of the corpus (default: by its name).")
+        str | None,
+        typer.Option(
+            "--format", metavar="NAME", help="tsv, jsonl, beir, text or python (default: found by name and content)."
+        ),
     ] = None,
     kind: IndexKind = None,
     dtype: Annotated[
@@ -95,7 +98,11 @@ def index(
     ] = None,
     vectors: Annotated[
         list[Path] | None,
-        typer.Option("--vectors", metavar="SHARD", help="Embedding shard in the corpus's order; may be repeated."),
+        typer.Option(
+            "--vectors",
+            metavar="SHARD",
+            help="Embedding shard, or glob pattern of shards, in the corpus's order; may be repeated.",
+        ),
     ] = None,
     bind: Bind = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Count malformed entries instead of stopping.")] = False,

@@ -66,8 +66,9 @@ def matched(passages: Iterator[Passage], shards: Iterable[Path]) -> Iterator[Pai
     from dpr_rag.corpora.embeddings import read_vectors
 
     for shard in shards:
-        for passage_id, vector in read_vectors(shard):
-            yield _passage_of(passage_id, passages, shard), vector
+        for ids, vectors in read_vectors(shard):
+            for passage_id, vector in zip(ids, vectors, strict=True):
+                yield _passage_of(passage_id, passages, shard), vector
 
 
 def _passage_of(passage_id: str, passages: Iterator[Passage], shard: Path) -> Passage:
