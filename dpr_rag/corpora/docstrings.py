@@ -13,6 +13,7 @@ import sysconfig
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from logging import getLogger
 from pathlib import Path
 from types import ModuleType
 
@@ -21,18 +22,11 @@ from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import Passage
 
 WORDS = 100
-_EXCLUDED = {
-    "antigravity",
-    "idlelib",
-    "lib2to3",
-    "test",
-    "tests",
-    "this",
-    "turtledemo",
-    "xxlimited",
-    "xxlimited_35",
-    "xxsubtype",
-}
+_log = getLogger(__name__)
+_TESTS = {"test", "tests"}
+# jokes, tests, demonstrations, and tables with hardly a word of documentation
+_EXCLUDED = _TESTS | {"antigravity", "distutils", "encodings", "idlelib", "lib2to3", "pydoc_data", "this", "turtledemo"}
+_EXAMPLES = {"xxlimited", "xxlimited_35", "xxsubtype"}
 # importing these says something to the terminal or warns that they are going to be removed
 _NOT_IMPORTED = {"audioop", "nis", "ossaudiodev", "readline", "spwd"}
 _SYSTEM = {"posix", "nt"}  # whose functions are documented as those of os
@@ -101,7 +95,7 @@ def _passages(module: str, entry: _Entry, words: int, on_bad: OnBad) -> Iterator
 def _sources(modules: Sequence[str] | None) -> Iterator[tuple[str, Path | str]]:
     """Modules with their source file, or with the name to import where they are C of the standard library."""
     if modules is None:
-        for name in sorted(sys.stdlib_module_names - _EXCLUDED):
+        for name in sorted(sys.stdlib_module_names - _EXCLUDED - _EXAMPLES):
             if not name.startswith("_") and name not in _SYSTEM:
                 yield from _located(name)
         return
@@ -126,7 +120,7 @@ def _located(name: str) -> Iterator[tuple[str, Path | str]]:
 def _below(package: str, folder: Path) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.iterdir()):
         name = path.stem
-        if name.startswith("_") or name in _EXCLUDED or not name.isidentifier():
+        if name.startswith("_") or name in _TESTS or not name.isidentifier():
             continue
         if path.suffix == ".py":
             yield f"{package}.{name}", path
@@ -150,7 +144,7 @@ def _own_source(name: str) -> Path | None:
 
 
 def _is_importable_c(name: str) -> bool:
-    if name.partition(".")[0] not in sys.stdlib_module_names or "." in name or name in _NOT_IMPORTED | _EXCLUDED:
+    if name.partition(".")[0] not in sys.stdlib_module_names or "." in name or name in _NOT_IMPORTED | _EXAMPLES:
         return False
     if name in sys.builtin_module_names:
         return True
@@ -215,7 +209,8 @@ def _exported(tree: ast.Module, module: str, path: Path) -> Iterator[_Entry]:
         if node.level > 1 or not (last.startswith("_") or last in _SYSTEM) or last.startswith("__"):
             continue
         names = {alias.name for alias in node.names}
-        yield from _taken(source, module, names)
+        if any(not name.startswith("_") for name in names):
+            yield from _taken(source, module, names)
 
 
 def _taken(source: str, module: str, names: set[str]) -> Iterator[_Entry]:
@@ -237,9 +232,12 @@ def _taken(source: str, module: str, names: set[str]) -> Iterator[_Entry]:
 
 def _of_import(module: str, source: str) -> Iterator[_Entry]:
     try:
-        loaded = importlib.import_module(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loaded = importlib.import_module(source)
     except ImportError as error:
-        raise CorpusError(f"the module {source!r} cannot be imported ({error}); leave it out") from error
+        _log.info("left out %s, which this Python cannot import: %s", source, error)
+        return
     if loaded.__doc__:
         yield _Entry(module, "module", "", inspect.cleandoc(loaded.__doc__))
     yield from _of_members(loaded, module)

@@ -139,19 +139,19 @@ def _read_parquet(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
         if missing:
             raise CorpusError(f"{file}: has the columns {opened.schema_arrow.names}, expected id and vector")
         for batch in opened.iter_batches(batch_size=block, columns=["id", "vector"]):
-            yield _parquet_block(batch, file)
+            yield _parquet_block(batch, file, pyarrow)
     except (pyarrow.ArrowException, OSError) as error:
         raise CorpusError(f"{file}: a damaged Parquet file ({error}); fetch it again") from error
 
 
-def _parquet_block(batch: Any, file: Path) -> tuple[list[str], Any]:
+def _parquet_block(batch: Any, file: Path, pyarrow: Any) -> tuple[list[str], Any]:
     column = batch.column("vector")
     try:
         names = [id_of(name) for name in batch.column("id").to_pylist()]
         flat = column.flatten().to_numpy(zero_copy_only=False)
     except (CorpusError, AttributeError) as error:
         raise CorpusError(f"{file}: {error}") from error
-    lengths = {None if value is None else len(value) for value in column}
+    lengths = set(pyarrow.compute.list_value_length(column).to_pylist())
     if flat.dtype.kind != "f" or len(lengths) > 1:
         raise CorpusError(f"{file}: the column 'vector' is {column.type}, expected lists of floats of equal length")
     return names, flat.reshape(len(names), -1)
@@ -160,6 +160,7 @@ def _parquet_block(batch: Any, file: Path) -> tuple[list[str], Any]:
 def _pyarrow() -> tuple[Any, Any]:
     try:
         import pyarrow
+        import pyarrow.compute
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtraError(
