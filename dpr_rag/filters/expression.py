@@ -19,7 +19,7 @@ from dpr_rag.passages import Passage
 MAX_DEPTH = 50
 # Beyond these, SQLite's parser stack (100) and bound variables (999) could run out: such filters run in Python.
 _MAX_NATIVE_DEPTH = 8
-_MAX_NATIVE_COMPARISONS = 64
+_MAX_NATIVE_COMPARISONS = 48
 
 
 class Filter(ABC):
