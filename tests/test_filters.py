@@ -151,7 +151,7 @@ def test_id_and_title_mean_the_passage_unless_metadata_shadows_them():
         Passage("1", "t", "Hamlet"),
         Passage("2", "t", "Macbeth", {"title": "Hamlet", "id": 1}),
         Passage("3", "t", "Ham\0let", {"id": None}),
-        Passage("1\0", "t", "", {"x": "\0"}),
+        Passage("1\0", "t", "", {"x": 0}),
     ]
     cases = [
         ({"title": "Hamlet"}, [0, 1]),
