@@ -72,7 +72,7 @@ def check_question(question: object) -> str:
         PassageError: It is no string, blank, or holds a lone surrogate.
     """
     _check_string(question, "question", None)
-    text = str(question)
+    text = str.__str__(question)
     if not text.strip():
         raise PassageError(f"the question {text!r} is blank; ask with at least one word")
     return text
@@ -107,7 +107,7 @@ def _json_copy(value: Any, passage_id: str, where: str, depth: int) -> Any:
         return value
     if isinstance(value, str):
         _check_string(value, where, passage_id, empty=True)
-        return str(value)
+        return str.__str__(value)
     if isinstance(value, int):
         return _checked_int(value, passage_id, where)
     if isinstance(value, float):
@@ -128,7 +128,7 @@ def _copied_object(value: Mapping[Any, Any], passage_id: str, where: str, depth:
         if not isinstance(key, str):
             raise PassageError(f"passage {passage_id!r}: {where} has the key {_kind(key)}, expected a string")
         _check_string(key, f"a key of {where}", passage_id, empty=True)
-        copied[str(key)] = _json_copy(item, passage_id, f"{where}[{key!r}]", depth + 1)
+        copied[str.__str__(key)] = _json_copy(item, passage_id, f"{where}[{key!r}]", depth + 1)
     return copied
 
 

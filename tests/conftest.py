@@ -70,22 +70,27 @@ class Oracle:
             return list(self.passages)
         return [one for one, passage in self.passages.items() if parse_filter(where).matches(passage)]
 
-    def search(self, question: np.ndarray, k: int, where: Filter | dict | None = None) -> list[tuple[str, float]]:
+    def search(
+        self, questions: np.ndarray, k: int, where: Filter | dict | None = None
+    ) -> list[list[tuple[str, float]]]:
+        """For each question the best (id, inner product) pairs, ties in order of insertion."""
         ids = self.where(where)
         if not ids:
-            return []
+            return [[] for _ in questions]
         vectors = np.stack([self.vectors[one] for one in ids]).astype(np.float64)
-        scores = (vectors * question.astype(np.float64)).sum(axis=1)
-        order = np.argsort(-scores, kind="stable")[:k]
-        return [(ids[at], float(scores[at])) for at in order]
+        found = []
+        for question in questions.astype(np.float64):
+            scores = (vectors * question).sum(axis=1)
+            order = np.argsort(-scores, kind="stable")[:k]
+            found.append([(ids[at], float(scores[at])) for at in order])
+        return found
 
 
 def assert_equals_oracle(
     store: PassageStore, oracle: Oracle, questions: np.ndarray, k: int, where: Filter | dict | None = None
 ) -> None:
     """Ids, order, passages and scores (1e-4 relative) of a search equal brute force."""
-    for question, hits in zip(questions, store.search(questions, k, where), strict=True):
-        expected = oracle.search(question, k, where)
+    for expected, hits in zip(oracle.search(questions, k, where), store.search(questions, k, where), strict=True):
         assert [hit.passage.id for hit in hits] == [one for one, _ in expected]
         assert [hit.score for hit in hits] == pytest.approx([score for _, score in expected], rel=1e-4, abs=1e-6)
         assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))

@@ -137,7 +137,6 @@ def change_optimize(store: PassageStore) -> None:
     store.optimize("hnsw")
 
 
-
 @pytest.mark.parametrize("change", [change_add, change_delete, change_optimize])
 def test_every_crash_point_of_a_commit(
     change: Callable[[PassageStore], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -17,7 +17,9 @@ DIM = 4
 IDS = st.sampled_from([f"p{at}" for at in range(12)])
 # whole numbers give many ties, which must come in order of insertion, and exact float16 values
 VECTORS = st.lists(st.integers(-3, 3), min_size=DIM, max_size=DIM)
-FILTERS = st.sampled_from([None, {"n": 1}, {"n": {"$gt": 1}}, {"$not": {"n": 0}}, {"title": "a"}, {"id": {"$in": ["p1", "p2"]}}])
+FILTERS = st.sampled_from(
+    [None, {"n": 1}, {"n": {"$gt": 1}}, {"$not": {"n": 0}}, {"title": "a"}, {"id": {"$in": ["p1", "p2"]}}]
+)
 PASSAGES = st.builds(
     lambda one, text, title, n: Passage(one, text, title, {} if n is None else {"n": n}),
     IDS,

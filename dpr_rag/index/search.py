@@ -158,3 +158,10 @@ def _at_least(segment: Base | Tail, question: Vectors, floor: float, selection: 
     found = [start + np.flatnonzero(block @ question >= floor) for start, block in segment.chunks()]
     positions = np.concatenate(found)
     return positions if selection.positions is None else np.intersect1d(positions, selection.positions)
+
+
+def leave_threads_to_parent() -> None:
+    """Make FAISS work in the calling thread alone: in a forked child its thread pool is a memory of the parent's."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)

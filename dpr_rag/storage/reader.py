@@ -14,7 +14,7 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.errors import StoreCorrupted
 from dpr_rag.passages import Passage
 from dpr_rag.storage.records import PASSAGE_COLUMNS, read_passage, read_vectors
-from dpr_rag.storage.state import State
+from dpr_rag.storage.state import State, added
 
 Rows = npt.NDArray[np.int64]
 Parameters = Sequence[str | int | float | None]
@@ -83,6 +83,24 @@ class Reader:
         """How many passages have a row number above ``row``."""
         return int(self.connection.execute("SELECT count(*) FROM passage WHERE row > ?", (row,)).fetchone()[0])
 
+    def missing_vectors(self, table: str, limit: int) -> list[tuple[int, Passage]]:
+        """The next passages that a vector table being filled lacks; it is filled in order of row numbers."""
+        last = self.connection.execute(f"SELECT coalesce(max(row), 0) FROM {table}").fetchone()[0]
+        return self.after(int(last), limit)
+
+    def count_vectors(self, table: str) -> int:
+        """How many vectors a vector table holds."""
+        return int(self.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+    def checksum_of(self, table: str) -> int:
+        """Sum of the checksums in a table, as the state records it."""
+        return added(0, self.connection.execute(f"SELECT sum(crc) FROM {table}").fetchone()[0] or 0)
+
+    def problems(self) -> list[str]:
+        """What SQLite finds wrong with its own structures, the index on ids included."""
+        lines = [str(record[0]) for record in self.connection.execute("PRAGMA integrity_check")]
+        return [f"SQLite: {line}" for line in lines if line != "ok"]
+
     def vectors(self, state: State, after: int = 0) -> Iterator[tuple[Rows, Vectors]]:
         """Stream (ascending row numbers, float32 vectors) above a row number, each verified."""
         if state.model is None:
@@ -115,4 +133,4 @@ class Reader:
         """Run a query over many values, within SQLite's limit on bound ones."""
         remaining = iter(values)
         while part := list(islice(remaining, _BOUND)):
-            yield from self.connection.execute(sql % ", ".join("?" * len(part)), part)
+            yield from self.connection.execute(sql % ", ".join("?" * len(part)), part).fetchall()

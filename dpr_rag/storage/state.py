@@ -38,6 +38,8 @@ class State:
         passages: How many there are.
         passage_sum: Sum of the passages' checksums, which proves that none is missing.
         vector_sum: The same for the vectors in use.
+        removed: How many removals are noted for the segments.
+        removed_sum: Sum of their row numbers.
         model: The encoder, or None until the first passage.
         dtype: How vectors are stored, ``float32`` or ``float16``.
         index: The index asked for.
@@ -51,6 +53,8 @@ class State:
     passages: int = 0
     passage_sum: int = 0
     vector_sum: int = 0
+    removed: int = 0
+    removed_sum: int = 0
     model: Model | None = None
     dtype: str = "float32"
     index: str = "auto"
@@ -65,8 +69,13 @@ class State:
 
     @property
     def next_table(self) -> str:
-        """The vector table not in use, which re-encoding fills."""
+        """Letter of the vector table not in use."""
         return "b" if self.table == "a" else "a"
+
+    @property
+    def next_vectors(self) -> str:
+        """Name of the vector table not in use, which re-encoding fills."""
+        return f"vector_{self.next_table}"
 
     def encode(self) -> tuple[str, int]:
         """The state as JSON and its checksum."""

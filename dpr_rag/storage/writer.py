@@ -98,22 +98,25 @@ class Writer(Reader):
             passages=self.now.passages - len(numbers),
             passage_sum=taken(self.now.passage_sum, sum(pair[0] for pair in sums)),
             vector_sum=taken(self.now.vector_sum, sum(pair[1] for pair in sums)),
+            removed=self.now.removed + len(numbers),
+            removed_sum=self.now.removed_sum + sum(numbers),
         )
 
     def set_base(self, manifest: Mapping[str, Any] | None, *, built_from: int, index: str) -> None:
         """Make a segment the base and forget the removals it already knows."""
         self.connection.execute("DELETE FROM removed WHERE generation <= ?", (built_from,))
-        self.now = replace(self.now, base=manifest, index=index)
+        left = self.removed(0)
+        self.now = replace(self.now, base=manifest, index=index, removed=len(left), removed_sum=int(left.sum()))
 
     def start_vectors(self, model: Model) -> None:
         """Empty the vector table not in use and note for which encoder it is being filled."""
-        self.connection.execute(f"DELETE FROM vector_{self.now.next_table}")
+        self.connection.execute(f"DELETE FROM {self.now.next_vectors}")
         self.now = replace(self.now, pending=model)
 
     def switch_vectors(self) -> None:
         """Put the other vector table into use; the base segment no longer applies."""
-        old, new = self.now.vectors, f"vector_{self.now.next_table}"
-        (total,) = self.connection.execute(f"SELECT sum(crc) FROM {new}").fetchone()
+        old, new = self.now.vectors, self.now.next_vectors
+        total = self.checksum_of(new)
         self.connection.execute(f"DELETE FROM {old}")
         self.connection.execute("DELETE FROM removed")
         self.now = replace(
@@ -121,8 +124,10 @@ class Writer(Reader):
             model=self.now.pending,
             pending=None,
             table=self.now.next_table,
-            vector_sum=added(0, total or 0),
+            vector_sum=total,
             base=None,
+            removed=0,
+            removed_sum=0,
         )
 
     def commit_state(self) -> State:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import StoreCorrupted
 from dpr_rag.index.matrix import Rows, SegmentDamagedError
 from dpr_rag.index.segments import Base, Manifest, verify_base
 from dpr_rag.passages import Passage
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.schema import FORMAT
-from dpr_rag.storage.state import State, added
+from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.reports import CheckReport, StoreInfo
 from dpr_rag.store.snapshot import INDEX_FOLDER, positions_in
@@ -42,7 +43,7 @@ def check(engine: Engine) -> CheckReport:
     """Verify everything; see ``PassageStore.check``."""
     with engine.reading() as reader:
         state = reader.state()
-        problems = [f"SQLite: {line}" for line in _sqlite_problems(reader)]
+        problems = reader.problems()
         rows = _check_passages(reader, state, problems)
         _check_vectors(reader, state, rows, problems)
         indexed = _check_base(engine.folder / INDEX_FOLDER, reader, state, rows, problems)
@@ -51,18 +52,12 @@ def check(engine: Engine) -> CheckReport:
     return CheckReport(state.passages, state.generation, indexed)
 
 
-def _sqlite_problems(reader: Reader) -> list[str]:
-    lines = [str(record[0]) for record in reader.connection.execute("PRAGMA integrity_check")]
-    return [line for line in lines if line != "ok"]
-
-
 def _check_passages(reader: Reader, state: State, problems: list[str]) -> Rows:
     """Read every passage, and return the row numbers."""
     rows: list[int] = []
     while page := reader.after(rows[-1] if rows else 0, _PAGE):
         rows.extend(row for row, _ in page)
-    total = reader.connection.execute("SELECT sum(crc) FROM passage").fetchone()[0] or 0
-    if len(rows) != state.passages or added(0, total) != state.passage_sum:
+    if len(rows) != state.passages or reader.checksum_of("passage") != state.passage_sum:
         problems.append(f"{len(rows)} passages where {state.passages} were committed, or others; restore a backup")
     if rows and rows[-1] >= state.next_row:
         problems.append(f"row {rows[-1]} is beyond the last one given out; restore a backup")
@@ -72,8 +67,7 @@ def _check_passages(reader: Reader, state: State, problems: list[str]) -> Rows:
 def _check_vectors(reader: Reader, state: State, rows: Rows, problems: list[str]) -> None:
     found = [numbers for numbers, _ in reader.vectors(state)]
     numbers = np.concatenate(found) if found else np.empty(0, np.int64)
-    total = reader.connection.execute(f"SELECT sum(crc) FROM {state.vectors}").fetchone()[0] or 0  # noqa: S608
-    if not np.array_equal(numbers, rows) or added(0, total) != state.vector_sum:
+    if not np.array_equal(numbers, rows) or reader.checksum_of(state.vectors) != state.vector_sum:
         problems.append("the vectors do not belong to the passages; restore a backup")
 
 
@@ -102,6 +96,16 @@ def _same_vectors(base: Base, reader: Reader, state: State) -> bool:
         if not np.array_equal(base.take(at), vectors[kept]):
             return False
     return True
+
+
+def index_recall(engine: Engine, sample: int | Vectors, k: int) -> float:
+    """Overlap of the index's with the exact top k; see ``PassageStore.measure_index_recall``."""
+    questions = engine.sample(sample) if isinstance(sample, int) else check_vectors(sample)
+    if not len(questions) or not engine.state().passages:
+        return 1.0
+    found, best = (engine.search(questions, k, None, exact=exact) for exact in (False, True))
+    ids = [({hit.passage.id for hit in a}, {hit.passage.id for hit in b}) for a, b in zip(found, best, strict=True)]
+    return sum(len(a & b) / len(b) for a, b in ids) / len(ids)
 
 
 def info(engine: Engine) -> StoreInfo:

@@ -13,9 +13,10 @@ from typing import TypeVar
 import numpy as np
 
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
-from dpr_rag.errors import EncoderMismatchError, StoreReadOnlyError
+from dpr_rag.errors import EncoderMismatchError, StoreReadOnlyError, VectorError
 from dpr_rag.filters import Filter
 from dpr_rag.index.matrix import SegmentDamagedError
+from dpr_rag.index.search import leave_threads_to_parent
 from dpr_rag.passages import Hit
 from dpr_rag.storage.database import Database
 from dpr_rag.storage.reader import Reader
@@ -44,9 +45,7 @@ class Engine:
         self._refreshing = threading.Lock()
         self.folding = threading.RLock()
         if forked:
-            import faiss
-
-            faiss.omp_set_num_threads(1)
+            leave_threads_to_parent()
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
@@ -104,12 +103,14 @@ class Engine:
 
     def search(self, vectors: object, k: int, where: Filter | None, *, exact: bool) -> list[list[Hit]]:
         """Hits for each question vector, see ``PassageStore.search``."""
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+            raise VectorError(f"k is {k!r}, expected an integer of at least 1")
 
         def found(reader: Reader, snapshot: Snapshot) -> list[list[Hit]]:
             self.check_model(snapshot.state)
             model = snapshot.state.model
             questions = check_vectors(vectors, dim=None if model is None else model.dim)
-            ranked = snapshot.search(reader, questions, k, where=where, exact=exact)
+            ranked = snapshot.search(reader, questions, int(k), where=where, exact=exact)
             passages = reader.by_rows({int(row) for rows, _ in ranked for row in rows})
             return [
                 [

@@ -9,10 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
-from dpr_rag.errors import EncoderMismatchError, StoreError, VectorError
+from dpr_rag.errors import EncoderMismatchError, StoreError
 from dpr_rag.filters import Filter, parse_filter
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.store import adding, checking, copying, folding, opening, reencoding
@@ -197,10 +195,8 @@ class PassageStore:
             FilterError: The filter cannot be understood.
             StoreCorrupted: A passage that was found is damaged.
         """
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-            raise VectorError(f"k is {k!r}, expected an integer of at least 1")
         where = None if filter is None else parse_filter(filter)
-        return self._engine.search(vectors, int(k), where, exact=exact)
+        return self._engine.search(vectors, k, where, exact=exact)
 
     def measure_index_recall(self, sample: int | Vectors = 100, *, k: int = 20) -> float:
         """Index recall: overlap of the index's top k with the exact top k.
@@ -212,14 +208,7 @@ class PassageStore:
         Returns:
             A share in [0, 1]; 1.0 for an empty store.
         """
-        questions = self._engine.sample(sample) if isinstance(sample, int) else check_vectors(sample)
-        if not len(questions) or not len(self):
-            return 1.0
-        pairs = zip(self.search(questions, k), self.search(questions, k, exact=True), strict=True)
-        shares = [
-            len({h.passage.id for h in found} & {h.passage.id for h in best}) / len(best) for found, best in pairs
-        ]
-        return sum(shares) / len(shares)
+        return checking.index_recall(self._engine, sample, k)
 
     def check(self) -> CheckReport:
         """Read and verify everything: every text, vector, checksum and count, and the base segment against them.

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
 from dpr_rag.passages import Passage
-from dpr_rag.storage.reader import Reader
-from dpr_rag.storage.state import Model, State
+from dpr_rag.storage.state import Model
 from dpr_rag.store.engine import Engine
 
 Progress = Callable[[int, int], None]
@@ -21,7 +20,7 @@ def reencode(engine: Engine, encoder: Encoder, *, batch_size: int, progress: Pro
     encoded = 0
     while not _finished(engine, encoder, model):
         with engine.reading() as reader:
-            batch = _missing(reader, reader.state(), batch_size)
+            batch = reader.missing_vectors(reader.state().next_vectors, batch_size)
         passages = [passage for _, passage in batch]
         names = [passage.id for passage in passages]
         vectors = check_vectors(encoder.encode_passages(passages), rows=len(batch), dim=model.dim, names=names)
@@ -40,13 +39,6 @@ def _start(engine: Engine, model: Model) -> None:
             writer.commit_state()
 
 
-def _missing(reader: Reader, state: State, limit: int) -> list[tuple[int, Passage]]:
-    """The next passages without a new vector; row numbers ascend, so they follow the last one that has it."""
-    table = f"vector_{state.next_table}"
-    last = reader.connection.execute(f"SELECT coalesce(max(row), 0) FROM {table}").fetchone()[0]  # noqa: S608
-    return reader.after(int(last), limit)
-
-
 def _store(engine: Engine, batch: list[tuple[int, Passage]], vectors: Vectors) -> None:
     """Commit new vectors, except of passages that were removed while they were encoded."""
     with engine.writing() as writer:
@@ -54,14 +46,14 @@ def _store(engine: Engine, batch: list[tuple[int, Passage]], vectors: Vectors) -
         kept = [at for at, (row, _) in enumerate(batch) if row in alive]
         rows, passages = [batch[at][0] for at in kept], [batch[at][1] for at in kept]
         if kept:
-            writer.insert_vectors(f"vector_{writer.now.next_table}", rows, vectors[kept], passages)
+            writer.insert_vectors(writer.now.next_vectors, rows, vectors[kept], passages)
             writer.commit_state()
 
 
 def _finished(engine: Engine, encoder: Encoder, model: Model) -> bool:
     """Switch over if no passage lacks a new vector."""
     with engine.writing() as writer:
-        if _missing(writer, writer.now, 1):
+        if writer.missing_vectors(writer.now.next_vectors, 1):
             return False
         writer.switch_vectors()
         writer.commit_state()
@@ -72,5 +64,4 @@ def _finished(engine: Engine, encoder: Encoder, model: Model) -> bool:
 def _done(engine: Engine) -> tuple[int, int]:
     with engine.reading() as reader:
         state = reader.state()
-        table = f"vector_{state.next_table}"
-        return reader.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0], state.passages  # noqa: S608
+        return reader.count_vectors(state.next_vectors), state.passages

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dpr_rag.encoder import Vectors
+from dpr_rag.errors import StoreCorrupted
 from dpr_rag.filters import Filter
 from dpr_rag.index.matrix import Rows, SegmentDamagedError
 from dpr_rag.index.search import Scores, Selection, merged, search_segment
@@ -115,7 +116,9 @@ def load(reader: Reader, folder: Path, old: Snapshot | None, *, unusable: Sequen
         return _load_all(reader, folder, state, name)
     last = int(old.tail.rows[-1]) if len(old.tail.rows) else (0 if old.base is None else old.base.manifest.last_row)
     removed = np.union1d(old.removed, reader.removed(old.state.generation))
-    return Snapshot(state, old.base, _grown(old.tail, reader, state, last), removed)
+    if len(removed) != state.removed:  # a fold of an empty store has forgotten them
+        return _load_all(reader, folder, state, name)
+    return _complete(Snapshot(state, old.base, _grown(old.tail, reader, state, last), removed), reader)
 
 
 def _load_all(reader: Reader, folder: Path, state: State, name: str | None) -> Snapshot:
@@ -125,7 +128,19 @@ def _load_all(reader: Reader, folder: Path, state: State, name: str | None) -> S
     after = 0 if base is None else base.manifest.last_row
     dim = 0 if state.model is None else state.model.dim
     tail = _grown(Tail(_NONE, (), dim), reader, state, after)
-    return Snapshot(state, base, tail, reader.removed(0))
+    return _complete(Snapshot(state, base, tail, reader.removed(0)), reader)
+
+
+def _complete(snapshot: Snapshot, reader: Reader) -> Snapshot:
+    """Prove that the segments and the removals add up to the passages that were committed."""
+    state, removed = snapshot.state, snapshot.removed
+    if (len(removed), int(removed.sum())) != (state.removed, state.removed_sum):
+        raise StoreCorrupted(f"{reader.path}: the record of removed passages is damaged; restore a backup")
+    if sum(selection.count for selection in snapshot.select(reader, None)) != state.passages:
+        raise StoreCorrupted(
+            f"{reader.path}: some of {state.passages} passages have lost their vectors; restore a backup"
+        )
+    return snapshot
 
 
 def _open_base(folder: Path, manifest: Manifest, state: State) -> Base:

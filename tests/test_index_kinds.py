@@ -1,0 +1,176 @@
+"""Every index kind, with filters and deletions, against the brute-force oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Oracle, assert_equals_oracle, clustered, make_passages, overlap
+
+from dpr_rag import Passage, PassageStore
+from dpr_rag.errors import IndexKindError
+from dpr_rag.index import kinds
+
+COUNT, DIM = 3000, 32
+FILTERS = [
+    None,
+    {"half": 1},
+    {"rare": 7},
+    {"id_number": {"$lt": 2700}},
+    {"id_number": {"$in": [5, 2000, 9001, 9002]}},
+    {"id_number": -1},
+    {"$and": [{"half": 0}, {"title": {"$ne": "title 3"}}]},
+]
+# fully probed, or with an efSearch beyond what the graph could miss, every kind has to be exact after rescoring
+EXACT = [
+    "auto",
+    "flat",
+    "ivf:nprobe=1000",
+    "ivf-sq8:nprobe=1000,oversample=10",
+    "sq8:oversample=10",
+    "fp16",
+    "hnsw:links=48,efConstruction=200,efSearch=2000",
+    "hnsw-sq8:links=48,efConstruction=200,efSearch=2000,oversample=10",
+    "IVF20,Flat:nprobe=20",
+    "rabitq:oversample=200",
+    "ivf-rabitq:nprobe=1000,oversample=200",
+    "OPQ8_32,IVF16,SQ8:nprobe=16,oversample=20",
+    "PCA24,Flat:oversample=400",
+]
+APPROXIMATE = ["hnsw", "hnsw-sq8", "ivf", "ivf-sq8", "ivf-rabitq", "rabitq", "sq8", "PQ8x4fs:oversample=40"]
+
+
+def filled(path: Path, index: str, dtype: str = "float32") -> tuple[PassageStore, Oracle]:
+    """A base of 3,000, 375 of them deleted, 100 replaced, and 300 new ones in the tail."""
+    store, oracle = PassageStore.open(path, index=index, dtype=dtype), Oracle()
+    vectors = clustered(COUNT, DIM).astype(dtype).astype(np.float32)
+    store.add(make_passages(COUNT), vectors=vectors)
+    oracle.add(make_passages(COUNT), vectors)
+    store.optimize()
+    gone = [str(at) for at in range(0, COUNT, 8)]
+    assert store.delete(gone) == oracle.delete(gone) == 375
+    late = [*make_passages(100, 1), *make_passages(300, 9000)]
+    others = clustered(400, DIM, seed=9).astype(dtype).astype(np.float32)
+    store.add(late, vectors=others)
+    oracle.add(late, others)
+    return store, oracle
+
+
+@pytest.fixture(params=EXACT)
+def exact(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[PassageStore, Oracle]]:
+    store, oracle = filled(tmp_path / "store", request.param)
+    yield store, oracle
+    store.close()
+
+
+def test_exact_kinds_equal_the_oracle(exact: tuple[PassageStore, Oracle]) -> None:
+    store, oracle = exact
+    questions = clustered(12, DIM, seed=5)
+    for where in FILTERS:
+        for k in (1, 60):
+            assert_equals_oracle(store, oracle, questions, k, where)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("index", APPROXIMATE)
+def test_approximate_kinds_find_nearly_all(index: str, dtype: str, tmp_path: Path) -> None:
+    store, oracle = filled(tmp_path / "store", index, dtype)
+    questions = clustered(40, DIM, seed=5)
+    everything = [dict(line) for line in oracle.search(questions, 10_000)]
+    with store:
+        for where in FILTERS:
+            best = oracle.search(questions, 10, where)
+            found = store.search(questions, 10, where)
+            for hits, scores, expected in zip(found, everything, best, strict=True):
+                assert len(hits) == len(expected)
+                assert [hit.score for hit in hits] == pytest.approx([scores[hit.passage.id] for hit in hits], rel=1e-4)
+                assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+            if best[0]:
+                assert overlap(found, best) >= 0.95
+        assert store.measure_index_recall(40, k=10) >= 0.95
+
+
+def test_a_filter_selects_before_the_top_k(tmp_path: Path) -> None:
+    vectors = clustered(20_500, 16)
+    for index in ("hnsw", "ivf-sq8", "flat"):
+        with PassageStore.temporary(index=index) as store:
+            passages = [Passage(str(at), "t", metadata={"keep": at % 4100 == 0}) for at in range(20_500)]
+            store.add(passages, vectors=vectors, batch_size=4000)
+            assert store.info().base == 20_500
+            question = clustered(1, 16, seed=2)
+            kept = [at for at in range(20_500) if at % 4100 == 0]
+            expected = sorted(kept, key=lambda at: -float(vectors[at] @ question[0]))
+            assert len(expected) == 5
+            for k in (3, 5, 50):
+                found = [int(hit.passage.id) for hit in store.search(question, k, {"keep": True})[0]]
+                assert found == expected[:k]
+
+
+def test_ties_come_in_order_of_insertion_even_past_the_candidates(tmp_path: Path) -> None:
+    for index in ("flat", "auto"):
+        with PassageStore.temporary(index=index) as store:
+            store.add(make_passages(500), vectors=np.ones((500, 8), np.float32))
+            store.optimize()
+            store.add(make_passages(500, 500), vectors=np.ones((500, 8), np.float32))
+            found = [int(hit.passage.id) for hit in store.search(np.ones((1, 8), np.float32), 700)[0]]
+            assert found == list(range(700))
+
+
+def test_a_question_of_any_length_of_float16_store_is_scored_with_what_is_stored(tmp_path: Path) -> None:
+    with PassageStore.temporary(dtype="float16") as store:
+        store.add([Passage("a", "t")], vectors=[[0.1, 0.2]])
+        stored = np.array([0.1, 0.2], np.float16).astype(np.float64)
+        question = np.array([[3.0, 5.0]], np.float32)
+        assert store.search(question, 1)[0][0].score == pytest.approx(float(stored @ question[0]), rel=1e-12)
+        store.optimize()
+        assert store.search(question, 1)[0][0].score == pytest.approx(float(stored @ question[0]), rel=1e-12)
+
+
+def test_plans_scale_with_size() -> None:
+    small, large = (kinds.plan("ivf", passages=count, dim=384) for count in (10_000, 1_000_000))
+    assert (small.factory, large.factory) == ("IVF256,Flat", "IVF4000,Flat")
+    assert kinds.plan("auto", passages=10, dim=8).name == "flat"
+    assert kinds.plan("auto", passages=200_000, dim=384).name == "ivf-sq8"
+    assert "200,000" in kinds.plan("auto", passages=200_000, dim=384).reason
+    assert kinds.plan("hnsw:links=64,efSearch=99", passages=10, dim=8).parameters == {
+        "links": 64,
+        "efSearch": 99,
+        "efConstruction": 128,
+    }
+    assert kinds.plan("pq", passages=100, dim=8).name == "flat"
+    assert "10,000 passages to train" in kinds.plan("pq", passages=100, dim=8).reason
+    assert kinds.plan("ivf-pq", passages=100_000, dim=384).factory == "IVF1264,PQ48"
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ("hsnw", "unknown index 'hsnw'; choose auto, flat, hnsw"),
+        ("hnsw:links", "'links' of 'hnsw:links' is not NAME=POSITIVE INTEGER"),
+        ("hnsw:links=0", "POSITIVE"),
+        ("hnsw:sausage=3", "'sausage=3'"),
+        ("HNSWxyz,Flat", "FAISS cannot read the index 'HNSWxyz,Flat'"),
+        ("IDMap,Flat", "plain rows"),
+        ("'; DROP", "unknown index"),
+    ],
+)
+def test_unusable_kinds_are_refused_by_name(index: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(IndexKindError, match=message):
+        PassageStore.open(tmp_path / "store", index=index)
+    assert not (tmp_path / "store").exists()
+
+
+def test_an_index_faiss_cannot_train_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    with PassageStore.open(tmp_path / "store", index="hnsw") as store:
+        store.add(make_passages(50), vectors=clustered(50, 8))
+        store.optimize()
+        before = store.info()
+        with pytest.raises(IndexKindError, match="IVF100,Flat"):
+            store.optimize("IVF100,Flat")
+        assert store.info() == before
+        assert store.check().indexed == 50
+        assert [folder.name for folder in (tmp_path / "store" / "index").iterdir()] == [
+            folder.name for folder in (tmp_path / "store" / "index").glob("base-*")
+        ]

@@ -1,0 +1,153 @@
+"""Damaged files: an error that says so, or the right answer; never a wrong one in silence."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import HashEncoder, make_passages
+
+from dpr_rag import PassageStore
+from dpr_rag.errors import StoreCorrupted, StoreError
+
+TRIALS = 500
+WHERE = {"half": 1}
+
+
+def build(path: Path, *, index: str, start: int = 0) -> Path:
+    with PassageStore.open(path, encoder=HashEncoder(), index=index) as store:
+        store.add(make_passages(120, start))
+        store.optimize()
+        store.delete([str(at) for at in range(start, start + 120, 9)])
+        store.add(make_passages(15, start + 200))
+    return path
+
+
+def answers(path: Path) -> list[object]:
+    """All that a user could ask: every text, title, count, and ranked hits with their scores."""
+    encoder = HashEncoder()
+    questions = encoder.encode_questions(["text number 17", "title 3", "number 205 title"])
+    with PassageStore.open(path, encoder=encoder) as store:
+        return [
+            [[(hit.passage, hit.score) for hit in hits] for hits in store.search(questions, 10)],
+            [[(hit.passage, hit.score) for hit in hits] for hits in store.search(questions, 10, WHERE)],
+            list(store),
+            store.get([str(at) for at in range(250)]),
+            [len(store), store.count(WHERE)],
+        ]
+
+
+def flip_bit(path: Path, choose: random.Random) -> None:
+    data = bytearray(path.read_bytes())
+    data[choose.randrange(len(data))] ^= 1 << choose.randrange(8)
+    path.write_bytes(data)
+
+
+def truncate(path: Path, choose: random.Random) -> None:
+    path.write_bytes(path.read_bytes()[: choose.randrange(path.stat().st_size)])
+
+
+def zero_page(path: Path, choose: random.Random) -> None:
+    data = bytearray(path.read_bytes())
+    at = choose.randrange(len(data)) // 512 * 512
+    data[at : at + 512] = bytes(len(data[at : at + 512]))
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("index", ["flat", "hnsw", "ivf-sq8"])
+def test_damage_is_noticed_or_harmless(index: str, tmp_path: Path) -> None:
+    choose = random.Random(index)
+    source = build(tmp_path / "store", index=index)
+    right = answers(source)
+    wrong, noticed = [], 0
+    for trial in range(TRIALS // 3 + 1):
+        path = tmp_path / "damaged"
+        shutil.copytree(source, path)
+        files = sorted(file for file in path.rglob("*") if file.is_file() and file.stat().st_size)
+        file = choose.choice(files)
+        damage: Callable[[Path, random.Random], None] = choose.choice(
+            [flip_bit, flip_bit, flip_bit, truncate, zero_page]
+        )
+        damage(file, choose)
+        try:
+            found = answers(path)
+        except StoreError:
+            noticed += 1
+        else:
+            if found != right:
+                wrong.append((trial, file.name, damage.__name__, [a == b for a, b in zip(found, right, strict=True)]))
+        shutil.rmtree(path)
+    assert wrong == []
+    assert noticed > 0
+
+
+def test_swapped_files_are_noticed_or_harmless(tmp_path: Path) -> None:
+    one, other = build(tmp_path / "one", index="ivf-sq8"), build(tmp_path / "other", index="ivf-sq8", start=1000)
+    right = answers(one)
+    folder, foreign = next((one / "index").iterdir()), next((other / "index").iterdir())
+    for name in sorted(file.name for file in folder.iterdir()):
+        kept = (folder / name).read_bytes()
+        shutil.copy(foreign / name, folder / name)
+        assert answers(one) == right
+        (folder / name).write_bytes(kept)
+    shutil.rmtree(folder)
+    assert answers(one) == right
+
+
+def test_a_damaged_segment_is_rebuilt_by_optimize(tmp_path: Path) -> None:
+    path = build(tmp_path / "store", index="hnsw")
+    right = answers(path)
+    flip_bit(next((path / "index").iterdir()) / "faiss", random.Random(0))
+    with PassageStore.open(path, encoder=HashEncoder()) as store:
+        with pytest.raises(StoreCorrupted, match="optimize"):
+            store.check()
+        store.optimize()
+        assert store.check().indexed == len(store)
+    assert answers(path) == right
+
+
+def test_the_next_add_replaces_a_damaged_segment(tmp_path: Path) -> None:
+    path = build(tmp_path / "store", index="flat")
+    right = answers(path)
+    flip_bit(next((path / "index").iterdir()) / "rows", random.Random(0))
+    with PassageStore.open(path, encoder=HashEncoder()) as store:
+        assert store.search(np.ones((1, 16), np.float32), 1)
+        store.add(make_passages(1, 1))
+        assert store.check().indexed == len(store)
+    assert answers(path) == right
+
+
+def test_a_damaged_row_names_its_passage(tmp_path: Path) -> None:
+    path = build(tmp_path / "store", index="flat")
+    file = path / "passages.sqlite"
+    data = file.read_bytes()
+    assert data.count(b"text number 17\x00") + data.count(b"text number 17") >= 1
+    file.write_bytes(data.replace(b"text number 17", b"text nomber 17"))
+    with PassageStore.open(path, encoder=HashEncoder()) as store:
+        with pytest.raises(StoreCorrupted, match=r"'17' .*damaged; restore a backup"):
+            store.get(["17"])
+        with pytest.raises(StoreCorrupted, match="'17'"):
+            store.check()
+
+
+def test_a_lost_vector_is_noticed_by_check(tmp_path: Path) -> None:
+    path = build(tmp_path / "store", index="flat")
+    with PassageStore.open(path, encoder=HashEncoder()) as store, store._engine.database.writing() as connection:
+        connection.execute("DELETE FROM vector_a WHERE row = 20")
+    with PassageStore.open(path) as store, pytest.raises(StoreCorrupted, match="vectors do not belong"):
+        store.check()
+
+
+def test_a_lost_passage_is_noticed(tmp_path: Path) -> None:
+    path = build(tmp_path / "store", index="flat")
+    with PassageStore.open(path, encoder=HashEncoder()) as store, store._engine.database.writing() as connection:
+        connection.execute("DELETE FROM passage WHERE row = 20")
+    with PassageStore.open(path, encoder=HashEncoder()) as store:
+        with pytest.raises(StoreCorrupted, match="lists 120 of 121"):
+            list(store)
+        with pytest.raises(StoreCorrupted, match="restore a backup"):
+            store.search(np.ones((1, 16), np.float32), 200)
