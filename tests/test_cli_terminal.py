@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 import typer
 
 from dpr_rag.cli.options import read_filter
 from dpr_rag.cli.searching import readable
-from dpr_rag.cli.terminal import first_lines, printable
+from dpr_rag.cli.terminal import first_lines, log_as_notes, printable
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,18 @@ def test_first_lines_are_three_that_fit() -> None:
     lines = first_lines("word " * 100, 40)
     assert lines == ["word word word word word word"] * 2 + ["word word word word word word …"]
     assert first_lines("short", 200) == ["short"]
+    assert first_lines("f(x)\n\n  Return\tx.\n", 80) == ["f(x)", "Return x."]
+    assert first_lines("one\ntwo\nthree", 80) == ["one", "two", "three"]
+    assert first_lines("one\ntwo\nthree\nfour", 80)[:2] == ["one", "two"]
+    assert first_lines("one\ntwo\nthree\nfour", 80)[2].endswith(" …")
+
+
+def test_log_becomes_notes_while_a_command_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    with log_as_notes():
+        logging.getLogger("dpr_rag.store.folding").info("the index is now %s", "hnsw\x1b[2J")
+        logging.getLogger("dpr_rag.encoders.dual").warning("cut")
+    assert capsys.readouterr().err == "dpr-rag: the index is now hnsw [2J\n"
+    assert logging.getLogger("dpr_rag").handlers == []
 
 
 def test_read_filter() -> None:

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from dpr_rag import __version__
 from dpr_rag.cli import demo, indexing, searching, upkeep
+from dpr_rag.cli.terminal import log_as_notes
 from dpr_rag.errors import DprRagError
 
 _RESUMABLE = {"index", "reencode", "demo"}
@@ -60,11 +61,13 @@ app = typer.Typer(
 
 @app.callback()
 def _root(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     """Dense passage retrieval: encode passages, store them, and ask them questions."""
+    ctx.with_resource(log_as_notes())
 
 
 app.command()(indexing.index)

@@ -15,10 +15,11 @@ from dpr_rag.cli.terminal import note, show_hits
 
 QUESTIONS = (
     "how do I compress bytes with gzip?",
-    "run a function every time the program exits",
-    "which class counts how often each item occurs?",
-    "parse command line arguments",
-    "find the most recently modified file in a folder",
+    "run a function when the program ends",
+    "how do I count hashable items?",
+    "how can I read options from the command line?",
+    "how do I make a temporary folder that deletes itself?",
+    "which day of the week is a date?",
 )
 
 
@@ -35,7 +36,7 @@ def demo(
     with PassageStore.open(store, encoder=encoder) as opened:
         note(f"indexing the standard library's docstrings into {store} (what is already there is not encoded again)")
         corpus = Corpus("python:", None, skip_bad=False)
-        add_corpus(opened, corpus.passages(), corpus.count(), batch_size=256)
+        add_corpus(opened, corpus.passages(), corpus.count(), batch_size=512)
         typer.echo()
         for question, hits in zip(QUESTIONS, Retriever(opened, k=3).retrieve_batch(QUESTIONS), strict=True):
             show_hits(question, hits)

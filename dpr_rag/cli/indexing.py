@@ -112,11 +112,11 @@ def index(
     source = Corpus(corpus, form, skip_bad=skip_bad)
     passages = source.passages()
     encoder = _encoder_for(store, ModelChoice(model, context_model, profile), needed=not vectors)
-    _note_settled(store, kind, dtype)
+    asked = "auto" if _note_settled(store, kind, dtype) else kind or "auto"
     from dpr_rag import PassageStore
 
     precision = (dtype or Precision.float32).value
-    with PassageStore.open(store, encoder=encoder, bind=bind, index=kind or "auto", dtype=precision) as opened:
+    with PassageStore.open(store, encoder=encoder, bind=bind, index=asked, dtype=precision) as opened:
         add_corpus(opened, passages, source.count(), vectors=vectors, batch_size=batch_size)
     if source.bad:
         note(f"skipped {source.bad:,} malformed entries")
@@ -129,12 +129,16 @@ def _encoder_for(store: Path, choice: ModelChoice, *, needed: bool) -> DualEncod
     return encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
 
 
-def _note_settled(store: Path, kind: str | None, dtype: Precision | None) -> None:
+def _note_settled(store: Path, kind: str | None, dtype: Precision | None) -> bool:
+    """Whether there is a store already; say what of the wishes comes too late for it."""
     known = look(store)
-    if known is not None and kind not in (None, known.index):
+    if known is None:
+        return False
+    if kind not in (None, known.index):
         note(f"the store keeps its index {known.index!r}; change it with: dpr-rag optimize {store} --index {kind}")
-    if known is not None and dtype is not None and dtype.value != known.dtype:
+    if dtype is not None and dtype.value != known.dtype:
         note(f"the store keeps its vectors as {known.dtype}; that was settled when it was created")
+    return True
 
 
 def add_corpus(
@@ -163,6 +167,13 @@ def add_corpus(
     typer.echo(
         f"added {report.added:,}, replaced {report.replaced:,}, unchanged {report.unchanged:,} {watch.rate(report.total)}"
     )
+    _note_cut(store.encoder)
+
+
+def _note_cut(encoder: object) -> None:
+    cut = getattr(encoder, "truncated", 0)
+    if cut:
+        note(f"{cut:,} passages were longer than the model reads; it saw their beginnings")
 
 
 def _by_total(advance: Advance) -> Callable[[AddReport], None]:
@@ -184,3 +195,4 @@ def reencode(
     with PassageStore.open(store, create=False) as opened, progress("reencoding", opened.count()) as advance:
         count = opened.reencode(encoder, batch_size=batch_size, progress=lambda done, _total: advance(done))
     typer.echo(f"encoded {count:,} again {watch.rate(count)}")
+    _note_cut(encoder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import textwrap
 import time
@@ -25,6 +26,7 @@ from rich.text import Text
 from dpr_rag.passages import Hit
 
 Advance = Callable[[int], None]
+_LINES = 3
 
 
 def output() -> Console:
@@ -40,6 +42,31 @@ def notes() -> Console:
 def note(text: str) -> None:
     """Write one line for the person who waits."""
     notes().print(text)
+
+
+class LogNotes(logging.Handler):
+    """Passes on what the library logs as notes, above a progress bar where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        note(f"dpr-rag: {printable(record.getMessage())}")
+
+
+@contextmanager
+def log_as_notes() -> Iterator[None]:
+    """Show the library's warnings, and how the index of a store changes."""
+    library, store = logging.getLogger("dpr_rag"), logging.getLogger("dpr_rag.store")
+    handler, level = LogNotes(), store.level
+    handler.addFilter(
+        lambda record: record.name != "dpr_rag.encoders.dual"
+    )  # cut passages are counted once, at the end
+    library.addHandler(handler)
+    store.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        store.setLevel(level)
+        library.removeHandler(handler)
 
 
 def printable(text: str) -> str:
@@ -67,7 +94,11 @@ def show_hits(question: str, hits: Sequence[Hit]) -> None:
 def first_lines(text: str, width: int) -> list[str]:
     """At most three lines from the start of a text, as they fit a terminal of this width."""
     room = max(20, min(width, 110) - 8)
-    return textwrap.wrap(printable(text), room, max_lines=3, placeholder=" …")
+    filled = [line for line in map(printable, text.splitlines()) if line]
+    lines = [part for line in filled[: _LINES + 1] for part in textwrap.wrap(line, room)]
+    if len(lines) > _LINES:
+        lines[_LINES - 1] = textwrap.shorten(f"{lines[_LINES - 1]} {lines[_LINES]}", room - 2, placeholder="") + " …"
+    return lines[:_LINES]
 
 
 def show_facts(rows: Sequence[tuple[str, str]]) -> None:
