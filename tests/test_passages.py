@@ -1,0 +1,152 @@
+"""What can be a passage, a hit, a question or a vector, and what is said of all else."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpr_rag import Hit, Passage
+from dpr_rag.encoder import Encoder, check_vectors
+from dpr_rag.errors import DprRagError, PassageError, VectorError
+from dpr_rag.passages import MAX_METADATA_DEPTH, check_question
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def nested(depth: int) -> object:
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@given(TEXT, TEXT, st.text(st.characters(exclude_categories=["Cs"])), st.dictionaries(TEXT, JSON))
+def test_any_json_and_any_text_is_kept(one: str, text: str, title: str, metadata: dict[str, object]) -> None:
+    passage = Passage(one, text, title, metadata)
+    assert (passage.id, passage.text, passage.title) == (one, text, title)
+    assert json.dumps(passage.metadata) == json.dumps(metadata)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"id": ""}, "id is empty"),
+        ({"id": 5}, "id is int 5, expected a string"),
+        ({"id": None}, "id is NoneType None"),
+        ({"text": ""}, "passage 'p': text is empty"),
+        ({"text": b"bytes"}, "passage 'p': text is bytes"),
+        ({"text": "a\ud800b"}, r"passage 'p': text holds the lone surrogate '\\ud800' at character 1"),
+        ({"id": "\udfff"}, "lone surrogate"),
+        ({"title": None}, "passage 'p': title is NoneType"),
+        ({"title": "\ud800"}, "title holds the lone surrogate"),
+        ({"metadata": [1]}, r"passage 'p': metadata is list \[1\], expected a dict"),
+        ({"metadata": {1: "x"}}, "metadata has the key int 1"),
+        ({"metadata": {"a": {"b": [float("nan")]}}}, r"metadata\['a'\]\['b'\]\[0\] is nan"),
+        ({"metadata": {"a": float("-inf")}}, "is -inf"),
+        ({"metadata": {"a": 2**63}}, "outside the 64-bit integers"),
+        ({"metadata": {"a": -(2**63) - 1}}, "outside the 64-bit integers"),
+        ({"metadata": {"a": (1, 2)}}, r"metadata\['a'\] is tuple \(1, 2\), expected a JSON value"),
+        ({"metadata": {"a": {1}}}, "is set"),
+        ({"metadata": {"a": np.float32(1)}}, "is float32"),
+        ({"metadata": {"\ud800": 1}}, "a key of metadata holds the lone surrogate"),
+        ({"metadata": {"a": "\ud800"}}, r"metadata\['a'\] holds the lone surrogate"),
+        ({"metadata": {"a": nested(MAX_METADATA_DEPTH)}}, "nested deeper than 32 levels"),
+    ],
+)
+def test_what_cannot_be_stored_is_refused_by_name(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(PassageError, match=message) as caught:
+        Passage(**{"id": "p", "text": "t", **fields})
+    assert isinstance(caught.value, DprRagError)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_metadata_of_allowed_depth_is_kept() -> None:
+    value = nested(MAX_METADATA_DEPTH - 1)
+    assert Passage("p", "t", metadata={"a": value}).metadata["a"] == value
+
+
+def test_a_passage_is_frozen_hashable_and_detached_from_what_it_was_made_of() -> None:
+    metadata = {"list": [1]}
+    passage = Passage("p", "t", metadata=metadata)
+    metadata["list"].append(2)
+    assert passage.metadata == {"list": [1]}
+    assert len({passage, Passage("p", "t", metadata={"list": [1]})}) == 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        passage.text = "other"  # type: ignore[misc]
+    assert not hasattr(passage, "__dict__")
+
+
+class Colour(str, enum.Enum):  # noqa: UP042 - users have both kinds
+    RED = "red"
+
+
+def test_strings_of_other_classes_become_plain_ones() -> None:
+    passage = Passage("p", "t", metadata={Colour.RED: Colour.RED, "n": np.str_("x")})
+    assert passage.metadata == {"red": "red", "n": "x"}
+    assert [type(value) for value in passage.metadata.values()] == [str, str]
+
+
+def test_a_hit_knows_its_legs() -> None:
+    hit = Hit(Passage("p", "t"), 1.5, 1, dense=1.5)
+    assert (hit.dense, hit.bm25) == (1.5, None)
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [("", "question is empty"), (" \n", "blank"), (5, "question is int 5"), ("\ud800", "lone surrogate")],
+)
+def test_bad_questions_are_refused(question: object, message: str) -> None:
+    with pytest.raises(PassageError, match=message):
+        check_question(question)
+
+
+def test_vectors_become_contiguous_float32() -> None:
+    given = np.arange(12, dtype=np.float64).reshape(3, 4)[:, ::2]
+    checked = check_vectors(given, rows=3, dim=2)
+    assert checked.dtype == np.float32
+    assert checked.flags.c_contiguous
+    assert checked.tolist() == [[0, 2], [4, 6], [8, 10]]
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        (np.ones((2, 0)), r"shape \[2, 0\]"),
+        (np.ones((2, 2, 2)), r"shape \[2, 2, 2\]"),
+        (np.ones((3, 2)), "3 vectors were given for 2 items"),
+        (np.ones((2, 3)), "3 dimensions, expected 2"),
+        ([[1, 2], [3, None]], r"vector 1 \('b'\) holds NaN"),
+        ([[1, 2], [3]], "not a float array"),
+    ],
+)
+def test_bad_vectors_are_refused(vectors: object, message: str) -> None:
+    with pytest.raises(VectorError, match=message):
+        check_vectors(vectors, rows=2, dim=2, names=["a", "b"])
+
+
+def test_a_foreign_embedder_with_the_four_names_is_an_encoder() -> None:
+    class Foreign:
+        dim = 2
+        fingerprint = "foreign"
+
+        def encode_questions(self, questions: object) -> object: ...
+
+        def encode_passages(self, passages: object) -> object: ...
+
+    assert isinstance(Foreign(), Encoder)
+    assert not isinstance(object(), Encoder)
