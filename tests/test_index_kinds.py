@@ -108,14 +108,27 @@ def test_a_filter_selects_before_the_top_k(tmp_path: Path) -> None:
                 assert found == expected[:k]
 
 
-def test_ties_come_in_order_of_insertion_even_past_the_candidates(tmp_path: Path) -> None:
-    for index in ("flat", "auto"):
-        with PassageStore.temporary(index=index) as store:
-            store.add(make_passages(500), vectors=np.ones((500, 8), np.float32))
-            store.optimize()
-            store.add(make_passages(500, 500), vectors=np.ones((500, 8), np.float32))
-            found = [int(hit.passage.id) for hit in store.search(np.ones((1, 8), np.float32), 700)[0]]
-            assert found == list(range(700))
+def test_ties_come_in_order_of_insertion_even_past_the_candidates() -> None:
+    ones = np.ones((500, 8), np.float32)
+    with PassageStore.temporary(index="flat") as store:
+        store.add(make_passages(500), vectors=ones)
+        store.optimize()
+        store.add(make_passages(500, 500), vectors=ones)
+        store.delete(["0", "2", "501"])
+        alive = [at for at in range(1000) if at not in (0, 2, 501)]
+        for k in (1, 5, 100, 700):
+            found = [int(hit.passage.id) for hit in store.search(ones[:1], k)[0]]
+            assert found == alive[:k]
+            odd = [int(hit.passage.id) for hit in store.search(ones[:1], k, {"half": 1})[0]]
+            assert odd == [at for at in alive if at % 2][:k]
+
+
+def test_ties_in_a_large_segment_under_a_large_filter() -> None:
+    with PassageStore.temporary(index="flat") as store:
+        store.add(make_passages(6000), vectors=np.ones((6000, 2), np.float32), batch_size=6000)
+        store.optimize()
+        found = [int(hit.passage.id) for hit in store.search([[1.0, 1.0]], 30, {"half": 1})[0]]
+        assert found == list(range(1, 60, 2))
 
 
 def test_a_question_of_any_length_of_float16_store_is_scored_with_what_is_stored(tmp_path: Path) -> None:

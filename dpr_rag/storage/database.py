@@ -40,8 +40,6 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def _translate(error: sqlite3.Error, path: Path) -> StoreError:
-    if isinstance(error, sqlite3.ProgrammingError):
-        return StoreClosedError(f"{path.parent} was closed while in use; open the store again")
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreLocked(f"{path} is locked by another process; try again")

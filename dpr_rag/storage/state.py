@@ -46,6 +46,7 @@ class State:
         table: Which vector table is in use, ``a`` or ``b``.
         pending: The encoder that the other table is being filled for, if any.
         base: Manifest of the base segment as JSON, or None.
+        folds: How often the base segment was replaced; what was known of removals before no longer applies.
     """
 
     generation: int = 0
@@ -61,6 +62,7 @@ class State:
     table: str = "a"
     pending: Model | None = None
     base: Mapping[str, Any] | None = field(default=None, hash=False)
+    folds: int = 0
 
     @property
     def vectors(self) -> str:

@@ -106,7 +106,8 @@ class Writer(Reader):
         """Make a segment the base and forget the removals it already knows."""
         self.connection.execute("DELETE FROM removed WHERE generation <= ?", (built_from,))
         left = self.removed(0)
-        self.now = replace(self.now, base=manifest, index=index, removed=len(left), removed_sum=int(left.sum()))
+        self.now = replace(self.now, base=manifest, index=index, folds=self.now.folds + 1)
+        self.now = replace(self.now, removed=len(left), removed_sum=int(left.sum()))
 
     def start_vectors(self, model: Model) -> None:
         """Empty the vector table not in use and note for which encoder it is being filled."""
@@ -128,6 +129,7 @@ class Writer(Reader):
             base=None,
             removed=0,
             removed_sum=0,
+            folds=self.now.folds + 1,
         )
 
     def commit_state(self) -> State:

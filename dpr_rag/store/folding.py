@@ -79,7 +79,7 @@ def _build(reader: Reader, state: State, wanted: str, folder: Path) -> Manifest 
 def _put_in_place(engine: Engine, built_from: State, wanted: str, folder: Path, manifest: Manifest | None) -> None:
     """Record the segment, unless another process has put one in place meanwhile."""
     with engine.writing() as writer:
-        if (writer.now.base, writer.now.table) != (built_from.base, built_from.table):
+        if writer.now.folds != built_from.folds:
             _log.info("another process has built a base segment meanwhile; keeping that one")
             return
         if manifest is not None:

@@ -110,21 +110,18 @@ def load(reader: Reader, folder: Path, old: Snapshot | None, *, unusable: Sequen
     state = reader.state()
     if old is not None and old.state.generation == state.generation:
         return old
-    name = None if state.base is None or state.base["directory"] in unusable else state.base["directory"]
-    held = None if old is None or old.base is None else old.base.manifest.directory
-    if old is None or name != held or old.state.table != state.table or old.state.model != state.model:
-        return _load_all(reader, folder, state, name)
+    if old is None or old.state.folds != state.folds:
+        return _load_all(reader, folder, state, unusable)
     last = int(old.tail.rows[-1]) if len(old.tail.rows) else (0 if old.base is None else old.base.manifest.last_row)
     removed = np.union1d(old.removed, reader.removed(old.state.generation))
-    if len(removed) != state.removed:  # a fold of an empty store has forgotten them
-        return _load_all(reader, folder, state, name)
     return _complete(Snapshot(state, old.base, _grown(old.tail, reader, state, last), removed), reader)
 
 
-def _load_all(reader: Reader, folder: Path, state: State, name: str | None) -> Snapshot:
+def _load_all(reader: Reader, folder: Path, state: State, unusable: Sequence[str]) -> Snapshot:
     base = None
-    if name is not None and state.base is not None:
-        base = _open_base(folder / INDEX_FOLDER / name, Manifest.from_json(state.base), state)
+    if state.base is not None and state.base["directory"] not in unusable:
+        manifest = Manifest.from_json(state.base)
+        base = _open_base(folder / INDEX_FOLDER / manifest.directory, manifest, state)
     after = 0 if base is None else base.manifest.last_row
     dim = 0 if state.model is None else state.model.dim
     tail = _grown(Tail(_NONE, (), dim), reader, state, after)
