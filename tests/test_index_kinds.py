@@ -145,7 +145,8 @@ def test_plans_scale_with_size() -> None:
     small, large = (kinds.plan("ivf", passages=count, dim=384) for count in (10_000, 1_000_000))
     assert (small.factory, large.factory) == ("IVF256,Flat", "IVF4000,Flat")
     assert kinds.plan("auto", passages=10, dim=8).name == "flat"
-    assert kinds.plan("auto", passages=200_000, dim=384).name == "ivf-sq8"
+    assert kinds.plan("auto", passages=200_000, dim=384).name == "hnsw-sq8"
+    assert kinds.plan("auto", passages=20_000_000, dim=384).name == "ivf-sq8"
     assert "200,000" in kinds.plan("auto", passages=200_000, dim=384).reason
     assert kinds.plan("hnsw:links=64,efSearch=99", passages=10, dim=8).parameters == {
         "links": 64,

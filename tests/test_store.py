@@ -128,8 +128,8 @@ def test_the_tail_is_folded_when_it_has_outgrown_the_base(
     assert (store.info().base, store.info().tail, store.info().kind) == (51, 0, "flat")
     with caplog.at_level(logging.INFO, "dpr_rag"):
         store.add(make_passages(200, 51))
-    assert (store.info().base, store.info().kind) == (251, "ivf-sq8")
-    assert "the index is now ivf-sq8 instead of flat" in caplog.text
+    assert (store.info().base, store.info().kind) == (251, "hnsw-sq8")
+    assert "the index is now hnsw-sq8 instead of flat" in caplog.text
     store.delete(["0"])
     store.add(make_passages(50, 251))
     assert (store.info().base, store.info().tail, store.info().deleted) == (251, 50, 1)

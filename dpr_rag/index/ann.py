@@ -133,7 +133,7 @@ class AnnIndex:
         if isinstance(index, faiss.IndexIVF):
             return faiss.SearchParametersIVF(nprobe=self._nprobe(index, share), **given)
         if isinstance(index, faiss.IndexHNSW):
-            wanted = int(max(plan.get("efSearch", 128), k) / share)
+            wanted = int(max(plan.get("efSearch", 300), k) / share)
             return faiss.SearchParametersHNSW(efSearch=min(wanted, max(index.ntotal, 1)), **given)
         if isinstance(index, faiss.IndexRaBitQ):
             return faiss.RaBitQSearchParameters(**given)
