@@ -10,6 +10,8 @@ import pytest
 import typer
 
 from dpr_rag.cli.app import app
+from dpr_rag.filters.operators import OPERATORS
+from dpr_rag.index.kinds import AUTO_FLAT_LIMIT, KINDS
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text("utf-8")
@@ -48,6 +50,14 @@ def test_command_line_is_understood(line: str) -> None:
     command = typer.main.get_group(app).commands[words[0]]
     with command.make_context(words[0], words[1:]) as context:
         assert context.params
+
+
+def test_operators_and_kinds_are_the_ones_there_are() -> None:
+    named = set(re.findall(r"\$([a-z_]+)", TEXT.split("Operators:")[1].split("\n\n")[0]))
+    assert named == {*OPERATORS, "and", "or", "not"}
+    rows = [line.split("|")[1] for line in TEXT.split("## Index kinds")[1].splitlines() if line.startswith("| `")]
+    assert set(re.findall(r"`([^`]+)`", "".join(rows))) == {"auto", *KINDS}
+    assert f"{AUTO_FLAT_LIMIT:,} passages" in TEXT
 
 
 def test_make_verbs_exist() -> None:
