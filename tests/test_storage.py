@@ -13,7 +13,7 @@ import pytest
 from conftest import HashEncoder, clustered, make_passages
 
 from dpr_rag import PassageStore
-from dpr_rag.errors import NotAStoreError, StoreClosedError, StoreCorrupted, StoreError, StoreLocked
+from dpr_rag.errors import StoreClosedError, StoreCorrupted, StoreError, StoreLocked, StoreNotFoundError
 from dpr_rag.index.matrix import SegmentDamagedError
 from dpr_rag.index.segments import Base, Manifest
 from dpr_rag.storage.database import Database
@@ -109,10 +109,18 @@ def test_a_foreign_mark_on_a_store_is_damage(store: PassageStore) -> None:
         PassageStore.open(store.path)
 
 
-def test_a_blank_database_cannot_be_read_as_a_store(tmp_path: Path) -> None:
-    (tmp_path / "passages.sqlite").touch()
-    with pytest.raises(NotAStoreError):
+@pytest.mark.parametrize("statement", ["SELECT 1", "PRAGMA journal_mode = WAL"])
+def test_a_store_whose_creation_was_cut_short_is_none_yet(tmp_path: Path, statement: str) -> None:
+    connection = sqlite3.connect(tmp_path / "passages.sqlite")
+    connection.execute(statement)
+    connection.close()
+    with pytest.raises(StoreNotFoundError, match="create=True"):
         PassageStore.open(tmp_path, read_only=True)
+    with pytest.raises(StoreNotFoundError):
+        PassageStore.open(tmp_path, create=False)
+    with PassageStore.open(tmp_path, encoder=HashEncoder()) as store:
+        store.add(make_passages(2))
+        assert store.check().passages == 2
 
 
 def test_a_store_without_its_shared_memory_file_is_read_as_it_lies(store: PassageStore) -> None:

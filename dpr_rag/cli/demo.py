@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dpr_rag.cli.indexing import Corpus, add_corpus
+from dpr_rag.cli.indexing import add_corpus
 from dpr_rag.cli.models import ModelChoice
 from dpr_rag.cli.terminal import note, show_hits
 
@@ -32,11 +32,12 @@ def demo(
     note("loading the default encoder")
     encoder = ModelChoice().load()
     from dpr_rag import PassageStore, Retriever
+    from dpr_rag.corpora import open_corpus
 
     with PassageStore.open(store, encoder=encoder) as opened:
         note(f"indexing the standard library's docstrings into {store} (what is already there is not encoded again)")
-        corpus = Corpus("python:", None, skip_bad=False)
-        add_corpus(opened, corpus.passages(), corpus.count(), batch_size=512)
+        passages = list(open_corpus("python:"))
+        add_corpus(opened, passages, len(passages), batch_size=512)
         typer.echo()
         for question, hits in zip(QUESTIONS, Retriever(opened, k=3).retrieve_batch(QUESTIONS), strict=True):
             show_hits(question, hits)

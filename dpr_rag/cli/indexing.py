@@ -143,7 +143,7 @@ def _note_settled(store: Path, kind: str | None, dtype: Precision | None) -> boo
 
 def add_corpus(
     store: PassageStore,
-    passages: Iterator[Passage],
+    passages: Iterable[Passage],
     total: int | None,
     *,
     batch_size: int,

@@ -6,7 +6,13 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dpr_rag.errors import NotAStoreError, StoreCorrupted, StoreFormatError, StoreReadOnlyError
+from dpr_rag.errors import (
+    NotAStoreError,
+    StoreCorrupted,
+    StoreFormatError,
+    StoreNotFoundError,
+    StoreReadOnlyError,
+)
 
 APPLICATION_ID = 0x64707221
 FORMAT = 1
@@ -54,11 +60,14 @@ def check(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> Non
     """Refuse foreign files and newer formats, and bring older formats up to date.
 
     Raises:
+        StoreNotFoundError: The file is blank: whoever began to create the store has not finished, or was killed.
         NotAStoreError: The file is a SQLite database of something else.
         StoreCorrupted: It has a store's tables, but not its mark.
         StoreFormatError: A newer dpr-rag wrote it.
         StoreReadOnlyError: It is older and would have to be migrated, but was opened read-only.
     """
+    if is_blank(connection):
+        raise StoreNotFoundError(f"there is no store in {path} yet; create one by opening it with create=True")
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         if connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'vector_b'").fetchone()[0]:
             raise StoreCorrupted(f"{path} has lost the mark of a dpr-rag store; restore a backup")
