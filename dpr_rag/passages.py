@@ -42,6 +42,14 @@ class Passage:
             )
         object.__setattr__(self, "metadata", _json_copy(self.metadata, self.id, "metadata", 0))
 
+    @classmethod
+    def checked_before(cls, passage_id: str, text: str, title: str, metadata: Mapping[str, Any]) -> Passage:
+        """Make a passage of fields that a passage had before, as a checksum proves, without checking them again."""
+        passage = object.__new__(cls)
+        for name, value in (("id", passage_id), ("text", text), ("title", title), ("metadata", metadata)):
+            object.__setattr__(passage, name, value)
+        return passage
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:

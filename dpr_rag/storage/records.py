@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import PassageError, StoreCorrupted
+from dpr_rag.errors import StoreCorrupted
 from dpr_rag.passages import Passage
 
 PASSAGE_COLUMNS = "p.row, p.id, p.title, p.metadata, p.text, p.crc"
@@ -45,10 +45,7 @@ def read_passage(record: Sequence[Any], path: object) -> Passage:
     fields = (passage_id, title, metadata, text)
     if not all(isinstance(field, str) for field in fields) or passage_crc(row, *fields) != crc:
         raise StoreCorrupted(f"{path}: passage {passage_id!r:.100} (row {row}) is damaged; restore a backup")
-    try:
-        return Passage(passage_id, text, title, json.loads(metadata))
-    except (PassageError, ValueError) as error:
-        raise StoreCorrupted(f"{path}: row {row} holds no valid passage: {error}") from error
+    return Passage.checked_before(passage_id, text, title, json.loads(metadata))
 
 
 def read_vectors(records: Sequence[tuple[int, bytes, int]], dim: int, dtype: str, path: object) -> Vectors:
