@@ -16,12 +16,13 @@ from dpr_rag.errors import StoreCorrupted
 from dpr_rag.passages import Passage
 
 PASSAGE_COLUMNS = "p.row, p.id, p.title, p.metadata, p.text, p.crc"
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 
 
 def dump_metadata(passage: Passage) -> str:
     """A passage's metadata as the JSON text that filters read."""
-    return json.dumps(passage.metadata, ensure_ascii=False, separators=(",", ":"))
+    return _JSON.encode(passage.metadata)
 
 
 def passage_crc(row: int, passage_id: str, title: str, metadata: str, text: str) -> int:
