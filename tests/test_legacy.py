@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import operator
 import os
 import pickle
@@ -18,7 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpr_rag.errors import CorpusError, ModelError, UnsafeFileError
-from dpr_rag.legacy import Skipped, read_checkpoint, read_embeddings, read_langchain_docstore, write_checkpoint
+from dpr_rag.legacy import (
+    Skipped,
+    read_checkpoint,
+    read_embeddings,
+    read_langchain_docstore,
+    read_state_dict,
+    write_checkpoint,
+)
 
 torch = pytest.importorskip("torch")
 CONTAINERS = [True, False]
@@ -170,6 +178,80 @@ def test_no_checkpoint_but_a_torch_file(tmp_path: Path) -> None:
         read_checkpoint(save(tmp_path / "a.cp", {"weights": torch.ones(1)}))
 
 
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_state_dict_by_value(tmp_path: Path, container: bool, monkeypatch) -> None:
+    module = torch.nn.Sequential(OrderedDict(a=torch.nn.Linear(3, 2), b=torch.nn.LayerNorm(2)))
+    state = module.state_dict()
+    assert state._metadata["a"] == {"version": 1}  # set through BUILD
+    tied = torch.arange(12.0).reshape(3, 4)
+    state.update(
+        parameter=torch.nn.Parameter(torch.tensor([[1.5]]), requires_grad=True),
+        half=torch.tensor([1.5, -2.0], dtype=torch.float16),
+        brain=torch.tensor([1.5, -3.0e20], dtype=torch.bfloat16),
+        counter=torch.arange(4).expand((1, -1)),
+        tied=tied,
+        turned=tied.t(),
+    )
+    path = save(tmp_path / "pytorch_model.bin", state, container=container)
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "torch", None)
+        read = read_state_dict(path)
+    assert list(read) == list(state)
+    for name, tensor in state.items():
+        expected = tensor.detach().float() if tensor.dtype == torch.bfloat16 else tensor.detach()
+        np.testing.assert_array_equal(read[name], expected.numpy(), strict=True)
+    assert np.shares_memory(read["tied"], read["turned"])
+    assert type(read) is dict
+
+
+def shards(folder: Path, weight_map: object) -> Path:
+    save(folder / "pytorch_model-00001-of-00002.bin", OrderedDict(a=torch.ones(2)))
+    save(folder / "pytorch_model-00002-of-00002.bin", OrderedDict(b=torch.zeros(1)), container=False)
+    index = folder / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 12}, "weight_map": weight_map}))
+    return index
+
+
+def test_state_dict_in_shards(tmp_path: Path) -> None:
+    names = ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"]
+    read = read_state_dict(shards(tmp_path, {"a": names[0], "b": names[1]}))
+    assert {name: array.tolist() for name, array in read.items()} == {"a": [1.0, 1.0], "b": [0.0]}
+    with pytest.raises(ModelError, match=r"absent\.bin: cannot be read"):
+        read_state_dict(shards(tmp_path, {"a": names[0], "b": "absent.bin"}))
+    index = shards(tmp_path, {"a": names[0], "b": names[1]})
+    save(tmp_path / names[1], {"b": Call(os.system, "true")})
+    with pytest.raises(UnsafeFileError, match=r"00002-of-00002\.bin: .*'posix\.system'"):
+        read_state_dict(index)
+
+
+@pytest.mark.parametrize("weight_map", [None, {}, [], {"a": "../pytorch_model.bin"}, {"a": "/etc/x"}, {"a": 1}])
+def test_index_of_shards_must_name_files_beside_it(tmp_path: Path, weight_map: object) -> None:
+    with pytest.raises(ModelError, match=r"index\.json: expected a weight_map from .* to files beside it"):
+        read_state_dict(shards(tmp_path, weight_map))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ([torch.ones(1)], "holds list, expected a state dict"),
+        ({"state_dict": {"a": torch.ones(1)}}, "'state_dict' is dict, expected tensors by name alone"),
+        ({"a": torch.ones(1), "epoch": 3}, "'epoch' is int"),
+        ({1: torch.ones(1)}, "1 is ndarray"),
+    ],
+)
+def test_state_dict_of_another_form(tmp_path: Path, value, said: str) -> None:
+    with pytest.raises(ModelError, match=rf"pytorch_model\.bin: {said}"):
+        read_state_dict(save(tmp_path / "pytorch_model.bin", value))
+
+
+@pytest.mark.parametrize("name", ["omegaconf.base.Node", "builtins.int", "dpr.utils.model_utils.CheckpointState"])
+def test_state_dict_allows_less_than_a_checkpoint(tmp_path: Path, name: str) -> None:
+    module, _, last = name.rpartition(".")
+    path = zipped(tmp_path / "pytorch_model.bin", G + f"{module}\n{last}\n.".encode())
+    with pytest.raises(UnsafeFileError, match=f"asks for '{name}'"):
+        read_state_dict(path)
+
+
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_embeddings_by_value(tmp_path: Path, protocol: int) -> None:
     strided = np.arange(8, dtype=np.float32)[::2]
@@ -270,18 +352,19 @@ def attacks(sentinel: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("name", attacks(Path("x")))
-@pytest.mark.parametrize("form", ["zip", "stream", "bare", "shard", "docstore"])
+@pytest.mark.parametrize("form", ["zip", "stream", "state", "state stream", "bare", "shard", "docstore"])
 def test_attack_is_refused_and_nothing_runs(tmp_path: Path, form: str, name: str) -> None:
     sentinel = tmp_path / "sentinel"
     path = tmp_path / "bad.cp"
     value = attacks(sentinel)[name]
-    if form in {"zip", "stream"}:
-        save(path, value, container=form == "zip")
-    else:
+    if form in {"bare", "shard", "docstore"}:
         dump(path, value)
-    read = {"shard": lambda it: list(read_embeddings(it)), "docstore": read_langchain_docstore}.get(
-        form, read_checkpoint
-    )
+    else:
+        save(path, value, container="stream" not in form)
+    read = {
+        **{"shard": lambda it: list(read_embeddings(it)), "docstore": read_langchain_docstore},
+        **{"state": read_state_dict, "state stream": read_state_dict},
+    }.get(form, read_checkpoint)
     with pytest.raises(UnsafeFileError, match=r"bad\.cp"):
         read(path)
     assert not sentinel.exists()
@@ -316,8 +399,9 @@ BUILD_ATTACKS = {
 
 @pytest.mark.parametrize("name", BUILD_ATTACKS)
 def test_crafted_pickle_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UnsafeFileError, match=r"bad\.cp"):
-        read_checkpoint(zipped(tmp_path / "bad.cp", BUILD_ATTACKS[name]))
+    for read in (read_checkpoint, read_state_dict):
+        with pytest.raises(UnsafeFileError, match=r"bad\.cp"):
+            read(zipped(tmp_path / "bad.cp", BUILD_ATTACKS[name]))
 
 
 def test_attack_leaves_no_trace_in_the_reader(tmp_path: Path) -> None:
@@ -400,6 +484,8 @@ def test_truncated_or_flipped_checkpoint_never_escapes(tmp_path: Path, container
         path.write_bytes(good[:end])
         with pytest.raises((CorpusError, UnsafeFileError), match=r"bad\.cp"):
             read_checkpoint(path)
+        with pytest.raises((ModelError, UnsafeFileError), match=r"bad\.cp"):
+            read_state_dict(path)
     for at in range(0, len(good), 5):
         path.write_bytes(good[:at] + bytes([good[at] ^ 0x55]) + good[at + 1 :])
         try:

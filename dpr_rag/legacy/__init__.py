@@ -5,6 +5,7 @@ from __future__ import annotations
 from dpr_rag.legacy.checkpoints import CHECKPOINT_FIELDS, read_checkpoint, write_checkpoint
 from dpr_rag.legacy.shards import read_embeddings, read_langchain_docstore
 from dpr_rag.legacy.standins import Skipped
+from dpr_rag.legacy.state_dicts import read_state_dict
 
 __all__ = [
     "CHECKPOINT_FIELDS",
@@ -12,5 +13,6 @@ __all__ = [
     "read_checkpoint",
     "read_embeddings",
     "read_langchain_docstore",
+    "read_state_dict",
     "write_checkpoint",
 ]
