@@ -125,10 +125,10 @@ def test_not_a_model(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+def test_folder_without_weights(tmp_path: Path) -> None:
     folder = tiny.contriever(tmp_path / "m")
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(ModelError, match=r"no model\.safetensors in .*; dpr-rag loads safetensors only"):
+    (folder / "model.safetensors").rename(folder / "tf_model.h5")
+    with pytest.raises(ModelError, match=r"neither model\.safetensors nor pytorch_model\.bin in .*; fetch"):
         load(folder)
 
 

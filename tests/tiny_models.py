@@ -180,6 +180,21 @@ def edit_weights(folder: Path, change: Any) -> Path:
     return folder
 
 
+def pickled(folder: Path, *, stream: bool = False, change: Any = None) -> Path:
+    """Replace every safetensors file of a folder by what `torch.save` of a state dict gives, old containers included."""
+    from collections import OrderedDict
+
+    from safetensors.torch import load_file
+
+    for path in folder.rglob("model.safetensors"):
+        state = OrderedDict(load_file(path))
+        state = OrderedDict(change(state)) if change else state
+        state._metadata = OrderedDict({"": {"version": 1}})  # type: ignore[attr-defined]
+        torch.save(state, path.with_name("pytorch_model.bin"), _use_new_zipfile_serialization=not stream)
+        path.unlink()
+    return folder
+
+
 def plain_ids(folder: Path, pairs: Sequence[tuple[str, ...]], length: int) -> list[list[int]]:
     """What transformers' own fast tokenizer makes of texts or (title, text) pairs, one by one."""
     if (folder / "vocab.txt").exists():

@@ -104,6 +104,8 @@ def convert(
 ) -> DualEncoder:
     """Convert an encoder: a ``.cp`` file to a folder, or a model to either form.
 
+    A model published as ``pytorch_model.bin`` becomes a folder of safetensors.
+
     Args:
         source: A ``.cp`` file, a model folder, or a hub name (the question encoder of two).
         target: A path that ends in ``.cp``, or a folder to write.
@@ -116,7 +118,7 @@ def convert(
 
     Raises:
         ModelError: The source cannot be read, or the target cannot express it.
-        UnsafeFileError: The ``.cp`` file asks for more than arrays and plain containers.
+        UnsafeFileError: The ``.cp`` file or ``pytorch_model.bin`` asks for more than arrays and plain containers.
     """
     if Path(source).is_file():
         if base is None:

@@ -86,6 +86,9 @@ class DualEncoder:
     ) -> DualEncoder:
         """Load an encoder from folders or hub names.
 
+        Weights are read from safetensors, and where a model has none from ``pytorch_model.bin``, by a restricted reader
+        that builds arrays and plain containers only.
+
         Args:
             question: The question encoder; or the only model, shared by both sides; or a folder that
                 :meth:`save_pretrained` wrote.
@@ -96,6 +99,7 @@ class DualEncoder:
 
         Raises:
             ModelError: Not a model, missing weights, unknown architecture or profile, swapped roles.
+            UnsafeFileError: ``pytorch_model.bin`` asks for more than tensors and plain containers.
             MissingExtraError: PyTorch or transformers is not installed.
         """
         import_torch()

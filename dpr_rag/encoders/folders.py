@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dpr_rag.errors import MissingExtraError, ModelError
@@ -13,7 +13,10 @@ from dpr_rag.errors import MissingExtraError, ModelError
 PROFILE_FILE = "dpr_rag.json"
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
+PICKLED_WEIGHTS = "pytorch_model.bin"
+PICKLED_INDEX = "pytorch_model.bin.index.json"
 _FETCHED = ["*.json", "*.txt", "*.safetensors"]
+_WITH_WEIGHTS = ("Dense", "LayerNorm")
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,26 @@ class ModelFolder:
         except (TypeError, KeyError) as error:
             raise ModelError(f"{self.name}: modules.json is no list of modules with type and path") from error
 
+    def head_folders(self) -> list[str]:
+        """The sub-folders of the sentence-transformers modules that have weights of their own."""
+        return [path for kind, path in self.modules() if kind in _WITH_WEIGHTS]
+
+    def without_safetensors(self) -> list[str]:
+        """Those of the folder (as ``""``) and its head's sub-folders that hold no weights as safetensors."""
+        return [
+            inside
+            for inside in ("", *self.head_folders())
+            if not any((self.path / inside / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX))
+        ]
+
     def weight_files(self, inside: str = "") -> list[Path]:
-        """The safetensors files that hold the weights.
+        """The files that hold the weights: safetensors, or else ``pytorch_model.bin`` or the index of its shards.
 
         Args:
             inside: Sub-folder of a sentence-transformers module.
 
         Raises:
-            ModelError: There are none; the message says how to make them.
+            ModelError: There are none.
         """
         folder = self.path / inside
         if (folder / WEIGHTS).is_file():
@@ -93,14 +108,19 @@ class ModelFolder:
         if (folder / WEIGHTS_INDEX).is_file():
             shards = self.json(str(Path(inside, WEIGHTS_INDEX))).get("weight_map", {})
             return [folder / Path(name).name for name in sorted(set(shards.values()))]
+        for name in (PICKLED_WEIGHTS, PICKLED_INDEX):
+            if (folder / name).is_file():
+                return [folder / name]
         raise ModelError(
-            f"{self.name}: no {WEIGHTS} in {folder}; dpr-rag loads safetensors only. Where the model is published as "
-            "pytorch_model.bin, load it once with its transformers class and save it with save_pretrained(NEW_FOLDER)"
+            f"{self.name}: neither {WEIGHTS} nor {PICKLED_WEIGHTS} in {folder}; fetch the model's weights in one of these "
+            "two forms"
         )
 
 
 def find_folder(model: str | Path) -> ModelFolder:
     """Find a model: a folder, or else a name on the hub, whose files are downloaded into the hub's cache.
+
+    Of a model on the hub, ``pytorch_model.bin`` is downloaded only where there is no safetensors file.
 
     Args:
         model: Path of a folder, or a hub name such as ``facebook/contriever``.
@@ -115,10 +135,14 @@ def find_folder(model: str | Path) -> ModelFolder:
     name = str(model)
     if path.exists() or name.count("/") > 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"{name} is not a folder; pass a transformers model folder or a hub name like owner/model")
-    return ModelFolder(_snapshot(name), name)
+    folder = ModelFolder(_snapshot(name, _FETCHED), name)
+    if (folder.path / PROFILE_FILE).is_file():  # saved by dpr-rag: all weights lie one level deeper, as safetensors
+        return folder
+    pickled = [str(PurePosixPath(inside, "pytorch_model*.bin")) for inside in folder.without_safetensors()]
+    return ModelFolder(_snapshot(name, [*_FETCHED, *pickled]), name) if pickled else folder
 
 
-def _snapshot(name: str) -> Path:
+def _snapshot(name: str, patterns: list[str]) -> Path:
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
@@ -127,7 +151,7 @@ def _snapshot(name: str) -> Path:
             f"{name!r} is no folder, and fetching it from the hub needs huggingface_hub; pip install 'dpr-rag[torch]'"
         ) from error
     try:
-        return Path(snapshot_download(name, allow_patterns=_FETCHED, ignore_patterns=["onnx/*", "openvino/*"]))
+        return Path(snapshot_download(name, allow_patterns=patterns, ignore_patterns=["onnx/*", "openvino/*"]))
     except (HFValidationError, RepositoryNotFoundError) as error:
         raise ModelError(f"{name!r} is neither a folder here nor a public model on the hub; check the name") from error
     except (LocalEntryNotFoundError, OSError) as error:

@@ -191,7 +191,8 @@ def _filled(module: Any, state: Mapping[str, Any], tower: Tower, *, prefix: str 
             if name in state and tuple(state[name].shape) != tuple(tensor.shape)
         ],
     )
-    module.load_state_dict({name: torch.from_numpy(np.asarray(array)) for name, array in state.items()}, assign=True)
+    writeable = {name: np.require(array, requirements="W") for name, array in state.items()}
+    module.load_state_dict({name: torch.from_numpy(array) for name, array in writeable.items()}, assign=True)
     return module
 
 

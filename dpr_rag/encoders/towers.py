@@ -13,6 +13,7 @@ from dpr_rag.encoders.folders import WEIGHTS, ModelFolder
 from dpr_rag.encoders.tokenizer_files import TokenizerFiles
 from dpr_rag.encoders.weights import Array, State, hash_weights, read_safetensors, renamed, used, write_safetensors
 from dpr_rag.errors import ModelError
+from dpr_rag.legacy import read_state_dict
 
 Backbone = Literal["bert", "roberta", "distilbert"]
 Role = Literal["question", "context"]
@@ -113,7 +114,8 @@ def load_tower(folder: ModelFolder) -> Tower:
     """Read one tower from its folder, a sentence-transformers head included.
 
     Raises:
-        ModelError: An unknown architecture, missing files, or weights in another format than safetensors.
+        ModelError: An unknown architecture, or files that are missing or damaged.
+        UnsafeFileError: ``pytorch_model.bin`` asks for more than tensors and plain containers.
     """
     architecture = folder.architecture
     if architecture not in ARCHITECTURES:
@@ -131,10 +133,8 @@ def load_tower(folder: ModelFolder) -> Tower:
 def _state(folder: ModelFolder, architecture: Architecture) -> dict[str, Array]:
     """All weights of a folder by canonical name; poolers are kept for those who load the saved folder, unused here."""
     state = renamed(_raw(folder, ""), architecture.prefixes)
-    for kind, path in folder.modules():
-        if kind in ("Dense", "LayerNorm"):
-            head = renamed(_raw(folder, path), (("linear.", "head.dense."), ("norm.", "head.norm.")))
-            state.update(head)
+    for inside in folder.head_folders():
+        state.update(renamed(_raw(folder, inside), (("linear.", "head.dense."), ("norm.", "head.norm."))))
     active = used(state)
     return {name: array for name, array in state.items() if name in active or name.startswith("pooler.")}
 
@@ -142,5 +142,5 @@ def _state(folder: ModelFolder, architecture: Architecture) -> dict[str, Array]:
 def _raw(folder: ModelFolder, inside: str) -> dict[str, Array]:
     raw: dict[str, Array] = {}
     for path in folder.weight_files(inside):
-        raw.update(read_safetensors(path))
+        raw.update(read_safetensors(path) if path.suffix == ".safetensors" else read_state_dict(path))
     return raw

@@ -1,4 +1,4 @@
-"""Weights of one tower under canonical names: read from safetensors without torch, hashed, and written back."""
+"""Weights of one tower under canonical names: read from safetensors without torch, renamed, hashed, and written back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ State = Mapping[str, Array]
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
 _IDLE = re.compile(
-    r"^(pooler|cls|lm_head|vocab_transform|vocab_layer_norm|vocab_projector)\.|(^|\.)(position_ids|token_type_ids)$"
+    r"^(pooler|cls|classifier|lm_head|vocab_transform|vocab_layer_norm|vocab_projector)\.|(^|\.)(position_ids|token_type_ids)$"
 )
 
 
@@ -89,7 +89,7 @@ def _canonical(name: str, prefixes: list[tuple[str, str]]) -> str:
 
 
 def used(state: State) -> dict[str, Array]:
-    """The weights that take part in encoding: all but poolers, language-model heads and position counters."""
+    """The weights that take part in encoding: all but poolers, language-model and classification heads, position counters."""
     return {name: array for name, array in state.items() if not _IDLE.search(name)}
 
 
