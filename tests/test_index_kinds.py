@@ -36,7 +36,7 @@ EXACT = [
     "IVF20,Flat:nprobe=20",
     "rabitq:oversample=200",
     "ivf-rabitq:nprobe=1000,oversample=200",
-    "OPQ8_32,IVF16,SQ8:nprobe=16,oversample=20",
+    "PCA32,IVF16,SQ8:nprobe=16,oversample=20",
     "PCA24,Flat:oversample=400",
 ]
 APPROXIMATE = ["hnsw", "hnsw-sq8", "ivf", "ivf-sq8", "ivf-rabitq", "rabitq", "sq8", "PQ8x4fs:oversample=40"]
@@ -165,6 +165,8 @@ def test_plans_scale_with_size() -> None:
         ("hnsw:links", "'links' of 'hnsw:links' is not NAME=POSITIVE INTEGER"),
         ("hnsw:links=0", "POSITIVE"),
         ("hnsw:sausage=3", "'sausage=3'"),
+        ("hnsw:links=1025", r"links \(to 1,024\)"),
+        ("HNSW1000000000,Flat", "more than 1,024 links"),
         ("HNSWxyz,Flat", "FAISS cannot read the index 'HNSWxyz,Flat'"),
         ("IDMap,Flat", "plain rows"),
         ("'; DROP", "unknown index"),

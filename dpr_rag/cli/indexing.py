@@ -161,7 +161,9 @@ def add_corpus(
     watch = Stopwatch()
     with progress("indexing", total) as advance:
         if vectors:
-            report = add_with_vectors(store, iter(passages), vectors, batch_size=batch_size, progress=_by_total(advance))
+            report = add_with_vectors(
+                store, iter(passages), vectors, batch_size=batch_size, progress=_by_total(advance)
+            )
         else:
             report = store.add(passages, batch_size=batch_size, progress=_by_total(advance))
     typer.echo(

@@ -41,7 +41,16 @@ KINDS: Mapping[str, Kind] = {
     "pq": Kind("PQ{m}", 10, 10_000),
     "rabitq": Kind("RaBitQ", 25, 100),
 }
-PARAMETERS = ("nlist", "nprobe", "links", "efConstruction", "efSearch", "m", "oversample")
+PARAMETERS: Mapping[str, int] = {
+    "nlist": 1 << 24,
+    "nprobe": 1 << 24,
+    "links": 1024,
+    "efConstruction": 10_000,
+    "efSearch": 100_000,
+    "m": 65_536,
+    "oversample": 10_000,
+}
+"""Index parameters and their largest values; FAISS takes larger ones and then the machine's memory with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +79,20 @@ def parse(spec: str) -> tuple[str, dict[str, int]]:
         spec: ``auto``, a plain name, or a FAISS factory string, with optional parameters after a colon.
 
     Raises:
-        IndexKindError: An unknown name or parameter, or a value that is no positive integer.
+        IndexKindError: An unknown name or parameter, or a value out of its range.
     """
     name, _, rest = str(spec).partition(":")
     if name not in KINDS and name != "auto" and not re.fullmatch(r"(?=.*[A-Z])[A-Za-z0-9_,()\[\]]+", name):
         raise IndexKindError(f"unknown index {name!r}; choose auto, {', '.join(KINDS)}, or a FAISS factory string")
+    if any(int(links) > PARAMETERS["links"] for links in re.findall(r"HNSW(\d+)", name)):
+        raise IndexKindError(f"index {name!r} asks for more than {PARAMETERS['links']:,} links; HNSW32 is common")
     parameters = {}
     for item in filter(None, rest.split(",")):
         key, _, value = item.partition("=")
-        if key not in PARAMETERS or not value.isdigit() or not int(value):
+        if key not in PARAMETERS or not value.isdecimal() or not 0 < int(value) <= PARAMETERS[key]:
+            limits = ", ".join(f"{known} (to {most:,})" for known, most in PARAMETERS.items())
             raise IndexKindError(
-                f"index parameter {item!r} of {spec!r} is not NAME=POSITIVE INTEGER; names: {', '.join(PARAMETERS)}"
+                f"index parameter {item!r} of {spec!r} is not NAME=POSITIVE INTEGER; there are {limits}"
             )
         parameters[key] = int(value)
     return name, parameters

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -134,5 +136,15 @@ def info(engine: Engine) -> StoreInfo:
         base=0 if base is None else base.count,
         tail=tail,
         deleted=int((removed <= last).sum()),
-        bytes_on_disk=sum(path.stat().st_size for path in engine.folder.rglob("*") if path.is_file()),
+        bytes_on_disk=_size(engine.folder),
     )
+
+
+def _size(folder: Path) -> int:
+    """Bytes in a folder; files that a writer removes meanwhile do not count."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += (Path(place) / name).stat().st_size
+    return total

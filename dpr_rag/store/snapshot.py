@@ -73,7 +73,9 @@ class Snapshot:
         base_rows = _NONE if self.base is None else self.base.rows
         chosen = (self._positions(base_rows, allowed), self._positions(self.tail.rows, allowed))
         if len(self.selections) >= _KEPT_FILTERS:
-            self.selections.pop(next((key for key in self.selections if key is not None), where), None)
+            # a copy, since other threads add to it at the same time
+            oldest = next(key for key in list(self.selections) if key is not None)
+            self.selections.pop(oldest, None)
         self.selections[where] = chosen
         return chosen
 
