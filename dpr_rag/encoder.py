@@ -12,6 +12,7 @@ from dpr_rag.errors import VectorError
 from dpr_rag.passages import Passage
 
 Vectors = npt.NDArray[np.float32]
+LARGEST = 1e17
 
 
 @runtime_checkable
@@ -78,5 +79,9 @@ def check_vectors(
         name = f" ({names[at]!r})" if at < len(names) else ""
         raise VectorError(
             f"vector {at}{name} holds NaN or infinite values (float32); check the text and the encoder's precision"
+        )
+    if array.size and float(np.abs(array).max()) > LARGEST:
+        raise VectorError(
+            f"a vector holds a value beyond {LARGEST:g}, whose inner products overflow float32; scale it down"
         )
     return array

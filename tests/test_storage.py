@@ -12,10 +12,19 @@ import numpy as np
 import pytest
 from conftest import HashEncoder, clustered, make_passages
 
-from dpr_rag import PassageStore
-from dpr_rag.errors import StoreClosedError, StoreCorrupted, StoreError, StoreLocked, StoreNotFoundError
+from dpr_rag import Passage, PassageStore
+from dpr_rag.errors import (
+    IndexKindError,
+    StoreClosedError,
+    StoreCorrupted,
+    StoreError,
+    StoreLocked,
+    StoreNotFoundError,
+    VectorError,
+)
 from dpr_rag.index.matrix import SegmentDamagedError
 from dpr_rag.index.segments import Base, Manifest
+from dpr_rag.storage import forking
 from dpr_rag.storage.database import Database
 from dpr_rag.store import folding
 
@@ -193,16 +202,16 @@ def test_a_row_that_lost_its_vector_cannot_be_deleted_in_silence(store: PassageS
 
 def test_of_two_folds_side_by_side_one_wins(store: PassageStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.add(make_passages(30))
-    original = folding._build
+    original = folding.finish_base
 
-    def while_another_folds(*arguments: object) -> Manifest | None:
-        built = original(*arguments)
-        monkeypatch.setattr(folding, "_build", original)
+    def while_another_folds(*arguments: object, **options: object) -> Manifest:
+        built = original(*arguments, **options)
+        monkeypatch.setattr(folding, "finish_base", original)
         with PassageStore.open(store.path, encoder=HashEncoder()) as other:
             other.optimize("hnsw")
         return built
 
-    monkeypatch.setattr(folding, "_build", while_another_folds)
+    monkeypatch.setattr(folding, "finish_base", while_another_folds)
     store.optimize("flat")
     assert (store.info().kind, store.info().base) == ("hnsw", 30)
     assert len(list((store.path / "index").iterdir())) == 1
@@ -212,15 +221,15 @@ def test_of_two_folds_side_by_side_one_wins(store: PassageStore, monkeypatch: py
 def test_changes_made_while_a_base_is_built_are_kept(store: PassageStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.add(make_passages(30))
     store.optimize()
-    original = folding._build
+    original = folding.finish_base
 
-    def while_another_writes(*arguments: object) -> Manifest | None:
-        built = original(*arguments)
+    def while_another_writes(*arguments: object, **options: object) -> Manifest:
+        built = original(*arguments, **options)
         store.delete(["3", "4"])
         store.add(make_passages(2, 100))
         return built
 
-    monkeypatch.setattr(folding, "_build", while_another_writes)
+    monkeypatch.setattr(folding, "finish_base", while_another_writes)
     store.optimize("hnsw")
     assert (store.info().base, store.info().tail, store.info().deleted) == (30, 2, 2)
     ids = [hit.passage.id for hit in store.search(np.ones((1, 16)), 50)[0]]
@@ -270,16 +279,335 @@ def test_many_small_additions_between_searches(store: PassageStore, encoder: Has
     assert store.check().passages == 80
 
 
-def test_a_database_is_forgotten_in_a_forked_child(store: PassageStore) -> None:
+def test_the_hooks_of_a_fork_close_and_reopen(store: PassageStore) -> None:
     store.add(make_passages(3))
     database: Database = store._engine.database
-    database._pid = -1
-    store._engine._pid = -1
+    forking.before_fork()
+    assert (database._idle, database._writer) == ([], None)
+    forking.after_fork()
+    assert len(store.search(np.ones((1, 16)), 5)[0]) == 3
+    forking.before_fork()
+    forking.in_child()
+    store._engine._pid = database._pid = -1
     try:
-        assert len(store.search(np.ones((1, 16)), 5)[0]) == 3
-        assert database._pid == os.getpid()
-        store._engine._pid = database._pid = -1
         store.add(make_passages(1, 5))
+        assert len(store.search(np.ones((1, 16)), 5)[0]) == 4
     finally:
         faiss.omp_set_num_threads(os.cpu_count() or 1)
     assert store.check().passages == 4
+
+
+def test_a_transaction_that_crosses_a_fork_makes_the_child_refuse(
+    store: PassageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add(make_passages(3))
+    monkeypatch.setattr(forking, "_PATIENCE", 0.01)
+    with store._engine.reading():
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                len(store)
+            except StoreClosedError as error:
+                code = 0 if "forked while another thread" in str(error) else 2
+            finally:
+                os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert len(store) == 3
+
+
+def test_what_a_forked_child_adds_survives_its_parents_close(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    store = PassageStore.open(path, encoder=HashEncoder())
+    store.add(make_passages(5))
+    closed, close = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            store.add(make_passages(1, 100))
+            os.read(closed, 1)
+            store.add(make_passages(10, 200))
+            code = 0 if len(store) == 16 else 2
+        finally:
+            os._exit(code)
+    store.close()
+    os.write(close, b"x")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    with PassageStore.open(path) as reopened:
+        assert reopened.check().passages == 16
+
+
+def test_children_forked_from_a_busy_parent_read_and_write(tmp_path: Path) -> None:
+    with PassageStore.open(tmp_path / "store", encoder=HashEncoder()) as store:
+        store.add(make_passages(50))
+        stop = threading.Event()
+
+        def search() -> None:
+            while not stop.is_set():
+                store.search(np.ones((1, 16)), 3, {"half": 1})
+
+        def write() -> None:
+            while not stop.is_set():
+                store.add(make_passages(3, 1000))
+                store.delete(["1000", "1001", "1002"])
+
+        threads = [threading.Thread(target=work) for work in (search, search, write)]
+        for thread in threads:
+            thread.start()
+        codes = []
+        for child in range(8):
+            pid = os.fork()
+            if pid == 0:
+                code = 1
+                try:
+                    store.search(np.ones((1, 16)), 3)
+                    store.add(make_passages(1, 2000 + child))
+                    code = 0
+                finally:
+                    os._exit(code)
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert codes == [0] * 8
+        assert len(store.get([str(2000 + child) for child in range(8)])) == 8
+        store.check()
+
+
+def test_a_forked_child_does_not_remove_its_parents_temporary_store() -> None:
+    with PassageStore.temporary(encoder=HashEncoder()) as store:
+        store.add(make_passages(2))
+        pid = os.fork()
+        if pid == 0:
+            try:
+                store.close()
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+        assert store.path.is_dir()
+        assert len(store) == 2
+    assert not store.path.exists()
+
+
+class Interrupted(BaseException):
+    """Stands for Ctrl-C."""
+
+
+def test_an_interrupt_while_a_transaction_begins_leaves_none_open(
+    store: PassageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add(make_passages(2))
+    original = Path.write_text
+
+    def interrupted(self: Path, *arguments: object, **options: object) -> int:
+        if self.name == "writer.json":
+            raise Interrupted
+        return original(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "write_text", interrupted)
+    with pytest.raises(Interrupted):
+        store.add(make_passages(1, 10))
+    monkeypatch.undo()
+    store.add(make_passages(1, 10))
+    assert store.check().passages == 3
+
+
+def test_a_relative_path_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with PassageStore.open("store", encoder=HashEncoder()) as store:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        store.add(make_passages(3))
+        with store._engine.reading(), store._engine.reading() as second:
+            assert second.state().passages == 3
+    assert (tmp_path / "store" / "passages.sqlite").is_file()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_upserts_are_folded_too(store: PassageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folding, "TAIL_LIMIT", 100)
+    for version in range(30):
+        store.add([Passage(str(at), f"text {at} version {version}") for at in range(20)])
+    info = store.info()
+    assert info.passages == 20
+    with store._engine.reading() as reader:
+        assert len(reader.removed(0)) <= 120
+    assert store.check().passages == 20
+
+
+def test_replacing_what_comes_while_iterating_ends(store: PassageStore) -> None:
+    store.add(make_passages(1200))
+    report = store.add((Passage(p.id, f"new {p.text}", p.title, p.metadata) for p in store), batch_size=100)
+    assert report.replaced == 1200
+    assert {passage.text.split()[0] for passage in store} == {"new"}
+
+
+def test_backups_end_beside_a_busy_writer_and_leave_other_folders_alone(store: PassageStore, tmp_path: Path) -> None:
+    store.add(make_passages(3000))
+    (tmp_path / "copy.partial").mkdir()
+    (tmp_path / "copy.partial" / "mine").touch()
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 10_000
+        while not stop.is_set():
+            number += 1
+            store.add(make_passages(1, number))
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    store.backup(tmp_path / "copy")
+    stop.set()
+    thread.join()
+    assert (tmp_path / "copy.partial" / "mine").exists()
+    with PassageStore.open(tmp_path / "copy", encoder=HashEncoder()) as copy:
+        assert 3000 <= copy.check().passages <= len(store)
+
+
+def test_a_backup_whose_segment_was_replaced_meanwhile_passes_its_check(
+    store: PassageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add(make_passages(30))
+    store.optimize()
+    original = Database.backup
+
+    def then_fold(self: Database, target: Path) -> None:
+        original(self, target)
+        store.optimize("hnsw")
+
+    monkeypatch.setattr(Database, "backup", then_fold)
+    store.backup(tmp_path / "copy")
+    with PassageStore.open(tmp_path / "copy", encoder=HashEncoder()) as copy:
+        assert copy.check().indexed == 0
+        assert len(copy.search(np.ones((1, 16)), 50)[0]) == 30
+
+
+def test_an_index_that_cannot_be_trained_does_not_fail_the_add(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(folding, "TAIL_LIMIT", 20)
+    with PassageStore.open(tmp_path / "store", encoder=HashEncoder(), index="IVF4096,Flat") as store:
+        assert store.add(make_passages(30)).added == 30
+        assert "what was added is searched exactly" in caplog.text
+        assert len(store.search(np.ones((1, 16)), 50)[0]) == 30
+
+
+def test_vectors_that_an_index_or_float32_cannot_hold_are_refused(tmp_path: Path) -> None:
+    with PassageStore.open(tmp_path / "store") as store:
+        store.add(make_passages(3), vectors=[[70_000.0, 1], [80_000.0, 1], [90_000.0, 1]])
+        with pytest.raises(IndexKindError, match="in float16; choose another"):
+            store.optimize("fp16")
+        assert [hit.passage.id for hit in store.search([[1.0, 0]], 3)[0]] == ["2", "1", "0"]
+        with pytest.raises(VectorError, match="overflow float32"):
+            store.add(make_passages(1), vectors=[[1e20, 1]])
+        with pytest.raises(VectorError, match="overflow float32"):
+            store.search([[1e20, 1]], 1)
+
+
+def test_two_reencodings_at_once_do_not_mix(store: PassageStore) -> None:
+    store.add(make_passages(30))
+    first, second = HashEncoder(salt="first"), HashEncoder(salt="second")
+    with PassageStore.open(store.path) as other:
+
+        def take_over(done: int, total: int) -> None:
+            if done == 10:
+                other.reencode(second)
+
+        with pytest.raises(StoreError, match="'hash-16-second' meanwhile"):
+            store.reencode(first, batch_size=10, progress=take_over)
+    with PassageStore.open(store.path, encoder=second) as after:
+        assert after.check().passages == 30
+        question = second.encode_questions(["number 7"])
+        scores = {hit.passage.id: hit.score for hit in after.search(question, 30)[0]}
+        expected = {p.id: float(second.encode_passages([p])[0] @ question[0]) for p in after}
+        assert scores == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_the_same_reencoding_twice_at_once_is_one(store: PassageStore) -> None:
+    store.add(make_passages(30))
+    new = HashEncoder(salt="new")
+    with PassageStore.open(store.path) as other:
+
+        def join_in(done: int, total: int) -> None:
+            if done == 10:
+                other.reencode(HashEncoder(salt="new"), batch_size=7)
+
+        store.reencode(new, batch_size=10, progress=join_in)
+    assert store.info().fingerprint == new.fingerprint
+    assert store.check().passages == 30
+
+
+@pytest.mark.parametrize("ids", [[5], [None], [["a"]]])
+def test_ids_that_are_no_strings_are_refused(store: PassageStore, ids: list[object]) -> None:
+    store.add(make_passages(6))
+    for use in (store.get, store.delete):
+        with pytest.raises(StoreError, match="expected a string"):
+            use(ids)
+    assert store.get(["\ud800"]) == []
+    assert len(store) == 6
+
+
+def test_damage_that_a_filter_or_a_miss_would_hide_is_noticed(store: PassageStore) -> None:
+    store.add(make_passages(20))
+    store.close()
+    run(store, "UPDATE passage SET metadata = replace(metadata, '\"half\":1', '\"half\":0') WHERE id = '7'")
+    for use in (
+        lambda damaged: damaged.search(np.ones((1, 16)), 3, {"half": 1}),
+        lambda damaged: damaged.count({"half": 1}),
+        lambda damaged: damaged.delete(filter={"half": 0}),
+        lambda damaged: damaged.get(["unknown"]),
+    ):
+        with (
+            PassageStore.open(store.path, encoder=HashEncoder()) as damaged,
+            pytest.raises(StoreCorrupted, match="'7'"),
+        ):
+            use(damaged)
+
+
+def create_and_add(path: str, number: int) -> None:
+    with PassageStore.open(path, encoder=HashEncoder()) as store:
+        store.add(make_passages(1, number))
+
+
+def test_processes_may_create_one_store_at_the_same_time(tmp_path: Path) -> None:
+    for trial in range(10):
+        path = str(tmp_path / str(trial))
+        pids = []
+        for number in range(4):
+            pid = os.fork()
+            if pid == 0:
+                code = 1
+                try:
+                    create_and_add(path, number)
+                    code = 0
+                finally:
+                    os._exit(code)
+            pids.append(pid)
+        assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0] * 4
+        with PassageStore.open(path) as store:
+            assert store.check().passages == 4
+
+
+def test_readers_open_and_search_while_another_folds(store: PassageStore) -> None:
+    store.add(make_passages(20))
+    store.optimize()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            for _ in range(150):
+                with PassageStore.open(store.path, read_only=True) as reader:
+                    reader.info()
+                    assert len(reader.search(np.ones((1, 16)), 30)[0]) == 20
+            code = 0
+        finally:
+            os._exit(code)
+    folds = 0
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    while not ended:
+        store.optimize("flat" if folds % 2 else "hnsw")
+        folds += 1
+        ended, status = os.waitpid(pid, os.WNOHANG)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert folds > 10

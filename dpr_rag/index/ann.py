@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from dpr_rag.index.kinds import Plan
 from dpr_rag.index.matrix import Rows
 
 TRAINING_POINTS = 100_000
+_LARGEST_FLOAT16 = 65_504
+_ANY_DIMENSIONS = (768, 1024, 384, 300, 64)
 
 
-def build(plan: Plan, sample: Vectors, blocks: Iterable[Vectors], path: Path) -> None:
+def build(plan: Plan, sample: Vectors, blocks: Iterable[Vectors], path: Path, *, norm: float) -> None:
     """Train, fill and write a FAISS index, always for the inner product.
 
     Args:
@@ -25,12 +28,15 @@ def build(plan: Plan, sample: Vectors, blocks: Iterable[Vectors], path: Path) ->
         sample: Training vectors, float32 [n, dim].
         blocks: All vectors in order, float32 [n, dim] each.
         path: File to write.
+        norm: Largest Euclidean norm of a vector.
 
     Raises:
         IndexKindError: FAISS cannot make, train or fill such an index.
     """
     import faiss
 
+    if "fp16" in plan.factory and norm > _LARGEST_FLOAT16:
+        raise IndexKindError(f"{plan.name!r} cannot hold vectors of length {norm:g} in float16; choose another index")
     try:
         index = faiss.index_factory(sample.shape[1], plan.factory, faiss.METRIC_INNER_PRODUCT)
         _configure(index, plan)
@@ -46,20 +52,33 @@ def build(plan: Plan, sample: Vectors, blocks: Iterable[Vectors], path: Path) ->
         ) from error
 
 
-def check_factory(factory: str, dim: int) -> None:
+def check_factory(factory: str, dim: int | None) -> None:
     """Refuse a FAISS factory string that cannot serve as a segment.
 
+    Args:
+        factory: FAISS factory string.
+        dim: Components per vector, or None where they are not known yet.
+
     Raises:
-        IndexKindError: It does not parse, ignores the inner product, or wraps ids of its own.
+        IndexKindError: It does not parse, changes inner products, wraps ids of its own, or rescores by itself.
     """
     import faiss
 
-    try:
-        index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
-    except RuntimeError as error:
-        raise IndexKindError(f"FAISS cannot read the index {factory!r}: {_first_line(error)}") from error
-    if index.metric_type != faiss.METRIC_INNER_PRODUCT or factory.startswith("IDMap"):
-        raise IndexKindError(f"the index {factory!r} does not search by inner product over plain rows; choose another")
+    if re.search(r"L2[nN]orm|IDMap|RFlat|Refine", factory):
+        raise IndexKindError(
+            f"the index {factory!r} scales vectors, wraps ids or refines by itself; dpr-rag searches plain rows by inner "
+            "product and rescores every candidate: leave that part out"
+        )
+    for tried in _ANY_DIMENSIONS if dim is None else (dim,):
+        try:
+            index = faiss.index_factory(tried, factory, faiss.METRIC_INNER_PRODUCT)
+        except RuntimeError as error:
+            problem = error
+            continue
+        if index.metric_type != faiss.METRIC_INNER_PRODUCT:
+            raise IndexKindError(f"the index {factory!r} does not search by inner product; choose another")
+        return
+    raise IndexKindError(f"FAISS cannot read the index {factory!r}: {_first_line(problem)}") from problem
 
 
 def _first_line(error: Exception) -> str:
@@ -87,8 +106,6 @@ class AnnIndex:
 
         self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         self._plan = plan
-        self.count: int = self._index.ntotal
-        self.clusters: int = getattr(faiss.downcast_index(self._index), "nlist", 0)
 
     def search(self, questions: Vectors, k: int, *, mask: npt.NDArray[np.uint8] | None, share: float) -> Rows | None:
         """Candidate positions for each question, shape [n, k], -1 where there are fewer.

@@ -84,8 +84,7 @@ def parse(spec: str) -> tuple[str, dict[str, int]]:
     name, _, rest = str(spec).partition(":")
     if name not in KINDS and name != "auto" and not re.fullmatch(r"(?=.*[A-Z])[A-Za-z0-9_,()\[\]]+", name):
         raise IndexKindError(f"unknown index {name!r}; choose auto, {', '.join(KINDS)}, or a FAISS factory string")
-    if any(int(links) > PARAMETERS["links"] for links in re.findall(r"HNSW(\d+)", name)):
-        raise IndexKindError(f"index {name!r} asks for more than {PARAMETERS['links']:,} links; HNSW32 is common")
+    links = [int(found) for found in re.findall(r"HNSW(\d+)", name)]
     parameters = {}
     for item in filter(None, rest.split(",")):
         key, _, value = item.partition("=")
@@ -95,6 +94,12 @@ def parse(spec: str) -> tuple[str, dict[str, int]]:
                 f"index parameter {item!r} of {spec!r} is not NAME=POSITIVE INTEGER; there are {limits}"
             )
         parameters[key] = int(value)
+    links.append(parameters.get("links", 2))
+    if not all(2 <= asked <= PARAMETERS["links"] for asked in links):
+        # FAISS crashes with one link, and takes the machine's memory for very many
+        raise IndexKindError(
+            f"index {spec!r} asks for {links[0]:,} links, expected 2 to {PARAMETERS['links']:,}; 32 is common"
+        )
     return name, parameters
 
 
@@ -133,7 +138,7 @@ def _planned(name: str, kind: Kind, given: dict[str, int], passages: int, dim: i
     if name in KINDS:
         values["nlist"] = min(values["nlist"], passages)
     factory = kind.factory.format(**values) if name in KINDS else name
-    used = {key: value for key, value in values.items() if _concerns(key, factory) or key in given}
+    used = {key: value for key, value in values.items() if key in given or (name in KINDS and _concerns(key, factory))}
     return Plan(name, factory, given.get("oversample", kind.oversample), used, reason)
 
 

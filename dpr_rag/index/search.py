@@ -144,8 +144,8 @@ def _top(
     block = np.ascontiguousarray(block)
     selector = None
     if selection.mask is not None:
-        part = np.unpackbits(selection.mask, count=start + len(block), bitorder="little")[start:]
-        selector = faiss.IDSelectorBitmap(np.packbits(part, bitorder="little"))
+        # chunks begin at multiples of 8, so that the bitmap can be cut there
+        selector = faiss.IDSelectorBitmap(np.ascontiguousarray(selection.mask[start // 8 :]))
     pointers = (faiss.swig_ptr(questions), faiss.swig_ptr(block))
     sizes = (block.shape[1], len(questions), len(block), count)
     faiss.knn_inner_product(*pointers, *sizes, faiss.swig_ptr(scores), faiss.swig_ptr(positions), selector)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,6 +62,13 @@ class Base:
             SegmentDamagedError: A file is missing or does not match the manifest.
         """
         self.manifest = manifest
+        try:
+            self._open(folder, manifest)
+        except (OSError, ValueError, RuntimeError) as error:
+            # another process may be removing the folder, or have written it with a FAISS that this one cannot read
+            raise SegmentDamagedError(folder / ROWS, f"cannot be opened: {error}") from error
+
+    def _open(self, folder: Path, manifest: Manifest) -> None:
         for name in manifest.files:
             _verify_file(folder / name, manifest.files[name])
         self.rows: Rows = np.fromfile(folder / ROWS, dtype="<i8")
@@ -89,21 +95,16 @@ class Base:
 class Tail:
     """Vectors added since the base was built, held in memory and always searched exactly."""
 
-    def __init__(self, rows: Rows, blocks: tuple[Vectors, ...], dim: int) -> None:
-        """Hold ascending row numbers and their vectors, in blocks that tails share."""
-        self.rows = rows
-        self._blocks = blocks
-        self._dim = dim
+    def __init__(self, dim: int) -> None:
+        """Begin empty; :meth:`extended` makes longer ones."""
+        self.rows: Rows = np.empty(0, np.int64)
+        self.norm = 0.0
+        self._buffer = np.empty((0, dim), np.float32)
 
-    @functools.cached_property
+    @property
     def matrix(self) -> Vectors:
         """The vectors as one array, float32 [n, dim]."""
-        return np.concatenate(self._blocks) if self._blocks else np.empty((0, self._dim), np.float32)
-
-    @functools.cached_property
-    def norm(self) -> float:
-        """Largest Euclidean norm of a vector."""
-        return largest_norm(self.matrix)
+        return self._buffer[: len(self.rows)]
 
     def chunks(self) -> Iterator[tuple[int, Vectors]]:
         """Yield (first position, vectors) over the whole tail."""
@@ -114,11 +115,21 @@ class Tail:
         return self.matrix[positions]
 
     def extended(self, rows: Rows, vectors: Vectors) -> Tail:
-        """A tail with more rows at its end; this one stays as it is."""
-        blocks = (*self._blocks, vectors)
-        if len(blocks) > 64:
-            blocks = (np.concatenate(blocks),)
-        return Tail(np.concatenate([self.rows, rows]), blocks, self._dim)
+        """A tail with more rows at its end; this one stays as it is, and is not to be extended again.
+
+        Both share a buffer that doubles when it is full, so that growing costs no copy of what is there.
+        """
+        count, total = len(self.rows), len(self.rows) + len(rows)
+        longer = Tail(vectors.shape[1])
+        longer._buffer = self._buffer
+        if total > len(self._buffer):
+            longer._buffer = np.empty((max(total, 2 * count), vectors.shape[1]), np.float32)
+            if count:
+                longer._buffer[:count] = self.matrix
+        longer._buffer[count:total] = vectors
+        longer.rows = np.concatenate([self.rows, rows])
+        longer.norm = max(self.norm, largest_norm(vectors))
+        return longer
 
 
 def largest_norm(vectors: Vectors) -> float:
@@ -128,49 +139,64 @@ def largest_norm(vectors: Vectors) -> float:
     return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max()))
 
 
-def build_base(
-    folder: Path,
-    blocks: Callable[[], Iterable[tuple[Rows, Vectors]]],
-    plan: Plan,
-    *,
-    generation: int,
-    dim: int,
-    dtype: str,
-) -> Manifest:
-    """Write a base segment into an existing empty folder.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Row numbers and vectors of a segment that is being built, on disk."""
+
+    rows: Rows
+    matrix: Matrix | None
+    norm: float
+
+
+def write_vectors(folder: Path, blocks: Iterable[tuple[Rows, Vectors]], *, dim: int, dtype: str) -> Written:
+    """Stream (ascending row numbers, float32 vectors [n, dim]) into an existing empty folder.
 
     Args:
-        folder: Where its files go.
-        blocks: Gives (ascending row numbers, float32 vectors [n, dim]) from the start.
-        plan: Index kind to build.
-        generation: Generation that the blocks belong to.
+        folder: Where the files go.
+        blocks: The whole segment.
         dim: Components per vector.
         dtype: How the vector matrix is stored.
-
-    Raises:
-        IndexKindError: FAISS cannot build the index.
     """
-    rows: list[Rows] = []
+    rows: list[Rows] = [np.empty(0, np.int64)]
     norms = [0.0]
 
     def vectors() -> Iterator[Vectors]:
-        for numbers, block in blocks():
+        for numbers, block in blocks:
             rows.append(numbers)
             norms.append(largest_norm(block))
             yield block
 
     sums = write_matrix(folder / VECTORS, vectors(), dim=dim, dtype=dtype)
-    numbers = np.concatenate(rows) if rows else np.empty(0, np.int64)
+    numbers = np.concatenate(rows)
     numbers.astype("<i8").tofile(folder / ROWS)
     sums.astype("<u8").tofile(folder / SUMS)
+    matrix = Matrix(folder / VECTORS, sums, dim=dim, count=len(numbers), dtype=dtype) if len(numbers) else None
+    return Written(numbers, matrix, max(norms))
+
+
+def finish_base(folder: Path, written: Written, plan: Plan, *, generation: int, dtype: str) -> Manifest:
+    """Build the index over written vectors and record the segment.
+
+    Args:
+        folder: Where the vectors were written.
+        written: What :func:`write_vectors` returned, of at least one vector.
+        plan: Index kind to build.
+        generation: Generation that the vectors belong to.
+        dtype: How the vector matrix is stored.
+
+    Raises:
+        IndexKindError: FAISS cannot build the index.
+    """
+    matrix = written.matrix
+    if matrix is None:
+        raise SegmentDamagedError(folder / VECTORS, "holds no vectors")
     names = [ROWS, SUMS]
-    if plan.factory and len(numbers):
-        matrix = Matrix(folder / VECTORS, sums, dim=dim, count=len(numbers), dtype=dtype)
-        ann.build(plan, _sample(matrix), _parts(matrix), folder / FAISS)
+    if plan.factory:
+        ann.build(plan, _sample(matrix), _parts(matrix), folder / FAISS, norm=written.norm)
         names.append(FAISS)
     files = {name: file_checksum(folder / name) for name in names}
-    last = int(numbers[-1]) if len(numbers) else 0
-    return Manifest(folder.name, generation, plan, dim, dtype, len(numbers), last, max(norms), files)
+    last = int(written.rows[-1])
+    return Manifest(folder.name, generation, plan, matrix.dim, dtype, matrix.count, last, written.norm, files)
 
 
 def verify_base(base: Base, folder: Path) -> None:

@@ -20,12 +20,11 @@ from dpr_rag.errors import (
     StoreReadOnlyError,
 )
 from dpr_rag.storage import schema
+from dpr_rag.storage.forking import ForkGate
 
 Function = tuple[int, Callable[..., str | int | float | None]]
-_HOLDER = "writer.json"
+WRITER_FILE = "writer.json"
 _PAUSE = 0.01
-# closing a connection in a forked child could drop the parent's file locks; the child keeps them unused instead
-_LEFT_BY_PARENT: list[object] = []
 
 
 @contextmanager
@@ -47,7 +46,9 @@ def _translate(error: sqlite3.Error, path: Path) -> StoreError:
         return StoreReadOnlyError(f"{path} cannot be written: {error}; check the folder's permissions")
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM):
         return StoreError(f"{path}: {error}; check the disk and the permissions, nothing of this batch was stored")
-    return StoreCorrupted(f"{path} is damaged: {error}; restore a backup")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
+        return StoreCorrupted(f"{path} is damaged: {error}; restore a backup")
+    return StoreError(f"{path}: {error}; nothing of this change was stored")
 
 
 class Database:
@@ -75,38 +76,57 @@ class Database:
         self.read_only = read_only
         self._folder, self._timeout, self._functions = folder, timeout, functions
         self._closed = False
-        self._reset()
+        self._pid = os.getpid()
+        self._idle: list[sqlite3.Connection] = []
+        self._writer: sqlite3.Connection | None = None
+        self._write_lock = threading.RLock()
+        self._gate = ForkGate(self._close_idle)
         with translated(self.path):
             self._prepare(initial)
 
-    def _reset(self) -> None:
-        self._pid = os.getpid()
-        self._idle: list[sqlite3.Connection] = []
-        self._write_lock = threading.RLock()
-        self._writer: sqlite3.Connection | None = None
-
-    def _after_fork(self) -> None:
-        if self._pid != os.getpid():
-            _LEFT_BY_PARENT.append((self._idle, self._writer))
-            self._reset()
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Refuse a closed store, and keep connections from crossing a fork."""
+        with self._gate.transaction():
+            if self._pid != os.getpid():
+                self._pid, self._write_lock = os.getpid(), threading.RLock()
+            if self._gate.crossed:
+                raise StoreClosedError(
+                    f"this process was forked while another thread was using {self._folder}; start it with spawn, or fork "
+                    "before the store is opened"
+                )
+            if self._closed:
+                raise StoreClosedError(f"{self._folder} was closed; open the store again")
+            with translated(self.path):
+                yield
 
     def _prepare(self, initial: tuple[str, int] | None) -> None:
         connection = self._connect()
         try:
-            if initial is not None and schema.is_blank(connection):
-                self._make(connection, initial)
+            if initial is not None:
+                self._make_if_blank(connection, initial)
             schema.check(connection, self.path, read_only=self.read_only)
         except BaseException:
-            self.close()
+            connection.close()
             raise
         self._idle.append(connection)
 
-    def _make(self, connection: sqlite3.Connection, initial: tuple[str, int]) -> None:
-        connection.execute("PRAGMA page_size = 8192")
-        connection.execute("PRAGMA journal_mode = WAL")
-        with self._immediate(connection):
-            if schema.is_blank(connection):
-                schema.create(connection, initial)
+    def _make_if_blank(self, connection: sqlite3.Connection, initial: tuple[str, int]) -> None:
+        """Make the tables, unless another process does so at the same time."""
+        deadline = time.monotonic() + self._timeout
+        while schema.is_blank(connection):
+            try:
+                connection.execute("PRAGMA page_size = 8192")
+                connection.execute("PRAGMA journal_mode = WAL")
+                with self._immediate(connection):
+                    if schema.is_blank(connection):
+                        schema.create(connection, initial)
+                connection.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
+            except sqlite3.OperationalError as error:
+                # going over to the write-ahead log does not wait for others
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE)
 
     def _connect(self) -> sqlite3.Connection:
         mode = "ro" if self.read_only else "rwc"
@@ -140,33 +160,29 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A read transaction: everything read through it belongs to one generation."""
-        self._after_fork()
-        with translated(self.path):
+        with self._transaction():
             connection = self._acquire()
             try:
                 connection.execute("BEGIN")
                 yield connection
-            finally:
-                self._release(connection)
+                connection.execute("ROLLBACK")
+            except BaseException:
+                # a cursor that the exception's traceback still holds would keep the old snapshot alive
+                connection.close()
+                raise
+            self._release(connection)
 
     def _acquire(self) -> sqlite3.Connection:
-        self._refuse_closed()
         try:
             return self._idle.pop()
         except IndexError:
             return self._connect()
 
     def _release(self, connection: sqlite3.Connection) -> None:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
         if self._closed:
             connection.close()
         else:
             self._idle.append(connection)
-
-    def _refuse_closed(self) -> None:
-        if self._closed:
-            raise StoreClosedError(f"{self._folder} was closed; open the store again")
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -176,26 +192,24 @@ class Database:
             StoreReadOnlyError: The store was opened read-only.
             StoreLocked: Another writer kept it longer than the timeout; the message names it.
         """
-        self._after_fork()
         if self.read_only:
             raise StoreReadOnlyError(f"{self._folder} was opened read-only; open it with read_only=False to change it")
-        if not self._write_lock.acquire(timeout=self._timeout):
-            raise StoreLocked(
-                f"another thread of this process has been writing to {self._folder} for {self._timeout} s"
-            )
-        try:
-            with translated(self.path):
-                self._refuse_closed()
+        with self._transaction():
+            if not self._write_lock.acquire(timeout=self._timeout):
+                raise StoreLocked(
+                    f"another thread of this process has been writing to {self._folder} for {self._timeout} s"
+                )
+            try:
                 self._writer = self._writer or self._connect()
                 with self._immediate(self._writer):
                     yield self._writer
-        finally:
-            self._write_lock.release()
+            finally:
+                self._write_lock.release()
 
     @contextmanager
     def _immediate(self, connection: sqlite3.Connection) -> Iterator[None]:
-        self._begin(connection)
         try:
+            self._begin(connection)
             yield
             connection.execute("COMMIT")
         except BaseException:
@@ -222,11 +236,11 @@ class Database:
                 break
         holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
         with suppress(OSError):
-            (self._folder / _HOLDER).write_text(holder, encoding="utf-8")
+            (self._folder / WRITER_FILE).write_text(holder, encoding="utf-8")
 
     def _holder(self) -> str:
         try:
-            holder = json.loads((self._folder / _HOLDER).read_text(encoding="utf-8"))
+            holder = json.loads((self._folder / WRITER_FILE).read_text(encoding="utf-8"))
             return f"process {holder['pid']} on {holder['host']}"
         except (OSError, ValueError, KeyError, TypeError):
             return "another process"
@@ -236,18 +250,22 @@ class Database:
         with self.reading() as connection, translated(target):
             copy = sqlite3.connect(target, isolation_level=None)
             try:
-                connection.execute("ROLLBACK")
+                # reading once freezes the image; without that, every commit of a writer would start the copy anew
+                connection.execute("SELECT count(*) FROM state").fetchone()
                 connection.backup(copy, pages=4096)
             finally:
                 copy.close()
 
     def close(self) -> None:
         """Close the connections of this process; further use raises StoreClosedError."""
-        self._after_fork()
         self._closed = True
+        with self._gate.transaction(), self._write_lock:
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        """Close the connections that no transaction is using."""
         while self._idle:
             self._idle.pop().close()
-        with self._write_lock:
-            if self._writer is not None:
-                self._writer.close()
+        if self._writer is not None and not self._writer.in_transaction:
+            self._writer.close()
             self._writer = None

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import StoreCorrupted
 from dpr_rag.passages import Passage
-from dpr_rag.storage.records import PASSAGE_COLUMNS, read_passage, read_vectors
+from dpr_rag.storage.records import PASSAGE_COLUMNS, check_record, read_passage, read_vectors
 from dpr_rag.storage.state import State, added
 
 Rows = npt.NDArray[np.int64]
@@ -79,14 +79,34 @@ class Reader:
         """How many passages satisfy a compiled filter."""
         return int(self.connection.execute(f"SELECT count(*) FROM passage WHERE {condition}", parameters).fetchone()[0])
 
+    def prove_passages(self, *, after: int) -> None:
+        """Verify every passage above a row number, that none is missing, and that the index on ids fits them.
+
+        Raises:
+            StoreCorrupted: Naming the first thing that is wrong.
+        """
+        sql = f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row > ?"
+        for record in self.connection.execute(sql, (after,)):
+            check_record(record, self.path)
+        state = self.state()
+        count = int(self.connection.execute("SELECT count(*) FROM passage NOT INDEXED").fetchone()[0])
+        if count != state.passages or self.checksum_of("passage") != state.passage_sum:
+            raise StoreCorrupted(f"{self.path} holds {count} of {state.passages} passages, or others; restore a backup")
+        found = self.problems("passage") if not after else []
+        if found:
+            raise StoreCorrupted(f"{self.path}: {found[0]}; restore a backup")
+
     def count_after(self, row: int) -> int:
         """How many passages have a row number above ``row``."""
         return int(self.connection.execute("SELECT count(*) FROM passage WHERE row > ?", (row,)).fetchone()[0])
 
     def missing_vectors(self, table: str, limit: int) -> list[tuple[int, Passage]]:
         """The next passages that a vector table being filled lacks; it is filled in order of row numbers."""
-        last = self.connection.execute(f"SELECT coalesce(max(row), 0) FROM {table}").fetchone()[0]
-        return self.after(int(last), limit)
+        return self.after(self.last_row_of(table), limit)
+
+    def last_row_of(self, table: str) -> int:
+        """Highest row number in a vector table, 0 for none."""
+        return int(self.connection.execute(f"SELECT coalesce(max(row), 0) FROM {table}").fetchone()[0])
 
     def count_vectors(self, table: str) -> int:
         """How many vectors a vector table holds."""
@@ -96,9 +116,10 @@ class Reader:
         """Sum of the checksums in a table, as the state records it."""
         return added(0, self.connection.execute(f"SELECT sum(crc) FROM {table}").fetchone()[0] or 0)
 
-    def problems(self) -> list[str]:
-        """What SQLite finds wrong with its own structures, the index on ids included."""
-        lines = [str(record[0]) for record in self.connection.execute("PRAGMA integrity_check")]
+    def problems(self, table: str = "") -> list[str]:
+        """What SQLite finds wrong with its own structures, or with one table and its indexes."""
+        pragma = f"PRAGMA integrity_check({table})" if table else "PRAGMA integrity_check"
+        lines = [str(record[0]) for record in self.connection.execute(pragma)]
         return [f"SQLite: {line}" for line in lines if line != "ok"]
 
     def vectors(self, state: State, after: int = 0) -> Iterator[tuple[Rows, Vectors]]:

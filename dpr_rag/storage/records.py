@@ -36,17 +36,26 @@ def vector_crc(row: int, blob: bytes) -> int:
     return zlib.crc32(blob, row & 0xFFFFFFFF)
 
 
+def check_record(record: Sequence[Any], path: object) -> None:
+    """Hold ``PASSAGE_COLUMNS`` against their checksum.
+
+    Raises:
+        StoreCorrupted: They do not match.
+    """
+    row, passage_id, title, metadata, text, crc = record
+    fields = (passage_id, title, metadata, text)
+    if not all(isinstance(field, str) for field in fields) or passage_crc(row, *fields) != crc:
+        raise StoreCorrupted(f"{path}: passage {passage_id!r:.100} (row {row}) is damaged; restore a backup")
+
+
 def read_passage(record: Sequence[Any], path: object) -> Passage:
     """Build a passage from ``PASSAGE_COLUMNS``.
 
     Raises:
         StoreCorrupted: The row does not match its checksum.
     """
-    row, passage_id, title, metadata, text, crc = record
-    fields = (passage_id, title, metadata, text)
-    if not all(isinstance(field, str) for field in fields) or passage_crc(row, *fields) != crc:
-        raise StoreCorrupted(f"{path}: passage {passage_id!r:.100} (row {row}) is damaged; restore a backup")
-    return Passage.checked_before(passage_id, text, title, json.loads(metadata))
+    check_record(record, path)
+    return Passage.checked_before(record[1], record[4], record[2], json.loads(record[3]))
 
 
 def read_vectors(records: Sequence[tuple[int, bytes, int]], dim: int, dtype: str, path: object) -> Vectors:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dpr_rag.encoder import Vectors, check_vectors
-from dpr_rag.errors import StoreCorrupted
+from dpr_rag.errors import StoreCorrupted, VectorError
 from dpr_rag.index.matrix import Rows, SegmentDamagedError
 from dpr_rag.index.segments import Base, Manifest, verify_base
 from dpr_rag.passages import Passage
@@ -28,12 +28,14 @@ def iterate(engine: Engine, *, page: int) -> Iterator[Passage]:
     """All passages in order of insertion, a page a transaction, so that nothing is held open in between."""
     before = engine.state()
     last = seen = 0
-    while True:
+    while last < before.next_row:
         with engine.reading() as reader:
             found = reader.after(last, page)
             now = reader.state()
         for row, passage in found:
             last, seen = row, seen + 1
+            if row >= before.next_row:  # added since: replacing what comes must end
+                return
             yield passage
         if len(found) < page:
             break
@@ -94,7 +96,7 @@ def _check_base(parent: Path, reader: Reader, state: State, rows: Rows, problems
 def _same_vectors(base: Base, reader: Reader, state: State) -> bool:
     for numbers, vectors in reader.vectors(state):
         at = positions_in(base.rows, numbers)
-        kept = np.isin(numbers, base.rows)
+        kept = positions_in(numbers, base.rows[at])
         if not np.array_equal(base.take(at), vectors[kept]):
             return False
     return True
@@ -102,12 +104,14 @@ def _same_vectors(base: Base, reader: Reader, state: State) -> bool:
 
 def index_recall(engine: Engine, sample: int | Vectors, k: int) -> float:
     """Overlap of the index's with the exact top k; see ``PassageStore.measure_index_recall``."""
-    questions = engine.sample(sample) if isinstance(sample, int) else check_vectors(sample)
+    if isinstance(sample, int | np.integer) and sample < 1:
+        raise VectorError(f"sample is {sample}, expected vectors or a number of at least 1")
+    questions = engine.sample(int(sample)) if isinstance(sample, int | np.integer) else check_vectors(sample)
     if not len(questions) or not engine.state().passages:
         return 1.0
     found, best = (engine.search(questions, k, None, exact=exact) for exact in (False, True))
     ids = [({hit.passage.id for hit in a}, {hit.passage.id for hit in b}) for a, b in zip(found, best, strict=True)]
-    return sum(len(a & b) / len(b) for a, b in ids) / len(ids)
+    return sum(len(a & b) / max(len(b), 1) for a, b in ids) / len(ids)
 
 
 def info(engine: Engine) -> StoreInfo:

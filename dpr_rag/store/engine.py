@@ -35,6 +35,7 @@ class Engine:
         """Join an open database and an encoder."""
         self.folder, self.database, self.encoder = folder, database, encoder
         self._snapshot: Snapshot | None = None
+        self._proved = 0
         self.unusable: list[str] = []
         self._after_fork()
 
@@ -72,6 +73,20 @@ class Engine:
         if self.database.read_only:
             raise StoreReadOnlyError(f"{self.folder} was opened read-only; open it with read_only=False to change it")
 
+    def prove(self, reader: Reader) -> None:
+        """Prove, once per process and row, that no passage is damaged or missing.
+
+        What a filter leaves out and an id that is not found are never read back by themselves: without this, a
+        damaged field would change which passages come, in silence.
+
+        Raises:
+            StoreCorrupted: One is, or the index on ids does not fit the passages.
+        """
+        last = reader.state().next_row - 1
+        if self._proved < last:
+            reader.prove_passages(after=self._proved)
+            self._proved = last
+
     def state(self) -> State:
         """The current state."""
         with self.reading() as reader:
@@ -79,7 +94,7 @@ class Engine:
 
     def model_of(self, encoder: Encoder) -> Model:
         """What the store records of an encoder."""
-        return Model(encoder.dim, encoder.fingerprint, str(getattr(encoder, "source", "")))
+        return Model(int(encoder.dim), encoder.fingerprint, str(getattr(encoder, "source", "")))
 
     def check_model(self, state: State) -> None:
         """Refuse to go on with another encoder than the store's.
@@ -110,6 +125,8 @@ class Engine:
             self.check_model(snapshot.state)
             model = snapshot.state.model
             questions = check_vectors(vectors, dim=None if model is None else model.dim)
+            if where is not None:
+                self.prove(reader)
             ranked = snapshot.search(reader, questions, int(k), where=where, exact=exact)
             passages = reader.by_rows({int(row) for rows, _ in ranked for row in rows})
             return [

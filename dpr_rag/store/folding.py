@@ -9,9 +9,9 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from dpr_rag.errors import StoreCorrupted
+from dpr_rag.errors import IndexKindError, StoreCorrupted
 from dpr_rag.index import ann, kinds
-from dpr_rag.index.segments import Manifest, build_base
+from dpr_rag.index.segments import Manifest, finish_base, write_vectors
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
@@ -24,14 +24,19 @@ _log = logging.getLogger(__name__)
 
 
 def fold_if_due(engine: Engine) -> None:
-    """Fold when the tail has outgrown max(20,000, 20 % of the base), or when the base was found damaged."""
-    with engine.reading() as reader:
-        state = reader.state()
-        base = None if state.base is None else Manifest.from_json(state.base)
-        tail = reader.count_after(0 if base is None else base.last_row)
+    """Fold when the tail has outgrown max(20,000, 20 % of the base), or when the base was found damaged.
+
+    The tail is counted with the rows that were removed from it, since searches pass them too.
+    """
+    state = engine.state()
+    base = None if state.base is None else Manifest.from_json(state.base)
+    count, last = (0, 0) if base is None else (base.count, base.last_row)
     damaged = base is not None and base.directory in engine.unusable
-    if damaged or tail > max(TAIL_LIMIT, TAIL_SHARE * (0 if base is None else base.count)):
-        fold(engine, None)
+    if damaged or state.next_row - 1 - last > max(TAIL_LIMIT, TAIL_SHARE * count):
+        try:
+            fold(engine, None)
+        except IndexKindError as error:
+            _log.warning("%s; until optimize(index=...) names another one, what was added is searched exactly", error)
 
 
 def fold(engine: Engine, index: str | None) -> None:
@@ -39,13 +44,11 @@ def fold(engine: Engine, index: str | None) -> None:
     engine.refuse_read_only()
     if index is not None:
         kinds.parse(index)
-    with engine.folding, engine.reading() as reader:
-        state = reader.state()
-        wanted = state.index if index is None else index
+    engine.state()  # in a forked child, this makes the lock below a new one
+    with engine.folding:
         folder = _new_folder(engine.folder / INDEX_FOLDER)
         try:
-            manifest = _build(reader, state, wanted, folder)
-            _put_in_place(engine, state, wanted, folder, manifest)
+            _fold_in(engine, index, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -56,24 +59,36 @@ def _new_folder(parent: Path) -> Path:
     return folder
 
 
-def _build(reader: Reader, state: State, wanted: str, folder: Path) -> Manifest | None:
+def _fold_in(engine: Engine, index: str | None, folder: Path) -> None:
+    """Copy the vectors within one transaction, and build the index after it, however long that takes."""
+    with engine.reading() as reader:
+        state = reader.state()
+        wanted = state.index if index is None else index
+        plan = _plan(state, wanted)
+        written = None
+        if plan is not None and state.model is not None:
+            written = write_vectors(folder, reader.vectors(state), dim=state.model.dim, dtype=state.dtype)
+            _check_complete(reader, state, len(written.rows))
+    manifest = None
+    if plan is not None and written is not None:
+        _log.info("building %s over %d passages (%s)", plan.name, state.passages, plan.reason)
+        manifest = finish_base(folder, written, plan, generation=state.generation, dtype=state.dtype)
+        manifest = replace(manifest, directory=f"base-{state.generation}-{secrets.token_hex(4)}")
+    _put_in_place(engine, state, wanted, folder, manifest)
+
+
+def _plan(state: State, wanted: str) -> kinds.Plan | None:
     if state.model is None or not state.passages:
         return None
     plan = kinds.plan(wanted, passages=state.passages, dim=state.model.dim)
     if plan.factory and plan.name not in kinds.KINDS:
         ann.check_factory(plan.factory, state.model.dim)
-    _log.info("building %s over %d passages (%s)", plan.name, state.passages, plan.reason)
-    manifest = build_base(
-        folder,
-        lambda: reader.vectors(state),
-        plan,
-        generation=state.generation,
-        dim=state.model.dim,
-        dtype=state.dtype,
-    )
-    if manifest.count != state.passages:
-        raise StoreCorrupted(f"{reader.path}: {manifest.count} vectors for {state.passages} passages; restore a backup")
-    return replace(manifest, directory=f"base-{state.generation}-{secrets.token_hex(4)}")
+    return plan
+
+
+def _check_complete(reader: Reader, state: State, found: int) -> None:
+    if found != state.passages:
+        raise StoreCorrupted(f"{reader.path}: {found} vectors for {state.passages} passages; restore a backup")
 
 
 def _put_in_place(engine: Engine, built_from: State, wanted: str, folder: Path, manifest: Manifest | None) -> None:
@@ -114,7 +129,7 @@ def _in_progress(name: str) -> bool:
         return False
     try:
         os.kill(int(name.split("-")[1]), 0)
-    except (ProcessLookupError, ValueError, IndexError):
+    except (ProcessLookupError, ValueError, IndexError, OverflowError):
         return False
     except PermissionError:
         return True

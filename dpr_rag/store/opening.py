@@ -62,20 +62,23 @@ def _check(encoder: Encoder | None, settings: Settings) -> None:
         raise EncoderMismatchError(
             f"encoder is {type(encoder).__name__}, expected dim, fingerprint, encode_questions and encode_passages"
         )
+    if encoder is not None and not (isinstance(encoder.fingerprint, str) and encoder.fingerprint):
+        raise EncoderMismatchError(f"the encoder's fingerprint is {encoder.fingerprint!r}, expected a non-empty string")
     if settings.dtype not in DTYPES:
         raise StoreError(f"dtype is {settings.dtype!r}, expected one of {', '.join(DTYPES)}")
     name, _ = kinds.parse(settings.index)
     if name != "auto" and name not in kinds.KINDS:
-        ann.check_factory(name, 64 if encoder is None else encoder.dim)
+        ann.check_factory(name, None if encoder is None else encoder.dim)
 
 
 def _prepare_folder(folder: Path, settings: Settings) -> None:
     """Make the folder if there is none and that is allowed."""
     if (folder / FILE_NAME).is_file():
         return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    foreign = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if foreign and not (folder / FILE_NAME).is_file():  # another process may be creating it at this moment
         raise NotAStoreError(f"{folder} exists, but is no dpr-rag store; choose another path")
-    if not settings.create or settings.read_only:
+    if not foreign and (not settings.create or settings.read_only):
         raise StoreNotFoundError(f"there is no store at {folder}; create one by opening it with create=True")
     folder.mkdir(parents=True, exist_ok=True)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,10 +30,10 @@ class PassageStore:
     with :meth:`open` or :meth:`temporary`, and close it or use it as a context manager.
     """
 
-    def __init__(self, engine: Engine, *, temporary: tempfile.TemporaryDirectory[str] | None = None) -> None:
+    def __init__(self, engine: Engine) -> None:
         """Use :meth:`open` or :meth:`temporary` instead."""
         self._engine = engine
-        self._temporary = temporary
+        self._remove: Callable[[], object] | None = None
 
     @classmethod
     def open(
@@ -68,14 +70,16 @@ class PassageStore:
             IndexKindError: ``index`` cannot be used.
         """
         settings = opening.Settings(create, read_only, index, dtype, bind, timeout)
-        return cls(opening.open_engine(Path(path), encoder, settings))
+        return cls(opening.open_engine(Path(path).absolute(), encoder, settings))
 
     @classmethod
     def temporary(cls, *, encoder: Encoder | None = None, index: str = "auto", dtype: str = "float32") -> Self:
         """A new store in a temporary folder that is gone on close, for notebooks and tests."""
-        folder = tempfile.TemporaryDirectory(prefix="dpr-rag-")
         settings = opening.Settings(index=index, dtype=dtype)
-        return cls(opening.open_engine(Path(folder.name) / "store", encoder, settings), temporary=folder)
+        folder = Path(tempfile.mkdtemp(prefix="dpr-rag-"))
+        store = cls(opening.open_engine(folder / "store", encoder, settings))
+        store._remove = weakref.finalize(store, _remove_own, folder, os.getpid())
+        return store
 
     @property
     def path(self) -> Path:
@@ -142,6 +146,7 @@ class PassageStore:
         where = None if filter is None else parse_filter(filter)
         with self._engine.writing() as writer:
             if where is not None:
+                self._engine.prove(writer)
                 rows = [int(row) for row in writer.rows_where(*where.to_sql())]
             else:
                 rows = [row for row, _ in writer.by_ids(_ids(ids or ())).values()]
@@ -155,13 +160,18 @@ class PassageStore:
         wanted = _ids(ids)
         with self._engine.reading() as reader:
             found = reader.by_ids(wanted)
+            if len(found) < len(set(wanted)):
+                self._engine.prove(reader)
         return [found[one][1] for one in wanted if one in found]
 
     def count(self, filter: Where = None) -> int:
         """How many passages there are, or how many a filter keeps."""
         where = None if filter is None else parse_filter(filter)
         with self._engine.reading() as reader:
-            return reader.state().passages if where is None else reader.count_where(*where.to_sql())
+            if where is None:
+                return reader.state().passages
+            self._engine.prove(reader)
+            return reader.count_where(*where.to_sql())
 
     def __len__(self) -> int:
         return self.count()
@@ -273,8 +283,8 @@ class PassageStore:
     def close(self) -> None:
         """Close the store; a temporary one is gone then."""
         self._engine.close()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        if self._remove is not None:
+            self._remove()
 
     def __enter__(self) -> Self:
         return self
@@ -288,8 +298,18 @@ class PassageStore:
         return f"{type(self).__name__}({str(self.path)!r})"
 
 
+def _remove_own(folder: Path, owner: int) -> None:
+    """Remove a temporary store, but never from a forked child of the process that made it."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _ids(ids: Iterable[str]) -> list[str]:
     """Passage ids as a list; a lone string is a mistake, not a list of characters."""
     if isinstance(ids, str):
         raise StoreError(f"ids is the string {ids!r}, expected a list of ids; wrap it as [{ids!r}]")
-    return list(ids)
+    listed = list(ids)
+    for one in listed:
+        if not isinstance(one, str):
+            raise StoreError(f"the id {one!r:.80} is {type(one).__name__}, expected a string; convert it with str()")
+    return [one for one in listed if one.isascii() or one.encode("utf-8", "replace").decode() == one]

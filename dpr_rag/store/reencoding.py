@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
+from dpr_rag.errors import StoreError
 from dpr_rag.passages import Passage
-from dpr_rag.storage.state import Model
+from dpr_rag.storage.state import Model, State
 from dpr_rag.store.engine import Engine
 
 Progress = Callable[[int, int], None]
@@ -24,7 +25,7 @@ def reencode(engine: Engine, encoder: Encoder, *, batch_size: int, progress: Pro
         passages = [passage for _, passage in batch]
         names = [passage.id for passage in passages]
         vectors = check_vectors(encoder.encode_passages(passages), rows=len(batch), dim=model.dim, names=names)
-        _store(engine, batch, vectors)
+        _store(engine, batch, vectors, model)
         encoded += len(batch)
         if progress is not None:
             progress(*_done(engine))
@@ -39,11 +40,14 @@ def _start(engine: Engine, model: Model) -> None:
             writer.commit_state()
 
 
-def _store(engine: Engine, batch: list[tuple[int, Passage]], vectors: Vectors) -> None:
-    """Commit new vectors, except of passages that were removed while they were encoded."""
+def _store(engine: Engine, batch: list[tuple[int, Passage]], vectors: Vectors, model: Model) -> None:
+    """Commit new vectors, except of passages that were removed, or done by another process, while they were encoded."""
     with engine.writing() as writer:
+        if not _is_pending(engine, writer.now, model):
+            return
+        done = writer.last_row_of(writer.now.next_vectors)
         alive = {row for row, _ in writer.after(batch[0][0] - 1, batch[-1][0] - batch[0][0] + 1)}
-        kept = [at for at, (row, _) in enumerate(batch) if row in alive]
+        kept = [at for at, (row, _) in enumerate(batch) if row in alive and row > done]
         rows, passages = [batch[at][0] for at in kept], [batch[at][1] for at in kept]
         if kept:
             writer.insert_vectors(writer.now.next_vectors, rows, vectors[kept], passages)
@@ -53,12 +57,29 @@ def _store(engine: Engine, batch: list[tuple[int, Passage]], vectors: Vectors) -
 def _finished(engine: Engine, encoder: Encoder, model: Model) -> bool:
     """Switch over if no passage lacks a new vector."""
     with engine.writing() as writer:
+        if not _is_pending(engine, writer.now, model):
+            engine.encoder = encoder
+            return True
         if writer.missing_vectors(writer.now.next_vectors, 1):
             return False
         writer.switch_vectors()
         writer.commit_state()
         engine.encoder = encoder
     return True
+
+
+def _is_pending(engine: Engine, state: State, model: Model) -> bool:
+    """Whether the second table is being filled for this encoder; if not, another process has switched to it already.
+
+    Raises:
+        StoreError: Another process re-encodes with another encoder.
+    """
+    if state.pending != model and (state.pending is not None or state.model != model):
+        raise StoreError(
+            f"another process has begun to re-encode {engine.folder} with "
+            f"{(state.pending or state.model or model).fingerprint!r} meanwhile; let it end, or call reencode() again"
+        )
+    return state.pending == model
 
 
 def _done(engine: Engine) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ class Snapshot:
         tail: Vectors added since the base was built, removed ones included.
         removed: Ascending row numbers that no longer count.
         selections: Positions of recent filters in base and tail; None is the absence of a filter.
+        lock: Held while ``selections`` changes.
     """
 
     state: State
@@ -41,6 +43,7 @@ class Snapshot:
     tail: Tail
     removed: Rows
     selections: dict[Filter | None, tuple[Selection, Selection]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def search(
         self, reader: Reader, questions: Vectors, k: int, *, where: Filter | None, exact: bool = False
@@ -72,11 +75,10 @@ class Snapshot:
         allowed = None if where is None else reader.rows_where(*where.to_sql())
         base_rows = _NONE if self.base is None else self.base.rows
         chosen = (self._positions(base_rows, allowed), self._positions(self.tail.rows, allowed))
-        if len(self.selections) >= _KEPT_FILTERS:
-            # a copy, since other threads add to it at the same time
-            oldest = next(key for key in list(self.selections) if key is not None)
-            self.selections.pop(oldest, None)
-        self.selections[where] = chosen
+        with self.lock:
+            if len(self.selections) >= _KEPT_FILTERS:
+                del self.selections[next(key for key in self.selections if key is not None)]
+            self.selections[where] = chosen
         return chosen
 
     def _positions(self, rows: Rows, allowed: Rows | None) -> Selection:
@@ -126,7 +128,7 @@ def _load_all(reader: Reader, folder: Path, state: State, unusable: Sequence[str
         base = _open_base(folder / INDEX_FOLDER / manifest.directory, manifest, state)
     after = 0 if base is None else base.manifest.last_row
     dim = 0 if state.model is None else state.model.dim
-    tail = _grown(Tail(_NONE, (), dim), reader, state, after)
+    tail = _grown(Tail(dim), reader, state, after)
     return _complete(Snapshot(state, base, tail, reader.removed(0)), reader)
 
 
