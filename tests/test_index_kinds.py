@@ -108,6 +108,21 @@ def test_a_filter_selects_before_the_top_k(tmp_path: Path) -> None:
                 assert found == expected[:k]
 
 
+def test_product_quantizers_find_nearly_all() -> None:
+    vectors, questions = clustered(12_000, 32), clustered(30, 32, seed=5)
+    with PassageStore.temporary() as store:
+        store.add(make_passages(12_000), vectors=vectors, batch_size=4000)
+        for index in ("pq", "ivf-pq"):
+            store.optimize(index)
+            assert store.info().kind == index
+            assert store.measure_index_recall(questions, k=10) >= 0.9
+            question = questions[0].astype(np.float64)
+            for hit in store.search(questions[:1], 10, {"half": 1})[0]:
+                expected = float((vectors[int(hit.passage.id)].astype(np.float64) * question).sum())
+                assert hit.score == pytest.approx(expected, rel=1e-4)
+                assert hit.passage.metadata["half"] == 1
+
+
 def test_ties_come_in_order_of_insertion_even_past_the_candidates() -> None:
     ones = np.ones((500, 8), np.float32)
     with PassageStore.temporary(index="flat") as store:

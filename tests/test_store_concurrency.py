@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
-import sqlite3
 import threading
 import time
 from multiprocessing.queues import Queue
@@ -131,14 +129,21 @@ def test_another_writer_is_named_after_the_wait(tmp_path: Path) -> None:
     path = tmp_path / "store"
     with PassageStore.open(path, encoder=HashEncoder(), timeout=0.2) as store:
         store.add(make_passages(2))
-        (path / "writer.json").write_text(json.dumps({"pid": 4242, "host": "elsewhere"}))
-        other = sqlite3.connect(path / "passages.sqlite", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreLocked, match=r"written by process 4242 on elsewhere; waited 0\.2 s"):
+        (held, hold), (released, release) = os.pipe(), os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                with PassageStore.open(path, encoder=HashEncoder()) as other, other._engine.writing():
+                    os.write(hold, b"x")
+                    os.read(released, 1)
+            finally:
+                os._exit(0)
+        os.read(held, 1)
+        with pytest.raises(StoreLocked, match=rf"written by process {pid} on .*; waited 0\.2 s"):
             store.add(make_passages(1, 10))
         assert len(store.search(np.ones((1, 16), np.float32), 5)[0]) == 2
-        other.execute("ROLLBACK")
-        other.close()
+        os.write(release, b"x")
+        os.waitpid(pid, 0)
         store.add(make_passages(1, 10))
         assert len(store) == 3
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import HashEncoder, make_passages
 
 from dpr_rag import PassageStore
-from dpr_rag.errors import StoreCorrupted, StoreError
+from dpr_rag.errors import StoreCorrupted, StoreFormatError
 
 TRIALS = 500
 WHERE = {"half": 1}
@@ -27,18 +27,36 @@ def build(path: Path, *, index: str, start: int = 0) -> Path:
     return path
 
 
-def answers(path: Path) -> list[object]:
-    """All that a user could ask: every text, title, count, and ranked hits with their scores."""
-    encoder = HashEncoder()
-    questions = encoder.encode_questions(["text number 17", "title 3", "number 205 title"])
-    with PassageStore.open(path, encoder=encoder) as store:
-        return [
-            [[(hit.passage, hit.score) for hit in hits] for hits in store.search(questions, 10)],
-            [[(hit.passage, hit.score) for hit in hits] for hits in store.search(questions, 10, WHERE)],
-            list(store),
-            store.get([str(at) for at in range(250)]),
-            [len(store), store.count(WHERE)],
-        ]
+def questions_of_a_user(encoder: HashEncoder) -> dict[str, Callable[[PassageStore], object]]:
+    """All that a user could ask: ranked hits with their scores, with and without a filter, texts, ids and counts."""
+    vectors = encoder.encode_questions(["text number 17", "title 3", "number 205 title"])
+    return {
+        "search": lambda store: [[(h.passage, h.score) for h in hits] for hits in store.search(vectors, 10)],
+        "filtered search": lambda store: [
+            [(h.passage, h.score) for h in hits] for hits in store.search(vectors, 10, WHERE)
+        ],
+        "iteration": list,
+        "get": lambda store: store.get([str(at) for at in range(250)]),
+        "get one": lambda store: [store.get([str(at)]) for at in range(0, 250, 9)],
+        "count": len,
+        "filtered count": lambda store: store.count(WHERE),
+    }
+
+
+def answers(path: Path) -> dict[str, object]:
+    """Every answer, each from a store opened for it alone; an error that says so is an answer of its own."""
+    found: dict[str, object] = {}
+    for name, ask in questions_of_a_user(HashEncoder()).items():
+        try:
+            with PassageStore.open(path, encoder=HashEncoder()) as store:
+                found[name] = ask(store)
+        except (StoreCorrupted, StoreFormatError) as error:
+            found[name] = error
+    return found
+
+
+def wrong_ones(found: dict[str, object], right: dict[str, object]) -> list[str]:
+    return [name for name, value in found.items() if value != right[name] and not isinstance(value, Exception)]
 
 
 def flip_bit(path: Path, choose: random.Random) -> None:
@@ -68,21 +86,25 @@ def test_damage_is_noticed_or_harmless(index: str, tmp_path: Path) -> None:
         path = tmp_path / "damaged"
         shutil.copytree(source, path)
         files = sorted(file for file in path.rglob("*") if file.is_file() and file.stat().st_size)
-        file = choose.choice(files)
+        # every second damage to the truth itself, the others to the files derived from it
+        file = path / "passages.sqlite" if trial % 2 else choose.choice(files)
         damage: Callable[[Path, random.Random], None] = choose.choice(
             [flip_bit, flip_bit, flip_bit, truncate, zero_page]
         )
         damage(file, choose)
-        try:
-            found = answers(path)
-        except StoreError:
-            noticed += 1
-        else:
-            if found != right:
-                wrong.append((trial, file.name, damage.__name__, [a == b for a, b in zip(found, right, strict=True)]))
+        found = answers(path)
+        wrong += [(trial, file.name, damage.__name__, name) for name in wrong_ones(found, right)]
+        noticed += any(isinstance(value, Exception) for value in found.values())
         shutil.rmtree(path)
     assert wrong == []
-    assert noticed > 0
+    assert noticed > 20
+
+
+def test_a_swapped_database_is_noticed_or_another_whole_store(tmp_path: Path) -> None:
+    one, other = build(tmp_path / "one", index="flat"), build(tmp_path / "other", index="flat", start=1000)
+    expected = answers(other)
+    shutil.copy(other / "passages.sqlite", one / "passages.sqlite")
+    assert answers(one) == expected
 
 
 def test_swapped_files_are_noticed_or_harmless(tmp_path: Path) -> None:

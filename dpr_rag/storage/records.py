@@ -44,7 +44,8 @@ def check_record(record: Sequence[Any], path: object) -> None:
     """
     row, passage_id, title, metadata, text, crc = record
     fields = (passage_id, title, metadata, text)
-    if not all(isinstance(field, str) for field in fields) or passage_crc(row, *fields) != crc:
+    sound = isinstance(row, int) and all(isinstance(field, str) for field in fields)
+    if not sound or passage_crc(row, *fields) != crc:
         raise StoreCorrupted(f"{path}: passage {passage_id!r:.100} (row {row}) is damaged; restore a backup")
 
 
@@ -66,7 +67,7 @@ def read_vectors(records: Sequence[tuple[int, bytes, int]], dim: int, dtype: str
     """
     size = dim * DTYPES[dtype].itemsize
     for row, blob, crc in records:
-        if not isinstance(blob, bytes) or len(blob) != size or vector_crc(row, blob) != crc:
+        if not isinstance(row, int) or not isinstance(blob, bytes) or len(blob) != size or vector_crc(row, blob) != crc:
             raise StoreCorrupted(f"{path}: the vector of row {row} is damaged; restore a backup")
     joined = np.frombuffer(b"".join(record[1] for record in records), DTYPES[dtype])
     return np.asarray(joined.reshape(len(records), dim), dtype=np.float32)

@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
-from dpr_rag.errors import EncoderMismatchError, StoreError
+from dpr_rag.errors import EncoderMismatchError
 from dpr_rag.filters import Filter, parse_filter
 from dpr_rag.passages import Hit, Passage
-from dpr_rag.store import adding, checking, copying, folding, opening, reencoding
+from dpr_rag.store import adding, checking, copying, folding, lookup, opening, reencoding
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.reports import AddReport, CheckReport, StoreInfo
 
@@ -141,37 +141,15 @@ class PassageStore:
         Raises:
             StoreError: Neither or both were given.
         """
-        if (ids is None) == (filter is None):
-            raise StoreError("delete() takes either ids or a filter; give exactly one of them")
-        where = None if filter is None else parse_filter(filter)
-        with self._engine.writing() as writer:
-            if where is not None:
-                self._engine.prove(writer)
-                rows = [int(row) for row in writer.rows_where(*where.to_sql())]
-            else:
-                rows = [row for row, _ in writer.by_ids(_ids(ids or ())).values()]
-            if rows:
-                writer.remove(rows)
-                writer.commit_state()
-        return len(rows)
+        return lookup.delete(self._engine, ids, None if filter is None else parse_filter(filter))
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Passages by id, in the order asked for; unknown ids are left out."""
-        wanted = _ids(ids)
-        with self._engine.reading() as reader:
-            found = reader.by_ids(wanted)
-            if len(found) < len(set(wanted)):
-                self._engine.prove(reader)
-        return [found[one][1] for one in wanted if one in found]
+        return lookup.get(self._engine, ids)
 
     def count(self, filter: Where = None) -> int:
         """How many passages there are, or how many a filter keeps."""
-        where = None if filter is None else parse_filter(filter)
-        with self._engine.reading() as reader:
-            if where is None:
-                return reader.state().passages
-            self._engine.prove(reader)
-            return reader.count_where(*where.to_sql())
+        return lookup.count(self._engine, None if filter is None else parse_filter(filter))
 
     def __len__(self) -> int:
         return self.count()
@@ -302,14 +280,3 @@ def _remove_own(folder: Path, owner: int) -> None:
     """Remove a temporary store, but never from a forked child of the process that made it."""
     if os.getpid() == owner:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _ids(ids: Iterable[str]) -> list[str]:
-    """Passage ids as a list; a lone string is a mistake, not a list of characters."""
-    if isinstance(ids, str):
-        raise StoreError(f"ids is the string {ids!r}, expected a list of ids; wrap it as [{ids!r}]")
-    listed = list(ids)
-    for one in listed:
-        if not isinstance(one, str):
-            raise StoreError(f"the id {one!r:.80} is {type(one).__name__}, expected a string; convert it with str()")
-    return [one for one in listed if one.isascii() or one.encode("utf-8", "replace").decode() == one]

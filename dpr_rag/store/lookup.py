@@ -1,0 +1,57 @@
+"""Finding, counting and deleting passages by id and by filter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dpr_rag.errors import StoreError
+from dpr_rag.filters import Filter
+from dpr_rag.passages import Passage
+from dpr_rag.store.engine import Engine
+
+
+def get(engine: Engine, ids: Iterable[str]) -> list[Passage]:
+    """Passages by id; see ``PassageStore.get``."""
+    wanted = _checked(ids)
+    with engine.reading() as reader:
+        found = reader.by_ids(wanted)
+        if len(found) < len(set(wanted)):
+            engine.prove(reader)
+    return [found[one][1] for one in wanted if one in found]
+
+
+def count(engine: Engine, where: Filter | None) -> int:
+    """How many passages a filter keeps; see ``PassageStore.count``."""
+    with engine.reading() as reader:
+        if where is None:
+            return reader.state().passages
+        engine.prove(reader)
+        return reader.count_where(*where.to_sql())
+
+
+def delete(engine: Engine, ids: Iterable[str] | None, where: Filter | None) -> int:
+    """Delete passages in one commit; see ``PassageStore.delete``."""
+    if (ids is None) == (where is None):
+        raise StoreError("delete() takes either ids or a filter; give exactly one of them")
+    wanted = _checked(ids or ())
+    with engine.writing() as writer:
+        if where is not None:
+            engine.prove(writer)
+            rows = [int(row) for row in writer.rows_where(*where.to_sql())]
+        else:
+            rows = [row for row, _ in writer.by_ids(wanted).values()]
+        if rows:
+            writer.remove(rows)
+            writer.commit_state()
+    return len(rows)
+
+
+def _checked(ids: Iterable[str]) -> list[str]:
+    """Ids as a list, without those that no passage can have; a lone string is a mistake, not a list of characters."""
+    if isinstance(ids, str):
+        raise StoreError(f"ids is the string {ids!r}, expected a list of ids; wrap it as [{ids!r}]")
+    listed = list(ids)
+    for one in listed:
+        if not isinstance(one, str):
+            raise StoreError(f"the id {one!r:.80} is {type(one).__name__}, expected a string; convert it with str()")
+    return [one for one in listed if one.encode("utf-8", "replace").decode() == one]
