@@ -9,7 +9,7 @@ import pytest
 from tiny import TinyEncoder
 from typer.testing import CliRunner, Result
 
-from dpr_rag import Passage, PassageStore
+from dpr_rag import Passage, PassageStore, __version__
 from dpr_rag.cli import models
 from dpr_rag.cli.app import app
 
@@ -131,10 +131,13 @@ def test_wrong_usage_ends_with_2(store: Path, args: list[str], message: str) -> 
         (["search", "{store}", "x", "--filter", '{{"year": {{"$about": 1}}}}'], "$about"),
         (["search", "{store}", "x", "--model", "other"], "other-64"),
         (["optimize", "{store}", "--index", "magic"], "magic"),
+        (["search", "{store}", "--file", "{latin}"], "not UTF-8"),
     ],
 )
 def test_an_error_is_one_line_and_ends_with_1(store: Path, tmp_path: Path, args: list[str], message: str) -> None:
-    done = run(*[arg.format(store=store, there=tmp_path) for arg in args])
+    latin = tmp_path / "latin.txt"
+    latin.write_bytes("wer schrieb Räuber?".encode("latin-1"))
+    done = run(*[arg.format(store=store, there=tmp_path, latin=latin) for arg in args])
     assert done.exit_code == 1
     assert done.stderr.startswith("dpr-rag: error: ")
     assert done.stderr.count("\n") == 1
@@ -244,4 +247,4 @@ def test_vectors_without_an_encoder_need_a_binding(tmp_path: Path) -> None:
 
 
 def test_version() -> None:
-    assert run("--version").stdout == "dpr-rag 0.1.0\n"
+    assert run("--version").stdout == f"dpr-rag {__version__}\n"

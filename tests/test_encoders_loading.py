@@ -234,3 +234,23 @@ def test_missing_default_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dpr_rag.encoders.dual.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'dpr-rag\[demo\]'"):
         DualEncoder.default()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"hidden_size": "wide"}, {"num_attention_heads": 7}, {"hidden_act": "nothing"}, {"max_position_embeddings": None}],
+)
+def test_a_config_that_describes_no_model_is_named(tmp_path: Path, change: dict[str, Any]) -> None:
+    question, context = tiny.dpr(tmp_path / "q", "question"), tiny.dpr(tmp_path / "c", "context")
+    config = json.loads((question / "config.json").read_text())
+    (question / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(ModelError, match="q"):
+        load(question, context)
+
+
+def test_a_vocabulary_that_is_no_utf8_is_named(tmp_path: Path) -> None:
+    question, context = tiny.dpr(tmp_path / "q", "question"), tiny.dpr(tmp_path / "c", "context")
+    (question / "tokenizer.json").unlink(missing_ok=True)
+    (question / "vocab.txt").write_bytes(b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n\xff\n")
+    with pytest.raises(ModelError, match=r"vocab\.txt is not UTF-8"):
+        load(question, context)

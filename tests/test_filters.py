@@ -573,3 +573,10 @@ def test_like_equals_a_table_of_prefixes(pattern, text):
         else:
             row = [False] + [row[end] and piece in ("_", c, "\\" + c) for end, c in enumerate(text)]
     assert Comparison("f", "like", pattern).matches(Passage("1", "t", metadata={"f": text})) is row[-1]
+
+
+def test_plain_dicts_can_be_matched() -> None:
+    chosen = parse_filter({"year": {"$gt": 1990}, "title": "a"})
+    assert chosen.matches({"year": 1991, "title": "a"})
+    assert not chosen.matches({"year": 1991})
+    assert not chosen.matches({"year": "1991", "title": "a"})

@@ -20,10 +20,10 @@ def read_filter(text: str | None) -> dict[str, Any] | None:
     example = """expected a JSON object such as '{"year": {"$gte": 1990}}'"""
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise typer.BadParameter(f"{text!r} is not JSON ({error}); {example}", param_hint="--filter") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise typer.BadParameter(f"{text!r:.200} is not JSON ({error}); {example}", param_hint="--filter") from error
     if not isinstance(value, dict):
-        raise typer.BadParameter(f"{text!r} is no JSON object; {example}", param_hint="--filter")
+        raise typer.BadParameter(f"{text!r:.200} is no JSON object; {example}", param_hint="--filter")
     return value
 
 

@@ -178,7 +178,7 @@ class DualEncoder:
     def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
         """Encode passages to float32 vectors of shape [n, dim], in their order.
 
-        Passages longer than the profile's length are cut; how many is logged once per call and added to ``truncated``.
+        Passages longer than the profile's length are cut and counted in ``truncated``; the first time, that is logged.
 
         Raises:
             VectorError: A vector holds NaN or infinite values; the message names the passage.
@@ -188,8 +188,11 @@ class DualEncoder:
         vectors, cut = side.encode(passages, side.tokens.passages, names, self.progress)
         if cut:
             with self._lock:
+                first = self.truncated == 0
                 self.truncated += cut
-            _log.warning("%d of %d passages were cut to %d tokens", cut, len(names), side.tokens.passage_length)
+            if first:
+                text = "%d of %d passages were cut to %d tokens; the encoder counts further ones in .truncated"
+                _log.warning(text, cut, len(names), side.tokens.passage_length)
         return vectors
 
 

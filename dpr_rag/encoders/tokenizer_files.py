@@ -60,9 +60,9 @@ class TokenizerFiles:
         if "tokenizer.json" in self.files:
             found = self._json("tokenizer.json")
         elif "vocab.txt" in self.files:
-            found = _wordpiece(self.files["vocab.txt"].decode("utf-8"))
+            found = _wordpiece(self._text("vocab.txt"))
         else:
-            found = _byte_level(self._json("vocab.json"), self.files["merges.txt"].decode("utf-8"))
+            found = _byte_level(self._json("vocab.json"), self._text("merges.txt"))
         normaliser = found.get("normalizer")
         if isinstance(normaliser, dict) and normaliser.get("type") == "BertNormalizer":
             flags = self._json("tokenizer_config.json")
@@ -70,6 +70,12 @@ class TokenizerFiles:
                 to: flags[flag] for flag, to in _NORMALISER_FLAGS.items() if flag in flags
             }
         return found | {"truncation": None, "padding": None}
+
+    def _text(self, name: str) -> str:
+        try:
+            return self.files[name].decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ModelError(f"{self.name}: {name} is not UTF-8 ({error}); fetch the model's file again") from error
 
     def specials(self) -> dict[str, str]:
         """The special tokens by role: cls, sep, pad, unk, mask."""

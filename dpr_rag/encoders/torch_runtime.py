@@ -139,6 +139,7 @@ def _without_initialising() -> AbstractContextManager[Any]:
 
 def _backbone(tower: Tower) -> Any:
     """An empty transformer with the tower's configuration."""
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, RobertaConfig, RobertaModel
 
     if tower.config.get("position_embedding_type", "absolute") != "absolute":
@@ -147,12 +148,18 @@ def _backbone(tower: Tower) -> Any:
         )
     settings = {name: tower.config[name] for name in _SETTINGS[tower.backbone] if name in tower.config}
     settings["attn_implementation"] = "sdpa"
-    with _without_initialising():
-        if tower.backbone == "distilbert":
-            return DistilBertModel(DistilBertConfig(**settings))
-        if tower.backbone == "roberta":
-            return RobertaModel(RobertaConfig(**settings), add_pooling_layer=False)
-        return BertModel(BertConfig(**settings), add_pooling_layer=False)
+    try:
+        with _without_initialising():
+            if tower.backbone == "distilbert":
+                return DistilBertModel(DistilBertConfig(**settings))
+            if tower.backbone == "roberta":
+                return RobertaModel(RobertaConfig(**settings), add_pooling_layer=False)
+            return BertModel(BertConfig(**settings), add_pooling_layer=False)
+    except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        raise ModelError(
+            f"{tower.tokenizer.name}: config.json describes no {tower.backbone} model ({type(error).__name__}: {error}); "
+            "compare its settings with the model's original"
+        ) from error
 
 
 def _head(tower: Tower, profile: Profile, state: Mapping[str, Any]) -> Any:

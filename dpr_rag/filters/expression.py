@@ -27,8 +27,7 @@ class Filter(ABC):
 
     A field is a top-level key of the metadata. ``id`` and ``title`` are the passage's own unless the metadata has such a
     key. Values compare within their JSON type: ``"5"`` is not ``5``, ``True`` is not ``1``; integers and floats are one
-    type and compare exactly. A missing field matches only ``ne``, ``nin``, ``exists`` False and negations.
-    Two filters are equal when they are written alike: ``1`` and ``1.0`` differ here.
+    type and compare exactly. Missing fields match ``ne``, ``nin``, ``exists`` False and negations; filters are equal as written.
     """
 
     __slots__ = ()
@@ -47,9 +46,10 @@ class Filter(ABC):
         """
         return _parse(mapping, 1)
 
-    def matches(self, passage: Passage) -> bool:
-        """Tell whether the passage fits, without a database."""
-        return self._holds({"id": passage.id, "title": passage.title, **passage.metadata})
+    def matches(self, passage: Passage | Mapping[str, Any]) -> bool:
+        """Tell whether a passage, or a plain dict of fields, fits, without a database."""
+        own = {} if isinstance(passage, Mapping) else {"id": passage.id, "title": passage.title}
+        return self._holds(own | dict(passage if isinstance(passage, Mapping) else passage.metadata))
 
     def to_sql(self) -> Condition:
         """Compile to an SQL expression with the value 0 or 1 and its parameters; every key and value is one of them.
