@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import gzip
 import json
@@ -320,6 +321,45 @@ def test_array_is_streamed(tmp_path: Path, monkeypatch) -> None:
 def test_questions_round_trip(tmp_path: Path, questions: list[Question]) -> None:
     assert write_questions(tmp_path / "q.jsonl", questions) == len(questions)
     assert list(read_questions(tmp_path / "q.jsonl")) == questions
+
+
+@CHECKED
+@given(
+    st.lists(st.tuples(QUESTION.filter(lambda text: not set(text) & set("\t\r\n")), st.lists(HARD, max_size=2))),
+    st.sampled_from(["nq-test.qa.csv", "q.tsv.gz"]),
+)
+def test_tabular_questions_round_trip(tmp_path: Path, asked: list[tuple[str, list[str]]], name: str) -> None:
+    questions = [Question(str(line), text, tuple(answers)) for line, (text, answers) in enumerate(asked, 1)]
+    assert write_questions(tmp_path / name, questions) == len(questions)
+    assert list(read_questions(tmp_path / name)) == questions
+    data = (tmp_path / name).read_bytes()
+    rows = (gzip.decompress(data) if name.endswith(".gz") else data).decode().split("\n")[:-1]
+    assert [ast.literal_eval(row.split("\t")[1]) for row in rows] == [answers for _, answers in asked]
+
+
+def test_tabular_questions_look_like_dprs(tmp_path: Path) -> None:
+    path = tmp_path / "nq-dev.qa.csv"
+    write_questions(path, [Question("a", "who wrote hamlet", ("d'Artagnan", 'the "Bard"')), Question("b", 'say "x"')])
+    assert path.read_text() == 'who wrote hamlet\t["d\'Artagnan", "the \\"Bard\\""]\n"say ""x"""\t[]\n'
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        (Question("q7", "two\tfields"), "question 'q7' has a tab or a line break"),
+        (Question("q7", "two\nlines"), "question 'q7' has a tab or a line break"),
+        (Question("q7", "two\rlines"), "question 'q7' has a tab or a line break"),
+        (Question("q7", "who", (), ("p1",)), "question 'q7' has positive ids"),
+        (Question("q7", " "), "question 'q7': the question ' ' is blank"),
+    ],
+)
+def test_what_the_tabular_form_cannot_hold_is_refused(tmp_path: Path, question: Question, said: str) -> None:
+    path = file(tmp_path / "q.csv", "before")
+    with pytest.raises(CorpusError, match=said) as caught:
+        write_questions(path, [Question("1", "good"), question])
+    assert str(path) in str(caught.value)
+    assert path.read_text() == "before"
+    assert write_questions(tmp_path / "q.jsonl", [question]) == 1
 
 
 def test_dpr_question_file(tmp_path: Path) -> None:

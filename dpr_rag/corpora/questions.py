@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.corpora.arrays import read_objects
-from dpr_rag.corpora.lines import OnBad, bad_line, id_of, tell, write_objects
-from dpr_rag.corpora.tabular import read_rows
+from dpr_rag.corpora.lines import OnBad, bad_line, id_of, tell, write_objects, writing
+from dpr_rag.corpora.tabular import quoted, read_rows
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
 
@@ -51,7 +52,7 @@ def read_questions(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Questi
         CorpusError: A bad question, with the file's name and the line where it starts.
     """
     path = Path(path)
-    if {".json", ".jsonl"} & set(path.suffixes):
+    if _is_json(path):
         yield from read_objects(path, question_of, on_bad)
         return
     for line, row in read_rows(path, on_bad=on_bad):
@@ -61,6 +62,10 @@ def read_questions(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Questi
             tell(on_bad, bad_line(path, line, error))
         else:
             yield question
+
+
+def _is_json(path: Path) -> bool:
+    return bool({".json", ".jsonl"} & set(path.suffixes))
 
 
 def _of_row(row: list[str], line: int) -> Question:
@@ -99,12 +104,39 @@ def _literal(text: str) -> tuple[str, ...]:
 
 
 def write_questions(path: str | Path, questions: Iterable[Question]) -> int:
-    """Write questions as JSONL, gzipped when the name ends in ``.gz``, and return how many.
+    """Write questions in the form that :func:`read_questions` expects of the name, and return how many.
+
+    Files named ``.json`` or ``.jsonl`` get one object a line; all others DPR's ``question <tab> ["answer", …]``, whose
+    answers are a Python literal and JSON at once. That form has no ids: on reading, a question has its line's number.
+    A name that ends in ``.gz`` is gzipped.
 
     Raises:
-        CorpusError: The file cannot be written.
+        CorpusError: The file cannot be written, or its form cannot hold a question: DPR's holds no blank question, no
+            tab or line break in one, and no positive ids.
     """
-    return write_objects(Path(path), map(question_object, questions))
+    path = Path(path)
+    if _is_json(path):
+        return write_objects(path, map(question_object, questions))
+    count = 0
+    with writing(path) as file:
+        for question in questions:
+            file.write(_row_of(path, question))
+            count += 1
+    return count
+
+
+def _row_of(path: Path, question: Question) -> str:
+    try:
+        text = check_question(question.question)
+    except PassageError as error:
+        raise CorpusError(f"{path}: question {question.id!r:.120}: {error}") from error
+    if any(char in text for char in "\t\r\n") or question.positive_ids:
+        what = "positive ids" if question.positive_ids else "a tab or a line break"
+        raise CorpusError(
+            f"{path}: question {question.id!r:.120} has {what}, which DPR's tab-separated form cannot hold; write to a "
+            "name that ends in .jsonl"
+        )
+    return f"{quoted(text)}\t{json.dumps(question.answers, ensure_ascii=False)}\n"
 
 
 def question_object(question: Question) -> dict[str, Any]:

@@ -183,12 +183,13 @@ def write_tsv(path: str | Path, passages: Iterable[Passage]) -> int:
         for passage in passages:
             if passage.metadata:
                 raise CorpusError(f"{path}: passage {passage.id!r} has metadata, which TSV cannot hold; write JSONL")
-            file.write("\t".join(map(_quoted, (passage.id, passage.text, passage.title))) + "\n")
+            file.write("\t".join(map(quoted, (passage.id, passage.text, passage.title))) + "\n")
             count += 1
     return count
 
 
-def _quoted(field: str) -> str:
+def quoted(field: str) -> str:
+    """A field as csv writes it: in quotes where it holds a quote, a tab or a line break."""
     if not _NEEDS_QUOTES.search(field):
         return field
     return '"' + field.replace('"', '""') + '"'
