@@ -185,13 +185,16 @@ def undocumented(): ...
 
 
 def test_unknown_and_broken_modules(tmp_path: Path, monkeypatch) -> None:
-    (tmp_path / "broken.py").write_text("def")
+    (tmp_path / "broken.py").write_text('"""Broken."""\n\ndef')
+    (tmp_path / "latin.py").write_bytes(b"\xff")
     monkeypatch.syspath_prepend(str(tmp_path))
     for name in ("no_such_module_here", "no_such_package.sub", ""):
         with pytest.raises(CorpusError, match=name or "module"):
             list(read_docstrings([name]))
-    with pytest.raises(CorpusError, match=r"broken\.py"):
+    with pytest.raises(CorpusError, match=r"broken\.py:3: is no source for this Python \(invalid syntax\)"):
         list(read_docstrings(["broken"]))
+    with pytest.raises(CorpusError, match=r"latin\.py:1: is no source"):
+        list(read_docstrings(["latin"]))
     report = SkipReport()
     assert next(read_docstrings(["broken", "zlib"], on_bad=report)).id == "zlib"
     assert report.count == 1

@@ -153,18 +153,26 @@ def _is_importable_c(name: str) -> bool:
 
 
 def _of_file(module: str, path: Path) -> Iterator[_Entry]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # escapes such as "\d" are the module's own affair
-            tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise CorpusError(f"{path}: is no Python source ({error}); check the file") from error
+    tree = _parsed(path)
     doc = ast.get_docstring(tree)
     if doc:
         yield _Entry(module, "module", "", doc)
     yield from _of_body(tree.body, module, "function")
     if module.partition(".")[0] in sys.stdlib_module_names:
         yield from _exported(tree, module, path)
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # escapes such as "\d" are the module's own affair
+            return ast.parse(path.read_bytes())
+    except SyntaxError as error:
+        raise CorpusError(
+            f"{path}:{error.lineno or 1}: is no source for this Python ({error.msg}); check the file"
+        ) from error
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        raise CorpusError(f"{path}: is no Python source ({error}); check the file") from error
 
 
 def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
@@ -216,9 +224,7 @@ def _exported(tree: ast.Module, module: str, path: Path) -> Iterator[_Entry]:
 def _taken(source: str, module: str, names: set[str]) -> Iterator[_Entry]:
     path = _own_source(source)
     if path is not None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            entries = list(_of_body(ast.parse(path.read_bytes()).body, module, "function"))
+        entries = list(_of_body(_parsed(path).body, module, "function"))
     elif _is_importable_c(source):
         entries = list(_of_import(module, source))
     else:
