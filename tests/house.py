@@ -40,6 +40,9 @@ PICKLERS = {"pickle", "_pickle", "marshal", "shelve", "dill", "joblib", "cloudpi
 UNPICKLER_NAMES = {"Unpickler", "UnpicklingError", "PickleError"}
 BARE_CALLS = {"eval", "exec", "compile", "print"}
 IMPORTING_CALLS = {"import_module", "__import__", "find_spec"}
+# Under another name, what these modules and functions do would escape the rules below.
+KEEP_THEIR_NAMES = {*PICKLERS, "torch", "torch.serialization", "builtins", "importlib"}
+LOADERS = {"load", "serialization"}
 
 
 class Import(NamedTuple):
@@ -130,7 +133,8 @@ def forbidden_breaches(source: str, module: str) -> list[str]:
         if name.split(".")[0] in PICKLERS and not (legacy and _may_import(name))
     ]
     for node in ast.walk(tree):
-        found.extend(f"{module}:{getattr(node, 'lineno', 0)}: {what}" for what in _forbidden(node, legacy))
+        what = [*_forbidden(node, legacy), *_disguised(node)]
+        found.extend(f"{module}:{getattr(node, 'lineno', 0)}: {one}" for one in what)
     return found
 
 
@@ -147,7 +151,7 @@ def _forbidden(node: ast.AST, legacy: bool) -> Iterator[str]:
     elif isinstance(node, ast.Attribute):
         yield from _forbidden_attribute(node, legacy)
     elif isinstance(node, ast.ImportFrom) and node.module in {"torch", "torch.serialization", "builtins"}:
-        yield from (f"imports {alias.name!r}" for alias in node.names if alias.name in {"load", "eval", "exec"})
+        yield from (f"imports {alias.name!r}" for alias in node.names if alias.name in LOADERS | BARE_CALLS)
     elif isinstance(node, ast.keyword) and (node.arg == "trust_remote_code" or _unsafe_load(node)):
         yield f"passes {node.arg}="
     elif isinstance(node, ast.Constant) and node.value == "trust_remote_code":
@@ -155,6 +159,22 @@ def _forbidden(node: ast.AST, legacy: bool) -> Iterator[str]:
     elif isinstance(node, ast.ClassDef) and any("Unpickler" in ast.unparse(base) for base in node.bases):
         if not any(isinstance(item, ast.FunctionDef) and item.name == "find_class" for item in node.body):
             yield f"{node.name} unpickles without a find_class of its own"
+
+
+def _disguised(node: ast.AST) -> Iterator[str]:
+    """Forbidden things under another name: renamed imports, and attributes asked for by string."""
+    if isinstance(node, ast.Import):
+        renamed = {alias.name for alias in node.names if alias.asname} & KEEP_THEIR_NAMES
+        yield from (f"renames {name!r}" for name in sorted(renamed))
+    elif isinstance(node, ast.ImportFrom):
+        renamed = {alias.name for alias in node.names if alias.asname} & IMPORTING_CALLS
+        yield from (f"renames {name!r}" for name in sorted(renamed))
+    elif isinstance(node, ast.Name) and node.id == "__builtins__":
+        yield "names '__builtins__'"
+    elif isinstance(node, ast.Call) and _called(node) == "getattr" and len(node.args) > 1:
+        owner, name = map(ast.unparse, node.args[:2])
+        if owner in PICKLERS | {"builtins"} or (owner in KEEP_THEIR_NAMES and name.strip("'") in LOADERS):
+            yield f"asks {owner} for {name}"
 
 
 def _unsafe_load(keyword: ast.keyword) -> bool:

@@ -137,6 +137,19 @@ def test_checker_sees_a_library_outside_its_room(module: str, source: str) -> No
         "np.load(path, allow_pickle=flag)",
         "reader(path, weights_only=False)",
         "print(text)",
+        "import torch as t",
+        "import torch.serialization as ts",
+        "import pickle as p",
+        "import builtins as b",
+        "import importlib as i",
+        "from importlib import import_module as im",
+        "from importlib.util import find_spec as fs",
+        "from torch import serialization",
+        "from builtins import compile as c",
+        "getattr(__builtins__, 'ev' + 'al')",
+        "__builtins__['eval']",
+        "getattr(builtins, name)",
+        "getattr(torch, 'load')",
     ],
 )
 def test_checker_sees_a_forbidden_call(source: str) -> None:
@@ -146,6 +159,8 @@ def test_checker_sees_a_forbidden_call(source: str) -> None:
 @pytest.mark.parametrize(
     "source",
     [
+        "import pickle as p",
+        "getattr(pickle, name)",
         "pickle.load(file)",
         "pickle.Unpickler(file).dump",
         "from pickle import loads",
@@ -162,6 +177,7 @@ def test_checker_holds_the_unpickler_to_its_exception(source: str) -> None:
 
 def test_checker_leaves_harmless_names_alone() -> None:
     source = (
+        "getattr(torch, dtype)\nimport numpy as np\nfrom importlib import import_module\nfrom torch import nn as n\n"
         "model.eval()\nre.compile(p)\nnp.load(f, allow_pickle=False)\nast.literal_eval(t)\nsafetensors.torch.load(b)"
     )
     assert forbidden_breaches(source, "dpr_rag.store") == []
