@@ -237,15 +237,43 @@ def test_missing_default_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"hidden_size": "wide"}, {"num_attention_heads": 7}, {"hidden_act": "nothing"}, {"max_position_embeddings": None}],
+    ("change", "said"),
+    [
+        ({"hidden_size": "wide"}, "'hidden_size' expected int"),
+        ({"hidden_size": -3}, "negative dimension -3"),
+        ({"num_attention_heads": 7}, "not a multiple of the number of attention heads"),
+        ({"num_attention_heads": 0}, "ZeroDivisionError"),
+        ({"hidden_act": "nothing"}, "KeyError: .*nothing"),
+        ({"max_position_embeddings": None}, "'max_position_embeddings' expected int"),
+        ({"max_position_embeddings": "many"}, "the max_position_embeddings 'many', expected an integer; compare"),
+        ({"max_position_embeddings": [64]}, r"the max_position_embeddings \[64\], expected an integer; compare"),
+        ({"pad_token_id": True}, "the pad_token_id True, expected an integer; compare"),
+        ({"pad_token_id": 9999}, "[Pp]adding_idx"),
+        ({"architectures": 5}, "unknown architecture ''"),
+    ],
 )
-def test_a_config_that_describes_no_model_is_named(tmp_path: Path, change: dict[str, Any]) -> None:
-    question, context = tiny.dpr(tmp_path / "q", "question"), tiny.dpr(tmp_path / "c", "context")
-    config = json.loads((question / "config.json").read_text())
-    (question / "config.json").write_text(json.dumps(config | change))
-    with pytest.raises(ModelError, match="q"):
-        load(question, context)
+@pytest.mark.filterwarnings("ignore")  # transformers also warns of some of these
+def test_a_config_that_describes_no_model_is_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    folder = tiny.edit_config(tiny.contriever(tmp_path / "m"), **change)
+    with pytest.raises(ModelError, match=f"(?s){tmp_path}/m: .*{said}") as caught:
+        load(folder, profile="contriever")
+    assert "config.json" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("config.json", "[" * 100_000, "config.json is not JSON"),
+        ("tokenizer_config.json", "[" * 100_000, "tokenizer_config.json is not JSON"),
+        ("tokenizer_config.json", '{"cls_token": {"id": 1}}', "the special token 'None' is not in the vocabulary"),
+        ("tokenizer.json", "{}", "tokenizer.json describes no tokenizer model; fetch"),
+    ],
+)
+def test_small_files_that_make_no_sense_are_named(tmp_path: Path, name: str, content: str, said: str) -> None:
+    folder = tiny.contriever(tmp_path / "m")
+    (folder / name).write_text(content)
+    with pytest.raises(ModelError, match=said):
+        load(folder)
 
 
 def test_a_vocabulary_that_is_no_utf8_is_named(tmp_path: Path) -> None:

@@ -46,8 +46,8 @@ class ModelFolder:
     @property
     def architecture(self) -> str:
         """The first of the config's ``architectures``, or ``""`` where it names none."""
-        named = self.config.get("architectures") or [""]
-        return str(named[0])
+        named = self.config.get("architectures")
+        return str(named[0]) if isinstance(named, list) and named else ""
 
     def json(self, name: str, *, default: Any = None) -> Any:
         """Read one JSON file of the folder.
@@ -66,7 +66,7 @@ class ModelFolder:
             raise ModelError(f"{self.name}: there is no {name} in {self.path}; expected a transformers model folder")
         try:
             return json.loads(path.read_bytes())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"{self.name}: {path} is not JSON ({error}); fetch the file again") from error
 
     def modules(self) -> list[tuple[str, str]]:

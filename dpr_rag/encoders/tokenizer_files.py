@@ -59,6 +59,8 @@ class TokenizerFiles:
         """The tokenizer as the object in ``tokenizer.json``, with the flags of ``tokenizer_config.json`` applied."""
         if "tokenizer.json" in self.files:
             found = self._json("tokenizer.json")
+            if not isinstance(found.get("model"), dict):
+                raise ModelError(f"{self.name}: tokenizer.json describes no tokenizer model; fetch the file again")
         elif "vocab.txt" in self.files:
             found = _wordpiece(self._text("vocab.txt"))
         else:
@@ -86,7 +88,7 @@ class TokenizerFiles:
             for role in found:
                 token = named.get(f"{role}_token")
                 if token:
-                    found[role] = token["content"] if isinstance(token, dict) else str(token)
+                    found[role] = str(token.get("content")) if isinstance(token, dict) else str(token)
         return found
 
     def digest(self) -> str:
@@ -101,7 +103,7 @@ class TokenizerFiles:
     def _json(self, name: str) -> dict[str, Any]:
         try:
             found = json.loads(self.files.get(name, b"{}"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"{self.name}: {name} is not JSON ({error}); fetch the file again") from error
         if not isinstance(found, dict):
             raise ModelError(f"{self.name}: {name} holds {type(found).__name__}, expected a JSON object")

@@ -53,8 +53,8 @@ class Tokens:
         self._cls = self._special(specials["cls"])
         self._sep = self._special(specials["sep"])
         self._between = [self._sep, self._sep] if tower.backbone == "roberta" else [self._sep]
-        pad = tower.config.get("pad_token_id")
-        self.pad = int(pad) if pad is not None else self._special(specials["pad"])
+        pad = self._setting("pad_token_id")
+        self.pad = self._special(specials["pad"]) if pad is None else pad
         self._longest = self._most_positions()
         self._check_vocabulary()
 
@@ -123,8 +123,17 @@ class Tokens:
             )
         return found
 
+    def _setting(self, name: str) -> int | None:
+        value = self._tower.config.get(name)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        raise ModelError(
+            f"{self._tower.tokenizer.name}: config.json has the {name} {value!r:.60}, expected an integer; compare it with "
+            "the model's original"
+        )
+
     def _most_positions(self) -> int:
-        most = int(self._tower.config.get("max_position_embeddings") or 512)
+        most = self._setting("max_position_embeddings") or 512
         return most - self.pad - 1 if self._tower.backbone == "roberta" else most
 
     def _check_vocabulary(self) -> None:

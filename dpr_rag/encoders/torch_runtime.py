@@ -34,6 +34,8 @@ _SETTINGS: Mapping[str, tuple[str, ...]] = {
         *("pad_token_id", "sinusoidal_pos_embds", "dropout", "attention_dropout", "initializer_range"),
     ),
 }
+# What transformers and PyTorch raise while building a model of settings that make no sense.
+_UNUSABLE = (TypeError, ValueError, KeyError, AttributeError, RuntimeError, ArithmeticError, AssertionError)
 
 
 class TorchRuntime:
@@ -155,7 +157,7 @@ def _backbone(tower: Tower) -> Any:
             if tower.backbone == "roberta":
                 return RobertaModel(RobertaConfig(**settings), add_pooling_layer=False)
             return BertModel(BertConfig(**settings), add_pooling_layer=False)
-    except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+    except (StrictDataclassError, *_UNUSABLE) as error:
         raise ModelError(
             f"{tower.tokenizer.name}: config.json describes no {tower.backbone} model ({type(error).__name__}: {error}); "
             "compare its settings with the model's original"
