@@ -106,6 +106,7 @@ def test_search_without_hits_says_so(store: Path) -> None:
         (["search", "{store}"], "ask at least one question"),
         (["search", "{store}", "x", "--filter", "{year: 1}"], "is not JSON"),
         (["search", "{store}", "x", "--filter", "[1]"], "is no JSON object"),
+        (["search", "{store}", "x", "--filter", "9" * 5_000], "is not JSON"),
         (["search", "{store}", "x", "-k", "0"], "greater than or equal to 1"),
         (["delete", "{store}"], "name passages by ID"),
         (["delete", "{store}", "1", "--filter", "{}"], "and not by both"),
@@ -117,6 +118,13 @@ def test_wrong_usage_ends_with_2(store: Path, args: list[str], message: str) -> 
     done = run(*[arg.format(store=store) if arg == "{store}" else arg for arg in args])
     assert done.exit_code == 2
     assert message in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_piped_questions_must_be_text(store: Path) -> None:
+    asked = "wer schrieb Räuber?\n".encode("latin-1")
+    done = CliRunner().invoke(app, ["search", str(store), "-"], input=asked, prog_name="dpr-rag")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("dpr-rag: error: standard input: the questions are not UTF-8 (byte 0xe4")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +139,8 @@ def test_wrong_usage_ends_with_2(store: Path, args: list[str], message: str) -> 
         (["search", "{store}", "x", "--filter", '{{"year": {{"$about": 1}}}}'], "$about"),
         (["search", "{store}", "x", "--model", "other"], "other-64"),
         (["optimize", "{store}", "--index", "magic"], "magic"),
-        (["search", "{store}", "--file", "{latin}"], "not UTF-8"),
+        (["search", "{store}", "--file", "{latin}"], "latin.txt: the questions are not UTF-8 (byte 0xe4"),
+        (["search", "{store}", "x", "--filter", '{{"$not":' * 5_000], "nested too deep"),
     ],
 )
 def test_an_error_is_one_line_and_ends_with_1(store: Path, tmp_path: Path, args: list[str], message: str) -> None:

@@ -26,11 +26,6 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise typer.Exit(0) from None  # the reader has seen enough, as in `| head`
-        except UnicodeDecodeError as error:
-            typer.echo(
-                f"dpr-rag: error: the questions are not UTF-8 ({_one_line(error)}); convert them first", err=True
-            )
-            raise typer.Exit(1) from None
         except (DprRagError, OSError) as error:
             typer.echo(f"dpr-rag: error: {_one_line(error)}", err=True)
             raise typer.Exit(1) from None

@@ -8,19 +8,26 @@ from typing import Annotated, Any
 
 import typer
 
+from dpr_rag.errors import FilterError
+
 
 def read_filter(text: str | None) -> dict[str, Any] | None:
     """Read the JSON object of ``--filter``.
 
     Raises:
         typer.BadParameter: The text is no JSON object.
+        FilterError: It is nested too deep to be read.
     """
     if text is None:
         return None
     example = """expected a JSON object such as '{"year": {"$gte": 1990}}'"""
     try:
         value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except RecursionError as error:
+        raise FilterError(
+            "the filter of --filter is nested too deep to be read; flatten its $and, $or and $not"
+        ) from error
+    except ValueError as error:  # JSONDecodeError, or an integer of more digits than Python reads
         raise typer.BadParameter(f"{text!r:.200} is not JSON ({error}); {example}", param_hint="--filter") from error
     if not isinstance(value, dict):
         raise typer.BadParameter(f"{text!r:.200} is no JSON object; {example}", param_hint="--filter")

@@ -15,6 +15,7 @@ import typer
 from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.options import AsJson, Bind, ContextModel, FilterText, Model, Profile, StoreFolder, read_filter
 from dpr_rag.cli.terminal import show_facts, show_hits
+from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Hit
 
 _BATCH = 64
@@ -61,12 +62,32 @@ def read_questions(given: Sequence[str], file: Path | None) -> Iterator[str]:
     Raises:
         typer.BadParameter: No question was given.
         OSError: The file cannot be read.
+        CorpusError: The questions are no UTF-8; raised at once for a file, else when such a line is reached.
     """
     if not given and file is None:
         raise typer.BadParameter("ask at least one question, or read them with --file FILE or -", param_hint="QUESTION")
     stdin = "-" in given or str(file) == "-"
-    lines = [] if file is None or str(file) == "-" else file.read_text("utf-8").splitlines()
-    return chain((text for text in given if text != "-"), _asked(lines), _asked(sys.stdin if stdin else ()))
+    lines = [] if file is None or str(file) == "-" else _lines_of(file)
+    return chain((text for text in given if text != "-"), _asked(lines), _asked(_stdin() if stdin else ()))
+
+
+def _lines_of(file: Path) -> list[str]:
+    try:
+        return file.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise _no_text(str(file), error) from error
+
+
+def _stdin() -> Iterator[str]:
+    try:
+        yield from sys.stdin
+    except UnicodeDecodeError as error:
+        raise _no_text("standard input", error) from error
+
+
+def _no_text(source: str, error: UnicodeDecodeError) -> CorpusError:
+    byte = error.object[error.start]
+    return CorpusError(f"{source}: the questions are not UTF-8 (byte {byte:#04x}: {error.reason}); convert them first")
 
 
 def _asked(lines: Iterable[str]) -> Iterator[str]:
