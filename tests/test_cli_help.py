@@ -10,14 +10,24 @@ from dpr_rag.cli.app import app
 
 COMMANDS = ("index", "search", "info", "delete", "check", "optimize", "backup", "reencode", "convert", "demo")
 MEANT = {
-    "index": ["--store", "--model", "--context-model", "--format", "--index", "--skip-bad", "--vectors", "--dtype"],
+    "index": [
+        "--store",
+        "--model",
+        "--context-model",
+        "--format",
+        "--index",
+        "--skip-bad",
+        "--vectors",
+        "--dtype",
+        "--quiet",
+    ],
     "search": ["--file", "--json", "--filter", "--model", "--k"],
     "info": ["--recall", "--json"],
     "delete": ["--filter", "ID"],
     "optimize": ["--index"],
-    "reencode": ["--model"],
+    "reencode": ["--model", "--quiet"],
     "convert": ["SOURCE", "TARGET"],
-    "demo": ["--store"],
+    "demo": ["--store", "--quiet"],
 }
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE
 
@@ -108,6 +109,27 @@ def test_a_reader_that_goes_away_is_no_error(small: Path) -> None:
     assert first == b'{"question'
     assert errors == ""
     assert process.returncode == 0
+
+
+def on_a_terminal(*args: object) -> str:
+    """What a command writes on standard error while that is a terminal."""
+    reader, writer = os.openpty()
+    shown = b""
+    with subprocess.Popen(command(*args), stdout=PIPE, stderr=writer, env={**os.environ, "TERM": "xterm"}) as process:
+        os.close(writer)
+        with suppress(OSError):  # Linux ends a terminal whose last writer is gone with an error
+            while part := os.read(reader, 4096):
+                shown += part
+        os.close(reader)
+    assert process.returncode == 0, shown
+    return shown.decode()
+
+
+def test_quiet_switches_the_bar_off(corpus: Path, tmp_path: Path) -> None:
+    store = tmp_path / "many.dpr"
+    for args, label in (("index", corpus, "--store", store), "indexing"), (("reencode", store), "reencoding"):
+        assert label in on_a_terminal(*args)
+        assert on_a_terminal(*args, "--quiet") == ""
 
 
 def test_piped_output_has_no_escape_codes(small: Path) -> None:

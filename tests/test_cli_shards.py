@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,22 @@ def test_matched_reads_no_further_than_needed(tmp_path: Path) -> None:
     assert next(passages).id == "5"
     with pytest.raises(CorpusError, match="has no passage"):
         list(shards.matched(iter(PASSAGES[:3]), [shard(tmp_path, "more", slice(2, 4))]))
+
+
+def test_demo_hands_quiet_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[bool] = []
+
+    @contextmanager
+    def progress(label: str, total: int | None, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+        given.append(quiet)
+        yield lambda done: None
+
+    monkeypatch.setattr(models.ModelChoice, "load", lambda choice: TinyEncoder())
+    monkeypatch.setattr("dpr_rag.corpora.open_corpus", lambda path: iter(PASSAGES))
+    monkeypatch.setattr("dpr_rag.cli.indexing.progress", progress)
+    assert run("demo", "--store", tmp_path / "demo.dpr").exit_code == 0
+    assert run("demo", "--store", tmp_path / "demo.dpr", "--quiet").exit_code == 0
+    assert given == [False, True]
 
 
 def test_demo_indexes_once_and_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

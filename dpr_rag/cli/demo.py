@@ -11,6 +11,7 @@ import typer
 
 from dpr_rag.cli.indexing import add_corpus
 from dpr_rag.cli.models import ModelChoice
+from dpr_rag.cli.options import Quiet
 from dpr_rag.cli.terminal import note, show_hits
 
 QUESTIONS = (
@@ -27,6 +28,7 @@ def demo(
     store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Folder of the demo's store.")] = Path(
         "demo.dpr"
     ),
+    quiet: Quiet = False,
 ) -> None:
     """Index the docstrings of this Python's standard library and ask them a handful of questions."""
     note("loading the default encoder")
@@ -37,7 +39,7 @@ def demo(
     with PassageStore.open(store, encoder=encoder) as opened:
         note(f"indexing the standard library's docstrings into {store} (what is already there is not encoded again)")
         passages = list(open_corpus("python:"))
-        add_corpus(opened, passages, len(passages), batch_size=512)
+        add_corpus(opened, passages, len(passages), batch_size=512, quiet=quiet)
         typer.echo()
         for question, hits in zip(QUESTIONS, Retriever(opened, k=3).retrieve_batch(QUESTIONS), strict=True):
             show_hits(question, hits)

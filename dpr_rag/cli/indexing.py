@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpr_rag.cli.models import ModelChoice, encoder_of, look
-from dpr_rag.cli.options import BatchSize, Bind, ContextModel, IndexKind, Model, Profile, StoreFolder
+from dpr_rag.cli.options import BatchSize, Bind, ContextModel, IndexKind, Model, Profile, Quiet, StoreFolder
 from dpr_rag.cli.shards import add_with_vectors
 from dpr_rag.cli.terminal import Advance, Stopwatch, is_watched, note, printable, progress
 from dpr_rag.errors import CorpusError
@@ -107,6 +107,7 @@ def index(
     bind: Bind = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Count malformed entries instead of stopping.")] = False,
     batch_size: BatchSize = 512,
+    quiet: Quiet = False,
 ) -> None:
     """Add a corpus to a store: creates the store, continues after an interruption, or extends it."""
     source = Corpus(corpus, form, skip_bad=skip_bad)
@@ -117,7 +118,8 @@ def index(
 
     precision = (dtype or Precision.float32).value
     with PassageStore.open(store, encoder=encoder, bind=bind, index=asked, dtype=precision) as opened:
-        add_corpus(opened, passages, source.count(), vectors=vectors, batch_size=batch_size)
+        total = None if quiet else source.count()
+        add_corpus(opened, passages, total, vectors=vectors, batch_size=batch_size, quiet=quiet)
     if source.bad:
         note(f"skipped {source.bad:,} malformed entries")
 
@@ -148,6 +150,7 @@ def add_corpus(
     *,
     batch_size: int,
     vectors: Sequence[Path] | None = None,
+    quiet: bool = False,
 ) -> None:
     """Add passages, showing how far it is, and say what was done.
 
@@ -157,9 +160,10 @@ def add_corpus(
         total: How many there are, if somebody counted.
         batch_size: Passages per commit.
         vectors: Embedding shards to take the vectors from, instead of encoding.
+        quiet: Show no progress bar.
     """
     watch = Stopwatch()
-    with progress("indexing", total) as advance:
+    with progress("indexing", total, quiet=quiet) as advance:
         if vectors:
             report = add_with_vectors(
                 store, iter(passages), vectors, batch_size=batch_size, progress=_by_total(advance)
@@ -188,13 +192,17 @@ def reencode(
     context_model: ContextModel = None,
     profile: Profile = None,
     batch_size: BatchSize = 512,
+    quiet: Quiet = False,
 ) -> None:
     """Encode all stored passages again with another model; the old vectors serve until the switch."""
     encoder = ModelChoice(model, context_model, profile).load()
     from dpr_rag import PassageStore
 
     watch = Stopwatch()
-    with PassageStore.open(store, create=False) as opened, progress("reencoding", opened.count()) as advance:
+    with (
+        PassageStore.open(store, create=False) as opened,
+        progress("reencoding", opened.count(), quiet=quiet) as advance,
+    ):
         count = opened.reencode(encoder, batch_size=batch_size, progress=lambda done, _total: advance(done))
     typer.echo(f"encoded {count:,} again {watch.rate(count)}")
     _note_cut(encoder)

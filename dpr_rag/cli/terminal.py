@@ -117,12 +117,13 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress(label: str, total: int | None) -> Iterator[Advance]:
+def progress(label: str, total: int | None, *, quiet: bool = False) -> Iterator[Advance]:
     """Show a bar with rate and time left while standard error is a terminal.
 
     Args:
         label: What is under way.
         total: How many passages there are, or None while nobody knows.
+        quiet: Show nothing, terminal or not.
 
     Yields:
         A function that takes how many are done.
@@ -136,7 +137,7 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
         _Rate(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task(label, total=total)
         yield lambda done: bar.update(task, completed=done)
 
