@@ -203,6 +203,7 @@ def test_check_backup_optimize_and_reencode(store: Path, tmp_path: Path) -> None
     assert json.loads(run("info", store, "--json").stdout)["index"] == "hnsw"
     assert run("backup", store, tmp_path / "copy.dpr").stdout == f"copied to {tmp_path / 'copy.dpr'}\n"
     assert ids(run("search", tmp_path / "copy.dpr", "Goethe", "--json", "-k", 1)) == [["2"]]
+    assert run("reencode", store).exit_code == 2
     assert run("reencode", store, "--model", "newer").stdout.startswith("encoded 3 again in ")
     assert json.loads(run("info", store, "--json").stdout)["fingerprint"] == "newer-64"
 

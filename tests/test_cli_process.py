@@ -127,7 +127,10 @@ def on_a_terminal(*args: object) -> str:
 
 def test_quiet_switches_the_bar_off(corpus: Path, tmp_path: Path) -> None:
     store = tmp_path / "many.dpr"
-    for args, label in (("index", corpus, "--store", store), "indexing"), (("reencode", store), "reencoding"):
+    for args, label in (
+        (("index", corpus, "--store", store), "indexing"),
+        (("reencode", store, "--model", "newer"), "reencoding"),
+    ):
         assert label in on_a_terminal(*args)
         assert on_a_terminal(*args, "--quiet") == ""
 

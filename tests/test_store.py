@@ -180,6 +180,8 @@ def test_backup_while_in_use(store: PassageStore, encoder: HashEncoder, tmp_path
         assert copy.check().indexed == 50
     with pytest.raises(StoreError, match="exists already"):
         store.backup(tmp_path / "copies" / "one")
+    with pytest.raises(StoreError, match="inside the store itself"):
+        store.backup(store.path / "copy")
     assert [path.name for path in (tmp_path / "copies").iterdir()] == ["one"]
 
 

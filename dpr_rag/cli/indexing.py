@@ -195,6 +195,9 @@ def reencode(
     quiet: Quiet = False,
 ) -> None:
     """Encode all stored passages again with another model; the old vectors serve until the switch."""
+    if model is None:
+        # replacing every vector is hours of work at scale, and not to be done because an option was forgotten
+        raise typer.BadParameter("name the model to encode with, for example --model my-model", param_hint="--model")
     encoder = ModelChoice(model, context_model, profile).load()
     from dpr_rag import PassageStore
 

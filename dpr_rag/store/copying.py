@@ -18,6 +18,8 @@ def backup(engine: Engine, target: Path) -> None:
     """Copy the database and its base segment, and only then give the copy its name; see ``PassageStore.backup``."""
     if target.exists():
         raise StoreError(f"{target} exists already; back up to a new path")
+    if engine.folder in target.absolute().parents:
+        raise StoreError(f"{target} lies inside the store itself; back up to a path outside {engine.folder}")
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
     try:
