@@ -184,6 +184,15 @@ class Database:
         else:
             self._idle.append(connection)
 
+    def refuse_read_only(self) -> None:
+        """Refuse a change before any work is done for it.
+
+        Raises:
+            StoreReadOnlyError: The store was opened read-only.
+        """
+        if self.read_only:
+            raise StoreReadOnlyError(f"{self._folder} was opened read-only; open it with read_only=False to change it")
+
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A write transaction, committed when the block ends and rolled back when it raises.
@@ -192,8 +201,7 @@ class Database:
             StoreReadOnlyError: The store was opened read-only.
             StoreLocked: Another writer kept it longer than the timeout; the message names it.
         """
-        if self.read_only:
-            raise StoreReadOnlyError(f"{self._folder} was opened read-only; open it with read_only=False to change it")
+        self.refuse_read_only()
         with self._transaction():
             if not self._write_lock.acquire(timeout=self._timeout):
                 raise StoreLocked(

@@ -8,15 +8,14 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import StoreCorrupted
+from dpr_rag.index.matrix import Rows
 from dpr_rag.passages import Passage
 from dpr_rag.storage.records import PASSAGE_COLUMNS, check_record, read_passage, read_vectors
 from dpr_rag.storage.state import State, added
 
-Rows = npt.NDArray[np.int64]
 Parameters = Sequence[str | int | float | None]
 _BOUND = 500
 _BLOCK = 4096

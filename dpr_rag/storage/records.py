@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import StoreCorrupted
+from dpr_rag.index.matrix import DTYPES
 from dpr_rag.passages import Passage
 
 PASSAGE_COLUMNS = "p.row, p.id, p.title, p.metadata, p.text, p.crc"
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 
 
 def dump_metadata(passage: Passage) -> str:

@@ -48,7 +48,7 @@ def add(
     """Add a stream of passages, see ``PassageStore.add``."""
     if batch_size < 1:
         raise StoreError(f"batch_size is {batch_size}, expected at least 1")
-    engine.refuse_read_only()
+    engine.database.refuse_read_only()
     _check_lengths(passages, vectors)
     report = AddReport()
     for batch in _batches(passages, vectors, batch_size):

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
-from dpr_rag.errors import EncoderMismatchError, StoreReadOnlyError, VectorError
+from dpr_rag.errors import EncoderMismatchError, VectorError
 from dpr_rag.filters import Filter
 from dpr_rag.index.matrix import SegmentDamagedError
 from dpr_rag.index.search import leave_threads_to_parent
@@ -63,15 +63,6 @@ class Engine:
             self._after_fork()
         with self.database.writing() as connection:
             yield Writer(connection, self.database.path)
-
-    def refuse_read_only(self) -> None:
-        """Refuse a change before any work is done for it.
-
-        Raises:
-            StoreReadOnlyError: The store was opened read-only.
-        """
-        if self.database.read_only:
-            raise StoreReadOnlyError(f"{self.folder} was opened read-only; open it with read_only=False to change it")
 
     def prove(self, reader: Reader) -> None:
         """Prove, once per process and row, that no passage is damaged or missing.

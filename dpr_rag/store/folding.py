@@ -41,7 +41,7 @@ def fold_if_due(engine: Engine) -> None:
 
 def fold(engine: Engine, index: str | None) -> None:
     """Build a base segment over everything stored; see ``PassageStore.optimize``."""
-    engine.refuse_read_only()
+    engine.database.refuse_read_only()
     if index is not None:
         kinds.parse(index)
     engine.state()  # in a forked child, this makes the lock below a new one

@@ -15,8 +15,8 @@ from dpr_rag.errors import (
 )
 from dpr_rag.filters import SQL_FUNCTIONS
 from dpr_rag.index import ann, kinds
+from dpr_rag.index.matrix import DTYPES
 from dpr_rag.storage.database import Database
-from dpr_rag.storage.records import DTYPES
 from dpr_rag.storage.schema import FILE_NAME
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine

@@ -15,7 +15,7 @@ Progress = Callable[[int, int], None]
 
 def reencode(engine: Engine, encoder: Encoder, *, batch_size: int, progress: Progress | None) -> int:
     """Encode everything stored with another encoder; see ``PassageStore.reencode``."""
-    engine.refuse_read_only()
+    engine.database.refuse_read_only()
     model = engine.model_of(encoder)
     _start(engine, model)
     encoded = 0
