@@ -11,14 +11,10 @@ import numpy as np
 import pytest
 import tiny_models as tiny
 import torch
+from tiny_models import PASSAGES, QUESTIONS, load
 
 from dpr_rag import DualEncoder, Passage
 from dpr_rag.errors import ModelError, PassageError, VectorError
-
-QUESTIONS = tiny.texts(12, longest=40)
-PASSAGES = [
-    Passage(id=f"p{at}", title="hamlet" * (at % 2), text=text) for at, text in enumerate(tiny.texts(20, seed=1))
-]
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +26,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def encoder(pair: tuple[Path, Path]) -> DualEncoder:
     return DualEncoder.from_pretrained(*pair, device="cpu")
-
-
-def load(*folders: Path, **options: Any) -> DualEncoder:
-    return DualEncoder.from_pretrained(*folders, device="cpu", **options)
 
 
 def test_low_precision_runs_close_to_float32(tmp_path: Path) -> None:

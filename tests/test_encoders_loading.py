@@ -13,17 +13,13 @@ import pytest
 import tiny_models as tiny
 import torch
 import transformers
+from tiny_models import QUESTIONS, load
 
-from dpr_rag import DualEncoder, Encoder, Passage
+from dpr_rag import DualEncoder, Encoder
 from dpr_rag.encoders.folders import find_folder
 from dpr_rag.encoders.profiles import PROFILES, Profile
 from dpr_rag.encoders.recognition import recognise
 from dpr_rag.errors import MissingExtraError, ModelError
-
-QUESTIONS = tiny.texts(12, longest=40)
-PASSAGES = [
-    Passage(id=f"p{at}", title="hamlet" * (at % 2), text=text) for at, text in enumerate(tiny.texts(20, seed=1))
-]
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +31,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def encoder(pair: tuple[Path, Path]) -> DualEncoder:
     return DualEncoder.from_pretrained(*pair, device="cpu")
-
-
-def load(*folders: Path, **options: Any) -> DualEncoder:
-    return DualEncoder.from_pretrained(*folders, device="cpu", **options)
 
 
 def test_it_is_an_encoder(encoder: DualEncoder, pair: tuple[Path, Path]) -> None:

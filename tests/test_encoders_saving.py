@@ -12,15 +12,11 @@ import pytest
 import tiny_models as tiny
 import torch
 import transformers
+from tiny_models import PASSAGES, QUESTIONS, load
 
-from dpr_rag import DualEncoder, Passage
+from dpr_rag import DualEncoder
 from dpr_rag.encoders.profiles import PROFILES
 from dpr_rag.errors import ModelError
-
-QUESTIONS = tiny.texts(12, longest=40)
-PASSAGES = [
-    Passage(id=f"p{at}", title="hamlet" * (at % 2), text=text) for at, text in enumerate(tiny.texts(20, seed=1))
-]
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +28,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def encoder(pair: tuple[Path, Path]) -> DualEncoder:
     return DualEncoder.from_pretrained(*pair, device="cpu")
-
-
-def load(*folders: Path, **options: Any) -> DualEncoder:
-    return DualEncoder.from_pretrained(*folders, device="cpu", **options)
 
 
 @pytest.mark.parametrize("family", ["dpr", "projected", "tas_b", "contriever", "ance", "ance_modules", "ance_prefixed"])

@@ -12,6 +12,8 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
+from dpr_rag import DualEncoder, Passage
+
 torch.set_num_threads(1)  # models this small only lose time to several
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -211,3 +213,12 @@ def hidden(model: Any, ids: Sequence[Sequence[int]], *, pad: int, wide: int = 0)
     mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in ids])
     with torch.inference_mode():
         return model(input_ids=padded, attention_mask=mask)[0], mask
+
+
+def load(*folders: Path, **options: Any) -> DualEncoder:
+    """The encoder in some folders, on the CPU."""
+    return DualEncoder.from_pretrained(*folders, device="cpu", **options)
+
+
+QUESTIONS = texts(12, longest=40)
+PASSAGES = [Passage(id=f"p{at}", title="hamlet" * (at % 2), text=text) for at, text in enumerate(texts(20, seed=1))]
