@@ -337,6 +337,11 @@ def test_tabular_questions_round_trip(tmp_path: Path, asked: list[tuple[str, lis
     assert [ast.literal_eval(row.split("\t")[1]) for row in rows] == [answers for _, answers in asked]
 
 
+def test_tabular_questions_keep_a_leading_byte_order_mark(tmp_path: Path) -> None:
+    write_questions(tmp_path / "q.tsv", [Question("1", "\ufeffwho?")])
+    assert list(read_questions(tmp_path / "q.tsv")) == [Question("1", "\ufeffwho?")]
+
+
 def test_tabular_questions_look_like_dprs(tmp_path: Path) -> None:
     path = tmp_path / "nq-dev.qa.csv"
     write_questions(path, [Question("a", "who wrote hamlet", ("d'Artagnan", 'the "Bard"')), Question("b", 'say "x"')])

@@ -28,7 +28,7 @@ COLUMNS = ("id", "text", "title")
 MAX_RECORD_LINES = 1000
 _CLOSING = re.compile(rb'[^"]*+(?:""[^"]*+)*+"[^\t]*')
 _FIELD = re.compile(r'"([^"]*+(?:""[^"]*+)*+)"([^\t]*)|([^\t]*)')
-_NEEDS_QUOTES = re.compile(r'["\t\r\n]')
+_NEEDS_QUOTES = re.compile(r'["\t\r\n]|\A\ufeff')  # a byte order mark that opens a file bare would be dropped
 _Row = tuple[int, list[str]]
 
 
@@ -189,7 +189,7 @@ def write_tsv(path: str | Path, passages: Iterable[Passage]) -> int:
 
 
 def quoted(field: str) -> str:
-    """A field as csv writes it: in quotes where it holds a quote, a tab or a line break."""
+    """A field as csv writes it: in quotes where it holds a quote, a tab or a line break, or begins with U+FEFF."""
     if not _NEEDS_QUOTES.search(field):
         return field
     return '"' + field.replace('"', '""') + '"'
