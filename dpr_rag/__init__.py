@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from dpr_rag.encoders.dual import DualEncoder
     from dpr_rag.errors import DprRagError
     from dpr_rag.filters import Filter
-    from dpr_rag.passages import Hit, Passage
+    from dpr_rag.fusion import Calibration, Diversity
+    from dpr_rag.passages import PRIVATE_KEY, Hit, Passage
     from dpr_rag.retriever import Retriever
     from dpr_rag.store import PassageStore
 
 _HOMES = {
+    "PRIVATE_KEY": "passages",
+    "Calibration": "fusion",
+    "Diversity": "fusion",
     "DprRagError": "errors",
     "DualEncoder": "encoders.dual",
     "Encoder": "encoder",
@@ -28,6 +32,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "PRIVATE_KEY",
+    "Calibration",
+    "Diversity",
     "DprRagError",
     "DualEncoder",
     "Encoder",

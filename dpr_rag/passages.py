@@ -10,6 +10,8 @@ from typing import Any
 from dpr_rag.errors import PassageError
 
 MAX_METADATA_DEPTH = 32
+PRIVATE_KEY = "_dpr_rag"
+"""Metadata key under which an adapter keeps what its framework needs privately; ``Passage.visible_metadata`` leaves it out."""
 _INT64 = 2**63
 
 
@@ -41,6 +43,11 @@ class Passage:
                 f"passage {self.id!r}: metadata is {_kind(self.metadata)}, expected a dict of JSON values; wrap it in one"
             )
         object.__setattr__(self, "metadata", _json_copy(self.metadata, self.id, "metadata", 0))
+
+    @property
+    def visible_metadata(self) -> dict[str, Any]:
+        """A copy of the metadata, without what an adapter keeps under ``PRIVATE_KEY``."""
+        return {key: value for key, value in self.metadata.items() if key != PRIVATE_KEY}
 
     @classmethod
     def checked_before(cls, passage_id: str, text: str, title: str, metadata: Mapping[str, Any]) -> Passage:

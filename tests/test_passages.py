@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpr_rag import Hit, Passage
+from dpr_rag import PRIVATE_KEY, Hit, Passage
 from dpr_rag.encoder import Encoder, check_vectors
 from dpr_rag.errors import DprRagError, PassageError, VectorError
 from dpr_rag.passages import MAX_METADATA_DEPTH, check_question
@@ -150,3 +150,9 @@ def test_a_foreign_embedder_with_the_four_names_is_an_encoder() -> None:
 
     assert isinstance(Foreign(), Encoder)
     assert not isinstance(object(), Encoder)
+
+
+def test_what_an_adapter_keeps_privately_is_not_shown() -> None:
+    passage = Passage("1", "text", metadata={"year": 1601, PRIVATE_KEY: ["node"]})
+    assert passage.visible_metadata == {"year": 1601}
+    assert passage.metadata[PRIVATE_KEY] == ["node"]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from conftest import HashEncoder, make_passages
 
-from dpr_rag import PassageStore, Retriever
+from dpr_rag import Calibration, Diversity, Passage, PassageStore, Retriever
 from dpr_rag.errors import EncoderMismatchError, PassageError, VectorError
+from dpr_rag.fusion import diversified
 
 QUESTIONS = ["text number 3 title 3", "number 11", "title 5 text"]
 
@@ -67,3 +68,91 @@ def test_bad_calls_are_refused(store: PassageStore, encoder: HashEncoder) -> Non
         retriever.retrieve("who?", k=0)
     with PassageStore.open(store.path) as bare, pytest.raises(EncoderMismatchError, match="without an encoder"):
         Retriever(bare).retrieve("who?")
+
+
+def test_diversity_chooses_among_the_candidates_by_their_stored_vectors(
+    store: PassageStore, encoder: HashEncoder
+) -> None:
+    passages = make_passages(40)
+    store.add(passages)
+    (question,) = encoder.encode_questions(QUESTIONS[:1])
+    best = Retriever(store).retrieve(QUESTIONS[0], 15)
+    chosen = diversified(question, encoder.encode_passages([hit.passage for hit in best]), 5, 0.4)
+    hits = Retriever(store).retrieve(QUESTIONS[0], 5, diversity=Diversity(candidates=15, balance=0.4))
+    assert [hit.passage.id for hit in hits] == [best[at].passage.id for at in chosen]
+    assert [hit.score for hit in hits] == [best[at].score for at in chosen]
+    assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
+
+
+def test_diversity_holds_to_the_filter_and_to_k(store: PassageStore) -> None:
+    store.add(make_passages(40))
+    hits = Retriever(store).retrieve(QUESTIONS[0], 30, {"half": 1}, diversity=Diversity(candidates=3))
+    assert len(hits) == 20
+    assert {hit.passage.metadata["half"] for hit in hits} == {1}
+
+
+def test_a_predicate_selects_before_the_top_k(store: PassageStore, encoder: HashEncoder) -> None:
+    store.add(make_passages(40))
+    few = {"3", "17", "31"}
+    hits = Retriever(store, k=10).retrieve(QUESTIONS[0], filter=lambda passage: passage.id in few)
+    by_ids = Retriever(store, k=10).retrieve(QUESTIONS[0], filter={"id": {"$in": sorted(few)}})
+    assert {hit.passage.id for hit in hits} == few
+    assert hits == by_ids
+    assert store.count(lambda passage: passage.title == "title 3") == store.count({"title": "title 3"}) > 0
+    assert store.delete(filter=lambda passage: passage.id in few) == 3
+    assert store.get(sorted(few)) == []
+    with pytest.raises(ZeroDivisionError):
+        store.count(lambda passage: 1 / 0)
+    assert len(store) == 37
+
+
+def test_a_threshold_leaves_out_what_is_less_relevant(store: PassageStore) -> None:
+    store.add(make_passages(60))
+    retriever = Retriever(store, k=60)
+    hits = retriever.retrieve(QUESTIONS[0])
+    relevances = [retriever.relevance(hit.score) for hit in hits]
+    assert relevances == sorted(relevances, reverse=True)
+    assert relevances[0] > 0.5 > relevances[-1]
+    kept = retriever.retrieve(QUESTIONS[0], min_relevance=relevances[6])
+    assert kept == hits[:7]
+    assert retriever.retrieve(QUESTIONS[0], min_relevance=0.0) == hits
+    with pytest.raises(VectorError, match="min_relevance"):
+        retriever.retrieve(QUESTIONS[0], min_relevance=75)
+
+
+def test_relevance_is_fitted_anew_when_the_store_has_grown(store: PassageStore) -> None:
+    retriever = Retriever(store)
+    assert retriever.relevance(0.0) == 0.5  # an empty store knows nothing
+    store.add(make_passages(30))
+    fitted = retriever.relevance(20.0)
+    assert fitted != Calibration().relevance(20.0)
+    store.add(make_passages(20, 30))
+    assert retriever.relevance(20.0) == fitted
+    store.add([Passage(str(at), f"other words {at} " * 5) for at in range(100, 200)])
+    assert retriever.relevance(20.0) != fitted
+    assert Retriever(store).relevance(20.0) == retriever.relevance(20.0)
+
+
+def test_relevance_without_an_encoder_compares_the_stored_vectors() -> None:
+    with PassageStore.temporary() as store:
+        store.add(make_passages(2), vectors=[[10.0, 0.0], [0.0, 10.0]])
+        relevance = Retriever(store).relevance
+        assert relevance(100.0) > 0.6
+        assert relevance(0.0) < 0.4
+        hits = Retriever(store).retrieve_by_vectors([[9.0, 1.0]], min_relevance=0.5)
+        assert [hit.passage.id for hit in hits[0]] == ["0"]
+
+
+def test_vectors_and_samples_are_what_was_stored(store: PassageStore, encoder: HashEncoder) -> None:
+    passages = make_passages(12)
+    store.add(passages)
+    store.delete(["4"])
+    vectors = store.get_vectors(["7", "4", "nowhere", "2"])
+    assert sorted(vectors) == ["2", "7"]
+    for one, vector in vectors.items():
+        assert np.array_equal(vector, encoder.encode_passages([passages[int(one)]])[0])
+    drawn, drawn_vectors = store.sample(5)
+    assert len({passage.id for passage in drawn} - {"4"}) == 5
+    assert np.array_equal(drawn_vectors, encoder.encode_passages(drawn))
+    assert store.sample(5)[0] == drawn
+    assert sorted(passage.id for passage in store.sample(99)[0]) == sorted(set(map(str, range(12))) - {"4"})

@@ -105,7 +105,7 @@ def question_record(question: str, hits: Sequence[Hit]) -> dict[str, Any]:
                 "id": hit.passage.id,
                 "title": hit.passage.title,
                 "text": hit.passage.text,
-                "metadata": dict(hit.passage.metadata),
+                "metadata": hit.passage.visible_metadata,
             }
             for hit in hits
         ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -11,12 +11,13 @@ import numpy as np
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import StoreCorrupted
+from dpr_rag.filters import Filter
 from dpr_rag.index.matrix import Rows
 from dpr_rag.passages import Passage
 from dpr_rag.storage.records import PASSAGE_COLUMNS, check_record, read_passage, read_vectors
 from dpr_rag.storage.state import State, added
 
-Parameters = Sequence[str | int | float | None]
+Condition = Filter | Callable[[Passage], bool]
 _BOUND = 500
 _BLOCK = 4096
 
@@ -69,14 +70,25 @@ class Reader:
         sql = f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row > ? ORDER BY p.row LIMIT ?"
         return list(self._passages(self.connection.execute(sql, (row, limit))))
 
-    def rows_where(self, condition: str, parameters: Parameters) -> Rows:
-        """Ascending row numbers of the passages that satisfy a compiled filter."""
+    def rows_where(self, where: Condition) -> Rows:
+        """Ascending row numbers of the passages that a filter or a predicate keeps."""
+        if not isinstance(where, Filter):
+            return np.fromiter((row for row, passage in self.every() if where(passage)), dtype=np.int64)
+        condition, parameters = where.to_sql()
         cursor = self.connection.execute(f"SELECT row FROM passage WHERE {condition} ORDER BY row", parameters)
         return np.fromiter((record[0] for record in cursor), dtype=np.int64)
 
-    def count_where(self, condition: str, parameters: Parameters) -> int:
-        """How many passages satisfy a compiled filter."""
+    def count_where(self, where: Condition) -> int:
+        """How many passages a filter or a predicate keeps."""
+        if not isinstance(where, Filter):
+            return len(self.rows_where(where))
+        condition, parameters = where.to_sql()
         return int(self.connection.execute(f"SELECT count(*) FROM passage WHERE {condition}", parameters).fetchone()[0])
+
+    def every(self) -> Iterator[tuple[int, Passage]]:
+        """All passages with their row numbers, in order of insertion."""
+        sql = f"SELECT {PASSAGE_COLUMNS} FROM passage p ORDER BY p.row"
+        return self._passages(self.connection.execute(sql))
 
     def prove_passages(self, *, after: int) -> None:
         """Verify every passage above a row number, that none is missing, and that the index on ids fits them.

@@ -106,7 +106,7 @@ def index_recall(engine: Engine, sample: int | Vectors, k: int) -> float:
     """Overlap of the index's with the exact top k; see ``PassageStore.measure_index_recall``."""
     if isinstance(sample, int | np.integer) and sample < 1:
         raise VectorError(f"sample is {sample}, expected vectors or a number of at least 1")
-    questions = engine.sample(int(sample)) if isinstance(sample, int | np.integer) else check_vectors(sample)
+    questions = engine.sample(int(sample))[1] if isinstance(sample, int | np.integer) else check_vectors(sample)
     if not len(questions) or not engine.state().passages:
         return 1.0
     found, best = (engine.search(questions, k, None, exact=exact) for exact in (False, True))

@@ -14,12 +14,11 @@ import numpy as np
 
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
 from dpr_rag.errors import EncoderMismatchError, VectorError
-from dpr_rag.filters import Filter
 from dpr_rag.index.matrix import SegmentDamagedError
 from dpr_rag.index.search import leave_threads_to_parent
-from dpr_rag.passages import Hit
+from dpr_rag.passages import Hit, Passage
 from dpr_rag.storage.database import Database
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.storage.state import Model, State
 from dpr_rag.storage.writer import Writer
 from dpr_rag.store.snapshot import Snapshot, load
@@ -107,7 +106,7 @@ class Engine:
             "it with that encoder, or reencode() it"
         )
 
-    def search(self, vectors: object, k: int, where: Filter | None, *, exact: bool) -> list[list[Hit]]:
+    def search(self, vectors: object, k: int, where: Condition | None, *, exact: bool) -> list[list[Hit]]:
         """Hits for each question vector, see ``PassageStore.search``."""
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise VectorError(f"k is {k!r}, expected an integer of at least 1")
@@ -130,20 +129,16 @@ class Engine:
 
         return self.with_snapshot(found)
 
-    def sample(self, count: int) -> Vectors:
-        """Stored vectors drawn at random with seed 0, float32 [n, dim]."""
+    def sample(self, count: int) -> tuple[list[Passage], Vectors]:
+        """Passages drawn at random with seed 0, and their vectors, float32 [n, dim]."""
 
-        def drawn(reader: Reader, snapshot: Snapshot) -> Vectors:
-            in_base, in_tail = snapshot.select(reader, None)
-            sizes = (in_base.count, in_tail.count)
-            chosen = np.random.default_rng(0).choice(sum(sizes), min(count, sum(sizes)), replace=False)
-            parts = []
-            for segment, selection, offset in ((snapshot.base, in_base, 0), (snapshot.tail, in_tail, sizes[0])):
-                at = np.sort(chosen[(chosen >= offset) & (chosen < offset + selection.count)] - offset)
-                if segment is not None and len(at):
-                    places = at if selection.positions is None else selection.positions[at]
-                    parts.append(segment.take(places))
-            return np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
+        def drawn(reader: Reader, snapshot: Snapshot) -> tuple[list[Passage], Vectors]:
+            rows = snapshot.alive(reader)
+            if not len(rows):
+                return [], np.empty((0, 1), np.float32)
+            chosen = np.sort(np.random.default_rng(0).choice(rows, min(count, len(rows)), replace=False)).tolist()
+            passages, vectors = reader.by_rows(chosen), reader.vectors_of(snapshot.state, chosen)
+            return [passages[row] for row in chosen], np.stack([vectors[row] for row in chosen])
 
         return self.with_snapshot(drawn)
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
+from dpr_rag.encoder import Vectors
 from dpr_rag.errors import StoreError
-from dpr_rag.filters import Filter
+from dpr_rag.filters import Filter, parse_filter
 from dpr_rag.passages import Passage
+from dpr_rag.storage.reader import Condition
 from dpr_rag.store.engine import Engine
+
+Where = Filter | Mapping[str, Any] | Callable[[Passage], bool] | None
+
+
+def condition_of(where: Where) -> Condition | None:
+    """A filter as it is evaluated: dicts are parsed, predicates stay as they are.
+
+    Raises:
+        FilterError: It cannot be understood.
+    """
+    return where if where is None or callable(where) else parse_filter(where)
 
 
 def get(engine: Engine, ids: Iterable[str]) -> list[Passage]:
@@ -20,24 +34,35 @@ def get(engine: Engine, ids: Iterable[str]) -> list[Passage]:
     return [found[one][1] for one in wanted if one in found]
 
 
-def count(engine: Engine, where: Filter | None) -> int:
+def get_vectors(engine: Engine, ids: Iterable[str]) -> dict[str, Vectors]:
+    """Stored vectors by id; see ``PassageStore.get_vectors``."""
+    wanted = _checked(ids)
+    with engine.reading() as reader:
+        rows = {row: one for one, (row, _) in reader.by_ids(wanted).items()}
+        if len(rows) < len(set(wanted)):
+            engine.prove(reader)
+        return {rows[row]: vector for row, vector in reader.vectors_of(reader.state(), rows).items()}
+
+
+def count(engine: Engine, where: Where) -> int:
     """How many passages a filter keeps; see ``PassageStore.count``."""
     with engine.reading() as reader:
-        if where is None:
+        condition = condition_of(where)
+        if condition is None:
             return reader.state().passages
         engine.prove(reader)
-        return reader.count_where(*where.to_sql())
+        return reader.count_where(condition)
 
 
-def delete(engine: Engine, ids: Iterable[str] | None, where: Filter | None) -> int:
+def delete(engine: Engine, ids: Iterable[str] | None, where: Where) -> int:
     """Delete passages in one commit; see ``PassageStore.delete``."""
     if (ids is None) == (where is None):
         raise StoreError("delete() takes either ids or a filter; give exactly one of them")
-    wanted = _checked(ids or ())
+    wanted, condition = _checked(ids or ()), condition_of(where)
     with engine.writing() as writer:
-        if where is not None:
+        if condition is not None:
             engine.prove(writer)
-            rows = [int(row) for row in writer.rows_where(*where.to_sql())]
+            rows = [int(row) for row in writer.rows_where(condition)]
         else:
             rows = [row for row, _ in writer.by_ids(wanted).values()]
         if rows:

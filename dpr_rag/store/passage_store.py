@@ -6,20 +6,19 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
 from dpr_rag.errors import EncoderMismatchError
-from dpr_rag.filters import Filter, parse_filter
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.store import adding, checking, copying, folding, lookup, opening, reencoding
 from dpr_rag.store.engine import Engine
+from dpr_rag.store.lookup import Where
 from dpr_rag.store.reports import AddReport, CheckReport, StoreInfo
 
-Where = Filter | Mapping[str, Any] | None
 _PAGE = 500
 
 
@@ -141,15 +140,23 @@ class PassageStore:
         Raises:
             StoreError: Neither or both were given.
         """
-        return lookup.delete(self._engine, ids, None if filter is None else parse_filter(filter))
+        return lookup.delete(self._engine, ids, filter)
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Passages by id, in the order asked for; unknown ids are left out."""
         return lookup.get(self._engine, ids)
 
+    def get_vectors(self, ids: Iterable[str]) -> dict[str, Vectors]:
+        """Stored vectors by id, float32 [dim] each; unknown ids are left out."""
+        return lookup.get_vectors(self._engine, ids)
+
+    def sample(self, count: int) -> tuple[list[Passage], Vectors]:
+        """Passages drawn at random, the same ones while the store does not change, and their vectors, float32 [n, dim]."""
+        return self._engine.sample(count)
+
     def count(self, filter: Where = None) -> int:
         """How many passages there are, or how many a filter keeps."""
-        return lookup.count(self._engine, None if filter is None else parse_filter(filter))
+        return lookup.count(self._engine, filter)
 
     def __len__(self) -> int:
         return self.count()
@@ -171,7 +178,8 @@ class PassageStore:
         Args:
             vectors: Question vectors, float [n, dim].
             k: Hits per question, at least 1; fewer come back only where fewer passages qualify.
-            filter: Selects *before* the top k.
+            filter: Selects *before* the top k: a dict, a ``Filter``, or a predicate on ``Passage``. A predicate is asked
+                about every passage at every search, so prefer the others where they can say it.
             exact: Search exactly also where the index is approximate.
 
         Returns:
@@ -183,8 +191,7 @@ class PassageStore:
             FilterError: The filter cannot be understood.
             StoreCorrupted: A passage that was found is damaged.
         """
-        where = None if filter is None else parse_filter(filter)
-        return self._engine.search(vectors, k, where, exact=exact)
+        return self._engine.search(vectors, k, lookup.condition_of(filter), exact=exact)
 
     def measure_index_recall(self, sample: int | Vectors = 100, *, k: int = 20) -> float:
         """Index recall: overlap of the index's top k with the exact top k.

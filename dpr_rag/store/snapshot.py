@@ -16,7 +16,7 @@ from dpr_rag.filters import Filter
 from dpr_rag.index.matrix import Rows, SegmentDamagedError
 from dpr_rag.index.search import Scores, Selection, merged, search_segment
 from dpr_rag.index.segments import Base, Manifest, Tail
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.storage.state import State
 
 INDEX_FOLDER = "index"
@@ -46,7 +46,7 @@ class Snapshot:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def search(
-        self, reader: Reader, questions: Vectors, k: int, *, where: Filter | None, exact: bool = False
+        self, reader: Reader, questions: Vectors, k: int, *, where: Condition | None, exact: bool = False
     ) -> list[tuple[Rows, Scores]]:
         """Row numbers and exact inner products of the top k for each question.
 
@@ -54,7 +54,7 @@ class Snapshot:
             reader: The transaction this snapshot belongs to.
             questions: float32 [n, dim].
             k: Hits per question.
-            where: Filter that selects before the top k, or None.
+            where: Filter or predicate that selects before the top k, or None.
             exact: Do not use the approximate index.
 
         Raises:
@@ -67,19 +67,29 @@ class Snapshot:
         of_base = search_segment(self.base, questions, k, in_base, exact=exact)
         return [merged([left, right], k) for left, right in zip(of_base, found, strict=True)]
 
-    def select(self, reader: Reader, where: Filter | None) -> tuple[Selection, Selection]:
-        """Positions in base and tail that a filter keeps; those of repeated filters are remembered."""
+    def select(self, reader: Reader, where: Condition | None) -> tuple[Selection, Selection]:
+        """Positions in base and tail that a filter keeps; those of repeated filters are remembered, of predicates not."""
+        if where is not None and not isinstance(where, Filter):
+            return self._selected(reader.rows_where(where))
         known = self.selections.get(where)
         if known is not None:
             return known
-        allowed = None if where is None else reader.rows_where(*where.to_sql())
-        base_rows = _NONE if self.base is None else self.base.rows
-        chosen = (self._positions(base_rows, allowed), self._positions(self.tail.rows, allowed))
+        chosen = self._selected(None if where is None else reader.rows_where(where))
         with self.lock:
             if len(self.selections) >= _KEPT_FILTERS:
                 del self.selections[next(key for key in self.selections if key is not None)]
             self.selections[where] = chosen
         return chosen
+
+    def alive(self, reader: Reader) -> Rows:
+        """Ascending row numbers of all passages."""
+        segments = zip((self.base, self.tail), self.select(reader, None), strict=True)
+        kept = [(segment.rows, chosen.positions) for segment, chosen in segments if segment is not None]
+        return np.concatenate([rows if positions is None else rows[positions] for rows, positions in kept])
+
+    def _selected(self, allowed: Rows | None) -> tuple[Selection, Selection]:
+        base_rows = _NONE if self.base is None else self.base.rows
+        return self._positions(base_rows, allowed), self._positions(self.tail.rows, allowed)
 
     def _positions(self, rows: Rows, allowed: Rows | None) -> Selection:
         if allowed is not None:

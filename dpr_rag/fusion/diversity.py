@@ -1,0 +1,68 @@
+"""Maximal marginal relevance: passages that are relevant and unlike those chosen before them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dpr_rag.encoder import Vectors
+from dpr_rag.errors import VectorError
+
+
+@dataclass(frozen=True, slots=True)
+class Diversity:
+    """How to choose by maximal marginal relevance (Carbonell and Goldstein 1998).
+
+    Attributes:
+        candidates: How many of the best passages to choose from.
+        balance: λ in [0, 1]: 1 looks at relevance alone, 0 at difference from what is chosen already alone.
+
+    Raises:
+        VectorError: A value is out of range.
+    """
+
+    candidates: int = 20
+    balance: float = 0.5
+
+    def __post_init__(self) -> None:
+        if isinstance(self.candidates, bool) or not isinstance(self.candidates, int) or self.candidates < 1:
+            raise VectorError(f"candidates is {self.candidates!r}, expected an integer of at least 1")
+        if not isinstance(self.balance, int | float) or not 0 <= self.balance <= 1:
+            raise VectorError(f"balance is {self.balance!r}, expected a number from 0 to 1")
+
+
+def diversified(question: Vectors, passages: Vectors, k: int, balance: float) -> list[int]:
+    """Choose up to k passages greedily by λ·relevance − (1−λ)·max cos(passage, one chosen before).
+
+    The relevance is the inner product over the lengths of the question and of an average candidate: on the scale of a
+    cosine, and equal to it for vectors of one length, but in the order of the scores. The best passage is chosen first.
+
+    Args:
+        question: float32 [dim].
+        passages: Candidates, float32 [n, dim].
+        k: How many to choose.
+        balance: λ in [0, 1].
+
+    Returns:
+        Places among the candidates, in the order chosen; ties take the earlier place.
+    """
+    if not len(passages):
+        return []
+    normed = _unit(passages)
+    lengths = np.linalg.norm(passages.astype(np.float64), axis=1)
+    relevance = passages.astype(np.float64) @ _unit(question[None])[0] / (float(lengths.mean()) or 1.0)
+    chosen = [int(relevance.argmax())]
+    nearest = normed @ normed[chosen[0]]
+    while len(chosen) < min(k, len(passages)):
+        gain = balance * relevance - (1 - balance) * nearest
+        gain[chosen] = -np.inf
+        chosen.append(int(gain.argmax()))
+        nearest = np.maximum(nearest, normed @ normed[chosen[-1]])
+    return chosen
+
+
+def _unit(vectors: Vectors) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    wide = vectors.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    return wide / np.where(lengths > 0, lengths, 1)

@@ -1,0 +1,97 @@
+"""Maximal marginal relevance against brute force, and the calibration's properties."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import clustered
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpr_rag import Calibration, Diversity
+from dpr_rag.errors import VectorError
+from dpr_rag.fusion import diversified
+
+SCORES = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=30)
+
+
+def by_definition(question: np.ndarray, passages: np.ndarray, k: int, balance: float) -> list[int]:
+    """Carbonell and Goldstein's formula, term by term."""
+    mean = np.mean([np.linalg.norm(one) for one in passages])
+
+    def cosine(a: np.ndarray, b: np.ndarray) -> float:
+        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+    relevance = [float(question @ one / np.linalg.norm(question) / mean) for one in passages]
+    chosen = [int(np.argmax(relevance))]
+    while len(chosen) < min(k, len(passages)):
+        left = [at for at in range(len(passages)) if at not in chosen]
+        gains = [
+            balance * relevance[at] - (1 - balance) * max(cosine(passages[at], passages[other]) for other in chosen)
+            for at in left
+        ]
+        chosen.append(left[int(np.argmax(gains))])
+    return chosen
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("balance", [0.0, 0.3, 0.5, 0.9, 1.0])
+def test_choice_follows_the_definition(seed: int, balance: float) -> None:
+    vectors = clustered(31, 8, seed=seed, clusters=5).astype(np.float64)
+    found = diversified(vectors[0].astype(np.float32), vectors[1:].astype(np.float32), 12, balance)
+    assert found == by_definition(vectors[0], vectors[1:], 12, balance)
+
+
+def test_full_balance_keeps_the_order_of_inner_products() -> None:
+    vectors = clustered(41, 8, seed=9) * np.linspace(0.1, 9, 41)[:, None].astype(np.float32)
+    order = np.argsort(-(vectors[1:] @ vectors[0]))
+    assert diversified(vectors[0], vectors[1:], 40, 1.0) == order.tolist()
+
+
+def test_a_near_copy_waits_behind_what_is_different() -> None:
+    passages = np.array([[1, 0.1, 0], [1, 0.11, 0], [0.8, 0, 0.6]], dtype=np.float32)
+    question = np.array([1, 0.3, 0.2], dtype=np.float32)
+    assert np.argsort(-(passages @ question)).tolist() == [1, 0, 2]
+    assert diversified(question, passages, 3, 0.5) == [1, 2, 0]
+
+
+def test_nothing_and_null_vectors_are_no_trouble() -> None:
+    assert diversified(np.ones(3, np.float32), np.empty((0, 3), np.float32), 4, 0.5) == []
+    assert diversified(np.zeros(3, np.float32), np.zeros((2, 3), np.float32), 4, 0.5) == [0, 1]
+
+
+@pytest.mark.parametrize("wrong", [{"candidates": 0}, {"candidates": True}, {"balance": 1.1}, {"balance": "x"}])
+def test_diversity_is_checked(wrong: dict) -> None:
+    with pytest.raises(VectorError, match=next(iter(wrong))):
+        Diversity(**wrong)
+
+
+@given(SCORES, SCORES, st.floats(-1000, 1000), st.floats(-1000, 1000))
+def test_relevance_rises_with_the_score(relevant: list[float], other: list[float], a: float, b: float) -> None:
+    fitted = Calibration.fit(relevant, other)
+    low, high = sorted((a, b))
+    assert 0 <= fitted.relevance(low) <= fitted.relevance(high) <= 1
+    assert fitted.slope > 0
+
+
+def test_fit_finds_the_logistic_that_made_the_scores() -> None:
+    generator = np.random.default_rng(3)
+    scores = generator.uniform(60, 90, 40_000)
+    truth = generator.random(40_000) < 1 / (1 + np.exp(-(0.4 * scores - 30)))
+    fitted = Calibration.fit(scores[truth], scores[~truth])
+    # both groups weigh the same, which moves the midpoint by the logarithm of their ratio and leaves the slope
+    moved = np.log(truth.mean() / (1 - truth.mean()))
+    assert fitted.slope == pytest.approx(0.4, rel=0.05)
+    assert -fitted.offset / fitted.slope == pytest.approx((30 + moved) / 0.4, abs=0.5)
+
+
+def test_raw_inner_products_get_thresholds_that_mean_something() -> None:
+    fitted = Calibration.fit([78, 80, 83, 81, 79], [60, 64, 58, 66, 61, 63])
+    assert fitted.relevance(60) < 0.2 < 0.8 < fitted.relevance(82)
+    assert fitted.relevance(72) == pytest.approx(0.5, abs=0.2)
+
+
+def test_scores_that_do_not_tell_pairs_apart_still_rise() -> None:
+    fitted = Calibration.fit([1.0, 2.0], [5.0, 6.0])
+    assert fitted.relevance(1) < fitted.relevance(1e6)
+    assert Calibration.fit([3.0], [3.0]).relevance(3.0) == pytest.approx(0.5, abs=0.2)
