@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dpr_rag.filters import Filter
     from dpr_rag.fusion import Calibration, Diversity
     from dpr_rag.passages import PRIVATE_KEY, Hit, Passage
+    from dpr_rag.prompting import format_passages, parse_passages
     from dpr_rag.retriever import Retriever
     from dpr_rag.store import PassageStore
 
@@ -29,6 +30,8 @@ _HOMES = {
     "Passage": "passages",
     "PassageStore": "store",
     "Retriever": "retriever",
+    "format_passages": "prompting",
+    "parse_passages": "prompting",
 }
 
 __all__ = [
@@ -44,6 +47,8 @@ __all__ = [
     "PassageStore",
     "Retriever",
     "__version__",
+    "format_passages",
+    "parse_passages",
 ]
 
 

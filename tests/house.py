@@ -15,7 +15,7 @@ ROOT = Path(dpr_rag.__file__).parent
 FLOORS = {
     **{"_version": 0, "errors": 0},
     **{"passages": 1, "filters": 1, "encoder": 1, "legacy": 1, "index": 1, "lexical": 1},
-    **{"corpora": 2, "encoders": 2, "storage": 2, "fusion": 2},
+    **{"corpora": 2, "encoders": 2, "storage": 2, "fusion": 2, "prompting": 2},
     **{"store": 3, "retriever": 4, "evaluation": 5, "training": 6, "cli": 7},
 }
 # The vocabulary of floor 1: its other rooms may say these types, and each of these the ones before it.

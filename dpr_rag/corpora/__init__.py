@@ -22,6 +22,8 @@ from dpr_rag.corpora.questions import Question, read_questions, write_questions
 from dpr_rag.corpora.tabular import read_jsonl, read_tsv, write_jsonl, write_tsv
 from dpr_rag.corpora.texts import SUFFIXES, read_texts
 from dpr_rag.errors import CorpusError
+from dpr_rag.index.foreign import read_faiss_vectors
+from dpr_rag.legacy import read_langchain_docstore
 from dpr_rag.passages import Passage
 
 FORMATS = {
@@ -106,7 +108,9 @@ __all__ = [
     "read_beir",
     "read_beir_questions",
     "read_docstrings",
+    "read_faiss_vectors",
     "read_jsonl",
+    "read_langchain_docstore",
     "read_qrels",
     "read_questions",
     "read_results",

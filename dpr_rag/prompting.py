@@ -1,0 +1,58 @@
+"""Passages as text for a prompt, inside delimiters that no passage can forge."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from dpr_rag.errors import PassageError
+from dpr_rag.passages import Passage
+
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
+_CHARACTERS = {escape: character for character, escape in _ESCAPES.items()}
+_SPECIAL = re.compile(r'[&<>"]')
+_ESCAPED = re.compile(r"&(?:amp|lt|gt|quot);")
+_BLOCK = re.compile(r'<passage number="[0-9]+" id="([^"]*)"(?: title="([^"]*)")?>\n([^<>]*)\n</passage>\n?')
+
+
+def format_passages(passages: Iterable[Passage]) -> str:
+    """Write passages one after the other as ``<passage number="1" id="…" title="…">`` … ``</passage>``.
+
+    The characters ``&``, ``<``, ``>`` and ``"`` inside a passage are written as in XML, so that a text which contains
+    ``</passage>`` and instructions of its own stays inside its delimiters. Numbers count from 1, for citations. Metadata
+    is left out.
+    """
+    return "\n".join(_block(number, passage) for number, passage in enumerate(passages, start=1))
+
+
+def _block(number: int, passage: Passage) -> str:
+    title = f' title="{_escape(passage.title)}"' if passage.title else ""
+    head = f'<passage number="{number}" id="{_escape(passage.id)}"{title}>'
+    return f"{head}\n{_escape(passage.text)}\n</passage>"
+
+
+def parse_passages(text: str) -> list[Passage]:
+    """Read back what :func:`format_passages` wrote: the same passages, without metadata.
+
+    Raises:
+        PassageError: Something else is in the text.
+    """
+    found, at = [], 0
+    while at < len(text):
+        block = _BLOCK.match(text, at)
+        if block is None:
+            raise PassageError(
+                f"character {at} begins no passage: {text[at : at + 60]!r}; expected format_passages' form"
+            )
+        name, title, body = (_unescape(group or "") for group in block.groups())
+        found.append(Passage(name, body, title))
+        at = block.end()
+    return found
+
+
+def _escape(text: str) -> str:
+    return _SPECIAL.sub(lambda found: _ESCAPES[found[0]], text)
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPED.sub(lambda found: _CHARACTERS[found[0]], text)

@@ -1,0 +1,54 @@
+"""Vectors that come back out of other libraries' FAISS files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+from conftest import clustered
+
+from dpr_rag.corpora import read_faiss_vectors
+from dpr_rag.errors import CorpusError
+
+VECTORS = clustered(300, 16)
+
+
+@pytest.mark.parametrize("factory", ["Flat", "IVF8,Flat", "HNSW16", "IDMap,Flat", "IDMap2,Flat"])
+@pytest.mark.parametrize("metric", ["inner_product", "l2"])
+def test_vectors_come_back_in_order(tmp_path: Path, factory: str, metric: str) -> None:
+    index = faiss.index_factory(16, factory, getattr(faiss, f"METRIC_{metric.upper()}"))
+    index.train(VECTORS)
+    if "IDMap" in factory:
+        index.add_with_ids(VECTORS, np.arange(300)[::-1].copy())
+    else:
+        index.add(VECTORS)
+    faiss.write_index(index, str(tmp_path / "index.faiss"))
+    found, named = read_faiss_vectors(tmp_path / "index.faiss")
+    assert np.array_equal(found, VECTORS)
+    assert named == metric
+
+
+def test_compressed_vectors_come_back_closely(tmp_path: Path) -> None:
+    index = faiss.index_factory(16, "SQ8", faiss.METRIC_INNER_PRODUCT)
+    index.train(VECTORS)
+    index.add(VECTORS)
+    faiss.write_index(index, str(tmp_path / "i"))
+    assert np.abs(read_faiss_vectors(tmp_path / "i")[0] - VECTORS).max() < 0.05
+
+
+def test_an_empty_index_is_empty(tmp_path: Path) -> None:
+    faiss.write_index(faiss.IndexFlatIP(16), str(tmp_path / "i"))
+    assert read_faiss_vectors(tmp_path / "i")[0].shape == (0, 16)
+
+
+def test_what_gives_no_vectors_is_named(tmp_path: Path) -> None:
+    (tmp_path / "noise").write_bytes(b"this is no index file at all")
+    broken = faiss.IndexFlatIP(2)
+    broken.add(np.array([[1, np.nan]], dtype=np.float32))
+    faiss.write_index(broken, str(tmp_path / "broken"))
+    for name, said in (("noise", "cannot give its vectors back"), ("nowhere", "no such file"), ("broken", "NaN")):
+        with pytest.raises(CorpusError, match=said) as caught:
+            read_faiss_vectors(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
