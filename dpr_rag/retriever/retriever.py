@@ -91,7 +91,8 @@ class Retriever:
         diversity, least = options.get("diversity"), _checked(options.get("min_relevance"))
         found = self.store.search(vectors, max(wanted, diversity.candidates) if diversity else wanted, filter)
         if least is not None:
-            found = [[hit for hit in hits if self.relevance(hit.score) >= least] for hits in found]
+            relevance = self.calibration.relevance
+            found = [[hit for hit in hits if relevance(hit.score) >= least] for hits in found]
         if diversity is None:
             return found
         questions = np.asarray(vectors, dtype=np.float32)
@@ -106,15 +107,16 @@ class Retriever:
         return [replace(there[at], rank=rank) for rank, at in enumerate(chosen, start=1)]
 
     def relevance(self, score: float) -> float:
-        """How relevant a passage with this score is, in [0, 1]; it rises with the score.
+        """How relevant a passage with this score is, in [0, 1]; it rises with the score. See :attr:`calibration`."""
+        return self.calibration.relevance(score)
 
-        One half means: as near to the question as where stretches of the store's own passages part from passages that
-        they were not taken from. The logistic function behind it is fitted at first use to scores that the store gives
-        to itself, and again when the store has doubled, halved or changed its encoder.
+    @property
+    def calibration(self) -> Calibration:
+        """What turns scores into relevances in [0, 1].
+
+        One half lies where scores of stretches of the store's passages with their own passages part from those with
+        others. It is fitted at first use, and again when the store has doubled, halved or changed its encoder.
         """
-        return self._calibration().relevance(score)
-
-    def _calibration(self) -> Calibration:
         count, encoder = len(self.store), self.store.encoder
         model = "" if encoder is None else encoder.fingerprint
         known = self._fitted

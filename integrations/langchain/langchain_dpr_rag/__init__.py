@@ -1,1 +1,25 @@
-"""x."""
+"""LangChain adapters for dpr-rag: embeddings, a vector store and a retriever."""
+
+from __future__ import annotations
+
+try:
+    import langchain_core  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "langchain_dpr_rag needs langchain-core, which is not installed; pip install 'dpr-rag[langchain]'"
+    ) from error
+
+from langchain_dpr_rag.documents import RANK_KEY, RELEVANCE_KEY, SCORE_KEY, format_documents
+from langchain_dpr_rag.embeddings import DPREmbeddings
+from langchain_dpr_rag.retrievers import DPRRetriever
+from langchain_dpr_rag.vectorstores import DPRVectorStore
+
+__all__ = [
+    "RANK_KEY",
+    "RELEVANCE_KEY",
+    "SCORE_KEY",
+    "DPREmbeddings",
+    "DPRRetriever",
+    "DPRVectorStore",
+    "format_documents",
+]

@@ -1,0 +1,139 @@
+"""Many questions at once: one encoding pass, one search, and a run of its own for each question's callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import get_config_list
+from langchain_core.vectorstores import VectorStoreRetriever
+
+from dpr_rag import Diversity
+from langchain_dpr_rag.documents import Where, document_of, where_of
+from langchain_dpr_rag.searching import SearchableStore, refuse_unknown
+
+Outcome = list[Document] | Exception
+
+
+class OnePassRetriever(BaseRetriever):
+    """A retriever whose ``batch`` and ``abatch`` cost one encoding pass and one search."""
+
+    @abstractmethod
+    def _retrieve_all(
+        self,
+        queries: Sequence[str],
+        *,
+        k: int | None = None,
+        filter: Where = None,
+        score_threshold: float | None = None,
+        **kwargs: Any,
+    ) -> list[list[Document]]:
+        """Documents for each question; the arguments are those of ``invoke``."""
+
+    def batch(
+        self,
+        inputs: list[str],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Documents for many questions.
+
+        Args:
+            inputs: The questions.
+            config: One for all, or one each.
+            return_exceptions: Put a question's exception in the place of its documents instead of raising it.
+            **kwargs: Those of ``invoke``.
+        """
+        runs = []
+        for query, one in zip(inputs, get_config_list(config, len(inputs)), strict=True):
+            manager = CallbackManager.configure(**self._callbacks(one, kwargs))
+            runs.append(manager.on_retriever_start(None, query, name=one.get("run_name") or self.get_name()))
+        outcomes = self._outcomes(inputs, kwargs)
+        for run, outcome in zip(runs, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                run.on_retriever_error(outcome)
+            else:
+                run.on_retriever_end(outcome)
+        return _returned(outcomes, return_exceptions)
+
+    async def abatch(
+        self,
+        inputs: list[str],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Like :meth:`batch`, in a thread."""
+        runs = []
+        for query, one in zip(inputs, get_config_list(config, len(inputs)), strict=True):
+            manager = AsyncCallbackManager.configure(**self._callbacks(one, kwargs))
+            runs.append(await manager.on_retriever_start(None, query, name=one.get("run_name") or self.get_name()))
+        outcomes = await asyncio.to_thread(self._outcomes, inputs, kwargs)
+        for run, outcome in zip(runs, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                await run.on_retriever_error(outcome)
+            else:
+                await run.on_retriever_end(outcome)
+        return _returned(outcomes, return_exceptions)
+
+    def _callbacks(self, config: RunnableConfig, kwargs: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "inheritable_callbacks": config.get("callbacks"),
+            "inheritable_tags": config.get("tags"),
+            "local_tags": self.tags,
+            "inheritable_metadata": {**(config.get("metadata") or {}), **self._get_ls_params(**kwargs)},
+            "local_metadata": self.metadata,
+        }
+
+    def _outcomes(self, queries: Sequence[str], kwargs: dict[str, Any]) -> list[Outcome]:
+        """All documents in one pass; where that fails, question by question, so that only bad ones fail."""
+        if not queries:
+            return []
+        try:
+            return list(self._retrieve_all(queries, **kwargs))
+        except Exception:  # whatever an encoder raises belongs to the caller, by return_exceptions
+            return [self._outcome(query, kwargs) for query in queries]
+
+    def _outcome(self, query: str, kwargs: dict[str, Any]) -> Outcome:
+        try:
+            return self._retrieve_all([query], **kwargs)[0]
+        except Exception as error:  # as above
+            return error
+
+
+def _returned(outcomes: list[Outcome], return_exceptions: bool) -> list[Any]:
+    for outcome in outcomes:
+        if isinstance(outcome, Exception) and not return_exceptions:
+            raise outcome
+    return outcomes
+
+
+class DPRVectorStoreRetriever(OnePassRetriever, VectorStoreRetriever):
+    """What ``DPRVectorStore.as_retriever`` returns: LangChain's own, with batches in one pass."""
+
+    vectorstore: SearchableStore
+
+    def _retrieve_all(self, queries: Sequence[str], **kwargs: Any) -> list[list[Document]]:
+        options = self.search_kwargs | kwargs
+        k, where = options.pop("k", None), where_of(options.pop("filter", None))
+        hits = self.vectorstore.retriever.retrieve_batch(queries, k, where, **self._choice(options))
+        return [[document_of(hit.passage) for hit in found] for found in hits]
+
+    def _choice(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The core's options for the search type; others are refused, as in ``invoke``."""
+        chosen: dict[str, Any] = {}
+        if self.search_type == "mmr":
+            chosen["diversity"] = Diversity(options.pop("fetch_k", 20), options.pop("lambda_mult", 0.5))
+        elif self.search_type == "similarity_score_threshold":
+            chosen["min_relevance"] = options.pop("score_threshold")
+        refuse_unknown(options, "k, filter, and those of the search type")
+        return chosen

@@ -1,0 +1,101 @@
+"""LangChain's documents as passages, and hits as documents."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from langchain_core.documents import Document
+
+from dpr_rag import Calibration, Filter, Hit, Passage, format_passages
+
+SCORE_KEY = "dpr_score"
+RANK_KEY = "dpr_rank"
+RELEVANCE_KEY = "dpr_relevance"
+_OF_A_SEARCH = (SCORE_KEY, RANK_KEY, RELEVANCE_KEY)
+
+OnBlank = Literal["skip", "error"]
+Where = Mapping[str, Any] | Filter | Callable[[Document], bool] | None
+_log = logging.getLogger(__name__)
+
+
+def document_of(passage: Passage) -> Document:
+    """A passage as a document; a title stands under ``metadata["title"]``."""
+    title = {"title": passage.title} if passage.title else {}
+    return Document(id=passage.id, page_content=passage.text, metadata={**title, **passage.visible_metadata})
+
+
+def scored_document(hit: Hit, calibration: Calibration | None) -> Document:
+    """A hit as a document with score and rank in its metadata, and its relevance where there is a calibration."""
+    document = document_of(hit.passage)
+    document.metadata |= {SCORE_KEY: hit.score, RANK_KEY: hit.rank}
+    if calibration is not None:
+        document.metadata[RELEVANCE_KEY] = calibration.relevance(hit.score)
+    return document
+
+
+def passages_of(documents: Sequence[Document], ids: Sequence[str | None] | None, on_blank: OnBlank) -> list[Passage]:
+    """Documents as passages, without the blank ones.
+
+    A non-empty string under ``metadata["title"]`` becomes the passage's title. What an earlier search wrote into the
+    metadata is left out. Documents without an id get a random one.
+
+    Args:
+        documents: What to store; left as they are.
+        ids: One id per document, None among them for a random one; None to take the documents' own.
+        on_blank: ``skip`` leaves blank documents out with one warning, ``error`` refuses them.
+
+    Raises:
+        ValueError: There are as many ids as documents, or a document is blank and that is an error.
+        PassageError: A document's id, text or metadata cannot be stored.
+    """
+    if ids is not None and len(ids) != len(documents):
+        raise ValueError(f"{len(ids)} ids were given for {len(documents)} documents; give one each, or None for some")
+    chosen = [document.id for document in documents] if ids is None else ids
+    pairs = list(zip(documents, chosen, strict=True))
+    kept = [(document, one) for document, one in pairs if not is_blank(document)]
+    if len(kept) < len(pairs):
+        _report_blanks(pairs, len(pairs) - len(kept), on_blank)
+    return [_passage_of(document, one) for document, one in kept]
+
+
+def is_blank(document: Document) -> bool:
+    """Whether a document holds nothing but white space, as those that PDF loaders make of empty pages."""
+    return not document.page_content.strip()
+
+
+def _report_blanks(pairs: Sequence[tuple[Document, str | None]], count: int, on_blank: OnBlank) -> None:
+    at, name = next((at, one) for at, (document, one) in enumerate(pairs) if is_blank(document))
+    if on_blank == "error":
+        raise ValueError(
+            f"document {at} (id {name!r}) is blank, as {count} of {len(pairs)} are; drop them, or pass on_blank='skip'"
+        )
+    _log.warning("%d of %d documents are blank and were skipped, the first is number %d", count, len(pairs), at)
+
+
+def _passage_of(document: Document, passage_id: str | None) -> Passage:
+    metadata = {key: value for key, value in document.metadata.items() if key not in _OF_A_SEARCH}
+    title = metadata.get("title")
+    if isinstance(title, str) and title:
+        del metadata["title"]
+    else:
+        title = ""
+    name = str(uuid.uuid4()) if passage_id is None else passage_id
+    return Passage(name, document.page_content, title, metadata)
+
+
+def where_of(given: Where) -> Mapping[str, Any] | Filter | Callable[[Passage], bool] | None:
+    """A filter as the core takes it: a callable on documents becomes one on passages."""
+    if callable(given):
+        return lambda passage: bool(given(document_of(passage)))
+    return given
+
+
+def format_documents(documents: Sequence[Document]) -> str:
+    """Documents as one block for a prompt, inside delimiters that no document can forge; see ``format_passages``.
+
+    Each is numbered from 1, so that a model can cite its sources.
+    """
+    return format_passages([_passage_of(document, document.id or str(at)) for at, document in enumerate(documents, 1)])

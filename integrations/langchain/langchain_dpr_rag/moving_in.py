@@ -1,0 +1,53 @@
+"""Reading the folders that LangChain's own FAISS store saves."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from langchain_core.documents import Document
+
+from dpr_rag.corpora import read_faiss_vectors, read_langchain_docstore
+from dpr_rag.encoder import Vectors
+from dpr_rag.errors import CorpusError
+
+_UNIT = 1e-3
+_log = logging.getLogger(__name__)
+
+
+def read_folder(folder: Path, index_name: str) -> tuple[list[Document], Vectors]:
+    """Documents and their vectors, float32 [n, dim], in the order of the FAISS index.
+
+    Raises:
+        UnsafeFileError: The pickle asks for more than documents with plain metadata.
+        CorpusError: A file is missing or damaged, or they do not belong together.
+    """
+    if Path(index_name).name != index_name:
+        raise CorpusError(f"index_name is {index_name!r}, expected the name of a file inside {folder}")
+    vectors, metric = read_faiss_vectors(folder / f"{index_name}.faiss")
+    stored, rows = read_langchain_docstore(folder / f"{index_name}.pkl")
+    if sorted(rows) != list(range(len(vectors))):
+        raise CorpusError(
+            f"{folder}: the index has {len(vectors)} vectors, the document store {len(rows)}; save it anew"
+        )
+    lost = [rows[row] for row in range(len(vectors)) if rows[row] not in stored]
+    if lost:
+        raise CorpusError(
+            f"{folder}: {len(lost)} vectors have lost their documents, the first is {lost[0]!r}; save it anew"
+        )
+    _compare_metrics(folder, vectors, metric)
+    return [
+        Document(id=rows[row], page_content=stored[rows[row]]["page_content"], metadata=stored[rows[row]]["metadata"])
+        for row in range(len(vectors))
+    ], vectors
+
+
+def _compare_metrics(folder: Path, vectors: Vectors, metric: str) -> None:
+    lengths = np.linalg.norm(vectors, axis=1)
+    if metric != "inner_product" and len(lengths) and float(np.abs(lengths - 1).max()) > _UNIT:
+        _log.warning(
+            "%s was searched by %s over vectors of different lengths; here they are ranked by inner product, which may order "
+            "them otherwise",
+            *(folder, metric),
+        )

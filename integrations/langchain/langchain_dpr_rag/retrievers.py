@@ -1,0 +1,205 @@
+"""``DPRRetriever``: dense passage retrieval as a LangChain retriever."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, Self
+
+from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.retrievers import LangSmithRetrieverParams
+from pydantic import ConfigDict, Field, PrivateAttr
+
+from dpr_rag import Diversity, DualEncoder, Encoder, PassageStore, Retriever
+from langchain_dpr_rag.batches import OnePassRetriever
+from langchain_dpr_rag.documents import Where, scored_document, where_of
+from langchain_dpr_rag.embeddings import embeddings_of, encoder_of
+from langchain_dpr_rag.searching import refuse_unknown
+from langchain_dpr_rag.vectorstores import DPRVectorStore
+
+
+class DPRRetriever(OnePassRetriever):
+    """Dense passage retrieval for LangChain chains, with score and rank in each document's metadata.
+
+    Setup:
+        ``pip install 'dpr-rag[demo,langchain]'``
+
+    Key arguments:
+        store: An open ``dpr_rag.PassageStore`` with an encoder.
+        k: Documents per question.
+        filter: A dict, or a callable on documents; selects before the top k.
+        score_threshold: Least relevance in [0, 1]; less relevant documents are left out.
+        search_type: ``similarity``, or ``mmr`` for documents unlike each other.
+        fetch_k: With ``mmr``: documents to choose from.
+        lambda_mult: With ``mmr``: 1 for relevance alone, 0 for difference alone.
+
+    Instantiate:
+        .. code-block:: python
+
+            from langchain_dpr_rag import DPRRetriever
+
+            retriever = DPRRetriever.from_store("plays.dpr", k=4)
+            retriever = DPRRetriever.from_texts(["Hamlet is a tragedy by Shakespeare."])
+
+    Search:
+        .. code-block:: python
+
+            retriever.invoke("a tragedy")
+            retriever.invoke("a tragedy", k=2, filter={"year": {"$gte": 1700}}, score_threshold=0.5)
+            retriever.batch(["a tragedy", "a comedy"])  # one encoding pass, one search
+
+    Search with score:
+        .. code-block:: python
+
+            document = retriever.invoke("a tragedy")[0]
+            document.metadata["dpr_score"]  # exact inner product
+            document.metadata["dpr_rank"]  # from 1
+            document.metadata["dpr_relevance"]  # in [0, 1], with a score_threshold (0 keeps all)
+
+    Async:
+        .. code-block:: python
+
+            await retriever.ainvoke("a tragedy")
+
+    Use in a chain:
+        .. code-block:: python
+
+            from langchain_dpr_rag import format_documents
+
+            chain = {"context": retriever | format_documents, "question": RunnablePassthrough()} | prompt | model
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    store: PassageStore
+    k: int = Field(default=4, ge=1)
+    filter: Any = None
+    score_threshold: float | None = Field(default=None, ge=0, le=1)
+    search_type: Literal["similarity", "mmr"] = "similarity"
+    fetch_k: int = Field(default=20, ge=1)
+    lambda_mult: float = Field(default=0.5, ge=0, le=1)
+    _core: Retriever = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Set the core's retriever on the store."""
+        super().model_post_init(context)
+        self._core = Retriever(self.store, k=self.k)
+
+    @classmethod
+    def from_store(
+        cls,
+        store: PassageStore | DPRVectorStore | str | os.PathLike[str],
+        embedding: Embeddings | Encoder | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """A retriever on a store that exists.
+
+        Args:
+            store: An open store, or the folder of one.
+            embedding: What embeds, where a folder is given; None for the default encoder.
+            **kwargs: Those of the constructor.
+
+        Raises:
+            StoreNotFoundError: There is no store in the folder.
+            EncoderMismatchError: Something else embedded its passages.
+        """
+        if isinstance(store, DPRVectorStore):
+            store = store.store
+        if not isinstance(store, PassageStore):
+            store = PassageStore.open(store, encoder=encoder_of(embedding, None) or DualEncoder.default(), create=False)
+        return cls(store=store, **kwargs)
+
+    @classmethod
+    def from_documents(
+        cls,
+        documents: Iterable[Document],
+        embedding: Embeddings | Encoder | None = None,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        ids: Sequence[str | None] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """A retriever on a store with these documents in it, temporary without a path.
+
+        Args:
+            documents: What to retrieve.
+            embedding: What embeds; None for the default encoder.
+            path: Folder of the store, which may exist.
+            ids: See ``DPRVectorStore.add_documents``.
+            **kwargs: Those of the constructor.
+        """
+        vector_store = DPRVectorStore(embedding, path=path)
+        vector_store.add_documents(documents, ids=ids)
+        return cls(store=vector_store.store, **kwargs)
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: Iterable[str],
+        embedding: Embeddings | Encoder | None = None,
+        metadatas: Sequence[dict[str, Any]] | None = None,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        ids: Sequence[str | None] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Like :meth:`from_documents`, with texts and metadata apart."""
+        vector_store = DPRVectorStore.from_texts(texts, embedding, metadatas, ids=ids, path=path)
+        return cls(store=vector_store.store, **kwargs)
+
+    def _retrieve_all(
+        self,
+        queries: Sequence[str],
+        *,
+        k: int | None = None,
+        filter: Where = None,
+        score_threshold: float | None = None,
+        **kwargs: Any,
+    ) -> list[list[Document]]:
+        refuse_unknown(kwargs, "k, filter, score_threshold")
+        least = self.score_threshold if score_threshold is None else score_threshold
+        hits = self._core.retrieve_batch(
+            queries,
+            self.k if k is None else k,
+            where_of(self.filter if filter is None else filter),
+            min_relevance=least,
+            diversity=Diversity(self.fetch_k, self.lambda_mult) if self.search_type == "mmr" else None,
+        )
+        calibration = None if least is None else self._core.calibration
+        return [[scored_document(hit, calibration) for hit in found] for found in hits]
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        k: int | None = None,
+        filter: Where = None,
+        score_threshold: float | None = None,
+    ) -> list[Document]:
+        return self._retrieve_all([query], k=k, filter=filter, score_threshold=score_threshold)[0]
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        k: int | None = None,
+        filter: Where = None,
+        score_threshold: float | None = None,
+    ) -> list[Document]:
+        found = await asyncio.to_thread(
+            self._retrieve_all, [query], k=k, filter=filter, score_threshold=score_threshold
+        )
+        return found[0]
+
+    def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
+        params = super()._get_ls_params(**kwargs)
+        params["ls_vector_store_provider"] = type(self.store).__name__
+        embeddings = embeddings_of(self.store.encoder)
+        if embeddings is not None:
+            params["ls_embedding_provider"] = type(embeddings).__name__
+        return params

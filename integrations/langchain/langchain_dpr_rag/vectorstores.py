@@ -1,0 +1,297 @@
+"""``DPRVectorStore``: a passage store as a LangChain vector store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+
+from dpr_rag import DualEncoder, Encoder, PassageStore, Retriever
+from langchain_dpr_rag.batches import DPRVectorStoreRetriever
+from langchain_dpr_rag.documents import OnBlank, Where, document_of, is_blank, passages_of, where_of
+from langchain_dpr_rag.embeddings import embeddings_of, encoder_of
+from langchain_dpr_rag.moving_in import read_folder
+from langchain_dpr_rag.searching import SearchableStore, refuse_unknown
+
+
+class DPRVectorStore(SearchableStore):
+    """A durable vector store: SQLite is the truth, FAISS finds, scores are exact inner products.
+
+    Setup:
+        ``pip install 'dpr-rag[demo,langchain]'``
+
+    Key arguments:
+        embedding: LangChain embeddings; or a ``DualEncoder``, which gets ``metadata["title"]`` as the title of a passage;
+            None for the default encoder.
+        path: Folder of the store; None makes a temporary one, which is gone on ``close()``.
+        store: An open ``PassageStore`` instead of a path and an embedding.
+        index: For a new store: ``auto``, ``flat``, ``hnsw``, ``ivf`` …
+        on_blank: ``skip`` leaves out blank documents with one warning, ``error`` refuses them.
+        fingerprint: What identifies foreign embeddings; None takes class, model's name and dimension.
+
+    Instantiate:
+        .. code-block:: python
+
+            from dpr_rag import DualEncoder
+            from langchain_dpr_rag import DPRVectorStore
+
+            vector_store = DPRVectorStore(DualEncoder.default(), path="plays.dpr")
+
+    Add documents:
+        .. code-block:: python
+
+            from langchain_core.documents import Document
+
+            hamlet = Document("Hamlet is a tragedy by Shakespeare.", metadata={"title": "Hamlet", "year": 1601})
+            vector_store.add_documents([hamlet], ids=["1"])  # an id that exists is replaced
+
+    Delete documents:
+        .. code-block:: python
+
+            vector_store.delete(ids=["1"])
+            vector_store.delete(filter={"year": {"$lt": 1500}})
+
+    Search:
+        .. code-block:: python
+
+            vector_store.similarity_search("a tragedy", k=4)
+
+    Search with filter:
+        .. code-block:: python
+
+            vector_store.similarity_search("a tragedy", filter={"year": {"$gte": 1700}})  # selects before the top k
+            vector_store.similarity_search("a tragedy", filter=lambda document: "Goethe" in document.page_content)
+
+    Search with score:
+        .. code-block:: python
+
+            vector_store.similarity_search_with_score("a tragedy")  # exact inner products, higher is better
+            vector_store.similarity_search_with_relevance_scores("a tragedy", score_threshold=0.5)  # in [0, 1]
+
+    Async:
+        .. code-block:: python
+
+            await vector_store.asimilarity_search("a tragedy")
+
+    Use as retriever:
+        .. code-block:: python
+
+            vector_store.as_retriever(search_type="mmr", search_kwargs={"k": 4, "fetch_k": 20}).invoke("a tragedy")
+    """
+
+    def __init__(
+        self,
+        embedding: Embeddings | Encoder | None = None,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        store: PassageStore | None = None,
+        index: str = "auto",
+        on_blank: OnBlank = "skip",
+        fingerprint: str | None = None,
+    ) -> None:
+        if on_blank not in ("skip", "error"):
+            raise ValueError(f"on_blank is {on_blank!r}, expected 'skip' or 'error'")
+        if store is not None and (path is not None or embedding is not None):
+            raise ValueError("store was given together with path or embedding; an open store has both already")
+        self.store = _opened(path, encoder_of(embedding, fingerprint), index) if store is None else store
+        self.retriever = Retriever(self.store, k=4)
+        self._on_blank: OnBlank = on_blank
+
+    @property
+    def embeddings(self) -> Embeddings | None:
+        """What embeds; None where the store was opened without an encoder."""
+        return embeddings_of(self.store.encoder)
+
+    def add_documents(
+        self,
+        documents: Iterable[Document],
+        *,
+        ids: Sequence[str | None] | None = None,
+        batch_size: int = 512,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Add documents, or replace those whose id exists; durable when it returns.
+
+        Args:
+            documents: What to add; left as they are. Unchanged ones are not embedded again.
+            ids: One per document, None among them for a random one; without ``ids`` the documents' own count.
+            batch_size: Documents per commit.
+            **kwargs: None are known.
+
+        Returns:
+            The ids of the documents that were stored; blank ones are not.
+
+        Raises:
+            ValueError: The ids do not fit the documents, or one is blank and ``on_blank`` is ``error``.
+            PassageError: A document cannot be stored, for example because its metadata is not JSON.
+        """
+        refuse_unknown(kwargs, "ids, batch_size")
+        passages = passages_of(list(documents), ids, self._on_blank)
+        self.store.add(passages, batch_size=batch_size)
+        return [passage.id for passage in passages]
+
+    async def aadd_documents(self, documents: Iterable[Document], **kwargs: Any) -> list[str]:
+        """Like :meth:`add_documents`, in a thread."""
+        return await asyncio.to_thread(self.add_documents, documents, **kwargs)
+
+    def add_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: Sequence[dict[str, Any]] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Like :meth:`add_documents`, with texts and metadata apart."""
+        return self.add_documents(_documents(list(texts), metadatas), ids=ids, **kwargs)
+
+    async def aadd_texts(
+        self, texts: Iterable[str], metadatas: Sequence[dict[str, Any]] | None = None, **kwargs: Any
+    ) -> list[str]:
+        """Like :meth:`add_texts`, in a thread."""
+        return await asyncio.to_thread(self.add_texts, texts, metadatas, **kwargs)
+
+    def add_embeddings(
+        self,
+        text_embeddings: Iterable[tuple[str, Sequence[float]]],
+        metadatas: Sequence[dict[str, Any]] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+    ) -> list[str]:
+        """Add texts with vectors that were made elsewhere by the same model."""
+        pairs = list(text_embeddings)
+        documents = _documents([text for text, _ in pairs], metadatas)
+        return self._add_with_vectors(documents, [vector for _, vector in pairs], ids)
+
+    def _add_with_vectors(
+        self, documents: Sequence[Document], vectors: Iterable[Any], ids: Sequence[str | None] | None
+    ) -> list[str]:
+        passages = passages_of(documents, ids, self._on_blank)
+        kept = (one for document, one in zip(documents, vectors, strict=True) if not is_blank(document))
+        self.store.add(passages, vectors=kept)
+        return [passage.id for passage in passages]
+
+    def delete(self, ids: Sequence[str] | None = None, *, filter: Where = None, **kwargs: Any) -> bool:
+        """Delete documents by id, by metadata, or, with neither, all of them.
+
+        Returns:
+            True, also when an id is unknown.
+        """
+        refuse_unknown(kwargs, "ids, filter")
+        if ids is not None or filter is not None:
+            self.store.delete(ids, filter=where_of(filter))
+        else:
+            self.store.delete(filter={"id": {"$exists": True}})
+        return True
+
+    async def adelete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> bool:
+        """Like :meth:`delete`, in a thread."""
+        return await asyncio.to_thread(self.delete, ids, **kwargs)
+
+    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+        """Documents by id, in the order asked for; unknown ids are left out."""
+        return [document_of(passage) for passage in self.store.get(ids)]
+
+    async def aget_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+        """Like :meth:`get_by_ids`, in a thread."""
+        return await asyncio.to_thread(self.get_by_ids, ids)
+
+    def as_retriever(self, **kwargs: Any) -> DPRVectorStoreRetriever:
+        """A retriever on this store; ``search_type`` is similarity, mmr or similarity_score_threshold.
+
+        Its ``batch`` and ``abatch`` encode all questions in one pass and search once.
+        """
+        tags = [*(kwargs.pop("tags", None) or []), *self._get_retriever_tags()]
+        return DPRVectorStoreRetriever(vectorstore=self, tags=tags, **kwargs)
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: Iterable[str],
+        embedding: Embeddings | Encoder | None = None,
+        metadatas: Sequence[dict[str, Any]] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """A store with these texts in it; ``kwargs`` are those of the constructor, and ``batch_size``."""
+        adding = {"batch_size": kwargs.pop("batch_size")} if "batch_size" in kwargs else {}
+        opened = cls(embedding, **kwargs)
+        opened.add_texts(texts, metadatas, ids=ids, **adding)
+        return opened
+
+    @classmethod
+    def from_embeddings(
+        cls,
+        text_embeddings: Iterable[tuple[str, Sequence[float]]],
+        embedding: Embeddings | Encoder | None = None,
+        metadatas: Sequence[dict[str, Any]] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """A store with these texts and the vectors that ``embedding`` made of them before."""
+        opened = cls(embedding, **kwargs)
+        opened.add_embeddings(text_embeddings, metadatas, ids=ids)
+        return opened
+
+    @classmethod
+    def from_langchain_faiss(
+        cls,
+        folder: str | os.PathLike[str],
+        embedding: Embeddings | Encoder | None = None,
+        *,
+        index_name: str = "index",
+        **kwargs: Any,
+    ) -> Self:
+        """Move in with what LangChain's FAISS store saved: ids, texts, metadata and vectors, without encoding again.
+
+        The folder's pickle is read by allow-list; nothing in it is run.
+
+        Args:
+            folder: What ``FAISS.save_local`` wrote.
+            embedding: The embeddings that made the vectors.
+            index_name: As it was given to ``save_local``.
+            **kwargs: Those of the constructor.
+
+        Raises:
+            UnsafeFileError: The pickle asks for more than documents with plain metadata.
+            CorpusError: A file is missing or damaged, or they do not belong together.
+            VectorError: The vectors have another dimension than ``embedding`` makes.
+        """
+        documents, vectors = read_folder(Path(folder), index_name)
+        opened = cls(embedding, **kwargs)
+        opened._add_with_vectors(documents, vectors, None)
+        return opened
+
+    def close(self) -> None:
+        """Close the store; a temporary one is gone then."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _opened(path: str | os.PathLike[str] | None, encoder: Encoder | None, index: str) -> PassageStore:
+    chosen = DualEncoder.default() if encoder is None else encoder
+    if path is None:
+        return PassageStore.temporary(encoder=chosen, index=index)
+    return PassageStore.open(path, encoder=chosen, index=index)
+
+
+def _documents(texts: Sequence[str], metadatas: Sequence[dict[str, Any]] | None) -> list[Document]:
+    given = [{}] * len(texts) if metadatas is None else metadatas
+    if len(given) != len(texts):
+        raise ValueError(f"{len(given)} metadatas were given for {len(texts)} texts; give one each")
+    return [Document(page_content=text, metadata=one) for text, one in zip(texts, given, strict=True)]
