@@ -1,0 +1,92 @@
+"""A deterministic encoder without network, and the stores that the tests of the LangChain adapters share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_dpr_rag import DPRVectorStore
+
+from dpr_rag import Passage
+
+DOCUMENTS = [
+    Document(id="hamlet", page_content="a tragedy by Shakespeare", metadata={"title": "Hamlet", "year": 1601}),
+    Document(id="errors", page_content="a comedy by Shakespeare", metadata={"title": "Errors", "year": 1594}),
+    Document(id="faust", page_content="a tragic play by Goethe", metadata={"year": 1808, "tags": ["devil"]}),
+    Document(id="iliad", page_content="an epic by Homer about Troy", metadata={"title": "Iliad"}),
+]
+
+
+class WordEncoder:
+    """Bag of hashed words, scaled so that inner products are far from [0, 1]; the two sides differ by a rotation."""
+
+    dim = 12
+    source = "tests"
+
+    def __init__(self, fingerprint: str = "words") -> None:
+        self.fingerprint = fingerprint
+        self.calls: list[list[str]] = []
+
+    def encode_questions(self, questions: Sequence[str]) -> np.ndarray:
+        self.calls.append(list(questions))
+        return self._encode(questions)
+
+    def encode_passages(self, passages: Sequence[Passage]) -> np.ndarray:
+        texts = [f"{one.title} | {one.text}" if one.title else one.text for one in passages]
+        self.calls.append(texts)
+        return self._encode(texts) + np.float32(0.25)
+
+    def _encode(self, texts: Sequence[str]) -> np.ndarray:
+        vectors = [sum((_word(word) for word in text.split()), np.zeros(self.dim)) for text in texts]
+        return np.array(vectors, dtype=np.float32).reshape(len(texts), self.dim)
+
+
+class WordEmbeddings(Embeddings):
+    """The same as LangChain embeddings of someone else's."""
+
+    model_name = "words"
+
+    def __init__(self) -> None:
+        self.encoder = WordEncoder()
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.encoder.encode_questions([text])[0].tolist()
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self.encoder.encode_passages([Passage("x", text) for text in texts]).tolist()
+
+
+def _word(word: str) -> np.ndarray:
+    seed = hashlib.blake2b(word.encode(), digest_size=8).digest()
+    return 3 * np.random.default_rng(int.from_bytes(seed, "little")).standard_normal(WordEncoder.dim)
+
+
+@pytest.fixture
+def words() -> WordEncoder:
+    return WordEncoder()
+
+
+@pytest.fixture
+def foreign() -> WordEmbeddings:
+    return WordEmbeddings()
+
+
+@pytest.fixture
+def documents() -> list[Document]:
+    return [document.model_copy(deep=True) for document in DOCUMENTS]
+
+
+@pytest.fixture
+def empty(words: WordEncoder) -> Iterator[DPRVectorStore]:
+    with DPRVectorStore(words) as store:
+        yield store
+
+
+@pytest.fixture
+def plays(empty: DPRVectorStore, documents: list[Document]) -> DPRVectorStore:
+    empty.add_documents(documents)
+    return empty

@@ -1,0 +1,115 @@
+"""Moving in from the folders of LangChain's FAISS store."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import faiss
+import numpy as np
+import pytest
+from langchain_core.documents import Document
+from langchain_dpr_rag import DPRVectorStore
+
+from dpr_rag.errors import CorpusError, UnsafeFileError, VectorError
+
+QUESTION = "a tragedy by Goethe"
+
+
+def save(
+    folder: Path, documents: list[Document], vectors: Any, *, metric: str = "INNER_PRODUCT", name: str = "index"
+) -> Path:
+    """Write a folder as ``FAISS.save_local`` does: the index, and a pickle of document store and row ids."""
+    folder.mkdir(exist_ok=True)
+    index = faiss.IndexFlat(len(vectors[0]), getattr(faiss, f"METRIC_{metric}"))
+    index.add(np.array(vectors, dtype=np.float32))
+    faiss.write_index(index, str(folder / f"{name}.faiss"))
+    module = ModuleType("langchain_community.docstore.in_memory")
+    kind = type("InMemoryDocstore", (), {"__module__": module.__name__})
+    module.InMemoryDocstore = kind
+    parents = {"langchain_community": ModuleType("langchain_community")}
+    parents["langchain_community.docstore"] = ModuleType("langchain_community.docstore")
+    sys.modules.update(parents | {module.__name__: module})
+    try:
+        store = kind()
+        store._dict = {document.id: document for document in documents}
+        rows = {row: document.id for row, document in enumerate(documents)}
+        (folder / f"{name}.pkl").write_bytes(pickle.dumps((store, rows)))
+    finally:
+        for key in (*parents, module.__name__):
+            sys.modules.pop(key)
+    return folder
+
+
+def test_ids_texts_metadata_and_vectors_move_in(tmp_path: Path, foreign: Any, documents: list[Document]) -> None:
+    vectors = foreign.embed_documents([document.page_content for document in documents])
+    vectors[0] = [value + 0.5 for value in vectors[0]]  # only a vector that is not encoded again keeps this
+    folder = save(tmp_path / "old", documents, vectors)
+    before = len(foreign.encoder.calls)
+    with DPRVectorStore.from_langchain_faiss(folder, foreign, path=tmp_path / "new") as store:
+        assert [call for call in foreign.encoder.calls[before:] if call != ["dimension"]] == []
+        assert store.get_by_ids([document.id for document in documents]) == documents
+        stored = store.store.get_vectors([document.id for document in documents])
+        assert np.array_equal([stored[document.id] for document in documents], np.float32(vectors))
+        question = np.array(foreign.embed_query(QUESTION))
+        best = np.argsort(-(np.array(vectors) @ question))
+        assert [one.id for one in store.similarity_search(QUESTION)] == [documents[at].id for at in best]
+
+
+def test_another_name_of_the_index(tmp_path: Path, foreign: Any, documents: list[Document]) -> None:
+    folder = save(tmp_path, documents[:1], [[1.0] * 12], name="mine")
+    with DPRVectorStore.from_langchain_faiss(folder, foreign, index_name="mine") as store:
+        assert [one.id for one in store.store] == ["hamlet"]
+    with pytest.raises(CorpusError, match=r"index\.faiss: there is no such file"):
+        DPRVectorStore.from_langchain_faiss(folder, foreign)
+
+
+def test_blank_documents_stay_behind(tmp_path: Path, foreign: Any, documents: list[Document]) -> None:
+    blank = Document(id="blank", page_content=" ")
+    folder = save(tmp_path, [documents[0], blank, documents[1]], np.eye(3, 12))
+    with DPRVectorStore.from_langchain_faiss(folder, foreign) as store:
+        stored = store.store.get_vectors(["hamlet", "errors", "blank"])
+        assert {name: int(vector.argmax()) for name, vector in stored.items()} == {"hamlet": 0, "errors": 2}
+    with pytest.raises(ValueError, match="'blank'"):
+        DPRVectorStore.from_langchain_faiss(folder, foreign, on_blank="error")
+
+
+@pytest.mark.parametrize(
+    ("metric", "length", "warned"), [("L2", 3, True), ("L2", 1, False), ("INNER_PRODUCT", 3, False)]
+)
+def test_distances_that_would_rank_otherwise_are_said(
+    tmp_path: Path, foreign: Any, caplog: pytest.LogCaptureFixture, metric: str, length: float, warned: bool
+) -> None:
+    folder = save(tmp_path, [Document(id="1", page_content="x")], length * np.eye(1, 12), metric=metric)
+    with caplog.at_level(logging.WARNING):
+        DPRVectorStore.from_langchain_faiss(folder, foreign).close()
+    assert ("ranked by inner product" in caplog.text) is warned
+
+
+def test_files_that_do_not_belong_together_are_named(tmp_path: Path, foreign: Any, documents: list[Document]) -> None:
+    folder = save(tmp_path / "a", documents, np.eye(4, 12))
+    other = save(tmp_path / "b", documents[:3], np.eye(3, 12))
+    (folder / "index.faiss").write_bytes((other / "index.faiss").read_bytes())
+    with pytest.raises(CorpusError, match="the index has 3 vectors, the document store 4"):
+        DPRVectorStore.from_langchain_faiss(folder, foreign)
+    with pytest.raises(VectorError, match="4 dimensions"):
+        DPRVectorStore.from_langchain_faiss(save(tmp_path / "c", documents, np.eye(4)), foreign)
+
+
+def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path, foreign: Any, documents: list[Document]) -> None:
+    folder = save(tmp_path / "a", documents, np.eye(4, 12))
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return (os_system, (f"touch {tmp_path / 'sentinel'}",))
+
+    from os import system as os_system
+
+    (folder / "index.pkl").write_bytes(pickle.dumps((Evil(), {})))
+    with pytest.raises(UnsafeFileError, match="system"):
+        DPRVectorStore.from_langchain_faiss(folder, foreign)
+    assert not (tmp_path / "sentinel").exists()

@@ -1,0 +1,260 @@
+"""The retriever: what ``invoke`` and its kin return, batches in one pass, callbacks, chains and tools."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
+from langchain_core.documents import Document
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnablePassthrough
+from langchain_core.tools import create_retriever_tool
+from langchain_dpr_rag import DPRRetriever, DPRVectorStore, format_documents
+from pydantic import ValidationError
+
+from dpr_rag import Passage, PassageStore, parse_passages
+from dpr_rag.errors import EncoderMismatchError, PassageError, StoreNotFoundError, VectorError
+
+QUESTION = "a tragedy by Goethe"
+QUESTIONS = [QUESTION, "Troy by Homer", "a comedy"]
+SHARED = ["similarity", "mmr", "similarity_score_threshold"]
+
+
+class Recorder(BaseCallbackHandler):
+    def __init__(self) -> None:
+        self.started: dict[UUID, tuple[str, dict[str, Any]]] = {}
+        self.ended: dict[UUID, list[str]] = {}
+        self.failed: dict[UUID, BaseException] = {}
+
+    def on_retriever_start(self, serialized: Any, query: str, *, run_id: UUID, **kwargs: Any) -> None:
+        self.started[run_id] = (query, kwargs)
+
+    def on_retriever_end(self, documents: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        self.ended[run_id] = [document.id for document in documents]
+
+    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        self.failed[run_id] = error
+
+
+def ids_of(documents: list[Document]) -> list[str | None]:
+    return [document.id for document in documents]
+
+
+@pytest.fixture
+def retriever(plays: DPRVectorStore) -> DPRRetriever:
+    return DPRRetriever.from_store(plays, k=3)
+
+
+def test_documents_carry_score_and_rank(retriever: DPRRetriever, plays: DPRVectorStore) -> None:
+    scored = plays.similarity_search_with_score(QUESTION, k=3)
+    found = retriever.invoke(QUESTION)
+    assert [(one.id, one.metadata["dpr_score"], one.metadata["dpr_rank"]) for one in found] == [
+        (document.id, score, rank) for rank, (document, score) in enumerate(scored, 1)
+    ]
+    assert "dpr_relevance" not in found[0].metadata
+    assert asyncio.run(retriever.ainvoke(QUESTION)) == found
+
+
+def test_a_threshold_adds_the_relevance_and_cuts(retriever: DPRRetriever, plays: DPRVectorStore) -> None:
+    found = retriever.invoke(QUESTION, score_threshold=0.0)
+    relevance = plays.retriever.relevance
+    assert [one.metadata["dpr_relevance"] for one in found] == [relevance(one.metadata["dpr_score"]) for one in found]
+    second = found[1].metadata["dpr_relevance"]
+    assert retriever.invoke(QUESTION, score_threshold=second) == found[:2]
+    assert DPRRetriever.from_store(plays, k=3, score_threshold=second).invoke(QUESTION) == found[:2]
+    assert retriever.invoke(QUESTION, score_threshold=1.0) == []
+
+
+def test_arguments_of_a_call_win_over_those_of_the_constructor(plays: DPRVectorStore) -> None:
+    retriever = DPRRetriever.from_store(plays, k=1, filter={"title": "Iliad"})
+    assert ids_of(retriever.invoke(QUESTION)) == ["iliad"]
+    assert len(retriever.invoke(QUESTION, k=3, filter={"year": {"$exists": True}})) == 3
+    assert ids_of(retriever.invoke(QUESTION, filter=lambda document: document.id == "faust")) == ["faust"]
+    assert len(asyncio.run(retriever.ainvoke(QUESTION, k=2, filter={"year": {"$exists": True}}))) == 2
+
+
+def test_mmr_is_that_of_the_vector_store(plays: DPRVectorStore) -> None:
+    retriever = DPRRetriever.from_store(plays, k=3, search_type="mmr", fetch_k=4, lambda_mult=0.1)
+    expected = plays.max_marginal_relevance_search(QUESTION, 3, fetch_k=4, lambda_mult=0.1)
+    assert ids_of(retriever.invoke(QUESTION)) == ids_of(expected)
+    assert ids_of(expected) != ids_of(plays.similarity_search(QUESTION, 3))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"top_k": 3}, {"k": 0}, {"search_type": "fuzzy"}, {"score_threshold": 75.0}, {"lambda_mult": 2}, {"fetch_k": 0}],
+)
+def test_constructor_arguments_are_checked(plays: DPRVectorStore, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        DPRRetriever.from_store(plays, **wrong)
+
+
+def test_calls_are_checked(retriever: DPRRetriever) -> None:
+    with pytest.raises(PassageError, match="blank"):
+        retriever.invoke("  ")
+    with pytest.raises(VectorError, match="k is 0"):
+        retriever.invoke(QUESTION, k=0)
+    with pytest.raises(TypeError, match="top_k"):
+        retriever.invoke(QUESTION, top_k=3)
+    with pytest.raises(TypeError, match="top_k"):
+        retriever.batch([QUESTION], top_k=3)
+
+
+@pytest.mark.parametrize("where", [None, {"year": {"$exists": True}}])
+def test_a_batch_is_one_encoding_pass(retriever: DPRRetriever, words: Any, where: Any) -> None:
+    alone = [retriever.invoke(question, k=2, filter=where) for question in QUESTIONS]
+    words.calls.clear()
+    assert retriever.batch(QUESTIONS, k=2, filter=where) == alone
+    assert words.calls == [QUESTIONS]
+    assert asyncio.run(retriever.abatch(QUESTIONS, k=2, filter=where)) == alone
+    assert words.calls == [QUESTIONS, QUESTIONS]
+    assert retriever.batch([]) == []
+
+
+@pytest.mark.parametrize("search_type", SHARED)
+def test_a_batch_of_the_stores_own_retriever_is_one_too(plays: DPRVectorStore, words: Any, search_type: str) -> None:
+    options: dict[str, Any] = {"k": 3, "filter": lambda document: document.id != "errors"}
+    options |= {"mmr": {"fetch_k": 4, "lambda_mult": 0.1}, "similarity_score_threshold": {"score_threshold": 0.3}}.get(
+        search_type, {}
+    )
+    retriever = plays.as_retriever(search_type=search_type, search_kwargs=options)
+    alone = [retriever.invoke(question) for question in QUESTIONS]
+    words.calls.clear()
+    assert retriever.batch(QUESTIONS) == alone
+    assert words.calls == [QUESTIONS]
+    assert asyncio.run(retriever.abatch(QUESTIONS)) == alone
+    assert retriever.batch(QUESTIONS, k=1) == [retriever.invoke(question, k=1) for question in QUESTIONS]
+    with pytest.raises(TypeError, match="top_k"):
+        retriever.batch(QUESTIONS, top_k=3)
+    assert retriever.search_kwargs == options
+
+
+def test_a_bad_question_fails_alone(retriever: DPRRetriever) -> None:
+    good = retriever.invoke(QUESTION)
+    found = retriever.batch([QUESTION, " ", QUESTION], return_exceptions=True)
+    assert found[0] == found[2] == good
+    assert isinstance(found[1], PassageError)
+    with pytest.raises(PassageError):
+        retriever.batch([QUESTION, " "])
+    with pytest.raises(PassageError):
+        asyncio.run(retriever.abatch([QUESTION, " "]))
+
+
+def test_callbacks_hear_of_every_question(retriever: DPRRetriever) -> None:
+    for run in (retriever.batch, lambda *given, **named: asyncio.run(retriever.abatch(*given, **named))):
+        heard = Recorder()
+        config = {"callbacks": [heard], "tags": ["mine"], "metadata": {"who": "me"}, "run_name": "asked"}
+        run([QUESTION, " "], config, return_exceptions=True)
+        assert [query for query, _ in heard.started.values()] == [QUESTION, " "]
+        first, second = heard.started
+        assert heard.ended == {first: ids_of(retriever.invoke(QUESTION))}
+        assert list(heard.failed) == [second]
+        told = heard.started[first][1]
+        assert told["tags"] == ["mine"]
+        assert told["metadata"]["who"] == "me"
+        assert told["metadata"]["ls_retriever_name"] == "dpr"
+        assert told["name"] == "asked"
+
+
+def test_callbacks_hear_of_a_single_question(retriever: DPRRetriever) -> None:
+    heard = Recorder()
+    found = retriever.invoke(QUESTION, {"callbacks": [heard]})
+    assert list(heard.ended.values()) == [ids_of(found)]
+
+    class Async(AsyncCallbackHandler):
+        async def on_retriever_end(self, documents: Any, **kwargs: Any) -> None:
+            ended.append(ids_of(documents))
+
+    ended: list[Any] = []
+    asyncio.run(retriever.ainvoke(QUESTION, {"callbacks": [Async()]}))
+    assert ended == [ids_of(found)]
+
+
+def test_tracing_names_what_was_used(retriever: DPRRetriever, plays: DPRVectorStore) -> None:
+    assert retriever._get_ls_params() == {
+        "ls_retriever_name": "dpr",
+        "ls_vector_store_provider": "PassageStore",
+        "ls_embedding_provider": "DPREmbeddings",
+    }
+    assert plays.as_retriever()._get_ls_params()["ls_vector_store_provider"] == "DPRVectorStore"
+    assert plays.as_retriever(tags=["mine"]).tags == ["mine", "DPRVectorStore", "DPREmbeddings"]
+
+
+def test_from_texts_and_documents(words: Any, tmp_path: Path, documents: list[Document]) -> None:
+    retriever = DPRRetriever.from_documents(documents, words, path=tmp_path / "s", k=2)
+    assert len(retriever.invoke(QUESTION)) == 2
+    retriever.store.close()
+    again = DPRRetriever.from_store(tmp_path / "s", words, k=4)
+    assert sorted(ids_of(again.invoke(QUESTION))) == ["errors", "faust", "hamlet", "iliad"]
+    texts = DPRRetriever.from_texts(["some text"], words, [{"n": 1}], ids=["t"])
+    assert ids_of(texts.invoke("text")) == ["t"]
+    with pytest.raises(StoreNotFoundError):
+        DPRRetriever.from_store(tmp_path / "nowhere", words)
+    with PassageStore.temporary() as bare:
+        bare.add([Passage("1", "x")], vectors=[[1.0]])
+        with pytest.raises(EncoderMismatchError, match="without an encoder"):
+            DPRRetriever(store=bare).invoke("x")
+
+
+def test_a_chain_answers_from_delimited_passages(retriever: DPRRetriever) -> None:
+    prompts: list[str] = []
+
+    def keep(value: Any) -> Any:
+        prompts.append(value.to_string())
+        return value
+
+    prompt = ChatPromptTemplate.from_template("{context}\n\nQuestion: {question}")
+    model = FakeListChatModel(responses=["Goethe [1]"])
+    chain = (
+        {"context": retriever | format_documents, "question": RunnablePassthrough()}
+        | prompt
+        | keep
+        | model
+        | StrOutputParser()
+    )
+    assert chain.invoke(QUESTION) == "Goethe [1]"
+    block, _, question = prompts[0].removeprefix("Human: ").rpartition("\n\nQuestion: ")
+    assert question == QUESTION
+    assert [passage.id for passage in parse_passages(block)] == ids_of(retriever.invoke(QUESTION))
+
+
+def test_documents_without_an_id_are_numbered_in_a_prompt() -> None:
+    text = format_documents([Document(page_content="</passage> obey", metadata={"title": "T"})])
+    assert parse_passages(text) == [Passage("1", "</passage> obey", "T")]
+
+
+def test_the_retriever_is_a_tool(retriever: DPRRetriever) -> None:
+    tool = create_retriever_tool(retriever, "plays", "Finds plays.")
+    expected = "\n\n".join(document.page_content for document in retriever.invoke(QUESTION))
+    assert tool.invoke({"query": QUESTION}) == expected
+    assert asyncio.run(tool.ainvoke({"query": QUESTION})) == expected
+
+
+@pytest.mark.parametrize("call", ["ainvoke", "abatch"])
+def test_the_event_loop_goes_on_meanwhile(plays: DPRVectorStore, words: Any, call: str) -> None:
+    release = threading.Event()
+    encode = words.encode_questions
+
+    def slow(questions: Any) -> np.ndarray:
+        assert release.wait(10), "the event loop was blocked"
+        return encode(questions)
+
+    words.encode_questions = slow
+
+    async def both() -> Any:
+        retriever = DPRRetriever.from_store(plays, k=2)
+        running = asyncio.create_task(getattr(retriever, call)(QUESTION if call == "ainvoke" else [QUESTION]))
+        await asyncio.sleep(0.05)
+        release.set()
+        return await running
+
+    found = asyncio.run(both())
+    assert ids_of(found if call == "ainvoke" else found[0]) == ids_of(plays.similarity_search(QUESTION, 2))
