@@ -227,3 +227,38 @@ def edges_of(sources: dict[str, tuple[str, bool]]) -> dict[str, set[str]]:
         known = {name if name in sources else name.rpartition(".")[0] for name in names}
         edges[module] = (known & set(sources)) - {module, "dpr_rag"}
     return edges
+
+
+ADAPTERS = {
+    "langchain_dpr_rag": ROOT.parent / "integrations" / "langchain" / "langchain_dpr_rag",
+    "llama_index": ROOT.parent / "integrations" / "llama-index" / "llama_index",
+}
+ADAPTERS_MAY_SAY = {
+    "langchain_dpr_rag": {"langchain_dpr_rag", "langchain_core", "numpy", "pydantic"},
+    "llama_index": {"llama_index", "numpy", "pydantic"},
+}
+PUBLIC_MODULES = ("corpora", "encoder", "errors", "filters")
+
+
+def adapter_files() -> dict[str, tuple[str, Path]]:
+    return {
+        str(path.relative_to(folder.parent)): (adapter, path)
+        for adapter, folder in ADAPTERS.items()
+        for path in sorted(folder.rglob("*.py"))
+    }
+
+
+def adapter_breaches(source: str, adapter: str) -> list[str]:
+    """Imports of anything but public names of dpr_rag and the adapter's own framework."""
+    public = {f"dpr_rag.{name}" for name in dpr_rag.__all__}
+    found = []
+    for line, name in imports_of(ast.parse(source), f"{adapter}.x.x"):
+        top = name.split(".")[0]
+        if top == "dpr_rag":
+            module, _, last = name.rpartition(".")
+            known = name in public or (module in {f"dpr_rag.{one}" for one in PUBLIC_MODULES} and last[0] != "_")
+        else:
+            known = top in sys.stdlib_module_names or top in ADAPTERS_MAY_SAY[adapter]
+        if not known:
+            found.append(f"{adapter}:{line}: imports {name!r}")
+    return found

@@ -7,12 +7,22 @@ import subprocess
 import sys
 
 import pytest
-from house import circles, edges_of, floor_breaches, forbidden_breaches, modules, third_party_breaches
+from house import (
+    adapter_breaches,
+    adapter_files,
+    circles,
+    edges_of,
+    floor_breaches,
+    forbidden_breaches,
+    modules,
+    third_party_breaches,
+)
 
 import dpr_rag
 
 HEAVY = ("torch", "transformers", "tokenizers", "safetensors", "faiss", "numpy", "sqlite3", "pyarrow", "typer", "rich")
 MODULES = modules()
+ADAPTER_FILES = adapter_files()
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -190,3 +200,28 @@ def test_checker_sees_a_circle() -> None:
         "dpr_rag.index.c": ("from dpr_rag.index.a import h", False),
     }
     assert circles(edges_of(sources)) == ["dpr_rag.index.a -> dpr_rag.index.b -> dpr_rag.index.c -> dpr_rag.index.a"]
+
+
+@pytest.mark.parametrize("name", ADAPTER_FILES)
+def test_adapter_imports_public_names_only(name: str) -> None:
+    adapter, path = ADAPTER_FILES[name]
+    source = path.read_text("utf-8")
+    assert [*adapter_breaches(source, adapter), *forbidden_breaches(source, adapter)] == []
+    assert ast.get_docstring(ast.parse(source)), f"{name} does not say what it owns"
+    assert source.count("\n") <= 300
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from dpr_rag.store import PassageStore",
+        "import faiss",
+        "import dpr_rag.storage",
+        "from dpr_rag.errors import _x",
+    ],
+)
+def test_checker_sees_an_adapter_reaching_inside(source: str) -> None:
+    assert len(adapter_breaches(source, "langchain_dpr_rag")) == 1
+    assert (
+        adapter_breaches("from dpr_rag import PassageStore\nimport langchain_core.documents", "langchain_dpr_rag") == []
+    )
