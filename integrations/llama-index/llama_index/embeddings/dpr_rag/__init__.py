@@ -1,1 +1,18 @@
-"""x."""
+"""LlamaIndex embeddings by a dual encoder: queries by the question encoder, texts by the context encoder."""
+
+from __future__ import annotations
+
+from dpr_rag.errors import MissingExtraError
+
+try:
+    import llama_index.core  # noqa: F401
+except ModuleNotFoundError as error:
+    if not (error.name or "").startswith("llama_index"):
+        raise
+    raise MissingExtraError(
+        "llama-index-core is not installed, which these adapters are for; pip install 'dpr-rag[llama-index]'"
+    ) from error
+
+from llama_index.embeddings.dpr_rag.base import DPREmbedding
+
+__all__ = ["DPREmbedding"]

@@ -1,1 +1,18 @@
-"""x."""
+"""A LlamaIndex retriever on a ``PassageStore``: questions in, nodes with inner products out."""
+
+from __future__ import annotations
+
+from dpr_rag.errors import MissingExtraError
+
+try:
+    import llama_index.core  # noqa: F401
+except ModuleNotFoundError as error:
+    if not (error.name or "").startswith("llama_index"):
+        raise
+    raise MissingExtraError(
+        "llama-index-core is not installed, which these adapters are for; pip install 'dpr-rag[llama-index]'"
+    ) from error
+
+from llama_index.retrievers.dpr_rag.base import DPRRetriever
+
+__all__ = ["DPRRetriever"]

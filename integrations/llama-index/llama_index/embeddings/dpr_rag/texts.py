@@ -1,0 +1,49 @@
+"""What of a node is encoded, on its way through LlamaIndex's batching, which knows strings alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llama_index.core.schema import BaseNode, MetadataMode
+
+from dpr_rag import Passage
+
+TITLE = "title"
+
+
+class TitledText(str):
+    """A text that remembers the title and the id of the node it is from."""
+
+    passage_title: str
+    node_id: str
+
+    @classmethod
+    def of(cls, node: BaseNode, *, embed_metadata: bool) -> TitledText:
+        """Take the text of a node, with the metadata that its author wants embedded if that is asked for."""
+        title = node.metadata.get(TITLE)
+        made = cls(_with_metadata(node) if embed_metadata else node.get_content(MetadataMode.NONE))
+        made.passage_title, made.node_id = title if isinstance(title, str) else "", node.node_id
+        return made
+
+
+def _with_metadata(node: BaseNode) -> str:
+    """The node's own template, without the title, which is encoded beside the text."""
+    excluded = [*node.excluded_embed_metadata_keys, TITLE]
+    return node.model_copy(update={"excluded_embed_metadata_keys": excluded}).get_content(MetadataMode.EMBED)
+
+
+def title_of(text: str) -> str:
+    """The title that goes with a text, or an empty string."""
+    return text.passage_title if isinstance(text, TitledText) else ""
+
+
+def as_passages(texts: Sequence[str]) -> list[Passage]:
+    """Passages to encode; an empty text, which LlamaIndex may ask for and no passage can have, becomes a space."""
+    return [
+        Passage(
+            id=text.node_id if isinstance(text, TitledText) else f"text {at}",
+            text=str.__str__(text) or " ",
+            title=title_of(text),
+        )
+        for at, text in enumerate(texts)
+    ]

@@ -1,0 +1,207 @@
+"""``DPRRetriever``: dense retrieval as LlamaIndex's retriever."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.embeddings.base import Embedding, mean_agg
+from llama_index.core.callbacks.base import CallbackManager
+from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
+from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQueryMode
+from llama_index.vector_stores.dpr_rag import DPRVectorStore
+from llama_index.vector_stores.dpr_rag.nodes import to_node
+from llama_index.vector_stores.dpr_rag.querying import diversity_for, selection_of
+
+from dpr_rag import Diversity, DualEncoder, Encoder, PassageStore, Retriever
+from dpr_rag.errors import PassageError
+
+
+class DPRRetriever(BaseRetriever):
+    """Retrieves nodes by the inner product of question and passage.
+
+    Setup:
+        ``pip install 'dpr-rag[demo,llama-index]'``; ``demo`` brings the small default encoder.
+
+    Key arguments:
+        store: A ``DPRVectorStore``, an open ``PassageStore`` (whoever filled it, LangChain for example), or the path of
+            a store, which the retriever opens, and closes on ``close``.
+        encoder: With a path: the encoder that filled the store.
+        similarity_top_k: Nodes per question.
+        filters: Select nodes before the top k.
+        mode: ``default``, or ``mmr`` for maximal marginal relevance among four times as many candidates.
+        diversity: The same with candidates and balance of your own, as a ``dpr_rag.Diversity``.
+        min_relevance: Leave out nodes of less relevance, from 0 to 1: one half is where passages that answer part from
+            those that do not, as fitted to the store itself (``dpr_rag.Retriever.relevance``).
+        node_ids: Restrict the search to these nodes.
+        doc_ids: Restrict the search to the nodes of these source documents.
+        callback_manager: As in every retriever; so are ``object_map``, ``objects`` and ``verbose``.
+
+    Instantiate:
+        .. code-block:: python
+
+            from llama_index.retrievers.dpr_rag import DPRRetriever
+
+            retriever = DPRRetriever("notes.dpr", encoder=encoder, similarity_top_k=5)
+            retriever = DPRRetriever.from_defaults(nodes)      # the default encoder, a temporary store
+
+    Add:
+        .. code-block:: python
+
+            retriever.vector_store.add(nodes)                  # encoded as (title, text) pairs
+
+    Delete:
+        .. code-block:: python
+
+            retriever.vector_store.delete("a-document")
+
+    Search:
+        .. code-block:: python
+
+            for found in retriever.retrieve("Who wrote Hamlet?"):
+                print(found.score, found.node.metadata["title"])
+
+    Filter:
+        .. code-block:: python
+
+            filters = MetadataFilters(filters=[MetadataFilter(key="year", operator=">", value=1600)])
+            DPRRetriever(vector_store, filters=filters).retrieve("a tragedy")
+
+    Score:
+        The exact inner product, higher is better; neither a cosine nor bounded by 1. ``min_relevance`` is the threshold
+        that means the same for every encoder.
+
+    Async:
+        ``aretrieve`` encodes and searches in a thread, so that the event loop goes on.
+
+    As retriever:
+        It goes wherever LlamaIndex takes one: ``QueryFusionRetriever``, ``RouterRetriever``, ``ContextChatEngine``.
+
+    In a query engine:
+        .. code-block:: python
+
+            RetrieverQueryEngine.from_args(retriever, llm=llm).query("Who wrote Hamlet?")
+
+    Raises:
+        ValueError: The mode is not supported, or ``mmr`` and ``diversity`` were both given.
+        VectorError: ``similarity_top_k`` is below 1, or ``min_relevance`` not between 0 and 1.
+        FilterError: A filter cannot be understood.
+    """
+
+    def __init__(
+        self,
+        store: DPRVectorStore | PassageStore | str | os.PathLike[str],
+        *,
+        encoder: Encoder | None = None,
+        similarity_top_k: int = 10,
+        filters: MetadataFilters | None = None,
+        mode: VectorStoreQueryMode | str = VectorStoreQueryMode.DEFAULT,
+        diversity: Diversity | None = None,
+        min_relevance: float | None = None,
+        node_ids: list[str] | None = None,
+        doc_ids: list[str] | None = None,
+        callback_manager: CallbackManager | None = None,
+        object_map: dict[str, Any] | None = None,
+        objects: list[IndexNode] | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self._vector_store = _as_vector_store(store, encoder)
+        self._owned = not isinstance(store, DPRVectorStore)
+        self.similarity_top_k, self.filters = similarity_top_k, filters
+        self.node_ids, self.doc_ids = node_ids, doc_ids
+        self.mode, self.diversity, self.min_relevance = mode, diversity, min_relevance
+        self._retriever = Retriever(self._vector_store.client, k=similarity_top_k)
+        self._diversity()
+        super().__init__(callback_manager, object_map, objects, verbose)
+
+    @classmethod
+    def from_defaults(
+        cls,
+        nodes: Sequence[BaseNode] | None = None,
+        *,
+        encoder: Encoder | None = None,
+        path: str | os.PathLike[str] | None = None,
+        vector_store: DPRVectorStore | None = None,
+        store: PassageStore | None = None,
+        **kwargs: Any,
+    ) -> DPRRetriever:
+        """Make a retriever, and the store under it where none is given, and add nodes to it.
+
+        Args:
+            nodes: Added to the store; those without an embedding are encoded as (title, text) pairs.
+            encoder: None loads ``DualEncoder.default()`` where a store is to be opened.
+            path: The store's folder; None makes a temporary store.
+            vector_store: Use this one instead.
+            store: Use this ``PassageStore`` instead.
+            **kwargs: Arguments of the class.
+
+        Raises:
+            ValueError: More than one store was given, or an encoder for one that is open already.
+            EncoderMismatchError: Another encoder filled the store.
+        """
+        given = [one for one in (vector_store, store, path) if one is not None]
+        if len(given) > 1:
+            raise ValueError("path, vector_store and store were given together; give one of them")
+        if isinstance(given[0] if given else None, DPRVectorStore | PassageStore):
+            made = cls(given[0], encoder=encoder, **kwargs)
+        else:
+            opened = DPRVectorStore(path, encoder=DualEncoder.default() if encoder is None else encoder)
+            made = cls(opened, **kwargs)
+            made._owned = True
+        if nodes:
+            made.vector_store.add(nodes)
+        return made
+
+    @property
+    def vector_store(self) -> DPRVectorStore:
+        """The store behind it, to add to and to delete from."""
+        return self._vector_store
+
+    def close(self) -> None:
+        """Close the store, unless it was given open."""
+        if self._owned:
+            self._vector_store.close()
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        where = selection_of(
+            self._vector_store.client, node_ids=self.node_ids, doc_ids=self.doc_ids, filters=self.filters
+        )
+        hits = self._retriever.retrieve_by_vectors(
+            [self._embedding(query_bundle)],
+            self.similarity_top_k,
+            where,
+            diversity=self._diversity(),
+            min_relevance=self.min_relevance,
+        )[0]
+        return [NodeWithScore(node=to_node(hit.passage), score=hit.score) for hit in hits]
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return await asyncio.to_thread(self._retrieve, query_bundle)
+
+    def _diversity(self) -> Diversity | None:
+        chosen = diversity_for(self.mode, self.similarity_top_k)
+        if chosen is not None and self.diversity is not None:
+            raise ValueError("mode='mmr' and diversity= were both given; diversity alone says how to choose")
+        return chosen or self.diversity
+
+    def _embedding(self, query_bundle: QueryBundle) -> Embedding:
+        """The bundle's own embedding, or the mean over the strings that stand for the question."""
+        if query_bundle.embedding is not None:
+            return query_bundle.embedding
+        strings = query_bundle.embedding_strs
+        if not strings or not all(string.strip() for string in strings):
+            raise PassageError(f"the question {query_bundle.query_str!r:.80} is blank; ask with at least one word")
+        return mean_agg(self._vector_store.client.encode_questions(strings).tolist())
+
+
+def _as_vector_store(
+    store: DPRVectorStore | PassageStore | str | os.PathLike[str], encoder: Encoder | None
+) -> DPRVectorStore:
+    if not isinstance(store, DPRVectorStore | PassageStore):
+        return DPRVectorStore(store, encoder=encoder, create=False)
+    if encoder is not None:
+        raise ValueError("encoder= goes with a path; the store was opened with its own")
+    return store if isinstance(store, DPRVectorStore) else DPRVectorStore(store=store)

@@ -1,0 +1,300 @@
+"""``DPRVectorStore``: a ``PassageStore`` as LlamaIndex's vector store."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.schema import BaseNode
+from llama_index.core.vector_stores.types import (
+    MetadataFilters,
+    VectorStoreQuery,
+    VectorStoreQueryResult,
+)
+from llama_index.vector_stores.dpr_rag.adding import OnBlank, add_nodes
+from llama_index.vector_stores.dpr_rag.filters import to_filter
+from llama_index.vector_stores.dpr_rag.in_threads import AsyncInThreads
+from llama_index.vector_stores.dpr_rag.moving_in import OnMissing, read_llama_index
+from llama_index.vector_stores.dpr_rag.nodes import of_sources, to_node
+from llama_index.vector_stores.dpr_rag.querying import diversity_for, selection_of
+
+from dpr_rag import Encoder, PassageStore, Retriever
+from dpr_rag.filters import Comparison
+
+_log = logging.getLogger(__name__)
+_EVERYTHING = Comparison("id", "exists", True)
+
+
+class DPRVectorStore(AsyncInThreads):
+    """Nodes with their embeddings in a durable ``PassageStore``, searched by inner product.
+
+    Setup:
+        ``pip install 'dpr-rag[llama-index]'``, and ``[demo,llama-index]`` for the small default encoder.
+
+    Key arguments:
+        path: The store's folder, opened or created; None makes a temporary store that is gone on ``close``.
+        store: An open ``PassageStore`` instead; closing it stays with who opened it.
+        encoder: The dual encoder that the embeddings come from, ``embedding.encoder`` of a ``DPREmbedding``. The store is
+            bound to it, encodes nodes that come without an embedding as (title, text) pairs, and encodes questions that
+            come in words. Without one, the first vectors fix the dimension and nothing else.
+        index: For a new store: ``auto`` or a kind of index, see ``PassageStore.open``.
+        on_blank: What to do with nodes whose text is blank, as loaders of PDF files emit them: ``skip`` leaves them
+            out with one warning in the log per call, ``error`` refuses the call before anything is stored.
+        **options: Further arguments of ``PassageStore.open``.
+
+    Instantiate:
+        .. code-block:: python
+
+            from llama_index.embeddings.dpr_rag import DPREmbedding
+            from llama_index.vector_stores.dpr_rag import DPRVectorStore
+
+            embedding = DPREmbedding()
+            vector_store = DPRVectorStore("notes.dpr", encoder=embedding.encoder)
+
+    Add:
+        ``add`` is an upsert by node id, and what it returned from is on disk. ``metadata["title"]`` becomes the passage's
+        title and comes back with the node.
+
+        .. code-block:: python
+
+            vector_store.add(embedding(nodes))
+
+    Delete:
+        .. code-block:: python
+
+            vector_store.delete("a-document")           # every node whose source it is
+            vector_store.delete_nodes(["a-node"])
+            vector_store.clear()
+
+    Search:
+        The query modes are ``default`` and ``mmr``; the others raise ValueError.
+
+        .. code-block:: python
+
+            vector_store.query(VectorStoreQuery(query_str="Who wrote Hamlet?", similarity_top_k=3))
+
+    Filter:
+        Every operator of ``MetadataFilters``, with nested groups, selects before the top k. ``title`` and ``id`` are the
+        node's own unless its metadata has such a key; the title of a node without one is ``""``.
+
+        .. code-block:: python
+
+            filters = MetadataFilters(filters=[MetadataFilter(key="year", operator=">", value=1600)])
+            vector_store.query(VectorStoreQuery(query_str="a tragedy", filters=filters))
+
+    Score:
+        ``similarities`` are exact inner products, higher is better; they are neither cosines nor bounded by 1.
+
+    Async:
+        ``async_add``, ``aquery``, ``adelete``, ``adelete_nodes``, ``aget_nodes`` and ``aclear`` work in a thread, so that the
+        event loop goes on.
+
+    As retriever:
+        .. code-block:: python
+
+            from llama_index.retrievers.dpr_rag import DPRRetriever
+
+            retriever = DPRRetriever(vector_store)
+
+    In a query engine:
+        .. code-block:: python
+
+            index = VectorStoreIndex.from_vector_store(vector_store, embed_model=embedding)
+            index.as_query_engine(llm=llm).query("Who wrote Hamlet?")
+
+    Raises:
+        ValueError: ``store`` and arguments that open one were both given.
+        EncoderMismatchError: Another encoder filled the store.
+    """
+
+    stores_text: bool = True
+    flat_metadata: bool = False
+    path: str | None = Field(default=None, description="The store's folder, or None for a temporary one.")
+    on_blank: OnBlank = Field(default="skip", description="What to do with nodes whose text is blank.")
+    _store: PassageStore = PrivateAttr()
+    _retriever: Retriever = PrivateAttr()
+    _owned: bool = PrivateAttr(default=True)
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        store: PassageStore | None = None,
+        encoder: Encoder | None = None,
+        index: str = "auto",
+        on_blank: OnBlank = "skip",
+        **options: Any,
+    ) -> None:
+        super().__init__(stores_text=True)
+        self.on_blank = _checked(on_blank)
+        if store is not None and (path is not None or encoder is not None or options or index != "auto"):
+            raise ValueError("store= is open already; give it alone, or a path with what opens it")
+        self.path = None if path is None else os.fspath(path)
+        self._owned = store is None
+        self._store = _opened(path, encoder=encoder, index=index, **options) if store is None else store
+        self._retriever = Retriever(self._store)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name under which LlamaIndex serialises the class."""
+        return "DPRVectorStore"
+
+    @classmethod
+    def from_llama_index(
+        cls,
+        persist_dir: str | os.PathLike[str],
+        *,
+        path: str | os.PathLike[str] | None = None,
+        encoder: Encoder | None = None,
+        namespace: str = "default",
+        on_missing: OnMissing = "error",
+        **options: Any,
+    ) -> Self:
+        """Move in from a folder that LlamaIndex persisted, vectors and all: nothing is encoded again.
+
+        Reads ``docstore.json`` with the vectors of a ``SimpleVectorStore``, a ``FaissVectorStore`` or a
+        ``FaissMapVectorStore``. A log warning says so where the inner product may rank otherwise than they did.
+
+        Args:
+            persist_dir: What ``StorageContext.persist`` wrote; open only FAISS files that you trust.
+            path: The new store's folder; None makes a temporary store.
+            encoder: What made the vectors, if it is a dual encoder; the store is bound to it.
+            namespace: Of the vector store in the folder.
+            on_missing: Whether a node without its vector, or a vector without its node, is an ``error`` or to ``skip``.
+            **options: Further arguments of the class.
+
+        Raises:
+            CorpusError: A file is missing or malformed, or a vector or a node is; nothing is stored then.
+        """
+        nodes, vectors = read_llama_index(persist_dir, namespace=namespace, on_missing=on_missing)
+        with ExitStack() as on_error:
+            made = cls(path, encoder=encoder, **options)
+            on_error.callback(made.close)
+            add_nodes(made.client, nodes, vectors, made.on_blank)
+            on_error.pop_all()
+        return made
+
+    @property
+    def client(self) -> PassageStore:
+        """The ``PassageStore``, for what LlamaIndex has no words for: ``check``, ``optimize``, ``backup``, ``info``."""
+        return self._store
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """The encoder that the store was opened with."""
+        return self._store.encoder
+
+    def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
+        """Add nodes, or replace those whose id exists.
+
+        Args:
+            nodes: Nodes with embeddings; without one where the store has an encoder.
+            **kwargs: Taken for LlamaIndex's sake, and ignored.
+
+        Returns:
+            The ids of the nodes that are stored now, in order, without those that were blank.
+
+        Raises:
+            ValueError: A node has no embedding and the store no encoder, or it is blank and ``on_blank`` is ``error``.
+            PassageError: Metadata that are not JSON.
+            VectorError: An embedding of another dimension, or with NaN or infinite values.
+        """
+        return add_nodes(self._store, nodes, [node.embedding for node in nodes], self.on_blank)
+
+    def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """The nodes with the largest inner products, best first; in the mode ``mmr`` in the order chosen.
+
+        Args:
+            query: ``query_embedding``, or ``query_str`` where the store has an encoder; ``similarity_top_k``,
+                ``node_ids``, ``doc_ids``, ``filters``, ``mode`` and ``mmr_threshold``. What is for hybrid modes alone
+                (``alpha``, ``sparse_top_k``, ``hybrid_top_k``) means nothing in these.
+            **kwargs: ``mmr_threshold``, ``mmr_prefetch_k`` or ``mmr_prefetch_factor``.
+
+        Raises:
+            ValueError: The mode is not supported, or there is neither embedding nor question.
+            FilterError: A filter cannot be understood.
+            EncoderMismatchError: There are only words, and the store has no encoder.
+        """
+        k = query.similarity_top_k
+        diversity = diversity_for(query.mode, k, threshold=query.mmr_threshold, options=kwargs)
+        where = selection_of(self._store, node_ids=query.node_ids, doc_ids=query.doc_ids, filters=query.filters)
+        if query.query_embedding is not None:
+            hits = self._retriever.retrieve_by_vectors([query.query_embedding], k, where, diversity=diversity)[0]
+        elif query.query_str is not None:
+            hits = self._retriever.retrieve(query.query_str, k, where, diversity=diversity)
+        else:
+            raise ValueError("the query has neither query_embedding nor query_str; give one of them")
+        return VectorStoreQueryResult(
+            nodes=[to_node(hit.passage) for hit in hits],
+            similarities=[hit.score for hit in hits],
+            ids=[hit.passage.id for hit in hits],
+        )
+
+    def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
+        """Nodes by id, in the order asked for, or all of them in order of insertion; without embeddings.
+
+        Args:
+            node_ids: Which; unknown ones are left out. None means all.
+            filters: Leaves out what it does not match.
+        """
+        where = to_filter(filters)
+        found = self._store if node_ids is None else self._store.get(node_ids)
+        return [to_node(passage) for passage in found if where is None or where.matches(passage)]
+
+    def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
+        """Delete all nodes of a source document; a node without a source is its own."""
+        self._store.delete(filter=of_sources([ref_doc_id]))
+
+    def delete_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
+    ) -> None:
+        """Delete the nodes that have one of the ids and match the filters; unknown ids are ignored.
+
+        Raises:
+            ValueError: Neither ids nor filters were given; ``clear`` deletes everything.
+        """
+        where = to_filter(filters)
+        if node_ids is None and where is None:
+            raise ValueError("delete_nodes() got neither node_ids nor filters; use clear() to delete everything")
+        if node_ids is None:
+            self._store.delete(filter=where)
+        elif where is None:
+            self._store.delete(node_ids)
+        else:
+            self._store.delete([passage.id for passage in self._store.get(node_ids) if where.matches(passage)])
+
+    def clear(self) -> None:
+        """Delete everything."""
+        self._store.delete(filter=_EVERYTHING)
+
+    def persist(self, persist_path: str = "", fs: Any = None) -> None:
+        """Do nothing: what ``add`` and ``delete`` returned from is on disk already, in the store's own folder."""
+        _log.info("nothing to persist: every change is on disk in %s", self._store.path)
+
+    def close(self) -> None:
+        """Close the store, unless it was given open; a temporary one is gone then."""
+        if self._owned:
+            self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _opened(path: str | os.PathLike[str] | None, **options: Any) -> PassageStore:
+    return PassageStore.temporary(**options) if path is None else PassageStore.open(path, **options)
+
+
+def _checked(on_blank: OnBlank) -> OnBlank:
+    if on_blank not in ("skip", "error"):
+        raise ValueError(f"on_blank is {on_blank!r}, expected 'skip' or 'error'")
+    return on_blank

@@ -1,0 +1,79 @@
+"""LlamaIndex's ``MetadataFilters`` as filters of dpr-rag: every operator, every condition, nested as one likes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
+
+from dpr_rag.errors import FilterError
+from dpr_rag.filters import And, Comparison, Filter, Not, Or
+
+_NAMES = {
+    FilterOperator.EQ: "eq",
+    FilterOperator.NE: "ne",
+    FilterOperator.GT: "gt",
+    FilterOperator.GTE: "gte",
+    FilterOperator.LT: "lt",
+    FilterOperator.LTE: "lte",
+    FilterOperator.IN: "in",
+    FilterOperator.NIN: "nin",
+    FilterOperator.ANY: "any",
+    FilterOperator.ALL: "all",
+    FilterOperator.TEXT_MATCH: "text_match",
+    FilterOperator.TEXT_MATCH_INSENSITIVE: "text_match_insensitive",
+    FilterOperator.CONTAINS: "contains",
+}
+_LISTS = {FilterOperator.EQ: "in", FilterOperator.NE: "nin"}
+
+
+def to_filter(filters: MetadataFilters | None) -> Filter | None:
+    """Translate filters; None means that there is nothing to filter by, as in an empty list of them.
+
+    A missing field matches ``!=``, ``nin``, ``is_empty`` and ``not`` alone, as in LlamaIndex. Three things differ from its
+    ``SimpleVectorStore``: groups may be nested; values of different types do not match where that one raises TypeError
+    (``1`` against ``"1"``); ``contains``, ``any`` and ``all`` look into lists alone, never into strings.
+    ``MetadataFilter`` takes no booleans, so 1 also stands for true and 0 for false, as in Python.
+
+    Raises:
+        FilterError: An operator does not take its value.
+    """
+    if filters is None:
+        return None
+    parts = [part for part in map(_part, filters.filters) if part is not None]
+    if not parts:
+        return None
+    match filters.condition or FilterCondition.AND:
+        case FilterCondition.AND:
+            return parts[0] if len(parts) == 1 else And(tuple(parts))
+        case FilterCondition.OR:
+            return parts[0] if len(parts) == 1 else Or(tuple(parts))
+        case FilterCondition.NOT:
+            return Not(Or(tuple(parts)))
+        case other:
+            raise FilterError(f"the condition {other!r} is unknown, expected and, or or not")
+
+
+def _part(given: MetadataFilter | MetadataFilters) -> Filter | None:
+    return to_filter(given) if isinstance(given, MetadataFilters) else _comparison(given)
+
+
+def _comparison(given: MetadataFilter) -> Filter:
+    if given.operator is FilterOperator.IS_EMPTY:
+        return Or((Comparison(given.key, "exists", False), Comparison(given.key, "is_empty", True)))
+    if given.operator not in _NAMES:
+        raise FilterError(f"field {given.key!r:.60}: the operator {given.operator!r} is unknown")
+    if given.operator in _LISTS and _is_zero_or_one(given.value):
+        return Comparison(given.key, _LISTS[given.operator], _with_booleans([given.value]))
+    value = given.value
+    if given.operator in (FilterOperator.IN, FilterOperator.NIN) and isinstance(value, list):
+        return Comparison(given.key, _NAMES[given.operator], _with_booleans(value))
+    return Comparison(given.key, _NAMES[given.operator], value)
+
+
+def _is_zero_or_one(value: Any) -> bool:
+    return isinstance(value, int | float) and value in (0, 1)
+
+
+def _with_booleans(values: list[Any]) -> list[Any]:
+    return [*values, *(bool(value) for value in values if _is_zero_or_one(value))]

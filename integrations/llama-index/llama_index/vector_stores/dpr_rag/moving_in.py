@@ -1,0 +1,143 @@
+"""Reading a folder that LlamaIndex persisted: nodes, and the vectors that were made of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from llama_index.core.data_structs.data_structs import IndexDict
+from llama_index.core.schema import BaseNode
+from llama_index.core.storage.docstore import SimpleDocumentStore
+from llama_index.core.storage.index_store import SimpleIndexStore
+from llama_index.core.vector_stores.simple import DEFAULT_VECTOR_STORE, NAMESPACE_SEP, SimpleVectorStore
+from llama_index.core.vector_stores.types import DEFAULT_PERSIST_FNAME
+
+from dpr_rag.errors import CorpusError
+
+_log = logging.getLogger(__name__)
+_DOCSTORE, _INDEX_STORE, _ID_MAP = "docstore.json", "index_store.json", "id_map.json"
+_NAMED = 5
+OnMissing = Literal["error", "skip"]
+Vector = Sequence[float]
+
+
+def read_llama_index(
+    persist_dir: str | os.PathLike[str], *, namespace: str = DEFAULT_VECTOR_STORE, on_missing: OnMissing = "error"
+) -> tuple[list[BaseNode], list[Vector]]:
+    """Read nodes and vectors, in the order in which the vectors were added.
+
+    Args:
+        persist_dir: What ``StorageContext.persist`` wrote.
+        namespace: Of the vector store.
+        on_missing: Whether a node of the index without a vector, or a vector without a node, is an error.
+
+    Returns:
+        Nodes and one vector for each. Nodes in the document store that no index holds are left out.
+
+    Raises:
+        CorpusError: A file is missing or malformed, or a vector or a node is.
+    """
+    folder = Path(persist_dir)
+    nodes = _document_store(folder).docs
+    held = _held_by_index(folder)
+    vectors, metric = _vectors(_vector_file(folder, namespace), held)
+    if namespace == DEFAULT_VECTOR_STORE:
+        expected = list(nodes) if held is None else list(held.values())
+        _demand(folder, "node", "vector", [one for one in expected if one not in vectors], on_missing)
+    _demand(folder, "vector", "node", [one for one in vectors if one not in nodes], on_missing)
+    kept = [one for one in vectors if one in nodes]
+    _warn_of_ranking(folder, metric, [vectors[one] for one in kept])
+    return [nodes[one] for one in kept], [vectors[one] for one in kept]
+
+
+def _document_store(folder: Path) -> SimpleDocumentStore:
+    if not (folder / _DOCSTORE).is_file():
+        raise CorpusError(
+            f"{folder / _DOCSTORE}: there is no such file; give a folder that StorageContext.persist wrote"
+        )
+    return SimpleDocumentStore(_read(folder / _DOCSTORE, SimpleDocumentStore.from_persist_path)._kvstore)
+
+
+def _read(path: Path, reader: Any) -> Any:
+    try:
+        return reader(str(path))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorpusError(f"{path}: not what LlamaIndex writes ({error}); persist the index anew") from error
+
+
+def _held_by_index(folder: Path) -> dict[str, str] | None:
+    """From the vector store's own ids to those of nodes, over all vector indexes; None where none was persisted."""
+    if not (folder / _INDEX_STORE).is_file():
+        return None
+    structs = _read(folder / _INDEX_STORE, SimpleIndexStore.from_persist_path).index_structs()
+    found = [struct for struct in structs if isinstance(struct, IndexDict)]
+    return {own: node for struct in found for own, node in struct.nodes_dict.items()} if found else None
+
+
+def _vector_file(folder: Path, namespace: str) -> Path:
+    named = folder / f"{namespace}{NAMESPACE_SEP}{DEFAULT_PERSIST_FNAME}"
+    # before namespaces there was one file, without a prefix
+    old = folder / DEFAULT_PERSIST_FNAME
+    for path in (named, old) if namespace == DEFAULT_VECTOR_STORE else (named,):
+        if path.is_file():
+            return path
+    there = ", ".join(sorted(path.name for path in folder.glob(f"*{DEFAULT_PERSIST_FNAME}"))) or "none"
+    raise CorpusError(f"{named}: there is no such file; vector stores in that folder: {there}")
+
+
+def _vectors(path: Path, held: dict[str, str] | None) -> tuple[dict[str, Vector], str]:
+    """Vectors by node id, and the metric that ranked them."""
+    with path.open("rb") as file:
+        is_json = file.read(1) == b"{"
+    if is_json:
+        return dict(_read(path, SimpleVectorStore.from_persist_path).data.embedding_dict), "cosine"
+    from dpr_rag.corpora import read_faiss_vectors
+
+    rows, metric = read_faiss_vectors(path)
+    ids = _by_position(path, held, len(rows))
+    return {ids[at]: row for at, row in enumerate(rows)}, metric
+
+
+def _by_position(path: Path, held: dict[str, str] | None, count: int) -> dict[int, str]:
+    """From positions in a FAISS file to node ids, as the index or a ``FaissMapVectorStore`` recorded them."""
+    id_map, known = path.parent / _ID_MAP, held or {}
+    if id_map.is_file():
+        known = _read(id_map, lambda name: json.loads(Path(name).read_text("utf-8"))["faiss_id_to_node_id_map"])
+    ids = {int(own): node for own, node in known.items() if own.isdecimal()}
+    if sorted(ids) != list(range(count)):
+        raise CorpusError(
+            f"{path}: {count} vectors, but ids of nodes for {len(ids)} positions, not one for each; after deletions a "
+            "FaissMapVectorStore cannot tell its nodes apart: build the store anew from its documents"
+        )
+    return ids
+
+
+def _demand(folder: Path, present: str, absent: str, ids: list[str], on_missing: OnMissing) -> None:
+    if not ids:
+        return
+    named = ", ".join(repr(one) for one in ids[:_NAMED]) + (", ..." if len(ids) > _NAMED else "")
+    if on_missing == "error":
+        raise CorpusError(
+            f"{folder}: {len(ids)} {present}s have no {absent}: {named}; persist the index anew, or leave them out with "
+            "on_missing='skip'"
+        )
+    _log.warning("%s: %d %ss have no %s and were left out: %s", folder, len(ids), present, absent, named)
+
+
+def _warn_of_ranking(folder: Path, metric: str, vectors: Sequence[Vector]) -> None:
+    """Cosine, L2 and inner product agree on vectors of one length alone."""
+    lengths = [math.hypot(*vector) for vector in vectors]
+    if metric != "inner_product" and lengths and max(lengths) > 1.01 * min(lengths):
+        _log.warning(
+            "%s: ranked by %s so far, and by inner product from now on, which differs for these vectors of lengths %.3g to "
+            "%.3g",
+            folder,
+            metric,
+            min(lengths),
+            max(lengths),
+        )

@@ -1,0 +1,135 @@
+"""Nodes as passages and back, without loss and without a second copy of text, metadata or embedding."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from llama_index.core.schema import (
+    BaseNode,
+    Document,
+    ImageDocument,
+    ImageNode,
+    IndexNode,
+    MetadataMode,
+    Node,
+    TextNode,
+)
+
+from dpr_rag import PRIVATE_KEY, Passage
+from dpr_rag.errors import PassageError
+from dpr_rag.filters import Comparison, Filter
+
+TITLE = "title"
+_CLASSES: tuple[type[BaseNode], ...] = (ImageDocument, Document, ImageNode, IndexNode, TextNode, Node)
+_RESOURCES = ("text_resource", "image_resource", "audio_resource", "video_resource")
+_KEPT_ELSEWHERE = {"id_", "text", "metadata", "embedding"}
+
+
+def to_passage(node: BaseNode) -> Passage:
+    """A node as a passage.
+
+    ``metadata["title"]``, where it is a non-empty string, moves into the passage's title. What LlamaIndex needs besides
+    text and metadata stands under ``PRIVATE_KEY`` as ``["node:<id>", "source:<ref_doc_id>", [<JSON>]]``; the first two
+    are what filters select by. A node without a source document is its own, as for ``IngestionPipeline``.
+
+    Raises:
+        PassageError: Blank text, metadata that is not JSON, or metadata under ``PRIVATE_KEY``.
+    """
+    metadata = dict(node.metadata)
+    if PRIVATE_KEY in metadata:
+        raise PassageError(f"node {node.node_id!r}: the metadata key {PRIVATE_KEY!r} is reserved; rename it")
+    title, private = metadata.get(TITLE), _private_fields(node)
+    if isinstance(title, str) and title:
+        private["title_at"] = list(metadata).index(TITLE)
+        del metadata[TITLE]
+    else:
+        title = ""
+    source = node.ref_doc_id or node.node_id
+    kept = [_node_mark(node.node_id), _source_mark(source), [json.dumps(private, separators=(",", ":"))]]
+    text = node.get_content(metadata_mode=MetadataMode.NONE)
+    return Passage(id=node.node_id, text=text, title=title, metadata={**metadata, PRIVATE_KEY: kept})
+
+
+def to_node(passage: Passage) -> BaseNode:
+    """The node that a passage was, or a ``TextNode`` where no node made it; the title is back in the metadata."""
+    fields = _stored_fields(passage)
+    metadata = list(passage.visible_metadata.items())
+    position = fields.pop("title_at", 0)
+    if passage.title and TITLE not in passage.metadata:
+        metadata.insert(position, (TITLE, passage.title))
+    fields |= {"id_": passage.id, "metadata": dict(metadata)}
+    for related in _related(fields):
+        if related.get("metadata") is True:
+            related["metadata"] = dict(metadata)
+    name = fields.pop("class_name", TextNode.class_name())
+    made = next(cls for cls in _CLASSES if cls.class_name() == name)
+    if issubclass(made, Node):
+        fields["text_resource"] = {**fields.get("text_resource", {}), "text": passage.text}
+    else:
+        fields["text"] = passage.text
+    return made.from_dict(fields)
+
+
+def is_from_node(passage: Passage) -> bool:
+    """Whether a passage was a node, and can be selected by :func:`of_nodes`."""
+    return bool(_stored_fields(passage))
+
+
+def of_nodes(node_ids: list[str]) -> Filter:
+    """Select the passages that were these nodes, whatever their metadata say under ``id``."""
+    return Comparison(PRIVATE_KEY, "any", [_node_mark(one) for one in node_ids])
+
+
+def of_sources(ref_doc_ids: list[str]) -> Filter:
+    """Select the passages whose nodes come from these documents, whatever their metadata say."""
+    return Comparison(PRIVATE_KEY, "any", [_source_mark(one) for one in ref_doc_ids])
+
+
+def _node_mark(node_id: str) -> str:
+    return f"node:{node_id}"
+
+
+def _source_mark(ref_doc_id: str) -> str:
+    return f"source:{ref_doc_id}"
+
+
+def _private_fields(node: BaseNode) -> dict[str, Any]:
+    """What a passage has no place for, as JSON values, without what is at its default."""
+    fields = node.model_dump(mode="json", exclude=_KEPT_ELSEWHERE, exclude_defaults=True)
+    known = next((cls for cls in _CLASSES if isinstance(node, cls)), TextNode)
+    fields = {"class_name": known.class_name(), **{key: value for key, value in fields.items() if value is not None}}
+    fields["class_name"] = known.class_name()
+    for related in _related(fields):
+        related.pop("class_name", None)
+        # SOURCE, PREVIOUS and NEXT mostly repeat the node's own metadata
+        if repr(related.get("metadata")) == repr(node.metadata):
+            related["metadata"] = True
+    for name in _RESOURCES:
+        _complete_resource(fields, name, getattr(node, name, None))
+    return fields
+
+
+def _complete_resource(fields: dict[str, Any], name: str, resource: Any) -> None:
+    """Leave out the text, which the passage has, and put in the bytes, which ``model_dump`` leaves out."""
+    kept = {key: value for key, value in (fields.pop(name, None) or {}).items() if key != "text"}
+    if resource is not None and resource.data is not None:
+        kept["data"] = resource.data.decode("ascii")
+    if kept or (resource is not None and name != "text_resource"):
+        fields[name] = kept
+
+
+def _related(fields: dict[str, Any]) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = []
+    for related in fields.get("relationships", {}).values():
+        listed.extend(related if isinstance(related, list) else [related])
+    return listed
+
+
+def _stored_fields(passage: Passage) -> dict[str, Any]:
+    """What :func:`to_passage` put under ``PRIVATE_KEY``; nothing where another framework wrote the passage."""
+    match passage.metadata.get(PRIVATE_KEY):
+        case [str(), str(), [str(text)]]:
+            return dict(json.loads(text))
+        case _:
+            return {}
