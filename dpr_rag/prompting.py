@@ -15,14 +15,14 @@ _ESCAPED = re.compile(r"&(?:amp|lt|gt|quot);")
 _BLOCK = re.compile(r'<passage number="[0-9]+" id="([^"]*)"(?: title="([^"]*)")?>\n([^<>]*)\n</passage>\n?')
 
 
-def format_passages(passages: Iterable[Passage]) -> str:
+def format_passages(passages: Iterable[Passage], *, start: int = 1) -> str:
     """Write passages one after the other as ``<passage number="1" id="…" title="…">`` … ``</passage>``.
 
     The characters ``&``, ``<``, ``>`` and ``"`` inside a passage are written as in XML, so that a text which contains
-    ``</passage>`` and instructions of its own stays inside its delimiters. Numbers count from 1, for citations. Metadata
-    is left out.
+    ``</passage>`` and instructions of its own stays inside its delimiters. Numbers count from ``start``, for citations.
+    Metadata is left out.
     """
-    return "\n".join(_block(number, passage) for number, passage in enumerate(passages, start=1))
+    return "\n".join(_block(number, passage) for number, passage in enumerate(passages, start=start))
 
 
 def _block(number: int, passage: Passage) -> str:
