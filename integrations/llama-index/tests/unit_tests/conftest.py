@@ -15,7 +15,7 @@ from llama_index.vector_stores.dpr_rag import DPRVectorStore
 
 from dpr_rag import Passage
 
-DIM = 24
+DIM = 64
 
 
 @lru_cache(maxsize=4096)
