@@ -63,7 +63,10 @@ def test_blank_question_is_refused(filled: DPRVectorStore, bundle: Any) -> None:
 
 def test_restrictions(filled: DPRVectorStore) -> None:
     filters = MetadataFilters(filters=[MetadataFilter(key="author", value="Shakespeare")])
-    assert ids(DPRRetriever(filled, filters=filters).retrieve("a general with a scholar's pact")) == ["macbeth", "hamlet"]
+    assert ids(DPRRetriever(filled, filters=filters).retrieve("a general with a scholar's pact")) == [
+        "macbeth",
+        "hamlet",
+    ]
     assert ids(DPRRetriever(filled, doc_ids=["d2"]).retrieve(QUESTION)) == ["faust"]
     assert ids(DPRRetriever(filled, node_ids=["rice"]).retrieve(QUESTION)) == ["rice"]
 

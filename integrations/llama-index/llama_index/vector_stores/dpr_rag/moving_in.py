@@ -6,9 +6,9 @@ import json
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 from llama_index.core.data_structs.data_structs import IndexDict
 from llama_index.core.schema import BaseNode
@@ -24,6 +24,7 @@ _DOCSTORE, _INDEX_STORE, _ID_MAP = "docstore.json", "index_store.json", "id_map.
 _NAMED = 5
 OnMissing = Literal["error", "skip"]
 Vector = Sequence[float]
+_Read = TypeVar("_Read")
 
 
 def read_llama_index(
@@ -43,7 +44,7 @@ def read_llama_index(
         CorpusError: A file is missing or malformed, or a vector or a node is.
     """
     folder = Path(persist_dir)
-    nodes = _document_store(folder).docs
+    nodes = _documents(folder)
     held = _held_by_index(folder)
     vectors, metric = _vectors(_vector_file(folder, namespace), held)
     if namespace == DEFAULT_VECTOR_STORE:
@@ -55,28 +56,28 @@ def read_llama_index(
     return [nodes[one] for one in kept], [vectors[one] for one in kept]
 
 
-def _document_store(folder: Path) -> SimpleDocumentStore:
-    if not (folder / _DOCSTORE).is_file():
-        raise CorpusError(
-            f"{folder / _DOCSTORE}: there is no such file; give a folder that StorageContext.persist wrote"
-        )
-    return SimpleDocumentStore(_read(folder / _DOCSTORE, SimpleDocumentStore.from_persist_path)._kvstore)
-
-
-def _read(path: Path, reader: Any) -> Any:
-    try:
-        return reader(str(path))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorpusError(f"{path}: not what LlamaIndex writes ({error}); persist the index anew") from error
+def _documents(folder: Path) -> dict[str, BaseNode]:
+    path = folder / _DOCSTORE
+    if not path.is_file():
+        raise CorpusError(f"{path}: there is no such file; give a folder that StorageContext.persist wrote")
+    return _read(path, lambda name: SimpleDocumentStore.from_persist_path(name).docs)
 
 
 def _held_by_index(folder: Path) -> dict[str, str] | None:
     """From the vector store's own ids to those of nodes, over all vector indexes; None where none was persisted."""
-    if not (folder / _INDEX_STORE).is_file():
+    path = folder / _INDEX_STORE
+    if not path.is_file():
         return None
-    structs = _read(folder / _INDEX_STORE, SimpleIndexStore.from_persist_path).index_structs()
+    structs = _read(path, lambda name: SimpleIndexStore.from_persist_path(name).index_structs())
     found = [struct for struct in structs if isinstance(struct, IndexDict)]
     return {own: node for struct in found for own, node in struct.nodes_dict.items()} if found else None
+
+
+def _read(path: Path, reader: Callable[[str], _Read]) -> _Read:
+    try:
+        return reader(str(path))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorpusError(f"{path}: not what LlamaIndex writes ({error!r:.200}); persist the index anew") from error
 
 
 def _vector_file(folder: Path, namespace: str) -> Path:
@@ -107,7 +108,7 @@ def _by_position(path: Path, held: dict[str, str] | None, count: int) -> dict[in
     """From positions in a FAISS file to node ids, as the index or a ``FaissMapVectorStore`` recorded them."""
     id_map, known = path.parent / _ID_MAP, held or {}
     if id_map.is_file():
-        known = _read(id_map, lambda name: json.loads(Path(name).read_text("utf-8"))["faiss_id_to_node_id_map"])
+        known = _read(id_map, lambda name: dict(json.loads(Path(name).read_text("utf-8"))["faiss_id_to_node_id_map"]))
     ids = {int(own): node for own, node in known.items() if own.isdecimal()}
     if sorted(ids) != list(range(count)):
         raise CorpusError(

@@ -1,0 +1,44 @@
+"""Runs the Python blocks of the adapter's README in order."""
+
+from __future__ import annotations
+
+import gc
+import re
+import warnings
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[2] / "README.md"
+BLOCK = re.compile(r"(?P<mark><!-- test: skip \([^)]+\) -->\n)?```python\n(?P<body>.*?)```", re.DOTALL)
+BLOCKS = [(found["body"], bool(found["mark"])) for found in BLOCK.finditer(README.read_text("utf-8"))]
+
+
+def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for body, skipped in BLOCKS:
+        if not skipped:
+            exec(compile(body, "README.md", "exec"), names)  # noqa: S102
+    (printed,) = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"0\.\d\d Faust", printed)
+    names.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ResourceWarning
+        )  # the memory of LlamaIndex's chat engines leaves its database open
+        gc.collect()
+
+
+def test_skipped_blocks_compile_and_are_few() -> None:
+    (body,) = [body for body, skipped in BLOCKS if skipped]
+    compile(body, "README.md", "exec")
+
+
+def test_sections_are_those_of_the_docstrings() -> None:
+    found = re.findall(r"^## (.+)$", README.read_text("utf-8"), re.MULTILINE)
+    assert found == [
+        *("Setup", "Instantiate", "Add", "Delete", "Search", "Filter", "Score", "Async"),
+        *("As retriever, in a query engine, in a chat engine", "Moving in", "Limits"),
+    ]
