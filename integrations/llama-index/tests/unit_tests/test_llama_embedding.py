@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
+import threading
 from copy import deepcopy
 from typing import Any
 
@@ -151,6 +153,12 @@ def test_wrong_arguments_are_refused(towers: Any) -> None:
         DPREmbedding("bert-base-uncased")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="normalize"):
         DPREmbedding(towers, normalize=True)  # type: ignore[call-arg]
+
+
+def test_encoder_that_cannot_go_to_another_process_is_refused(towers: Any) -> None:
+    towers.lock = threading.Lock()
+    with pytest.raises(TypeError, match="the encoder 'two towers' cannot be pickled .* without num_workers"):
+        pickle.dumps(DPREmbedding(towers))
 
 
 def test_from_pretrained_and_the_default(monkeypatch: pytest.MonkeyPatch, towers: Any) -> None:

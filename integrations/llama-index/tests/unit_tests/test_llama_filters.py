@@ -174,6 +174,15 @@ def test_operand_that_does_not_fit_is_named() -> None:
         to_filter(group("and", one("year", ">", None)))
 
 
+def test_what_llama_index_may_invent_later_is_refused() -> None:
+    near = MetadataFilter.model_construct(key="year", operator="near", value=1601)
+    with pytest.raises(FilterError, match="field 'year': the operator 'near' is unknown"):
+        to_filter(MetadataFilters.model_construct(filters=[near], condition=None))
+    year = one("year", "==", 1601)
+    with pytest.raises(FilterError, match="the condition 'xor' is unknown, expected and, or or not"):
+        to_filter(MetadataFilters.model_construct(filters=[year], condition="xor"))
+
+
 def test_filter_selects_before_the_top_k(store: DPRVectorStore, node: Any) -> None:
     store.add([node(f"n{at}", "question " * (at + 1), rare=at % 20) for at in range(100)])
     query = VectorStoreQuery(query_str="question", similarity_top_k=5, filters=group("and", one("rare", "==", 3)))

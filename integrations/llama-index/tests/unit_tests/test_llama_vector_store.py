@@ -92,6 +92,10 @@ def test_nodes_with_and_without_embeddings(store: DPRVectorStore, node: Any, tow
     assert result.similarities == pytest.approx([10 * question @ question, towers.score(QUESTION, QUESTION)], rel=1e-5)
 
 
+def test_class_name_is_told(filled: DPRVectorStore) -> None:
+    assert filled.to_dict()["class_name"] == "DPRVectorStore"
+
+
 def test_adding_again_replaces(filled: DPRVectorStore, plays: list[TextNode], node: Any, towers: Any) -> None:
     new = node("hamlet", "Rice boils for ten minutes", "d9", title="Rice", year=2024)
     filled.add([new])
@@ -287,7 +291,10 @@ def test_closing_is_for_who_opened(towers: Any) -> None:
         assert len(passages) == 0
         with pytest.raises(ValueError, match="store= is open already"):
             DPRVectorStore(store=passages, encoder=towers)
-    with DPRVectorStore(encoder=towers) as own:
+    with pytest.raises(TypeError, match=r"encoder is str 'minilm', expected a dpr_rag\.Encoder or a DPREmbedding"):
+        DPRVectorStore(encoder="minilm")  # type: ignore[arg-type]
+    with DPRVectorStore(encoder=DPREmbedding(towers)) as own:
+        assert own.encoder is towers
         folder = own.client.path
     assert not folder.exists()
     with pytest.raises(StoreClosedError):

@@ -152,6 +152,15 @@ class DPREmbedding(BaseEmbedding):
             value = None
         super().__setattr__(name, value)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Refuse to go to another process without the encoder, which LlamaIndex would drop with a warning in the log."""
+        state = super().__getstate__()
+        if "_encoder" not in (state.get("__pydantic_private__") or {}):
+            raise TypeError(
+                f"the encoder {self.model_name!r} cannot be pickled for another process; run the pipeline without num_workers"
+            )
+        return state
+
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
         """Set the embedding of every node, encoding its title and text as a pair."""
         for node, vector in zip(nodes, self.get_text_embedding_batch(self._texts(nodes), **kwargs), strict=True):

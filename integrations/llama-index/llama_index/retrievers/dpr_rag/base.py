@@ -14,9 +14,10 @@ from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBun
 from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQueryMode
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 from llama_index.vector_stores.dpr_rag.nodes import to_node
+from llama_index.vector_stores.dpr_rag.opening import AnyEncoder
 from llama_index.vector_stores.dpr_rag.querying import diversity_for, selection_of
 
-from dpr_rag import Diversity, DualEncoder, Encoder, PassageStore, Retriever
+from dpr_rag import Diversity, DualEncoder, PassageStore, Retriever
 from dpr_rag.errors import PassageError
 
 
@@ -29,7 +30,7 @@ class DPRRetriever(BaseRetriever):
     Key arguments:
         store: A ``DPRVectorStore``, an open ``PassageStore`` (whoever filled it, LangChain for example), or the path of
             a store, which the retriever opens, and closes on ``close``.
-        encoder: With a path: the encoder that filled the store.
+        encoder: With a path: the encoder that filled the store, or its ``DPREmbedding``.
         similarity_top_k: Nodes per question.
         filters: Select nodes before the top k.
         mode: ``default``, or ``mmr`` for maximal marginal relevance among four times as many candidates.
@@ -95,7 +96,7 @@ class DPRRetriever(BaseRetriever):
         self,
         store: DPRVectorStore | PassageStore | str | os.PathLike[str],
         *,
-        encoder: Encoder | None = None,
+        encoder: AnyEncoder | None = None,
         similarity_top_k: int = 10,
         filters: MetadataFilters | None = None,
         mode: VectorStoreQueryMode | str = VectorStoreQueryMode.DEFAULT,
@@ -122,7 +123,7 @@ class DPRRetriever(BaseRetriever):
         cls,
         nodes: Sequence[BaseNode] | None = None,
         *,
-        encoder: Encoder | None = None,
+        encoder: AnyEncoder | None = None,
         path: str | os.PathLike[str] | None = None,
         vector_store: DPRVectorStore | None = None,
         store: PassageStore | None = None,
@@ -198,7 +199,7 @@ class DPRRetriever(BaseRetriever):
 
 
 def _as_vector_store(
-    store: DPRVectorStore | PassageStore | str | os.PathLike[str], encoder: Encoder | None
+    store: DPRVectorStore | PassageStore | str | os.PathLike[str], encoder: AnyEncoder | None
 ) -> DPRVectorStore:
     if not isinstance(store, DPRVectorStore | PassageStore):
         return DPRVectorStore(store, encoder=encoder, create=False)

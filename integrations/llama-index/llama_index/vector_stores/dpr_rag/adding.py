@@ -16,7 +16,9 @@ OnBlank = Literal["skip", "error"]
 
 
 def add_nodes(store: PassageStore, nodes: Sequence[BaseNode], vectors: Sequence[Any], on_blank: OnBlank) -> list[str]:
-    """Add nodes with one vector each, where None asks the store's encoder for it; nothing is stored if one is wrong.
+    """Add nodes with one vector each, where None asks the store's encoder for it.
+
+    All nodes are checked before the first is stored; then batch after batch is committed.
 
     Returns:
         The ids of those that are stored now.

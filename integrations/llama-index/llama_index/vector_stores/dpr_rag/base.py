@@ -21,6 +21,7 @@ from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.in_threads import AsyncInThreads
 from llama_index.vector_stores.dpr_rag.moving_in import OnMissing, read_llama_index
 from llama_index.vector_stores.dpr_rag.nodes import of_sources, to_node
+from llama_index.vector_stores.dpr_rag.opening import AnyEncoder, open_store
 from llama_index.vector_stores.dpr_rag.querying import diversity_for, selection_of
 
 from dpr_rag import Encoder, PassageStore, Retriever
@@ -39,9 +40,9 @@ class DPRVectorStore(AsyncInThreads):
     Key arguments:
         path: The store's folder, opened or created; None makes a temporary store that is gone on ``close``.
         store: An open ``PassageStore`` instead; closing it stays with who opened it.
-        encoder: The dual encoder that the embeddings come from, ``embedding.encoder`` of a ``DPREmbedding``. The store is
-            bound to it, encodes nodes that come without an embedding as (title, text) pairs, and encodes questions that
-            come in words. Without one, the first vectors fix the dimension and nothing else.
+        encoder: The dual encoder that the embeddings come from, or its ``DPREmbedding``. The store is bound to it, and
+            encodes nodes without an embedding, as (title, text) pairs, and questions in words. Without one, the first
+            vectors fix the dimension and nothing else.
         index: For a new store: ``auto`` or a kind of index, see ``PassageStore.open``.
         on_blank: What to do with nodes whose text is blank, as loaders of PDF files emit them: ``skip`` leaves them
             out with one warning in the log per call, ``error`` refuses the call before anything is stored.
@@ -54,7 +55,7 @@ class DPRVectorStore(AsyncInThreads):
             from llama_index.vector_stores.dpr_rag import DPRVectorStore
 
             embedding = DPREmbedding()
-            vector_store = DPRVectorStore("notes.dpr", encoder=embedding.encoder)
+            vector_store = DPRVectorStore("notes.dpr", encoder=embedding)
 
     Add:
         ``add`` is an upsert by node id, and what it returned from is on disk. ``metadata["title"]`` becomes the passage's
@@ -109,6 +110,7 @@ class DPRVectorStore(AsyncInThreads):
 
     Raises:
         ValueError: ``store`` and arguments that open one were both given.
+        TypeError: ``encoder`` is none.
         EncoderMismatchError: Another encoder filled the store.
     """
 
@@ -125,7 +127,7 @@ class DPRVectorStore(AsyncInThreads):
         path: str | os.PathLike[str] | None = None,
         *,
         store: PassageStore | None = None,
-        encoder: Encoder | None = None,
+        encoder: AnyEncoder | None = None,
         index: str = "auto",
         on_blank: OnBlank = "skip",
         **options: Any,
@@ -136,7 +138,7 @@ class DPRVectorStore(AsyncInThreads):
             raise ValueError("store= is open already; give it alone, or a path with what opens it")
         self.path = None if path is None else os.fspath(path)
         self._owned = store is None
-        self._store = _opened(path, encoder=encoder, index=index, **options) if store is None else store
+        self._store = open_store(path, encoder, index=index, **options) if store is None else store
         self._retriever = Retriever(self._store)
 
     @classmethod
@@ -150,7 +152,7 @@ class DPRVectorStore(AsyncInThreads):
         persist_dir: str | os.PathLike[str],
         *,
         path: str | os.PathLike[str] | None = None,
-        encoder: Encoder | None = None,
+        encoder: AnyEncoder | None = None,
         namespace: str = "default",
         on_missing: OnMissing = "error",
         **options: Any,
@@ -288,10 +290,6 @@ class DPRVectorStore(AsyncInThreads):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _opened(path: str | os.PathLike[str] | None, **options: Any) -> PassageStore:
-    return PassageStore.temporary(**options) if path is None else PassageStore.open(path, **options)
 
 
 def _checked(on_blank: OnBlank) -> OnBlank:
