@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Sequence
+from types import TracebackType
 from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -149,6 +150,18 @@ class DPRRetriever(OnePassRetriever):
         """Like :meth:`from_documents`, with texts and metadata apart."""
         vector_store = DPRVectorStore.from_texts(texts, embedding, metadatas, ids=ids, path=path)
         return cls(store=vector_store.store, **kwargs)
+
+    def close(self) -> None:
+        """Close the store; a temporary one is gone then."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def _retrieve_all(
         self,

@@ -21,7 +21,7 @@ from langchain_dpr_rag import DPRRetriever, DPRVectorStore, format_documents
 from pydantic import ValidationError
 
 from dpr_rag import Passage, PassageStore, parse_passages
-from dpr_rag.errors import EncoderMismatchError, PassageError, StoreNotFoundError, VectorError
+from dpr_rag.errors import EncoderMismatchError, PassageError, StoreClosedError, StoreNotFoundError, VectorError
 
 QUESTION = "a tragedy by Goethe"
 QUESTIONS = [QUESTION, "Troy by Homer", "a comedy"]
@@ -191,7 +191,10 @@ def test_tracing_names_what_was_used(retriever: DPRRetriever, plays: DPRVectorSt
 def test_from_texts_and_documents(words: Any, tmp_path: Path, documents: list[Document]) -> None:
     retriever = DPRRetriever.from_documents(documents, words, path=tmp_path / "s", k=2)
     assert len(retriever.invoke(QUESTION)) == 2
-    retriever.store.close()
+    with retriever:
+        pass
+    with pytest.raises(StoreClosedError):
+        retriever.invoke(QUESTION)
     again = DPRRetriever.from_store(tmp_path / "s", words, k=4)
     assert sorted(ids_of(again.invoke(QUESTION))) == ["errors", "faust", "hamlet", "iliad"]
     texts = DPRRetriever.from_texts(["some text"], words, [{"n": 1}], ids=["t"])
