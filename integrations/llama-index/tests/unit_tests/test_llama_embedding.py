@@ -157,7 +157,7 @@ def test_wrong_arguments_are_refused(towers: Any) -> None:
 
 def test_encoder_that_cannot_go_to_another_process_is_refused(towers: Any) -> None:
     towers.lock = threading.Lock()
-    with pytest.raises(TypeError, match="the encoder 'two towers' cannot be pickled .* without num_workers"):
+    with pytest.raises(TypeError, match=r"the encoder 'two towers' cannot be pickled .* without num_workers"):
         pickle.dumps(DPREmbedding(towers))
 
 

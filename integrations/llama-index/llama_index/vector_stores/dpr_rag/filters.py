@@ -30,9 +30,10 @@ _LISTS = {FilterOperator.EQ: "in", FilterOperator.NE: "nin"}
 def to_filter(filters: MetadataFilters | None) -> Filter | None:
     """Translate filters; None means that there is nothing to filter by, as in an empty list of them.
 
-    A missing field matches ``!=``, ``nin``, ``is_empty`` and ``not`` alone, as in LlamaIndex. Three things differ from its
+    A missing field matches ``!=``, ``nin``, ``is_empty`` and ``not`` alone, as in LlamaIndex. Four things differ from its
     ``SimpleVectorStore``: groups may be nested; values of different types do not match where that one raises TypeError
-    (``1`` against ``"1"``); ``contains``, ``any`` and ``all`` look into lists alone, never into strings.
+    (``1`` against ``"1"``); ``contains``, ``any`` and ``all`` look into lists alone, never into strings; a null is
+    a value that equals None, not a missing field.
     ``MetadataFilter`` takes no booleans, so 1 also stands for true and 0 for false, as in Python.
 
     Raises:
