@@ -106,18 +106,23 @@ def test_a_predicate_selects_before_the_top_k(store: PassageStore, encoder: Hash
     assert len(store) == 37
 
 
-def test_a_threshold_leaves_out_what_is_less_relevant(store: PassageStore) -> None:
-    store.add(make_passages(60))
-    retriever = Retriever(store, k=60)
-    hits = retriever.retrieve(QUESTIONS[0])
-    relevances = [retriever.relevance(hit.score) for hit in hits]
-    assert relevances == sorted(relevances, reverse=True)
-    assert relevances[0] > 0.5 > relevances[-1]
-    kept = retriever.retrieve(QUESTIONS[0], min_relevance=relevances[6])
-    assert kept == hits[:7]
-    assert retriever.retrieve(QUESTIONS[0], min_relevance=0.0) == hits
-    with pytest.raises(VectorError, match="min_relevance"):
-        retriever.retrieve(QUESTIONS[0], min_relevance=75)
+def test_a_threshold_leaves_out_what_is_less_relevant() -> None:
+    words = np.random.default_rng(5).integers(0, 3000, (60, 12))
+    texts = [" ".join(f"w{word}" for word in row) for row in words]
+    with PassageStore.temporary(encoder=HashEncoder(64)) as store:
+        store.add(Passage(str(at), text) for at, text in enumerate(texts))
+        retriever = Retriever(store, k=60)
+        question = " ".join(texts[3].split()[:5])
+        hits = retriever.retrieve(question)
+        relevances = [retriever.relevance(hit.score) for hit in hits]
+        assert relevances == sorted(relevances, reverse=True)
+        assert hits[0].passage.id == "3"
+        assert relevances[0] > 0.6 > 0.4 > relevances[1]
+        assert [hit.passage.id for hit in retriever.retrieve(question, min_relevance=0.5)] == ["3"]
+        assert retriever.retrieve(question, min_relevance=relevances[6]) == hits[:7]
+        assert retriever.retrieve(question, min_relevance=0.0) == hits
+        with pytest.raises(VectorError, match="min_relevance"):
+            retriever.retrieve(question, min_relevance=75)
 
 
 def test_relevance_is_fitted_anew_when_the_store_has_grown(store: PassageStore) -> None:

@@ -222,3 +222,11 @@ def load(*folders: Path, **options: Any) -> DualEncoder:
 
 QUESTIONS = texts(12, longest=40)
 PASSAGES = [Passage(id=f"p{at}", title="hamlet" * (at % 2), text=text) for at, text in enumerate(texts(20, seed=1))]
+
+
+def save_tiny_cross_encoder(folder: Path) -> Path:
+    """A BERT that scores a pair with one logit, as cross-encoders are published."""
+    model = seeded(transformers.BertForSequenceClassification, bert_config(num_labels=1), 5)
+    model.save_pretrained(folder)
+    transformers.BertTokenizerFast(vocab=str(bert_tokenizer(folder) / "vocab.txt")).save_pretrained(folder)
+    return folder

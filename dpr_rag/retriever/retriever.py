@@ -114,8 +114,9 @@ class Retriever:
     def calibration(self) -> Calibration:
         """What turns scores into relevances in [0, 1].
 
-        One half lies where scores of stretches of the store's passages with their own passages part from those with
-        others. It is fitted at first use, and again when the store has doubled, halved or changed its encoder.
+        One half lies where the scores of stretches of text with the passages that they were taken from part from those
+        with the nearest other passage. It is fitted at first use, and again when the store has doubled, halved or
+        changed its encoder.
         """
         count, encoder = len(self.store), self.store.encoder
         model = "" if encoder is None else encoder.fingerprint

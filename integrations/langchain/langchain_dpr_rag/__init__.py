@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dpr_rag.errors import MissingExtraError
+
 try:
     import langchain_core  # noqa: F401
-except ImportError as error:
-    raise ImportError(
-        "langchain_dpr_rag needs langchain-core, which is not installed; pip install 'dpr-rag[langchain]'"
+except ModuleNotFoundError as error:
+    if error.name != "langchain_core":
+        raise
+    raise MissingExtraError(
+        "langchain-core is not installed, which these adapters are for; pip install 'dpr-rag[langchain]'"
     ) from error
 
 from langchain_dpr_rag.documents import RANK_KEY, RELEVANCE_KEY, SCORE_KEY, format_documents

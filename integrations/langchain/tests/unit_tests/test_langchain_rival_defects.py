@@ -63,15 +63,18 @@ def test_the_metric_is_the_same_after_reopening(tmp_path: Path, words: Any) -> N
     assert [score for _, score in before] == sorted((score for _, score in before), reverse=True)
 
 
-def test_a_threshold_means_something_for_raw_inner_products(hundred: DPRVectorStore) -> None:
+def test_a_threshold_means_something_for_raw_inner_products(empty: DPRVectorStore) -> None:
     """It makes a relevance of -76 out of an inner product of 77, and a threshold leaves nothing."""
-    best = hundred.similarity_search_with_score(QUESTION, k=1)[0]
-    assert best[1] > 50
-    found = hundred.similarity_search_with_relevance_scores(QUESTION, k=100)
-    assert found[0][0] == best[0]
+    words = np.random.default_rng(5).integers(0, 3000, (60, 12))
+    texts = [" ".join(f"w{word}" for word in row) for row in words]
+    empty.add_texts(texts, ids=[str(at) for at in range(60)])
+    best, score = empty.similarity_search_with_score(texts[7], k=1)[0]
+    assert (best.id, score > 100) == ("7", True)
+    found = empty.similarity_search_with_relevance_scores(texts[7], k=60)
     assert all(0 <= relevance <= 1 for _, relevance in found)
-    retriever = hundred.as_retriever(search_type="similarity_score_threshold", search_kwargs={"score_threshold": 0.4})
-    assert retriever.invoke(QUESTION)[0] == best[0]
+    between = (found[0][1] + found[1][1]) / 2
+    retriever = empty.as_retriever(search_type="similarity_score_threshold", search_kwargs={"score_threshold": between})
+    assert retriever.invoke(texts[7]) == [best]
 
 
 @pytest.mark.parametrize("kind", ["hnsw", "ivf", "flat"])

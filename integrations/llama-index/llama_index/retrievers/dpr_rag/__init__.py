@@ -14,5 +14,6 @@ except ModuleNotFoundError as error:
     ) from error
 
 from llama_index.retrievers.dpr_rag.base import DPRRetriever
+from llama_index.retrievers.dpr_rag.prompts import DelimitPassages
 
-__all__ = ["DPRRetriever"]
+__all__ = ["DPRRetriever", "DelimitPassages"]

@@ -1,0 +1,41 @@
+"""Nodes as text for a prompt, inside delimiters that no node can forge."""
+
+from __future__ import annotations
+
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+from llama_index.vector_stores.dpr_rag.nodes import to_passage
+
+from dpr_rag import format_passages
+
+
+class DelimitPassages(BaseNodePostprocessor):
+    """Puts every node's text between delimiters, numbered from 1; the last of a query engine's postprocessors.
+
+    A node's text could otherwise end its context and go on with instructions of its own. Here ``&``, ``<``, ``>`` and
+    ``"`` inside a node are written as in XML (``dpr_rag.format_passages``), and metadata other than the title stays out
+    of the prompt. Ids, scores and metadata of the source nodes stay as they are.
+    """
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name under which LlamaIndex serialises the class."""
+        return "DelimitPassages"
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        return [_delimited(number, node) for number, node in enumerate(nodes, start=1)]
+
+
+def _delimited(number: int, found: NodeWithScore) -> NodeWithScore:
+    metadata = found.node.metadata
+    node = TextNode(
+        id_=found.node.node_id,
+        text=format_passages([to_passage(found.node)], start=number),
+        metadata=metadata,
+        relationships=found.node.relationships,
+        excluded_llm_metadata_keys=list(metadata),
+        excluded_embed_metadata_keys=list(metadata),
+    )
+    return NodeWithScore(node=node, score=found.score)
