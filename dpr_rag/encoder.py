@@ -58,7 +58,8 @@ def check_vectors(
         VectorError: Wrong shape or dimension, or a value that is NaN or infinite.
     """
     try:
-        array = np.ascontiguousarray(vectors, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused below
+            array = np.ascontiguousarray(vectors, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise VectorError(
             f"vectors of type {type(vectors).__name__} are not a float array of shape [n, dim]: {error}"

@@ -131,7 +131,7 @@ def test_piped_questions_must_be_text(store: Path) -> None:
     ("args", "message"),
     [
         (["search", "{there}/none.dpr", "x"], "none.dpr"),
-        (["info", "{there}/none.dpr"], "none.dpr"),
+        (["info", "{there}/none.dpr"], "none.dpr; make one with: dpr-rag index CORPUS --store DIR"),
         (["delete", "{there}/none.dpr", "1"], "none.dpr"),
         (["check", "{there}/none.dpr"], "none.dpr"),
         (["index", "{there}/none.jsonl", "--store", "{there}/new.dpr"], "none.jsonl"),
@@ -234,7 +234,7 @@ def test_two_models_are_named_apart(tmp_path: Path) -> None:
     with PassageStore.open(path, encoder=TinyEncoder("my question + org/ctx")) as opened:
         opened.add([Passage(id="1", text="one")])
     refused = run("search", path, "x")
-    assert "--model 'my question' --context-model org/ctx " in refused.stderr
+    assert "--model 'my question' --context-model org/ctx, and the --profile" in refused.stderr
 
 
 def test_an_empty_store_can_be_asked(tmp_path: Path) -> None:

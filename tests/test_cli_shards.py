@@ -53,6 +53,8 @@ def test_shards_bring_their_vectors(tmp_path: Path, corpus: Path) -> None:
             ("8", "t8", 1.0),
         ]
         assert opened.info().fingerprint == ""
+    assert "2 passages between those with vectors have none and were left out" in done.stderr
+    assert "the shards end before the corpus: '10' and what follows have no vectors and were left out" in done.stderr
 
 
 def test_shards_out_of_order_are_refused(tmp_path: Path, corpus: Path) -> None:
@@ -62,12 +64,12 @@ def test_shards_out_of_order_are_refused(tmp_path: Path, corpus: Path) -> None:
     assert "early.npy: the vector of '1' has no passage in the rest of the corpus" in done.stderr
 
 
-def test_matched_reads_no_further_than_needed(tmp_path: Path) -> None:
+def test_matched_reads_one_passage_beyond_what_it_needs(tmp_path: Path) -> None:
     passages = iter(PASSAGES)
     pairs = list(shards.matched(passages, [shard(tmp_path, "part", slice(2, 4))]))
     assert [passage.id for passage, _ in pairs] == ["3", "4"]
     np.testing.assert_array_equal(np.stack([vector for _, vector in pairs]), VECTORS[2:4])
-    assert next(passages).id == "5"
+    assert next(passages).id == "6"  # the one before tells that the shards end early
     with pytest.raises(CorpusError, match="has no passage"):
         list(shards.matched(iter(PASSAGES[:3]), [shard(tmp_path, "more", slice(2, 4))]))
 

@@ -466,7 +466,7 @@ def test_open_corpus_finds_the_format(tmp_path: Path) -> None:
         assert list(open_corpus(tmp_path / name)) == passages, name
     (tmp_path / "deep" / "er").mkdir(parents=True)
     file(tmp_path / "deep" / "er" / "a.md", "# Head\nword")
-    assert list(open_corpus(tmp_path / "deep")) == [Passage("er/a.md#1", "# Head word", "Head")]
+    assert list(open_corpus(tmp_path / "deep")) == [Passage("deep/er/a.md#1", "# Head word", "Head")]
     assert list(open_corpus(tmp_path / "p.jsonl.gz", format="jsonl")) == passages
     assert next(open_corpus("python:json")).title == "json"
 
@@ -479,3 +479,11 @@ def test_open_corpus_lists_the_formats(tmp_path: Path, name: str, form: str | No
         open_corpus(tmp_path / name, format=form)
     assert all(f"{known} (" in str(caught.value) for known in FORMATS)
     assert name in str(caught.value)
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = file(tmp_path / "p.jsonl", '{"id": 1, "text": "t", "year": 2, "metadata": {"year": 1}}')
+    with pytest.raises(CorpusError, match=r"p\.jsonl:1: passage '1': 'year' stands in the metadata and beside them"):
+        list(read_jsonl(path))
+    file(tmp_path / "p.jsonl", '{"id": 1, "text": "t", "year": 1, "metadata": {"year": 1, "lang": "en"}}')
+    assert list(read_jsonl(path)) == [Passage("1", "t", "", {"year": 1, "lang": "en"})]

@@ -38,10 +38,11 @@ def test_folder_is_read_in_order_with_titles(tmp_path: Path) -> None:
         _txt="hidden",
     )
     put(tmp_path, e_txt="")
+    top = tmp_path.name  # two folders in one store must not overwrite each other's README.md
     assert list(read_texts(tmp_path)) == [
-        Passage("a.md#1", "``` # code ``` ## The Title ## body", "The Title"),
-        Passage("b.txt#1", "two words three", "b"),
-        Passage("sub/c.MD#1", "x", "c"),
+        Passage(f"{top}/a.md#1", "``` # code ``` ## The Title ## body", "The Title"),
+        Passage(f"{top}/b.txt#1", "two words three", "b"),
+        Passage(f"{top}/sub/c.MD#1", "x", "c"),
     ]
 
 

@@ -64,7 +64,7 @@ def test_metadata_of_another_type_is_a_change(store: PassageStore) -> None:
 
 def test_the_last_of_equal_ids_in_a_batch_counts(store: PassageStore) -> None:
     report = store.add([Passage("a", "first"), Passage("b", "other"), Passage("a", "last")])
-    assert report == AddReport(added=2)
+    assert report == AddReport(added=2, replaced=1)
     assert [(passage.id, passage.text) for passage in store] == [("b", "other"), ("a", "last")]
 
 
@@ -515,3 +515,19 @@ def test_filtered_searches_are_remembered_for_their_generation(store: PassageSto
     for at in range(100):
         store.search(question, 1, {"rare": at})
     assert len(store._engine._snapshot.selections) <= 34
+
+
+def test_an_encoder_of_another_dimension_is_refused_at_once(store: PassageStore, encoder: HashEncoder) -> None:
+    store.add(make_passages(3))
+    other = HashEncoder(encoder.dim + 1)
+    other.fingerprint = encoder.fingerprint
+    with pytest.raises(EncoderMismatchError, match=r"16 dimensions.*17 dimensions"):
+        PassageStore.open(store.path, encoder=other)
+
+
+def test_values_beyond_float32_are_refused_without_a_warning(store: PassageStore) -> None:
+    with pytest.raises(VectorError, match="infinite"):
+        store.add(make_passages(1), vectors=[[1e39] * 16])
+    store.add(make_passages(1))
+    with pytest.raises(VectorError, match="infinite"):
+        store.search(np.full((1, 16), 1e39), 1)

@@ -15,6 +15,13 @@ from dpr_rag.cli.terminal import log_as_notes
 from dpr_rag.errors import DprRagError
 
 _RESUMABLE = {"index", "reencode", "demo"}
+_ON_THE_COMMAND_LINE = {
+    "create one by opening it with create=True": "make one with: dpr-rag index CORPUS --store DIR",
+    "open it with bind=True": "pass --bind",
+    "; give None for no filter": "; leave --filter out for none",
+    "pass profile=": "pass --profile",
+}
+"""What messages advise in Python, and how it is said here."""
 
 
 class Commands(TyperGroup):
@@ -35,7 +42,10 @@ class Commands(TyperGroup):
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    line = " ".join(str(error).split()) or type(error).__name__
+    for python, here in _ON_THE_COMMAND_LINE.items():
+        line = line.replace(python, here)
+    return line
 
 
 def _how_to_go_on(command: str | None) -> str:

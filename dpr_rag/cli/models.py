@@ -79,6 +79,10 @@ def encoder_of(path: Path, choice: ModelChoice) -> DualEncoder:
     try:
         encoder = choice.load()
     except MissingExtraError as error:
+        from dpr_rag.encoders.dual import DEFAULT_SOURCE
+
+        if info.source == DEFAULT_SOURCE:
+            raise
         raise MissingExtraError(f"{error} (or name the store's own encoder: {_advice(info)})") from error
     if info.fingerprint and encoder.fingerprint != info.fingerprint:
         raise EncoderMismatchError(
@@ -90,4 +94,4 @@ def encoder_of(path: Path, choice: ModelChoice) -> DualEncoder:
 def _advice(info: StoreInfo) -> str:
     question, _, context = (info.source or "MODEL").partition(" + ")
     models = f"--model {quote(question)}" + (f" --context-model {quote(context)}" if context else "")
-    return f"{models} (fingerprint {info.fingerprint})"
+    return f"{models}, and the --profile that it was filled with if one was named (fingerprint {info.fingerprint})"

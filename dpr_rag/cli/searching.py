@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -79,6 +80,8 @@ def _lines_of(file: Path) -> list[str]:
 
 
 def _stdin() -> Iterator[str]:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="strict")  # in the C locale Python lets anything pass
     try:
         yield from sys.stdin
     except UnicodeDecodeError as error:

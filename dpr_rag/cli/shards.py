@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import tee
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Pair = tuple[Passage, Vectors]
 _PREFIX = "wiki:"  # early shards name passages so, the corpus does not
+_log = logging.getLogger(__name__)
 
 
 def add_with_vectors(
@@ -51,7 +53,7 @@ def add_with_vectors(
 
 
 def matched(passages: Iterator[Passage], shards: Iterable[Path]) -> Iterator[Pair]:
-    """Pair every vector with its passage; passages without a vector are passed over.
+    """Pair every vector with its passage; passages without a vector are passed over, and a warning says so.
 
     Args:
         passages: The corpus.
@@ -65,17 +67,27 @@ def matched(passages: Iterator[Passage], shards: Iterable[Path]) -> Iterator[Pai
     """
     from dpr_rag.corpora.embeddings import read_vectors
 
+    missed = 0
     for shard in shards:
         for ids, vectors in read_vectors(shard):
             for passage_id, vector in zip(ids, vectors, strict=True):
-                yield _passage_of(passage_id, passages, shard), vector
+                passage, passed = _passage_of(passage_id, passages, shard)
+                missed += passed
+                yield passage, vector
+    if missed:
+        _log.warning("%d passages between those with vectors have none and were left out", missed)
+    after = next(passages, None)
+    if after is not None:
+        _log.warning(
+            "the shards end before the corpus: %r and what follows have no vectors and were left out", after.id
+        )
 
 
-def _passage_of(passage_id: str, passages: Iterator[Passage], shard: Path) -> Passage:
+def _passage_of(passage_id: str, passages: Iterator[Passage], shard: Path) -> tuple[Passage, int]:
     names = {passage_id, passage_id.removeprefix(_PREFIX)}
-    for passage in passages:
+    for passed, passage in enumerate(passages):
         if passage.id in names:
-            return passage
+            return passage, passed
     raise CorpusError(
         f"{shard}: the vector of {passage_id!r} has no passage in the rest of the corpus; "
         "give the shards in the corpus's order, and the corpus they were made of"

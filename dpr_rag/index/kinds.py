@@ -89,10 +89,13 @@ def parse(spec: str) -> tuple[str, dict[str, int]]:
     for item in filter(None, rest.split(",")):
         key, _, value = item.partition("=")
         if key not in PARAMETERS or not value.isdecimal() or not 0 < int(value) <= PARAMETERS[key]:
-            limits = ", ".join(f"{known} (to {most:,})" for known, most in PARAMETERS.items())
+            limits = ", ".join(f"{known}=1 to {most:,}" for known, most in PARAMETERS.items())
             raise IndexKindError(
-                f"index parameter {item!r} of {spec!r} is not NAME=POSITIVE INTEGER; there are {limits}"
+                f"index parameter {item!r} of {spec!r} is unknown or out of bounds; there are {limits}"
             )
+        if name in KINDS and key != "oversample" and not _concerns(key, KINDS[name].factory):
+            own = [known for known in PARAMETERS if known == "oversample" or _concerns(known, KINDS[name].factory)]
+            raise IndexKindError(f"index {name!r} has no parameter {key!r}; it has {', '.join(own)}")
         parameters[key] = int(value)
     links.append(parameters.get("links", 2))
     if not all(2 <= asked <= PARAMETERS["links"] for asked in links):

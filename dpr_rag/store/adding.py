@@ -24,17 +24,18 @@ _Known = dict[str, tuple[int, Passage]]
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Passages with distinct ids, and a vector for each one that needs it."""
+    """Passages with distinct ids, a vector for each one that needs it, and how many came before one with their id."""
 
     passages: Sequence[Passage]
     given: Vectors | None
+    superseded: int
 
     @staticmethod
     def of(passages: Sequence[Passage], given: Vectors | None) -> _Batch:
         """Keep the last of the passages that share an id."""
         last = {passage.id: at for at, passage in enumerate(passages)}
         kept = sorted(last.values())
-        return _Batch([passages[at] for at in kept], None if given is None else given[kept])
+        return _Batch([passages[at] for at in kept], None if given is None else given[kept], len(passages) - len(kept))
 
 
 def add(
@@ -52,7 +53,7 @@ def add(
     _check_lengths(passages, vectors)
     report = AddReport()
     for batch in _batches(passages, vectors, batch_size):
-        report += _add_batch(engine, batch)
+        report += _add_batch(engine, batch) + AddReport(replaced=batch.superseded)
         if progress is not None:
             progress(report)
     return report
@@ -87,7 +88,8 @@ def _batches(passages: Iterable[Passage], vectors: Iterable[Any] | None, size: i
 def _stacked(rows: Iterable[Any]) -> Any:
     listed = list(rows)
     try:
-        return np.array(listed, dtype=np.float32) if listed else np.empty((0, 1), np.float32)
+        with np.errstate(over="ignore"):  # see check_vectors
+            return np.array(listed, dtype=np.float32) if listed else np.empty((0, 1), np.float32)
     except (TypeError, ValueError) as error:
         raise VectorError(f"the vectors are not rows of numbers of one length: {error}") from error
 

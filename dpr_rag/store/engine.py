@@ -92,9 +92,11 @@ class Engine:
         Raises:
             EncoderMismatchError: Naming both.
         """
-        if self.encoder is None or state.model is None or self.encoder.fingerprint == state.model.fingerprint:
+        if self.encoder is None or state.model is None:
             return
         mine, its = self.model_of(self.encoder), state.model
+        if (mine.fingerprint, mine.dim) == (its.fingerprint, its.dim):
+            return
         if not its.fingerprint:
             raise EncoderMismatchError(
                 f"{self.folder} holds vectors that came without an encoder; to declare that {mine.fingerprint!r} made "

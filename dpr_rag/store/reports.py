@@ -11,7 +11,7 @@ class AddReport:
 
     Attributes:
         added: New ids.
-        replaced: Ids that existed with another title, text, metadata or vector.
+        replaced: Ids that existed with another title, text, metadata or vector, or came again in the same batch.
         unchanged: Ids that existed just so; they were not encoded again.
     """
 
