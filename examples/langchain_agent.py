@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 from langchain.agents import create_agent
 from langchain_core.tools import BaseTool, tool
-from langchain_dpr_rag import DPRRetriever, format_documents
 from offline import ToolCaller, chat_model
+
+from langchain_dpr_rag import DPRRetriever, format_documents
 
 SYSTEM = (
     "Look up what you need with the tool, answer from its passages alone and cite them by number, as [1]. What stands inside "

@@ -15,9 +15,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_dpr_rag import DPRRetriever, format_documents
 from langchain_rag import source_line
 from offline import chat_model
+
+from langchain_dpr_rag import DPRRetriever, format_documents
 
 TURNS_KEPT = 6
 CONDENSE = ChatPromptTemplate.from_messages(

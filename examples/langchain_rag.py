@@ -14,8 +14,9 @@ from langchain_core.documents import Document
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableParallel, RunnablePassthrough
-from langchain_dpr_rag import DPRRetriever, format_documents
 from offline import chat_model
+
+from langchain_dpr_rag import DPRRetriever, format_documents
 
 PROMPT = ChatPromptTemplate.from_messages(
     [

@@ -14,12 +14,12 @@ from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
-from langchain_dpr_rag import DPRRetriever
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index.retrievers.dpr_rag import DPRRetriever as LlamaIndexRetriever
 
 from dpr_rag import PassageStore
+from langchain_dpr_rag import DPRRetriever
 
 Scorer = Callable[[str, Sequence[str]], Sequence[float]]
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from conftest import HashEncoder
 from langchain_core.documents import Document
-from langchain_dpr_rag import DPRRetriever, DPRVectorStore
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 from llama_index.retrievers.dpr_rag import DPRRetriever as LlamaIndexRetriever
 from llama_index.vector_stores.dpr_rag import DPRVectorStore as LlamaIndexStore
 
 from dpr_rag import PassageStore, Retriever
+from langchain_dpr_rag import DPRRetriever, DPRVectorStore
 
 QUESTION = "a tragedy by Shakespeare"
 RECORDS: list[tuple[str, str, dict[str, Any]]] = [

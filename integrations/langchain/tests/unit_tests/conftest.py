@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_dpr_rag import DPRVectorStore
 
 from dpr_rag import Passage
+from langchain_dpr_rag import DPRVectorStore
 
 DOCUMENTS = [
     Document(id="hamlet", page_content="a tragedy by Shakespeare", metadata={"title": "Hamlet", "year": 1601}),

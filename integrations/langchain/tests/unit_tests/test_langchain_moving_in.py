@@ -13,9 +13,9 @@ import faiss
 import numpy as np
 import pytest
 from langchain_core.documents import Document
-from langchain_dpr_rag import DPRVectorStore
 
 from dpr_rag.errors import CorpusError, UnsafeFileError, VectorError
+from langchain_dpr_rag import DPRVectorStore
 
 QUESTION = "a tragedy by Goethe"
 

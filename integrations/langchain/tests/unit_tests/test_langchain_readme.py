@@ -7,11 +7,11 @@ import re
 import textwrap
 from pathlib import Path
 
-import langchain_dpr_rag
 import pytest
-from langchain_dpr_rag import DPREmbeddings, DPRRetriever, DPRVectorStore
 
+import langchain_dpr_rag
 from dpr_rag.filters import OPERATORS
+from langchain_dpr_rag import DPREmbeddings, DPRRetriever, DPRVectorStore
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)

@@ -17,11 +17,11 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnablePassthrough
 from langchain_core.tools import create_retriever_tool
-from langchain_dpr_rag import DPRRetriever, DPRVectorStore, format_documents
 from pydantic import ValidationError
 
 from dpr_rag import Passage, PassageStore, parse_passages
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreClosedError, StoreNotFoundError, VectorError
+from langchain_dpr_rag import DPRRetriever, DPRVectorStore, format_documents
 
 QUESTION = "a tragedy by Goethe"
 QUESTIONS = [QUESTION, "Troy by Homer", "a comedy"]

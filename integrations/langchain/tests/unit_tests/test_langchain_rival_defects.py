@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from langchain_core.documents import Document
+
 from langchain_dpr_rag import DPRRetriever, DPRVectorStore
 
 QUESTION = "text number 7"

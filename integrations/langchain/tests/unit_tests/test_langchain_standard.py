@@ -10,13 +10,13 @@ import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.vectorstores import VectorStore
-from langchain_dpr_rag import DPREmbeddings, DPRRetriever, DPRVectorStore
-from langchain_dpr_rag.embeddings import EmbeddingsEncoder
 from langchain_tests.integration_tests import EmbeddingsIntegrationTests, RetrieversIntegrationTests
 from langchain_tests.integration_tests.vectorstores import VectorStoreIntegrationTests
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 from dpr_rag import PassageStore
+from langchain_dpr_rag import DPREmbeddings, DPRRetriever, DPRVectorStore
+from langchain_dpr_rag.embeddings import EmbeddingsEncoder
 
 
 class Folding(DPRVectorStore):

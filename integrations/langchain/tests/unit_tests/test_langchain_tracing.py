@@ -7,11 +7,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from langchain_dpr_rag import DPRRetriever, DPRVectorStore
 from openinference.instrumentation.langchain import LangChainInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from langchain_dpr_rag import DPRRetriever, DPRVectorStore
 
 QUESTION = "a tragedy by Goethe"
 

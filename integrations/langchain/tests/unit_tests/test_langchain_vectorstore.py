@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from langchain_core.documents import Document
 from langchain_core.indexing import InMemoryRecordManager, aindex, index
-from langchain_dpr_rag import DPREmbeddings, DPRVectorStore
 
 from dpr_rag import Filter, Passage, PassageStore
 from dpr_rag.errors import EncoderMismatchError, FilterError, PassageError, VectorError
+from langchain_dpr_rag import DPREmbeddings, DPRVectorStore
 
 QUESTION = "a tragedy by Goethe"
 FILTERS: list[tuple[Any, set[str]]] = [
