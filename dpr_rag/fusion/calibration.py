@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from dpr_rag.errors import VectorError
 
 _STEPS = 100
 _FLATTEST = 1e-6
@@ -28,6 +30,16 @@ class Calibration:
         """The relevance of a raw score, in [0, 1]."""
         return float(0.5 * (1 + np.tanh(0.5 * (self.slope * score + self.offset))))
 
+    def keeps(self, least: float) -> Callable[[float], bool]:
+        """Tell for scores whether their relevance is at least ``least``.
+
+        Raises:
+            VectorError: ``least`` is not in [0, 1].
+        """
+        if isinstance(least, bool) or not isinstance(least, int | float) or not 0 <= least <= 1:
+            raise VectorError(f"min_relevance is {least!r}, expected a number from 0 to 1")
+        return lambda score: self.relevance(score) >= least
+
     @staticmethod
     def fit(relevant: Sequence[float], other: Sequence[float]) -> Calibration:
         """Fit to scores of relevant and of other pairs, each group with the same weight.
@@ -38,8 +50,15 @@ class Calibration:
         Args:
             relevant: Raw scores of questions with passages that answer them, at least one.
             other: Raw scores of questions with passages that do not, at least one.
+
+        Raises:
+            VectorError: A group is empty, or a score is NaN or infinite.
         """
+        if not len(relevant) or not len(other):
+            raise VectorError("a calibration needs scores of relevant and of other pairs, at least one of each")
         scores = np.concatenate([relevant, other]).astype(np.float64)
+        if not np.isfinite(scores).all():
+            raise VectorError("a calibration cannot be fitted to scores that are NaN or infinite")
         sizes = np.array([len(relevant), len(other)])
         targets = np.repeat([(sizes[0] + 1) / (sizes[0] + 2), 1 / (sizes[1] + 2)], sizes)
         weights = np.repeat(0.5 / sizes, sizes)

@@ -35,8 +35,8 @@ def read_faiss_vectors(path: str | Path) -> tuple[Vectors, str]:
             inverted.make_direct_map()
         inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index
         vectors = inner.reconstruct_n(0, inner.ntotal) if inner.ntotal else np.empty((0, inner.d), np.float32)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
+    except (RuntimeError, MemoryError) as error:  # a damaged header may ask for more memory than there is
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise CorpusError(
             f"{path}: FAISS cannot give its vectors back ({reason:.200}); build the store anew"
         ) from error

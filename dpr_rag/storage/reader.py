@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import StoreCorrupted
+from dpr_rag.errors import FilterError, StoreCorrupted
 from dpr_rag.filters import Filter
 from dpr_rag.index.matrix import Rows
 from dpr_rag.passages import Passage
@@ -73,7 +73,7 @@ class Reader:
     def rows_where(self, where: Condition) -> Rows:
         """Ascending row numbers of the passages that a filter or a predicate keeps."""
         if not isinstance(where, Filter):
-            return np.fromiter((row for row, passage in self.every() if where(passage)), dtype=np.int64)
+            return np.fromiter((row for row, passage in self.every() if _kept(where, passage)), dtype=np.int64)
         condition, parameters = where.to_sql()
         cursor = self.connection.execute(f"SELECT row FROM passage WHERE {condition} ORDER BY row", parameters)
         return np.fromiter((record[0] for record in cursor), dtype=np.int64)
@@ -166,3 +166,10 @@ class Reader:
         remaining = iter(values)
         while part := list(islice(remaining, _BOUND)):
             yield from self.connection.execute(sql % ", ".join("?" * len(part)), part).fetchall()
+
+
+def _kept(predicate: Callable[[Passage], bool], passage: Passage) -> bool:
+    try:
+        return predicate(passage)
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # must not pass for damage of this file
+        raise FilterError(f"the predicate failed on passage {passage.id!r:.120}: {error}") from error

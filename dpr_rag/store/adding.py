@@ -11,7 +11,7 @@ import numpy as np
 
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreError, VectorError
-from dpr_rag.passages import Passage
+from dpr_rag.passages import PRIVATE_KEY, Passage
 from dpr_rag.storage.records import to_stored
 from dpr_rag.storage.state import Model
 from dpr_rag.storage.writer import Writer
@@ -147,8 +147,9 @@ def _write(
     """Write what differs from the store and say what that was."""
     stored = writer.vectors_of(writer.now, [row for row, _ in known.values() if vectors]) if known else {}
     inserted, updated, removed = [], [], []
-    for passage in passages:
-        row, old = known.get(passage.id, (0, None))
+    for given in passages:
+        row, old = known.get(given.id, (0, None))
+        passage = _with_private(given, old)
         same_vector = passage.id not in vectors or _equal(stored.get(row), vectors[passage.id], writer.now.dtype)
         if old is None or _is_new_text((row, old), passage) or not same_vector:
             inserted.append(passage)
@@ -166,6 +167,13 @@ def _write(
         writer.commit_state()
     replaced = len(removed) + len(updated)
     return AddReport(len(inserted) - len(removed), replaced, len(passages) - len(inserted) - len(updated))
+
+
+def _with_private(passage: Passage, old: Passage | None) -> Passage:
+    """The passage with what an adapter keeps for its framework, which other frameworks and the core do not see."""
+    if old is None or PRIVATE_KEY not in old.metadata or PRIVATE_KEY in passage.metadata:
+        return passage
+    return replace(passage, metadata={**passage.metadata, PRIVATE_KEY: old.metadata[PRIVATE_KEY]})
 
 
 def _equal(stored: Vectors | None, given: Vectors, dtype: str) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,8 +15,9 @@ import numpy as np
 
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
 from dpr_rag.errors import EncoderMismatchError, VectorError
-from dpr_rag.index.matrix import SegmentDamagedError
-from dpr_rag.index.search import leave_threads_to_parent
+from dpr_rag.fusion import Diversity, diversified
+from dpr_rag.index.matrix import Rows, SegmentDamagedError
+from dpr_rag.index.search import Scores, leave_threads_to_parent
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.storage.database import Database
 from dpr_rag.storage.reader import Condition, Reader
@@ -27,6 +29,35 @@ _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What becomes of the best passages that were found.
+
+    Attributes:
+        exact: Whether they are to be found by exact search.
+        diversity: Choose among them by maximal marginal relevance, or None.
+        keep: Which scores are high enough, or None for all.
+    """
+
+    exact: bool = False
+    diversity: Diversity | None = None
+    keep: Callable[[float], bool] | None = None
+
+    def apply(
+        self, reader: Reader, state: State, question: Vectors, rows: Rows, scores: Scores, k: int
+    ) -> tuple[Rows, Scores]:
+        """The rows and scores that stay, in their final order; vectors are read in the transaction of the search."""
+        if self.keep is not None:
+            kept = np.array([self.keep(float(score)) for score in scores], dtype=bool)
+            rows, scores = rows[kept], scores[kept]
+        if self.diversity is None or not len(rows):
+            return rows[:k], scores[:k]
+        stored = reader.vectors_of(state, rows.tolist())
+        candidates = np.stack([stored[int(row)] for row in rows])
+        chosen = diversified(question, candidates, k, self.diversity.balance)
+        return rows[chosen], scores[chosen]
+
+
 class Engine:
     """Holds one open store; every search runs on the snapshot of its own read transaction."""
 
@@ -35,6 +66,7 @@ class Engine:
         self.folder, self.database, self.encoder = folder, database, encoder
         self._snapshot: Snapshot | None = None
         self._proved = 0
+        self.fitted: object = None
         self.unusable: list[str] = []
         self._after_fork()
 
@@ -43,6 +75,7 @@ class Engine:
         forked = getattr(self, "_pid", os.getpid()) != os.getpid()
         self._pid = os.getpid()
         self._refreshing = threading.Lock()
+        self.calibrating = threading.Lock()
         self.folding = threading.RLock()
         if forked:
             leave_threads_to_parent()
@@ -108,7 +141,7 @@ class Engine:
             "it with that encoder, or reencode() it"
         )
 
-    def search(self, vectors: object, k: int, where: Condition | None, *, exact: bool) -> list[list[Hit]]:
+    def search(self, vectors: object, k: int, where: Condition | None, choice: Choice) -> list[list[Hit]]:
         """Hits for each question vector, see ``PassageStore.search``."""
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise VectorError(f"k is {k!r}, expected an integer of at least 1")
@@ -119,7 +152,12 @@ class Engine:
             questions = check_vectors(vectors, dim=None if model is None else model.dim)
             if where is not None:
                 self.prove(reader)
-            ranked = snapshot.search(reader, questions, int(k), where=where, exact=exact)
+            wanted = int(k) if choice.diversity is None else max(int(k), choice.diversity.candidates)
+            ranked = snapshot.search(reader, questions, wanted, where=where, exact=choice.exact)
+            ranked = [
+                choice.apply(reader, snapshot.state, question, *pair, int(k))
+                for question, pair in zip(questions, ranked, strict=True)
+            ]
             passages = reader.by_rows({int(row) for rows, _ in ranked for row in rows})
             return [
                 [
@@ -131,8 +169,18 @@ class Engine:
 
         return self.with_snapshot(found)
 
+    def encode_questions(self, questions: Sequence[str]) -> Vectors:
+        """Encode questions with the store's encoder; see ``PassageStore.encode_questions``."""
+        if self.encoder is None:
+            raise EncoderMismatchError(
+                f"{self.folder} was opened without an encoder; pass encoder= to PassageStore.open, or search with vectors"
+            )
+        return check_vectors(self.encoder.encode_questions(list(questions)), rows=len(questions), names=questions)
+
     def sample(self, count: int) -> tuple[list[Passage], Vectors]:
         """Passages drawn at random with seed 0, and their vectors, float32 [n, dim]."""
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+            raise VectorError(f"a sample of {count!r} was asked for, expected an integer of at least 1")
 
         def drawn(reader: Reader, snapshot: Snapshot) -> tuple[list[Passage], Vectors]:
             rows = snapshot.alive(reader)

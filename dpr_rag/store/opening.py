@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from dpr_rag.encoder import Encoder
@@ -55,6 +60,22 @@ def open_engine(folder: Path, encoder: Encoder | None, settings: Settings) -> En
         engine.close()
         raise
     return engine
+
+
+def open_temporary(encoder: Encoder | None, settings: Settings) -> tuple[Engine, Callable[[], None]]:
+    """Create a store in a temporary folder; the second of the pair removes it, but not from a forked child."""
+    folder = Path(tempfile.mkdtemp(prefix="dpr-rag-"))
+    remove = partial(_remove_own, folder, os.getpid())
+    try:
+        return open_engine(folder / "store", encoder, settings), remove
+    except BaseException:
+        remove()
+        raise
+
+
+def _remove_own(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check(encoder: Encoder | None, settings: Settings) -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from dpr_rag.encoder import Encoder, Vectors, check_vectors
-from dpr_rag.errors import EncoderMismatchError
+from dpr_rag.encoder import Encoder, Vectors
+from dpr_rag.fusion import Calibration, Diversity
 from dpr_rag.passages import Hit, Passage
-from dpr_rag.store import adding, checking, copying, folding, lookup, opening, reencoding
-from dpr_rag.store.engine import Engine
+from dpr_rag.store import adding, calibrating, checking, copying, folding, lookup, opening, reencoding
+from dpr_rag.store.engine import Choice, Engine
 from dpr_rag.store.lookup import Where
 from dpr_rag.store.reports import AddReport, CheckReport, StoreInfo
 
@@ -74,10 +72,9 @@ class PassageStore:
     @classmethod
     def temporary(cls, *, encoder: Encoder | None = None, index: str = "auto", dtype: str = "float32") -> Self:
         """A new store in a temporary folder that is gone on close, for notebooks and tests."""
-        settings = opening.Settings(index=index, dtype=dtype)
-        folder = Path(tempfile.mkdtemp(prefix="dpr-rag-"))
-        store = cls(opening.open_engine(folder / "store", encoder, settings))
-        store._remove = weakref.finalize(store, _remove_own, folder, os.getpid())
+        engine, remove = opening.open_temporary(encoder, opening.Settings(index=index, dtype=dtype))
+        store = cls(engine)
+        store._remove = weakref.finalize(store, remove)
         return store
 
     @property
@@ -110,7 +107,8 @@ class PassageStore:
 
         Streams: each batch is encoded and committed before the next is read. A passage whose title and text are
         stored already is not encoded again, so that an interrupted call can simply be repeated. A replaced passage
-        takes its place at the end of the order, unless only its metadata changed.
+        takes its place at the end of the order, unless only its metadata changed; what an adapter keeps under
+        ``PRIVATE_KEY`` stays, unless the new passage brings its own.
 
         Args:
             passages: Any iterable.
@@ -172,7 +170,16 @@ class PassageStore:
         """
         return checking.iterate(self._engine, page=_PAGE)
 
-    def search(self, vectors: Any, k: int, filter: Where = None, *, exact: bool = False) -> list[list[Hit]]:
+    def search(
+        self,
+        vectors: Any,
+        k: int,
+        filter: Where = None,
+        *,
+        exact: bool = False,
+        diversity: Diversity | None = None,
+        min_relevance: float | None = None,
+    ) -> list[list[Hit]]:
         """Maximum inner product search.
 
         Args:
@@ -181,17 +188,30 @@ class PassageStore:
             filter: Selects *before* the top k: a dict, a ``Filter``, or a predicate on ``Passage``. A predicate is asked
                 about every passage at every search, so prefer the others where they can say it.
             exact: Search exactly also where the index is approximate.
+            diversity: Choose by maximal marginal relevance among the best.
+            min_relevance: Leave out hits of less relevance in [0, 1], see :attr:`calibration`.
 
         Returns:
-            For each question its hits, best first; ``score`` is the exact inner product with the stored vector, and
-            ties come in order of insertion.
+            For each question its hits, best first, or in the order chosen; ``score`` is the exact inner product with the
+            stored vector, and ties come in order of insertion.
 
         Raises:
             VectorError: A question vector has the wrong dimension, or is NaN or infinite, or k is below 1.
             FilterError: The filter cannot be understood.
             StoreCorrupted: A passage that was found is damaged.
         """
-        return self._engine.search(vectors, k, lookup.condition_of(filter), exact=exact)
+        keep = None if min_relevance is None else self.calibration.keeps(min_relevance)
+        return self._engine.search(vectors, k, lookup.condition_of(filter), Choice(exact, diversity, keep))
+
+    @property
+    def calibration(self) -> Calibration:
+        """What turns scores into relevances in [0, 1].
+
+        One half lies where the scores of stretches of text with the passages that they were taken from part from those
+        with the nearest other passage. It is fitted at first use, which encodes some 70 questions, and again when the
+        store has doubled, halved or changed its encoder.
+        """
+        return calibrating.calibration(self._engine)
 
     def measure_index_recall(self, sample: int | Vectors = 100, *, k: int = 20) -> float:
         """Index recall: overlap of the index's top k with the exact top k.
@@ -259,11 +279,7 @@ class PassageStore:
         Raises:
             EncoderMismatchError: The store was opened without an encoder.
         """
-        if self.encoder is None:
-            raise EncoderMismatchError(
-                f"{self.path} was opened without an encoder; pass encoder= to PassageStore.open, or search with vectors"
-            )
-        return check_vectors(self.encoder.encode_questions(list(questions)), rows=len(questions), names=questions)
+        return self._engine.encode_questions(questions)
 
     def close(self) -> None:
         """Close the store; a temporary one is gone then."""
@@ -281,9 +297,3 @@ class PassageStore:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
-
-
-def _remove_own(folder: Path, owner: int) -> None:
-    """Remove a temporary store, but never from a forked child of the process that made it."""
-    if os.getpid() == owner:
-        shutil.rmtree(folder, ignore_errors=True)

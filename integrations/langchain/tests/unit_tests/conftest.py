@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 
@@ -90,3 +91,9 @@ def empty(words: WordEncoder) -> Iterator[DPRVectorStore]:
 def plays(empty: DPRVectorStore, documents: list[Document]) -> DPRVectorStore:
     empty.add_documents(documents)
     return empty
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_implicit_event_loop() -> None:
+    """Asking for a loop where none was ever set makes one, as pytest-asyncio does before its first test, and leaks it."""
+    asyncio.set_event_loop(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -105,3 +106,9 @@ def store(towers: Towers, tmp_path: Path) -> Iterator[DPRVectorStore]:
 def filled(store: DPRVectorStore, plays: list[TextNode]) -> DPRVectorStore:
     store.add(plays)
     return store
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_implicit_event_loop() -> None:
+    """Asking for a loop where none was ever set makes one, as pytest-asyncio does before its first test, and leaks it."""
+    asyncio.set_event_loop(None)

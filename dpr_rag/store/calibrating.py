@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.fusion import Calibration
 from dpr_rag.passages import Passage
-from dpr_rag.store import PassageStore
+from dpr_rag.store.engine import Engine
 
 _PASSAGES = 64
 _WORDS = 12
-# In a store of few passages these stand for questions that none of them answers.
+# They stand for questions that no passage answers; in a store of one passage there are no others.
 _ELSEWHERE = (
     "what time does the last train leave on sundays",
     "how long should rice be boiled",
@@ -25,29 +27,45 @@ _ELSEWHERE = (
 )
 
 
-def self_sampled(store: PassageStore) -> Calibration:
-    """Fit a calibration to scores that a store gives to itself.
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A calibration, and what it was fitted to."""
+
+    calibration: Calibration
+    passages: int
+    model: str
+
+
+def calibration(engine: Engine) -> Calibration:
+    """The calibration of a store, fitted where there is none that fits; see ``PassageStore.calibration``."""
+    with engine.calibrating:
+        count = engine.state().passages
+        model = "" if engine.encoder is None else engine.encoder.fingerprint
+        known = engine.fitted
+        if isinstance(known, Fitted) and known.model == model and known.passages / 2 <= count <= 2 * known.passages:
+            return known.calibration
+        fitted = Fitted(_self_sampled(engine), count, model)
+        engine.fitted = fitted
+        return fitted.calibration
+
+
+def _self_sampled(engine: Engine) -> Calibration:
+    """Fit to scores that the store gives to itself.
 
     Each of up to 64 passages is asked for by a stretch of its own words, as in the inverse cloze task (Lee et al. 2019):
     its score is that of a relevant pair, the best score of another one among them is not. Against the best, since what a
     threshold has to tell apart are hits, not passages at random. Where the store has no encoder, the stored vectors ask
     for themselves. The draws are the same as long as the store does not change.
     """
-    passages, vectors = store.sample(_PASSAGES)
+    passages, vectors = engine.sample(_PASSAGES)
     if not passages:
         return Calibration()
-    asked = vectors if store.encoder is None else store.encode_questions([_stretch(one) for one in passages])
+    asked = vectors if engine.encoder is None else engine.encode_questions([_stretch(one) for one in passages])
     scores = _scores(asked, vectors)
     own = np.eye(len(passages), dtype=bool)
     others = np.where(own, -np.inf, scores).max(axis=1).tolist() if len(passages) > 1 else []
-    return Calibration.fit(scores[own].tolist(), [*others, *_scores_elsewhere(store, vectors)] or [0.0])
-
-
-def _scores_elsewhere(store: PassageStore, vectors: Vectors) -> list[float]:
-    if store.encoder is None:
-        return []
-    best: list[float] = _scores(store.encode_questions(_ELSEWHERE), vectors).max(axis=1).tolist()
-    return best
+    elsewhere = [] if engine.encoder is None else _scores(engine.encode_questions(_ELSEWHERE), vectors).max(axis=1)
+    return Calibration.fit(scores[own].tolist(), [*others, *elsewhere] or [0.0])
 
 
 def _scores(questions: Vectors, passages: Vectors) -> npt.NDArray[np.float64]:

@@ -1,0 +1,123 @@
+"""``Retriever``: dense retrieval of passages, with diversity and a relevance threshold where they are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from dpr_rag.errors import PassageError, VectorError
+from dpr_rag.fusion import Calibration, Diversity
+from dpr_rag.passages import Hit, check_question
+from dpr_rag.store import PassageStore
+from dpr_rag.store.lookup import Where
+
+
+class Retriever:
+    """Retrieves passages from a store for questions.
+
+    Args:
+        store: An open store; it needs an encoder for questions in words, not for vectors.
+        k: Hits per question, unless a call asks otherwise.
+    """
+
+    def __init__(self, store: PassageStore, *, k: int = 10) -> None:
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise VectorError(f"k is {k!r}, expected an integer of at least 1")
+        self.store, self.k = store, k
+
+    def retrieve(
+        self,
+        question: str,
+        k: int | None = None,
+        filter: Where = None,
+        *,
+        diversity: Diversity | None = None,
+        min_relevance: float | None = None,
+    ) -> list[Hit]:
+        """Passages for one question, best first.
+
+        Args:
+            question: What to look for, in words.
+            k: Hits, or None for the retriever's own number.
+            filter: Selects passages before the top k, see ``PassageStore.search``.
+            diversity: Choose by maximal marginal relevance; None keeps the order of the scores.
+            min_relevance: Leave out hits of less relevance, in [0, 1]; see :meth:`relevance`.
+
+        Raises:
+            PassageError: The question is no string, or blank.
+            EncoderMismatchError: The store has no encoder, or another one filled it.
+            FilterError: The filter cannot be understood.
+            VectorError: k is below 1, or an option is out of range.
+        """
+        return self.retrieve_batch([question], k, filter, diversity=diversity, min_relevance=min_relevance)[0]
+
+    def retrieve_batch(
+        self,
+        questions: Sequence[str],
+        k: int | None = None,
+        filter: Where = None,
+        *,
+        diversity: Diversity | None = None,
+        min_relevance: float | None = None,
+    ) -> list[list[Hit]]:
+        """Passages for many questions, with one encoding pass and one search."""
+        if isinstance(questions, str):
+            raise PassageError(
+                f"questions is the string {questions!r:.80}, expected a list of them; call retrieve() for one"
+            )
+        checked = [check_question(question) for question in questions]
+        if not checked:
+            return []
+        vectors = self.store.encode_questions(checked)
+        return self.retrieve_by_vectors(vectors, k, filter, diversity=diversity, min_relevance=min_relevance)
+
+    def retrieve_by_vectors(
+        self,
+        vectors: Any,
+        k: int | None = None,
+        filter: Where = None,
+        *,
+        diversity: Diversity | None = None,
+        min_relevance: float | None = None,
+    ) -> list[list[Hit]]:
+        """Passages for questions that are encoded already, float [n, dim]; otherwise like :meth:`retrieve_batch`."""
+        wanted = self.k if k is None else k
+        return self.store.search(vectors, wanted, filter, diversity=diversity, min_relevance=min_relevance)
+
+    def relevance(self, score: float) -> float:
+        """How relevant a passage with this score is, in [0, 1]; it rises with the score, see :attr:`calibration`."""
+        return self.calibration.relevance(score)
+
+    @property
+    def calibration(self) -> Calibration:
+        """What turns scores into relevances, see ``PassageStore.calibration``."""
+        return self.store.calibration
+
+    async def aretrieve(
+        self,
+        question: str,
+        k: int | None = None,
+        filter: Where = None,
+        *,
+        diversity: Diversity | None = None,
+        min_relevance: float | None = None,
+    ) -> list[Hit]:
+        """Like :meth:`retrieve`, in a thread, so that the event loop goes on."""
+        return await asyncio.to_thread(
+            self.retrieve, question, k, filter, diversity=diversity, min_relevance=min_relevance
+        )
+
+    async def aretrieve_batch(
+        self,
+        questions: Sequence[str],
+        k: int | None = None,
+        filter: Where = None,
+        *,
+        diversity: Diversity | None = None,
+        min_relevance: float | None = None,
+    ) -> list[list[Hit]]:
+        """Like :meth:`retrieve_batch`, in a thread, so that the event loop goes on."""
+        return await asyncio.to_thread(
+            self.retrieve_batch, questions, k, filter, diversity=diversity, min_relevance=min_relevance
+        )
