@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dpr_rag.errors import DprRagError
     from dpr_rag.filters import Filter
     from dpr_rag.fusion import Calibration, Diversity
-    from dpr_rag.passages import PRIVATE_KEY, Hit, Passage
+    from dpr_rag.passages import PRIVATE_KEY, Hit, Passage, check_question
     from dpr_rag.prompting import format_passages, parse_passages
     from dpr_rag.retriever import Retriever
     from dpr_rag.store import PassageStore
@@ -30,6 +30,7 @@ _HOMES = {
     "Passage": "passages",
     "PassageStore": "store",
     "Retriever": "retriever",
+    "check_question": "passages",
     "format_passages": "prompting",
     "parse_passages": "prompting",
 }
@@ -47,6 +48,7 @@ __all__ = [
     "PassageStore",
     "Retriever",
     "__version__",
+    "check_question",
     "format_passages",
     "parse_passages",
 ]

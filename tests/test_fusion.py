@@ -95,3 +95,9 @@ def test_scores_that_do_not_tell_pairs_apart_still_rise() -> None:
     fitted = Calibration.fit([1.0, 2.0], [5.0, 6.0])
     assert fitted.relevance(1) < fitted.relevance(1e6)
     assert Calibration.fit([3.0], [3.0]).relevance(3.0) == pytest.approx(0.5, abs=0.2)
+
+
+def test_a_fit_needs_finite_scores_of_both_kinds() -> None:
+    for relevant, other in (([], [1.0]), ([1.0], []), ([float("nan")], [1.0]), ([1.0], [float("inf")])):
+        with pytest.raises(VectorError, match="calibration"):
+            Calibration.fit(relevant, other)

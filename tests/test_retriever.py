@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from conftest import HashEncoder, make_passages
 
 from dpr_rag import Calibration, Diversity, Passage, PassageStore, Retriever
-from dpr_rag.errors import EncoderMismatchError, PassageError, VectorError
+from dpr_rag.errors import EncoderMismatchError, FilterError, PassageError, VectorError
 from dpr_rag.fusion import diversified
+from dpr_rag.store import engine
 
 QUESTIONS = ["text number 3 title 3", "number 11", "title 5 text"]
 
@@ -87,8 +89,32 @@ def test_diversity_chooses_among_the_candidates_by_their_stored_vectors(
 def test_diversity_holds_to_the_filter_and_to_k(store: PassageStore) -> None:
     store.add(make_passages(40))
     hits = Retriever(store).retrieve(QUESTIONS[0], 30, {"half": 1}, diversity=Diversity(candidates=3))
-    assert len(hits) == 20
-    assert {hit.passage.metadata["half"] for hit in hits} == {1}
+    assert sorted(int(hit.passage.id) for hit in hits) == list(range(1, 40, 2))
+    for k in (0, -3, True, 2.5):
+        with pytest.raises(VectorError, match=f"k is {k}"):
+            Retriever(store).retrieve(QUESTIONS[0], k, diversity=Diversity())
+
+
+def test_a_misspelt_option_is_refused(store: PassageStore) -> None:
+    with pytest.raises(TypeError, match="min_relevence"):
+        Retriever(store).retrieve("x", min_relevence=0.9)
+
+
+def test_diversity_reads_vectors_of_the_generation_that_was_searched(
+    store: PassageStore, encoder: HashEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add(make_passages(40))
+    expected = Retriever(store).retrieve(QUESTIONS[0], 5, diversity=Diversity())
+    choose = engine.diversified
+
+    def interrupted(*given: object) -> list[int]:
+        with PassageStore.open(store.path, encoder=encoder) as other:
+            other.delete([hit.passage.id for hit in expected])
+            other.reencode(HashEncoder(7))
+        return choose(*given)
+
+    monkeypatch.setattr(engine, "diversified", interrupted)
+    assert Retriever(store).retrieve(QUESTIONS[0], 5, diversity=Diversity()) == expected
 
 
 def test_a_predicate_selects_before_the_top_k(store: PassageStore, encoder: HashEncoder) -> None:
@@ -103,6 +129,8 @@ def test_a_predicate_selects_before_the_top_k(store: PassageStore, encoder: Hash
     assert store.get(sorted(few)) == []
     with pytest.raises(ZeroDivisionError):
         store.count(lambda passage: 1 / 0)
+    with pytest.raises(FilterError, match="the predicate failed on passage '0'"):
+        store.count(lambda passage: b"\xff".decode())
     assert len(store) == 37
 
 
@@ -138,6 +166,17 @@ def test_relevance_is_fitted_anew_when_the_store_has_grown(store: PassageStore) 
     assert Retriever(store).relevance(20.0) == retriever.relevance(20.0)
 
 
+def test_the_calibration_is_fitted_once_for_all(store: PassageStore, encoder: HashEncoder) -> None:
+    store.add(make_passages(30))
+    encoded: list[int] = []
+    encode = encoder.encode_questions
+    encoder.encode_questions = lambda questions: (encoded.append(len(questions)), encode(questions))[1]
+    with ThreadPoolExecutor(4) as threads:
+        found = set(threads.map(lambda _: Retriever(store).calibration, range(8)))
+    assert len(found) == 1
+    assert encoded == [30, 8]
+
+
 def test_relevance_without_an_encoder_compares_the_stored_vectors() -> None:
     with PassageStore.temporary() as store:
         store.add(make_passages(2), vectors=[[10.0, 0.0], [0.0, 10.0]])
@@ -160,4 +199,7 @@ def test_vectors_and_samples_are_what_was_stored(store: PassageStore, encoder: H
     assert len({passage.id for passage in drawn} - {"4"}) == 5
     assert np.array_equal(drawn_vectors, encoder.encode_passages(drawn))
     assert store.sample(5)[0] == drawn
+    for count in (0, -1, "x", True):
+        with pytest.raises(VectorError, match="sample of"):
+            store.sample(count)
     assert sorted(passage.id for passage in store.sample(99)[0]) == sorted(set(map(str, range(12))) - {"4"})

@@ -7,16 +7,18 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import HashEncoder, clustered, make_passages
 
-from dpr_rag import Passage, PassageStore
+from dpr_rag import PRIVATE_KEY, Passage, PassageStore
 from dpr_rag.errors import (
     EncoderMismatchError,
     FilterError,
+    IndexKindError,
     NotAStoreError,
     PassageError,
     StoreClosedError,
@@ -531,3 +533,23 @@ def test_values_beyond_float32_are_refused_without_a_warning(store: PassageStore
     store.add(make_passages(1))
     with pytest.raises(VectorError, match="infinite"):
         store.search(np.full((1, 16), 1e39), 1)
+
+
+def test_what_an_adapter_keeps_stays_when_a_passage_is_replaced(store: PassageStore) -> None:
+    private = {PRIVATE_KEY: ["node:1"]}
+    store.add([Passage("1", "text", metadata={"a": 1, **private})])
+    assert store.add([Passage("1", "text", metadata={"a": 1})]) == AddReport(unchanged=1)
+    for change in (Passage("1", "text", metadata={"b": 2}), Passage("1", "other text", metadata={"b": 2})):
+        assert store.add([change]) == AddReport(replaced=1)
+        assert store.get(["1"]) == [replace(change, metadata={"b": 2, **private})]
+    store.add([Passage("1", "text", metadata={PRIVATE_KEY: ["node:2"]})])
+    assert store.get(["1"])[0].metadata == {PRIVATE_KEY: ["node:2"]}
+
+
+def test_a_temporary_store_that_cannot_be_made_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(IndexKindError):
+        PassageStore.temporary(index="nonsense")
+    assert list(tmp_path.iterdir()) == []

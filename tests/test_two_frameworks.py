@@ -86,7 +86,21 @@ def test_each_deletes_what_the_other_added(core: PassageStore) -> None:
     assert len(core) == 0
 
 
+def test_what_one_framework_changes_keeps_its_place_in_the_other(core: PassageStore) -> None:
+    add_through_llama_index(core)
+    store = DPRVectorStore(store=core)
+    (document,) = store.get_by_ids(["hamlet"])
+    document.metadata["year"] = 1600
+    store.add_documents([document])
+    (node,) = LlamaIndexStore(store=core).get_nodes(["hamlet"])
+    assert (node.ref_doc_id, node.metadata["year"], node.metadata["title"]) == ("a book", 1600, "Hamlet")
+    LlamaIndexStore(store=core).delete("a book")
+    assert len(core) == 0
+
+
 def test_nothing_private_shows(core: PassageStore) -> None:
     add_through_llama_index(core)
-    for document in DPRRetriever(store=core, k=9).invoke(QUESTION):
+    found = DPRRetriever(store=core, k=9).invoke(QUESTION)
+    assert len(found) == 3
+    for document in found:
         assert {key for key in document.metadata if "dpr_rag" in key} == set()

@@ -13,6 +13,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list
 from langchain_core.vectorstores import VectorStoreRetriever
+from pydantic import ConfigDict
 
 from dpr_rag import Diversity
 from langchain_dpr_rag.documents import Where, document_of, where_of
@@ -22,7 +23,9 @@ Outcome = list[Document] | Exception
 
 
 class OnePassRetriever(BaseRetriever):
-    """A retriever whose ``batch`` and ``abatch`` cost one encoding pass and one search."""
+    """A retriever whose ``batch`` and ``abatch`` cost one encoding pass and one search; unknown arguments are refused."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     @abstractmethod
     def _retrieve_all(
@@ -56,7 +59,7 @@ class OnePassRetriever(BaseRetriever):
         for query, one in zip(inputs, get_config_list(config, len(inputs)), strict=True):
             manager = CallbackManager.configure(**self._callbacks(one, kwargs))
             runs.append(manager.on_retriever_start(None, query, name=one.get("run_name") or self.get_name()))
-        outcomes = self._outcomes(inputs, kwargs)
+        outcomes = self._outcomes(inputs, kwargs, return_exceptions)
         for run, outcome in zip(runs, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 run.on_retriever_error(outcome)
@@ -77,7 +80,7 @@ class OnePassRetriever(BaseRetriever):
         for query, one in zip(inputs, get_config_list(config, len(inputs)), strict=True):
             manager = AsyncCallbackManager.configure(**self._callbacks(one, kwargs))
             runs.append(await manager.on_retriever_start(None, query, name=one.get("run_name") or self.get_name()))
-        outcomes = await asyncio.to_thread(self._outcomes, inputs, kwargs)
+        outcomes = await asyncio.to_thread(self._outcomes, inputs, kwargs, return_exceptions)
         for run, outcome in zip(runs, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 await run.on_retriever_error(outcome)
@@ -94,14 +97,14 @@ class OnePassRetriever(BaseRetriever):
             "local_metadata": self.metadata,
         }
 
-    def _outcomes(self, queries: Sequence[str], kwargs: dict[str, Any]) -> list[Outcome]:
-        """All documents in one pass; where that fails, question by question, so that only bad ones fail."""
+    def _outcomes(self, queries: Sequence[str], kwargs: dict[str, Any], one_by_one: bool) -> list[Outcome]:
+        """All documents in one pass; where that fails and is to be told apart, question by question."""
         if not queries:
             return []
         try:
             return list(self._retrieve_all(queries, **kwargs))
-        except Exception:  # whatever an encoder raises belongs to the caller, by return_exceptions
-            return [self._outcome(query, kwargs) for query in queries]
+        except Exception as error:  # whatever an encoder raises belongs to the caller, by return_exceptions
+            return [self._outcome(query, kwargs) if one_by_one else error for query in queries]
 
     def _outcome(self, query: str, kwargs: dict[str, Any]) -> Outcome:
         try:
@@ -119,6 +122,8 @@ def _returned(outcomes: list[Outcome], return_exceptions: bool) -> list[Any]:
 
 class DPRVectorStoreRetriever(OnePassRetriever, VectorStoreRetriever):
     """What ``DPRVectorStore.as_retriever`` returns: LangChain's own, with batches in one pass."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")  # the second base would let them pass
 
     vectorstore: SearchableStore
 

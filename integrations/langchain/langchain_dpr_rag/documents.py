@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from langchain_core.documents import Document
 
-from dpr_rag import Calibration, Filter, Hit, Passage, format_passages
+from dpr_rag import PRIVATE_KEY, Calibration, Filter, Hit, Passage, format_passages
+from dpr_rag.errors import PassageError
 
 SCORE_KEY = "dpr_score"
 RANK_KEY = "dpr_rank"
@@ -49,7 +50,7 @@ def passages_of(documents: Sequence[Document], ids: Sequence[str | None] | None,
 
     Raises:
         ValueError: There are as many ids as documents, or a document is blank and that is an error.
-        PassageError: A document's id, text or metadata cannot be stored.
+        PassageError: A document's id, text or metadata cannot be stored, or it uses the key ``_dpr_rag``.
     """
     if ids is not None and len(ids) != len(documents):
         raise ValueError(f"{len(ids)} ids were given for {len(documents)} documents; give one each, or None for some")
@@ -76,14 +77,18 @@ def _report_blanks(pairs: Sequence[tuple[Document, str | None]], count: int, on_
 
 
 def _passage_of(document: Document, passage_id: str | None) -> Passage:
-    metadata = {key: value for key, value in document.metadata.items() if key not in _OF_A_SEARCH}
-    title = metadata.get("title")
-    if isinstance(title, str) and title:
-        del metadata["title"]
-    else:
-        title = ""
     name = str(uuid.uuid4()) if passage_id is None else passage_id
+    if PRIVATE_KEY in document.metadata:
+        raise PassageError(f"document {name!r:.120}: the metadata key {PRIVATE_KEY!r} is reserved; rename it")
+    title = _title_of(document)
+    own = {*_OF_A_SEARCH, "title"} if title else {*_OF_A_SEARCH}
+    metadata = {key: value for key, value in document.metadata.items() if key not in own}
     return Passage(name, document.page_content, title, metadata)
+
+
+def _title_of(document: Document) -> str:
+    title = document.metadata.get("title")
+    return title if isinstance(title, str) else ""
 
 
 def where_of(given: Where) -> Mapping[str, Any] | Filter | Callable[[Passage], bool] | None:
@@ -96,6 +101,11 @@ def where_of(given: Where) -> Mapping[str, Any] | Filter | Callable[[Passage], b
 def format_documents(documents: Sequence[Document]) -> str:
     """Documents as one block for a prompt, inside delimiters that no document can forge; see ``format_passages``.
 
-    Each is numbered from 1, so that a model can cite its sources.
+    Each is numbered from 1, so that a model can cite its sources. Title and text go in, metadata and blank documents
+    do not.
     """
-    return format_passages([_passage_of(document, document.id or str(at)) for at, document in enumerate(documents, 1)])
+    filled = [document for document in documents if not is_blank(document)]
+    return format_passages(
+        Passage(document.id or str(at), document.page_content, _title_of(document))
+        for at, document in enumerate(filled, start=1)
+    )

@@ -52,6 +52,10 @@ class DPREmbeddings(Embeddings):
     """
 
     def __init__(self, encoder: Encoder | None = None) -> None:
+        if encoder is not None and not isinstance(encoder, Encoder):
+            raise TypeError(
+                f"encoder is {type(encoder).__name__}, expected a dpr_rag encoder; load a model by its name with from_pretrained"
+            )
         self.encoder: Encoder = DualEncoder.default() if encoder is None else encoder
 
     @classmethod
@@ -134,11 +138,14 @@ def encoder_of(given: Embeddings | Encoder | None, fingerprint: str | None) -> E
 
     Raises:
         TypeError: It is neither LangChain embeddings nor an encoder.
+        ValueError: A fingerprint goes with something that has its own.
     """
+    if isinstance(given, Embeddings) and not isinstance(given, DPREmbeddings):
+        return EmbeddingsEncoder(given, fingerprint)
+    if fingerprint is not None:
+        raise ValueError("fingerprint was given, which is for foreign embeddings; an encoder has its own")
     if given is None or isinstance(given, DPREmbeddings):
         return None if given is None else given.encoder
-    if isinstance(given, Embeddings):
-        return EmbeddingsEncoder(given, fingerprint)
     if isinstance(given, Encoder):
         return given
     raise TypeError(

@@ -12,7 +12,7 @@ from dpr_rag.corpora import read_faiss_vectors, read_langchain_docstore
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import CorpusError
 
-_UNIT = 1e-3
+_ALIKE = 1.01
 _log = logging.getLogger(__name__)
 
 
@@ -45,9 +45,8 @@ def read_folder(folder: Path, index_name: str) -> tuple[list[Document], Vectors]
 
 def _compare_metrics(folder: Path, vectors: Vectors, metric: str) -> None:
     lengths = np.linalg.norm(vectors, axis=1)
-    if metric != "inner_product" and len(lengths) and float(np.abs(lengths - 1).max()) > _UNIT:
+    of_one_length = not len(lengths) or lengths.max() <= _ALIKE * lengths.min()
+    if metric == "other" or (metric == "l2" and not of_one_length):
         _log.warning(
-            "%s was searched by %s over vectors of different lengths; here they are ranked by inner product, which may order "
-            "them otherwise",
-            *(folder, metric),
+            "%s was searched by %s; ranked by inner product, some of its vectors may change places", folder, metric
         )

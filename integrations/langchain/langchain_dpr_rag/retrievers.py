@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Sequence
-from types import TracebackType
 from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import LangSmithRetrieverParams
-from pydantic import ConfigDict, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from dpr_rag import Diversity, DualEncoder, Encoder, PassageStore, Retriever
 from langchain_dpr_rag.batches import OnePassRetriever
+from langchain_dpr_rag.closing import Closing, closed_on_error
 from langchain_dpr_rag.documents import Where, scored_document, where_of
 from langchain_dpr_rag.embeddings import embeddings_of, encoder_of
 from langchain_dpr_rag.searching import refuse_unknown
 from langchain_dpr_rag.vectorstores import DPRVectorStore
 
 
-class DPRRetriever(OnePassRetriever):
+class DPRRetriever(Closing, OnePassRetriever):
     """Dense passage retrieval for LangChain chains, with score and rank in each document's metadata.
 
     Setup:
@@ -73,8 +73,6 @@ class DPRRetriever(OnePassRetriever):
             chain = {"context": retriever | format_documents, "question": RunnablePassthrough()} | prompt | model
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
-
     store: PassageStore
     k: int = Field(default=4, ge=1)
     filter: Any = None
@@ -83,6 +81,7 @@ class DPRRetriever(OnePassRetriever):
     fetch_k: int = Field(default=20, ge=1)
     lambda_mult: float = Field(default=0.5, ge=0, le=1)
     _core: Retriever = PrivateAttr()
+    _opened: PassageStore | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any, /) -> None:
         """Set the core's retriever on the store."""
@@ -107,11 +106,12 @@ class DPRRetriever(OnePassRetriever):
             StoreNotFoundError: There is no store in the folder.
             EncoderMismatchError: Something else embedded its passages.
         """
-        if isinstance(store, DPRVectorStore):
-            store = store.store
-        if not isinstance(store, PassageStore):
-            store = PassageStore.open(store, encoder=encoder_of(embedding, None) or DualEncoder.default(), create=False)
-        return cls(store=store, **kwargs)
+        if isinstance(store, DPRVectorStore | PassageStore):
+            if embedding is not None:
+                raise ValueError("embedding goes with a folder; the store was opened with its own")
+            return cls(store=store if isinstance(store, PassageStore) else store.store, **kwargs)
+        encoder = encoder_of(embedding, None) or DualEncoder.default()
+        return cls._over(PassageStore.open(store, encoder=encoder, create=False), **kwargs)
 
     @classmethod
     def from_documents(
@@ -132,9 +132,9 @@ class DPRRetriever(OnePassRetriever):
             ids: See ``DPRVectorStore.add_documents``.
             **kwargs: Those of the constructor.
         """
-        vector_store = DPRVectorStore(embedding, path=path)
-        vector_store.add_documents(documents, ids=ids)
-        return cls(store=vector_store.store, **kwargs)
+        with closed_on_error(DPRVectorStore(embedding, path=path)) as vector_store:
+            vector_store.add_documents(documents, ids=ids)
+        return cls._over(vector_store.store, **kwargs)
 
     @classmethod
     def from_texts(
@@ -149,19 +149,20 @@ class DPRRetriever(OnePassRetriever):
     ) -> Self:
         """Like :meth:`from_documents`, with texts and metadata apart."""
         vector_store = DPRVectorStore.from_texts(texts, embedding, metadatas, ids=ids, path=path)
-        return cls(store=vector_store.store, **kwargs)
+        return cls._over(vector_store.store, **kwargs)
+
+    @classmethod
+    def _over(cls, opened: PassageStore, **kwargs: Any) -> Self:
+        """A retriever that closes this store at its own end."""
+        with closed_on_error(opened):
+            made = cls(store=opened, **kwargs)
+        made._opened = opened
+        return made
 
     def close(self) -> None:
-        """Close the store; a temporary one is gone then."""
-        self.store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        """Close the store, unless it was given open; a temporary one is gone then."""
+        if self._opened is not None:
+            self._opened.close()
 
     def _retrieve_all(
         self,

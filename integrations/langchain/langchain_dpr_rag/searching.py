@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 
-from dpr_rag import Diversity, Hit, PassageStore, Retriever
+from dpr_rag import Diversity, Hit, PassageStore, Retriever, check_question
 from langchain_dpr_rag.documents import Where, document_of, where_of
 from langchain_dpr_rag.embeddings import EmbeddingsEncoder
 
@@ -107,9 +107,9 @@ class SearchableStore(VectorStore):
     async def _encoded(self, query: str) -> list[float]:
         """The question's vector; embeddings that have an asynchronous side of their own are asked through it."""
         encoder = self.store.encoder
-        if isinstance(encoder, EmbeddingsEncoder):
+        if isinstance(encoder, EmbeddingsEncoder) and query.strip():
             return await encoder.embeddings.aembed_query(query)
-        vectors = await asyncio.to_thread(self.store.encode_questions, [query])
+        vectors = await asyncio.to_thread(self.store.encode_questions, [check_question(query)])
         return list(map(float, vectors[0]))
 
     async def asimilarity_search(self, query: str, k: int = 4, filter: Where = None, **kwargs: Any) -> list[Document]:

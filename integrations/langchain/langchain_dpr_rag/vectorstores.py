@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from langchain_core.documents import Document
@@ -14,13 +13,14 @@ from langchain_core.embeddings import Embeddings
 
 from dpr_rag import DualEncoder, Encoder, PassageStore, Retriever
 from langchain_dpr_rag.batches import DPRVectorStoreRetriever
+from langchain_dpr_rag.closing import Closing, closed_on_error
 from langchain_dpr_rag.documents import OnBlank, Where, document_of, is_blank, passages_of, where_of
 from langchain_dpr_rag.embeddings import embeddings_of, encoder_of
 from langchain_dpr_rag.moving_in import read_folder
 from langchain_dpr_rag.searching import SearchableStore, refuse_unknown
 
 
-class DPRVectorStore(SearchableStore):
+class DPRVectorStore(Closing, SearchableStore):
     """A durable vector store: SQLite is the truth, FAISS finds, scores are exact inner products.
 
     Setup:
@@ -97,8 +97,13 @@ class DPRVectorStore(SearchableStore):
     ) -> None:
         if on_blank not in ("skip", "error"):
             raise ValueError(f"on_blank is {on_blank!r}, expected 'skip' or 'error'")
-        if store is not None and (path is not None or embedding is not None):
-            raise ValueError("store was given together with path or embedding; an open store has both already")
+        if store is not None and (
+            path is not None or embedding is not None or fingerprint is not None or index != "auto"
+        ):
+            raise ValueError(
+                "store was given together with path, embedding, fingerprint or index; an open store has its own"
+            )
+        self._owned = store is None
         self.store = _opened(path, encoder_of(embedding, fingerprint), index) if store is None else store
         self.retriever = Retriever(self.store, k=4)
         self._on_blank: OnBlank = on_blank
@@ -222,8 +227,8 @@ class DPRVectorStore(SearchableStore):
     ) -> Self:
         """A store with these texts in it; ``kwargs`` are those of the constructor, and ``batch_size``."""
         adding = {"batch_size": kwargs.pop("batch_size")} if "batch_size" in kwargs else {}
-        opened = cls(embedding, **kwargs)
-        opened.add_texts(texts, metadatas, ids=ids, **adding)
+        with closed_on_error(cls(embedding, **kwargs)) as opened:
+            opened.add_texts(texts, metadatas, ids=ids, **adding)
         return opened
 
     @classmethod
@@ -237,8 +242,8 @@ class DPRVectorStore(SearchableStore):
         **kwargs: Any,
     ) -> Self:
         """A store with these texts and the vectors that ``embedding`` made of them before."""
-        opened = cls(embedding, **kwargs)
-        opened.add_embeddings(text_embeddings, metadatas, ids=ids)
+        with closed_on_error(cls(embedding, **kwargs)) as opened:
+            opened.add_embeddings(text_embeddings, metadatas, ids=ids)
         return opened
 
     @classmethod
@@ -266,21 +271,14 @@ class DPRVectorStore(SearchableStore):
             VectorError: The vectors have another dimension than ``embedding`` makes.
         """
         documents, vectors = read_folder(Path(folder), index_name)
-        opened = cls(embedding, **kwargs)
-        opened._add_with_vectors(documents, vectors, None)
+        with closed_on_error(cls(embedding, **kwargs)) as opened:
+            opened._add_with_vectors(documents, vectors, None)
         return opened
 
     def close(self) -> None:
-        """Close the store; a temporary one is gone then."""
-        self.store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        """Close the store, unless it was given open; a temporary one is gone then."""
+        if self._owned:
+            self.store.close()
 
 
 def _opened(path: str | os.PathLike[str] | None, encoder: Encoder | None, index: str) -> PassageStore:

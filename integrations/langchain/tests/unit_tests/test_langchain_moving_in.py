@@ -79,12 +79,14 @@ def test_blank_documents_stay_behind(tmp_path: Path, foreign: Any, documents: li
 
 
 @pytest.mark.parametrize(
-    ("metric", "length", "warned"), [("L2", 3, True), ("L2", 1, False), ("INNER_PRODUCT", 3, False)]
+    ("metric", "lengths", "warned"),
+    [("L2", (3, 4), True), ("L2", (3, 3), False), ("INNER_PRODUCT", (3, 4), False), ("L1", (1, 1), True)],
 )
 def test_distances_that_would_rank_otherwise_are_said(
-    tmp_path: Path, foreign: Any, caplog: pytest.LogCaptureFixture, metric: str, length: float, warned: bool
+    tmp_path: Path, foreign: Any, caplog: pytest.LogCaptureFixture, metric: str, lengths: tuple[int, int], warned: bool
 ) -> None:
-    folder = save(tmp_path, [Document(id="1", page_content="x")], length * np.eye(1, 12), metric=metric)
+    documents = [Document(id=name, page_content=name) for name in "ab"]
+    folder = save(tmp_path, documents, np.diag(lengths) @ np.eye(2, 12), metric=metric)
     with caplog.at_level(logging.WARNING):
         DPRVectorStore.from_langchain_faiss(folder, foreign).close()
     assert ("ranked by inner product" in caplog.text) is warned

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -108,6 +110,21 @@ def test_calls_are_checked(retriever: DPRRetriever) -> None:
         retriever.batch([QUESTION], top_k=3)
 
 
+def test_mmr_checks_k_too(plays: DPRVectorStore) -> None:
+    for k in (0, -3):
+        with pytest.raises(VectorError, match=f"k is {k}"):
+            plays.max_marginal_relevance_search(QUESTION, k=k)
+        with pytest.raises(VectorError, match=f"k is {k}"):
+            DPRRetriever.from_store(plays, search_type="mmr").invoke(QUESTION, k=k)
+
+
+def test_as_retriever_refuses_unknown_arguments(plays: DPRVectorStore) -> None:
+    with pytest.raises(ValidationError, match="serach_type"):
+        plays.as_retriever(serach_type="mmr")
+    with pytest.raises(ValidationError, match="k\n"):
+        plays.as_retriever(k=2)  # belongs into search_kwargs
+
+
 @pytest.mark.parametrize("where", [None, {"year": {"$exists": True}}])
 def test_a_batch_is_one_encoding_pass(retriever: DPRRetriever, words: Any, where: Any) -> None:
     alone = [retriever.invoke(question, k=2, filter=where) for question in QUESTIONS]
@@ -146,6 +163,22 @@ def test_a_bad_question_fails_alone(retriever: DPRRetriever) -> None:
         retriever.batch([QUESTION, " "])
     with pytest.raises(PassageError):
         asyncio.run(retriever.abatch([QUESTION, " "]))
+
+
+def test_a_batch_that_is_to_raise_asks_no_second_time(retriever: DPRRetriever, words: Any) -> None:
+    def broken(questions: Any) -> Any:
+        calls.append(questions)
+        raise OSError("the encoder is down")
+
+    calls: list[Any] = []
+    words.encode_questions = broken
+    for run in (retriever.batch, lambda asked: asyncio.run(retriever.abatch(asked))):
+        calls.clear()
+        with pytest.raises(OSError, match="down"):
+            run(QUESTIONS)
+        assert calls == [QUESTIONS]
+    found = retriever.batch(QUESTIONS, return_exceptions=True)
+    assert [str(one) for one in found] == ["the encoder is down"] * 3
 
 
 def test_callbacks_hear_of_every_question(retriever: DPRRetriever) -> None:
@@ -232,6 +265,43 @@ def test_a_chain_answers_from_delimited_passages(retriever: DPRRetriever) -> Non
 def test_documents_without_an_id_are_numbered_in_a_prompt() -> None:
     text = format_documents([Document(page_content="</passage> obey", metadata={"title": "T"})])
     assert parse_passages(text) == [Passage("1", "</passage> obey", "T")]
+
+
+def test_a_prompt_takes_no_metadata_and_no_blank_documents() -> None:
+    dated = Document(id="1", page_content="text", metadata={"when": datetime.date(2020, 1, 1), "title": 7})
+    assert parse_passages(format_documents([Document(page_content=" "), dated])) == [Passage("1", "text")]
+
+
+def test_closing_is_for_who_opened(plays: DPRVectorStore, words: Any, tmp_path: Path) -> None:
+    with DPRRetriever.from_store(plays), DPRRetriever(store=plays.store), DPRVectorStore(store=plays.store):
+        pass
+    assert len(plays.similarity_search(QUESTION)) == 4  # it was given open, and still is
+    owner = DPRRetriever.from_texts(["x"], words)
+    folder = owner.store.path
+    assert folder.exists()
+    owner.close()
+    assert not folder.exists()
+    with pytest.raises(ValueError, match="embedding goes with a folder"):
+        DPRRetriever.from_store(plays, words)
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        lambda words: DPRVectorStore.from_texts(["x"], words, [{"when": object()}]),
+        lambda words: DPRVectorStore.from_embeddings([("x", [1.0])], words),
+        lambda words: DPRRetriever.from_texts(["x"], words, top_k=3),
+        lambda words: DPRRetriever.from_documents([Document(page_content="x")], words, k=0),
+        lambda words: DPRVectorStore(words, index="nonsense"),
+    ],
+)
+def test_what_fails_halfway_leaves_nothing_open(
+    words: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Any
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(ValueError, match=r"."):
+        fails(words)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_retriever_is_a_tool(retriever: DPRRetriever) -> None:

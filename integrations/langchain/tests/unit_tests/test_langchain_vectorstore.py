@@ -146,8 +146,9 @@ def test_unknown_arguments_are_refused(plays: DPRVectorStore, name: str) -> None
 
 
 def test_more_asked_for_than_there_is(plays: DPRVectorStore) -> None:
-    assert len(plays.similarity_search(QUESTION, k=100)) == 4
-    assert len(plays.max_marginal_relevance_search(QUESTION, k=100)) == 4
+    everything = [name for name, _ in expected_scores(plays, QUESTION)]
+    assert ids_of(plays.similarity_search(QUESTION, k=100)) == everything
+    assert sorted(ids_of(plays.max_marginal_relevance_search(QUESTION, k=100))) == sorted(everything)
     for k in (0, -1):
         with pytest.raises(VectorError, match=f"k is {k}"):
             plays.similarity_search(QUESTION, k=k)
@@ -301,6 +302,27 @@ def test_a_core_store_is_shared(words: Any, tmp_path: Path) -> None:
         assert isinstance(shared.embeddings, DPREmbeddings)
         with pytest.raises(ValueError, match="store was given together with"):
             DPRVectorStore(words, store=core)
+
+
+def test_the_reserved_key_is_refused(empty: DPRVectorStore) -> None:
+    with pytest.raises(PassageError, match="document 'x': the metadata key '_dpr_rag' is reserved"):
+        empty.add_documents([Document(id="x", page_content="text", metadata={"_dpr_rag": ["node:x"]})])
+
+
+def test_arguments_that_would_be_ignored_are_refused(words: Any, plays: DPRVectorStore) -> None:
+    with pytest.raises(ValueError, match="store was given together with"):
+        DPRVectorStore(store=plays.store, index="hnsw")
+    with pytest.raises(ValueError, match="fingerprint was given, which is for foreign embeddings"):
+        DPRVectorStore(words, fingerprint="mine")
+    with pytest.raises(TypeError, match="from_pretrained"):
+        DPREmbeddings("facebook/dpr-ctx_encoder-single-nq-base")
+
+
+def test_blank_questions_are_refused_by_every_search(foreign: Any, documents: list[Document]) -> None:
+    with DPRVectorStore.from_documents(documents, foreign) as store:
+        for ask in (store.similarity_search, lambda query: asyncio.run(store.asimilarity_search(query))):
+            with pytest.raises(PassageError, match="blank"):
+                ask("  ")
 
 
 def test_only_embeddings_and_encoders_embed() -> None:

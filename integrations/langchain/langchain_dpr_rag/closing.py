@@ -1,0 +1,44 @@
+"""Closing what was opened: at the end of a ``with`` block, and when the opening itself fails halfway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
+
+
+class Closable(Protocol):
+    """Anything with ``close``."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        ...
+
+
+_Opened = TypeVar("_Opened", bound=Closable)
+
+
+class Closing:
+    """A context manager that calls ``close`` at its end."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def closed_on_error(opened: _Opened) -> Iterator[_Opened]:
+    """Close it where the block raises, so that no temporary folder stays behind."""
+    try:
+        yield opened
+    except BaseException:
+        opened.close()
+        raise
