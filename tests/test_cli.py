@@ -131,7 +131,7 @@ def test_piped_questions_must_be_text(store: Path) -> None:
     ("args", "message"),
     [
         (["search", "{there}/none.dpr", "x"], "none.dpr"),
-        (["info", "{there}/none.dpr"], "none.dpr; make one with: dpr-rag index CORPUS --store DIR"),
+        (["info", "{there}/none.dpr"], "none.dpr; check the path, or make one with: dpr-rag index CORPUS --store DIR"),
         (["delete", "{there}/none.dpr", "1"], "none.dpr"),
         (["check", "{there}/none.dpr"], "none.dpr"),
         (["index", "{there}/none.jsonl", "--store", "{there}/new.dpr"], "none.jsonl"),

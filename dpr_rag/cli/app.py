@@ -16,8 +16,8 @@ from dpr_rag.errors import DprRagError
 
 _RESUMABLE = {"index", "reencode", "demo"}
 _ON_THE_COMMAND_LINE = {
-    "create one by opening it with create=True": "make one with: dpr-rag index CORPUS --store DIR",
-    "open it with bind=True": "pass --bind",
+    "make one with create=True": "make one with: dpr-rag index CORPUS --store DIR",
+    "open it once with PassageStore.open(…, bind=True)": "pass --bind",
     "; give None for no filter": "; leave --filter out for none",
     "pass profile=": "pass --profile",
 }

@@ -133,7 +133,7 @@ class Engine:
         if not its.fingerprint:
             raise EncoderMismatchError(
                 f"{self.folder} holds vectors that came without an encoder; to declare that {mine.fingerprint!r} made "
-                "them, open it with bind=True"
+                "them, open it once with PassageStore.open(…, bind=True)"
             )
         raise EncoderMismatchError(
             f"{self.folder} was filled with the encoder {its.fingerprint!r} ({its.source or 'source unknown'}, {its.dim} "

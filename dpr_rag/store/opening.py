@@ -100,7 +100,7 @@ def _prepare_folder(folder: Path, settings: Settings) -> None:
     if foreign and not (folder / FILE_NAME).is_file():  # another process may be creating it at this moment
         raise NotAStoreError(f"{folder} exists, but is no dpr-rag store; choose another path")
     if not foreign and (not settings.create or settings.read_only):
-        raise StoreNotFoundError(f"there is no store at {folder}; create one by opening it with create=True")
+        raise StoreNotFoundError(f"there is no store at {folder}; check the path, or make one with create=True")
     folder.mkdir(parents=True, exist_ok=True)
 
 

@@ -71,9 +71,9 @@ def _report_blanks(pairs: Sequence[tuple[Document, str | None]], count: int, on_
     at, name = next((at, one) for at, (document, one) in enumerate(pairs) if is_blank(document))
     if on_blank == "error":
         raise ValueError(
-            f"document {at} (id {name!r}) is blank, as {count} of {len(pairs)} are; drop them, or pass on_blank='skip'"
+            f"document {at + 1} (id {name!r}) is blank, as {count} of {len(pairs)} are; drop them, or pass on_blank='skip'"
         )
-    _log.warning("%d of %d documents are blank and were skipped, the first is number %d", count, len(pairs), at)
+    _log.warning("%d of %d documents are blank and were skipped, the first is number %d", count, len(pairs), at + 1)
 
 
 def _passage_of(document: Document, passage_id: str | None) -> Passage:

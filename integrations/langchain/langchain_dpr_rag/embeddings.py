@@ -14,7 +14,7 @@ from langchain_core.embeddings import Embeddings
 from dpr_rag import DualEncoder, Encoder, Passage
 from dpr_rag.encoder import Vectors
 
-_NAMES = ("model", "model_name", "model_id", "deployment", "repo_id")
+_NAMES = ("model", "model_name", "model_id", "model_path", "deployment", "azure_deployment", "endpoint_name", "repo_id")
 
 
 class DPREmbeddings(Embeddings):
@@ -110,11 +110,8 @@ class EmbeddingsEncoder:
 
     @property
     def source(self) -> str:
-        """The class, and the model's name where there is one."""
-        names = (getattr(self.embeddings, name, None) for name in _NAMES)
-        model = next((name for name in names if isinstance(name, str) and name), "")
-        kind = type(self.embeddings)
-        return f"{kind.__module__}.{kind.__qualname__}{f' {model}' if model else ''}"
+        """The class, and the model's name where there is one; of wrappers also what they wrap."""
+        return _described(self.embeddings)
 
     @property
     def fingerprint(self) -> str:
@@ -133,6 +130,14 @@ class EmbeddingsEncoder:
         return np.array(vectors, dtype=np.float32).reshape(len(vectors), -1 if vectors else self.dim)
 
 
+def _described(embeddings: Embeddings) -> str:
+    kind = type(embeddings)
+    names = [getattr(embeddings, name, None) for name in _NAMES]
+    wrapped = [value for value in vars(embeddings).values() if isinstance(value, Embeddings)]
+    parts = [name for name in names if isinstance(name, str) and name][:1] + [f"({_described(one)})" for one in wrapped]
+    return " ".join([f"{kind.__module__}.{kind.__qualname__}", *parts])
+
+
 def encoder_of(given: Embeddings | Encoder | None, fingerprint: str | None) -> Encoder | None:
     """The encoder behind what a user passes as ``embedding``.
 
@@ -146,11 +151,10 @@ def encoder_of(given: Embeddings | Encoder | None, fingerprint: str | None) -> E
         raise ValueError("fingerprint was given, which is for foreign embeddings; an encoder has its own")
     if given is None or isinstance(given, DPREmbeddings):
         return None if given is None else given.encoder
-    if isinstance(given, Encoder):
+    if isinstance(given, Encoder) and not isinstance(given, type):
         return given
-    raise TypeError(
-        f"embedding is {type(given).__name__}, expected LangChain Embeddings or a dpr_rag encoder such as DualEncoder"
-    )
+    what = f"the class {given.__name__}, not an instance" if isinstance(given, type) else type(given).__name__
+    raise TypeError(f"embedding is {what}, expected LangChain Embeddings or a dpr_rag encoder such as DualEncoder")
 
 
 def embeddings_of(encoder: Encoder | None) -> Embeddings | None:

@@ -133,8 +133,9 @@ class DPRRetriever(Closing, OnePassRetriever):
             **kwargs: Those of the constructor.
         """
         with closed_on_error(DPRVectorStore(embedding, path=path)) as vector_store:
+            made = cls._over(vector_store.store, **kwargs)
             vector_store.add_documents(documents, ids=ids)
-        return cls._over(vector_store.store, **kwargs)
+        return made
 
     @classmethod
     def from_texts(
@@ -148,8 +149,10 @@ class DPRRetriever(Closing, OnePassRetriever):
         **kwargs: Any,
     ) -> Self:
         """Like :meth:`from_documents`, with texts and metadata apart."""
-        vector_store = DPRVectorStore.from_texts(texts, embedding, metadatas, ids=ids, path=path)
-        return cls._over(vector_store.store, **kwargs)
+        with closed_on_error(DPRVectorStore(embedding, path=path)) as vector_store:
+            made = cls._over(vector_store.store, **kwargs)
+            vector_store.add_texts(texts, metadatas, ids=ids)
+        return made
 
     @classmethod
     def _over(cls, opened: PassageStore, **kwargs: Any) -> Self:

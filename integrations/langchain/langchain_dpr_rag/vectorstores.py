@@ -137,6 +137,8 @@ class DPRVectorStore(Closing, SearchableStore):
             PassageError: A document cannot be stored, for example because its metadata is not JSON.
         """
         refuse_unknown(kwargs, "ids, batch_size")
+        if isinstance(documents, Document):
+            raise TypeError("documents is one Document, expected several; wrap it in a list")
         passages = passages_of(list(documents), ids, self._on_blank)
         self.store.add(passages, batch_size=batch_size)
         return [passage.id for passage in passages]
@@ -154,6 +156,8 @@ class DPRVectorStore(Closing, SearchableStore):
         **kwargs: Any,
     ) -> list[str]:
         """Like :meth:`add_documents`, with texts and metadata apart."""
+        if isinstance(texts, str):
+            raise TypeError("texts is one string, expected several; wrap it in a list")
         return self.add_documents(_documents(list(texts), metadatas), ids=ids, **kwargs)
 
     async def aadd_texts(

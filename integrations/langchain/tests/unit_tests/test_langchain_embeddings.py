@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 
 from dpr_rag import Encoder, Passage
 from dpr_rag.errors import PassageError
@@ -55,6 +55,23 @@ def test_foreign_embeddings_are_an_encoder(foreign: Any) -> None:
 def test_two_models_of_one_class_have_two_fingerprints() -> None:
     six, seven = (EmbeddingsEncoder(DeterministicFakeEmbedding(size=size)).fingerprint for size in (6, 7))
     assert six != seven
+
+
+def test_a_wrapper_is_named_with_what_it_wraps(foreign: Any) -> None:
+    class Cached(Embeddings):
+        def __init__(self, inner: Embeddings) -> None:
+            self.underlying = inner
+
+        def embed_query(self, text: str) -> list[float]:
+            return self.underlying.embed_query(text)
+
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            return self.underlying.embed_documents(texts)
+
+    before = EmbeddingsEncoder(Cached(foreign)).fingerprint
+    assert "WordEmbeddings words" in before
+    foreign.model_name = "other words"
+    assert EmbeddingsEncoder(Cached(foreign)).fingerprint != before
 
 
 def test_wrapping_and_unwrapping(words: Any, foreign: Any) -> None:

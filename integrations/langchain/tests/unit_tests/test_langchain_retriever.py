@@ -285,6 +285,13 @@ def test_closing_is_for_who_opened(plays: DPRVectorStore, words: Any, tmp_path: 
         DPRRetriever.from_store(plays, words)
 
 
+def test_arguments_are_checked_before_anything_is_stored(words: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="kk"):
+        DPRRetriever.from_texts(["a", "b"], words, path=tmp_path / "s", kk=1)
+    with DPRRetriever.from_texts(["a", "b"], words, path=tmp_path / "s") as retriever:
+        assert sorted(one.page_content for one in retriever.invoke("a")) == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     "fails",
     [

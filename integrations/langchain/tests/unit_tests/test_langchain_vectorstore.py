@@ -201,7 +201,7 @@ def test_blank_documents_are_skipped_with_one_warning(
     with caplog.at_level(logging.WARNING):
         assert empty.add_documents(pages) == ["hamlet", "errors"]
     assert [record.getMessage() for record in caplog.records] == [
-        "2 of 4 documents are blank and were skipped, the first is number 0"
+        "2 of 4 documents are blank and were skipped, the first is number 1"
     ]
     assert empty.add_documents([Document(page_content=" ")]) == []
     assert [one.id for one in empty.store] == ["hamlet", "errors"]
@@ -209,7 +209,7 @@ def test_blank_documents_are_skipped_with_one_warning(
 
 def test_blank_documents_can_be_an_error(words: Any, documents: list[Document]) -> None:
     with DPRVectorStore(words, on_blank="error") as store:
-        with pytest.raises(ValueError, match=r"document 1 \(id None\) is blank, as 1 of 2 are"):
+        with pytest.raises(ValueError, match=r"document 2 \(id None\) is blank, as 1 of 2 are"):
             store.add_documents([documents[0], Document(page_content=" ")])
         assert len(store.store) == 0
     with pytest.raises(ValueError, match="on_blank is 'drop'"):
@@ -328,6 +328,15 @@ def test_blank_questions_are_refused_by_every_search(foreign: Any, documents: li
 def test_only_embeddings_and_encoders_embed() -> None:
     with pytest.raises(TypeError, match="embedding is str, expected LangChain Embeddings"):
         DPRVectorStore("all-MiniLM-L6-v2")
+    with pytest.raises(TypeError, match="embedding is the class DPREmbeddings, not an instance"):
+        DPRVectorStore(DPREmbeddings)
+
+
+def test_one_of_them_is_not_several(empty: DPRVectorStore, documents: list[Document]) -> None:
+    with pytest.raises(TypeError, match="documents is one Document"):
+        empty.add_documents(documents[0])
+    with pytest.raises(TypeError, match="texts is one string"):
+        empty.add_texts("abc")
 
 
 def test_what_a_search_wrote_into_metadata_is_not_stored(plays: DPRVectorStore, documents: list[Document]) -> None:

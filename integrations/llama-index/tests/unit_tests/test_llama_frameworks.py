@@ -44,13 +44,15 @@ def of(found: list[NodeWithScore]) -> list[tuple[str, float]]:
 
 def test_index_from_vector_store(filled: DPRVectorStore, embedding: DPREmbedding, plays: list[TextNode]) -> None:
     index = VectorStoreIndex.from_vector_store(filled, embed_model=embedding)
-    assert index.as_retriever(similarity_top_k=4).retrieve(QUESTION) == DPRRetriever(filled).retrieve(QUESTION)
+    assert index.as_retriever(similarity_top_k=4).retrieve(QUESTION) == DPRRetriever(
+        filled, similarity_top_k=4
+    ).retrieve(QUESTION)
     filters = MetadataFilters(filters=[MetadataFilter(key="year", operator=">", value=1700)])
     assert [one.node for one in index.as_retriever(filters=filters).retrieve(QUESTION)] == [plays[2]]
     mmr = index.as_retriever(
         vector_store_query_mode="mmr", vector_store_kwargs={"mmr_threshold": 1.0}, similarity_top_k=4
     )
-    assert mmr.retrieve(QUESTION) == DPRRetriever(filled).retrieve(QUESTION)
+    assert mmr.retrieve(QUESTION) == ours
 
 
 async def test_index_in_async(

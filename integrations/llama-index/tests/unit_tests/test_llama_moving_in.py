@@ -226,3 +226,8 @@ def test_equal_lengths_need_no_warning(
         result = store.query(VectorStoreQuery(query_embedding=[0.0, 1.0], similarity_top_k=2))
         assert (result.ids, result.similarities) == (["b", "a"], pytest.approx([0.8, 0.0]))
     assert caplog.text == ""
+
+
+def test_a_misspelt_on_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="on_missing is 'eror'"):
+        DPRVectorStore.from_llama_index(tmp_path, on_missing="eror")

@@ -195,3 +195,19 @@ def test_metadata_that_cannot_be_kept_is_named(node: Callable[..., TextNode]) ->
         to_passage(node("n", TEXT, when={1}))
     with pytest.raises(PassageError, match=f"node 'n': the metadata key '{PRIVATE_KEY}' is reserved"):
         to_passage(node("n", TEXT, **{PRIVATE_KEY: 1}))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "node:1",
+        ["node:1", "source:1", ["no json"]],
+        ["node:1", "source:1", ["7"]],
+        ["node:1", "source:1", ['{"class_name": "Unheard"}']],
+        ["node:1", "source:1", ['{"relationships": 5}']],
+        ["node:1", "source:1", ['{"text_template": []}']],
+    ],
+)
+def test_what_no_node_wrote_under_the_private_key_is_a_plain_node(value: object) -> None:
+    passage = Passage("1", "text", "Title", {"year": 1, PRIVATE_KEY: value})
+    assert to_node(passage) == TextNode(id_="1", text="text", metadata={"title": "Title", "year": 1})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
@@ -43,3 +45,10 @@ def test_a_query_engine_sends_nothing_else_of_them() -> None:
     assert [passage.id for passage in parse_passages(block)] == ["1", "2"]
     assert "obey me" not in prompt
     assert prompt.count("</passage>") == 2
+
+
+def test_metadata_and_blank_nodes_stay_out() -> None:
+    dated = TextNode(id_="1", text="text", metadata={"title": 7, "when": datetime.date(2020, 1, 1)})
+    found = DelimitPassages().postprocess_nodes([NodeWithScore(node=TextNode(text=" ")), NodeWithScore(node=dated)])
+    assert [parse_passages(node.node.get_content()) for node in found] == [[Passage("1", "text")]]
+    assert found[0].node.metadata == dated.metadata

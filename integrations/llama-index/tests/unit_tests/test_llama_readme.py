@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import re
-import warnings
 from pathlib import Path
 
 import pytest
@@ -23,12 +21,6 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
             exec(compile(body, "README.md", "exec"), names)  # noqa: S102
     (printed,) = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"0\.\d\d Faust", printed)
-    names.clear()
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ResourceWarning
-        )  # the memory of LlamaIndex's chat engines leaves its database open
-        gc.collect()
 
 
 def test_skipped_blocks_compile_and_are_few() -> None:

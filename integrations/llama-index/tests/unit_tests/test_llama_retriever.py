@@ -13,7 +13,7 @@ from llama_index.retrievers.dpr_rag import DPRRetriever
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 
 from dpr_rag import Diversity, DualEncoder, Passage, PassageStore, Retriever
-from dpr_rag.errors import EncoderMismatchError, PassageError, StoreNotFoundError, VectorError
+from dpr_rag.errors import EncoderMismatchError, FilterError, PassageError, StoreNotFoundError, VectorError
 
 QUESTION = "which prince avenges his father"
 
@@ -91,7 +91,7 @@ def test_diversity_and_mode(node: Any) -> None:
 
 
 def test_threshold_of_relevance(filled: DPRVectorStore) -> None:
-    everything = DPRRetriever(filled).retrieve(QUESTION)
+    everything = DPRRetriever(filled, similarity_top_k=4).retrieve(QUESTION)
     relevance = Retriever(filled.client).relevance
     least = relevance(everything[1].score)
     assert 0 < relevance(everything[-1].score) < least < relevance(everything[0].score) <= 1
@@ -164,3 +164,37 @@ def test_index_nodes_lead_on(store: DPRVectorStore, towers: Any, node: Any) -> N
         cook_book.add([node("rice", "Rice boils for ten minutes")])
         retriever = DPRRetriever(store, object_map={"cook-book": DPRRetriever(cook_book)})
         assert ids(retriever.retrieve("cooking")) == ["rice"]
+
+
+def test_two_nodes_as_everywhere_in_llama_index(filled: DPRVectorStore) -> None:
+    expected = DPRRetriever(filled, similarity_top_k=4).retrieve(QUESTION)
+    assert DPRRetriever(filled).retrieve(QUESTION) == expected[:2]
+
+
+def test_empty_lists_of_ids_select_nothing(filled: DPRVectorStore) -> None:
+    assert DPRRetriever(filled, node_ids=[]).retrieve(QUESTION) == []
+    assert DPRRetriever(filled, doc_ids=[]).retrieve(QUESTION) == []
+
+
+def test_what_is_given_is_named_where_it_does_not_fit(filled: DPRVectorStore) -> None:
+    with pytest.raises(FilterError, match=r"filters is dict .*expected llama_index's MetadataFilters"):
+        DPRRetriever(filled, filters={"lang": "en"})
+    with pytest.raises(TypeError, match=r"store is object, expected a path.*under \.store"):
+        DPRRetriever(object())
+
+
+def test_stores_given_open_stay_open(filled: DPRVectorStore) -> None:
+    with DPRRetriever(filled) as first, DPRRetriever(filled.client) as second:
+        assert first.retrieve(QUESTION) == second.retrieve(QUESTION)
+    assert len(filled.get_nodes()) == 4
+
+
+def test_what_fails_halfway_leaves_nothing_open(
+    make_towers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    undated = TextNode(text="x", metadata={"when": {1, 2}})
+    for options in ({"similarity_top_k": 0}, {"nodes": [undated]}, {"min_relevence": 1}):
+        with pytest.raises((ValueError, TypeError)):
+            DPRRetriever.from_defaults(encoder=make_towers(), **options)
+    assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ QUESTION = "which prince avenges his father"
 
 def test_nodes_are_documents_to_langchain(filled: DPRVectorStore, plays: list[TextNode]) -> None:
     lang = langchain_dpr_rag.DPRVectorStore(store=filled.client)
-    ours = DPRRetriever(filled).retrieve(QUESTION)
+    ours = DPRRetriever(filled, similarity_top_k=10).retrieve(QUESTION)
     theirs = lang.similarity_search_with_score(QUESTION, k=10)
     assert [(one.id, one.page_content, one.metadata, score) for one, score in theirs] == [
         (one.node.node_id, one.node.get_content(), one.node.metadata, one.score) for one in ours

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
-from typing import Any
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import Embedding, mean_agg
 from llama_index.core.callbacks.base import CallbackManager
+from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
 from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQueryMode
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
+from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.nodes import to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder
 from llama_index.vector_stores.dpr_rag.querying import diversity_for, selection_of
@@ -30,15 +34,15 @@ class DPRRetriever(BaseRetriever):
     Key arguments:
         store: A ``DPRVectorStore``, an open ``PassageStore`` (whoever filled it, LangChain for example), or the path of
             a store, which the retriever opens, and closes on ``close``.
-        encoder: With a path: the encoder that filled the store, or its ``DPREmbedding``.
-        similarity_top_k: Nodes per question.
+        encoder: With a path: the encoder that filled the store, or None for the default one, or its ``DPREmbedding``.
+        similarity_top_k: Nodes per question; 2 as everywhere in LlamaIndex.
         filters: Select nodes before the top k.
         mode: ``default``, or ``mmr`` for maximal marginal relevance among four times as many candidates.
         diversity: The same with candidates and balance of your own, as a ``dpr_rag.Diversity``.
         min_relevance: Leave out nodes of less relevance, from 0 to 1: one half is where passages that answer part from
             those that do not, as fitted to the store itself (``dpr_rag.Retriever.relevance``).
-        node_ids: Restrict the search to these nodes.
-        doc_ids: Restrict the search to the nodes of these source documents.
+        node_ids: Restrict the search to these nodes; an empty list to none.
+        doc_ids: Restrict the search to the nodes of these source documents; an empty list to none.
         callback_manager: As in every retriever; so are ``object_map``, ``objects`` and ``verbose``.
 
     Instantiate:
@@ -97,7 +101,7 @@ class DPRRetriever(BaseRetriever):
         store: DPRVectorStore | PassageStore | str | os.PathLike[str],
         *,
         encoder: AnyEncoder | None = None,
-        similarity_top_k: int = 10,
+        similarity_top_k: int = DEFAULT_SIMILARITY_TOP_K,
         filters: MetadataFilters | None = None,
         mode: VectorStoreQueryMode | str = VectorStoreQueryMode.DEFAULT,
         diversity: Diversity | None = None,
@@ -109,14 +113,18 @@ class DPRRetriever(BaseRetriever):
         objects: list[IndexNode] | None = None,
         verbose: bool = False,
     ) -> None:
-        self._vector_store = _as_vector_store(store, encoder)
-        self._owned = not isinstance(store, DPRVectorStore)
         self.similarity_top_k, self.filters = similarity_top_k, filters
         self.node_ids, self.doc_ids = node_ids, doc_ids
         self.mode, self.diversity, self.min_relevance = mode, diversity, min_relevance
-        self._retriever = Retriever(self._vector_store.client, k=similarity_top_k)
         self._diversity()
+        to_filter(filters)
         super().__init__(callback_manager, object_map, objects, verbose)
+        self._owned = not isinstance(store, DPRVectorStore | PassageStore)
+        self._vector_store = _as_vector_store(store, encoder)
+        with ExitStack() as on_error:
+            on_error.callback(self.close)
+            self._retriever = Retriever(self._vector_store.client, k=similarity_top_k)
+            on_error.pop_all()
 
     @classmethod
     def from_defaults(
@@ -150,10 +158,15 @@ class DPRRetriever(BaseRetriever):
             made = cls(given[0], encoder=encoder, **kwargs)
         else:
             opened = DPRVectorStore(path, encoder=DualEncoder.default() if encoder is None else encoder)
-            made = cls(opened, **kwargs)
+            with ExitStack() as on_error:
+                on_error.callback(opened.close)
+                made = cls(opened, **kwargs)
+                on_error.pop_all()
             made._owned = True
-        if nodes:
-            made.vector_store.add(nodes)
+        with ExitStack() as on_error:
+            on_error.callback(made.close)
+            made.vector_store.add(nodes or [])
+            on_error.pop_all()
         return made
 
     @property
@@ -166,7 +179,17 @@ class DPRRetriever(BaseRetriever):
         if self._owned:
             self._vector_store.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        if [] in (self.node_ids, self.doc_ids):  # in a query of LlamaIndex's own, empty lists restrict nothing
+            return []
         where = selection_of(
             self._vector_store.client, node_ids=self.node_ids, doc_ids=self.doc_ids, filters=self.filters
         )
@@ -202,7 +225,12 @@ def _as_vector_store(
     store: DPRVectorStore | PassageStore | str | os.PathLike[str], encoder: AnyEncoder | None
 ) -> DPRVectorStore:
     if not isinstance(store, DPRVectorStore | PassageStore):
-        return DPRVectorStore(store, encoder=encoder, create=False)
+        if not isinstance(store, str | os.PathLike):
+            raise TypeError(
+                f"store is {type(store).__name__}, expected a path, a dpr_rag.PassageStore, or a DPRVectorStore of this "
+                "package; another framework's adapter has its PassageStore under .store"
+            )
+        return DPRVectorStore(store, encoder=DualEncoder.default() if encoder is None else encoder, create=False)
     if encoder is not None:
         raise ValueError("encoder= goes with a path; the store was opened with its own")
     return store if isinstance(store, DPRVectorStore) else DPRVectorStore(store=store)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
-from llama_index.vector_stores.dpr_rag.nodes import to_passage
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 
-from dpr_rag import format_passages
+from dpr_rag import Passage, format_passages
 
 
 class DelimitPassages(BaseNodePostprocessor):
     """Puts every node's text between delimiters, numbered from 1; the last of a query engine's postprocessors.
 
     A node's text could otherwise end its context and go on with instructions of its own. Here ``&``, ``<``, ``>`` and
-    ``"`` inside a node are written as in XML (``dpr_rag.format_passages``), and metadata other than the title stays out
-    of the prompt. Ids, scores and metadata of the source nodes stay as they are.
+    ``"`` inside a node are written as in XML (``dpr_rag.format_passages``); metadata other than the title, and blank nodes,
+    stay out of the prompt. Ids, scores and metadata of the source nodes stay as they are.
     """
 
     @classmethod
@@ -25,14 +24,20 @@ class DelimitPassages(BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        return [_delimited(number, node) for number, node in enumerate(nodes, start=1)]
+        filled = [node for node in nodes if node.node.get_content(metadata_mode=MetadataMode.NONE).strip()]
+        return [_delimited(number, node) for number, node in enumerate(filled, start=1)]
 
 
 def _delimited(number: int, found: NodeWithScore) -> NodeWithScore:
-    metadata = found.node.metadata
+    metadata, title = found.node.metadata, found.node.metadata.get("title")
+    passage = Passage(
+        found.node.node_id,
+        found.node.get_content(metadata_mode=MetadataMode.NONE),
+        title if isinstance(title, str) else "",
+    )
     node = TextNode(
         id_=found.node.node_id,
-        text=format_passages([to_passage(found.node)], start=number),
+        text=format_passages([passage], start=number),
         metadata=metadata,
         relationships=found.node.relationships,
         excluded_llm_metadata_keys=list(metadata),

@@ -249,7 +249,7 @@ class DPRVectorStore(AsyncInThreads):
         return [to_node(passage) for passage in found if where is None or where.matches(passage)]
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """Delete all nodes of a source document; a node without a source is its own."""
+        """Delete all nodes of a source document; a node without a source is its own, what no node made has none."""
         self._store.delete(filter=of_sources([ref_doc_id]))
 
     def delete_nodes(

@@ -37,10 +37,14 @@ def to_filter(filters: MetadataFilters | None) -> Filter | None:
     ``MetadataFilter`` takes no booleans, so 1 also stands for true and 0 for false, as in Python.
 
     Raises:
-        FilterError: An operator does not take its value.
+        FilterError: It is no ``MetadataFilters``, or an operator does not take its value.
     """
     if filters is None:
         return None
+    if not isinstance(filters, MetadataFilters):
+        raise FilterError(
+            f"filters is {type(filters).__name__} {filters!r:.60}, expected llama_index's MetadataFilters"
+        )
     parts = [part for part in map(_part, filters.filters) if part is not None]
     if not parts:
         return None

@@ -41,8 +41,11 @@ def read_llama_index(
         Nodes and one vector for each. Nodes in the document store that no index holds are left out.
 
     Raises:
+        ValueError: ``on_missing`` is neither of the two.
         CorpusError: A file is missing or malformed, or a vector or a node is.
     """
+    if on_missing not in ("error", "skip"):
+        raise ValueError(f"on_missing is {on_missing!r}, expected 'error' or 'skip'")
     folder = Path(persist_dir)
     nodes = _documents(folder)
     held = _held_by_index(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 from llama_index.core.schema import (
@@ -21,6 +22,7 @@ from dpr_rag.errors import PassageError
 from dpr_rag.filters import Comparison, Filter
 
 TITLE = "title"
+_log = logging.getLogger(__name__)
 _CLASSES: tuple[type[BaseNode], ...] = (ImageDocument, Document, ImageNode, IndexNode, TextNode, Node)
 _RESOURCES = ("text_resource", "image_resource", "audio_resource", "video_resource")
 _KEPT_ELSEWHERE = {"id_", "text", "metadata", "embedding"}
@@ -53,7 +55,15 @@ def to_passage(node: BaseNode) -> Passage:
 
 def to_node(passage: Passage) -> BaseNode:
     """The node that a passage was, or a ``TextNode`` where no node made it; the title is back in the metadata."""
-    fields = _stored_fields(passage)
+    try:
+        return _restored(passage, _stored_fields(passage))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        # one passage with something else under the key must not end every search that finds it
+        _log.warning("passage %r has under %r what no node wrote: %s", passage.id, PRIVATE_KEY, error)
+        return _restored(passage, {})
+
+
+def _restored(passage: Passage, fields: dict[str, Any]) -> BaseNode:
     metadata = list(passage.visible_metadata.items())
     position = fields.pop("title_at", 0)
     if passage.title and TITLE not in passage.metadata:
@@ -63,7 +73,7 @@ def to_node(passage: Passage) -> BaseNode:
         if related.get("metadata") is True:
             related["metadata"] = dict(metadata)
     name = fields.pop("class_name", TextNode.class_name())
-    made = next(cls for cls in _CLASSES if cls.class_name() == name)
+    made = {cls.class_name(): cls for cls in _CLASSES}[name]
     if issubclass(made, Node):
         fields["text_resource"] = {**fields.get("text_resource", {}), "text": passage.text}
     else:
