@@ -44,9 +44,8 @@ def of(found: list[NodeWithScore]) -> list[tuple[str, float]]:
 
 def test_index_from_vector_store(filled: DPRVectorStore, embedding: DPREmbedding, plays: list[TextNode]) -> None:
     index = VectorStoreIndex.from_vector_store(filled, embed_model=embedding)
-    assert index.as_retriever(similarity_top_k=4).retrieve(QUESTION) == DPRRetriever(
-        filled, similarity_top_k=4
-    ).retrieve(QUESTION)
+    ours = DPRRetriever(filled, similarity_top_k=4).retrieve(QUESTION)
+    assert index.as_retriever(similarity_top_k=4).retrieve(QUESTION) == ours
     filters = MetadataFilters(filters=[MetadataFilter(key="year", operator=">", value=1700)])
     assert [one.node for one in index.as_retriever(filters=filters).retrieve(QUESTION)] == [plays[2]]
     mmr = index.as_retriever(
