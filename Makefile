@@ -32,8 +32,7 @@ fix: $(VENV)/dev.stamp ## Format the code and repair what the linter can
 	@$(BIN)/ruff format .
 
 bench: $(VENV)/dev.stamp ## Measure speed and index recall
-	@if [ -f benchmarks/index_kinds.py ]; then $(BIN)/python benchmarks/index_kinds.py --quick; \
-	else echo "no benchmarks here yet"; fi
+	@$(BIN)/python benchmarks/index_kinds.py --quick
 
 clean: ## Remove .venv, caches, builds and the demo's store
 	rm -rf $(VENV) demo.dpr dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -120,6 +121,12 @@ def make_passages(count: int, start: int = 0) -> list[Passage]:
         Passage(str(at), f"text number {at}", f"title {at % 7}", {"half": at % 2, "rare": at % 50, "id_number": at})
         for at in range(start, start + count)
     ]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_implicit_event_loop() -> None:
+    """Asking for a loop where none was ever set makes one, as LlamaIndex does, and leaks it."""
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture
