@@ -18,7 +18,8 @@ from dpr_rag.corpora.dpr_json import (
 )
 from dpr_rag.corpora.embeddings import read_vectors, write_vectors
 from dpr_rag.corpora.lines import OnBad, SkipReport, read_lines
-from dpr_rag.corpora.questions import Question, read_questions, write_questions
+from dpr_rag.corpora.question import Question
+from dpr_rag.corpora.questions import read_questions, write_questions
 from dpr_rag.corpora.tabular import read_jsonl, read_tsv, write_jsonl, write_tsv
 from dpr_rag.corpora.texts import SUFFIXES, read_texts
 from dpr_rag.errors import CorpusError

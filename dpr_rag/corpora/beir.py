@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.corpora.lines import OnBad, bad_line, id_of, read_json_lines, tell, write_objects, writing
-from dpr_rag.corpora.questions import Question, strings
+from dpr_rag.corpora.question import Question, strings
 from dpr_rag.corpora.tabular import read_jsonl, read_rows
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Passage, check_question

@@ -11,7 +11,7 @@ from typing import Any
 
 from dpr_rag.corpora.arrays import read_objects
 from dpr_rag.corpora.lines import OnBad, bad_line, id_of, write_array, write_objects
-from dpr_rag.corpora.questions import strings
+from dpr_rag.corpora.question import strings
 from dpr_rag.corpora.tabular import object_of, passage_of
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Hit, check_question

@@ -1,4 +1,4 @@
-"""Questions with their answers: DPR's tab-separated files and JSONL."""
+"""Questions with their answers: the choice among the forms of their files, and DPR's own, tab-separated and JSON."""
 
 from __future__ import annotations
 
@@ -6,43 +6,33 @@ import ast
 import json
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dpr_rag.corpora.arrays import read_objects
-from dpr_rag.corpora.lines import OnBad, bad_line, id_of, tell, write_objects, writing
+from dpr_rag.corpora.beir import read_beir_questions
+from dpr_rag.corpora.lines import OnBad, bad_line, tell, write_objects, writing
+from dpr_rag.corpora.question import Question, question_object, question_of, strings
+from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, read_spreadsheet
 from dpr_rag.corpora.tabular import quoted, read_rows
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One question of an evaluation set.
+def read_questions(path: str | Path, *, split: str | None = None, on_bad: OnBad = None) -> Iterator[Question]:
+    """Read questions in the form that the name or the content shows.
 
-    Attributes:
-        id: The file's id, or the line where the question starts in files without ids.
-        question: The question.
-        answers: Its answers; for CuratedTREC these are regular expressions.
-        positive_ids: Ids of the passages that answer it, where they are known.
-    """
-
-    id: str
-    question: str
-    answers: tuple[str, ...] = ()
-    positive_ids: tuple[str, ...] = ()
-
-
-def read_questions(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Question]:
-    """Read questions from DPR's tab-separated files or from JSON.
-
-    Files named ``.json`` or ``.jsonl`` hold ``{"id", "question", "answers", "positive_ids"}``, of which only the
-    question is needed; all others ``question <tab> ["answer", …]`` as in ``nq-test.qa.csv``, where the list is read
-    as a Python literal and nothing is evaluated.
+    - A folder is a BEIR one: ``queries.jsonl``, and ``qrels/{split}.tsv`` for the ``positive_ids``. Questions without
+      a relevant passage in the split are left out.
+    - JSON, as one array or one object a line: ``{"id", "question", "answers", "positive_ids"}``, of which only the
+      question is needed. Named ``.json`` or ``.jsonl``, or told by its first character.
+    - A spreadsheet as CSV: under a header with the columns ``question`` and ``answers`` (or ``positive_ids``), several
+      answers of a cell separated by ``|``. See :func:`~dpr_rag.corpora.spreadsheets.read_spreadsheet`.
+    - DPR's ``question <tab> ["answer", …]`` as in ``nq-test.qa.csv``: everything else. The list is read as a Python
+      literal and nothing is evaluated.
 
     Args:
-        path: The file, possibly gzipped.
+        path: The file, possibly gzipped, or the folder.
+        split: For folders: name of a file in ``qrels/``; None takes ``test``, or the only one there is.
         on_bad: Takes the errors of bad questions; None raises the first.
 
     Yields:
@@ -52,9 +42,54 @@ def read_questions(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Questi
         CorpusError: A bad question, with the file's name and the line where it starts.
     """
     path = Path(path)
-    if _is_json(path):
-        yield from read_objects(path, question_of, on_bad)
+    if path.is_dir():
+        judged = qrels_of(path, split)
+        questions = read_beir_questions(path, split=None if judged is None else split_name(judged), on_bad=on_bad)
+        yield from (question for question in questions if judged is None or question.positive_ids)
         return
+    first = first_line(path)
+    delimiter = None if _is_json(path) else delimiter_of(first)
+    if _is_json(path) or _looks_like_json(first):
+        yield from read_objects(path, question_of, on_bad)
+    elif delimiter is not None:
+        yield from read_spreadsheet(path, delimiter, on_bad=on_bad)
+    else:
+        yield from _read_dpr(path, on_bad)
+
+
+def _is_json(path: Path) -> bool:
+    return bool({".json", ".jsonl"} & set(path.suffixes))
+
+
+def _looks_like_json(line: str) -> bool:
+    """Whether a line opens an object or an array of them; a row of DPR's would hold a tab."""
+    return "\t" not in line and (line.startswith("{") or (line[:1] == "[" and line[1:].strip()[:1] in {"", "{"}))
+
+
+def qrels_of(folder: Path, split: str | None = None) -> Path | None:
+    """The file of judgements of a BEIR folder's split, or None where the folder has no judgements at all.
+
+    Raises:
+        CorpusError: There is no such split, or none was named and there are several without a ``test`` among them.
+    """
+    files = sorted([*folder.glob("qrels/*.tsv"), *folder.glob("qrels/*.tsv.gz")])
+    names = [split_name(file) for file in files]
+    wanted = split or ("test" if "test" in names or len(names) != 1 else names[0])
+    if wanted in names:
+        return files[names.index(wanted)]
+    if split is None and not names:
+        return None
+    raise CorpusError(
+        f"{folder}: there are no judgements qrels/{wanted}.tsv; name the split: {', '.join(names) or 'none'}"
+    )
+
+
+def split_name(qrels: Path) -> str:
+    """The split that a file of judgements is named after."""
+    return qrels.name.removesuffix(".gz").removesuffix(".tsv")
+
+
+def _read_dpr(path: Path, on_bad: OnBad) -> Iterator[Question]:
     for line, row in read_rows(path, on_bad=on_bad):
         try:
             question = _of_row(row, line)
@@ -64,33 +99,10 @@ def read_questions(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Questi
             yield question
 
 
-def _is_json(path: Path) -> bool:
-    return bool({".json", ".jsonl"} & set(path.suffixes))
-
-
 def _of_row(row: list[str], line: int) -> Question:
     if len(row) != 2:
         raise CorpusError(f"{len(row)} columns, expected 2: the question, a tab and a list of answers")
     return Question(str(line), check_question(row[0]), _literal(row[1]))
-
-
-def question_of(item: dict[str, Any], line: int) -> Question:
-    """Return the question that a JSON object holds.
-
-    Raises:
-        CorpusError: A key is missing or has the wrong type.
-        PassageError: The question is blank or no text.
-    """
-    known = item.get("id", item.get("_id"))
-    ids = item.get("positive_ids") or []
-    if not isinstance(ids, list):
-        raise CorpusError(f"positive_ids is {ids!r:.60}, expected a list of ids")
-    return Question(
-        str(line) if known is None else id_of(known),
-        check_question(item.get("question")),
-        strings(item.get("answers"), "answers"),
-        tuple(id_of(entry, "positive id") for entry in ids),
-    )
 
 
 def _literal(text: str) -> tuple[str, ...]:
@@ -137,26 +149,3 @@ def _row_of(path: Path, question: Question) -> str:
             "name that ends in .jsonl"
         )
     return f"{quoted(text)}\t{json.dumps(question.answers, ensure_ascii=False)}\n"
-
-
-def question_object(question: Question) -> dict[str, Any]:
-    """Return the JSON object that holds a question."""
-    return {
-        "id": question.id,
-        "question": question.question,
-        "answers": list(question.answers),
-        "positive_ids": list(question.positive_ids),
-    }
-
-
-def strings(value: object, name: str) -> tuple[str, ...]:
-    """Return a list of strings as a tuple; None is the empty one.
-
-    Raises:
-        CorpusError: It is anything else.
-    """
-    if value is None:
-        return ()
-    if not isinstance(value, list | tuple) or not all(isinstance(entry, str) for entry in value):
-        raise CorpusError(f"{name} is {value!r:.60}, expected a list of strings")
-    return tuple(value)

@@ -1,0 +1,105 @@
+"""Questions out of a spreadsheet: CSV under a header with the columns ``question`` and ``answers``."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from dpr_rag.corpora.lines import OnBad, bad_line, decoded, read_lines, tell
+from dpr_rag.corpora.question import Question
+from dpr_rag.errors import CorpusError, PassageError
+from dpr_rag.passages import check_question
+
+SEPARATOR = "|"
+_DELIMITERS = ",;\t"
+
+
+def delimiter_of(header: str) -> str | None:
+    """What stands between the columns of a spreadsheet of questions, or None where the first line is no such header."""
+    for delimiter in _DELIMITERS:
+        names = _names(header.split(delimiter))
+        if "question" in names and {"answers", "positive_ids"} & set(names):
+            return delimiter
+    return None
+
+
+def _names(cells: list[str]) -> list[str]:
+    return [cell.strip().strip('"').strip().lower() for cell in cells]
+
+
+def read_spreadsheet(path: Path, delimiter: str, *, on_bad: OnBad = None) -> Iterator[Question]:
+    """Read questions from CSV, in the quoting of Excel and LibreOffice.
+
+    Columns are found by their names: ``question``, ``answers``, ``positive_ids``, ``id``; others are passed over.
+    Answers, and ids, of one cell are separated by ``|``. A question without an id is called by the line where it starts.
+
+    Args:
+        path: The file, possibly gzipped.
+        delimiter: Between the columns, see :func:`delimiter_of`.
+        on_bad: Takes the errors of bad rows; None raises the first.
+
+    Raises:
+        CorpusError: A bad row, with the file's name and the line where it starts.
+    """
+    names: list[str] = []
+    for line, row in _rows(path, delimiter, on_bad):
+        if not names:
+            names = _names(row)
+            continue
+        try:
+            question = _question(names, row, line)
+        except (CorpusError, PassageError) as error:
+            tell(on_bad, bad_line(path, line, error))
+        else:
+            yield question
+
+
+def _rows(path: Path, delimiter: str, on_bad: OnBad) -> Iterator[tuple[int, list[str]]]:
+    rows = csv.reader(_texts(path, on_bad), delimiter=delimiter, strict=True)
+    while True:
+        line = rows.line_num + 1
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            tell(on_bad, bad_line(path, line, f"is no CSV ({error}); save the sheet as CSV again, or as JSONL"))
+        else:
+            if any(row):
+                yield line, row
+
+
+def _texts(path: Path, on_bad: OnBad) -> Iterator[str]:
+    """Lines as text; one that is not UTF-8 is told and stands empty, so that the numbers of the others stay."""
+    for number, line in read_lines(path, ends=True):
+        try:
+            text = decoded(line)
+        except CorpusError as error:
+            tell(on_bad, bad_line(path, number, error))
+            text = "\n"
+        yield text
+
+
+def _question(names: list[str], row: list[str], line: int) -> Question:
+    if len(row) > len(names):
+        raise CorpusError(f"{len(row)} cells, expected {len(names)}; put quotes around a cell that holds the delimiter")
+    cells = dict.fromkeys(names, "") | dict(zip(names, row, strict=False))
+    name = cells.get("id", "").strip()
+    return Question(
+        name or str(line),
+        check_question(cells["question"].strip()),
+        _parts(cells.get("answers", "")),
+        _parts(cells.get("positive_ids", "")),
+    )
+
+
+def _parts(cell: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in cell.split(SEPARATOR) if part.strip())
+
+
+def first_line(path: Path) -> str:
+    """The first line that is not blank, as far as it is text; for telling forms of files apart."""
+    lines = (line.decode("utf-8", "replace").strip() for _, line in islice(read_lines(path), 1000))
+    return next((line for line in lines if line), "")
