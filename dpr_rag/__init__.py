@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from dpr_rag.encoders.dual import DualEncoder
     from dpr_rag.errors import DprRagError
     from dpr_rag.filters import Filter
-    from dpr_rag.fusion import Calibration, Diversity
+    from dpr_rag.fusion import Calibration, Diversity, Ranking
+    from dpr_rag.lexical import BM25
     from dpr_rag.passages import PRIVATE_KEY, Hit, Passage, check_question
     from dpr_rag.prompting import format_passages, parse_passages
     from dpr_rag.retriever import Retriever
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "PRIVATE_KEY": "passages",
+    "BM25": "lexical",
     "Calibration": "fusion",
     "Diversity": "fusion",
     "DprRagError": "errors",
@@ -29,6 +31,7 @@ _HOMES = {
     "Hit": "passages",
     "Passage": "passages",
     "PassageStore": "store",
+    "Ranking": "fusion",
     "Retriever": "retriever",
     "check_question": "passages",
     "format_passages": "prompting",
@@ -36,6 +39,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BM25",
     "PRIVATE_KEY",
     "Calibration",
     "Diversity",
@@ -46,6 +50,7 @@ __all__ = [
     "Hit",
     "Passage",
     "PassageStore",
+    "Ranking",
     "Retriever",
     "__version__",
     "check_question",

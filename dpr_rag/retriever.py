@@ -1,4 +1,4 @@
-"""``Retriever``: dense retrieval of passages, with diversity and a relevance threshold where they are asked for."""
+"""``Retriever``: questions in, passages out, ranked by vectors, by words, or by both."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dpr_rag.errors import PassageError, VectorError
-from dpr_rag.fusion import Calibration, Diversity
+from dpr_rag.fusion import Calibration, Diversity, Mode, Ranking
 from dpr_rag.passages import Hit, check_question
 from dpr_rag.store import PassageStore
 from dpr_rag.store.lookup import Where
@@ -17,14 +17,31 @@ class Retriever:
     """Retrieves passages from a store for questions.
 
     Args:
-        store: An open store; it needs an encoder for questions in words, not for vectors.
+        store: An open store; it needs an encoder for questions in words, unless they are ranked by BM25 alone.
         k: Hits per question, unless a call asks otherwise.
+        mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both.
+        weight: For ``hybrid``: λ of BM25 + λ · inner product; None for reciprocal rank fusion. See ``Ranking``.
+        ranking: All of that and more as a ``Ranking``, instead of ``mode`` and ``weight``.
+
+    Raises:
+        VectorError: k is below 1, or an option is out of range or goes with another mode.
     """
 
-    def __init__(self, store: PassageStore, *, k: int = 10) -> None:
+    def __init__(
+        self,
+        store: PassageStore,
+        *,
+        k: int = 10,
+        mode: Mode | None = None,
+        weight: float | None = None,
+        ranking: Ranking | None = None,
+    ) -> None:
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise VectorError(f"k is {k!r}, expected an integer of at least 1")
+        if ranking is not None and (mode is not None or weight is not None):
+            raise VectorError("ranking was given together with mode or weight; it says both already")
         self.store, self.k = store, k
+        self.ranking = Ranking("dense" if mode is None else mode, weight) if ranking is None else ranking
 
     def retrieve(
         self,
@@ -69,8 +86,10 @@ class Retriever:
         checked = [check_question(question) for question in questions]
         if not checked:
             return []
-        vectors = self.store.encode_questions(checked)
-        return self.retrieve_by_vectors(vectors, k, filter, diversity=diversity, min_relevance=min_relevance)
+        wanted = self.k if k is None else k
+        return self.store.rank(
+            checked, wanted, filter, ranking=self.ranking, diversity=diversity, min_relevance=min_relevance
+        )
 
     def retrieve_by_vectors(
         self,
@@ -81,7 +100,15 @@ class Retriever:
         diversity: Diversity | None = None,
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
-        """Passages for questions that are encoded already, float [n, dim]; otherwise like :meth:`retrieve_batch`."""
+        """Passages for questions that are encoded already, float [n, dim]; otherwise like :meth:`retrieve_batch`.
+
+        Raises:
+            VectorError: The mode needs the question's words.
+        """
+        if self.ranking.needs_words:
+            raise VectorError(
+                f"mode={self.ranking.mode!r} needs questions in words; call retrieve() or retrieve_batch()"
+            )
         wanted = self.k if k is None else k
         return self.store.search(vectors, wanted, filter, diversity=diversity, min_relevance=min_relevance)
 
@@ -91,8 +118,8 @@ class Retriever:
 
     @property
     def calibration(self) -> Calibration:
-        """What turns scores into relevances, see ``PassageStore.calibration``."""
-        return self.store.calibration
+        """What turns this retriever's scores into relevances, see ``PassageStore.calibration_of``."""
+        return self.store.calibration_of(self.ranking)
 
     async def aretrieve(
         self,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dpr_rag import Calibration, Diversity
 from dpr_rag.errors import VectorError
-from dpr_rag.fusion import diversified
+from dpr_rag.fusion import Ranked, Ranking, diversified, fused, fused_matrix
 
 SCORES = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=30)
 
@@ -101,3 +101,60 @@ def test_a_fit_needs_finite_scores_of_both_kinds() -> None:
     for relevant, other in (([], [1.0]), ([1.0], []), ([float("nan")], [1.0]), ([1.0], [float("inf")])):
         with pytest.raises(VectorError, match="calibration"):
             Calibration.fit(relevant, other)
+
+
+SCORED = st.dictionaries(st.integers(1, 30), st.floats(-50, 50, width=32), max_size=12)
+
+
+def leg(scores: dict[int, float], kind: str) -> Ranked:
+    """A ranked list, best first, ties in order of insertion."""
+    order = sorted(scores, key=lambda row: (-scores[row], row))
+    make = Ranked.of_dense if kind == "dense" else Ranked.of_bm25
+    return make(np.array(order, np.int64), np.array([scores[row] for row in order], np.float64))
+
+
+@given(SCORED, SCORED, st.none() | st.floats(0, 5))
+def test_fusion_follows_its_definition(dense: dict[int, float], bm25: dict[int, float], weight: float | None) -> None:
+    found = fused(leg(dense, "dense"), leg(bm25, "bm25"), weight)
+    places = [{int(row): at for at, row in enumerate(leg(one, "dense").rows, 1)} for one in (dense, bm25)]
+
+    def score(row: int) -> float:
+        if weight is None:
+            return sum(1 / (60 + place[row]) for place in places if row in place)
+        words = bm25.get(row, min(bm25.values(), default=0.0))
+        return words + weight * dense.get(row, min(dense.values(), default=0.0))
+
+    expected = sorted({*dense, *bm25}, key=lambda row: (-score(row), row))
+    assert found.scores.tolist() == pytest.approx([score(row) for row in expected])
+    assert sorted(found.rows.tolist()) == sorted(expected)
+    assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
+    for row, product, words in zip(found.rows.tolist(), found.dense, found.bm25, strict=True):
+        assert (product == dense[row]) if row in dense else np.isnan(product)
+        assert (words == bm25[row]) if row in bm25 else np.isnan(words)
+
+
+def test_fusion_of_whole_matrices_is_that_of_whole_lists() -> None:
+    generator = np.random.default_rng(1)
+    dense, bm25 = generator.standard_normal((2, 3, 9))
+    for weight in (None, 0.0, 1.7):
+        matrix = fused_matrix(dense, bm25, weight)
+        for line, products, words in zip(matrix, dense, bm25, strict=True):
+            legs = [leg(dict(enumerate(one.tolist())), "dense") for one in (products, words)]
+            one = fused(*legs, weight)
+            assert one.scores.tolist() == pytest.approx(line[one.rows].tolist())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mode": "sparse"},
+        {"mode": "hybrid", "weight": -1},
+        {"mode": "hybrid", "weight": float("inf")},
+        {"mode": "hybrid", "weight": "1"},
+        {"mode": "bm25", "weight": 1.0},
+        {"candidates": 0},
+    ],
+)
+def test_rankings_are_checked(wrong: dict) -> None:
+    with pytest.raises(VectorError, match=list(wrong)[-1]):
+        Ranking(**wrong)

@@ -13,7 +13,7 @@ from conftest import HashEncoder, make_passages
 from dpr_rag import Calibration, Diversity, Passage, PassageStore, Retriever
 from dpr_rag.errors import EncoderMismatchError, FilterError, PassageError, VectorError
 from dpr_rag.fusion import diversified
-from dpr_rag.store import engine
+from dpr_rag.store import ranking
 
 QUESTIONS = ["text number 3 title 3", "number 11", "title 5 text"]
 
@@ -105,7 +105,7 @@ def test_diversity_reads_vectors_of_the_generation_that_was_searched(
 ) -> None:
     store.add(make_passages(40))
     expected = Retriever(store).retrieve(QUESTIONS[0], 5, diversity=Diversity())
-    choose = engine.diversified
+    choose = ranking.diversified
 
     def interrupted(*given: object) -> list[int]:
         with PassageStore.open(store.path, encoder=encoder) as other:
@@ -113,7 +113,7 @@ def test_diversity_reads_vectors_of_the_generation_that_was_searched(
             other.reencode(HashEncoder(7))
         return choose(*given)
 
-    monkeypatch.setattr(engine, "diversified", interrupted)
+    monkeypatch.setattr(ranking, "diversified", interrupted)
     assert Retriever(store).retrieve(QUESTIONS[0], 5, diversity=Diversity()) == expected
 
 

@@ -13,6 +13,7 @@ import pytest
 from conftest import HashEncoder, clustered, make_passages
 
 from dpr_rag import Passage, PassageStore
+from dpr_rag.derived import SegmentDamagedError
 from dpr_rag.errors import (
     IndexKindError,
     StoreClosedError,
@@ -22,7 +23,6 @@ from dpr_rag.errors import (
     StoreNotFoundError,
     VectorError,
 )
-from dpr_rag.index.matrix import SegmentDamagedError
 from dpr_rag.index.segments import Base, Manifest
 from dpr_rag.storage import forking
 from dpr_rag.storage.database import Database

@@ -1,8 +1,19 @@
-"""What is done with candidates once they are found: maximal marginal relevance, and calibration of their scores."""
+"""What is done with ranked passages: fusion of two lists, maximal marginal relevance, and calibration of their scores."""
 
 from __future__ import annotations
 
 from dpr_rag.fusion.calibration import Calibration
-from dpr_rag.fusion.diversity import Diversity, diversified
+from dpr_rag.fusion.diversity import Diversity, diversified, diversified_by
+from dpr_rag.fusion.ranking import Mode, Ranked, Ranking, fused, fused_matrix
 
-__all__ = ["Calibration", "Diversity", "diversified"]
+__all__ = [
+    "Calibration",
+    "Diversity",
+    "Mode",
+    "Ranked",
+    "Ranking",
+    "diversified",
+    "diversified_by",
+    "fused",
+    "fused_matrix",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import VectorError
@@ -49,9 +50,23 @@ def diversified(question: Vectors, passages: Vectors, k: int, balance: float) ->
     """
     if not len(passages):
         return []
+    wide = passages.astype(np.float64)
+    relevance = wide @ _unit(question[None])[0] / (float(np.linalg.norm(wide, axis=1).mean()) or 1.0)
+    return diversified_by(relevance, passages, k, balance)
+
+
+def diversified_by(relevance: npt.NDArray[np.float64], passages: Vectors, k: int, balance: float) -> list[int]:
+    """The same for relevances of another source, on a scale like that of cosines.
+
+    Args:
+        relevance: One per candidate, [n].
+        passages: Candidates, float32 [n, dim].
+        k: How many to choose.
+        balance: λ in [0, 1].
+    """
+    if not len(passages):
+        return []
     normed = _unit(passages)
-    lengths = np.linalg.norm(passages.astype(np.float64), axis=1)
-    relevance = passages.astype(np.float64) @ _unit(question[None])[0] / (float(lengths.mean()) or 1.0)
     chosen = [int(relevance.argmax())]
     nearest = normed @ normed[chosen[0]]
     while len(chosen) < min(k, len(passages)):

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import IndexKindError
 from dpr_rag.index.kinds import Plan
-from dpr_rag.index.matrix import Rows
 
 TRAINING_POINTS = 100_000
 _LARGEST_FLOAT16 = 65_504

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
-from dpr_rag.index.matrix import Rows
 from dpr_rag.index.segments import Base, Tail
 
 Scores = npt.NDArray[np.float64]

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dpr_rag.derived import Rows, SegmentDamagedError, file_checksum
 from dpr_rag.encoder import Vectors
 from dpr_rag.index import ann
 from dpr_rag.index.kinds import Plan
-from dpr_rag.index.matrix import Matrix, Rows, SegmentDamagedError, file_checksum, write_matrix
+from dpr_rag.index.matrix import Matrix, write_matrix
 
 VECTORS, ROWS, SUMS, FAISS = "vectors", "rows", "sums", "faiss"
 _TRAINING_SEED = 20_20

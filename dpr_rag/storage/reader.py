@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import FilterError, StoreCorrupted
 from dpr_rag.filters import Filter
-from dpr_rag.index.matrix import Rows
 from dpr_rag.passages import Passage
 from dpr_rag.storage.records import PASSAGE_COLUMNS, check_record, read_passage, read_vectors
 from dpr_rag.storage.state import State, added
@@ -85,10 +85,10 @@ class Reader:
         condition, parameters = where.to_sql()
         return int(self.connection.execute(f"SELECT count(*) FROM passage WHERE {condition}", parameters).fetchone()[0])
 
-    def every(self) -> Iterator[tuple[int, Passage]]:
-        """All passages with their row numbers, in order of insertion."""
-        sql = f"SELECT {PASSAGE_COLUMNS} FROM passage p ORDER BY p.row"
-        return self._passages(self.connection.execute(sql))
+    def every(self, *, after: int = 0) -> Iterator[tuple[int, Passage]]:
+        """All passages above a row number with their row numbers, in order of insertion."""
+        sql = f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row > ? ORDER BY p.row"
+        return self._passages(self.connection.execute(sql, (after,)))
 
     def prove_passages(self, *, after: int) -> None:
         """Verify every passage above a row number, that none is missing, and that the index on ids fits them.

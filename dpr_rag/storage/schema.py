@@ -15,7 +15,7 @@ from dpr_rag.errors import (
 )
 
 APPLICATION_ID = 0x64707221
-FORMAT = 1
+FORMAT = 2
 FILE_NAME = "passages.sqlite"
 
 # Row numbers come from the state and are never used twice, so a segment that still names a deleted row finds nothing.
@@ -37,7 +37,13 @@ CREATE INDEX removed_generation ON removed (generation);
 """
 
 Migration = Callable[[sqlite3.Connection], None]
-MIGRATIONS: Mapping[int, Migration] = {}
+
+
+def _know_words(_: sqlite3.Connection) -> None:
+    """Format 2 may name a segment of postings in the state, which format 1 did not know; what is there stays."""
+
+
+MIGRATIONS: Mapping[int, Migration] = {1: _know_words}
 """Format number to the step that turns it into the next; each runs in the transaction that raises the number."""
 
 

@@ -47,6 +47,8 @@ class State:
         pending: The encoder that the other table is being filled for, if any.
         base: Manifest of the base segment as JSON, or None.
         folds: How often the base segment was replaced; what was known of removals before no longer applies.
+        language: Language of the texts, for BM25.
+        lexical: Manifest of the segment of postings as JSON, or None.
     """
 
     generation: int = 0
@@ -63,6 +65,8 @@ class State:
     pending: Model | None = None
     base: Mapping[str, Any] | None = field(default=None, hash=False)
     folds: int = 0
+    language: str = "english"
+    lexical: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
     def vectors(self) -> str:

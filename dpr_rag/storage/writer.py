@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import StoreCorrupted, VectorError
-from dpr_rag.index.matrix import Rows
 from dpr_rag.passages import Passage
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.records import dump_metadata, passage_crc, to_stored, vector_crc

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
-from dpr_rag.fusion import Calibration
+from dpr_rag.fusion import Calibration, Ranking, fused_matrix
+from dpr_rag.fusion.ranking import Scores
 from dpr_rag.passages import Passage
 from dpr_rag.store.engine import Engine
+from dpr_rag.store.ranking import scores_of
 
 _PASSAGES = 64
 _WORDS = 12
@@ -36,20 +39,20 @@ class Fitted:
     model: str
 
 
-def calibration(engine: Engine) -> Calibration:
-    """The calibration of a store, fitted where there is none that fits; see ``PassageStore.calibration``."""
+def calibration(engine: Engine, ranking: Ranking) -> Calibration:
+    """The calibration of a ranking, fitted where there is none that fits; see ``PassageStore.calibration_of``."""
     with engine.calibrating:
         count = engine.state().passages
         model = "" if engine.encoder is None else engine.encoder.fingerprint
-        known = engine.fitted
+        known = engine.fitted.get(ranking)
         if isinstance(known, Fitted) and known.model == model and known.passages / 2 <= count <= 2 * known.passages:
             return known.calibration
-        fitted = Fitted(_self_sampled(engine), count, model)
-        engine.fitted = fitted
+        fitted = Fitted(_self_sampled(engine, ranking), count, model)
+        engine.fitted[ranking] = fitted
         return fitted.calibration
 
 
-def _self_sampled(engine: Engine) -> Calibration:
+def _self_sampled(engine: Engine, ranking: Ranking) -> Calibration:
     """Fit to scores that the store gives to itself.
 
     Each of up to 64 passages is asked for by a stretch of its own words, as in the inverse cloze task (Lee et al. 2019):
@@ -57,18 +60,27 @@ def _self_sampled(engine: Engine) -> Calibration:
     threshold has to tell apart are hits, not passages at random. Where the store has no encoder, the stored vectors ask
     for themselves. The draws are the same as long as the store does not change.
     """
-    passages, vectors = engine.sample(_PASSAGES)
+    rows, passages, vectors = engine.sample(_PASSAGES)
     if not passages:
         return Calibration()
-    asked = vectors if engine.encoder is None else engine.encode_questions([_stretch(one) for one in passages])
-    scores = _scores(asked, vectors)
+    if engine.encoder is None and not ranking.needs_words:
+        scores, elsewhere = _products(vectors, vectors), np.empty((0, 1))
+    else:
+        asked = [_stretch(one) for one in passages]
+        scores, elsewhere = (_scores(engine, ranking, texts, rows, vectors) for texts in (asked, _ELSEWHERE))
     own = np.eye(len(passages), dtype=bool)
     others = np.where(own, -np.inf, scores).max(axis=1).tolist() if len(passages) > 1 else []
-    elsewhere = [] if engine.encoder is None else _scores(engine.encode_questions(_ELSEWHERE), vectors).max(axis=1)
-    return Calibration.fit(scores[own].tolist(), [*others, *elsewhere] or [0.0])
+    return Calibration.fit(scores[own].tolist(), [*others, *elsewhere.max(axis=1).tolist()] or [0.0])
 
 
-def _scores(questions: Vectors, passages: Vectors) -> npt.NDArray[np.float64]:
+def _scores(engine: Engine, ranking: Ranking, texts: Sequence[str], rows: Rows, vectors: Vectors) -> Scores:
+    """What the ranking gives to questions with the sampled passages, [n, m]."""
+    dense = _products(engine.encode_questions(texts), vectors) if ranking.needs_vectors else None
+    words = scores_of(engine, texts, rows, ranking.bm25) if ranking.needs_words else None
+    return fused_matrix(dense, words, ranking.weight)
+
+
+def _products(questions: Vectors, passages: Vectors) -> Scores:
     return questions.astype(np.float64) @ passages.T.astype(np.float64)
 
 

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
+from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import StoreCorrupted
-from dpr_rag.index.matrix import Rows, SegmentDamagedError
 from dpr_rag.index.segments import Base, Manifest, verify_base
 from dpr_rag.passages import Passage
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.schema import FORMAT
 from dpr_rag.storage.state import State
-from dpr_rag.store.engine import Choice, Engine
+from dpr_rag.store import lexicon
+from dpr_rag.store.engine import Engine
+from dpr_rag.store.ranking import Asked, search
 from dpr_rag.store.reports import CheckReport, StoreInfo
 from dpr_rag.store.snapshot import INDEX_FOLDER, positions_in
 
@@ -50,6 +52,7 @@ def check(engine: Engine) -> CheckReport:
         problems = reader.problems()
         rows = _check_passages(reader, state, problems)
         _check_vectors(reader, state, rows, problems)
+        lexicon.verify(engine, reader, state, problems)
         indexed = _check_base(engine.folder / INDEX_FOLDER, reader, state, rows, problems)
     if problems:
         raise StoreCorrupted(f"{engine.folder}: " + "; ".join(problems))
@@ -104,10 +107,10 @@ def _same_vectors(base: Base, reader: Reader, state: State) -> bool:
 
 def index_recall(engine: Engine, sample: int | Vectors, k: int) -> float:
     """Overlap of the index's with the exact top k; see ``PassageStore.measure_index_recall``."""
-    questions = engine.sample(int(sample))[1] if isinstance(sample, int | np.integer) else check_vectors(sample)
+    questions = engine.sample(int(sample))[2] if isinstance(sample, int | np.integer) else check_vectors(sample)
     if not len(questions) or not engine.state().passages:
         return 1.0
-    found, best = (engine.search(questions, k, None, Choice(exact=exact)) for exact in (False, True))
+    found, best = (search(engine, Asked(k, questions, exact=exact)) for exact in (False, True))
     ids = [({hit.passage.id for hit in a}, {hit.passage.id for hit in b}) for a, b in zip(found, best, strict=True)]
     return sum(len(a & b) / max(len(b), 1) for a, b in ids) / len(ids)
 

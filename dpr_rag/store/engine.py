@@ -7,55 +7,24 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
 from dpr_rag.errors import EncoderMismatchError, VectorError
-from dpr_rag.fusion import Diversity, diversified
-from dpr_rag.index.matrix import Rows, SegmentDamagedError
-from dpr_rag.index.search import Scores, leave_threads_to_parent
-from dpr_rag.passages import Hit, Passage
+from dpr_rag.index.search import leave_threads_to_parent
+from dpr_rag.passages import Passage
 from dpr_rag.storage.database import Database
-from dpr_rag.storage.reader import Condition, Reader
+from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import Model, State
 from dpr_rag.storage.writer import Writer
 from dpr_rag.store.snapshot import Snapshot, load
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What becomes of the best passages that were found.
-
-    Attributes:
-        exact: Whether they are to be found by exact search.
-        diversity: Choose among them by maximal marginal relevance, or None.
-        keep: Which scores are high enough, or None for all.
-    """
-
-    exact: bool = False
-    diversity: Diversity | None = None
-    keep: Callable[[float], bool] | None = None
-
-    def apply(
-        self, reader: Reader, state: State, question: Vectors, rows: Rows, scores: Scores, k: int
-    ) -> tuple[Rows, Scores]:
-        """The rows and scores that stay, in their final order; vectors are read in the transaction of the search."""
-        if self.keep is not None:
-            kept = np.array([self.keep(float(score)) for score in scores], dtype=bool)
-            rows, scores = rows[kept], scores[kept]
-        if self.diversity is None or not len(rows):
-            return rows[:k], scores[:k]
-        stored = reader.vectors_of(state, rows.tolist())
-        candidates = np.stack([stored[int(row)] for row in rows])
-        chosen = diversified(question, candidates, k, self.diversity.balance)
-        return rows[chosen], scores[chosen]
 
 
 class Engine:
@@ -66,7 +35,9 @@ class Engine:
         self.folder, self.database, self.encoder = folder, database, encoder
         self._snapshot: Snapshot | None = None
         self._proved = 0
-        self.fitted: object = None
+        self.fitted: dict[object, object] = {}
+        self.lexicon: object = None
+        self.analyzer: object = None
         self.unusable: list[str] = []
         self._after_fork()
 
@@ -76,6 +47,7 @@ class Engine:
         self._pid = os.getpid()
         self._refreshing = threading.Lock()
         self.calibrating = threading.Lock()
+        self.wording = threading.Lock()
         self.folding = threading.RLock()
         if forked:
             leave_threads_to_parent()
@@ -141,34 +113,6 @@ class Engine:
             "it with that encoder, or reencode() it"
         )
 
-    def search(self, vectors: object, k: int, where: Condition | None, choice: Choice) -> list[list[Hit]]:
-        """Hits for each question vector, see ``PassageStore.search``."""
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-            raise VectorError(f"k is {k!r}, expected an integer of at least 1")
-
-        def found(reader: Reader, snapshot: Snapshot) -> list[list[Hit]]:
-            self.check_model(snapshot.state)
-            model = snapshot.state.model
-            questions = check_vectors(vectors, dim=None if model is None else model.dim)
-            if where is not None:
-                self.prove(reader)
-            wanted = int(k) if choice.diversity is None else max(int(k), choice.diversity.candidates)
-            ranked = snapshot.search(reader, questions, wanted, where=where, exact=choice.exact)
-            ranked = [
-                choice.apply(reader, snapshot.state, question, *pair, int(k))
-                for question, pair in zip(questions, ranked, strict=True)
-            ]
-            passages = reader.by_rows({int(row) for rows, _ in ranked for row in rows})
-            return [
-                [
-                    Hit(passages[int(row)], float(score), rank, dense=float(score))
-                    for rank, (row, score) in enumerate(zip(rows, scores, strict=True), start=1)
-                ]
-                for rows, scores in ranked
-            ]
-
-        return self.with_snapshot(found)
-
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Encode questions with the store's encoder; see ``PassageStore.encode_questions``."""
         if self.encoder is None:
@@ -177,18 +121,19 @@ class Engine:
             )
         return check_vectors(self.encoder.encode_questions(list(questions)), rows=len(questions), names=questions)
 
-    def sample(self, count: int) -> tuple[list[Passage], Vectors]:
-        """Passages drawn at random with seed 0, and their vectors, float32 [n, dim]."""
+    def sample(self, count: int) -> tuple[Rows, list[Passage], Vectors]:
+        """Row numbers, passages and vectors, float32 [n, dim], drawn at random with seed 0."""
         if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
             raise VectorError(f"a sample of {count!r} was asked for, expected an integer of at least 1")
 
-        def drawn(reader: Reader, snapshot: Snapshot) -> tuple[list[Passage], Vectors]:
-            rows = snapshot.alive(reader)
+        def drawn(reader: Reader, snapshot: Snapshot) -> tuple[Rows, list[Passage], Vectors]:
+            rows = snapshot.kept(reader, None)
             if not len(rows):
-                return [], np.empty((0, 1), np.float32)
-            chosen = np.sort(np.random.default_rng(0).choice(rows, min(count, len(rows)), replace=False)).tolist()
-            passages, vectors = reader.by_rows(chosen), reader.vectors_of(snapshot.state, chosen)
-            return [passages[row] for row in chosen], np.stack([vectors[row] for row in chosen])
+                return rows, [], np.empty((0, 1), np.float32)
+            chosen = np.sort(np.random.default_rng(0).choice(rows, min(count, len(rows)), replace=False))
+            drawn = chosen.tolist()
+            passages, vectors = reader.by_rows(drawn), reader.vectors_of(snapshot.state, drawn)
+            return chosen, [passages[row] for row in drawn], np.stack([vectors[row] for row in drawn])
 
         return self.with_snapshot(drawn)
 
@@ -213,11 +158,12 @@ class Engine:
 
     def _set_aside(self, error: SegmentDamagedError) -> None:
         """Never use a damaged segment again: its vectors are read from the database until a new one is built."""
-        base = self.state().base
+        state = self.state()
+        current = {record["directory"] for record in (state.base, state.lexical) if record is not None}
         with self._refreshing:
             # a segment that another process has just replaced is missing, not damaged
-            if base is not None and base["directory"] == error.directory and error.directory not in self.unusable:
-                _log.warning("%s; searching the stored vectors instead until optimize() builds a new index", error)
+            if error.directory in current and error.directory not in self.unusable:
+                _log.warning("%s; reading what is stored instead, until optimize() builds it anew", error)
                 self.unusable.append(error.directory)
             self._snapshot = None
 

@@ -46,14 +46,15 @@ def fold(engine: Engine, index: str | None) -> None:
         kinds.parse(index)
     engine.state()  # in a forked child, this makes the lock below a new one
     with engine.folding:
-        folder = _new_folder(engine.folder / INDEX_FOLDER)
+        folder = new_folder(engine.folder / INDEX_FOLDER)
         try:
             _fold_in(engine, index, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _new_folder(parent: Path) -> Path:
+def new_folder(parent: Path) -> Path:
+    """Make a folder to build a segment in; it is removed when its process has gone."""
     folder = parent / f"{_BUILDING}{os.getpid()}-{secrets.token_hex(4)}"
     folder.mkdir(parents=True)
     return folder
@@ -118,9 +119,9 @@ def clean(engine: Engine) -> None:
     """Remove superseded segments and the remains of builds whose process is gone."""
     parent = engine.folder / INDEX_FOLDER
     with engine.writing() as writer:
-        current = None if writer.now.base is None else writer.now.base["directory"]
+        current = {record["directory"] for record in (writer.now.base, writer.now.lexical) if record is not None}
         for folder in parent.iterdir():
-            if folder.name != current and not _in_progress(folder.name):
+            if folder.name not in current and not _in_progress(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -21,6 +21,7 @@ from dpr_rag.errors import (
 from dpr_rag.filters import SQL_FUNCTIONS
 from dpr_rag.index import ann, kinds
 from dpr_rag.index.matrix import DTYPES
+from dpr_rag.lexical import Analyzer
 from dpr_rag.storage.database import Database
 from dpr_rag.storage.schema import FILE_NAME
 from dpr_rag.storage.state import State
@@ -39,6 +40,7 @@ class Settings:
     dtype: str = "float32"
     bind: bool = False
     timeout: float = 30.0
+    language: str = "english"
 
 
 def open_engine(folder: Path, encoder: Encoder | None, settings: Settings) -> Engine:
@@ -51,7 +53,9 @@ def open_engine(folder: Path, encoder: Encoder | None, settings: Settings) -> En
         read_only=settings.read_only,
         timeout=settings.timeout,
         functions=SQL_FUNCTIONS,
-        initial=State(dtype=settings.dtype, index=settings.index).encode() if may_create else None,
+        initial=State(dtype=settings.dtype, index=settings.index, language=settings.language).encode()
+        if may_create
+        else None,
     )
     engine = Engine(folder, database, encoder)
     try:
@@ -87,6 +91,7 @@ def _check(encoder: Encoder | None, settings: Settings) -> None:
         raise EncoderMismatchError(f"the encoder's fingerprint is {encoder.fingerprint!r}, expected a non-empty string")
     if settings.dtype not in DTYPES:
         raise StoreError(f"dtype is {settings.dtype!r}, expected one of {', '.join(DTYPES)}")
+    Analyzer(settings.language)
     name, _ = kinds.parse(settings.index)
     if name != "auto" and name not in kinds.KINDS:
         ann.check_factory(name, None if encoder is None else encoder.dim)
@@ -109,6 +114,13 @@ def _settle(engine: Engine, settings: Settings) -> None:
     state = engine.state()
     if settings.index not in ("auto", state.index):
         _log.warning("%s keeps its index %r; optimize(index=%r) changes it", engine.folder, state.index, settings.index)
+    if settings.language not in ("english", state.language):
+        _log.warning(
+            "%s keeps its language %r; optimize(language=%r) changes it",
+            engine.folder,
+            state.language,
+            settings.language,
+        )
     if settings.bind and engine.encoder is not None and state.model is not None and not state.model.fingerprint:
         _bind(engine, engine.encoder)
     else:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from dpr_rag.encoder import Encoder, Vectors
-from dpr_rag.fusion import Calibration, Diversity
-from dpr_rag.passages import Hit, Passage
-from dpr_rag.store import adding, calibrating, checking, copying, folding, lookup, opening, reencoding
-from dpr_rag.store.engine import Choice, Engine
+from dpr_rag.passages import Passage
+from dpr_rag.store import adding, checking, copying, folding, lexicon, lookup, opening, reencoding
+from dpr_rag.store.engine import Engine
 from dpr_rag.store.lookup import Where
 from dpr_rag.store.reports import AddReport, CheckReport, StoreInfo
+from dpr_rag.store.searches import Searches
 
 _PAGE = 500
 
 
-class PassageStore:
+class PassageStore(Searches):
     """Passages, their vectors and an index over them; durable, consistent, usable from threads and processes.
 
     What ``add`` and ``delete`` have returned for, or reported as progress, survives a killed process. Open a store
@@ -44,6 +44,7 @@ class PassageStore:
         dtype: str = "float32",
         bind: bool = False,
         timeout: float = 30.0,
+        language: str = "english",
     ) -> Self:
         """Open a store, or create one.
 
@@ -57,6 +58,7 @@ class PassageStore:
             dtype: For a new store: ``float32`` or ``float16`` vectors.
             bind: Attach ``encoder`` to a store whose vectors came without one.
             timeout: Seconds to wait for another writer.
+            language: For a new store: whose words BM25 stems (``LANGUAGES``), or ``none``. Later: :meth:`optimize`.
 
         Raises:
             StoreNotFoundError: There is none, and none was to be created.
@@ -66,7 +68,7 @@ class PassageStore:
             StoreCorrupted: It is damaged.
             IndexKindError: ``index`` cannot be used.
         """
-        settings = opening.Settings(create, read_only, index, dtype, bind, timeout)
+        settings = opening.Settings(create, read_only, index, dtype, bind, timeout, language)
         return cls(opening.open_engine(Path(path).absolute(), encoder, settings))
 
     @classmethod
@@ -127,6 +129,7 @@ class PassageStore:
         """
         report = adding.add(self._engine, passages, vectors, batch_size=batch_size, progress=progress)
         folding.fold_if_due(self._engine)
+        lexicon.keep_if_due(self._engine)
         return report
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
@@ -150,7 +153,7 @@ class PassageStore:
 
     def sample(self, count: int) -> tuple[list[Passage], Vectors]:
         """Passages drawn at random, the same ones while the store does not change, and their vectors, float32 [n, dim]."""
-        return self._engine.sample(count)
+        return self._engine.sample(count)[1:]
 
     def count(self, filter: Where = None) -> int:
         """How many passages there are, or how many a filter keeps."""
@@ -170,61 +173,6 @@ class PassageStore:
         """
         return checking.iterate(self._engine, page=_PAGE)
 
-    def search(
-        self,
-        vectors: Any,
-        k: int,
-        filter: Where = None,
-        *,
-        exact: bool = False,
-        diversity: Diversity | None = None,
-        min_relevance: float | None = None,
-    ) -> list[list[Hit]]:
-        """Maximum inner product search.
-
-        Args:
-            vectors: Question vectors, float [n, dim].
-            k: Hits per question, at least 1; fewer come back only where fewer passages qualify.
-            filter: Selects *before* the top k: a dict, a ``Filter``, or a predicate on ``Passage``. A predicate is asked
-                about every passage at every search, so prefer the others where they can say it.
-            exact: Search exactly also where the index is approximate.
-            diversity: Choose by maximal marginal relevance among the best.
-            min_relevance: Leave out hits of less relevance in [0, 1], see :attr:`calibration`.
-
-        Returns:
-            For each question its hits, best first, or in the order chosen; ``score`` is the exact inner product with the
-            stored vector, and ties come in order of insertion.
-
-        Raises:
-            VectorError: A question vector has the wrong dimension, or is NaN or infinite, or k is below 1.
-            FilterError: The filter cannot be understood.
-            StoreCorrupted: A passage that was found is damaged.
-        """
-        keep = None if min_relevance is None else self.calibration.keeps(min_relevance)
-        return self._engine.search(vectors, k, lookup.condition_of(filter), Choice(exact, diversity, keep))
-
-    @property
-    def calibration(self) -> Calibration:
-        """What turns scores into relevances in [0, 1].
-
-        One half lies where the scores of stretches of text with the passages that they were taken from part from those
-        with the nearest other passage. It is fitted at first use, which encodes some 70 questions, and again when the
-        store has doubled, halved or changed its encoder.
-        """
-        return calibrating.calibration(self._engine)
-
-    def measure_index_recall(self, sample: int | Vectors = 100, *, k: int = 20) -> float:
-        """Index recall: overlap of the index's top k with the exact top k.
-
-        Args:
-            sample: Question vectors [n, dim], or how many stored vectors to draw at random (seed 0) as questions.
-            k: Hits compared per question.
-
-        Returns:
-            A share in [0, 1]; 1.0 for an empty store.
-        """
-        return checking.index_recall(self._engine, sample, k)
-
     def check(self) -> CheckReport:
         """Read and verify everything: every text, vector, checksum and count, and the base segment against them.
 
@@ -233,15 +181,22 @@ class PassageStore:
         """
         return checking.check(self._engine)
 
-    def optimize(self, index: str | None = None) -> None:
+    def optimize(self, index: str | None = None, *, language: str | None = None) -> None:
         """Fold the tail and the deletions into a new base segment, with another index if one is named.
 
-        Searches and writes go on meanwhile.
+        Searches and writes go on meanwhile. The postings of BM25 are written anew too, where words were ever asked for.
+
+        Args:
+            index: Another kind of index, or None to keep it.
+            language: Another language for BM25, or None to keep it.
 
         Raises:
-            IndexKindError: ``index`` is unknown or cannot be built.
+            IndexKindError: ``index`` or ``language`` is unknown, or the index cannot be built.
         """
+        lexicon.set_language(self._engine, language)
         folding.fold(self._engine, index)
+        if self._engine.state().lexical is not None or self._engine.lexicon is not None:
+            lexicon.keep(self._engine)
 
     def info(self) -> StoreInfo:
         """The store in figures."""
@@ -272,14 +227,6 @@ class PassageStore:
         done = reencoding.reencode(self._engine, encoder, batch_size=batch_size, progress=progress)
         folding.fold_if_due(self._engine)
         return done
-
-    def encode_questions(self, questions: Sequence[str]) -> Vectors:
-        """Encode questions with the store's encoder, float32 [n, dim].
-
-        Raises:
-            EncoderMismatchError: The store was opened without an encoder.
-        """
-        return self._engine.encode_questions(questions)
 
     def close(self) -> None:
         """Close the store; a temporary one is gone then."""

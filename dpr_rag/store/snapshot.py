@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import StoreCorrupted
 from dpr_rag.filters import Filter
-from dpr_rag.index.matrix import Rows, SegmentDamagedError
 from dpr_rag.index.search import Scores, Selection, merged, search_segment
 from dpr_rag.index.segments import Base, Manifest, Tail
 from dpr_rag.storage.reader import Condition, Reader
@@ -81,9 +81,9 @@ class Snapshot:
             self.selections[where] = chosen
         return chosen
 
-    def alive(self, reader: Reader) -> Rows:
-        """Ascending row numbers of all passages."""
-        segments = zip((self.base, self.tail), self.select(reader, None), strict=True)
+    def kept(self, reader: Reader, where: Condition | None) -> Rows:
+        """Ascending row numbers of the passages that a filter keeps, or of all."""
+        segments = zip((self.base, self.tail), self.select(reader, where), strict=True)
         kept = [(segment.rows, chosen.positions) for segment, chosen in segments if segment is not None]
         return np.concatenate([rows if positions is None else rows[positions] for rows, positions in kept])
 

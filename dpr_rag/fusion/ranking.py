@@ -1,0 +1,142 @@
+"""How passages are ranked: by one leg or by both, and how two ranked lists become one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from dpr_rag.derived import Rows
+from dpr_rag.errors import VectorError
+from dpr_rag.lexical import BM25
+
+Mode = Literal["dense", "bm25", "hybrid"]
+Scores = npt.NDArray[np.float64]
+RANK_CONSTANT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How passages are ranked.
+
+    Attributes:
+        mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both.
+        weight: For ``hybrid``: λ of BM25 + λ · inner product (paper, section 5), where a passage that only one list holds
+            gets the other list's minimum; None for reciprocal rank fusion, Σ 1 / (60 + rank) (Cormack et al. 2009).
+            The right λ depends on the encoder's scale: about 1 for DPR, 20 to 40 for vectors of length 1.
+        candidates: For ``hybrid``: how many of the best passages each leg brings.
+        bm25: Parameters of BM25.
+
+    Raises:
+        VectorError: A value is out of range.
+    """
+
+    mode: Mode = "dense"
+    weight: float | None = None
+    candidates: int = 200
+    bm25: BM25 = field(default_factory=BM25)
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(Mode):
+            raise VectorError(f"mode is {self.mode!r}, expected one of {', '.join(get_args(Mode))}")
+        weight = self.weight
+        if weight is not None and (isinstance(weight, bool) or not isinstance(weight, int | float)):
+            raise VectorError(f"weight is {weight!r}, expected a number, or None for reciprocal rank fusion")
+        if weight is not None and not 0 <= weight < math.inf:
+            raise VectorError(f"weight is {weight!r}, expected a number of at least 0")
+        if weight is not None and self.mode != "hybrid":
+            raise VectorError(f"weight goes with mode='hybrid', not with {self.mode!r}")
+        if isinstance(self.candidates, bool) or not isinstance(self.candidates, int) or self.candidates < 1:
+            raise VectorError(f"candidates is {self.candidates!r}, expected an integer of at least 1")
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether the question is to be encoded."""
+        return self.mode != "bm25"
+
+    @property
+    def needs_words(self) -> bool:
+        """Whether the question's words count."""
+        return self.mode != "dense"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """Passages in their order, with what each leg gave them.
+
+    Attributes:
+        rows: Row numbers.
+        scores: What they are ranked by.
+        dense: Inner products, NaN where the dense leg did not bring the passage.
+        bm25: BM25 scores, NaN where the lexical leg did not bring it.
+    """
+
+    rows: Rows
+    scores: Scores
+    dense: Scores
+    bm25: Scores
+
+    @staticmethod
+    def of_dense(rows: Rows, scores: Scores) -> Ranked:
+        """The dense leg alone."""
+        return Ranked(rows, scores, scores, np.full(len(rows), np.nan))
+
+    @staticmethod
+    def of_bm25(rows: Rows, scores: Scores) -> Ranked:
+        """The lexical leg alone."""
+        return Ranked(rows, scores, np.full(len(rows), np.nan), scores)
+
+    def take(self, places: npt.NDArray[np.intp] | slice | list[int]) -> Ranked:
+        """Some of the passages, in the order of ``places``."""
+        return Ranked(self.rows[places], self.scores[places], self.dense[places], self.bm25[places])
+
+
+def fused(dense: Ranked, bm25: Ranked, weight: float | None) -> Ranked:
+    """The union of both lists, best first; ties in order of insertion.
+
+    Args:
+        dense: The dense leg, best first.
+        bm25: The lexical leg, best first.
+        weight: See ``Ranking.weight``.
+    """
+    rows = np.union1d(dense.rows, bm25.rows)
+    products, words = _placed(rows, dense), _placed(rows, bm25)
+    if weight is None:
+        scores = _reciprocal(rows, dense.rows) + _reciprocal(rows, bm25.rows)
+    else:
+        scores = _filled(words) + weight * _filled(products)
+    order = np.lexsort((rows, -scores))
+    return Ranked(rows, scores, products, words).take(order)
+
+
+def _placed(rows: Rows, leg: Ranked) -> Scores:
+    found = np.full(len(rows), np.nan)
+    found[np.searchsorted(rows, leg.rows)] = leg.scores
+    return found
+
+
+def _filled(scores: Scores) -> Scores:
+    there = ~np.isnan(scores)
+    return np.where(there, scores, scores[there].min()) if there.any() else np.zeros(len(scores))
+
+
+def _reciprocal(rows: Rows, ranked: Rows) -> Scores:
+    found = np.zeros(len(rows))
+    found[np.searchsorted(rows, ranked)] = 1 / (RANK_CONSTANT + np.arange(1, len(ranked) + 1))
+    return found
+
+
+def fused_matrix(dense: Scores | None, bm25: Scores | None, weight: float | None) -> Scores:
+    """Scores of questions with passages, [n, m], fused as :func:`fused` does where both legs know every passage."""
+    if dense is None or bm25 is None:
+        found = bm25 if dense is None else dense
+        if found is None:
+            raise VectorError("a ranking needs at least one leg")
+        return found
+    if weight is not None:
+        return bm25 + weight * dense
+    ranks = [np.argsort(np.argsort(-leg, axis=1, kind="stable"), axis=1) + 1 for leg in (dense, bm25)]
+    return sum((1 / (RANK_CONSTANT + rank) for rank in ranks), np.zeros(dense.shape))

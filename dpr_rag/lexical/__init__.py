@@ -1,0 +1,9 @@
+"""BM25 over immutable segments of postings, derived from the stored texts."""
+
+from __future__ import annotations
+
+from dpr_rag.lexical.analysis import LANGUAGES, Analyzer
+from dpr_rag.lexical.postings import Postings
+from dpr_rag.lexical.scoring import BM25, Corpus
+
+__all__ = ["BM25", "LANGUAGES", "Analyzer", "Corpus", "Postings"]

@@ -1,0 +1,142 @@
+"""Postings: for every term the passages that hold it, in memory or mapped from a segment's files; never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from dpr_rag.derived import Rows, SegmentDamagedError, file_checksum
+from dpr_rag.lexical.analysis import Analyzer, Counts, Terms
+from dpr_rag.passages import Passage
+
+Places = npt.NDArray[np.int32]
+Lengths = npt.NDArray[np.int32]
+_BLOCK = 20_000
+_KINDS = {"rows": "<i8", "lengths": "<i4", "terms": "<u8", "starts": "<i8", "places": "<i4", "counts": "<u2"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Postings:
+    """Which terms stand in which passages, and how often.
+
+    Attributes:
+        rows: Ascending row numbers of the passages.
+        lengths: Terms in each passage, int32 [n].
+        terms: Ascending distinct terms, uint64 [t].
+        starts: Where each term's postings begin; the last entry is their number, int64 [t + 1].
+        places: Positions of passages, ascending within a term, int32 [p].
+        counts: How often the term stands in the passage, uint16 [p].
+    """
+
+    rows: Rows
+    lengths: Lengths
+    terms: Terms
+    starts: Rows
+    places: Places
+    counts: Counts
+
+    @classmethod
+    def of(cls, passages: Iterable[tuple[int, Passage]], analyzer: Analyzer) -> Self:
+        """Index passages with their row numbers, which must ascend."""
+        parts = []
+        rows: list[int] = []
+        lengths: list[int] = []
+        found: list[tuple[Terms, Counts]] = []
+        for row, passage in passages:
+            terms, counts, length = analyzer.passage(passage)
+            rows.append(row)
+            lengths.append(length)
+            found.append((terms, counts))
+            if len(found) == _BLOCK:
+                parts.append(_flat(found, len(rows) - len(found)))
+                found = []
+        parts.append(_flat(found, len(rows) - len(found)))
+        flat = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return cls._sorted(np.array(rows, np.int64), np.array(lengths, np.int32), *flat)
+
+    @classmethod
+    def _sorted(cls, rows: Rows, lengths: Lengths, terms: Terms, places: Places, counts: Counts) -> Self:
+        """Postings of flat (term, place, count) columns whose places ascend."""
+        order = np.argsort(terms, kind="stable")
+        distinct, first = np.unique(terms[order], return_index=True)
+        starts = np.append(first, len(terms)).astype(np.int64)
+        return cls(rows, lengths, distinct, starts, places[order], counts[order])
+
+    @classmethod
+    def merged(cls, parts: Sequence[Postings], alive: Rows | None = None) -> Self:
+        """One segment of several in ascending order of rows; ``alive`` are the row numbers to keep, None keeps all."""
+        offsets = np.cumsum([0, *(len(part.rows) for part in parts)])
+        rows = np.concatenate([part.rows for part in parts])
+        lengths = np.concatenate([part.lengths for part in parts])
+        terms = np.concatenate([np.repeat(part.terms, np.diff(part.starts)) for part in parts])
+        places = np.concatenate([part.places + np.int32(at) for part, at in zip(parts, offsets, strict=False)])
+        counts = np.concatenate([part.counts for part in parts])
+        if alive is None:
+            return cls._sorted(rows, lengths, terms, places, counts)
+        kept = np.isin(rows, alive, assume_unique=True)
+        renumbered = (np.cumsum(kept) - 1).astype(np.int32)
+        left = kept[places]
+        return cls._sorted(rows[kept], lengths[kept], terms[left], renumbered[places[left]], counts[left])
+
+    def of_term(self, term: int) -> tuple[Places, Counts]:
+        """The places and counts of a term; empty where no passage holds it."""
+        at = int(np.searchsorted(self.terms, np.uint64(term)))
+        if at == len(self.terms) or int(self.terms[at]) != term:
+            return self.places[:0], self.counts[:0]
+        part = slice(int(self.starts[at]), int(self.starts[at + 1]))
+        return self.places[part], self.counts[part]
+
+    def write(self, folder: Path) -> dict[str, tuple[int, int]]:
+        """Write the columns into an existing folder and return their sizes and checksums by file name."""
+        for name, kind in _KINDS.items():
+            getattr(self, name).astype(kind).tofile(folder / name)
+        return {name: file_checksum(folder / name) for name in _KINDS}
+
+    @classmethod
+    def open(cls, folder: Path, files: Mapping[str, Any]) -> Self:
+        """Map what :meth:`write` wrote, after its checksums were verified.
+
+        Raises:
+            SegmentDamagedError: A file is missing or does not match its checksum.
+        """
+        try:
+            for name, (size, checksum) in files.items():
+                if file_checksum(folder / name) != (size, checksum):
+                    raise SegmentDamagedError(folder / name, "does not match its checksum")
+            columns = {name: _mapped(folder / name, kind) for name, kind in _KINDS.items()}
+        except (OSError, ValueError) as error:
+            # another process may be removing the folder
+            raise SegmentDamagedError(folder / "rows", f"cannot be opened: {error}") from error
+        return cls(**columns)
+
+
+def _mapped(path: Path, kind: str) -> npt.NDArray[Any]:
+    if path.stat().st_size == 0:
+        return np.empty(0, kind)
+    return np.memmap(path, dtype=kind, mode="r")
+
+
+def _flat(found: Sequence[tuple[Terms, Counts]], first: int) -> tuple[Terms, Places, Counts]:
+    sizes = [len(terms) for terms, _ in found]
+    places = np.repeat(np.arange(first, first + len(found), dtype=np.int32), sizes)
+    empty: tuple[Terms, Counts] = (np.empty(0, np.uint64), np.empty(0, np.uint16))
+    terms, counts = zip(*found, strict=True) if found else ((empty[0],), (empty[1],))
+    return np.concatenate(terms), places, np.concatenate(counts)
+
+
+def grown(parts: tuple[Postings, ...], added: Postings) -> tuple[Postings, ...]:
+    """More passages behind those of ``parts``: small segments are merged, so that there are few and growing costs little.
+
+    Each segment is at least twice as large as the one behind it, as in a log-structured merge tree.
+    """
+    if not len(added.rows):
+        return parts
+    *before, last = (*parts, added)
+    while before and len(before[-1].rows) < 2 * len(last.rows):
+        last = Postings.merged([before.pop(), last])
+    return (*before, last)

@@ -1,0 +1,149 @@
+"""Searching one generation of a store by vectors, by words, or by both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from dpr_rag.derived import Rows
+from dpr_rag.encoder import Vectors, check_vectors
+from dpr_rag.errors import VectorError
+from dpr_rag.fusion import Diversity, Ranked, Ranking, diversified, diversified_by, fused
+from dpr_rag.lexical import BM25
+from dpr_rag.passages import Hit
+from dpr_rag.storage.reader import Condition, Reader
+from dpr_rag.store.engine import Engine
+from dpr_rag.store.lexicon import analyzer_of, lexicon
+from dpr_rag.store.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is looked for, and how.
+
+    Attributes:
+        k: Hits per question.
+        vectors: Question vectors, [n, dim]; None where words alone count.
+        words: Questions in words; None where vectors alone count.
+        where: Selects before the top k, or None.
+        ranking: How passages are ranked.
+        exact: Whether the dense leg is to be exact.
+        diversity: Choose among the best by maximal marginal relevance, or None.
+        keep: Which scores are high enough, or None for all.
+    """
+
+    k: int
+    vectors: object = None
+    words: Sequence[str] | None = None
+    where: Condition | None = None
+    ranking: Ranking = field(default_factory=Ranking)
+    exact: bool = False
+    diversity: Diversity | None = None
+    keep: Callable[[float], bool] | None = None
+
+    @property
+    def depth(self) -> int:
+        """How many of the best passages are needed before any are chosen among them."""
+        return self.k if self.diversity is None else max(self.k, self.diversity.candidates)
+
+
+def search(engine: Engine, asked: Asked) -> list[list[Hit]]:
+    """Hits for each question, all from one generation; see ``PassageStore.search`` and ``PassageStore.rank``."""
+    if isinstance(asked.k, bool) or not isinstance(asked.k, int | np.integer) or asked.k < 1:
+        raise VectorError(f"k is {asked.k!r}, expected an integer of at least 1")
+
+    def found(reader: Reader, snapshot: Snapshot) -> list[list[Hit]]:
+        questions = _checked(engine, snapshot, asked)
+        if asked.where is not None:
+            engine.prove(reader)
+        ranked = _ranked(engine, reader, snapshot, asked, questions)
+        chosen = [_chosen(reader, snapshot, asked, *pair) for pair in zip(questions, ranked, strict=True)]
+        passages = reader.by_rows({int(row) for one in chosen for row in one.rows})
+        return [
+            [
+                Hit(passages[int(row)], float(score), rank, dense=_or_none(dense), bm25=_or_none(bm25))
+                for rank, (row, score, dense, bm25) in enumerate(
+                    zip(one.rows, one.scores, one.dense, one.bm25, strict=True), start=1
+                )
+            ]
+            for one in chosen
+        ]
+
+    return engine.with_snapshot(found)
+
+
+def _checked(engine: Engine, snapshot: Snapshot, asked: Asked) -> list[Vectors | None]:
+    """The question vectors; None for each question where words alone count."""
+    if asked.vectors is None:
+        return [None] * len(asked.words or ())
+    engine.check_model(snapshot.state)
+    model = snapshot.state.model
+    vectors = check_vectors(asked.vectors, dim=None if model is None else model.dim)
+    return list(vectors)
+
+
+def _ranked(
+    engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, questions: Sequence[Vectors | None]
+) -> list[Ranked]:
+    ranking = asked.ranking
+    depth = max(asked.depth, ranking.candidates) if ranking.mode == "hybrid" else asked.depth
+    dense: list[Ranked] = []
+    words: list[Ranked] = []
+    if ranking.needs_vectors and questions:
+        stacked = np.stack([question for question in questions if question is not None])
+        found = snapshot.search(reader, stacked, depth, where=asked.where, exact=asked.exact)
+        dense = [Ranked.of_dense(*pair) for pair in found]
+    if ranking.needs_words:
+        words = _by_words(engine, reader, snapshot, asked, depth)
+    if ranking.mode == "hybrid":
+        return [fused(*pair, ranking.weight) for pair in zip(dense, words, strict=True)]
+    return dense or words
+
+
+def _by_words(engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, depth: int) -> list[Ranked]:
+    known = lexicon(engine, reader, snapshot.state)
+    alive = known.alive(reader, snapshot, asked.where)
+    analyzer = analyzer_of(engine, snapshot.state)
+    found = [
+        known.corpus.search(analyzer.question(text), depth, asked.ranking.bm25, alive) for text in asked.words or ()
+    ]
+    return [Ranked.of_bm25(*pair) for pair in found]
+
+
+def scores_of(engine: Engine, texts: Sequence[str], rows: Rows, bm25: BM25) -> npt.NDArray[np.float64]:
+    """BM25 scores of questions with some passages, [n, m]; 0 for those that are gone meanwhile."""
+
+    def scored(reader: Reader, snapshot: Snapshot) -> npt.NDArray[np.float64]:
+        corpus, analyzer = lexicon(engine, reader, snapshot.state).corpus, analyzer_of(engine, snapshot.state)
+        places = np.searchsorted(corpus.rows, rows)
+        return np.stack([corpus.scores(analyzer.question(text), bm25)[places] for text in texts])
+
+    return engine.with_snapshot(scored)
+
+
+def _chosen(reader: Reader, snapshot: Snapshot, asked: Asked, question: Vectors | None, ranked: Ranked) -> Ranked:
+    """What stays of the best passages, in its final order; vectors are read in the transaction of the search."""
+    if asked.keep is not None:
+        kept = [at for at, score in enumerate(ranked.scores) if asked.keep(float(score))]
+        ranked = ranked.take(np.array(kept, dtype=np.intp))
+    if asked.diversity is None or not len(ranked.rows):
+        return ranked.take(slice(asked.k))
+    ranked = ranked.take(slice(asked.depth))
+    stored = reader.vectors_of(snapshot.state, ranked.rows.tolist())
+    candidates = np.stack([stored[int(row)] for row in ranked.rows])
+    if question is not None and asked.ranking.mode == "dense":
+        return ranked.take(diversified(question, candidates, asked.k, asked.diversity.balance))
+    return ranked.take(diversified_by(_scaled(ranked.scores), candidates, asked.k, asked.diversity.balance))
+
+
+def _scaled(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Scores from 0 for the last candidate to 1 for the best, to stand beside cosines."""
+    width = float(scores.max() - scores.min())
+    return (scores - scores.min()) / width if width else np.ones(len(scores))
+
+
+def _or_none(score: float) -> float | None:
+    return None if np.isnan(score) else float(score)

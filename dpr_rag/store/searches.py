@@ -1,0 +1,132 @@
+"""The searches of a store: by vectors, by words, by both; and how far they can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dpr_rag.encoder import Vectors
+from dpr_rag.fusion import Calibration, Diversity, Ranking
+from dpr_rag.passages import Hit
+from dpr_rag.store import calibrating, checking, lexicon, lookup
+from dpr_rag.store.engine import Engine
+from dpr_rag.store.lookup import Where
+from dpr_rag.store.ranking import Asked, search
+
+
+class Searches:
+    """What a ``PassageStore`` can be asked."""
+
+    _engine: Engine
+
+    def search(
+        self,
+        vectors: Any,
+        k: int,
+        filter: Where = None,
+        *,
+        exact: bool = False,
+        diversity: Diversity | None = None,
+        min_relevance: float | None = None,
+    ) -> list[list[Hit]]:
+        """Maximum inner product search.
+
+        Args:
+            vectors: Question vectors, float [n, dim].
+            k: Hits per question, at least 1; fewer come back only where fewer passages qualify.
+            filter: Selects *before* the top k: a dict, a ``Filter``, or a predicate on ``Passage``. A predicate is asked
+                about every passage at every search, so prefer the others where they can say it.
+            exact: Search exactly also where the index is approximate.
+            diversity: Choose by maximal marginal relevance among the best.
+            min_relevance: Leave out hits of less relevance in [0, 1], see :attr:`calibration`.
+
+        Returns:
+            For each question its hits, best first, or in the order chosen; ``score`` is the exact inner product with the
+            stored vector, and ties come in order of insertion.
+
+        Raises:
+            VectorError: A question vector has the wrong dimension, or is NaN or infinite, or k is below 1.
+            FilterError: The filter cannot be understood.
+            StoreCorrupted: A passage that was found is damaged.
+        """
+        keep = None if min_relevance is None else self.calibration.keeps(min_relevance)
+        asked = Asked(k, vectors, where=lookup.condition_of(filter), exact=exact, diversity=diversity, keep=keep)
+        return search(self._engine, asked)
+
+    def rank(
+        self,
+        questions: Sequence[str],
+        k: int,
+        filter: Where = None,
+        *,
+        ranking: Ranking | None = None,
+        diversity: Diversity | None = None,
+        min_relevance: float | None = None,
+    ) -> list[list[Hit]]:
+        """Search for questions in words: by vectors, by BM25, or by both.
+
+        Args:
+            questions: The questions.
+            k: Hits per question, at least 1.
+            filter: See :meth:`search`; it holds for both legs.
+            ranking: How passages are ranked; None is dense.
+            diversity: Choose by maximal marginal relevance among the best.
+            min_relevance: Leave out hits of less relevance in [0, 1], see :meth:`calibration_of`.
+
+        Returns:
+            For each question its hits; ``score`` is what ``ranking`` ranks by, ``dense`` and ``bm25`` what the legs gave. BM25
+            brings only passages that hold a word of the question.
+
+        Raises:
+            EncoderMismatchError: The ranking needs vectors, and the store has no encoder.
+            VectorError: k is below 1, or an option is out of range.
+            FilterError: The filter cannot be understood.
+        """
+        how = Ranking() if ranking is None else ranking
+        if how.needs_words:
+            lexicon.keep_if_due(self._engine, first=True)
+        keep = None if min_relevance is None else self.calibration_of(how).keeps(min_relevance)
+        asked = Asked(
+            k,
+            self.encode_questions(questions) if how.needs_vectors else None,
+            questions,
+            lookup.condition_of(filter),
+            how,
+            diversity=diversity,
+            keep=keep,
+        )
+        return search(self._engine, asked)
+
+    @property
+    def calibration(self) -> Calibration:
+        """What turns inner products into relevances in [0, 1], see :meth:`calibration_of`."""
+        return self.calibration_of(Ranking())
+
+    def calibration_of(self, ranking: Ranking) -> Calibration:
+        """What turns the scores of a ranking into relevances in [0, 1].
+
+        One half lies where the scores of stretches of text with the passages that they were taken from part from those
+        with the nearest other passage. It is fitted at first use, which encodes some 70 questions, and again when the
+        store has doubled, halved or changed its encoder.
+        """
+        return calibrating.calibration(self._engine, ranking)
+
+    def measure_index_recall(self, sample: int | Vectors = 100, *, k: int = 20) -> float:
+        """Index recall: overlap of the index's top k with the exact top k.
+
+        Args:
+            sample: Question vectors [n, dim], or how many stored vectors to draw at random (seed 0) as questions.
+            k: Hits compared per question.
+
+        Returns:
+            A share in [0, 1]; 1.0 for an empty store.
+        """
+        return checking.index_recall(self._engine, sample, k)
+
+    def encode_questions(self, questions: Sequence[str]) -> Vectors:
+        """Encode questions with the store's encoder, float32 [n, dim].
+
+        Raises:
+            EncoderMismatchError: The store was opened without an encoder.
+        """
+        return self._engine.encode_questions(questions)

@@ -1,0 +1,300 @@
+"""BM25 against its formula, segment by segment; and the store's words against a dict, through every change."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import HashEncoder
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dpr_rag import BM25, Diversity, Hit, Passage, PassageStore, Ranking, Retriever
+from dpr_rag.errors import EncoderMismatchError, IndexKindError, StoreCorrupted, VectorError
+from dpr_rag.lexical import Analyzer, Corpus, Postings
+from dpr_rag.lexical.postings import grown
+from dpr_rag.store import lexicon
+
+WORDS = st.lists(
+    st.sampled_from("crown king prince denmark run running runs the of ö".split()), min_size=1, max_size=12
+)
+TEXTS = st.lists(WORDS.map(" ".join), min_size=1, max_size=30)
+
+
+def formula(texts: dict[str, str], question: str, bm25: BM25, language: str = "english") -> dict[str, float]:
+    """Lucene's BM25, one passage and one term at a time."""
+    analyzer = Analyzer(language)
+    terms = {name: analyzer.question(text) for name, text in texts.items()}
+    average = sum(sum(one.values()) for one in terms.values()) / len(terms)
+    scores = dict.fromkeys(texts, 0.0)
+    for term, asked in analyzer.question(question).items():
+        holding = sum(term in one for one in terms.values())
+        weight = math.log(1 + (len(terms) - holding + 0.5) / (holding + 0.5))
+        for name, one in terms.items():
+            often, length = one[term], sum(one.values())
+            if often:
+                scores[name] += asked * weight * often / (often + bm25.k1 * (1 - bm25.b + bm25.b * length / average))
+    return {name: score for name, score in scores.items() if score}
+
+
+def best_of(scores: dict[str, float], k: int) -> list[tuple[str, float]]:
+    return sorted(scores.items(), key=lambda pair: -pair[1])[:k]
+
+
+def seen(hits: list[Hit]) -> list[tuple[str, float]]:
+    return [(hit.passage.id, hit.score) for hit in hits]
+
+
+def assert_is_formula(store: PassageStore, question: str, bm25: BM25 | None = None, k: int = 50) -> None:
+    bm25 = bm25 or BM25()
+    texts = {passage.id: f"{passage.title} {passage.text}" for passage in store}
+    expected = best_of(formula(texts, question, bm25), k)
+    found = seen(Retriever(store, k=k, ranking=Ranking("bm25", bm25=bm25)).retrieve(question))
+    assert [name for name, _ in found] == [name for name, _ in expected]
+    assert [score for _, score in found] == pytest.approx([score for _, score in expected], rel=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(TEXTS, WORDS.map(" ".join), st.floats(0, 3), st.floats(0, 1), st.lists(st.integers(1, 9), max_size=6))
+def test_scores_are_the_formulas_however_passages_lie_in_segments(
+    texts: list[str], question: str, k1: float, b: float, cuts: list[int]
+) -> None:
+    analyzer, numbered = Analyzer(), [(row, Passage(str(row), text)) for row, text in enumerate(texts, 1)]
+    parts: tuple[Postings, ...] = ()
+    at = 0
+    for size in [*cuts, len(texts)]:
+        parts = grown(parts, Postings.of(numbered[at : at + size], analyzer))
+        at += size
+    found = Corpus(parts).scores(analyzer.question(question), BM25(k1, b))
+    expected = formula({str(row): text for row, text in enumerate(texts, 1)}, question, BM25(k1, b))
+    assert found.tolist() == pytest.approx([expected.get(str(row), 0.0) for row in range(1, len(texts) + 1)])
+
+
+def test_segments_stay_few_and_ordered() -> None:
+    analyzer, parts = Analyzer(), ()
+    for row in range(1, 301):
+        parts = grown(parts, Postings.of([(row, Passage(str(row), f"word{row % 7} common"))], analyzer))
+        sizes = [len(part.rows) for part in parts]
+        assert all(before >= 2 * after for before, after in pairwise(sizes))
+    assert Corpus(parts).rows.tolist() == list(range(1, 301))
+
+
+def test_words_are_lower_case_stemmed_and_without_stop_words() -> None:
+    analyzer = Analyzer()
+    assert analyzer.question("The RUNNING of the kings") == analyzer.question("run king")
+    assert analyzer.question("the of and") == Counter()
+    assert analyzer.question("run run").most_common()[0][1] == 2
+    plain = Analyzer("none")
+    assert plain.question("the Running") != plain.question("run")
+    assert sum(plain.question("the Running").values()) == 2
+
+
+def test_other_languages_have_their_own_stems_and_stop_words() -> None:
+    german = Analyzer("german")
+    assert german.question("die Häuser") == german.question("Haus")
+    assert german.question("the") != Counter()
+    with pytest.raises(IndexKindError, match="language is 'klingon', expected one of arabic"):
+        Analyzer("klingon")
+
+
+@pytest.mark.parametrize("wrong", [{"k1": -1}, {"k1": math.inf}, {"b": 1.1}, {"b": True}])
+def test_parameters_are_checked(wrong: dict[str, float]) -> None:
+    with pytest.raises(VectorError, match=next(iter(wrong))):
+        BM25(**wrong)
+
+
+PLAYS = [
+    Passage("1", "a tragedy by Shakespeare", "Hamlet", {"year": 1601}),
+    Passage("2", "a comedy by Shakespeare", "Errors", {"year": 1594}),
+    Passage("3", "a tragic play by Goethe", "Faust", {"year": 1808}),
+    Passage("4", "the tragedy of a king and of a king's daughters", "Lear", {"year": 1606}),
+]
+
+
+def test_titles_count_and_words_find_what_holds_them(store: PassageStore) -> None:
+    store.add(PLAYS)
+    retriever = Retriever(store, mode="bm25")
+    assert [hit.passage.id for hit in retriever.retrieve("Hamlet")] == ["1"]
+    (hit,) = retriever.retrieve("faust")
+    assert (hit.bm25, hit.dense, hit.rank) == (hit.score, None, 1)
+    assert retriever.retrieve("nothing of the kind") == []
+    assert retriever.retrieve("the of") == []
+    for question in ("tragedy king", "kings", "Shakespeare's comedy of Errors", "king king tragedy"):
+        assert_is_formula(store, question)
+        assert_is_formula(store, question, BM25(1.2, 0.75))
+
+
+def test_words_follow_every_change(store: PassageStore) -> None:
+    store.add(PLAYS)
+    assert_is_formula(store, "tragedy king")
+    store.add([Passage("5", "king of kings")])
+    assert_is_formula(store, "tragedy king")
+    store.add([Passage("1", "no play at all")])
+    retriever = Retriever(store, mode="bm25")
+    assert "1" not in [hit.passage.id for hit in retriever.retrieve("tragedy hamlet")]
+    assert retriever.retrieve("play at all")[0].passage.id == "1"
+    store.delete(["4"])
+    assert [hit.passage.id for hit in retriever.retrieve("king")] == ["5"]
+    store.optimize()
+    assert_is_formula(store, "tragedy king")  # what was deleted counts no longer
+
+
+def test_filters_select_before_the_top_k(store: PassageStore) -> None:
+    store.add(PLAYS)
+    retriever = Retriever(store, mode="bm25", k=1)
+    everything = [hit.passage.id for hit in retriever.retrieve("tragedy Shakespeare king", 4)]
+    for where, kept in (({"year": {"$lt": 1605}}, {"1", "2"}), (lambda one: one.id in "24", {"2", "4"})):
+        expected = [one for one in everything if one in kept]
+        assert [hit.passage.id for hit in retriever.retrieve("tragedy Shakespeare king", 4, where)] == expected
+        assert [hit.passage.id for hit in retriever.retrieve("tragedy Shakespeare king", filter=where)] == expected[:1]
+
+
+def many(count: int, start: int = 0) -> list[Passage]:
+    names = np.random.default_rng(start).integers(0, 400, (count, 8))
+    return [Passage(str(start + at), " ".join(f"w{name}" for name in row)) for at, row in enumerate(names)]
+
+
+def test_postings_on_disk_serve_the_next_process(
+    tmp_path: Path, encoder: HashEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lexicon, "WORTH_KEEPING", 100)
+    with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
+        store.add(many(150))
+        assert store._engine.state().lexical is None  # nobody has asked for words
+        Retriever(store, mode="bm25").retrieve("w1")
+        assert store._engine.state().lexical["count"] == 150
+        store.add(many(20, 150))
+        assert store._engine.state().lexical["count"] == 150
+        store.delete([str(at) for at in range(30)])
+        store.add(many(120, 170))
+        assert store._engine.state().lexical["count"] == 260
+        assert_is_formula(store, "w1 w2 w3 w1")
+        store.check()
+        assert len(list((tmp_path / "s" / "index").glob("words-*"))) == 1
+    analyzed: list[str] = []
+    real = Analyzer.passage
+    monkeypatch.setattr(Analyzer, "passage", lambda self, one: (analyzed.append(one.id), real(self, one))[1])
+    with PassageStore.open(tmp_path / "s", encoder=encoder, read_only=True) as store:
+        assert_is_formula(store, "w1 w2 w3 w1")
+    assert analyzed == []
+
+
+@pytest.mark.parametrize("name", ["rows", "lengths", "terms", "starts", "places", "counts"])
+def test_a_damaged_segment_is_noticed_and_left(
+    tmp_path: Path, encoder: HashEncoder, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
+        store.add(many(50))
+        Retriever(store, mode="bm25").retrieve("w1")
+        lexicon.keep(store._engine)
+    (path,) = (tmp_path / "s" / "index").glob(f"words-*/{name}")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
+        with pytest.raises(StoreCorrupted, match="optimize"):
+            store.check()
+        with caplog.at_level(logging.WARNING):
+            assert_is_formula(store, "w1 w2")
+        assert f"{name} does not match its checksum" in caplog.text
+        store.optimize()
+        assert store.check().passages == 50
+        assert_is_formula(store, "w1 w2")
+
+
+def test_check_holds_the_postings_against_the_texts(tmp_path: Path, encoder: HashEncoder) -> None:
+    with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
+        store.add(many(50))
+        Retriever(store, mode="bm25").retrieve("w1")
+        lexicon.keep(store._engine)
+        wrong = Postings.of([(row, Passage("x", "other words")) for row in range(1, 51)], Analyzer())
+        state = store._engine.state()
+        folder = tmp_path / "s" / "index" / state.lexical["directory"]
+        with store._engine.writing() as writer:
+            writer.now = lexicon.replace(state, lexical={**state.lexical, "files": wrong.write(folder)})
+            writer.commit_state()
+        with pytest.raises(StoreCorrupted, match="hold other words"):
+            store.check()
+
+
+def test_the_language_is_the_stores(tmp_path: Path, encoder: HashEncoder, caplog: pytest.LogCaptureFixture) -> None:
+    with PassageStore.open(tmp_path / "s", encoder=encoder, language="german") as store:
+        store.add([Passage("1", "die Häuser"), Passage("2", "ein Baum")])
+        retriever = Retriever(store, mode="bm25")
+        assert [hit.passage.id for hit in retriever.retrieve("Haus")] == ["1"]
+        store.optimize(language="none")
+        assert retriever.retrieve("Haus") == []
+        assert [hit.passage.id for hit in retriever.retrieve("häuser")] == ["1"]
+        with pytest.raises(IndexKindError, match="klingon"):
+            store.optimize(language="klingon")
+    with (
+        caplog.at_level(logging.WARNING),
+        PassageStore.open(tmp_path / "s", encoder=encoder, language="dutch") as store,
+    ):
+        assert "keeps its language 'none'" in caplog.text
+
+
+def test_words_need_no_encoder() -> None:
+    with PassageStore.temporary() as store:
+        store.add(PLAYS, vectors=np.eye(4))
+        assert [hit.passage.id for hit in Retriever(store, mode="bm25").retrieve("Goethe")] == ["3"]
+        with pytest.raises(EncoderMismatchError, match="without an encoder"):
+            Retriever(store, mode="hybrid").retrieve("Goethe")
+        with pytest.raises(VectorError, match="needs questions in words"):
+            Retriever(store, mode="bm25").retrieve_by_vectors(np.eye(4))
+
+
+@pytest.mark.parametrize("weight", [None, 0.05, 2.0])
+def test_hybrid_is_the_fusion_of_both_legs(store: PassageStore, weight: float | None) -> None:
+    store.add(many(300))
+    question = "w1 w2 w3"
+    ranking = Ranking("hybrid", weight, candidates=20)
+    hits = Retriever(store, k=40, ranking=ranking).retrieve(question)
+    dense = {hit.passage.id: hit.score for hit in Retriever(store, k=40).retrieve(question)}
+    bm25 = {hit.passage.id: hit.score for hit in Retriever(store, k=40, mode="bm25").retrieve(question)}
+    assert {hit.passage.id for hit in hits} <= {*dense, *bm25}
+    assert [hit.rank for hit in hits] == list(range(1, 41))
+    for hit in hits:
+        assert hit.dense == dense.get(hit.passage.id)
+        assert hit.bm25 == bm25.get(hit.passage.id)
+        if weight is not None:
+            words = hit.bm25 if hit.bm25 is not None else min(bm25.values())
+            product = hit.dense if hit.dense is not None else min(dense.values())
+            assert hit.score == pytest.approx(words + weight * product)
+
+
+@pytest.mark.parametrize("mode", ["dense", "bm25", "hybrid"])
+def test_filters_deletions_diversity_and_thresholds_hold_in_every_mode(store: PassageStore, mode: str) -> None:
+    store.add([Passage(one.id, one.text, metadata={"even": int(one.id) % 2 == 0}) for one in many(200)])
+    store.delete([str(at) for at in range(50)])
+    weights = {"hybrid": (None, 0.1)}.get(mode, (None,))
+    question = next(iter(store.get(["77"]))).text
+    for weight in weights:
+        retriever = Retriever(store, k=12, mode=mode, weight=weight)
+        hits = retriever.retrieve(question, filter={"even": False})
+        assert hits[0].passage.id == "77"
+        assert all(int(hit.passage.id) % 2 and int(hit.passage.id) >= 50 for hit in hits)
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+        diverse = retriever.retrieve(question, 5, {"even": False}, diversity=Diversity(candidates=12, balance=0.0))
+        assert diverse[0] == hits[0]
+        assert {hit.passage.id for hit in diverse} <= {hit.passage.id for hit in hits}
+        plain = retriever.retrieve(question, 5, {"even": False}, diversity=Diversity(candidates=12, balance=1.0))
+        assert [hit.passage.id for hit in plain] == [hit.passage.id for hit in hits[:5]]
+        relevances = [retriever.relevance(hit.score) for hit in hits]
+        assert 1 >= relevances[0] >= relevances[-1] >= 0
+        assert retriever.retrieve(question, filter={"even": False}, min_relevance=relevances[2])[:3] == hits[:3]
+        assert retriever.retrieve(question, min_relevance=relevances[0] + 1e-9) == []
+
+
+def test_modes_are_checked(store: PassageStore) -> None:
+    with pytest.raises(VectorError, match="mode is 'sparse', expected one of dense, bm25, hybrid"):
+        Retriever(store, mode="sparse")
+    with pytest.raises(VectorError, match="weight goes with mode='hybrid'"):
+        Retriever(store, weight=1.0)
+    with pytest.raises(VectorError, match="ranking was given together with mode"):
+        Retriever(store, mode="bm25", ranking=Ranking())
