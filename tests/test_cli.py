@@ -74,6 +74,7 @@ def test_search_json_holds_whole_hits(store: Path) -> None:
             {
                 "rank": 1,
                 "score": 2.0,
+                "dense": 2.0,
                 "id": "1",
                 "title": "Hamlet",
                 "text": CORPUS[0]["text"],
@@ -81,6 +82,32 @@ def test_search_json_holds_whole_hits(store: Path) -> None:
             }
         ],
     }
+
+
+def test_search_by_words_and_by_both(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (hits,) = [
+        json.loads(line)["hits"]
+        for line in run("search", store, "Faust", "--json", "--mode", "hybrid").stdout.splitlines()
+    ]
+    assert {*hits[0]} >= {"score", "dense", "bm25"}
+    assert hits[0]["title"] == "Faust"
+    weighted = run("search", store, "Faust", "--json", "--mode", "hybrid", "--weight", "0.5")
+    first = json.loads(weighted.stdout)["hits"][0]
+    assert first["score"] == pytest.approx(first["bm25"] + 0.5 * first["dense"])
+
+    def load(choice: models.ModelChoice) -> None:
+        raise AssertionError("words need no model")
+
+    monkeypatch.setattr(models.ModelChoice, "load", load)
+    (hit,) = json.loads(run("search", store, "faust", "--json", "--mode", "bm25").stdout)["hits"]
+    assert (hit["title"], hit["score"]) == ("Faust", hit["bm25"])
+
+
+def test_modes_that_there_are_not_end_with_1(store: Path) -> None:
+    for args, said in ((["--mode", "sparse"], "mode is 'sparse'"), (["--weight", "2"], "weight goes with mode")):
+        done = run("search", store, "x", *args)
+        assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+        assert said in done.stderr
 
 
 def test_search_reads_questions_from_everywhere(store: Path, tmp_path: Path) -> None:

@@ -56,6 +56,15 @@ Profile = Annotated[
         "--profile", metavar="NAME", help="How the model reads its input (default: recognised from its files)."
     ),
 ]
+Mode = Annotated[
+    str, typer.Option("--mode", metavar="MODE", help="dense (by vectors), bm25 (by words; needs no model), or hybrid.")
+]
+Weight = Annotated[
+    float | None,
+    typer.Option(
+        "--weight", metavar="λ", help="For hybrid: BM25 + λ · inner product (default: reciprocal rank fusion)."
+    ),
+]
 Bind = Annotated[bool, typer.Option("--bind", help="Attach --model to a store whose vectors came without an encoder.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Passages per commit.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bar.")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -14,7 +15,18 @@ from typing import Annotated, Any
 import typer
 
 from dpr_rag.cli.models import ModelChoice, encoder_of
-from dpr_rag.cli.options import AsJson, Bind, ContextModel, FilterText, Model, Profile, StoreFolder, read_filter
+from dpr_rag.cli.options import (
+    AsJson,
+    Bind,
+    ContextModel,
+    FilterText,
+    Mode,
+    Model,
+    Profile,
+    StoreFolder,
+    Weight,
+    read_filter,
+)
 from dpr_rag.cli.terminal import show_facts, show_hits
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Hit
@@ -40,15 +52,20 @@ def search(
     context_model: ContextModel = None,
     profile: Profile = None,
     bind: Bind = False,
+    mode: Mode = "dense",
+    weight: Weight = None,
 ) -> None:
-    """Ask a store questions; scores are exact inner products, higher is better."""
+    """Ask a store questions; scores are exact inner products, BM25 scores or both fused: higher is better."""
     chosen = read_filter(filter_text)
     questions = read_questions(question or [], file)
-    from dpr_rag import PassageStore, Retriever
+    from dpr_rag import PassageStore, Ranking, Retriever
 
-    encoder = encoder_of(store, ModelChoice(model, context_model, profile))
-    with PassageStore.open(store, encoder=encoder, create=False, read_only=not bind, bind=bind) as opened:
-        retriever = Retriever(opened, k=k)
+    ranking = Ranking(mode, weight)  # type: ignore[arg-type]  # Ranking refuses what it does not know
+    encoder = encoder_of(store, ModelChoice(model, context_model, profile)) if ranking.needs_vectors else None
+    # the first question in words leaves postings behind for the next process, where the store may be written
+    reads = not bind and (not ranking.needs_words or not os.access(store, os.W_OK))
+    with PassageStore.open(store, encoder=encoder, create=False, read_only=reads, bind=bind) as opened:
+        retriever = Retriever(opened, k=k, ranking=ranking)
         while batch := list(islice(questions, _BATCH)):
             for asked, hits in zip(batch, retriever.retrieve_batch(batch, filter=chosen), strict=True):
                 if as_json:
@@ -105,6 +122,7 @@ def question_record(question: str, hits: Sequence[Hit]) -> dict[str, Any]:
             {
                 "rank": hit.rank,
                 "score": hit.score,
+                **{leg: value for leg, value in (("dense", hit.dense), ("bm25", hit.bm25)) if value is not None},
                 "id": hit.passage.id,
                 "title": hit.passage.title,
                 "text": hit.passage.text,

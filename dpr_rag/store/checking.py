@@ -141,6 +141,8 @@ def info(engine: Engine) -> StoreInfo:
         base=0 if base is None else base.count,
         tail=tail,
         deleted=int((removed <= last).sum()),
+        language=state.language,
+        words=0 if state.lexical is None else int(state.lexical["count"]),
         bytes_on_disk=_size(engine.folder),
     )
 
