@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dpr_rag.errors import PassageError, VectorError
-from dpr_rag.fusion import Calibration, Diversity, Mode, Ranking
+from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking
 from dpr_rag.passages import Hit, check_question
 from dpr_rag.store import PassageStore
 from dpr_rag.store.lookup import Where
@@ -20,8 +20,9 @@ class Retriever:
         store: An open store; it needs an encoder for questions in words, unless they are ranked by BM25 alone.
         k: Hits per question, unless a call asks otherwise.
         mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both.
-        weight: For ``hybrid``: λ of BM25 + λ · inner product; None for reciprocal rank fusion. See ``Ranking``.
-        ranking: All of that and more as a ``Ranking``, instead of ``mode`` and ``weight``.
+        weight: For ``hybrid``: λ of BM25 + λ · inner product; None for the one that the store suggests.
+        fusion: For ``hybrid``: ``weighted``, or ``rrf`` for reciprocal rank fusion.
+        ranking: All of that and more as a ``Ranking``, instead of ``mode``, ``weight`` and ``fusion``.
 
     Raises:
         VectorError: k is below 1, or an option is out of range or goes with another mode.
@@ -34,14 +35,15 @@ class Retriever:
         k: int = 10,
         mode: Mode | None = None,
         weight: float | None = None,
+        fusion: Fusion | None = None,
         ranking: Ranking | None = None,
     ) -> None:
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise VectorError(f"k is {k!r}, expected an integer of at least 1")
-        if ranking is not None and (mode is not None or weight is not None):
-            raise VectorError("ranking was given together with mode or weight; it says both already")
+        if ranking is not None and not (mode is None and weight is None and fusion is None):
+            raise VectorError("ranking was given together with mode, weight or fusion; it says all of them already")
         self.store, self.k = store, k
-        self.ranking = Ranking("dense" if mode is None else mode, weight) if ranking is None else ranking
+        self.ranking = Ranking(mode or "dense", weight, fusion or "weighted") if ranking is None else ranking
 
     def retrieve(
         self,

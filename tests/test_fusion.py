@@ -153,6 +153,9 @@ def test_fusion_of_whole_matrices_is_that_of_whole_lists() -> None:
         {"mode": "hybrid", "weight": "1"},
         {"mode": "bm25", "weight": 1.0},
         {"candidates": 0},
+        {"mode": "hybrid", "fusion": "sum"},
+        {"mode": "hybrid", "fusion": "rrf", "weight": 1.0},
+        {"mode": "dense", "fusion": "rrf"},
     ],
 )
 def test_rankings_are_checked(wrong: dict) -> None:

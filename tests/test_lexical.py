@@ -253,7 +253,7 @@ def test_words_need_no_encoder() -> None:
 def test_hybrid_is_the_fusion_of_both_legs(store: PassageStore, weight: float | None) -> None:
     store.add(many(300))
     question = "w1 w2 w3"
-    ranking = Ranking("hybrid", weight, candidates=20)
+    ranking = Ranking("hybrid", weight, "rrf" if weight is None else "weighted", candidates=20)
     hits = Retriever(store, k=40, ranking=ranking).retrieve(question)
     dense = {hit.passage.id: hit.score for hit in Retriever(store, k=40).retrieve(question)}
     bm25 = {hit.passage.id: hit.score for hit in Retriever(store, k=40, mode="bm25").retrieve(question)}
@@ -272,10 +272,10 @@ def test_hybrid_is_the_fusion_of_both_legs(store: PassageStore, weight: float | 
 def test_filters_deletions_diversity_and_thresholds_hold_in_every_mode(store: PassageStore, mode: str) -> None:
     store.add([Passage(one.id, one.text, metadata={"even": int(one.id) % 2 == 0}) for one in many(200)])
     store.delete([str(at) for at in range(50)])
-    weights = {"hybrid": (None, 0.1)}.get(mode, (None,))
+    fusions = {"hybrid": ((None, "rrf"), (None, "weighted"), (0.1, "weighted"))}.get(mode, ((None, None),))
     question = next(iter(store.get(["77"]))).text
-    for weight in weights:
-        retriever = Retriever(store, k=12, mode=mode, weight=weight)
+    for weight, fusion in fusions:
+        retriever = Retriever(store, k=12, mode=mode, weight=weight, fusion=fusion)
         hits = retriever.retrieve(question, filter={"even": False})
         assert hits[0].passage.id == "77"
         assert all(int(hit.passage.id) % 2 and int(hit.passage.id) >= 50 for hit in hits)
@@ -298,3 +298,17 @@ def test_modes_are_checked(store: PassageStore) -> None:
         Retriever(store, weight=1.0)
     with pytest.raises(VectorError, match="ranking was given together with mode"):
         Retriever(store, mode="bm25", ranking=Ranking())
+
+
+def test_the_suggested_weight_adds_up_the_evidence_of_both_legs(store: PassageStore) -> None:
+    store.add(many(300))
+    dense, words = Retriever(store).calibration, Retriever(store, mode="bm25").calibration
+    weight = store.suggested_weight()
+    assert weight == pytest.approx(dense.slope / words.slope)
+    suggested = Retriever(store, k=20, mode="hybrid").retrieve("w1 w2 w3")
+    assert suggested == Retriever(store, k=20, mode="hybrid", weight=weight).retrieve("w1 w2 w3")
+    # where both legs bring a passage, the ranking is that of the summed logarithms of odds
+    both = [hit for hit in suggested if hit.dense is not None and hit.bm25 is not None]
+    odds = [dense.slope * hit.dense + words.slope * hit.bm25 for hit in both]
+    assert odds == sorted(odds, reverse=True)
+    assert len(both) > 3

@@ -62,8 +62,11 @@ Mode = Annotated[
 Weight = Annotated[
     float | None,
     typer.Option(
-        "--weight", metavar="λ", help="For hybrid: BM25 + λ · inner product (default: reciprocal rank fusion)."
+        "--weight", metavar="λ", help="For hybrid: BM25 + λ · inner product (default: what the store suggests)."
     ),
+]
+FusionKind = Annotated[
+    str, typer.Option("--fusion", metavar="KIND", help="For hybrid: weighted, or rrf for reciprocal rank fusion.")
 ]
 Bind = Annotated[bool, typer.Option("--bind", help="Attach --model to a store whose vectors came without an encoder.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Passages per commit.")]

@@ -20,6 +20,7 @@ from dpr_rag.cli.options import (
     Bind,
     ContextModel,
     FilterText,
+    FusionKind,
     Mode,
     Model,
     Profile,
@@ -54,13 +55,14 @@ def search(
     bind: Bind = False,
     mode: Mode = "dense",
     weight: Weight = None,
+    fusion: FusionKind = "weighted",
 ) -> None:
     """Ask a store questions; scores are exact inner products, BM25 scores or both fused: higher is better."""
     chosen = read_filter(filter_text)
     questions = read_questions(question or [], file)
     from dpr_rag import PassageStore, Ranking, Retriever
 
-    ranking = Ranking(mode, weight)  # type: ignore[arg-type]  # Ranking refuses what it does not know
+    ranking = Ranking(mode, weight, fusion)  # type: ignore[arg-type]  # it refuses what it does not know
     encoder = encoder_of(store, ModelChoice(model, context_model, profile)) if ranking.needs_vectors else None
     # the first question in words leaves postings behind for the next process, where the store may be written
     reads = not bind and (not ranking.needs_words or not os.access(store, os.W_OK))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dpr_rag.fusion.calibration import Calibration
 from dpr_rag.fusion.diversity import Diversity, diversified, diversified_by
-from dpr_rag.fusion.ranking import Mode, Ranked, Ranking, fused, fused_matrix
+from dpr_rag.fusion.ranking import Fusion, Mode, Ranked, Ranking, fused, fused_matrix
 
 __all__ = [
     "Calibration",
     "Diversity",
+    "Fusion",
     "Mode",
     "Ranked",
     "Ranking",

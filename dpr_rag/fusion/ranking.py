@@ -14,6 +14,7 @@ from dpr_rag.errors import VectorError
 from dpr_rag.lexical import BM25
 
 Mode = Literal["dense", "bm25", "hybrid"]
+Fusion = Literal["weighted", "rrf"]
 Scores = npt.NDArray[np.float64]
 RANK_CONSTANT = 60
 
@@ -25,8 +26,10 @@ class Ranking:
     Attributes:
         mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both.
         weight: For ``hybrid``: λ of BM25 + λ · inner product (paper, section 5), where a passage that only one list holds
-            gets the other list's minimum; None for reciprocal rank fusion, Σ 1 / (60 + rank) (Cormack et al. 2009).
-            The right λ depends on the encoder's scale: about 1 for DPR, 20 to 40 for vectors of length 1.
+            gets the other list's minimum. The right λ depends on the encoder and the texts; None takes the one that the
+            store suggests, see ``PassageStore.suggested_weight``.
+        fusion: For ``hybrid``: ``weighted`` as above, or ``rrf`` for reciprocal rank fusion, Σ 1 / (60 + rank) (Cormack et
+            al. 2009), which looks at ranks alone.
         candidates: For ``hybrid``: how many of the best passages each leg brings.
         bm25: Parameters of BM25.
 
@@ -36,6 +39,7 @@ class Ranking:
 
     mode: Mode = "dense"
     weight: float | None = None
+    fusion: Fusion = "weighted"
     candidates: int = 200
     bm25: BM25 = field(default_factory=BM25)
 
@@ -44,11 +48,17 @@ class Ranking:
             raise VectorError(f"mode is {self.mode!r}, expected one of {', '.join(get_args(Mode))}")
         weight = self.weight
         if weight is not None and (isinstance(weight, bool) or not isinstance(weight, int | float)):
-            raise VectorError(f"weight is {weight!r}, expected a number, or None for reciprocal rank fusion")
+            raise VectorError(f"weight is {weight!r}, expected a number, or None for the one that the store suggests")
         if weight is not None and not 0 <= weight < math.inf:
             raise VectorError(f"weight is {weight!r}, expected a number of at least 0")
-        if weight is not None and self.mode != "hybrid":
-            raise VectorError(f"weight goes with mode='hybrid', not with {self.mode!r}")
+        if self.fusion not in get_args(Fusion):
+            raise VectorError(f"fusion is {self.fusion!r}, expected one of {', '.join(get_args(Fusion))}")
+        if weight is not None and (self.mode != "hybrid" or self.fusion == "rrf"):
+            raise VectorError(
+                f"weight goes with mode='hybrid' and fusion='weighted', not with {self.mode!r}, {self.fusion!r}"
+            )
+        if self.fusion == "rrf" and self.mode != "hybrid":
+            raise VectorError(f"fusion goes with mode='hybrid', not with {self.mode!r}")
         if isinstance(self.candidates, bool) or not isinstance(self.candidates, int) or self.candidates < 1:
             raise VectorError(f"candidates is {self.candidates!r}, expected an integer of at least 1")
 
@@ -56,6 +66,11 @@ class Ranking:
     def needs_vectors(self) -> bool:
         """Whether the question is to be encoded."""
         return self.mode != "bm25"
+
+    @property
+    def wants_weight(self) -> bool:
+        """Whether the store is to suggest λ."""
+        return self.mode == "hybrid" and self.fusion == "weighted" and self.weight is None
 
     @property
     def needs_words(self) -> bool:
@@ -100,7 +115,7 @@ def fused(dense: Ranked, bm25: Ranked, weight: float | None) -> Ranked:
     Args:
         dense: The dense leg, best first.
         bm25: The lexical leg, best first.
-        weight: See ``Ranking.weight``.
+        weight: λ, or None for reciprocal rank fusion.
     """
     rows = np.union1d(dense.rows, bm25.rows)
     products, words = _placed(rows, dense), _placed(rows, bm25)

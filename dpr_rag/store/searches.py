@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.fusion import Calibration, Diversity, Ranking
+from dpr_rag.lexical import BM25
 from dpr_rag.passages import Hit
 from dpr_rag.store import calibrating, checking, lexicon, lookup
 from dpr_rag.store.engine import Engine
@@ -82,7 +84,7 @@ class Searches:
             VectorError: k is below 1, or an option is out of range.
             FilterError: The filter cannot be understood.
         """
-        how = Ranking() if ranking is None else ranking
+        how = self._settled(Ranking() if ranking is None else ranking)
         if how.needs_words:
             lexicon.keep_if_due(self._engine, first=True)
         keep = None if min_relevance is None else self.calibration_of(how).keeps(min_relevance)
@@ -109,7 +111,20 @@ class Searches:
         with the nearest other passage. It is fitted at first use, which encodes some 70 questions, and again when the
         store has doubled, halved or changed its encoder.
         """
-        return calibrating.calibration(self._engine, ranking)
+        return calibrating.calibration(self._engine, self._settled(ranking))
+
+    def suggested_weight(self, bm25: BM25 | None = None) -> float:
+        """λ for BM25 + λ · inner product where nobody has tuned one.
+
+        A calibration takes a score for evidence: slope times score, plus an offset, is the logarithm of the odds that a
+        passage is relevant. With λ the ratio of the slopes of both legs, the sum adds up their evidence. The slopes are
+        those of :meth:`calibration_of`, so no labelled question is needed; λ may move when they are fitted anew.
+        """
+        words = Ranking("bm25") if bm25 is None else Ranking("bm25", bm25=bm25)
+        return self.calibration.slope / self.calibration_of(words).slope
+
+    def _settled(self, ranking: Ranking) -> Ranking:
+        return replace(ranking, weight=self.suggested_weight(ranking.bm25)) if ranking.wants_weight else ranking
 
     def measure_index_recall(self, sample: int | Vectors = 100, *, k: int = 20) -> float:
         """Index recall: overlap of the index's top k with the exact top k.

@@ -22,6 +22,18 @@ Where = Mapping[str, Any] | Filter | Callable[[Document], bool] | None
 _log = logging.getLogger(__name__)
 
 
+def documents_of(texts: Sequence[str], metadatas: Sequence[dict[str, Any]] | None) -> list[Document]:
+    """Texts and their metadata as documents without ids.
+
+    Raises:
+        ValueError: There are not as many metadatas as texts.
+    """
+    given = [{}] * len(texts) if metadatas is None else metadatas
+    if len(given) != len(texts):
+        raise ValueError(f"{len(given)} metadatas were given for {len(texts)} texts; give one each")
+    return [Document(page_content=text, metadata=one) for text, one in zip(texts, given, strict=True)]
+
+
 def document_of(passage: Passage) -> Document:
     """A passage as a document; a title stands under ``metadata["title"]``."""
     title = {"title": passage.title} if passage.title else {}

@@ -36,6 +36,9 @@ class DPRRetriever(Closing, OnePassRetriever):
         search_type: ``similarity``, or ``mmr`` for documents unlike each other.
         fetch_k: With ``mmr``: documents to choose from.
         lambda_mult: With ``mmr``: 1 for relevance alone, 0 for difference alone.
+        mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both.
+        weight: With ``hybrid``: λ of BM25 + λ · inner product; None for the one that the store suggests.
+        fusion: With ``hybrid``: ``weighted``, or ``rrf`` for reciprocal rank fusion.
 
     Instantiate:
         .. code-block:: python
@@ -56,7 +59,7 @@ class DPRRetriever(Closing, OnePassRetriever):
         .. code-block:: python
 
             document = retriever.invoke("a tragedy")[0]
-            document.metadata["dpr_score"]  # exact inner product
+            document.metadata["dpr_score"]  # exact inner product, or what the mode ranks by
             document.metadata["dpr_rank"]  # from 1
             document.metadata["dpr_relevance"]  # in [0, 1], with a score_threshold (0 keeps all)
 
@@ -80,13 +83,16 @@ class DPRRetriever(Closing, OnePassRetriever):
     search_type: Literal["similarity", "mmr"] = "similarity"
     fetch_k: int = Field(default=20, ge=1)
     lambda_mult: float = Field(default=0.5, ge=0, le=1)
+    mode: Literal["dense", "bm25", "hybrid"] = "dense"
+    weight: float | None = None
+    fusion: Literal["weighted", "rrf"] = "weighted"
     _core: Retriever = PrivateAttr()
     _opened: PassageStore | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any, /) -> None:
         """Set the core's retriever on the store."""
         super().model_post_init(context)
-        self._core = Retriever(self.store, k=self.k)
+        self._core = Retriever(self.store, k=self.k, mode=self.mode, weight=self.weight, fusion=self.fusion)
 
     @classmethod
     def from_store(

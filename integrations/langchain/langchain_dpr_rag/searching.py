@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
@@ -14,6 +14,7 @@ from langchain_dpr_rag.documents import Where, document_of, where_of
 from langchain_dpr_rag.embeddings import EmbeddingsEncoder
 
 Scored = list[tuple[Document, float]]
+Mode = Literal["dense", "bm25", "hybrid"]
 
 
 class SearchableStore(VectorStore):
@@ -47,7 +48,7 @@ class SearchableStore(VectorStore):
     ) -> Scored:
         """The k best documents for a question vector, with their exact inner products."""
         refuse_unknown(kwargs, "k, filter")
-        return _scored(self.retriever.retrieve_by_vectors([embedding], k, where_of(filter))[0])
+        return _scored(Retriever(self.store).retrieve_by_vectors([embedding], k, where_of(filter))[0])
 
     def max_marginal_relevance_search(
         self,
@@ -99,18 +100,19 @@ class SearchableStore(VectorStore):
         """Like :meth:`max_marginal_relevance_search_by_vector`, with each document's own exact inner product."""
         refuse_unknown(kwargs, "k, fetch_k, lambda_mult, filter")
         diversity = Diversity(fetch_k, lambda_mult)
-        return _scored(self.retriever.retrieve_by_vectors([embedding], k, where_of(filter), diversity=diversity)[0])
+        return _scored(
+            Retriever(self.store).retrieve_by_vectors([embedding], k, where_of(filter), diversity=diversity)[0]
+        )
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return self.retriever.calibration.relevance
 
-    async def _encoded(self, query: str) -> list[float]:
-        """The question's vector; embeddings that have an asynchronous side of their own are asked through it."""
+    async def _encoded(self, query: str) -> list[float] | None:
+        """The question's vector, where embeddings have an asynchronous side of their own and vectors are enough."""
         encoder = self.store.encoder
-        if isinstance(encoder, EmbeddingsEncoder) and query.strip():
-            return await encoder.embeddings.aembed_query(query)
-        vectors = await asyncio.to_thread(self.store.encode_questions, [check_question(query)])
-        return list(map(float, vectors[0]))
+        if isinstance(encoder, EmbeddingsEncoder) and self.retriever.ranking.mode == "dense":
+            return await encoder.embeddings.aembed_query(check_question(query))
+        return None
 
     async def asimilarity_search(self, query: str, k: int = 4, filter: Where = None, **kwargs: Any) -> list[Document]:
         """Like :meth:`similarity_search`, without blocking the event loop."""
@@ -121,6 +123,8 @@ class SearchableStore(VectorStore):
     ) -> Scored:
         """Like :meth:`similarity_search_with_score`, without blocking the event loop."""
         vector = await self._encoded(query)
+        if vector is None:
+            return await asyncio.to_thread(self.similarity_search_with_score, query, k, filter, **kwargs)
         return await asyncio.to_thread(self.similarity_search_with_score_by_vector, vector, k, filter, **kwargs)
 
     async def asimilarity_search_by_vector(
@@ -140,6 +144,9 @@ class SearchableStore(VectorStore):
     ) -> list[Document]:
         """Like :meth:`max_marginal_relevance_search`, without blocking the event loop."""
         vector = await self._encoded(query)
+        if vector is None:
+            search = self.max_marginal_relevance_search
+            return await asyncio.to_thread(search, query, k, fetch_k, lambda_mult, filter, **kwargs)
         return await self.amax_marginal_relevance_search_by_vector(vector, k, fetch_k, lambda_mult, filter, **kwargs)
 
     async def amax_marginal_relevance_search_by_vector(

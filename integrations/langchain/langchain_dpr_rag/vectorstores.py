@@ -6,18 +6,18 @@ import asyncio
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-from dpr_rag import DualEncoder, Encoder, PassageStore, Retriever
+from dpr_rag import DualEncoder, Encoder, PassageStore, Ranking, Retriever
 from langchain_dpr_rag.batches import DPRVectorStoreRetriever
 from langchain_dpr_rag.closing import Closing, closed_on_error
-from langchain_dpr_rag.documents import OnBlank, Where, document_of, is_blank, passages_of, where_of
+from langchain_dpr_rag.documents import OnBlank, Where, document_of, documents_of, is_blank, passages_of, where_of
 from langchain_dpr_rag.embeddings import embeddings_of, encoder_of
 from langchain_dpr_rag.moving_in import read_folder
-from langchain_dpr_rag.searching import SearchableStore, refuse_unknown
+from langchain_dpr_rag.searching import Mode, SearchableStore, refuse_unknown
 
 
 class DPRVectorStore(Closing, SearchableStore):
@@ -34,6 +34,9 @@ class DPRVectorStore(Closing, SearchableStore):
         index: For a new store: ``auto``, ``flat``, ``hnsw``, ``ivf`` …
         on_blank: ``skip`` leaves out blank documents with one warning, ``error`` refuses them.
         fingerprint: What identifies foreign embeddings; None takes class, model's name and dimension.
+        mode: Of searches in words: ``dense``, ``bm25``, or ``hybrid`` of both; by vector they are always dense.
+        weight: With ``hybrid``: λ of BM25 + λ · inner product; None for the one that the store suggests.
+        fusion: With ``hybrid``: ``weighted``, or ``rrf`` for reciprocal rank fusion.
 
     Instantiate:
         .. code-block:: python
@@ -94,7 +97,11 @@ class DPRVectorStore(Closing, SearchableStore):
         index: str = "auto",
         on_blank: OnBlank = "skip",
         fingerprint: str | None = None,
+        mode: Mode = "dense",
+        weight: float | None = None,
+        fusion: Literal["weighted", "rrf"] = "weighted",
     ) -> None:
+        ranking = Ranking(mode, weight, fusion)
         if on_blank not in ("skip", "error"):
             raise ValueError(f"on_blank is {on_blank!r}, expected 'skip' or 'error'")
         if store is not None and (
@@ -105,7 +112,7 @@ class DPRVectorStore(Closing, SearchableStore):
             )
         self._owned = store is None
         self.store = _opened(path, encoder_of(embedding, fingerprint), index) if store is None else store
-        self.retriever = Retriever(self.store, k=4)
+        self.retriever = Retriever(self.store, k=4, ranking=ranking)
         self._on_blank: OnBlank = on_blank
 
     @property
@@ -158,7 +165,7 @@ class DPRVectorStore(Closing, SearchableStore):
         """Like :meth:`add_documents`, with texts and metadata apart."""
         if isinstance(texts, str):
             raise TypeError("texts is one string, expected several; wrap it in a list")
-        return self.add_documents(_documents(list(texts), metadatas), ids=ids, **kwargs)
+        return self.add_documents(documents_of(list(texts), metadatas), ids=ids, **kwargs)
 
     async def aadd_texts(
         self, texts: Iterable[str], metadatas: Sequence[dict[str, Any]] | None = None, **kwargs: Any
@@ -175,7 +182,7 @@ class DPRVectorStore(Closing, SearchableStore):
     ) -> list[str]:
         """Add texts with vectors that were made elsewhere by the same model."""
         pairs = list(text_embeddings)
-        documents = _documents([text for text, _ in pairs], metadatas)
+        documents = documents_of([text for text, _ in pairs], metadatas)
         return self._add_with_vectors(documents, [vector for _, vector in pairs], ids)
 
     def _add_with_vectors(
@@ -290,10 +297,3 @@ def _opened(path: str | os.PathLike[str] | None, encoder: Encoder | None, index:
     if path is None:
         return PassageStore.temporary(encoder=chosen, index=index)
     return PassageStore.open(path, encoder=chosen, index=index)
-
-
-def _documents(texts: Sequence[str], metadatas: Sequence[dict[str, Any]] | None) -> list[Document]:
-    given = [{}] * len(texts) if metadatas is None else metadatas
-    if len(given) != len(texts):
-        raise ValueError(f"{len(given)} metadatas were given for {len(texts)} texts; give one each")
-    return [Document(page_content=text, metadata=one) for text, one in zip(texts, given, strict=True)]

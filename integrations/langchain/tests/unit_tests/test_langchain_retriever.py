@@ -21,7 +21,7 @@ from langchain_core.runnables import RunnablePassthrough
 from langchain_core.tools import create_retriever_tool
 from pydantic import ValidationError
 
-from dpr_rag import Passage, PassageStore, parse_passages
+from dpr_rag import Passage, PassageStore, Retriever, parse_passages
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreClosedError, StoreNotFoundError, VectorError
 from langchain_dpr_rag import DPRRetriever, DPRVectorStore, format_documents
 
@@ -338,3 +338,36 @@ def test_the_event_loop_goes_on_meanwhile(plays: DPRVectorStore, words: Any, cal
 
     found = asyncio.run(both())
     assert ids_of(found if call == "ainvoke" else found[0]) == ids_of(plays.similarity_search(QUESTION, 2))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"mode": "bm25"}, {"mode": "hybrid"}, {"mode": "hybrid", "weight": 0.5}, {"mode": "hybrid", "fusion": "rrf"}],
+)
+def test_modes_are_the_cores(plays: DPRVectorStore, options: dict[str, Any]) -> None:
+    core = Retriever(plays.store, k=4, **options).retrieve(QUESTION)
+    expected = [(hit.passage.id, hit.score) for hit in core]
+    retriever = DPRRetriever.from_store(plays, k=4, **options)
+    found = [retriever.invoke(QUESTION), asyncio.run(retriever.ainvoke(QUESTION)), retriever.batch([QUESTION])[0]]
+    assert [[(one.id, one.metadata["dpr_score"]) for one in documents] for documents in found] == [expected] * 3
+    store = DPRVectorStore(store=plays.store, **options)
+    for scored in (
+        store.similarity_search_with_score(QUESTION, 4),
+        asyncio.run(store.asimilarity_search_with_score(QUESTION, 4)),
+    ):
+        assert [(one.id, score) for one, score in scored] == expected
+    assert ids_of(store.as_retriever().batch([QUESTION])[0]) == [name for name, _ in expected]
+    vector = plays.embeddings.embed_query(QUESTION)
+    assert store.similarity_search_with_score_by_vector(vector) == plays.similarity_search_with_score(QUESTION)
+    kept = store.similarity_search_with_relevance_scores(QUESTION, k=4)
+    assert [one.id for one, _ in kept] == [name for name, _ in expected]
+    assert asyncio.run(store.amax_marginal_relevance_search(QUESTION, 2)) == store.max_marginal_relevance_search(
+        QUESTION, 2
+    )
+
+
+def test_a_mode_that_there_is_not_is_refused(plays: DPRVectorStore) -> None:
+    with pytest.raises(ValidationError, match="mode"):
+        DPRRetriever.from_store(plays, mode="sparse")
+    with pytest.raises(VectorError, match="weight goes with mode='hybrid'"):
+        DPRVectorStore(store=plays.store, weight=1.0)

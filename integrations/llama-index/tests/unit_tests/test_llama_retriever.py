@@ -86,8 +86,8 @@ def test_diversity_and_mode(node: Any) -> None:
         assert (ids(found), [one.score for one in found]) == (["best", "other"], pytest.approx([1.0, 0.92]))
         with pytest.raises(ValueError, match="mode='mmr' and diversity= were both given"):
             DPRRetriever(store, mode="mmr", diversity=Diversity())
-        with pytest.raises(ValueError, match="the query mode 'hybrid' is not supported"):
-            DPRRetriever(store, mode="hybrid")
+        with pytest.raises(ValueError, match="the query mode 'svm' is not supported"):
+            DPRRetriever(store, mode="svm")
 
 
 def test_threshold_of_relevance(filled: DPRVectorStore) -> None:

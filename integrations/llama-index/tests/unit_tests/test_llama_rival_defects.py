@@ -178,7 +178,9 @@ def test_what_a_query_asks_for_is_honoured_or_refused(filled: DPRVectorStore) ->
     assert ids(doc_ids=["d3"]) == ["rice"]
     assert ids(mode="mmr", mmr_threshold=1.0) == ids()
     assert ids(mode="mmr", mmr_threshold=0.0) != ids()
-    with pytest.raises(ValueError, match="'semantic_hybrid' is not supported; there are 'default' and 'mmr'"):
+    with pytest.raises(
+        ValueError, match="'semantic_hybrid' is not supported; there are 'default', 'mmr', 'text_search'"
+    ):
         ids(mode="semantic_hybrid")
 
 

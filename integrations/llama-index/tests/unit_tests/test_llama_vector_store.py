@@ -17,9 +17,10 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryResult,
 )
 from llama_index.embeddings.dpr_rag import DPREmbedding
+from llama_index.retrievers.dpr_rag import DPRRetriever
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 
-from dpr_rag import Passage, PassageStore
+from dpr_rag import Passage, PassageStore, Ranking, Retriever
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreClosedError, VectorError
 
 QUESTION = "which prince avenges his father"
@@ -197,12 +198,52 @@ def test_mmr_trades_relevance_for_difference(node: Any) -> None:
             chosen(fetch_k=3)
 
 
-@pytest.mark.parametrize("mode", sorted(set(VectorStoreQueryMode) - {"default", "mmr"}))
+@pytest.mark.parametrize(
+    "mode", sorted(set(VectorStoreQueryMode) - {"default", "mmr", "text_search", "sparse", "hybrid"})
+)
 def test_other_modes_are_refused_by_name(filled: DPRVectorStore, mode: VectorStoreQueryMode) -> None:
-    with pytest.raises(
-        ValueError, match=f"the query mode '{mode.value}' is not supported; there are 'default' and 'mmr'"
-    ):
+    with pytest.raises(ValueError, match=f"the query mode '{mode.value}' is not supported; there are 'default'"):
         ask(filled, mode=mode)
+
+
+@pytest.mark.parametrize(
+    ("mode", "alpha", "options"),
+    [
+        ("text_search", None, {"mode": "bm25"}),
+        ("sparse", None, {"mode": "bm25"}),
+        ("hybrid", None, {"mode": "hybrid"}),
+        ("hybrid", 0.0, {"mode": "bm25"}),
+        ("hybrid", 0.5, {"mode": "hybrid"}),
+        ("hybrid", 0.8, {"mode": "hybrid", "weight": 4.0}),
+        ("hybrid", 1.0, {"mode": "dense"}),
+    ],
+)
+def test_modes_with_words_are_the_cores(
+    filled: DPRVectorStore, mode: str, alpha: float | None, options: dict[str, Any]
+) -> None:
+    core = filled.client
+    if "weight" in options:
+        options = {**options, "weight": options["weight"] * core.suggested_weight()}
+    words = "the prince who makes a pact and the devil"
+    expected = [(hit.passage.id, pytest.approx(hit.score)) for hit in Retriever(core, k=3, **options).retrieve(words)]
+    assert expected
+    found = filled.query(VectorStoreQuery(query_str=words, similarity_top_k=3, mode=mode, alpha=alpha))
+    assert list(zip(found.ids, found.similarities, strict=True)) == expected
+    retriever = DPRRetriever(filled, similarity_top_k=3, mode=mode, alpha=alpha)
+    assert [(one.node.node_id, one.score) for one in retriever.retrieve(words)] == expected
+
+
+def test_hybrid_has_its_own_numbers_of_nodes(filled: DPRVectorStore) -> None:
+    query = VectorStoreQuery(
+        query_str="a pact with the devil", similarity_top_k=1, mode="hybrid", hybrid_top_k=2, sparse_top_k=1, alpha=0.5
+    )
+    ranking = Ranking("hybrid", filled.client.suggested_weight(), candidates=1)
+    hits = Retriever(filled.client, k=2, ranking=ranking).retrieve("a pact with the devil")
+    assert filled.query(query).ids == [hit.passage.id for hit in hits]
+    with pytest.raises(ValueError, match="looks for words; give query_str"):
+        filled.query(VectorStoreQuery(query_embedding=[0.0], mode="text_search"))
+    with pytest.raises(VectorError, match=r"alpha is 1\.5"):
+        filled.query(VectorStoreQuery(query_str="x", mode="hybrid", alpha=1.5))
 
 
 def test_get_nodes_in_the_order_asked_for(filled: DPRVectorStore, plays: list[TextNode]) -> None:

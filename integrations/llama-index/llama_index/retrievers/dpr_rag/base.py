@@ -19,9 +19,9 @@ from llama_index.vector_stores.dpr_rag import DPRVectorStore
 from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.nodes import to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder
-from llama_index.vector_stores.dpr_rag.querying import diversity_for, selection_of
+from llama_index.vector_stores.dpr_rag.querying import diversity_for, ranking_for, selection_of
 
-from dpr_rag import Diversity, DualEncoder, PassageStore, Retriever
+from dpr_rag import Diversity, DualEncoder, PassageStore, Ranking, Retriever
 from dpr_rag.errors import PassageError
 
 
@@ -37,7 +37,10 @@ class DPRRetriever(BaseRetriever):
         encoder: With a path: the encoder that filled the store, or None for the default one, or its ``DPREmbedding``.
         similarity_top_k: Nodes per question; 2 as everywhere in LlamaIndex.
         filters: Select nodes before the top k.
-        mode: ``default``, or ``mmr`` for maximal marginal relevance among four times as many candidates.
+        mode: ``default``, or ``mmr`` for maximal marginal relevance among four times as many candidates; ``text_search`` or
+            ``sparse`` for BM25, ``hybrid`` for both.
+        alpha: With ``hybrid``: 0 is BM25 alone, 1 inner products alone.
+        ranking: All of that and more as a ``dpr_rag.Ranking``, instead of mode and alpha.
         diversity: The same with candidates and balance of your own, as a ``dpr_rag.Diversity``.
         min_relevance: Leave out nodes of less relevance, from 0 to 1: one half is where passages that answer part from
             those that do not, as fitted to the store itself (``dpr_rag.Retriever.relevance``).
@@ -104,6 +107,8 @@ class DPRRetriever(BaseRetriever):
         similarity_top_k: int = DEFAULT_SIMILARITY_TOP_K,
         filters: MetadataFilters | None = None,
         mode: VectorStoreQueryMode | str = VectorStoreQueryMode.DEFAULT,
+        alpha: float | None = None,
+        ranking: Ranking | None = None,
         diversity: Diversity | None = None,
         min_relevance: float | None = None,
         node_ids: list[str] | None = None,
@@ -123,7 +128,9 @@ class DPRRetriever(BaseRetriever):
         self._vector_store = _as_vector_store(store, encoder)
         with ExitStack() as on_error:
             on_error.callback(self.close)
-            self._retriever = Retriever(self._vector_store.client, k=similarity_top_k)
+            client = self._vector_store.client
+            self._ranking = ranking_for(client, mode, alpha=alpha) if ranking is None else ranking
+            self._retriever = Retriever(client, k=similarity_top_k, ranking=self._ranking)
             on_error.pop_all()
 
     @classmethod
@@ -193,13 +200,13 @@ class DPRRetriever(BaseRetriever):
         where = selection_of(
             self._vector_store.client, node_ids=self.node_ids, doc_ids=self.doc_ids, filters=self.filters
         )
-        hits = self._retriever.retrieve_by_vectors(
-            [self._embedding(query_bundle)],
-            self.similarity_top_k,
-            where,
-            diversity=self._diversity(),
-            min_relevance=self.min_relevance,
-        )[0]
+        k, diversity, least = self.similarity_top_k, self._diversity(), self.min_relevance
+        if self._ranking.needs_words:
+            asked = query_bundle.query_str
+            hits = self._retriever.retrieve(asked, k, where, diversity=diversity, min_relevance=least)
+        else:
+            vectors = [self._embedding(query_bundle)]
+            hits = self._retriever.retrieve_by_vectors(vectors, k, where, diversity=diversity, min_relevance=least)[0]
         return [NodeWithScore(node=to_node(hit.passage), score=hit.score) for hit in hits]
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:

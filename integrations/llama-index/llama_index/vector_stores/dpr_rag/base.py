@@ -22,9 +22,9 @@ from llama_index.vector_stores.dpr_rag.in_threads import AsyncInThreads
 from llama_index.vector_stores.dpr_rag.moving_in import OnMissing, read_llama_index
 from llama_index.vector_stores.dpr_rag.nodes import of_sources, to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder, open_store
-from llama_index.vector_stores.dpr_rag.querying import diversity_for, selection_of
+from llama_index.vector_stores.dpr_rag.querying import hits_for
 
-from dpr_rag import Encoder, PassageStore, Retriever
+from dpr_rag import Encoder, PassageStore
 from dpr_rag.filters import Comparison
 
 _log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class DPRVectorStore(AsyncInThreads):
             vector_store.clear()
 
     Search:
-        The query modes are ``default`` and ``mmr``; the others raise ValueError.
+        The query modes are ``default``, ``mmr``, ``text_search`` and ``sparse`` (BM25), and ``hybrid``.
 
         .. code-block:: python
 
@@ -119,7 +119,6 @@ class DPRVectorStore(AsyncInThreads):
     path: str | None = Field(default=None, description="The store's folder, or None for a temporary one.")
     on_blank: OnBlank = Field(default="skip", description="What to do with nodes whose text is blank.")
     _store: PassageStore = PrivateAttr()
-    _retriever: Retriever = PrivateAttr()
     _owned: bool = PrivateAttr(default=True)
 
     def __init__(
@@ -139,7 +138,6 @@ class DPRVectorStore(AsyncInThreads):
         self.path = None if path is None else os.fspath(path)
         self._owned = store is None
         self._store = open_store(path, encoder, index=index, **options) if store is None else store
-        self._retriever = Retriever(self._store)
 
     @classmethod
     def class_name(cls) -> str:
@@ -213,8 +211,9 @@ class DPRVectorStore(AsyncInThreads):
 
         Args:
             query: ``query_embedding``, or ``query_str`` where the store has an encoder; ``similarity_top_k``,
-                ``node_ids``, ``doc_ids``, ``filters``, ``mode`` and ``mmr_threshold``. What is for hybrid modes alone
-                (``alpha``, ``sparse_top_k``, ``hybrid_top_k``) means nothing in these.
+                ``node_ids``, ``doc_ids``, ``filters``, ``mode`` and ``mmr_threshold``. ``text_search``, ``sparse`` and ``hybrid``
+                need ``query_str``; for ``hybrid``, ``alpha`` (see ``ranking_for``), ``sparse_top_k`` (candidates of each
+                leg) and ``hybrid_top_k`` (nodes returned) count.
             **kwargs: ``mmr_threshold``, ``mmr_prefetch_k`` or ``mmr_prefetch_factor``.
 
         Raises:
@@ -222,15 +221,7 @@ class DPRVectorStore(AsyncInThreads):
             FilterError: A filter cannot be understood.
             EncoderMismatchError: There are only words, and the store has no encoder.
         """
-        k = query.similarity_top_k
-        diversity = diversity_for(query.mode, k, threshold=query.mmr_threshold, options=kwargs)
-        where = selection_of(self._store, node_ids=query.node_ids, doc_ids=query.doc_ids, filters=query.filters)
-        if query.query_embedding is not None:
-            hits = self._retriever.retrieve_by_vectors([query.query_embedding], k, where, diversity=diversity)[0]
-        elif query.query_str is not None:
-            hits = self._retriever.retrieve(query.query_str, k, where, diversity=diversity)
-        else:
-            raise ValueError("the query has neither query_embedding nor query_str; give one of them")
+        hits = hits_for(self._store, query, kwargs)
         return VectorStoreQueryResult(
             nodes=[to_node(hit.passage) for hit in hits],
             similarities=[hit.score for hit in hits],

@@ -5,17 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQueryMode
+from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQuery, VectorStoreQueryMode
 from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.nodes import is_from_node, of_nodes, of_sources
 
-from dpr_rag import Diversity, Filter, Passage, PassageStore
+from dpr_rag import Diversity, Filter, Hit, Passage, PassageStore, Ranking, Retriever
+from dpr_rag.errors import VectorError
 from dpr_rag.filters import And
 
 Selection = Filter | Callable[[Passage], bool] | None
 _BALANCE = 0.5
 _PREFETCH_FACTOR = 4.0
 _OPTIONS = ("mmr_threshold", "mmr_prefetch_factor", "mmr_prefetch_k")
+
+
+def hits_for(store: PassageStore, query: VectorStoreQuery, options: Mapping[str, Any]) -> list[Hit]:
+    """What a query finds; see ``DPRVectorStore.query``."""
+    ranking = ranking_for(store, query.mode, alpha=query.alpha, candidates=query.sparse_top_k)
+    is_hybrid = query.mode == VectorStoreQueryMode.HYBRID
+    k = query.hybrid_top_k if is_hybrid and query.hybrid_top_k is not None else query.similarity_top_k
+    diversity = diversity_for(query.mode, k, threshold=query.mmr_threshold, options=options)
+    where = selection_of(store, node_ids=query.node_ids, doc_ids=query.doc_ids, filters=query.filters)
+    retriever = Retriever(store, ranking=ranking)
+    if query.query_embedding is not None and not ranking.needs_words:
+        return retriever.retrieve_by_vectors([query.query_embedding], k, where, diversity=diversity)[0]
+    if query.query_str is None:
+        if ranking.needs_words:
+            raise ValueError(f"the mode {query.mode!r} looks for words; give query_str")
+        raise ValueError("the query has neither query_embedding nor query_str; give one of them")
+    return retriever.retrieve(query.query_str, k, where, diversity=diversity)
 
 
 def diversity_for(
@@ -25,7 +43,7 @@ def diversity_for(
     threshold: float | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Diversity | None:
-    """How to choose among the candidates: not at all in the mode ``default``, by diversity in the mode ``mmr``.
+    """How to choose among the candidates: by diversity in the mode ``mmr``, in the others not at all.
 
     Args:
         mode: A mode of LlamaIndex.
@@ -42,13 +60,43 @@ def diversity_for(
     unknown = sorted(set(given) - set(_OPTIONS))
     if unknown:
         raise TypeError(f"{unknown[0]!r} is no option of a query; there are {', '.join(_OPTIONS)}")
-    if mode == VectorStoreQueryMode.DEFAULT:
-        return None
     if mode != VectorStoreQueryMode.MMR:
-        name = mode.value if isinstance(mode, VectorStoreQueryMode) else mode
-        raise ValueError(f"the query mode {name!r} is not supported; there are 'default' and 'mmr'")
+        return None
     chosen = threshold if threshold is not None else given.get("mmr_threshold")
     return Diversity(max(k, _candidates(k, given)), _BALANCE if chosen is None else chosen)
+
+
+def ranking_for(
+    store: PassageStore, mode: VectorStoreQueryMode | str, *, alpha: float | None = None, candidates: int | None = None
+) -> Ranking:
+    """How a mode of LlamaIndex ranks: by vectors, by BM25 (``text_search``, ``sparse``), or by both (``hybrid``).
+
+    Args:
+        store: Suggests λ for ``hybrid``.
+        mode: A mode of LlamaIndex.
+        alpha: For ``hybrid``: 0 is BM25 alone, 1 inner products alone; between them λ is what the store suggests times
+            alpha / (1 - alpha), so that one half weighs both legs alike.
+        candidates: For ``hybrid``: how many nodes each leg brings, as ``sparse_top_k``.
+
+    Raises:
+        ValueError: The mode is not supported.
+        VectorError: A value is out of range.
+    """
+    if mode in (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR):
+        return Ranking()
+    if mode in (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE):
+        return Ranking("bm25")
+    if mode != VectorStoreQueryMode.HYBRID:
+        name = mode.value if isinstance(mode, VectorStoreQueryMode) else mode
+        raise ValueError(
+            f"the query mode {name!r} is not supported; there are 'default', 'mmr', 'text_search', 'sparse' and 'hybrid'"
+        )
+    if alpha is not None and not 0 <= alpha <= 1:
+        raise VectorError(f"alpha is {alpha!r}, expected a number from 0 to 1")
+    if alpha is not None and alpha in (0, 1):
+        return Ranking("dense" if alpha else "bm25")
+    weight = None if alpha is None else store.suggested_weight() * alpha / (1 - alpha)
+    return Ranking("hybrid", weight) if candidates is None else Ranking("hybrid", weight, candidates=candidates)
 
 
 def _candidates(k: int, options: Mapping[str, Any]) -> int:
