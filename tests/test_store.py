@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import HashEncoder, clustered, make_passages
 
-from dpr_rag import PRIVATE_KEY, Passage, PassageStore
+from dpr_rag import PRIVATE_KEY, Passage, PassageStore, Retriever
 from dpr_rag.errors import (
     EncoderMismatchError,
     FilterError,
@@ -450,6 +450,16 @@ def test_stores_of_format_1_are_read(tmp_path: Path) -> None:
         scores[5] = -np.inf
         assert hit.passage.id == f"id-{int(np.argmax(scores))}"
         assert hit.score == pytest.approx(float(scores.max()), rel=1e-5)
+
+
+def test_stores_of_format_1_are_read_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    shutil.copy(GOLDEN, tmp_path / "store" / "passages.sqlite")
+    with PassageStore.open(tmp_path / "store", encoder=HashEncoder(dim=4), read_only=True) as store:
+        assert list(store) == [p for p in golden_passages() if p.id != "id-5"]
+        assert Retriever(store, mode="bm25").retrieve("title 7")[0].passage.id == "id-7"
+        with store._engine.reading() as reader:
+            assert reader.connection.execute("PRAGMA user_version").fetchone() == (1,)
 
 
 def test_a_newer_format_is_refused(store: PassageStore) -> None:

@@ -43,6 +43,8 @@ def _know_words(_: sqlite3.Connection) -> None:
     """Format 2 may name a segment of postings in the state, which format 1 did not know; what is there stays."""
 
 
+READ_AS_THEY_ARE = frozenset({1})
+"""Older formats that can be read without a migration."""
 MIGRATIONS: Mapping[int, Migration] = {1: _know_words}
 """Format number to the step that turns it into the next; each runs in the transaction that raises the number."""
 
@@ -81,6 +83,8 @@ def check(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> Non
     found = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if found > FORMAT:
         raise StoreFormatError(f"{path} has format {found}, this dpr-rag reads up to {FORMAT}; upgrade dpr-rag")
+    if read_only and found in READ_AS_THEY_ARE:
+        return
     if found < FORMAT and read_only:
         raise StoreReadOnlyError(f"{path} has the older format {found}; open it once for writing to migrate it")
     if found < FORMAT:
