@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from conftest import HashEncoder, make_passages
 
-from dpr_rag import PassageStore
+from dpr_rag import PassageStore, Retriever
 from dpr_rag.storage.database import Database
+from dpr_rag.store import lexicon
 
 BATCH = 7
 TRIALS = 100
@@ -53,6 +54,7 @@ def contents(path: Path) -> dict[str, tuple[str, tuple[float, ...]]]:
 def work_and_tell(path: Path, tell: int, seed: int) -> None:
     """Add, delete and optimize for ever; every acknowledged change is told through a pipe."""
     choose = random.Random(seed)
+    lexicon.WORTH_KEEPING = 3 * BATCH  # of the child alone: postings are written often
     with PassageStore.open(path, encoder=HashEncoder()) as store:
         number = max((int(passage.id) // BATCH for passage in store), default=-1)
         while True:
@@ -63,6 +65,8 @@ def work_and_tell(path: Path, tell: int, seed: int) -> None:
                 os.write(tell, f"deleting {number}\n".encode())
                 store.delete([str(at) for at in range(number * BATCH, (number + 1) * BATCH)])
                 os.write(tell, f"deleted {number}\n".encode())
+            if choose.random() < 0.3:
+                Retriever(store, mode="bm25").retrieve("text number")
             if choose.random() < 0.1:
                 store.optimize(choose.choice(["flat", "hnsw"]))
 
@@ -96,6 +100,8 @@ def test_kill_at_random_moments_loses_nothing(tmp_path: Path) -> None:
             assert not named["deleted"] & found, "a deleted batch is back"
             # one more may have been committed in the instant before its acknowledgement
             assert len(found - alive - named["added"]) <= 1
+            words = Retriever(store, k=len(ids) + 1, mode="bm25").retrieve("text")
+            assert sorted(int(hit.passage.id) for hit in words) == sorted(ids)
             if trial % 10 == 9:
                 assert store.check().passages == len(ids)
                 store.delete([str(at) for at in ids[: -BATCH * 3]])
@@ -137,7 +143,11 @@ def change_optimize(store: PassageStore) -> None:
     store.optimize("hnsw")
 
 
-@pytest.mark.parametrize("change", [change_add, change_delete, change_optimize])
+def change_postings(store: PassageStore) -> None:
+    lexicon.keep(store._engine)
+
+
+@pytest.mark.parametrize("change", [change_add, change_delete, change_optimize, change_postings])
 def test_every_crash_point_of_a_commit(
     change: Callable[[PassageStore], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

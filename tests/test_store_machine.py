@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from dpr_rag import Passage, PassageStore
+from dpr_rag import Passage, PassageStore, Retriever
+from dpr_rag.store import lexicon
 
 DIM = 4
 IDS = st.sampled_from([f"p{at}" for at in range(12)])
@@ -64,6 +66,20 @@ class StoreMachine(RuleBasedStateMachine):
     def search(self, question: list[int], k: int, where: dict | None) -> None:
         if self.store.info().kind != "hnsw" or k == 15:
             assert_equals_oracle(self.store, self.oracle, np.array([question], dtype=np.float32), k, where)
+
+    @rule(word=st.sampled_from(["x", "y", "z", "ü", "nowhere"]), where=FILTERS)
+    def find(self, word: str, where: dict | None) -> None:
+        hits = Retriever(self.store, k=50, mode="bm25").retrieve(word, filter=where)
+        holding = [
+            one for one in self.oracle.where(where) if word in re.findall(r"\w+", self.oracle.passages[one].text)
+        ]
+        assert sorted(hit.passage.id for hit in hits) == sorted(holding)
+        assert all(hit.passage == self.oracle.passages[hit.passage.id] for hit in hits)
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+    @rule()
+    def keep_postings(self) -> None:
+        lexicon.keep(self.store._engine)
 
     @rule(index=st.sampled_from([None, *KINDS]))
     def optimize(self, index: str | None) -> None:
