@@ -73,3 +73,7 @@ class StoreClosedError(StoreError):
 
 class EncoderMismatchError(StoreError):
     """The store was built with another encoder, or has none, or vectors of another dimension."""
+
+
+class EvaluationError(DprRagError, ValueError):
+    """Questions, systems or options with which nothing can be measured."""

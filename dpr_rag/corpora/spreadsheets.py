@@ -89,7 +89,7 @@ def _question(names: list[str], row: list[str], line: int) -> Question:
     name = cells.get("id", "").strip()
     return Question(
         name or str(line),
-        check_question(cells["question"].strip()),
+        check_question(cells.get("question", "").strip()),
         _parts(cells.get("answers", "")),
         _parts(cells.get("positive_ids", "")),
     )

@@ -1,0 +1,24 @@
+"""Measuring retrieval: answers in passages, top-k accuracy, ranking measures, and a page that shows them."""
+
+from __future__ import annotations
+
+from dpr_rag.evaluation.answers import has_answer
+from dpr_rag.evaluation.files import write_dpr_results, write_run
+from dpr_rag.evaluation.judging import judge_for
+from dpr_rag.evaluation.results import Asked, Comparison, Estimate, Evaluation, Latency, SystemResult
+from dpr_rag.evaluation.running import System, evaluate
+
+__all__ = [
+    "Asked",
+    "Comparison",
+    "Estimate",
+    "Evaluation",
+    "Latency",
+    "System",
+    "SystemResult",
+    "evaluate",
+    "has_answer",
+    "judge_for",
+    "write_dpr_results",
+    "write_run",
+]

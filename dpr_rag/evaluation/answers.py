@@ -1,0 +1,125 @@
+"""Whether a passage holds an answer, decided as DPR decides it, and where in the passage it stands."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import warnings
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+_OF_WORDS = "LNM"
+_BETWEEN = "ZC"
+
+
+class Token(NamedTuple):
+    """A token of a text.
+
+    Attributes:
+        word: The token, uncased.
+        start: Where it begins in the text.
+        end: Where it ends.
+    """
+
+    word: str
+    start: int
+    end: int
+
+
+class _Spacing(dict[int, str]):
+    """What ``str.translate`` makes of a character, filled as characters are met: tokens with space between them."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        kind = unicodedata.category(char)[0]
+        self[code] = char if kind in _OF_WORDS else " " if kind in _BETWEEN else f" {char} "
+        return self[code]
+
+
+_SPACING = _Spacing()
+
+
+def has_answer(answers: Iterable[str], text: str, *, regex: bool = False) -> bool:
+    r"""Whether a text holds one of the answers, as DPR's ``has_answer`` decides (``dpr/data/qa_validation.py``).
+
+    Both sides are brought to Unicode's NFD and split into the tokens ``[\p{L}\p{N}\p{M}]+ | [^\p{Z}\p{C}]``, uncased; an
+    answer is there when its tokens stand in the text's, one behind the other. This is no substring test: ``art`` is
+    not in "a party". An answer without any token, which the original finds everywhere, is nowhere.
+
+    Args:
+        answers: The answers of a question.
+        text: A passage's text, without its title.
+        regex: Take the answers as regular expressions, as for CuratedTREC, searched with ``IGNORECASE``, ``UNICODE`` and
+            ``MULTILINE`` in the NFD text; an invalid one is found nowhere.
+    """
+    if regex:
+        plain = unicodedata.normalize("NFD", text)
+        patterns = map(_pattern, answers)
+        return any(pattern is not None and pattern.search(plain) is not None for pattern in patterns)
+    spaced = _spaced(text)
+    return any(answer in spaced for answer in map(_of_answer, answers) if answer.strip())
+
+
+def _spaced(text: str) -> str:
+    """The tokens with one space around each, so that tokens in a row are a substring."""
+    return f" {' '.join(unicodedata.normalize('NFD', text).translate(_SPACING).lower().split())} "
+
+
+_of_answer = lru_cache(maxsize=4096)(_spaced)
+
+
+@lru_cache(maxsize=4096)
+def _pattern(answer: str) -> re.Pattern[str] | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an old spelling, such as "[[", is no reason to stop an evaluation
+            return re.compile(unicodedata.normalize("NFD", answer), re.IGNORECASE | re.UNICODE | re.MULTILINE)
+    except (re.error, OverflowError, RecursionError):
+        return None
+
+
+def tokens(text: str) -> Iterator[Token]:
+    """The tokens of a text that is in NFD, with their places."""
+    start = 0
+    while start < len(text):
+        end = start + 1
+        if _is_of_word(text[start]):
+            while end < len(text) and _is_of_word(text[end]):
+                end += 1
+        if _SPACING[ord(text[start])] != " ":
+            yield Token(text[start:end].lower(), start, end)
+        start = end
+
+
+def _is_of_word(char: str) -> bool:
+    return _SPACING[ord(char)] == char != " "
+
+
+def find_answers(answers: Iterable[str], text: str, *, regex: bool = False) -> list[tuple[int, int]]:
+    """Where the answers stand in a text that is in NFD: start and end of each place, in order, none inside another.
+
+    There are places exactly where :func:`has_answer` is true, but for a regular expression that matches nothing at all.
+    """
+    if regex:
+        found = [match.span() for pattern in map(_pattern, answers) if pattern for match in pattern.finditer(text)]
+    else:
+        own = list(tokens(text))
+        found = [span for answer in answers for span in _places(_of_answer(answer).split(), own)]
+    return _apart(span for span in found if span[0] < span[1])
+
+
+def _places(answer: list[str], own: list[Token]) -> Iterator[tuple[int, int]]:
+    words = [token.word for token in own]
+    for at in range(len(words) - len(answer) + 1):
+        if answer and words[at : at + len(answer)] == answer:
+            yield own[at].start, own[at + len(answer) - 1].end
+
+
+def _apart(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in order; of those that overlap the first, longest where several begin together."""
+    kept: list[tuple[int, int]] = []
+    for start, end in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if not kept or start >= kept[-1][1]:
+            kept.append((start, end))
+    return kept

@@ -1,0 +1,64 @@
+"""What makes a passage right for a question: that it holds an answer, or that it is known by its id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, get_args
+
+from dpr_rag.corpora import Judgement, Question
+from dpr_rag.errors import EvaluationError
+from dpr_rag.evaluation.answers import has_answer
+from dpr_rag.evaluation.results import Asked, By
+from dpr_rag.passages import Hit
+
+Choice = Literal["auto", "answer", "passage"]
+Grades = Mapping[str, Mapping[str, int]]
+_FIELDS: dict[By, str] = {"answer": "answers", "passage": "positive_ids"}
+
+
+def judge_for(questions: Sequence[Question], by: Choice = "auto") -> By:
+    """What the questions can be judged by; ``auto`` takes the first of answers and passages that all of them have.
+
+    Raises:
+        EvaluationError: There are no questions, two with one id, or some that cannot be judged so.
+    """
+    if by not in get_args(Choice):
+        raise EvaluationError(f"by is {by!r}, expected one of {', '.join(get_args(Choice))}")
+    if not questions:
+        raise EvaluationError("there are no questions; expected at least one with answers or positive_ids")
+    name, times = Counter(question.id for question in questions).most_common(1)[0]
+    if times > 1:
+        raise EvaluationError(f"{times} questions have the id {name!r:.120}; rename them")
+    candidates: tuple[By, ...] = get_args(By) if by == "auto" else (by,)
+    lacking = {one: [item.id for item in questions if not getattr(item, _FIELDS[one])] for one in candidates}
+    for one, ids in lacking.items():
+        if not ids:
+            return one
+    raise EvaluationError(
+        " and ".join(_lack(_FIELDS[one], ids, len(questions)) for one, ids in lacking.items())
+        + "; every question needs answers, or every one positive_ids: add them, or leave those questions out"
+    )
+
+
+def _lack(field: str, ids: Sequence[str], count: int) -> str:
+    return f"{len(ids):,} of {count:,} questions have no {field} (the first is {ids[0]!r:.120})"
+
+
+def judged(question: Question, hits: Sequence[Hit], by: By, *, regex: bool = False) -> Asked:
+    """Hits with whether each is right: its text holds an answer, or its id is one of the ``positive_ids``."""
+    if by == "answer":
+        right = [has_answer(question.answers, hit.passage.text, regex=regex) for hit in hits]
+    else:
+        known = set(question.positive_ids)
+        right = [hit.passage.id in known for hit in hits]
+    return Asked(question, tuple(hits), tuple(right))
+
+
+def grades_of(questions: Iterable[Question], judgements: Iterable[Judgement]) -> Grades:
+    """How relevant which passage is to which question: as judged, and 1 for ``positive_ids`` that nobody judged."""
+    grades = {question.id: dict.fromkeys(question.positive_ids, 1) for question in questions}
+    for one in judgements:
+        if one.question_id in grades:
+            grades[one.question_id][one.passage_id] = max(one.relevance, 0)  # trec_eval knows none below 0
+    return grades

@@ -1,0 +1,75 @@
+"""The measures: success at k from the rank of the first right passage, and ranking measures through ir-measures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpr_rag.errors import MissingExtraError
+from dpr_rag.evaluation.judging import Grades
+from dpr_rag.evaluation.results import Asked, By, Latency
+from dpr_rag.passages import Hit
+
+KS = (1, 5, 20, 100)
+_NDCG_DEPTH = 10
+
+
+def ks_up_to(k: int) -> tuple[int, ...]:
+    """At which k accuracy is given: 1, 5, 20 and 100 as in the DPR paper, as far as k reaches, and k itself."""
+    return tuple(sorted({one for one in KS if one < k} | {k}))
+
+
+def success(asked: Sequence[Asked], k: int) -> NDArray[np.float64]:
+    """1 for each question with a right passage among the first k, else 0; float64 [n]."""
+    return np.array([one.first is not None and one.first <= k for one in asked], np.float64)
+
+
+def ranking(asked: Sequence[Asked], by: By, k: int, grades: Grades) -> dict[str, NDArray[np.float64]]:
+    """Ranking measures of each question, float64 [n] by name.
+
+    By answer it is the reciprocal rank alone, as nobody knows how many passages hold an answer. By passage nDCG and
+    recall (the share of the right passages that was found, not the success that some papers call so) come with it,
+    all three from ir-measures, which asks trec_eval.
+
+    Raises:
+        MissingExtraError: By passage, and ir-measures is not installed.
+    """
+    if by == "answer":
+        return {f"RR@{k}": np.array([1 / one.first if one.first else 0.0 for one in asked], np.float64)}
+    package, depth = ir_measures(), min(_NDCG_DEPTH, k)
+    wanted = {f"RR@{k}": package.RR, f"nDCG@{depth}": package.nDCG @ depth, f"R@{k}": package.R @ k}
+    rows = {one.question.id: row for row, one in enumerate(asked)}
+    run = {one.question.id: _scored_by_rank(one.hits) for one in asked}
+    found = {measure: np.zeros(len(asked)) for measure in wanted.values()}
+    for metric in package.pytrec_eval.iter_calc(list(found), grades, run):
+        found[metric.measure][rows[metric.query_id]] = metric.value
+    return {name: found[measure] for name, measure in wanted.items()}
+
+
+def _scored_by_rank(hits: Sequence[Hit]) -> dict[str, float]:
+    """Scores that only say the rank: trec_eval would sort ties of the real ones by passage id."""
+    return {hit.passage.id: float(-place) for place, hit in reversed(list(enumerate(hits)))}
+
+
+def ir_measures() -> Any:
+    """The package ir-measures.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import ir_measures
+    except ImportError as error:
+        raise MissingExtraError(
+            f"nDCG and recall by passage need ir-measures ({error}); pip install 'dpr-rag[evaluation]', or judge by answer"
+        ) from error
+    return ir_measures
+
+
+def latency_of(seconds: Sequence[float]) -> Latency:
+    """Percentiles of how long single questions took."""
+    p50, p95, p99 = np.percentile(seconds, (50, 95, 99))
+    return Latency(len(seconds), float(p50), float(p95), float(p99))

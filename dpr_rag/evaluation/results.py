@@ -1,0 +1,202 @@
+"""What an evaluation found: per question, per system, and between systems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpr_rag.corpora import Question
+from dpr_rag.passages import Hit
+
+By = Literal["answer", "passage"]
+FOCUS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question and what a system found for it.
+
+    Attributes:
+        question: The question.
+        hits: Passages, best first.
+        right: Whether each hit holds an answer, or is a passage known to be right.
+    """
+
+    question: Question
+    hits: tuple[Hit, ...]
+    right: tuple[bool, ...]
+
+    @property
+    def first(self) -> int | None:
+        """Rank of the first right passage, from 1, or None where there is none."""
+        return self.right.index(True) + 1 if True in self.right else None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over the questions with its 95 % interval.
+
+    Attributes:
+        value: The mean.
+        low: Lower end of the percentile bootstrap interval.
+        high: Upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds from a question in words to its hits, one question at a time, encoding included.
+
+    Attributes:
+        questions: How many were timed; a first one to warm up is not among them.
+        p50: Half of them took no longer.
+        p95: 95 % took no longer.
+        p99: 99 % took no longer.
+    """
+
+    questions: int
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class SystemResult:
+    """How one system did.
+
+    Attributes:
+        name: Its name.
+        asked: Every question, in the order given.
+        accuracy: Top-k accuracy by k: the share of questions with a right passage among the first k.
+        ranking: Means of ranking measures by name, such as ``RR@100``.
+        latency: How long single questions took, or None where they were asked in batches.
+    """
+
+    name: str
+    asked: tuple[Asked, ...]
+    accuracy: Mapping[int, Estimate]
+    ranking: Mapping[str, Estimate]
+    latency: Latency | None
+
+    def first_ranks(self) -> NDArray[np.float64]:
+        """Rank of the first right passage of each question, infinite where there is none; float64 [n]."""
+        return np.array([one.first or np.inf for one in self.asked], np.float64)
+
+    def curve(self, k: int) -> NDArray[np.float64]:
+        """Top-k accuracy at 1, 2, … k; float64 [k]."""
+        ranks = self.first_ranks()
+        counts = np.bincount(ranks[ranks <= k].astype(int), minlength=k + 1)[1:]
+        return np.asarray(np.cumsum(counts) / len(ranks), np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two systems on the same questions, by the success of each question at one k.
+
+    Attributes:
+        first: Name of one system.
+        second: Name of the other.
+        k: Success means a right passage among the first k.
+        gained: Questions on which only the first system succeeds.
+        lost: Questions on which only the second does.
+        difference: Accuracy of the first less that of the second, with the interval of the paired bootstrap.
+        p_value: Of the exact McNemar test, two-sided; not corrected for the number of comparisons.
+    """
+
+    first: str
+    second: str
+    k: int
+    gained: int
+    lost: int
+    difference: Estimate
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What :func:`~dpr_rag.evaluation.evaluate` returns.
+
+    Attributes:
+        by: What made a passage right: ``answer`` or ``passage`` (its id).
+        k: Hits per question.
+        seed: Of the bootstrap.
+        systems: The systems, in the order given.
+        comparisons: Every pair of systems at every k of the accuracy.
+    """
+
+    by: By
+    k: int
+    seed: int
+    systems: tuple[SystemResult, ...]
+    comparisons: tuple[Comparison, ...]
+
+    def __getitem__(self, name: str) -> SystemResult:
+        """The result of the system with this name.
+
+        Raises:
+            KeyError: There is none.
+        """
+        for system in self.systems:
+            if system.name == name:
+                return system
+        raise KeyError(name)
+
+    @property
+    def questions(self) -> int:
+        """How many questions were asked."""
+        return len(self.systems[0].asked)
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """Every k of the accuracy, rising."""
+        return tuple(self.systems[0].accuracy)
+
+    @property
+    def focus(self) -> int:
+        """The k at which questions count as lost: 20, or the largest below it."""
+        return max(k for k in self.ks if k <= FOCUS)
+
+    def figures(self) -> dict[str, Any]:
+        """All figures, without questions and passages, as a JSON object."""
+        return {
+            "questions": self.questions,
+            "by": self.by,
+            "k": self.k,
+            "seed": self.seed,
+            "systems": {system.name: _figures_of(system) for system in self.systems},
+            "comparisons": [_comparison_object(item) for item in self.comparisons],
+        }
+
+
+def _figures_of(system: SystemResult) -> dict[str, Any]:
+    latency = system.latency
+    return {
+        "accuracy": {str(k): _estimate_object(one) for k, one in system.accuracy.items()},
+        "ranking": {name: _estimate_object(one) for name, one in system.ranking.items()},
+        "latency": latency
+        and {"questions": latency.questions, "p50": latency.p50, "p95": latency.p95, "p99": latency.p99},
+    }
+
+
+def _comparison_object(item: Comparison) -> dict[str, Any]:
+    return {
+        "first": item.first,
+        "second": item.second,
+        "k": item.k,
+        "gained": item.gained,
+        "lost": item.lost,
+        "difference": _estimate_object(item.difference),
+        "p_value": item.p_value,
+    }
+
+
+def _estimate_object(estimate: Estimate) -> dict[str, float]:
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}

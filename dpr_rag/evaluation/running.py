@@ -1,0 +1,143 @@
+"""``evaluate``: asks every system every question, and puts what they found into figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpr_rag.corpora import Judgement, Question
+from dpr_rag.errors import EvaluationError
+from dpr_rag.evaluation.judging import Choice, grades_of, judge_for, judged
+from dpr_rag.evaluation.measures import ir_measures, ks_up_to, latency_of, ranking, success
+from dpr_rag.evaluation.results import Asked, Comparison, Evaluation, Latency, SystemResult
+from dpr_rag.evaluation.statistics import Bootstrap, mcnemar
+from dpr_rag.passages import Hit, Passage
+
+Progress = Callable[[int], None]
+_Key = tuple[str, int | str]
+_Columns = dict[_Key, NDArray[np.float64]]
+
+
+class System(Protocol):
+    """What can be evaluated: a ``Retriever``, or anything that answers like one."""
+
+    def retrieve(self, question: str, k: int, /) -> Sequence[Hit]:
+        """The k best passages for one question, best first."""
+
+    def retrieve_batch(self, questions: Sequence[str], k: int, /) -> Sequence[Sequence[Hit]]:
+        """The same for many questions."""
+
+
+def evaluate(
+    systems: Mapping[str, System],
+    questions: Iterable[Question],
+    *,
+    k: int = 100,
+    by: Choice = "auto",
+    regex: bool = False,
+    judgements: Iterable[Judgement] = (),
+    batch_size: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Ask every system every question and measure what it finds.
+
+    Index recall is no part of this: it compares an index with exact search and says nothing about answers; see
+    ``PassageStore.measure_index_recall``.
+
+    Args:
+        systems: What to ask, by name.
+        questions: What to ask them, with answers or ``positive_ids``.
+        k: Hits per question.
+        by: What makes a passage right: ``answer`` (its text holds one, see :func:`has_answer`) or ``passage`` (it is one
+            of the question's ``positive_ids``); ``auto`` takes the first of the two that all questions have.
+        regex: By answer: answers are regular expressions, as in CuratedTREC.
+        judgements: By passage: graded relevance for nDCG, as in BEIR; without them every positive passage counts 1.
+        batch_size: Ask that many questions at once, which is faster but measures no latency; None asks one by one and
+            times each, after a first one to warm up.
+        seed: Of the bootstrap.
+        progress: Called with the number of questions asked so far, of all systems together.
+
+    Returns:
+        Accuracy and ranking measures with 95 % intervals, latencies, every hit, and the systems compared in pairs.
+
+    Raises:
+        EvaluationError: There is nothing to ask, or nothing to judge by, or an option is out of range.
+        MissingExtraError: By passage, and ir-measures is not installed.
+    """
+    asked = list(questions)
+    if not systems or k < 1 or (batch_size is not None and batch_size < 1):
+        raise EvaluationError(f"{len(systems)} systems, k={k}, batch_size={batch_size}: expected at least 1 of each")
+    chosen = judge_for(asked, by)
+    grades = grades_of(asked, judgements)
+    if chosen == "passage":
+        ir_measures()  # that it is missing is better told before the work than after it
+    pool: dict[str, Passage] = {}
+    runs: dict[str, list[Asked]] = {}
+    latencies: dict[str, Latency | None] = {}
+    columns: _Columns = {}
+    for name, system in systems.items():
+        advance = _from(len(runs) * len(asked), progress)
+        found, latencies[name] = _ask(system, [one.question for one in asked], k, batch_size, advance)
+        pairs = zip(asked, found, strict=True)
+        run = runs[name] = [judged(one, _shared(hits[:k], pool), chosen, regex=regex) for one, hits in pairs]
+        columns |= {(name, at): success(run, at) for at in ks_up_to(k)}
+        columns |= {(name, measure): values for measure, values in ranking(run, chosen, k, grades).items()}
+    bootstrap = Bootstrap(columns, seed=seed)
+    results = tuple(_result(name, run, latencies[name], columns, bootstrap) for name, run in runs.items())
+    return Evaluation(chosen, k, seed, results, tuple(_comparisons(list(runs), ks_up_to(k), columns, bootstrap)))
+
+
+def _ask(
+    system: System, questions: Sequence[str], k: int, batch_size: int | None, progress: Progress
+) -> tuple[list[Sequence[Hit]], Latency | None]:
+    found: list[Sequence[Hit]] = []
+    if batch_size is not None:
+        for start in range(0, len(questions), batch_size):
+            found += system.retrieve_batch(questions[start : start + batch_size], k)
+            progress(len(found))
+        return found, None
+    system.retrieve(questions[0], k)
+    seconds = []
+    for question in questions:
+        start_time = perf_counter()
+        found.append(system.retrieve(question, k))
+        seconds.append(perf_counter() - start_time)
+        progress(len(found))
+    return found, latency_of(seconds)
+
+
+def _from(done: int, progress: Progress | None) -> Progress:
+    return (lambda count: None) if progress is None else (lambda count: progress(done + count))
+
+
+def _shared(hits: Sequence[Hit], pool: dict[str, Passage]) -> list[Hit]:
+    """The hits with one object per passage, however many questions find it: a hundred hits each would fill the memory."""
+    known = [pool.setdefault(hit.passage.id, hit.passage) for hit in hits]
+    return [replace(hit, passage=one) if one == hit.passage else hit for hit, one in zip(hits, known, strict=True)]
+
+
+def _result(
+    name: str, run: list[Asked], latency: Latency | None, columns: _Columns, bootstrap: Bootstrap[_Key]
+) -> SystemResult:
+    estimates = {measure: bootstrap.estimate((owner, measure)) for owner, measure in columns if owner == name}
+    accuracy = {measure: one for measure, one in estimates.items() if isinstance(measure, int)}
+    others = {measure: one for measure, one in estimates.items() if isinstance(measure, str)}
+    return SystemResult(name, tuple(run), accuracy, others, latency)
+
+
+def _comparisons(
+    names: Sequence[str], ks: Sequence[int], columns: _Columns, bootstrap: Bootstrap[_Key]
+) -> Iterable[Comparison]:
+    for first, second in combinations(names, 2):
+        for k in ks:
+            one, other = columns[first, k], columns[second, k]
+            gained, lost = int(np.sum(one > other)), int(np.sum(one < other))
+            difference = bootstrap.difference((first, k), (second, k))
+            yield Comparison(first, second, k, gained, lost, difference, mcnemar(gained, lost))
