@@ -8,7 +8,19 @@ from typer.testing import CliRunner
 
 from dpr_rag.cli.app import app
 
-COMMANDS = ("index", "search", "info", "delete", "check", "optimize", "backup", "reencode", "convert", "demo")
+COMMANDS = (
+    "index",
+    "search",
+    "info",
+    "evaluate",
+    "delete",
+    "check",
+    "optimize",
+    "backup",
+    "reencode",
+    "convert",
+    "demo",
+)
 MEANT = {
     "index": [
         "--store",
@@ -21,6 +33,7 @@ MEANT = {
         "--dtype",
         "--quiet",
     ],
+    "evaluate": ["--mode", "--limit", "--output", "--run"],
     "search": ["--file", "--json", "--filter", "--model", "--k"],
     "info": ["--recall", "--json"],
     "delete": ["--filter", "ID"],

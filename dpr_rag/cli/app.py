@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from dpr_rag import __version__
-from dpr_rag.cli import demo, indexing, searching, upkeep
+from dpr_rag.cli import demo, evaluating, indexing, searching, upkeep
 from dpr_rag.cli.terminal import log_as_notes
 from dpr_rag.errors import DprRagError
 
@@ -83,6 +83,7 @@ def _root(
 app.command()(indexing.index)
 app.command()(searching.search)
 app.command()(searching.info)
+app.command()(evaluating.evaluate)
 app.command()(upkeep.delete)
 app.command()(upkeep.check)
 app.command()(upkeep.optimize)
