@@ -1,4 +1,4 @@
-"""`evaluate`: the figures of known hits, and the files that other tools read."""
+"""`evaluate`: the figures of known hits, the page, the files that other tools read, and how it ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from dpr_rag import Passage, PassageStore
 from dpr_rag.cli import models
 from dpr_rag.cli.app import app
-from dpr_rag.corpora import Question, write_questions
+from dpr_rag.corpora import Judgement, Question, write_beir, write_questions
 
 PASSAGES = [Passage("1", "a tragedy", "Hamlet"), Passage("2", "a comedy", "Errors"), Passage("3", "an epic", "Iliad")]
 ASKED = [
@@ -25,7 +25,7 @@ ASKED = [
 
 
 def run(*args: object) -> Result:
-    return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="dpr-rag", env={"COLUMNS": "250"})
+    return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="dpr-rag")
 
 
 @pytest.fixture
@@ -37,39 +37,156 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "s"
 
 
+def table(done: Result) -> dict[str, list[str]]:
+    """The first figure of every mode by the name of its row."""
+    assert done.exit_code == 0, done.output
+    rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
+    return {name: [cell.split()[0] for cell in cells] for name, *cells in rows if cells}
+
+
 def test_figures_are_those_of_the_hits(store: Path, tmp_path: Path) -> None:
     done = run("evaluate", store, tmp_path / "q.jsonl", "--mode", "dense", "--mode", "bm25", "--k", 3)
-    assert done.exit_code == 0, done.output
-    lines = [line for line in done.stdout.splitlines() if line.strip()]
-    assert lines[0].startswith("4 questions; a passage is right where it holds an answer")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "4 questions, judged by an answer in the passage; 95 % intervals in brackets"
     assert lines[1].split() == ["dense", "bm25"]
     # BM25 finds three of four answers first, and never q3's, whose words stand in another passage
-    top = {line.split()[0]: [float(value) for value in re.findall(r"([0-9.]+) \(", line)] for line in lines[2:4]}
-    assert [values[1] for values in top.values()] == [75.0] * len(top)
-    assert "top-1" in top
-    assert [line for line in lines if line.startswith("dense, bm25")]
+    figures = table(done)
+    assert figures["top-1 accuracy"] == ["75.0", "75.0"]
+    assert figures["top-3 accuracy"] == ["100.0", "75.0"]
+    assert figures["MRR@3"][1] == ".750"
+    assert float(figures["latency p50"][0]) > 0
+    assert lines[-1].startswith("bm25 less dense at 3: −25.0 points [")
+    assert lines[-1].endswith("right alone on 0 and 1 questions; p = 1.000 (exact McNemar test)")
+    assert max(map(len, lines[:-1])) <= 80
+    assert "\x1b" not in done.output
 
 
-def test_files_hold_the_last_modes_hits(store: Path, tmp_path: Path) -> None:
-    results, trec = tmp_path / "r.json", tmp_path / "r.trec"
+def test_ranking_measures_come_with_known_passages(store: Path, tmp_path: Path) -> None:
+    done = run("evaluate", store, tmp_path / "q.jsonl", "--mode", "bm25", "--by", "passage", "-k", 2)
+    assert "judged by the passage's id" in done.stdout
+    figures = table(done)
+    assert (figures["MRR@2"], figures["nDCG@2"], figures["R@2"]) == ([".750"], [".750"], [".750"])
+
+
+def test_a_file_per_mode(store: Path, tmp_path: Path) -> None:
+    results, trec = tmp_path / "r.json.gz", tmp_path / "r.trec"
+    both = run("evaluate", store, tmp_path / "q.jsonl", "--mode", "bm25", "--mode", "dense", "--output", results)
+    assert both.exit_code == 0, both.output
+    assert {path.name for path in tmp_path.glob("r.*")} == {"r.bm25.json.gz", "r.dense.json.gz"}
+    results = tmp_path / "r.json"
     done = run(
         *("evaluate", store, tmp_path / "q.jsonl", "--mode", "bm25", "--limit", 2),
         *("--output", results, "--run", trec, "--quiet"),
     )
     assert done.exit_code == 0, done.output
+    assert done.stderr == f"wrote {results}\nwrote {trec}\n"
     written = json.loads(results.read_text())
-    assert [(one["question"], [ctx["id"] for ctx in one["ctxs"]]) for one in written] == [
-        ("Hamlet tragedy", ["1"]),
-        ("epic Iliad", ["3"]),
+    assert [(one["question"], [(ctx["id"], ctx["has_answer"]) for ctx in one["ctxs"]]) for one in written] == [
+        ("Hamlet tragedy", [("1", True)]),
+        ("epic Iliad", [("3", True)]),
     ]
-    assert [line.split()[:4] for line in trec.read_text().splitlines()] == [
-        ["q1", "Q0", "1", "1"],
-        ["q2", "Q0", "3", "1"],
-    ]
+    lines = [line.split() for line in trec.read_text().splitlines()]
+    assert [[*line[:4], line[5]] for line in lines] == [["q1", "Q0", "1", "1", "bm25"], ["q2", "Q0", "3", "1", "bm25"]]
 
 
-def test_what_cannot_be_judged_is_said(store: Path, tmp_path: Path) -> None:
+def test_the_page_holds_figures_and_settings(store: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    modes = [part for mode in ("dense", "bm25", "hybrid") for part in ("--mode", mode)]
+    done = run("evaluate", store, tmp_path / "q.jsonl", *modes, "-k", 3, "--weight", 2, "--report", page)
+    assert done.exit_code == 0, done.output
+    assert done.stderr.endswith(f"wrote {page}\n")
+    source = page.read_text("utf-8")
+    assert "<h1>Retrieval from s</h1>" in source
+    settings = dict(re.findall(r'<th scope="row">([^<]+)</th><td>([^<]+)</td>', source.split("<h2>Settings</h2>")[1]))
+    assert set(settings) >= {
+        "store",
+        "passages",
+        "modes",
+        "encoder",
+        "index",
+        "questions",
+        "versions",
+        "date",
+        "command",
+    }
+    assert settings["store"] == str(store)
+    assert settings["passages"].startswith("3, generation ")
+    assert settings["modes"] == "dense, bm25, hybrid with λ = 2"
+    assert settings["encoder"] == "tiny, fingerprint tiny-64"
+    assert settings["index"] == "flat; 64 components of float32"
+    assert "numpy" in settings["versions"]
+
+
+def test_json_holds_every_figure(store: Path, tmp_path: Path) -> None:
+    done = run("evaluate", store, tmp_path / "q.jsonl", "--json", "-k", 3, "--index-recall", "--batch", 2, "--seed", 5)
+    found = json.loads(done.stdout)
+    assert (found["questions"], found["by"], found["k"], found["seed"]) == (4, "answer", 3, 5)
+    assert found["systems"]["dense"]["accuracy"]["3"]["value"] == 1.0
+    assert found["systems"]["dense"]["latency"] is None
+    assert found["settings"]["index recall"] == "1.0000 of the exact top 20, on 4 questions"
+
+
+def test_index_recall_stands_apart(store: Path, tmp_path: Path) -> None:
+    done = run("evaluate", store, tmp_path / "q.jsonl", "-k", 3, "--index-recall")
+    assert done.stdout.splitlines()[-1].startswith(
+        "index recall, no part of the figures above: 1.0000 of the exact top 20"
+    )
+
+
+def test_words_alone_need_no_model(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models.ModelChoice, "load", lambda choice: pytest.fail("a model was loaded"))
+    done = run(
+        "evaluate", store, tmp_path / "q.jsonl", "--mode", "bm25", "--index-recall", "--report", tmp_path / "r.html"
+    )
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1].endswith("not measured, as no vectors were searched")
+
+
+def test_beir_folders_bring_graded_judgements(store: Path, tmp_path: Path) -> None:
+    graded = [Judgement("q1", "1", 1), Judgement("q1", "2", 3), Judgement("q2", "3", 1), Judgement("q4", "1", 0)]
+    write_beir(
+        tmp_path / "beir", PASSAGES, questions=[Question(one.id, one.question) for one in ASKED], splits={"dev": graded}
+    )
+    done = run("evaluate", store, tmp_path / "beir", "--split", "dev", "--mode", "bm25", "-k", 2)
+    assert done.stdout.startswith("2 questions, judged by the passage's id")
+    ideal = 3 + 1 / 1.5849625007211562  # q1's passage of grade 1 alone is found, at the first place
+    assert table(done)["nDCG@2"] == [f"{(1 / ideal + 1) / 2:.3f}".removeprefix("0")]
+    assert table(done)["R@2"] == [".750"]
+
+
+def test_spreadsheets_and_regular_expressions(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("question,answers\nHamlet tragedy,tr.g.dy|nothing\nepic Iliad,Ep[iy]c\n", "utf-8")
+    assert table(run("evaluate", store, tmp_path / "q.csv", "--mode", "bm25"))["top-1 accuracy"] == ["0.0"]
+    done = run("evaluate", store, tmp_path / "q.csv", "--mode", "bm25", "--regex")
+    assert table(done)["top-1 accuracy"] == ["100.0"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["{there}/bare.jsonl"], "bare.jsonl: 1 of 1 questions have no answers"),
+        (
+            ["{there}/q.jsonl", "--report", "{there}/none/r.html"],
+            "none/r.html: cannot be written; name a file in a folder",
+        ),
+        (["{there}/q.jsonl", "--output", "{there}"], "cannot be written"),
+        (["{there}/q.jsonl", "--mode", "sparse"], "mode is 'sparse', expected one of dense, bm25, hybrid"),
+        (["{there}/none.jsonl"], "none.jsonl: cannot be read"),
+        (["{there}/beir", "--split", "tset"], "no judgements qrels/tset.tsv; name the split: test"),
+    ],
+)
+def test_errors_come_before_the_model(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], message: str
+) -> None:
+    monkeypatch.setattr(models.ModelChoice, "load", lambda choice: pytest.fail("a model was loaded"))
     write_questions(tmp_path / "bare.jsonl", [Question("q", "who?")])
-    done = run("evaluate", store, tmp_path / "bare.jsonl")
-    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
-    assert "Traceback" not in done.output
+    write_beir(tmp_path / "beir", [], questions=ASKED)
+    done = run("evaluate", store, *[arg.format(there=tmp_path) for arg in args])
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1), done.output
+    assert message in done.stderr
+
+
+def test_weight_belongs_to_hybrid(store: Path, tmp_path: Path) -> None:
+    done = run("evaluate", store, tmp_path / "q.jsonl", "--weight", 2)
+    assert done.exit_code == 2
+    assert "need --mode hybrid" in " ".join(done.stderr.replace("│", " ").split())

@@ -33,7 +33,7 @@ MEANT = {
         "--dtype",
         "--quiet",
     ],
-    "evaluate": ["--mode", "--limit", "--output", "--run"],
+    "evaluate": ["--mode", "--limit", "--output", "--run", "--report", "--by", "--seed"],
     "search": ["--file", "--json", "--filter", "--model", "--k"],
     "info": ["--recall", "--json"],
     "delete": ["--filter", "ID"],

@@ -155,7 +155,7 @@ def test_mcnemar_of_thousands() -> None:
 def test_two_systems_are_compared_question_by_question() -> None:
     questions, one = ranked(1, 1, 1, 6, None, 2)
     _, other = ranked(1, 8, None, 1, None, 2)
-    found = evaluate({"one": one, "other": other}, questions, k=10)
+    found = evaluate({"other": other, "one": one}, questions, k=10)
     compared = {item.k: (item.gained, item.lost, item.difference.value) for item in found.comparisons}
     assert {(item.first, item.second) for item in found.comparisons} == {("one", "other")}
     assert compared == {

@@ -1,20 +1,35 @@
-"""The command `evaluate`: how often a store finds what answers a set of questions, in each mode."""
+"""The command `evaluate`: how well a store's passages answer questions whose answers are known."""
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 
+from dpr_rag.cli.figures import circumstances, index_recall_of, settings_of, show
 from dpr_rag.cli.models import ModelChoice, encoder_of
-from dpr_rag.cli.options import ContextModel, FusionKind, Model, Profile, Quiet, StoreFolder, Weight
-from dpr_rag.cli.terminal import note, output, progress
+from dpr_rag.cli.options import AsJson, ContextModel, FusionKind, Model, Profile, Quiet, StoreFolder, Weight
+from dpr_rag.cli.terminal import note, progress
+from dpr_rag.errors import CorpusError, EvaluationError
 
 if TYPE_CHECKING:
-    from dpr_rag.evaluation import Estimate, Evaluation, SystemResult
+    from dpr_rag import Ranking
+    from dpr_rag.corpora import Judgement, Question
+    from dpr_rag.evaluation import Evaluation
+
+
+class By(StrEnum):
+    """What makes a passage right."""
+
+    auto = "auto"
+    answer = "answer"
+    passage = "passage"
 
 
 def evaluate(
@@ -22,86 +37,159 @@ def evaluate(
     questions: Annotated[
         Path,
         typer.Argument(
-            metavar="QUESTIONS", help="DPR's tab-separated file, JSONL, CSV, or a BEIR folder.", show_default=False
+            metavar="QUESTIONS",
+            help="Questions with answers or known passages: DPR's tab-separated file, JSON, CSV, or a BEIR folder.",
+            show_default=False,
         ),
     ],
     modes: Annotated[
-        list[str] | None, typer.Option("--mode", metavar="MODE", help="dense, bm25 or hybrid; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--mode", metavar="MODE", help="dense, bm25 or hybrid; repeat it to compare them (default: dense)."
+        ),
     ] = None,
-    weight: Weight = None,
-    fusion: FusionKind = "weighted",
-    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Hits per question.")] = 100,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Ask only the first so many questions.")] = None,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Passages per question.")] = 100,
+    by: Annotated[
+        By, typer.Option("--by", help="What makes a passage right: an answer in its text, or its id being known.")
+    ] = By.auto,
+    regex: Annotated[bool, typer.Option("--regex", help="Answers are regular expressions, as in CuratedTREC.")] = False,
+    split: Annotated[
+        str | None, typer.Option("--split", metavar="NAME", help="Of a BEIR folder: its qrels (default: test).")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help="The first N questions only.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write a page with curves and lost questions (HTML)."),
+    ] = None,
     results: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="Write the last mode's hits as DPR's result JSON.")
+        Path | None,
+        typer.Option(
+            "--output", metavar="FILE", help="Write DPR's result JSON; a file per mode where there are several."
+        ),
     ] = None,
     run: Annotated[
-        Path | None, typer.Option("--run", metavar="FILE", help="Write the last mode's hits as a TREC run.")
+        Path | None,
+        typer.Option("--run", metavar="FILE", help="Write a TREC run; a file per mode where there are several."),
     ] = None,
+    as_json: AsJson = False,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch", metavar="N", min=1, help="Ask N questions at once: faster, and without latencies."),
+    ] = None,
+    index_recall: Annotated[
+        bool, typer.Option("--index-recall", help="Compare the index with exact search too, apart from the figures.")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap behind the intervals.")] = 0,
+    weight: Weight = None,
+    fusion: FusionKind = "weighted",
     model: Model = None,
     context_model: ContextModel = None,
     profile: Profile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Ask a store questions whose answers are known, and say how often it finds them, with 95 % intervals."""
-    from dpr_rag import PassageStore, Ranking, Retriever
-    from dpr_rag.corpora import read_questions
-    from dpr_rag.evaluation import evaluate as measure
-    from dpr_rag.evaluation import write_dpr_results, write_run
+    """Measure how often the right passages come first: accuracy, ranking measures, latencies, and a page to look at."""
+    from dpr_rag import PassageStore, Retriever
+    from dpr_rag.evaluation import evaluate as measured
 
-    rankings = {
-        mode: Ranking(mode, weight, fusion) if mode == "hybrid" else Ranking(mode)  # type: ignore[arg-type]
-        for mode in modes or ["dense"]
-    }
-    asked = list(islice(read_questions(questions), limit))
+    rankings = _rankings(modes or ["dense"], weight, fusion)
+    asked, judgements, chosen = _read(questions, split, limit, by)
+    _check_writable([report, results, run])
     needed = any(ranking.needs_vectors for ranking in rankings.values())
     encoder = encoder_of(store, ModelChoice(model, context_model, profile)) if needed else None
-    with PassageStore.open(store, encoder=encoder, create=False) as opened:
-        systems = {name: Retriever(opened, k=k, ranking=ranking) for name, ranking in rankings.items()}
+    # the first question in words leaves postings behind for the next process, where the store may be written
+    reads = not any(ranking.needs_words for ranking in rankings.values()) or not os.access(store, os.W_OK)
+    with PassageStore.open(store, encoder=encoder, create=False, read_only=reads) as opened:
+        systems = {mode: Retriever(opened, k=k, ranking=ranking) for mode, ranking in rankings.items()}
         with progress("asking", len(asked) * len(systems), quiet=quiet) as advance:
-            found = measure(systems, asked, k=k, progress=advance)
-    show(found, len(asked))
-    if results is not None:
-        write_dpr_results(results, found.systems[-1], found.by)
-        note(f"wrote {results} ({found.systems[-1].name})")
-    if run is not None:
-        write_run(run, found.systems[-1])
-        note(f"wrote {run} ({found.systems[-1].name})")
-
-
-def show(found: Evaluation, count: int) -> None:
-    """Write the figures as tables: accuracies and ranking measures a mode, then the modes in pairs."""
-    right = "holds an answer" if found.by == "answer" else "is a positive one"
-    output().print(f"{count:,} questions; a passage is right where it {right}; percent, 95 % intervals", style="bold")
-    table = _table("", *(system.name for system in found.systems))
-    for k in found.systems[0].accuracy:
-        table.add_row(f"top-{k}", *(_estimate(system.accuracy[k]) for system in found.systems))
-    for measure in found.systems[0].ranking:
-        table.add_row(measure, *(_estimate(system.ranking[measure]) for system in found.systems))
-    table.add_row("ms p50/p95/p99", *map(_latency, found.systems))
-    output().print(table, soft_wrap=False)
-    if found.comparisons:
-        pairs = _table("pair", "k", "only 1st", "only 2nd", "difference", "p (McNemar)")
-        for one in found.comparisons:
-            name = f"{one.first}, {one.second}"
-            pairs.add_row(
-                name, str(one.k), str(one.gained), str(one.lost), _estimate(one.difference), f"{one.p_value:.3g}"
+            found = measured(
+                systems,
+                asked,
+                k=k,
+                by=chosen,
+                regex=regex,
+                judgements=judgements,
+                batch_size=batch_size,
+                seed=seed,
+                progress=advance,
             )
-        output().print(pairs, soft_wrap=False)
+        settings = settings_of(opened, rankings) | {"questions": _told(questions, split, limit)}
+        if index_recall:
+            settings["index recall"] = index_recall_of(opened, [one.question for one in asked])
+    settings |= circumstances()
+    if as_json:
+        typer.echo(json.dumps(found.figures() | {"settings": settings}, ensure_ascii=False))
+    else:
+        show(found, settings)
+    _write(found, report, results, run, settings)
 
 
-def _table(*columns: str) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for column in columns:
-        table.add_column(column)
-    table.add_row(*columns, style="bold")
-    return table
+def _told(questions: Path, split: str | None, limit: int | None) -> str:
+    told = [str(questions)]
+    if split is not None:
+        told.append(f"split {split}")
+    if limit is not None:
+        told.append(f"the first {limit:,}")
+    return ", ".join(told)
 
 
-def _estimate(estimate: Estimate) -> str:
-    return f"{100 * estimate.value:.1f} ({100 * estimate.low:.1f} to {100 * estimate.high:.1f})"
+def _rankings(modes: Sequence[str], weight: float | None, fusion: str) -> dict[str, Ranking]:
+    from dpr_rag import Ranking
+
+    if "hybrid" not in modes and (weight is not None or fusion != "weighted"):
+        raise typer.BadParameter("--weight and --fusion need --mode hybrid", param_hint="--mode")
+    options: dict[str, Any] = {mode: (weight, fusion) if mode == "hybrid" else () for mode in modes}
+    return {mode: Ranking(mode, *more) for mode, more in options.items()}  # type: ignore[arg-type]  # it refuses others
 
 
-def _latency(system: SystemResult) -> str:
-    one = system.latency
-    return "-" if one is None else "/".join(f"{1000 * seconds:.1f}" for seconds in (one.p50, one.p95, one.p99))
+def _read(
+    path: Path, split: str | None, limit: int | None, by: By
+) -> tuple[list[Question], list[Judgement], Literal["answer", "passage"]]:
+    """The questions, how relevant which passages are, and what the questions can be judged by."""
+    from dpr_rag.corpora import read_qrels, read_questions
+    from dpr_rag.corpora.questions import qrels_of
+    from dpr_rag.evaluation import judge_for
+
+    asked = list(islice(read_questions(path, split=split), limit))
+    try:
+        chosen = judge_for(asked, by.value)
+    except EvaluationError as error:
+        raise EvaluationError(f"{path}: {error}") from error
+    qrels = qrels_of(path, split) if path.is_dir() and chosen == "passage" else None
+    return asked, list(read_qrels(qrels)) if qrels else [], chosen
+
+
+def _check_writable(paths: Sequence[Path | None]) -> None:
+    """Find out now, and not after the last question, that a file has no folder."""
+    for path in paths:
+        if path is not None and (path.is_dir() or not os.access(path.absolute().parent, os.W_OK)):
+            raise CorpusError(f"{path}: cannot be written; name a file in a folder that exists and can be written to")
+
+
+def _write(
+    found: Evaluation, report: Path | None, results: Path | None, run: Path | None, settings: Mapping[str, str]
+) -> None:
+    from dpr_rag.evaluation import write_dpr_results, write_report, write_run
+
+    if report is not None:
+        write_report(report, found, settings, title=f"Retrieval from {Path(settings['store']).name}")
+        note(f"wrote {report}")
+    for system in found.systems:
+        if results is not None:
+            target = _of_mode(results, system.name, len(found.systems))
+            write_dpr_results(target, system, found.by)
+            note(f"wrote {target}")
+        if run is not None:
+            target = _of_mode(run, system.name, len(found.systems))
+            write_run(target, system)
+            note(f"wrote {target}")
+
+
+def _of_mode(path: Path, mode: str, count: int) -> Path:
+    """The file of one mode among several: results.json becomes results.dense.json."""
+    if count == 1:
+        return path
+    packed = ".gz" if path.suffix == ".gz" else ""
+    plain = path.with_name(path.name.removesuffix(packed))
+    return plain.with_name(f"{plain.stem}.{mode}{plain.suffix}{packed}")

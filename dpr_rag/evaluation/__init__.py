@@ -5,6 +5,7 @@ from __future__ import annotations
 from dpr_rag.evaluation.answers import has_answer
 from dpr_rag.evaluation.files import write_dpr_results, write_run
 from dpr_rag.evaluation.judging import judge_for
+from dpr_rag.evaluation.report import write_report
 from dpr_rag.evaluation.results import Asked, Comparison, Estimate, Evaluation, Latency, SystemResult
 from dpr_rag.evaluation.running import System, evaluate
 
@@ -20,5 +21,6 @@ __all__ = [
     "has_answer",
     "judge_for",
     "write_dpr_results",
+    "write_report",
     "write_run",
 ]

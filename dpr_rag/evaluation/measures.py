@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from dpr_rag.errors import MissingExtraError
 from dpr_rag.evaluation.judging import Grades
 from dpr_rag.evaluation.results import Asked, By, Latency
-from dpr_rag.passages import Hit
 
 KS = (1, 5, 20, 100)
 _NDCG_DEPTH = 10
@@ -41,17 +40,26 @@ def ranking(asked: Sequence[Asked], by: By, k: int, grades: Grades) -> dict[str,
         return {f"RR@{k}": np.array([1 / one.first if one.first else 0.0 for one in asked], np.float64)}
     package, depth = ir_measures(), min(_NDCG_DEPTH, k)
     wanted = {f"RR@{k}": package.RR, f"nDCG@{depth}": package.nDCG @ depth, f"R@{k}": package.R @ k}
-    rows = {one.question.id: row for row, one in enumerate(asked)}
-    run = {one.question.id: _scored_by_rank(one.hits) for one in asked}
+    qrels, run = _numbered(asked, grades)
     found = {measure: np.zeros(len(asked)) for measure in wanted.values()}
-    for metric in package.pytrec_eval.iter_calc(list(found), grades, run):
-        found[metric.measure][rows[metric.query_id]] = metric.value
+    for metric in package.pytrec_eval.iter_calc(list(found), qrels, run):
+        found[metric.measure][int(metric.query_id)] = metric.value
     return {name: found[measure] for name, measure in wanted.items()}
 
 
-def _scored_by_rank(hits: Sequence[Hit]) -> dict[str, float]:
-    """Scores that only say the rank: trec_eval would sort ties of the real ones by passage id."""
-    return {hit.passage.id: float(-place) for place, hit in reversed(list(enumerate(hits)))}
+def _numbered(asked: Sequence[Asked], grades: Grades) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
+    """Judgements and hits for trec_eval, with numbers for ids and scores that only say the rank.
+
+    It would cut an id at a NUL, and sort hits whose scores are tied by their id.
+    """
+    qrels, run = {}, {}
+    for row, one in enumerate(asked):
+        hits = dict.fromkeys(hit.passage.id for hit in one.hits)
+        judged = grades.get(one.question.id, {})
+        numbers = {name: str(number) for number, name in enumerate(hits | dict.fromkeys(judged))}
+        qrels[str(row)] = {numbers[name]: grade for name, grade in judged.items()}
+        run[str(row)] = {numbers[name]: -float(numbers[name]) for name in hits}
+    return qrels, run
 
 
 def ir_measures() -> Any:

@@ -127,13 +127,15 @@ class Evaluation:
     Attributes:
         by: What made a passage right: ``answer`` or ``passage`` (its id).
         k: Hits per question.
+        regex: Whether answers were taken as regular expressions.
         seed: Of the bootstrap.
         systems: The systems, in the order given.
-        comparisons: Every pair of systems at every k of the accuracy.
+        comparisons: Every pair of systems, the later one first, at every k of the accuracy.
     """
 
     by: By
     k: int
+    regex: bool
     seed: int
     systems: tuple[SystemResult, ...]
     comparisons: tuple[Comparison, ...]
@@ -170,6 +172,7 @@ class Evaluation:
             "questions": self.questions,
             "by": self.by,
             "k": self.k,
+            "regex": self.regex,
             "seed": self.seed,
             "systems": {system.name: _figures_of(system) for system in self.systems},
             "comparisons": [_comparison_object(item) for item in self.comparisons],

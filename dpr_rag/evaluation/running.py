@@ -85,13 +85,14 @@ def evaluate(
     for name, system in systems.items():
         advance = _from(len(runs) * len(asked), progress)
         found, latencies[name] = _ask(system, [one.question for one in asked], k, batch_size, advance)
-        pairs = zip(asked, found, strict=True)
-        run = runs[name] = [judged(one, _shared(hits[:k], pool), chosen, regex=regex) for one, hits in pairs]
-        columns |= {(name, at): success(run, at) for at in ks_up_to(k)}
-        columns |= {(name, measure): values for measure, values in ranking(run, chosen, k, grades).items()}
+        shared = [_shared(hits[:k], pool) for hits in found]
+        runs[name] = [judged(one, hits, chosen, regex=regex) for one, hits in zip(asked, shared, strict=True)]
+        columns |= {(name, at): success(runs[name], at) for at in ks_up_to(k)}
+        columns |= {(name, of): values for of, values in ranking(runs[name], chosen, k, grades).items()}
     bootstrap = Bootstrap(columns, seed=seed)
     results = tuple(_result(name, run, latencies[name], columns, bootstrap) for name, run in runs.items())
-    return Evaluation(chosen, k, seed, results, tuple(_comparisons(list(runs), ks_up_to(k), columns, bootstrap)))
+    pairs = tuple(_comparisons(list(runs), ks_up_to(k), columns, bootstrap))
+    return Evaluation(chosen, k, regex and chosen == "answer", seed, results, pairs)
 
 
 def _ask(
@@ -135,7 +136,7 @@ def _result(
 def _comparisons(
     names: Sequence[str], ks: Sequence[int], columns: _Columns, bootstrap: Bootstrap[_Key]
 ) -> Iterable[Comparison]:
-    for first, second in combinations(names, 2):
+    for second, first in combinations(names, 2):
         for k in ks:
             one, other = columns[first, k], columns[second, k]
             gained, lost = int(np.sum(one > other)), int(np.sum(one < other))

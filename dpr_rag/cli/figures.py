@@ -1,0 +1,122 @@
+"""What `evaluate` shows: the figures as a table, and what was measured on what."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from dpr_rag.cli.terminal import output, printable
+
+if TYPE_CHECKING:
+    from dpr_rag import PassageStore, Ranking
+    from dpr_rag.evaluation import Comparison, Estimate, Evaluation
+
+_PACKAGES = ("dpr-rag", "faiss-cpu", "numpy", "tokenizers", "torch", "transformers", "ir-measures")
+_RECALL_SAMPLE, _RECALL_K = 100, 20
+
+
+def show(found: Evaluation, settings: Mapping[str, str]) -> None:
+    """Write the figures of all modes side by side, and below them how the modes differ."""
+    console = output()
+    told = {"answer": "an answer in the passage", "passage": "the passage's id"}[found.by]
+    console.print(f"{found.questions:,} questions, judged by {told}; 95 % intervals in brackets")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("")
+    for system in found.systems:
+        table.add_column(system.name, justify="right")
+    for row in _rows(found):
+        table.add_row(*row)
+    console.print(table, soft_wrap=False)
+    for one in found.comparisons:
+        if one.k == found.focus:
+            console.print(_compared(one))
+    if "index recall" in settings:
+        console.print(f"index recall, no part of the figures above: {printable(settings['index recall'])}")
+
+
+def _rows(found: Evaluation) -> Iterator[list[str]]:
+    from dpr_rag.evaluation.report.tables import decimal, mean_of
+
+    for k in found.ks:
+        yield [f"top-{k} accuracy", *(_cell(system.accuracy[k], _hundredfold) for system in found.systems)]
+    for name in found.systems[0].ranking:
+        yield [mean_of(name), *(_cell(system.ranking[name], decimal) for system in found.systems)]
+    latencies = [system.latency for system in found.systems if system.latency is not None]
+    if latencies:
+        for name in ("p50", "p95", "p99"):
+            yield [f"latency {name}", *(f"{1000 * getattr(one, name):.1f} ms" for one in latencies)]
+
+
+def _hundredfold(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _cell(one: Estimate, shown: Callable[[float], str]) -> str:
+    return f"{shown(one.value)} [{shown(one.low)}, {shown(one.high)}]"
+
+
+def _compared(one: Comparison) -> str:
+    from dpr_rag.evaluation.report.tables import p_value, points
+
+    value, low, high = (points(part) for part in (one.difference.value, one.difference.low, one.difference.high))
+    return (
+        f"{one.first} less {one.second} at {one.k}: {value} points [{low}, {high}]; right alone on {one.gained:,} and "
+        f"{one.lost:,} questions; {p_value(one.p_value)} (exact McNemar test)"
+    )
+
+
+def settings_of(store: PassageStore, rankings: Mapping[str, Ranking]) -> dict[str, str]:
+    """What was asked, for people to read."""
+    info = store.info()
+    parameters = "".join(f", {name}={value}" for name, value in info.parameters.items())
+    encoded = any(ranking.needs_vectors for ranking in rankings.values())
+    return {
+        "store": str(store.path),
+        "passages": f"{info.passages:,}, generation {info.generation}",
+        "modes": ", ".join(_told(store, mode, ranking) for mode, ranking in rankings.items()),
+        "encoder": f"{info.source or 'unknown'}, fingerprint {info.fingerprint or 'none'}" if encoded else "not used",
+        "index": f"{info.kind}{parameters}; {info.dim or 0} components of {info.dtype}" if encoded else "not used",
+    }
+
+
+def _told(store: PassageStore, mode: str, ranking: Ranking) -> str:
+    if mode != "hybrid":
+        return mode
+    if ranking.fusion == "rrf":
+        return "hybrid by reciprocal rank fusion"
+    weight = store.suggested_weight(ranking.bm25) if ranking.weight is None else ranking.weight
+    return f"hybrid with λ = {weight:.4g}{' as the store suggests' if ranking.weight is None else ''}"
+
+
+def index_recall_of(store: PassageStore, questions: Sequence[str]) -> str:
+    """The index recall on some of the questions; it takes an exact search of each."""
+    if store.encoder is None:
+        return "not measured, as no vectors were searched"
+    sample = store.encode_questions(questions[:_RECALL_SAMPLE])
+    return f"{store.measure_index_recall(sample, k=_RECALL_K):.4f} of the exact top {_RECALL_K}, on {len(sample)} questions"
+
+
+def circumstances() -> dict[str, str]:
+    """With what, where and when, and the command to do it again."""
+    return {
+        "versions": ", ".join(_versions()),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+        "date": datetime.now().astimezone().isoformat(" ", "seconds"),
+        "command": shlex.join(["dpr-rag", *sys.argv[1:]]),
+    }
+
+
+def _versions() -> Iterator[str]:
+    yield f"Python {platform.python_version()}"
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            yield f"{name} {version(name)}"

@@ -1,0 +1,107 @@
+"""The report's tables of figures, and the words that explain them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from dpr_rag.evaluation.report.markup import Html, element, join, table
+from dpr_rag.evaluation.results import By, Comparison, Estimate, Evaluation
+
+RIGHT: dict[By, str] = {
+    "answer": "its text holds an answer",
+    "passage": "it is one of the passages known to be right",
+}
+
+
+def figures(evaluation: Evaluation) -> Html:
+    """Every measure of every system, with its interval, and the latencies."""
+    systems = evaluation.systems
+    rows: list[list[str]] = [[f"top-{k}", *(_cell(one.accuracy[k], percent) for one in systems)] for k in evaluation.ks]
+    for name in systems[0].ranking:
+        rows.append([mean_of(name), *(_cell(one.ranking[name], decimal) for one in systems)])
+    latencies = [one.latency for one in systems if one.latency is not None]
+    if latencies:
+        for name in ("p50", "p95", "p99"):
+            rows.append([f"latency {name}", *(f"{1000 * getattr(one, name):.1f} ms" for one in latencies)])
+    return element("div", table(rows, ("", *(one.name for one in systems))), id="figures")
+
+
+def mean_of(name: str) -> str:
+    """What a measure is called when it is the mean over questions: RR becomes MRR, the others keep their name."""
+    return f"M{name}" if name.startswith("RR") else name
+
+
+def _cell(one: Estimate, shown: Callable[[float], str]) -> Html:
+    ends = f"{shown(one.low)} – {shown(one.high)}".replace(" %", "")
+    return join([shown(one.value), element("span", ends, class_="interval")])
+
+
+def percent(share: float) -> str:
+    """A share as people read it."""
+    return f"{100 * share:.1f} %"
+
+
+def decimal(value: float) -> str:
+    """A measure as papers write it: three places and no zero before the point."""
+    return f"{value:.3f}".removeprefix("0")
+
+
+def points(share: float) -> str:
+    """A difference of shares with its sign, in percentage points."""
+    shown = f"{100 * share:+.1f}"
+    return "0.0" if float(shown) == 0 else shown.replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """A p-value with its name, as people read it."""
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+
+
+def comparisons(evaluation: Evaluation) -> Iterator[Html]:
+    """A table per pair of systems, with a row for every k."""
+    for first, second in dict.fromkeys((one.first, one.second) for one in evaluation.comparisons):
+        rows = [_difference(one) for one in evaluation.comparisons if (one.first, one.second) == (first, second)]
+        yield element("h3", f"{first} less {second}")
+        yield table(rows, ("", "points", f"only {first}", f"only {second}", "McNemar"), class_="pairs")
+
+
+def _difference(one: Comparison) -> tuple[str, ...]:
+    ends = f"{points(one.difference.low)} to {points(one.difference.high)}"
+    value = join([points(one.difference.value), element("span", ends, class_="interval")])
+    return f"top-{one.k}", value, f"{one.gained:,}", f"{one.lost:,}", p_value(one.p_value)
+
+
+def notes(evaluation: Evaluation) -> Html:
+    """What the figures mean, of those that the page shows."""
+    return element(
+        "dl", *(element(tag, part) for note in _notes(evaluation) for tag, part in zip(("dt", "dd"), note, strict=True))
+    )
+
+
+def _notes(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    yield "top-k", "Accuracy: the share of the questions with a right passage among the first k."
+    if evaluation.regex:
+        yield "Holding an answer", "The answers are regular expressions, searched in the text without regard to case."
+    elif evaluation.by == "answer":
+        yield (
+            "Holding an answer",
+            "The answer's tokens stand in the passage's, one behind the other, uncased, in Unicode NFD; titles are not read. "
+            "This is has_answer of DPR.",
+        )
+    yield "MRR", "Mean of 1 / rank of the first right passage, 0 where there is none."
+    if evaluation.by == "passage":
+        yield "nDCG, R", "From trec_eval through ir-measures; R is the share of the right passages that was found."
+    yield "Intervals", f"95 %, percentile bootstrap over the questions, seed {evaluation.seed}."
+    if evaluation.comparisons:
+        yield (
+            "McNemar",
+            "Exact McNemar test, two-sided, on the questions that only one of the two answers; not corrected for the number "
+            "of comparisons. The interval of a difference is that of the paired bootstrap.",
+        )
+    if evaluation.systems[0].latency:
+        yield (
+            "Latency",
+            "From a question in words to its passages, encoding included, one question at a time, in this same run, after "
+            "one to warm up. p95: 95 % of the questions took no longer.",
+        )
+    yield "Index recall", "Is no part of these figures: it compares an index with exact search, whatever the answers."
