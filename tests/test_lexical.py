@@ -18,7 +18,7 @@ from dpr_rag import BM25, Diversity, Hit, Passage, PassageStore, Ranking, Retrie
 from dpr_rag.errors import EncoderMismatchError, IndexKindError, StoreCorrupted, VectorError
 from dpr_rag.lexical import Analyzer, Corpus, Postings
 from dpr_rag.lexical.postings import grown
-from dpr_rag.store import lexicon
+from dpr_rag.store import lexicon, ranking
 
 WORDS = st.lists(
     st.sampled_from("crown king prince denmark run running runs the of ö".split()), min_size=1, max_size=12
@@ -312,3 +312,14 @@ def test_the_suggested_weight_adds_up_the_evidence_of_both_legs(store: PassageSt
     odds = [dense.slope * hit.dense + words.slope * hit.bm25 for hit in both]
     assert odds == sorted(odds, reverse=True)
     assert len(both) > 3
+
+
+def test_passages_that_are_gone_score_nothing(store: PassageStore) -> None:
+    store.add(PLAYS)
+    everything = ranking.scores_of(store._engine, ["tragedy king", "Goethe"], np.arange(1, 5), BM25())
+    store.delete(["4"])
+    store.optimize()
+    left = ranking.scores_of(store._engine, ["tragedy king", "Goethe"], np.array([1, 2, 3, 4, 9]), BM25())
+    assert left[:, 3:].tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    assert (left[:, :3] > 0).tolist() == (everything[:, :3] > 0).tolist()
+    assert everything[0, 3] > 0

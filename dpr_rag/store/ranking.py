@@ -17,7 +17,7 @@ from dpr_rag.passages import Hit
 from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.lexicon import analyzer_of, lexicon
-from dpr_rag.store.snapshot import Snapshot
+from dpr_rag.store.snapshot import Snapshot, positions_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,12 @@ def scores_of(engine: Engine, texts: Sequence[str], rows: Rows, bm25: BM25) -> n
 
     def scored(reader: Reader, snapshot: Snapshot) -> npt.NDArray[np.float64]:
         corpus, analyzer = lexicon(engine, reader, snapshot.state).corpus, analyzer_of(engine, snapshot.state)
-        places = np.searchsorted(corpus.rows, rows)
-        return np.stack([corpus.scores(analyzer.question(text), bm25)[places] for text in texts])
+        found = np.zeros((len(texts), len(rows)))
+        there = np.isin(rows, corpus.rows)
+        places = positions_in(corpus.rows, rows[there])
+        for line, text in zip(found, texts, strict=True):
+            line[there] = corpus.scores(analyzer.question(text), bm25)[places]
+        return found
 
     return engine.with_snapshot(scored)
 
