@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dpr_rag.encoders.dual import DualEncoder
     from dpr_rag.errors import DprRagError
     from dpr_rag.filters import Filter
-    from dpr_rag.fusion import Calibration, Diversity, Ranking
+    from dpr_rag.fusion import Calibration, Diversity, Ranking, Tuned
     from dpr_rag.lexical import BM25
     from dpr_rag.passages import PRIVATE_KEY, Hit, Passage, check_question
     from dpr_rag.prompting import format_passages, parse_passages
@@ -33,6 +33,7 @@ _HOMES = {
     "PassageStore": "store",
     "Ranking": "fusion",
     "Retriever": "retriever",
+    "Tuned": "fusion",
     "check_question": "passages",
     "format_passages": "prompting",
     "parse_passages": "prompting",
@@ -52,6 +53,7 @@ __all__ = [
     "PassageStore",
     "Ranking",
     "Retriever",
+    "Tuned",
     "__version__",
     "check_question",
     "format_passages",

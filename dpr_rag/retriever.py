@@ -19,8 +19,9 @@ class Retriever:
     Args:
         store: An open store; it needs an encoder for questions in words, unless they are ranked by BM25 alone.
         k: Hits per question, unless a call asks otherwise.
-        mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both.
-        weight: For ``hybrid``: λ of BM25 + λ · inner product; None for the one that the store suggests.
+        mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both; None for what the store was tuned to,
+            or else ``dense``.
+        weight: For ``hybrid``: λ of BM25 + λ · inner product; None for the one that the store was tuned to or suggests.
         fusion: For ``hybrid``: ``weighted``, or ``rrf`` for reciprocal rank fusion.
         ranking: All of that and more as a ``Ranking``, instead of ``mode``, ``weight`` and ``fusion``.
 
@@ -40,10 +41,16 @@ class Retriever:
     ) -> None:
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise VectorError(f"k is {k!r}, expected an integer of at least 1")
-        if ranking is not None and not (mode is None and weight is None and fusion is None):
+        said = Ranking.of(mode, weight, fusion)
+        if ranking is not None and said is not None:
             raise VectorError("ranking was given together with mode, weight or fusion; it says all of them already")
         self.store, self.k = store, k
-        self.ranking = Ranking(mode or "dense", weight, fusion or "weighted") if ranking is None else ranking
+        self._ranking = ranking or said
+
+    @property
+    def ranking(self) -> Ranking:
+        """How passages are ranked."""
+        return self.store.ranking if self._ranking is None else self._ranking
 
     def retrieve(
         self,
@@ -90,7 +97,7 @@ class Retriever:
             return []
         wanted = self.k if k is None else k
         return self.store.rank(
-            checked, wanted, filter, ranking=self.ranking, diversity=diversity, min_relevance=min_relevance
+            checked, wanted, filter, ranking=self._ranking, diversity=diversity, min_relevance=min_relevance
         )
 
     def retrieve_by_vectors(
@@ -102,14 +109,14 @@ class Retriever:
         diversity: Diversity | None = None,
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
-        """Passages for questions that are encoded already, float [n, dim]; otherwise like :meth:`retrieve_batch`.
+        """Passages for questions that are encoded already, float [n, dim], by inner product whatever the store was tuned to.
 
         Raises:
-            VectorError: The mode needs the question's words.
+            VectorError: A mode was given that needs the question's words.
         """
-        if self.ranking.needs_words:
+        if self._ranking is not None and self._ranking.needs_words:
             raise VectorError(
-                f"mode={self.ranking.mode!r} needs questions in words; call retrieve() or retrieve_batch()"
+                f"mode={self._ranking.mode!r} needs questions in words; call retrieve() or retrieve_batch()"
             )
         wanted = self.k if k is None else k
         return self.store.search(vectors, wanted, filter, diversity=diversity, min_relevance=min_relevance)

@@ -124,10 +124,11 @@ def test_fusion_follows_its_definition(dense: dict[int, float], bm25: dict[int, 
         words = bm25.get(row, min(bm25.values(), default=0.0))
         return words + weight * dense.get(row, min(dense.values(), default=0.0))
 
-    expected = sorted({*dense, *bm25}, key=lambda row: (-score(row), row))
+    expected = sorted({*dense, *bm25}, key=lambda row: -score(row))
     assert found.scores.tolist() == pytest.approx([score(row) for row in expected])
     assert sorted(found.rows.tolist()) == sorted(expected)
-    assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
+    ties = zip(-found.scores, -np.nan_to_num(found.dense, nan=-np.inf), found.rows, strict=True)
+    assert (keys := [tuple(one) for one in ties]) == sorted(keys)
     for row, product, words in zip(found.rows.tolist(), found.dense, found.bm25, strict=True):
         assert (product == dense[row]) if row in dense else np.isnan(product)
         assert (words == bm25[row]) if row in bm25 else np.isnan(words)

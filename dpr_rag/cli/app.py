@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from dpr_rag import __version__
-from dpr_rag.cli import demo, evaluating, indexing, searching, upkeep
+from dpr_rag.cli import demo, evaluating, indexing, searching, tuning, upkeep
 from dpr_rag.cli.terminal import log_as_notes
 from dpr_rag.errors import DprRagError
 
@@ -84,6 +84,7 @@ app.command()(indexing.index)
 app.command()(searching.search)
 app.command()(searching.info)
 app.command()(evaluating.evaluate)
+app.command()(tuning.tune)
 app.command()(upkeep.delete)
 app.command()(upkeep.check)
 app.command()(upkeep.optimize)

@@ -5,60 +5,39 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dpr_rag.cli.figures import circumstances, index_recall_of, settings_of, show
-from dpr_rag.cli.models import ModelChoice, encoder_of
+from dpr_rag.cli.labelled import By, ByChoice, Limit, Questions, Regex, Split, read_labelled, told_questions
+from dpr_rag.cli.models import ModelChoice, encoder_of, ranking_of
 from dpr_rag.cli.options import AsJson, ContextModel, FusionKind, Model, Profile, Quiet, StoreFolder, Weight
 from dpr_rag.cli.terminal import note, progress
-from dpr_rag.errors import CorpusError, EvaluationError
+from dpr_rag.errors import CorpusError
 
 if TYPE_CHECKING:
     from dpr_rag import Ranking
-    from dpr_rag.corpora import Judgement, Question
     from dpr_rag.evaluation import Evaluation
-
-
-class By(StrEnum):
-    """What makes a passage right."""
-
-    auto = "auto"
-    answer = "answer"
-    passage = "passage"
 
 
 def evaluate(
     store: StoreFolder,
-    questions: Annotated[
-        Path,
-        typer.Argument(
-            metavar="QUESTIONS",
-            help="Questions with answers or known passages: DPR's tab-separated file, JSON, CSV, or a BEIR folder.",
-            show_default=False,
-        ),
-    ],
+    questions: Questions,
     modes: Annotated[
         list[str] | None,
         typer.Option(
-            "--mode", metavar="MODE", help="dense, bm25 or hybrid; repeat it to compare them (default: dense)."
+            "--mode",
+            metavar="MODE",
+            help="dense, bm25 or hybrid; repeat it to compare them (default: as tuned, or dense).",
         ),
     ] = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Passages per question.")] = 100,
-    by: Annotated[
-        By, typer.Option("--by", help="What makes a passage right: an answer in its text, or its id being known.")
-    ] = By.auto,
-    regex: Annotated[bool, typer.Option("--regex", help="Answers are regular expressions, as in CuratedTREC.")] = False,
-    split: Annotated[
-        str | None, typer.Option("--split", metavar="NAME", help="Of a BEIR folder: its qrels (default: test).")
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", metavar="N", min=1, help="The first N questions only.")
-    ] = None,
+    by: ByChoice = By.auto,
+    regex: Regex = False,
+    split: Split = None,
+    limit: Limit = None,
     report: Annotated[
         Path | None,
         typer.Option("--report", metavar="FILE", help="Write a page with curves and lost questions (HTML)."),
@@ -83,7 +62,7 @@ def evaluate(
     ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap behind the intervals.")] = 0,
     weight: Weight = None,
-    fusion: FusionKind = "weighted",
+    fusion: FusionKind = None,
     model: Model = None,
     context_model: ContextModel = None,
     profile: Profile = None,
@@ -93,8 +72,8 @@ def evaluate(
     from dpr_rag import PassageStore, Retriever
     from dpr_rag.evaluation import evaluate as measured
 
-    rankings = _rankings(modes or ["dense"], weight, fusion)
-    asked, judgements, chosen = _read(questions, split, limit, by)
+    rankings = _rankings(store, modes, weight, fusion)
+    asked, judgements, chosen = read_labelled(questions, split, limit, by)
     _check_writable([report, results, run])
     needed = any(ranking.needs_vectors for ranking in rankings.values())
     encoder = encoder_of(store, ModelChoice(model, context_model, profile)) if needed else None
@@ -114,7 +93,7 @@ def evaluate(
                 seed=seed,
                 progress=advance,
             )
-        settings = settings_of(opened, rankings) | {"questions": _told(questions, split, limit)}
+        settings = settings_of(opened, rankings) | {"questions": told_questions(questions, split, limit)}
         if index_recall:
             settings["index recall"] = index_recall_of(opened, [one.question for one in asked])
     settings |= circumstances()
@@ -125,39 +104,13 @@ def evaluate(
     _write(found, report, results, run, settings)
 
 
-def _told(questions: Path, split: str | None, limit: int | None) -> str:
-    told = [str(questions)]
-    if split is not None:
-        told.append(f"split {split}")
-    if limit is not None:
-        told.append(f"the first {limit:,}")
-    return ", ".join(told)
-
-
-def _rankings(modes: Sequence[str], weight: float | None, fusion: str) -> dict[str, Ranking]:
-    from dpr_rag import Ranking
-
-    if "hybrid" not in modes and (weight is not None or fusion != "weighted"):
+def _rankings(store: Path, modes: Sequence[str] | None, weight: float | None, fusion: str | None) -> dict[str, Ranking]:
+    if "hybrid" not in (modes or ()) and not (weight is None and fusion is None):
         raise typer.BadParameter("--weight and --fusion need --mode hybrid", param_hint="--mode")
-    options: dict[str, Any] = {mode: (weight, fusion) if mode == "hybrid" else () for mode in modes}
-    return {mode: Ranking(mode, *more) for mode, more in options.items()}  # type: ignore[arg-type]  # it refuses others
-
-
-def _read(
-    path: Path, split: str | None, limit: int | None, by: By
-) -> tuple[list[Question], list[Judgement], Literal["answer", "passage"]]:
-    """The questions, how relevant which passages are, and what the questions can be judged by."""
-    from dpr_rag.corpora import read_qrels, read_questions
-    from dpr_rag.corpora.questions import qrels_of
-    from dpr_rag.evaluation import judge_for
-
-    asked = list(islice(read_questions(path, split=split), limit))
-    try:
-        chosen = judge_for(asked, by.value)
-    except EvaluationError as error:
-        raise EvaluationError(f"{path}: {error}") from error
-    qrels = qrels_of(path, split) if path.is_dir() and chosen == "passage" else None
-    return asked, list(read_qrels(qrels)) if qrels else [], chosen
+    if not modes:
+        known = ranking_of(store, None, None, None)
+        return {known.mode: known}
+    return {mode: ranking_of(store, mode, *((weight, fusion) if mode == "hybrid" else (None, None))) for mode in modes}
 
 
 def _check_writable(paths: Sequence[Path | None]) -> None:

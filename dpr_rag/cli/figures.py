@@ -47,20 +47,22 @@ def _rows(found: Evaluation) -> Iterator[list[str]]:
     from dpr_rag.evaluation.report.tables import decimal, mean_of
 
     for k in found.ks:
-        yield [f"top-{k} accuracy", *(_cell(system.accuracy[k], _hundredfold) for system in found.systems)]
+        yield [f"top-{k} accuracy", *(interval(system.accuracy[k], percent) for system in found.systems)]
     for name in found.systems[0].ranking:
-        yield [mean_of(name), *(_cell(system.ranking[name], decimal) for system in found.systems)]
+        yield [mean_of(name), *(interval(system.ranking[name], decimal) for system in found.systems)]
     latencies = [system.latency for system in found.systems if system.latency is not None]
     if latencies:
         for name in ("p50", "p95", "p99"):
             yield [f"latency {name}", *(f"{1000 * getattr(one, name):.1f} ms" for one in latencies)]
 
 
-def _hundredfold(share: float) -> str:
+def percent(share: float) -> str:
+    """A share as a percentage with one decimal."""
     return f"{100 * share:.1f}"
 
 
-def _cell(one: Estimate, shown: Callable[[float], str]) -> str:
+def interval(one: Estimate, shown: Callable[[float], str]) -> str:
+    """A mean with its interval in brackets."""
     return f"{shown(one.value)} [{shown(one.low)}, {shown(one.high)}]"
 
 
@@ -82,19 +84,16 @@ def settings_of(store: PassageStore, rankings: Mapping[str, Ranking]) -> dict[st
     return {
         "store": str(store.path),
         "passages": f"{info.passages:,}, generation {info.generation}",
-        "modes": ", ".join(_told(store, mode, ranking) for mode, ranking in rankings.items()),
+        "modes": ", ".join(_told(store, ranking) for ranking in rankings.values()),
         "encoder": f"{info.source or 'unknown'}, fingerprint {info.fingerprint or 'none'}" if encoded else "not used",
         "index": f"{info.kind}{parameters}; {info.dim or 0} components of {info.dtype}" if encoded else "not used",
     }
 
 
-def _told(store: PassageStore, mode: str, ranking: Ranking) -> str:
-    if mode != "hybrid":
-        return mode
-    if ranking.fusion == "rrf":
-        return "hybrid by reciprocal rank fusion"
-    weight = store.suggested_weight(ranking.bm25) if ranking.weight is None else ranking.weight
-    return f"hybrid with λ = {weight:.4g}{' as the store suggests' if ranking.weight is None else ''}"
+def _told(store: PassageStore, ranking: Ranking) -> str:
+    if not ranking.wants_weight:
+        return str(ranking)
+    return f"{store.settled(ranking)} as the store {'suggests' if store.ranking.weight is None else 'was tuned'}"
 
 
 def index_recall_of(store: PassageStore, questions: Sequence[str]) -> str:

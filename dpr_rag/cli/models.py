@@ -12,7 +12,7 @@ import typer
 from dpr_rag.errors import EncoderMismatchError, MissingExtraError, StoreNotFoundError
 
 if TYPE_CHECKING:
-    from dpr_rag import DualEncoder
+    from dpr_rag import DualEncoder, Ranking
     from dpr_rag.store import StoreInfo
 
 
@@ -45,6 +45,22 @@ class ModelChoice:
         if self.context or self.profile:
             raise typer.BadParameter("--context-model and --profile need --model beside them", param_hint="--model")
         return DualEncoder.default()
+
+
+def ranking_of(path: Path, mode: str | None, weight: float | None, fusion: str | None) -> Ranking:
+    """How to rank: as the options say, or, where they say nothing, as the store was tuned to.
+
+    Raises:
+        VectorError: An option is unknown, or goes with another mode.
+        StoreNotFoundError: Nothing is said, and there is no store.
+    """
+    from dpr_rag import PassageStore, Ranking
+
+    said = Ranking.of(mode, weight, fusion)  # type: ignore[arg-type]  # it refuses what it does not know
+    if said is not None:
+        return said
+    with PassageStore.open(path, create=False, read_only=True) as store:
+        return store.ranking
 
 
 def look(path: Path) -> StoreInfo | None:

@@ -57,16 +57,24 @@ Profile = Annotated[
     ),
 ]
 Mode = Annotated[
-    str, typer.Option("--mode", metavar="MODE", help="dense (by vectors), bm25 (by words; needs no model), or hybrid.")
+    str | None,
+    typer.Option(
+        "--mode",
+        metavar="MODE",
+        help="dense (by vectors), bm25 (by words; needs no model), or hybrid (default: as tuned, or dense).",
+    ),
 ]
 Weight = Annotated[
     float | None,
     typer.Option(
-        "--weight", metavar="λ", help="For hybrid: BM25 + λ · inner product (default: what the store suggests)."
+        "--weight",
+        metavar="λ",
+        help="For hybrid: BM25 + λ · inner product (default: as tuned, or what the store suggests).",
     ),
 ]
 FusionKind = Annotated[
-    str, typer.Option("--fusion", metavar="KIND", help="For hybrid: weighted, or rrf for reciprocal rank fusion.")
+    str | None,
+    typer.Option("--fusion", metavar="KIND", help="For hybrid: weighted, or rrf for reciprocal rank fusion."),
 ]
 Bind = Annotated[bool, typer.Option("--bind", help="Attach --model to a store whose vectors came without an encoder.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Passages per commit.")]

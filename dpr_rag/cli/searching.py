@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dpr_rag.cli.models import ModelChoice, encoder_of
+from dpr_rag.cli.models import ModelChoice, encoder_of, ranking_of
 from dpr_rag.cli.options import (
     AsJson,
     Bind,
@@ -53,16 +53,16 @@ def search(
     context_model: ContextModel = None,
     profile: Profile = None,
     bind: Bind = False,
-    mode: Mode = "dense",
+    mode: Mode = None,
     weight: Weight = None,
-    fusion: FusionKind = "weighted",
+    fusion: FusionKind = None,
 ) -> None:
     """Ask a store questions; scores are exact inner products, BM25 scores or both fused: higher is better."""
     chosen = read_filter(filter_text)
     questions = read_questions(question or [], file)
-    from dpr_rag import PassageStore, Ranking, Retriever
+    from dpr_rag import PassageStore, Retriever
 
-    ranking = Ranking(mode, weight, fusion)  # type: ignore[arg-type]  # it refuses what it does not know
+    ranking = ranking_of(store, mode, weight, fusion)
     encoder = encoder_of(store, ModelChoice(model, context_model, profile)) if ranking.needs_vectors else None
     # the first question in words leaves postings behind for the next process, where the store may be written
     reads = not bind and (not ranking.needs_words or not os.access(store, os.W_OK))

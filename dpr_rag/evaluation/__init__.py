@@ -8,18 +8,22 @@ from dpr_rag.evaluation.judging import judge_for
 from dpr_rag.evaluation.report import write_report
 from dpr_rag.evaluation.results import Asked, Comparison, Estimate, Evaluation, Latency, SystemResult
 from dpr_rag.evaluation.running import System, evaluate
+from dpr_rag.evaluation.tuning import Candidate, Tuning, tune
 
 __all__ = [
     "Asked",
+    "Candidate",
     "Comparison",
     "Estimate",
     "Evaluation",
     "Latency",
     "System",
     "SystemResult",
+    "Tuning",
     "evaluate",
     "has_answer",
     "judge_for",
+    "tune",
     "write_dpr_results",
     "write_report",
     "write_run",

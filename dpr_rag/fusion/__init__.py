@@ -5,6 +5,7 @@ from __future__ import annotations
 from dpr_rag.fusion.calibration import Calibration
 from dpr_rag.fusion.diversity import Diversity, diversified, diversified_by
 from dpr_rag.fusion.ranking import Fusion, Mode, Ranked, Ranking, fused, fused_matrix
+from dpr_rag.fusion.tuned import Tuned
 
 __all__ = [
     "Calibration",
@@ -13,6 +14,7 @@ __all__ = [
     "Mode",
     "Ranked",
     "Ranking",
+    "Tuned",
     "diversified",
     "diversified_by",
     "fused",

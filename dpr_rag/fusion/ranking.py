@@ -62,6 +62,25 @@ class Ranking:
         if isinstance(self.candidates, bool) or not isinstance(self.candidates, int) or self.candidates < 1:
             raise VectorError(f"candidates is {self.candidates!r}, expected an integer of at least 1")
 
+    @staticmethod
+    def of(mode: Mode | None = None, weight: float | None = None, fusion: Fusion | None = None) -> Ranking | None:
+        """The ranking that options say, the rest by default; None where they say nothing.
+
+        Raises:
+            VectorError: A value is out of range, or goes with another mode.
+        """
+        said = not (mode is None and weight is None and fusion is None)
+        return Ranking(mode or "dense", weight, fusion or "weighted") if said else None
+
+    def __str__(self) -> str:
+        if self.mode != "hybrid":
+            return self.mode
+        if self.fusion == "rrf":
+            return "hybrid by reciprocal rank fusion"
+        return (
+            "hybrid with the λ that the store suggests" if self.weight is None else f"hybrid with λ = {self.weight:.4g}"
+        )
+
     @property
     def needs_vectors(self) -> bool:
         """Whether the question is to be encoded."""
@@ -110,7 +129,9 @@ class Ranked:
 
 
 def fused(dense: Ranked, bm25: Ranked, weight: float | None) -> Ranked:
-    """The union of both lists, best first; ties in order of insertion.
+    """The union of both lists, best first; ties by inner product, then in order of insertion.
+
+    Reciprocal ranks tie often: first and second in two lists, and second and first.
 
     Args:
         dense: The dense leg, best first.
@@ -123,7 +144,7 @@ def fused(dense: Ranked, bm25: Ranked, weight: float | None) -> Ranked:
         scores = _reciprocal(rows, dense.rows) + _reciprocal(rows, bm25.rows)
     else:
         scores = _filled(words) + weight * _filled(products)
-    order = np.lexsort((rows, -scores))
+    order = np.lexsort((rows, -products, -scores))  # NaN comes last
     return Ranked(rows, scores, products, words).take(order)
 
 

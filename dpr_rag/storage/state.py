@@ -49,6 +49,7 @@ class State:
         folds: How often the base segment was replaced; what was known of removals before no longer applies.
         language: Language of the texts, for BM25.
         lexical: Manifest of the segment of postings as JSON, or None.
+        tuned: How the store ranks where a call does not say, as JSON, or None.
     """
 
     generation: int = 0
@@ -67,6 +68,7 @@ class State:
     folds: int = 0
     language: str = "english"
     lexical: Mapping[str, Any] | None = field(default=None, hash=False)
+    tuned: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
     def vectors(self) -> str:

@@ -12,6 +12,7 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.fusion import Calibration, Ranking, fused_matrix
 from dpr_rag.fusion.ranking import Scores
 from dpr_rag.passages import Passage
+from dpr_rag.store.choosing import of_state
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.ranking import scores_of
 
@@ -41,15 +42,26 @@ class Fitted:
 
 def calibration(engine: Engine, ranking: Ranking) -> Calibration:
     """The calibration of a ranking, fitted where there is none that fits; see ``PassageStore.calibration_of``."""
+    state = engine.state()
+    tuned = of_state(engine, state)
+    if tuned is not None and ranking in tuned.calibrations:
+        return tuned.calibrations[ranking]
+    model = "" if engine.encoder is None else engine.encoder.fingerprint
+    if (known := _fitting(engine, ranking, state.passages, model)) is not None:
+        return known
     with engine.calibrating:
-        count = engine.state().passages
-        model = "" if engine.encoder is None else engine.encoder.fingerprint
-        known = engine.fitted.get(ranking)
-        if isinstance(known, Fitted) and known.model == model and known.passages / 2 <= count <= 2 * known.passages:
-            return known.calibration
-        fitted = Fitted(_self_sampled(engine, ranking), count, model)
+        if (known := _fitting(engine, ranking, state.passages, model)) is not None:
+            return known
+        fitted = Fitted(_self_sampled(engine, ranking), state.passages, model)
         engine.fitted[ranking] = fitted
         return fitted.calibration
+
+
+def _fitting(engine: Engine, ranking: Ranking, count: int, model: str) -> Calibration | None:
+    """The calibration fitted before, where the store has neither doubled nor halved nor changed its encoder since."""
+    known = engine.fitted.get(ranking)
+    fits = isinstance(known, Fitted) and known.model == model and known.passages / 2 <= count <= 2 * known.passages
+    return known.calibration if isinstance(known, Fitted) and fits else None
 
 
 def _self_sampled(engine: Engine, ranking: Ranking) -> Calibration:

@@ -17,7 +17,7 @@ from dpr_rag.passages import Passage
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.schema import FORMAT
 from dpr_rag.storage.state import State
-from dpr_rag.store import lexicon
+from dpr_rag.store import choosing, lexicon
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.ranking import Asked, search
 from dpr_rag.store.reports import CheckReport, StoreInfo
@@ -141,6 +141,7 @@ def info(engine: Engine) -> StoreInfo:
         base=0 if base is None else base.count,
         tail=tail,
         deleted=int((removed <= last).sum()),
+        ranking=choosing.told(engine, state),
         language=state.language,
         words=0 if state.lexical is None else int(state.lexical["count"]),
         bytes_on_disk=_size(engine.folder),

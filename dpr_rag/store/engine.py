@@ -15,6 +15,7 @@ import numpy as np
 from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
 from dpr_rag.errors import EncoderMismatchError, VectorError
+from dpr_rag.fusion import Tuned
 from dpr_rag.index.search import leave_threads_to_parent
 from dpr_rag.passages import Passage
 from dpr_rag.storage.database import Database
@@ -37,6 +38,7 @@ class Engine:
         self._proved = 0
         self.fitted: dict[object, object] = {}
         self.lexicon: object = None
+        self.tuned: tuple[int, Tuned | None] | None = None
         self.analyzer: object = None
         self.unusable: list[str] = []
         self._after_fork()

@@ -63,6 +63,7 @@ class StoreInfo:
         base: Vectors in the base segment, deleted ones included.
         tail: Vectors added since, searched exactly.
         deleted: Vectors of the base segment that no longer count.
+        ranking: How it ranks where a call does not say.
         language: Whose words BM25 stems.
         words: Passages in the postings on disk; 0 where words were not asked for, or are few enough to read anew.
         bytes_on_disk: Size of the folder in bytes.
@@ -83,6 +84,7 @@ class StoreInfo:
     base: int
     tail: int
     deleted: int
+    ranking: str
     language: str
     words: int
     bytes_on_disk: int

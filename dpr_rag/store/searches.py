@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.fusion import Calibration, Diversity, Ranking
+from dpr_rag.fusion import Calibration, Diversity, Ranking, Tuned
 from dpr_rag.lexical import BM25
 from dpr_rag.passages import Hit
-from dpr_rag.store import calibrating, checking, lexicon, lookup
+from dpr_rag.store import calibrating, checking, choosing, lexicon, lookup
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.lookup import Where
 from dpr_rag.store.ranking import Asked, search
@@ -71,7 +71,7 @@ class Searches:
             questions: The questions.
             k: Hits per question, at least 1.
             filter: See :meth:`search`; it holds for both legs.
-            ranking: How passages are ranked; None is dense.
+            ranking: How passages are ranked; None is :attr:`ranking`.
             diversity: Choose by maximal marginal relevance among the best.
             min_relevance: Leave out hits of less relevance in [0, 1], see :meth:`calibration_of`.
 
@@ -84,7 +84,7 @@ class Searches:
             VectorError: k is below 1, or an option is out of range.
             FilterError: The filter cannot be understood.
         """
-        how = self._settled(Ranking() if ranking is None else ranking)
+        how = self.settled(self.ranking if ranking is None else ranking)
         if how.needs_words:
             lexicon.keep_if_due(self._engine, first=True)
         keep = None if min_relevance is None else self.calibration_of(how).keeps(min_relevance)
@@ -100,6 +100,25 @@ class Searches:
         return search(self._engine, asked)
 
     @property
+    def ranking(self) -> Ranking:
+        """How passages are ranked where a call does not say: as tuned, or else by inner product."""
+        found = self.tuned
+        return Ranking() if found is None else found.ranking
+
+    @property
+    def tuned(self) -> Tuned | None:
+        """What the store was tuned to with its present encoder, or None; see ``dpr_rag.evaluation.tune``."""
+        return choosing.tuned(self._engine)
+
+    def set_tuned(self, choice: Tuned | None) -> None:
+        """Keep a choice in the store, for every retriever and adapter that does not say how to rank; None removes it.
+
+        Raises:
+            StoreReadOnlyError: The store was opened read-only.
+        """
+        choosing.set_tuned(self._engine, choice)
+
+    @property
     def calibration(self) -> Calibration:
         """What turns inner products into relevances in [0, 1], see :meth:`calibration_of`."""
         return self.calibration_of(Ranking())
@@ -109,9 +128,9 @@ class Searches:
 
         One half lies where the scores of stretches of text with the passages that they were taken from part from those
         with the nearest other passage. It is fitted at first use, which encodes some 70 questions, and again when the
-        store has doubled, halved or changed its encoder.
+        store has doubled, halved or changed its encoder. Where the store was tuned, labelled questions say it instead.
         """
-        return calibrating.calibration(self._engine, self._settled(ranking))
+        return calibrating.calibration(self._engine, self.settled(ranking))
 
     def suggested_weight(self, bm25: BM25 | None = None) -> float:
         """λ for BM25 + λ · inner product where nobody has tuned one.
@@ -123,8 +142,13 @@ class Searches:
         words = Ranking("bm25") if bm25 is None else Ranking("bm25", bm25=bm25)
         return self.calibration.slope / self.calibration_of(words).slope
 
-    def _settled(self, ranking: Ranking) -> Ranking:
-        return replace(ranking, weight=self.suggested_weight(ranking.bm25)) if ranking.wants_weight else ranking
+    def settled(self, ranking: Ranking) -> Ranking:
+        """A ranking with its λ, where it leaves that to the store: as tuned, or else as suggested."""
+        if not ranking.wants_weight:
+            return ranking
+        known = self.ranking
+        tuned = known.weight if known.bm25 == ranking.bm25 else None
+        return replace(ranking, weight=self.suggested_weight(ranking.bm25) if tuned is None else tuned)
 
     def measure_index_recall(self, sample: int | Vectors = 100, *, k: int = 20) -> float:
         """Index recall: overlap of the index's top k with the exact top k.

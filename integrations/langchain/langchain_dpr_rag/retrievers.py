@@ -36,8 +36,9 @@ class DPRRetriever(Closing, OnePassRetriever):
         search_type: ``similarity``, or ``mmr`` for documents unlike each other.
         fetch_k: With ``mmr``: documents to choose from.
         lambda_mult: With ``mmr``: 1 for relevance alone, 0 for difference alone.
-        mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both.
-        weight: With ``hybrid``: λ of BM25 + λ · inner product; None for the one that the store suggests.
+        mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both; None for what the store was tuned to, or
+            else ``dense``.
+        weight: With ``hybrid``: λ of BM25 + λ · inner product; None for the one that the store was tuned to or suggests.
         fusion: With ``hybrid``: ``weighted``, or ``rrf`` for reciprocal rank fusion.
 
     Instantiate:
@@ -83,9 +84,9 @@ class DPRRetriever(Closing, OnePassRetriever):
     search_type: Literal["similarity", "mmr"] = "similarity"
     fetch_k: int = Field(default=20, ge=1)
     lambda_mult: float = Field(default=0.5, ge=0, le=1)
-    mode: Literal["dense", "bm25", "hybrid"] = "dense"
+    mode: Literal["dense", "bm25", "hybrid"] | None = None
     weight: float | None = None
-    fusion: Literal["weighted", "rrf"] = "weighted"
+    fusion: Literal["weighted", "rrf"] | None = None
     _core: Retriever = PrivateAttr()
     _opened: PassageStore | None = PrivateAttr(default=None)
 

@@ -34,8 +34,9 @@ class DPRVectorStore(Closing, SearchableStore):
         index: For a new store: ``auto``, ``flat``, ``hnsw``, ``ivf`` …
         on_blank: ``skip`` leaves out blank documents with one warning, ``error`` refuses them.
         fingerprint: What identifies foreign embeddings; None takes class, model's name and dimension.
-        mode: Of searches in words: ``dense``, ``bm25``, or ``hybrid`` of both; by vector they are always dense.
-        weight: With ``hybrid``: λ of BM25 + λ · inner product; None for the one that the store suggests.
+        mode: Of searches in words: ``dense``, ``bm25``, or ``hybrid`` of both; None for what the store was tuned to, or else
+            ``dense``. By vector they are always dense.
+        weight: With ``hybrid``: λ of BM25 + λ · inner product; None for the one that the store was tuned to or suggests.
         fusion: With ``hybrid``: ``weighted``, or ``rrf`` for reciprocal rank fusion.
 
     Instantiate:
@@ -97,11 +98,11 @@ class DPRVectorStore(Closing, SearchableStore):
         index: str = "auto",
         on_blank: OnBlank = "skip",
         fingerprint: str | None = None,
-        mode: Mode = "dense",
+        mode: Mode | None = None,
         weight: float | None = None,
-        fusion: Literal["weighted", "rrf"] = "weighted",
+        fusion: Literal["weighted", "rrf"] | None = None,
     ) -> None:
-        ranking = Ranking(mode, weight, fusion)
+        ranking = Ranking.of(mode, weight, fusion)
         if on_blank not in ("skip", "error"):
             raise ValueError(f"on_blank is {on_blank!r}, expected 'skip' or 'error'")
         if store is not None and (

@@ -21,7 +21,7 @@ from langchain_core.runnables import RunnablePassthrough
 from langchain_core.tools import create_retriever_tool
 from pydantic import ValidationError
 
-from dpr_rag import Passage, PassageStore, Retriever, parse_passages
+from dpr_rag import Passage, PassageStore, Ranking, Retriever, Tuned, parse_passages
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreClosedError, StoreNotFoundError, VectorError
 from langchain_dpr_rag import DPRRetriever, DPRVectorStore, format_documents
 
@@ -364,6 +364,23 @@ def test_modes_are_the_cores(plays: DPRVectorStore, options: dict[str, Any]) -> 
     assert asyncio.run(store.amax_marginal_relevance_search(QUESTION, 2)) == store.max_marginal_relevance_search(
         QUESTION, 2
     )
+
+
+@pytest.mark.parametrize("ranking", [Ranking("bm25"), Ranking("hybrid", 0.5)])
+def test_without_a_mode_documents_rank_as_the_store_was_tuned(plays: DPRVectorStore, ranking: Ranking) -> None:
+    retriever = DPRRetriever.from_store(plays, k=4)
+    plays.store.set_tuned(Tuned(ranking))
+    expected = [(hit.passage.id, hit.score) for hit in Retriever(plays.store, k=4, ranking=ranking).retrieve(QUESTION)]
+    found = [retriever.invoke(QUESTION), asyncio.run(retriever.ainvoke(QUESTION)), retriever.batch([QUESTION])[0]]
+    assert [[(one.id, one.metadata["dpr_score"]) for one in documents] for documents in found] == [expected] * 3
+    for scored in (
+        plays.similarity_search_with_score(QUESTION, 4),
+        asyncio.run(plays.asimilarity_search_with_score(QUESTION, 4)),
+    ):
+        assert [(one.id, score) for one, score in scored] == expected
+    dense = [hit.passage.id for hit in Retriever(plays.store, k=4, mode="dense").retrieve(QUESTION)]
+    assert ids_of(plays.similarity_search_by_vector(plays.embeddings.embed_query(QUESTION))) == dense
+    assert ids_of(DPRRetriever.from_store(plays, k=4, mode="dense").invoke(QUESTION)) == dense
 
 
 def test_a_mode_that_there_is_not_is_refused(plays: DPRVectorStore) -> None:

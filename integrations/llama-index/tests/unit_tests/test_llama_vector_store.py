@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from llama_index.core.schema import Document, TextNode
+from llama_index.core.schema import Document, QueryBundle, TextNode
 from llama_index.core.vector_stores.types import (
     MetadataFilter,
     MetadataFilters,
@@ -20,7 +20,7 @@ from llama_index.embeddings.dpr_rag import DPREmbedding
 from llama_index.retrievers.dpr_rag import DPRRetriever
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 
-from dpr_rag import Passage, PassageStore, Ranking, Retriever
+from dpr_rag import Passage, PassageStore, Ranking, Retriever, Tuned
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreClosedError, VectorError
 
 QUESTION = "which prince avenges his father"
@@ -231,6 +231,22 @@ def test_modes_with_words_are_the_cores(
     assert list(zip(found.ids, found.similarities, strict=True)) == expected
     retriever = DPRRetriever(filled, similarity_top_k=3, mode=mode, alpha=alpha)
     assert [(one.node.node_id, one.score) for one in retriever.retrieve(words)] == expected
+
+
+@pytest.mark.parametrize("ranking", [Ranking("bm25"), Ranking("hybrid", 0.5)])
+def test_the_default_mode_ranks_as_the_store_was_tuned(filled: DPRVectorStore, ranking: Ranking) -> None:
+    core, words = filled.client, "the prince who makes a pact and the devil"
+    retriever = DPRRetriever(filled, similarity_top_k=3)
+    core.set_tuned(Tuned(ranking))
+    expected = [(hit.passage.id, hit.score) for hit in Retriever(core, k=3, ranking=ranking).retrieve(words)]
+    assert [(one.node.node_id, one.score) for one in retriever.retrieve(words)] == expected
+    vector = core.encode_questions([words])[0].tolist()
+    found = filled.query(VectorStoreQuery(query_str=words, query_embedding=vector, similarity_top_k=3))
+    assert list(zip(found.ids, found.similarities, strict=True)) == expected
+    dense = [hit.passage.id for hit in Retriever(core, k=3, mode="dense").retrieve(words)]
+    assert filled.query(VectorStoreQuery(query_embedding=vector, similarity_top_k=3)).ids == dense
+    bundle = QueryBundle(words, embedding=vector)
+    assert [one.node.node_id for one in retriever.retrieve(bundle)] == dense
 
 
 def test_hybrid_has_its_own_numbers_of_nodes(filled: DPRVectorStore) -> None:

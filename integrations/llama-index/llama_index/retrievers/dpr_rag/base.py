@@ -37,8 +37,8 @@ class DPRRetriever(BaseRetriever):
         encoder: With a path: the encoder that filled the store, or None for the default one, or its ``DPREmbedding``.
         similarity_top_k: Nodes per question; 2 as everywhere in LlamaIndex.
         filters: Select nodes before the top k.
-        mode: ``default``, or ``mmr`` for maximal marginal relevance among four times as many candidates; ``text_search`` or
-            ``sparse`` for BM25, ``hybrid`` for both.
+        mode: ``default`` for what the store was tuned to, or else inner products; ``mmr`` for maximal marginal relevance among
+            four times as many candidates; ``text_search`` or ``sparse`` for BM25, ``hybrid`` for both.
         alpha: With ``hybrid``: 0 is BM25 alone, 1 inner products alone.
         ranking: All of that and more as a ``dpr_rag.Ranking``, instead of mode and alpha.
         diversity: The same with candidates and balance of your own, as a ``dpr_rag.Diversity``.
@@ -201,7 +201,8 @@ class DPRRetriever(BaseRetriever):
             self._vector_store.client, node_ids=self.node_ids, doc_ids=self.doc_ids, filters=self.filters
         )
         k, diversity, least = self.similarity_top_k, self._diversity(), self.min_relevance
-        if self._ranking.needs_words:
+        given = query_bundle.embedding is not None or bool(query_bundle.custom_embedding_strs)
+        if self._retriever.ranking.needs_words and not (self._ranking is None and given):
             asked = query_bundle.query_str
             hits = self._retriever.retrieve(asked, k, where, diversity=diversity, min_relevance=least)
         else:

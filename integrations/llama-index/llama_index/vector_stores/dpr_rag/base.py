@@ -207,7 +207,7 @@ class DPRVectorStore(AsyncInThreads):
         return add_nodes(self._store, nodes, [node.embedding for node in nodes], self.on_blank)
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """The nodes with the largest inner products, best first; in the mode ``mmr`` in the order chosen.
+        """The nodes with the largest inner products, or as the store was tuned, best first; with ``mmr`` in the order chosen.
 
         Args:
             query: ``query_embedding``, or ``query_str`` where the store has an encoder; ``similarity_top_k``,

@@ -27,10 +27,11 @@ def hits_for(store: PassageStore, query: VectorStoreQuery, options: Mapping[str,
     diversity = diversity_for(query.mode, k, threshold=query.mmr_threshold, options=options)
     where = selection_of(store, node_ids=query.node_ids, doc_ids=query.doc_ids, filters=query.filters)
     retriever = Retriever(store, ranking=ranking)
-    if query.query_embedding is not None and not ranking.needs_words:
+    by_vector = query.query_str is None if ranking is None else not ranking.needs_words
+    if query.query_embedding is not None and (by_vector or not retriever.ranking.needs_words):
         return retriever.retrieve_by_vectors([query.query_embedding], k, where, diversity=diversity)[0]
     if query.query_str is None:
-        if ranking.needs_words:
+        if ranking is not None and ranking.needs_words:
             raise ValueError(f"the mode {query.mode!r} looks for words; give query_str")
         raise ValueError("the query has neither query_embedding nor query_str; give one of them")
     return retriever.retrieve(query.query_str, k, where, diversity=diversity)
@@ -68,8 +69,8 @@ def diversity_for(
 
 def ranking_for(
     store: PassageStore, mode: VectorStoreQueryMode | str, *, alpha: float | None = None, candidates: int | None = None
-) -> Ranking:
-    """How a mode of LlamaIndex ranks: by vectors, by BM25 (``text_search``, ``sparse``), or by both (``hybrid``).
+) -> Ranking | None:
+    """How a mode of LlamaIndex ranks: by BM25 (``text_search``, ``sparse``), by both legs (``hybrid``), or as the store does.
 
     Args:
         store: Suggests λ for ``hybrid``.
@@ -81,9 +82,12 @@ def ranking_for(
     Raises:
         ValueError: The mode is not supported.
         VectorError: A value is out of range.
+
+    Returns:
+        None for ``default`` and ``mmr``, which leave it to the store: as it was tuned, or else by inner product.
     """
     if mode in (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR):
-        return Ranking()
+        return None
     if mode in (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE):
         return Ranking("bm25")
     if mode != VectorStoreQueryMode.HYBRID:

@@ -1,0 +1,95 @@
+"""The command `tune`: which ranking is best on labelled questions, kept in the store."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from dpr_rag.cli.figures import interval, percent
+from dpr_rag.cli.labelled import By, ByChoice, Limit, Questions, Regex, Split, read_labelled
+from dpr_rag.cli.models import ModelChoice, encoder_of
+from dpr_rag.cli.options import AsJson, ContextModel, Model, Profile, Quiet, StoreFolder
+from dpr_rag.cli.terminal import output, progress
+
+if TYPE_CHECKING:
+    from dpr_rag.evaluation import Tuning
+
+_KS = (1, 5, 20)
+
+
+def tune(
+    store: StoreFolder,
+    questions: Questions,
+    k: Annotated[
+        int, typer.Option("--k", "-k", min=1, help="Reciprocal ranks count down to rank k; 1 is top-1 accuracy.")
+    ] = 10,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the figures and leave the store as it is.")] = False,
+    by: ByChoice = By.auto,
+    regex: Regex = False,
+    split: Split = None,
+    limit: Limit = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the folds and of the bootstrap.")] = 0,
+    as_json: AsJson = False,
+    model: Model = None,
+    context_model: ContextModel = None,
+    profile: Profile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Choose mode, fusion and λ on your own questions by cross-validation; the store ranks so from then on."""
+    from dpr_rag import PassageStore
+    from dpr_rag.evaluation import tune as tuned
+
+    asked, _, chosen = read_labelled(questions, split, limit, by)
+    encoder = encoder_of(store, ModelChoice(model, context_model, profile))
+    with PassageStore.open(store, encoder=encoder, create=False, read_only=dry_run) as opened:
+        with progress("asking", len(asked), quiet=quiet) as advance:
+            found = tuned(opened, asked, k=k, by=chosen, regex=regex, keep=not dry_run, seed=seed, progress=advance)
+    if as_json:
+        typer.echo(json.dumps(_object(found), ensure_ascii=False))
+    else:
+        _show(found)
+        typer.echo(
+            "the store was left as it is" if dry_run else f"{store} ranks so from now on, unless a call says otherwise"
+        )
+
+
+def _show(found: Tuning) -> None:
+    from dpr_rag.evaluation.report.tables import decimal
+
+    console = output()
+    console.print(f"{found.questions:,} questions, judged by {found.by}; 95 % intervals in brackets")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("")
+    for name in (f"MRR@{found.k}", "behind the best", *(f"top-{k}" for k in _KS)):
+        table.add_column(name, justify="right")
+    for one in found.candidates:
+        accuracies = [percent(one.accuracy[k].value) for k in _KS]
+        table.add_row(one.name, interval(one.value, decimal), interval(one.less_than_best, decimal), *accuracies)
+    console.print(table, soft_wrap=False)
+    console.print(f"λ by cross-validation, of the five folds: {', '.join(f'{weight:.3g}' for weight in found.weights)}")
+    console.print(f"chosen: {found.chosen.ranking}, {_reason(found)}")
+
+
+def _reason(found: Tuning) -> str:
+    if found.chosen.name != found.best.name:
+        return f"since {found.best.name} is less simple, and what it is ahead may be chance"
+    if found.chosen is found.candidates[0]:
+        return "the best and the simplest"
+    return "ahead of everything simpler by more than chance"
+
+
+def _object(found: Tuning) -> dict[str, Any]:
+    return {
+        "questions": found.questions,
+        "by": found.by,
+        "k": found.k,
+        "candidates": [dataclasses.asdict(one) for one in found.candidates],
+        "best": found.best.name,
+        "chosen": found.chosen.name,
+        "weights": found.weights,
+        "tuned": found.tuned.as_dict(),
+    }

@@ -1,0 +1,109 @@
+"""What both legs of a store bring for labelled questions, kept so that any fusion of them can be judged afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpr_rag.corpora import Question
+from dpr_rag.evaluation.judging import judged
+from dpr_rag.evaluation.results import By
+from dpr_rag.fusion import Ranked, Ranking, fused
+from dpr_rag.passages import Hit
+from dpr_rag.store import PassageStore
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Legs:
+    """Both ranked lists of one question; passages are numbered.
+
+    Attributes:
+        dense: The dense list, best first.
+        bm25: The list of BM25, best first.
+        right: Whether each passage is right, bool [n].
+    """
+
+    dense: Ranked
+    bm25: Ranked
+    right: NDArray[np.bool_]
+
+    def ranked(self, ranking: Ranking) -> Ranked:
+        """The list that a ranking makes of them, as a store would."""
+        if ranking.mode == "dense":
+            return self.dense
+        return self.bm25 if ranking.mode == "bm25" else fused(self.dense, self.bm25, ranking.weight)
+
+    def first(self, ranking: Ranking) -> float:
+        """Rank of the first right passage, from 1, or infinity."""
+        places = np.flatnonzero(self.right[self.ranked(ranking).rows])
+        return float(places[0] + 1) if len(places) else np.inf
+
+    def scores(self, ranking: Ranking) -> tuple[float | None, float | None]:
+        """The scores of the best right and the best wrong passage, None where there is none."""
+        ranked = self.ranked(ranking)
+        right = self.right[ranked.rows]
+        return _best(ranked.scores[right]), _best(ranked.scores[~right])
+
+
+def read_legs(
+    store: PassageStore,
+    questions: Sequence[Question],
+    base: Ranking,
+    by: By,
+    *,
+    regex: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> list[Legs]:
+    """Ask a store for both lists of each question.
+
+    Args:
+        store: An open store with an encoder.
+        questions: Labelled questions.
+        base: How many candidates each leg brings, and the parameters of BM25.
+        by: What makes a passage right.
+        regex: Whether answers are regular expressions.
+        progress: Called with the number of questions asked so far.
+    """
+    modes = Ranking(), Ranking("bm25", bm25=base.bm25)
+    found: list[Legs] = []
+    for start in range(0, len(questions), _BATCH):
+        batch = questions[start : start + _BATCH]
+        texts = [one.question for one in batch]
+        dense, bm25 = (store.rank(texts, base.candidates, ranking=mode) for mode in modes)
+        found += [_legs(*one, by, regex=regex) for one in zip(batch, dense, bm25, strict=True)]
+        if progress is not None:
+            progress(len(found))
+    return found
+
+
+def _legs(question: Question, dense: Sequence[Hit], bm25: Sequence[Hit], by: By, *, regex: bool) -> Legs:
+    passages = {hit.passage.id: hit for hit in (*dense, *bm25)}
+    numbers = {name: at for at, name in enumerate(passages)}
+    right = judged(question, tuple(passages.values()), by, regex=regex).right
+    places = [np.array([numbers[hit.passage.id] for hit in hits], np.int64) for hits in (dense, bm25)]
+    scores = [np.array([hit.score for hit in hits], np.float64) for hits in (dense, bm25)]
+    return Legs(Ranked.of_dense(places[0], scores[0]), Ranked.of_bm25(places[1], scores[1]), np.array(right, bool))
+
+
+def _best(scores: NDArray[np.float64]) -> float | None:
+    return float(scores.max()) if len(scores) else None
+
+
+def spreads(legs: Sequence[Legs]) -> float:
+    """How far the scores of BM25 spread, as a multiple of how far the inner products do: the scale on which λ lies."""
+    dense, words = (np.mean([_deviation(one) for one in column]) for column in _columns(legs))
+    return float(words / dense) if dense > 0 and words > 0 else 1.0
+
+
+def _columns(legs: Sequence[Legs]) -> Iterator[list[NDArray[np.float64]]]:
+    yield [one.dense.scores for one in legs]
+    yield [one.bm25.scores for one in legs]
+
+
+def _deviation(scores: NDArray[np.float64]) -> float:
+    return float(np.std(scores)) if len(scores) else 0.0

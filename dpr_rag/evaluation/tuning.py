@@ -1,0 +1,198 @@
+"""``tune``: which ranking is best on the user's own questions, found by cross-validation and kept in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpr_rag.corpora import Question
+from dpr_rag.errors import EvaluationError
+from dpr_rag.evaluation.judging import Choice, judge_for
+from dpr_rag.evaluation.legs import Legs, read_legs, spreads
+from dpr_rag.evaluation.measures import ks_up_to
+from dpr_rag.evaluation.results import By, Estimate
+from dpr_rag.evaluation.statistics import Bootstrap
+from dpr_rag.fusion import Calibration, Ranking, Tuned
+from dpr_rag.lexical import BM25
+from dpr_rag.store import PassageStore
+
+FEWEST = 20
+_FOLDS = 5
+_GRID = np.arange(-8, 9) / 2
+_Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to rank, and how it does on questions that had no part in choosing its λ.
+
+    Attributes:
+        name: Its name.
+        ranking: The ranking; where λ is chosen, the one chosen on all questions.
+        value: Mean reciprocal rank of the first right passage.
+        accuracy: Top-k accuracy by k.
+        less_than_best: The best candidate's value less this one's, with the interval of the paired bootstrap.
+    """
+
+    name: str
+    ranking: Ranking
+    value: Estimate
+    accuracy: Mapping[int, Estimate]
+    less_than_best: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What :func:`tune` found.
+
+    Attributes:
+        questions: How many questions.
+        by: What made a passage right.
+        k: Reciprocal ranks count down to this rank.
+        candidates: The candidates, the simplest first.
+        best: The one with the highest value.
+        chosen: The simplest one that the best does not surpass beyond doubt.
+        weights: λ as each part of the questions chose it.
+        tuned: The choice as the store keeps it.
+    """
+
+    questions: int
+    by: By
+    k: int
+    candidates: tuple[Candidate, ...]
+    best: Candidate
+    chosen: Candidate
+    weights: tuple[float, ...]
+    tuned: Tuned
+
+
+def tune(
+    store: PassageStore,
+    questions: Iterable[Question],
+    *,
+    k: int = 10,
+    by: Choice = "auto",
+    regex: bool = False,
+    candidates: int = 200,
+    bm25: BM25 | None = None,
+    keep: bool = True,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Tuning:
+    """Choose mode, fusion and λ on labelled questions, and keep the choice in the store.
+
+    Each candidate (``dense``, ``bm25``, hybrid by reciprocal rank, hybrid with λ) is judged by the mean reciprocal rank of
+    the first right passage. λ is judged by cross-validation: each fifth of the questions is ranked with the λ that is
+    best on the other four. Of all candidates that the best one does not surpass by an interval clear of zero (95 %,
+    paired bootstrap) the simplest is chosen, so that noise crowns nobody. The questions also say what the scores mean:
+    ``store.calibration_of`` is fitted to them.
+
+    Args:
+        store: An open store with an encoder.
+        questions: Questions with answers or ``positive_ids``, at least 20; some hundreds tell candidates apart.
+        k: Reciprocal ranks count down to rank k; with 1 the measure is top-1 accuracy.
+        by: What makes a passage right, see :func:`~dpr_rag.evaluation.evaluate`.
+        regex: By answer: answers are regular expressions.
+        candidates: How many passages each leg brings.
+        bm25: Parameters of BM25; they are kept with the choice.
+        keep: Write the choice into the store; otherwise ``store.set_tuned(tuning.tuned)`` does so later.
+        seed: Of the folds and the bootstrap.
+        progress: Called with the number of questions asked so far.
+
+    Raises:
+        EvaluationError: There are too few questions, nothing to judge by, no right passage is found at all, or an option
+            is out of range.
+        EncoderMismatchError: The store has no encoder.
+        StoreReadOnlyError: The choice cannot be written.
+    """
+    asked = list(questions)
+    if k < 1:
+        raise EvaluationError(f"k is {k!r}, expected at least 1")
+    chosen_by = judge_for(asked, by)
+    if len(asked) < FEWEST:
+        raise EvaluationError(f"there are {len(asked)} questions; tuning needs at least {FEWEST}, better some hundreds")
+    if keep:
+        store.set_tuned(store.tuned)  # a store that cannot be written is better told before the work than after it
+    base = Ranking("hybrid", candidates=candidates, bm25=bm25 or BM25())
+    legs = read_legs(store, asked, base, chosen_by, regex=regex, progress=progress)
+    if not any(one.right.any() for one in legs):
+        raise EvaluationError(
+            f"none of the {len(asked):,} questions has a right passage among the best {candidates} of either leg; "
+            f"expected questions that passages of {store.path} answer"
+        )
+    weights, held_out = _cross_validated(legs, base, k, seed)
+    rankings = _rankings(base, weights[-1])
+    ranks = {name: held_out if name == "hybrid" else _firsts(legs, one) for name, one in rankings.items()}
+    found = _candidates(rankings, ranks, k, seed)
+    best = max(found, key=lambda one: one.value.value)
+    chosen = next(one for one in found if one.less_than_best.low <= 0)
+    fingerprint = "" if store.encoder is None else store.encoder.fingerprint
+    tuned = Tuned(chosen.ranking, _calibrations(legs, rankings.values()), len(asked), fingerprint)
+    if keep:
+        store.set_tuned(tuned)
+    return Tuning(len(asked), chosen_by, k, found, best, chosen, tuple(weights[:-1]), tuned)
+
+
+def _rankings(base: Ranking, weight: float) -> dict[str, Ranking]:
+    """What is compared, the simplest first."""
+    return {
+        "dense": Ranking(),
+        "bm25": Ranking("bm25", bm25=base.bm25),
+        "hybrid rrf": replace(base, fusion="rrf"),
+        "hybrid": replace(base, weight=weight),
+    }
+
+
+def _cross_validated(legs: Sequence[Legs], base: Ranking, k: int, seed: int) -> tuple[list[float], _Values]:
+    """λ of each fold and of all questions, and the ranks that each fold gets with the λ of the others."""
+    scale = spreads(legs)
+    weights = [float(f"{scale * 2**step:.3g}") for step in _GRID]
+    ranks = np.stack([_firsts(legs, replace(base, weight=weight)) for weight in weights])
+    values = _reciprocal(ranks, k)
+    folds = np.random.default_rng(seed).permutation(len(legs)) % _FOLDS
+    chosen = [int(values[:, folds != fold].mean(axis=1).argmax()) for fold in range(_FOLDS)]
+    held_out = np.choose(folds, ranks[chosen])
+    return [weights[at] for at in (*chosen, int(values.mean(axis=1).argmax()))], held_out
+
+
+def _firsts(legs: Sequence[Legs], ranking: Ranking) -> _Values:
+    return np.array([one.first(ranking) for one in legs])
+
+
+def _reciprocal(ranks: _Values, k: int) -> _Values:
+    return np.where(ranks <= k, 1 / ranks, 0.0)
+
+
+def _candidates(
+    rankings: Mapping[str, Ranking], ranks: Mapping[str, _Values], k: int, seed: int
+) -> tuple[Candidate, ...]:
+    ks = ks_up_to(100)
+    columns = {(name, at): np.where(ranks[name] <= at, 1.0, 0.0) for name in rankings for at in ks}
+    columns |= {(name, 0): _reciprocal(ranks[name], k) for name in rankings}
+    bootstrap = Bootstrap(columns, seed=seed)
+    values = {name: bootstrap.estimate((name, 0)) for name in rankings}
+    best = max(values, key=lambda name: values[name].value)
+    return tuple(
+        Candidate(
+            name,
+            ranking,
+            values[name],
+            {at: bootstrap.estimate((name, at)) for at in ks},
+            bootstrap.difference((best, 0), (name, 0)),
+        )
+        for name, ranking in rankings.items()
+    )
+
+
+def _calibrations(legs: Sequence[Legs], rankings: Iterable[Ranking]) -> dict[Ranking, Calibration]:
+    """Fitted to the scores of the best right and the best wrong passage of every question."""
+    found = {}
+    for ranking in rankings:
+        pairs = [one.scores(ranking) for one in legs]
+        right, wrong = ([score for score in column if score is not None] for column in zip(*pairs, strict=True))
+        if right and wrong:
+            found[ranking] = Calibration.fit(right, wrong)
+    return found

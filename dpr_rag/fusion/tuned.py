@@ -1,0 +1,47 @@
+"""What tuning has found best for a store, and its form in the store's record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from dpr_rag.fusion.calibration import Calibration
+from dpr_rag.fusion.ranking import Ranking
+from dpr_rag.lexical import BM25
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """How a store ranks unless a call says otherwise.
+
+    Attributes:
+        ranking: The choice.
+        calibrations: What labelled questions say of the scores of this ranking, and of others.
+        questions: How many labelled questions it was chosen on.
+        fingerprint: The encoder that filled the store then; with another one the choice no longer counts.
+    """
+
+    ranking: Ranking
+    calibrations: Mapping[Ranking, Calibration] = field(default_factory=dict, hash=False)
+    questions: int = 0
+    fingerprint: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The choice as a JSON object, the inverse of :meth:`from_dict`."""
+        return {
+            "ranking": asdict(self.ranking),
+            "calibrations": [[asdict(ranking), asdict(one)] for ranking, one in self.calibrations.items()],
+            "questions": self.questions,
+            "fingerprint": self.fingerprint,
+        }
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Tuned:
+        """Read a choice back."""
+        calibrations = {_ranking(ranking): Calibration(**one) for ranking, one in data["calibrations"]}
+        return Tuned(_ranking(data["ranking"]), calibrations, data["questions"], data["fingerprint"])
+
+
+def _ranking(data: Mapping[str, Any]) -> Ranking:
+    return Ranking(**{**data, "bm25": BM25(**data["bm25"])})

@@ -1,0 +1,70 @@
+"""`tune`: what it shows, what it leaves in the store, and which commands follow it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from test_tuning import COUNT, Pointing, passages, questions
+from typer.testing import CliRunner, Result
+
+from dpr_rag import PassageStore
+from dpr_rag.cli import models
+from dpr_rag.cli.app import app
+from dpr_rag.corpora import write_questions
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="dpr-rag")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(models.ModelChoice, "load", lambda choice: Pointing(range(40)))
+    with PassageStore.open(tmp_path / "s", encoder=Pointing(range(40))) as opened:
+        opened.add(passages(range(20, 60)))
+    write_questions(tmp_path / "q.jsonl", questions())
+    return tmp_path / "s"
+
+
+def test_the_table_and_what_follows_it(store: Path, tmp_path: Path) -> None:
+    done = run("tune", store, tmp_path / "q.jsonl", "--k", 1, "--quiet")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0] == "60 questions, judged by passage; 95 % intervals in brackets"
+    assert [line.split()[0] for line in lines[2:5]] == ["dense", "bm25", "hybrid"]
+    assert max(map(len, lines[:-2])) <= 80
+    with PassageStore.open(store, read_only=True) as opened:
+        weight = f"{opened.ranking.weight:.4g}"
+    assert f"chosen: hybrid with λ = {weight}, ahead of everything simpler by more than chance" in done.stdout
+    facts = json.loads(run("info", store, "--json").stdout)
+    assert facts["ranking"] == f"hybrid with λ = {weight}, tuned on {COUNT} questions"
+    (hit,) = json.loads(run("search", store, questions()[50].question, "--k", 1, "--json").stdout)["hits"]
+    assert (hit["id"], "bm25" in hit) == ("50", True)
+    (hit,) = json.loads(run("search", store, questions()[50].question, "--mode", "dense", "-k", 1, "--json").stdout)[
+        "hits"
+    ]
+    assert "bm25" not in hit
+    told = json.loads(run("evaluate", store, tmp_path / "q.jsonl", "--json", "--quiet").stdout)
+    assert list(told["systems"]) == ["hybrid"]
+    assert told["settings"]["modes"] == f"hybrid with λ = {weight}"
+    told = json.loads(run("evaluate", store, tmp_path / "q.jsonl", "--mode", "hybrid", "--json", "--quiet").stdout)
+    assert told["settings"]["modes"] == f"hybrid with λ = {weight} as the store was tuned"
+
+
+def test_a_dry_run_changes_nothing(store: Path, tmp_path: Path) -> None:
+    before = run("info", store).stdout
+    done = run("tune", store, tmp_path / "q.jsonl", "--dry-run", "--json", "--quiet")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert [one["name"] for one in found["candidates"]] == ["dense", "bm25", "hybrid rrf", "hybrid"]
+    assert found["tuned"]["ranking"]["mode"] == found["chosen"] == "hybrid"
+    assert run("info", store).stdout == before
+
+
+def test_bad_questions_are_named(store: Path, tmp_path: Path) -> None:
+    write_questions(tmp_path / "few.jsonl", questions()[:5])
+    done = run("tune", store, tmp_path / "few.jsonl", "--quiet")
+    assert done.exit_code == 1
+    assert "there are 5 questions; tuning needs at least 20" in done.output

@@ -1,0 +1,235 @@
+"""Tuning: the legs it judges are those that a retriever serves, noise crowns nobody, and the choice stays with the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import HashEncoder
+
+from dpr_rag import BM25, Calibration, Passage, PassageStore, Ranking, Retriever, Tuned
+from dpr_rag.corpora import Question
+from dpr_rag.errors import EncoderMismatchError, EvaluationError, StoreReadOnlyError
+from dpr_rag.evaluation import tune
+from dpr_rag.evaluation.legs import read_legs, spreads
+
+COUNT = 60
+
+
+class Pointing:
+    """An encoder that knows the right passage of some questions, and otherwise points anywhere."""
+
+    dim = COUNT
+    source = "tests"
+
+    def __init__(self, knows: range, fingerprint: str = "pointing") -> None:
+        self.knows, self.fingerprint = knows, fingerprint
+
+    def encode_passages(self, passages: Sequence[Passage]) -> np.ndarray:
+        return np.eye(COUNT, dtype=np.float32)[[int(passage.id) for passage in passages]]
+
+    def encode_questions(self, questions: Sequence[str]) -> np.ndarray:
+        return np.stack([self._question(int(question.split()[-1])) for question in questions])
+
+    def _question(self, at: int) -> np.ndarray:
+        noise = np.random.default_rng(at).normal(0, 0.1, COUNT)
+        return (noise + (np.eye(COUNT)[at] if at in self.knows else 0)).astype(np.float32)
+
+
+def passages(says: range) -> list[Passage]:
+    """Passages whose words tell which question they answer, for some of them."""
+    return [Passage(str(at), f"common {'talk ' * at}{f'word{at}' if at in says else 'else'}") for at in range(COUNT)]
+
+
+def questions() -> list[Question]:
+    return [Question(f"q{at}", f"common word{at} {at}", (), (str(at),)) for at in range(COUNT)]
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[PassageStore]:
+    """A store in which vectors answer two thirds of the questions, words two thirds, and one third is answered by both."""
+    with PassageStore.open(tmp_path / "s", encoder=Pointing(range(40))) as store:
+        store.add(passages(range(20, 60)))
+        yield store
+
+
+def first(store: PassageStore, question: Question, ranking: Ranking, k: int = COUNT) -> float:
+    ids = [hit.passage.id for hit in Retriever(store, k=k, ranking=ranking).retrieve(question.question)]
+    return ids.index(question.positive_ids[0]) + 1 if question.positive_ids[0] in ids else np.inf
+
+
+@pytest.mark.parametrize(
+    "ranking",
+    [
+        Ranking(),
+        Ranking("bm25"),
+        Ranking("hybrid", fusion="rrf", candidates=9),
+        Ranking("hybrid", 0.3, candidates=9),
+        Ranking("hybrid", 7.0, candidates=9),
+    ],
+)
+def test_legs_rank_as_a_retriever_does(tmp_path: Path, ranking: Ranking) -> None:
+    draw = np.random.default_rng(3)
+    words = [f"w{at}" for at in range(40)]
+    texts = [" ".join(draw.choice(words, 5 + at % 7)) for at in range(COUNT)]
+    asked = [
+        Question(f"q{at}", " ".join(draw.choice(text.split(), 3)), (), (str(at),)) for at, text in enumerate(texts)
+    ]
+    with PassageStore.open(tmp_path / "s", encoder=HashEncoder(dim=6)) as store:
+        store.add([Passage(str(at), text) for at, text in enumerate(texts)])
+        legs = read_legs(store, asked, Ranking("hybrid", candidates=9), "passage")
+        expected = [first(store, question, ranking, 9) for question in asked]
+    ranks = [one.first(ranking) for one in legs]
+    assert [rank if rank <= 9 else np.inf for rank in ranks] == expected
+    assert len({*expected}) > 2
+
+
+def test_legs_give_the_best_scores_of_right_and_wrong_passages(both: PassageStore) -> None:
+    question = questions()[25]
+    (one,) = read_legs(both, [question], Ranking("hybrid"), "passage")
+    hits = both.rank([question.question], COUNT, ranking=Ranking())[0]
+    right = next(hit.score for hit in hits if hit.passage.id == "25")
+    wrong = max(hit.score for hit in hits if hit.passage.id != "25")
+    assert one.scores(Ranking()) == pytest.approx((right, wrong))
+
+
+def test_what_needs_both_legs_is_ranked_by_both(both: PassageStore) -> None:
+    found = tune(both, questions(), k=1)
+    names = [one.name for one in found.candidates]
+    assert names == ["dense", "bm25", "hybrid rrf", "hybrid"]
+    dense, words, _, hybrid = found.candidates
+    served = {one.name: np.mean([first(both, q, one.ranking) <= 1 for q in questions()]) for one in found.candidates}
+    assert dense.value.value == served["dense"] == dense.accuracy[1].value
+    assert words.value.value == served["bm25"]
+    assert found.chosen is found.best is hybrid
+    assert served["hybrid"] > served["dense"] + 0.2
+    assert dense.less_than_best.low > 0
+    assert (hybrid.less_than_best.low, hybrid.less_than_best.high) == (0, 0)
+    assert set(found.weights) <= {
+        float(f"{spread * 2 ** (step / 2):.3g}") for spread in [scale(both)] for step in range(-8, 9)
+    }
+
+
+def scale(store: PassageStore) -> float:
+    """The scale of λ, from the lists that a retriever gives."""
+    deviations = []
+    for ranking in (Ranking("bm25"), Ranking()):
+        hits = store.rank([one.question for one in questions()], 200, ranking=ranking)
+        deviations.append(np.mean([np.std([hit.score for hit in one]) for one in hits]))
+    expected = float(deviations[0] / deviations[1])
+    assert spreads(read_legs(store, questions(), Ranking("hybrid"), "passage")) == pytest.approx(expected, rel=1e-6)
+    return expected
+
+
+def test_noise_crowns_nobody(tmp_path: Path) -> None:
+    # both legs know the same, so that whichever is ahead is so by chance
+    with PassageStore.open(tmp_path / "s", encoder=Pointing(range(40))) as store:
+        store.add(passages(range(40)))
+        found = tune(store, questions())
+        assert found.chosen.name == "dense"
+        assert store.ranking == Ranking()
+        assert store.tuned is not None
+        assert store.tuned.questions == COUNT
+
+
+def test_words_alone_are_chosen_where_vectors_add_nothing(tmp_path: Path) -> None:
+    with PassageStore.open(tmp_path / "s", encoder=Pointing(range(0))) as store:
+        store.add(passages(range(60)))
+        assert tune(store, questions(), bm25=BM25(1.2, 0.75)).chosen.name == "bm25"
+        assert store.ranking == Ranking("bm25", bm25=BM25(1.2, 0.75))
+
+
+def test_the_choice_stays_with_the_store(both: PassageStore) -> None:
+    question = questions()[50].question
+    assert Retriever(both).retrieve(question)[0].bm25 is None
+    found = tune(both, questions(), k=1)
+    chosen = found.chosen.ranking
+    with PassageStore.open(both.path, encoder=Pointing(range(40)), read_only=True) as again:
+        assert again.ranking == chosen
+        assert again.info().ranking == f"hybrid with λ = {chosen.weight:.4g}, tuned on 60 questions"
+        hits = Retriever(again).retrieve(question)
+        assert hits == Retriever(again, ranking=chosen).retrieve(question)
+        assert hits[0].passage.id == "50"
+        assert Retriever(again, mode="hybrid").retrieve(question) == hits
+        assert Retriever(again, mode="dense").retrieve(question)[0].bm25 is None
+        assert again.tuned == found.tuned
+        vectors = again.encode_questions([question])
+        assert Retriever(again).retrieve_by_vectors(vectors) == Retriever(again, mode="dense").retrieve_batch(
+            [question]
+        )
+    both.set_tuned(None)
+    assert (both.ranking, both.info().ranking, both.tuned) == (Ranking(), "dense", None)
+    assert both.check().passages == COUNT
+
+
+def test_the_questions_say_what_scores_mean(both: PassageStore) -> None:
+    before = both.calibration_of(Ranking("bm25"))
+    found = tune(both, questions())
+    legs = read_legs(both, questions(), Ranking("hybrid"), "passage")
+    for ranking in (Ranking(), Ranking("bm25"), found.candidates[3].ranking):
+        right, wrong = zip(*(one.scores(ranking) for one in legs), strict=True)
+        expected = Calibration.fit(*([score for score in column if score is not None] for column in (right, wrong)))
+        assert both.calibration_of(ranking) == expected
+    assert both.calibration_of(Ranking("bm25")) != before
+    threshold = both.calibration_of(found.chosen.ranking)
+    hits = Retriever(both).retrieve(questions()[30].question, min_relevance=0.5)
+    assert hits
+    assert all(threshold.relevance(hit.score) >= 0.5 for hit in hits)
+
+
+def test_another_encoder_undoes_the_choice(both: PassageStore) -> None:
+    tune(both, questions(), k=1)
+    both.reencode(Pointing(range(60), "another"))
+    assert (both.ranking, both.tuned) == (Ranking(), None)
+    assert both.info().ranking == "dense, as it was tuned for another encoder; tune it again"
+
+
+def test_a_look_leaves_the_store_as_it_is(both: PassageStore) -> None:
+    before = both.info()
+    found = tune(both, questions(), k=1, keep=False)
+    assert both.info() == before
+    both.set_tuned(found.tuned)
+    assert both.ranking == found.chosen.ranking
+
+
+def test_progress_counts_questions(both: PassageStore) -> None:
+    told: list[int] = []
+    tune(
+        both,
+        [*questions(), *(Question(f"r{at}", f"common {at}", (), ("1",)) for at in range(20))],
+        progress=told.append,
+    )
+    assert told == [64, 80]
+
+
+def test_what_cannot_be_tuned_is_refused(both: PassageStore, tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match="there are 19 questions; tuning needs at least 20"):
+        tune(both, questions()[:19])
+    with pytest.raises(EvaluationError, match="k is 0, expected at least 1"):
+        tune(both, questions(), k=0)
+    strange = [Question(f"q{at}", f"common word{at} {at}", (), ("nowhere",)) for at in range(COUNT)]
+    with pytest.raises(EvaluationError, match="none of the 60 questions has a right passage among the best 200"):
+        tune(both, strange)
+    with PassageStore.open(both.path, encoder=Pointing(range(40)), read_only=True) as read:
+        with pytest.raises(StoreReadOnlyError):
+            tune(read, questions())
+        tune(read, questions(), keep=False)
+    with PassageStore.open(both.path) as bare, pytest.raises(EncoderMismatchError, match="without an encoder"):
+        tune(bare, questions())
+    assert both.tuned is None
+
+
+def test_a_choice_survives_its_form_in_the_record() -> None:
+    choice = Tuned(Ranking("hybrid", 2.5, candidates=7, bm25=BM25(1, 0)), {Ranking(): Calibration(2, -1)}, 30, "f")
+    assert Tuned.from_dict(choice.as_dict()) == choice
+
+
+def test_answers_judge_too(tmp_path: Path) -> None:
+    with PassageStore.open(tmp_path / "s", encoder=HashEncoder()) as store:
+        store.add(passages(range(60)))
+        asked = [Question(f"q{at}", f"common word{at}", (f"word{at}",)) for at in range(COUNT)]
+        found = tune(store, asked)
+        assert found.by == "answer"
+        assert found.candidates[1].accuracy[1].value == 1.0
