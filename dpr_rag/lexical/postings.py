@@ -63,13 +63,18 @@ class Postings:
     def _sorted(cls, rows: Rows, lengths: Lengths, terms: Terms, places: Places, counts: Counts) -> Self:
         """Postings of flat (term, place, count) columns whose places ascend."""
         order = np.argsort(terms, kind="stable")
-        distinct, first = np.unique(terms[order], return_index=True)
+        terms = terms[order]
+        begins = np.ones(len(terms), bool)
+        begins[1:] = terms[1:] != terms[:-1]
+        first = np.flatnonzero(begins)
         starts = np.append(first, len(terms)).astype(np.int64)
-        return cls(rows, lengths, distinct, starts, places[order], counts[order])
+        return cls(rows, lengths, terms[first], starts, places[order], counts[order])
 
     @classmethod
-    def merged(cls, parts: Sequence[Postings], alive: Rows | None = None) -> Self:
+    def merged(cls, parts: Sequence[Self], alive: Rows | None = None) -> Self:
         """One segment of several in ascending order of rows; ``alive`` are the row numbers to keep, None keeps all."""
+        if len(parts) == 1 and (alive is None or np.array_equal(parts[0].rows, alive)):
+            return parts[0]
         offsets = np.cumsum([0, *(len(part.rows) for part in parts)])
         rows = np.concatenate([part.rows for part in parts])
         lengths = np.concatenate([part.lengths for part in parts])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,11 +56,14 @@ class Lexicon:
         if where is not None and not isinstance(where, Filter):
             return self._mask(snapshot.kept(reader, where))
         key = (snapshot.state.generation, where)
-        if key not in self.masks:
-            if len(self.masks) >= _KEPT_FILTERS:
-                self.masks.clear()
-            self.masks[key] = self._mask(snapshot.kept(reader, where))
-        return self.masks[key]
+        with suppress(KeyError):
+            return self.masks[key]
+        mask = self._mask(snapshot.kept(reader, where))
+        past = [one for one in tuple(self.masks) if one[0] != key[0]]
+        for one in past if len(self.masks) < _KEPT_FILTERS else tuple(self.masks):
+            self.masks.pop(one, None)  # another thread may have removed it already
+        self.masks[key] = mask
+        return mask
 
     def _mask(self, kept: Rows) -> Alive:
         places = positions_in(self.corpus.rows, kept)
