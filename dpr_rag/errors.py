@@ -77,3 +77,7 @@ class EncoderMismatchError(StoreError):
 
 class EvaluationError(DprRagError, ValueError):
     """Questions, systems or options with which nothing can be measured."""
+
+
+class TrainingError(DprRagError, ValueError):
+    """Training data, settings or an output folder with which no training can begin or go on."""

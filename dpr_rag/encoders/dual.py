@@ -152,6 +152,11 @@ class DualEncoder:
         """Whether both sides use one tower."""
         return self.context_tower is self.question_tower
 
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """The question's side and the passage's, one object where the tower is shared: for those who train them."""
+        return self._question, self._context
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the towers' weights, tokenizers and the profile; the same on any runtime, device, precision."""

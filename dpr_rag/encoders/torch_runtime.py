@@ -82,16 +82,23 @@ class TorchRuntime:
         """Pooled float32 vectors of shape [n, dim]."""
         torch = import_torch()
         with torch.inference_mode():
-            inputs = {"input_ids": torch.from_numpy(batch.ids), "attention_mask": torch.from_numpy(batch.mask)}
-            if self._takes_segments:
-                inputs["token_type_ids"] = torch.from_numpy(batch.segments)
-            inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.items()}
-            hidden = self.backbone(**inputs).last_hidden_state
-            pooled = _pooled(hidden, inputs["attention_mask"], self._pooling)
-            if self.head is not None:
-                pooled = self.head(pooled)
-            vectors: Vectors = pooled.cpu().numpy()
+            vectors: Vectors = self.forward(batch).cpu().numpy()
         return vectors
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """Pooled float32 vectors of shape [n, dim] on the device; gradients flow through them where they are on."""
+        torch = import_torch()
+        inputs = {"input_ids": torch.from_numpy(batch.ids), "attention_mask": torch.from_numpy(batch.mask)}
+        if self._takes_segments:
+            inputs["token_type_ids"] = torch.from_numpy(batch.segments)
+        inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.items()}
+        hidden = self.backbone(**inputs).last_hidden_state
+        pooled = _pooled(hidden, inputs["attention_mask"], self._pooling)
+        if self.head is None:
+            return pooled
+        with torch.autocast(self.device.type, enabled=False):  # the head runs in float32 whatever the backbone does
+            headed: torch.Tensor = self.head(pooled)
+        return headed
 
 
 def import_torch() -> Any:
