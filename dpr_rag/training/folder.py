@@ -1,0 +1,191 @@
+"""The output folder of a training: what it trains, where it stands, the log, the best weights, and the encoder in the end.
+
+``training/`` holds ``training.json`` (what is trained), ``log.jsonl``, ``progress.svg``, ``state-N/`` (weights and
+optimizer as safetensors, the position as JSON) and ``best/``; when all is done the encoder stands beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dpr_rag.encoders.folders import PROFILE_FILE
+from dpr_rag.errors import TrainingError
+
+if TYPE_CHECKING:
+    import torch
+
+Tensors = Mapping[str, "torch.Tensor"]
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a training stands.
+
+    Attributes:
+        step: Steps of the optimizer taken.
+        epoch: The epoch under way.
+        batches: Batches of it that are done.
+        best: The best value of the selected measure so far.
+        best_step: The step that it was measured after.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batches: int = 0
+    best: float | None = None
+    best_step: int | None = None
+
+
+class OutputFolder:
+    """The files of one training.
+
+    Args:
+        path: The folder, which may not exist yet.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.inside = self.path / "training"
+        self.log = self.inside / "log.jsonl"
+        self.plot = self.inside / "progress.svg"
+        self.best = self.inside / "best"
+        self._about = self.inside / "training.json"
+
+    def begin(self, about: Mapping[str, Any]) -> Literal["new", "unfinished", "finished"]:
+        """See what is in the folder, and note in a new one what is trained.
+
+        Args:
+            about: What shapes the weights, as a JSON object.
+
+        Raises:
+            TrainingError: Another training, or anything else, is at the path.
+        """
+        if not self._about.exists():
+            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+                raise TrainingError(f"{self.path} exists and holds no training; choose a new folder for the output")
+            self.inside.mkdir(parents=True)
+            self._write_about(about, None)
+            return "new"
+        known = self._read(self._about)
+        if known.get("format") != _FORMAT:
+            raise TrainingError(f"{self._about}: expected format {_FORMAT}; a newer dpr-rag wrote it, upgrade")
+        differing = differences(known.get("about", {}), json.loads(json.dumps(about)))
+        if differing:
+            raise TrainingError(
+                f"{self.path} holds a training that was begun otherwise: {'; '.join(differing[:6])}; go on with the same "
+                "data and settings, or choose another folder for the output"
+            )
+        return "unfinished" if known.get("finished") is None else "finished"
+
+    def outcome(self) -> Position:
+        """Where a finished training ended."""
+        return Position(**self._read(self._about)["finished"])
+
+    def _write_about(self, about: Mapping[str, Any], end: Position | None) -> None:
+        content = {"format": _FORMAT, "finished": None if end is None else asdict(end), "about": about}
+        write_text(self._about, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        try:
+            found = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"{path}: cannot be read as JSON ({error}); choose another folder") from error
+        if not isinstance(found, dict):
+            raise TrainingError(f"{path}: holds {type(found).__name__}, expected a JSON object; choose another folder")
+        return found
+
+    def save(self, position: Position, tensors: Mapping[str, Tensors], extra: Mapping[str, Any]) -> None:
+        """Save a state, whole or not at all, and remove the one before.
+
+        Args:
+            position: Where the training stands.
+            tensors: Groups of tensors (weights, optimizer, objective) by the name of their file.
+            extra: What else is needed to go on, as a JSON object.
+        """
+        from safetensors.torch import save_file
+
+        partial = self.inside / "state.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        for name, group in tensors.items():
+            file = partial / f"{name}.safetensors"
+            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in group.items()}, file)
+            _sync(file)
+        state = {"format": _FORMAT, "position": asdict(position), "extra": extra}
+        write_text(partial / "state.json", json.dumps(state, ensure_ascii=False))
+        target = self.inside / f"state-{position.step}"
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(partial, target)
+        _sync(self.inside)
+        for old in self._states():
+            if old != target:
+                shutil.rmtree(old)
+
+    def newest(self) -> tuple[Position, dict[str, dict[str, torch.Tensor]], dict[str, Any]] | None:
+        """The newest state: the position, the groups of tensors and the rest; None where there is none."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        states = self._states()
+        if not states:
+            return None
+        state = self._read(states[-1] / "state.json")
+        try:
+            tensors = {file.stem: load_file(file) for file in sorted(states[-1].glob("*.safetensors"))}
+            return Position(**state["position"]), tensors, state["extra"]
+        except (SafetensorError, KeyError, TypeError) as error:
+            raise TrainingError(f"{states[-1]} is damaged ({error}); remove it to begin anew") from error
+
+    def _states(self) -> list[Path]:
+        """Folders of whole states, oldest first."""
+        found = [path for path in self.inside.glob("state-*") if (path / "state.json").is_file()]
+        return sorted(found, key=lambda path: int(path.name.removeprefix("state-")))
+
+    def finish(self, encoder: Path, about: Mapping[str, Any], end: Position) -> None:
+        """Put an encoder's folder into its final place and remove what is no longer needed."""
+        names = sorted(path.name for path in encoder.iterdir() if path.name != PROFILE_FILE)
+        for name in [*names, PROFILE_FILE]:  # the file that makes it an encoder comes last
+            target = self.path / name
+            if target.is_dir():
+                shutil.rmtree(target)
+            os.replace(encoder / name, target)
+        self._write_about(about, end)
+        for path in (encoder, self.best, self.inside / "state.partial", *self._states()):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def differences(there: Any, here: Any, name: str = "") -> list[str]:
+    """Where two JSON objects differ, each as one phrase."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        keys = dict.fromkeys([*there, *here])
+        return [one for key in keys for one in differences(there.get(key), here.get(key), f"{name}.{key}".strip("."))]
+    return [] if there == here else [f"{name} was {_short(there)} and is {_short(here)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else f"{text[:18]}…{text[-4:]}"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    _sync(partial)
+    os.replace(partial, path)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

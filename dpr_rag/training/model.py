@@ -1,0 +1,207 @@
+"""The towers of an encoder as modules that learn, built by the runtime that serves them and written back as an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from dpr_rag.encoders.dual import DualEncoder
+from dpr_rag.encoders.saving import save_towers
+from dpr_rag.encoders.sides import Side
+from dpr_rag.encoders.torch_runtime import TorchRuntime
+from dpr_rag.encoders.towers import Role, Tower
+from dpr_rag.encoders.weights import Array
+from dpr_rag.errors import TrainingError
+from dpr_rag.training.settings import Towers
+
+if TYPE_CHECKING:
+    import torch
+
+_DROPOUT = {
+    "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
+    "roberta": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
+    "distilbert": ("dropout", "attention_dropout"),
+}
+_CLASSES: Mapping[Role, str] = {"question": "DPRQuestionEncoder", "context": "DPRContextEncoder"}
+
+
+class Model:
+    """Question and context tower in training: float32 copies of an encoder's weights, which stay as they are.
+
+    Args:
+        start: The encoder whose weights are the starting point.
+        towers: One tower or two, see ``TrainingSettings.towers``.
+        dropout: Of the hidden states and the attention; None keeps what the configuration says.
+        device: Where to train; None takes a GPU where there is one.
+
+    Attributes:
+        start: The encoder that training starts from.
+        encoder: Encodes with the weights of the moment, for validation and refreshes; its fingerprint stays that of the start.
+        separate: Whether there are two towers.
+
+    Raises:
+        TrainingError: One tower was asked for where the encoder has two.
+    """
+
+    def __init__(
+        self,
+        start: DualEncoder,
+        *,
+        towers: Towers = "as-given",
+        dropout: float | None = None,
+        device: str | None = None,
+    ) -> None:
+        if towers in ("shared", "momentum") and not start.shared:
+            raise TrainingError(
+                f"{start.source} has two towers, and towers={towers!r} asks for one; start from a single model, or train "
+                "with towers='as-given'"
+            )
+        self.start = start
+        self._momentum = towers == "momentum"
+        self.separate = not start.shared or towers == "separate"
+        self._towers = _towers_of(start, untied=towers == "separate")
+        two = self.separate or self._momentum
+        question = _with_dropout(self._towers["question"], dropout)
+        context = (
+            _with_dropout(self._towers.get("context", replace(self._towers["question"])), dropout) if two else None
+        )
+        self.encoder = DualEncoder(
+            question, context, profile=start.profile, source=start.source, device=device, dtype="float32"
+        )
+        self.question, self.context = (_runtime(side) for side in self.encoder.sides)
+        for runtime in (self.question, self.context):
+            _own_weights(runtime)
+        if self._momentum:
+            for parameter in _parts(self.context).values():
+                parameter.requires_grad_(False)
+
+    @property
+    def device(self) -> Any:
+        """Where the towers are."""
+        return self.question.device
+
+    def parameters(self) -> dict[str, torch.nn.Parameter]:
+        """Everything that learns, by name."""
+        named = {f"question.{name}": one for name, one in _parts(self.question).items()}
+        if self.separate:
+            named |= {f"context.{name}": one for name, one in _parts(self.context).items()}
+        return named
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All weights of the moment by name, a momentum tower's included; they share memory with the modules."""
+        named: dict[str, torch.Tensor] = dict(self.parameters())
+        if self._momentum:
+            named |= {f"context.{name}": one for name, one in _parts(self.context).items()}
+        return {name: tensor.detach() for name, tensor in named.items()}
+
+    def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Take over weights by name."""
+        import torch
+
+        own = self.tensors()
+        if set(own) != set(tensors):
+            odd = sorted(set(own) ^ set(tensors))[:3]
+            raise TrainingError(
+                f"the saved weights do not fit the model (for example {odd}); start with the same model"
+            )
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(tensors[name])
+
+    def follow(self, momentum: float) -> None:
+        """Move the momentum tower towards the question tower: ``m * old + (1 - m) * new`` (MoCo, He et al. 2020)."""
+        import torch
+
+        with torch.no_grad():
+            for old, new in zip(_parts(self.context).values(), _parts(self.question).values(), strict=True):
+                old.mul_(momentum).add_(new, alpha=1 - momentum)
+
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Dropout is on inside; outside the towers serve."""
+        modules = [part for runtime in (self.question, self.context) for part in _modules(runtime)]
+        for module in modules:
+            module.train()
+        try:
+            yield
+        finally:
+            for module in modules:
+                module.eval()
+
+    def save(self, path: Path, *, start_share: float = 0.0, source: str | None = None) -> None:
+        """Write the weights of the moment as an encoder.
+
+        Args:
+            path: The folder.
+            start_share: Share of the starting weights in the average that is written.
+            source: Where the weights come from, for people to read; None names the start.
+        """
+        runtimes: dict[Role, TorchRuntime] = {"question": self.question}
+        if self.separate:
+            runtimes["context"] = self.context
+        towers = {role: self._tower(role, runtime, start_share) for role, runtime in runtimes.items()}
+        save_towers(path, towers, self.start.profile, source=source or self.start.source)
+
+    def _tower(self, role: Role, runtime: TorchRuntime, start_share: float) -> Tower:
+        tower = self._towers[role]
+        state: dict[str, Array] = dict(tower.state)  # a pooler stays as it came
+        for name, tensor in _parts(runtime).items():
+            trained = tensor.detach().float().cpu().numpy()
+            state[name] = trained.copy()
+            if start_share:
+                before = np.asarray(tower.state[name], np.float32)
+                state[name] = np.float32(1 - start_share) * trained + np.float32(start_share) * before
+        return replace(tower, state=state)
+
+
+def _towers_of(start: DualEncoder, *, untied: bool) -> dict[Role, Tower]:
+    if not start.shared:
+        return {"question": start.question_tower, "context": start.context_tower}
+    if not untied:
+        return {"question": start.question_tower}
+    roles: tuple[Role, Role] = ("question", "context")
+    return {role: _for_role(start.question_tower, role, dpr=start.profile.head == "projection") for role in roles}
+
+
+def _for_role(tower: Tower, role: Role, *, dpr: bool) -> Tower:
+    """One of two towers made of one model; a BERT with DPR's profile becomes what transformers calls DPR."""
+    if not dpr or tower.architecture != "BertModel":
+        return replace(tower)
+    config = {**tower.config, "model_type": "dpr", "projection_dim": 0}
+    state = {name: array for name, array in tower.state.items() if not name.startswith("pooler.")}
+    return replace(tower, architecture=_CLASSES[role], config=config, state=state)
+
+
+def _with_dropout(tower: Tower, dropout: float | None) -> Tower:
+    if dropout is None:
+        return tower
+    return replace(tower, config={**tower.config, **dict.fromkeys(_DROPOUT[tower.backbone], dropout)})
+
+
+def _runtime(side: Side) -> TorchRuntime:
+    return cast("TorchRuntime", side.runtime)
+
+
+def _modules(runtime: TorchRuntime) -> list[torch.nn.Module]:
+    return [runtime.backbone] if runtime.head is None else [runtime.backbone, runtime.head]
+
+
+def _own_weights(runtime: TorchRuntime) -> None:
+    """Copy the weights: as loaded they share memory with the starting encoder's file."""
+    for module in _modules(runtime):
+        for parameter in module.parameters():
+            parameter.data = parameter.data.clone()
+            parameter.requires_grad_(True)
+
+
+def _parts(runtime: TorchRuntime) -> dict[str, torch.nn.Parameter]:
+    """Parameters by the names that towers give them."""
+    named = dict(runtime.backbone.named_parameters())
+    if runtime.head is not None:
+        named |= {f"head.{name}": parameter for name, parameter in runtime.head.named_parameters()}
+    return named

@@ -1,0 +1,80 @@
+"""What training minimises: an objective over the matrix of scores, and the paper's."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from dpr_rag.errors import TrainingError
+from dpr_rag.training.batches import Batch
+from dpr_rag.training.model import Model
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Objective(ABC):
+    """The loss of a whole batch, over all processes, from the vectors of its questions and passages.
+
+    A subclass needs :meth:`loss` and :attr:`fingerprint`; one with a memory of its own also the other three.
+    """
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """What identifies the objective and its settings; a training goes on with its own objective only."""
+
+    @abstractmethod
+    def loss(self, questions: torch.Tensor, passages: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """The loss, to be minimised.
+
+        Args:
+            questions: Vectors of the questions, float32 [n, dim].
+            passages: Vectors of the distinct passages, float32 [m, dim].
+            batch: What they are vectors of.
+
+        Returns:
+            One number, through which gradients flow into both arguments.
+        """
+
+    def on_step(self, model: Model) -> None:
+        """Called after every step of the optimizer."""
+        return
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What the objective remembers between steps; saved with the weights."""
+        return {}
+
+    def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Take back what :meth:`tensors` gave."""
+        return
+
+
+class NegativeLogLikelihood(Objective):
+    """The paper's objective: softmax cross-entropy of the positive among all passages of the batch (section 3.2).
+
+    Args:
+        temperature: Scores are divided by it; 1 is the paper's.
+
+    Raises:
+        TrainingError: The temperature is not above 0.
+    """
+
+    def __init__(self, *, temperature: float = 1.0) -> None:
+        if not temperature > 0:
+            raise TrainingError(f"temperature is {temperature!r}, expected a number above 0")
+        self.temperature = temperature
+
+    @property
+    def fingerprint(self) -> str:
+        """Name and temperature."""
+        return f"nll/{self.temperature!r}"
+
+    def loss(self, questions: torch.Tensor, passages: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Mean over the questions of the negative log-likelihood of their positives."""
+        import torch
+
+        scores = questions @ passages.T / self.temperature
+        positives = torch.tensor(batch.positives, device=scores.device)
+        return torch.nn.functional.cross_entropy(scores, positives)

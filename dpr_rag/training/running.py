@@ -1,0 +1,97 @@
+"""``train``: from samples or a batch source to a trained encoder in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dpr_rag.corpora import TrainingSample
+from dpr_rag.encoders.dual import DualEncoder
+from dpr_rag.errors import TrainingError
+from dpr_rag.training.batches import BatchSource, RandomBatches
+from dpr_rag.training.folder import OutputFolder
+from dpr_rag.training.model import Model
+from dpr_rag.training.objective import NegativeLogLikelihood, Objective
+from dpr_rag.training.processes import Processes
+from dpr_rag.training.samples import check_samples
+from dpr_rag.training.settings import TrainingSettings
+from dpr_rag.training.trainer import Told, Trainer
+from dpr_rag.training.validation import Validation
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What came of a training.
+
+    Attributes:
+        path: The folder, which ``DualEncoder.from_pretrained`` loads.
+        steps: Steps taken in all.
+        best: The best value of the selected measure, or None where nothing was validated.
+        best_step: The step whose weights were kept for it.
+    """
+
+    path: Path
+    steps: int
+    best: float | None
+    best_step: int | None
+
+
+def train(
+    data: BatchSource | Sequence[TrainingSample],
+    output: str | Path,
+    *,
+    init: DualEncoder,
+    settings: TrainingSettings | None = None,
+    objective: Objective | None = None,
+    validation: Sequence[Validation] = (),
+    progress: Told | None = None,
+    device: str | None = None,
+) -> TrainingResult:
+    """Train a dual encoder as in the paper, or with batches and an objective of another recipe.
+
+    A folder with an unfinished training goes on exactly where its newest state stands, with the same weights in the
+    end as if nothing had happened. Under ``torch.distributed`` every process calls this with the same arguments.
+
+    Args:
+        data: Samples, which become :class:`RandomBatches`; or any batch source.
+        output: Folder for the encoder; log, picture and states go to its ``training/``.
+        init: The encoder to start from; it stays as it is.
+        settings: Hyperparameters; None is the paper's.
+        objective: None is the paper's :class:`NegativeLogLikelihood`.
+        validation: What measures the weights while they are trained; all measures are logged, and the best weights by
+            ``settings.select`` are written in the end. Without any, the last ones are.
+        progress: Called after every step, in the first process.
+        device: Where to train; None takes a GPU where there is one.
+
+    Raises:
+        TrainingError: The data hold nothing to train on, the settings ask for a measure that nothing takes, another
+            training is in the folder, or the loss is no longer finite.
+    """
+    chosen = settings or TrainingSettings()
+    model = Model(init, towers=chosen.towers, dropout=chosen.dropout, device=device)
+    folder = OutputFolder(output)
+    trainer = Trainer(
+        model,
+        _source_of(data, chosen),
+        objective or NegativeLogLikelihood(temperature=chosen.temperature),
+        chosen,
+        folder,
+        validation=validation,
+        told=progress,
+    )
+    processes = Processes.current()
+    state = folder.begin(trainer.about) if processes.first else None
+    processes.wait()
+    state = state or folder.begin(trainer.about)
+    end = folder.outcome() if state == "finished" else trainer.run()
+    return TrainingResult(folder.path, end.step, end.best, end.best_step)
+
+
+def _source_of(data: BatchSource | Sequence[TrainingSample], settings: TrainingSettings) -> BatchSource:
+    if not isinstance(data, Sequence):
+        return data
+    samples, report = check_samples(data)
+    if not samples:
+        raise TrainingError(f"nothing to train on: {'; '.join(report.lines()) or 'no samples were given'}")
+    return RandomBatches(samples, batch_size=settings.batch_size, hard_negatives=settings.hard_negatives)

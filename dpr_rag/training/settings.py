@@ -1,0 +1,127 @@
+"""How a dual encoder is trained: the published hyperparameters, and what may differ from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from dpr_rag.errors import TrainingError
+
+Towers = Literal["as-given", "shared", "separate", "momentum"]
+WARMUP_STEPS = 1237
+_OPERATIONAL = ("save_every", "save_minutes", "log_every")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """Settings of one training run; the defaults are those of DPR (``conf/train/biencoder_nq.yaml`` of its code).
+
+    Attributes:
+        batch_size: Questions of one batch, over all processes.
+        hard_negatives: Hard negatives of a question, drawn anew in every epoch.
+        epochs: How often every sample is seen.
+        steps: Optimizer steps, instead of epochs.
+        learning_rate: Highest rate of AdamW.
+        warmup_steps: Steps over which the rate rises from 0; None is 1,237, or a tenth of all steps where that is less.
+        weight_decay: Of AdamW; biases and layer norms are left out.
+        gradient_norm: The norm that gradients are clipped to.
+        dropout: Of the hidden states and the attention; None keeps what the model's configuration says.
+        temperature: Scores are divided by it; 1 is the paper's, models that normalise their vectors want about 0.05.
+        towers: ``separate`` trains two towers (of one model, if one is given), ``shared`` one; ``as-given`` keeps what
+            the encoder has; ``momentum`` is for Contriever's recipe.
+        accumulate: Batches whose gradients are averaged for one step; each keeps its own in-batch negatives.
+        bf16: Run the towers in bfloat16; the weights and the loss stay float32.
+        chunk_tokens: Most padded tokens that go through a tower with gradients at once. A batch of more is encoded twice
+            (gradient cache), with the same gradients; None is 4,096 on a CPU and 32,768 on a GPU.
+        seed: Of the order, the draws and the dropout.
+        validate_every: Steps between validations; None validates after every epoch.
+        select: The measure by which the best weights are kept, or ``last`` for those of the last step; None is
+            ``average_rank`` where that is measured, or else the first measure.
+        average_with_start: Share of the starting weights in the average that is written; 0 writes the trained ones.
+        save_every: Steps between saved states.
+        save_minutes: Minutes after which the state is saved sooner.
+        log_every: Steps between lines of the log.
+
+    Raises:
+        TrainingError: A value is out of range.
+    """
+
+    batch_size: int = 128
+    hard_negatives: int = 1
+    epochs: int = 40
+    steps: int | None = None
+    learning_rate: float = 2e-5
+    warmup_steps: int | None = None
+    weight_decay: float = 0.0
+    gradient_norm: float = 2.0
+    dropout: float | None = 0.1
+    temperature: float = 1.0
+    towers: Towers = "as-given"
+    accumulate: int = 1
+    bf16: bool = False
+    chunk_tokens: int | None = None
+    seed: int = 0
+    validate_every: int | None = None
+    select: str | None = None
+    average_with_start: float = 0.0
+    save_every: int = 500
+    save_minutes: float = 10.0
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "epochs", "accumulate", "save_every", "log_every"):
+            _check_int(name, getattr(self, name), 1)
+        for name in ("steps", "chunk_tokens", "validate_every"):
+            if getattr(self, name) is not None:
+                _check_int(name, getattr(self, name), 1)
+        _check_int("hard_negatives", self.hard_negatives, 0)
+        _check_int("seed", self.seed, 0)
+        if self.warmup_steps is not None:
+            _check_int("warmup_steps", self.warmup_steps, 0)
+        for name in ("learning_rate", "gradient_norm", "temperature", "save_minutes"):
+            _check_number(name, getattr(self, name), above=0.0)
+        _check_number("weight_decay", self.weight_decay, low=0.0)
+        _check_number("average_with_start", self.average_with_start, low=0.0, below=1.0)
+        if self.dropout is not None:
+            _check_number("dropout", self.dropout, low=0.0, below=1.0)
+        if self.towers not in get_args(Towers):
+            raise TrainingError(f"towers is {self.towers!r}, expected one of {', '.join(get_args(Towers))}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """What shapes the weights, as a JSON object; how often is saved and logged does not."""
+        return {name: value for name, value in asdict(self).items() if name not in _OPERATIONAL}
+
+    def warmup_of(self, steps: int) -> int:
+        """Warm-up steps of a training of so many steps."""
+        return min(WARMUP_STEPS, steps // 10) if self.warmup_steps is None else self.warmup_steps
+
+
+def _check_int(name: str, value: object, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise TrainingError(f"{name} is {value!r}, expected an integer of at least {low}")
+
+
+def _check_number(
+    name: str, value: object, *, low: float | None = None, above: float | None = None, below: float | None = None
+) -> None:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    good = good and (low is None or value >= low) and (above is None or value > above)  # type: ignore[operator]
+    if not good or (below is not None and value >= below):  # type: ignore[operator]
+        said = [f"at least {low:g}"] if low is not None else [f"above {above:g}"]
+        said += [f"below {below:g}"] if below is not None else []
+        raise TrainingError(f"{name} is {value!r}, expected a number {' and '.join(said)}")
+
+
+def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
+    """The rate of a step (from 0): a straight rise over the warm-up, then a straight fall to 0 at the end.
+
+    Args:
+        settings: The highest rate and the warm-up.
+        step: Steps taken so far.
+        steps: Steps in all.
+    """
+    warmup = settings.warmup_of(steps)
+    if step < warmup:
+        return settings.learning_rate * step / warmup
+    return settings.learning_rate * max(0.0, (steps - step) / max(1, steps - warmup))

@@ -1,0 +1,269 @@
+"""The loop: batches in, steps of the optimizer out, with validation, a log, and states to go on from after a kill."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from dpr_rag.errors import TrainingError
+from dpr_rag.training.batches import Batch, BatchSource, RefreshingSource
+from dpr_rag.training.folder import OutputFolder, Position
+from dpr_rag.training.gradients import add_gradients
+from dpr_rag.training.log import Log
+from dpr_rag.training.model import Model
+from dpr_rag.training.objective import Objective
+from dpr_rag.training.optimizer import Optimizer
+from dpr_rag.training.plot import write_plot
+from dpr_rag.training.processes import Processes
+from dpr_rag.training.settings import TrainingSettings, learning_rate
+from dpr_rag.training.validation import LOWER_IS_BETTER, Validation
+
+Told = Callable[["Progress"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        step: Steps taken.
+        steps: Steps in all.
+        epoch: The epoch under way, from 0.
+        loss: Mean loss of the last step.
+        questions_per_second: Since this process began.
+        seconds_left: At this rate, or None before the first step.
+        measures: What validation found after this step, or None where none was due.
+        best: Whether these are the best weights so far.
+    """
+
+    step: int
+    steps: int
+    epoch: int
+    loss: float
+    questions_per_second: float
+    seconds_left: float
+    measures: Mapping[str, float] | None = None
+    best: bool = False
+
+
+class Trainer:
+    """One training in its output folder; :func:`dpr_rag.training.train` makes and runs it.
+
+    Args:
+        model: The towers.
+        source: Where batches come from.
+        objective: What is minimised.
+        settings: How.
+        folder: Where everything is written.
+        validation: What measures the weights.
+        told: Called after every step.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        source: BatchSource,
+        objective: Objective,
+        settings: TrainingSettings,
+        folder: OutputFolder,
+        *,
+        validation: Sequence[Validation] = (),
+        told: Told | None = None,
+    ) -> None:
+        self._model, self._source, self._objective = model, source, objective
+        self._settings, self._folder, self._validation = settings, folder, validation
+        self._told = told
+        self._processes = Processes.current()
+        self._optimizer = Optimizer(model.parameters(), settings)
+        self._log = Log(folder.log)
+        self._at = Position()
+        self._losses: list[float] = []
+        self._refreshed: dict[str, Any] | None = None
+        per_epoch = -(-len(source) // settings.accumulate)
+        self.steps = settings.steps or settings.epochs * per_epoch
+        self._select = self._selected()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What shapes the weights; a training goes on only where all of it agrees."""
+        return {
+            "settings": self._settings.as_dict(),
+            "start": self._model.start.fingerprint,
+            "data": self._source.fingerprint,
+            "objective": self._objective.fingerprint,
+            "validation": [one.fingerprint for one in self._validation],
+            "processes": self._processes.count,
+        }
+
+    def _selected(self) -> str | None:
+        """The measure by which the best weights are kept, or None for the last weights."""
+        names = [name for one in self._validation for name in one.names]
+        wanted = self._settings.select
+        if not names or wanted == "last":
+            return None
+        if wanted is None:
+            return "average_rank" if "average_rank" in names else names[0]
+        if wanted not in names:
+            raise TrainingError(
+                f"select is {wanted!r}, and validation measures {', '.join(names)}; choose one of them or 'last'"
+            )
+        return wanted
+
+    def run(self) -> Position:
+        """Train to the end, from the start or from the newest state; the position in the end."""
+        self._resume()
+        self._started, self._first = time.monotonic(), self._at.step
+        self._saved, self._questions = self._started, 0
+        for group in self._groups():
+            self._step(group)
+        if self._processes.first:
+            self._finish()
+        self._processes.wait()
+        return self._at
+
+    def _resume(self) -> None:
+        found = self._folder.newest()
+        if found is not None:
+            self._at, tensors, extra = found
+            self._model.load(tensors["weights"])
+            self._optimizer.load(tensors["optimizer"])
+            self._objective.load(tensors.get("objective", {}))
+            self._refreshed = extra.get("source")
+        self._processes.wait()
+        if self._processes.first:
+            self._log.cut(self._at.step)
+
+    def _groups(self) -> Iterator[list[Batch]]:
+        """The batches of each step, from the position on."""
+        while self._at.step < self.steps:
+            self._prepare()
+            batches = self._source.batches(self._at.epoch, seed=self._settings.seed)
+            rest = islice(batches, self._at.batches, None)
+            epoch = self._at.epoch
+            while self._at.epoch == epoch and self._at.step < self.steps:
+                group = list(islice(rest, self._settings.accumulate))
+                if not group:
+                    raise TrainingError(
+                        f"epoch {epoch} of the batch source ended before its {len(self._source)} batches"
+                    )
+                yield group
+
+    def _prepare(self) -> None:
+        """Refresh a source that depends on the weights, or give it back what its last refresh found."""
+        if not isinstance(self._source, RefreshingSource):
+            return
+        if self._at.batches and self._refreshed is not None:
+            self._source.restore(self._refreshed)
+        else:
+            self._source.refresh(self._at.epoch, self._model.encoder)
+        self._refreshed = self._source.state()
+
+    def _step(self, group: Sequence[Batch]) -> None:
+        loss = self._loss(group)
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss of step {self._at.step} is {loss}; lower the learning rate, or try it without bf16"
+            )
+        self._processes.sum_gradients(self._model.parameters().values())
+        rate = learning_rate(self._settings, self._at.step, self.steps)
+        norm = self._optimizer.step(rate)
+        self._objective.on_step(self._model)
+        self._questions += sum(len(batch.questions) for batch in group)
+        self._advance(len(group))
+        self._after_step(loss, rate, norm)
+
+    def _loss(self, group: Sequence[Batch]) -> float:
+        """Add the gradients of the group's mean loss, and return it."""
+        settings, total = self._settings, 0.0
+        with self._model.learning():
+            for at, batch in enumerate(group):
+                total += add_gradients(
+                    self._model,
+                    self._objective,
+                    batch,
+                    seed=(settings.seed, self._at.step, at),
+                    chunk_tokens=settings.chunk_tokens,
+                    bf16=settings.bf16,
+                    scale=1 / len(group),
+                    processes=self._processes,
+                )
+        return total / len(group)
+
+    def _advance(self, batches: int) -> None:
+        done = self._at.batches + batches
+        ended = done >= len(self._source)
+        epoch = self._at.epoch + ended
+        self._at = replace(self._at, step=self._at.step + 1, epoch=epoch, batches=0 if ended else done)
+
+    def _after_step(self, loss: float, rate: float, norm: float) -> None:
+        if not self._processes.first:
+            return
+        self._losses.append(loss)
+        last = self._at.step == self.steps
+        progress = self._progress(loss)
+        if last or self._at.step % self._settings.log_every == 0:
+            self._log.add(self._line(progress, rate, norm))
+            self._losses.clear()
+        every = self._settings.validate_every
+        if self._validation and (last or (self._at.batches == 0 if every is None else self._at.step % every == 0)):
+            progress = self._validate(progress)
+        if not last and (self._at.step % self._settings.save_every == 0 or self._waited()):
+            self._save()
+        if self._told is not None:
+            self._told(progress)
+
+    def _progress(self, loss: float) -> Progress:
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        left = (self.steps - self._at.step) * seconds / max(1, self._at.step - self._first)
+        epoch = self._at.epoch if self._at.batches else self._at.epoch - 1
+        return Progress(self._at.step, self.steps, epoch, loss, self._questions / seconds, left)
+
+    def _line(self, progress: Progress, rate: float, norm: float) -> dict[str, Any]:
+        return {
+            "step": progress.step,
+            "epoch": progress.epoch,
+            "loss": sum(self._losses) / len(self._losses),
+            "learning_rate": rate,
+            "gradient_norm": norm,
+            "questions_per_second": round(progress.questions_per_second, 2),
+        }
+
+    def _waited(self) -> bool:
+        return time.monotonic() - self._saved > 60 * self._settings.save_minutes
+
+    def _validate(self, progress: Progress) -> Progress:
+        measures: dict[str, float] = {}
+        for one in self._validation:
+            measures |= one.measure(self._model.encoder)
+        best = self._select is not None and self._is_better(measures[self._select])
+        if best and self._select is not None:
+            self._model.save(self._folder.best, start_share=self._settings.average_with_start)
+            self._at = replace(self._at, best=measures[self._select], best_step=self._at.step)
+        self._log.add({"step": progress.step, "epoch": progress.epoch, "validation": measures, "best": best})
+        write_plot(self._folder.plot, self._log.lines())
+        return replace(progress, measures=measures, best=best)
+
+    def _is_better(self, value: float) -> bool:
+        if self._at.best is None:
+            return True
+        return value < self._at.best if self._select in LOWER_IS_BETTER else value > self._at.best
+
+    def _save(self) -> None:
+        tensors = {"weights": self._model.tensors(), "optimizer": self._optimizer.tensors()}
+        memory = self._objective.tensors()
+        self._folder.save(self._at, tensors | ({"objective": memory} if memory else {}), {"source": self._refreshed})
+        self._saved = time.monotonic()
+
+    def _finish(self) -> None:
+        kept = self._folder.best
+        if self._select is None or not kept.exists():
+            kept = self._folder.inside / "last"
+            shutil.rmtree(kept, ignore_errors=True)
+            self._model.save(kept, start_share=self._settings.average_with_start)
+        write_plot(self._folder.plot, self._log.lines())
+        self._folder.finish(kept, self.about, self._at)

@@ -1,0 +1,170 @@
+"""Validation: negative log-likelihood and average rank on samples, and top-k accuracy on a store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from dpr_rag.corpora import Question, TrainingPassage, TrainingSample
+from dpr_rag.encoder import Encoder, Vectors
+from dpr_rag.encoders.tokens import normalize_passage
+from dpr_rag.errors import TrainingError
+from dpr_rag.evaluation.judging import judge_for, judged
+from dpr_rag.passages import Passage
+from dpr_rag.store import PassageStore
+from dpr_rag.training.batches import fingerprint_of, key_of
+
+LOWER_IS_BETTER = frozenset({"nll", "average_rank"})
+_BLOCK = 512
+
+
+class Validation(Protocol):
+    """Measures the weights of the moment."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies the data that it measures on."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The measures, which ``TrainingSettings.select`` may name."""
+        ...
+
+    def measure(self, encoder: Encoder) -> dict[str, float]:
+        """The measures' values."""
+        ...
+
+
+class SampleValidation:
+    """Loss and average rank on held-out samples, as DPR's code validates.
+
+    ``nll`` is the loss over batches in the file's order; ``average_rank`` how many of all validation passages stand
+    before the positive, on average over the questions: 0 is perfect. A tie counts one half, so that an encoder that
+    gives everything the same vector is no good one.
+
+    Args:
+        samples: The held-out samples; their first positives and hard negatives are used.
+        batch_size: Questions of a batch of the loss.
+        hard_negatives: Most hard negatives that a sample gives to the passages (30 in DPR's code), the first in the loss.
+        temperature: Of the loss.
+
+    Raises:
+        TrainingError: There are no samples.
+    """
+
+    names = ("nll", "average_rank")
+
+    def __init__(
+        self,
+        samples: Sequence[TrainingSample],
+        *,
+        batch_size: int = 128,
+        hard_negatives: int = 30,
+        temperature: float = 1.0,
+    ) -> None:
+        if not samples:
+            raise TrainingError("there are no validation samples; give some, or none of this validation")
+        self._questions = [sample.question for sample in samples]
+        self._columns: dict[tuple[str, str], int] = {}
+        self._passages: list[TrainingPassage] = []
+        self._positives = np.array([self._column(sample.positives[0]) for sample in samples])
+        self._negatives = [[self._column(one) for one in sample.hard_negatives[:hard_negatives]] for sample in samples]
+        self._batch_size, self._temperature = batch_size, temperature
+        self.fingerprint = fingerprint_of("validation", samples, batch_size, hard_negatives, temperature)
+
+    def _column(self, passage: TrainingPassage) -> int:
+        at = self._columns.setdefault(key_of(passage), len(self._passages))
+        if at == len(self._passages):
+            self._passages.append(passage)
+        return at
+
+    def measure(self, encoder: Encoder) -> dict[str, float]:
+        """Loss and average rank of the weights of the moment."""
+        straighten = bool(getattr(getattr(encoder, "profile", None), "straighten", False))
+        clean = normalize_passage if straighten else str
+        plain = [Passage(str(at), clean(one.text), one.title) for at, one in enumerate(self._passages)]
+        questions, passages = encoder.encode_questions(self._questions), encoder.encode_passages(plain)
+        return {"nll": self._nll(questions, passages), "average_rank": self._rank(questions, passages)}
+
+    def _nll(self, questions: Vectors, passages: Vectors) -> float:
+        losses: list[float] = []
+        for start in range(0, len(questions), self._batch_size):
+            rows = slice(start, start + self._batch_size)
+            positives = self._positives[rows]
+            hard = [own[0] for own in self._negatives[rows] if own]
+            columns = np.unique([*positives, *hard])
+            scores = questions[rows].astype(np.float64) @ passages[columns].T / self._temperature
+            right = scores[np.arange(len(scores)), np.searchsorted(columns, positives)]
+            losses += (_log_sum(scores) - right).tolist()
+        return float(np.mean(losses))
+
+    def _rank(self, questions: Vectors, passages: Vectors) -> float:
+        before = 0.0
+        for start in range(0, len(questions), _BLOCK):
+            scores = questions[start : start + _BLOCK] @ passages.T
+            right = np.take_along_axis(scores, self._positives[start : start + _BLOCK, None], axis=1)
+            before += float((scores > right).sum() + ((scores == right).sum() - len(scores)) / 2)
+        return before / len(questions)
+
+
+def _log_sum(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    top = scores.max(axis=1)
+    found: npt.NDArray[np.float64] = top + np.log(np.exp(scores - top[:, None]).sum(axis=1))
+    return found
+
+
+class StoreValidation:
+    """Top-k accuracy on the passages of a store, encoded anew with the weights of the moment.
+
+    That is what counts in the end, at the price of encoding all these passages every time: meant for stores of some
+    thousand passages, or for ``limit``.
+
+    Args:
+        store: Where the passages come from; its own vectors are not used.
+        questions: Questions with answers or positive ids.
+        ks: The k of the accuracies.
+        limit: The first passages only; the positive ones are among them in any case.
+
+    Raises:
+        EvaluationError: The questions cannot be judged.
+    """
+
+    def __init__(
+        self,
+        store: PassageStore,
+        questions: Sequence[Question],
+        *,
+        ks: Sequence[int] = (1, 5, 20),
+        limit: int | None = None,
+    ) -> None:
+        self._by = judge_for(questions)
+        self._questions, self._ks = questions, tuple(ks)
+        passages = {one.id: one for one in islice(store, limit)}
+        if limit is not None:
+            known = dict.fromkeys(name for question in questions for name in question.positive_ids)
+            passages |= {one.id: one for one in store.get(known)}
+        self._passages = list(passages.values())
+        self.names = tuple(f"top-{k}" for k in self._ks)
+        content = [[one.id, one.title, one.text] for one in self._passages]
+        asked = [[one.question, one.answers, one.positive_ids] for one in questions]
+        self.fingerprint = hashlib.sha256(json.dumps([content, asked, self._ks]).encode()).hexdigest()
+
+    def measure(self, encoder: Encoder) -> dict[str, float]:
+        """Accuracies of the weights of the moment."""
+        most = max(self._ks)
+        with PassageStore.temporary(encoder=encoder, index="flat") as store:
+            store.add(self._passages)
+            vectors = encoder.encode_questions([one.question for one in self._questions])
+            found = store.search(vectors, most)
+        firsts = [judged(one, hits, self._by).first for one, hits in zip(self._questions, found, strict=True)]
+        return {
+            name: sum(first is not None and first <= k for first in firsts) / len(firsts)
+            for name, k in zip(self.names, self._ks, strict=True)
+        }
