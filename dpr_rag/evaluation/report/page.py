@@ -11,7 +11,7 @@ from dpr_rag.evaluation.report.markup import Html, element, table
 from dpr_rag.evaluation.report.questions import lists
 from dpr_rag.evaluation.report.ranks import distribution
 from dpr_rag.evaluation.report.style import STYLE
-from dpr_rag.evaluation.report.tables import RIGHT, comparisons, figures, notes
+from dpr_rag.evaluation.report.tables import RIGHT, comparisons, figures, notes, percent
 from dpr_rag.evaluation.results import Evaluation
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -49,37 +49,39 @@ def page(evaluation: Evaluation, settings: Mapping[str, str], *, title: str) -> 
         element("title", title),
         element("style", Html(STYLE)),
     )
-    body = element("body", *_parts(evaluation, settings, title))
+    sections = list(_sections(evaluation, settings))
+    links = [element("li", element("a", at.capitalize(), href=f"#{at}")) for at, *_ in sections]
+    top = element(
+        "header",
+        element("h1", title),
+        *_lead(evaluation),
+        element("nav", element("ul", *links, class_="index"), aria_label="Sections"),
+    )
+    parts = [element("section", element("h2", name), *body, id=at) for at, name, body in sections]
+    body = element("body", top, element("main", figures(evaluation), *parts))
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
 
-def _parts(evaluation: Evaluation, settings: Mapping[str, str], title: str) -> Iterator[Html]:
-    yield element("h1", title)
-    yield element(
-        "p",
-        f"{evaluation.questions:,} questions, {evaluation.k} passages each. A passage is right when {RIGHT[evaluation.by]}.",
-        class_="lead",
-    )
-    yield figures(evaluation)
-    yield element("h2", "Top-k accuracy")
-    yield element(
-        "p",
-        "Share of the questions with a right passage among the first k; whiskers are 95 % intervals.",
-        class_="muted",
-    )
-    yield curves(evaluation)
-    yield element("h2", "Rank of the first right passage")
-    yield distribution(evaluation)
+def _lead(evaluation: Evaluation) -> Iterator[Html]:
+    """What was asked, and how it went, best first."""
+    k, count = evaluation.focus, evaluation.questions
+    asked = f"{count:,} {'question' if count == 1 else 'questions'}, {evaluation.k} passages each."
+    yield element("p", f"{asked} A passage is right when {RIGHT[evaluation.by]}.", class_="lead")
+    best = sorted(evaluation.systems, key=lambda system: -system.accuracy[k].value)
+    shares = ", ".join(f"{system.name} {percent(system.accuracy[k].value)}" for system in best)
+    told = f"Share of the questions with a right passage among the first {k}: {shares}."
+    yield element("p", told.replace(" %", "\N{NO-BREAK SPACE}%"), class_="lead")
+
+
+def _sections(evaluation: Evaluation, settings: Mapping[str, str]) -> Iterator[tuple[str, str, list[Html]]]:
+    """Every section after the figures: its id, its heading, and what it holds."""
+    yield "accuracy", "Top-k accuracy", [curves(evaluation)]
+    yield "ranks", "Rank of the first right passage", [distribution(evaluation)]
     if evaluation.comparisons:
-        yield element("h2", "Question by question")
-        yield from comparisons(evaluation)
-    yield element("h2", f"Lost questions, k = {evaluation.focus}")
-    yield _keys()
-    yield from lists(evaluation)
-    yield element("h2", "Settings")
-    yield table(settings.items(), class_="settings")
-    yield element("h2", "How to read this")
-    yield notes(evaluation)
+        yield "differences", "Differences, question by question", list(comparisons(evaluation))
+    yield "lost", f"Questions lost at k = {evaluation.focus}", [_keys(), *lists(evaluation)]
+    yield "settings", "Settings", [table(settings.items(), class_="settings")]
+    yield "notes", "How to read this", [notes(evaluation)]
 
 
 def _keys() -> Html:

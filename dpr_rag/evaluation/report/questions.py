@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
+from zlib import crc32
 
 from dpr_rag.evaluation.report.marking import marked, question_words
 from dpr_rag.evaluation.report.markup import Html, element, join
 from dpr_rag.evaluation.results import Asked, Evaluation
 
-SHOWN = 20
+SHOWN, NAMED = 20, 500
 _PREFERRED = 3
 _RIGHT_LENGTH, _WRONG_LENGTH = 700, 420
 _Row = tuple[Asked, ...]
@@ -21,23 +22,52 @@ class _Column:
     """What one system found for a question, and which of it to show, by place from 0."""
 
     name: str
+    title: str
     asked: Asked
     places: Sequence[int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """A list of lost questions, in the order in which they are shown."""
+
+    id: str
+    title: str
+    told: str
+    entries: Sequence[Sequence[_Column]]
+
+
 def lists(evaluation: Evaluation) -> Iterator[Html]:
-    """A list of lost questions for every ordered pair of systems, and one of those that all systems lose."""
+    """A list of lost questions for every ordered pair of systems, and one of those that all systems lose.
+
+    Links to all of them come first; the first question of the first list is open, to show what the others hold.
+    """
+    found = list(_lists(evaluation))
+    links = [element("li", element("a", one.title, href=f"#{one.id}"), " ", _count(one)) for one in found]
+    yield element("nav", element("ul", *links, class_="index"), aria_label="Lists of lost questions")
+    opened = next((one.id for one in found if one.entries), None)
+    for one in found:
+        yield _list(one, evaluation, opened=one.id == opened)
+
+
+def _lists(evaluation: Evaluation) -> Iterator[_Lost]:
     k, names = evaluation.focus, [system.name for system in evaluation.systems]
     rows = list(zip(*(system.asked for system in evaluation.systems), strict=True))
+    # questions about one text stand together in most files; by a hash, those shown are a sample of all
+    rows.sort(key=lambda row: crc32(row[0].question.question.encode("utf-8", "replace")))
     for loser, winner in permutations(range(len(names)), 2):
         lost = [row for row in rows if not _succeeds(row[loser], k) and _succeeds(row[winner], k)]
         lost.sort(key=lambda row: (row[winner].first or 0, -(row[loser].first or evaluation.k + 1)))
         told = f"Only {names[winner]} has a right passage among its first {k}."
+        if len(lost) > SHOWN:
+            told += f" The {SHOWN} clearest come with passages."
         columns = [_compared(names, row, loser, winner) for row in lost]
-        yield _list(f"lost-{loser}-{winner}", f"{names[loser]} loses to {names[winner]}", told, columns, evaluation)
+        yield _Lost(f"lost-{loser}-{winner}", f"{names[loser]} loses to {names[winner]}", told, columns)
     missed = [_preferred(names, row) for row in rows if not any(_succeeds(one, k) for one in row)]
-    title = "Lost by all" if len(names) > 1 else "Not answered"
-    yield _list("missed", title, f"No right passage among the first {k}.", missed, evaluation)
+    told = f"No right passage among the first {k}."
+    if len(missed) > SHOWN:
+        told += f" {SHOWN}, drawn by chance, come with passages."
+    yield _Lost("missed", "Lost by all" if len(names) > 1 else "Not answered", told, missed)
 
 
 def _succeeds(one: Asked, k: int) -> bool:
@@ -47,32 +77,52 @@ def _succeeds(one: Asked, k: int) -> bool:
 def _compared(names: Sequence[str], row: _Row, loser: int, winner: int) -> list[_Column]:
     right = (row[winner].first or 1) - 1
     return [
-        _Column(names[loser], row[loser], range(_PREFERRED)),
-        _Column(names[winner], row[winner], range(right, right + 1)),
+        _Column(names[loser], f"{names[loser]} preferred", row[loser], range(_PREFERRED)),
+        _Column(names[winner], f"{names[winner]} found", row[winner], range(right, right + 1)),
     ]
 
 
 def _preferred(names: Sequence[str], row: _Row) -> list[_Column]:
-    return [_Column(name, one, range(_PREFERRED)) for name, one in zip(names, row, strict=True)]
+    return [_Column(name, f"{name} preferred", one, range(_PREFERRED)) for name, one in zip(names, row, strict=True)]
 
 
-def _list(name: str, title: str, told: str, lost: Sequence[Sequence[_Column]], evaluation: Evaluation) -> Html:
-    head = element("h3", title, " ", element("span", f"{len(lost):,}", class_="count"))
-    if len(lost) > SHOWN:
-        told += f" The {SHOWN} clearest of {len(lost):,} are shown."
-    body = [_entry(columns, evaluation, first=at == 0) for at, columns in enumerate(lost[:SHOWN])]
+def _count(lost: _Lost) -> Html:
+    return element("span", f"{len(lost.entries):,}", class_="count")
+
+
+def _list(lost: _Lost, evaluation: Evaluation, *, opened: bool) -> Html:
+    head = element("h3", lost.title, " ", _count(lost))
+    body = [_entry(columns, evaluation, opened=opened and at == 0) for at, columns in enumerate(lost.entries[:SHOWN])]
+    if len(lost.entries) > SHOWN:
+        body.append(_others(lost.entries[SHOWN:], evaluation.k))
     none = element("p", "None.", class_="muted")
-    return element("section", head, element("p", told, class_="muted"), *(body or [none]), id=name, class_="lost")
+    return element(
+        "section", head, element("p", lost.told, class_="muted"), *(body or [none]), id=lost.id, class_="lost"
+    )
 
 
-def _entry(columns: Sequence[_Column], evaluation: Evaluation, *, first: bool) -> Html:
+def _entry(columns: Sequence[_Column], evaluation: Evaluation, *, opened: bool) -> Html:
     question = columns[0].asked.question
-    ranks = " · ".join(f"{one.name} {_place(one.asked, evaluation.k)}" for one in columns)
-    asked = element("span", question.question, class_="asked")
-    summary = element("summary", asked, element("span", ranks, class_="ranks"))
+    summary = element("summary", *_asked(columns, evaluation.k))
     sides = [_side(one, question_words(question.question), evaluation.regex) for one in columns]
     whole = [summary, _truth(columns[0].asked), element("div", *sides, class_="sides")]
-    return element("details", *whole, open="" if first else None)
+    return element("details", *whole, open="" if opened else None)
+
+
+def _others(entries: Sequence[Sequence[_Column]], k: int) -> Html:
+    """The questions that come without passages, so that the page stays small."""
+    items = [element("li", *_asked(columns, k)) for columns in entries[:NAMED]]
+    if len(entries) > NAMED:
+        items.append(element("li", f"… and {len(entries) - NAMED:,} more"))
+    summary = element("summary", f"{len(entries):,} more, without passages")
+    return element("details", summary, element("ul", *items), class_="others")
+
+
+def _asked(columns: Sequence[_Column], k: int) -> list[Html]:
+    """A question, and where each system has its first right passage."""
+    ranks = " · ".join(f"{one.name} {_place(one.asked, k)}".replace(" ", "\N{NO-BREAK SPACE}") for one in columns)
+    question = columns[0].asked.question.question
+    return [element("span", question, class_="asked", dir="auto"), element("span", ranks, class_="ranks")]
 
 
 def _place(one: Asked, k: int) -> str:
@@ -84,7 +134,7 @@ def _truth(one: Asked) -> Html:
     question = one.question
     told = [
         element("p", name, " ", *(element("code", item) for item in items), class_="truth")
-        for name, items in (("answers", question.answers), ("right passages", question.positive_ids))
+        for name, items in (("answers", question.answers), ("known passages", question.positive_ids))
         if items
     ]
     return join(told)
@@ -93,19 +143,20 @@ def _truth(one: Asked) -> Html:
 def _side(column: _Column, words: frozenset[str], regex: bool) -> Html:
     places = [place for place in column.places if place < len(column.asked.hits)]
     shown = [_hit(column.asked, place, words, regex) for place in places]
-    return element("div", element("h4", column.name), *(shown or [element("p", "Found nothing.", class_="muted")]))
+    return element("div", element("h4", column.title), *(shown or [element("p", "Found nothing.", class_="muted")]))
 
 
 def _hit(asked: Asked, place: int, words: frozenset[str], regex: bool) -> Html:
     hit, right = asked.hits[place], asked.right[place]
-    chip = [element("span", "right", class_="chip")] if right else []
+    known = hit.passage.id in asked.question.positive_ids
+    chip = [element("span", "right" if right else "known passage, holds no answer", class_="chip")]
     head = element(
         "p",
         element("span", str(place + 1), class_="rank"),
         element("strong", marked(hit.passage.title or "(no title)", words), dir="auto"),
         element("span", hit.passage.id, class_="id"),
-        element("span", f"{hit.score:.2f}", class_="score"),
-        *chip,
+        element("span", f"score {hit.score:.2f}", class_="score"),
+        *(chip if right or known else []),
         class_="head",
     )
     length = _RIGHT_LENGTH if right else _WRONG_LENGTH

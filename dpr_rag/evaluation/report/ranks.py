@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from dpr_rag.evaluation.report.curve import legend
 from dpr_rag.evaluation.report.markup import Html, element
+from dpr_rag.evaluation.report.tables import percent
 from dpr_rag.evaluation.results import Evaluation, SystemResult
 
 _EDGES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -38,10 +38,14 @@ def distribution(evaluation: Evaluation) -> Html:
         for name, values in zip([*names, "not found"], zip(*by_system, strict=True), strict=True)
     ]
     bars = element("table", element("thead", head), element("tbody", *groups), class_="bars")
-    return element("div", legend(evaluation), bars, id="ranks")
+    # one width for all names, so that all bars start at one line
+    longest = max(len(system.name) for system in evaluation.systems)
+    return element("div", bars, class_="scroll", style=f"--name:{min(longest, 20) + 1}ch")
 
 
 def _bars(evaluation: Evaluation, values: tuple[float, ...], largest: float) -> Iterator[Html]:
     for at, (system, value) in enumerate(zip(evaluation.systems, values, strict=True)):
-        bar = element("span", class_=f"bar s{at % 4}", style=f"width:{75 * value / largest:.2f}%", title=system.name)
-        yield element("div", bar, element("span", f"{100 * value:.1f} %", class_="value"), class_="row")
+        bar = element("span", class_=f"bar s{at % 4}", style=f"width:{100 * value / largest:.2f}%")
+        track = element("span", bar, class_="track")
+        name = element("span", system.name, class_="name", title=system.name)
+        yield element("div", name, " ", track, element("span", percent(value), class_="value"), class_="row")

@@ -23,7 +23,8 @@ def figures(evaluation: Evaluation) -> Html:
     if latencies:
         for name in ("p50", "p95", "p99"):
             rows.append([f"latency {name}", *(f"{1000 * getattr(one, name):.1f} ms" for one in latencies)])
-    return element("div", table(rows, ("", *(one.name for one in systems))), id="figures")
+    below = element("p", "Under the figures, their 95 % intervals.", class_="muted")
+    return join([table(rows, ("measure", *(one.name for one in systems))), below])
 
 
 def mean_of(name: str) -> str:
@@ -61,14 +62,15 @@ def comparisons(evaluation: Evaluation) -> Iterator[Html]:
     """A table per pair of systems, with a row for every k."""
     for first, second in dict.fromkeys((one.first, one.second) for one in evaluation.comparisons):
         rows = [_difference(one) for one in evaluation.comparisons if (one.first, one.second) == (first, second)]
-        yield element("h3", f"{first} less {second}")
-        yield table(rows, ("", "points", f"only {first}", f"only {second}", "McNemar"), class_="pairs")
+        yield element("h3", f"{first} against {second}")
+        yield table(rows, ("k", "points", f"only {first}", f"only {second}", "p"), class_="pairs")
 
 
 def _difference(one: Comparison) -> tuple[str, ...]:
     ends = f"{points(one.difference.low)} to {points(one.difference.high)}"
     value = join([points(one.difference.value), element("span", ends, class_="interval")])
-    return f"top-{one.k}", value, f"{one.gained:,}", f"{one.lost:,}", p_value(one.p_value)
+    p = p_value(one.p_value).removeprefix("p ").removeprefix("= ")
+    return f"top-{one.k}", value, f"{one.gained:,}", f"{one.lost:,}", p
 
 
 def notes(evaluation: Evaluation) -> Html:
@@ -94,9 +96,10 @@ def _notes(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     yield "Intervals", f"95 %, percentile bootstrap over the questions, seed {evaluation.seed}."
     if evaluation.comparisons:
         yield (
-            "McNemar",
-            "Exact McNemar test, two-sided, on the questions that only one of the two answers; not corrected for the number "
-            "of comparisons. The interval of a difference is that of the paired bootstrap.",
+            "Differences",
+            "points: accuracy of the first less that of the second, with the interval of the paired bootstrap; only: "
+            "questions that this one alone answers; p: exact McNemar test on these, two-sided, not corrected for the number "
+            "of comparisons.",
         )
     if evaluation.systems[0].latency:
         yield (

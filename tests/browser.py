@@ -1,0 +1,108 @@
+"""Chromium without a window, led over a pipe: no socket, no package, no driver."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_QUIET = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --remote-debugging-pipe"
+)
+
+
+class Tab:
+    """One page of a browser: what it shows, and everything that it asked for or complained about."""
+
+    def __init__(self, orders: IO[bytes], answers: IO[bytes]) -> None:
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self._orders, self._answers, self._sent = orders, answers, 0
+        self._session: str | None = None
+        target = self._call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Network", "Log", "Runtime"):
+            self._call(f"{domain}.enable")
+
+    def show(self, page: Path, *, width: int = 1280, dark: bool = False) -> None:
+        """Open a file in a window of this width, of a desktop or a phone, in light or dark."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        self._call("Emulation.setDeviceMetricsOverride", **size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._call("Emulation.setEmulatedMedia", features=[scheme])
+        self._call("Page.navigate", url="about:blank")
+        self._until("Page.loadEventFired")
+        self.requests.clear()
+        self._call("Page.navigate", url=page.as_uri())
+        self._until("Page.loadEventFired")
+
+    def value(self, script: str) -> Any:
+        """What a function body returns, as JSON gives it."""
+        asked = {"expression": f"(() => {{ {script} }})()", "returnByValue": True}
+        found = self._call("Runtime.evaluate", **asked)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def press(self, key: str, code: int, text: str = "") -> None:
+        """Press a key and let it go."""
+        pressed = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        self._call("Input.dispatchKeyEvent", type="keyDown", text=text, **pressed)
+        self._call("Input.dispatchKeyEvent", type="keyUp", **pressed)
+
+    def _call(self, method: str, **parameters: object) -> dict[str, Any]:
+        self._sent += 1
+        order: dict[str, object] = {"id": self._sent, "method": method, "params": parameters}
+        if self._session:
+            order["sessionId"] = self._session
+        self._orders.write(json.dumps(order).encode() + b"\0")
+        self._orders.flush()
+        while True:
+            message = self._next()
+            if message.get("id") == self._sent:
+                assert "error" not in message, message
+                return dict(message["result"])
+
+    def _until(self, event: str) -> None:
+        while self._next().get("method") != event:
+            pass
+
+    def _next(self) -> dict[str, Any]:
+        read = bytearray()
+        while (char := self._answers.read(1)) != b"\0":
+            assert char, "the browser has gone"
+            read += char
+        message: dict[str, Any] = json.loads(read)
+        told = message.get("params", {})
+        if message.get("method") == "Network.requestWillBeSent":
+            self.requests.append(told["request"]["url"])
+        if message.get("method") == "Log.entryAdded":
+            self.complaints.append(told["entry"]["text"])
+        return message
+
+
+@contextlib.contextmanager
+def chromium(folder: Path) -> Iterator[Tab]:
+    """A browser with a profile of its own in an empty folder; it is gone at the end."""
+    for name in ("orders", "answers"):
+        os.mkfifo(folder / name)
+    # the browser reads from 3 and writes to 4; the shell waits for the other ends
+    shell = ["sh", "-c", 'exec "$@" 3<orders 4>answers', "sh", str(CHROMIUM), *_QUIET.split()]
+    started = subprocess.Popen(
+        [*shell, f"--user-data-dir={folder / 'profile'}", "about:blank"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        with open(folder / "orders", "wb") as orders, open(folder / "answers", "rb") as answers:
+            yield Tab(orders, answers)
+    finally:
+        started.terminate()
+        started.wait(30)
