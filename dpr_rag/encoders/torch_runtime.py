@@ -87,16 +87,16 @@ class TorchRuntime:
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Pooled float32 vectors of shape [n, dim] on the device; gradients flow through them where they are on."""
-        torch = import_torch()
-        inputs = {"input_ids": torch.from_numpy(batch.ids), "attention_mask": torch.from_numpy(batch.mask)}
+        library = import_torch()
+        inputs = {"input_ids": library.from_numpy(batch.ids), "attention_mask": library.from_numpy(batch.mask)}
         if self._takes_segments:
-            inputs["token_type_ids"] = torch.from_numpy(batch.segments)
+            inputs["token_type_ids"] = library.from_numpy(batch.segments)
         inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.items()}
         hidden = self.backbone(**inputs).last_hidden_state
         pooled = _pooled(hidden, inputs["attention_mask"], self._pooling)
         if self.head is None:
             return pooled
-        with torch.autocast(self.device.type, enabled=False):  # the head runs in float32 whatever the backbone does
+        with library.autocast(self.device.type, enabled=False):  # the head runs in float32 whatever the backbone does
             headed: torch.Tensor = self.head(pooled)
         return headed
 
