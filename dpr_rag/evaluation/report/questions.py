@@ -66,7 +66,7 @@ def _lists(evaluation: Evaluation) -> Iterator[_Lost]:
     missed = [_preferred(names, row) for row in rows if not any(_succeeds(one, k) for one in row)]
     told = f"No right passage among the first {k}."
     if len(missed) > SHOWN:
-        told += f" {SHOWN}, drawn by chance, come with passages."
+        told += f" The {SHOWN} that come with passages are drawn by chance."
     yield _Lost("missed", "Lost by all" if len(names) > 1 else "Not answered", told, missed)
 
 
