@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dpr_rag.training.batches import Batch, BatchSource, Pick, RandomBatches, RefreshingSource, make_batch
+from dpr_rag.training.mining import Mining, MiningReport, mine
 from dpr_rag.training.objective import NegativeLogLikelihood, Objective
 from dpr_rag.training.running import TrainingResult, train
 from dpr_rag.training.samples import SampleReport, check_samples, read_samples
@@ -14,6 +15,8 @@ from dpr_rag.training.validation import SampleValidation, StoreValidation, Valid
 __all__ = [
     "Batch",
     "BatchSource",
+    "Mining",
+    "MiningReport",
     "MixedBatches",
     "NegativeLogLikelihood",
     "Objective",
@@ -30,6 +33,7 @@ __all__ = [
     "Validation",
     "check_samples",
     "make_batch",
+    "mine",
     "read_samples",
     "train",
 ]

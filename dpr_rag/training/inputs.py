@@ -1,0 +1,39 @@
+"""What hard negatives can be mined for: a file of questions in any form, or a training set that is to get new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dpr_rag.corpora import OnBad, Question, TrainingSample, read_questions, read_training
+from dpr_rag.corpora.arrays import read_objects
+from dpr_rag.errors import CorpusError
+
+
+def read_minable(
+    path: str | Path, *, split: str | None = None, on_bad: OnBad = None
+) -> Iterator[Question | TrainingSample]:
+    """Read questions, or the samples of a DPR training set, which its first object's ``positive_ctxs`` tell.
+
+    Args:
+        path: A file or a BEIR folder, see :func:`~dpr_rag.corpora.read_questions`.
+        split: For folders: name of a file in ``qrels/``.
+        on_bad: Takes the errors of bad records; None raises the first.
+
+    Raises:
+        CorpusError: A bad record, or a file that cannot be read.
+    """
+    if is_training(Path(path)):
+        yield from read_training(path, on_bad=on_bad)
+    else:
+        yield from read_questions(path, split=split, on_bad=on_bad)
+
+
+def is_training(path: Path) -> bool:
+    """Whether a file is a DPR training set."""
+    if not path.is_file():
+        return False
+    try:
+        return next(read_objects(path, lambda item, _: "positive_ctxs" in item, None), False)
+    except CorpusError:
+        return False  # no JSON; or broken JSON, which its reader will name

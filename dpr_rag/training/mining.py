@@ -1,0 +1,246 @@
+"""Hard negatives out of a store: well-ranked passages that are neither positive nor hold an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
+from typing import Literal, get_args
+
+from dpr_rag.corpora import Question, TrainingPassage, TrainingSample
+from dpr_rag.errors import TrainingError
+from dpr_rag.evaluation import has_answer
+from dpr_rag.fusion import Ranking
+from dpr_rag.passages import Hit, Passage
+from dpr_rag.store import PassageStore
+from dpr_rag.training.batches import key_of
+
+From = Literal["bm25", "dense", "both"]
+Leg = Literal["bm25", "dense"]
+_BATCH = 64
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Mining:
+    """Where hard negatives come from, and which are taken.
+
+    Attributes:
+        source: ``bm25`` as in the paper, ``dense`` by the store's own encoder, or ``both`` in turn.
+        negatives: Hard negatives of a question, at most.
+        first: Best rank that a negative may have, from 1.
+        last: Worst rank that one may have; where a question has answers only, its positive is sought down to here too.
+        margin: Least distance by which a negative's score stays below the best positive's, by the same ranking; None
+            takes it whatever it scores.
+        regex: Answers are regular expressions.
+        keep: For training samples: add to the hard negatives that are there, instead of replacing them.
+
+    Raises:
+        TrainingError: A value is out of range.
+    """
+
+    source: From = "bm25"
+    negatives: int = 30
+    first: int = 1
+    last: int = 100
+    margin: float | None = None
+    regex: bool = False
+    keep: bool = False
+
+    def __post_init__(self) -> None:
+        if self.source not in get_args(From):
+            raise TrainingError(f"source is {self.source!r}, expected one of {', '.join(get_args(From))}")
+        if self.negatives < 1 or not 1 <= self.first <= self.last:
+            raise TrainingError(
+                f"negatives={self.negatives}, ranks {self.first} to {self.last}: expected at least one negative, and ranks "
+                "from 1 that rise"
+            )
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """The rankings that are asked."""
+        return ("bm25", "dense") if self.source == "both" else (self.source,)
+
+
+@dataclass(frozen=True, slots=True)
+class MiningReport:
+    """What became of the questions.
+
+    Attributes:
+        questions: Questions that were read.
+        samples: Samples that came of them.
+        without_positive: Questions left out: no positive passage is in the store and none that was found holds an answer.
+        missing_positives: Positive ids that the store does not have.
+        short: Samples with fewer hard negatives than asked for.
+        without_negatives: Samples among them that have none.
+        unscored: Samples for which the margin could not be applied, since no positive of theirs is in the store.
+        examples: The first of the questions left out, and of the ids that are missing.
+    """
+
+    questions: int = 0
+    samples: int = 0
+    without_positive: int = 0
+    missing_positives: int = 0
+    short: int = 0
+    without_negatives: int = 0
+    unscored: int = 0
+    examples: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """What is worth a line to the person who mines."""
+        counts = (
+            (self.without_positive, "questions have no positive passage and were left out"),
+            (self.missing_positives, "positive ids are not in the store"),
+            (self.short, f"samples have fewer hard negatives than asked for, {self.without_negatives:,} of them none"),
+            (self.unscored, "samples have no positive in the store, so that no margin could be kept"),
+        )
+        return [f"{count:,} {what}" for count, what in counts if count] + [f"  {one}" for one in self.examples]
+
+
+class Miner:
+    """Makes training samples of questions, and counts what becomes of them.
+
+    Args:
+        store: An open store; for ``dense`` with its encoder.
+        mining: Which negatives.
+    """
+
+    def __init__(self, store: PassageStore, mining: Mining | None = None) -> None:
+        self._store, self._mining = store, mining or Mining()
+        self._counts: dict[str, int] = {}
+        self._examples: list[str] = []
+
+    @property
+    def report(self) -> MiningReport:
+        """The counts so far."""
+        return MiningReport(**self._counts, examples=tuple(self._examples))
+
+    def mine(self, questions: Iterable[Question | TrainingSample]) -> Iterator[TrainingSample]:
+        """Training samples, as a stream, in the order of the questions.
+
+        Positives are those of a training sample; or the passages of ``positive_ids``; or, where only answers are known,
+        the best-ranked passage that holds one, as DPR did for TriviaQA, WebQuestions and TREC (section 4.2).
+        """
+        iterator = iter(questions)
+        while batch := list(islice(iterator, _BATCH)):
+            texts = [one.question for one in batch]
+            found = {leg: self._store.rank(texts, self._mining.last, ranking=Ranking(leg)) for leg in self._mining.legs}
+            for at, one in enumerate(batch):
+                self._count("questions")
+                sample = self._sample(one, {leg: hits[at] for leg, hits in found.items()})
+                if sample is not None:
+                    self._count("samples")
+                    yield sample
+
+    def _sample(self, asked: Question | TrainingSample, found: dict[Leg, list[Hit]]) -> TrainingSample | None:
+        positives = self._positives(asked, found)
+        if not positives:
+            self._count("without_positive", f"no positive: {asked.question!r:.100}")
+            return None
+        given = asked.hard_negatives if isinstance(asked, TrainingSample) and self._mining.keep else ()
+        negatives = self._negatives(asked, positives, given, found)
+        if len(negatives) < self._mining.negatives:
+            self._count("short")
+            self._count("without_negatives", add=not negatives)
+        easy = asked.negatives if isinstance(asked, TrainingSample) else ()
+        return TrainingSample(asked.question, asked.answers, positives, easy, (*given, *negatives))
+
+    def _positives(self, asked: Question | TrainingSample, found: dict[Leg, list[Hit]]) -> tuple[TrainingPassage, ...]:
+        if isinstance(asked, TrainingSample):
+            return asked.positives
+        known = self._store.get(asked.positive_ids)
+        if len(known) < len(set(asked.positive_ids)):
+            missing = sorted(set(asked.positive_ids) - {one.id for one in known})
+            self._count("missing_positives", f"not in the store: {missing[0]!r:.100}", add=len(missing))
+        if known:
+            return tuple(_training_passage(one) for one in known)
+        hits = next(iter(found.values()))
+        best = next((hit for hit in hits if self._answers(asked, hit.passage)), None)
+        return () if best is None else (_training_passage(best.passage, best.score),)
+
+    def _negatives(
+        self,
+        asked: Question | TrainingSample,
+        positives: tuple[TrainingPassage, ...],
+        given: tuple[TrainingPassage, ...],
+        found: dict[Leg, list[Hit]],
+    ) -> tuple[TrainingPassage, ...]:
+        taken = {key_of(one) for one in (*positives, *given)}
+        ids = {one.id for one in positives if one.id}
+        tops = {leg: self._most(asked.question, positives, leg, hits) for leg, hits in found.items()}
+        self._count("unscored", add=self._mining.margin is not None and None in tops.values())
+        lists = []
+        for leg, hits in found.items():
+            most = tops[leg]
+            window = (hit for hit in hits[self._mining.first - 1 :] if most is None or hit.score <= most)
+            lists.append([hit for hit in window if hit.passage.id not in ids and not self._answers(asked, hit.passage)])
+        kept: list[TrainingPassage] = []
+        for hit in chain.from_iterable(zip_longest(*lists)):  # the legs in turn
+            if hit is not None and _key(hit.passage) not in taken:
+                taken.add(_key(hit.passage))
+                kept.append(_training_passage(hit.passage, hit.score))
+        return tuple(kept[: self._mining.negatives])
+
+    def _most(self, question: str, positives: tuple[TrainingPassage, ...], leg: Leg, hits: list[Hit]) -> float | None:
+        """The highest score that a negative may have, or None where nothing says."""
+        if self._mining.margin is None:
+            return None
+        ids, keys = {one.id for one in positives if one.id}, {key_of(one) for one in positives}
+        best = next((hit.score for hit in hits if hit.passage.id in ids or _key(hit.passage) in keys), None)
+        if best is None:
+            best = self._score(question, sorted(ids), leg)
+        return None if best is None else best - self._mining.margin
+
+    def _score(self, question: str, ids: list[str], leg: Leg) -> float | None:
+        """The best score of some passages, however far down they rank; None where the store has none of them."""
+        there = [one.id for one in self._store.get(ids)]
+        if not there:
+            return None
+        (hits,) = self._store.rank([question], len(there), {"id": {"$in": there}}, ranking=Ranking(leg))
+        return hits[0].score if hits else 0.0  # a passage without any word of the question has BM25's 0
+
+    def _answers(self, asked: Question | TrainingSample, passage: Passage) -> bool:
+        return has_answer(asked.answers, passage.text, regex=self._mining.regex)
+
+    def _count(self, what: str, example: str = "", add: int = 1) -> None:
+        self._counts[what] = self._counts.get(what, 0) + add
+        if example and len(self._examples) < _SHOWN:
+            self._examples.append(example)
+
+
+def mine(
+    questions: Iterable[Question | TrainingSample],
+    store: PassageStore,
+    *,
+    mining: Mining | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[list[TrainingSample], MiningReport]:
+    """Make training samples with hard negatives of questions.
+
+    Args:
+        questions: Questions with positive ids or answers, or training samples that keep their positives.
+        store: An open store; ``dense`` negatives need its encoder.
+        mining: Which negatives; None takes 30 of BM25's best hundred.
+        progress: Called with the number of questions done.
+
+    Returns:
+        The samples, in the order of the questions, and what became of the others.
+
+    Raises:
+        EncoderMismatchError: ``dense`` was asked for and the store has no encoder.
+    """
+    miner = Miner(store, mining)
+    samples: list[TrainingSample] = []
+    for sample in miner.mine(questions):
+        samples.append(sample)
+        if progress is not None:
+            progress(miner.report.questions)
+    return samples, miner.report
+
+
+def _training_passage(passage: Passage, score: float | None = None) -> TrainingPassage:
+    return TrainingPassage(passage.text, passage.title, passage.id, score)
+
+
+def _key(passage: Passage) -> tuple[str, str]:
+    return passage.title, passage.text
