@@ -10,11 +10,11 @@ import typer
 from typer.core import TyperGroup
 
 from dpr_rag import __version__
-from dpr_rag.cli import demo, evaluating, indexing, searching, tuning, upkeep
+from dpr_rag.cli import demo, evaluating, indexing, searching, training, tuning, upkeep
 from dpr_rag.cli.terminal import log_as_notes
 from dpr_rag.errors import DprRagError
 
-_RESUMABLE = {"index", "reencode", "demo"}
+_RESUMABLE = {"index", "reencode", "demo", "train"}
 _ON_THE_COMMAND_LINE = {
     "make one with create=True": "make one with: dpr-rag index CORPUS --store DIR",
     "open it once with PassageStore.open(…, bind=True)": "pass --bind",
@@ -85,6 +85,8 @@ app.command()(searching.search)
 app.command()(searching.info)
 app.command()(evaluating.evaluate)
 app.command()(tuning.tune)
+app.command()(training.mine)
+app.command()(training.train)
 app.command()(upkeep.delete)
 app.command()(upkeep.check)
 app.command()(upkeep.optimize)
