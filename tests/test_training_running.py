@@ -1,0 +1,294 @@
+"""Whole trainings: the optimizer's steps by value, going on after kill -9, what is written, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_models as tiny
+import torch
+import transformers
+from learning import make_samples, pair, plain_bert, plain_loss
+from safetensors.numpy import load_file
+
+from dpr_rag import DualEncoder
+from dpr_rag.encoders.checkpoints import convert, from_checkpoint
+from dpr_rag.errors import TrainingError
+from dpr_rag.training import NegativeLogLikelihood, RandomBatches, SampleValidation, TrainingSettings, train
+from dpr_rag.training.model import Model
+from dpr_rag.training.settings import learning_rate
+
+SAMPLES = make_samples(14)
+SETTINGS = TrainingSettings(
+    batch_size=4,
+    epochs=5,
+    learning_rate=1e-3,
+    warmup_steps=2,
+    temperature=4.0,
+    towers="separate",
+    save_every=3,
+    log_every=1,
+)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> DualEncoder:
+    return plain_bert(tmp_path_factory.mktemp("start") / "bert")
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    files = sorted(folder.glob("*/model.safetensors"))
+    return {f"{file.parent.name}/{name}": array for file in files for name, array in load_file(file).items()}
+
+
+def assert_equal(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> None:
+    assert set(one) == set(other)
+    assert one
+    assert [name for name in one if not np.array_equal(one[name], other[name])] == []
+
+
+def log(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "training" / "log.jsonl").read_text().splitlines()]
+
+
+def test_steps_are_those_of_plain_torch(tmp_path: Path, start: DualEncoder) -> None:
+    settings = replace(SETTINGS, dropout=0.0, accumulate=2, epochs=3, weight_decay=0.1, gradient_norm=0.5)
+    result = train(SAMPLES, tmp_path / "out", init=start, settings=settings)
+    assert result.steps == 6  # 14 samples, 4 a batch, 2 batches a step, 3 epochs
+    model = Model(start, towers="separate", dropout=0.0)
+    named = model.parameters()
+    decayed = [one for name, one in named.items() if not ("LayerNorm" in name or name.endswith("bias"))]
+    others = [one for name, one in named.items() if "LayerNorm" in name or name.endswith("bias")]
+    adam = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}], lr=1e-3
+    )
+    schedule = transformers.get_linear_schedule_with_warmup(adam, 2, 6)
+    source = RandomBatches(SAMPLES, batch_size=4, hard_negatives=1)
+    for epoch in range(3):
+        batches = list(source.batches(epoch, seed=0))
+        for first in range(0, 4, 2):
+            for batch in batches[first : first + 2]:
+                (plain_loss(model, batch, 4.0) / 2).backward()
+            torch.nn.utils.clip_grad_norm_(named.values(), 0.5)
+            adam.step()
+            schedule.step()
+            adam.zero_grad()
+    model.save(tmp_path / "expected")
+    expected, found = weights(tmp_path / "expected"), weights(tmp_path / "out")
+    assert set(expected) == set(found)
+    moved = 0.0
+    for name, array in found.items():
+        # softmax takes no notice of these: their gradients are rounding alone, which Adam makes large
+        if name.endswith("key.bias") or name == "context/ctx_encoder.bert_model.encoder.layer.1.output.LayerNorm.bias":
+            continue
+        np.testing.assert_allclose(array, expected[name], atol=2e-4, err_msg=name)
+        moved = max(
+            moved, float(np.abs(array - start.question_tower.state.get(name.split("bert_model.")[-1], array)).max())
+        )
+    assert moved > 2e-3
+
+
+def test_rates_rise_and_fall_as_in_transformers() -> None:
+    settings = TrainingSettings(warmup_steps=3, learning_rate=1.0)
+    adam = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = transformers.get_linear_schedule_with_warmup(adam, 3, 10)
+    for step in range(10):
+        assert learning_rate(settings, step, 10) == pytest.approx(schedule.get_last_lr()[0])
+        adam.step()
+        schedule.step()
+    published = TrainingSettings()
+    assert (published.batch_size, published.learning_rate, published.epochs, published.dropout) == (128, 2e-5, 40, 0.1)
+    assert (published.hard_negatives, published.gradient_norm, published.temperature) == (1, 2.0, 1.0)
+    assert published.warmup_of(18_400) == 1237
+    assert published.warmup_of(300) == 30
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import tiny_models as tiny
+from test_training_running import SAMPLES, SETTINGS, validation
+from dpr_rag.training import train
+
+def told(now):
+    if now.step == {at}:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+start = tiny.load(Path(sys.argv[1]), profile="dpr")
+train(SAMPLES, sys.argv[2], init=start, settings=SETTINGS, validation=validation(), progress=told)
+"""
+
+
+def validation() -> list[SampleValidation]:
+    return [SampleValidation(make_samples(6, seed=9), batch_size=4, temperature=4.0)]
+
+
+def test_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
+    start = plain_bert(tmp_path / "bert")
+    whole = train(SAMPLES, tmp_path / "whole", init=start, settings=SETTINGS, validation=validation())
+    code = KILLED.format(tests=str(Path(__file__).parent), at=11)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "bert"), str(tmp_path / "out")], capture_output=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    inside = tmp_path / "out" / "training"
+    assert [path.name for path in inside.glob("state-*")] == ["state-9"]
+    assert sorted(path.suffix for path in (inside / "state-9").iterdir()) == [".json", ".safetensors", ".safetensors"]
+    (inside / "state.partial").mkdir()  # as of a kill while a state was being written
+    (inside / "state.partial" / "weights.safetensors").write_bytes(b"half")
+    assert not (tmp_path / "out" / "dpr_rag.json").exists()
+    seen: list[int] = []
+    resumed = train(
+        SAMPLES,
+        tmp_path / "out",
+        init=start,
+        settings=replace(SETTINGS, save_every=4),  # how often is saved may differ
+        validation=validation(),
+        progress=lambda now: seen.append(now.step),
+    )
+    assert seen == list(range(10, 21))
+    assert replace(resumed, path=whole.path) == whole
+    assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "out"))
+    timeless = [[{**line, "questions_per_second": 0} for line in log(tmp_path / name)] for name in ("whole", "out")]
+    assert timeless[0] == timeless[1]
+    assert [path.name for path in inside.iterdir() if path.is_dir()] == []
+
+
+def test_finished_training_is_left_alone_and_others_are_refused(tmp_path: Path, start: DualEncoder) -> None:
+    settings = replace(SETTINGS, steps=2)
+    first = train(SAMPLES, tmp_path / "out", init=start, settings=settings)
+    before = (tmp_path / "out" / "dpr_rag.json").stat().st_mtime_ns
+    assert train(SAMPLES, tmp_path / "out", init=start, settings=settings) == first
+    assert (tmp_path / "out" / "dpr_rag.json").stat().st_mtime_ns == before
+    with pytest.raises(
+        TrainingError, match=r"begun otherwise: settings.learning_rate was 0.001 and is 0.01; go on with"
+    ):
+        train(SAMPLES, tmp_path / "out", init=start, settings=replace(settings, learning_rate=0.01))
+    with pytest.raises(TrainingError, match="begun otherwise: data was"):
+        train(SAMPLES[1:], tmp_path / "out", init=start, settings=settings)
+    with pytest.raises(TrainingError, match=r'begun otherwise: objective was "nll/4.0" and is "nll/2.0"'):
+        train(
+            SAMPLES, tmp_path / "out", init=start, settings=settings, objective=NegativeLogLikelihood(temperature=2.0)
+        )
+    start.save_pretrained(tmp_path / "saved")
+    with pytest.raises(TrainingError, match="saved exists and holds no training"):
+        train(SAMPLES, tmp_path / "saved", init=start, settings=settings)
+
+
+def test_the_best_weights_are_kept(tmp_path: Path, start: DualEncoder) -> None:
+    """Validation on the training questions with a rate that destroys: the first epochs are the best ones."""
+    settings = replace(SETTINGS, learning_rate=0.05, epochs=4)
+    measures: list[dict[str, float]] = []
+    result = train(
+        SAMPLES,
+        tmp_path / "out",
+        init=start,
+        settings=replace(settings, select="nll"),
+        validation=validation(),
+        progress=lambda now: measures.append(dict(now.measures)) if now.measures else None,
+    )
+    losses = [one["nll"] for one in measures]
+    assert len(losses) == 4
+    assert result.best == min(losses) < losses[-1]
+    assert result.best_step == 4 * (1 + losses.index(min(losses)))
+    again = SampleValidation(make_samples(6, seed=9), batch_size=4, temperature=4.0)
+    encoder = DualEncoder.from_pretrained(tmp_path / "out", device="cpu")
+    assert again.measure(encoder) == pytest.approx(measures[losses.index(min(losses))], rel=1e-5)
+    train(SAMPLES, tmp_path / "last", init=start, settings=replace(settings, select="last"), validation=validation())
+    encoder = DualEncoder.from_pretrained(tmp_path / "last", device="cpu")
+    assert again.measure(encoder)["nll"] == pytest.approx(losses[-1], rel=1e-5)
+    with pytest.raises(TrainingError, match="select is 'top-20', and validation measures nll, average_rank"):
+        train(SAMPLES, tmp_path / "x", init=start, settings=replace(settings, select="top-20"), validation=validation())
+
+
+def test_average_with_start(tmp_path: Path) -> None:
+    start = pair(tmp_path)
+    settings = replace(SETTINGS, steps=3, towers="as-given")
+    train(SAMPLES, tmp_path / "plain", init=start, settings=settings)
+    train(SAMPLES, tmp_path / "mixed", init=start, settings=replace(settings, average_with_start=0.25))
+    start.save_pretrained(tmp_path / "start")
+    before, trained, mixed = (weights(tmp_path / name) for name in ("start", "plain", "mixed"))
+    for name, array in mixed.items():
+        np.testing.assert_allclose(array, 0.75 * trained[name] + 0.25 * before[name], atol=1e-7)
+
+
+@pytest.mark.parametrize("towers", ["as-given", "separate"])
+def test_what_is_written_loads_everywhere(tmp_path: Path, start: DualEncoder, towers: str) -> None:
+    out = tmp_path / "out"
+    train(SAMPLES, out, init=start, settings=replace(SETTINGS, steps=2, towers=towers))
+    encoder = DualEncoder.from_pretrained(out, device="cpu")
+    assert encoder.shared == (towers == "as-given")
+    assert encoder.profile == start.profile
+    assert encoder.fingerprint != start.fingerprint
+    assert sorted(path.name for path in (out / "training").iterdir()) == ["log.jsonl", "progress.svg", "training.json"]
+    classes = ("DPRQuestionEncoder", "DPRContextEncoder") if towers == "separate" else ("BertModel",)
+    vectors = {
+        "question": encoder.encode_questions(["who wrote"]),
+        "context": encoder.encode_passages(tiny.PASSAGES[:1]),
+    }
+    for role, name in zip(("question", "context"), classes, strict=False):
+        model, loading = getattr(transformers, name).from_pretrained(out / role, output_loading_info=True)
+        assert not loading["missing_keys"]
+        ids = encoder.sides[role == "context"].tokens
+        sequences = ids.questions(["who wrote"]) if role == "question" else ids.passages(tiny.PASSAGES[:1])
+        with torch.inference_mode():
+            inputs = torch.tensor([sequences[0].ids])
+            found = model.eval()(inputs, token_type_ids=torch.zeros_like(inputs))
+        plain = found.pooler_output if towers == "separate" else found.last_hidden_state[:, 0]
+        np.testing.assert_allclose(vectors[role], plain.numpy(), atol=1e-5)
+    convert(out, tmp_path / "dpr.cp")
+    back = from_checkpoint(tmp_path / "dpr.cp", base=out / "question", device="cpu")
+    np.testing.assert_allclose(back.encode_questions(["who wrote"]), vectors["question"], atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["ance", "tas_b", "contriever"])
+def test_every_family_trains_and_learns(tmp_path: Path, family: str) -> None:
+    start = tiny.load(getattr(tiny, family)(tmp_path / "m"))
+    settings = replace(SETTINGS, epochs=25, towers="as-given", dropout=0.0)
+    train(SAMPLES, tmp_path / "out", init=start, settings=settings)
+    trained = DualEncoder.from_pretrained(tmp_path / "out", device="cpu")
+    measured = SampleValidation(SAMPLES, temperature=4.0)
+    before, after = measured.measure(start), measured.measure(trained)
+    assert after["nll"] < 0.6 * before["nll"]
+    assert after["average_rank"] < 0.6 * before["average_rank"]
+    assert (trained.profile, trained.shared) == (start.profile, True)
+    head = [name for name in start.question_tower.state if name.startswith("head.")]
+    assert bool(head) == (family == "ance")
+    for name in head:
+        assert not np.array_equal(trained.question_tower.state[name], start.question_tower.state[name])
+
+
+def test_what_cannot_be_trained(tmp_path: Path, start: DualEncoder) -> None:
+    with pytest.raises(TrainingError, match="has two towers, and towers='shared' asks for one"):
+        train(SAMPLES, tmp_path / "a", init=pair(tmp_path), settings=replace(SETTINGS, towers="shared"))
+    with pytest.raises(TrainingError, match="nothing to train on: no samples were given"):
+        train([], tmp_path / "b", init=start)
+    with pytest.raises(TrainingError, match="nothing to train on: 1 samples without a positive"):
+        train([replace(SAMPLES[0], positives=())], tmp_path / "b", init=start)
+    with pytest.raises(TrainingError, match=r"the loss of step \d+ is nan; lower the learning rate"):
+        train(SAMPLES, tmp_path / "c", init=start, settings=replace(SETTINGS, learning_rate=1e20, warmup_steps=0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0, expected an integer of at least 1"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan, expected a number above 0"),
+        ({"dropout": 1.0}, "dropout is 1.0, expected a number at least 0 and below 1"),
+        ({"towers": "three"}, "towers is 'three', expected one of as-given, shared, separate, momentum"),
+        ({"steps": True}, "steps is True"),
+        ({"temperature": 0}, "temperature is 0, expected a number above 0"),
+    ],
+)
+def test_settings_are_checked(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        TrainingSettings(**changes)
