@@ -1,0 +1,104 @@
+"""`mine` and `train` on the command line: from questions and a store to an encoder, and how they end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny_models as tiny
+from tiny import TinyEncoder
+from typer.testing import CliRunner, Result
+
+from dpr_rag import DualEncoder, Passage, PassageStore
+from dpr_rag.cli import models
+from dpr_rag.cli.app import app
+from dpr_rag.corpora import Question, read_training, write_questions
+
+PASSAGES = [
+    Passage("1", "hamlet is a tragedy", "hamlet"),
+    Passage("2", "the king of denmark", "king"),
+    Passage("3", "a tragedy by the king", "tragedy"),
+    Passage("4", "who wrote it ?", "who"),
+]
+ASKED = [
+    Question("q1", "who wrote hamlet", ("tragedy",), ("1",)),
+    Question("q2", "the king", (), ("2",)),
+    Question("q3", "tragedy", (), ("nowhere",)),
+]
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="dpr-rag")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(models.ModelChoice, "load", lambda choice: TinyEncoder())
+    with PassageStore.open(tmp_path / "s", encoder=TinyEncoder()) as opened:
+        opened.add(PASSAGES)
+    write_questions(tmp_path / "q.jsonl", ASKED)
+    with (tmp_path / "q.jsonl").open("a") as file:
+        file.write("{broken\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("source", ["bm25", "dense", "both"])
+def test_mine_writes_a_training_set(folder: Path, source: str) -> None:
+    done = run("mine", folder / "q.jsonl", "--store", folder / "s", "-o", folder / "t.json", "--from", source, "-n", 1)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"wrote 2 of 3 questions to {folder / 't.json'}\n"
+    assert "1 questions could not be read and were left out" in done.stderr
+    assert "1 questions have no positive passage and were left out" in done.stderr
+    assert "no positive: 'tragedy'" in done.stderr
+    first, second = read_training(folder / "t.json")
+    assert [one.id for one in (*first.positives, *first.hard_negatives)] == ["1", "4"]  # 3 holds the answer
+    assert [one.id for one in (*second.positives, *second.hard_negatives)] == ["2", "3"]
+    again = run("mine", folder / "t.json", "--store", folder / "s", "-o", folder / "u.jsonl", "--keep", "-n", 5)
+    assert again.exit_code == 0, again.output
+    assert [one.id for one in next(read_training(folder / "u.jsonl")).positives] == ["1"]
+
+
+def test_mine_then_train_then_search(folder: Path) -> None:
+    assert run("mine", folder / "q.jsonl", "--store", folder / "s", "-o", folder / "t.json").exit_code == 0
+    tiny.bert(folder / "bert")
+    line = (
+        *("train", folder / "t.json", "--init", folder / "bert", "--profile", "dpr", "--towers", "separate"),
+        *("-o", folder / "out", "--steps", 6, "--batch", 2, "--lr", 1e-3, "--dev", folder / "t.json"),
+        *("--validate-every", 3, "--dev-store", folder / "s", "--dev-questions", folder / "dev.jsonl"),
+    )
+    write_questions(folder / "dev.jsonl", ASKED[:2])
+    done = run(*line)
+    assert done.exit_code == 0, done.output
+    assert done.stderr.splitlines()[0] == "2 samples"
+    assert "step 3 of 6: loss " in done.stderr
+    assert ", top-1 " in done.stderr
+    assert done.stdout.startswith("trained 6 steps, best ")
+    encoder = DualEncoder.from_pretrained(folder / "out", device="cpu")
+    assert (encoder.profile.name, encoder.shared) == ("dpr", False)
+    assert run(*line).exit_code == 0  # finished already
+    other = run(*line, "--seed", 1)
+    assert other.exit_code == 1
+    assert "begun otherwise: settings.seed was 0 and is 1" in other.stderr
+    lines = [json.loads(one) for one in (folder / "out" / "training" / "log.jsonl").read_text().splitlines()]
+    assert [one["step"] for one in lines if "validation" in one] == [3, 6]
+    assert (folder / "out" / "training" / "progress.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("mine", "q.jsonl", "--store", "s", "-o", "no/t.json"), "name a file in a folder that exists"),
+        (("mine", "q.jsonl", "--store", "s", "-o", "t.json", "--first", 9, "--last", 3), "ranks 9 to 3"),
+        (("mine", "absent.jsonl", "--store", "s", "-o", "t.json"), "absent.jsonl: cannot be read"),
+        (("train", "q.jsonl", "-o", "out", "--init", "bert"), "nothing to train on"),
+        (("train", "q.jsonl", "-o", "out", "--lr", 0), "learning_rate is 0.0, expected a number above 0"),
+    ],
+)
+def test_one_line_for_what_cannot_be_done(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[object, ...], message: str
+) -> None:
+    monkeypatch.chdir(folder)
+    done = run(*args)
+    assert done.exit_code == 1
+    assert message in done.stderr.splitlines()[-1]
