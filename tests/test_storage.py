@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import HashEncoder, clustered, make_passages
 
-from dpr_rag import Passage, PassageStore
+from dpr_rag import Passage, PassageStore, Retriever
 from dpr_rag.derived import SegmentDamagedError
 from dpr_rag.errors import (
     IndexKindError,
@@ -481,6 +482,49 @@ def test_a_backup_whose_segment_was_replaced_meanwhile_passes_its_check(
     with PassageStore.open(tmp_path / "copy", encoder=HashEncoder()) as copy:
         assert copy.check().indexed == 0
         assert len(copy.search(np.ones((1, 16)), 50)[0]) == 30
+
+
+def with_words(store: PassageStore, count: int = 2_500) -> list[str]:
+    """Fill a store, have its postings written to disk, and return what a question finds."""
+    store.add(make_passages(count))
+    found = words_of(store)
+    assert store._engine.state().lexical["count"] == count
+    return found
+
+
+def words_of(store: PassageStore) -> list[str]:
+    return [f"{hit.passage.id} {hit.score:.9f}" for hit in Retriever(store, k=5, mode="bm25").retrieve("number 1234")]
+
+
+def test_a_backup_takes_the_postings_along(store: PassageStore, tmp_path: Path) -> None:
+    found = with_words(store)
+    store.backup(tmp_path / "copy")
+    with PassageStore.open(tmp_path / "copy", read_only=True) as copy:
+        assert copy._engine.state().lexical == store._engine.state().lexical
+        assert copy.check().passages == 2_500
+        assert words_of(copy) == found
+    assert found[0].startswith("1234 ")
+
+
+def test_a_backup_whose_postings_were_lost_meanwhile_has_none(
+    store: PassageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = with_words(store)
+    store.optimize()
+    original = shutil.copytree
+
+    def too_late(source: Path, target: Path) -> None:
+        if source.name.startswith("words-"):
+            (source / "rows").unlink()  # as when another process removes the folder, file by file
+        original(source, target)
+
+    monkeypatch.setattr(shutil, "copytree", too_late)
+    store.backup(tmp_path / "copy")
+    with PassageStore.open(tmp_path / "copy", read_only=True) as copy:
+        assert copy._engine.state().lexical is None
+        assert copy.check().indexed == 2_500
+        assert words_of(copy) == found
+        assert list((copy.path / "index").glob("words-*")) == []
 
 
 def test_an_index_that_cannot_be_trained_does_not_fail_the_add(
