@@ -32,6 +32,7 @@ SPEAKERS = {
     "pyarrow": {"corpora"},
     "rich": {"cli"},
     "safetensors": {"encoders", "training"},
+    "sentence_transformers": {"training"},
     "sqlite3": {"storage"},
     "tokenizers": {"encoders"},
     "torch": {"encoders", "legacy", "training"},

@@ -136,7 +136,7 @@ class RandomBatches:
         shuffle_positives: Draw one of several positives, instead of the first.
 
     Raises:
-        TrainingError: There are no samples.
+        TrainingError: There are no samples, or one has no positive.
     """
 
     def __init__(
@@ -147,8 +147,7 @@ class RandomBatches:
         hard_negatives: int = 1,
         shuffle_positives: bool = False,
     ) -> None:
-        if not samples:
-            raise TrainingError("there are no training samples; expected at least one question with a positive")
+        check_positives(samples)
         self._samples = samples
         self._batch_size, self._hard_negatives = batch_size, hard_negatives
         self._shuffle_positives = shuffle_positives
@@ -164,6 +163,22 @@ class RandomBatches:
         for start in range(0, len(order), self._batch_size):
             taken = [self._samples[at] for at in order[start : start + self._batch_size]]
             yield make_batch([draw(one, generator, self._hard_negatives, self._shuffle_positives) for one in taken])
+
+
+def check_positives(samples: Sequence[TrainingSample]) -> None:
+    """Refuse samples that no batch can be made of.
+
+    Raises:
+        TrainingError: There are none, or one has no positive.
+    """
+    if not samples:
+        raise TrainingError("there are no training samples; expected at least one question with a positive")
+    for sample in samples:
+        if not sample.positives:
+            raise TrainingError(
+                f"the question {sample.question!r:.80} has no positive; read samples with read_samples, or check them with "
+                "check_samples"
+            )
 
 
 def draw(

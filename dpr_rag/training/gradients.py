@@ -106,6 +106,7 @@ def add_gradients(
     *,
     seed: Sequence[int],
     chunk_tokens: int | None = None,
+    gradient_cache: bool | None = None,
     bf16: bool = False,
     scale: float = 1.0,
     processes: Processes | None = None,
@@ -120,6 +121,7 @@ def add_gradients(
         batch: The whole batch, the same in every process.
         seed: Numbers that the dropout of this batch follows from.
         chunk_tokens: See ``TrainingSettings.chunk_tokens``.
+        gradient_cache: See ``TrainingSettings.gradient_cache``.
         bf16: Run the towers in bfloat16.
         scale: The gradients are multiplied by it.
         processes: Those that train together; None is this one alone.
@@ -131,7 +133,8 @@ def add_gradients(
         own = [*seed, group.rank]
         questions = _questions(model, batch.questions[rows.start : rows.stop], budget, own, bf16)
         passages = _passages(model, batch.passages[columns.start : columns.stop], budget, own, bf16)
-        keep = questions.tokens + passages.tokens <= budget
+        fits = questions.tokens + passages.tokens <= budget
+        keep = fits if gradient_cache is None else not gradient_cache
         all_questions = group.gather(questions.vectors(keep=keep), len(batch.questions)).requires_grad_()
         all_passages = group.gather(passages.vectors(keep=keep), len(batch.passages)).requires_grad_()
         loss = objective.loss(all_questions, all_passages, batch)

@@ -114,9 +114,15 @@ class Model:
                 tensor.copy_(tensors[name])
 
     def follow(self, momentum: float) -> None:
-        """Move the momentum tower towards the question tower: ``m * old + (1 - m) * new`` (MoCo, He et al. 2020)."""
+        """Move the momentum tower towards the question tower: ``m * old + (1 - m) * new`` (MoCo, He et al. 2020).
+
+        Raises:
+            TrainingError: There is none.
+        """
         import torch
 
+        if not self._momentum:
+            raise TrainingError("there is no momentum tower to follow; train with towers='momentum'")
         with torch.no_grad():
             for old, new in zip(_parts(self.context).values(), _parts(self.question).values(), strict=True):
                 old.mul_(momentum).add_(new, alpha=1 - momentum)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dpr_rag.errors import TrainingError
 
@@ -70,6 +71,22 @@ class Processes:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             torch.distributed.all_reduce(parameter.grad)
+
+    def told(self, said: dict[str, Any], device: Any) -> dict[str, Any]:
+        """What the first process says, a JSON object, in all of them."""
+        import torch
+
+        if self.count == 1:
+            return said
+        text = json.dumps(said).encode()
+        length = torch.tensor([len(text)], device=device)
+        torch.distributed.broadcast(length, 0)
+        letters = torch.zeros(int(length), dtype=torch.uint8, device=device)
+        if self.first:
+            letters.copy_(torch.frombuffer(bytearray(text), dtype=torch.uint8))
+        torch.distributed.broadcast(letters, 0)
+        heard: dict[str, Any] = json.loads(bytes(letters.cpu().tolist()))
+        return heard
 
     def wait(self) -> None:
         """Wait for all."""

@@ -32,8 +32,10 @@ class TrainingSettings:
             the encoder has; ``momentum`` is for Contriever's recipe.
         accumulate: Batches whose gradients are averaged for one step; each keeps its own in-batch negatives.
         bf16: Run the towers in bfloat16; the weights and the loss stay float32.
-        chunk_tokens: Most padded tokens that go through a tower with gradients at once. A batch of more is encoded twice
-            (gradient cache), with the same gradients; None is 4,096 on a CPU and 32,768 on a GPU.
+        chunk_tokens: Most padded tokens that go through a tower at once; None is 4,096 on a CPU and 32,768 on a GPU.
+        gradient_cache: Encode every text twice, first without gradients, so that a batch of any size needs the memory of
+            one chunk. False keeps the whole batch in memory, which takes a quarter less time; None does so where it
+            is no more than one chunk. The gradients are the same.
         seed: Of the order, the draws and the dropout.
         validate_every: Steps between validations; None validates after every epoch.
         select: The measure by which the best weights are kept, or ``last`` for those of the last step; None is
@@ -61,6 +63,7 @@ class TrainingSettings:
     accumulate: int = 1
     bf16: bool = False
     chunk_tokens: int | None = None
+    gradient_cache: bool | None = None
     seed: int = 0
     validate_every: int | None = None
     select: str | None = None

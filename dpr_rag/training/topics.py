@@ -16,6 +16,7 @@ from dpr_rag.training.batches import (
     BatchSource,
     Pick,
     RefreshingSource,
+    check_positives,
     draw,
     fingerprint_of,
     key_of,
@@ -46,7 +47,7 @@ class TopicBatches:
         topic_of: The topic of a sample; by default the title of its positive.
 
     Raises:
-        TrainingError: There are no samples.
+        TrainingError: There are no samples, or one has no positive.
     """
 
     def __init__(
@@ -59,8 +60,7 @@ class TopicBatches:
         hard_negatives: int = 0,
         topic_of: Topic = title_of,
     ) -> None:
-        if not samples:
-            raise TrainingError("there are no training samples; expected at least one question with a positive")
+        check_positives(samples)
         for name, value in (("topics", topics), ("passages", passages), ("questions", questions)):
             if value < 1:
                 raise TrainingError(f"{name} is {value!r}, expected an integer of at least 1")

@@ -159,9 +159,14 @@ class Trainer:
             return
         if self._at.batches and self._refreshed is not None:
             self._source.restore(self._refreshed)
-        else:
+            return
+        if self._processes.first:
             self._source.refresh(self._at.epoch, self._model.encoder)
-        self._refreshed = self._source.state()
+        self._refreshed = self._processes.told(
+            self._source.state() if self._processes.first else {}, self._model.device
+        )
+        if not self._processes.first:
+            self._source.restore(self._refreshed)
 
     def _step(self, group: Sequence[Batch]) -> None:
         loss = self._loss(group)
@@ -188,6 +193,7 @@ class Trainer:
                     batch,
                     seed=(settings.seed, self._at.step, at),
                     chunk_tokens=settings.chunk_tokens,
+                    gradient_cache=settings.gradient_cache,
                     bf16=settings.bf16,
                     scale=1 / len(group),
                     processes=self._processes,

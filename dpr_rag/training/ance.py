@@ -1,0 +1,102 @@
+"""ANCE (Xiong et al. 2021): hard negatives out of an index that is built anew with the newest weights.
+
+Warm up on BM25's negatives with ``train(samples, …)``, then go on with ``train(AnceBatches(samples, store), …)``. Phases
+alternate on one machine: encode all passages and a share of the questions, search, train on that share, repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from dpr_rag.corpora import TrainingPassage, TrainingSample
+from dpr_rag.encoder import Encoder
+from dpr_rag.errors import TrainingError
+from dpr_rag.store import PassageStore
+from dpr_rag.training.batches import Batch, check_positives, draw, fingerprint_of, make_batch
+from dpr_rag.training.mining import Miner, Mining
+
+
+class AnceBatches:
+    """Samples whose hard negatives are what the newest weights rank first and should not.
+
+    An epoch of this source is one phase between two refreshes. The whole corpus is encoded in each, so ``epochs`` (or
+    ``steps``) should be few: five phases at the default share see every question once.
+
+    Args:
+        samples: The training set; its own hard negatives serve where a search finds none.
+        store: Where the passages come from; its own vectors are not used.
+        batch_size: Questions of a batch.
+        hard_negatives: Hard negatives of a question, drawn from those found.
+        depth: Worst rank of a negative; positives and passages that hold an answer are left out.
+        share: Share of the questions in a phase.
+
+    Raises:
+        TrainingError: There are no samples, or the share is not in (0, 1].
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[TrainingSample],
+        store: PassageStore,
+        *,
+        batch_size: int = 128,
+        hard_negatives: int = 1,
+        depth: int = 200,
+        share: float = 0.2,
+    ) -> None:
+        check_positives(samples)
+        if not 0 < share <= 1:
+            raise TrainingError(f"share is {share!r}, expected a number above 0 and at most 1")
+        self._samples, self._store = samples, store
+        self._batch_size, self._hard_negatives, self._depth = batch_size, hard_negatives, depth
+        self._phases = round(1 / share)
+        self._size = -(-len(samples) // self._phases)
+        self._found: dict[int, tuple[TrainingPassage, ...]] = {}
+        self.fingerprint = fingerprint_of("ance", samples, batch_size, hard_negatives, depth, self._phases, len(store))
+
+    def __len__(self) -> int:
+        return -(-self._size // self._batch_size)
+
+    def refresh(self, epoch: int, encoder: Encoder) -> None:
+        """Encode the corpus with the newest weights and search it for the questions of a phase."""
+        chosen = self._questions(epoch)
+        mining = Mining("dense", negatives=self._depth, last=self._depth)
+        with PassageStore.temporary(encoder=encoder) as index:
+            index.add(iter(self._store))
+            mined = Miner(index, mining).mine(self._samples[at] for at in chosen)
+            self._found = {at: sample.hard_negatives for at, sample in zip(chosen, mined, strict=True)}
+
+    def state(self) -> dict[str, Any]:
+        """Ids of the negatives by the number of their sample."""
+        return {"negatives": {str(at): [one.id for one in found] for at, found in self._found.items()}}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`state` gave."""
+        by_sample: dict[str, list[str]] = state["negatives"]
+        ids = dict.fromkeys(one for found in by_sample.values() for one in found)
+        passages = {one.id: TrainingPassage(one.text, one.title, one.id) for one in self._store.get(ids)}
+        self._found = {int(at): tuple(passages[one] for one in found) for at, found in by_sample.items()}
+
+    def batches(self, epoch: int, *, seed: int) -> Iterator[Batch]:
+        """The batches of one phase, which :meth:`refresh` or :meth:`restore` has prepared."""
+        generator = np.random.default_rng([seed, epoch])
+        order = iter(generator.permutation(self._questions(epoch)).tolist())
+        while chosen := list(islice(order, self._batch_size)):
+            samples = [self._with_found(at) for at in chosen]
+            yield make_batch([draw(one, generator, self._hard_negatives) for one in samples])
+
+    def _with_found(self, at: int) -> TrainingSample:
+        found = self._found[at]
+        return replace(self._samples[at], hard_negatives=found) if found else self._samples[at]
+
+    def _questions(self, epoch: int) -> list[int]:
+        """The samples of a phase; a cycle of phases goes through all of them, in an order of its own."""
+        cycle, phase = divmod(epoch, self._phases)
+        order = np.random.default_rng(cycle).permutation(len(self._samples))
+        padded = np.resize(order, self._size * self._phases)  # the first ones fill up the last phase
+        return list(dict.fromkeys(padded[phase * self._size : (phase + 1) * self._size].tolist()))
