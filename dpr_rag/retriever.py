@@ -45,12 +45,17 @@ class Retriever:
         if ranking is not None and said is not None:
             raise VectorError("ranking was given together with mode, weight or fusion; it says all of them already")
         self.store, self.k = store, k
-        self._ranking = ranking or said
+        self._given, self._said = ranking, None if said is None else (mode, weight, fusion)
 
     @property
     def ranking(self) -> Ranking:
-        """How passages are ranked."""
-        return self.store.ranking if self._ranking is None else self._ranking
+        """How passages are ranked; what was not said is as the store was tuned."""
+        return self._asked or self.store.ranking
+
+    @property
+    def _asked(self) -> Ranking | None:
+        """What was said, or None where all is left to the store."""
+        return self._given if self._said is None else self.store.ranking_for(*self._said)
 
     def retrieve(
         self,
@@ -97,7 +102,7 @@ class Retriever:
             return []
         wanted = self.k if k is None else k
         return self.store.rank(
-            checked, wanted, filter, ranking=self._ranking, diversity=diversity, min_relevance=min_relevance
+            checked, wanted, filter, ranking=self._asked, diversity=diversity, min_relevance=min_relevance
         )
 
     def retrieve_by_vectors(
@@ -114,15 +119,17 @@ class Retriever:
         Raises:
             VectorError: A mode was given that needs the question's words.
         """
-        if self._ranking is not None and self._ranking.needs_words:
-            raise VectorError(
-                f"mode={self._ranking.mode!r} needs questions in words; call retrieve() or retrieve_batch()"
-            )
+        asked = self._asked
+        if asked is not None and asked.needs_words:
+            raise VectorError(f"mode={asked.mode!r} needs questions in words; call retrieve() or retrieve_batch()")
         wanted = self.k if k is None else k
         return self.store.search(vectors, wanted, filter, diversity=diversity, min_relevance=min_relevance)
 
     def relevance(self, score: float) -> float:
-        """How relevant a passage with this score is, in [0, 1]; it rises with the score, see :attr:`calibration`."""
+        """How relevant a passage with this score is, in [0, 1]; it rises with the score, see :attr:`calibration`.
+
+        For hits by vectors alone, of a store that was tuned to something else, ask ``store.calibration``.
+        """
         return self.calibration.relevance(score)
 
     @property

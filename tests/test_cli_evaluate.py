@@ -55,7 +55,7 @@ def test_figures_are_those_of_the_hits(store: Path, tmp_path: Path) -> None:
     assert figures["top-3 accuracy"] == ["100.0", "75.0"]
     assert figures["MRR@3"][1] == ".750"
     assert float(figures["latency p50"][0]) > 0
-    assert lines[-1].startswith("bm25 less dense at 3: −25.0 points [")
+    assert lines[-1].startswith("bm25 against dense at 3: −25.0 points [")
     assert lines[-1].endswith("right alone on 0 and 1 questions; p = 1.000 (exact McNemar test)")
     assert max(map(len, lines[:-1])) <= 80
     assert "\x1b" not in done.output

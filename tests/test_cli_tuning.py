@@ -50,7 +50,7 @@ def test_the_table_and_what_follows_it(store: Path, tmp_path: Path) -> None:
     assert list(told["systems"]) == ["hybrid"]
     assert told["settings"]["modes"] == f"hybrid with λ = {weight}"
     told = json.loads(run("evaluate", store, tmp_path / "q.jsonl", "--mode", "hybrid", "--json", "--quiet").stdout)
-    assert told["settings"]["modes"] == f"hybrid with λ = {weight} as the store was tuned"
+    assert told["settings"]["modes"] == f"hybrid with λ = {weight}"
 
 
 def test_a_dry_run_changes_nothing(store: Path, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from conftest import HashEncoder, make_passages
 
-from dpr_rag import Calibration, Diversity, Passage, PassageStore, Retriever
+from dpr_rag import Calibration, Diversity, Passage, PassageStore, Ranking, Retriever
 from dpr_rag.errors import EncoderMismatchError, FilterError, PassageError, VectorError
-from dpr_rag.fusion import diversified
+from dpr_rag.fusion import Mode, diversified
 from dpr_rag.store import ranking
 
 QUESTIONS = ["text number 3 title 3", "number 11", "title 5 text"]
@@ -84,6 +84,40 @@ def test_diversity_chooses_among_the_candidates_by_their_stored_vectors(
     assert [hit.passage.id for hit in hits] == [best[at].passage.id for at in chosen]
     assert [hit.score for hit in hits] == [best[at].score for at in chosen]
     assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("mode", ["bm25", "hybrid"])
+def test_diversity_balances_scores_from_0_to_1_with_cosines(store: PassageStore, mode: Mode) -> None:
+    store.add(make_passages(40))
+    hits = Retriever(store, k=20, mode=mode).retrieve("text number 3 title 3 11")
+    vectors = store.get_vectors([hit.passage.id for hit in hits])
+    scores = np.array([hit.score for hit in hits])
+    relevance = (scores - scores[-1]) / (scores[0] - scores[-1])
+    units = np.stack([vectors[hit.passage.id] / np.linalg.norm(vectors[hit.passage.id]) for hit in hits])
+    chosen = [0]
+    while len(chosen) < 6:
+        gains = {
+            at: 0.5 * relevance[at] - 0.5 * max(float(units[at] @ units[one]) for one in chosen)
+            for at in range(len(hits))
+            if at not in chosen
+        }
+        chosen.append(max(gains, key=lambda at: gains[at]))
+    found = Retriever(store, k=6, mode=mode).retrieve("text number 3 title 3 11", diversity=Diversity(20, 0.5))
+    assert [hit.passage.id for hit in found] == [hits[at].passage.id for at in chosen]
+    assert chosen != list(range(6))
+
+
+def test_vectors_that_are_known_already_are_not_encoded_again(store: PassageStore, encoder: HashEncoder) -> None:
+    store.add(make_passages(20))
+    vectors = encoder.encode_questions(QUESTIONS)
+    with PassageStore.open(store.path) as bare:
+        for ranking in (Ranking(), Ranking("hybrid", 0.5), Ranking("bm25")):
+            expected = store.rank(QUESTIONS, 4, ranking=ranking)
+            assert bare.rank(QUESTIONS, 4, ranking=ranking, vectors=vectors) == expected
+    with pytest.raises(PassageError, match="wrap it as"):
+        store.rank("two words", 2)
+    with pytest.raises(PassageError, match="question"):
+        store.rank([" "], 2)
 
 
 def test_diversity_holds_to_the_filter_and_to_k(store: PassageStore) -> None:

@@ -31,9 +31,10 @@ class Pointing:
         return np.eye(COUNT, dtype=np.float32)[[int(passage.id) for passage in passages]]
 
     def encode_questions(self, questions: Sequence[str]) -> np.ndarray:
-        return np.stack([self._question(int(question.split()[-1])) for question in questions])
+        return np.stack([self._question(question.split()[-1]) for question in questions])
 
-    def _question(self, at: int) -> np.ndarray:
+    def _question(self, last: str) -> np.ndarray:
+        at = int(last) if last.isdigit() else COUNT + len(last)
         noise = np.random.default_rng(at).normal(0, 0.1, COUNT)
         return (noise + (np.eye(COUNT)[at] if at in self.knows else 0)).astype(np.float32)
 
@@ -107,31 +108,66 @@ def test_what_needs_both_legs_is_ranked_by_both(both: PassageStore) -> None:
     assert served["hybrid"] > served["dense"] + 0.2
     assert dense.less_than_best.low > 0
     assert (hybrid.less_than_best.low, hybrid.less_than_best.high) == (0, 0)
-    assert set(found.weights) <= {
-        float(f"{spread * 2 ** (step / 2):.3g}") for spread in [scale(both)] for step in range(-8, 9)
-    }
 
 
-def scale(store: PassageStore) -> float:
+def scale(store: PassageStore, asked: Sequence[Question]) -> float:
     """The scale of λ, from the lists that a retriever gives."""
     deviations = []
     for ranking in (Ranking("bm25"), Ranking()):
-        hits = store.rank([one.question for one in questions()], 200, ranking=ranking)
+        hits = store.rank([one.question for one in asked], 200, ranking=ranking)
         deviations.append(np.mean([np.std([hit.score for hit in one]) for one in hits]))
     expected = float(deviations[0] / deviations[1])
-    assert spreads(read_legs(store, questions(), Ranking("hybrid"), "passage")) == pytest.approx(expected, rel=1e-6)
+    assert spreads(read_legs(store, asked, Ranking("hybrid"), "passage")) == pytest.approx(expected, rel=1e-6)
     return expected
 
 
-def test_noise_crowns_nobody(tmp_path: Path) -> None:
-    # both legs know the same, so that whichever is ahead is so by chance
-    with PassageStore.open(tmp_path / "s", encoder=Pointing(range(40))) as store:
-        store.add(passages(range(40)))
-        found = tune(store, questions())
-        assert found.chosen.name == "dense"
-        assert store.ranking == Ranking()
+@pytest.mark.parametrize(("missed", "chosen"), [(3, "dense"), (20, "bm25")])
+def test_a_lead_that_may_be_chance_crowns_nobody(tmp_path: Path, missed: int, chosen: str) -> None:
+    # words answer all questions, vectors all but some
+    with PassageStore.open(tmp_path / "s", encoder=Pointing(range(COUNT - missed))) as store:
+        store.add(passages(range(COUNT)))
+        found = tune(store, questions(), k=1)
+        assert found.best.name == "bm25"
+        assert found.candidates[0].less_than_best.value == pytest.approx(1 - found.candidates[0].accuracy[1].value)
+        assert found.chosen.name == chosen
+        assert store.ranking.mode == chosen
         assert store.tuned is not None
         assert store.tuned.questions == COUNT
+
+
+def test_each_fold_is_ranked_with_the_weight_of_the_others(tmp_path: Path) -> None:
+    draw = np.random.default_rng(8)
+    words = [f"w{at}" for at in range(30)]
+    texts = [" ".join(draw.choice(words, 6 + at % 9)) for at in range(COUNT)]
+    asked = [
+        Question(f"q{at}", " ".join(draw.choice(text.split(), 2)), (), (str(at),)) for at, text in enumerate(texts)
+    ]
+    with PassageStore.open(tmp_path / "s", encoder=HashEncoder(dim=12)) as store:
+        store.add([Passage(str(at), text) for at, text in enumerate(texts)])
+        found = tune(store, asked, seed=4)
+        spread = scale(store, asked)
+        weights = [float(f"{spread * 2 ** (step / 2):.3g}") for step in range(-8, 9)]
+        values = [[rank(store, one, weight) for one in asked] for weight in weights]
+    folds = np.random.default_rng(4).permutation(COUNT) % 5
+    held_out, chosen = [0.0] * COUNT, []
+    for fold in range(5):
+        means = [np.mean([value for at, value in enumerate(line) if folds[at] != fold]) for line in values]
+        best = [at for at, mean in enumerate(means) if mean == max(means)]
+        at = best[len(best) // 2]
+        chosen.append(weights[at])
+        for place in range(COUNT):
+            if folds[place] == fold:
+                held_out[place] = values[at][place]
+    assert found.weights == tuple(chosen)
+    assert found.candidates[3].value.value == pytest.approx(np.mean(held_out))
+    assert len({*chosen}) > 1
+    assert max(np.mean(line) for line in values) > np.mean(held_out)
+
+
+def rank(store: PassageStore, question: Question, weight: float) -> float:
+    """The reciprocal rank that a retriever serves."""
+    found = first(store, question, Ranking("hybrid", weight))
+    return 1 / found if found <= 10 else 0.0
 
 
 def test_words_alone_are_chosen_where_vectors_add_nothing(tmp_path: Path) -> None:
@@ -183,7 +219,40 @@ def test_another_encoder_undoes_the_choice(both: PassageStore) -> None:
     tune(both, questions(), k=1)
     both.reencode(Pointing(range(60), "another"))
     assert (both.ranking, both.tuned) == (Ranking(), None)
-    assert both.info().ranking == "dense, as it was tuned for another encoder; tune it again"
+    assert both.info().ranking == "dense, as it was tuned for another encoder or language; tune it again"
+
+
+def test_a_choice_of_another_encoder_or_language_is_refused(both: PassageStore) -> None:
+    found = tune(both, questions(), k=1)
+    assert found.tuned.fingerprint == "pointing"
+    both.optimize(language="german")
+    assert both.tuned is None
+    with pytest.raises(EncoderMismatchError, match="made with the language 'english', and the store has 'german' now"):
+        both.set_tuned(found.tuned)
+    both.reencode(Pointing(range(60), "another"))
+    with pytest.raises(EncoderMismatchError, match="made with the encoder 'pointing', and the store has 'another' now"):
+        both.set_tuned(found.tuned)
+    both.set_tuned(Tuned(found.chosen.ranking))
+    assert both.tuned == Tuned(found.chosen.ranking, {}, 0, "another", "german")
+
+
+def test_what_a_call_leaves_open_is_as_tuned(both: PassageStore) -> None:
+    tuned = Ranking("hybrid", fusion="rrf", candidates=30, bm25=BM25(1.2, 0.75))
+    both.set_tuned(Tuned(tuned))
+    assert Retriever(both, mode="hybrid").ranking == tuned
+    assert Retriever(both, mode="bm25").ranking == Ranking("bm25", candidates=30, bm25=BM25(1.2, 0.75))
+    assert Retriever(both, mode="hybrid", weight=2).ranking == Ranking("hybrid", 2, candidates=30, bm25=BM25(1.2, 0.75))
+    assert Retriever(both, ranking=Ranking("hybrid")).ranking == Ranking("hybrid")
+    both.set_tuned(Tuned(Ranking("hybrid", 5.0, bm25=BM25(1.2, 0.75))))
+    assert both.settled(Ranking("hybrid", bm25=BM25(1.2, 0.75))).weight == 5.0
+    assert both.settled(Ranking("hybrid")).weight == both.suggested_weight() != 5.0
+
+
+def test_few_candidates_are_told_as_they_are(both: PassageStore) -> None:
+    found = tune(both, questions(), k=5, candidates=5)
+    assert list(found.best.accuracy) == [1, 5]
+    with pytest.raises(EvaluationError, match="k is 6, expected 1 to 5"):
+        tune(both, questions(), k=6, candidates=5)
 
 
 def test_a_look_leaves_the_store_as_it_is(both: PassageStore) -> None:
@@ -207,7 +276,7 @@ def test_progress_counts_questions(both: PassageStore) -> None:
 def test_what_cannot_be_tuned_is_refused(both: PassageStore, tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="there are 19 questions; tuning needs at least 20"):
         tune(both, questions()[:19])
-    with pytest.raises(EvaluationError, match="k is 0, expected at least 1"):
+    with pytest.raises(EvaluationError, match="k is 0, expected 1 to 200, the number of candidates"):
         tune(both, questions(), k=0)
     strange = [Question(f"q{at}", f"common word{at} {at}", (), ("nowhere",)) for at in range(COUNT)]
     with pytest.raises(EvaluationError, match="none of the 60 questions has a right passage among the best 200"):

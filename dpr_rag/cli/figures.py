@@ -71,7 +71,7 @@ def _compared(one: Comparison) -> str:
 
     value, low, high = (points(part) for part in (one.difference.value, one.difference.low, one.difference.high))
     return (
-        f"{one.first} less {one.second} at {one.k}: {value} points [{low}, {high}]; right alone on {one.gained:,} and "
+        f"{one.first} against {one.second} at {one.k}: {value} points [{low}, {high}]; right alone on {one.gained:,} and "
         f"{one.lost:,} questions; {p_value(one.p_value)} (exact McNemar test)"
     )
 
@@ -93,7 +93,8 @@ def settings_of(store: PassageStore, rankings: Mapping[str, Ranking]) -> dict[st
 def _told(store: PassageStore, ranking: Ranking) -> str:
     if not ranking.wants_weight:
         return str(ranking)
-    return f"{store.settled(ranking)} as the store {'suggests' if store.ranking.weight is None else 'was tuned'}"
+    settled = store.settled(ranking)
+    return f"{settled} as the store {'was tuned' if settled.weight == store.ranking.weight else 'suggests'}"
 
 
 def index_recall_of(store: PassageStore, questions: Sequence[str]) -> str:

@@ -48,19 +48,16 @@ class ModelChoice:
 
 
 def ranking_of(path: Path, mode: str | None, weight: float | None, fusion: str | None) -> Ranking:
-    """How to rank: as the options say, or, where they say nothing, as the store was tuned to.
+    """How to rank: as the options say, and for the rest as the store was tuned.
 
     Raises:
         VectorError: An option is unknown, or goes with another mode.
-        StoreNotFoundError: Nothing is said, and there is no store.
+        StoreNotFoundError: There is no store.
     """
-    from dpr_rag import PassageStore, Ranking
+    from dpr_rag import PassageStore
 
-    said = Ranking.of(mode, weight, fusion)  # type: ignore[arg-type]  # it refuses what it does not know
-    if said is not None:
-        return said
     with PassageStore.open(path, create=False, read_only=True) as store:
-        return store.ranking
+        return store.ranking_for(mode, weight, fusion)  # type: ignore[arg-type]  # it refuses what it does not know
 
 
 def look(path: Path) -> StoreInfo | None:

@@ -18,8 +18,6 @@ from dpr_rag.cli.terminal import output, progress
 if TYPE_CHECKING:
     from dpr_rag.evaluation import Tuning
 
-_KS = (1, 5, 20)
-
 
 def tune(
     store: StoreFolder,
@@ -59,15 +57,17 @@ def tune(
 
 def _show(found: Tuning) -> None:
     from dpr_rag.evaluation.report.tables import decimal
+    from dpr_rag.evaluation.results import FOCUS
 
     console = output()
+    ks = [k for k in found.best.accuracy if k <= FOCUS]
     console.print(f"{found.questions:,} questions, judged by {found.by}; 95 % intervals in brackets")
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("")
-    for name in (f"MRR@{found.k}", "behind the best", *(f"top-{k}" for k in _KS)):
+    for name in (f"MRR@{found.k}", "behind the best", *(f"top-{k}" for k in ks)):
         table.add_column(name, justify="right")
     for one in found.candidates:
-        accuracies = [percent(one.accuracy[k].value) for k in _KS]
+        accuracies = [percent(one.accuracy[k].value) for k in ks]
         table.add_row(one.name, interval(one.value, decimal), interval(one.less_than_best, decimal), *accuracies)
     console.print(table, soft_wrap=False)
     console.print(f"λ by cross-validation, of the five folds: {', '.join(f'{weight:.3g}' for weight in found.weights)}")
@@ -76,7 +76,7 @@ def _show(found: Tuning) -> None:
 
 def _reason(found: Tuning) -> str:
     if found.chosen.name != found.best.name:
-        return f"since {found.best.name} is less simple, and what it is ahead may be chance"
+        return f"since {found.best.name} is less simple, and its lead may be chance"
     if found.chosen is found.candidates[0]:
         return "the best and the simplest"
     return "ahead of everything simpler by more than chance"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dpr_rag.evaluation.results import Estimate
 
 DRAWS = 2000
-_ENDS = (2.5, 97.5)
+_TAIL = 2.5
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -43,14 +43,17 @@ class Bootstrap(Generic[Key]):
         at = self._place[key]
         return _estimate(self._means[at], self._drawn[:, at])
 
-    def difference(self, first: Key, second: Key) -> Estimate:
-        """Mean and 95 % interval of the first column less the second."""
+    def difference(self, first: Key, second: Key, *, among: int = 1) -> Estimate:
+        """Mean and 95 % interval of the first column less the second.
+
+        ``among`` several comparisons the interval is wider, so that all of them hold together (Bonferroni).
+        """
         one, other = self._place[first], self._place[second]
-        return _estimate(self._means[one] - self._means[other], self._drawn[:, one] - self._drawn[:, other])
+        return _estimate(self._means[one] - self._means[other], self._drawn[:, one] - self._drawn[:, other], among)
 
 
-def _estimate(value: float, drawn: NDArray[np.float64]) -> Estimate:
-    low, high = np.percentile(drawn, _ENDS)
+def _estimate(value: float, drawn: NDArray[np.float64], among: int = 1) -> Estimate:
+    low, high = np.percentile(drawn, (_TAIL / among, 100 - _TAIL / among))
     return Estimate(float(value), float(low), float(high))
 
 

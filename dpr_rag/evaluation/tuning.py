@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_rag.corpora import Question
-from dpr_rag.errors import EvaluationError
+from dpr_rag.errors import EvaluationError, StoreReadOnlyError
 from dpr_rag.evaluation.judging import Choice, judge_for
 from dpr_rag.evaluation.legs import Legs, read_legs, spreads
 from dpr_rag.evaluation.measures import ks_up_to
@@ -34,7 +34,8 @@ class Candidate:
         ranking: The ranking; where λ is chosen, the one chosen on all questions.
         value: Mean reciprocal rank of the first right passage.
         accuracy: Top-k accuracy by k.
-        less_than_best: The best candidate's value less this one's, with the interval of the paired bootstrap.
+        less_than_best: The best candidate's value less this one's, with the interval of the paired bootstrap that holds for
+            all candidates together.
     """
 
     name: str
@@ -86,9 +87,9 @@ def tune(
 
     Each candidate (``dense``, ``bm25``, hybrid by reciprocal rank, hybrid with λ) is judged by the mean reciprocal rank of
     the first right passage. λ is judged by cross-validation: each fifth of the questions is ranked with the λ that is
-    best on the other four. Of all candidates that the best one does not surpass by an interval clear of zero (95 %,
-    paired bootstrap) the simplest is chosen, so that noise crowns nobody. The questions also say what the scores mean:
-    ``store.calibration_of`` is fitted to them.
+    best on the other four. Of all candidates that the best one does not surpass by an interval clear of zero (paired
+    bootstrap, 95 % for all comparisons together) the simplest is chosen, so that noise rarely crowns anybody. The
+    questions also say what the scores mean: ``store.calibration_of`` is fitted to those whose right passage was found.
 
     Args:
         store: An open store with an encoder.
@@ -96,7 +97,7 @@ def tune(
         k: Reciprocal ranks count down to rank k; with 1 the measure is top-1 accuracy.
         by: What makes a passage right, see :func:`~dpr_rag.evaluation.evaluate`.
         regex: By answer: answers are regular expressions.
-        candidates: How many passages each leg brings.
+        candidates: How many passages each leg brings, at least k.
         bm25: Parameters of BM25; they are kept with the choice.
         keep: Write the choice into the store; otherwise ``store.set_tuned(tuning.tuned)`` does so later.
         seed: Of the folds and the bootstrap.
@@ -109,13 +110,13 @@ def tune(
         StoreReadOnlyError: The choice cannot be written.
     """
     asked = list(questions)
-    if k < 1:
-        raise EvaluationError(f"k is {k!r}, expected at least 1")
+    if not 1 <= k <= candidates:
+        raise EvaluationError(f"k is {k!r}, expected 1 to {candidates}, the number of candidates")
     chosen_by = judge_for(asked, by)
     if len(asked) < FEWEST:
         raise EvaluationError(f"there are {len(asked)} questions; tuning needs at least {FEWEST}, better some hundreds")
-    if keep:
-        store.set_tuned(store.tuned)  # a store that cannot be written is better told before the work than after it
+    if keep and store.read_only:
+        raise StoreReadOnlyError(f"{store.path} was opened read-only; open it for writing, or pass keep=False")
     base = Ranking("hybrid", candidates=candidates, bm25=bm25 or BM25())
     legs = read_legs(store, asked, base, chosen_by, regex=regex, progress=progress)
     if not any(one.right.any() for one in legs):
@@ -126,11 +127,12 @@ def tune(
     weights, held_out = _cross_validated(legs, base, k, seed)
     rankings = _rankings(base, weights[-1])
     ranks = {name: held_out if name == "hybrid" else _firsts(legs, one) for name, one in rankings.items()}
-    found = _candidates(rankings, ranks, k, seed)
+    found = _candidates(rankings, ranks, k, ks_up_to(min(100, candidates)), seed)
     best = max(found, key=lambda one: one.value.value)
     chosen = next(one for one in found if one.less_than_best.low <= 0)
     fingerprint = "" if store.encoder is None else store.encoder.fingerprint
-    tuned = Tuned(chosen.ranking, _calibrations(legs, rankings.values()), len(asked), fingerprint)
+    calibrations = _calibrations(legs, rankings.values())
+    tuned = Tuned(chosen.ranking, calibrations, len(asked), fingerprint, store.info().language)
     if keep:
         store.set_tuned(tuned)
     return Tuning(len(asked), chosen_by, k, found, best, chosen, tuple(weights[:-1]), tuned)
@@ -153,9 +155,15 @@ def _cross_validated(legs: Sequence[Legs], base: Ranking, k: int, seed: int) -> 
     ranks = np.stack([_firsts(legs, replace(base, weight=weight)) for weight in weights])
     values = _reciprocal(ranks, k)
     folds = np.random.default_rng(seed).permutation(len(legs)) % _FOLDS
-    chosen = [int(values[:, folds != fold].mean(axis=1).argmax()) for fold in range(_FOLDS)]
+    chosen = [_best(values[:, folds != fold].mean(axis=1)) for fold in range(_FOLDS)]
     held_out = np.choose(folds, ranks[chosen])
-    return [weights[at] for at in (*chosen, int(values.mean(axis=1).argmax()))], held_out
+    return [weights[at] for at in (*chosen, _best(values.mean(axis=1)))], held_out
+
+
+def _best(means: _Values) -> int:
+    """The place of the highest mean, in the middle where several share it."""
+    places = np.flatnonzero(means == means.max())
+    return int(places[len(places) // 2])
 
 
 def _firsts(legs: Sequence[Legs], ranking: Ranking) -> _Values:
@@ -167,9 +175,8 @@ def _reciprocal(ranks: _Values, k: int) -> _Values:
 
 
 def _candidates(
-    rankings: Mapping[str, Ranking], ranks: Mapping[str, _Values], k: int, seed: int
+    rankings: Mapping[str, Ranking], ranks: Mapping[str, _Values], k: int, ks: Sequence[int], seed: int
 ) -> tuple[Candidate, ...]:
-    ks = ks_up_to(100)
     columns = {(name, at): np.where(ranks[name] <= at, 1.0, 0.0) for name in rankings for at in ks}
     columns |= {(name, 0): _reciprocal(ranks[name], k) for name in rankings}
     bootstrap = Bootstrap(columns, seed=seed)
@@ -181,7 +188,7 @@ def _candidates(
             ranking,
             values[name],
             {at: bootstrap.estimate((name, at)) for at in ks},
-            bootstrap.difference((best, 0), (name, 0)),
+            bootstrap.difference((best, 0), (name, 0), among=len(rankings) - 1),
         )
         for name, ranking in rankings.items()
     )

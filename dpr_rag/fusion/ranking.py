@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Literal, get_args
 
 import numpy as np
@@ -30,7 +31,7 @@ class Ranking:
             store suggests, see ``PassageStore.suggested_weight``.
         fusion: For ``hybrid``: ``weighted`` as above, or ``rrf`` for reciprocal rank fusion, Σ 1 / (60 + rank) (Cormack et
             al. 2009), which looks at ranks alone.
-        candidates: For ``hybrid``: how many of the best passages each leg brings.
+        candidates: For ``hybrid``: how many of the best passages each leg brings; never fewer than hits are wanted.
         bm25: Parameters of BM25.
 
     Raises:
@@ -47,9 +48,9 @@ class Ranking:
         if self.mode not in get_args(Mode):
             raise VectorError(f"mode is {self.mode!r}, expected one of {', '.join(get_args(Mode))}")
         weight = self.weight
-        if weight is not None and (isinstance(weight, bool) or not isinstance(weight, int | float)):
+        if weight is not None and (isinstance(weight, bool) or not isinstance(weight, Real)):
             raise VectorError(f"weight is {weight!r}, expected a number, or None for the one that the store suggests")
-        if weight is not None and not 0 <= weight < math.inf:
+        if weight is not None and not 0 <= float(weight) < math.inf:
             raise VectorError(f"weight is {weight!r}, expected a number of at least 0")
         if self.fusion not in get_args(Fusion):
             raise VectorError(f"fusion is {self.fusion!r}, expected one of {', '.join(get_args(Fusion))}")
@@ -69,17 +70,20 @@ class Ranking:
         Raises:
             VectorError: A value is out of range, or goes with another mode.
         """
-        said = not (mode is None and weight is None and fusion is None)
-        return Ranking(mode or "dense", weight, fusion or "weighted") if said else None
+        if mode is None and (weight is not None or fusion is not None):
+            raise VectorError("weight goes with mode='hybrid', and so does fusion; pass mode='hybrid' beside them")
+        return None if mode is None else Ranking(mode, weight, fusion or "weighted")
 
     def __str__(self) -> str:
-        if self.mode != "hybrid":
-            return self.mode
+        told = self.mode if self.mode != "hybrid" else f"hybrid {self._fused}"
+        usual = self.bm25 == BM25() or self.mode == "dense"
+        return told if usual else f"{told} (k1 {self.bm25.k1:g}, b {self.bm25.b:g})"
+
+    @property
+    def _fused(self) -> str:
         if self.fusion == "rrf":
-            return "hybrid by reciprocal rank fusion"
-        return (
-            "hybrid with the λ that the store suggests" if self.weight is None else f"hybrid with λ = {self.weight:.4g}"
-        )
+            return "by reciprocal rank fusion"
+        return "with the λ that the store suggests" if self.weight is None else f"with λ = {self.weight:.4g}"
 
     @property
     def needs_vectors(self) -> bool:

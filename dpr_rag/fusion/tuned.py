@@ -20,12 +20,14 @@ class Tuned:
         calibrations: What labelled questions say of the scores of this ranking, and of others.
         questions: How many labelled questions it was chosen on.
         fingerprint: The encoder that filled the store then; with another one the choice no longer counts.
+        language: Whose words BM25 stemmed then; the same.
     """
 
     ranking: Ranking
     calibrations: Mapping[Ranking, Calibration] = field(default_factory=dict, hash=False)
     questions: int = 0
     fingerprint: str = ""
+    language: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The choice as a JSON object, the inverse of :meth:`from_dict`."""
@@ -34,13 +36,14 @@ class Tuned:
             "calibrations": [[asdict(ranking), asdict(one)] for ranking, one in self.calibrations.items()],
             "questions": self.questions,
             "fingerprint": self.fingerprint,
+            "language": self.language,
         }
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Tuned:
         """Read a choice back."""
         calibrations = {_ranking(ranking): Calibration(**one) for ranking, one in data["calibrations"]}
-        return Tuned(_ranking(data["ranking"]), calibrations, data["questions"], data["fingerprint"])
+        return Tuned(_ranking(data["ranking"]), calibrations, data["questions"], data["fingerprint"], data["language"])
 
 
 def _ranking(data: Mapping[str, Any]) -> Ranking:

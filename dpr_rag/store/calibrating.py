@@ -12,6 +12,7 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.fusion import Calibration, Ranking, fused_matrix
 from dpr_rag.fusion.ranking import Scores
 from dpr_rag.passages import Passage
+from dpr_rag.storage.state import State
 from dpr_rag.store.choosing import of_state
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.ranking import scores_of
@@ -38,30 +39,31 @@ class Fitted:
     calibration: Calibration
     passages: int
     model: str
+    language: str
 
 
-def calibration(engine: Engine, ranking: Ranking) -> Calibration:
+def calibration(engine: Engine, ranking: Ranking, state: State) -> Calibration:
     """The calibration of a ranking, fitted where there is none that fits; see ``PassageStore.calibration_of``."""
-    state = engine.state()
     tuned = of_state(engine, state)
     if tuned is not None and ranking in tuned.calibrations:
         return tuned.calibrations[ranking]
     model = "" if engine.encoder is None else engine.encoder.fingerprint
-    if (known := _fitting(engine, ranking, state.passages, model)) is not None:
+    if (known := _fitting(engine, ranking, state, model)) is not None:
         return known
     with engine.calibrating:
-        if (known := _fitting(engine, ranking, state.passages, model)) is not None:
+        if (known := _fitting(engine, ranking, state, model)) is not None:
             return known
-        fitted = Fitted(_self_sampled(engine, ranking), state.passages, model)
+        fitted = Fitted(_self_sampled(engine, ranking), state.passages, model, state.language)
         engine.fitted[ranking] = fitted
         return fitted.calibration
 
 
-def _fitting(engine: Engine, ranking: Ranking, count: int, model: str) -> Calibration | None:
-    """The calibration fitted before, where the store has neither doubled nor halved nor changed its encoder since."""
+def _fitting(engine: Engine, ranking: Ranking, state: State, model: str) -> Calibration | None:
+    """The calibration fitted before, where the store has neither doubled nor halved nor changed encoder or language since."""
     known = engine.fitted.get(ranking)
-    fits = isinstance(known, Fitted) and known.model == model and known.passages / 2 <= count <= 2 * known.passages
-    return known.calibration if isinstance(known, Fitted) and fits else None
+    if not isinstance(known, Fitted) or (known.model, known.language) != (model, state.language):
+        return None
+    return known.calibration if known.passages / 2 <= state.passages <= 2 * known.passages else None
 
 
 def _self_sampled(engine: Engine, ranking: Ranking) -> Calibration:
@@ -73,6 +75,8 @@ def _self_sampled(engine: Engine, ranking: Ranking) -> Calibration:
     for themselves. The draws are the same as long as the store does not change.
     """
     rows, passages, vectors = engine.sample(_PASSAGES)
+    if ranking.needs_vectors:
+        engine.check_model(engine.state())  # another process may have re-encoded since the store was opened
     if not passages:
         return Calibration()
     if engine.encoder is None and not ranking.needs_words:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dpr_rag.fusion import Tuned
+from dpr_rag.errors import EncoderMismatchError
+from dpr_rag.fusion import Fusion, Mode, Ranking, Tuned
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
 
 
-def tuned(engine: Engine) -> Tuned | None:
-    """What the store was tuned to; None where it was not, or for another encoder."""
-    return of_state(engine, engine.state())
-
-
 def of_state(engine: Engine, state: State) -> Tuned | None:
-    """What a state of the store says it was tuned to."""
+    """What the store was tuned to; None where it was not, or for another encoder or language."""
     known = engine.tuned
     if known is None or known[0] != state.generation:
         known = engine.tuned = state.generation, _read(state)
@@ -26,25 +22,53 @@ def _read(state: State) -> Tuned | None:
     if state.tuned is None:
         return None
     found = Tuned.from_dict(state.tuned)
-    return found if found.fingerprint == _fingerprint(state) else None
+    return found if (found.fingerprint, found.language) == _made_for(state) else None
 
 
-def _fingerprint(state: State) -> str:
-    return "" if state.model is None else state.model.fingerprint
+def _made_for(state: State) -> tuple[str, str]:
+    return "" if state.model is None else state.model.fingerprint, state.language
 
 
 def set_tuned(engine: Engine, choice: Tuned | None) -> None:
     """Write a choice into the store, or remove the one that is there, in one commit."""
     with engine.writing() as writer:
-        noted = None if choice is None else replace(choice, fingerprint=_fingerprint(writer.now)).as_dict()
+        noted = None if choice is None else _stamped(choice, writer.now).as_dict()
         if noted != writer.now.tuned:
             writer.now = replace(writer.now, tuned=noted)
             writer.commit_state()
+
+
+def _stamped(choice: Tuned, state: State) -> Tuned:
+    fingerprint, language = _made_for(state)
+    for what, its, mine in (("encoder", choice.fingerprint, fingerprint), ("language", choice.language, language)):
+        if its not in ("", mine):
+            raise EncoderMismatchError(
+                f"the choice was made with the {what} {its!r}, and the store has {mine!r} now; tune it again"
+            )
+    return replace(choice, fingerprint=fingerprint, language=language)
+
+
+def ranking_of(
+    engine: Engine,
+    state: State,
+    mode: Mode | None = None,
+    weight: float | None = None,
+    fusion: Fusion | None = None,
+) -> Ranking:
+    """The ranking that options say; what they leave open is as tuned."""
+    found = of_state(engine, state)
+    known = Ranking() if found is None else found.ranking
+    said = Ranking.of(mode, weight, fusion)
+    if said is None or (said.mode == known.mode and weight is None and fusion is None):
+        return known
+    return replace(said, candidates=known.candidates, bm25=known.bm25)
 
 
 def told(engine: Engine, state: State) -> str:
     """How the store ranks, for people to read."""
     found = of_state(engine, state)
     if found is None:
-        return "dense" + (", as it was tuned for another encoder; tune it again" if state.tuned is not None else "")
+        return "dense" + (
+            "" if state.tuned is None else ", as it was tuned for another encoder or language; tune it again"
+        )
     return f"{found.ranking}, tuned on {found.questions:,} questions"

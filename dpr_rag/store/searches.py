@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.fusion import Calibration, Diversity, Ranking, Tuned
+from dpr_rag.errors import PassageError
+from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Tuned
 from dpr_rag.lexical import BM25
-from dpr_rag.passages import Hit
+from dpr_rag.passages import Hit, check_question
+from dpr_rag.storage.state import State
 from dpr_rag.store import calibrating, checking, choosing, lexicon, lookup
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.lookup import Where
@@ -62,6 +64,7 @@ class Searches:
         filter: Where = None,
         *,
         ranking: Ranking | None = None,
+        vectors: Any = None,
         diversity: Diversity | None = None,
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
@@ -72,6 +75,7 @@ class Searches:
             k: Hits per question, at least 1.
             filter: See :meth:`search`; it holds for both legs.
             ranking: How passages are ranked; None is :attr:`ranking`.
+            vectors: The questions' vectors, float [n, dim], where they are known already.
             diversity: Choose by maximal marginal relevance among the best.
             min_relevance: Leave out hits of less relevance in [0, 1], see :meth:`calibration_of`.
 
@@ -80,43 +84,61 @@ class Searches:
             brings only passages that hold a word of the question.
 
         Raises:
+            PassageError: The questions are no list, or one is no string or blank.
             EncoderMismatchError: The ranking needs vectors, and the store has no encoder.
             VectorError: k is below 1, or an option is out of range.
             FilterError: The filter cannot be understood.
+            StoreCorrupted: A passage that was found is damaged.
         """
-        how = self.settled(self.ranking if ranking is None else ranking)
+        if isinstance(questions, str):
+            raise PassageError(
+                f"questions is the string {questions!r:.80}, expected a list of them; wrap it as [question]"
+            )
+        asked = [check_question(question) for question in questions]
+        state = self._engine.state()
+        how = self._settled(choosing.ranking_of(self._engine, state) if ranking is None else ranking, state)
         if how.needs_words:
             lexicon.keep_if_due(self._engine, first=True)
-        keep = None if min_relevance is None else self.calibration_of(how).keeps(min_relevance)
-        asked = Asked(
-            k,
-            self.encode_questions(questions) if how.needs_vectors else None,
-            questions,
-            lookup.condition_of(filter),
-            how,
-            diversity=diversity,
-            keep=keep,
-        )
-        return search(self._engine, asked)
+        keep = None if min_relevance is None else calibrating.calibration(self._engine, how, state).keeps(min_relevance)
+        if how.needs_vectors and vectors is None:
+            vectors = self.encode_questions(asked)
+        where = lookup.condition_of(filter)
+        dense = vectors if how.needs_vectors else None
+        return search(self._engine, Asked(k, dense, asked, where, how, diversity=diversity, keep=keep))
 
     @property
     def ranking(self) -> Ranking:
         """How passages are ranked where a call does not say: as tuned, or else by inner product."""
-        found = self.tuned
-        return Ranking() if found is None else found.ranking
+        return self.ranking_for()
+
+    def ranking_for(
+        self, mode: Mode | None = None, weight: float | None = None, fusion: Fusion | None = None
+    ) -> Ranking:
+        """How passages are ranked where a call says so much; what it leaves open is as tuned, or else by default.
+
+        Raises:
+            VectorError: A value is out of range, or goes with another mode.
+        """
+        return choosing.ranking_of(self._engine, self._engine.state(), mode, weight, fusion)
 
     @property
     def tuned(self) -> Tuned | None:
         """What the store was tuned to with its present encoder, or None; see ``dpr_rag.evaluation.tune``."""
-        return choosing.tuned(self._engine)
+        return choosing.of_state(self._engine, self._engine.state())
 
     def set_tuned(self, choice: Tuned | None) -> None:
         """Keep a choice in the store, for every retriever and adapter that does not say how to rank; None removes it.
 
         Raises:
+            EncoderMismatchError: The choice was made with another encoder or language.
             StoreReadOnlyError: The store was opened read-only.
         """
         choosing.set_tuned(self._engine, choice)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the store refuses every change."""
+        return self._engine.database.read_only
 
     @property
     def calibration(self) -> Calibration:
@@ -128,9 +150,12 @@ class Searches:
 
         One half lies where the scores of stretches of text with the passages that they were taken from part from those
         with the nearest other passage. It is fitted at first use, which encodes some 70 questions, and again when the
-        store has doubled, halved or changed its encoder. Where the store was tuned, labelled questions say it instead.
+        store has doubled, halved or changed its encoder. Where the store was tuned, labelled questions say it instead: what
+        was right and found against the best that was wrong. With ``fusion="rrf"`` scores know only ranks, and so do
+        their relevances.
         """
-        return calibrating.calibration(self._engine, self.settled(ranking))
+        state = self._engine.state()
+        return calibrating.calibration(self._engine, self._settled(ranking, state), state)
 
     def suggested_weight(self, bm25: BM25 | None = None) -> float:
         """λ for BM25 + λ · inner product where nobody has tuned one.
@@ -139,16 +164,23 @@ class Searches:
         passage is relevant. With λ the ratio of the slopes of both legs, the sum adds up their evidence. The slopes are
         those of :meth:`calibration_of`, so no labelled question is needed; λ may move when they are fitted anew.
         """
-        words = Ranking("bm25") if bm25 is None else Ranking("bm25", bm25=bm25)
-        return self.calibration.slope / self.calibration_of(words).slope
+        return self._suggested(bm25 or BM25(), self._engine.state())
 
     def settled(self, ranking: Ranking) -> Ranking:
         """A ranking with its λ, where it leaves that to the store: as tuned, or else as suggested."""
+        return self._settled(ranking, self._engine.state())
+
+    def _settled(self, ranking: Ranking, state: State) -> Ranking:
         if not ranking.wants_weight:
             return ranking
-        known = self.ranking
+        known = choosing.ranking_of(self._engine, state)
         tuned = known.weight if known.bm25 == ranking.bm25 else None
-        return replace(ranking, weight=self.suggested_weight(ranking.bm25) if tuned is None else tuned)
+        return replace(ranking, weight=self._suggested(ranking.bm25, state) if tuned is None else tuned)
+
+    def _suggested(self, bm25: BM25, state: State) -> float:
+        legs = Ranking(), Ranking("bm25", bm25=bm25)
+        dense, words = (calibrating.calibration(self._engine, leg, state).slope for leg in legs)
+        return dense / words
 
     def measure_index_recall(self, sample: int | Vectors = 100, *, k: int = 20) -> float:
         """Index recall: overlap of the index's top k with the exact top k.

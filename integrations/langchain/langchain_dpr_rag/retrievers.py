@@ -106,7 +106,7 @@ class DPRRetriever(Closing, OnePassRetriever):
 
         Args:
             store: An open store, or the folder of one.
-            embedding: What embeds, where a folder is given; None for the default encoder.
+            embedding: What embeds, where a folder is given; None for the default encoder, or none with ``mode="bm25"``.
             **kwargs: Those of the constructor.
 
         Raises:
@@ -117,7 +117,9 @@ class DPRRetriever(Closing, OnePassRetriever):
             if embedding is not None:
                 raise ValueError("embedding goes with a folder; the store was opened with its own")
             return cls(store=store if isinstance(store, PassageStore) else store.store, **kwargs)
-        encoder = encoder_of(embedding, None) or DualEncoder.default()
+        encoder = encoder_of(embedding, None)
+        if encoder is None and kwargs.get("mode") != "bm25":  # words alone need no model
+            encoder = DualEncoder.default()
         return cls._over(PassageStore.open(store, encoder=encoder, create=False), **kwargs)
 
     @classmethod

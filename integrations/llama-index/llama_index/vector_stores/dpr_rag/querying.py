@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQuery, VectorStoreQueryMode
 from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.nodes import is_from_node, of_nodes, of_sources
 
-from dpr_rag import Diversity, Filter, Hit, Passage, PassageStore, Ranking, Retriever
+from dpr_rag import Diversity, Filter, Hit, Passage, PassageStore, Ranking
 from dpr_rag.errors import VectorError
 from dpr_rag.filters import And
 
 Selection = Filter | Callable[[Passage], bool] | None
 _BALANCE = 0.5
+_LEFT_TO_THE_STORE = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
+WORDS = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
 _PREFETCH_FACTOR = 4.0
 _OPTIONS = ("mmr_threshold", "mmr_prefetch_factor", "mmr_prefetch_k")
 
@@ -26,15 +29,16 @@ def hits_for(store: PassageStore, query: VectorStoreQuery, options: Mapping[str,
     k = query.hybrid_top_k if is_hybrid and query.hybrid_top_k is not None else query.similarity_top_k
     diversity = diversity_for(query.mode, k, threshold=query.mmr_threshold, options=options)
     where = selection_of(store, node_ids=query.node_ids, doc_ids=query.doc_ids, filters=query.filters)
-    retriever = Retriever(store, ranking=ranking)
-    by_vector = query.query_str is None if ranking is None else not ranking.needs_words
-    if query.query_embedding is not None and (by_vector or not retriever.ranking.needs_words):
-        return retriever.retrieve_by_vectors([query.query_embedding], k, where, diversity=diversity)[0]
+    if query.query_str is None and query.mode in _LEFT_TO_THE_STORE:
+        ranking = Ranking()
+    vectors = None if query.query_embedding is None else [query.query_embedding]
+    if vectors is not None and not ranking.needs_words:
+        return store.search(vectors, k, where, diversity=diversity)[0]
     if query.query_str is None:
-        if ranking is not None and ranking.needs_words:
+        if ranking.needs_words:
             raise ValueError(f"the mode {query.mode!r} looks for words; give query_str")
         raise ValueError("the query has neither query_embedding nor query_str; give one of them")
-    return retriever.retrieve(query.query_str, k, where, diversity=diversity)
+    return store.rank([query.query_str], k, where, ranking=ranking, vectors=vectors, diversity=diversity)[0]
 
 
 def diversity_for(
@@ -69,38 +73,49 @@ def diversity_for(
 
 def ranking_for(
     store: PassageStore, mode: VectorStoreQueryMode | str, *, alpha: float | None = None, candidates: int | None = None
-) -> Ranking | None:
+) -> Ranking:
     """How a mode of LlamaIndex ranks: by BM25 (``text_search``, ``sparse``), by both legs (``hybrid``), or as the store does.
 
     Args:
-        store: Suggests λ for ``hybrid``.
+        store: Its tuning counts for ``default`` and ``mmr``, which are inner products otherwise, and for what the others
+            leave open; it suggests λ for ``hybrid``.
         mode: A mode of LlamaIndex.
-        alpha: For ``hybrid``: 0 is BM25 alone, 1 inner products alone; between them λ is what the store suggests times
-            alpha / (1 - alpha), so that one half weighs both legs alike.
+        alpha: For ``hybrid``: 0 is BM25 alone, 1 inner products alone; between them λ is the store's, tuned or suggested,
+            times alpha / (1 - alpha), so that one half weighs both legs alike. The other modes have no use for it.
         candidates: For ``hybrid``: how many nodes each leg brings, as ``sparse_top_k``.
 
     Raises:
         ValueError: The mode is not supported.
         VectorError: A value is out of range.
-
-    Returns:
-        None for ``default`` and ``mmr``, which leave it to the store: as it was tuned, or else by inner product.
     """
-    if mode in (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR):
-        return None
-    if mode in (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE):
-        return Ranking("bm25")
-    if mode != VectorStoreQueryMode.HYBRID:
+    check_mode(mode, alpha)
+    if mode in _LEFT_TO_THE_STORE:
+        return store.ranking
+    if mode in WORDS:
+        return store.ranking_for("bm25")
+    if alpha is not None and alpha in (0, 1):
+        return store.ranking_for("dense" if alpha else "bm25")
+    both = store.ranking_for("hybrid")
+    if alpha is not None:
+        settled = store.settled(replace(both, fusion="weighted"))
+        both = replace(settled, weight=(settled.weight or 0.0) * alpha / (1 - alpha))
+    return both if candidates is None else replace(both, candidates=candidates)
+
+
+def check_mode(mode: VectorStoreQueryMode | str, alpha: float | None) -> None:
+    """Refuse modes that are not supported, and an alpha out of range.
+
+    Raises:
+        ValueError: The mode is not supported.
+        VectorError: ``alpha`` is not in [0, 1].
+    """
+    if mode not in (*_LEFT_TO_THE_STORE, *WORDS, VectorStoreQueryMode.HYBRID):
         name = mode.value if isinstance(mode, VectorStoreQueryMode) else mode
         raise ValueError(
             f"the query mode {name!r} is not supported; there are 'default', 'mmr', 'text_search', 'sparse' and 'hybrid'"
         )
     if alpha is not None and not 0 <= alpha <= 1:
         raise VectorError(f"alpha is {alpha!r}, expected a number from 0 to 1")
-    if alpha is not None and alpha in (0, 1):
-        return Ranking("dense" if alpha else "bm25")
-    weight = None if alpha is None else store.suggested_weight() * alpha / (1 - alpha)
-    return Ranking("hybrid", weight) if candidates is None else Ranking("hybrid", weight, candidates=candidates)
 
 
 def _candidates(k: int, options: Mapping[str, Any]) -> int:
