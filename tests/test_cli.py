@@ -242,6 +242,17 @@ def test_index_notes_settings_that_stay(store: Path, corpus: Path) -> None:
     assert "keeps its vectors as float32" in done.stderr
 
 
+def test_words_are_of_the_language_named(tmp_path: Path, corpus: Path) -> None:
+    store = tmp_path / "german.dpr"
+    assert run("index", corpus, "--store", store, "--language", "german").exit_code == 0
+    assert json.loads(run("info", store, "--json").stdout)["language"] == "german"
+    done = run("index", corpus, "--store", store, "--language", "dutch")
+    assert f"keeps the language german; change it with: dpr-rag optimize {store} --language dutch" in done.stderr
+    assert run("optimize", store, "--language", "dutch").exit_code == 0
+    assert json.loads(run("info", store, "--json").stdout)["language"] == "dutch"
+    assert "language is 'klingon'" in run("optimize", store, "--language", "klingon").stderr
+
+
 def test_convert_hands_everything_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[object] = []
 

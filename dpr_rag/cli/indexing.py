@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpr_rag.cli.models import ModelChoice, encoder_of, look
-from dpr_rag.cli.options import BatchSize, Bind, ContextModel, IndexKind, Model, Profile, Quiet, StoreFolder
+from dpr_rag.cli.options import BatchSize, Bind, ContextModel, IndexKind, Language, Model, Profile, Quiet, StoreFolder
 from dpr_rag.cli.shards import add_with_vectors
 from dpr_rag.cli.terminal import Advance, Stopwatch, is_watched, note, printable, progress
 from dpr_rag.errors import CorpusError
@@ -93,6 +93,7 @@ def index(
         ),
     ] = None,
     kind: IndexKind = None,
+    language: Language = None,
     dtype: Annotated[
         Precision | None, typer.Option("--dtype", help="How a new store keeps vectors (default: float32).")
     ] = None,
@@ -113,11 +114,13 @@ def index(
     source = Corpus(corpus, form, skip_bad=skip_bad)
     passages = source.passages()
     encoder = _encoder_for(store, ModelChoice(model, context_model, profile), needed=not vectors)
-    asked = "auto" if _note_settled(store, kind, dtype) else kind or "auto"
+    settled = _note_settled(store, kind, dtype, language)
+    asked = "auto" if settled else kind or "auto"
     from dpr_rag import PassageStore
 
     precision = (dtype or Precision.float32).value
-    with PassageStore.open(store, encoder=encoder, bind=bind, index=asked, dtype=precision) as opened:
+    words = "english" if settled or language is None else language
+    with PassageStore.open(store, encoder=encoder, bind=bind, index=asked, dtype=precision, language=words) as opened:
         total = None if quiet else source.count()
         add_corpus(opened, passages, total, vectors=vectors, batch_size=batch_size, quiet=quiet)
     if source.bad:
@@ -131,11 +134,15 @@ def _encoder_for(store: Path, choice: ModelChoice, *, needed: bool) -> DualEncod
     return encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
 
 
-def _note_settled(store: Path, kind: str | None, dtype: Precision | None) -> bool:
+def _note_settled(store: Path, kind: str | None, dtype: Precision | None, language: str | None) -> bool:
     """Whether there is a store already; say what of the wishes comes too late for it."""
     known = look(store)
     if known is None:
         return False
+    if language not in (None, known.language):
+        note(
+            f"the store keeps the language {known.language}; change it with: dpr-rag optimize {store} --language {language}"
+        )
     if kind not in (None, known.index):
         note(f"the store keeps its index {known.index!r}; change it with: dpr-rag optimize {store} --index {kind}")
     if dtype is not None and dtype.value != known.dtype:

@@ -79,6 +79,10 @@ FusionKind = Annotated[
 Bind = Annotated[bool, typer.Option("--bind", help="Attach --model to a store whose vectors came without an encoder.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Passages per commit.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bar.")]
+Language = Annotated[
+    str | None,
+    typer.Option("--language", metavar="NAME", help="Whose words BM25 stems, or none (default: english)."),
+]
 IndexKind = Annotated[
     str | None,
     typer.Option("--index", metavar="KIND", help="flat, ivf, hnsw, sq8, …, a FAISS factory string, or auto."),

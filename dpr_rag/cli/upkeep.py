@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dpr_rag.cli.options import ContextModel, FilterText, IndexKind, Profile, StoreFolder, read_filter
+from dpr_rag.cli.options import ContextModel, FilterText, IndexKind, Language, Profile, StoreFolder, read_filter
 from dpr_rag.cli.terminal import Stopwatch
 
 
@@ -37,13 +37,13 @@ def check(store: StoreFolder) -> None:
     typer.echo(f"{report.passages:,} passages at generation {report.generation:,}: every checksum holds")
 
 
-def optimize(store: StoreFolder, kind: IndexKind = None) -> None:
-    """Fold everything into one base segment, of another index kind if one is named."""
+def optimize(store: StoreFolder, kind: IndexKind = None, language: Language = None) -> None:
+    """Fold everything into one base segment, of another index kind or for the words of another language if one is named."""
     from dpr_rag import PassageStore
 
     watch = Stopwatch()
     with PassageStore.open(store, create=False) as opened:
-        opened.optimize(kind)
+        opened.optimize(kind, language=language)
         info = opened.info()
     typer.echo(f"{info.kind} ({info.reason}): {watch.rate(info.passages)}")
 
