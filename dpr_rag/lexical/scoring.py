@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from dpr_rag.derived import Rows
 from dpr_rag.errors import VectorError
-from dpr_rag.lexical.postings import Postings
+from dpr_rag.lexical.postings import Places, Postings
 
 Scores = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,65 +44,77 @@ class BM25:
 
 
 class Corpus:
-    """All segments of one generation, with the statistics over them.
+    """The segments of a store as they count at one generation.
+
+    Passages that were deleted since a segment was built still lie in it. They count neither as hits nor in any of the
+    statistics: N, the average length and how many passages hold a term are exactly those of the passages stored, so
+    that every process gives the same scores at the same generation, whenever it built or opened its segments.
 
     Attributes:
-        parts: Segments in ascending order of rows; passages that were deleted since are in them, and in the statistics,
-            until the store folds them away, as between Lucene's merges.
+        parts: Segments in ascending order of rows.
+        rows: Row numbers over all segments, ascending.
+        alive: Which positions count, or None for all.
     """
 
     def __init__(self, parts: Sequence[Postings]) -> None:
         self.parts = tuple(parts)
+        sizes = [len(part.rows) for part in self.parts]
+        self._starts = np.cumsum([0, *sizes])[:-1].astype(np.int32)
+        self.rows: Rows = np.concatenate([np.empty(0, np.int64), *(part.rows for part in self.parts)])
+        self._lengths = np.concatenate([np.empty(0, np.int32), *(part.lengths for part in self.parts)])
+        self._settle(None)
 
-    @cached_property
-    def rows(self) -> Rows:
-        """Row numbers over all segments, ascending."""
-        return np.concatenate([np.empty(0, np.int64), *(part.rows for part in self.parts)])
+    def at(self, alive: Mask | None) -> Self:
+        """The same segments at a generation where only some positions count, or all."""
+        other = copy(self)
+        other._settle(alive)
+        return other
 
-    @cached_property
-    def _lengths(self) -> npt.NDArray[np.float32]:
-        return np.concatenate([np.empty(0, np.float32), *(part.lengths.astype(np.float32) for part in self.parts)])
+    def _settle(self, alive: Mask | None) -> None:
+        lengths = self._lengths if alive is None else self._lengths[alive]
+        self.alive = alive
+        self._count = len(lengths)
+        self._average = int(lengths.sum(dtype=np.int64)) / max(len(lengths), 1)
 
-    @cached_property
-    def _average(self) -> float:
-        return float(self._lengths.mean(dtype=np.float64)) if len(self._lengths) else 0.0
+    def _holding(self, term: int) -> tuple[Places, npt.NDArray[np.float64]]:
+        """Positions of the passages that hold a term, and how often each does."""
+        found = [part.of_term(term) for part in self.parts]
+        shifted = [places + start for (places, _), start in zip(found, self._starts, strict=True)]
+        at = np.concatenate([np.empty(0, np.int32), *shifted])
+        often = np.concatenate([np.empty(0), *(counts for _, counts in found)])
+        if self.alive is None:
+            return at, often
+        living = self.alive[at]
+        return at[living], often[living]
 
     def scores(self, question: Counter[int], bm25: BM25) -> Scores:
-        """The score of every passage, 0 where no term of the question stands in it.
+        """The score of every passage, 0 where no term of the question stands in it, and of those that do not count.
 
         A term's weight is ln(1 + (N − n + ½) / (n + ½)), where n of N passages hold it, times how often the question
         asks for it; a passage of length L that holds it f times gets f / (f + k1·(1 − b + b·L / average length)) of it.
         """
         total = np.zeros(len(self.rows))
         for term, asked in question.items():
-            found = [part.of_term(term) for part in self.parts]
-            holding = sum(len(places) for places, _ in found)
-            if not holding:
+            at, often = self._holding(term)
+            if not len(at):
                 continue
-            weight = asked * math.log1p((len(total) - holding + 0.5) / (holding + 0.5))
-            first = 0
-            for part, (places, counts) in zip(self.parts, found, strict=True):
-                at = places + first if first else places
-                often = counts.astype(np.float64)
-                norm = bm25.k1 * (1 - bm25.b + bm25.b / self._average * self._lengths[at].astype(np.float64))
-                total[at] += weight * often / (often + norm)
-                first += len(part.rows)
+            weight = asked * math.log1p((self._count - len(at) + 0.5) / (len(at) + 0.5))
+            norm = bm25.k1 * (1 - bm25.b + bm25.b / self._average * self._lengths[at])
+            total[at] += weight * often / (often + norm)
         return total
 
-    def search(
-        self, question: Counter[int], k: int, bm25: BM25, alive: npt.NDArray[np.bool_] | None
-    ) -> tuple[Rows, Scores]:
+    def search(self, question: Counter[int], k: int, bm25: BM25, allowed: Mask | None) -> tuple[Rows, Scores]:
         """Row numbers and scores of the k best passages that hold a term of the question; ties in order of insertion.
 
         Args:
             question: Its terms.
             k: How many at most.
             bm25: The parameters.
-            alive: Which positions may be returned, or None for all.
+            allowed: Which of the positions that count may be returned, or None for all.
         """
         scores = self.scores(question, bm25)
-        if alive is not None:
-            scores[~alive] = 0
+        if allowed is not None:
+            scores[~allowed] = 0
         places = np.flatnonzero(scores)
         if len(places) > k:
             least = np.partition(scores[places], len(places) - k)[len(places) - k]
