@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +19,12 @@ from hypothesis import strategies as st
 
 from dpr_rag import BM25, Diversity, Hit, Passage, PassageStore, Ranking, Retriever
 from dpr_rag.errors import EncoderMismatchError, IndexKindError, StoreCorrupted, VectorError
+from dpr_rag.filters import parse_filter
 from dpr_rag.lexical import Analyzer, Corpus, Postings
 from dpr_rag.lexical.postings import grown
+from dpr_rag.storage.reader import Reader
 from dpr_rag.store import lexicon, ranking
+from dpr_rag.store.snapshot import Snapshot
 
 WORDS = st.lists(
     st.sampled_from("crown king prince denmark run running runs the of ö".split()), min_size=1, max_size=12
@@ -138,10 +144,12 @@ def test_words_follow_every_change(store: PassageStore) -> None:
     retriever = Retriever(store, mode="bm25")
     assert "1" not in [hit.passage.id for hit in retriever.retrieve("tragedy hamlet")]
     assert retriever.retrieve("play at all")[0].passage.id == "1"
+    assert_is_formula(store, "tragedy king")  # what was replaced counts no longer
     store.delete(["4"])
     assert [hit.passage.id for hit in retriever.retrieve("king")] == ["5"]
+    assert_is_formula(store, "tragedy king")
     store.optimize()
-    assert_is_formula(store, "tragedy king")  # what was deleted counts no longer
+    assert_is_formula(store, "tragedy king")
 
 
 def test_filters_select_before_the_top_k(store: PassageStore) -> None:
@@ -216,7 +224,7 @@ def test_check_holds_the_postings_against_the_texts(tmp_path: Path, encoder: Has
         state = store._engine.state()
         folder = tmp_path / "s" / "index" / state.lexical["directory"]
         with store._engine.writing() as writer:
-            writer.now = lexicon.replace(state, lexical={**state.lexical, "files": wrong.write(folder)})
+            writer.now = replace(state, lexical={**state.lexical, "files": wrong.write(folder)})
             writer.commit_state()
         with pytest.raises(StoreCorrupted, match="hold other words"):
             store.check()
@@ -323,3 +331,131 @@ def test_passages_that_are_gone_score_nothing(store: PassageStore) -> None:
     assert left[:, 3:].tolist() == [[0.0, 0.0], [0.0, 0.0]]
     assert (left[:, :3] > 0).tolist() == (everything[:, :3] > 0).tolist()
     assert everything[0, 3] > 0
+
+
+def test_statistics_count_only_what_is_stored(tmp_path: Path, encoder: HashEncoder) -> None:
+    with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
+        store.add(many(120))
+        Retriever(store, mode="bm25").retrieve("w1")
+        lexicon.keep(store._engine)
+        store.delete([str(at) for at in range(40)])
+        store.add(Passage(str(at), f"w1 new words {'and more ' * at}") for at in range(60, 90))
+        assert_is_formula(store, "w1 w2 w3 w1", k=200)
+        store.add([Passage("77", "w1", metadata={"n": 1})])
+        assert_is_formula(store, "w1 w2 w3 w1", k=200)
+        found = seen(Retriever(store, k=200, mode="bm25").retrieve("w1 w2 w3 w1"))
+        with PassageStore.open(tmp_path / "s", encoder=encoder) as fresh:
+            assert seen(Retriever(fresh, k=200, mode="bm25").retrieve("w1 w2 w3 w1")) == found
+        store.optimize()
+        assert seen(Retriever(store, k=200, mode="bm25").retrieve("w1 w2 w3 w1")) == found
+
+
+def texts_of(store: PassageStore, question: str) -> list[str]:
+    return [hit.passage.text for hit in Retriever(store, mode="bm25").retrieve(question)]
+
+
+def before_words(monkeypatch: pytest.MonkeyPatch, change: Callable[[], None]) -> None:
+    """Have something happen once, between a search's snapshot and its look at the words."""
+    real, done = ranking.lexicon, []
+
+    def slowly(*given: Any) -> Any:
+        if not done:
+            done.append(True)
+            change()
+        return real(*given)
+
+    monkeypatch.setattr(ranking, "lexicon", slowly)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_passage_replaced_while_a_search_runs_is_found_old_or_new(
+    store: PassageStore, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    store.add(PLAYS[:2])
+    if kept:
+        lexicon.keep(store._engine)
+    store.add(PLAYS[2:])
+
+    def replaced() -> None:
+        store.add([Passage("3", "a new play by Goethe")])
+        assert texts_of(store, "Goethe") == ["a new play by Goethe"]
+
+    before_words(monkeypatch, replaced)
+    assert texts_of(store, "Goethe") == ["a new play by Goethe"]
+
+
+def test_a_search_stays_in_its_generation_while_others_go_ahead(
+    store: PassageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add(PLAYS)
+    before = seen(Retriever(store, mode="bm25").retrieve("tragedy king"))
+
+    def changed() -> None:
+        store.add([Passage("1", "a king"), Passage("5", "king of kings")])
+        lexicon.keep(store._engine)
+        assert seen(Retriever(store, mode="bm25").retrieve("tragedy king")) != before
+
+    builds = []
+    real = Postings.of
+    monkeypatch.setattr(Postings, "of", lambda *given: (builds.append(1), real(*given))[1])
+    store.delete(["5"])  # another generation, so that the search has to look again
+    builds.clear()
+    before_words(monkeypatch, changed)
+    found = seen(Retriever(store, mode="bm25").retrieve("tragedy king"))
+    assert found != before  # the old text of 1 is in no postings any more, so that the search began anew
+    assert_is_formula(store, "tragedy king")
+    assert len(builds) == 1
+
+
+def test_a_language_changed_while_a_search_runs_counts(store: PassageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.add([Passage("1", "die Häuser"), Passage("2", "ein Baum")])
+
+    def changed() -> None:
+        store.optimize(language="german")
+        assert texts_of(store, "Haus") == ["die Häuser"]
+
+    before_words(monkeypatch, changed)
+    assert texts_of(store, "Haus") == ["die Häuser"]
+
+
+def test_postings_that_lack_passages_are_not_used(
+    store: PassageStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add(PLAYS)
+    lexicon.keep(store._engine)
+    state = store._engine.state()
+    folder = store.path / "index" / state.lexical["directory"]
+    some = Postings.of([(row, one) for row, one in enumerate(PLAYS, 1) if row != 3], Analyzer())
+    with store._engine.writing() as writer:
+        writer.now = replace(state, lexical={**state.lexical, "files": some.write(folder), "count": 3})
+        writer.commit_state()
+    with caplog.at_level(logging.WARNING):
+        assert texts_of(store, "Goethe") == ["a tragic play by Goethe"]
+    assert "lacks row 3" in caplog.text
+
+
+def test_a_passage_lost_from_the_store_is_noticed_by_words(store: PassageStore) -> None:
+    store.add(PLAYS)
+    with store._engine.writing() as writer:
+        writer.connection.execute("DELETE FROM passage WHERE row = 3")
+    with pytest.raises(StoreCorrupted, match="row 3 is indexed but missing"):
+        texts_of(store, "Shakespeare")
+
+
+def test_masks_of_recent_filters_are_remembered(store: PassageStore) -> None:
+    store.add(PLAYS)
+    texts_of(store, "king")
+    filters = [parse_filter({"year": {"$lt": year}}) for year in range(1590, 1640)]
+
+    def masks(reader: Reader, snapshot: Snapshot) -> None:
+        known = lexicon.lexicon(store._engine, reader, snapshot)
+        first, second = (known.alive(reader, snapshot, one) for one in filters[:2])
+        assert known.alive(reader, snapshot, filters[0]) is first
+        assert known.alive(reader, snapshot, filters[1]) is second
+        found = [known.alive(reader, snapshot, one) for one in filters]
+        assert [int(mask.sum()) for mask in found] == [
+            sum(one.metadata["year"] < year for one in PLAYS) for year in range(1590, 1640)
+        ]
+        assert list(known.masks) == filters[-32:]
+
+    store._engine.with_snapshot(masks)

@@ -17,12 +17,14 @@ from dpr_rag.encoder import Encoder, Vectors, check_vectors
 from dpr_rag.errors import EncoderMismatchError, VectorError
 from dpr_rag.fusion import Tuned
 from dpr_rag.index.search import leave_threads_to_parent
+from dpr_rag.lexical import Analyzer
 from dpr_rag.passages import Passage
 from dpr_rag.storage.database import Database
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import Model, State
 from dpr_rag.storage.writer import Writer
 from dpr_rag.store.snapshot import Snapshot, load
+from dpr_rag.store.words import Lexicon, OutdatedError
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -37,9 +39,9 @@ class Engine:
         self._snapshot: Snapshot | None = None
         self._proved = 0
         self.fitted: dict[object, object] = {}
-        self.lexicon: object = None
+        self.lexicon: Lexicon | None = None
         self.tuned: tuple[int, Tuned | None] | None = None
-        self.analyzer: object = None
+        self.analyzer: Analyzer | None = None
         self.unusable: list[str] = []
         self._after_fork()
 
@@ -140,13 +142,15 @@ class Engine:
         return self.with_snapshot(drawn)
 
     def with_snapshot(self, action: Callable[[Reader, Snapshot], _Result]) -> _Result:
-        """Run an action on a transaction and its snapshot; a damaged base segment is set aside and the action repeated."""
+        """Run an action on a transaction and its snapshot; it is repeated where a segment was damaged or others went ahead."""
         while True:
             try:
                 with self.reading() as reader:
                     return action(reader, self._current(reader))
             except SegmentDamagedError as error:
                 self._set_aside(error)
+            except OutdatedError as error:
+                _log.debug("%s; reading anew", error)
 
     def _current(self, reader: Reader) -> Snapshot:
         snapshot = self._snapshot

@@ -5,111 +5,58 @@ from __future__ import annotations
 import logging
 import secrets
 import shutil
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dpr_rag.derived import Rows, SegmentDamagedError
-from dpr_rag.filters import Filter
+from dpr_rag.derived import SegmentDamagedError
 from dpr_rag.lexical import Analyzer, Corpus, Postings
-from dpr_rag.lexical.postings import grown
-from dpr_rag.storage.reader import Condition, Reader
+from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.folding import clean, new_folder
-from dpr_rag.store.snapshot import INDEX_FOLDER, Snapshot, positions_in
+from dpr_rag.store.snapshot import INDEX_FOLDER, Snapshot
+from dpr_rag.store.words import Lexicon
 
 WORTH_KEEPING = 2_000
 TAIL_SHARE = 0.2
-_KEPT_FILTERS = 32
 _log = logging.getLogger(__name__)
-Alive = npt.NDArray[np.bool_] | None
-
-
-@dataclass(frozen=True, eq=False)
-class Lexicon:
-    """The postings of all passages up to a row number.
-
-    Attributes:
-        language: Whose words they are.
-        directory: Folder of the segment on disk, or empty.
-        base: The segment on disk, or None.
-        tail: Segments in memory behind it.
-        last: Highest row number they cover.
-        corpus: All of them.
-        masks: Positions that recent filters keep, by generation and filter.
-    """
-
-    language: str
-    directory: str
-    base: Postings | None
-    tail: tuple[Postings, ...]
-    last: int
-    corpus: Corpus
-    masks: dict[tuple[int, Filter | None], Alive] = field(default_factory=dict)
-
-    def alive(self, reader: Reader, snapshot: Snapshot, where: Condition | None) -> Alive:
-        """Which positions a search may return; None for all."""
-        if where is not None and not isinstance(where, Filter):
-            return self._mask(snapshot.kept(reader, where))
-        key = (snapshot.state.generation, where)
-        with suppress(KeyError):
-            return self.masks[key]
-        mask = self._mask(snapshot.kept(reader, where))
-        past = [one for one in tuple(self.masks) if one[0] != key[0]]
-        for one in past if len(self.masks) < _KEPT_FILTERS else tuple(self.masks):
-            self.masks.pop(one, None)  # another thread may have removed it already
-        self.masks[key] = mask
-        return mask
-
-    def _mask(self, kept: Rows) -> Alive:
-        places = positions_in(self.corpus.rows, kept)
-        if len(places) == len(self.corpus.rows):
-            return None
-        mask = np.zeros(len(self.corpus.rows), dtype=bool)
-        mask[places] = True
-        return mask
 
 
 def analyzer_of(engine: Engine, state: State) -> Analyzer:
     """The analyzer for the store's language; it remembers words."""
     known = engine.analyzer
-    if not isinstance(known, Analyzer) or known.language != state.language:
+    if known is None or known.language != state.language:
         known = engine.analyzer = Analyzer(state.language)
     return known
 
 
-def lexicon(engine: Engine, reader: Reader, state: State) -> Lexicon:
-    """The postings for a transaction, extended by what was added since they were last asked for.
+def lexicon(engine: Engine, reader: Reader, snapshot: Snapshot) -> Lexicon:
+    """The postings of a snapshot's generation: those known so far, with what was added since.
 
     Raises:
+        OutdatedError: The transaction is too old for the postings that other threads have brought further meanwhile.
         SegmentDamagedError: The segment on disk is missing or damaged.
     """
-    known = _known(engine, state)
-    if known is not None and known.last >= state.next_row - 1:
+    state = snapshot.state
+    if (known := _known(engine, state)) is not None and known.generation == state.generation:
         return known
     with engine.wording:
+        newest = engine.lexicon
+        if newest is not None and newest.generation > state.generation:
+            return newest.at(reader, snapshot)
         known = _known(engine, state) or _opened(engine, state)
-        if known.last < state.next_row - 1:
-            # rows of a later generation than this transaction's are not seen yet, and come with the next one
-            added = Postings.of(reader.every(after=known.last), analyzer_of(engine, state))
-            last = max(known.last, int(added.rows[-1]) if len(added.rows) else 0, state.next_row - 1)
-            tail = grown(known.tail, added)
-            known = Lexicon(state.language, known.directory, known.base, tail, last, _corpus(known.base, tail))
-        engine.lexicon = known
+        if known.generation != state.generation:
+            known = engine.lexicon = _grown(engine, reader, state, known).at(reader, snapshot)
         return known
 
 
 def _known(engine: Engine, state: State) -> Lexicon | None:
     known = engine.lexicon
-    fits = isinstance(known, Lexicon) and (known.language, known.directory) == (
-        state.language,
-        _directory(engine, state),
-    )
-    return known if fits and isinstance(known, Lexicon) else None
+    if known is None or (known.language, known.directory) != (state.language, _directory(engine, state)):
+        return None
+    return known
 
 
 def _directory(engine: Engine, state: State) -> str:
@@ -125,8 +72,11 @@ def _opened(engine: Engine, state: State) -> Lexicon:
     return Lexicon(state.language, directory, base, (), int(state.lexical["last_row"]), Corpus((base,)))
 
 
-def _corpus(base: Postings | None, tail: tuple[Postings, ...]) -> Corpus:
-    return Corpus(tail if base is None else (base, *tail))
+def _grown(engine: Engine, reader: Reader, state: State, known: Lexicon) -> Lexicon:
+    if known.last >= state.next_row - 1:
+        return known
+    added = Postings.of(reader.every(after=known.last), analyzer_of(engine, state))
+    return known.with_added(added, state.next_row - 1)
 
 
 def keep_if_due(engine: Engine, *, first: bool = False) -> None:
@@ -178,7 +128,7 @@ def _gathered(engine: Engine) -> tuple[State, Postings]:
         state = snapshot.state
         if state.passages > WORTH_KEEPING:
             _log.info("building BM25 postings over %d passages (%s)", state.passages, state.language)
-        parts = lexicon(engine, reader, state).corpus.parts or (Postings.of((), analyzer_of(engine, state)),)
+        parts = lexicon(engine, reader, snapshot).corpus.parts or (Postings.of((), analyzer_of(engine, state)),)
         return state, Postings.merged(parts, snapshot.kept(reader, None))
 
     return engine.with_snapshot(gathered)

@@ -104,7 +104,7 @@ def _ranked(
 
 
 def _by_words(engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, depth: int) -> list[Ranked]:
-    known = lexicon(engine, reader, snapshot.state)
+    known = lexicon(engine, reader, snapshot)
     alive = known.alive(reader, snapshot, asked.where)
     analyzer = analyzer_of(engine, snapshot.state)
     found = [
@@ -117,7 +117,7 @@ def scores_of(engine: Engine, texts: Sequence[str], rows: Rows, bm25: BM25) -> n
     """BM25 scores of questions with some passages, [n, m]; 0 for those that are gone meanwhile."""
 
     def scored(reader: Reader, snapshot: Snapshot) -> npt.NDArray[np.float64]:
-        corpus, analyzer = lexicon(engine, reader, snapshot.state).corpus, analyzer_of(engine, snapshot.state)
+        corpus, analyzer = lexicon(engine, reader, snapshot).corpus, analyzer_of(engine, snapshot.state)
         found = np.zeros((len(texts), len(rows)))
         there = np.isin(rows, corpus.rows)
         places = positions_in(corpus.rows, rows[there])
