@@ -64,6 +64,9 @@ def test_gradient_cache_drops_the_same_units_twice(tmp_path: Path) -> None:
         kept = _kept_step(model, objective, 60)
         assert cached == pytest.approx(kept, rel=1e-6)
         assert_same(by_cache, gradients_of(model), 1e-5)
+        uncached = add_gradients(model, objective, BATCH, seed=(7,), chunk_tokens=60, gradient_cache=False)
+        assert uncached == pytest.approx(cached, rel=1e-6)
+        assert_same(by_cache, gradients_of(model), 1e-5)
         other = add_gradients(model, objective, BATCH, seed=(8,), chunk_tokens=60)
     assert abs(other - cached) > 1e-3  # another seed drops other units
 

@@ -24,7 +24,16 @@ from dpr_rag import DualEncoder, Passage, PassageStore
 from dpr_rag.corpora import TrainingPassage, TrainingSample, read_training, write_training
 from dpr_rag.errors import TrainingError
 from dpr_rag.evaluation import has_answer
-from dpr_rag.training import MixedBatches, Pick, Progress, RandomBatches, TrainingSettings, make_batch, train
+from dpr_rag.training import (
+    MixedBatches,
+    Pick,
+    Progress,
+    RandomBatches,
+    SampleValidation,
+    TrainingSettings,
+    make_batch,
+    train,
+)
 from dpr_rag.training.ance import AnceBatches
 from dpr_rag.training.contriever import CropBatches, MomentumContrast
 from dpr_rag.training.model import Model
@@ -366,7 +375,19 @@ def test_contriever_goes_on_with_queue_and_momentum_tower(tmp_path: Path) -> Non
     def objective() -> MomentumContrast:
         return MomentumContrast(queue=6, temperature=4.0, momentum=0.8)
 
-    train(source, tmp_path / "whole", init=start, settings=settings, objective=objective())
+    measured = SampleValidation(make_samples(6))
+    seen: list[Any] = []
+    train(
+        source,
+        tmp_path / "whole",
+        init=start,
+        settings=replace(settings, select="last"),
+        objective=objective(),
+        validation=[measured],
+        progress=lambda now: seen.append(now.measures),
+    )
+    whole = DualEncoder.from_pretrained(tmp_path / "whole", device="cpu")
+    assert measured.measure(whole) == pytest.approx(seen[-1], rel=1e-5)  # of the one tower that is written
     with pytest.raises(Stopped):
         train(source, tmp_path / "out", init=start, settings=settings, objective=objective(), progress=stop_at(4))
     train(source, tmp_path / "out", init=start, settings=settings, objective=objective())

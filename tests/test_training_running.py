@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -22,7 +23,15 @@ from safetensors.numpy import load_file
 from dpr_rag import DualEncoder
 from dpr_rag.encoders.checkpoints import convert, from_checkpoint
 from dpr_rag.errors import TrainingError
-from dpr_rag.training import NegativeLogLikelihood, RandomBatches, SampleValidation, TrainingSettings, train
+from dpr_rag.training import (
+    NegativeLogLikelihood,
+    Progress,
+    RandomBatches,
+    SampleValidation,
+    TrainingSettings,
+    train,
+)
+from dpr_rag.training.folder import OutputFolder
 from dpr_rag.training.model import Model
 from dpr_rag.training.settings import learning_rate
 
@@ -161,6 +170,46 @@ def test_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     timeless = [[{**line, "questions_per_second": 0} for line in log(tmp_path / name)] for name in ("whole", "out")]
     assert timeless[0] == timeless[1]
     assert [path.name for path in inside.iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.parametrize("moved", [1, 3])
+def test_a_kill_while_the_encoder_is_put_in_place(
+    tmp_path: Path, start: DualEncoder, monkeypatch: pytest.MonkeyPatch, moved: int
+) -> None:
+    settings = replace(SETTINGS, steps=4, select="nll")
+    whole = train(SAMPLES, tmp_path / "whole", init=start, settings=settings, validation=validation())
+    replaced = os.replace
+    done: list[Path] = []
+
+    def replace_some(source: Path, target: Path) -> None:
+        if Path(target).parent == tmp_path / "out":
+            if len(done) == moved:
+                raise KeyboardInterrupt
+            done.append(target)
+        replaced(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_some)
+    monkeypatch.setattr(OutputFolder, "_write_about", _raising(OutputFolder._write_about, moved == 3))
+    with pytest.raises(KeyboardInterrupt):
+        train(SAMPLES, tmp_path / "out", init=start, settings=settings, validation=validation())
+    monkeypatch.undo()
+    assert len(done) == moved
+    steps: list[Progress] = []
+    again = train(
+        SAMPLES, tmp_path / "out", init=start, settings=settings, validation=validation(), progress=steps.append
+    )
+    assert steps == []  # the last state was kept until the end
+    assert replace(again, path=whole.path) == whole
+    assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "out"))
+
+
+def _raising(write: Any, wanted: bool) -> Any:
+    def wrapped(folder: OutputFolder, about: Any, end: Any) -> None:
+        if wanted and end is not None:
+            raise KeyboardInterrupt
+        write(folder, about, end)
+
+    return wrapped
 
 
 def test_finished_training_is_left_alone_and_others_are_refused(tmp_path: Path, start: DualEncoder) -> None:

@@ -153,6 +153,8 @@ class OutputFolder:
         names = sorted(path.name for path in encoder.iterdir() if path.name != PROFILE_FILE)
         for name in [*names, PROFILE_FILE]:  # the file that makes it an encoder comes last
             target = self.path / name
+            if target.exists() and not (encoder / name).exists():
+                continue  # an earlier call was killed behind this one
             if target.is_dir():
                 shutil.rmtree(target)
             os.replace(encoder / name, target)

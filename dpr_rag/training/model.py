@@ -65,15 +65,18 @@ class Model:
         self._momentum = towers == "momentum"
         self.separate = not start.shared or towers == "separate"
         self._towers = _towers_of(start, untied=towers == "separate")
-        two = self.separate or self._momentum
         question = _with_dropout(self._towers["question"], dropout)
-        context = (
-            _with_dropout(self._towers.get("context", replace(self._towers["question"])), dropout) if two else None
-        )
-        self.encoder = DualEncoder(
-            question, context, profile=start.profile, source=start.source, device=device, dtype="float32"
-        )
+        context = _with_dropout(self._towers["context"], dropout) if self.separate else None
+
+        def build(question: Tower, context: Tower | None) -> DualEncoder:
+            return DualEncoder(
+                question, context, profile=start.profile, source=start.source, device=device, dtype="float32"
+            )
+
+        self.encoder = build(question, context)
         self.question, self.context = (_runtime(side) for side in self.encoder.sides)
+        if self._momentum:  # it encodes the passages in training only; what is written and measured is the one tower
+            self.context = _runtime(build(question, None).sides[1])
         for runtime in (self.question, self.context):
             _own_weights(runtime)
         if self._momentum:

@@ -218,7 +218,7 @@ class Trainer:
         every = self._settings.validate_every
         if self._validation and (last or (self._at.batches == 0 if every is None else self._at.step % every == 0)):
             progress = self._validate(progress)
-        if not last and (self._at.step % self._settings.save_every == 0 or self._waited()):
+        if last or self._at.step % self._settings.save_every == 0 or self._waited():
             self._save()
         if self._told is not None:
             self._told(progress)
