@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,11 +22,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpr_rag import BM25, Diversity, Hit, Passage, PassageStore, Ranking, Retriever
-from dpr_rag.errors import EncoderMismatchError, IndexKindError, StoreCorrupted, VectorError
+from dpr_rag.errors import EncoderMismatchError, IndexKindError, StoreCorrupted, StoreError, VectorError
 from dpr_rag.filters import parse_filter
 from dpr_rag.lexical import Analyzer, Corpus, Postings
 from dpr_rag.lexical.postings import grown
 from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.writer import Writer
 from dpr_rag.store import lexicon, ranking
 from dpr_rag.store.snapshot import Snapshot
 
@@ -459,3 +464,160 @@ def test_masks_of_recent_filters_are_remembered(store: PassageStore) -> None:
         assert list(known.masks) == filters[-32:]
 
     store._engine.with_snapshot(masks)
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Postings of few passages are worth keeping already."""
+    monkeypatch.setattr(lexicon, "WORTH_KEEPING", 100)
+
+
+def kept_of(store: PassageStore) -> int:
+    lexical = store._engine.state().lexical
+    return 0 if lexical is None else lexical["count"]
+
+
+def folders_of(store: PassageStore) -> list[str]:
+    return [path.name for path in (store.path / "index").iterdir()]
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_question_does_not_wait_for_a_writer(
+    tmp_path: Path, encoder: HashEncoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
+        store.add(many(150))
+        with PassageStore.open(tmp_path / "s") as other, other._engine.writing(), caplog.at_level(logging.INFO):
+            started = time.monotonic()
+            assert_is_formula(store, "w1 w2")
+            assert time.monotonic() - started < 15  # writers wait 30 s
+        assert "postings stay in memory" in caplog.text
+        assert (kept_of(store), folders_of(store)) == (0, [])
+        store.add(many(1, 150))
+        assert_is_formula(store, "w1 w2")
+        assert kept_of(store) == 151
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("use", ["search", "add"])
+def test_a_full_disk_keeps_postings_in_memory(
+    store: PassageStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, use: str
+) -> None:
+    store.add(many(90))
+    Retriever(store, mode="bm25").retrieve("w1")
+    if use == "add":
+        lexicon.keep(store._engine)
+    tried = []
+
+    def full(*_: object) -> None:
+        tried.append(1)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Postings, "write", full)
+        assert store.add(many(200, 90)).added == 200
+        assert_is_formula(store, "w1 w2")
+        assert_is_formula(store, "w1 w2")
+    assert tried == [1]
+    assert "No space left on device" in caplog.text
+    assert not [name for name in folders_of(store) if name.startswith("building")]
+    store.add(many(1, 290))
+    assert_is_formula(store, "w1 w2")
+    assert kept_of(store) == 291
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_commit_that_fails_leaves_no_postings_behind(store: PassageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.add(many(150))
+
+    def full(_: object) -> None:
+        raise StoreError("the database is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Writer, "commit_state", full)
+        assert_is_formula(store, "w1 w2")
+    assert (kept_of(store), folders_of(store)) == (0, [])
+
+
+@pytest.mark.usefixtures("eager")
+def test_damage_is_no_reason_to_go_on(store: PassageStore) -> None:
+    store.add(many(150))
+    with store._engine.writing() as writer:
+        writer.connection.execute("UPDATE passage SET text = 'other' WHERE row = 7")
+    with pytest.raises(StoreCorrupted, match="passage '6'"):
+        lexicon.keep_if_due(store._engine, first=True)
+
+
+@pytest.mark.usefixtures("eager")
+def test_first_questions_at_once_build_and_write_once(store: PassageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.add(many(150))
+    expected = formula({one.id: one.text for one in many(150)}, "w1 w2", BM25())
+    analyzed: list[str] = []
+    written: list[Path] = []
+    analyze, write = Analyzer.passage, Postings.write
+    monkeypatch.setattr(Analyzer, "passage", lambda self, one: (analyzed.append(one.id), analyze(self, one))[1])
+    monkeypatch.setattr(Postings, "write", lambda self, path: (written.append(path), write(self, path))[1])
+    start = threading.Barrier(8)
+
+    def ask(_: int) -> list[tuple[str, float]]:
+        start.wait()
+        return seen(Retriever(store, k=200, mode="bm25").retrieve("w1 w2"))
+
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(ask, range(8)):
+            assert dict(found) == pytest.approx(expected)
+    assert sorted(analyzed) == sorted(one.id for one in many(150))
+    assert (len(written), kept_of(store)) == (1, 150)
+
+
+@pytest.mark.usefixtures("eager")
+def test_what_is_due_is_looked_at_again_when_a_thread_has_waited(
+    store: PassageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add(many(90))
+    lexicon.keep(store._engine)
+    written: list[int] = []
+    write = Postings.write
+    monkeypatch.setattr(Postings, "write", lambda self, path: (written.append(1), write(self, path))[1])
+    with ThreadPoolExecutor(2) as pool:
+        with store._engine.folding:
+            adding = [pool.submit(store.add, many(150, start)) for start in (200, 400)]
+            while store._engine.state().passages < 390 or not all(one.running() for one in adding):
+                time.sleep(0.01)
+            assert_is_formula(store, "w1 w2")  # a question does not wait for whoever builds
+            time.sleep(0.2)
+        for one in adding:
+            one.result()
+    assert (len(written), kept_of(store)) == (1, 390)
+
+
+@pytest.mark.usefixtures("eager")
+def test_postings_are_written_anew_when_much_was_deleted(store: PassageStore) -> None:
+    store.add(many(700))
+    Retriever(store, mode="bm25").retrieve("w1")
+    store.delete([str(at) for at in range(140)])
+    assert kept_of(store) == 700
+    store.delete(["140"])
+    assert kept_of(store) == 559
+    assert_is_formula(store, "w1 w2")
+    store.check()
+
+
+@pytest.mark.parametrize("cause", ["add", "search"])
+def test_damaged_postings_are_written_anew_however_few(tmp_path: Path, encoder: HashEncoder, cause: str) -> None:
+    with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
+        store.add(many(50))
+        lexicon.keep(store._engine)
+    (path,) = (tmp_path / "s" / "index").glob("words-*/terms")
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
+        Retriever(store, mode="bm25").retrieve("w1")  # notices
+        if cause == "add":
+            store.add(many(1, 50))
+        else:
+            Retriever(store, mode="bm25").retrieve("w1")
+        assert kept_of(store) == len(store)
+        store.check()
+    with PassageStore.open(tmp_path / "s", read_only=True) as store:
+        assert_is_formula(store, "w1 w2")
+        assert store._engine.unusable == []

@@ -118,7 +118,7 @@ class Database:
             try:
                 connection.execute("PRAGMA page_size = 8192")
                 connection.execute("PRAGMA journal_mode = WAL")
-                with self._immediate(connection):
+                with self._immediate(connection, self._timeout):
                     if schema.is_blank(connection):
                         schema.create(connection, initial)
                 connection.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
@@ -194,30 +194,32 @@ class Database:
             raise StoreReadOnlyError(f"{self._folder} was opened read-only; open it with read_only=False to change it")
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self, *, wait: float | None = None) -> Iterator[sqlite3.Connection]:
         """A write transaction, committed when the block ends and rolled back when it raises.
+
+        Args:
+            wait: Seconds to wait for another writer; None is the timeout.
 
         Raises:
             StoreReadOnlyError: The store was opened read-only.
-            StoreLocked: Another writer kept it longer than the timeout; the message names it.
+            StoreLocked: Another writer kept it longer than that; the message names it.
         """
         self.refuse_read_only()
+        wait = self._timeout if wait is None else wait
         with self._transaction():
-            if not self._write_lock.acquire(timeout=self._timeout):
-                raise StoreLocked(
-                    f"another thread of this process has been writing to {self._folder} for {self._timeout} s"
-                )
+            if not self._write_lock.acquire(timeout=wait):
+                raise StoreLocked(f"another thread of this process has been writing to {self._folder} for {wait} s")
             try:
                 self._writer = self._writer or self._connect()
-                with self._immediate(self._writer):
+                with self._immediate(self._writer, wait):
                     yield self._writer
             finally:
                 self._write_lock.release()
 
     @contextmanager
-    def _immediate(self, connection: sqlite3.Connection) -> Iterator[None]:
+    def _immediate(self, connection: sqlite3.Connection, wait: float) -> Iterator[None]:
         try:
-            self._begin(connection)
+            self._begin(connection, wait)
             yield
             connection.execute("COMMIT")
         except BaseException:
@@ -225,10 +227,10 @@ class Database:
                 connection.execute("ROLLBACK")
             raise
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
+    def _begin(self, connection: sqlite3.Connection, wait: float) -> None:
         """Take the write lock, waiting in small steps so that an interrupt is noticed."""
         connection.execute("PRAGMA busy_timeout = 0")
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + wait
         while True:
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -237,7 +239,7 @@ class Database:
                     raise
                 if time.monotonic() >= deadline:
                     raise StoreLocked(
-                        f"{self._folder} is being written by {self._holder()}; waited {self._timeout:g} s, try again later"
+                        f"{self._folder} is being written by {self._holder()}; waited {wait:g} s, try again later"
                     ) from error
                 time.sleep(_PAUSE)
             else:

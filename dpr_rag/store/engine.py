@@ -43,6 +43,7 @@ class Engine:
         self.tuned: tuple[int, Tuned | None] | None = None
         self.analyzer: Analyzer | None = None
         self.unusable: list[str] = []
+        self.unkept = -1
         self._after_fork()
 
     def _after_fork(self) -> None:
@@ -65,11 +66,11 @@ class Engine:
             yield Reader(connection, self.database.path)
 
     @contextmanager
-    def writing(self) -> Iterator[Writer]:
-        """A write transaction; nothing of it stays if the block raises."""
+    def writing(self, *, wait: float | None = None) -> Iterator[Writer]:
+        """A write transaction; nothing of it stays if the block raises. ``wait`` as for ``Database.writing``."""
         if self._pid != os.getpid():
             self._after_fork()
-        with self.database.writing() as connection:
+        with self.database.writing(wait=wait) as connection:
             yield Writer(connection, self.database.path)
 
     def prove(self, reader: Reader) -> None:

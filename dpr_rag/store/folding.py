@@ -115,10 +115,10 @@ def _say_changed_kind(before: State, manifest: Manifest | None) -> None:
         _log.info("the index is now %s instead of %s (%s)", manifest.plan.name, old, manifest.plan.reason)
 
 
-def clean(engine: Engine) -> None:
-    """Remove superseded segments and the remains of builds whose process is gone."""
+def clean(engine: Engine, *, wait: float | None = None) -> None:
+    """Remove superseded segments and the remains of builds whose process is gone; ``wait`` as for ``Database.writing``."""
     parent = engine.folder / INDEX_FOLDER
-    with engine.writing() as writer:
+    with engine.writing(wait=wait) as writer:
         current = {record["directory"] for record in (writer.now.base, writer.now.lexical) if record is not None}
         for folder in parent.iterdir():
             if folder.name not in current and not _in_progress(folder.name):

@@ -6,11 +6,13 @@ import logging
 import secrets
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dpr_rag.derived import SegmentDamagedError
+from dpr_rag.errors import StoreCorrupted, StoreError, StoreLocked
 from dpr_rag.lexical import Analyzer, Corpus, Postings
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
@@ -80,43 +82,81 @@ def _grown(engine: Engine, reader: Reader, state: State, known: Lexicon) -> Lexi
 
 
 def keep_if_due(engine: Engine, *, first: bool = False) -> None:
-    """Write the postings to disk when enough has come since they last were, where words are asked for at all.
+    """Write the postings to disk when much has come or gone since they last were, where words are asked for at all.
+
+    They are derived: what needs them goes on with those in memory where they cannot be written, and they are tried
+    again when the store has changed.
 
     Args:
         engine: The store.
-        first: Words are being asked for, maybe for the first time.
+        first: Words are being asked for, maybe for the first time; a question waits for no other writer.
     """
     state = engine.state()
-    if engine.database.read_only or (state.lexical is None and not first):
+    if engine.database.read_only or engine.unkept == state.generation or not _is_due(engine, state, first=first):
         return
-    count, last = (0, 0) if state.lexical is None else (state.lexical["count"], state.lexical["last_row"])
-    damaged = state.lexical is not None and state.lexical["directory"] in engine.unusable
-    if damaged or state.next_row - 1 - last > max(WORTH_KEEPING, TAIL_SHARE * count):
-        keep(engine)
+    if not engine.folding.acquire(blocking=not first):
+        return  # another thread writes them, or will find them due when it has written the base
+    try:
+        if _is_due(engine, engine.state(), first=first):
+            _keep(engine, wait=0.0 if first else None)
+    except StoreCorrupted:
+        raise
+    except (StoreError, OSError) as error:
+        engine.unkept = state.generation
+        level = logging.INFO if isinstance(error, StoreLocked) else logging.WARNING
+        _log.log(level, "the BM25 postings stay in memory, as they cannot be written now: %s", error)
+    finally:
+        engine.folding.release()
+
+
+def _is_due(engine: Engine, state: State, *, first: bool) -> bool:
+    """Whether the segment is missing, damaged, or over max(2,000, 20 %) of its passages have been added or have gone."""
+    known = state.lexical
+    if known is None:
+        return first and state.next_row - 1 > WORTH_KEEPING
+    added = state.next_row - 1 - known["last_row"]
+    gone = known["count"] + added - state.passages
+    return known["directory"] in engine.unusable or max(added, gone) > max(WORTH_KEEPING, TAIL_SHARE * known["count"])
 
 
 def keep(engine: Engine) -> None:
     """Write the postings of everything stored to disk as one segment, without what was deleted."""
     with engine.folding:
-        folder = new_folder(engine.folder / INDEX_FOLDER)
-        try:
-            state, merged = _gathered(engine)
-            manifest: dict[str, Any] = {
-                "directory": f"words-{state.generation}-{secrets.token_hex(4)}",
-                "count": len(merged.rows),
-                "last_row": state.next_row - 1,
-                "files": merged.write(folder),
-            }
-            with engine.writing() as writer:
-                now = writer.now
-                if _name(now) != _name(state) or now.language != state.language:
-                    return  # another process has written one meanwhile
-                folder.rename(folder.with_name(manifest["directory"]))
-                writer.now = replace(now, lexical=manifest)
-                writer.commit_state()
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    clean(engine)
+        _keep(engine, wait=None)
+
+
+def _keep(engine: Engine, *, wait: float | None) -> None:
+    folder = new_folder(engine.folder / INDEX_FOLDER)
+    try:
+        state, merged = _gathered(engine)
+        manifest: dict[str, Any] = {
+            "directory": f"words-{state.generation}-{secrets.token_hex(4)}",
+            "count": len(merged.rows),
+            "last_row": state.next_row - 1,
+            "files": merged.write(folder),
+        }
+        _put_in_place(engine, state, folder, manifest, wait=wait)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    clean(engine, wait=wait)
+
+
+def _put_in_place(
+    engine: Engine, built_from: State, folder: Path, manifest: dict[str, Any], *, wait: float | None
+) -> None:
+    """Record the segment, unless another process has written one meanwhile."""
+    placed = folder.with_name(manifest["directory"])
+    try:
+        with engine.writing(wait=wait) as writer:
+            now = writer.now
+            if _name(now) != _name(built_from) or now.language != built_from.language:
+                return
+            folder.rename(placed)
+            writer.now = replace(now, lexical=manifest)
+            writer.commit_state()
+    except (StoreError, OSError):
+        shutil.rmtree(placed, ignore_errors=True)  # no commit names it
+        raise
 
 
 def _name(state: State) -> object:

@@ -141,7 +141,9 @@ class PassageStore(Searches):
         Raises:
             StoreError: Neither or both were given.
         """
-        return lookup.delete(self._engine, ids, filter)
+        gone = lookup.delete(self._engine, ids, filter)
+        lexicon.keep_if_due(self._engine)
+        return gone
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Passages by id, in the order asked for; unknown ids are left out."""
