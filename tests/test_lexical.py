@@ -220,19 +220,51 @@ def test_a_damaged_segment_is_noticed_and_left(
         assert_is_formula(store, "w1 w2")
 
 
-def test_check_holds_the_postings_against_the_texts(tmp_path: Path, encoder: HashEncoder) -> None:
-    with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
-        store.add(many(50))
-        Retriever(store, mode="bm25").retrieve("w1")
-        lexicon.keep(store._engine)
-        wrong = Postings.of([(row, Passage("x", "other words")) for row in range(1, 51)], Analyzer())
-        state = store._engine.state()
-        folder = tmp_path / "s" / "index" / state.lexical["directory"]
-        with store._engine.writing() as writer:
-            writer.now = replace(state, lexical={**state.lexical, "files": wrong.write(folder)})
-            writer.commit_state()
-        with pytest.raises(StoreCorrupted, match="hold other words"):
-            store.check()
+def other_words(row: int, passage: Passage) -> Passage | None:
+    return Passage("x", "other words")
+
+
+def other_in_one(row: int, passage: Passage) -> Passage | None:
+    return passage if row != 30 else Passage("x", f"{passage.text} w1")
+
+
+def lacks_one(row: int, passage: Passage) -> Passage | None:
+    return None if row == 30 else passage
+
+
+def lacks_the_last(row: int, passage: Passage) -> Passage | None:
+    return None if row == 50 else passage
+
+
+def lacks_all(row: int, passage: Passage) -> Passage | None:
+    return None
+
+
+def replace_postings(store: PassageStore, postings: Postings) -> None:
+    """Put other postings into the place of those on disk, with checksums that fit."""
+    state = store._engine.state()
+    files = postings.write(store.path / "index" / state.lexical["directory"])
+    with store._engine.writing() as writer:
+        writer.now = replace(state, lexical={**state.lexical, "files": files})
+        writer.commit_state()
+
+
+@pytest.mark.parametrize("wrong", [other_words, other_in_one, lacks_one, lacks_the_last, lacks_all])
+def test_check_holds_the_postings_against_the_texts(
+    store: PassageStore, wrong: Callable[[int, Passage], Passage | None]
+) -> None:
+    store.add(many(50))
+    lexicon.keep(store._engine)
+    store.delete(["3"])
+    store.add(many(5, 50))
+    assert store.check().passages == 54
+    numbered = [(row, wrong(row, one)) for row, one in enumerate(many(50), 1)]
+    replace_postings(store, Postings.of([(row, one) for row, one in numbered if one is not None], Analyzer()))
+    with pytest.raises(StoreCorrupted, match="hold other words than the passages; optimize"):
+        store.check()
+    store.optimize()
+    assert store.check().passages == 54
+    assert_is_formula(store, "w1 w2")
 
 
 def test_the_language_is_the_stores(tmp_path: Path, encoder: HashEncoder, caplog: pytest.LogCaptureFixture) -> None:
@@ -428,12 +460,8 @@ def test_postings_that_lack_passages_are_not_used(
 ) -> None:
     store.add(PLAYS)
     lexicon.keep(store._engine)
-    state = store._engine.state()
-    folder = store.path / "index" / state.lexical["directory"]
-    some = Postings.of([(row, one) for row, one in enumerate(PLAYS, 1) if row != 3], Analyzer())
-    with store._engine.writing() as writer:
-        writer.now = replace(state, lexical={**state.lexical, "files": some.write(folder), "count": 3})
-        writer.commit_state()
+    some = [(row, one) for row, one in enumerate(PLAYS, 1) if row != 3]
+    replace_postings(store, Postings.of(some, Analyzer()))
     with caplog.at_level(logging.WARNING):
         assert texts_of(store, "Goethe") == ["a tragic play by Goethe"]
     assert "lacks row 3" in caplog.text

@@ -13,11 +13,12 @@ from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import StoreCorrupted
 from dpr_rag.index.segments import Base, Manifest, verify_base
+from dpr_rag.lexical import Analyzer, Postings
 from dpr_rag.passages import Passage
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.schema import FORMAT
 from dpr_rag.storage.state import State
-from dpr_rag.store import choosing, lexicon
+from dpr_rag.store import choosing
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.ranking import Asked, search
 from dpr_rag.store.reports import CheckReport, StoreInfo
@@ -52,7 +53,7 @@ def check(engine: Engine) -> CheckReport:
         problems = reader.problems()
         rows = _check_passages(reader, state, problems)
         _check_vectors(reader, state, rows, problems)
-        lexicon.verify(engine, reader, state, problems)
+        _check_words(engine.folder / INDEX_FOLDER, reader, state, rows, problems)
         indexed = _check_base(engine.folder / INDEX_FOLDER, reader, state, rows, problems)
     if problems:
         raise StoreCorrupted(f"{engine.folder}: " + "; ".join(problems))
@@ -103,6 +104,23 @@ def _same_vectors(base: Base, reader: Reader, state: State) -> bool:
         if not np.array_equal(base.take(at), vectors[kept]):
             return False
     return True
+
+
+def _check_words(parent: Path, reader: Reader, state: State, rows: Rows, problems: list[str]) -> None:
+    """Hold the postings on disk against those of the stored texts: the same passages, and in each the same words."""
+    if state.lexical is None:
+        return
+    try:
+        base = Postings.open(parent / state.lexical["directory"], state.lexical["files"])
+    except SegmentDamagedError as error:
+        problems.append(f"{error}; optimize() builds the BM25 postings anew")
+        return
+    covered = rows[rows <= state.lexical["last_row"]]
+    found = Postings.merged([base], covered)
+    expected = Postings.merged([Postings.of(reader.every(), Analyzer(state.language))], covered)
+    columns = ("rows", "lengths", "terms", "starts", "places", "counts")
+    if not all(np.array_equal(getattr(expected, name), getattr(found, name)) for name in columns):
+        problems.append("the BM25 postings hold other words than the passages; optimize() builds them anew")
 
 
 def index_recall(engine: Engine, sample: int | Vectors, k: int) -> float:

@@ -9,9 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from dpr_rag.derived import SegmentDamagedError
 from dpr_rag.errors import StoreCorrupted, StoreError, StoreLocked
 from dpr_rag.lexical import Analyzer, Corpus, Postings
 from dpr_rag.storage.reader import Reader
@@ -120,15 +117,15 @@ def _is_due(engine: Engine, state: State, *, first: bool) -> bool:
 
 
 def keep(engine: Engine) -> None:
-    """Write the postings of everything stored to disk as one segment, without what was deleted."""
+    """Build the postings of everything stored from the texts and write them to disk as one segment."""
     with engine.folding:
-        _keep(engine, wait=None)
+        _keep(engine, wait=None, anew=True)
 
 
-def _keep(engine: Engine, *, wait: float | None) -> None:
+def _keep(engine: Engine, *, wait: float | None, anew: bool = False) -> None:
     folder = new_folder(engine.folder / INDEX_FOLDER)
     try:
-        state, merged = _gathered(engine)
+        state, merged = _gathered(engine, anew=anew)
         manifest: dict[str, Any] = {
             "directory": f"words-{state.generation}-{secrets.token_hex(4)}",
             "count": len(merged.rows),
@@ -163,32 +160,19 @@ def _name(state: State) -> object:
     return None if state.lexical is None else state.lexical["directory"]
 
 
-def _gathered(engine: Engine) -> tuple[State, Postings]:
+def _gathered(engine: Engine, *, anew: bool) -> tuple[State, Postings]:
+    """The postings of everything stored: of the segments there are, without what was deleted, or of the texts."""
+
     def gathered(reader: Reader, snapshot: Snapshot) -> tuple[State, Postings]:
         state = snapshot.state
         if state.passages > WORTH_KEEPING:
             _log.info("building BM25 postings over %d passages (%s)", state.passages, state.language)
-        parts = lexicon(engine, reader, snapshot).corpus.parts or (Postings.of((), analyzer_of(engine, state)),)
+        parts = () if anew else lexicon(engine, reader, snapshot).corpus.parts
+        if not parts:
+            return state, Postings.of(reader.every(), analyzer_of(engine, state))
         return state, Postings.merged(parts, snapshot.kept(reader, None))
 
     return engine.with_snapshot(gathered)
-
-
-def verify(engine: Engine, reader: Reader, state: State, problems: list[str]) -> None:
-    """Hold the segment on disk against the stored texts."""
-    if state.lexical is None:
-        return
-    try:
-        base = Postings.open(engine.folder / INDEX_FOLDER / state.lexical["directory"], state.lexical["files"])
-    except SegmentDamagedError as error:
-        problems.append(f"{error}; optimize() builds the BM25 postings anew")
-        return
-    current = Postings.of(reader.every(), Analyzer(state.language))
-    expected = Postings.merged([current], base.rows)
-    found = Postings.merged([base], current.rows)
-    columns = ("rows", "lengths", "terms", "starts", "places", "counts")
-    if not all(np.array_equal(getattr(expected, name), getattr(found, name)) for name in columns):
-        problems.append("the BM25 postings hold other words than the passages; optimize() builds them anew")
 
 
 def set_language(engine: Engine, language: str | None) -> None:
