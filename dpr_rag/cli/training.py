@@ -1,35 +1,23 @@
-"""The commands `mine` and `train`: training data out of questions and a store, and an encoder out of training data."""
+"""The command `train`: an encoder out of training data, in a folder from which it goes on when it was stopped."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpr_rag.cli.labelled import Limit, Questions, Regex, Split
-from dpr_rag.cli.models import ModelChoice, encoder_of
-from dpr_rag.cli.options import ContextModel, Model, Profile, Quiet
-from dpr_rag.cli.terminal import note, printable, progress
-from dpr_rag.errors import CorpusError
+from dpr_rag.cli.mining import note_lines
+from dpr_rag.cli.options import ContextModel, Profile, Quiet
+from dpr_rag.cli.terminal import note, progress
 
 if TYPE_CHECKING:
     from dpr_rag import DualEncoder
-    from dpr_rag.corpora import SkipReport
-    from dpr_rag.training import Progress, Validation
+    from dpr_rag.training import Progress, TrainingSettings, Validation
     from dpr_rag.training.trainer import Told
-
-
-class Source(StrEnum):
-    """Which ranking hard negatives come from."""
-
-    bm25 = "bm25"
-    dense = "dense"
-    both = "both"
 
 
 class Towers(StrEnum):
@@ -38,68 +26,6 @@ class Towers(StrEnum):
     as_given = "as-given"
     shared = "shared"
     separate = "separate"
-
-
-def mine(
-    questions: Questions,
-    store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Folder of the store.", show_default=False)],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="DPR's training JSON, or JSONL by name.", show_default=False
-        ),
-    ],
-    source: Annotated[
-        Source, typer.Option("--from", help="Where hard negatives come from: words, vectors, or both in turn.")
-    ] = Source.bm25,
-    negatives: Annotated[int, typer.Option("--negatives", "-n", min=1, help="Hard negatives of a question.")] = 30,
-    first: Annotated[int, typer.Option("--first", min=1, help="Best rank of a negative.")] = 1,
-    last: Annotated[int, typer.Option("--last", min=1, help="Worst rank of a negative.")] = 100,
-    margin: Annotated[
-        float | None, typer.Option("--margin", help="Negatives score at least so much below the best positive.")
-    ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Of a training set: add to its hard negatives.")] = False,
-    regex: Regex = False,
-    split: Split = None,
-    limit: Limit = None,
-    model: Model = None,
-    context_model: ContextModel = None,
-    profile: Profile = None,
-    quiet: Quiet = False,
-) -> None:
-    """Find hard negatives for questions, or new ones for a training set."""
-    from dpr_rag import PassageStore
-    from dpr_rag.corpora import SkipReport, write_training
-    from dpr_rag.training import Mining
-    from dpr_rag.training import mine as mined
-    from dpr_rag.training.inputs import read_minable
-
-    mining = Mining(source.value, negatives, first, last, margin, regex, keep)
-    _check_folder(output)
-    skipped = SkipReport(keep=5)
-    asked = list(islice(read_minable(questions, split=split, on_bad=skipped), limit))
-    encoder = encoder_of(store, ModelChoice(model, context_model, profile)) if source != Source.bm25 else None
-    with PassageStore.open(store, encoder=encoder, create=False) as opened:
-        with progress("mining", len(asked), quiet=quiet) as advance:
-            samples, report = mined(asked, opened, mining=mining, progress=advance)
-    count = write_training(output, samples)
-    typer.echo(f"wrote {count:,} of {report.questions:,} questions to {output}")
-    _note_skipped(skipped, "questions")
-    for line in report.lines():
-        note(printable(line) if not line.startswith(" ") else f"  {printable(line)}")
-
-
-def _check_folder(path: Path) -> None:
-    """Find out before the work, and not after it, that a file has no folder."""
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise CorpusError(f"{path}: cannot be written; name a file in a folder that exists")
-
-
-def _note_skipped(skipped: SkipReport, what: str) -> None:
-    if skipped.count:
-        note(f"{skipped.count:,} {what} could not be read and were left out")
-        for example in skipped.examples:
-            note(f"  {printable(example)}")
 
 
 def train(
@@ -165,7 +91,7 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a dual encoder as DPR was; run again, it goes on where it stopped."""
-    from dpr_rag.training import TrainingSettings, read_samples
+    from dpr_rag.training import RandomBatches, TrainingSettings, read_samples
     from dpr_rag.training import train as trained
     from dpr_rag.training.processes import join_processes
 
@@ -192,13 +118,13 @@ def train(
     samples, report = read_samples(*data)
     if first:
         note(f"{report.samples:,} samples")
-        for line in report.lines():
-            note(printable(line) if not line.startswith(" ") else f"  {printable(line)}")
+        note_lines(report.lines())
     encoder = _load(init, context_model, profile)
-    measured = _validation(validation, dev_store, dev_questions, settings.batch_size, temperature)
+    measured = _validation(validation, dev_store, dev_questions, settings)
+    source = RandomBatches(samples, batch_size=batch_size, hard_negatives=hard_negatives)
     total = batch_size * accumulate * steps if steps else len(samples) * epochs
     with _shown(total, quiet=quiet or not first) as told:
-        done = trained(samples, output, init=encoder, settings=settings, validation=measured, progress=told)
+        done = trained(source, output, init=encoder, settings=settings, validation=measured, progress=told)
     if first:
         kept = "" if done.best is None else f", best {done.best:.4g} after step {done.best_step:,}"
         typer.echo(f"trained {done.steps:,} steps{kept}: {output}")
@@ -215,7 +141,7 @@ def _load(init: str | None, context: str | None, profile: str | None) -> DualEnc
 
 
 def _validation(
-    samples: Path | None, store: Path | None, questions: Path | None, batch_size: int, temperature: float
+    samples: Path | None, store: Path | None, questions: Path | None, settings: TrainingSettings
 ) -> Sequence[Validation]:
     from dpr_rag import PassageStore
     from dpr_rag.corpora import read_questions
@@ -225,8 +151,9 @@ def _validation(
         raise typer.BadParameter("--dev-store and --dev-questions need one another", param_hint="--dev-store")
     found: list[Validation] = []
     if samples is not None:
-        held_out, _ = read_samples(samples)
-        found.append(SampleValidation(held_out, batch_size=batch_size, temperature=temperature))
+        held_out, report = read_samples(samples)
+        note_lines([f"{report.samples:,} held-out samples", *report.lines()])
+        found.append(SampleValidation(held_out, batch_size=settings.batch_size, temperature=settings.temperature))
     if store is not None and questions is not None:
         with PassageStore.open(store, create=False, read_only=True) as opened:
             found.append(StoreValidation(opened, list(read_questions(questions))))

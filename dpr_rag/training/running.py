@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from logging import getLogger
 from pathlib import Path
 
 from dpr_rag.corpora import TrainingSample
@@ -18,6 +19,8 @@ from dpr_rag.training.samples import check_samples
 from dpr_rag.training.settings import TrainingSettings
 from dpr_rag.training.trainer import Told, Trainer
 from dpr_rag.training.validation import Validation
+
+_log = getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +97,6 @@ def _source_of(data: BatchSource | Sequence[TrainingSample], settings: TrainingS
     samples, report = check_samples(data)
     if not samples:
         raise TrainingError(f"nothing to train on: {'; '.join(report.lines()) or 'no samples were given'}")
+    for line in report.lines():
+        _log.warning("%s", line.strip())
     return RandomBatches(samples, batch_size=settings.batch_size, hard_negatives=settings.hard_negatives)

@@ -74,7 +74,8 @@ def read_samples(*paths: str | Path) -> tuple[list[TrainingSample], SampleReport
         paths: JSON or JSONL files, possibly gzipped.
 
     Returns:
-        The samples that can be trained on, in order, and the report.
+        The samples that can be trained on, in order, and the report. Their ``negatives``, which training has no use for,
+        are left out to save memory.
 
     Raises:
         CorpusError: A file cannot be read at all, or its JSON array is broken.
@@ -112,7 +113,7 @@ def _usable(samples: Iterable[TrainingSample], notes: _Notes) -> Iterator[Traini
             notes.add("contradictions", message, len(given) - len(hard))
         if not hard:
             notes.add("without_hard_negatives", "")
-        yield replace(sample, positives=positives, hard_negatives=hard)
+        yield replace(sample, positives=positives, negatives=(), hard_negatives=hard)
 
 
 def _with_text(passages: tuple[TrainingPassage, ...], name: str, notes: _Notes) -> tuple[TrainingPassage, ...]:

@@ -1,0 +1,100 @@
+"""The command `mine`: training data out of questions and a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dpr_rag.cli.labelled import Limit, Questions, Regex, Split
+from dpr_rag.cli.models import ModelChoice, encoder_of
+from dpr_rag.cli.options import ContextModel, Model, Profile, Quiet
+from dpr_rag.cli.terminal import Advance, note, printable, progress
+from dpr_rag.errors import CorpusError
+
+if TYPE_CHECKING:
+    from dpr_rag.corpora import Question, TrainingSample
+    from dpr_rag.training.mining import Miner
+
+
+class Source(StrEnum):
+    """Which ranking hard negatives come from."""
+
+    bm25 = "bm25"
+    dense = "dense"
+    both = "both"
+
+
+def mine(
+    questions: Questions,
+    store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Folder of the store.", show_default=False)],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="DPR's training JSON, or JSONL by name.", show_default=False
+        ),
+    ],
+    source: Annotated[
+        Source, typer.Option("--from", help="Where hard negatives come from: words, vectors, or both in turn.")
+    ] = Source.bm25,
+    negatives: Annotated[int, typer.Option("--negatives", "-n", min=1, help="Hard negatives of a question.")] = 30,
+    first: Annotated[int, typer.Option("--first", min=1, help="Best rank of a negative.")] = 1,
+    last: Annotated[int, typer.Option("--last", min=1, help="Worst rank of a negative.")] = 100,
+    margin: Annotated[
+        float | None, typer.Option("--margin", help="Negatives score at least so much below the best positive.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Of a training set: add to its hard negatives.")] = False,
+    regex: Regex = False,
+    split: Split = None,
+    limit: Limit = None,
+    model: Model = None,
+    context_model: ContextModel = None,
+    profile: Profile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Find hard negatives for questions, or new ones for a training set."""
+    from dpr_rag import PassageStore
+    from dpr_rag.corpora import SkipReport, write_training
+    from dpr_rag.training import Mining
+    from dpr_rag.training.inputs import is_training, read_minable
+    from dpr_rag.training.mining import Miner
+
+    mining = Mining(source.value, negatives, first, last, margin, regex, keep)
+    _check_folder(output)
+    skipped = SkipReport(keep=5)
+    asked: Iterable[Question | TrainingSample] = islice(read_minable(questions, split=split, on_bad=skipped), limit)
+    if not is_training(questions):  # which may be too large to be counted, and is read as a stream
+        asked = list(asked)
+    encoder = encoder_of(store, ModelChoice(model, context_model, profile)) if source != Source.bm25 else None
+    with PassageStore.open(store, encoder=encoder, create=False) as opened:
+        miner = Miner(opened, mining)
+        total = len(asked) if isinstance(asked, list) else limit
+        with progress("mining", total, quiet=quiet) as advance:
+            count = write_training(output, _counted(miner, asked, advance))
+    typer.echo(f"wrote {count:,} of {miner.report.questions:,} questions to {output}")
+    if skipped.count:
+        note_lines([f"{skipped.count:,} questions could not be read and were left out"])
+        note_lines(f"  {example}" for example in skipped.examples)
+    note_lines(miner.report.lines())
+
+
+def _counted(miner: Miner, asked: Iterable[Question | TrainingSample], advance: Advance) -> Iterator[TrainingSample]:
+    for sample in miner.mine(asked):
+        advance(miner.report.questions)
+        yield sample
+
+
+def note_lines(lines: Iterable[str]) -> None:
+    """Notes with their indentation, and without what a file might send to the terminal."""
+    for line in lines:
+        note(("  " if line.startswith(" ") else "") + printable(line))
+
+
+def _check_folder(path: Path) -> None:
+    """Find out before the work, and not after it, that a file has no folder."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise CorpusError(f"{path}: cannot be written; name a file in a folder that exists")
