@@ -14,6 +14,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unicodedata import category, normalize
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from dpr_rag import BM25, Diversity, Hit, Passage, PassageStore, Ranking, Retriever
 from dpr_rag.errors import EncoderMismatchError, IndexKindError, StoreCorrupted, StoreError, VectorError
 from dpr_rag.filters import parse_filter
-from dpr_rag.lexical import Analyzer, Corpus, Postings
+from dpr_rag.lexical import ANALYSIS, Analyzer, Corpus, Postings
 from dpr_rag.lexical.postings import grown
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.writer import Writer
@@ -103,6 +104,60 @@ def test_words_are_lower_case_stemmed_and_without_stop_words() -> None:
     plain = Analyzer("none")
     assert plain.question("the Running") != plain.question("run")
     assert sum(plain.question("the Running").values()) == 2
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "words"),
+    [
+        ("hindi", "हिन्दी की किताबें", ["हिन्दी", "की", "किताबें"]),
+        ("nepali", "नेपाली भाषाको पुस्तक", ["नेपाली", "भाषाको", "पुस्तक"]),
+        ("tamil", "தமிழ் புத்தகங்கள்", ["தமிழ்", "புத்தகங்கள்"]),
+        ("arabic", "كِتَابٌ جَدِيد", ["كِتَابٌ", "جَدِيد"]),
+        ("yiddish", "בּוּך", ["בּוּך"]),
+        ("none", "ก็ดี x̌y a_b², it's", ["ก็ดี", "x̌y", "a_b²", "it", "s"]),
+        ("turkish", "İSTANBUL’da", ["istanbul", "da"]),
+        ("english", "Café — “naïve”…", ["café", "naïve"]),
+    ],
+)
+def test_combining_marks_belong_to_their_words(language: str, text: str, words: list[str]) -> None:
+    analyzer = Analyzer(language)
+    assert [normalize("NFC", word) for word in words] == analyzer._words(text)
+    assert analyzer.question(normalize("NFD", text)) == analyzer.question(normalize("NFC", text))
+    for word in words:
+        assert len(analyzer.question(word)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("language", "texts", "question"),
+    [
+        ("hindi", ["हिन्दी में किताबें", "हवा"], "किताब"),
+        ("arabic", ["كِتَابٌ", "قَلَم"], "الكتاب"),
+        ("english", [normalize("NFD", "at a café"), "cafe"], "CAFÉ"),
+    ],
+)
+def test_words_with_marks_are_found_however_they_are_written(
+    tmp_path: Path, language: str, texts: list[str], question: str
+) -> None:
+    with PassageStore.open(tmp_path / "s", language=language) as store:
+        store.add([Passage(text, text) for text in texts], vectors=np.eye(2))
+        assert texts_of(store, question) == texts[:1]
+
+
+def test_tokens_are_letters_numbers_marks_and_underscores() -> None:
+    analyzer = Analyzer("none")
+    for code in (*range(0x20000), *range(0xE0000, 0xE0200)):
+        plain = normalize("NFC", chr(code).lower())
+        of_word = any(char == "_" or category(char)[0] in "LMN" for char in plain)
+        assert len(analyzer._words(f". {chr(code)} .")) == of_word, hex(code)
+
+
+def test_the_english_possessive_is_no_word() -> None:
+    analyzer = Analyzer()
+    for text in ("king's", "king’s", "KING’S", "the king＇s", "kings", "(king's)", "the king’s—"):
+        assert analyzer.question(text) == analyzer.question("king"), text
+    assert analyzer.question("the king's café") == analyzer.question("king café")
+    assert analyzer._words("the letter s, 's, king'sx 'summer") == "the letter s s king sx summer".split()
+    assert Analyzer("none").question("king's") != Analyzer("none").question("king")
 
 
 def test_other_languages_have_their_own_stems_and_stop_words() -> None:
@@ -629,6 +684,23 @@ def test_postings_are_written_anew_when_much_was_deleted(store: PassageStore) ->
     assert kept_of(store) == 559
     assert_is_formula(store, "w1 w2")
     store.check()
+
+
+def test_postings_of_another_analysis_are_not_used(tmp_path: Path, encoder: HashEncoder) -> None:
+    with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
+        store.add(PLAYS)
+        lexicon.keep(store._engine)
+        old = {name: value for name, value in store._engine.state().lexical.items() if name != "analysis"}
+        for lexical in (old, {**old, "analysis": ANALYSIS + 1}):
+            replace_postings(store, Postings.of([(row, Passage("x", "king king")) for row in range(1, 5)], Analyzer()))
+            with store._engine.writing() as writer:
+                writer.now = replace(writer.now, lexical={**lexical, "files": writer.now.lexical["files"]})
+                writer.commit_state()
+            assert store.check().passages == 4
+            with PassageStore.open(tmp_path / "s", encoder=encoder, read_only=True) as reader:
+                assert_is_formula(reader, "tragedy king")
+            assert_is_formula(store, "tragedy king")
+            assert store._engine.state().lexical["analysis"] == ANALYSIS
 
 
 @pytest.mark.parametrize("cause", ["add", "search"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from hashlib import blake2b
@@ -15,7 +16,10 @@ from dpr_rag.passages import Passage
 
 Terms = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.uint16]
+ANALYSIS = 2
+"""Raised whenever terms change: postings of another number do not fit the questions any more."""
 _WORD = re.compile(r"\w+")
+_POSSESSIVE = re.compile(r"'s\b(?<=\S's)")
 _MOST = 65_535
 _KEPT_WORDS = 2_000_000
 
@@ -33,10 +37,26 @@ LANGUAGES = (
 """Languages whose words are stemmed; ``none`` takes words as they are."""
 
 
-class Analyzer:
-    """Turns passages and questions into terms.
+class _Spacing(dict[int, str]):
+    """What ``str.translate`` makes of a character, filled as characters are met: words with space between them."""
 
-    English is stemmed by Porter's algorithm and loses 33 stop words, as in the replications of DPR's BM25; other languages
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        of_word = char.isalnum() or char == "_" or unicodedata.category(char)[0] == "M"
+        self[code] = char if of_word else "'" if char in _APOSTROPHES else " "
+        return self[code]
+
+
+_APOSTROPHES = "'’＇"
+_SPACING = _Spacing()
+
+
+class Analyzer:
+    r"""Turns passages and questions into terms.
+
+    Words are the tokens ``[\p{L}\p{N}\p{M}_]+`` of the text in lower case and in Unicode's NFC: combining marks belong to
+    their word, and it does not matter whether an accent is a character of its own. English is stemmed by Porter's
+    algorithm and loses its possessive 's and 33 stop words, as in Lucene and in the replications of DPR's BM25; other languages
     are stemmed by Snowball's, and their stop words are those of the package ``stop-words`` where it has some. A title counts
     as part of the text. Terms are the first 64 bits of their BLAKE2b hash: among a million terms, two share one with a
     probability of 3 in 100 million.
@@ -69,9 +89,18 @@ class Analyzer:
         """The terms of a question with how often each is asked for."""
         return Counter(self._hashes(text))
 
+    def _words(self, text: str) -> list[str]:
+        text = text.lower()
+        if not text.isascii():
+            # İ becomes an i with a dot above it, which nobody types; Lucene leaves the dot out as well
+            text = unicodedata.normalize("NFC", text).replace("i\u0307", "i").translate(_SPACING)
+        if self.language == "english" and "'s" in text:
+            text = _POSSESSIVE.sub("", text)
+        return _WORD.findall(text) if text.isascii() else text.replace("'", " ").split()
+
     def _hashes(self, text: str) -> list[int]:
         known = self._known
-        found = [known[word] if word in known else self._learn(word) for word in _WORD.findall(text.lower())]
+        found = [known[word] if word in known else self._learn(word) for word in self._words(text)]
         return [term for term in found if term is not None]
 
     def _learn(self, word: str) -> int | None:
@@ -101,4 +130,4 @@ def _stop_words(language: str) -> frozenset[str]:
     from stop_words import AVAILABLE_LANGUAGES, get_stop_words
 
     listed = get_stop_words(language) if language in AVAILABLE_LANGUAGES else []
-    return frozenset(word.lower() for word in listed)
+    return frozenset(unicodedata.normalize("NFC", word.lower()) for word in listed)

@@ -13,7 +13,7 @@ from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import StoreCorrupted
 from dpr_rag.index.segments import Base, Manifest, verify_base
-from dpr_rag.lexical import Analyzer, Postings
+from dpr_rag.lexical import ANALYSIS, Analyzer, Postings
 from dpr_rag.passages import Passage
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.schema import FORMAT
@@ -108,7 +108,7 @@ def _same_vectors(base: Base, reader: Reader, state: State) -> bool:
 
 def _check_words(parent: Path, reader: Reader, state: State, rows: Rows, problems: list[str]) -> None:
     """Hold the postings on disk against those of the stored texts: the same passages, and in each the same words."""
-    if state.lexical is None:
+    if state.lexical is None or state.lexical.get("analysis") != ANALYSIS:  # of an older dpr-rag, and never used
         return
     try:
         base = Postings.open(parent / state.lexical["directory"], state.lexical["files"])

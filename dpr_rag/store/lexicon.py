@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.errors import StoreCorrupted, StoreError, StoreLocked
-from dpr_rag.lexical import Analyzer, Corpus, Postings
+from dpr_rag.lexical import ANALYSIS, Analyzer, Corpus, Postings
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
@@ -59,7 +59,10 @@ def _known(engine: Engine, state: State) -> Lexicon | None:
 
 
 def _directory(engine: Engine, state: State) -> str:
-    named = "" if state.lexical is None else str(state.lexical["directory"])
+    """Folder of the segment on disk, or empty where there is none, or one that is damaged or of another analysis."""
+    if state.lexical is None or state.lexical.get("analysis") != ANALYSIS:
+        return ""
+    named = str(state.lexical["directory"])
     return "" if named in engine.unusable else named
 
 
@@ -107,13 +110,13 @@ def keep_if_due(engine: Engine, *, first: bool = False) -> None:
 
 
 def _is_due(engine: Engine, state: State, *, first: bool) -> bool:
-    """Whether the segment is missing, damaged, or over max(2,000, 20 %) of its passages have been added or have gone."""
+    """Whether the segment is missing, unusable, or over max(2,000, 20 %) of its passages have been added or have gone."""
     known = state.lexical
     if known is None:
         return first and state.next_row - 1 > WORTH_KEEPING
     added = state.next_row - 1 - known["last_row"]
     gone = known["count"] + added - state.passages
-    return known["directory"] in engine.unusable or max(added, gone) > max(WORTH_KEEPING, TAIL_SHARE * known["count"])
+    return not _directory(engine, state) or max(added, gone) > max(WORTH_KEEPING, TAIL_SHARE * known["count"])
 
 
 def keep(engine: Engine) -> None:
@@ -128,6 +131,7 @@ def _keep(engine: Engine, *, wait: float | None, anew: bool = False) -> None:
         state, merged = _gathered(engine, anew=anew)
         manifest: dict[str, Any] = {
             "directory": f"words-{state.generation}-{secrets.token_hex(4)}",
+            "analysis": ANALYSIS,
             "count": len(merged.rows),
             "last_row": state.next_row - 1,
             "files": merged.write(folder),
