@@ -25,7 +25,7 @@ from dpr_rag.errors import (
     VectorError,
 )
 from dpr_rag.index.segments import Base, Manifest
-from dpr_rag.storage import forking
+from dpr_rag.storage import forking, schema
 from dpr_rag.storage.database import Database
 from dpr_rag.store import folding
 
@@ -110,6 +110,17 @@ def test_check_notices_a_base_of_other_vectors(store: PassageStore, tmp_path: Pa
         store.check()
     store.optimize()
     assert store.check().indexed == 20
+
+
+def test_the_format_told_is_the_files_own(store: PassageStore) -> None:
+    store.add(make_passages(3))
+    assert store.info().format == schema.FORMAT
+    store.close()
+    run(store, "PRAGMA user_version = 1")
+    with PassageStore.open(store.path, read_only=True) as reader:
+        assert reader.info().format == 1
+    with PassageStore.open(store.path) as migrated:
+        assert migrated.info().format == schema.FORMAT
 
 
 def test_a_foreign_mark_on_a_store_is_damage(store: PassageStore) -> None:

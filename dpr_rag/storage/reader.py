@@ -45,6 +45,10 @@ class Reader:
             raise StoreCorrupted(f"{self.path}: the store's own record is missing; restore a backup")
         return State.decode(record[0], record[1], self.path)
 
+    def format(self) -> int:
+        """Number of the file's format, which may be older than the current one where it was opened read-only."""
+        return int(self.connection.execute("PRAGMA user_version").fetchone()[0])
+
     def by_ids(self, ids: Iterable[str]) -> dict[str, tuple[int, Passage]]:
         """Passages with their row numbers by id; unknown ids are left out."""
         found = self._chunked(f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.id IN (%s)", ids)

@@ -16,7 +16,6 @@ from dpr_rag.index.segments import Base, Manifest, verify_base
 from dpr_rag.lexical import ANALYSIS, Analyzer, Postings
 from dpr_rag.passages import Passage
 from dpr_rag.storage.reader import Reader
-from dpr_rag.storage.schema import FORMAT
 from dpr_rag.storage.state import State
 from dpr_rag.store import choosing
 from dpr_rag.store.engine import Engine
@@ -140,12 +139,12 @@ def info(engine: Engine) -> StoreInfo:
         base = None if state.base is None else Manifest.from_json(state.base)
         last = 0 if base is None else base.last_row
         removed = reader.removed(0)
-        tail = reader.count_after(last)
+        tail, number = reader.count_after(last), reader.format()
     plan = None if base is None else base.plan
     waiting = "no base segment yet: everything is searched exactly; optimize() builds one"
     return StoreInfo(
         path=str(engine.folder),
-        format=FORMAT,
+        format=number,
         passages=state.passages,
         dim=None if state.model is None else state.model.dim,
         dtype=state.dtype,
