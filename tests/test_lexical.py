@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from dpr_rag import BM25, Diversity, Hit, Passage, PassageStore, Ranking, Retriever
 from dpr_rag.errors import EncoderMismatchError, IndexKindError, StoreCorrupted, StoreError, VectorError
 from dpr_rag.filters import parse_filter
-from dpr_rag.lexical import ANALYSIS, Analyzer, Corpus, Postings
+from dpr_rag.lexical import ANALYSIS, Analyzer, Corpus, Postings, analysis
 from dpr_rag.lexical.postings import grown
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.writer import Writer
@@ -158,6 +158,13 @@ def test_the_english_possessive_is_no_word() -> None:
     assert analyzer.question("the king's café") == analyzer.question("king café")
     assert analyzer._words("the letter s, 's, king'sx 'summer") == "the letter s s king sx summer".split()
     assert Analyzer("none").question("king's") != Analyzer("none").question("king")
+
+
+def test_the_memory_of_words_is_bounded_and_changes_no_term(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analysis, "_KEPT_WORDS", 100)
+    small, text = Analyzer(), " ".join(f"word{at % 150}" for at in range(600))
+    assert small.question(text) == Counter({next(iter(Analyzer().question(f"word{at}"))): 4 for at in range(150)})
+    assert len(small._known) <= 100
 
 
 def test_other_languages_have_their_own_stems_and_stop_words() -> None:

@@ -21,7 +21,9 @@ ANALYSIS = 2
 _WORD = re.compile(r"\w+")
 _POSSESSIVE = re.compile(r"'s\b(?<=\S's)")
 _MOST = 65_535
-_KEPT_WORDS = 2_000_000
+# 97.1 % of 16 million words of Wikipedia were known already, with room for all 324,000 distinct ones 98.0 %; an entry
+# takes some 135 bytes, this memory thus at most 27 MB per open store.
+_KEPT_WORDS = 200_000
 
 # Lucene's EnglishAnalyzer leaves out these, and the replications of DPR's BM25 with it.
 _ENGLISH_STOP_WORDS = (
