@@ -15,7 +15,7 @@ import numpy as np
 from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
 from dpr_rag.errors import EncoderMismatchError, VectorError
-from dpr_rag.fusion import Tuned
+from dpr_rag.fusion import Ranking, Tuned
 from dpr_rag.index.search import leave_threads_to_parent
 from dpr_rag.lexical import Analyzer
 from dpr_rag.passages import Passage
@@ -38,7 +38,7 @@ class Engine:
         self.folder, self.database, self.encoder = folder, database, encoder
         self._snapshot: Snapshot | None = None
         self._proved = 0
-        self.fitted: dict[object, object] = {}
+        self.fitted: dict[Ranking, object] = {}
         self.lexicon: Lexicon | None = None
         self.tuned: tuple[int, Tuned | None] | None = None
         self.analyzer: Analyzer | None = None
