@@ -257,6 +257,8 @@ def test_the_best_weights_are_kept(tmp_path: Path, start: DualEncoder) -> None:
     assert again.measure(encoder)["nll"] == pytest.approx(losses[-1], rel=1e-5)
     with pytest.raises(TrainingError, match="select is 'top-20', and validation measures nll, average_rank"):
         train(SAMPLES, tmp_path / "x", init=start, settings=replace(settings, select="top-20"), validation=validation())
+    with pytest.raises(TrainingError, match="two validations take the same measure"):
+        train(SAMPLES, tmp_path / "x", init=start, settings=settings, validation=[*validation(), *validation()])
 
 
 def test_average_with_start(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dpr_rag.training.batches import Batch, BatchSource, Pick, RandomBatches, RefreshingSource, make_batch
 from dpr_rag.training.mining import Mining, MiningReport, mine
 from dpr_rag.training.objective import NegativeLogLikelihood, Objective
+from dpr_rag.training.progress import Progress
 from dpr_rag.training.running import TrainingResult, train
 from dpr_rag.training.samples import SampleReport, check_samples, read_samples
 from dpr_rag.training.settings import TrainingSettings
 from dpr_rag.training.topics import MixedBatches, TopicBatches
-from dpr_rag.training.trainer import Progress
 from dpr_rag.training.validation import SampleValidation, StoreValidation, Validation
 
 __all__ = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from dpr_rag.errors import TrainingError
 from dpr_rag.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -35,10 +36,18 @@ class Optimizer:
         self._adam = torch.optim.AdamW(groups, lr=settings.learning_rate, eps=1e-8)
 
     def step(self, rate: float) -> float:
-        """Clip the gradients, take one step at a rate, forget the gradients; return their norm before clipping."""
+        """Clip the gradients, take one step at a rate, forget the gradients; return their norm before clipping.
+
+        Raises:
+            TrainingError: The norm is not finite; the weights are as they were.
+        """
         import torch
 
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), self._norm)
+        if not torch.isfinite(norm):
+            raise TrainingError(
+                f"the norm of the gradients is {float(norm)}; lower the learning rate, or try it without bf16"
+            )
         for group in self._adam.param_groups:
             group["lr"] = rate
         self._adam.step()

@@ -15,9 +15,10 @@ from dpr_rag.training.folder import OutputFolder
 from dpr_rag.training.model import Model
 from dpr_rag.training.objective import NegativeLogLikelihood, Objective
 from dpr_rag.training.processes import Processes
+from dpr_rag.training.progress import Told
 from dpr_rag.training.samples import check_samples
 from dpr_rag.training.settings import TrainingSettings
-from dpr_rag.training.trainer import Told, Trainer
+from dpr_rag.training.trainer import Trainer
 from dpr_rag.training.validation import Validation
 
 _log = getLogger(__name__)

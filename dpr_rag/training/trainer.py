@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -20,35 +20,10 @@ from dpr_rag.training.objective import Objective
 from dpr_rag.training.optimizer import Optimizer
 from dpr_rag.training.plot import write_plot
 from dpr_rag.training.processes import Processes
+from dpr_rag.training.progress import Progress, Told
+from dpr_rag.training.selection import Selection
 from dpr_rag.training.settings import TrainingSettings, learning_rate
-from dpr_rag.training.validation import LOWER_IS_BETTER, Validation
-
-Told = Callable[["Progress"], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a training is.
-
-    Attributes:
-        step: Steps taken.
-        steps: Steps in all.
-        epoch: The epoch under way, from 0.
-        loss: Mean loss of the last step.
-        questions_per_second: Since this process began.
-        seconds_left: At this rate, or None before the first step.
-        measures: What validation found after this step, or None where none was due.
-        best: Whether these are the best weights so far.
-    """
-
-    step: int
-    steps: int
-    epoch: int
-    loss: float
-    questions_per_second: float
-    seconds_left: float
-    measures: Mapping[str, float] | None = None
-    best: bool = False
+from dpr_rag.training.validation import Validation
 
 
 class Trainer:
@@ -76,7 +51,8 @@ class Trainer:
         told: Told | None = None,
     ) -> None:
         self._model, self._source, self._objective = model, source, objective
-        self._settings, self._folder, self._validation = settings, folder, validation
+        self._settings, self._folder = settings, folder
+        self._selection = Selection(validation, settings.select)
         self._told = told
         self._processes = Processes.current()
         self._optimizer = Optimizer(model.parameters(), settings)
@@ -86,7 +62,6 @@ class Trainer:
         self._refreshed: dict[str, Any] | None = None
         per_epoch = -(-len(source) // settings.accumulate)
         self.steps = settings.steps or settings.epochs * per_epoch
-        self._select = self._selected()
 
     @property
     def about(self) -> dict[str, Any]:
@@ -96,23 +71,9 @@ class Trainer:
             "start": self._model.start.fingerprint,
             "data": self._source.fingerprint,
             "objective": self._objective.fingerprint,
-            "validation": [one.fingerprint for one in self._validation],
+            "validation": self._selection.fingerprints,
             "processes": self._processes.count,
         }
-
-    def _selected(self) -> str | None:
-        """The measure by which the best weights are kept, or None for the last weights."""
-        names = [name for one in self._validation for name in one.names]
-        wanted = self._settings.select
-        if not names or wanted == "last":
-            return None
-        if wanted is None:
-            return "average_rank" if "average_rank" in names else names[0]
-        if wanted not in names:
-            raise TrainingError(
-                f"select is {wanted!r}, and validation measures {', '.join(names)}; choose one of them or 'last'"
-            )
-        return wanted
 
     def run(self) -> Position:
         """Train to the end, from the start or from the newest state; the position in the end."""
@@ -215,8 +176,7 @@ class Trainer:
         if last or self._at.step % self._settings.log_every == 0:
             self._log.add(self._line(progress, rate, norm))
             self._losses.clear()
-        every = self._settings.validate_every
-        if self._validation and (last or (self._at.batches == 0 if every is None else self._at.step % every == 0)):
+        if self._selection.names and (last or self._is_due()):
             progress = self._validate(progress)
         if last or self._at.step % self._settings.save_every == 0 or self._waited():
             self._save()
@@ -239,25 +199,22 @@ class Trainer:
             "questions_per_second": round(progress.questions_per_second, 2),
         }
 
+    def _is_due(self) -> bool:
+        every = self._settings.validate_every
+        return self._at.batches == 0 if every is None else self._at.step % every == 0
+
     def _waited(self) -> bool:
         return time.monotonic() - self._saved > 60 * self._settings.save_minutes
 
     def _validate(self, progress: Progress) -> Progress:
-        measures: dict[str, float] = {}
-        for one in self._validation:
-            measures |= one.measure(self._model.encoder)
-        best = self._select is not None and self._is_better(measures[self._select])
-        if best and self._select is not None:
+        measures = self._selection.measure(self._model.encoder)
+        best = self._selection.improves(measures, self._at.best)
+        if best and self._selection.by is not None:
             self._model.save(self._folder.best, start_share=self._settings.average_with_start)
-            self._at = replace(self._at, best=measures[self._select], best_step=self._at.step)
+            self._at = replace(self._at, best=measures[self._selection.by], best_step=self._at.step)
         self._log.add({"step": progress.step, "epoch": progress.epoch, "validation": measures, "best": best})
         write_plot(self._folder.plot, self._log.lines())
         return replace(progress, measures=measures, best=best)
-
-    def _is_better(self, value: float) -> bool:
-        if self._at.best is None:
-            return True
-        return value < self._at.best if self._select in LOWER_IS_BETTER else value > self._at.best
 
     def _save(self) -> None:
         tensors = {"weights": self._model.tensors(), "optimizer": self._optimizer.tensors()}
@@ -267,7 +224,7 @@ class Trainer:
 
     def _finish(self) -> None:
         kept = self._folder.best
-        if self._select is None or not kept.exists():
+        if self._selection.by is None or not kept.exists():
             kept = self._folder.inside / "last"
             shutil.rmtree(kept, ignore_errors=True)
             self._model.save(kept, start_share=self._settings.average_with_start)

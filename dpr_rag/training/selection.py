@@ -1,0 +1,57 @@
+"""Which weights are the best so far, by one of the measures of validation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dpr_rag.encoder import Encoder
+from dpr_rag.errors import TrainingError
+from dpr_rag.training.validation import LOWER_IS_BETTER, Validation
+
+
+class Selection:
+    """Validations together, and the measure that decides.
+
+    Args:
+        validation: What measures the weights.
+        wanted: Name of a measure, ``last``, or None; see ``TrainingSettings.select``.
+
+    Attributes:
+        names: All measures.
+        by: The measure that decides, or None where the last weights are kept.
+
+    Raises:
+        TrainingError: Nothing takes the measure, or two validations take the same.
+    """
+
+    def __init__(self, validation: Sequence[Validation], wanted: str | None) -> None:
+        self._validation = validation
+        self.names = [name for one in validation for name in one.names]
+        if len(set(self.names)) < len(self.names):
+            raise TrainingError(
+                f"two validations take the same measure ({', '.join(self.names)}); give one of each kind"
+            )
+        self.by: str | None = None
+        if not self.names or wanted == "last":
+            return
+        self.by = wanted or ("average_rank" if "average_rank" in self.names else self.names[0])
+        if self.by not in self.names:
+            raise TrainingError(
+                f"select is {wanted!r}, and validation measures {', '.join(self.names)}; choose one of them or 'last'"
+            )
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """What identifies the data that is measured on."""
+        return [one.fingerprint for one in self._validation]
+
+    def measure(self, encoder: Encoder) -> dict[str, float]:
+        """All measures of the weights of the moment."""
+        return {name: value for one in self._validation for name, value in one.measure(encoder).items()}
+
+    def improves(self, measures: Mapping[str, float], best: float | None) -> bool:
+        """Whether the measure that decides is better than the best so far."""
+        if self.by is None:
+            return False
+        value = measures[self.by]
+        return best is None or (value < best if self.by in LOWER_IS_BETTER else value > best)
