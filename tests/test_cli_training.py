@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 import tiny_models as tiny
+from learning import make_samples
+from test_training_running import assert_equal, weights
 from tiny import TinyEncoder
 from typer.testing import CliRunner, Result
 
 from dpr_rag import DualEncoder, Passage, PassageStore
 from dpr_rag.cli import models
 from dpr_rag.cli.app import app
-from dpr_rag.corpora import Question, read_training, write_questions
+from dpr_rag.corpora import Question, read_training, write_questions, write_training
+from dpr_rag.training import trainer
 
 PASSAGES = [
     Passage("1", "hamlet is a tragedy", "hamlet"),
@@ -83,6 +87,35 @@ def test_mine_then_train_then_search(folder: Path) -> None:
     lines = [json.loads(one) for one in (folder / "out" / "training" / "log.jsonl").read_text().splitlines()]
     assert [one["step"] for one in lines if "validation" in one] == [3, 6]
     assert (folder / "out" / "training" / "progress.svg").read_text().startswith("<svg")
+
+
+def test_interrupted_training_saves_and_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_training(folder / "t.json", make_samples(8))
+    tiny.bert(folder / "bert")
+    line = ("train", folder / "t.json", "--init", folder / "bert", "--profile", "dpr", "--epochs", 3, "--batch", 2)
+    whole = run(*line, "-o", folder / "whole")
+    assert whole.exit_code == 0, whole.output
+    add = trainer.add_gradients
+    calls: list[int] = []
+
+    def interrupted(*args: object, **options: object) -> float:
+        calls.append(1)
+        if len(calls) == 5:
+            signal.raise_signal(signal.SIGINT)
+        return add(*args, **options)
+
+    monkeypatch.setattr(trainer, "add_gradients", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    done = run(*line, "-o", folder / "out")
+    assert done.exit_code == 130
+    assert "saving after this step" in done.stderr
+    assert "To go on, run the same command again" in done.stderr
+    assert signal.getsignal(signal.SIGINT) == before
+    assert (folder / "out" / "training" / "state-5").is_dir()
+    again = run(*line, "-o", folder / "out")
+    assert again.exit_code == 0, again.output
+    assert len(calls) == 12  # no step was taken twice
+    assert_equal(weights(folder / "whole"), weights(folder / "out"))
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_ance_refreshes_with_moving_weights_and_goes_on_in_a_phase(tmp_path: Pat
     assert [epoch for epoch, _ in whole.refreshed] == [0, 1, 2, 3]
     assert len({vector for _, vector in whole.refreshed}) == 3 + 1
     with pytest.raises(Stopped):
-        train(halves, tmp_path / "out", init=start, settings=replace(SETTINGS, save_every=3), progress=stop_at(4))
+        train(halves, tmp_path / "out", init=start, settings=replace(SETTINGS, save_every=100), progress=stop_at(3))
     again = source()
     train(again, tmp_path / "out", init=start, settings=SETTINGS)
     assert [epoch for epoch, _ in again.refreshed] == [2, 3]  # step 3 is in the middle of phase 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +19,7 @@ from dpr_rag.cli.terminal import note, progress
 if TYPE_CHECKING:
     from dpr_rag import DualEncoder
     from dpr_rag.training import Progress, TrainingSettings, Validation
-    from dpr_rag.training.trainer import Told
+    from dpr_rag.training.progress import Told
 
 
 class Towers(StrEnum):
@@ -163,14 +165,37 @@ def _validation(
 @contextmanager
 def _shown(total: int, *, quiet: bool) -> Iterator[Told]:
     """A bar in questions while a person watches, and a line for every validation."""
-    with progress("training", total, quiet=quiet) as advance:
+    with progress("training", total, quiet=quiet) as advance, _ends_between_steps() as check:
 
         def told(now: Progress) -> None:
             advance(total * now.step // now.steps)
             if now.measures is not None and not quiet:
                 note(_line(now))
+            check()
 
         yield told
+
+
+@contextmanager
+def _ends_between_steps() -> Iterator[Callable[[], None]]:
+    """Let the first Ctrl-C wait for the end of the step, where the state can be saved; the second one does not wait."""
+    asked: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def note_it(number: int, _: FrameType | None) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, before)
+        note("saving after this step; press Ctrl-C again to stop at once")
+
+    def check() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, note_it)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _line(now: Progress) -> str:

@@ -65,7 +65,7 @@ def train(
         objective: None is the paper's :class:`NegativeLogLikelihood`.
         validation: What measures the weights while they are trained; all measures are logged, and the best weights by
             ``settings.select`` are written in the end. Without any, the last ones are.
-        progress: Called after every step, in the first process.
+        progress: Called after every step, in the first process; what it raises ends the training, whose state is saved first.
         device: Where to train; None takes a GPU where there is one.
 
     Raises:

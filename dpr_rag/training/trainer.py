@@ -180,8 +180,17 @@ class Trainer:
             progress = self._validate(progress)
         if last or self._at.step % self._settings.save_every == 0 or self._waited():
             self._save()
-        if self._told is not None:
+        self._tell(progress)
+
+    def _tell(self, progress: Progress) -> None:
+        """Report a step; who interrupts the training there finds it saved."""
+        if self._told is None:
+            return
+        try:
             self._told(progress)
+        except BaseException:
+            self._save()
+            raise
 
     def _progress(self, loss: float) -> Progress:
         seconds = max(time.monotonic() - self._started, 1e-9)
