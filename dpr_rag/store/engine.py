@@ -43,7 +43,7 @@ class Engine:
         self.tuned: tuple[int, Tuned | None] | None = None
         self.analyzer: Analyzer | None = None
         self.unusable: list[str] = []
-        self.unkept = -1
+        self.unkept = -1  # generation at which postings could not be written; trying again at once would fail again
         self._after_fork()
 
     def _after_fork(self) -> None:
