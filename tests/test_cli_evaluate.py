@@ -190,3 +190,18 @@ def test_weight_belongs_to_hybrid(store: Path, tmp_path: Path) -> None:
     done = run("evaluate", store, tmp_path / "q.jsonl", "--weight", 2)
     assert done.exit_code == 2
     assert "need --mode hybrid" in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_results_overwrite_neither_questions_nor_each_other(store: Path, tmp_path: Path) -> None:
+    before = (tmp_path / "q.jsonl").read_text()
+    for options in (("--report", tmp_path / "q.jsonl"), ("--output", tmp_path / "x", "--run", tmp_path / "x")):
+        done = run("evaluate", store, tmp_path / "q.jsonl", *options)
+        assert done.exit_code == 1
+        assert "would overwrite the questions or another result" in done.stderr
+    assert (tmp_path / "q.jsonl").read_text() == before
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_ranking_of_a_hybrid_is_told(store: Path, tmp_path: Path) -> None:
+    done = run("evaluate", store, tmp_path / "q.jsonl", "--mode", "hybrid", "--weight", 2, "--k", 3)
+    assert "ranked by: hybrid with λ = 2\n" in done.stdout

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from dpr_rag import PassageStore
 from dpr_rag.cli import models
 from dpr_rag.cli.app import app
-from dpr_rag.corpora import write_questions
+from dpr_rag.corpora import Judgement, Question, write_beir, write_questions
 
 
 def run(*args: object) -> Result:
@@ -68,3 +68,31 @@ def test_bad_questions_are_named(store: Path, tmp_path: Path) -> None:
     done = run("tune", store, tmp_path / "few.jsonl", "--quiet")
     assert done.exit_code == 1
     assert "there are 5 questions; tuning needs at least 20" in done.output
+
+
+def test_a_choice_can_be_undone(store: Path, tmp_path: Path) -> None:
+    run("tune", store, tmp_path / "q.jsonl", "--k", 1, "--quiet")
+    assert run("tune", store, "--undo").stdout == "The store ranks by inner product again.\n"
+    assert json.loads(run("info", store, "--json").stdout)["ranking"] == "dense"
+    assert run("tune", store).exit_code == 2
+    assert run("tune", store, tmp_path / "q.jsonl", "--undo").exit_code == 2
+
+
+def test_a_beir_folder_is_not_tuned_on_its_test_split(store: Path, tmp_path: Path) -> None:
+    judged = [Judgement(one.id, one.positive_ids[0], 1) for one in questions()]
+    splits = {"test": judged, "dev": judged[:30]}
+    write_beir(tmp_path / "beir", passages(range(20, 60)), questions=questions(), splits=splits)
+    done = run("tune", store, tmp_path / "beir", "--json", "--quiet", "--dry-run")
+    assert json.loads(done.stdout)["questions"] == 30
+    (tmp_path / "beir" / "qrels" / "dev.tsv").unlink()
+    done = run("tune", store, tmp_path / "beir", "--quiet")
+    assert done.exit_code == 2
+    assert "name one to tune on" in " ".join(done.stderr.replace("│", "").split())
+
+
+def test_passages_that_the_store_lacks_are_counted(store: Path, tmp_path: Path) -> None:
+    asked = [*questions(), Question("strange", "common word", (), ("nowhere",))]
+    write_questions(tmp_path / "more.jsonl", asked)
+    for command in ("tune", "evaluate"):
+        done = run(command, store, tmp_path / "more.jsonl", "--quiet")
+        assert "1 of 61 positive_ids are not in the store (one is 'nowhere')" in done.stderr

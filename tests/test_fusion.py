@@ -113,16 +113,19 @@ def leg(scores: dict[int, float], kind: str) -> Ranked:
     return make(np.array(order, np.int64), np.array([scores[row] for row in order], np.float64))
 
 
-@given(SCORED, SCORED, st.none() | st.floats(0, 5))
-def test_fusion_follows_its_definition(dense: dict[int, float], bm25: dict[int, float], weight: float | None) -> None:
-    found = fused(leg(dense, "dense"), leg(bm25, "bm25"), weight)
+@given(SCORED, SCORED, st.none() | st.floats(0, 5), st.sampled_from([0, 20]))
+def test_fusion_follows_its_definition(
+    dense: dict[int, float], bm25: dict[int, float], weight: float | None, depth: int
+) -> None:
+    found = fused(leg(dense, "dense"), leg(bm25, "bm25"), weight, depth)
     places = [{int(row): at for at, row in enumerate(leg(one, "dense").rows, 1)} for one in (dense, bm25)]
+    # a list that is shorter than asked for holds all that have a score
+    missing = 0.0 if len(bm25) < depth else min(bm25.values(), default=0.0)
 
     def score(row: int) -> float:
         if weight is None:
             return sum(1 / (60 + place[row]) for place in places if row in place)
-        words = bm25.get(row, min(bm25.values(), default=0.0))
-        return words + weight * dense.get(row, min(dense.values(), default=0.0))
+        return bm25.get(row, missing) + weight * dense.get(row, min(dense.values(), default=0.0))
 
     expected = sorted({*dense, *bm25}, key=lambda row: -score(row))
     assert found.scores.tolist() == pytest.approx([score(row) for row in expected])
@@ -141,7 +144,7 @@ def test_fusion_of_whole_matrices_is_that_of_whole_lists() -> None:
         matrix = fused_matrix(dense, bm25, weight)
         for line, products, words in zip(matrix, dense, bm25, strict=True):
             legs = [leg(dict(enumerate(one.tolist())), "dense") for one in (products, words)]
-            one = fused(*legs, weight)
+            one = fused(*legs, weight, 9)
             assert one.scores.tolist() == pytest.approx(line[one.rows].tolist())
 
 

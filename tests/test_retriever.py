@@ -221,6 +221,27 @@ def test_relevance_without_an_encoder_compares_the_stored_vectors() -> None:
         assert [hit.passage.id for hit in hits[0]] == ["0"]
 
 
+def test_samples_hardly_change_when_a_passage_goes(store: PassageStore) -> None:
+    store.add(make_passages(500))
+    before = [passage.id for passage in store.sample(64)[0]]
+    store.delete([before[7]])
+    after = [passage.id for passage in store.sample(64)[0]]
+    assert len({*before} - {*after}) == 1
+    assert len({*after} - {*before}) == 1
+    assert len({int(name) // 50 for name in after}) == 10  # from everywhere
+
+
+def test_the_only_passage_with_a_word_comes_first_in_hybrid(store: PassageStore, encoder: HashEncoder) -> None:
+    store.add([*make_passages(300), Passage("code", "nothing else like it stands here, QRT88 at the end")])
+    question = "zebra QRT88"
+    dense = [hit.passage.id for hit in Retriever(store, k=301, mode="dense").retrieve(question)]
+    assert dense.index("code") > 3
+    hits = Retriever(store, k=3, mode="hybrid", weight=0.01).retrieve(question)
+    assert hits[0].passage.id == "code"
+    assert (hits[0].bm25 or 0) > 1
+    assert hits[1].bm25 is None
+
+
 def test_vectors_and_samples_are_what_was_stored(store: PassageStore, encoder: HashEncoder) -> None:
     passages = make_passages(12)
     store.add(passages)

@@ -87,13 +87,14 @@ def test_legs_rank_as_a_retriever_does(tmp_path: Path, ranking: Ranking) -> None
     assert len({*expected}) > 2
 
 
-def test_legs_give_the_best_scores_of_right_and_wrong_passages(both: PassageStore) -> None:
+def test_legs_give_the_scores_of_right_and_wrong_passages(both: PassageStore) -> None:
     question = questions()[25]
     (one,) = read_legs(both, [question], Ranking("hybrid"), "passage")
-    hits = both.rank([question.question], COUNT, ranking=Ranking())[0]
-    right = next(hit.score for hit in hits if hit.passage.id == "25")
-    wrong = max(hit.score for hit in hits if hit.passage.id != "25")
-    assert one.scores(Ranking()) == pytest.approx((right, wrong))
+    hits = both.rank([question.question], 7, ranking=Ranking())[0]
+    right, wrong = one.scores(Ranking(), 7)
+    assert right.tolist() == [hit.score for hit in hits if hit.passage.id == "25"]
+    assert wrong.tolist() == [hit.score for hit in hits if hit.passage.id != "25"]
+    assert (len(right), len(wrong)) == (1, 6)
 
 
 def test_what_needs_both_legs_is_ranked_by_both(both: PassageStore) -> None:
@@ -203,16 +204,42 @@ def test_the_choice_stays_with_the_store(both: PassageStore) -> None:
 def test_the_questions_say_what_scores_mean(both: PassageStore) -> None:
     before = both.calibration_of(Ranking("bm25"))
     found = tune(both, questions())
-    legs = read_legs(both, questions(), Ranking("hybrid"), "passage")
     for ranking in (Ranking(), Ranking("bm25"), found.candidates[3].ranking):
-        right, wrong = zip(*(one.scores(ranking) for one in legs), strict=True)
-        expected = Calibration.fit(*([score for score in column if score is not None] for column in (right, wrong)))
-        assert both.calibration_of(ranking) == expected
+        hits = both.rank([one.question for one in questions()], 10, ranking=ranking)
+        pairs = [
+            (hit, hit.passage.id in one.positive_ids) for one, own in zip(questions(), hits, strict=True) for hit in own
+        ]
+        sides = [[hit.score for hit, is_right in pairs if is_right is side] for side in (True, False)]
+        expected = Calibration.fit(*sides)
+        assert both.calibration_of(ranking).slope == pytest.approx(expected.slope)
+        assert both.calibration_of(ranking).relevance(np.mean(sides[0])) > 0.6
+        assert both.calibration_of(ranking).relevance(np.mean(sides[1])) < 0.4
     assert both.calibration_of(Ranking("bm25")) != before
     threshold = both.calibration_of(found.chosen.ranking)
     hits = Retriever(both).retrieve(questions()[30].question, min_relevance=0.5)
     assert hits
     assert all(threshold.relevance(hit.score) >= 0.5 for hit in hits)
+
+
+def test_scores_that_mislead_keep_their_own_calibration(tmp_path: Path) -> None:
+    # vectors point anywhere, so that among the first ten right passages score no higher than wrong ones
+    with PassageStore.open(tmp_path / "s", encoder=Pointing(range(0))) as store:
+        store.add(passages(range(COUNT)))
+        before = store.calibration
+        found = tune(store, questions())
+        assert Ranking("bm25") in found.tuned.calibrations
+        assert (Ranking() in found.tuned.calibrations) == (store.calibration != before)
+        assert all(one.slope > 0.01 for one in found.tuned.calibrations.values())
+
+
+def test_hybrid_by_name_takes_the_tuned_weight_even_where_it_was_not_chosen(tmp_path: Path) -> None:
+    with PassageStore.open(tmp_path / "s", encoder=Pointing(range(57))) as store:
+        store.add(passages(range(COUNT)))
+        suggested = store.settled(Ranking("hybrid")).weight
+        found = tune(store, questions(), k=1)
+        assert found.chosen.name == "dense"
+        assert store.settled(Ranking("hybrid")) == found.candidates[3].ranking
+        assert store.suggested_weight() == suggested  # what is suggested without labels does not move
 
 
 def test_another_encoder_undoes_the_choice(both: PassageStore) -> None:
@@ -243,7 +270,7 @@ def test_what_a_call_leaves_open_is_as_tuned(both: PassageStore) -> None:
     assert Retriever(both, mode="bm25").ranking == Ranking("bm25", candidates=30, bm25=BM25(1.2, 0.75))
     assert Retriever(both, mode="hybrid", weight=2).ranking == Ranking("hybrid", 2, candidates=30, bm25=BM25(1.2, 0.75))
     assert Retriever(both, ranking=Ranking("hybrid")).ranking == Ranking("hybrid")
-    both.set_tuned(Tuned(Ranking("hybrid", 5.0, bm25=BM25(1.2, 0.75))))
+    both.set_tuned(Tuned(Ranking("hybrid", 5.0, bm25=BM25(1.2, 0.75)), weight=5.0))
     assert both.settled(Ranking("hybrid", bm25=BM25(1.2, 0.75))).weight == 5.0
     assert both.settled(Ranking("hybrid")).weight == both.suggested_weight() != 5.0
 

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpr_rag.cli.figures import circumstances, index_recall_of, settings_of, show
-from dpr_rag.cli.labelled import By, ByChoice, Limit, Questions, Regex, Split, read_labelled, told_questions
+from dpr_rag.cli.labelled import (
+    By,
+    ByChoice,
+    Limit,
+    Questions,
+    Regex,
+    Split,
+    note_missing,
+    read_labelled,
+    told_questions,
+)
 from dpr_rag.cli.models import ModelChoice, encoder_of, ranking_of
 from dpr_rag.cli.options import AsJson, ContextModel, FusionKind, Model, Profile, Quiet, StoreFolder, Weight
 from dpr_rag.cli.terminal import note, progress
@@ -74,12 +84,14 @@ def evaluate(
 
     rankings = _rankings(store, modes, weight, fusion)
     asked, judgements, chosen = read_labelled(questions, split, limit, by)
-    _check_writable([report, results, run])
+    _check_writable(questions, [path for path in (report, results, run) if path is not None])
     needed = any(ranking.needs_vectors for ranking in rankings.values())
     encoder = encoder_of(store, ModelChoice(model, context_model, profile)) if needed else None
     # the first question in words leaves postings behind for the next process, where the store may be written
     reads = not any(ranking.needs_words for ranking in rankings.values()) or not os.access(store, os.W_OK)
     with PassageStore.open(store, encoder=encoder, create=False, read_only=reads) as opened:
+        if chosen == "passage":
+            note_missing(opened, asked)
         systems = {mode: Retriever(opened, k=k, ranking=ranking) for mode, ranking in rankings.items()}
         with progress("asking", len(asked) * len(systems), quiet=quiet) as advance:
             found = measured(
@@ -113,10 +125,14 @@ def _rankings(store: Path, modes: Sequence[str] | None, weight: float | None, fu
     return {mode: ranking_of(store, mode, *((weight, fusion) if mode == "hybrid" else (None, None))) for mode in modes}
 
 
-def _check_writable(paths: Sequence[Path | None]) -> None:
-    """Find out now, and not after the last question, that a file has no folder."""
+def _check_writable(questions: Path, paths: Sequence[Path]) -> None:
+    """Find out now, and not after the last question, that a file has no folder or is needed for something else."""
+    taken = {questions.resolve()}
     for path in paths:
-        if path is not None and (path.is_dir() or not os.access(path.absolute().parent, os.W_OK)):
+        if path.resolve() in taken:
+            raise CorpusError(f"{path} would overwrite the questions or another result; name a file of its own")
+        taken.add(path.resolve())
+        if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
             raise CorpusError(f"{path}: cannot be written; name a file in a folder that exists and can be written to")
 
 

@@ -36,6 +36,8 @@ def show(found: Evaluation, settings: Mapping[str, str]) -> None:
     for row in _rows(found):
         table.add_row(*row)
     console.print(table, soft_wrap=False)
+    if any(system.name == "hybrid" for system in found.systems):
+        console.print(f"ranked by: {settings['modes']}")
     for one in found.comparisons:
         if one.k == found.focus:
             console.print(_compared(one))

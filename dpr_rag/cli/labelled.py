@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from dpr_rag.cli.terminal import note
 from dpr_rag.errors import EvaluationError
 
 if TYPE_CHECKING:
+    from dpr_rag import PassageStore
     from dpr_rag.corpora import Judgement, Question
 
 
@@ -66,3 +69,31 @@ def read_labelled(
         raise EvaluationError(f"{path}: {error}") from error
     qrels = qrels_of(path, split) if path.is_dir() and chosen == "passage" else None
     return asked, list(read_qrels(qrels)) if qrels else [], chosen
+
+
+def note_missing(store: PassageStore, asked: Sequence[Question]) -> None:
+    """Say how many of the passages that are to be found are not in the store at all."""
+    wanted = {name for question in asked for name in question.positive_ids}
+    missing = wanted - {passage.id for passage in store.get(wanted)}
+    if missing:
+        note(f"{len(missing):,} of {len(wanted):,} positive_ids are not in the store (one is {min(missing)!r:.120})")
+
+
+def split_to_tune_on(questions: Path, split: str | None) -> str | None:
+    """The split of a BEIR folder that questions are tuned on: never ``test`` unless it is named.
+
+    Raises:
+        typer.BadParameter: None is named, and there is neither ``dev`` nor ``train``.
+    """
+    from dpr_rag.corpora.questions import split_name
+
+    if split is not None or not questions.is_dir():
+        return split
+    names = {split_name(file) for file in questions.glob("qrels/*.tsv*")}
+    for name in ("dev", "train"):
+        if name in names:
+            return name
+    raise typer.BadParameter(
+        f"{questions} has the splits {', '.join(sorted(names)) or 'none'}; name one to tune on, and keep another to measure on",
+        param_hint="--split",
+    )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from dpr_rag.cli.figures import interval, percent
-from dpr_rag.cli.labelled import By, ByChoice, Limit, Questions, Regex, Split, read_labelled
+from dpr_rag.cli.labelled import By, ByChoice, Limit, Regex, Split, note_missing, read_labelled, split_to_tune_on
 from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.options import AsJson, ContextModel, Model, Profile, Quiet, StoreFolder
 from dpr_rag.cli.terminal import output, progress
@@ -21,11 +22,17 @@ if TYPE_CHECKING:
 
 def tune(
     store: StoreFolder,
-    questions: Questions,
+    questions: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="QUESTIONS", help="Questions, as for evaluate; of a BEIR folder its dev or train split."
+        ),
+    ] = None,
     k: Annotated[
         int, typer.Option("--k", "-k", min=1, help="Reciprocal ranks count down to rank k; 1 is top-1 accuracy.")
     ] = 10,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the figures and leave the store as it is.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Forget the choice: rank by inner product again.")] = False,
     by: ByChoice = By.auto,
     regex: Regex = False,
     split: Split = None,
@@ -41,9 +48,18 @@ def tune(
     from dpr_rag import PassageStore
     from dpr_rag.evaluation import tune as tuned
 
-    asked, _, chosen = read_labelled(questions, split, limit, by)
+    if undo == (questions is not None):
+        raise typer.BadParameter("name QUESTIONS to tune on, or else --undo", param_hint="QUESTIONS")
+    if questions is None:
+        with PassageStore.open(store, create=False) as opened:
+            opened.set_tuned(None)
+        typer.echo("The store ranks by inner product again.")
+        return
+    asked, _, chosen = read_labelled(questions, split_to_tune_on(questions, split), limit, by)
     encoder = encoder_of(store, ModelChoice(model, context_model, profile))
     with PassageStore.open(store, encoder=encoder, create=False, read_only=dry_run) as opened:
+        if chosen == "passage":
+            note_missing(opened, asked)
         with progress("asking", len(asked), quiet=quiet) as advance:
             found = tuned(opened, asked, k=k, by=chosen, regex=regex, keep=not dry_run, seed=seed, progress=advance)
     if as_json:

@@ -16,6 +16,7 @@ from dpr_rag.passages import Hit
 from dpr_rag.store import PassageStore
 
 _BATCH = 64
+Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,28 +27,30 @@ class Legs:
         dense: The dense list, best first.
         bm25: The list of BM25, best first.
         right: Whether each passage is right, bool [n].
+        depth: How many passages each leg was asked for.
     """
 
     dense: Ranked
     bm25: Ranked
     right: NDArray[np.bool_]
+    depth: int
 
     def ranked(self, ranking: Ranking) -> Ranked:
         """The list that a ranking makes of them, as a store would."""
         if ranking.mode == "dense":
             return self.dense
-        return self.bm25 if ranking.mode == "bm25" else fused(self.dense, self.bm25, ranking.weight)
+        return self.bm25 if ranking.mode == "bm25" else fused(self.dense, self.bm25, ranking.weight, self.depth)
 
     def first(self, ranking: Ranking) -> float:
         """Rank of the first right passage, from 1, or infinity."""
         places = np.flatnonzero(self.right[self.ranked(ranking).rows])
         return float(places[0] + 1) if len(places) else np.inf
 
-    def scores(self, ranking: Ranking) -> tuple[float | None, float | None]:
-        """The scores of the best right and the best wrong passage, None where there is none."""
-        ranked = self.ranked(ranking)
+    def scores(self, ranking: Ranking, k: int) -> tuple[Scores, Scores]:
+        """The scores of the right and of the wrong passages among the first k."""
+        ranked = self.ranked(ranking).take(slice(k))
         right = self.right[ranked.rows]
-        return _best(ranked.scores[right]), _best(ranked.scores[~right])
+        return ranked.scores[right], ranked.scores[~right]
 
 
 def read_legs(
@@ -75,23 +78,21 @@ def read_legs(
         batch = questions[start : start + _BATCH]
         texts = [one.question for one in batch]
         dense, bm25 = (store.rank(texts, base.candidates, ranking=mode) for mode in modes)
-        found += [_legs(*one, by, regex=regex) for one in zip(batch, dense, bm25, strict=True)]
+        found += [_legs(*one, by, regex=regex, depth=base.candidates) for one in zip(batch, dense, bm25, strict=True)]
         if progress is not None:
             progress(len(found))
     return found
 
 
-def _legs(question: Question, dense: Sequence[Hit], bm25: Sequence[Hit], by: By, *, regex: bool) -> Legs:
+def _legs(question: Question, dense: Sequence[Hit], bm25: Sequence[Hit], by: By, *, regex: bool, depth: int) -> Legs:
     passages = {hit.passage.id: hit for hit in (*dense, *bm25)}
     numbers = {name: at for at, name in enumerate(passages)}
     right = judged(question, tuple(passages.values()), by, regex=regex).right
     places = [np.array([numbers[hit.passage.id] for hit in hits], np.int64) for hits in (dense, bm25)]
     scores = [np.array([hit.score for hit in hits], np.float64) for hits in (dense, bm25)]
-    return Legs(Ranked.of_dense(places[0], scores[0]), Ranked.of_bm25(places[1], scores[1]), np.array(right, bool))
-
-
-def _best(scores: NDArray[np.float64]) -> float | None:
-    return float(scores.max()) if len(scores) else None
+    return Legs(
+        Ranked.of_dense(places[0], scores[0]), Ranked.of_bm25(places[1], scores[1]), np.array(right, bool), depth
+    )
 
 
 def spreads(legs: Sequence[Legs]) -> float:

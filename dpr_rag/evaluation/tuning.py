@@ -89,7 +89,8 @@ def tune(
     the first right passage. λ is judged by cross-validation: each fifth of the questions is ranked with the λ that is
     best on the other four. Of all candidates that the best one does not surpass by an interval clear of zero (paired
     bootstrap, 95 % for all comparisons together) the simplest is chosen, so that noise rarely crowns anybody. The
-    questions also say what the scores mean: ``store.calibration_of`` is fitted to those whose right passage was found.
+    questions also say what the scores mean: ``store.calibration_of`` is fitted to right hits and to wrong ones among the
+    first k.
 
     Args:
         store: An open store with an encoder.
@@ -131,8 +132,9 @@ def tune(
     best = max(found, key=lambda one: one.value.value)
     chosen = next(one for one in found if one.less_than_best.low <= 0)
     fingerprint = "" if store.encoder is None else store.encoder.fingerprint
-    calibrations = _calibrations(legs, rankings.values())
-    tuned = Tuned(chosen.ranking, calibrations, len(asked), fingerprint, store.info().language)
+    calibrations = _calibrations(legs, rankings.values(), k)
+    language = store.info().language
+    tuned = Tuned(chosen.ranking, calibrations, len(asked), fingerprint, language, weight=weights[-1])
     if keep:
         store.set_tuned(tuned)
     return Tuning(len(asked), chosen_by, k, found, best, chosen, tuple(weights[:-1]), tuned)
@@ -194,12 +196,12 @@ def _candidates(
     )
 
 
-def _calibrations(legs: Sequence[Legs], rankings: Iterable[Ranking]) -> dict[Ranking, Calibration]:
-    """Fitted to the scores of the best right and the best wrong passage of every question."""
+def _calibrations(legs: Sequence[Legs], rankings: Iterable[Ranking], k: int) -> dict[Ranking, Calibration]:
+    """Fitted to the scores of right and of wrong hits; none where right ones score no higher, for it would say nothing."""
     found = {}
     for ranking in rankings:
-        pairs = [one.scores(ranking) for one in legs]
-        right, wrong = ([score for score in column if score is not None] for column in zip(*pairs, strict=True))
-        if right and wrong:
-            found[ranking] = Calibration.fit(right, wrong)
+        pairs = [one.scores(ranking, k) for one in legs]
+        right, wrong = (np.concatenate(column) for column in zip(*pairs, strict=True))
+        if len(right) and len(wrong) and right.mean() > wrong.mean():
+            found[ranking] = Calibration.fit(right.tolist(), wrong.tolist())
     return found

@@ -27,8 +27,8 @@ class Ranking:
     Attributes:
         mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both.
         weight: For ``hybrid``: λ of BM25 + λ · inner product (paper, section 5), where a passage that only one list holds
-            gets the other list's minimum. The right λ depends on the encoder and the texts; None takes the one that the
-            store suggests, see ``PassageStore.suggested_weight``.
+            gets the other list's minimum, or 0 where BM25 has no more to list. The right λ depends on the encoder and the
+            texts; None takes the one that the store was tuned to or suggests, see ``PassageStore.suggested_weight``.
         fusion: For ``hybrid``: ``weighted`` as above, or ``rrf`` for reciprocal rank fusion, Σ 1 / (60 + rank) (Cormack et
             al. 2009), which looks at ranks alone.
         candidates: For ``hybrid``: how many of the best passages each leg brings; never fewer than hits are wanted.
@@ -132,7 +132,7 @@ class Ranked:
         return Ranked(self.rows[places], self.scores[places], self.dense[places], self.bm25[places])
 
 
-def fused(dense: Ranked, bm25: Ranked, weight: float | None) -> Ranked:
+def fused(dense: Ranked, bm25: Ranked, weight: float | None, depth: int) -> Ranked:
     """The union of both lists, best first; ties by inner product, then in order of insertion.
 
     Reciprocal ranks tie often: first and second in two lists, and second and first.
@@ -141,13 +141,16 @@ def fused(dense: Ranked, bm25: Ranked, weight: float | None) -> Ranked:
         dense: The dense leg, best first.
         bm25: The lexical leg, best first.
         weight: λ, or None for reciprocal rank fusion.
+        depth: How many passages each leg was asked for. A list of BM25 that holds fewer holds every passage with a word of
+            the question: those missing have a score of 0, and not the list's minimum.
     """
     rows = np.union1d(dense.rows, bm25.rows)
     products, words = _placed(rows, dense), _placed(rows, bm25)
     if weight is None:
         scores = _reciprocal(rows, dense.rows) + _reciprocal(rows, bm25.rows)
     else:
-        scores = _filled(words) + weight * _filled(products)
+        missing = 0.0 if len(bm25.rows) < depth else None
+        scores = _filled(words, missing) + weight * _filled(products)
     order = np.lexsort((rows, -products, -scores))  # NaN comes last
     return Ranked(rows, scores, products, words).take(order)
 
@@ -158,9 +161,11 @@ def _placed(rows: Rows, leg: Ranked) -> Scores:
     return found
 
 
-def _filled(scores: Scores) -> Scores:
+def _filled(scores: Scores, missing: float | None = None) -> Scores:
     there = ~np.isnan(scores)
-    return np.where(there, scores, scores[there].min()) if there.any() else np.zeros(len(scores))
+    if missing is None:
+        missing = float(scores[there].min()) if there.any() else 0.0
+    return np.where(there, scores, missing)
 
 
 def _reciprocal(rows: Rows, ranked: Rows) -> Scores:

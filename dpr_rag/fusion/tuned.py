@@ -10,6 +10,8 @@ from dpr_rag.fusion.calibration import Calibration
 from dpr_rag.fusion.ranking import Ranking
 from dpr_rag.lexical import BM25
 
+_PLAIN = ("questions", "fingerprint", "language", "weight")
+
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
@@ -21,6 +23,7 @@ class Tuned:
         questions: How many labelled questions it was chosen on.
         fingerprint: The encoder that filled the store then; with another one the choice no longer counts.
         language: Whose words BM25 stemmed then; the same.
+        weight: λ for ``hybrid`` where it is asked for by name, or None for the one that the store suggests.
     """
 
     ranking: Ranking
@@ -28,22 +31,21 @@ class Tuned:
     questions: int = 0
     fingerprint: str = ""
     language: str = ""
+    weight: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The choice as a JSON object, the inverse of :meth:`from_dict`."""
         return {
             "ranking": asdict(self.ranking),
             "calibrations": [[asdict(ranking), asdict(one)] for ranking, one in self.calibrations.items()],
-            "questions": self.questions,
-            "fingerprint": self.fingerprint,
-            "language": self.language,
+            **{name: getattr(self, name) for name in _PLAIN},
         }
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Tuned:
         """Read a choice back."""
         calibrations = {_ranking(ranking): Calibration(**one) for ranking, one in data["calibrations"]}
-        return Tuned(_ranking(data["ranking"]), calibrations, data["questions"], data["fingerprint"], data["language"])
+        return Tuned(_ranking(data["ranking"]), calibrations, *(data[name] for name in _PLAIN))
 
 
 def _ranking(data: Mapping[str, Any]) -> Ranking:

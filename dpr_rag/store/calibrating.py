@@ -1,9 +1,10 @@
-"""A calibration without labelled questions: stretches of stored passages stand in for questions."""
+"""What scores mean, without labelled questions: stretches of stored passages stand in for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
 from dpr_rag.fusion import Calibration, Ranking, fused_matrix
 from dpr_rag.fusion.ranking import Scores
+from dpr_rag.lexical import BM25
 from dpr_rag.passages import Passage
 from dpr_rag.storage.state import State
 from dpr_rag.store.choosing import of_state
@@ -19,6 +21,7 @@ from dpr_rag.store.ranking import scores_of
 
 _PASSAGES = 64
 _WORDS = 12
+_FEWEST = 3
 # They stand for questions that no passage answers; in a store of one passage there are no others.
 _ELSEWHERE = (
     "what time does the last train leave on sundays",
@@ -34,12 +37,17 @@ _ELSEWHERE = (
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A calibration, and what it was fitted to."""
+    """What was fitted to a store's own passages, and what they were then."""
 
-    calibration: Calibration
+    value: Calibration | float
     passages: int
     model: str
     language: str
+
+    def holds(self, state: State, model: str) -> bool:
+        """Whether the store has neither doubled nor halved nor changed encoder or language since."""
+        same = (self.model, self.language) == (model, state.language)
+        return same and self.passages / 2 <= state.passages <= 2 * self.passages
 
 
 def calibration(engine: Engine, ranking: Ranking, state: State) -> Calibration:
@@ -47,23 +55,44 @@ def calibration(engine: Engine, ranking: Ranking, state: State) -> Calibration:
     tuned = of_state(engine, state)
     if tuned is not None and ranking in tuned.calibrations:
         return tuned.calibrations[ranking]
+    found = _fitted(engine, ranking, state, lambda: _self_sampled(engine, ranking))
+    return cast("Calibration", found)
+
+
+def suggested_weight(engine: Engine, bm25: BM25, state: State) -> float:
+    """The ratio of the spreads of both legs' scores; see ``PassageStore.suggested_weight``."""
+    return cast("float", _fitted(engine, ("spreads", bm25), state, lambda: _ratio_of_spreads(engine, bm25)))
+
+
+def _fitted(engine: Engine, key: object, state: State, fit: Callable[[], Calibration | float]) -> Calibration | float:
+    """What is known under a key and still holds, or else what ``fit`` finds, in one thread for all."""
     model = "" if engine.encoder is None else engine.encoder.fingerprint
-    if (known := _fitting(engine, ranking, state, model)) is not None:
-        return known
-    with engine.calibrating:
-        if (known := _fitting(engine, ranking, state, model)) is not None:
-            return known
-        fitted = Fitted(_self_sampled(engine, ranking), state.passages, model, state.language)
-        engine.fitted[ranking] = fitted
-        return fitted.calibration
+    known = engine.fitted.get(key)
+    if not (isinstance(known, Fitted) and known.holds(state, model)):
+        with engine.calibrating:
+            known = engine.fitted.get(key)
+            if not (isinstance(known, Fitted) and known.holds(state, model)):
+                known = engine.fitted[key] = Fitted(fit(), state.passages, model, state.language)
+    return known.value
 
 
-def _fitting(engine: Engine, ranking: Ranking, state: State, model: str) -> Calibration | None:
-    """The calibration fitted before, where the store has neither doubled nor halved nor changed encoder or language since."""
-    known = engine.fitted.get(ranking)
-    if not isinstance(known, Fitted) or (known.model, known.language) != (model, state.language):
-        return None
-    return known.calibration if known.passages / 2 <= state.passages <= 2 * known.passages else None
+def _ratio_of_spreads(engine: Engine, bm25: BM25) -> float:
+    """Standard deviations over passages that the question was not taken from, on average over the questions."""
+    rows, passages, vectors = _sample(engine, Ranking())
+    if len(passages) < _FEWEST:
+        return 1.0
+    texts, own = [_stretch(one) for one in passages], np.eye(len(passages), dtype=bool)
+    questions = vectors if engine.encoder is None else engine.encode_questions(texts)
+    legs = scores_of(engine, texts, rows, bm25), _products(questions, vectors)
+    words, dense = (float(leg[~own].reshape(len(leg), -1).std(axis=1).mean()) for leg in legs)
+    return words / dense if words > 0 and dense > 0 else 1.0
+
+
+def _sample(engine: Engine, ranking: Ranking) -> tuple[Rows, list[Passage], Vectors]:
+    found = engine.sample(_PASSAGES)
+    if ranking.needs_vectors:
+        engine.check_model(engine.state())  # another process may have re-encoded since the store was opened
+    return found
 
 
 def _self_sampled(engine: Engine, ranking: Ranking) -> Calibration:
@@ -74,9 +103,7 @@ def _self_sampled(engine: Engine, ranking: Ranking) -> Calibration:
     threshold has to tell apart are hits, not passages at random. Where the store has no encoder, the stored vectors ask
     for themselves. The draws are the same as long as the store does not change.
     """
-    rows, passages, vectors = engine.sample(_PASSAGES)
-    if ranking.needs_vectors:
-        engine.check_model(engine.state())  # another process may have re-encoded since the store was opened
+    rows, passages, vectors = _sample(engine, ranking)
     if not passages:
         return Calibration()
     if engine.encoder is None and not ranking.needs_words:

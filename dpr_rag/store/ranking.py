@@ -99,7 +99,7 @@ def _ranked(
     if ranking.needs_words:
         words = _by_words(engine, reader, snapshot, asked, depth)
     if ranking.mode == "hybrid":
-        return [fused(*pair, ranking.weight) for pair in zip(dense, words, strict=True)]
+        return [fused(*pair, ranking.weight, depth) for pair in zip(dense, words, strict=True)]
     return dense or words
 
 
