@@ -95,8 +95,8 @@ def settings_of(store: PassageStore, rankings: Mapping[str, Ranking]) -> dict[st
 def _told(store: PassageStore, ranking: Ranking) -> str:
     if not ranking.wants_weight:
         return str(ranking)
-    settled = store.settled(ranking)
-    return f"{settled} as the store {'was tuned' if settled.weight == store.ranking.weight else 'suggests'}"
+    settled, tuned = store.settled(ranking), store.tuned
+    return f"{settled} as the store {'was tuned' if tuned and settled.weight == tuned.weight else 'suggests'}"
 
 
 def index_recall_of(store: PassageStore, questions: Sequence[str]) -> str:
