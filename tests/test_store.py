@@ -563,3 +563,18 @@ def test_a_temporary_store_that_cannot_be_made_leaves_no_folder(
     with pytest.raises(IndexKindError):
         PassageStore.temporary(index="nonsense")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_added_is_added_though_no_segment_can_be_written(
+    store: PassageStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(folding, "TAIL_LIMIT", 50)
+    with monkeypatch.context() as full:
+        full.setattr(
+            folding, "new_folder", lambda parent: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+        )
+        assert store.add(make_passages(60)).added == 60
+    assert "what was added is searched exactly: [Errno 28]" in caplog.text
+    assert (store.info().base, store.count()) == (0, 60)
+    store.add([Passage("later", "one more")])
+    assert store.info().base == 61

@@ -9,7 +9,7 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from dpr_rag.errors import IndexKindError, StoreCorrupted
+from dpr_rag.errors import IndexKindError, StoreCorrupted, StoreLocked
 from dpr_rag.index import ann, kinds
 from dpr_rag.index.segments import Manifest, finish_base, write_vectors
 from dpr_rag.storage.reader import Reader
@@ -26,7 +26,8 @@ _log = logging.getLogger(__name__)
 def fold_if_due(engine: Engine) -> None:
     """Fold when the tail has outgrown max(20,000, 20 % of the base), or when the base was found damaged.
 
-    The tail is counted with the rows that were removed from it, since searches pass them too.
+    The tail is counted with the rows that were removed from it, since searches pass them too. What was added is committed
+    and searched already: where the segment cannot be built or written now, that is said, and tried again by the next call.
     """
     state = engine.state()
     base = None if state.base is None else Manifest.from_json(state.base)
@@ -37,6 +38,8 @@ def fold_if_due(engine: Engine) -> None:
             fold(engine, None)
         except IndexKindError as error:
             _log.warning("%s; until optimize(index=...) names another one, what was added is searched exactly", error)
+        except (StoreLocked, OSError) as error:
+            _log.warning("no new base segment could be written now, what was added is searched exactly: %s", error)
 
 
 def fold(engine: Engine, index: str | None) -> None:
