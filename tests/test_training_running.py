@@ -120,21 +120,34 @@ def test_rates_rise_and_fall_as_in_transformers() -> None:
     assert published.warmup_of(300) == 30
 
 
-KILLED = """
-import os, signal, sys
+RUN = """
+import json, os, signal, sys
+from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import tiny_models as tiny
 from test_training_running import SAMPLES, SETTINGS, validation
 from dpr_rag.training import train
 
+seen, bert, out, at, every = [], *sys.argv[1:]
+
 def told(now):
-    if now.step == {at}:
+    seen.append(now.step)
+    if now.step == int(at):
         os.kill(os.getpid(), signal.SIGKILL)
 
-start = tiny.load(Path(sys.argv[1]), profile="dpr")
-train(SAMPLES, sys.argv[2], init=start, settings=SETTINGS, validation=validation(), progress=told)
+start = tiny.load(Path(bert), profile="dpr")
+settings = replace(SETTINGS, save_every=int(every))
+done = train(SAMPLES, out, init=start, settings=settings, validation=validation(), progress=told)
+print(json.dumps([seen, done.steps, done.best, done.best_step]))
 """
+
+
+def run(bert: Path, out: Path, *, kill_at: int = 0, save_every: int = 3) -> subprocess.CompletedProcess[bytes]:
+    """A training in a process of its own: what PyTorch computes, to the last bit, may depend on what ran before it."""
+    code = RUN.format(tests=str(Path(__file__).parent))
+    arguments = [sys.executable, "-c", code, *map(str, (bert, out, kill_at, save_every))]
+    return subprocess.run(arguments, capture_output=True, check=False)
 
 
 def validation() -> list[SampleValidation]:
@@ -142,12 +155,11 @@ def validation() -> list[SampleValidation]:
 
 
 def test_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
-    start = plain_bert(tmp_path / "bert")
-    whole = train(SAMPLES, tmp_path / "whole", init=start, settings=SETTINGS, validation=validation())
-    code = KILLED.format(tests=str(Path(__file__).parent), at=11)
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "bert"), str(tmp_path / "out")], capture_output=True, check=False
-    )
+    bert, out = tmp_path / "bert", tmp_path / "out"
+    plain_bert(bert)
+    whole = run(bert, tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr.decode()
+    done = run(bert, out, kill_at=11)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     inside = tmp_path / "out" / "training"
     assert [path.name for path in inside.glob("state-*")] == ["state-9"]
@@ -155,17 +167,11 @@ def test_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     (inside / "state.partial").mkdir()  # as of a kill while a state was being written
     (inside / "state.partial" / "weights.safetensors").write_bytes(b"half")
     assert not (tmp_path / "out" / "dpr_rag.json").exists()
-    seen: list[int] = []
-    resumed = train(
-        SAMPLES,
-        tmp_path / "out",
-        init=start,
-        settings=replace(SETTINGS, save_every=4),  # how often is saved may differ
-        validation=validation(),
-        progress=lambda now: seen.append(now.step),
-    )
+    resumed = run(bert, out, save_every=4)  # how often is saved may differ
+    assert resumed.returncode == 0, resumed.stderr.decode()
+    (seen, *result), (_, *expected) = json.loads(resumed.stdout), json.loads(whole.stdout)
     assert seen == list(range(10, 21))
-    assert replace(resumed, path=whole.path) == whole
+    assert result == expected
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "out"))
     timeless = [[{**line, "questions_per_second": 0} for line in log(tmp_path / name)] for name in ("whole", "out")]
     assert timeless[0] == timeless[1]
