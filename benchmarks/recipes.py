@@ -84,7 +84,6 @@ class Work:
             bf16=True,
             chunk_tokens=8192,
             gradient_cache=False,
-            temperature=0.05,
             seed=self.seed,
             save_every=50,
         )
@@ -141,9 +140,7 @@ def ance(work: Work, start: DualEncoder) -> DualEncoder:
 def tas_b(work: Work, start: DualEncoder) -> DualEncoder:
     """Margins of a cross-encoder that was trained on the same samples, in batches of one cluster."""
     pairs = PairBatches(work.samples, batch_size=16, hard_negatives=3)
-    teacher = work.run(
-        "teacher", pairs, cross_encoder_from(start), -(-work.questions // 16), OwnPairs(), temperature=1.0
-    )
+    teacher = work.run("teacher", pairs, cross_encoder_from(start), -(-work.questions // 16), OwnPairs())
     scored = score_samples(work.samples, pair_teacher(teacher), progress=None)
     labels = cluster_questions([one.question for one in scored], start, max(2, work.questions // 200), seed=work.seed)
     source = TasBatches(scored, labels, batch_size=work.batch_size)
@@ -154,7 +151,14 @@ def contriever(work: Work, start: DualEncoder) -> DualEncoder:
     """Crops of the background alone, then labelled questions."""
     texts = (one for one in open_corpus(str(work.data / "wiki-background" / "passages.jsonl.gz")))
     crops = CropBatches(texts, batch_size=128)
-    alone = work.run("crops", crops, start, work.steps, MomentumContrast(queue=8192, momentum=0.995), towers="momentum")
+    alone = work.run(
+        "crops",
+        crops,
+        start,
+        work.steps,
+        MomentumContrast(queue=8192, temperature=1.0, momentum=0.995),
+        towers="momentum",
+    )
     report(work, "contriever, text alone", alone, 0.0)
     source = RandomBatches(work.samples, batch_size=work.batch_size, hard_negatives=0)
     return work.run("contriever", source, alone, work.steps)
@@ -188,6 +192,16 @@ def report(work: Work, arm: str, encoder: DualEncoder, seconds: float) -> None:
     sys.stdout.flush()
 
 
+def start_encoder() -> DualEncoder:
+    """The default encoder without its normalisation: the published recipes train plain inner products."""
+    default = DualEncoder.default()
+    return DualEncoder(
+        default.question_tower,
+        profile=replace(default.profile, normalise=False),
+        source=f"{default.source}, not normalised",
+    )
+
+
 def main() -> None:
     """Train and measure every arm with every seed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -200,7 +214,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=2e-5)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
-    start = DualEncoder.default()
+    start = start_encoder()
     for seed in map(int, args.seeds.split(",")):
         for arm in args.arms.split(","):
             work = Work(args.data, args.output, args.questions, args.batch_size, args.learning_rate, seed)
