@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from dpr_rag import DualEncoder, PassageStore, Retriever, parse_passages
-from dpr_rag.corpora import open_corpus
+from dpr_rag.corpora import Question, open_corpus, write_jsonl, write_questions
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 QUESTION = "how do I compress bytes with gzip?"
@@ -118,3 +118,25 @@ def test_a_real_cross_encoder_scores_pairs(example: ModuleType, tmp_path: Path) 
 def test_a_store_that_is_missing_is_named(example: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         example.main([QUESTION, "--store", str(tmp_path / "nowhere")])
+
+
+@pytest.mark.parametrize("example", ["train_on_your_own"], indirect=True)
+def test_training_tells_before_and_after(
+    example: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    passages = list(open_corpus("python:gzip,calendar"))[:24]
+    write_jsonl(tmp_path / "passages.jsonl", passages)
+    asked = [Question(f"q{at}", f"what is {one.title}", (), (one.id,)) for at, one in enumerate(passages)]
+    write_questions(tmp_path / "train.jsonl", asked[::2])
+    write_questions(tmp_path / "test.jsonl", asked[1::2])
+    files = [str(tmp_path / f"{name}.jsonl") for name in ("passages", "train", "test")]
+    example.main([*files, "--output", str(tmp_path / "mine"), "--epochs", "2", "--batch", "6"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "12 questions to train on"
+    assert any(line.startswith("step 4 of 4, loss ") for line in lines)
+    with PassageStore.temporary(encoder=DualEncoder.from_pretrained(tmp_path / "mine")) as store:
+        store.add(passages)
+        firsts = [Retriever(store, k=1).retrieve(one.question)[0].passage.id for one in asked[1::2]]
+    share = sum(first == one.positive_ids[0] for first, one in zip(firsts, asked[1::2], strict=True)) / 12
+    assert f"after top-1 {100 * share:.1f}" in "\n".join(lines)
+    assert sum(line.startswith("top-") and "points [" in line for line in lines) == 3
