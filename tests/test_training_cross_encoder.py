@@ -85,6 +85,9 @@ def test_batches_hold_pairs_with_the_question_as_title() -> None:
 
 
 def test_what_is_no_cross_encoder_is_refused(tmp_path: Path) -> None:
+    samples = make_samples(3, negatives=1)
+    with pytest.raises(TrainingError, match=f"the question '{samples[1].question}' has no hard negative"):
+        PairBatches([samples[0], replace(samples[1], hard_negatives=())])
     with pytest.raises(TrainingError, match="made of a single BertModel"):
         cross_encoder_from(pair(tmp_path))
     with pytest.raises(TrainingError, match="is no cross-encoder"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -25,18 +26,22 @@ from dpr_rag.corpora import TrainingPassage, TrainingSample, read_training, writ
 from dpr_rag.errors import TrainingError
 from dpr_rag.evaluation import has_answer
 from dpr_rag.training import (
+    Batch,
     MixedBatches,
     Pick,
     Progress,
     RandomBatches,
     SampleValidation,
+    TopicBatches,
     TrainingSettings,
     make_batch,
     train,
 )
 from dpr_rag.training.ance import AnceBatches
 from dpr_rag.training.contriever import CropBatches, MomentumContrast
+from dpr_rag.training.cross_encoder import PairBatches
 from dpr_rag.training.model import Model
+from dpr_rag.training.pseudo import AsTyped, Drawing, PseudoQuestions
 from dpr_rag.training.tas_b import MarginMSE, TasBatches, balanced, cluster_questions
 from dpr_rag.training.teachers import cross_encoder, encoder_teacher, score_samples
 
@@ -121,14 +126,78 @@ def test_ance_refreshes_with_moving_weights_and_goes_on_in_a_phase(tmp_path: Pat
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "out"))
 
 
-def test_ance_inside_a_mixture_is_refreshed(store: PassageStore) -> None:
-    mixed = MixedBatches(RandomBatches(SAMPLES, batch_size=5), AnceBatches(SAMPLES, store, batch_size=2, share=1.0))
-    mixed.refresh(0, HashEncoder())
-    expected = [batch.passages for batch in mixed.batches(0, seed=0)]
-    other = MixedBatches(RandomBatches(SAMPLES, batch_size=5), AnceBatches(SAMPLES, store, batch_size=2, share=1.0))
-    other.restore(mixed.state())
-    found = [batch.passages for batch in other.batches(0, seed=0)]
-    assert [[one.text for one in batch] for batch in found] == [[one.text for one in batch] for batch in expected]
+def test_ance_inside_a_mixture_is_refreshed_in_every_epoch(store: PassageStore) -> None:
+    def plain() -> AnceBatches:
+        return AnceBatches(SAMPLES, store, batch_size=2, depth=8, share=0.5)
+
+    def texts(batch: Batch, questions: int) -> list[tuple[str, list[str]]]:
+        own = zip(batch.questions[:questions], batch.negatives, strict=False)
+        return [(question, [batch.passages[at].text for at in negatives]) for question, negatives in own]
+
+    alone, mixed = plain(), MixedBatches(AsTyped(plain(), share=0.0), RandomBatches(SAMPLES, batch_size=5))
+    for epoch in range(3):
+        alone.refresh(epoch, HashEncoder(salt=str(epoch)))
+        mixed.refresh(epoch, HashEncoder(salt=str(epoch)))
+        expected = [(texts(batch, 2), len(batch.questions)) for batch in alone.batches(epoch, seed=0)]
+        found = list(mixed.batches(epoch, seed=0))
+        assert [(texts(batch, size), size) for batch, (_, size) in zip(found, expected, strict=True)] == expected
+        assert any(negatives for rows, _ in expected for _, negatives in rows)
+        again = MixedBatches(AsTyped(plain(), share=0.0), RandomBatches(SAMPLES, batch_size=5))
+        again.restore(json.loads(json.dumps(mixed.state())))
+        assert [texts(batch, 9) for batch in again.batches(epoch, seed=0)] == [texts(batch, 9) for batch in found]
+    for second in (plain(), AsTyped(plain()), mixed):
+        with pytest.raises(TrainingError, match="only the first source of MixedBatches may; swap them"):
+            MixedBatches(RandomBatches(SAMPLES), second)
+    untouched = AsTyped(RandomBatches(SAMPLES))
+    assert not MixedBatches(RandomBatches(SAMPLES), untouched).refreshing
+    MixedBatches(untouched, untouched).restore({})  # as states hold that were saved before this source was asked
+
+
+def test_ance_says_what_it_lacks(store: PassageStore) -> None:
+    source = AnceBatches(SAMPLES, store, batch_size=2, depth=8, share=0.5)
+    with pytest.raises(TrainingError, match=r"phase 0 are not there; call refresh\(0, encoder\) first"):
+        next(source.batches(0, seed=0))
+    source.refresh(0, HashEncoder())
+    with pytest.raises(TrainingError, match="phase 1 are not there"):
+        next(source.batches(1, seed=0))
+    gone = next(iter(next(iter(source.state()["negatives"].values()))))
+    text = store.get([gone])[0].text
+    store.delete([gone])
+    with pytest.raises(TrainingError, match=f"the store has no passage '{gone}'"):
+        source.restore(source.state())
+    fewer = AnceBatches(SAMPLES, store, batch_size=2, depth=8, share=0.5).fingerprint
+    store.add([Passage(gone, f"{text} again", "king")])
+    changed = AnceBatches(SAMPLES, store, batch_size=2, depth=8, share=0.5).fingerprint
+    assert len({source.fingerprint, fewer, changed}) == 3  # as many passages as before, one of them another
+    store.add([Passage(gone, text, "king")])
+    with pytest.raises(TrainingError, match="depth is 0"):
+        AnceBatches(SAMPLES, store, depth=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RandomBatches(SAMPLES, batch_size=0), "batch_size is 0, expected an integer of at least 1"),
+        (lambda: RandomBatches(SAMPLES, hard_negatives=-1), "hard_negatives is -1, expected an integer of at least 0"),
+        (lambda: TasBatches([scored([1.0])], [0], batch_size=2.5), "batch_size is 2.5"),
+        (lambda: CropBatches(["two words"], batch_size=-3), "batch_size is -3"),
+        (lambda: CropBatches(["two words"], window=1), "window is 1, expected an integer of at least 2"),
+        (lambda: PseudoQuestions(PASSAGES, batch_size=0), "batch_size is 0"),
+        (lambda: PairBatches(make_samples(3), batch_size=0), "batch_size is 0"),
+        (
+            lambda: PairBatches(make_samples(3), hard_negatives=0),
+            "hard_negatives is 0, expected an integer of at least 1",
+        ),
+        (lambda: TopicBatches(SAMPLES, hard_negatives=-1), "hard_negatives is -1"),
+        (lambda: Drawing(keywords=1.2), "keywords is 1.2, expected a number at least 0 and at most 1"),
+        (lambda: Drawing(shortest=0.5, longest=0.2), "stretches of 0.5 to 0.2"),
+        (lambda: AsTyped(RandomBatches(SAMPLES), share=float("nan")), "share is nan"),
+        (lambda: AsTyped(RandomBatches(SAMPLES), keywords=-0.1), "keywords is -0.1"),
+    ],
+)
+def test_sources_check_their_numbers(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        make()
 
 
 WORKER = """
@@ -187,6 +256,17 @@ def test_pairs_are_drawn_evenly_over_the_bins_of_the_margin() -> None:
     assert set(by_margin) == {0, 5, 10}
     assert all(900 < count < 1100 for count in by_margin.values())
     assert balanced(scored([2.0, 2.0]), generator).scores == [5.0, 3.0]
+
+
+def test_a_negative_that_is_the_positive_is_left_out() -> None:
+    double = replace(scored([2.0]).hard_negatives[0], text="positive", score=-7.0)
+    sample = replace(scored([2.0]), hard_negatives=(double, *scored([2.0]).hard_negatives))
+    for epoch in range(8):
+        (batch,) = TasBatches([sample], [0]).batches(epoch, seed=0)
+        assert batch.scores is not None
+        assert batch.scores.tolist() == [[5.0, 3.0]]
+    with pytest.raises(TrainingError, match="lacks hard negatives"):
+        TasBatches([replace(sample, hard_negatives=(double,))], [0])
 
 
 def test_batches_of_tas_b_are_of_one_cluster() -> None:
@@ -249,6 +329,20 @@ def test_margin_mse_by_value(in_batch: bool) -> None:
     assert float(loss) == pytest.approx(expected, rel=1e-5)
     with pytest.raises(TrainingError, match="no teacher's scores"):
         MarginMSE().loss(questions, passages, replace(batch, scores=None))
+
+
+def test_margin_mse_leaves_out_what_the_teacher_did_not_score() -> None:
+    scored_pick = Pick("who", TrainingPassage("a"), [TrainingPassage("b")], [3.0, 1.0])
+    batch = make_batch([scored_pick, Pick("what", TrainingPassage("d"), [TrainingPassage("c")])])
+    questions = torch.tensor([[1.0, 0.5], [2.0, -1.0]], requires_grad=True)
+    passages = torch.tensor([[0.5, 1.0], [2.0, 0.0], [1.0, 1.0], [0.0, 3.0]], requires_grad=True)  # a, d, b, c
+    loss = MarginMSE().loss(questions, passages, batch)
+    assert loss.item() == pytest.approx((1.0 - 1.5 - 2.0) ** 2)
+    loss.backward()
+    assert questions.grad is not None
+    assert questions.grad.tolist() == [[2.5, 0.0], [0.0, 0.0]]  # 2 · -2.5 · (a - b)
+    with pytest.raises(TrainingError, match="no pair of the batch has a teacher's scores"):
+        MarginMSE().loss(questions, passages, replace(batch, scores=np.full((2, 4), np.nan, np.float32)))
 
 
 def test_teachers_score_samples_that_files_keep(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """ANCE (Xiong et al. 2021): hard negatives out of an index that is built anew with the newest weights.
 
 Warm up on BM25's negatives with ``train(samples, …)``, then go on with ``train(AnceBatches(samples, store), …)``. Phases
-alternate on one machine: encode all passages and a share of the questions, search, train on that share, repeat.
+alternate on one machine: encode all passages and a share of the questions, search, train on that share, repeat. Unlike
+the original, which scores each question against its own pair alone, in-batch negatives are kept beside those found.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -17,7 +20,8 @@ from dpr_rag.corpora import TrainingPassage, TrainingSample
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import TrainingError
 from dpr_rag.store import PassageStore
-from dpr_rag.training.batches import Batch, check_positives, draw, fingerprint_of, make_batch
+from dpr_rag.training.batches import Batch, check_positives, check_sizes, draw, fingerprint_of, make_batch
+from dpr_rag.training.checks import check_int
 from dpr_rag.training.mining import Miner, Mining
 
 
@@ -33,10 +37,10 @@ class AnceBatches:
         batch_size: Questions of a batch.
         hard_negatives: Hard negatives of a question, drawn from those found.
         depth: Worst rank of a negative; positives and passages that hold an answer are left out.
-        share: Share of the questions in a phase.
+        share: Share of the questions in a phase, rounded to one of 1/1, 1/2, 1/3 and so on.
 
     Raises:
-        TrainingError: There are no samples, or the share is not in (0, 1].
+        TrainingError: There are no samples, the share is not in (0, 1], or a number is out of range.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class AnceBatches:
         share: float = 0.2,
     ) -> None:
         check_positives(samples)
+        check_sizes(batch_size, hard_negatives)
+        check_int("depth", depth, 1)
         if not 0 < share <= 1:
             raise TrainingError(f"share is {share!r}, expected a number above 0 and at most 1")
         self._samples, self._store = samples, store
@@ -57,7 +63,9 @@ class AnceBatches:
         self._phases = round(1 / share)
         self._size = -(-len(samples) // self._phases)
         self._found: dict[int, tuple[TrainingPassage, ...]] = {}
-        self.fingerprint = fingerprint_of("ance", samples, batch_size, hard_negatives, depth, self._phases, len(store))
+        self.fingerprint = fingerprint_of(
+            "ance", samples, batch_size, hard_negatives, depth, self._phases, _content(store)
+        )
 
     def __len__(self) -> int:
         return -(-self._size // self._batch_size)
@@ -77,15 +85,30 @@ class AnceBatches:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state` gave."""
-        by_sample: dict[str, list[str]] = state["negatives"]
+        by_sample: dict[str, list[str]] = state.get("negatives", {})
         ids = dict.fromkeys(one for found in by_sample.values() for one in found)
         passages = {one.id: TrainingPassage(one.text, one.title, one.id) for one in self._store.get(ids)}
+        missing = [one for one in ids if one not in passages]
+        if missing:
+            raise TrainingError(
+                f"the store has no passage {missing[0]!r:.100} ({len(missing)} of {len(ids)} hard negatives are missing); go on "
+                "with the store that the training began with, or choose another folder for the output"
+            )
         self._found = {int(at): tuple(passages[one] for one in found) for at, found in by_sample.items()}
 
     def batches(self, epoch: int, *, seed: int) -> Iterator[Batch]:
-        """The batches of one phase, which :meth:`refresh` or :meth:`restore` has prepared."""
+        """The batches of one phase, which :meth:`refresh` or :meth:`restore` has prepared.
+
+        Raises:
+            TrainingError: Neither has.
+        """
+        phase = self._questions(epoch)
+        if not self._found.keys() >= set(phase):
+            raise TrainingError(
+                f"the hard negatives of phase {epoch} are not there; call refresh({epoch}, encoder) first"
+            )
         generator = np.random.default_rng([seed, epoch])
-        order = iter(generator.permutation(self._questions(epoch)).tolist())
+        order = iter(generator.permutation(phase).tolist())
         while chosen := list(islice(order, self._batch_size)):
             samples = [self._with_found(at) for at in chosen]
             yield make_batch([draw(one, generator, self._hard_negatives) for one in samples])
@@ -100,3 +123,11 @@ class AnceBatches:
         order = np.random.default_rng(cycle).permutation(len(self._samples))
         padded = np.resize(order, self._size * self._phases)  # the first ones fill up the last phase
         return list(dict.fromkeys(padded[phase * self._size : (phase + 1) * self._size].tolist()))
+
+
+def _content(store: PassageStore) -> str:
+    """SHA-256 over ids, titles and texts."""
+    digest = hashlib.sha256()
+    for one in store:
+        digest.update(json.dumps([one.id, one.title, one.text]).encode())
+    return digest.hexdigest()

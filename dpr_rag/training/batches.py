@@ -14,6 +14,7 @@ import numpy.typing as npt
 from dpr_rag.corpora import TrainingPassage, TrainingSample
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import TrainingError
+from dpr_rag.training.checks import check_int
 
 Scores = npt.NDArray[np.float32]
 
@@ -23,7 +24,8 @@ class Batch:
     """Questions and the passages that each of them is compared with: all of the batch.
 
     Equal passages are one passage: a question is never punished for the positive of another where it is its own too.
-    This is the one deviation from the original code, which encodes such a passage twice.
+    This is the one deviation from the original code, which encodes such a passage twice. As there, other positives of a
+    question count as negatives where they come into its batch, as the positive or a hard negative of another question.
 
     Attributes:
         questions: The questions.
@@ -72,6 +74,11 @@ class RefreshingSource(Protocol):
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state` gave."""
         ...
+
+
+def refreshing(source: BatchSource) -> RefreshingSource | None:
+    """The source where it depends on the weights; one that passes on another's batches tells by its own ``refreshing``."""
+    return source if isinstance(source, RefreshingSource) and getattr(source, "refreshing", True) else None
 
 
 class Pick(NamedTuple):
@@ -136,7 +143,7 @@ class RandomBatches:
         shuffle_positives: Draw one of several positives, instead of the first.
 
     Raises:
-        TrainingError: There are no samples, or one has no positive.
+        TrainingError: There are no samples, one has no positive, or a number is out of range.
     """
 
     def __init__(
@@ -148,6 +155,7 @@ class RandomBatches:
         shuffle_positives: bool = False,
     ) -> None:
         check_positives(samples)
+        check_sizes(batch_size, hard_negatives)
         self._samples = samples
         self._batch_size, self._hard_negatives = batch_size, hard_negatives
         self._shuffle_positives = shuffle_positives
@@ -179,6 +187,16 @@ def check_positives(samples: Sequence[TrainingSample]) -> None:
                 f"the question {sample.question!r:.80} has no positive; read samples with read_samples, or check them with "
                 "check_samples"
             )
+
+
+def check_sizes(batch_size: int, hard_negatives: int = 0) -> None:
+    """Refuse batches of no questions, and a number of hard negatives that is none.
+
+    Raises:
+        TrainingError: One of them is out of range.
+    """
+    check_int("batch_size", batch_size, 1)
+    check_int("hard_negatives", hard_negatives, 0)
 
 
 def draw(

@@ -1,6 +1,8 @@
 """Contriever (Izacard et al. 2022): training without questions, on two crops of one text, against a queue of others.
 
-``train(CropBatches(texts), objective=MomentumContrast(), settings=TrainingSettings(towers="momentum", …), …)``.
+``train(CropBatches(texts), objective=MomentumContrast(), settings=TrainingSettings(towers="momentum", …), …)``. Unlike the
+original, whose queue is full of random vectors at first and whose loss looks at the own key and the queue, the queue starts
+empty and the other keys of the batch stand beside it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import numpy as np
 from dpr_rag.corpora import TrainingPassage
 from dpr_rag.errors import TrainingError
 from dpr_rag.passages import Passage
-from dpr_rag.training.batches import Batch, Pick, make_batch
+from dpr_rag.training.batches import Batch, Pick, check_sizes, make_batch
+from dpr_rag.training.checks import check_int
 from dpr_rag.training.model import Model
 from dpr_rag.training.objective import Objective
 
@@ -36,7 +39,7 @@ class CropBatches:
         window: Most words of a text that are looked at in one epoch.
 
     Raises:
-        TrainingError: No text has two words, or a share is out of range.
+        TrainingError: No text has two words, or a share or a number is out of range.
     """
 
     def __init__(
@@ -49,6 +52,8 @@ class CropBatches:
         deletion: float = 0.1,
         window: int = 256,
     ) -> None:
+        check_sizes(batch_size)
+        check_int("window", window, 2)
         words = [(one if isinstance(one, str) else one.text).split() for one in texts]
         self._texts = [one for one in words if len(one) > 1]
         if not self._texts or not 0 < shortest <= longest <= 1 or not 0 <= deletion < 1:

@@ -19,7 +19,8 @@ from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.errors import TrainingError
 from dpr_rag.passages import Passage
-from dpr_rag.training.batches import Batch, Pick, check_positives, draw, fingerprint_of, make_batch
+from dpr_rag.training.batches import Batch, Pick, check_positives, check_sizes, draw, fingerprint_of, make_batch
+from dpr_rag.training.checks import check_int
 from dpr_rag.training.objective import Objective
 from dpr_rag.training.teachers import Pair, Teacher
 
@@ -68,11 +69,18 @@ class PairBatches:
         hard_negatives: Most hard negatives of a question.
 
     Raises:
-        TrainingError: There are no samples, or one has no positive.
+        TrainingError: There are no samples, one has no positive or no hard negative, or a number is out of range.
     """
 
     def __init__(self, samples: Sequence[TrainingSample], *, batch_size: int = 16, hard_negatives: int = 3) -> None:
         check_positives(samples)
+        check_sizes(batch_size)
+        check_int("hard_negatives", hard_negatives, 1)
+        for sample in samples:
+            if not sample.hard_negatives:
+                raise TrainingError(
+                    f"the question {sample.question!r:.80} has no hard negative, and a pair alone teaches nothing; mine some"
+                )
         self._samples, self._batch_size, self._hard_negatives = samples, batch_size, hard_negatives
         self.fingerprint = fingerprint_of("pairs", samples, batch_size, hard_negatives)
 

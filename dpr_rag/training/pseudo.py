@@ -8,13 +8,23 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from dpr_rag.corpora import TrainingPassage
+from dpr_rag.encoder import Encoder
 from dpr_rag.errors import TrainingError
 from dpr_rag.passages import Passage
-from dpr_rag.training.batches import Batch, BatchSource, Pick, make_batch
+from dpr_rag.training.batches import (
+    Batch,
+    BatchSource,
+    Pick,
+    check_sizes,
+    make_batch,
+    refreshing,
+)
+from dpr_rag.training.checks import check_share
 
 _WORD = re.compile(r"\w+")
 # What a question loses first when it is typed into a search box; unlike stop words of BM25, with the words that ask.
@@ -35,6 +45,9 @@ class Drawing:
         shortest: Least share of the words that a stretch takes.
         longest: Largest share.
         deletion: Share of the words of a stretch that are left out, as in Contriever (Izacard et al. 2022).
+
+    Raises:
+        TrainingError: A share is out of range.
     """
 
     keywords: float = 0.35
@@ -43,13 +56,22 @@ class Drawing:
     longest: float = 0.35
     deletion: float = 0.1
 
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            check_share(name, value)
+        if not 0 < self.shortest <= self.longest:
+            raise TrainingError(
+                f"stretches of {self.shortest} to {self.longest} of a text: expected shares above 0 that rise"
+            )
+
 
 class PseudoQuestions:
     """Batches of passages that are asked for by their own words, without any label.
 
-    A stretch of a passage asks for the passage that it was taken from, as in the inverse cloze task (Lee et al. 2019); or
-    some of its keywords do, drawn by the square of their inverse document frequency. It keeps a model general
-    while it learns labelled questions of one kind, see :class:`MixedBatches`.
+    A stretch of a passage asks for the passage that it was taken from, as in the inverse cloze task (Lee et al. 2019), but
+    it always stays in it, where the paper takes it out of nine passages in ten. Or some of its keywords do, drawn by the
+    square of their inverse document frequency. It keeps a model general while it learns labelled questions of one kind,
+    see :class:`MixedBatches`.
 
     Args:
         passages: Any passages of some words, for example those of a store.
@@ -57,12 +79,13 @@ class PseudoQuestions:
         drawing: How questions are made.
 
     Raises:
-        TrainingError: There are no passages.
+        TrainingError: There are no passages, or the batch size is out of range.
     """
 
     def __init__(self, passages: Sequence[Passage], *, batch_size: int = 32, drawing: Drawing | None = None) -> None:
         if not passages:
             raise TrainingError("there are no passages to make questions of; give at least one")
+        check_sizes(batch_size)
         self._passages, self._batch_size = passages, batch_size
         self._drawing = drawing or Drawing()
         digest = hashlib.sha256(json.dumps([batch_size, asdict(self._drawing)]).encode())
@@ -122,13 +145,23 @@ class AsTyped:
         share: Share of the questions that are changed.
         keywords: Share of these that keep nothing but keywords.
         left_out: Lower-case words that are none.
+
+    Attributes:
+        refreshing: Whether the other source depends on the weights; then it is refreshed through this one.
+
+    Raises:
+        TrainingError: A share is out of range.
     """
 
     def __init__(
         self, source: BatchSource, *, share: float = 0.3, keywords: float = 0.4, left_out: frozenset[str] = _LEFT_OUT
     ) -> None:
+        check_share("share", share)
+        check_share("keywords", keywords)
         self._source, self._share, self._keywords = source, share, keywords
         self._left_out = left_out
+        self._fresh = refreshing(source)
+        self.refreshing = self._fresh is not None
         self.fingerprint = f"as typed {share} {keywords} {sorted(left_out)} {source.fingerprint}"
 
     def __len__(self) -> int:
@@ -139,6 +172,20 @@ class AsTyped:
         generator = np.random.default_rng([seed, epoch, 1])
         for batch in self._source.batches(epoch, seed=seed):
             yield replace(batch, questions=tuple(self._typed(one, generator) for one in batch.questions))
+
+    def refresh(self, epoch: int, encoder: Encoder) -> None:
+        """Refresh the other source, if it depends on the weights."""
+        if self._fresh is not None:
+            self._fresh.refresh(epoch, encoder)
+
+    def state(self) -> dict[str, Any]:
+        """What the refresh of the other source found."""
+        return {} if self._fresh is None else self._fresh.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`state` gave."""
+        if self._fresh is not None:
+            self._fresh.restore(state)
 
     def _typed(self, question: str, generator: np.random.Generator) -> str:
         draws = generator.random(2)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from dpr_rag.errors import TrainingError
+from dpr_rag.training.checks import check_int, check_number
 
 Towers = Literal["as-given", "shared", "separate", "momentum"]
 WARMUP_STEPS = 1237
@@ -74,20 +74,20 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "accumulate", "save_every", "log_every"):
-            _check_int(name, getattr(self, name), 1)
+            check_int(name, getattr(self, name), 1)
         for name in ("steps", "chunk_tokens", "validate_every"):
             if getattr(self, name) is not None:
-                _check_int(name, getattr(self, name), 1)
-        _check_int("hard_negatives", self.hard_negatives, 0)
-        _check_int("seed", self.seed, 0)
+                check_int(name, getattr(self, name), 1)
+        check_int("hard_negatives", self.hard_negatives, 0)
+        check_int("seed", self.seed, 0)
         if self.warmup_steps is not None:
-            _check_int("warmup_steps", self.warmup_steps, 0)
+            check_int("warmup_steps", self.warmup_steps, 0)
         for name in ("learning_rate", "gradient_norm", "temperature", "save_minutes"):
-            _check_number(name, getattr(self, name), above=0.0)
-        _check_number("weight_decay", self.weight_decay, low=0.0)
-        _check_number("average_with_start", self.average_with_start, low=0.0, below=1.0)
+            check_number(name, getattr(self, name), above=0.0)
+        check_number("weight_decay", self.weight_decay, low=0.0)
+        check_number("average_with_start", self.average_with_start, low=0.0, below=1.0)
         if self.dropout is not None:
-            _check_number("dropout", self.dropout, low=0.0, below=1.0)
+            check_number("dropout", self.dropout, low=0.0, below=1.0)
         if self.towers not in get_args(Towers):
             raise TrainingError(f"towers is {self.towers!r}, expected one of {', '.join(get_args(Towers))}")
 
@@ -98,22 +98,6 @@ class TrainingSettings:
     def warmup_of(self, steps: int) -> int:
         """Warm-up steps of a training of so many steps."""
         return min(WARMUP_STEPS, steps // 10) if self.warmup_steps is None else self.warmup_steps
-
-
-def _check_int(name: str, value: object, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise TrainingError(f"{name} is {value!r}, expected an integer of at least {low}")
-
-
-def _check_number(
-    name: str, value: object, *, low: float | None = None, above: float | None = None, below: float | None = None
-) -> None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    good = good and (low is None or value >= low) and (above is None or value > above)  # type: ignore[operator]
-    if not good or (below is not None and value >= below):  # type: ignore[operator]
-        said = [f"at least {low:g}"] if low is not None else [f"above {above:g}"]
-        said += [f"below {below:g}"] if below is not None else []
-        raise TrainingError(f"{name} is {value!r}, expected a number {' and '.join(said)}")
 
 
 def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:

@@ -1,11 +1,13 @@
 """TAS-B (Hofstätter et al. 2021): batches of questions about one topic, balanced by a teacher's margins, and its loss.
 
-Score the samples (``score_samples``), then ``train(TasBatches(samples, encoder), objective=MarginMSE(in_batch=…), …)``.
+Score the samples (``score_samples``), cluster their questions (``labels = cluster_questions(questions, encoder, clusters)``),
+then ``train(TasBatches(samples, labels), objective=MarginMSE(in_batch=…), …)``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +16,7 @@ import numpy.typing as npt
 from dpr_rag.corpora import TrainingSample
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import TrainingError
-from dpr_rag.training.batches import Batch, Pick, check_positives, fingerprint_of, make_batch
+from dpr_rag.training.batches import Batch, Pick, check_positives, check_sizes, fingerprint_of, key_of, make_batch
 from dpr_rag.training.objective import Objective
 from dpr_rag.training.teachers import Teacher, scores_of
 
@@ -54,7 +56,8 @@ def cluster_questions(
 class TasBatches:
     """Batches of questions of one cluster, each with one pair drawn evenly over ten bins of the teacher's margin.
 
-    Every question comes once in an epoch; a batch of what is left of a cluster is smaller.
+    Every question comes once in an epoch; a batch of what is left of a cluster is smaller. A hard negative that equals the
+    positive is left out, since both would share one score.
 
     Args:
         samples: The training set, scored by a teacher: the first positive and every hard negative has its ``score``.
@@ -62,15 +65,18 @@ class TasBatches:
         batch_size: Most questions of a batch (256 in the paper).
 
     Raises:
-        TrainingError: A sample has no scores or no hard negative, or there are not as many labels as samples.
+        TrainingError: A sample has no scores or no hard negative, there are not as many labels as samples, or the batch
+            size is out of range.
     """
 
     def __init__(
         self, samples: Sequence[TrainingSample], labels: Sequence[int] | npt.NDArray[np.int64], *, batch_size: int = 256
     ) -> None:
         check_positives(samples)
+        check_sizes(batch_size)
         if len(labels) != len(samples):
             raise TrainingError(f"{len(labels)} labels for {len(samples)} samples; expected one for each")
+        samples = [_without_its_positive(sample) for sample in samples]
         for sample in samples:
             if not sample.hard_negatives or any(
                 one.score is None for one in (sample.positives[0], *sample.hard_negatives)
@@ -101,6 +107,11 @@ class TasBatches:
             yield make_batch([balanced(self._samples[one], generator) for one in parts[at]])
 
 
+def _without_its_positive(sample: TrainingSample) -> TrainingSample:
+    right = key_of(sample.positives[0])
+    return replace(sample, hard_negatives=tuple(one for one in sample.hard_negatives if key_of(one) != right))
+
+
 def balanced(sample: TrainingSample, generator: np.random.Generator) -> Pick:
     """A pair of a scored sample: a bin of the teacher's margins at random, then one of the pairs in it (section 4.2)."""
     positive = sample.positives[0]
@@ -116,8 +127,8 @@ class MarginMSE(Objective):
     """Margins of the student brought to those of the teachers (section 3).
 
     The squared difference of both margins, averaged over the pairs of question, positive and own hard negative by the
-    teacher whose scores the batch holds; plus ``weight`` times the same over every question and every passage of the
-    batch by the in-batch teacher.
+    teacher whose scores the batch holds, pairs that it did not score left out; plus ``weight`` times the same over every
+    question and every passage of the batch by the in-batch teacher, as one mean over all these pairs.
 
     Args:
         in_batch: The teacher of the second part; None leaves it out.
@@ -134,7 +145,11 @@ class MarginMSE(Objective):
         return f"margin-mse/{self._weight if self._teacher else 0!r}/{self._name}"
 
     def loss(self, questions: torch.Tensor, passages: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """The sum of both parts."""
+        """The sum of both parts.
+
+        Raises:
+            TrainingError: No pair of the batch has a teacher's scores.
+        """
         import torch
 
         if batch.scores is None:
@@ -159,4 +174,7 @@ def _margin_mse(
     """Mean squared difference of the margins between each question's positive and the passages of its pairs."""
     own = scores.gather(1, positives[:, None]) - scores
     wanted = taught.gather(1, positives[:, None]) - taught
-    return (own - wanted)[pairs].square().mean()
+    scored = pairs & wanted.isfinite()
+    if not scored.any():
+        raise TrainingError("no pair of the batch has a teacher's scores; score the samples with score_samples")
+    return (own - wanted)[scored].square().mean()

@@ -15,13 +15,14 @@ from dpr_rag.training.batches import (
     Batch,
     BatchSource,
     Pick,
-    RefreshingSource,
     check_positives,
     draw,
     fingerprint_of,
     key_of,
     make_batch,
+    refreshing,
 )
+from dpr_rag.training.checks import check_int
 
 Topic = Callable[[TrainingSample], str]
 
@@ -47,7 +48,7 @@ class TopicBatches:
         topic_of: The topic of a sample; by default the title of its positive.
 
     Raises:
-        TrainingError: There are no samples, or one has no positive.
+        TrainingError: There are no samples, one has no positive, or a number is out of range.
     """
 
     def __init__(
@@ -62,8 +63,8 @@ class TopicBatches:
     ) -> None:
         check_positives(samples)
         for name, value in (("topics", topics), ("passages", passages), ("questions", questions)):
-            if value < 1:
-                raise TrainingError(f"{name} is {value!r}, expected an integer of at least 1")
+            check_int(name, value, 1)
+        check_int("hard_negatives", hard_negatives, 0)
         grouped: dict[str, dict[tuple[str, str], list[TrainingSample]]] = {}
         for sample in samples:
             grouped.setdefault(topic_of(sample), {}).setdefault(key_of(sample.positives[0]), []).append(sample)
@@ -100,15 +101,28 @@ class TopicBatches:
 class MixedBatches:
     """Joins the batches of two sources one by one, such as labelled questions and unsupervised crops.
 
-    An epoch is the first source's; the second begins again, with new draws, as often as it ends.
+    An epoch is the first source's; the second begins again, with new draws, as often as it ends. Both draw from the same
+    seed, so two sources of one kind and one length go through their samples in the same order.
 
     Args:
-        first: The source whose epochs count.
+        first: The source whose epochs count; it may be one that depends on the weights, such as ANCE's.
         second: The source whose batches are added to it.
+
+    Attributes:
+        refreshing: Whether the first source depends on the weights.
+
+    Raises:
+        TrainingError: The second source depends on the weights.
     """
 
     def __init__(self, first: BatchSource, second: BatchSource) -> None:
+        if refreshing(second) is not None:  # whose own epochs are not those that refreshes come before
+            raise TrainingError(
+                f"{type(second).__name__} depends on the weights, and only the first source of MixedBatches may; swap them"
+            )
         self._first, self._second = first, second
+        self._fresh = refreshing(first)
+        self.refreshing = self._fresh is not None
         self.fingerprint = hashlib.sha256(f"mixed {first.fingerprint} {second.fingerprint}".encode()).hexdigest()
 
     def __len__(self) -> int:
@@ -121,21 +135,18 @@ class MixedBatches:
             yield joined(batch, next(added))
 
     def refresh(self, epoch: int, encoder: Encoder) -> None:
-        """Refresh those of the two sources that depend on the weights."""
-        for source in (self._first, self._second):
-            if isinstance(source, RefreshingSource):
-                source.refresh(epoch, encoder)
+        """Refresh the first source, if it depends on the weights."""
+        if self._fresh is not None:
+            self._fresh.refresh(epoch, encoder)
 
     def state(self) -> dict[str, Any]:
-        """What the refresh of either source found."""
-        both = {"first": self._first, "second": self._second}
-        return {name: source.state() for name, source in both.items() if isinstance(source, RefreshingSource)}
+        """What the refresh of the first source found."""
+        return {} if self._fresh is None else {"first": self._fresh.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state` gave."""
-        for name, source in (("first", self._first), ("second", self._second)):
-            if isinstance(source, RefreshingSource):
-                source.restore(state[name])
+        if self._fresh is not None:
+            self._fresh.restore(state.get("first", {}))
 
     def _endless(self, done: int, seed: int) -> Iterator[Batch]:
         """The second source's batches behind those that earlier epochs took."""

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from dpr_rag.errors import TrainingError
-from dpr_rag.training.batches import Batch, BatchSource, RefreshingSource
+from dpr_rag.training.batches import Batch, BatchSource, refreshing
 from dpr_rag.training.folder import OutputFolder, Position
 from dpr_rag.training.gradients import add_gradients
 from dpr_rag.training.log import Log
@@ -116,18 +116,17 @@ class Trainer:
 
     def _prepare(self) -> None:
         """Refresh a source that depends on the weights, or give it back what its last refresh found."""
-        if not isinstance(self._source, RefreshingSource):
+        source = refreshing(self._source)
+        if source is None:
             return
         if self._at.batches and self._refreshed is not None:
-            self._source.restore(self._refreshed)
+            source.restore(self._refreshed)
             return
         if self._processes.first:
-            self._source.refresh(self._at.epoch, self._model.encoder)
-        self._refreshed = self._processes.told(
-            self._source.state() if self._processes.first else {}, self._model.device
-        )
+            source.refresh(self._at.epoch, self._model.encoder)
+        self._refreshed = self._processes.told(source.state() if self._processes.first else {}, self._model.device)
         if not self._processes.first:
-            self._source.restore(self._refreshed)
+            source.restore(self._refreshed)
 
     def _step(self, group: Sequence[Batch]) -> None:
         loss = self._loss(group)
