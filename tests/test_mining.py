@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tiny import TinyEncoder
 
 from dpr_rag import Passage, PassageStore, Ranking
 from dpr_rag.corpora import Question, TrainingPassage, TrainingSample, read_training, write_training
-from dpr_rag.errors import EncoderMismatchError, TrainingError
+from dpr_rag.errors import CorpusError, EncoderMismatchError, TrainingError
 from dpr_rag.evaluation import has_answer
 from dpr_rag.training import Mining, mine
 from dpr_rag.training.inputs import read_minable
@@ -55,11 +56,15 @@ def test_negatives_are_the_best_that_hold_no_answer(store: PassageStore, leg: st
 
 
 def test_both_legs_in_turn_without_doubles(store: PassageStore) -> None:
-    (sample,), _ = mine([ASKED], store, mining=Mining("both"))
-    ids = [one.id for one in sample.hard_negatives]
-    legs = [[name for name, _ in expected(store, leg)] for leg in ("bm25", "dense")]
-    assert ids[0] == legs[0][0]
-    assert sorted(ids) == sorted(set(legs[0] + legs[1])) == ["cooking", "faust", "lear", "prince"]
+    asked = Question("2", "a king and a prince cook rice for two twins", (), ("hamlet",))
+    (sample,), _ = mine([asked], store, mining=Mining("both"))
+    rankings = [store.rank([asked.question], 9, ranking=Ranking(leg))[0] for leg in ("bm25", "dense")]
+    words, vectors = ([hit.passage.id for hit in hits if hit.passage.id != "hamlet"] for hits in rankings)
+    assert words == ["cooking", "errors", "prince", "lear"]
+    assert vectors[:3] == ["lear", "errors", "prince"]
+    in_turn = [name for pair in zip_longest(words, vectors) for name in pair if name is not None]
+    assert [one.id for one in sample.hard_negatives] == list(dict.fromkeys(in_turn))
+    assert in_turn[:4] == ["cooking", "lear", "errors", "errors"]
 
 
 def test_rank_window_counts_every_hit(store: PassageStore) -> None:
@@ -86,9 +91,12 @@ def test_margin_where_the_positive_is_far_down(store: PassageStore) -> None:
     (near,), _ = mine([far], store, mining=Mining(last=1, margin=-100.0))
     assert [one.id for one in near.hard_negatives] == ["lear"]
     (none,), report = mine([far], store, mining=Mining(last=2, margin=0.0))
-    assert all(one.score <= score for one in none.hard_negatives)
-    assert "lear" not in [one.id for one in none.hard_negatives]
+    (hits,) = store.rank([far.question], 2, ranking=Ranking("bm25"))
+    assert [(hit.passage.id, hit.score > score) for hit in hits] == [("lear", True), ("errors", True)]
+    assert [one.id for one in none.hard_negatives] == []
     assert report.unscored == 0
+    (some,), _ = mine([far], store, mining=Mining(last=2, margin=score - hits[1].score))
+    assert [one.id for one in some.hard_negatives] == ["errors"]
     lone = TrainingSample("tragedy", (), (TrainingPassage("not in the store"),))
     (sample,), report = mine([lone], store, mining=Mining(margin=1.0))
     assert len(sample.hard_negatives) == 4
@@ -171,3 +179,34 @@ def test_what_cannot_be_mined(tmp_path: Path) -> None:
         Mining("words")  # type: ignore[arg-type]
     with pytest.raises(TrainingError, match="ranks 5 to 2"):
         Mining(first=5, last=2)
+    with pytest.raises(TrainingError, match="margin is nan, expected a number"):
+        Mining(margin=float("nan"))
+    with pytest.raises(TrainingError, match=r"margin=1\.0 for the scores of both rankings"):
+        Mining("both", margin=1.0)
+
+
+def test_a_positive_is_no_negative_in_other_clothes_and_stands_once(tmp_path: Path) -> None:
+    double = Passage("double", "hamlet is a\n Tragedy by William Shakespeare", "Another title")
+    with PassageStore.open(tmp_path / "s") as store:
+        store.add([*PASSAGES, double], vectors=TinyEncoder().encode_passages([*PASSAGES, double]))
+        asked = Question("1", "tragedy Hamlet", (), ("hamlet", "faust", "hamlet"))
+        (sample,), report = mine([asked], store)
+    assert [one.id for one in sample.positives] == ["hamlet", "faust"]
+    assert sorted(one.id for one in sample.hard_negatives) == ["lear", "prince"]
+    assert report.missing_positives == 0
+
+
+def test_where_words_find_no_answer_vectors_may(store: PassageStore) -> None:
+    asked = Question("3", "comedy", ("Goethe",))  # whose only word is in another passage
+    assert mine([asked], store, mining=Mining("bm25"))[0] == []
+    (sample,), _ = mine([asked], store, mining=Mining("both"))
+    (hits,) = store.rank(["comedy"], 9, ranking=Ranking("dense"))
+    assert [(one.id, one.score) for one in sample.positives] == [
+        ("faust", next(hit.score for hit in hits if hit.passage.id == "faust"))
+    ]
+
+
+def test_a_training_set_has_no_split(tmp_path: Path) -> None:
+    write_training(tmp_path / "t.json", [TrainingSample("who", (), (TrainingPassage("it"),))])
+    with pytest.raises(CorpusError, match=r"t.json: is a training set and has no split 'dev'"):
+        read_minable(tmp_path / "t.json", split="dev")

@@ -21,12 +21,13 @@ def read_minable(
         on_bad: Takes the errors of bad records; None raises the first.
 
     Raises:
-        CorpusError: A bad record, or a file that cannot be read.
+        CorpusError: A bad record, a file that cannot be read, or a split of a training set, which has none.
     """
-    if is_training(Path(path)):
-        yield from read_training(path, on_bad=on_bad)
-    else:
-        yield from read_questions(path, split=split, on_bad=on_bad)
+    if not is_training(Path(path)):
+        return read_questions(path, split=split, on_bad=on_bad)
+    if split is not None:
+        raise CorpusError(f"{path}: is a training set and has no split {split!r}; leave the split out")
+    return read_training(path, on_bad=on_bad)
 
 
 def is_training(path: Path) -> bool:

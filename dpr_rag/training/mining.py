@@ -14,6 +14,7 @@ from dpr_rag.fusion import Ranking
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.store import PassageStore
 from dpr_rag.training.batches import key_of
+from dpr_rag.training.checks import check_number
 
 From = Literal["bm25", "dense", "both"]
 Leg = Literal["bm25", "dense"]
@@ -30,13 +31,13 @@ class Mining:
         negatives: Hard negatives of a question, at most.
         first: Best rank that a negative may have, from 1.
         last: Worst rank that one may have; where a question has answers only, its positive is sought down to here too.
-        margin: Least distance by which a negative's score stays below the best positive's, by the same ranking; None
-            takes it whatever it scores.
+        margin: Least distance by which a negative's score stays below the best positive's, by the same ranking, which is
+            ``bm25`` or ``dense``: their scores have different scales. None takes it whatever it scores.
         regex: Answers are regular expressions.
         keep: For training samples: add to the hard negatives that are there, instead of replacing them.
 
     Raises:
-        TrainingError: A value is out of range.
+        TrainingError: A value is out of range, or a margin is given for both rankings.
     """
 
     source: From = "bm25"
@@ -55,6 +56,13 @@ class Mining:
                 f"negatives={self.negatives}, ranks {self.first} to {self.last}: expected at least one negative, and ranks "
                 "from 1 that rise"
             )
+        if self.margin is not None:
+            check_number("margin", self.margin)
+            if self.source == "both":
+                raise TrainingError(
+                    f"margin={self.margin} for the scores of both rankings, which have different scales; mine from bm25 with "
+                    "one margin, and then from dense with another and keep=True"
+                )
 
     @property
     def legs(self) -> tuple[Leg, ...]:
@@ -119,7 +127,9 @@ class Miner:
         """Training samples, as a stream, in the order of the questions.
 
         Positives are those of a training sample; or the passages of ``positive_ids``; or, where only answers are known,
-        the best-ranked passage that holds one, as DPR did for TriviaQA, WebQuestions and TREC (section 4.2).
+        the best-ranked passage that holds one, as DPR did for TriviaQA, WebQuestions and TREC (section 4.2). DPR took
+        BM25's ranking; here it is that of the source, and for ``both`` BM25's and then, if it finds none, the dense one.
+        A passage with the text of a positive, but for spaces and case, is no negative whatever its title.
         """
         iterator = iter(questions)
         while batch := list(islice(iterator, _BATCH)):
@@ -148,13 +158,14 @@ class Miner:
     def _positives(self, asked: Question | TrainingSample, found: dict[Leg, list[Hit]]) -> tuple[TrainingPassage, ...]:
         if isinstance(asked, TrainingSample):
             return asked.positives
-        known = self._store.get(asked.positive_ids)
-        if len(known) < len(set(asked.positive_ids)):
-            missing = sorted(set(asked.positive_ids) - {one.id for one in known})
+        wanted = dict.fromkeys(asked.positive_ids)
+        known = self._store.get(wanted)
+        if len(known) < len(wanted):
+            missing = sorted(wanted.keys() - {one.id for one in known})
             self._count("missing_positives", f"not in the store: {missing[0]!r:.100}", add=len(missing))
         if known:
             return tuple(_training_passage(one) for one in known)
-        hits = next(iter(found.values()))
+        hits = chain.from_iterable(found.values())
         best = next((hit for hit in hits if self._answers(asked, hit.passage)), None)
         return () if best is None else (_training_passage(best.passage, best.score),)
 
@@ -165,7 +176,7 @@ class Miner:
         given: tuple[TrainingPassage, ...],
         found: dict[Leg, list[Hit]],
     ) -> tuple[TrainingPassage, ...]:
-        taken = {key_of(one) for one in (*positives, *given)}
+        taken, right = {key_of(one) for one in given}, {_plain(one.text) for one in positives}
         ids = {one.id for one in positives if one.id}
         tops = {leg: self._most(asked.question, positives, leg, hits) for leg, hits in found.items()}
         self._count("unscored", add=self._mining.margin is not None and None in tops.values())
@@ -176,7 +187,7 @@ class Miner:
             lists.append([hit for hit in window if hit.passage.id not in ids and not self._answers(asked, hit.passage)])
         kept: list[TrainingPassage] = []
         for hit in chain.from_iterable(zip_longest(*lists)):  # the legs in turn
-            if hit is not None and _key(hit.passage) not in taken:
+            if hit is not None and _key(hit.passage) not in taken and _plain(hit.passage.text) not in right:
                 taken.add(_key(hit.passage))
                 kept.append(_training_passage(hit.passage, hit.score))
         return tuple(kept[: self._mining.negatives])
@@ -240,6 +251,10 @@ def mine(
 
 def _training_passage(passage: Passage, score: float | None = None) -> TrainingPassage:
     return TrainingPassage(passage.text, passage.title, passage.id, score)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).lower()
 
 
 def _key(passage: Passage) -> tuple[str, str]:
