@@ -63,6 +63,34 @@ def test_mine_writes_a_training_set(folder: Path, source: str) -> None:
     assert [one.id for one in next(read_training(folder / "u.jsonl")).positives] == ["1"]
 
 
+def test_mine_takes_the_training_split_of_a_folder(folder: Path) -> None:
+    beir = folder / "beir"
+    (beir / "qrels").mkdir(parents=True)
+    (beir / "queries.jsonl").write_text(
+        "".join(json.dumps({"_id": f"q{at}", "text": f"the king {at}"}) + "\n" for at in range(4))
+    )
+    for at, split in enumerate(("test", "dev", "train")):
+        (beir / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\nq{at}\t2\t1\n")
+    line = ("mine", beir, "--store", folder / "s", "-o", folder / "t.json")
+
+    def mined(*more: object) -> list[str]:
+        done = run(*line, *more)
+        assert done.exit_code == 0, done.output
+        return [one.question for one in read_training(folder / "t.json")]
+
+    assert mined() == ["the king 2"]
+    assert mined("--split", "test") == ["the king 0"]
+    (beir / "qrels" / "train.tsv").unlink()
+    assert mined() == ["the king 1"]
+    (beir / "qrels" / "dev.tsv").unlink()
+    refused = run(*line)
+    assert refused.exit_code == 2
+    assert "name one to learn from" in " ".join(refused.stderr.replace("│", " ").split())
+    refused = run("mine", folder / "t.json", "--store", folder / "s", "-o", folder / "u.json", "--split", "dev")
+    assert refused.exit_code == 1
+    assert "has no split 'dev'; leave the split out" in refused.stderr.splitlines()[-1]
+
+
 def test_mine_then_train_then_search(folder: Path) -> None:
     assert run("mine", folder / "q.jsonl", "--store", folder / "s", "-o", folder / "t.json").exit_code == 0
     tiny.bert(folder / "bert")

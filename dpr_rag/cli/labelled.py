@@ -79,21 +79,29 @@ def note_missing(store: PassageStore, asked: Sequence[Question]) -> None:
         note(f"{len(missing):,} of {len(wanted):,} positive_ids are not in the store (one is {min(missing)!r:.120})")
 
 
-def split_to_tune_on(questions: Path, split: str | None) -> str | None:
-    """The split of a BEIR folder that questions are tuned on: never ``test`` unless it is named.
+def split_to_tune_on(
+    questions: Path, split: str | None, *, order: Sequence[str] = ("dev", "train"), purpose: str = "tune on"
+) -> str | None:
+    """The split of a BEIR folder that something is tuned on or learnt from: never ``test`` unless it is named.
+
+    Args:
+        questions: The folder; a file has no splits.
+        split: The split that was named.
+        order: Which splits are taken where none was, the best one first.
+        purpose: What they are for, in the message.
 
     Raises:
-        typer.BadParameter: None is named, and there is neither ``dev`` nor ``train``.
+        typer.BadParameter: None is named, and there is none of ``order``.
     """
     from dpr_rag.corpora.questions import split_name
 
     if split is not None or not questions.is_dir():
         return split
     names = {split_name(file) for file in questions.glob("qrels/*.tsv*")}
-    for name in ("dev", "train"):
+    for name in order:
         if name in names:
             return name
     raise typer.BadParameter(
-        f"{questions} has the splits {', '.join(sorted(names)) or 'none'}; name one to tune on, and keep another to measure on",
+        f"{questions} has the splits {', '.join(sorted(names)) or 'none'}; name one to {purpose}, and keep another to measure on",
         param_hint="--split",
     )

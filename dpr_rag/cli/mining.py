@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpr_rag.cli.labelled import Limit, Questions, Regex, Split
+from dpr_rag.cli.labelled import Limit, Questions, Regex, split_to_tune_on
 from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.options import ContextModel, Model, Profile, Quiet
 from dpr_rag.cli.terminal import Advance, note, printable, progress
@@ -45,11 +45,15 @@ def mine(
     first: Annotated[int, typer.Option("--first", min=1, help="Best rank of a negative.")] = 1,
     last: Annotated[int, typer.Option("--last", min=1, help="Worst rank of a negative.")] = 100,
     margin: Annotated[
-        float | None, typer.Option("--margin", help="Negatives score at least so much below the best positive.")
+        float | None,
+        typer.Option("--margin", help="Negatives score at least so much below the best positive (not for both)."),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Of a training set: add to its hard negatives.")] = False,
     regex: Regex = False,
-    split: Split = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", metavar="NAME", help="Of a BEIR folder: its qrels (default: train, else dev)."),
+    ] = None,
     limit: Limit = None,
     model: Model = None,
     context_model: ContextModel = None,
@@ -66,6 +70,7 @@ def mine(
     mining = Mining(source.value, negatives, first, last, margin, regex, keep)
     _check_folder(output)
     skipped = SkipReport(keep=5)
+    split = split_to_tune_on(questions, split, order=("train", "dev"), purpose="learn from")
     asked: Iterable[Question | TrainingSample] = islice(read_minable(questions, split=split, on_bad=skipped), limit)
     if not is_training(questions):  # which may be too large to be counted, and is read as a stream
         asked = list(asked)
