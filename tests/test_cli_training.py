@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
 import pytest
 import tiny_models as tiny
+import torch
 from learning import make_samples
 from test_training_running import assert_equal, weights
 from tiny import TinyEncoder
 from typer.testing import CliRunner, Result
 
 from dpr_rag import DualEncoder, Passage, PassageStore
-from dpr_rag.cli import models
+from dpr_rag.cli import models, training
 from dpr_rag.cli.app import app
 from dpr_rag.corpora import Question, read_training, write_questions, write_training
-from dpr_rag.training import trainer
+from dpr_rag.training import TrainingSettings, trainer
+from dpr_rag.training.processes import leave_processes
 
 PASSAGES = [
     Passage("1", "hamlet is a tragedy", "hamlet"),
@@ -105,7 +108,7 @@ def test_mine_then_train_then_search(folder: Path) -> None:
     assert done.stderr.splitlines()[0] == "2 samples"
     assert "step 3 of 6: loss " in done.stderr
     assert ", top-1 " in done.stderr
-    assert done.stdout.startswith("trained 6 steps, best ")
+    assert re.match(r"trained 6 steps, start [\d.]+ -> best [\d.]+ after step \d", done.stdout)
     encoder = DualEncoder.from_pretrained(folder / "out", device="cpu")
     assert (encoder.profile.name, encoder.shared) == ("dpr", False)
     assert run(*line).exit_code == 0  # finished already
@@ -113,8 +116,21 @@ def test_mine_then_train_then_search(folder: Path) -> None:
     assert other.exit_code == 1
     assert "begun otherwise: settings.seed was 0 and is 1" in other.stderr
     lines = [json.loads(one) for one in (folder / "out" / "training" / "log.jsonl").read_text().splitlines()]
-    assert [one["step"] for one in lines if "validation" in one] == [3, 6]
+    assert [one["step"] for one in lines if "validation" in one] == [0, 3, 6]
     assert (folder / "out" / "training" / "progress.svg").read_text().startswith("<svg")
+
+
+def test_other_processes_say_nothing_and_all_leave(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_training(folder / "t.json", make_samples(4))
+    for quiet in (True, False):
+        (found,) = training._validation(folder / "t.json", None, None, TrainingSettings(), quiet=quiet)
+        assert found.names == ("nll", "average_rank")
+        assert capsys.readouterr().err == ("" if quiet else "4 held-out samples\n")
+    leave_processes()
+    assert not torch.distributed.is_initialized()
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=0, world_size=1)
+    leave_processes()
+    assert not torch.distributed.is_initialized()
 
 
 def test_interrupted_training_saves_and_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -18,10 +18,11 @@ import tiny_models as tiny
 import torch
 import transformers
 from learning import make_samples, pair, plain_bert, plain_loss
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from dpr_rag import DualEncoder
 from dpr_rag.encoders.checkpoints import convert, from_checkpoint
+from dpr_rag.encoders.profiles import PROFILES
 from dpr_rag.errors import TrainingError
 from dpr_rag.training import (
     NegativeLogLikelihood,
@@ -29,10 +30,14 @@ from dpr_rag.training import (
     RandomBatches,
     SampleValidation,
     TrainingSettings,
+    check_samples,
     train,
+    trainer,
 )
+from dpr_rag.training.contriever import MomentumContrast
 from dpr_rag.training.folder import OutputFolder
 from dpr_rag.training.model import Model
+from dpr_rag.training.selection import Selection
 from dpr_rag.training.settings import learning_rate
 
 SAMPLES = make_samples(14)
@@ -115,7 +120,8 @@ def test_rates_rise_and_fall_as_in_transformers() -> None:
         schedule.step()
     published = TrainingSettings()
     assert (published.batch_size, published.learning_rate, published.epochs, published.dropout) == (128, 2e-5, 40, 0.1)
-    assert (published.hard_negatives, published.gradient_norm, published.temperature) == (1, 2.0, 1.0)
+    assert (published.hard_negatives, published.gradient_norm) == (1, 2.0)
+    assert published.temperature_for(PROFILES["dpr"]) == 1.0
     assert published.warmup_of(18_400) == 1237
     assert published.warmup_of(300) == 30
 
@@ -240,31 +246,196 @@ def test_finished_training_is_left_alone_and_others_are_refused(tmp_path: Path, 
 
 
 def test_the_best_weights_are_kept(tmp_path: Path, start: DualEncoder) -> None:
-    """Validation on the training questions with a rate that destroys: the first epochs are the best ones."""
-    settings = replace(SETTINGS, learning_rate=0.05, epochs=4)
+    """Validation on the training questions with a rate that destroys: the first epoch is the best one."""
+    settings = replace(SETTINGS, learning_rate=0.01, epochs=4)
     measures: list[dict[str, float]] = []
     result = train(
         SAMPLES,
         tmp_path / "out",
         init=start,
         settings=replace(settings, select="nll"),
-        validation=validation(),
+        validation=on_training(),
         progress=lambda now: measures.append(dict(now.measures)) if now.measures else None,
     )
     losses = [one["nll"] for one in measures]
     assert len(losses) == 4
     assert result.best == min(losses) < losses[-1]
     assert result.best_step == 4 * (1 + losses.index(min(losses)))
-    again = SampleValidation(make_samples(6, seed=9), batch_size=4, temperature=4.0)
+    (again,) = on_training()
+    assert result.start == pytest.approx(again.measure(start)["nll"], rel=1e-6)
     encoder = DualEncoder.from_pretrained(tmp_path / "out", device="cpu")
     assert again.measure(encoder) == pytest.approx(measures[losses.index(min(losses))], rel=1e-5)
-    train(SAMPLES, tmp_path / "last", init=start, settings=replace(settings, select="last"), validation=validation())
+    train(SAMPLES, tmp_path / "last", init=start, settings=replace(settings, select="last"), validation=on_training())
     encoder = DualEncoder.from_pretrained(tmp_path / "last", device="cpu")
     assert again.measure(encoder)["nll"] == pytest.approx(losses[-1], rel=1e-5)
     with pytest.raises(TrainingError, match="select is 'top-20', and validation measures nll, average_rank"):
         train(SAMPLES, tmp_path / "x", init=start, settings=replace(settings, select="top-20"), validation=validation())
     with pytest.raises(TrainingError, match="two validations take the same measure"):
         train(SAMPLES, tmp_path / "x", init=start, settings=settings, validation=[*validation(), *validation()])
+
+
+def on_training() -> list[SampleValidation]:
+    return [SampleValidation(SAMPLES, batch_size=4, temperature=4.0)]
+
+
+def test_the_start_is_kept_where_nothing_surpasses_it(tmp_path: Path, start: DualEncoder) -> None:
+    class Worsening:
+        names, fingerprint = ("nll",), ""
+        vectors: ClassVar[list[np.ndarray]] = []
+
+        def measure(self, encoder: Any) -> dict[str, float]:
+            self.vectors.append(encoder.encode_questions(["who wrote"]))
+            return {"nll": 0.5 + len(self.vectors) // 2}  # 0.5, 1.5, 1.5
+
+    settings = replace(SETTINGS, epochs=2, average_with_start=0.3)
+    result = train(SAMPLES, tmp_path / "out", init=start, settings=settings, validation=[Worsening()])
+    assert (result.start, result.best, result.best_step, result.steps) == (0.5, 0.5, 0, 8)
+    np.testing.assert_allclose(Worsening.vectors[0], start.encode_questions(["who wrote"]), atol=1e-6)
+    validations = [one for one in log(tmp_path / "out") if "validation" in one]
+    assert [(one["step"], one["validation"]["nll"], one["best"]) for one in validations] == [
+        (0, 0.5, True),
+        (4, 1.5, False),
+        (8, 1.5, False),
+    ]
+    written = weights(tmp_path / "out")
+    for name, array in start.question_tower.state.items():
+        if not name.startswith("pooler."):
+            np.testing.assert_array_equal(written[f"question/question_encoder.bert_model.{name}"], array)
+
+
+def test_what_is_measured_is_what_is_written(tmp_path: Path) -> None:
+    start = pair(tmp_path)
+    settings = replace(SETTINGS, epochs=2, towers="as-given", average_with_start=0.25, select="nll")
+    result = train(SAMPLES, tmp_path / "out", init=start, settings=settings, validation=on_training())
+    (measured,) = on_training()
+    assert result.best_step == 8
+    encoder = DualEncoder.from_pretrained(tmp_path / "out", device="cpu")
+    assert measured.measure(encoder)["nll"] == pytest.approx(result.best, rel=1e-7)
+    last = replace(settings, select="last")
+    train(SAMPLES, tmp_path / "last", init=start, settings=last, validation=on_training())
+    assert_equal(weights(tmp_path / "last"), weights(tmp_path / "out"))  # measuring left what learns as it was
+
+
+@pytest.mark.parametrize(
+    ("names", "by"),
+    [
+        (("nll", "average_rank", "top-1", "top-20", "top-5"), "top-20"),
+        (("nll", "average_rank"), "average_rank"),
+        (("own", "nll"), "nll"),
+        (("own", "other"), "own"),
+    ],
+)
+def test_the_measure_that_decides_is_the_nearest_to_retrieval(names: tuple[str, ...], by: str) -> None:
+    class Named:
+        fingerprint = ""
+
+        def __init__(self) -> None:
+            self.names = names
+
+        def measure(self, encoder: Any) -> dict[str, float]:
+            return {}
+
+    assert Selection([Named()], None).by == by
+    assert Selection([Named()], names[0]).by == names[0]
+
+
+def test_a_step_of_several_batches_goes_on_inside_an_epoch(
+    tmp_path: Path, start: DualEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(SETTINGS, batch_size=2, accumulate=2, epochs=2)  # 7 batches in 4 steps, the last one of one
+    seen: list[tuple[str, ...]] = []
+    add = trainer.add_gradients
+
+    def watched(model: Any, objective: Any, batch: Any, **options: Any) -> float:
+        seen.append((*batch.questions, str(options["seed"])))
+        return add(model, objective, batch, **options)
+
+    monkeypatch.setattr(trainer, "add_gradients", watched)
+    train(SAMPLES, tmp_path / "whole", init=start, settings=settings)
+    whole = seen.copy()
+    seen.clear()
+
+    def stop(now: Progress) -> None:
+        if now.step == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(SAMPLES, tmp_path / "out", init=start, settings=settings, progress=stop)
+    assert len(seen) == 7 + 4  # in the middle of the second epoch
+    train(SAMPLES, tmp_path / "out", init=start, settings=settings)
+    assert len(whole) == 14
+    assert seen == whole
+    found = weights(tmp_path / "out")
+    for name, array in weights(tmp_path / "whole").items():
+        np.testing.assert_allclose(found[name], array, atol=1e-6, err_msg=name)
+
+
+def test_a_training_that_saved_nothing_does_not_block_its_folder(tmp_path: Path, start: DualEncoder) -> None:
+    out, settings = tmp_path / "out", replace(SETTINGS, steps=2)
+    with pytest.raises(TrainingError, match="the loss of step"):
+        train(SAMPLES, out, init=start, settings=replace(settings, steps=3, learning_rate=1e20, warmup_steps=0))
+    assert train(SAMPLES, out, init=start, settings=settings).steps == 2
+    assert json.loads((out / "training" / "training.json").read_text())["about"]["settings"]["learning_rate"] == 1e-3
+    with pytest.raises(TrainingError, match="begun otherwise"):
+        train(SAMPLES, out, init=start, settings=replace(settings, seed=1))
+
+    killed = tmp_path / "killed"
+    (killed / "training").mkdir(parents=True)
+    assert OutputFolder(killed).begin({}) == "new"
+    half = tmp_path / "half"
+    (half / "training").mkdir(parents=True)
+    (half / "training" / ".training.json.partial").write_text('{"form')
+    assert OutputFolder(half).begin({}) == "new"
+    for name, inside in (("other", "notes.txt"), ("foreign", "training/notes.txt")):
+        (tmp_path / name / "training").mkdir(parents=True)
+        (tmp_path / name / inside).write_text("mine")
+        with pytest.raises(TrainingError, match=f"{name} exists and holds no training"):
+            OutputFolder(tmp_path / name).begin({})
+    (killed / "training" / "best").mkdir()
+    with pytest.raises(TrainingError, match="begun otherwise"):
+        OutputFolder(killed).begin({"data": "other"})
+
+
+def test_a_damaged_folder_is_named(tmp_path: Path, start: DualEncoder) -> None:
+    def stop(now: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(SAMPLES, tmp_path / "out", init=start, settings=SETTINGS, progress=stop)
+    optimizer = tmp_path / "out" / "training" / "state-1" / "optimizer.safetensors"
+    save_file({"step/other": np.ones(1, np.float32)}, optimizer)
+    with pytest.raises(TrainingError, match="optimizer has 'step/other', which the model has not"):
+        train(SAMPLES, tmp_path / "out", init=start, settings=SETTINGS)
+    (optimizer.parent / "weights.safetensors").unlink()
+    with pytest.raises(TrainingError, match=r"the state of step 1 in .* lacks files; remove it"):
+        train(SAMPLES, tmp_path / "out", init=start, settings=SETTINGS)
+    about = tmp_path / "out" / "training" / "training.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"finished": {"steps": 3}}))
+    with pytest.raises(TrainingError, match=r"training.json is damaged .*'steps'"):
+        train(SAMPLES, tmp_path / "out", init=start, settings=SETTINGS)
+
+
+def test_temperature_follows_the_profile(tmp_path: Path, start: DualEncoder) -> None:
+    assert TrainingSettings(temperature=0.3).temperature_for(PROFILES["minilm"]) == 0.3
+    normalised = replace(PROFILES["minilm"], question_length=32, passage_length=32)
+    encoder = tiny.load(tiny.bert(tmp_path / "n"), profile=normalised)
+    settings = replace(SETTINGS, steps=1, temperature=None)
+    for name, init, temperature in (("plain", start, 1.0), ("normalised", encoder, 0.05)):
+        train(SAMPLES, tmp_path / name, init=init, settings=settings)
+        about = json.loads((tmp_path / name / "training" / "training.json").read_text())["about"]
+        assert (about["settings"]["temperature"], about["objective"]) == (temperature, f"nll/{temperature}")
+        again = train(SAMPLES, tmp_path / name, init=init, settings=replace(settings, temperature=temperature))
+        assert again.steps == 1  # the explicit value is the same training
+
+
+def test_positives_are_drawn_where_settings_ask_for_it(tmp_path: Path, start: DualEncoder) -> None:
+    settings = replace(SETTINGS, steps=1)
+    assert replace(settings, shuffle_positives=True).as_dict() == settings.as_dict()
+    for name, drawn in (("fixed", False), ("drawn", True)):
+        train(SAMPLES, tmp_path / name, init=start, settings=replace(settings, shuffle_positives=drawn))
+        about = json.loads((tmp_path / name / "training" / "training.json").read_text())["about"]
+        samples, _ = check_samples(SAMPLES)
+        assert about["data"] == RandomBatches(samples, batch_size=4, shuffle_positives=drawn).fingerprint
 
 
 def test_average_with_start(tmp_path: Path) -> None:
@@ -329,6 +500,11 @@ def test_what_cannot_be_trained(tmp_path: Path, start: DualEncoder) -> None:
         train(SAMPLES, tmp_path / "a", init=pair(tmp_path), settings=replace(SETTINGS, towers="shared"))
     with pytest.raises(TrainingError, match="nothing to train on: no samples were given"):
         train([], tmp_path / "b", init=start)
+    with pytest.raises(TrainingError, match="data is a generator; expected a list of samples"):
+        train((one for one in SAMPLES), tmp_path / "b", init=start)
+    with pytest.raises(TrainingError, match="MomentumContrast needs a momentum tower"):
+        train(SAMPLES, tmp_path / "b", init=start, settings=SETTINGS, objective=MomentumContrast())
+    assert not (tmp_path / "b").exists()
     with pytest.raises(TrainingError, match="nothing to train on: 1 samples without a positive"):
         train([replace(SAMPLES[0], positives=())], tmp_path / "b", init=start)
     with pytest.raises(TrainingError, match=r"the loss of step \d+ is nan; lower the learning rate"):

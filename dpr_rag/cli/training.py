@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -18,7 +19,7 @@ from dpr_rag.cli.terminal import note, progress
 
 if TYPE_CHECKING:
     from dpr_rag import DualEncoder
-    from dpr_rag.training import Progress, TrainingSettings, Validation
+    from dpr_rag.training import Progress, TrainingResult, TrainingSettings, Validation
     from dpr_rag.training.progress import Told
 
 
@@ -70,8 +71,11 @@ def train(
     ] = None,
     dropout: Annotated[float, typer.Option("--dropout", help="Of hidden states and attention.")] = 0.1,
     temperature: Annotated[
-        float, typer.Option("--temperature", help="Scores are divided by it; normalised vectors want about 0.05.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            "--temperature", help="Scores are divided by it (default: 0.05 where vectors are normalised, else 1)."
+        ),
+    ] = None,
     towers: Annotated[Towers, typer.Option("--towers", help="Train one tower or two.")] = Towers.as_given,
     accumulate: Annotated[int, typer.Option("--accumulate", min=1, help="Batches of one step.")] = 1,
     bf16: Annotated[bool, typer.Option("--bf16", help="Run the towers in bfloat16.")] = False,
@@ -95,7 +99,7 @@ def train(
     """Train a dual encoder as DPR was; run again, it goes on where it stopped."""
     from dpr_rag.training import RandomBatches, TrainingSettings, read_samples
     from dpr_rag.training import train as trained
-    from dpr_rag.training.processes import join_processes
+    from dpr_rag.training.processes import join_processes, leave_processes
 
     settings = TrainingSettings(
         batch_size=batch_size,
@@ -122,14 +126,23 @@ def train(
         note(f"{report.samples:,} samples")
         note_lines(report.lines())
     encoder = _load(init, context_model, profile)
-    measured = _validation(validation, dev_store, dev_questions, settings)
+    settings = replace(settings, temperature=settings.temperature_for(encoder.profile))
+    measured = _validation(validation, dev_store, dev_questions, settings, quiet=not first)
     source = RandomBatches(samples, batch_size=batch_size, hard_negatives=hard_negatives)
     total = batch_size * accumulate * steps if steps else len(samples) * epochs
     with _shown(total, quiet=quiet or not first) as told:
         done = trained(source, output, init=encoder, settings=settings, validation=measured, progress=told)
     if first:
-        kept = "" if done.best is None else f", best {done.best:.4g} after step {done.best_step:,}"
-        typer.echo(f"trained {done.steps:,} steps{kept}: {output}")
+        typer.echo(f"trained {done.steps:,} steps{_kept(done)}: {output}")
+    leave_processes()
+
+
+def _kept(done: TrainingResult) -> str:
+    if done.best is None:
+        return ""
+    start = "" if done.start is None else f"start {done.start:.4g} -> "
+    kept = f", {start}best {done.best:.4g} after step {done.best_step:,}"
+    return kept if done.best_step else f"{kept} (nothing surpassed the start, which is what was written)"
 
 
 def _load(init: str | None, context: str | None, profile: str | None) -> DualEncoder:
@@ -143,7 +156,7 @@ def _load(init: str | None, context: str | None, profile: str | None) -> DualEnc
 
 
 def _validation(
-    samples: Path | None, store: Path | None, questions: Path | None, settings: TrainingSettings
+    samples: Path | None, store: Path | None, questions: Path | None, settings: TrainingSettings, *, quiet: bool
 ) -> Sequence[Validation]:
     from dpr_rag import PassageStore
     from dpr_rag.corpora import read_questions
@@ -154,8 +167,11 @@ def _validation(
     found: list[Validation] = []
     if samples is not None:
         held_out, report = read_samples(samples)
-        note_lines([f"{report.samples:,} held-out samples", *report.lines()])
-        found.append(SampleValidation(held_out, batch_size=settings.batch_size, temperature=settings.temperature))
+        if not quiet:
+            note_lines([f"{report.samples:,} held-out samples", *report.lines()])
+        found.append(
+            SampleValidation(held_out, batch_size=settings.batch_size, temperature=settings.temperature or 1.0)
+        )
     if store is not None and questions is not None:
         with PassageStore.open(store, create=False, read_only=True) as opened:
             found.append(StoreValidation(opened, list(read_questions(questions))))

@@ -125,6 +125,17 @@ class MomentumContrast(Objective):
         positives = torch.tensor(batch.positives, device=keys.device)
         return torch.nn.functional.cross_entropy(questions @ keys.T / self._temperature, positives)
 
+    def check(self, model: Model) -> None:
+        """Refuse a model without a momentum tower.
+
+        Raises:
+            TrainingError: It has none.
+        """
+        if not model.momentum:
+            raise TrainingError(
+                "MomentumContrast needs a momentum tower; train with TrainingSettings(towers='momentum', …)"
+            )
+
     def on_step(self, model: Model) -> None:
         """Let the momentum tower follow, and put the step's passages into the queue."""
         import torch

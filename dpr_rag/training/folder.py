@@ -33,7 +33,8 @@ class Position:
         epoch: The epoch under way.
         batches: Batches of it that are done.
         best: The best value of the selected measure so far.
-        best_step: The step that it was measured after.
+        best_step: The step that it was measured after; 0 is the start.
+        start: The selected measure before the first step.
     """
 
     step: int = 0
@@ -41,6 +42,7 @@ class Position:
     batches: int = 0
     best: float | None = None
     best_step: int | None = None
+    start: float | None = None
 
 
 class OutputFolder:
@@ -61,6 +63,8 @@ class OutputFolder:
     def begin(self, about: Mapping[str, Any]) -> Literal["new", "unfinished", "finished"]:
         """See what is in the folder, and note in a new one what is trained.
 
+        A folder whose training ended before anything was saved counts as new, whatever was to be trained there.
+
         Args:
             about: What shapes the weights, as a JSON object.
 
@@ -68,15 +72,18 @@ class OutputFolder:
             TrainingError: Another training, or anything else, is at the path.
         """
         if not self._about.exists():
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if not self._unused():
                 raise TrainingError(f"{self.path} exists and holds no training; choose a new folder for the output")
-            self.inside.mkdir(parents=True)
+            self.inside.mkdir(parents=True, exist_ok=True)
             self._write_about(about, None)
             return "new"
         known = self._read(self._about)
         if known.get("format") != _FORMAT:
             raise TrainingError(f"{self._about}: expected format {_FORMAT}; a newer dpr-rag wrote it, upgrade")
         differing = differences(known.get("about", {}), json.loads(json.dumps(about)))
+        if differing and known.get("finished") is None and not self._states() and not self.best.exists():
+            self._write_about(about, None)
+            return "new"
         if differing:
             raise TrainingError(
                 f"{self.path} holds a training that was begun otherwise: {'; '.join(differing[:6])}; go on with the same "
@@ -84,9 +91,27 @@ class OutputFolder:
             )
         return "unfinished" if known.get("finished") is None else "finished"
 
+    def _unused(self) -> bool:
+        """Whether nothing is there, or only what a kill left before it was noted what is trained."""
+        if not self.path.exists():
+            return True
+        if not self.path.is_dir() or any(one != self.inside for one in self.path.iterdir()):
+            return False
+        partial = partial_of(self._about)
+        return not self.inside.exists() or (
+            self.inside.is_dir() and all(one == partial for one in self.inside.iterdir())
+        )
+
     def outcome(self) -> Position:
-        """Where a finished training ended."""
-        return Position(**self._read(self._about)["finished"])
+        """Where a finished training ended.
+
+        Raises:
+            TrainingError: The file that says so is damaged.
+        """
+        try:
+            return Position(**self._read(self._about)["finished"])
+        except (KeyError, TypeError) as error:
+            raise TrainingError(f"{self._about} is damaged ({error}); choose another folder") from error
 
     def _write_about(self, about: Mapping[str, Any], end: Position | None) -> None:
         content = {"format": _FORMAT, "finished": None if end is None else asdict(end), "about": about}
@@ -140,7 +165,7 @@ class OutputFolder:
         try:
             tensors = {file.stem: load_file(file) for file in sorted(states[-1].glob("*.safetensors"))}
             return Position(**state["position"]), tensors, state["extra"]
-        except (SafetensorError, KeyError, TypeError) as error:
+        except (SafetensorError, OSError, KeyError, TypeError) as error:
             raise TrainingError(f"{states[-1]} is damaged ({error}); remove it to begin anew") from error
 
     def _states(self) -> list[Path]:
@@ -178,10 +203,15 @@ def _short(value: Any) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_of(path)
     partial.write_text(text, encoding="utf-8")
     _sync(partial)
     os.replace(partial, path)
+
+
+def partial_of(path: Path) -> Path:
+    """Where a file stands until it is whole."""
+    return path.with_name(f".{path.name}.partial")
 
 
 def _sync(path: Path) -> None:

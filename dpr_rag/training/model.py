@@ -43,6 +43,7 @@ class Model:
         start: The encoder that training starts from.
         encoder: Encodes with the weights of the moment, for validation and refreshes; its fingerprint stays that of the start.
         separate: Whether there are two towers.
+        momentum: Whether a tower that follows the question tower encodes the passages in training.
 
     Raises:
         TrainingError: One tower was asked for where the encoder has two.
@@ -62,7 +63,7 @@ class Model:
                 "with towers='as-given'"
             )
         self.start = start
-        self._momentum = towers == "momentum"
+        self.momentum = towers == "momentum"
         self.separate = not start.shared or towers == "separate"
         self._towers = _towers_of(start, untied=towers == "separate")
         question = _with_dropout(self._towers["question"], dropout)
@@ -75,11 +76,11 @@ class Model:
 
         self.encoder = build(question, context)
         self.question, self.context = (_runtime(side) for side in self.encoder.sides)
-        if self._momentum:  # it encodes the passages in training only; what is written and measured is the one tower
+        if self.momentum:  # it encodes the passages in training only; what is written and measured is the one tower
             self.context = _runtime(build(question, None).sides[1])
         for runtime in (self.question, self.context):
             _own_weights(runtime)
-        if self._momentum:
+        if self.momentum:
             for parameter in _parts(self.context).values():
                 parameter.requires_grad_(False)
 
@@ -98,7 +99,7 @@ class Model:
     def tensors(self) -> dict[str, torch.Tensor]:
         """All weights of the moment by name, a momentum tower's included; they share memory with the modules."""
         named: dict[str, torch.Tensor] = dict(self.parameters())
-        if self._momentum:
+        if self.momentum:
             named |= {f"context.{name}": one for name, one in _parts(self.context).items()}
         return {name: tensor.detach() for name, tensor in named.items()}
 
@@ -124,7 +125,7 @@ class Model:
         """
         import torch
 
-        if not self._momentum:
+        if not self.momentum:
             raise TrainingError("there is no momentum tower to follow; train with towers='momentum'")
         with torch.no_grad():
             for old, new in zip(_parts(self.context).values(), _parts(self.question).values(), strict=True):
@@ -142,29 +143,50 @@ class Model:
             for module in modules:
                 module.eval()
 
-    def save(self, path: Path, *, start_share: float = 0.0, source: str | None = None) -> None:
-        """Write the weights of the moment as an encoder.
+    @contextmanager
+    def averaged(self, start_share: float) -> Iterator[None]:
+        """Inside, the weights are their average with the starting ones; outside they are as they were.
 
         Args:
-            path: The folder.
-            start_share: Share of the starting weights in the average that is written.
-            source: Where the weights come from, for people to read; None names the start.
+            start_share: Share of the starting weights; 0 changes nothing, 1 gives the start.
         """
-        runtimes: dict[Role, TorchRuntime] = {"question": self.question}
-        if self.separate:
-            runtimes["context"] = self.context
-        towers = {role: self._tower(role, runtime, start_share) for role, runtime in runtimes.items()}
-        save_towers(path, towers, self.start.profile, source=source or self.start.source)
+        import torch
 
-    def _tower(self, role: Role, runtime: TorchRuntime, start_share: float) -> Tower:
+        learnt = self._runtimes() if start_share else {}
+        kept = {
+            role: {name: one.detach().clone() for name, one in _parts(runtime).items()}
+            for role, runtime in learnt.items()
+        }
+        with torch.no_grad():
+            for role, runtime in learnt.items():
+                for name, parameter in _parts(runtime).items():
+                    before = torch.from_numpy(np.array(self._towers[role].state[name], np.float32)).to(parameter.device)
+                    parameter.copy_(
+                        before if start_share == 1 else (1 - start_share) * parameter + start_share * before
+                    )
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for role, runtime in learnt.items():
+                    for name, parameter in _parts(runtime).items():
+                        parameter.copy_(kept[role][name])
+
+    def save(self, path: Path) -> None:
+        """Write the weights of the moment as an encoder into a folder."""
+        towers = {role: self._tower(role, runtime) for role, runtime in self._runtimes().items()}
+        save_towers(path, towers, self.start.profile, source=self.start.source)
+
+    def _runtimes(self) -> dict[Role, TorchRuntime]:
+        """The towers that are written."""
+        runtimes: dict[Role, TorchRuntime] = {"question": self.question}
+        return runtimes | ({"context": self.context} if self.separate else {})
+
+    def _tower(self, role: Role, runtime: TorchRuntime) -> Tower:
         tower = self._towers[role]
         state: dict[str, Array] = dict(tower.state)  # a pooler stays as it came
         for name, tensor in _parts(runtime).items():
-            trained = tensor.detach().float().cpu().numpy()
-            state[name] = trained.copy()
-            if start_share:
-                before = np.asarray(tower.state[name], np.float32)
-                state[name] = np.float32(1 - start_share) * trained + np.float32(start_share) * before
+            state[name] = tensor.detach().float().cpu().numpy().copy()
         return replace(tower, state=state)
 
 

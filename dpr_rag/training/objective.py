@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Objective(ABC):
     """The loss of a whole batch, over all processes, from the vectors of its questions and passages.
 
-    A subclass needs :meth:`loss` and :attr:`fingerprint`; one with a memory of its own also the other three.
+    A subclass needs :meth:`loss` and :attr:`fingerprint`; one with a memory of its own also :meth:`on_step`,
+    :meth:`tensors` and :meth:`load`.
     """
 
     @property
@@ -37,6 +38,14 @@ class Objective(ABC):
         Returns:
             One number, through which gradients flow into both arguments.
         """
+
+    def check(self, model: Model) -> None:
+        """Refuse towers that the objective cannot train; called before anything is written.
+
+        Raises:
+            TrainingError: They cannot be trained with it.
+        """
+        return
 
     def on_step(self, model: Model) -> None:
         """Called after every step of the optimizer."""

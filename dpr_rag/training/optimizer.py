@@ -63,8 +63,16 @@ class Optimizer:
         return found
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Take back what :meth:`tensors` gave."""
+        """Take back what :meth:`tensors` gave.
+
+        Raises:
+            TrainingError: They are of other parameters.
+        """
         for key, tensor in tensors.items():
             moment, _, name = key.partition(_SEPARATOR)
+            if name not in self._parameters:
+                raise TrainingError(
+                    f"the saved state of the optimizer has {key!r:.100}, which the model has not; start with the same model"
+                )
             parameter = self._parameters[name]
             self._adam.state[parameter][moment] = tensor if moment == "step" else tensor.to(parameter.device)

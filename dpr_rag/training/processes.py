@@ -116,3 +116,11 @@ def join_processes() -> Processes:
             f"the processes of torchrun cannot be joined ({error}); start them with torchrun"
         ) from error
     return Processes.current()
+
+
+def leave_processes() -> None:
+    """Leave the group that this process has joined, if it has: one that ends inside of it is warned about."""
+    import torch
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

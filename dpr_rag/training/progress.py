@@ -18,7 +18,7 @@ class Progress:
         epoch: The epoch under way, from 0.
         loss: Mean loss of the last step.
         questions_per_second: Since this process began.
-        seconds_left: At this rate, or None before the first step.
+        seconds_left: At this rate, from the first step on; nothing is told before it.
         measures: What validation found after this step, or None where none was due.
         best: Whether these are the best weights so far.
     """

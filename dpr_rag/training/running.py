@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import getLogger
 from pathlib import Path
 
@@ -32,13 +32,15 @@ class TrainingResult:
         path: The folder, which ``DualEncoder.from_pretrained`` loads.
         steps: Steps taken in all.
         best: The best value of the selected measure, or None where nothing was validated.
-        best_step: The step whose weights were kept for it.
+        best_step: The step whose weights were kept for it; 0 is the start, which nothing that was trained surpassed.
+        start: The selected measure before the first step, or None where nothing was validated.
     """
 
     path: Path
     steps: int
     best: float | None
     best_step: int | None
+    start: float | None = None
 
 
 def train(
@@ -64,21 +66,23 @@ def train(
         settings: Hyperparameters; None is the paper's.
         objective: None is the paper's :class:`NegativeLogLikelihood`.
         validation: What measures the weights while they are trained; all measures are logged, and the best weights by
-            ``settings.select`` are written in the end. Without any, the last ones are.
+            ``settings.select`` are written in the end, those of the start included. Without any, the last ones are.
         progress: Called after every step, in the first process; what it raises ends the training, whose state is saved first.
         device: Where to train; None takes a GPU where there is one.
 
     Raises:
-        TrainingError: The data hold nothing to train on, the settings ask for a measure that nothing takes, another
-            training is in the folder, or the loss is no longer finite.
+        TrainingError: The data are no samples and no source, or hold nothing to train on; the settings ask for a measure that
+            nothing takes; the objective does not fit the towers; another training is in the folder; or the loss is no
+            longer finite.
     """
     chosen = settings or TrainingSettings()
+    chosen = replace(chosen, temperature=chosen.temperature_for(init.profile))
     model = Model(init, towers=chosen.towers, dropout=chosen.dropout, device=device)
     folder = OutputFolder(output)
     trainer = Trainer(
         model,
         _source_of(data, chosen),
-        objective or NegativeLogLikelihood(temperature=chosen.temperature),
+        objective or NegativeLogLikelihood(temperature=chosen.temperature_for(init.profile)),
         chosen,
         folder,
         validation=validation,
@@ -89,15 +93,24 @@ def train(
     processes.wait()
     state = state or folder.begin(trainer.about)
     end = folder.outcome() if state == "finished" else trainer.run()
-    return TrainingResult(folder.path, end.step, end.best, end.best_step)
+    return TrainingResult(folder.path, end.step, end.best, end.best_step, end.start)
 
 
 def _source_of(data: BatchSource | Sequence[TrainingSample], settings: TrainingSettings) -> BatchSource:
     if not isinstance(data, Sequence):
+        if not hasattr(data, "batches"):
+            raise TrainingError(
+                f"data is a {type(data).__name__}; expected a list of samples, which are seen more than once, or a batch source"
+            )
         return data
     samples, report = check_samples(data)
     if not samples:
         raise TrainingError(f"nothing to train on: {'; '.join(report.lines()) or 'no samples were given'}")
     for line in report.lines():
         _log.warning("%s", line.strip())
-    return RandomBatches(samples, batch_size=settings.batch_size, hard_negatives=settings.hard_negatives)
+    return RandomBatches(
+        samples,
+        batch_size=settings.batch_size,
+        hard_negatives=settings.hard_negatives,
+        shuffle_positives=settings.shuffle_positives,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from dpr_rag.encoder import Encoder
@@ -34,7 +35,7 @@ class Selection:
         self.by: str | None = None
         if not self.names or wanted == "last":
             return
-        self.by = wanted or ("average_rank" if "average_rank" in self.names else self.names[0])
+        self.by = wanted or _preferred(self.names)
         if self.by not in self.names:
             raise TrainingError(
                 f"select is {wanted!r}, and validation measures {', '.join(self.names)}; choose one of them or 'last'"
@@ -55,3 +56,11 @@ class Selection:
             return False
         value = measures[self.by]
         return best is None or (value < best if self.by in LOWER_IS_BETTER else value > best)
+
+
+def _preferred(names: Sequence[str]) -> str:
+    """The measure that is nearest to what an encoder is for: accuracy at the largest k, then rank, then loss."""
+    accuracies = {int(name.removeprefix("top-")): name for name in names if re.fullmatch(r"top-\d+", name)}
+    if accuracies:
+        return accuracies[max(accuracies)]
+    return next((name for name in ("average_rank", "nll") if name in names), names[0])

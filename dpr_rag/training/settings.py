@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from dpr_rag.encoders.profiles import Profile
 from dpr_rag.errors import TrainingError
 from dpr_rag.training.checks import check_int, check_number
 
 Towers = Literal["as-given", "shared", "separate", "momentum"]
 WARMUP_STEPS = 1237
-_OPERATIONAL = ("save_every", "save_minutes", "log_every")
+NORMALISED_TEMPERATURE = 0.05
+# How often is saved and logged shapes no weights, and the fingerprint of the data tells how positives are drawn.
+_LEFT_OUT = ("save_every", "save_minutes", "log_every", "shuffle_positives")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +21,10 @@ class TrainingSettings:
     """Settings of one training run; the defaults are those of DPR (``conf/train/biencoder_nq.yaml`` of its code).
 
     Attributes:
-        batch_size: Questions of one batch, over all processes.
+        batch_size: Questions of one batch, over all processes. This and the next two are for samples; a batch source has
+            its own.
         hard_negatives: Hard negatives of a question, drawn anew in every epoch.
+        shuffle_positives: Draw one of several positives in every epoch, instead of the first.
         epochs: How often every sample is seen.
         steps: Optimizer steps, instead of epochs.
         learning_rate: Highest rate of AdamW.
@@ -27,7 +32,8 @@ class TrainingSettings:
         weight_decay: Of AdamW; biases and layer norms are left out.
         gradient_norm: The norm that gradients are clipped to.
         dropout: Of the hidden states and the attention; None keeps what the model's configuration says.
-        temperature: Scores are divided by it; 1 is the paper's, models that normalise their vectors want about 0.05.
+        temperature: Scores are divided by it, unless an objective is given, which has its own. None is 0.05 where the
+            encoder normalises its vectors, and else 1, the paper's.
         towers: ``separate`` trains two towers (of one model, if one is given), ``shared`` one; ``as-given`` keeps what
             the encoder has; ``momentum`` is for Contriever's recipe.
         accumulate: Batches whose gradients are averaged for one step; each keeps its own in-batch negatives.
@@ -39,7 +45,7 @@ class TrainingSettings:
         seed: Of the order, the draws and the dropout.
         validate_every: Steps between validations; None validates after every epoch.
         select: The measure by which the best weights are kept, or ``last`` for those of the last step; None is
-            ``average_rank`` where that is measured, or else the first measure.
+            the top-k accuracy of the largest k where that is measured, or else ``average_rank``, or else ``nll``.
         average_with_start: Share of the starting weights in the average that is written; 0 writes the trained ones.
         save_every: Steps between saved states.
         save_minutes: Minutes after which the state is saved sooner.
@@ -51,6 +57,7 @@ class TrainingSettings:
 
     batch_size: int = 128
     hard_negatives: int = 1
+    shuffle_positives: bool = False
     epochs: int = 40
     steps: int | None = None
     learning_rate: float = 2e-5
@@ -58,7 +65,7 @@ class TrainingSettings:
     weight_decay: float = 0.0
     gradient_norm: float = 2.0
     dropout: float | None = 0.1
-    temperature: float = 1.0
+    temperature: float | None = None
     towers: Towers = "as-given"
     accumulate: int = 1
     bf16: bool = False
@@ -82,8 +89,10 @@ class TrainingSettings:
         check_int("seed", self.seed, 0)
         if self.warmup_steps is not None:
             check_int("warmup_steps", self.warmup_steps, 0)
-        for name in ("learning_rate", "gradient_norm", "temperature", "save_minutes"):
+        for name in ("learning_rate", "gradient_norm", "save_minutes"):
             check_number(name, getattr(self, name), above=0.0)
+        if self.temperature is not None:
+            check_number("temperature", self.temperature, above=0.0)
         check_number("weight_decay", self.weight_decay, low=0.0)
         check_number("average_with_start", self.average_with_start, low=0.0, below=1.0)
         if self.dropout is not None:
@@ -93,7 +102,11 @@ class TrainingSettings:
 
     def as_dict(self) -> dict[str, Any]:
         """What shapes the weights, as a JSON object; how often is saved and logged does not."""
-        return {name: value for name, value in asdict(self).items() if name not in _OPERATIONAL}
+        return {name: value for name, value in asdict(self).items() if name not in _LEFT_OUT}
+
+    def temperature_for(self, profile: Profile) -> float:
+        """The temperature for an encoder's scores: the one given, or what its profile wants."""
+        return self.temperature or (NORMALISED_TEMPERATURE if profile.normalise else 1.0)
 
     def warmup_of(self, steps: int) -> int:
         """Warm-up steps of a training of so many steps."""

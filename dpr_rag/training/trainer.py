@@ -52,6 +52,7 @@ class Trainer:
     ) -> None:
         self._model, self._source, self._objective = model, source, objective
         self._settings, self._folder = settings, folder
+        objective.check(model)
         self._selection = Selection(validation, settings.select)
         self._told = told
         self._processes = Processes.current()
@@ -91,13 +92,30 @@ class Trainer:
         found = self._folder.newest()
         if found is not None:
             self._at, tensors, extra = found
+            if not tensors.keys() >= {"weights", "optimizer"}:
+                raise TrainingError(
+                    f"the state of step {self._at.step} in {self._folder.inside} lacks files; remove it"
+                )
             self._model.load(tensors["weights"])
             self._optimizer.load(tensors["optimizer"])
             self._objective.load(tensors.get("objective", {}))
             self._refreshed = extra.get("source")
         self._processes.wait()
-        if self._processes.first:
-            self._log.cut(self._at.step)
+        if not self._processes.first:
+            return
+        self._log.cut(self._at.step if found is not None else -1)
+        if found is None:
+            shutil.rmtree(self._folder.best, ignore_errors=True)
+            self._validate_start()
+
+    def _validate_start(self) -> None:
+        """Measure the starting weights, which are written in the end if none are better."""
+        if not self._selection.names:
+            return
+        measures, by = self._selection.measure(self._model.encoder), self._selection.by
+        if by is not None:
+            self._at = replace(self._at, best=measures[by], best_step=0, start=measures[by])
+        self._log.add({"step": 0, "epoch": 0, "validation": measures, "best": by is not None})
 
     def _groups(self) -> Iterator[list[Batch]]:
         """The batches of each step, from the position on."""
@@ -215,11 +233,12 @@ class Trainer:
         return time.monotonic() - self._saved > 60 * self._settings.save_minutes
 
     def _validate(self, progress: Progress) -> Progress:
-        measures = self._selection.measure(self._model.encoder)
-        best = self._selection.improves(measures, self._at.best)
-        if best and self._selection.by is not None:
-            self._model.save(self._folder.best, start_share=self._settings.average_with_start)
-            self._at = replace(self._at, best=measures[self._selection.by], best_step=self._at.step)
+        with self._model.averaged(self._settings.average_with_start):
+            measures = self._selection.measure(self._model.encoder)
+            best = self._selection.improves(measures, self._at.best)
+            if best and self._selection.by is not None:
+                self._model.save(self._folder.best)
+                self._at = replace(self._at, best=measures[self._selection.by], best_step=self._at.step)
         self._log.add({"step": progress.step, "epoch": progress.epoch, "validation": measures, "best": best})
         write_plot(self._folder.plot, self._log.lines())
         return replace(progress, measures=measures, best=best)
@@ -231,10 +250,11 @@ class Trainer:
         self._saved = time.monotonic()
 
     def _finish(self) -> None:
-        kept = self._folder.best
-        if self._selection.by is None or not kept.exists():
+        kept, share = self._folder.best, self._settings.average_with_start
+        if not self._at.best_step or not kept.exists():
             kept = self._folder.inside / "last"
             shutil.rmtree(kept, ignore_errors=True)
-            self._model.save(kept, start_share=self._settings.average_with_start)
+            with self._model.averaged(1.0 if self._at.best_step == 0 else share):
+                self._model.save(kept)
         write_plot(self._folder.plot, self._log.lines())
         self._folder.finish(kept, self.about, self._at)

@@ -47,7 +47,8 @@ class SampleValidation:
 
     ``nll`` is the loss over batches in the file's order; ``average_rank`` how many of all validation passages stand
     before the positive, on average over the questions: 0 is perfect. A tie counts one half, so that an encoder that
-    gives everything the same vector is no good one.
+    gives everything the same vector is no good one. DPR's code adds 30 passages of a sample's other ``negatives`` to them;
+    samples here do not keep those.
 
     Args:
         samples: The held-out samples; their first positives and hard negatives are used.
