@@ -8,7 +8,7 @@ from typing import Any
 
 from dpr_rag.errors import PassageError, VectorError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking
-from dpr_rag.passages import Hit, check_question
+from dpr_rag.passages import Hit
 from dpr_rag.store import PassageStore
 from dpr_rag.store.lookup import Where
 
@@ -97,12 +97,11 @@ class Retriever:
             raise PassageError(
                 f"questions is the string {questions!r:.80}, expected a list of them; call retrieve() for one"
             )
-        checked = [check_question(question) for question in questions]
-        if not checked:
+        if not len(questions):
             return []
         wanted = self.k if k is None else k
         return self.store.rank(
-            checked, wanted, filter, ranking=self._asked, diversity=diversity, min_relevance=min_relevance
+            questions, wanted, filter, ranking=self._asked, diversity=diversity, min_relevance=min_relevance
         )
 
     def retrieve_by_vectors(

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,7 +22,7 @@ from dpr_rag.cli.labelled import (
     read_labelled,
     told_questions,
 )
-from dpr_rag.cli.models import ModelChoice, encoder_of, ranking_of
+from dpr_rag.cli.models import ModelChoice, encoder_of, only_reads
 from dpr_rag.cli.options import AsJson, ContextModel, FusionKind, Model, Profile, Quiet, StoreFolder, Weight
 from dpr_rag.cli.terminal import note, progress
 from dpr_rag.errors import CorpusError
@@ -87,8 +87,7 @@ def evaluate(
     _check_writable(questions, [path for path in (report, results, run) if path is not None])
     needed = any(ranking.needs_vectors for ranking in rankings.values())
     encoder = encoder_of(store, ModelChoice(model, context_model, profile)) if needed else None
-    # the first question in words leaves postings behind for the next process, where the store may be written
-    reads = not any(ranking.needs_words for ranking in rankings.values()) or not os.access(store, os.W_OK)
+    reads = only_reads(store, rankings.values())
     with PassageStore.open(store, encoder=encoder, create=False, read_only=reads) as opened:
         if chosen == "passage":
             note_missing(opened, asked)
@@ -119,10 +118,13 @@ def evaluate(
 def _rankings(store: Path, modes: Sequence[str] | None, weight: float | None, fusion: str | None) -> dict[str, Ranking]:
     if "hybrid" not in (modes or ()) and not (weight is None and fusion is None):
         raise typer.BadParameter("--weight and --fusion need --mode hybrid", param_hint="--mode")
-    if not modes:
-        known = ranking_of(store, None, None, None)
-        return {known.mode: known}
-    return {mode: ranking_of(store, mode, *((weight, fusion) if mode == "hybrid" else (None, None))) for mode in modes}
+    from dpr_rag import PassageStore
+
+    with PassageStore.open(store, create=False, read_only=True) as opened:
+        if not modes:
+            return {opened.ranking.mode: opened.ranking}
+        said: dict[str, Any] = {mode: (weight, fusion) if mode == "hybrid" else () for mode in modes}
+        return {mode: opened.ranking_for(mode, *more) for mode, more in said.items()}  # type: ignore[arg-type]  # it refuses others
 
 
 def _check_writable(questions: Path, paths: Sequence[Path]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -58,6 +60,11 @@ def ranking_of(path: Path, mode: str | None, weight: float | None, fusion: str |
 
     with PassageStore.open(path, create=False, read_only=True) as store:
         return store.ranking_for(mode, weight, fusion)  # type: ignore[arg-type]  # it refuses what it does not know
+
+
+def only_reads(path: Path, rankings: Iterable[Ranking]) -> bool:
+    """Whether a store is opened read-only to be asked: the first question in words leaves postings for the next process."""
+    return not any(ranking.needs_words for ranking in rankings) or not os.access(path, os.W_OK)
 
 
 def look(path: Path) -> StoreInfo | None:

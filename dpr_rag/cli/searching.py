@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -14,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dpr_rag.cli.models import ModelChoice, encoder_of, ranking_of
+from dpr_rag.cli.models import ModelChoice, encoder_of, only_reads, ranking_of
 from dpr_rag.cli.options import (
     AsJson,
     Bind,
@@ -64,8 +63,7 @@ def search(
 
     ranking = ranking_of(store, mode, weight, fusion)
     encoder = encoder_of(store, ModelChoice(model, context_model, profile)) if ranking.needs_vectors else None
-    # the first question in words leaves postings behind for the next process, where the store may be written
-    reads = not bind and (not ranking.needs_words or not os.access(store, os.W_OK))
+    reads = not bind and only_reads(store, [ranking])
     with PassageStore.open(store, encoder=encoder, create=False, read_only=reads, bind=bind) as opened:
         retriever = Retriever(opened, k=k, ranking=ranking)
         while batch := list(islice(questions, _BATCH)):

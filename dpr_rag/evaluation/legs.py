@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,14 +97,9 @@ def _legs(question: Question, dense: Sequence[Hit], bm25: Sequence[Hit], by: By,
 
 def spreads(legs: Sequence[Legs]) -> float:
     """How far the scores of BM25 spread, as a multiple of how far the inner products do: the scale on which λ lies."""
-    dense, words = (np.mean([_deviation(one) for one in column]) for column in _columns(legs))
-    return float(words / dense) if dense > 0 and words > 0 else 1.0
+    dense, words = _spread([one.dense for one in legs]), _spread([one.bm25 for one in legs])
+    return words / dense if dense > 0 and words > 0 else 1.0
 
 
-def _columns(legs: Sequence[Legs]) -> Iterator[list[NDArray[np.float64]]]:
-    yield [one.dense.scores for one in legs]
-    yield [one.bm25.scores for one in legs]
-
-
-def _deviation(scores: NDArray[np.float64]) -> float:
-    return float(np.std(scores)) if len(scores) else 0.0
+def _spread(lists: Sequence[Ranked]) -> float:
+    return float(np.mean([np.std(one.scores) if len(one.scores) else 0.0 for one in lists]))

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from dpr_rag.errors import TrainingError
 from dpr_rag.training.checks import check_int
 
 Scores = npt.NDArray[np.float32]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,10 +168,15 @@ class RandomBatches:
     def batches(self, epoch: int, *, seed: int) -> Iterator[Batch]:
         """The batches of one epoch."""
         generator = np.random.default_rng([seed, epoch])
-        order = generator.permutation(len(self._samples))
-        for start in range(0, len(order), self._batch_size):
-            taken = [self._samples[at] for at in order[start : start + self._batch_size]]
+        for taken in in_random_order(self._samples, self._batch_size, generator):
             yield make_batch([draw(one, generator, self._hard_negatives, self._shuffle_positives) for one in taken])
+
+
+def in_random_order(items: Sequence[T], size: int, generator: np.random.Generator) -> Iterator[list[T]]:
+    """All items in random order, so many at a time; the last part is smaller where they do not divide evenly."""
+    order = generator.permutation(len(items))
+    for start in range(0, len(order), size):
+        yield [items[at] for at in order[start : start + size]]
 
 
 def check_positives(samples: Sequence[TrainingSample]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from dpr_rag.corpora import TrainingPassage
 from dpr_rag.errors import TrainingError
 from dpr_rag.passages import Passage
-from dpr_rag.training.batches import Batch, Pick, check_sizes, make_batch
+from dpr_rag.training.batches import Batch, Pick, check_sizes, in_random_order, make_batch
 from dpr_rag.training.checks import check_int
 from dpr_rag.training.model import Model
 from dpr_rag.training.objective import Objective
@@ -74,9 +74,7 @@ class CropBatches:
     def batches(self, epoch: int, *, seed: int) -> Iterator[Batch]:
         """The batches of one epoch, every text once."""
         generator = np.random.default_rng([seed, epoch])
-        order = generator.permutation(len(self._texts))
-        for start in range(0, len(order), self._batch_size):
-            chosen = [self._texts[at] for at in order[start : start + self._batch_size]]
+        for chosen in in_random_order(self._texts, self._batch_size, generator):
             yield make_batch([self._pick(words, generator) for words in chosen])
 
     def _pick(self, words: Sequence[str], generator: np.random.Generator) -> Pick:

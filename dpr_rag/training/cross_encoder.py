@@ -19,7 +19,16 @@ from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.errors import TrainingError
 from dpr_rag.passages import Passage
-from dpr_rag.training.batches import Batch, Pick, check_positives, check_sizes, draw, fingerprint_of, make_batch
+from dpr_rag.training.batches import (
+    Batch,
+    Pick,
+    check_positives,
+    check_sizes,
+    draw,
+    fingerprint_of,
+    in_random_order,
+    make_batch,
+)
 from dpr_rag.training.checks import check_int
 from dpr_rag.training.objective import Objective
 from dpr_rag.training.teachers import Pair, Teacher
@@ -90,9 +99,7 @@ class PairBatches:
     def batches(self, epoch: int, *, seed: int) -> Iterator[Batch]:
         """The batches of one epoch; their passages are pairs, with the question as the title."""
         generator = np.random.default_rng([seed, epoch])
-        order = generator.permutation(len(self._samples))
-        for start in range(0, len(order), self._batch_size):
-            taken = [self._samples[at] for at in order[start : start + self._batch_size]]
+        for taken in in_random_order(self._samples, self._batch_size, generator):
             yield make_batch(_paired(draw(one, generator, self._hard_negatives)) for one in taken)
 
 

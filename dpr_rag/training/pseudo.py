@@ -21,6 +21,7 @@ from dpr_rag.training.batches import (
     BatchSource,
     Pick,
     check_sizes,
+    in_random_order,
     make_batch,
     refreshing,
 )
@@ -101,9 +102,7 @@ class PseudoQuestions:
     def batches(self, epoch: int, *, seed: int) -> Iterator[Batch]:
         """The batches of one epoch: every passage once, in random order."""
         generator = np.random.default_rng([seed, epoch])
-        order = generator.permutation(len(self._passages))
-        for start in range(0, len(order), self._batch_size):
-            taken = [self._passages[at] for at in order[start : start + self._batch_size]]
+        for taken in in_random_order(self._passages, self._batch_size, generator):
             yield make_batch(self._pick(one, generator) for one in taken)
 
     def _pick(self, passage: Passage, generator: np.random.Generator) -> Pick:

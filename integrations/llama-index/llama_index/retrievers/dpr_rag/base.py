@@ -19,7 +19,14 @@ from llama_index.vector_stores.dpr_rag import DPRVectorStore
 from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.nodes import to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder
-from llama_index.vector_stores.dpr_rag.querying import WORDS, check_mode, diversity_for, ranking_for, selection_of
+from llama_index.vector_stores.dpr_rag.querying import (
+    LEFT_TO_THE_STORE,
+    WORDS,
+    check_mode,
+    diversity_for,
+    ranking_for,
+    selection_of,
+)
 
 from dpr_rag import Diversity, DualEncoder, PassageStore, Ranking, Retriever
 from dpr_rag.errors import PassageError
@@ -218,7 +225,7 @@ class DPRRetriever(BaseRetriever):
         if self._given is not None:
             return self._given
         ranking = ranking_for(self._vector_store.client, self.mode, alpha=self._alpha)
-        left = self.mode in (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
+        left = self.mode in LEFT_TO_THE_STORE
         by_vector = query_bundle.embedding is not None or bool(query_bundle.custom_embedding_strs)
         return Ranking() if left and by_vector and not query_bundle.query_str.strip() else ranking
 
@@ -227,7 +234,7 @@ class DPRRetriever(BaseRetriever):
         check_mode(self.mode, self._alpha)
         if self._alpha is not None and (self._given is not None or self.mode != VectorStoreQueryMode.HYBRID):
             raise ValueError("alpha goes with mode='hybrid', and not with ranking=, which has a weight of its own")
-        if self._given is not None and self.mode not in (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR):
+        if self._given is not None and self.mode not in LEFT_TO_THE_STORE:
             raise ValueError(f"mode={self.mode!r} and ranking= were both given; ranking alone says how to rank")
         self._diversity()
 

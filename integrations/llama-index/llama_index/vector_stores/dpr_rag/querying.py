@@ -16,7 +16,7 @@ from dpr_rag.filters import And
 
 Selection = Filter | Callable[[Passage], bool] | None
 _BALANCE = 0.5
-_LEFT_TO_THE_STORE = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
+LEFT_TO_THE_STORE = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
 WORDS = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
 _PREFETCH_FACTOR = 4.0
 _OPTIONS = ("mmr_threshold", "mmr_prefetch_factor", "mmr_prefetch_k")
@@ -29,7 +29,7 @@ def hits_for(store: PassageStore, query: VectorStoreQuery, options: Mapping[str,
     k = query.hybrid_top_k if is_hybrid and query.hybrid_top_k is not None else query.similarity_top_k
     diversity = diversity_for(query.mode, k, threshold=query.mmr_threshold, options=options)
     where = selection_of(store, node_ids=query.node_ids, doc_ids=query.doc_ids, filters=query.filters)
-    if query.query_str is None and query.mode in _LEFT_TO_THE_STORE:
+    if query.query_str is None and query.mode in LEFT_TO_THE_STORE:
         ranking = Ranking()
     vectors = None if query.query_embedding is None else [query.query_embedding]
     if vectors is not None and not ranking.needs_words:
@@ -89,7 +89,7 @@ def ranking_for(
         VectorError: A value is out of range.
     """
     check_mode(mode, alpha)
-    if mode in _LEFT_TO_THE_STORE:
+    if mode in LEFT_TO_THE_STORE:
         return store.ranking
     if mode in WORDS:
         return store.ranking_for("bm25")
@@ -109,7 +109,7 @@ def check_mode(mode: VectorStoreQueryMode | str, alpha: float | None) -> None:
         ValueError: The mode is not supported.
         VectorError: ``alpha`` is not in [0, 1].
     """
-    if mode not in (*_LEFT_TO_THE_STORE, *WORDS, VectorStoreQueryMode.HYBRID):
+    if mode not in (*LEFT_TO_THE_STORE, *WORDS, VectorStoreQueryMode.HYBRID):
         name = mode.value if isinstance(mode, VectorStoreQueryMode) else mode
         raise ValueError(
             f"the query mode {name!r} is not supported; there are 'default', 'mmr', 'text_search', 'sparse' and 'hybrid'"
