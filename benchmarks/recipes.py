@@ -1,14 +1,17 @@
 """Compare the training recipes at a small budget: the same start, the same number of steps, on the same questions.
 
-    python benchmarks/recipes.py DATA OUTPUT [--arms in-batch,bm25,ance,tas-b,contriever] [--seeds 0,1] [--questions 8000]
+    python benchmarks/recipes.py DATA OUTPUT --init MODEL [--layers N] [--arms in-batch,bm25,…] [--seeds 0,1] [--questions 8000]
 
 DATA is a folder with ``squad/`` and ``wiki-background/`` as JSONL files (passages, questions.train, questions.dev), OUTPUT
-keeps every trained encoder and goes on where an earlier run stopped. Arms:
+keeps every trained encoder and goes on where an earlier run stopped. MODEL is what the training begins with, all-MiniLM-L6-v2
+for example; N keeps its first N layers only, which makes the comparison as many times quicker. Passages to train on are those
+that answer the questions drawn. Arms:
 
     in-batch    in-batch negatives only
     bm25        and one hard negative of BM25 (Karpukhin et al. 2020)
     ance        half of the steps as bm25, then negatives of the newest weights, refreshed four times (Xiong et al. 2020)
-    tas-b       clusters of questions and margins of a cross-encoder trained on the same samples (Hofstätter et al. 2021)
+    tas-b       clusters of questions and margins of a cross-encoder, all layers of MODEL trained on the same samples, one for
+                all seeds (Hofstätter et al. 2021)
     contriever  crops of the background alone, then as in-batch (Izacard et al. 2022); its crops are not counted as steps
 
 Each is measured by top-k accuracy on the dev questions over the dev paragraphs and 4,000 others, one JSON line per run.
@@ -29,7 +32,7 @@ from pathlib import Path
 import numpy as np
 
 from dpr_rag import DualEncoder, Passage, PassageStore, Retriever
-from dpr_rag.corpora import Question, TrainingSample, open_corpus, read_questions
+from dpr_rag.corpora import Question, TrainingSample, open_corpus, read_questions, read_training, write_training
 from dpr_rag.evaluation import evaluate
 from dpr_rag.training import Mining, Objective, TrainingSettings, mine, train
 from dpr_rag.training.ance import AnceBatches
@@ -49,6 +52,7 @@ class Work:
 
     data: Path
     output: Path
+    model: Path
     questions: int
     batch_size: int
     rate: float
@@ -60,19 +64,37 @@ class Work:
         return list(open_corpus(str(self.data / "squad" / "passages.jsonl.gz")))
 
     @cached_property
+    def asked(self) -> list[Question]:
+        """Questions drawn at random, the same for every seed and arm."""
+        return random.Random(0).sample(
+            list(read_questions(self.data / "squad" / "questions.train.jsonl.gz")), self.questions
+        )
+
+    @cached_property
     def store(self) -> PassageStore:
-        """The paragraphs, asked by words alone: their vectors are never used."""
-        path = self.output / "words.dpr"
-        store = PassageStore.open(path)
-        if len(store) < len(self.passages):
-            store.add(self.passages, vectors=np.ones((len(self.passages), 2), np.float32))
+        """Their paragraphs, asked by words alone: the vectors are never used."""
+        wanted = {one for question in self.asked for one in question.positive_ids}
+        chosen = [one for one in self.passages if one.id in wanted]
+        store = PassageStore.open(self.output / "words.dpr")
+        if len(store) < len(chosen):
+            store.add(chosen, vectors=np.ones((len(chosen), 2), np.float32))
         return store
 
     @cached_property
     def samples(self) -> list[TrainingSample]:
-        """Questions drawn at random, the same for every seed and arm, with hard negatives of BM25."""
-        asked = list(read_questions(self.data / "squad" / "questions.train.jsonl.gz"))
-        return mine(random.Random(0).sample(asked, self.questions), self.store, mining=Mining("bm25", negatives=8))[0]
+        """The questions with hard negatives of BM25."""
+        return mine(self.asked, self.store, mining=Mining("bm25", negatives=4))[0]
+
+    @cached_property
+    def scored(self) -> list[TrainingSample]:
+        """The samples with the scores of a cross-encoder that was trained on them; kept for all seeds."""
+        path = self.output / "scored.json"
+        if not path.is_file():
+            pairs = PairBatches(self.samples, batch_size=self.batch_size, hard_negatives=1)
+            start = cross_encoder_from(DualEncoder.from_pretrained(self.model, runtime="torch"))
+            teacher = replace(self, seed=0).run("teacher", pairs, start, self.steps, OwnPairs(), "bfloat16")
+            write_training(path, score_samples(self.samples, pair_teacher(teacher)))
+        return list(read_training(path))
 
     def settings(self, steps: int, **changes: object) -> TrainingSettings:
         """What all arms share: no dropout, as it costs a third of the time on a CPU and overfitting is not at issue."""
@@ -101,13 +123,14 @@ class Work:
         init: DualEncoder,
         steps: int,
         objective: Objective | None = None,
+        dtype: str = "float32",
         **changes: object,
     ) -> DualEncoder:
         """Train into a folder of the arm's name and seed."""
         folder = self.output / f"{name}-{self.seed}"
         settings = self.settings(steps, **changes)
         train(source, folder, init=init, settings=settings, objective=objective, progress=partial(tell, folder.name))
-        return DualEncoder.from_pretrained(folder)
+        return DualEncoder.from_pretrained(folder, runtime="openvino", dtype=dtype)
 
 
 def tell(name: str, progress: object) -> None:
@@ -139,11 +162,9 @@ def ance(work: Work, start: DualEncoder) -> DualEncoder:
 
 def tas_b(work: Work, start: DualEncoder) -> DualEncoder:
     """Margins of a cross-encoder that was trained on the same samples, in batches of one cluster."""
-    pairs = PairBatches(work.samples, batch_size=16, hard_negatives=3)
-    teacher = work.run("teacher", pairs, cross_encoder_from(start), -(-work.questions // 16), OwnPairs())
-    scored = score_samples(work.samples, pair_teacher(teacher), progress=None)
-    labels = cluster_questions([one.question for one in scored], start, max(2, work.questions // 200), seed=work.seed)
-    source = TasBatches(scored, labels, batch_size=work.batch_size)
+    clusters = max(2, work.questions // 200)
+    labels = cluster_questions([one.question for one in work.scored], start, clusters, seed=work.seed)
+    source = TasBatches(work.scored, labels, batch_size=work.batch_size)
     return work.run("tas-b", source, start, work.steps, MarginMSE())
 
 
@@ -192,14 +213,17 @@ def report(work: Work, arm: str, encoder: DualEncoder, seconds: float) -> None:
     sys.stdout.flush()
 
 
-def start_encoder() -> DualEncoder:
-    """The default encoder without its normalisation: the published recipes train plain inner products."""
-    default = DualEncoder.default()
-    return DualEncoder(
-        default.question_tower,
-        profile=replace(default.profile, normalise=False),
-        source=f"{default.source}, not normalised",
-    )
+def start_encoder(model: Path, layers: int | None) -> DualEncoder:
+    """The start without its normalisation, as the published recipes train plain inner products, and with fewer layers."""
+    found = DualEncoder.from_pretrained(model, runtime="torch")
+    tower = found.question_tower
+    if layers:
+        deeper = tuple(f"encoder.layer.{at}." for at in range(layers, int(tower.config["num_hidden_layers"])))
+        state = {name: array for name, array in tower.state.items() if not name.startswith(deeper)}
+        tower = replace(tower, state=state, config={**tower.config, "num_hidden_layers": layers})
+    profile = replace(found.profile, normalise=False)
+    source = f"{found.source}, not normalised"
+    return DualEncoder(tower, profile=profile, source=source, runtime="openvino", dtype="float32")
 
 
 def main() -> None:
@@ -207,6 +231,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
+    parser.add_argument("--init", type=Path, required=True, help="folder of the model to start from")
+    parser.add_argument("--layers", type=int, help="keep the first of its layers only")
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--questions", type=int, default=8000)
@@ -214,10 +240,10 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=2e-5)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
-    start = start_encoder()
+    start = start_encoder(args.init, args.layers)
     for seed in map(int, args.seeds.split(",")):
+        work = Work(args.data, args.output, args.init, args.questions, args.batch_size, args.learning_rate, seed)
         for arm in args.arms.split(","):
-            work = Work(args.data, args.output, args.questions, args.batch_size, args.learning_rate, seed)
             began = time.monotonic()
             encoder = ARMS[arm](work, start)
             report(work, arm, encoder, time.monotonic() - began)

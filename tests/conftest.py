@@ -14,6 +14,14 @@ from dpr_rag import Hit, Passage, PassageStore
 from dpr_rag.filters import Filter, parse_filter
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a check of a model remembers stays out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 class HashEncoder:
     """Bag of hashed words: every word has a fixed random vector, a text is their sum.
 

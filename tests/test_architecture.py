@@ -20,7 +20,19 @@ from house import (
 
 import dpr_rag
 
-HEAVY = ("torch", "transformers", "tokenizers", "safetensors", "faiss", "numpy", "sqlite3", "pyarrow", "typer", "rich")
+HEAVY = (
+    "torch",
+    "openvino",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "faiss",
+    "numpy",
+    "sqlite3",
+    "pyarrow",
+    "typer",
+    "rich",
+)
 MODULES = modules()
 ADAPTER_FILES = adapter_files()
 

@@ -109,7 +109,7 @@ def test_mine_then_train_then_search(folder: Path) -> None:
     assert "step 3 of 6: loss " in done.stderr
     assert ", top-1 " in done.stderr
     assert re.match(r"trained 6 steps, start [\d.]+ -> best [\d.]+ after step \d", done.stdout)
-    encoder = DualEncoder.from_pretrained(folder / "out", device="cpu")
+    encoder = DualEncoder.from_pretrained(folder / "out", device="cpu", runtime="torch")
     assert (encoder.profile.name, encoder.shared) == ("dpr", False)
     assert run(*line).exit_code == 0  # finished already
     other = run(*line, "--seed", 1)

@@ -63,7 +63,7 @@ def expected(weights: dict[str, torch.Tensor], prefix: str, ids: list[list[int]]
 @pytest.mark.parametrize("projected", [False, True])
 def test_vectors_are_those_of_the_checkpoint(tmp_path: Path, base: Path, projected: bool) -> None:
     weights = towers(projected=projected)
-    encoder = from_checkpoint(written(tmp_path / "dpr.cp", weights), base=base, device="cpu")
+    encoder = from_checkpoint(written(tmp_path / "dpr.cp", weights), base=base, device="cpu", runtime="torch")
     assert (encoder.dim, encoder.profile, encoder.source) == (
         24 if projected else 32,
         PROFILES["dpr"],
@@ -81,9 +81,9 @@ def test_vectors_are_those_of_the_checkpoint(tmp_path: Path, base: Path, project
 def test_there_and_back_keeps_fingerprint_and_weights(tmp_path: Path, base: Path, projected: bool) -> None:
     weights = towers(projected=projected)
     first = convert(written(tmp_path / "dpr.cp", weights), tmp_path / "folder", base=base)
-    loaded = DualEncoder.from_pretrained(tmp_path / "folder", device="cpu")
+    loaded = DualEncoder.from_pretrained(tmp_path / "folder", device="cpu", runtime="torch")
     convert(tmp_path / "folder", tmp_path / "back.cp")
-    again = from_checkpoint(tmp_path / "back.cp", base=tmp_path / "folder" / "question", device="cpu")
+    again = from_checkpoint(tmp_path / "back.cp", base=tmp_path / "folder" / "question", device="cpu", runtime="torch")
     assert first.fingerprint == loaded.fingerprint == again.fingerprint
     back = torch.load(tmp_path / "back.cp", weights_only=True)
     kept = {name for name in weights if not name.endswith("position_ids")}
@@ -100,7 +100,7 @@ def test_there_and_back_keeps_fingerprint_and_weights(tmp_path: Path, base: Path
 def test_folders_of_transformers_become_a_checkpoint(tmp_path: Path, base: Path) -> None:
     folders = [tiny.dpr(tmp_path / role, role) for role in ("question", "context")]
     encoder = convert(folders[0], tmp_path / "dpr.cp", context=folders[1])
-    again = from_checkpoint(tmp_path / "dpr.cp", base=base, device="cpu")
+    again = from_checkpoint(tmp_path / "dpr.cp", base=base, device="cpu", runtime="torch")
     assert again.fingerprint == encoder.fingerprint
     stored = torch.load(tmp_path / "dpr.cp", weights_only=True)["model_dict"]
     plain = transformers.DPRContextEncoder.from_pretrained(folders[1]).state_dict()
@@ -111,14 +111,14 @@ def test_folders_of_transformers_become_a_checkpoint(tmp_path: Path, base: Path)
 
 def test_sequence_length_is_taken_over(tmp_path: Path, base: Path) -> None:
     path = written(tmp_path / "dpr.cp", towers(), {"encoder": {"sequence_length": 20, "do_lower_case": True}})
-    encoder = from_checkpoint(path, base=base, device="cpu")
+    encoder = from_checkpoint(path, base=base, device="cpu", runtime="torch")
     assert encoder.profile == replace(PROFILES["dpr"], question_length=20, passage_length=20)
 
 
 def test_base_of_the_other_case_is_refused(tmp_path: Path) -> None:
     cased = tiny.bert_tokenizer(tiny.bert(tmp_path / "cased"), lower=False)
     with pytest.raises(ModelError, match=r"trained with do_lower_case=True, the tokenizer of .*cased has False"):
-        from_checkpoint(written(tmp_path / "dpr.cp", towers()), base=cased, device="cpu")
+        from_checkpoint(written(tmp_path / "dpr.cp", towers()), base=cased, device="cpu", runtime="torch")
 
 
 def test_checkpoint_without_a_base_says_what_to_pass(tmp_path: Path) -> None:
@@ -131,14 +131,14 @@ def test_checkpoint_of_another_kind_is_refused(tmp_path: Path, base: Path) -> No
     with pytest.raises(
         ModelError, match=r"no ctx_model\.embeddings\.word_embeddings\.weight, expected a DPR bi-encoder"
     ):
-        from_checkpoint(written(tmp_path / "reader.cp", reader), base=base, device="cpu")
+        from_checkpoint(written(tmp_path / "reader.cp", reader), base=base, device="cpu", runtime="torch")
 
 
 def test_checkpoint_with_a_missing_weight_is_refused(tmp_path: Path, base: Path) -> None:
     weights = towers()
     del weights["ctx_model.encoder.layer.0.output.dense.bias"]
     with pytest.raises(ModelError, match=r"weights are missing: encoder\.layer\.0\.output\.dense\.bias"):
-        from_checkpoint(written(tmp_path / "dpr.cp", weights), base=base, device="cpu")
+        from_checkpoint(written(tmp_path / "dpr.cp", weights), base=base, device="cpu", runtime="torch")
 
 
 class _Evil:
@@ -151,12 +151,12 @@ class _Evil:
 def test_malicious_checkpoint_is_refused(tmp_path: Path, base: Path) -> None:
     path = written(tmp_path / "evil.cp", {**towers(), "question_model.extra": _Evil()})  # type: ignore[dict-item]
     with pytest.raises(UnsafeFileError):
-        from_checkpoint(path, base=base, device="cpu")
+        from_checkpoint(path, base=base, device="cpu", runtime="torch")
 
 
 @pytest.mark.parametrize("family", ["ance", "tas_b", "contriever"])
 def test_encoders_that_a_checkpoint_cannot_hold(tmp_path: Path, family: str) -> None:
-    encoder = DualEncoder.from_pretrained(getattr(tiny, family)(tmp_path / "m"), device="cpu")
+    encoder = DualEncoder.from_pretrained(getattr(tiny, family)(tmp_path / "m"), device="cpu", runtime="torch")
     with pytest.raises(ModelError, match=r"cannot be written as a \.cp file"):
         to_checkpoint(encoder, tmp_path / "dpr.cp")
     assert not (tmp_path / "dpr.cp").exists()

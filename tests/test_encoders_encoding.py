@@ -25,7 +25,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def encoder(pair: tuple[Path, Path]) -> DualEncoder:
-    return DualEncoder.from_pretrained(*pair, device="cpu")
+    return DualEncoder.from_pretrained(*pair, device="cpu", runtime="torch")
 
 
 def test_low_precision_runs_close_to_float32(tmp_path: Path) -> None:

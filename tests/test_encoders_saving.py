@@ -27,7 +27,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def encoder(pair: tuple[Path, Path]) -> DualEncoder:
-    return DualEncoder.from_pretrained(*pair, device="cpu")
+    return DualEncoder.from_pretrained(*pair, device="cpu", runtime="torch")
 
 
 @pytest.mark.parametrize("family", ["dpr", "projected", "tas_b", "contriever", "ance", "ance_modules", "ance_prefixed"])

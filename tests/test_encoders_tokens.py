@@ -195,14 +195,14 @@ def test_tokenizer_of_another_model_is_refused(tmp_path: Path, words: list[str],
     folder = tiny.bert(tmp_path / "m")
     tiny.bert_tokenizer(folder, words=words)
     with pytest.raises(ModelError, match=message):
-        DualEncoder.from_pretrained(folder, profile="contriever", device="cpu")
+        DualEncoder.from_pretrained(folder, profile="contriever", device="cpu", runtime="torch")
 
 
 def test_no_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = tiny.bert(tmp_path / "m")
     (folder / "vocab.txt").unlink()
     with pytest.raises(ModelError, match="no tokenizer in"):
-        DualEncoder.from_pretrained(folder, profile="contriever", device="cpu")
+        DualEncoder.from_pretrained(folder, profile="contriever", device="cpu", runtime="torch")
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_loading_a_tokenizer_needs_no_torch(bert: Path) -> None:
         "from dpr_rag.encoders.tokens import Tokens; from dpr_rag.encoders.recognition import recognise\n"
         f"folder = find_folder({str(bert)!r}); profile = recognise(folder, profile='dpr')\n"
         "found = Tokens(load_tower(folder), profile).questions(['a king'])[0].ids\n"
-        "sys.stdout.write(repr((found, load_tower(folder).digest() != '', 'torch' in sys.modules)))"
+        "sys.stdout.write(repr((found, load_tower(folder).digest != '', 'torch' in sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == repr(([CLS, *ids("a", "king"), SEP], True, False))

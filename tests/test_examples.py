@@ -19,7 +19,6 @@ QUESTION = "how do I compress bytes with gzip?"
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("torch")
     path = tmp_path_factory.mktemp("examples") / "demo.dpr"
     with PassageStore.open(path, encoder=DualEncoder.default()) as store:
         store.add(open_corpus("python:gzip,atexit,calendar"))

@@ -236,7 +236,7 @@ def test_two_processes_train_the_same_encoder(tmp_path: Path, store: PassageStor
     source = AnceBatches(SAMPLES, store, batch_size=4, depth=8, share=0.5)
     settings = replace(SETTINGS, dropout=0.0, gradient_norm=100.0)
     train(source, tmp_path / "one", init=start, settings=settings)
-    one, two = (DualEncoder.from_pretrained(tmp_path / name, device="cpu") for name in ("one", "two"))
+    one, two = (DualEncoder.from_pretrained(tmp_path / name, device="cpu", runtime="torch") for name in ("one", "two"))
     moved = np.abs(one.encode_questions(tiny.QUESTIONS) - start.encode_questions(tiny.QUESTIONS)).max()
     apart = np.abs(one.encode_questions(tiny.QUESTIONS) - two.encode_questions(tiny.QUESTIONS)).max()
     assert moved > 0.05
@@ -405,7 +405,7 @@ def test_tas_b_trains_towards_its_teacher(tmp_path: Path) -> None:
         return float(np.mean(pairs))
 
     train(source, tmp_path / "out", init=start, settings=settings, objective=MarginMSE())
-    assert error(DualEncoder.from_pretrained(tmp_path / "out", device="cpu")) < 0.5 * error(start)
+    assert error(DualEncoder.from_pretrained(tmp_path / "out", device="cpu", runtime="torch")) < 0.5 * error(start)
 
 
 def test_crops_are_two_spans_of_one_text() -> None:
@@ -480,12 +480,12 @@ def test_contriever_goes_on_with_queue_and_momentum_tower(tmp_path: Path) -> Non
         validation=[measured],
         progress=lambda now: seen.append(now.measures),
     )
-    whole = DualEncoder.from_pretrained(tmp_path / "whole", device="cpu")
+    whole = DualEncoder.from_pretrained(tmp_path / "whole", device="cpu", runtime="torch")
     assert measured.measure(whole) == pytest.approx(seen[-1], rel=1e-5)  # of the one tower that is written
     with pytest.raises(Stopped):
         train(source, tmp_path / "out", init=start, settings=settings, objective=objective(), progress=stop_at(4))
     train(source, tmp_path / "out", init=start, settings=settings, objective=objective())
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "out"))
-    trained = DualEncoder.from_pretrained(tmp_path / "out", device="cpu")
+    trained = DualEncoder.from_pretrained(tmp_path / "out", device="cpu", runtime="torch")
     assert trained.shared
     assert trained.fingerprint != start.fingerprint

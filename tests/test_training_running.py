@@ -263,10 +263,10 @@ def test_the_best_weights_are_kept(tmp_path: Path, start: DualEncoder) -> None:
     assert result.best_step == 4 * (1 + losses.index(min(losses)))
     (again,) = on_training()
     assert result.start == pytest.approx(again.measure(start)["nll"], rel=1e-6)
-    encoder = DualEncoder.from_pretrained(tmp_path / "out", device="cpu")
+    encoder = DualEncoder.from_pretrained(tmp_path / "out", device="cpu", runtime="torch")
     assert again.measure(encoder) == pytest.approx(measures[losses.index(min(losses))], rel=1e-5)
     train(SAMPLES, tmp_path / "last", init=start, settings=replace(settings, select="last"), validation=on_training())
-    encoder = DualEncoder.from_pretrained(tmp_path / "last", device="cpu")
+    encoder = DualEncoder.from_pretrained(tmp_path / "last", device="cpu", runtime="torch")
     assert again.measure(encoder)["nll"] == pytest.approx(losses[-1], rel=1e-5)
     with pytest.raises(TrainingError, match="select is 'top-20', and validation measures nll, average_rank"):
         train(SAMPLES, tmp_path / "x", init=start, settings=replace(settings, select="top-20"), validation=validation())
@@ -309,7 +309,7 @@ def test_what_is_measured_is_what_is_written(tmp_path: Path) -> None:
     result = train(SAMPLES, tmp_path / "out", init=start, settings=settings, validation=on_training())
     (measured,) = on_training()
     assert result.best_step == 8
-    encoder = DualEncoder.from_pretrained(tmp_path / "out", device="cpu")
+    encoder = DualEncoder.from_pretrained(tmp_path / "out", device="cpu", runtime="torch")
     assert measured.measure(encoder)["nll"] == pytest.approx(result.best, rel=1e-7)
     last = replace(settings, select="last")
     train(SAMPLES, tmp_path / "last", init=start, settings=last, validation=on_training())
@@ -453,7 +453,7 @@ def test_average_with_start(tmp_path: Path) -> None:
 def test_what_is_written_loads_everywhere(tmp_path: Path, start: DualEncoder, towers: str) -> None:
     out = tmp_path / "out"
     train(SAMPLES, out, init=start, settings=replace(SETTINGS, steps=2, towers=towers))
-    encoder = DualEncoder.from_pretrained(out, device="cpu")
+    encoder = DualEncoder.from_pretrained(out, device="cpu", runtime="torch")
     assert encoder.shared == (towers == "as-given")
     assert encoder.profile == start.profile
     assert encoder.fingerprint != start.fingerprint
@@ -474,7 +474,7 @@ def test_what_is_written_loads_everywhere(tmp_path: Path, start: DualEncoder, to
         plain = found.pooler_output if towers == "separate" else found.last_hidden_state[:, 0]
         np.testing.assert_allclose(vectors[role], plain.numpy(), atol=1e-5)
     convert(out, tmp_path / "dpr.cp")
-    back = from_checkpoint(tmp_path / "dpr.cp", base=out / "question", device="cpu")
+    back = from_checkpoint(tmp_path / "dpr.cp", base=out / "question", device="cpu", runtime="torch")
     np.testing.assert_allclose(back.encode_questions(["who wrote"]), vectors["question"], atol=1e-6)
 
 
@@ -483,7 +483,7 @@ def test_every_family_trains_and_learns(tmp_path: Path, family: str) -> None:
     start = tiny.load(getattr(tiny, family)(tmp_path / "m"))
     settings = replace(SETTINGS, epochs=25, towers="as-given", dropout=0.0)
     train(SAMPLES, tmp_path / "out", init=start, settings=settings)
-    trained = DualEncoder.from_pretrained(tmp_path / "out", device="cpu")
+    trained = DualEncoder.from_pretrained(tmp_path / "out", device="cpu", runtime="torch")
     measured = SampleValidation(SAMPLES, temperature=4.0)
     before, after = measured.measure(start), measured.measure(trained)
     assert after["nll"] < 0.6 * before["nll"]

@@ -217,7 +217,7 @@ def hidden(model: Any, ids: Sequence[Sequence[int]], *, pad: int, wide: int = 0)
 
 def load(*folders: Path, **options: Any) -> DualEncoder:
     """The encoder in some folders, on the CPU."""
-    return DualEncoder.from_pretrained(*folders, device="cpu", **options)
+    return DualEncoder.from_pretrained(*folders, device="cpu", runtime="torch", **options)
 
 
 QUESTIONS = texts(12, longest=40)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dpr_rag import PassageStore, Ranking
     from dpr_rag.evaluation import Comparison, Estimate, Evaluation
 
-_PACKAGES = ("dpr-rag", "faiss-cpu", "numpy", "tokenizers", "torch", "transformers", "ir-measures")
+_PACKAGES = ("dpr-rag", "faiss-cpu", "numpy", "tokenizers", "openvino", "torch", "transformers", "ir-measures")
 _RECALL_SAMPLE, _RECALL_K = 100, 20
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dpr_rag.errors import EncoderMismatchError, MissingExtraError, StoreNotFoundError
+from dpr_rag.errors import EncoderMismatchError, StoreNotFoundError
 
 if TYPE_CHECKING:
     from dpr_rag import DualEncoder, Ranking
@@ -37,7 +37,7 @@ class ModelChoice:
 
         Raises:
             typer.BadParameter: A context encoder or a profile was given without ``--model``.
-            MissingExtraError: torch, or the default encoder's package, is not installed.
+            MissingExtraError: What runs it is not installed.
             ModelError: The model cannot be used.
         """
         from dpr_rag import DualEncoder
@@ -96,14 +96,7 @@ def encoder_of(path: Path, choice: ModelChoice) -> DualEncoder:
         raise EncoderMismatchError(
             f"the store {str(path)!r} holds vectors that came without an encoder; name theirs with --model MODEL --bind"
         )
-    try:
-        encoder = choice.load()
-    except MissingExtraError as error:
-        from dpr_rag.encoders.dual import DEFAULT_SOURCE
-
-        if info.source == DEFAULT_SOURCE:
-            raise
-        raise MissingExtraError(f"{error} (or name the store's own encoder: {_advice(info)})") from error
+    encoder = choice.load()
     if info.fingerprint and encoder.fingerprint != info.fingerprint:
         raise EncoderMismatchError(
             f"the store {str(path)!r} was filled by another encoder than the default one; pass {_advice(info)}"

@@ -151,8 +151,8 @@ def _load(init: str | None, context: str | None, profile: str | None) -> DualEnc
     if init is None:
         if context or profile:
             raise typer.BadParameter("--context-model and --profile need --init beside them", param_hint="--init")
-        return DualEncoder.default(device="cpu")
-    return DualEncoder.from_pretrained(init, context, profile=profile, device="cpu")
+        return DualEncoder.default(device="cpu", runtime="torch")
+    return DualEncoder.from_pretrained(init, context, profile=profile, device="cpu", runtime="torch")
 
 
 def _validation(

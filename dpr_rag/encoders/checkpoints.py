@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dpr_rag.encoders.choosing import RuntimeName
 from dpr_rag.encoders.dual import DualEncoder
 from dpr_rag.encoders.folders import ModelFolder, find_folder
 from dpr_rag.encoders.profiles import PROFILES, Profile, named_profile
@@ -29,6 +30,7 @@ def from_checkpoint(
     profile: str | Profile | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    runtime: RuntimeName | None = None,
 ) -> DualEncoder:
     """Read an original DPR checkpoint: a ``torch.save`` dict with ``question_model.*`` and ``ctx_model.*`` weights.
 
@@ -39,6 +41,7 @@ def from_checkpoint(
         profile: DPR's, with the checkpoint's sequence length, unless another is given.
         device: As for :meth:`DualEncoder.from_pretrained`.
         dtype: As for :meth:`DualEncoder.from_pretrained`.
+        runtime: As for :meth:`DualEncoder.from_pretrained`.
 
     Raises:
         ModelError: Not a bi-encoder checkpoint, weights missing, or the base does not fit.
@@ -57,7 +60,7 @@ def from_checkpoint(
     _check_case(settings, tokenizer, str(base))
     towers = [_tower(role, weights, folder, tokenizer) for role in _PREFIXES]
     chosen = named_profile(profile) if profile is not None else _profile(settings)
-    return DualEncoder(*towers, profile=chosen, source=name, device=device, dtype=dtype)
+    return DualEncoder(*towers, profile=chosen, source=name, device=device, dtype=dtype, runtime=runtime)
 
 
 def to_checkpoint(encoder: DualEncoder, path: str | Path) -> None:
@@ -128,9 +131,9 @@ def convert(
                 f"{source} holds weights only; pass base= (on the command line --base) with the folder or hub name of the "
                 "BERT it was trained from, for example bert-base-uncased"
             )
-        encoder = from_checkpoint(source, base=base, profile=profile, device="cpu")
+        encoder = from_checkpoint(source, base=base, profile=profile, device="cpu", dtype="float32")
     else:
-        encoder = DualEncoder.from_pretrained(source, context, profile=profile, device="cpu")
+        encoder = DualEncoder.from_pretrained(source, context, profile=profile, device="cpu", dtype="float32")
     if str(target).endswith(".cp"):
         to_checkpoint(encoder, target)
     else:

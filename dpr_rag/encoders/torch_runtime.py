@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dpr_rag.encoder import Vectors
+from dpr_rag.encoders.fitting import check_fit, has_head
 from dpr_rag.encoders.profiles import Pooling, Profile
 from dpr_rag.encoders.runtime import Batch
 from dpr_rag.encoders.towers import Tower
@@ -85,6 +86,11 @@ class TorchRuntime:
             vectors: Vectors = self.forward(batch).cpu().numpy()
         return vectors
 
+    def encode_all(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Vectors]]:
+        """Encode many batches, one after another."""
+        for batch in batches:
+            yield batch, self.encode(batch)
+
     def forward(self, batch: Batch) -> torch.Tensor:
         """Pooled float32 vectors of shape [n, dim] on the device; gradients flow through them where they are on."""
         library = import_torch()
@@ -112,7 +118,7 @@ def import_torch() -> Any:
         import transformers  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(
-            f"running an encoder needs PyTorch and transformers ({error}); pip install 'dpr-rag[torch]'"
+            f"this needs PyTorch and transformers ({error}); pip install 'dpr-rag[torch]', which OpenVINO on a CPU does without"
         ) from error
     return torch
 
@@ -174,11 +180,8 @@ def _backbone(tower: Tower) -> Any:
 def _head(tower: Tower, profile: Profile, state: Mapping[str, Any]) -> Any:
     """The layers after pooling that the profile allows and the weights fill; None for no layers."""
     torch = import_torch()
-    wanted = profile.head == "ance" or (
-        profile.head == "projection" and int(tower.config.get("projection_dim") or 0) > 0
-    )
-    if not wanted:
-        _refuse(tower, left_over=[f"head.{name}" for name in state])
+    if not has_head(tower, profile):
+        check_fit(tower.tokenizer.name, {f"head.{name}": array for name, array in state.items()}, {})
         return None
     shape = state["dense.weight"].shape if "dense.weight" in state else (1, 1)
     parts = {"dense": torch.nn.Linear(shape[1], shape[0])}
@@ -197,33 +200,11 @@ def _filled(module: Any, state: Mapping[str, Any], tower: Tower, *, prefix: str 
     """Put the weights into a module: every parameter must be found, and nothing may be left over."""
     torch = import_torch()
     expected = module.state_dict()
-    _refuse(
-        tower,
-        missing=[prefix + name for name in expected if name not in state],
-        left_over=[prefix + name for name in state if name not in expected],
-        misshapen=[
-            f"{prefix}{name} {list(state[name].shape)} instead of {list(tensor.shape)}"
-            for name, tensor in expected.items()
-            if name in state and tuple(state[name].shape) != tuple(tensor.shape)
-        ],
+    check_fit(
+        tower.tokenizer.name,
+        {prefix + name: array for name, array in state.items()},
+        {prefix + name: tuple(tensor.shape) for name, tensor in expected.items()},
     )
     writeable = {name: np.require(array, requirements="W") for name, array in state.items()}
     module.load_state_dict({name: torch.from_numpy(array) for name, array in writeable.items()}, assign=True)
     return module
-
-
-def _refuse(
-    tower: Tower,
-    *,
-    missing: list[str] | None = None,
-    left_over: list[str] | None = None,
-    misshapen: list[str] | None = None,
-) -> None:
-    for what, names, remedy in (
-        ("weights are missing", missing, "the model would answer at random; fetch or save all of its weights"),
-        ("weights have no place", left_over, "the profile or the architecture in config.json does not fit this model"),
-        ("weights have the wrong shape", misshapen, "config.json belongs to another model; fetch the matching one"),
-    ):
-        if names:
-            shown = ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            raise ModelError(f"{tower.tokenizer.name}: {what}: {shown}; {remedy}")

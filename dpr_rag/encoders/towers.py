@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,7 +61,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 _NUMERICS = ("num_attention_heads", "n_heads", "hidden_act", "activation", "layer_norm_eps")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Tower:
     """The weights of one encoder under canonical names, with what is needed to run and to save them.
 
@@ -86,6 +87,7 @@ class Tower:
         """The side that the architecture was trained for, or None where it may serve either."""
         return ARCHITECTURES[self.architecture].role
 
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over the weights, the few settings that change the arithmetic, and the tokenizer."""
         numerics = {name: self.config[name] for name in _NUMERICS if name in self.config}
@@ -95,7 +97,9 @@ class Tower:
     def write(self, folder: Path) -> None:
         """Write a transformers folder: ``config.json``, ``model.safetensors`` and the tokenizer's files."""
         folder.mkdir(parents=True)
-        config = {**self.config, "architectures": [self.architecture]}
+        dtype = str(self.state["embeddings.word_embeddings.weight"].dtype)
+        config = {**self.config, "architectures": [self.architecture], "dtype": dtype}
+        config.pop("torch_dtype", None)  # its older name
         (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         for name, content in self.tokenizer.files.items():
             (folder / name).write_bytes(content)

@@ -57,7 +57,7 @@ def cross_encoder_from(start: DualEncoder, *, seed: int = 0) -> DualEncoder:
     if not start.shared or tower.architecture != "BertModel":
         raise TrainingError(f"{start.source} is {tower.architecture}; a cross-encoder is made of a single BertModel")
     question, context = (_with_output(tower, name, seed) for name in ("DPRQuestionEncoder", "DPRContextEncoder"))
-    return DualEncoder(question, context, profile=PROFILE, source=f"cross-encoder of {start.source}")
+    return DualEncoder(question, context, profile=PROFILE, source=f"cross-encoder of {start.source}", runtime="torch")
 
 
 def _with_output(tower: Tower, architecture: str, seed: int) -> Tower:

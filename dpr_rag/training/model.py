@@ -71,7 +71,12 @@ class Model:
 
         def build(question: Tower, context: Tower | None) -> DualEncoder:
             return DualEncoder(
-                question, context, profile=start.profile, source=start.source, device=device, dtype="float32"
+                *(question, context),
+                profile=start.profile,
+                source=start.source,
+                device=device,
+                dtype="float32",
+                runtime="torch",
             )
 
         self.encoder = build(question, context)

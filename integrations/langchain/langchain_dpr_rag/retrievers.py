@@ -26,7 +26,7 @@ class DPRRetriever(Closing, OnePassRetriever):
     """Dense passage retrieval for LangChain chains, with score and rank in each document's metadata.
 
     Setup:
-        ``pip install 'dpr-rag[demo,langchain]'``
+        ``pip install 'dpr-rag[langchain]'``
 
     Key arguments:
         store: An open ``dpr_rag.PassageStore`` with an encoder.

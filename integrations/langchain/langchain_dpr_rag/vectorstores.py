@@ -24,7 +24,7 @@ class DPRVectorStore(Closing, SearchableStore):
     """A durable vector store: SQLite is the truth, FAISS finds, scores are exact inner products.
 
     Setup:
-        ``pip install 'dpr-rag[demo,langchain]'``
+        ``pip install 'dpr-rag[langchain]'``
 
     Key arguments:
         embedding: LangChain embeddings; or a ``DualEncoder``, which gets ``metadata["title"]`` as the title of a passage;

@@ -20,7 +20,6 @@ EXAMPLE = re.compile(r"\.\. code-block:: python\n\n((?: {8}.*(?:\n|$)|\n)+)")
 
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
 
 

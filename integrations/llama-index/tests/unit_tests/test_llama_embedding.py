@@ -170,10 +170,11 @@ def test_from_pretrained_and_the_default(monkeypatch: pytest.MonkeyPatch, towers
 
     monkeypatch.setattr(DualEncoder, "from_pretrained", load)
     monkeypatch.setattr(DualEncoder, "default", lambda: towers)
-    made = DPREmbedding.from_pretrained("q", "c", profile="dpr", device="cpu", embed_batch_size=7)
+    made = DPREmbedding.from_pretrained("q", "c", profile="dpr", device="cpu", runtime="torch", embed_batch_size=7)
     assert made.encoder is towers
     assert made.embed_batch_size == 7
-    assert asked == {"models": ("q", "c"), "profile": "dpr", "device": "cpu", "dtype": None}
+    options = {"profile": "dpr", "device": "cpu", "dtype": None, "runtime": "torch"}
+    assert asked == {"models": ("q", "c"), **options}
     assert DPREmbedding().encoder is towers
 
 

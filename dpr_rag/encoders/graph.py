@@ -1,0 +1,274 @@
+"""Builds the graph of one tower for OpenVINO out of its weights: BERT, RoBERTa or DistilBERT, pooling and head included."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dpr_rag.encoders.fitting import Shapes, check_fit, has_head
+from dpr_rag.encoders.profiles import Profile
+from dpr_rag.encoders.towers import Tower
+from dpr_rag.encoders.weights import Array, used
+from dpr_rag.errors import MissingExtraError, ModelError
+
+if TYPE_CHECKING:
+    from openvino import Model
+
+_MASKED = -1e4
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a backbone names its settings and the weights of a layer."""
+
+    hidden: str
+    layers: str
+    heads: str
+    inner: str
+    activation: str
+    prefix: str
+    query: str
+    key: str
+    value: str
+    attended: str
+    attended_norm: str
+    up: str
+    down: str
+    norm: str
+
+
+_BERT = _Form(
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act", "encoder.layer."),
+    *("attention.self.query", "attention.self.key", "attention.self.value"),
+    *("attention.output.dense", "attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm"),
+)
+_FORMS: Mapping[str, _Form] = {
+    "bert": _BERT,
+    "roberta": _BERT,
+    "distilbert": _Form(
+        *("dim", "n_layers", "n_heads", "hidden_dim", "activation", "transformer.layer."),
+        *("attention.q_lin", "attention.k_lin", "attention.v_lin"),
+        *("attention.out_lin", "sa_layer_norm", "ffn.lin1", "ffn.lin2", "output_layer_norm"),
+    ),
+}
+_ACTIVATIONS = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "relu": ""}
+
+
+def build_graph(tower: Tower, profile: Profile, *, int8: bool) -> Model:
+    """Build the graph: ids, mask and segments of shape [n, length] in, pooled vectors of shape [n, dim] out.
+
+    Args:
+        tower: Weights and configuration.
+        profile: Pooling and head.
+        int8: Whether the matrices of the layers are stored as int8, one scale for each output.
+
+    Raises:
+        ModelError: A weight is missing, left over or of the wrong shape, or a setting is one that this graph does not know.
+    """
+    form = _FORMS[tower.backbone]
+    state = used(tower.state)
+    _check_settings(tower, form)
+    check_fit(tower.tokenizer.name, state, _shapes(tower, profile, form))
+    return _Builder(tower, profile, form, state, int8).model()
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without its converter, which would report the import to its vendor.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    hidden = "openvino.tools.ovc"
+    alone = "openvino" not in sys.modules
+    if alone:
+        sys.modules[hidden] = None  # type: ignore[assignment]  # what Python keeps of a module that cannot be imported
+    try:
+        import openvino
+    except ImportError as error:
+        raise MissingExtraError(
+            f"encoding on a CPU without PyTorch needs OpenVINO ({error}); pip install openvino, or pass runtime='torch'"
+        ) from error
+    finally:
+        if alone:
+            del sys.modules[hidden]
+    return openvino
+
+
+def knows_settings(tower: Tower) -> bool:
+    """Whether the configuration asks for nothing that this graph cannot do, and says all sizes."""
+    try:
+        _check_settings(tower, _FORMS[tower.backbone])
+    except ModelError:
+        return False
+    return True
+
+
+def _check_settings(tower: Tower, form: _Form) -> None:
+    config, name = tower.config, tower.tokenizer.name
+    if _activation(tower, form) not in _ACTIVATIONS:
+        raise ModelError(
+            f"{name}: {form.activation} is {_activation(tower, form)!r}, expected one of {', '.join(_ACTIVATIONS)}"
+        )
+    if config.get("position_embedding_type", "absolute") != "absolute":
+        raise ModelError(
+            f"{name}: position_embedding_type is {config['position_embedding_type']!r}, expected 'absolute'"
+        )
+    for setting in (form.hidden, form.layers, form.heads, form.inner, "max_position_embeddings", "vocab_size"):
+        if type(config.get(setting)) is not int or config[setting] < 1:
+            raise ModelError(
+                f"{name}: {setting} in config.json is {config.get(setting)!r}, expected a positive integer"
+            )
+    if config[form.hidden] % config[form.heads]:
+        raise ModelError(
+            f"{name}: {form.hidden} is {config[form.hidden]}, no multiple of the {config[form.heads]} {form.heads}; compare "
+            "config.json with the model's original"
+        )
+
+
+def _activation(tower: Tower, form: _Form) -> str:
+    return str(tower.config.get(form.activation, "gelu"))
+
+
+def _shapes(tower: Tower, profile: Profile, form: _Form) -> Shapes:
+    """The shape of every weight that the graph needs."""
+    config = tower.config
+    hidden, inner = config[form.hidden], config[form.inner]
+    shapes = {
+        "embeddings.word_embeddings.weight": (config["vocab_size"], hidden),
+        "embeddings.position_embeddings.weight": (config["max_position_embeddings"], hidden),
+        **_norm_shapes("embeddings.LayerNorm", hidden),
+    }
+    if tower.backbone != "distilbert":
+        shapes["embeddings.token_type_embeddings.weight"] = (config.get("type_vocab_size", 2), hidden)
+    for at in range(config[form.layers]):
+        layer = f"{form.prefix}{at}."
+        for name in (form.query, form.key, form.value, form.attended):
+            shapes |= {f"{layer}{name}.weight": (hidden, hidden), f"{layer}{name}.bias": (hidden,)}
+        shapes |= {f"{layer}{form.up}.weight": (inner, hidden), f"{layer}{form.up}.bias": (inner,)}
+        shapes |= {f"{layer}{form.down}.weight": (hidden, inner), f"{layer}{form.down}.bias": (hidden,)}
+        shapes |= _norm_shapes(layer + form.attended_norm, hidden) | _norm_shapes(layer + form.norm, hidden)
+    if has_head(tower, profile):
+        out = tower.state["head.dense.bias"].shape[0] if "head.dense.bias" in tower.state else hidden
+        shapes |= {"head.dense.weight": (out, hidden), "head.dense.bias": (out,)}
+        if profile.head == "ance":
+            shapes |= _norm_shapes("head.norm", out)
+    return shapes
+
+
+def _norm_shapes(name: str, width: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+@dataclass(slots=True)
+class _Builder:
+    """Adds node to node; each method is one step of the architecture."""
+
+    tower: Tower
+    profile: Profile
+    form: _Form
+    state: Mapping[str, Array]
+    int8: bool
+    op: Any = field(init=False)
+
+    def model(self) -> Model:
+        openvino = import_openvino()
+        self.op = opset13 = openvino.opset13
+        ids, mask, segments = (
+            opset13.parameter([-1, -1], openvino.Type.i64, name) for name in ("ids", "mask", "segments")
+        )
+        present = opset13.convert(mask, "f32")
+        hidden = self._embedded(ids, segments)
+        absent = opset13.subtract(self._constant(np.float32(1)), present)
+        bias = opset13.unsqueeze(opset13.multiply(absent, self._constant(np.float32(_MASKED))), self._axes(1, 2))
+        for at in range(self.tower.config[self.form.layers]):
+            hidden = self._layer(hidden, bias, f"{self.form.prefix}{at}.")
+        pooled = self._headed(self._pooled(hidden, present))
+        return openvino.Model([opset13.result(pooled)], [ids, mask, segments], self.tower.tokenizer.name)
+
+    def _embedded(self, ids: Any, segments: Any) -> Any:
+        op, zero = self.op, self._constant(np.int64(0))
+        length = op.gather(op.shape_of(ids), self._constant(np.int64(1)), zero)
+        places = op.range(zero, length, self._constant(np.int64(1)), "i64")
+        if self.tower.backbone == "roberta":  # its positions count from the padding's id on, padding being on the right
+            places = op.add(places, self._constant(np.int64(int(self.tower.config.get("pad_token_id", 1)) + 1)))
+        found = self._rows("word_embeddings", ids) + self._rows("position_embeddings", places)
+        if self.tower.backbone == "bert":
+            found = found + self._rows("token_type_embeddings", segments)
+        elif self.tower.backbone == "roberta":
+            found = found + self._rows("token_type_embeddings", zero)
+        return self._normed(found, "embeddings.LayerNorm", self._epsilon())
+
+    def _rows(self, name: str, places: Any) -> Any:
+        table = self._constant(self._weight(f"embeddings.{name}.weight"))
+        return self.op.gather(table, places, self._constant(np.int64(0)))
+
+    def _layer(self, hidden: Any, bias: Any, layer: str) -> Any:
+        form, epsilon = self.form, self._epsilon()
+        attended = self._linear(self._attention(hidden, bias, layer), layer + form.attended)
+        hidden = self._normed(attended + hidden, layer + form.attended_norm, epsilon)
+        inner = self._activated(self._linear(hidden, layer + form.up))
+        return self._normed(self._linear(inner, layer + form.down) + hidden, layer + form.norm, epsilon)
+
+    def _attention(self, hidden: Any, bias: Any, layer: str) -> Any:
+        op, width = self.op, self.tower.config[self.form.hidden]
+        heads = self.tower.config[self.form.heads]
+        query, key, value = (
+            op.transpose(
+                op.reshape(self._linear(hidden, layer + name), self._axes(0, 0, heads, width // heads), True),
+                self._axes(0, 2, 1, 3),
+            )
+            for name in (self.form.query, self.form.key, self.form.value)
+        )
+        mixed = op.scaled_dot_product_attention(query, key, value, bias)
+        return op.reshape(op.transpose(mixed, self._axes(0, 2, 1, 3)), self._axes(0, 0, width), True)
+
+    def _activated(self, inner: Any) -> Any:
+        kind = _ACTIVATIONS[_activation(self.tower, self.form)]
+        return self.op.gelu(inner, kind) if kind else self.op.relu(inner)
+
+    def _linear(self, left: Any, name: str) -> Any:
+        weight = self._weight(f"{name}.weight")
+        if self.int8:
+            scale = np.maximum(np.abs(weight).max(axis=1, keepdims=True), np.float32(1e-12)) / np.float32(127)
+            whole = self.op.convert(self._constant(np.rint(weight / scale).astype(np.int8)), "f32")
+            right = self.op.multiply(whole, self._constant(scale))
+        else:
+            right = self._constant(weight)
+        return self._shifted(self.op.matmul(left, right, False, True), f"{name}.bias")
+
+    def _normed(self, states: Any, name: str, epsilon: float) -> Any:
+        scaled = self.op.mvn(states, self._axes(-1), True, epsilon, "inside_sqrt")
+        return self._shifted(scaled * self._weight(f"{name}.weight"), f"{name}.bias")
+
+    def _shifted(self, states: Any, name: str) -> Any:
+        return states + self._weight(name)
+
+    def _pooled(self, hidden: Any, present: Any) -> Any:
+        if self.profile.pooling == "cls":
+            return self.op.gather(hidden, self._constant(np.int64(0)), self._constant(np.int64(1)))
+        weights = self.op.unsqueeze(present, self._axes(2))
+        total = self.op.reduce_sum(hidden * weights, self._axes(1), False)
+        return total / self.op.reduce_sum(weights, self._axes(1), False)
+
+    def _headed(self, pooled: Any) -> Any:
+        if not has_head(self.tower, self.profile):
+            return pooled
+        weight = self._constant(self._weight("head.dense.weight"))
+        pooled = self._shifted(self.op.matmul(pooled, weight, False, True), "head.dense.bias")
+        return self._normed(pooled, "head.norm", 1e-5) if self.profile.head == "ance" else pooled
+
+    def _epsilon(self) -> float:
+        return 1e-12 if self.tower.backbone == "distilbert" else float(self.tower.config.get("layer_norm_eps", 1e-12))
+
+    def _weight(self, name: str) -> Array:
+        return np.asarray(self.state[name], np.float32)
+
+    def _axes(self, *axes: int) -> Any:
+        return self._constant(np.array(axes, np.int64))
+
+    def _constant(self, value: Any) -> Any:
+        return self.op.constant(value)

@@ -1,0 +1,213 @@
+"""What runs a tower: which runtime is chosen, int8 and its check, many batches at once, and what is refused."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_models as tiny
+import torch
+from tiny_models import PASSAGES, QUESTIONS
+
+from dpr_rag import DualEncoder
+from dpr_rag.encoders import choosing
+from dpr_rag.encoders.fast_runtime import FastRuntime
+from dpr_rag.encoders.runtime import Batch, batches
+from dpr_rag.encoders.torch_runtime import TorchRuntime
+from dpr_rag.errors import MissingExtraError, ModelError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.contriever(tmp_path_factory.mktemp("fast") / "m")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def spoilt(folder: Path) -> Path:
+    """One weight of each matrix dwarfs all others, which int8 then rounds to zero."""
+
+    def change(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        for name, tensor in state.items():
+            if name.startswith("encoder") and tensor.ndim == 2:
+                tensor[:, 0] = 40.0
+        return state
+
+    return tiny.edit_weights(folder, change)
+
+
+def test_int8_is_the_choice_on_a_cpu(folder: Path) -> None:
+    exact = DualEncoder.from_pretrained(folder, runtime="torch", device="cpu")
+    fast = DualEncoder.from_pretrained(folder, device="cpu")
+    assert isinstance(fast.sides[0].runtime, FastRuntime)
+    expected, found = exact.encode_passages(PASSAGES), fast.encode_passages(PASSAGES)
+    off = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
+    assert 1e-5 < off.max() < 0.1
+    assert fast.fingerprint == exact.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind"),
+    [
+        ({}, FastRuntime),
+        ({"dtype": "int8"}, FastRuntime),
+        ({"dtype": "float32"}, TorchRuntime),
+        ({"dtype": "bfloat16"}, TorchRuntime),
+        ({"dtype": "float16", "device": "cpu"}, TorchRuntime),
+        ({"runtime": "torch"}, TorchRuntime),
+        ({"runtime": "openvino", "dtype": "float32"}, FastRuntime),
+        ({"runtime": "openvino", "dtype": "bfloat16"}, FastRuntime),
+    ],
+)
+def test_which_runtime(folder: Path, asked: dict[str, str], kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "_GPU_FILES", ())
+    assert type(DualEncoder.from_pretrained(folder, **asked).sides[0].runtime) is kind  # type: ignore[arg-type]
+
+
+def test_a_gpu_is_for_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "_gpu_here", lambda: True)
+    assert choosing._suits_openvino(None, None) is False
+    assert choosing._suits_openvino("cpu", None) is True
+    assert choosing._suits_openvino("cuda", None) is False
+    assert choosing._suits_openvino(None, "int8") is True
+
+
+def test_without_pytorch_openvino_takes_every_precision(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = choosing.find_spec
+    monkeypatch.setattr(choosing, "find_spec", lambda name: None if name == "torch" else here(name))
+    for dtype in ("float32", "bfloat16", "int8", None):
+        encoder = DualEncoder.from_pretrained(folder, dtype=dtype)
+        assert isinstance(encoder.sides[0].runtime, FastRuntime)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'dpr-rag\[torch\]'"):
+        DualEncoder.from_pretrained(folder, dtype="float16")
+    with pytest.raises(MissingExtraError, match=r"pip install 'dpr-rag\[torch\]'"):
+        DualEncoder.from_pretrained(folder, device="cuda")
+
+
+def test_without_openvino_pytorch_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = choosing.find_spec
+    monkeypatch.setattr(choosing, "find_spec", lambda name: None if name == "openvino" else here(name))
+    assert isinstance(DualEncoder.from_pretrained(folder, device="cpu").sides[0].runtime, TorchRuntime)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    for asked in ({"runtime": "openvino"}, {"dtype": "int8"}):
+        with pytest.raises(MissingExtraError, match=r"pip install openvino, or pass runtime='torch'"):
+            DualEncoder.from_pretrained(folder, **asked)  # type: ignore[arg-type]
+
+
+def test_what_is_refused(folder: Path) -> None:
+    with pytest.raises(ModelError, match="runtime is 'onnx', expected one of torch, openvino, or None"):
+        DualEncoder.from_pretrained(folder, runtime="onnx")  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match=r"runs on the device 'cpu', not on 'cuda'; pass runtime='torch'"):
+        DualEncoder.from_pretrained(folder, runtime="openvino", device="cuda")
+    with pytest.raises(ModelError, match="dtype is 'float16', expected one of int8, float32, bfloat16 with OpenVINO"):
+        DualEncoder.from_pretrained(folder, runtime="openvino", dtype="float16")
+
+
+def test_a_model_that_int8_spoils_runs_in_float32(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = spoilt(tiny.contriever(tmp_path / "m"))
+    exact = DualEncoder.from_pretrained(folder, runtime="torch", device="cpu")
+    with caplog.at_level(logging.WARNING, logger="dpr_rag"):
+        encoder = DualEncoder.from_pretrained(folder, device="cpu")
+    assert "% off in int8; it runs in float32" in caplog.text
+    np.testing.assert_allclose(encoder.encode_questions(QUESTIONS), exact.encode_questions(QUESTIONS), atol=1e-4)
+    with pytest.raises(ModelError, match=r"% off in int8, 15 % is the most; pass dtype='float32'"):
+        DualEncoder.from_pretrained(folder, dtype="int8")
+
+
+def test_the_check_is_made_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    monkeypatch.setattr(choosing, "_measured", lambda *_: measured.append(1) or 0.01)
+    for _ in range(2):
+        DualEncoder.from_pretrained(folder, device="cpu")
+    assert measured == [1]
+    (kept,) = (tmp_path / "cache" / "dpr-rag" / "int8").iterdir()
+    kept.write_text("half a nu")
+    DualEncoder.from_pretrained(folder, device="cpu")
+    assert measured == [1, 1]
+    assert kept.read_text() == "0.01\n"
+
+
+def test_an_unwritable_cache_costs_time_only(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert isinstance(DualEncoder.from_pretrained(folder, device="cpu").sides[0].runtime, FastRuntime)
+
+
+@pytest.mark.parametrize("budget", [1, 60, 100_000])
+def test_many_batches_come_back_in_order(folder: Path, budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = DualEncoder.from_pretrained(folder, runtime="torch", device="cpu")
+    encoder = DualEncoder.from_pretrained(folder, runtime="openvino", dtype="float32")
+    monkeypatch.setattr(encoder.sides[0].runtime, "token_budget", budget)
+    np.testing.assert_allclose(encoder.encode_passages(PASSAGES), exact.encode_passages(PASSAGES), atol=1e-5)
+    side = encoder.sides[1]
+    given = list(batches(side.tokens.passages(PASSAGES), budget=budget, pad=side.tokens.pad, segments="zero"))
+    back = list(side.runtime.encode_all(iter(given)))
+    assert [batch.rows for batch, _ in back] == [batch.rows for batch in given]
+    for batch, vectors in back:
+        np.testing.assert_allclose(vectors, side.runtime.encode(batch), atol=1e-5)
+
+
+def test_threads_get_the_same_vectors(folder: Path) -> None:
+    alone, encoder = (DualEncoder.from_pretrained(folder, device="cpu") for _ in range(2))
+    questions, passages = alone.encode_questions(QUESTIONS), alone.encode_passages(PASSAGES)
+
+    def both(_: int) -> tuple[np.ndarray, np.ndarray]:
+        return encoder.encode_questions(QUESTIONS), encoder.encode_passages(PASSAGES)
+
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(both, range(24)):
+            np.testing.assert_allclose(found[0], questions, atol=1e-5)
+            np.testing.assert_allclose(found[1], passages, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"hidden_act": "swish"}, "hidden_act is 'swish', expected one of gelu, gelu_new, gelu_pytorch_tanh, relu"),
+        ({"hidden_size": "wide"}, "hidden_size in config.json is 'wide', expected a positive integer"),
+        ({"num_attention_heads": 5}, "hidden_size is 32, no multiple of the 5 num_attention_heads"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type is 'relative_key', expected 'absolute'"),
+        ({"intermediate_size": 48}, r"weights have the wrong shape: encoder.layer.0.intermediate.dense.bias \[64\]"),
+        ({"num_hidden_layers": 3}, "weights are missing: encoder.layer.2.attention"),
+        ({"num_hidden_layers": 1}, "weights have no place: encoder.layer.1.attention"),
+    ],
+)
+def test_a_configuration_that_does_not_fit(tmp_path: Path, change: dict[str, object], said: str) -> None:
+    folder = tiny.edit_config(tiny.contriever(tmp_path / "m"), **change)
+    with pytest.raises(ModelError, match=said):
+        DualEncoder.from_pretrained(folder, runtime="openvino")
+
+
+def test_what_the_graph_does_not_know_is_for_pytorch(tmp_path: Path) -> None:
+    folder = tiny.edit_config(tiny.contriever(tmp_path / "m"), hidden_act="silu")
+    assert isinstance(DualEncoder.from_pretrained(folder, device="cpu").sides[0].runtime, TorchRuntime)
+
+
+def test_vectors_that_are_no_numbers_fail_the_check(folder: Path) -> None:
+    encoder = DualEncoder.from_pretrained(folder, runtime="openvino")
+    tokens, exact = encoder.sides[0].tokens, encoder.sides[0].runtime
+
+    class Broken(FastRuntime):
+        def __init__(self) -> None:
+            pass
+
+        def encode(self, batch: Batch) -> np.ndarray:
+            return np.full((len(batch.rows), 32), np.nan, np.float32)
+
+    assert not choosing._measured(Broken(), exact, encoder.profile, tokens) <= choosing._MOST_ERROR
+
+
+@pytest.mark.parametrize("activation", ["gelu_new", "gelu_pytorch_tanh", "relu"])
+def test_activations(tmp_path: Path, activation: str) -> None:
+    folder = tiny.edit_config(tiny.contriever(tmp_path / "m"), hidden_act=activation)
+    exact = DualEncoder.from_pretrained(folder, runtime="torch", device="cpu").encode_questions(QUESTIONS)
+    found = DualEncoder.from_pretrained(folder, runtime="openvino", dtype="float32").encode_questions(QUESTIONS)
+    np.testing.assert_allclose(found, exact, atol=1e-5)
