@@ -13,7 +13,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from dpr_rag.encoders.fast_runtime import FAST_DTYPES, FastRuntime
-from dpr_rag.encoders.graph import import_openvino, knows_settings
+from dpr_rag.encoders.forms import knows_settings
+from dpr_rag.encoders.graph import import_openvino
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.runtime import Runtime, batches
 from dpr_rag.encoders.tokens import Tokens
@@ -101,9 +102,7 @@ def _gpu_here() -> bool:
 
 def _error_of(fast: FastRuntime, tower: Tower, profile: Profile, tokens: Tokens) -> float:
     """How far int8 is from float32 at worst, relative to the vector's length; measured once for a model and machine."""
-    openvino = import_openvino()
-    abilities = sorted(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
-    parts = (_SCHEME, tower.digest, profile.pooling, profile.head, openvino.__version__, abilities)
+    parts = (_SCHEME, tower.digest, profile.pooling, profile.head, import_openvino().__version__, fast.abilities)
     name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
     root = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     known = root / "dpr-rag" / "int8" / name

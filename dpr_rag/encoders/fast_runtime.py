@@ -12,6 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from dpr_rag.encoder import Vectors
+from dpr_rag.encoders.forms import FORMS
 from dpr_rag.encoders.graph import build_graph, import_openvino
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.runtime import Batch
@@ -39,6 +40,9 @@ class FastRuntime:
         dtype: ``"int8"`` stores the layers' matrices in 8 bits and rounds what they are multiplied with row by row;
             ``"float32"`` is exact; ``"bfloat16"`` calculates in bfloat16 where the CPU can.
 
+    Attributes:
+        abilities: What OpenVINO says this CPU does well.
+
     Raises:
         MissingExtraError: OpenVINO is not installed.
         ModelError: The graph cannot be built, see :func:`dpr_rag.encoders.graph.build_graph`.
@@ -57,17 +61,13 @@ class FastRuntime:
         self._lock = Lock()
         self._compiled: dict[int, _Compiled] = {}
         # asked of a CPU that lacks it, bfloat16 would be imitated, which is slower than float32
-        has_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.abilities = sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        has_bf16 = "BF16" in self.abilities
         self._settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if has_bf16 and dtype != "float32" else "f32",
             # activations are rounded in groups of this many, so a row of the model's width has one scale
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": self.dim_inside(tower) if dtype == "int8" else 0,
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": tower.config[FORMS[tower.backbone].hidden] if dtype == "int8" else 0,
         }
-
-    @staticmethod
-    def dim_inside(tower: Tower) -> int:
-        """The width of the transformer's layers."""
-        return int(tower.config["dim" if tower.backbone == "distilbert" else "hidden_size"])
 
     @property
     def dim(self) -> int:

@@ -17,6 +17,17 @@ def has_head(tower: Tower, profile: Profile) -> bool:
     return profile.head == "ance" or (profile.head == "projection" and int(tower.config.get("projection_dim") or 0) > 0)
 
 
+def check_positions(tower: Tower) -> None:
+    """Refuse positions that are not looked up in a table.
+
+    Raises:
+        ModelError: The configuration asks for others.
+    """
+    kind = tower.config.get("position_embedding_type", "absolute")
+    if kind != "absolute":
+        raise ModelError(f"{tower.tokenizer.name}: position_embedding_type is {kind!r}, expected 'absolute'")
+
+
 def check_fit(name: str, state: State, shapes: Shapes) -> None:
     """Compare the weights of a tower, or of its head, with the shapes that are needed.
 

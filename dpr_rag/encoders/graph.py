@@ -9,53 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpr_rag.encoders.fitting import Shapes, check_fit, has_head
+from dpr_rag.encoders.fitting import check_fit, has_head
+from dpr_rag.encoders.forms import ACTIVATIONS, FORMS, Form, activation_of, check_settings, shapes_of
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.weights import Array, used
-from dpr_rag.errors import MissingExtraError, ModelError
+from dpr_rag.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from openvino import Model
 
 _MASKED = -1e4
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """How a backbone names its settings and the weights of a layer."""
-
-    hidden: str
-    layers: str
-    heads: str
-    inner: str
-    activation: str
-    prefix: str
-    query: str
-    key: str
-    value: str
-    attended: str
-    attended_norm: str
-    up: str
-    down: str
-    norm: str
-
-
-_BERT = _Form(
-    *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act", "encoder.layer."),
-    *("attention.self.query", "attention.self.key", "attention.self.value"),
-    *("attention.output.dense", "attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm"),
-)
-_FORMS: Mapping[str, _Form] = {
-    "bert": _BERT,
-    "roberta": _BERT,
-    "distilbert": _Form(
-        *("dim", "n_layers", "n_heads", "hidden_dim", "activation", "transformer.layer."),
-        *("attention.q_lin", "attention.k_lin", "attention.v_lin"),
-        *("attention.out_lin", "sa_layer_norm", "ffn.lin1", "ffn.lin2", "output_layer_norm"),
-    ),
-}
-_ACTIVATIONS = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "relu": ""}
 
 
 def build_graph(tower: Tower, profile: Profile, *, int8: bool) -> Model:
@@ -69,10 +33,10 @@ def build_graph(tower: Tower, profile: Profile, *, int8: bool) -> Model:
     Raises:
         ModelError: A weight is missing, left over or of the wrong shape, or a setting is one that this graph does not know.
     """
-    form = _FORMS[tower.backbone]
+    form = FORMS[tower.backbone]
     state = used(tower.state)
-    _check_settings(tower, form)
-    check_fit(tower.tokenizer.name, state, _shapes(tower, profile, form))
+    check_settings(tower, form)
+    check_fit(tower.tokenizer.name, state, shapes_of(tower, profile, form))
     return _Builder(tower, profile, form, state, int8).model()
 
 
@@ -98,78 +62,13 @@ def import_openvino() -> Any:
     return openvino
 
 
-def knows_settings(tower: Tower) -> bool:
-    """Whether the configuration asks for nothing that this graph cannot do, and says all sizes."""
-    try:
-        _check_settings(tower, _FORMS[tower.backbone])
-    except ModelError:
-        return False
-    return True
-
-
-def _check_settings(tower: Tower, form: _Form) -> None:
-    config, name = tower.config, tower.tokenizer.name
-    if _activation(tower, form) not in _ACTIVATIONS:
-        raise ModelError(
-            f"{name}: {form.activation} is {_activation(tower, form)!r}, expected one of {', '.join(_ACTIVATIONS)}"
-        )
-    if config.get("position_embedding_type", "absolute") != "absolute":
-        raise ModelError(
-            f"{name}: position_embedding_type is {config['position_embedding_type']!r}, expected 'absolute'"
-        )
-    for setting in (form.hidden, form.layers, form.heads, form.inner, "max_position_embeddings", "vocab_size"):
-        if type(config.get(setting)) is not int or config[setting] < 1:
-            raise ModelError(
-                f"{name}: {setting} in config.json is {config.get(setting)!r}, expected a positive integer"
-            )
-    if config[form.hidden] % config[form.heads]:
-        raise ModelError(
-            f"{name}: {form.hidden} is {config[form.hidden]}, no multiple of the {config[form.heads]} {form.heads}; compare "
-            "config.json with the model's original"
-        )
-
-
-def _activation(tower: Tower, form: _Form) -> str:
-    return str(tower.config.get(form.activation, "gelu"))
-
-
-def _shapes(tower: Tower, profile: Profile, form: _Form) -> Shapes:
-    """The shape of every weight that the graph needs."""
-    config = tower.config
-    hidden, inner = config[form.hidden], config[form.inner]
-    shapes = {
-        "embeddings.word_embeddings.weight": (config["vocab_size"], hidden),
-        "embeddings.position_embeddings.weight": (config["max_position_embeddings"], hidden),
-        **_norm_shapes("embeddings.LayerNorm", hidden),
-    }
-    if tower.backbone != "distilbert":
-        shapes["embeddings.token_type_embeddings.weight"] = (config.get("type_vocab_size", 2), hidden)
-    for at in range(config[form.layers]):
-        layer = f"{form.prefix}{at}."
-        for name in (form.query, form.key, form.value, form.attended):
-            shapes |= {f"{layer}{name}.weight": (hidden, hidden), f"{layer}{name}.bias": (hidden,)}
-        shapes |= {f"{layer}{form.up}.weight": (inner, hidden), f"{layer}{form.up}.bias": (inner,)}
-        shapes |= {f"{layer}{form.down}.weight": (hidden, inner), f"{layer}{form.down}.bias": (hidden,)}
-        shapes |= _norm_shapes(layer + form.attended_norm, hidden) | _norm_shapes(layer + form.norm, hidden)
-    if has_head(tower, profile):
-        out = tower.state["head.dense.bias"].shape[0] if "head.dense.bias" in tower.state else hidden
-        shapes |= {"head.dense.weight": (out, hidden), "head.dense.bias": (out,)}
-        if profile.head == "ance":
-            shapes |= _norm_shapes("head.norm", out)
-    return shapes
-
-
-def _norm_shapes(name: str, width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-
-
 @dataclass(slots=True)
 class _Builder:
     """Adds node to node; each method is one step of the architecture."""
 
     tower: Tower
     profile: Profile
-    form: _Form
+    form: Form
     state: Mapping[str, Array]
     int8: bool
     op: Any = field(init=False)
@@ -227,7 +126,7 @@ class _Builder:
         return op.reshape(op.transpose(mixed, self._axes(0, 2, 1, 3)), self._axes(0, 0, width), True)
 
     def _activated(self, inner: Any) -> Any:
-        kind = _ACTIVATIONS[_activation(self.tower, self.form)]
+        kind = ACTIVATIONS[activation_of(self.tower, self.form)]
         return self.op.gelu(inner, kind) if kind else self.op.relu(inner)
 
     def _linear(self, left: Any, name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.encoders.fitting import check_fit, has_head
+from dpr_rag.encoders.fitting import check_fit, check_positions, has_head
 from dpr_rag.encoders.profiles import Pooling, Profile
 from dpr_rag.encoders.runtime import Batch
 from dpr_rag.encoders.towers import Tower
@@ -157,10 +157,7 @@ def _backbone(tower: Tower) -> Any:
     from huggingface_hub.errors import StrictDataclassError
     from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, RobertaConfig, RobertaModel
 
-    if tower.config.get("position_embedding_type", "absolute") != "absolute":
-        raise ModelError(
-            f"{tower.tokenizer.name}: position_embedding_type is {tower.config['position_embedding_type']!r}, expected 'absolute'"
-        )
+    check_positions(tower)
     settings = {name: tower.config[name] for name in _SETTINGS[tower.backbone] if name in tower.config}
     settings["attn_implementation"] = "sdpa"
     try:

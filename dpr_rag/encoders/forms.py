@@ -1,0 +1,116 @@
+"""How each backbone names its settings and weights, which of them the OpenVINO graph can do, and every shape it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dpr_rag.encoders.fitting import Shapes, check_positions, has_head
+from dpr_rag.encoders.profiles import Profile
+from dpr_rag.encoders.towers import Tower
+from dpr_rag.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a backbone names its settings and the weights of a layer."""
+
+    hidden: str
+    layers: str
+    heads: str
+    inner: str
+    activation: str
+    prefix: str
+    query: str
+    key: str
+    value: str
+    attended: str
+    attended_norm: str
+    up: str
+    down: str
+    norm: str
+
+
+_BERT = Form(
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act", "encoder.layer."),
+    *("attention.self.query", "attention.self.key", "attention.self.value"),
+    *("attention.output.dense", "attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm"),
+)
+FORMS: Mapping[str, Form] = {
+    "bert": _BERT,
+    "roberta": _BERT,
+    "distilbert": Form(
+        *("dim", "n_layers", "n_heads", "hidden_dim", "activation", "transformer.layer."),
+        *("attention.q_lin", "attention.k_lin", "attention.v_lin"),
+        *("attention.out_lin", "sa_layer_norm", "ffn.lin1", "ffn.lin2", "output_layer_norm"),
+    ),
+}
+ACTIVATIONS = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "relu": ""}
+
+
+def knows_settings(tower: Tower) -> bool:
+    """Whether the configuration asks for nothing that this graph cannot do, and says all sizes."""
+    try:
+        check_settings(tower, FORMS[tower.backbone])
+    except ModelError:
+        return False
+    return True
+
+
+def check_settings(tower: Tower, form: Form) -> None:
+    """Refuse settings that the graph does not know, or that are no sizes.
+
+    Raises:
+        ModelError: One of them.
+    """
+    config, name = tower.config, tower.tokenizer.name
+    if activation_of(tower, form) not in ACTIVATIONS:
+        raise ModelError(
+            f"{name}: {form.activation} is {activation_of(tower, form)!r}, expected one of {', '.join(ACTIVATIONS)}"
+        )
+    check_positions(tower)
+    for setting in (form.hidden, form.layers, form.heads, form.inner, "max_position_embeddings", "vocab_size"):
+        if type(config.get(setting)) is not int or config[setting] < 1:
+            raise ModelError(
+                f"{name}: {setting} in config.json is {config.get(setting)!r}, expected a positive integer"
+            )
+    if config[form.hidden] % config[form.heads]:
+        raise ModelError(
+            f"{name}: {form.hidden} is {config[form.hidden]}, no multiple of the {config[form.heads]} {form.heads}; compare "
+            "config.json with the model's original"
+        )
+
+
+def activation_of(tower: Tower, form: Form) -> str:
+    """The name of the activation between the layers' two matrices."""
+    return str(tower.config.get(form.activation, "gelu"))
+
+
+def shapes_of(tower: Tower, profile: Profile, form: Form) -> Shapes:
+    """The shape of every weight that the graph needs."""
+    config = tower.config
+    hidden, inner = config[form.hidden], config[form.inner]
+    shapes = {
+        "embeddings.word_embeddings.weight": (config["vocab_size"], hidden),
+        "embeddings.position_embeddings.weight": (config["max_position_embeddings"], hidden),
+        **_norm_shapes("embeddings.LayerNorm", hidden),
+    }
+    if tower.backbone != "distilbert":
+        shapes["embeddings.token_type_embeddings.weight"] = (config.get("type_vocab_size", 2), hidden)
+    for at in range(config[form.layers]):
+        layer = f"{form.prefix}{at}."
+        for name in (form.query, form.key, form.value, form.attended):
+            shapes |= {f"{layer}{name}.weight": (hidden, hidden), f"{layer}{name}.bias": (hidden,)}
+        shapes |= {f"{layer}{form.up}.weight": (inner, hidden), f"{layer}{form.up}.bias": (inner,)}
+        shapes |= {f"{layer}{form.down}.weight": (hidden, inner), f"{layer}{form.down}.bias": (hidden,)}
+        shapes |= _norm_shapes(layer + form.attended_norm, hidden) | _norm_shapes(layer + form.norm, hidden)
+    if has_head(tower, profile):
+        out = tower.state["head.dense.bias"].shape[0] if "head.dense.bias" in tower.state else hidden
+        shapes |= {"head.dense.weight": (out, hidden), "head.dense.bias": (out,)}
+        if profile.head == "ance":
+            shapes |= _norm_shapes("head.norm", out)
+    return shapes
+
+
+def _norm_shapes(name: str, width: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
