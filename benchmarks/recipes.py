@@ -208,7 +208,7 @@ def report(work: Work, arm: str, encoder: DualEncoder, seconds: float) -> None:
         f"top-{k}": [round(100 * part, 1) for part in (one.value, one.low, one.high)]
         for k, one in found.accuracy.items()
     }
-    line = {"arm": arm, "seed": work.seed, "steps": work.steps, "minutes": round(seconds / 60, 1), **figures}
+    line = {"arm": arm, "seed": work.seed, "steps": work.steps, "cpu_minutes": round(seconds / 60, 1), **figures}
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
@@ -244,9 +244,9 @@ def main() -> None:
     for seed in map(int, args.seeds.split(",")):
         work = Work(args.data, args.output, args.init, args.questions, args.batch_size, args.learning_rate, seed)
         for arm in args.arms.split(","):
-            began = time.monotonic()
+            began = time.process_time()
             encoder = ARMS[arm](work, start)
-            report(work, arm, encoder, time.monotonic() - began)
+            report(work, arm, encoder, time.process_time() - began)
 
 
 if __name__ == "__main__":

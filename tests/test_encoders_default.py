@@ -100,6 +100,19 @@ def test_it_runs_without_pytorch_and_without_a_network() -> None:
     assert done.stdout == "(1, 384) 1.000 False"
 
 
+def test_ctrl_c_reaches_python_after_encoders_came_and_went() -> None:
+    code = (
+        "import gc, signal, sys\n"
+        "from dpr_rag import DualEncoder\n"
+        "first, second = DualEncoder.default(), DualEncoder.default()\n"
+        "del first; gc.collect(); del second; gc.collect()\n"
+        "try: signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt: sys.stdout.write('caught')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "caught")
+
+
 def test_fingerprint_is_cheap(encoder: DualEncoder) -> None:
     again = DualEncoder.default(device="cpu", runtime="torch")
     start = time.process_time()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.forms import FORMS
-from dpr_rag.encoders.graph import build_graph, import_openvino
+from dpr_rag.encoders.graph import build_graph, openvino_core
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.runtime import Batch
 from dpr_rag.encoders.towers import Tower
@@ -51,10 +51,9 @@ class FastRuntime:
     token_budget = _BUDGET
 
     def __init__(self, tower: Tower, profile: Profile, *, dtype: str = "int8") -> None:
-        openvino = import_openvino()
         if dtype not in FAST_DTYPES:
             raise ModelError(f"dtype is {dtype!r}, expected one of {', '.join(FAST_DTYPES)} with OpenVINO, or None")
-        self._core = openvino.Core()
+        self._core = openvino_core()
         self._graph = build_graph(tower, profile, int8=dtype == "int8")
         self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._streams = min(self._cores, _MOST_STREAMS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,6 +61,16 @@ def import_openvino() -> Any:
         if alone:
             del sys.modules[hidden]
     return openvino
+
+
+@cache
+def openvino_core() -> Any:
+    """OpenVINO's CPU device, one for the life of the process.
+
+    A second one, dropped after the first, leaves the process with a freed stack for its signals, so that Ctrl-C would end it
+    with a segmentation fault (seen in OpenVINO 2026.4).
+    """
+    return import_openvino().Core()
 
 
 @dataclass(slots=True)
