@@ -1,4 +1,4 @@
-"""Runs one tower on a CPU with OpenVINO, without PyTorch: matrices in int8, attention in bfloat16 where the CPU has it."""
+"""Runs one tower on a CPU with OpenVINO, without PyTorch: matrices in int8, one batch alone or many side by side."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from openvino import InferRequest
 
 FAST_DTYPES = ("int8", "float32", "bfloat16")
-_BUDGET = 4096
+_BUDGET = 2048
 _MOST_STREAMS = 8
 
 
@@ -38,6 +38,7 @@ class FastRuntime:
         tower: Weights and configuration.
         profile: Pooling and head.
         dtype: ``"int8"`` stores the layers' matrices in 8 bits and rounds what they are multiplied with row by row;
+            many batches calculate the rest in bfloat16 where the CPU has it, one batch in float32, which starts sooner.
             ``"float32"`` is exact; ``"bfloat16"`` calculates in bfloat16 where the CPU can.
 
     Attributes:
@@ -55,6 +56,7 @@ class FastRuntime:
             raise ModelError(f"dtype is {dtype!r}, expected one of {', '.join(FAST_DTYPES)} with OpenVINO, or None")
         self._core = openvino_core()
         self._graph = build_graph(tower, profile, int8=dtype == "int8")
+        self._dim = int(self._graph.output(0).partial_shape[1].get_length())
         self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._streams = min(self._cores, _MOST_STREAMS)
         self._lock = Lock()
@@ -62,8 +64,9 @@ class FastRuntime:
         # asked of a CPU that lacks it, bfloat16 would be imitated, which is slower than float32
         self.abilities = sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         has_bf16 = "BF16" in self.abilities
+        self._alone = "bf16" if has_bf16 and dtype == "bfloat16" else "f32"
+        self._many = "bf16" if has_bf16 and dtype != "float32" else "f32"
         self._settings = {
-            "INFERENCE_PRECISION_HINT": "bf16" if has_bf16 and dtype != "float32" else "f32",
             # activations are rounded in groups of this many, so a row of the model's width has one scale
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": tower.config[FORMS[tower.backbone].hidden] if dtype == "int8" else 0,
         }
@@ -71,7 +74,7 @@ class FastRuntime:
     @property
     def dim(self) -> int:
         """Number of components of every vector."""
-        return int(self._graph.output(0).partial_shape[1].get_length())
+        return self._dim
 
     def encode(self, batch: Batch) -> Vectors:
         """Pooled float32 vectors of shape [n, dim]."""
@@ -99,7 +102,12 @@ class FastRuntime:
         """The graph for so many batches at once, compiled by the first who asks."""
         with self._lock:
             if streams not in self._compiled:
-                settings = {**self._settings, "NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": self._cores}
+                settings = {
+                    **self._settings,
+                    "INFERENCE_PRECISION_HINT": self._alone if streams == 1 else self._many,
+                    "NUM_STREAMS": streams,
+                    "INFERENCE_NUM_THREADS": self._cores,
+                }
                 self._compiled[streams] = _Compiled(self._core.compile_model(self._graph, "CPU", settings))
             return self._compiled[streams]
 
@@ -114,8 +122,7 @@ class _Compiled:
     def encode(self, batch: Batch) -> Vectors:
         """Run one batch on a request of its own."""
         request = self._borrowed()
-        request.infer([batch.ids, batch.mask, batch.segments], share_inputs=True)
-        vectors: Vectors = request.get_output_tensor(0).data.copy()
+        vectors: Vectors = request.infer((batch.ids, batch.mask, batch.segments), share_inputs=True)[0]
         self._idle.put(request)
         return vectors
 

@@ -124,14 +124,13 @@ class _Builder:
         return self._normed(self._linear(inner, layer + form.down) + hidden, layer + form.norm, epsilon)
 
     def _attention(self, hidden: Any, bias: Any, layer: str) -> Any:
-        op, width = self.op, self.tower.config[self.form.hidden]
-        heads = self.tower.config[self.form.heads]
+        op, form, width = self.op, self.form, self.tower.config[self.form.hidden]
+        heads = self.tower.config[form.heads]
+        all_three = self._linear(hidden, layer + form.query, layer + form.key, layer + form.value)
+        parts = op.split(all_three, self._constant(np.int64(2)), 3)
         query, key, value = (
-            op.transpose(
-                op.reshape(self._linear(hidden, layer + name), self._axes(0, 0, heads, width // heads), True),
-                self._axes(0, 2, 1, 3),
-            )
-            for name in (self.form.query, self.form.key, self.form.value)
+            op.transpose(op.reshape(part, self._axes(0, 0, heads, width // heads), True), self._axes(0, 2, 1, 3))
+            for part in parts.outputs()
         )
         mixed = op.scaled_dot_product_attention(query, key, value, bias)
         return op.reshape(op.transpose(mixed, self._axes(0, 2, 1, 3)), self._axes(0, 0, width), True)
@@ -140,22 +139,21 @@ class _Builder:
         kind = ACTIVATIONS[activation_of(self.tower, self.form)]
         return self.op.gelu(inner, kind) if kind else self.op.relu(inner)
 
-    def _linear(self, left: Any, name: str) -> Any:
-        weight = self._weight(f"{name}.weight")
+    def _linear(self, left: Any, *names: str) -> Any:
+        """One layer, or several side by side as one product."""
+        weight = np.concatenate([self._weight(f"{name}.weight") for name in names])
         if self.int8:
             scale = np.maximum(np.abs(weight).max(axis=1, keepdims=True), np.float32(1e-12)) / np.float32(127)
             whole = self.op.convert(self._constant(np.rint(weight / scale).astype(np.int8)), "f32")
             right = self.op.multiply(whole, self._constant(scale))
         else:
             right = self._constant(weight)
-        return self._shifted(self.op.matmul(left, right, False, True), f"{name}.bias")
+        bias = np.concatenate([self._weight(f"{name}.bias") for name in names])
+        return self.op.matmul(left, right, False, True) + bias
 
     def _normed(self, states: Any, name: str, epsilon: float) -> Any:
         scaled = self.op.mvn(states, self._axes(-1), True, epsilon, "inside_sqrt")
-        return self._shifted(scaled * self._weight(f"{name}.weight"), f"{name}.bias")
-
-    def _shifted(self, states: Any, name: str) -> Any:
-        return states + self._weight(name)
+        return scaled * self._weight(f"{name}.weight") + self._weight(f"{name}.bias")
 
     def _pooled(self, hidden: Any, present: Any) -> Any:
         if self.profile.pooling == "cls":
@@ -168,7 +166,7 @@ class _Builder:
         if not has_head(self.tower, self.profile):
             return pooled
         weight = self._constant(self._weight("head.dense.weight"))
-        pooled = self._shifted(self.op.matmul(pooled, weight, False, True), "head.dense.bias")
+        pooled = self.op.matmul(pooled, weight, False, True) + self._weight("head.dense.bias")
         return self._normed(pooled, "head.norm", 1e-5) if self.profile.head == "ance" else pooled
 
     def _epsilon(self) -> float:
