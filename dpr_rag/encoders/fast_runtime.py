@@ -30,9 +30,9 @@ _MOST_STREAMS = 8
 class FastRuntime:
     """One tower as an OpenVINO graph.
 
-    A single batch runs on all cores together, which gives it the shortest wait. Many batches run side by side, as many at
-    once as there are cores, eight at most, which gets most out of the machine. Both forms of the graph are compiled when
-    they are first needed.
+    A single batch runs on all cores together, which gives it the shortest wait. Many batches, and those of several callers
+    at once, run side by side, as many as there are cores, eight at most, which gets most out of the machine. Each form of
+    the graph is compiled when it is first needed.
 
     Args:
         tower: Weights and configuration.
@@ -60,7 +60,8 @@ class FastRuntime:
         self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._streams = min(self._cores, _MOST_STREAMS)
         self._lock = Lock()
-        self._compiled: dict[int, _Compiled] = {}
+        self._compiled: dict[tuple[int, str], _Compiled] = {}
+        self._running = 0
         # asked of a CPU that lacks it, bfloat16 would be imitated, which is slower than float32
         self.abilities = sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         has_bf16 = "BF16" in self.abilities
@@ -78,7 +79,14 @@ class FastRuntime:
 
     def encode(self, batch: Batch) -> Vectors:
         """Pooled float32 vectors of shape [n, dim]."""
-        return self._form(1).encode(batch)
+        with self._lock:
+            self._running += 1
+            streams = 1 if self._running == 1 else self._streams
+        try:
+            return self._form(streams, self._alone).encode(batch)
+        finally:
+            with self._lock:
+                self._running -= 1
 
     def encode_all(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Vectors]]:
         """Encode many batches; each comes back with its vectors, in their order."""
@@ -87,7 +95,7 @@ class FastRuntime:
         if len(first) < self._streams or self._streams == 1:
             yield from ((batch, self.encode(batch)) for batch in chain(first, waiting))
             return
-        form = self._form(self._streams)
+        form = self._form(self._streams, self._many)
         with ThreadPoolExecutor(self._streams) as pool:
             running: deque[tuple[Batch, Future[Vectors]]] = deque()
             for batch in chain(first, waiting):
@@ -98,18 +106,19 @@ class FastRuntime:
             for done, future in running:
                 yield done, future.result()
 
-    def _form(self, streams: int) -> _Compiled:
+    def _form(self, streams: int, precision: str) -> _Compiled:
         """The graph for so many batches at once, compiled by the first who asks."""
         with self._lock:
-            if streams not in self._compiled:
+            if (streams, precision) not in self._compiled:
                 settings = {
                     **self._settings,
-                    "INFERENCE_PRECISION_HINT": self._alone if streams == 1 else self._many,
+                    "INFERENCE_PRECISION_HINT": precision,
                     "NUM_STREAMS": streams,
                     "INFERENCE_NUM_THREADS": self._cores,
                 }
-                self._compiled[streams] = _Compiled(self._core.compile_model(self._graph, "CPU", settings))
-            return self._compiled[streams]
+                model = self._core.compile_model(self._graph, "CPU", settings)
+                self._compiled[streams, precision] = _Compiled(model)
+            return self._compiled[streams, precision]
 
 
 class _Compiled:
