@@ -1,10 +1,11 @@
-"""Measure a store per index kind: durable inserts, build time, latency, index recall, time to reopen, memory.
+"""Measure a store per index kind: inserts, build, reopening, latency, index recall, memory, adding, filters.
 
-    python benchmarks/index_kinds.py [--count N] [--vectors FILE.npy] [--questions FILE.npy] [--kinds flat,hnsw]
+    python benchmarks/index_kinds.py [--count N] [--vectors FILE.npy] [--questions FILE.npy] [--kinds flat,hnsw] [--filters]
 
 Vectors are real where ``--vectors`` names some; further ones up to ``--count`` are grown from them: a random one plus
 Gaussian noise of length ``--noise`` times its own, scaled back to its length, so that clusters keep their places and
-neighbourhoods stay crowded. Without ``--vectors`` all lie around random centres. Every kind runs in a process of its own.
+neighbourhoods stay crowded. Without ``--vectors`` all lie around random centres. Every step runs in a process of its own
+and prints one JSON line: first the inserts, then each kind.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ from dpr_rag import Passage, PassageStore
 
 TEXT = "The quick brown fox jumps over the lazy dog while a passage of about a hundred words would go on. " * 5
 KINDS = "flat,hnsw,ivf,ivf-sq8,ivf-rabitq"
+SHARES = (1 / 2, 1 / 10, 1 / 100, 1 / 1000, 1 / 10_000, 1 / 100_000)
+MORE = 1000
 
 
 def grow(real: np.ndarray, count: int, noise: float, seed: int) -> Iterator[np.ndarray]:
@@ -55,6 +58,32 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
+def anonymous() -> int | None:
+    """Memory of this process that no file stands behind, in MiB; None where the system does not say."""
+    try:
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return None
+    return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("Anonymous:"))
+
+
+def milliseconds(call: Callable[[], object]) -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    call()
+    return 1000 * (time.perf_counter() - start)
+
+
+def percentiles(values: list[float]) -> dict[str, float]:
+    """The 50th and the 99th, in ms."""
+    return {f"p{at}_ms": round(float(np.percentile(values, at)), 2) for at in (50, 99)}
+
+
+def made(at: int) -> Passage:
+    """A passage with a number in [0, 1) that is spread evenly and has nothing to do with its place."""
+    return Passage(str(at), f"{at} {TEXT}", "title", {"share": (at * 2_654_435_761 % 2**32) / 2**32})
+
+
 def fill(path: Path, args: argparse.Namespace) -> dict[str, object]:
     """Add all vectors durably and say how fast, in how much memory."""
     real = np.load(args.vectors, mmap_mode="r") if args.vectors else centred(min(args.count, 50_000), args.dim, 1)
@@ -62,17 +91,16 @@ def fill(path: Path, args: argparse.Namespace) -> dict[str, object]:
     number, spent = 0, 0.0
     with PassageStore.open(path, index="flat") as store:
         for block in grow(real, args.count, args.noise, 2):
-            passages = [
-                Passage(str(at), f"{at} {TEXT}", "title", {"n": at}) for at in range(number, number + len(block))
-            ]
+            passages = [made(at) for at in range(number, number + len(block))]
             number += len(block)
             began = time.perf_counter()
-            for at in range(0, len(block), 1000):
+            for at in range(0, len(block), MORE):
                 # one call per 1,000, as a service would: each is durable when it returns
-                store.add(passages[at : at + 1000], vectors=block[at : at + 1000], batch_size=1000)
+                store.add(passages[at : at + MORE], vectors=block[at : at + MORE], batch_size=MORE)
             spent += time.perf_counter() - began
     return {
         "passages": number,
+        "dim": real.shape[1],
         "real_vectors": min(len(real), args.count),
         "inserts_per_second_with_folding": round(number / spent),
         "seconds": round(time.perf_counter() - start, 1),
@@ -81,37 +109,80 @@ def fill(path: Path, args: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def measure(path: Path, kind: str, args: argparse.Namespace) -> dict[str, object]:
-    """Build one kind and measure it."""
+def filtered(store: PassageStore, questions: np.ndarray) -> list[dict[str, object]]:
+    """Each share of the passages: its first use, its repeated use, and index recall against the exact search."""
+    found = []
+    for share in SHARES:
+        chosen = {"share": {"$lt": share}}
+        first = milliseconds(lambda chosen=chosen: store.search(questions[:1], 20, chosen))  # type: ignore[misc]
+        times, same, wanted = [], 0, 0
+        for question in questions[:100]:
+            start = time.perf_counter()
+            hits = store.search(question[None], 20, chosen)[0]
+            times.append(1000 * (time.perf_counter() - start))
+            exact = {hit.passage.id for hit in store.search(question[None], 20, chosen, exact=True)[0]}
+            same += len(exact & {hit.passage.id for hit in hits})
+            wanted += len(exact)
+        recall = round(same / wanted, 4) if wanted else None
+        found.append({"share": share, "first_ms": round(first, 1), **percentiles(times), "index_recall_at_20": recall})
+    return found
+
+
+def adding(store: PassageStore, questions: np.ndarray) -> dict[str, object]:
+    """Add further passages, ask for the last of them, and take them away again."""
+    vectors = np.random.default_rng(5).permutation(np.tile(questions, (-(-MORE // len(questions)), 1)))[:MORE]
+    passages = [Passage(f"more {at}", TEXT) for at in range(MORE)]
     start = time.perf_counter()
-    with PassageStore.open(path) as store:
-        store.optimize(kind)
-    built = time.perf_counter() - start
-    build_peak = peak()
+    store.add(passages, vectors=vectors, batch_size=MORE)
+    best = store.search(vectors[-1:], 20)[0][0].score
+    took = time.perf_counter() - start
+    known = store.info().tail
+    store.delete([one.id for one in passages])
+    return {
+        "add_1000_to_answer_ms": round(1000 * took, 1),
+        "found": bool(best > 0.999 * float(vectors[-1] @ vectors[-1])),
+        "tail": known,
+    }
+
+
+def measure(path: Path, kind: str, args: argparse.Namespace) -> dict[str, object]:
+    """Build one kind and measure it; what follows the build is measured in a process of its own."""
+    if args.build:
+        before = peak()
+        start = time.perf_counter()
+        with PassageStore.open(path) as store:
+            store.optimize(kind)
+        return {"build_s": round(time.perf_counter() - start, 1), "build_peak_mib": peak(), "peak_mib_before": before}
+    built = json.loads(
+        subprocess.run([sys.executable, *sys.argv, "--build"], check=True, capture_output=True, text=True).stdout
+    )
     questions = np.load(args.questions)[:300] if args.questions else centred(300, args.dim, 3)
     start = time.perf_counter()
     store = PassageStore.open(path)
     store.search(questions[:1], 20)
-    reopened = time.perf_counter() - start
-    times = []
-    for question in questions:
-        began = time.perf_counter()
-        store.search(question[None], 20)
-        times.append(1000 * (time.perf_counter() - began))
-    recall = store.measure_index_recall(questions, k=20)
-    info = store.info()
-    store.close()
-    return {
+    reopened = 1000 * (time.perf_counter() - start)
+    times = [milliseconds(lambda one=one: store.search(one[None], 20)) for one in questions]  # type: ignore[misc]
+    times = [milliseconds(lambda one=one: store.search(one[None], 20)) for one in questions]  # type: ignore[misc]
+    memory, info = anonymous(), store.info()
+    figures: dict[str, object] = {
+        "asked_for": kind,
         "kind": info.kind,
+        "passages": info.passages,
+        "dim": info.dim,
         "parameters": info.parameters,
-        "build_s": round(built, 1),
-        "build_peak_mib": build_peak,
-        "reopen_to_first_answer_ms": round(1000 * reopened, 1),
-        "p50_ms": round(float(np.percentile(times, 50)), 2),
-        "p99_ms": round(float(np.percentile(times, 99)), 2),
-        "index_recall_at_20": round(recall, 4),
+        **built,
+        "reopen_to_first_answer_ms": round(reopened, 1),
+        **percentiles(times),
+        "index_recall_at_20": round(store.measure_index_recall(questions, k=20), 4),
+        "anonymous_mib": memory,
+        "index_mib": sum(one.stat().st_size for one in path.rglob("faiss")) >> 20,
         "mib_on_disk": info.bytes_on_disk >> 20,
     }
+    if args.filters:
+        figures["filters"] = filtered(store, questions)
+    figures |= adding(store, questions)
+    store.close()
+    return figures
 
 
 def main() -> None:
@@ -123,9 +194,13 @@ def main() -> None:
     parser.add_argument("--questions")
     parser.add_argument("--noise", type=float, default=0.6)
     parser.add_argument("--kinds", default=KINDS)
+    parser.add_argument(
+        "--filters", action="store_true", help="measure filters too, which takes an exact scan a question"
+    )
     parser.add_argument("--quick", action="store_true", help="20,000 vectors of 128 dimensions")
-    parser.add_argument("--store", type=Path, help="keep the store here")
+    parser.add_argument("--store", type=Path, help="keep the store here; one that is there is measured as it is")
     parser.add_argument("--step", help=argparse.SUPPRESS)
+    parser.add_argument("--build", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.quick:
         args.count, args.dim = 20_000, 128
@@ -136,8 +211,9 @@ def main() -> None:
     print(json.dumps({"python": platform.python_version(), "machine": platform.processor() or platform.machine()}))
     folder = Path(tempfile.mkdtemp(prefix="dpr-rag-bench-"))
     store = args.store or folder / "store"
+    steps = args.kinds.split(",")
     try:
-        for step in ["fill", *args.kinds.split(",")]:
+        for step in steps if store.exists() else ["fill", *steps]:
             subprocess.run([sys.executable, __file__, *sys.argv[1:], "--store", str(store), "--step", step], check=True)
     finally:
         shutil.rmtree(folder)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 from tiny_models import PASSAGES, QUESTIONS, load
 
 from dpr_rag import DualEncoder, Passage
+from dpr_rag.encoders.runtime import ahead
 from dpr_rag.errors import ModelError, PassageError, VectorError
 
 
@@ -104,3 +107,24 @@ def test_vectors_that_are_not_finite_name_the_passage(tmp_path: Path) -> None:
 def test_questions_that_cannot_be_encoded(encoder: DualEncoder, questions: Any) -> None:
     with pytest.raises(PassageError, match="question"):
         encoder.encode_questions(questions)
+
+
+def test_the_next_item_is_made_while_one_is_in_use() -> None:
+    made = [Event() for _ in range(3)]
+
+    def items() -> Iterator[int]:
+        for at, event in enumerate(made):
+            event.set()
+            yield at
+        raise PassageError("the fourth cannot be made")
+
+    seen = []
+
+    def use_all() -> None:
+        for one in ahead(items()):
+            assert made[min(one + 1, 2)].wait(10)
+            seen.append(one)
+
+    with pytest.raises(PassageError, match="the fourth"):
+        use_all()
+    assert seen == [0, 1, 2]

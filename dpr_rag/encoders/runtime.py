@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from dpr_rag.encoders.profiles import Segments
 from dpr_rag.encoders.tokens import TokenSequence
 
 Ids = npt.NDArray[np.int64]
+Item = TypeVar("Item")
+_END = object()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,3 +89,13 @@ def _padded(sequences: Sequence[TokenSequence], rows: list[int], length: int, pa
         if segments == "pair":
             types[row, sequence.second : end] = 1
     return Batch(ids, mask, types, rows)
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Make each item in a thread while the one before it is in use."""
+    waiting: Iterator[Item | object] = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, waiting, _END)
+        while (item := coming.result()) is not _END:
+            coming = pool.submit(next, waiting, _END)
+            yield item  # type: ignore[misc]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.encoders.profiles import Profile
-from dpr_rag.encoders.runtime import Runtime, batches
+from dpr_rag.encoders.runtime import Item, Runtime, ahead, batches
 from dpr_rag.encoders.tokens import Tokens, TokenSequence
 
-Item = TypeVar("Item")
 Progress = Callable[[int, int], None]
 _WINDOW = 4096
 
@@ -41,6 +39,8 @@ class Side:
     ) -> tuple[Vectors, int]:
         """Encode inputs window by window, so that the token ids of a long list are never held at once.
 
+        The next window is tokenised while one is encoded.
+
         Args:
             items: What to encode.
             tokenise: Turns a window of items into token sequences.
@@ -55,8 +55,9 @@ class Side:
         """
         vectors = np.empty((len(items), self.runtime.dim), dtype=np.float32)
         cut = done = 0
-        for start in range(0, len(items), _WINDOW):
-            sequences = tokenise(items[start : start + _WINDOW])
+        starts = range(0, len(items), _WINDOW)
+        tokenised = ((start, tokenise(items[start : start + _WINDOW])) for start in starts)
+        for start, sequences in ahead(tokenised) if len(starts) > 1 else tokenised:
             cut += sum(sequence.truncated for sequence in sequences)
             waiting = batches(
                 sequences, budget=self.runtime.token_budget, pad=self.tokens.pad, segments=self.profile.segments

@@ -11,7 +11,7 @@ import numpy as np
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.fitting import check_fit, check_positions, has_head
 from dpr_rag.encoders.profiles import Pooling, Profile
-from dpr_rag.encoders.runtime import Batch
+from dpr_rag.encoders.runtime import Batch, ahead
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.weights import used
 from dpr_rag.errors import MissingExtraError, ModelError
@@ -87,17 +87,25 @@ class TorchRuntime:
         return vectors
 
     def encode_all(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Vectors]]:
-        """Encode many batches, one after another."""
-        for batch in batches:
-            yield batch, self.encode(batch)
+        """Encode many batches, one after another; a GPU has the next one to work on while results are fetched."""
+        library = import_torch()
+        before: tuple[Batch, torch.Tensor] | None = None
+        for batch in batches if self.device.type == "cpu" else ahead(batches):
+            with library.inference_mode():
+                found = self.forward(batch)
+            if before is not None:
+                yield before[0], before[1].cpu().numpy()
+            before = batch, found
+        if before is not None:
+            yield before[0], before[1].cpu().numpy()
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Pooled float32 vectors of shape [n, dim] on the device; gradients flow through them where they are on."""
         library = import_torch()
-        inputs = {"input_ids": library.from_numpy(batch.ids), "attention_mask": library.from_numpy(batch.mask)}
+        arrays = {"input_ids": batch.ids, "attention_mask": batch.mask}
         if self._takes_segments:
-            inputs["token_type_ids"] = library.from_numpy(batch.segments)
-        inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.items()}
+            arrays["token_type_ids"] = batch.segments
+        inputs = {name: self._moved(library.from_numpy(array)) for name, array in arrays.items()}
         hidden = self.backbone(**inputs).last_hidden_state
         pooled = _pooled(hidden, inputs["attention_mask"], self._pooling)
         if self.head is None:
@@ -105,6 +113,11 @@ class TorchRuntime:
         with library.autocast(self.device.type, enabled=False):  # the head runs in float32 whatever the backbone does
             headed: torch.Tensor = self.head(pooled)
         return headed
+
+    def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
+        """On the device; from pinned memory a GPU fetches it by itself."""
+        pinned = tensor.pin_memory() if self.device.type == "cuda" else tensor
+        return pinned.to(self.device, non_blocking=True)
 
 
 def import_torch() -> Any:

@@ -1,0 +1,157 @@
+"""Take a question's time and a passage's time apart, and hold each against what the machine can do.
+
+    python benchmarks/parts.py PASSAGES.jsonl.gz QUESTIONS.jsonl.gz [--passages N] [--questions N]
+
+The limit is the rate at which OpenVINO multiplies the same int8 matrices with many rows at once, nothing else between them:
+with all cores for one batch as a question is encoded, and side by side as passages are. One JSON line: milliseconds of a
+question (medians), of a passage, and how much of the limit the encoder reaches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from llama_index.retrievers.dpr_rag import DPRRetriever as LlamaIndexRetriever
+from stack import lines, passages_of
+
+from dpr_rag import DualEncoder, PassageStore, Retriever
+from dpr_rag.encoders.graph import openvino_core
+from dpr_rag.encoders.runtime import Batch, batches
+from langchain_dpr_rag import DPRRetriever
+
+ROWS, REPEATS = 1024, 30
+
+
+def median_ms(call: Callable[[Any], object], items: Iterable[Any]) -> float:
+    """Median of a call's milliseconds, after some that do not count."""
+    found = []
+    for item in items:
+        start = time.perf_counter()
+        call(item)
+        found.append(1000 * (time.perf_counter() - start))
+    return float(np.median(found[20:]))
+
+
+def operations(config: dict[str, Any], length: float) -> float:
+    """Multiplications and additions of one text of so many tokens: matrices of the layers, and attention."""
+    width, inner = config["hidden_size"], config["intermediate_size"]
+    matrices = 2 * length * (4 * width * width + 2 * width * inner)
+    return float(config["num_hidden_layers"] * (matrices + 4 * length * length * width))
+
+
+def limit(config: dict[str, Any], streams: int) -> float:
+    """Operations a second of the layers' int8 matrices alone, multiplied with many rows."""
+    import openvino
+    from openvino import opset13 as op
+
+    draw = np.random.default_rng(0)
+    hidden = rows = op.parameter([-1, config["hidden_size"]], openvino.Type.f32)
+    shapes = [
+        (config["intermediate_size"], config["hidden_size"]),
+        (config["hidden_size"], config["intermediate_size"]),
+    ]
+    for shape in shapes * 4:
+        whole = op.constant(draw.integers(-127, 128, shape).astype(np.int8))
+        scale = op.constant(np.full((shape[0], 1), 0.001, np.float32))
+        hidden = op.matmul(hidden, op.multiply(op.convert(whole, "f32"), scale), False, True)
+    settings = {
+        "NUM_STREAMS": streams,
+        "INFERENCE_NUM_THREADS": os.cpu_count(),
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": config["hidden_size"],
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    model = openvino_core().compile_model(openvino.Model([op.result(hidden)], [rows]), "CPU", settings)
+    data = draw.standard_normal((ROWS, config["hidden_size"])).astype(np.float32)
+    requests = [model.create_infer_request() for _ in range(streams)]
+    best = 0.0
+    for _ in range(3):
+        start = time.perf_counter()
+        for _ in range(REPEATS):
+            for request in requests:
+                request.start_async({0: data})
+            for request in requests:
+                request.wait()
+        took = time.perf_counter() - start
+        best = max(best, REPEATS * streams * 2 * ROWS * 8 * shapes[0][0] * shapes[0][1] / took)
+    return best
+
+
+def main() -> None:
+    """Measure every part and print them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("passages_file")
+    parser.add_argument("questions_file")
+    parser.add_argument("--passages", type=int, default=2000)
+    parser.add_argument("--questions", type=int, default=300)
+    args = parser.parse_args()
+    questions = [one["question"] for one in random.Random(0).sample(lines(args.questions_file), args.questions)]
+    passages = passages_of(lines(args.passages_file)[: args.passages])
+    encoder = DualEncoder.default()
+    side, config = encoder.sides[0], encoder.question_tower.config
+
+    def batched(sequences: list[Any]) -> list[Batch]:
+        budget, segments = side.runtime.token_budget, encoder.profile.segments
+        return list(batches(sequences, budget=budget, pad=side.tokens.pad, segments=segments))
+
+    encoder.encode_passages(passages[:100])
+    start = time.perf_counter()
+    sequences = side.tokens.passages(passages)
+    tokenised = time.perf_counter() - start
+    ready = batched(sequences)
+    padded = time.perf_counter() - start - tokenised
+    start = time.perf_counter()
+    for _ in side.runtime.encode_all(ready):
+        pass
+    graph = time.perf_counter() - start
+    with tempfile.TemporaryDirectory() as place, PassageStore.open(Path(place) / "s.dpr", encoder=encoder) as store:
+        start = time.perf_counter()
+        store.add(passages)
+        whole = time.perf_counter() - start
+        retriever = Retriever(store, k=20)
+        langchain, llama_index = DPRRetriever(store=store, k=20), LlamaIndexRetriever(store, similarity_top_k=20)
+        asked = [(one, batched(side.tokens.questions([one]))[0]) for one in questions]
+        milliseconds = {
+            "tokens": median_ms(lambda one: side.tokens.questions([one[0]]), asked),
+            "graph": median_ms(lambda one: side.runtime.encode(one[1]), asked),
+            "encoder": median_ms(lambda one: encoder.encode_questions([one[0]]), asked),
+            "retriever": median_ms(lambda one: retriever.retrieve(one[0]), asked),
+            "LangChain retriever": median_ms(lambda one: langchain.invoke(one[0]), asked),
+            "LlamaIndex retriever": median_ms(lambda one: llama_index.retrieve(one[0]), asked),
+        }
+    count = len(passages)
+    streams = min(os.cpu_count() or 1, 8)
+    most_alone, most = limit(config, 1), limit(config, streams)
+    lengths = [len(one.ids) for one in sequences]
+    done = sum(operations(config, length) for length in lengths) / graph
+    short = float(np.mean([operations(config, one[1].ids.shape[1]) for one in asked]))
+    print(
+        json.dumps(
+            {
+                "question_ms": {name: round(value, 3) for name, value in milliseconds.items()},
+                "question_tokens": round(float(np.mean([one[1].ids.shape[1] for one in asked])), 1),
+                "question_share_of_limit": round(short / (milliseconds["graph"] / 1000) / most_alone, 3),
+                "passage_ms": {
+                    "tokens": round(1000 * tokenised / count, 3),
+                    "padding": round(1000 * padded / count, 3),
+                    "graph": round(1000 * graph / count, 3),
+                    "whole": round(1000 * whole / count, 3),
+                },
+                "passage_tokens": round(float(np.mean(lengths)), 1),
+                "passage_share_of_limit": round(done / most, 3),
+                "limit_gops": {"one batch": round(most_alone / 1e9), "side by side": round(most / 1e9)},
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
