@@ -31,11 +31,11 @@ fix: $(VENV)/dev.stamp ## Format the code and repair what the linter can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/dev.stamp ## Measure speed and index recall
-	@$(BIN)/python benchmarks/index_kinds.py --quick
+bench: $(VENV)/dev.stamp .bench/stamp ## Measure speed and memory beside other stacks; options: make bench BENCH='--full …'
+	@$(BIN)/python benchmarks/run.py --rivals .bench/bin/python $(BENCH)
 
 clean: ## Remove .venv, caches, builds and the demo's store
-	rm -rf $(VENV) .bench demo.dpr dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	rm -rf $(VENV) .bench bench demo.dpr dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/venv.stamp:
@@ -49,6 +49,12 @@ $(VENV)/dev.stamp: $(VENV)/venv.stamp $(RECIPE)
 	@echo "installing dpr-rag with the tools for development (torch included: minutes the first time)"
 	@$(PIP) -e '.[dev]'
 	@touch $(VENV)/demo.stamp $@
+
+.bench/stamp: benchmarks/rivals.txt
+	@echo "installing the other stacks in .bench"
+	@$(PYTHON) -m venv .bench
+	@.bench/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/rivals.txt
+	@touch $@
 
 $(VENV)/demo.stamp: $(VENV)/venv.stamp $(RECIPE)
 	@echo "installing dpr-rag"

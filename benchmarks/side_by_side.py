@@ -1,26 +1,15 @@
-"""Measure our stacks and the rivals' in turn, several times, and write medians, spread and ratios as Markdown.
-
-    python benchmarks/side_by_side.py [--data FOLDER] [--rivals .bench/bin/python] [--rounds 5] [--passages 2000]
-
-FOLDER holds ``passages.jsonl.gz`` and ``questions.dev.jsonl.gz`` (passages, and questions with ``positive_ids``); without it,
-docstrings of the standard library are passages, and stretches of their words are questions. Every round runs every stack
-once, each in a process of its own, in an order that rotates; see ``stack.py`` for what is timed.
-"""
+"""Our stacks and the rivals' in turn, several times: medians, spread and ratios; see ``stack.py`` for what is timed."""
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import os
-import platform
 import random
 import subprocess
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -35,6 +24,7 @@ FIGURES = {
     "p99_ms": ("p99 ms", False),
     "batch_ms_a_question": ("ms a question, by 64", False),
 }
+Rounds = dict[str, list[dict[str, Any]]]
 PAIRS = (
     ("dpr-rag-langchain", "langchain"),
     ("dpr-rag-llama-index", "llama-index"),
@@ -50,7 +40,7 @@ def write(path: Path, items: Iterable[dict[str, Any]]) -> None:
 
 def docstrings(folder: Path) -> None:
     """Passages and questions from the standard library."""
-    found = [one for one in open_corpus("python:stdlib") if len(one.text.split()) > 30]
+    found = [one for one in open_corpus("python:") if len(one.text.split()) > 30]
     write(folder / "passages.jsonl.gz", ({"id": one.id, "title": one.title, "text": one.text} for one in found))
     draw = random.Random(0)
     asked = []
@@ -79,7 +69,19 @@ def run(python: str, stack: str, data: Path, options: list[str]) -> dict[str, An
     return figures
 
 
-def table(rounds: dict[str, list[dict[str, Any]]]) -> list[str]:
+def rounds_of(data: Path, rivals: str | None, *, rounds: int, passages: int, questions: int) -> Rounds:
+    """Every stack once a round, each in a process of its own, in an order that rotates; without rivals only ours."""
+    stacks = [one for one in (*OURS, *RIVALS) if rivals or one in OURS]
+    options = ["--passages", str(passages), "--questions", str(questions)]
+    found: Rounds = defaultdict(list)
+    for at in range(rounds):
+        for turn in range(len(stacks)):
+            stack = stacks[(at + turn) % len(stacks)]
+            found[stack].append(run(sys.executable if stack in OURS else str(rivals), stack, data, options))
+    return {stack: found[stack] for stack in stacks}
+
+
+def table(rounds: Rounds) -> list[str]:
     """Medians with the least and the most, and the ratios of the pairs."""
     top = next(name for name in next(iter(rounds.values()))[0] if name.startswith("top_"))
     rows = [f"| stack | {' | '.join(name for name, _ in FIGURES.values())} | {top.replace('_', '-')} | peak MiB |"]
@@ -112,36 +114,3 @@ def ratio(ours: list[dict[str, Any]], theirs: list[dict[str, Any]], name: str, *
     """How many times better the median is."""
     one, other = (median(found[name] for found in group) for group in (ours, theirs))
     return one / other if more else other / one
-
-
-def main() -> None:
-    """Run all rounds and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--rivals", help="the python of their environment; without it only ours are measured")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--passages", type=int, default=2000)
-    parser.add_argument("--questions", type=int, default=300)
-    parser.add_argument("--stacks", default=",".join((*OURS, *RIVALS)))
-    args = parser.parse_args()
-    stacks = [one for one in args.stacks.split(",") if args.rivals or one in OURS]
-    options = ["--passages", str(args.passages), "--questions", str(args.questions)]
-    rounds: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    with tempfile.TemporaryDirectory() as made:
-        data = args.data or Path(made)
-        if args.data is None:
-            docstrings(data)
-        for at in range(args.rounds):
-            for turn in range(len(stacks)):
-                stack = stacks[(at + turn) % len(stacks)]
-                rounds[stack].append(run(sys.executable if stack in OURS else args.rivals, stack, data, options))
-    names = ("dpr-rag", "openvino", "faiss-cpu", "tokenizers")
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, python {platform.python_version()},")
-    print(
-        ", ".join(f"{name} {version(name)}" for name in names) + f"; {args.rounds} rounds, {args.passages} passages\n"
-    )
-    print("\n".join(table({stack: rounds[stack] for stack in stacks})))
-
-
-if __name__ == "__main__":
-    main()

@@ -11,8 +11,10 @@ from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dpr_rag.encoder import Vectors
-from dpr_rag.encoders.forms import FORMS
+from dpr_rag.encoders.forms import FORMS, first_position
 from dpr_rag.encoders.graph import build_graph, openvino_core
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.runtime import Batch
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 FAST_DTYPES = ("int8", "float32", "bfloat16")
 _BUDGET = 2048
 _MOST_STREAMS = 8
+_STEP = 8
 
 
 class FastRuntime:
@@ -59,6 +62,7 @@ class FastRuntime:
         self._dim = int(self._graph.output(0).partial_shape[1].get_length())
         self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._streams = min(self._cores, _MOST_STREAMS)
+        self._longest = tower.config["max_position_embeddings"] - first_position(tower)
         self._lock = Lock()
         self._compiled: dict[tuple[int, str], _Compiled] = {}
         self._running = 0
@@ -83,7 +87,7 @@ class FastRuntime:
             self._running += 1
             streams = 1 if self._running == 1 else self._streams
         try:
-            return self._form(streams, self._alone).encode(batch)
+            return self._form(streams, self._alone).encode(self._rounded(batch))
         finally:
             with self._lock:
                 self._running -= 1
@@ -105,6 +109,16 @@ class FastRuntime:
                     yield done, future.result()
             for done, future in running:
                 yield done, future.result()
+
+    def _rounded(self, batch: Batch) -> Batch:
+        """Padded to a length that came before, most likely: for a new one OpenVINO first compiles, which takes milliseconds."""
+        rows, length = batch.ids.shape
+        wanted = min(-(-length // _STEP) * _STEP, self._longest)
+        if length >= wanted:
+            return batch
+        ids, mask, segments = np.zeros((3, rows, wanted), np.int64)
+        ids[:, :length], mask[:, :length], segments[:, :length] = batch.ids, batch.mask, batch.segments
+        return Batch(ids, mask, segments, batch.rows)
 
     def _form(self, streams: int, precision: str) -> _Compiled:
         """The graph for so many batches at once, compiled by the first who asks."""

@@ -86,6 +86,11 @@ def activation_of(tower: Tower, form: Form) -> str:
     return str(tower.config.get(form.activation, "gelu"))
 
 
+def first_position(tower: Tower) -> int:
+    """Where the first token stands in the table of positions: RoBERTa counts from its padding's id on."""
+    return int(tower.config.get("pad_token_id", 1)) + 1 if tower.backbone == "roberta" else 0
+
+
 def shapes_of(tower: Tower, profile: Profile, form: Form) -> Shapes:
     """The shape of every weight that the graph needs."""
     config = tower.config

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dpr_rag.encoders.fitting import check_fit, has_head
-from dpr_rag.encoders.forms import ACTIVATIONS, FORMS, Form, activation_of, check_settings, shapes_of
+from dpr_rag.encoders.forms import ACTIVATIONS, FORMS, Form, activation_of, check_settings, first_position, shapes_of
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.weights import Array, used
@@ -103,8 +103,8 @@ class _Builder:
         op, zero = self.op, self._constant(np.int64(0))
         length = op.gather(op.shape_of(ids), self._constant(np.int64(1)), zero)
         places = op.range(zero, length, self._constant(np.int64(1)), "i64")
-        if self.tower.backbone == "roberta":  # its positions count from the padding's id on, padding being on the right
-            places = op.add(places, self._constant(np.int64(int(self.tower.config.get("pad_token_id", 1)) + 1)))
+        if first := first_position(self.tower):
+            places = op.add(places, self._constant(np.int64(first)))
         found = self._rows("word_embeddings", ids) + self._rows("position_embeddings", places)
         if self.tower.backbone == "bert":
             found = found + self._rows("token_type_embeddings", segments)
