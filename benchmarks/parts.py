@@ -25,7 +25,7 @@ from stack import lines, passages_of
 
 from dpr_rag import DualEncoder, PassageStore, Retriever
 from dpr_rag.encoders.graph import openvino_core
-from dpr_rag.encoders.runtime import Batch, batches
+from dpr_rag.encoders.runtime import Batch, batches, budget_for
 from langchain_dpr_rag import DPRRetriever
 
 ROWS, REPEATS = 1024, 30
@@ -99,7 +99,7 @@ def main() -> None:
     side, config = encoder.sides[0], encoder.question_tower.config
 
     def batched(sequences: list[Any]) -> list[Batch]:
-        budget, segments = side.runtime.token_budget, encoder.profile.segments
+        budget, segments = budget_for(side.runtime, sequences), encoder.profile.segments
         return list(batches(sequences, budget=budget, pad=side.tokens.pad, segments=segments))
 
     encoder.encode_passages(passages[:100])

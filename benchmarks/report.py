@@ -117,7 +117,16 @@ def growth(found: Figures) -> list[str]:
     """Indexes of more and more vectors."""
     fills = [one for one in found if "inserts_per_second_with_folding" in one]
     kinds = [one for one in found if "kind" in one]
-    head = ["passages", "index", "build s", "peak MiB while building", "reopen ms", "p50 ms", "p99 ms", "index recall@20"]
+    head = [
+        "passages",
+        "index",
+        "build s",
+        "peak MiB while building",
+        "reopen ms",
+        "p50 ms",
+        "p99 ms",
+        "index recall@20",
+    ]
     head += ["anonymous MiB", "index MiB", "on disk MiB", "add 1,000 ms"]
     names = ("build_s", "build_peak_mib", "reopen_to_first_answer_ms", "p50_ms", "p99_ms", "index_recall_at_20")
     names += ("anonymous_mib", "index_mib", "mib_on_disk", "add_1000_to_answer_ms")

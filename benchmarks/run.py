@@ -112,7 +112,9 @@ def real_vectors(args: Args) -> tuple[Path, Path]:
     if not all(path.is_file() for path in kept):
         encoder = DualEncoder.default()
         texts = chain(open_corpus(files(args)[0]), open_corpus(args.background) if args.background else ())
-        np.save(kept[1], encoder.encode_questions([one.question for one in islice(read_questions(files(args)[1]), 300)]))
+        np.save(
+            kept[1], encoder.encode_questions([one.question for one in islice(read_questions(files(args)[1]), 300)])
+        )
         np.save(kept[0], encoder.encode_passages(list(texts if args.full else islice(texts, 2000))))
     return kept
 
@@ -153,7 +155,16 @@ def machine() -> dict[str, Any]:
         processor = names[0].partition(":")[2].strip()
     except (OSError, IndexError):
         processor = platform.processor() or platform.machine()
-    packages = ("dpr-rag", "openvino", "faiss-cpu", "tokenizers", "numpy", "torch", "langchain-core", "llama-index-core")
+    packages = (
+        "dpr-rag",
+        "openvino",
+        "faiss-cpu",
+        "tokenizers",
+        "numpy",
+        "torch",
+        "langchain-core",
+        "llama-index-core",
+    )
     return {
         "date": time.strftime("%Y-%m-%d"),
         "processor": f"{processor}, {os.cpu_count()} cores",

@@ -6,6 +6,7 @@ import logging
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from tiny_models import PASSAGES, QUESTIONS
 from dpr_rag import DualEncoder
 from dpr_rag.encoders import choosing
 from dpr_rag.encoders.fast_runtime import FastRuntime
-from dpr_rag.encoders.runtime import Batch, batches
+from dpr_rag.encoders.runtime import Batch, batches, budget_for
+from dpr_rag.encoders.tokens import TokenSequence
 from dpr_rag.encoders.torch_runtime import TorchRuntime
 from dpr_rag.errors import MissingExtraError, ModelError
 
@@ -211,3 +213,14 @@ def test_activations(tmp_path: Path, activation: str) -> None:
     exact = DualEncoder.from_pretrained(folder, runtime="torch", device="cpu").encode_questions(QUESTIONS)
     found = DualEncoder.from_pretrained(folder, runtime="openvino", dtype="float32").encode_questions(QUESTIONS)
     np.testing.assert_allclose(found, exact, atol=1e-5)
+
+
+def test_short_inputs_are_shared_out_among_streams() -> None:
+    def budget(streams: int, lengths: list[int]) -> int:
+        sequences = [TokenSequence([7] * length, length, False) for length in lengths]
+        return budget_for(SimpleNamespace(token_budget=2048, streams=streams), sequences)
+
+    assert budget(2, [14] * 64) == 224
+    assert budget(8, [14] * 64) == budget(2, [14]) == 128  # smaller batches would not be worth their start
+    assert budget(2, [150] * 1000) == 2048
+    assert budget(1, [14] * 64) == 2048

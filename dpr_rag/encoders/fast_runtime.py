@@ -61,7 +61,7 @@ class FastRuntime:
         self._graph = build_graph(tower, profile, int8=dtype == "int8")
         self._dim = int(self._graph.output(0).partial_shape[1].get_length())
         self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._streams = min(self._cores, _MOST_STREAMS)
+        self.streams = min(self._cores, _MOST_STREAMS)
         self._longest = tower.config["max_position_embeddings"] - first_position(tower)
         self._lock = Lock()
         self._compiled: dict[tuple[int, str], _Compiled] = {}
@@ -85,7 +85,7 @@ class FastRuntime:
         """Pooled float32 vectors of shape [n, dim]."""
         with self._lock:
             self._running += 1
-            streams = 1 if self._running == 1 else self._streams
+            streams = 1 if self._running == 1 else self.streams
         try:
             return self._form(streams, self._alone).encode(self._rounded(batch))
         finally:
@@ -95,16 +95,16 @@ class FastRuntime:
     def encode_all(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Vectors]]:
         """Encode many batches; each comes back with its vectors, in their order."""
         waiting = iter(batches)
-        first = list(islice(waiting, self._streams))
-        if len(first) < self._streams or self._streams == 1:
+        first = list(islice(waiting, self.streams))
+        if len(first) < self.streams or self.streams == 1:
             yield from ((batch, self.encode(batch)) for batch in chain(first, waiting))
             return
-        form = self._form(self._streams, self._many)
-        with ThreadPoolExecutor(self._streams) as pool:
+        form = self._form(self.streams, self._many)
+        with ThreadPoolExecutor(self.streams) as pool:
             running: deque[tuple[Batch, Future[Vectors]]] = deque()
             for batch in chain(first, waiting):
                 running.append((batch, pool.submit(form.encode, batch)))
-                if len(running) > self._streams:
+                if len(running) > self.streams:
                     done, future = running.popleft()
                     yield done, future.result()
             for done, future in running:

@@ -16,6 +16,7 @@ from dpr_rag.encoders.tokens import TokenSequence
 
 Ids = npt.NDArray[np.int64]
 Item = TypeVar("Item")
+_LEAST = 128
 _END = object()
 
 
@@ -41,9 +42,11 @@ class Runtime(Protocol):
 
     Attributes:
         token_budget: Most padded tokens of one batch that it runs well.
+        streams: How many batches it runs at once.
     """
 
     token_budget: int
+    streams: int
 
     @property
     def dim(self) -> int:
@@ -57,6 +60,14 @@ class Runtime(Protocol):
     def encode_all(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Vectors]]:
         """Encode many batches; each comes back with its vectors, in their order."""
         ...
+
+
+def budget_for(runtime: Runtime, sequences: Sequence[TokenSequence]) -> int:
+    """Padded tokens of a batch: as many as a runtime takes, or fewer, so that none of its streams stands idle for long."""
+    if runtime.streams == 1:
+        return runtime.token_budget
+    share = sum(len(sequence.ids) for sequence in sequences) // (2 * runtime.streams)
+    return min(runtime.token_budget, max(_LEAST, share))
 
 
 def batches(sequences: Sequence[TokenSequence], *, budget: int, pad: int, segments: Segments) -> Iterator[Batch]:

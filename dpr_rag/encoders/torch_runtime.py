@@ -57,6 +57,8 @@ class TorchRuntime:
         ModelError: A weight is missing, left over or of the wrong shape, or the device or dtype is unknown.
     """
 
+    streams = 1
+
     def __init__(self, tower: Tower, profile: Profile, *, device: str | None = None, dtype: str | None = None) -> None:
         torch = import_torch()
         self.device = _device(torch, device)
