@@ -87,13 +87,14 @@ class Work:
 
     @cached_property
     def scored(self) -> list[TrainingSample]:
-        """The samples with the scores of a cross-encoder that was trained on them; kept for all seeds."""
+        """The samples that have a negative, with scores of a cross-encoder that was trained on them; kept for all seeds."""
         path = self.output / "scored.json"
         if not path.is_file():
-            pairs = PairBatches(self.samples, batch_size=self.batch_size, hard_negatives=1)
+            samples = [one for one in self.samples if one.hard_negatives]
+            pairs = PairBatches(samples, batch_size=self.batch_size, hard_negatives=1)
             start = cross_encoder_from(DualEncoder.from_pretrained(self.model, runtime="torch"))
             teacher = replace(self, seed=0).run("teacher", pairs, start, self.steps, OwnPairs(), "bfloat16")
-            write_training(path, score_samples(self.samples, pair_teacher(teacher)))
+            write_training(path, score_samples(samples, pair_teacher(teacher)))
         return list(read_training(path))
 
     def settings(self, steps: int, **changes: object) -> TrainingSettings:

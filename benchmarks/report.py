@@ -50,8 +50,8 @@ def stacks(found: Figures) -> list[str]:
     return [
         "## Text in, passages out, beside the rivals",
         "",
-        f"The same weights, passages and questions; medians of {rounds} rounds in turn, least and most in brackets. Indexing goes "
-        "from texts to an index on disk that answers, loading the model aside; rivals run in float32.",
+        f"The same weights, passages and questions; medians of {rounds} rounds in turn, least and most in brackets. Indexing "
+        "goes from texts to an index on disk that answers, loading the model aside; rivals run in float32.",
         "",
         *table(found),
     ]
@@ -65,8 +65,8 @@ def precision(found: Figures) -> list[str]:
     return [
         "## What int8 costs",
         "",
-        f"{found['int8']['questions']:,} questions over {found['int8']['passages']:,} passages, top-k accuracy by gold passage in "
-        "percent, and seconds from texts to a store that answers.",
+        f"{found['int8']['questions']:,} questions over {found['int8']['passages']:,} passages, top-k accuracy by gold passage "
+        "in percent, and seconds from texts to a store that answers.",
         "",
         *rows(["", *(top.replace("_", "-") for top in tops), "seconds"], [*body, ["difference", *apart, ""]]),
     ]
@@ -136,8 +136,8 @@ def growth(found: Figures) -> list[str]:
     return [
         "## Indexes as they grow",
         "",
-        f"{kinds[0]['dim']} components; the first {real:,} vectors are real, encoded by the default encoder, the others grown from "
-        f"them (`index_kinds.py`). Search alone, 20 hits, rescored exactly; *add* is durable and found. Inserts a second in "
+        f"{kinds[0]['dim']} components; the first {real:,} vectors are real, encoded by the default encoder, the others grown "
+        f"from them (`index_kinds.py`). Search alone, 20 hits, rescored exactly; *add* is durable and found. Inserts a second in "
         f"transactions of 1,000, folding included, by size of the store: {inserted}.",
         "",
         *rows(head, body),
@@ -187,9 +187,9 @@ def projection(kinds: Sequence[Mapping[str, Any]]) -> list[str]:
         memory = (one["anonymous_mib"] + (one["index_mib"] * wider) * scale) / 1024
         body.append([name, f"{one['passages']:,}", f"{memory:.1f}", f"{one['p50_ms'] * wider * scale**0.5:.0f}"])
     return [
-        f"Projection to {WIKIPEDIA:,} passages of {WIDTH} components, from the largest store measured of each kind. Assumed: the index "
-        "grows with passages and components (row numbers and cluster centres as well, which overstates it), anonymous memory stays, "
-        "and time grows with components and with the root of the passages, as clusters do in number and size.",
+        f"Projection to {WIKIPEDIA:,} passages of {WIDTH} components, from the largest store measured of each kind. Assumed: "
+        "the index grows with passages and components (row numbers and cluster centres as well, which overstates it), anonymous "
+        "memory stays, and time grows with components and with the root of the passages, as clusters do in number and size.",
         "",
         *rows(["index", "measured at", "GiB of memory", "p50 ms"], body),
     ]
