@@ -134,15 +134,13 @@ def adding(store: PassageStore, questions: np.ndarray) -> dict[str, object]:
     passages = [Passage(f"more {at}", TEXT) for at in range(MORE)]
     start = time.perf_counter()
     store.add(passages, vectors=vectors, batch_size=MORE)
-    best = store.search(vectors[-1:], 20)[0][0].score
+    found = {hit.passage.id for hit in store.search(vectors[-1:], 20)[0]}
     took = time.perf_counter() - start
-    known = store.info().tail
+    if not any(one.startswith("more ") for one in found):
+        sys.exit("what was added is not found")
+    tail = store.info().tail
     store.delete([one.id for one in passages])
-    return {
-        "add_1000_to_answer_ms": round(1000 * took, 1),
-        "found": bool(best > 0.999 * float(vectors[-1] @ vectors[-1])),
-        "tail": known,
-    }
+    return {"add_1000_to_answer_ms": round(1000 * took, 1), "tail": tail}
 
 
 def measure(path: Path, kind: str, args: argparse.Namespace) -> dict[str, object]:
@@ -156,12 +154,14 @@ def measure(path: Path, kind: str, args: argparse.Namespace) -> dict[str, object
     built = json.loads(
         subprocess.run([sys.executable, *sys.argv, "--build"], check=True, capture_output=True, text=True).stdout
     )
-    questions = np.load(args.questions)[:300] if args.questions else centred(300, args.dim, 3)
+    questions = np.load(args.questions)[:400] if args.questions else centred(400, args.dim, 3)
+    first, questions = questions[:100], questions[100:]
     start = time.perf_counter()
     store = PassageStore.open(path)
-    store.search(questions[:1], 20)
+    store.search(first[:1], 20)
     reopened = 1000 * (time.perf_counter() - start)
-    times = [milliseconds(lambda one=one: store.search(one[None], 20)) for one in questions]  # type: ignore[misc]
+    for one in first:
+        store.search(one[None], 20)
     times = [milliseconds(lambda one=one: store.search(one[None], 20)) for one in questions]  # type: ignore[misc]
     memory, info = anonymous(), store.info()
     figures: dict[str, object] = {
@@ -197,13 +197,10 @@ def main() -> None:
     parser.add_argument(
         "--filters", action="store_true", help="measure filters too, which takes an exact scan a question"
     )
-    parser.add_argument("--quick", action="store_true", help="20,000 vectors of 128 dimensions")
     parser.add_argument("--store", type=Path, help="keep the store here; one that is there is measured as it is")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--build", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.quick:
-        args.count, args.dim = 20_000, 128
     if args.step:
         done = fill(args.store, args) if args.step == "fill" else measure(args.store, args.step, args)
         print(json.dumps(done))

@@ -13,6 +13,7 @@ runs can be done in parts: ``--sections ''`` only writes it anew.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -28,7 +29,7 @@ from typing import Any
 
 import numpy as np
 from report import write_report
-from side_by_side import docstrings, rounds_of
+from side_by_side import docstrings, rounds_of, versions_of
 
 from dpr_rag import DualEncoder, Passage, PassageStore, Retriever
 from dpr_rag.corpora import open_corpus, read_questions
@@ -55,8 +56,9 @@ def files(args: Args) -> tuple[str, str]:
 
 def stacks(args: Args) -> Any:
     """Text in, passages out, beside the rivals."""
-    rounds, passages, questions = (5, 2000, 300) if args.full else (1, 300, 128)
-    return rounds_of(args.data, args.rivals, rounds=rounds, passages=passages, questions=questions)
+    rounds, passages, questions = (5, 1000, 300) if args.full else (1, 300, 128)
+    found = rounds_of(args.data, args.rivals, rounds=rounds, passages=passages, questions=questions)
+    return {"rounds": found, "versions": versions_of(args.rivals) if args.rivals else []}
 
 
 def precision(args: Args) -> Any:
@@ -108,14 +110,17 @@ def parts(args: Args) -> Any:
 
 def real_vectors(args: Args) -> tuple[Path, Path]:
     """Vectors of the passages and the background, and of questions; encoded once."""
-    kept = args.out / "vectors.npy", args.out / "questions.npy"
+    encoder = DualEncoder.default()
+    made_of = json.dumps([str(args.data.resolve()), args.background, args.full, encoder.fingerprint])
+    name = hashlib.sha256(made_of.encode()).hexdigest()[:8]
+    kept = args.out / f"vectors-{name}.npy", args.out / f"questions-{name}.npy"
     if not all(path.is_file() for path in kept):
-        encoder = DualEncoder.default()
         texts = chain(open_corpus(files(args)[0]), open_corpus(args.background) if args.background else ())
-        np.save(
-            kept[1], encoder.encode_questions([one.question for one in islice(read_questions(files(args)[1]), 300)])
-        )
-        np.save(kept[0], encoder.encode_passages(list(texts if args.full else islice(texts, 2000))))
+        asked = encoder.encode_questions([one.question for one in islice(read_questions(files(args)[1]), 400)])
+        vectors = encoder.encode_passages(list(texts if args.full else islice(texts, 2000)))
+        for path, found in zip(kept, (vectors, asked), strict=True):
+            np.save(path.with_suffix(".part.npy"), found)
+            path.with_suffix(".part.npy").replace(path)
     return kept
 
 
@@ -155,6 +160,13 @@ def machine() -> dict[str, Any]:
         processor = names[0].partition(":")[2].strip()
     except (OSError, IndexError):
         processor = platform.processor() or platform.machine()
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=HERE,
+    )
     packages = (
         "dpr-rag",
         "openvino",
@@ -170,6 +182,7 @@ def machine() -> dict[str, Any]:
         "processor": f"{processor}, {os.cpu_count()} cores",
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "versions": {name: version(name) for name in packages},
+        "commit": commit.stdout.strip() or "unknown",
     }
 
 

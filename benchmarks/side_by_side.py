@@ -81,6 +81,13 @@ def rounds_of(data: Path, rivals: str | None, *, rounds: int, passages: int, que
     return {stack: found[stack] for stack in stacks}
 
 
+def versions_of(rivals: str) -> list[str]:
+    """What is installed for the rivals, as far as it matters."""
+    frozen = subprocess.run([rivals, "-m", "pip", "freeze"], capture_output=True, text=True, check=True).stdout
+    wanted = ("langchain", "llama-index", "sentence-transformers", "transformers", "torch=", "faiss", "numpy")
+    return [line for line in frozen.splitlines() if line.startswith(wanted)]
+
+
 def table(rounds: Rounds) -> list[str]:
     """Medians with the least and the most, and the ratios of the pairs."""
     top = next(name for name in next(iter(rounds.values()))[0] if name.startswith("top_"))

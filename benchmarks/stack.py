@@ -109,6 +109,11 @@ def dpr_rag_llama_index(found: list[Line], place: str, model: str | None, k: int
     return took, *_llama_calls(retriever)
 
 
+def whole(one: Line) -> str:
+    """Title and text as the rivals take them: as one string."""
+    return f"{one['title']} {one['text']}"
+
+
 def langchain(found: list[Line], place: str, model: str | None, k: int) -> Asked:
     """LangChain's FAISS store with HuggingFaceEmbeddings."""
     from langchain_community.vectorstores import FAISS
@@ -122,7 +127,7 @@ def langchain(found: list[Line], place: str, model: str | None, k: int) -> Asked
     )
     embeddings._client.max_seq_length = LENGTH
     embeddings.embed_query("warm up")
-    documents = [Document(one["text"], metadata={"id": one["id"], "title": one["title"]}) for one in found]
+    documents = [Document(whole(one), metadata={"id": one["id"]}) for one in found]
     start = time.perf_counter()
     store = FAISS.from_documents(documents, embeddings)
     store.save_local(place)
@@ -143,7 +148,7 @@ def llama_index(found: list[Line], place: str, model: str | None, k: int) -> Ask
         model, device="cpu", embed_batch_size=32, max_length=LENGTH, model_kwargs={"dtype": "float32"}
     )
     width = len(embedding.get_query_embedding("warm up"))
-    nodes = [TextNode(text=one["text"], id_=one["id"]) for one in found]
+    nodes = [TextNode(text=whole(one), id_=one["id"]) for one in found]
     start = time.perf_counter()
     storage = StorageContext.from_defaults(vector_store=FaissVectorStore(faiss_index=faiss.IndexFlatIP(width)))
     index = VectorStoreIndex(nodes, storage_context=storage, embed_model=embedding)
@@ -161,7 +166,7 @@ def sentence_transformers(found: list[Line], place: str, model: str | None, k: i
     encoder.max_seq_length = LENGTH
     encoder.encode(["warm up"])
     start = time.perf_counter()
-    vectors = encoder.encode([one["text"] for one in found], batch_size=32, normalize_embeddings=True)
+    vectors = encoder.encode([whole(one) for one in found], batch_size=32, normalize_embeddings=True)
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
     faiss.write_index(index, str(Path(place) / "index.faiss"))

@@ -4,6 +4,10 @@
 
 PASSAGES is a corpus (JSONL, TSV, a folder of texts), TRAIN and TEST are questions with ``positive_ids`` or ``answers`` in any
 form that ``dpr-rag evaluate`` reads. The passages are encoded twice, by the encoder before and after.
+
+With the first 500 training questions of FairytaleQA, 14 minutes on two cores in all: of its 919 test questions 57.2 % have
+the right section among the first 5 before and 60.2 % after (+2.9 points, 95 % interval +0.9 to +5.0), among the first 20
+72.5 and 75.5 % (+3.0, +1.4 to +4.7).
 """
 
 from __future__ import annotations
@@ -37,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--lr", type=float, default=2e-5)
     args = parser.parse_args(argv)
 
+    tests = list(read_questions(args.test))
+    by = "passage" if all(one.positive_ids for one in tests) else "answer"
     start = DualEncoder.default()
     with PassageStore.temporary(encoder=start) as before:
         before.add(open_corpus(args.passages))
@@ -52,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with PassageStore.temporary(encoder=trained) as after:
             after.add(before)
             systems = {"before": Retriever(before), "after": Retriever(after)}
-            found = evaluate(systems, read_questions(args.test), k=20, batch_size=64)
+            found = evaluate(systems, tests, k=20, by=by, batch_size=64)
     for system in found.systems:
         print(system.name, *(f"top-{k} {100 * one.value:.1f}" for k, one in system.accuracy.items()))
     for one in found.comparisons:

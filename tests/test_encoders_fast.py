@@ -199,7 +199,7 @@ def test_vectors_that_are_no_numbers_fail_the_check(folder: Path) -> None:
 
     class Broken(FastRuntime):
         def __init__(self) -> None:
-            pass
+            self.streams = 1
 
         def encode(self, batch: Batch) -> np.ndarray:
             return np.full((len(batch.rows), 32), np.nan, np.float32)
@@ -221,6 +221,16 @@ def test_short_inputs_are_shared_out_among_streams() -> None:
         return budget_for(SimpleNamespace(token_budget=2048, streams=streams), sequences)
 
     assert budget(2, [14] * 64) == 224
-    assert budget(8, [14] * 64) == budget(2, [14]) == 128  # smaller batches would not be worth their start
+    assert budget(8, [14] * 80) == 128
+    assert budget(8, [14] * 64) == budget(2, [14]) == 2048  # one batch for all cores
     assert budget(2, [150] * 1000) == 2048
     assert budget(1, [14] * 64) == 2048
+
+
+def test_padding_stays_within_the_table_of_positions(tmp_path: Path) -> None:
+    folder = tiny.edit_config(tiny.bert(tmp_path / "m", max_position_embeddings=60), architectures=["Contriever"])
+    exact = DualEncoder.from_pretrained(folder, runtime="torch", device="cpu")
+    fast = DualEncoder.from_pretrained(folder, runtime="openvino", dtype="float32")
+    for words in (1, 6, 7, 55, 58, 80):
+        question = ["a " * words]
+        np.testing.assert_allclose(fast.encode_questions(question), exact.encode_questions(question), atol=1e-5)

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import chain, islice
 from queue import Empty, SimpleQueue
 from threading import Lock
@@ -45,6 +46,8 @@ class FastRuntime:
             ``"float32"`` is exact; ``"bfloat16"`` calculates in bfloat16 where the CPU can.
 
     Attributes:
+        token_budget: Most padded tokens of one batch.
+        streams: How many batches it runs side by side.
         abilities: What OpenVINO says this CPU does well.
 
     Raises:
@@ -63,7 +66,7 @@ class FastRuntime:
         self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.streams = min(self._cores, _MOST_STREAMS)
         self._longest = tower.config["max_position_embeddings"] - first_position(tower)
-        self._lock = Lock()
+        self._lock, self._compiling = Lock(), Lock()
         self._compiled: dict[tuple[int, str], _Compiled] = {}
         self._running = 0
         # asked of a CPU that lacks it, bfloat16 would be imitated, which is slower than float32
@@ -83,14 +86,9 @@ class FastRuntime:
 
     def encode(self, batch: Batch) -> Vectors:
         """Pooled float32 vectors of shape [n, dim]."""
-        with self._lock:
-            self._running += 1
-            streams = 1 if self._running == 1 else self.streams
-        try:
-            return self._form(streams, self._alone).encode(self._rounded(batch))
-        finally:
-            with self._lock:
-                self._running -= 1
+        with self._counted() as running:
+            form = self._form(1 if running == 1 else self.streams, self._alone)
+            return form.encode(self._rounded(batch))
 
     def encode_all(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Vectors]]:
         """Encode many batches; each comes back with its vectors, in their order."""
@@ -100,7 +98,7 @@ class FastRuntime:
             yield from ((batch, self.encode(batch)) for batch in chain(first, waiting))
             return
         form = self._form(self.streams, self._many)
-        with ThreadPoolExecutor(self.streams) as pool:
+        with self._counted(), ThreadPoolExecutor(self.streams) as pool:
             running: deque[tuple[Batch, Future[Vectors]]] = deque()
             for batch in chain(first, waiting):
                 running.append((batch, pool.submit(form.encode, batch)))
@@ -109,6 +107,18 @@ class FastRuntime:
                     yield done, future.result()
             for done, future in running:
                 yield done, future.result()
+
+    @contextmanager
+    def _counted(self) -> Iterator[int]:
+        """How many callers encode now, this one among them."""
+        with self._lock:
+            self._running += 1
+            running = self._running
+        try:
+            yield running
+        finally:
+            with self._lock:
+                self._running -= 1
 
     def _rounded(self, batch: Batch) -> Batch:
         """Padded to a length that came before, most likely: for a new one OpenVINO first compiles, which takes milliseconds."""
@@ -122,7 +132,9 @@ class FastRuntime:
 
     def _form(self, streams: int, precision: str) -> _Compiled:
         """The graph for so many batches at once, compiled by the first who asks."""
-        with self._lock:
+        if found := self._compiled.get((streams, precision)):
+            return found
+        with self._compiling:
             if (streams, precision) not in self._compiled:
                 settings = {
                     **self._settings,

@@ -88,7 +88,8 @@ def activation_of(tower: Tower, form: Form) -> str:
 
 def first_position(tower: Tower) -> int:
     """Where the first token stands in the table of positions: RoBERTa counts from its padding's id on."""
-    return int(tower.config.get("pad_token_id", 1)) + 1 if tower.backbone == "roberta" else 0
+    pad = tower.config.get("pad_token_id")
+    return (1 if pad is None else int(pad)) + 1 if tower.backbone == "roberta" else 0
 
 
 def shapes_of(tower: Tower, profile: Profile, form: Form) -> Shapes:

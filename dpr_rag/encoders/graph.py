@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from openvino import Model
 
 _MASKED = -1e4
+_CORE_LOCK = Lock()
 
 
 def build_graph(tower: Tower, profile: Profile, *, int8: bool) -> Model:
@@ -63,13 +65,18 @@ def import_openvino() -> Any:
     return openvino
 
 
-@cache
 def openvino_core() -> Any:
     """OpenVINO's CPU device, one for the life of the process.
 
     A second one, dropped after the first, leaves the process with a freed stack for its signals, so that Ctrl-C would end it
     with a segmentation fault (seen in OpenVINO 2026.4).
     """
+    with _CORE_LOCK:
+        return _one_core()
+
+
+@cache
+def _one_core() -> Any:
     return import_openvino().Core()
 
 

@@ -63,11 +63,16 @@ class Runtime(Protocol):
 
 
 def budget_for(runtime: Runtime, sequences: Sequence[TokenSequence]) -> int:
-    """Padded tokens of a batch: as many as a runtime takes, or fewer, so that none of its streams stands idle for long."""
-    if runtime.streams == 1:
+    """Padded tokens of a batch: as many as a runtime takes, or fewer where its streams would stand idle.
+
+    Args:
+        runtime: What will run them.
+        sequences: All inputs; few tokens stay one batch, as batches of their own would be too small for the streams.
+    """
+    total = sum(len(sequence.ids) for sequence in sequences)
+    if runtime.streams == 1 or total < _LEAST * runtime.streams:
         return runtime.token_budget
-    share = sum(len(sequence.ids) for sequence in sequences) // (2 * runtime.streams)
-    return min(runtime.token_budget, max(_LEAST, share))
+    return min(runtime.token_budget, max(_LEAST, total // (2 * runtime.streams)))
 
 
 def batches(sequences: Sequence[TokenSequence], *, budget: int, pad: int, segments: Segments) -> Iterator[Batch]:
@@ -103,7 +108,7 @@ def _padded(sequences: Sequence[TokenSequence], rows: list[int], length: int, pa
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """Make each item in a thread while the one before it is in use."""
+    """Make each of ``items`` in a thread while the one before it is in use."""
     waiting: Iterator[Item | object] = iter(items)
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, waiting, _END)

@@ -89,17 +89,9 @@ class TorchRuntime:
         return vectors
 
     def encode_all(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Vectors]]:
-        """Encode many batches, one after another; a GPU has the next one to work on while results are fetched."""
-        library = import_torch()
-        before: tuple[Batch, torch.Tensor] | None = None
+        """Encode many batches, one after another; for a GPU the next one is padded meanwhile."""
         for batch in batches if self.device.type == "cpu" else ahead(batches):
-            with library.inference_mode():
-                found = self.forward(batch)
-            if before is not None:
-                yield before[0], before[1].cpu().numpy()
-            before = batch, found
-        if before is not None:
-            yield before[0], before[1].cpu().numpy()
+            yield batch, self.encode(batch)
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Pooled float32 vectors of shape [n, dim] on the device; gradients flow through them where they are on."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import VectorError
 from dpr_rag.fusion import Diversity, Ranked, Ranking, diversified, diversified_by, fused
 from dpr_rag.lexical import BM25
-from dpr_rag.passages import Hit
+from dpr_rag.passages import Hit, Passage
 from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.lexicon import analyzer_of, lexicon
@@ -61,16 +62,8 @@ def search(engine: Engine, asked: Asked) -> list[list[Hit]]:
             engine.prove(reader)
         ranked = _ranked(engine, reader, snapshot, asked, questions)
         chosen = [_chosen(reader, snapshot, asked, *pair) for pair in zip(questions, ranked, strict=True)]
-        passages = reader.by_rows({int(row) for one in chosen for row in one.rows})
-        return [
-            [
-                Hit(passages[int(row)], float(score), rank, dense=_or_none(dense), bm25=_or_none(bm25))
-                for rank, (row, score, dense, bm25) in enumerate(
-                    zip(one.rows, one.scores, one.dense, one.bm25, strict=True), start=1
-                )
-            ]
-            for one in chosen
-        ]
+        passages = reader.by_rows({row for one in chosen for row in one.rows.tolist()})
+        return [_hits(one, passages) for one in chosen]
 
     return engine.with_snapshot(found)
 
@@ -149,5 +142,13 @@ def _scaled(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return (scores - scores.min()) / width if width else np.ones(len(scores))
 
 
+def _hits(ranked: Ranked, passages: Mapping[int, Passage]) -> list[Hit]:
+    columns = (one.tolist() for one in (ranked.rows, ranked.scores, ranked.dense, ranked.bm25))
+    return [
+        Hit(passages[row], score, rank, dense=_or_none(dense), bm25=_or_none(bm25))
+        for rank, (row, score, dense, bm25) in enumerate(zip(*columns, strict=True), start=1)
+    ]
+
+
 def _or_none(score: float) -> float | None:
-    return None if np.isnan(score) else float(score)
+    return None if isnan(score) else score
