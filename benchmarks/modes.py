@@ -13,13 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from index_kinds import grow
+from index_kinds import grow, milliseconds
 from lexical import passages, read
 
 from dpr_rag import DualEncoder, Passage, PassageStore, Ranking, Retriever
@@ -38,13 +37,6 @@ def fill(store: PassageStore, texts: list[str], vectors: Iterator[np.ndarray]) -
     store.add(
         (Passage(str(at), text) for at, text in enumerate(texts)), vectors=(one for block in vectors for one in block)
     )
-
-
-def milliseconds(call: Callable[[], object]) -> float:
-    """How long a call takes."""
-    start = time.perf_counter()
-    call()
-    return 1000 * (time.perf_counter() - start)
 
 
 def latencies(store: PassageStore, questions: list[str]) -> dict[str, list[float]]:
