@@ -14,9 +14,11 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
+from index_kinds import milliseconds
 from llama_index.retrievers.dpr_rag import DPRRetriever as LlamaIndexRetriever
 from stack import lines, passages_of
 
@@ -30,11 +32,7 @@ ROWS, REPEATS = 1024, 30
 
 def median_ms(call: Callable[[Any], object], items: Iterable[Any]) -> float:
     """Median of a call's milliseconds, after some that do not count."""
-    found = []
-    for item in items:
-        start = time.perf_counter()
-        call(item)
-        found.append(1000 * (time.perf_counter() - start))
+    found = [milliseconds(partial(call, item)) for item in items]
     return float(np.median(found[20:]))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from side_by_side import table
+from side_by_side import rows, table
 
 Figures = Any
 PANELS = (
@@ -39,12 +39,6 @@ def about(found: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     size = "" if found["full"] else " Small mode: a check that it runs, too short for figures to quote."
     return f"*{found['date']}, commit {found['commit']}, {found['processor']}, {found['system']}; {versions}.{size}*"
-
-
-def rows(head: Sequence[str], body: Iterable[Sequence[object]]) -> list[str]:
-    """A Markdown table."""
-    made = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    return made + [f"| {' | '.join(map(str, row))} |" for row in body]
 
 
 def stacks(found: Figures) -> list[str]:
@@ -230,11 +224,5 @@ def plot(found: Figures, path: Path) -> None:
 
 
 WRITERS: Mapping[str, Callable[[Figures], list[str]]] = {
-    "stacks": stacks,
-    "precision": precision,
-    "cold_start": cold_start,
-    "threads": threads,
-    "parts": parts,
-    "growth": growth,
-    "gpu": gpu,
+    one.__name__: one for one in (stacks, precision, cold_start, threads, parts, growth, gpu)
 }

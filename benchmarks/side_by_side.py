@@ -9,7 +9,7 @@ import random
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -88,32 +88,38 @@ def versions_of(rivals: str) -> list[str]:
     return [line for line in frozen.splitlines() if line.startswith(wanted)]
 
 
+def rows(head: Sequence[str], body: Iterable[Sequence[object]]) -> list[str]:
+    """A Markdown table."""
+    made = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    return made + [f"| {' | '.join(map(str, row))} |" for row in body]
+
+
 def table(rounds: Rounds) -> list[str]:
     """Medians with the least and the most, and the ratios of the pairs."""
     top = next(name for name in next(iter(rounds.values()))[0] if name.startswith("top_"))
-    rows = [f"| stack | {' | '.join(name for name, _ in FIGURES.values())} | {top.replace('_', '-')} | peak MiB |"]
-    rows.append("|---" * (len(FIGURES) + 3) + "|")
-    for stack, found in rounds.items():
-        cells = [spread([one[name] for one in found]) for name in FIGURES]
-        rows.append(
-            f"| {stack} | {' | '.join(cells)} | {found[0][top]} | {spread([one['peak_mib'] for one in found])} |"
-        )
-    rows += [
-        "",
-        f"| ratio, medians | {' | '.join(name for name, _ in FIGURES.values())} |",
-        "|---" * (len(FIGURES) + 1) + "|",
+    names = [name for name, _ in FIGURES.values()]
+    figures = [
+        [stack, *(spread(found, name) for name in FIGURES), found[0][top], spread(found, "peak_mib")]
+        for stack, found in rounds.items()
     ]
-    for ours, theirs in PAIRS:
-        if ours in rounds and theirs in rounds:
-            cells = [
-                f"{ratio(rounds[ours], rounds[theirs], name, more=more):.1f}" for name, (_, more) in FIGURES.items()
-            ]
-            rows.append(f"| {ours} to {theirs} | {' | '.join(cells)} |")
-    return rows
+    ratios = [
+        [
+            f"{ours} to {theirs}",
+            *(f"{ratio(rounds[ours], rounds[theirs], name, more=more):.1f}" for name, (_, more) in FIGURES.items()),
+        ]
+        for ours, theirs in PAIRS
+        if ours in rounds and theirs in rounds
+    ]
+    return [
+        *rows(["stack", *names, top.replace("_", "-"), "peak MiB"], figures),
+        "",
+        *rows(["ratio, medians", *names], ratios),
+    ]
 
 
-def spread(values: list[float]) -> str:
-    """Median, least and most."""
+def spread(found: list[dict[str, Any]], name: str) -> str:
+    """Median, least and most of a figure."""
+    values = [one[name] for one in found]
     return f"{median(values):g} ({min(values):g} to {max(values):g})"
 
 

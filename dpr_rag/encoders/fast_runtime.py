@@ -46,6 +46,7 @@ class FastRuntime:
             ``"float32"`` is exact; ``"bfloat16"`` calculates in bfloat16 where the CPU can.
 
     Attributes:
+        dim: Number of components of every vector.
         token_budget: Most padded tokens of one batch.
         streams: How many batches it runs side by side.
         abilities: What OpenVINO says this CPU does well.
@@ -62,7 +63,7 @@ class FastRuntime:
             raise ModelError(f"dtype is {dtype!r}, expected one of {', '.join(FAST_DTYPES)} with OpenVINO, or None")
         self._core = openvino_core()
         self._graph = build_graph(tower, profile, int8=dtype == "int8")
-        self._dim = int(self._graph.output(0).partial_shape[1].get_length())
+        self.dim = int(self._graph.output(0).partial_shape[1].get_length())
         self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.streams = min(self._cores, _MOST_STREAMS)
         self._longest = tower.config["max_position_embeddings"] - first_position(tower)
@@ -78,11 +79,6 @@ class FastRuntime:
             # activations are rounded in groups of this many, so a row of the model's width has one scale
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": tower.config[FORMS[tower.backbone].hidden] if dtype == "int8" else 0,
         }
-
-    @property
-    def dim(self) -> int:
-        """Number of components of every vector."""
-        return self._dim
 
     def encode(self, batch: Batch) -> Vectors:
         """Pooled float32 vectors of shape [n, dim]."""

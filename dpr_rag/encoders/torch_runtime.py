@@ -11,7 +11,7 @@ import numpy as np
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.fitting import check_fit, check_positions, has_head
 from dpr_rag.encoders.profiles import Pooling, Profile
-from dpr_rag.encoders.runtime import Batch, ahead
+from dpr_rag.encoders.runtime import Batch
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.weights import used
 from dpr_rag.errors import MissingExtraError, ModelError
@@ -89,8 +89,8 @@ class TorchRuntime:
         return vectors
 
     def encode_all(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Vectors]]:
-        """Encode many batches, one after another; for a GPU the next one is padded meanwhile."""
-        for batch in batches if self.device.type == "cpu" else ahead(batches):
+        """Encode many batches, one after another."""
+        for batch in batches:
             yield batch, self.encode(batch)
 
     def forward(self, batch: Batch) -> torch.Tensor:
