@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import tempfile
 import time
 from collections import OrderedDict
 from enum import Enum
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from dpr_rag.errors import FilterError
 from dpr_rag.filters import OPERATORS, SQL_FUNCTIONS, And, Comparison, Filter, Not, Or, parse_filter
 from dpr_rag.passages import Passage
+from dpr_rag.storage.fields import Fields, write_fields
 
 
 def table(passages):
@@ -30,12 +33,18 @@ def table(passages):
 
 
 def select(passages, where):
-    """Positions of the passages that match, by SQL, after checking that plain evaluation agrees."""
+    """Positions of the passages that match, by SQL, after checking that plain evaluation and columns agree."""
     sql, parameters = where.to_sql()
     connection = table(passages)
     values = [value for (value,) in connection.execute(f"SELECT {sql} FROM passages ORDER BY row", parameters)]
     connection.close()
     assert values == [int(where.matches(passage)) for passage in passages]
+    with tempfile.TemporaryDirectory() as folder:
+        write_fields(Path(folder), passages)
+        fields = Fields(Path(folder))
+        assert fields.know(where)
+        assert fields.select(where).tolist() == [bool(value) for value in values]
+        assert all(fields.fit(at, passage) for at, passage in enumerate(passages))
     assert all(type(value) is int for value in values)
     return [at for at, value in enumerate(values) if value]
 

@@ -441,7 +441,7 @@ def test_stores_of_format_1_are_read(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     shutil.copy(GOLDEN, tmp_path / "store" / "passages.sqlite")
     with PassageStore.open(tmp_path / "store", encoder=HashEncoder(dim=4)) as store:
-        assert (store.info().format, store.info().index) == (3, "hnsw")
+        assert (store.info().format, store.info().index) == (schema.FORMAT, "hnsw")
         assert list(store) == [p for p in golden_passages() if p.id != "id-5"]
         assert store.check().passages == 11
         hit = store.search([[1.0, 2.0, 3.0, 4.0]], 1)[0][0]
@@ -467,37 +467,38 @@ def test_a_newer_format_is_refused(store: PassageStore) -> None:
     with sqlite3.connect(store.path / "passages.sqlite") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreFormatError, match=r"format 99, this dpr-rag reads up to 3; upgrade"):
+    with pytest.raises(StoreFormatError, match=rf"format 99, this dpr-rag reads up to {schema.FORMAT}; upgrade"):
         PassageStore.open(store.path)
 
 
 def test_an_older_format_is_migrated_in_one_transaction(store: PassageStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.add(make_passages(3))
     store.close()
-    monkeypatch.setattr(schema, "FORMAT", 5)
-    with pytest.raises(StoreFormatError, match="format 3, which no released"):
+    current = schema.FORMAT
+    monkeypatch.setattr(schema, "FORMAT", current + 2)
+    with pytest.raises(StoreFormatError, match=f"format {current}, which no released"):
         PassageStore.open(store.path)
 
     def first(connection: sqlite3.Connection) -> None:
-        connection.execute("CREATE TABLE new_in_4 (x)")
+        connection.execute("CREATE TABLE newer (x)")
 
     def second(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT INTO new_in_4 VALUES (4)")
+        connection.execute("INSERT INTO newer VALUES (4)")
 
     def breaks(connection: sqlite3.Connection) -> None:
         raise OSError("power cut")
 
-    monkeypatch.setattr(schema, "MIGRATIONS", {3: first, 4: breaks})
+    monkeypatch.setattr(schema, "MIGRATIONS", {current: first, current + 1: breaks})
     with pytest.raises(OSError, match="power cut"):
         PassageStore.open(store.path)
-    with pytest.raises(StoreReadOnlyError, match="older format 3"):
+    with pytest.raises(StoreReadOnlyError, match=f"older format {current}"):
         PassageStore.open(store.path, read_only=True)
-    monkeypatch.setattr(schema, "MIGRATIONS", {3: first, 4: second})
+    monkeypatch.setattr(schema, "MIGRATIONS", {current: first, current + 1: second})
     with PassageStore.open(store.path) as migrated:
         assert len(migrated) == 3
         with migrated._engine.reading() as reader:
-            assert reader.connection.execute("SELECT x FROM new_in_4").fetchall() == [(4,)]
-            assert reader.connection.execute("PRAGMA user_version").fetchone() == (5,)
+            assert reader.connection.execute("SELECT x FROM newer").fetchall() == [(4,)]
+            assert reader.connection.execute("PRAGMA user_version").fetchone() == (current + 2,)
 
 
 def test_index_recall_is_one_for_exact_and_below_for_a_starved_index() -> None:

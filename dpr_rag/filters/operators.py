@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from dpr_rag.filters import operands, sql
+from dpr_rag.filters import operands, sorting, sql
 from dpr_rag.filters.operands import Scalar, kind_of
 
 
@@ -20,12 +20,15 @@ class Operator:
         holds: ``holds(stored, operand)``, asked only where the field is present.
         sql: ``sql(place, operand)``, the same test as an SQL condition over a stored value.
         negated: ``negated(operand)``: whether the filter matches where the field is missing or ``holds`` is False.
+        spans: ``spans(values, operand)``: where ``holds`` is True among distinct values in order; None where that says
+            nothing, and each has to be asked.
     """
 
     check: Callable[[str, Any], Any]
     holds: Callable[[Any, Any], bool]
     sql: Callable[[sql.Place, Any], sql.Condition]
     negated: Callable[[Any], bool] = lambda _: False
+    spans: Callable[[sorting.Sorted, Any], list[sorting.Span]] | None = None
 
 
 def _same(stored: Any, scalar: Scalar) -> bool:
@@ -36,8 +39,13 @@ def _among(stored: Any, scalars: Sequence[Scalar]) -> bool:
     return any(_same(stored, scalar) for scalar in scalars)
 
 
-def _ordered(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    return lambda stored, bound: kind_of(stored) == kind_of(bound) and test(stored, bound)
+def _comparing(
+    sign: str, test: Callable[[Any, Any], bool], spans: Callable[[sorting.Sorted, Any], list[sorting.Span]]
+) -> Operator:
+    def holds(stored: Any, bound: Any) -> bool:
+        return kind_of(stored) == kind_of(bound) and test(stored, bound)
+
+    return Operator(operands.check_ordered, holds, sql.sql_compare(sign), spans=spans)
 
 
 def _between(stored: Any, bounds: Sequence[Any]) -> bool:
@@ -70,15 +78,15 @@ def _is_empty(stored: Any, wanted: bool) -> bool:
 
 OPERATORS: Mapping[str, Operator] = MappingProxyType(
     {
-        "eq": Operator(operands.check_scalar, _same, sql.sql_compare("=")),
-        "ne": Operator(operands.check_scalar, _same, sql.sql_compare("="), lambda _: True),
-        "lt": Operator(operands.check_ordered, _ordered(lambda a, b: a < b), sql.sql_compare("<")),
-        "lte": Operator(operands.check_ordered, _ordered(lambda a, b: a <= b), sql.sql_compare("<=")),
-        "gt": Operator(operands.check_ordered, _ordered(lambda a, b: a > b), sql.sql_compare(">")),
-        "gte": Operator(operands.check_ordered, _ordered(lambda a, b: a >= b), sql.sql_compare(">=")),
-        "in": Operator(operands.check_list, _among, sql.sql_in),
-        "nin": Operator(operands.check_list, _among, sql.sql_in, lambda _: True),
-        "between": Operator(operands.check_between, _between, sql.sql_between),
+        "eq": Operator(operands.check_scalar, _same, sql.sql_compare("="), spans=sorting.equal_to),
+        "ne": Operator(operands.check_scalar, _same, sql.sql_compare("="), lambda _: True, sorting.equal_to),
+        "lt": _comparing("<", lambda a, b: a < b, sorting.below(included=False)),
+        "lte": _comparing("<=", lambda a, b: a <= b, sorting.below(included=True)),
+        "gt": _comparing(">", lambda a, b: a > b, sorting.above(included=False)),
+        "gte": _comparing(">=", lambda a, b: a >= b, sorting.above(included=True)),
+        "in": Operator(operands.check_list, _among, sql.sql_in, spans=sorting.among),
+        "nin": Operator(operands.check_list, _among, sql.sql_in, lambda _: True, sorting.among),
+        "between": Operator(operands.check_between, _between, sql.sql_between, spans=sorting.between),
         "like": Operator(
             operands.check_like,
             _string(lambda stored, pattern: sql.like(pattern, stored)),
@@ -97,7 +105,11 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
         "all": Operator(operands.check_list, _all, sql.sql_all),
         "is_empty": Operator(operands.check_flag, _is_empty, sql.sql_is_empty),
         "exists": Operator(
-            operands.check_flag, lambda _stored, _: True, lambda _place, _: ("1", []), lambda wanted: not wanted
+            operands.check_flag,
+            lambda _stored, _: True,
+            lambda _place, _: ("1", []),
+            lambda wanted: not wanted,
+            sorting.everywhere,
         ),
     }
 )

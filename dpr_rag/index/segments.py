@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Manifest:
         last_row: Highest row number it covers.
         norm: Largest Euclidean norm of a vector.
         files: File name to (size in bytes, checksum).
+        edits: How often metadata had been changed in place when it was built.
     """
 
     directory: str
@@ -45,6 +46,7 @@ class Manifest:
     last_row: int
     norm: float
     files: Mapping[str, tuple[int, int]] = field(hash=False)
+    edits: int = 0
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Manifest:
@@ -175,7 +177,9 @@ def write_vectors(folder: Path, blocks: Iterable[tuple[Rows, Vectors]], *, dim: 
     return Written(numbers, matrix, max(norms))
 
 
-def finish_base(folder: Path, written: Written, plan: Plan, *, generation: int, dtype: str) -> Manifest:
+def finish_base(
+    folder: Path, written: Written, plan: Plan, *, generation: int, dtype: str, beside: Sequence[str] = ()
+) -> Manifest:
     """Build the index over written vectors and record the segment.
 
     Args:
@@ -184,6 +188,7 @@ def finish_base(folder: Path, written: Written, plan: Plan, *, generation: int, 
         plan: Index kind to build.
         generation: Generation that the vectors belong to.
         dtype: How the vector matrix is stored.
+        beside: Names of further files in the folder that belong to the segment.
 
     Raises:
         IndexKindError: FAISS cannot build the index.
@@ -191,7 +196,7 @@ def finish_base(folder: Path, written: Written, plan: Plan, *, generation: int, 
     matrix = written.matrix
     if matrix is None:
         raise SegmentDamagedError(folder / VECTORS, "holds no vectors")
-    names = [ROWS, SUMS]
+    names = [ROWS, SUMS, *beside]
     if plan.factory:
         ann.build(plan, _sample(matrix), _parts(matrix), folder / FAISS, norm=written.norm)
         names.append(FAISS)

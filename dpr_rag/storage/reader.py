@@ -74,12 +74,14 @@ class Reader:
         sql = f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row > ? ORDER BY p.row LIMIT ?"
         return list(self._passages(self.connection.execute(sql, (row, limit))))
 
-    def rows_where(self, where: Condition) -> Rows:
-        """Ascending row numbers of the passages that a filter or a predicate keeps."""
+    def rows_where(self, where: Condition, *, after: int = 0) -> Rows:
+        """Ascending row numbers, above one, of the passages that a filter or a predicate keeps."""
         if not isinstance(where, Filter):
-            return np.fromiter((row for row, passage in self.every() if _kept(where, passage)), dtype=np.int64)
+            kept = (row for row, passage in self.every(after=after) if _kept(where, passage))
+            return np.fromiter(kept, dtype=np.int64)
         condition, parameters = where.to_sql()
-        cursor = self.connection.execute(f"SELECT row FROM passage WHERE {condition} ORDER BY row", parameters)
+        sql = f"SELECT row FROM passage WHERE row > ? AND {condition} ORDER BY row"
+        cursor = self.connection.execute(sql, [after, *parameters])
         return np.fromiter((record[0] for record in cursor), dtype=np.int64)
 
     def count_where(self, where: Condition) -> int:
@@ -110,6 +112,19 @@ class Reader:
         found = self.problems("passage") if not after else []
         if found:
             raise StoreCorrupted(f"{self.path}: {found[0]}; restore a backup")
+
+    def prove_after(self, row: int, *, count: int, known: int) -> None:
+        """Verify the passages above a row number, and that they are as many as counted; those up to ``known`` are verified.
+
+        Raises:
+            StoreCorrupted: Naming the first thing that is wrong.
+        """
+        sql = f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row > ?"
+        for record in self.connection.execute(sql, (max(row, known),)):
+            check_record(record, self.path)
+        found = self.count_after(row)
+        if found != count:
+            raise StoreCorrupted(f"{self.path} holds {found} of {count} passages above row {row}; restore a backup")
 
     def count_after(self, row: int) -> int:
         """How many passages have a row number above ``row``."""

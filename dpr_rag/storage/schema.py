@@ -15,7 +15,7 @@ from dpr_rag.errors import (
 )
 
 APPLICATION_ID = 0x64707221
-FORMAT = 3
+FORMAT = 4
 FILE_NAME = "passages.sqlite"
 
 # Row numbers come from the state and are never used twice, so a segment that still names a deleted row finds nothing.
@@ -47,9 +47,13 @@ def _know_tuning(_: sqlite3.Connection) -> None:
     """Format 3 may hold in the state how the store ranks, which format 2 did not know; what is there stays."""
 
 
-READ_AS_THEY_ARE = frozenset({1, 2})
+def _know_fields(_: sqlite3.Connection) -> None:
+    """Format 4 may keep metadata by field beside a segment, which format 3 did not know; what is there stays."""
+
+
+READ_AS_THEY_ARE = frozenset({1, 2, 3})
 """Older formats that can be read without a migration."""
-MIGRATIONS: Mapping[int, Migration] = {1: _know_words, 2: _know_tuning}
+MIGRATIONS: Mapping[int, Migration] = {1: _know_words, 2: _know_tuning, 3: _know_fields}
 """Format number to the step that turns it into the next; each runs in the transaction that raises the number."""
 
 

@@ -50,6 +50,7 @@ class State:
         language: Language of the texts, for BM25.
         lexical: Manifest of the segment of postings as JSON, or None.
         tuned: How the store ranks where a call does not say, as JSON, or None.
+        edits: How often metadata was changed in place.
     """
 
     generation: int = 0
@@ -69,6 +70,7 @@ class State:
     language: str = "english"
     lexical: Mapping[str, Any] | None = field(default=None, hash=False)
     tuned: Mapping[str, Any] | None = field(default=None, hash=False)
+    edits: int = 0
 
     @property
     def vectors(self) -> str:

@@ -75,7 +75,8 @@ class Writer(Reader):
         metadata = dump_metadata(passage)
         crc = passage_crc(row, passage.id, passage.title, metadata, passage.text)
         self.connection.execute("UPDATE passage SET metadata = ?, crc = ? WHERE row = ?", (metadata, crc, row))
-        self.now = replace(self.now, passage_sum=added(taken(self.now.passage_sum, old), crc))
+        total = added(taken(self.now.passage_sum, old), crc)
+        self.now = replace(self.now, passage_sum=total, edits=self.now.edits + 1)
 
     def remove(self, rows: Rows | Sequence[int]) -> None:
         """Remove passages and their vectors by row number, and note it for the segments that still hold them.

@@ -15,6 +15,7 @@ from dpr_rag.errors import StoreCorrupted
 from dpr_rag.index.segments import Base, Manifest, verify_base
 from dpr_rag.lexical import ANALYSIS, Analyzer, Postings
 from dpr_rag.passages import Passage
+from dpr_rag.storage.fields import FIELDS, Fields
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
 from dpr_rag.store import choosing
@@ -86,6 +87,7 @@ def _check_base(parent: Path, reader: Reader, state: State, rows: Rows, problems
     try:
         base = Base(parent / manifest.directory, manifest)
         verify_base(base, parent / manifest.directory)
+        fields = Fields(parent / manifest.directory) if FIELDS in manifest.files else None
     except SegmentDamagedError as error:
         problems.append(f"{error}; optimize() builds a new index from the stored vectors")
         return 0
@@ -93,6 +95,8 @@ def _check_base(parent: Path, reader: Reader, state: State, rows: Rows, problems
     alive = np.setdiff1d(base.rows, reader.removed(0))
     if not np.array_equal(alive, covered) or not _same_vectors(base, reader, state):
         problems.append("the base segment holds other passages than the store; optimize() builds a new index")
+    elif fields is not None and manifest.edits == state.edits and not _same_fields(base, fields, reader):
+        problems.append("the base segment holds other metadata than the store; optimize() builds a new index")
     return len(alive)
 
 
@@ -103,6 +107,11 @@ def _same_vectors(base: Base, reader: Reader, state: State) -> bool:
         if not np.array_equal(base.take(at), vectors[kept]):
             return False
     return True
+
+
+def _same_fields(base: Base, fields: Fields, reader: Reader) -> bool:
+    covered = ((row, passage) for row, passage in reader.every() if row <= base.manifest.last_row)
+    return all(fields.fit(int(positions_in(base.rows, np.array([row]))[0]), passage) for row, passage in covered)
 
 
 def _check_words(parent: Path, reader: Reader, state: State, rows: Rows, problems: list[str]) -> None:

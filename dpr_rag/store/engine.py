@@ -21,7 +21,7 @@ from dpr_rag.index.search import leave_threads_to_parent
 from dpr_rag.lexical import Analyzer
 from dpr_rag.passages import Passage
 from dpr_rag.storage.database import Database
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.storage.state import Model, State
 from dpr_rag.storage.writer import Writer
 from dpr_rag.store.snapshot import Snapshot, load
@@ -39,6 +39,7 @@ class Engine:
         self.folder, self.database, self.encoder = folder, database, encoder
         self._snapshot: Snapshot | None = None
         self._proved = 0
+        self._proved_tail = 0
         self.fitted: dict[object, object] = {}
         self.lexicon: Lexicon | None = None
         self.tuned: tuple[int, Tuned | None] | None = None
@@ -87,6 +88,24 @@ class Engine:
         if self._proved < last:
             reader.prove_passages(after=self._proved)
             self._proved = last
+
+    def prove_for(self, reader: Reader, snapshot: Snapshot, where: Condition) -> None:
+        """Prove the passages that a filter is asked about one by one, once per process and row; see :meth:`prove`.
+
+        Those whose metadata the base segment knows by field are not: the segment was made of proved passages.
+
+        Raises:
+            StoreCorrupted: One is damaged or missing.
+        """
+        if not snapshot.knows(where):
+            self.prove(reader)
+            return
+        last = snapshot.state.next_row - 1
+        known = max(self._proved, self._proved_tail)
+        if known < last:
+            tail = snapshot.select(reader, None)[1]
+            reader.prove_after(snapshot.last_row, count=tail.count, known=known)
+            self._proved_tail = last
 
     def state(self) -> State:
         """The current state."""

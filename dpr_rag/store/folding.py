@@ -6,12 +6,16 @@ import logging
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from dpr_rag.derived import Rows
 from dpr_rag.errors import IndexKindError, StoreCorrupted, StoreLocked
 from dpr_rag.index import ann, kinds
 from dpr_rag.index.segments import Manifest, finish_base, write_vectors
+from dpr_rag.passages import Passage
+from dpr_rag.storage.fields import write_fields
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
@@ -70,14 +74,17 @@ def _fold_in(engine: Engine, index: str | None, folder: Path) -> None:
         wanted = state.index if index is None else index
         plan = _plan(state, wanted)
         written = None
+        beside: tuple[str, ...] = ()
         if plan is not None and state.model is not None:
             written = write_vectors(folder, reader.vectors(state), dim=state.model.dim, dtype=state.dtype)
             _check_complete(reader, state, len(written.rows))
+            beside = write_fields(folder, _in_step(reader, written.rows))
     manifest = None
     if plan is not None and written is not None:
         _log.info("building %s over %d passages (%s)", plan.name, state.passages, plan.reason)
-        manifest = finish_base(folder, written, plan, generation=state.generation, dtype=state.dtype)
-        manifest = replace(manifest, directory=f"base-{state.generation}-{secrets.token_hex(4)}")
+        manifest = finish_base(folder, written, plan, generation=state.generation, dtype=state.dtype, beside=beside)
+        name = f"base-{state.generation}-{secrets.token_hex(4)}"
+        manifest = replace(manifest, directory=name, edits=state.edits)
     _put_in_place(engine, state, wanted, folder, manifest)
 
 
@@ -93,6 +100,17 @@ def _plan(state: State, wanted: str) -> kinds.Plan | None:
 def _check_complete(reader: Reader, state: State, found: int) -> None:
     if found != state.passages:
         raise StoreCorrupted(f"{reader.path}: {found} vectors for {state.passages} passages; restore a backup")
+
+
+def _in_step(reader: Reader, rows: Rows) -> Iterator[Passage]:
+    """All passages, each the one whose vector stands at its place."""
+    place = -1
+    for place, (row, passage) in enumerate(reader.every()):
+        if place == len(rows) or row != rows[place]:
+            raise StoreCorrupted(f"{reader.path}: row {row} has lost its vector; restore a backup")
+        yield passage
+    if place + 1 != len(rows):
+        raise StoreCorrupted(f"{reader.path}: row {rows[place + 1]} is indexed but missing; restore a backup")
 
 
 def _put_in_place(engine: Engine, built_from: State, wanted: str, folder: Path, manifest: Manifest | None) -> None:

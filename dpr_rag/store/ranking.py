@@ -59,7 +59,7 @@ def search(engine: Engine, asked: Asked) -> list[list[Hit]]:
     def found(reader: Reader, snapshot: Snapshot) -> list[list[Hit]]:
         questions = _checked(engine, snapshot, asked)
         if asked.where is not None:
-            engine.prove(reader)
+            engine.prove_for(reader, snapshot, asked.where)
         ranked = _ranked(engine, reader, snapshot, asked, questions)
         chosen = [_chosen(reader, snapshot, asked, *pair) for pair in zip(questions, ranked, strict=True)]
         passages = reader.by_rows({row for one in chosen for row in one.rows.tolist()})

@@ -16,6 +16,7 @@ from dpr_rag.errors import StoreCorrupted
 from dpr_rag.filters import Filter
 from dpr_rag.index.search import Scores, Selection, merged, search_segment
 from dpr_rag.index.segments import Base, Manifest, Tail
+from dpr_rag.storage.fields import FIELDS, Fields, Truth
 from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.storage.state import State
 
@@ -34,6 +35,7 @@ class Snapshot:
         base: The segment on disk, or None.
         tail: Vectors added since the base was built, removed ones included.
         removed: Ascending row numbers that no longer count.
+        fields: Metadata of the base by field, or None where it was built without or is unknown.
         selections: Positions of recent filters in base and tail; None is the absence of a filter.
         lock: Held while ``selections`` changes.
     """
@@ -42,6 +44,7 @@ class Snapshot:
     base: Base | None
     tail: Tail
     removed: Rows
+    fields: Fields | None = None
     selections: dict[Filter | None, tuple[Selection, Selection]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -74,7 +77,12 @@ class Snapshot:
         known = self.selections.get(where)
         if known is not None:
             return known
-        chosen = self._selected(None if where is None else reader.rows_where(where))
+        fields = self._fields_for(where)
+        if where is None or fields is None:
+            chosen = self._selected(None if where is None else reader.rows_where(where))
+        else:
+            in_tail = reader.rows_where(where, after=self.last_row)
+            chosen = self._in_base(fields.select(where)), self._positions(self.tail.rows, in_tail)
         with self.lock:
             if len(self.selections) >= _KEPT_FILTERS:
                 del self.selections[next(key for key in self.selections if key is not None)]
@@ -86,6 +94,26 @@ class Snapshot:
         segments = zip((self.base, self.tail), self.select(reader, where), strict=True)
         kept = [(segment.rows, chosen.positions) for segment, chosen in segments if segment is not None]
         return np.concatenate([rows if positions is None else rows[positions] for rows, positions in kept])
+
+    @property
+    def last_row(self) -> int:
+        """Highest row number that the base covers, 0 without one."""
+        return 0 if self.base is None else self.base.manifest.last_row
+
+    def knows(self, where: Condition) -> bool:
+        """Whether the base knows by field what a filter asks about, as it is at this generation."""
+        return self._fields_for(where) is not None
+
+    def _fields_for(self, where: Condition | None) -> Fields | None:
+        current = self.base is not None and self.base.manifest.edits == self.state.edits
+        if self.fields is None or not current or not isinstance(where, Filter) or not self.fields.know(where):
+            return None
+        return self.fields
+
+    def _in_base(self, kept: Truth) -> Selection:
+        if self.base is not None:
+            kept[positions_in(self.base.rows, self.removed)] = False
+        return Selection.of(np.flatnonzero(kept), len(kept))
 
     def _selected(self, allowed: Rows | None) -> tuple[Selection, Selection]:
         base_rows = _NONE if self.base is None else self.base.rows
@@ -126,20 +154,23 @@ def load(reader: Reader, folder: Path, old: Snapshot | None, *, unusable: Sequen
         return old
     if old is None or old.state.folds != state.folds:
         return _load_all(reader, folder, state, unusable)
-    last = int(old.tail.rows[-1]) if len(old.tail.rows) else (0 if old.base is None else old.base.manifest.last_row)
+    last = int(old.tail.rows[-1]) if len(old.tail.rows) else old.last_row
     removed = np.union1d(old.removed, reader.removed(old.state.generation))
-    return _complete(Snapshot(state, old.base, _grown(old.tail, reader, state, last), removed), reader)
+    tail = _grown(old.tail, reader, state, last)
+    return _complete(Snapshot(state, old.base, tail, removed, old.fields), reader)
 
 
 def _load_all(reader: Reader, folder: Path, state: State, unusable: Sequence[str]) -> Snapshot:
-    base = None
+    base = fields = None
     if state.base is not None and state.base["directory"] not in unusable:
         manifest = Manifest.from_json(state.base)
-        base = _open_base(folder / INDEX_FOLDER / manifest.directory, manifest, state)
+        place = folder / INDEX_FOLDER / manifest.directory
+        base = _open_base(place, manifest, state)
+        fields = Fields(place) if FIELDS in manifest.files else None
     after = 0 if base is None else base.manifest.last_row
     dim = 0 if state.model is None else state.model.dim
     tail = _grown(Tail(dim), reader, state, after)
-    return _complete(Snapshot(state, base, tail, reader.removed(0)), reader)
+    return _complete(Snapshot(state, base, tail, reader.removed(0), fields), reader)
 
 
 def _complete(snapshot: Snapshot, reader: Reader) -> Snapshot:

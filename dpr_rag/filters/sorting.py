@@ -1,0 +1,74 @@
+"""The order in which distinct stored values stand, and which stretches of it a comparison selects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from dpr_rag.filters.operands import Scalar, kind_of
+
+Key = tuple[str] | tuple[str, Any]
+Span = tuple[int, int]
+_BEHIND = "\0"
+
+
+class Sorted(Protocol):
+    """Distinct values in ascending order of their keys."""
+
+    def __len__(self) -> int: ...
+
+    def before(self, key: Key) -> int:
+        """How many values have a lower key."""
+
+    def through(self, key: Key) -> int:
+        """How many values have this key or a lower one."""
+
+
+def sort_key(value: Any) -> Key:
+    """What a JSON value is sorted by: its kind, then numbers exactly, strings by code point; objects and lists anyhow."""
+    kind = kind_of(value)
+    if kind in ("number", "string"):
+        return kind, value
+    return kind, json.dumps(value) if kind == "container" else ""
+
+
+def equal_to(values: Sorted, scalar: Scalar) -> list[Span]:
+    """Where the values stand that equal a scalar: one stretch, as ``1`` and ``1.0`` are neighbours."""
+    key = sort_key(scalar)
+    return [(values.before(key), values.through(key))]
+
+
+def among(values: Sorted, scalars: Sequence[Scalar]) -> list[Span]:
+    """Where the values stand that equal one of the scalars."""
+    return [span for scalar in scalars for span in equal_to(values, scalar)]
+
+
+def below(*, included: bool) -> Callable[[Sorted, Any], list[Span]]:
+    """Where the values of a bound's kind stand that are less than it, or equal to it."""
+
+    def spans(values: Sorted, bound: Any) -> list[Span]:
+        key = sort_key(bound)
+        return [(values.before(key[:1]), values.through(key) if included else values.before(key))]
+
+    return spans
+
+
+def above(*, included: bool) -> Callable[[Sorted, Any], list[Span]]:
+    """Where the values of a bound's kind stand that are greater than it, or equal to it."""
+
+    def spans(values: Sorted, bound: Any) -> list[Span]:
+        key = sort_key(bound)
+        return [(values.before(key) if included else values.through(key), values.before((key[0] + _BEHIND,)))]
+
+    return spans
+
+
+def between(values: Sorted, bounds: Sequence[Any]) -> list[Span]:
+    """Where the values stand from one bound to the other."""
+    return [(values.before(sort_key(bounds[0])), values.through(sort_key(bounds[1])))]
+
+
+def everywhere(values: Sorted, _: object) -> list[Span]:
+    """All values."""
+    return [(0, len(values))]

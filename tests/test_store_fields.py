@@ -1,0 +1,190 @@
+"""Metadata kept by field beside a base segment: filters over it equal plain evaluation, and nothing stale or damaged counts."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Oracle, assert_equals_oracle
+
+from dpr_rag import Passage, PassageStore, Retriever
+from dpr_rag.errors import StoreCorrupted
+from dpr_rag.storage import fields
+from dpr_rag.storage.reader import Reader
+from dpr_rag.store import folding
+
+DIM = 8
+WHERE = [
+    {"n": {"$lt": 0.25}},
+    {"n": {"$between": [0.2, 0.7]}, "tag": {"$ne": "a"}},
+    {"$or": [{"tag": "b"}, {"$not": {"list": {"$contains": 3}}}]},
+    {"id": {"$in": ["p3", "p150", "p205"]}},
+    {"title": {"$like": "t1%"}},
+    {"nowhere": {"$exists": False}},
+    {"nowhere": 1},
+]
+
+
+def passage(at: int) -> Passage:
+    metadata: dict[str, object] = {"n": (at * 37 % 101) / 101, "list": [at % 5, "x"]}
+    return Passage(f"p{at}", f"text {at}", f"t{at % 13}", metadata | ({"tag": "abc"[at % 3]} if at % 4 else {}))
+
+
+def vectors(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, DIM)).astype(np.float32)
+
+
+def filled(path: Path, index: str = "flat") -> tuple[PassageStore, Oracle]:
+    """A store with a base of 200 passages, a tail of 20, and a few of both deleted."""
+    store, oracle = PassageStore.open(path, index=index), Oracle()
+    for start, count in ((0, 200), (200, 20)):
+        passages, rows = [passage(at) for at in range(start, start + count)], vectors(count, start)
+        store.add(passages, vectors=rows)
+        oracle.add(passages, rows)
+        if not start:
+            store.optimize()
+    gone = ["p3", "p77", "p205"]
+    assert store.delete(gone) == oracle.delete(gone) == 3
+    return store, oracle
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise AssertionError("all passages were read")
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_filters_ask_the_columns_of_the_base(where: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Reader, "prove_passages", refuse)
+    store, oracle = filled(tmp_path / "s")
+    with store:
+        assert_equals_oracle(store, oracle, vectors(3, 9), 30, where)
+        found = Retriever(store, k=300, mode="bm25").retrieve("text", filter=where)
+        assert {hit.passage.id for hit in found} == set(oracle.where(where))
+    with PassageStore.open(tmp_path / "s", read_only=True) as reopened:
+        assert_equals_oracle(reopened, oracle, vectors(3, 9), 30, where)
+
+
+def test_a_predicate_is_asked_about_every_passage(tmp_path: Path) -> None:
+    store, oracle = filled(tmp_path / "s")
+    with store:
+        hits = store.search(vectors(1, 9), 300, lambda one: one.id.endswith("7"))[0]
+        assert {hit.passage.id for hit in hits} == {one for one in oracle.passages if one.endswith("7")}
+
+
+def test_metadata_changed_in_place_counts_at_once(tmp_path: Path) -> None:
+    store, oracle = filled(tmp_path / "s")
+    with store:
+        row = store.get_vectors(["p10"])["p10"][None]
+        changed = Passage("p10", "text 10", "t10", {"n": 5, "tag": "new"})
+        assert store.add([changed], vectors=row).replaced == 1
+        oracle.passages["p10"] = changed
+        for where in [{"n": 5}, {"tag": "new"}, {"list": {"$contains": 0}}]:
+            assert_equals_oracle(store, oracle, vectors(2, 9), 30, where)
+        assert store.check().passages == len(oracle.passages)
+        store.optimize()
+        assert store.search(row, 5, {"tag": "new"})[0][0].passage == changed
+
+
+def altered(path: Path, sql: str) -> None:
+    connection = sqlite3.connect(path / "passages.sqlite")
+    with connection:
+        connection.execute(sql)
+    connection.close()
+
+
+def test_damage_of_the_database_neither_changes_nor_hides_what_the_columns_say(tmp_path: Path) -> None:
+    filled(tmp_path / "s")[0].close()
+    altered(tmp_path / "s", """UPDATE passage SET metadata = '{"n":0.1}' WHERE id = 'p20'""")
+    with PassageStore.open(tmp_path / "s") as store:
+        assert "p20" not in {hit.passage.id for hit in store.search(vectors(1, 9), 300, {"n": 0.1})[0]}
+        with pytest.raises(StoreCorrupted, match=r"'p20' .*is damaged"):
+            store.search(vectors(1, 9), 300, {"title": "t7"})
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("""UPDATE passage SET metadata = '{"n":0.1}' WHERE id = 'p210'""", "'p210' .*is damaged"),
+        ("DELETE FROM passage WHERE id = 'p210'", "holds 18 of 19 passages above row 200"),
+    ],
+)
+def test_damage_behind_the_base_is_noticed(sql: str, message: str, tmp_path: Path) -> None:
+    filled(tmp_path / "s")[0].close()
+    altered(tmp_path / "s", sql)
+    with PassageStore.open(tmp_path / "s") as store, pytest.raises(StoreCorrupted, match=message):
+        store.search(vectors(1, 9), 3, {"n": 0.99})
+
+
+@pytest.mark.parametrize("name", [fields.FIELDS, fields.CONTENTS])
+def test_damaged_columns_are_set_aside(name: str, tmp_path: Path) -> None:
+    store, oracle = filled(tmp_path / "s")
+    store.close()
+    (file,) = (tmp_path / "s").rglob(name)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 4
+    file.write_bytes(data)
+    with PassageStore.open(tmp_path / "s") as store:
+        assert_equals_oracle(store, oracle, vectors(2, 9), 30, {"n": {"$lt": 0.5}})
+        with pytest.raises(StoreCorrupted, match=r"optimize\(\) builds a new index"):
+            store.check()
+        store.optimize()
+        assert store.check().indexed == len(oracle.passages)
+
+
+def test_check_holds_the_columns_against_the_passages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lying(folder: Path, passages: object) -> tuple[str, str]:
+        told = (Passage(one.id, one.text, "other" if one.id == "p9" else one.title) for one in passages)
+        return fields.write_fields(folder, told)
+
+    monkeypatch.setattr(folding, "write_fields", lying)
+    store = filled(tmp_path / "s")[0]
+    with store, pytest.raises(StoreCorrupted, match="holds other metadata than the store"):
+        store.check()
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MOST_VALUES", 50), ("MOST_BYTES", 400), ("MOST_FIELDS", 3)])
+def test_fields_beyond_the_limits_are_read_from_the_passages(
+    limit: str, value: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fields, limit, value)
+    store, oracle = filled(tmp_path / "s")
+    with store:
+        known = [name for name in ("id", "title", "n", "list", "tag") if _known(store, name)]
+        assert known == ["id", "title", "n"] if limit == "MOST_FIELDS" else known == ["title", "list", "tag"]
+        for where in WHERE:
+            assert_equals_oracle(store, oracle, vectors(2, 9), 30, where)
+        assert store.check().passages == len(oracle.passages)
+
+
+def _known(store: PassageStore, name: str) -> bool:
+    (folder,) = {file.parent for file in store.path.rglob(fields.FIELDS)}
+    return fields.Fields(folder).at(5).keys() >= {name}
+
+
+def test_values_come_back_as_they_were(tmp_path: Path) -> None:
+    values = [
+        1,
+        1.0,
+        True,
+        -0.0,
+        0.0,
+        2**63 - 1,
+        2**53 + 1,
+        1e308,
+        "",
+        "1",
+        "\0",
+        "ü",
+        None,
+        False,
+        [],
+        [1, {"a": 1.5}],
+        {},
+    ]
+    passages = [Passage(str(at), "t", metadata={"v": value}) for at, value in enumerate(values)]
+    fields.write_fields(tmp_path, [*passages, Passage("none", "t")])
+    found = fields.Fields(tmp_path)
+    assert [repr(found.at(at)["v"]) for at in range(len(values))] == [repr(value) for value in values]
+    assert found.at(len(values)) == {"id": "none", "title": ""}
