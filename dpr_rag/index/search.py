@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,18 @@ class Selection:
         return Selection(positions, np.packbits(bits, bitorder="little"), len(positions))
 
 
+@dataclass(frozen=True, slots=True)
+class _Few:
+    """Vectors of some positions of a segment, float32 [n, dim], none longer than ``norm``."""
+
+    vectors: Vectors
+    norm: float
+
+    def chunks(self) -> Iterator[tuple[int, Vectors]]:
+        """Yield all of them."""
+        yield 0, self.vectors
+
+
 def inner_products(question: Vectors, vectors: Vectors) -> Scores:
     """Inner products of one question [dim] with vectors [n, dim], in float64.
 
@@ -75,7 +88,7 @@ def search_segment(
     if not selection.count or not len(questions):
         return [(np.empty(0, np.int64), np.empty(0)) for _ in questions]
     if selection.positions is not None and selection.count <= max(_FEW, int(_FEW_SHARE * size)):
-        found = [selection.positions for _ in questions]
+        found = _exact_among(segment, questions, k, selection.positions)
     elif exact or isinstance(segment, Tail) or segment.ann is None:
         found = _exact(segment, questions, k, selection)
     else:
@@ -113,7 +126,13 @@ def _approximate(base: Base, questions: Vectors, k: int, selection: Selection) -
     return found
 
 
-def _exact(segment: Base | Tail, questions: Vectors, k: int, selection: Selection) -> list[Rows]:
+def _exact_among(segment: Base | Tail, questions: Vectors, k: int, positions: Rows) -> list[Rows]:
+    """The same as :func:`_exact` for few positions, whose vectors are copied together once for all questions."""
+    few = _Few(segment.take(positions), segment.norm)
+    return [positions[found] for found in _exact(few, questions, k, Selection.everything(len(positions)))]
+
+
+def _exact(segment: Base | Tail | _Few, questions: Vectors, k: int, selection: Selection) -> list[Rows]:
     """Positions that hold the top k of every question for certain, whatever float32 rounding did to their order."""
     wanted = min(k, selection.count)
     best = min(k + _MARGIN, selection.count)
@@ -153,7 +172,7 @@ def _top(
     return positions + start, scores
 
 
-def _at_least(segment: Base | Tail, question: Vectors, floor: float, selection: Selection) -> Rows:
+def _at_least(segment: Base | Tail | _Few, question: Vectors, floor: float, selection: Selection) -> Rows:
     """Every selected position whose float32 score reaches ``floor``."""
     found = [start + np.flatnonzero(block @ question >= floor) for start, block in segment.chunks()]
     positions = np.concatenate(found)
