@@ -10,8 +10,8 @@ that answer the questions drawn. Arms:
     in-batch    in-batch negatives only
     bm25        and one hard negative of BM25 (Karpukhin et al. 2020)
     ance        half of the steps as bm25, then negatives of the newest weights, refreshed four times (Xiong et al. 2020)
-    tas-b       clusters of questions and margins of a cross-encoder, all layers of MODEL trained on the same samples, one for
-                all seeds (Hofstätter et al. 2021)
+    tas-b       clusters of questions, margins of a cross-encoder for the hard negatives (all layers of MODEL trained on the
+                same samples, once for all seeds) and of MODEL itself within the batch (Hofstätter et al. 2021)
     contriever  crops of the background alone, then as in-batch (Izacard et al. 2022); its crops are not counted as steps
 
 Each is measured by top-k accuracy on the dev questions over the dev paragraphs and 4,000 others, one JSON line per run.
@@ -40,7 +40,7 @@ from dpr_rag.training.batches import BatchSource, RandomBatches
 from dpr_rag.training.contriever import CropBatches, MomentumContrast
 from dpr_rag.training.cross_encoder import OwnPairs, PairBatches, cross_encoder_from, pair_teacher
 from dpr_rag.training.tas_b import MarginMSE, TasBatches, cluster_questions
-from dpr_rag.training.teachers import score_samples
+from dpr_rag.training.teachers import encoder_teacher, score_samples
 
 REFRESHES = 4
 OTHERS = 4000
@@ -162,11 +162,12 @@ def ance(work: Work, start: DualEncoder) -> DualEncoder:
 
 
 def tas_b(work: Work, start: DualEncoder) -> DualEncoder:
-    """Margins of a cross-encoder that was trained on the same samples, in batches of one cluster."""
+    """Margins of a cross-encoder that was trained on the same samples and of the whole model, in batches of one cluster."""
     clusters = max(2, work.questions // 200)
     labels = cluster_questions([one.question for one in work.scored], start, clusters, seed=work.seed)
     source = TasBatches(work.scored, labels, batch_size=work.batch_size)
-    return work.run("tas-b", source, start, work.steps, MarginMSE())
+    in_batch = encoder_teacher(plain_products(work.model))
+    return work.run("tas-b", source, start, work.steps, MarginMSE(in_batch=in_batch, name="all layers"))
 
 
 def contriever(work: Work, start: DualEncoder) -> DualEncoder:
@@ -214,8 +215,8 @@ def report(work: Work, arm: str, encoder: DualEncoder, seconds: float) -> None:
     sys.stdout.flush()
 
 
-def start_encoder(model: Path, layers: int | None) -> DualEncoder:
-    """The start without its normalisation, as the published recipes train plain inner products, and with fewer layers."""
+def plain_products(model: Path, layers: int | None = None) -> DualEncoder:
+    """A model without its normalisation, as the published recipes train plain inner products, and maybe with fewer layers."""
     found = DualEncoder.from_pretrained(model, runtime="torch")
     tower = found.question_tower
     if layers:
@@ -241,7 +242,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=2e-5)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
-    start = start_encoder(args.init, args.layers)
+    start = plain_products(args.init, args.layers)
     for seed in map(int, args.seeds.split(",")):
         work = Work(args.data, args.output, args.init, args.questions, args.batch_size, args.learning_rate, seed)
         for arm in args.arms.split(","):

@@ -108,6 +108,24 @@ def test_a_filter_selects_before_the_top_k(tmp_path: Path) -> None:
                 assert found == expected[:k]
 
 
+@pytest.mark.parametrize("index", ["hnsw", "hnsw-sq8:links=16"])
+def test_a_filter_by_topic_does_not_mislead_a_graph(index: str) -> None:
+    vectors, questions = clustered(8000, 16), clustered(30, 16, seed=2)
+    near = np.argsort(np.argsort(vectors @ questions[0])) / 8000
+    with PassageStore.temporary(index=index) as store:
+        store.add([Passage(str(at), "t", metadata={"near": float(near[at])}) for at in range(8000)], vectors=vectors)
+        store.optimize()
+        for where, kept in [({"near": {"$lt": 0.5}}, near < 0.5), ({"near": {"$gte": 0.7}}, near >= 0.7)]:
+            expected = np.argsort(-np.where(kept, questions @ vectors.T, -np.inf), axis=1, kind="stable")[:, :10]
+            hits = store.search(questions, 10, where)
+            found = [{int(hit.passage.id) for hit in line} for line in hits]
+            same = [len(line & set(best)) / 10 for line, best in zip(found, expected.tolist(), strict=True)]
+            assert np.mean(same) >= 0.97
+            assert same[0] == 1.0
+            alone = [int(hit.passage.id) for hit in store.search(questions[:1], 10, where)[0]]
+            assert alone == expected[0].tolist()
+
+
 def test_product_quantizers_find_nearly_all() -> None:
     vectors, questions = clustered(12_000, 32), clustered(30, 32, seed=5)
     with PassageStore.temporary() as store:

@@ -16,6 +16,8 @@ from dpr_rag.errors import IndexKindError
 from dpr_rag.index.kinds import Plan
 
 TRAINING_POINTS = 100_000
+_EF = 300
+_WIDER = 2
 _LARGEST_FLOAT16 = 65_504
 _ANY_DIMENSIONS = (768, 1024, 384, 300, 64)
 
@@ -107,6 +109,21 @@ class AnnIndex:
         self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         self._plan = plan
 
+    @property
+    def is_graph(self) -> bool:
+        """Whether it is an HNSW graph over the vectors themselves."""
+        import faiss
+
+        return isinstance(faiss.downcast_index(self._index), faiss.IndexHNSW)
+
+    def best(self, questions: Vectors, width: int) -> list[Rows]:
+        """Positions of many of the best for each question, from a graph that is searched twice as wide."""
+        import faiss
+
+        wide = max(int(self._plan.parameters.get("efSearch", _EF)), _WIDER * width)
+        _, positions = self._index.search(questions, width, params=faiss.SearchParametersHNSW(efSearch=wide))
+        return [np.asarray(line[line >= 0], dtype=np.int64) for line in positions]
+
     def search(self, questions: Vectors, k: int, *, mask: npt.NDArray[np.uint8] | None, share: float) -> Rows | None:
         """Candidate positions for each question, shape [n, k], -1 where there are fewer.
 
@@ -150,7 +167,7 @@ class AnnIndex:
         if isinstance(index, faiss.IndexIVF):
             return faiss.SearchParametersIVF(nprobe=self._nprobe(index, share), **given)
         if isinstance(index, faiss.IndexHNSW):
-            wanted = int(max(plan.get("efSearch", 300), k) / share)
+            wanted = int(max(plan.get("efSearch", _EF), k) / share)
             return faiss.SearchParametersHNSW(efSearch=min(wanted, max(index.ntotal, 1)), **given)
         if isinstance(index, faiss.IndexRaBitQ):
             return faiss.RaBitQSearchParameters(**given)
