@@ -16,7 +16,7 @@ from dpr_rag.errors import IndexKindError
 from dpr_rag.index.kinds import Plan
 
 TRAINING_POINTS = 100_000
-_EF = 300
+_EF = 400
 _WIDER = 2
 _LARGEST_FLOAT16 = 65_504
 _ANY_DIMENSIONS = (768, 1024, 384, 300, 64)

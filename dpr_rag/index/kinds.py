@@ -129,7 +129,7 @@ def _automatic(given: dict[str, int], passages: int, dim: int) -> Plan:
     if passages <= AUTO_FLAT_LIMIT:
         reason = f"auto: {passages:,} passages, exact search is fast up to {AUTO_FLAT_LIMIT:,}"
         return Plan("flat", "", 1, {}, reason)
-    # a graph answers sooner than clusters at equal index recall, but takes 300 bytes a passage and longer to build
+    # a graph answers sooner than clusters at equal index recall, but takes 140 bytes a passage and longer to build
     graph = passages <= AUTO_GRAPH_LIMIT
     name, form = ("hnsw-sq8", "a graph") if graph else ("ivf-sq8", "clusters")
     reason = f"auto: {passages:,} passages, {form} over 1 byte per component, rescored exactly"
@@ -151,9 +151,9 @@ def _defaults(passages: int, dim: int) -> dict[str, int]:
     return {
         "nlist": nlist,
         "nprobe": max(8, nlist // 8),
-        "links": 32,
+        "links": 16,
         "efConstruction": 128,
-        "efSearch": 300,
+        "efSearch": 400,
         "m": next(m for m in range(max(1, dim // 8), 0, -1) if dim % m == 0),
     }
 
