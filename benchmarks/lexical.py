@@ -60,7 +60,7 @@ def ours(texts: list[str], folder: Path) -> Search:
     corpus = Corpus([Postings.open(folder, files)])
 
     def search(question: str) -> list[tuple[int, float]]:
-        rows, scores = corpus.search(analyzer.question(question), TOP, BM25(), None)
+        rows, scores = corpus.search(analyzer.sequence(question), TOP, BM25(), None)
         return list(zip(rows.tolist(), scores.tolist(), strict=True))
 
     return search

@@ -3,7 +3,8 @@
     make bench                                    small: under five minutes once installed, texts of the standard library
     make bench BENCH='--data squad --background wiki-background/passages.jsonl.gz --full'
 
-    python benchmarks/run.py [--out bench] [--data FOLDER] [--background FILE] [--rivals PYTHON] [--full] [--sections a,b]
+    python benchmarks/run.py [--out bench] [--data FOLDER] [--background FILE] [--rivals PYTHON] [--full]
+                             [--sections a,b] [--sizes 10000,100000]
 
 FOLDER holds ``passages.jsonl.gz`` and ``questions.dev.jsonl.gz`` (passages, and questions with ``positive_ids``). Each section
 keeps its figures as JSON in OUT, and the report (``report.md``, ``growth.svg``) is made of all that are there, so that long
@@ -37,6 +38,7 @@ from dpr_rag.evaluation import evaluate
 
 HERE = Path(__file__).parent
 KINDS = "flat,hnsw,ivf,ivf-rabitq,auto"
+SMALL = {10_000: KINDS, 60_000: "auto"}
 Args = argparse.Namespace
 
 
@@ -127,12 +129,15 @@ def real_vectors(args: Args) -> tuple[Path, Path]:
 def growth(args: Args) -> Any:
     """Indexes of more and more vectors."""
     vectors, questions = real_vectors(args)
-    steps = [(10_000, KINDS), (100_000, KINDS), (1_000_000, KINDS), (5_000_000, "auto")]
-    found = []
-    for count, kinds in steps if args.full else [(10_000, KINDS), (60_000, "auto")]:
+    steps = {10_000: KINDS, 100_000: KINDS, 1_000_000: KINDS, 5_000_000: "auto"} if args.full else SMALL
+    sizes = [int(size) for size in args.sizes.split(",")] if args.sizes else list(steps)
+    before = args.out / "growth.json"
+    known = json.loads(before.read_text())["figures"] if args.sizes and before.is_file() else []
+    found = [one for one in known if one["passages"] not in sizes]
+    for count in sizes:
         common = ("--vectors", str(vectors), "--questions", str(questions), "--filters")
-        found += lines_of("index_kinds.py", "--count", str(count), "--kinds", kinds, *common)[1:]
-    return found
+        found += lines_of("index_kinds.py", "--count", str(count), "--kinds", steps[count], *common)[1:]
+    return sorted(found, key=lambda one: one["passages"])
 
 
 def gpu(args: Args) -> Any:
@@ -188,6 +193,7 @@ def main() -> None:
     parser.add_argument("--background", help="file of further passages, for real vectors")
     parser.add_argument("--rivals", help="the python of their environment; without it only ours are measured")
     parser.add_argument("--full", action="store_true", help="hours instead of minutes")
+    parser.add_argument("--sizes", help="measure growth at these sizes only, and keep what was measured at others")
     parser.add_argument("--sections", default=",".join(SECTIONS))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

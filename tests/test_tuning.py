@@ -80,7 +80,7 @@ def test_legs_rank_as_a_retriever_does(tmp_path: Path, ranking: Ranking) -> None
     ]
     with PassageStore.open(tmp_path / "s", encoder=HashEncoder(dim=6)) as store:
         store.add([Passage(str(at), text) for at, text in enumerate(texts)])
-        legs = read_legs(store, asked, Ranking("hybrid", candidates=9), "passage")
+        legs = read_legs(store, asked, Ranking("hybrid", candidates=9), "passage", alone=BM25())
         expected = [first(store, question, ranking, 9) for question in asked]
     ranks = [one.first(ranking) for one in legs]
     assert [rank if rank <= 9 else np.inf for rank in ranks] == expected
@@ -114,7 +114,7 @@ def test_what_needs_both_legs_is_ranked_by_both(both: PassageStore) -> None:
 def scale(store: PassageStore, asked: Sequence[Question]) -> float:
     """The scale of λ, from the lists that a retriever gives."""
     deviations = []
-    for ranking in (Ranking("bm25"), Ranking()):
+    for ranking in (Ranking("bm25", bm25=Ranking("hybrid").bm25), Ranking()):
         hits = store.rank([one.question for one in asked], 200, ranking=ranking)
         deviations.append(np.mean([np.std([hit.score for hit in one]) for one in hits]))
     expected = float(deviations[0] / deviations[1])

@@ -12,6 +12,7 @@ from dpr_rag.corpora import Question
 from dpr_rag.evaluation.judging import judged
 from dpr_rag.evaluation.results import By
 from dpr_rag.fusion import Ranked, Ranking, fused
+from dpr_rag.lexical import BM25
 from dpr_rag.passages import Hit
 from dpr_rag.store import PassageStore
 
@@ -21,17 +22,19 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Legs:
-    """Both ranked lists of one question; passages are numbered.
+    """The ranked lists of one question; passages are numbered.
 
     Attributes:
         dense: The dense list, best first.
-        bm25: The list of BM25, best first.
+        bm25: The lexical list of a hybrid ranking, best first.
+        alone: The list of BM25 where it ranks alone.
         right: Whether each passage is right, bool [n].
         depth: How many passages each leg was asked for.
     """
 
     dense: Ranked
     bm25: Ranked
+    alone: Ranked
     right: NDArray[np.bool_]
     depth: int
 
@@ -39,7 +42,7 @@ class Legs:
         """The list that a ranking makes of them, as a store would."""
         if ranking.mode == "dense":
             return self.dense
-        return self.bm25 if ranking.mode == "bm25" else fused(self.dense, self.bm25, ranking.weight, self.depth)
+        return self.alone if ranking.mode == "bm25" else fused(self.dense, self.bm25, ranking.weight, self.depth)
 
     def first(self, ranking: Ranking) -> float:
         """Rank of the first right passage, from 1, or infinity."""
@@ -59,40 +62,43 @@ def read_legs(
     base: Ranking,
     by: By,
     *,
+    alone: BM25 | None = None,
     regex: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> list[Legs]:
-    """Ask a store for both lists of each question.
+    """Ask a store for the lists of each question.
 
     Args:
         store: An open store with an encoder.
         questions: Labelled questions.
         base: How many candidates each leg brings, and the parameters of BM25.
         by: What makes a passage right.
+        alone: Parameters of BM25 where it ranks alone; None are those of ``base``.
         regex: Whether answers are regular expressions.
         progress: Called with the number of questions asked so far.
     """
-    modes = Ranking(), Ranking("bm25", bm25=base.bm25)
+    modes = Ranking(), Ranking("bm25", bm25=base.bm25), Ranking("bm25", bm25=alone or base.bm25)
     found: list[Legs] = []
     for start in range(0, len(questions), _BATCH):
         batch = questions[start : start + _BATCH]
         texts = [one.question for one in batch]
-        dense, bm25 = (store.rank(texts, base.candidates, ranking=mode) for mode in modes)
-        found += [_legs(*one, by, regex=regex, depth=base.candidates) for one in zip(batch, dense, bm25, strict=True)]
+        lists = {mode: store.rank(texts, base.candidates, ranking=mode) for mode in dict.fromkeys(modes)}
+        each = zip(batch, *(lists[mode] for mode in modes), strict=True)
+        found += [_legs(one, hits, by, regex=regex, depth=base.candidates) for one, *hits in each]
         if progress is not None:
             progress(len(found))
     return found
 
 
-def _legs(question: Question, dense: Sequence[Hit], bm25: Sequence[Hit], by: By, *, regex: bool, depth: int) -> Legs:
-    passages = {hit.passage.id: hit for hit in (*dense, *bm25)}
+def _legs(question: Question, lists: Sequence[Sequence[Hit]], by: By, *, regex: bool, depth: int) -> Legs:
+    passages = {hit.passage.id: hit for hits in lists for hit in hits}
     numbers = {name: at for at, name in enumerate(passages)}
     right = judged(question, tuple(passages.values()), by, regex=regex).right
-    places = [np.array([numbers[hit.passage.id] for hit in hits], np.int64) for hits in (dense, bm25)]
-    scores = [np.array([hit.score for hit in hits], np.float64) for hits in (dense, bm25)]
-    return Legs(
-        Ranked.of_dense(places[0], scores[0]), Ranked.of_bm25(places[1], scores[1]), np.array(right, bool), depth
-    )
+    places = [np.array([numbers[hit.passage.id] for hit in hits], np.int64) for hits in lists]
+    scores = [np.array([hit.score for hit in hits], np.float64) for hits in lists]
+    dense, bm25, alone = zip(places, scores, strict=True)
+    ranked = Ranked.of_dense(*dense), Ranked.of_bm25(*bm25), Ranked.of_bm25(*alone)
+    return Legs(*ranked, np.array(right, bool), depth)
 
 
 def spreads(legs: Sequence[Legs]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Real
 from typing import Literal, get_args
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dpr_rag.derived import Rows
 from dpr_rag.errors import VectorError
-from dpr_rag.lexical import BM25
+from dpr_rag.lexical import BM25, PHRASES
 
 Mode = Literal["dense", "bm25", "hybrid"]
 Fusion = Literal["weighted", "rrf"]
@@ -32,7 +32,7 @@ class Ranking:
         fusion: For ``hybrid``: ``weighted`` as above, or ``rrf`` for reciprocal rank fusion, Σ 1 / (60 + rank) (Cormack et
             al. 2009), which looks at ranks alone.
         candidates: For ``hybrid``: how many of the best passages each leg brings; never fewer than hits are wanted.
-        bm25: Parameters of BM25.
+        bm25: Parameters of BM25; None is BM25 alone, and with phrases for ``hybrid``, whose lexical leg they make better.
 
     Raises:
         VectorError: A value is out of range.
@@ -42,9 +42,11 @@ class Ranking:
     weight: float | None = None
     fusion: Fusion = "weighted"
     candidates: int = 200
-    bm25: BM25 = field(default_factory=BM25)
+    bm25: BM25 = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        if self.bm25 is None:
+            object.__setattr__(self, "bm25", _usual(self.mode))
         if self.mode not in get_args(Mode):
             raise VectorError(f"mode is {self.mode!r}, expected one of {', '.join(get_args(Mode))}")
         weight = self.weight
@@ -76,8 +78,9 @@ class Ranking:
 
     def __str__(self) -> str:
         told = self.mode if self.mode != "hybrid" else f"hybrid {self._fused}"
-        usual = self.bm25 == BM25() or self.mode == "dense"
-        return told if usual else f"{told} (k1 {self.bm25.k1:g}, b {self.bm25.b:g})"
+        if self.bm25 == _usual(self.mode) or self.mode == "dense":
+            return told
+        return f"{told} (k1 {self.bm25.k1:g}, b {self.bm25.b:g}, phrases {self.bm25.phrases:g})"
 
     @property
     def _fused(self) -> str:
@@ -99,6 +102,10 @@ class Ranking:
     def needs_words(self) -> bool:
         """Whether the question's words count."""
         return self.mode != "dense"
+
+
+def _usual(mode: Mode) -> BM25:
+    return BM25(phrases=PHRASES) if mode == "hybrid" else BM25()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from dpr_rag.lexical.analysis import ANALYSIS, LANGUAGES, Analyzer
 from dpr_rag.lexical.postings import Postings
-from dpr_rag.lexical.scoring import BM25, Corpus
+from dpr_rag.lexical.scoring import BM25, PHRASES, Corpus
 
-__all__ = ["ANALYSIS", "BM25", "LANGUAGES", "Analyzer", "Corpus", "Postings"]
+__all__ = ["ANALYSIS", "BM25", "LANGUAGES", "PHRASES", "Analyzer", "Corpus", "Postings"]

@@ -16,7 +16,7 @@ from dpr_rag.passages import Passage
 
 Terms = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.uint16]
-ANALYSIS = 2
+ANALYSIS = 3
 """Raised whenever terms change: postings of another number do not fit the questions any more."""
 _WORD = re.compile(r"\w+")
 _POSSESSIVE = re.compile(r"'s\b(?<=\S's)")
@@ -78,18 +78,18 @@ class Analyzer:
         self._stem = _stemmer(language)
         self._known: dict[str, int | None] = {}
 
-    def passage(self, passage: Passage) -> tuple[Terms, Counts, int]:
-        """The distinct terms of a passage in ascending order, how often each stands in it, and how many stand in it."""
-        found = self._hashes(f"{passage.title} {passage.text}" if passage.title else passage.text)
+    def passage(self, passage: Passage) -> tuple[Terms, Counts, Terms]:
+        """The distinct terms of a passage in ascending order, how often each stands in it, and all in their own order."""
+        found = self.sequence(f"{passage.title} {passage.text}" if passage.title else passage.text)
         counted = Counter(found)
         terms = np.fromiter(counted, np.uint64, len(counted))
         counts = np.minimum(np.fromiter(counted.values(), np.int64, len(counted)), _MOST).astype(np.uint16)
         order = np.argsort(terms)
-        return terms[order], counts[order], len(found)
+        return terms[order], counts[order], np.array(found, np.uint64)
 
     def question(self, text: str) -> Counter[int]:
         """The terms of a question with how often each is asked for."""
-        return Counter(self._hashes(text))
+        return Counter(self.sequence(text))
 
     def _words(self, text: str) -> list[str]:
         text = text.lower()
@@ -100,7 +100,8 @@ class Analyzer:
             text = _POSSESSIVE.sub("", text)
         return _WORD.findall(text) if text.isascii() else text.replace("'", " ").split()
 
-    def _hashes(self, text: str) -> list[int]:
+    def sequence(self, text: str) -> list[int]:
+        """The terms of a text in their order."""
         known = self._known
         found = [known[word] if word in known else self._learn(word) for word in self._words(text)]
         return [term for term in found if term is not None]

@@ -16,8 +16,12 @@ from dpr_rag.passages import Passage
 
 Places = npt.NDArray[np.int32]
 Lengths = npt.NDArray[np.int32]
+Halves = npt.NDArray[np.uint32]
 _BLOCK = 20_000
-_KINDS = {"rows": "<i8", "lengths": "<i4", "terms": "<u8", "starts": "<i8", "places": "<i4", "counts": "<u2"}
+_KINDS = {
+    **{"rows": "<i8", "lengths": "<i4", "terms": "<u8", "starts": "<i8", "places": "<i4", "counts": "<u2"},
+    **{"begins": "<i8", "sequence": "<u4"},
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +35,8 @@ class Postings:
         starts: Where each term's postings begin; the last entry is their number, int64 [t + 1].
         places: Positions of passages, ascending within a term, int32 [p].
         counts: How often the term stands in the passage, uint16 [p].
+        begins: Where each passage's terms begin in ``sequence``; the last entry is their number, int64 [n + 1].
+        sequence: The lower halves of the terms, passage by passage in their order, uint32.
     """
 
     rows: Rows
@@ -39,6 +45,8 @@ class Postings:
     starts: Rows
     places: Places
     counts: Counts
+    begins: Rows
+    sequence: Halves
 
     @classmethod
     def of(cls, passages: Iterable[tuple[int, Passage]], analyzer: Analyzer) -> Self:
@@ -46,12 +54,11 @@ class Postings:
         parts = []
         rows: list[int] = []
         lengths: list[int] = []
-        found: list[tuple[Terms, Counts]] = []
+        found: list[tuple[Terms, Counts, Terms]] = []
         for row, passage in passages:
-            terms, counts, length = analyzer.passage(passage)
+            found.append(analyzer.passage(passage))
             rows.append(row)
-            lengths.append(length)
-            found.append((terms, counts))
+            lengths.append(len(found[-1][2]))
             if len(found) == _BLOCK:
                 parts.append(_flat(found, len(rows) - len(found)))
                 found = []
@@ -60,15 +67,18 @@ class Postings:
         return cls._sorted(np.array(rows, np.int64), np.array(lengths, np.int32), *flat)
 
     @classmethod
-    def _sorted(cls, rows: Rows, lengths: Lengths, terms: Terms, places: Places, counts: Counts) -> Self:
-        """Postings of flat (term, place, count) columns whose places ascend."""
+    def _sorted(
+        cls, rows: Rows, lengths: Lengths, terms: Terms, places: Places, counts: Counts, sequence: Halves
+    ) -> Self:
+        """Postings of flat (term, place, count) columns whose places ascend, and of the sequence of all passages."""
         order = np.argsort(terms, kind="stable")
         terms = terms[order]
         begins = np.ones(len(terms), bool)
         begins[1:] = terms[1:] != terms[:-1]
         first = np.flatnonzero(begins)
         starts = np.append(first, len(terms)).astype(np.int64)
-        return cls(rows, lengths, terms[first], starts, places[order], counts[order])
+        begins = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        return cls(rows, lengths, terms[first], starts, places[order], counts[order], begins, sequence)
 
     @classmethod
     def merged(cls, parts: Sequence[Self], alive: Rows | None = None) -> Self:
@@ -81,12 +91,14 @@ class Postings:
         terms = np.concatenate([np.repeat(part.terms, np.diff(part.starts)) for part in parts])
         places = np.concatenate([part.places + np.int32(at) for part, at in zip(parts, offsets, strict=False)])
         counts = np.concatenate([part.counts for part in parts])
+        sequence = np.concatenate([part.sequence for part in parts])
         if alive is None:
-            return cls._sorted(rows, lengths, terms, places, counts)
+            return cls._sorted(rows, lengths, terms, places, counts, sequence)
         kept = np.isin(rows, alive, assume_unique=True)
         renumbered = (np.cumsum(kept) - 1).astype(np.int32)
         left = kept[places]
-        return cls._sorted(rows[kept], lengths[kept], terms[left], renumbered[places[left]], counts[left])
+        spoken = sequence[np.repeat(kept, lengths)]
+        return cls._sorted(rows[kept], lengths[kept], terms[left], renumbered[places[left]], counts[left], spoken)
 
     def of_term(self, term: int) -> tuple[Places, Counts]:
         """The places and counts of a term; empty where no passage holds it."""
@@ -95,6 +107,12 @@ class Postings:
             return self.places[:0], self.counts[:0]
         part = slice(int(self.starts[at]), int(self.starts[at + 1]))
         return self.places[part], self.counts[part]
+
+    def sequences(self, places: Rows) -> tuple[Halves, Rows]:
+        """The terms of some passages in their order, one after another, and how many each has."""
+        begins, sizes = self.begins[places], self.lengths[places].astype(np.int64)
+        ends = np.cumsum(sizes)
+        return self.sequence[np.arange(int(sizes.sum())) + np.repeat(begins - (ends - sizes), sizes)], sizes
 
     def write(self, folder: Path) -> dict[str, tuple[int, int]]:
         """Write the columns into an existing folder and return their sizes and checksums by file name."""
@@ -126,12 +144,18 @@ def _mapped(path: Path, kind: str) -> npt.NDArray[Any]:
     return np.memmap(path, dtype=kind, mode="r")
 
 
-def _flat(found: Sequence[tuple[Terms, Counts]], first: int) -> tuple[Terms, Places, Counts]:
-    sizes = [len(terms) for terms, _ in found]
+def _flat(found: Sequence[tuple[Terms, Counts, Terms]], first: int) -> tuple[Terms, Places, Counts, Halves]:
+    sizes = [len(one[0]) for one in found]
     places = np.repeat(np.arange(first, first + len(found), dtype=np.int32), sizes)
-    empty: tuple[Terms, Counts] = (np.empty(0, np.uint64), np.empty(0, np.uint16))
-    terms, counts = zip(*found, strict=True) if found else ((empty[0],), (empty[1],))
-    return np.concatenate(terms), places, np.concatenate(counts)
+    terms = np.concatenate([np.empty(0, np.uint64), *(one[0] for one in found)])
+    counts = np.concatenate([np.empty(0, np.uint16), *(one[1] for one in found)])
+    sequence = np.concatenate([np.empty(0, np.uint64), *(one[2] for one in found)])
+    return terms, places, counts, halves(sequence)
+
+
+def halves(terms: Terms) -> Halves:
+    """The lower 32 bits of terms, enough to tell neighbours apart."""
+    return (terms & np.uint64(0xFFFFFFFF)).astype(np.uint32)
 
 
 def grown(parts: tuple[Postings, ...], added: Postings) -> tuple[Postings, ...]:

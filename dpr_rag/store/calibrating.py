@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -60,7 +60,11 @@ def calibration(engine: Engine, ranking: Ranking, state: State) -> Calibration:
 
 
 def suggested_weight(engine: Engine, bm25: BM25, state: State) -> float:
-    """The ratio of the spreads of both legs' scores; see ``PassageStore.suggested_weight``."""
+    """The ratio of the spreads of both legs' scores; see ``PassageStore.suggested_weight``.
+
+    Without phrases, as a stretch of a text is one long phrase of it, which no question is.
+    """
+    bm25 = replace(bm25, phrases=0.0)
     return cast("float", _fitted(engine, ("spreads", bm25), state, lambda: _ratio_of_spreads(engine, bm25)))
 
 
@@ -119,7 +123,8 @@ def _self_sampled(engine: Engine, ranking: Ranking) -> Calibration:
 def _scores(engine: Engine, ranking: Ranking, texts: Sequence[str], rows: Rows, vectors: Vectors) -> Scores:
     """What the ranking gives to questions with the sampled passages, [n, m]."""
     dense = _products(engine.encode_questions(texts), vectors) if ranking.needs_vectors else None
-    words = scores_of(engine, texts, rows, ranking.bm25) if ranking.needs_words else None
+    alone = replace(ranking.bm25, phrases=0.0)  # see suggested_weight
+    words = scores_of(engine, texts, rows, alone) if ranking.needs_words else None
     return fused_matrix(dense, words, ranking.weight)
 
 

@@ -126,7 +126,7 @@ def _check_words(parent: Path, reader: Reader, state: State, rows: Rows, problem
     covered = rows[rows <= state.lexical["last_row"]]
     found = Postings.merged([base], covered)
     expected = Postings.merged([Postings.of(reader.every(), Analyzer(state.language))], covered)
-    columns = ("rows", "lengths", "terms", "starts", "places", "counts")
+    columns = ("rows", "lengths", "terms", "starts", "places", "counts", "sequence")
     if not all(np.array_equal(getattr(expected, name), getattr(found, name)) for name in columns):
         problems.append("the BM25 postings hold other words than the passages; optimize() builds them anew")
 

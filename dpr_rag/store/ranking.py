@@ -101,7 +101,7 @@ def _by_words(engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, 
     alive = known.alive(reader, snapshot, asked.where)
     analyzer = analyzer_of(engine, snapshot.state)
     found = [
-        known.corpus.search(analyzer.question(text), depth, asked.ranking.bm25, alive) for text in asked.words or ()
+        known.corpus.search(analyzer.sequence(text), depth, asked.ranking.bm25, alive) for text in asked.words or ()
     ]
     return [Ranked.of_bm25(*pair) for pair in found]
 
@@ -115,7 +115,7 @@ def scores_of(engine: Engine, texts: Sequence[str], rows: Rows, bm25: BM25) -> n
         there = np.isin(rows, corpus.rows)
         places = positions_in(corpus.rows, rows[there])
         for line, text in zip(found, texts, strict=True):
-            line[there] = corpus.scores(analyzer.question(text), bm25)[places]
+            line[there] = corpus.scores_at(analyzer.sequence(text), places, bm25)
         return found
 
     return engine.with_snapshot(scored)
