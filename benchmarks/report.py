@@ -171,7 +171,7 @@ def filters(kinds: Sequence[Mapping[str, Any]]) -> list[str]:
         for one in found
         for line in one["filters"]
     ]
-    return ["Filters on `auto`; the first in a process also proves every passage:", "", *rows(head, body), ""]
+    return ["Filters on `auto`, by a number that has nothing to do with the vectors:", "", *rows(head, body), ""]
 
 
 def projection(kinds: Sequence[Mapping[str, Any]]) -> list[str]:
