@@ -136,7 +136,7 @@ def growth(args: Args) -> Any:
     found = [one for one in known if one["passages"] not in sizes]
     for count in sizes:
         common = ("--vectors", str(vectors), "--questions", str(questions), "--filters")
-        found += lines_of("index_kinds.py", "--count", str(count), "--kinds", steps[count], *common)[1:]
+        found += lines_of("index_kinds.py", "--count", str(count), "--kinds", steps.get(count, "auto"), *common)[1:]
     return sorted(found, key=lambda one: one["passages"])
 
 

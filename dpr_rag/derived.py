@@ -42,3 +42,17 @@ def file_checksum(path: Path) -> tuple[int, int]:
     data = np.memmap(path, dtype=np.uint8, mode="r")
     sums = [word_sum(data[start : start + BLOCK_BYTES]) for start in range(0, size, BLOCK_BYTES)]
     return size, zlib.crc32(np.array(sums, dtype="<u8").tobytes())
+
+
+def verify_file(path: Path, expected: tuple[int, int]) -> None:
+    """Hold a file against its recorded size and checksum.
+
+    Raises:
+        SegmentDamagedError: It is missing or does not match.
+    """
+    try:
+        intact = path.is_file() and file_checksum(path) == expected
+    except OSError as error:  # another process may be removing the folder
+        raise SegmentDamagedError(path, f"cannot be opened: {error}") from error
+    if not intact:
+        raise SegmentDamagedError(path, "is missing or does not match its checksum")

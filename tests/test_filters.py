@@ -16,10 +16,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from dpr_rag.derived import file_checksum
 from dpr_rag.errors import FilterError
 from dpr_rag.filters import OPERATORS, SQL_FUNCTIONS, And, Comparison, Filter, Not, Or, parse_filter
 from dpr_rag.passages import Passage
-from dpr_rag.storage.fields import Fields, write_fields
+from dpr_rag.storage.collecting import Collected
+from dpr_rag.storage.fields import Fields
 
 
 def table(passages):
@@ -40,8 +42,11 @@ def select(passages, where):
     connection.close()
     assert values == [int(where.matches(passage)) for passage in passages]
     with tempfile.TemporaryDirectory() as folder:
-        write_fields(Path(folder), passages)
-        fields = Fields(Path(folder))
+        collected = Collected()
+        for passage in passages:
+            collected.add(passage)
+        files = {name: file_checksum(Path(folder) / name) for name in collected.write(Path(folder))}
+        fields = Fields(Path(folder), files)
         assert fields.know(where)
         assert fields.select(where).tolist() == [bool(value) for value in values]
         assert all(fields.fit(at, passage) for at, passage in enumerate(passages))

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from conftest import Oracle, assert_equals_oracle
 
-from dpr_rag import Passage, PassageStore, Retriever
+from dpr_rag import PRIVATE_KEY, Passage, PassageStore, Retriever
+from dpr_rag.derived import file_checksum
 from dpr_rag.errors import StoreCorrupted
-from dpr_rag.storage import fields
+from dpr_rag.storage import collecting, fields
 from dpr_rag.storage.reader import Reader
 from dpr_rag.store import folding
 
@@ -36,9 +37,9 @@ def vectors(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((count, DIM)).astype(np.float32)
 
 
-def filled(path: Path, index: str = "flat") -> tuple[PassageStore, Oracle]:
+def filled(path: Path) -> tuple[PassageStore, Oracle]:
     """A store with a base of 200 passages, a tail of 20, and a few of both deleted."""
-    store, oracle = PassageStore.open(path, index=index), Oracle()
+    store, oracle = PassageStore.open(path), Oracle()
     for start, count in ((0, 200), (200, 20)):
         passages, rows = [passage(at) for at in range(start, start + count)], vectors(count, start)
         store.add(passages, vectors=rows)
@@ -60,6 +61,7 @@ def test_filters_ask_the_columns_of_the_base(where: dict, tmp_path: Path, monkey
     store, oracle = filled(tmp_path / "s")
     with store:
         assert_equals_oracle(store, oracle, vectors(3, 9), 30, where)
+        assert store.count(where) == len(oracle.where(where))
         found = Retriever(store, k=300, mode="bm25").retrieve("text", filter=where)
         assert {hit.passage.id for hit in found} == set(oracle.where(where))
     with PassageStore.open(tmp_path / "s", read_only=True) as reopened:
@@ -85,6 +87,45 @@ def test_metadata_changed_in_place_counts_at_once(tmp_path: Path) -> None:
         assert store.check().passages == len(oracle.passages)
         store.optimize()
         assert store.search(row, 5, {"tag": "new"})[0][0].passage == changed
+
+
+def test_what_only_an_adapter_sees_leaves_the_columns_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Reader, "prove_passages", refuse)
+    store, oracle = filled(tmp_path / "s")
+    with store:
+        old = oracle.passages["p10"]
+        private = Passage(old.id, old.text, old.title, {**old.metadata, PRIVATE_KEY: ["x"]})
+        assert store.add([private], vectors=store.get_vectors(["p10"])["p10"][None]).replaced == 1
+        oracle.passages["p10"] = private
+        assert_equals_oracle(store, oracle, vectors(2, 9), 30, {"n": {"$lt": 0.5}})
+
+
+def test_a_backup_keeps_the_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, oracle = filled(tmp_path / "s")
+    with store:
+        store.backup(tmp_path / "copy")
+    monkeypatch.setattr(Reader, "prove_passages", refuse)
+    with PassageStore.open(tmp_path / "copy") as copy:
+        assert_equals_oracle(copy, oracle, vectors(2, 9), 30, {"n": {"$lt": 0.5}})
+
+
+def test_what_changes_during_a_fold_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, oracle = filled(tmp_path / "s")
+    original = folding.finish_base
+
+    def while_another_writes(*args: object, **options: object) -> object:
+        row = other.get_vectors(["p10"])["p10"][None]
+        oracle.passages["p10"] = Passage("p10", "text 10", "t10", {"n": 5})
+        assert other.add([oracle.passages["p10"]], vectors=row).replaced == 1
+        assert other.delete(["p11"]) == oracle.delete(["p11"]) == 1
+        return original(*args, **options)
+
+    monkeypatch.setattr(folding, "finish_base", while_another_writes)
+    with store, PassageStore.open(tmp_path / "s") as other:
+        store.optimize()
+        for where in ({"n": 5}, {"n": {"$lt": 0.5}}):
+            assert_equals_oracle(store, oracle, vectors(2, 9), 30, where)
+        assert store.check().passages == len(oracle.passages)
 
 
 def altered(path: Path, sql: str) -> None:
@@ -127,6 +168,7 @@ def test_damaged_columns_are_set_aside(name: str, tmp_path: Path) -> None:
     file.write_bytes(data)
     with PassageStore.open(tmp_path / "s") as store:
         assert_equals_oracle(store, oracle, vectors(2, 9), 30, {"n": {"$lt": 0.5}})
+        assert store._engine.unusable == []
         with pytest.raises(StoreCorrupted, match=r"optimize\(\) builds a new index"):
             store.check()
         store.optimize()
@@ -134,21 +176,21 @@ def test_damaged_columns_are_set_aside(name: str, tmp_path: Path) -> None:
 
 
 def test_check_holds_the_columns_against_the_passages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lying(folder: Path, passages: object) -> tuple[str, str]:
-        told = (Passage(one.id, one.text, "other" if one.id == "p9" else one.title) for one in passages)
-        return fields.write_fields(folder, told)
+    class Lying(collecting.Collected):
+        def add(self, passage: Passage) -> None:
+            super().add(Passage(passage.id, passage.text, "other") if passage.id == "p9" else passage)
 
-    monkeypatch.setattr(folding, "write_fields", lying)
+    monkeypatch.setattr(folding, "Collected", Lying)
     store = filled(tmp_path / "s")[0]
     with store, pytest.raises(StoreCorrupted, match="holds other metadata than the store"):
         store.check()
 
 
-@pytest.mark.parametrize(("limit", "value"), [("MOST_VALUES", 50), ("MOST_BYTES", 400), ("MOST_FIELDS", 3)])
+@pytest.mark.parametrize(("limit", "value"), [("MOST_BYTES", 25_000), ("MOST_FIELDS", 3)])
 def test_fields_beyond_the_limits_are_read_from_the_passages(
     limit: str, value: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fields, limit, value)
+    monkeypatch.setattr(collecting, limit, value)
     store, oracle = filled(tmp_path / "s")
     with store:
         known = [name for name in ("id", "title", "n", "list", "tag") if _known(store, name)]
@@ -160,7 +202,8 @@ def test_fields_beyond_the_limits_are_read_from_the_passages(
 
 def _known(store: PassageStore, name: str) -> bool:
     (folder,) = {file.parent for file in store.path.rglob(fields.FIELDS)}
-    return fields.Fields(folder).at(5).keys() >= {name}
+    files = {one: file_checksum(folder / one) for one in (fields.FIELDS, fields.CONTENTS)}
+    return name in fields.Fields(folder, files).at(5)
 
 
 def test_values_come_back_as_they_were(tmp_path: Path) -> None:
@@ -184,7 +227,9 @@ def test_values_come_back_as_they_were(tmp_path: Path) -> None:
         {},
     ]
     passages = [Passage(str(at), "t", metadata={"v": value}) for at, value in enumerate(values)]
-    fields.write_fields(tmp_path, [*passages, Passage("none", "t")])
-    found = fields.Fields(tmp_path)
+    collected = collecting.Collected()
+    for one in (*passages, Passage("none", "t")):
+        collected.add(one)
+    found = fields.Fields(tmp_path, {name: file_checksum(tmp_path / name) for name in collected.write(tmp_path)})
     assert [repr(found.at(at)["v"]) for at in range(len(values))] == [repr(value) for value in values]
     assert found.at(len(values)) == {"id": "none", "title": ""}

@@ -80,7 +80,7 @@ def test_legs_rank_as_a_retriever_does(tmp_path: Path, ranking: Ranking) -> None
     ]
     with PassageStore.open(tmp_path / "s", encoder=HashEncoder(dim=6)) as store:
         store.add([Passage(str(at), text) for at, text in enumerate(texts)])
-        legs = read_legs(store, asked, Ranking("hybrid", candidates=9), "passage", alone=BM25())
+        legs = read_legs(store, asked, Ranking("hybrid", candidates=9), "passage")
         expected = [first(store, question, ranking, 9) for question in asked]
     ranks = [one.first(ranking) for one in legs]
     assert [rank if rank <= 9 else np.inf for rank in ranks] == expected
@@ -114,7 +114,7 @@ def test_what_needs_both_legs_is_ranked_by_both(both: PassageStore) -> None:
 def scale(store: PassageStore, asked: Sequence[Question]) -> float:
     """The scale of λ, from the lists that a retriever gives."""
     deviations = []
-    for ranking in (Ranking("bm25", bm25=Ranking("hybrid").bm25), Ranking()):
+    for ranking in (Ranking("bm25", bm25=Ranking("hybrid").words), Ranking()):
         hits = store.rank([one.question for one in asked], 200, ranking=ranking)
         deviations.append(np.mean([np.std([hit.score for hit in one]) for one in hits]))
     expected = float(deviations[0] / deviations[1])
@@ -270,6 +270,13 @@ def test_what_a_call_leaves_open_is_as_tuned(both: PassageStore) -> None:
     assert Retriever(both, mode="bm25").ranking == Ranking("bm25", candidates=30, bm25=BM25(1.2, 0.75))
     assert Retriever(both, mode="hybrid", weight=2).ranking == Ranking("hybrid", 2, candidates=30, bm25=BM25(1.2, 0.75))
     assert Retriever(both, ranking=Ranking("hybrid")).ranking == Ranking("hybrid")
+    both.set_tuned(Tuned(Ranking("hybrid", 5.0), {Ranking("bm25"): Calibration(2, -1)}, weight=5.0))
+    assert Retriever(both, mode="bm25").ranking == Ranking("bm25")
+    assert Ranking("bm25").words == BM25(phrases=0.0)
+    assert both.calibration_of(Retriever(both, mode="bm25").ranking) == Calibration(2, -1)
+    both.set_tuned(Tuned(Ranking(), weight=5.0))
+    assert both.settled(Retriever(both, mode="hybrid").ranking) == Ranking("hybrid", 5.0)
+    assert Ranking("hybrid", 5.0).words == BM25(phrases=0.5)
     both.set_tuned(Tuned(Ranking("hybrid", 5.0, bm25=BM25(1.2, 0.75)), weight=5.0))
     assert both.settled(Ranking("hybrid", bm25=BM25(1.2, 0.75))).weight == 5.0
     assert both.settled(Ranking("hybrid")).weight == both.suggested_weight() != 5.0

@@ -12,7 +12,6 @@ from dpr_rag.corpora import Question
 from dpr_rag.evaluation.judging import judged
 from dpr_rag.evaluation.results import By
 from dpr_rag.fusion import Ranked, Ranking, fused
-from dpr_rag.lexical import BM25
 from dpr_rag.passages import Hit
 from dpr_rag.store import PassageStore
 
@@ -62,7 +61,6 @@ def read_legs(
     base: Ranking,
     by: By,
     *,
-    alone: BM25 | None = None,
     regex: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> list[Legs]:
@@ -73,11 +71,10 @@ def read_legs(
         questions: Labelled questions.
         base: How many candidates each leg brings, and the parameters of BM25.
         by: What makes a passage right.
-        alone: Parameters of BM25 where it ranks alone; None are those of ``base``.
         regex: Whether answers are regular expressions.
         progress: Called with the number of questions asked so far.
     """
-    modes = Ranking(), Ranking("bm25", bm25=base.bm25), Ranking("bm25", bm25=alone or base.bm25)
+    modes = Ranking(), Ranking("bm25", bm25=base.words), Ranking("bm25", bm25=base.bm25)
     found: list[Legs] = []
     for start in range(0, len(questions), _BATCH):
         batch = questions[start : start + _BATCH]

@@ -99,7 +99,7 @@ def tune(
         by: What makes a passage right, see :func:`~dpr_rag.evaluation.evaluate`.
         regex: By answer: answers are regular expressions.
         candidates: How many passages each leg brings, at least k.
-        bm25: Parameters of BM25; they are kept with the choice. None is BM25 alone, and with phrases for the hybrids.
+        bm25: Parameters of BM25; they are kept with the choice.
         keep: Write the choice into the store; otherwise ``store.set_tuned(tuning.tuned)`` does so later.
         seed: Of the folds and the bootstrap.
         progress: Called with the number of questions asked so far.
@@ -118,16 +118,15 @@ def tune(
         raise EvaluationError(f"there are {len(asked)} questions; tuning needs at least {FEWEST}, better some hundreds")
     if keep and store.read_only:
         raise StoreReadOnlyError(f"{store.path} was opened read-only; open it for writing, or pass keep=False")
-    base = Ranking("hybrid", candidates=candidates)
-    base, alone = replace(base, bm25=bm25 or base.bm25), Ranking("bm25", bm25=bm25 or BM25())
-    legs = read_legs(store, asked, base, chosen_by, alone=alone.bm25, regex=regex, progress=progress)
+    base = Ranking("hybrid", candidates=candidates, bm25=bm25 or BM25())
+    legs = read_legs(store, asked, base, chosen_by, regex=regex, progress=progress)
     if not any(one.right.any() for one in legs):
         raise EvaluationError(
             f"none of the {len(asked):,} questions has a right passage among the best {candidates} of either leg; "
             f"expected questions that passages of {store.path} answer"
         )
     weights, held_out = _cross_validated(legs, base, k, seed)
-    rankings = _rankings(base, alone, weights[-1])
+    rankings = _rankings(base, weights[-1])
     ranks = {name: held_out if name == "hybrid" else _firsts(legs, one) for name, one in rankings.items()}
     found = _candidates(rankings, ranks, k, ks_up_to(min(100, candidates)), seed)
     best = max(found, key=lambda one: one.value.value)
@@ -141,11 +140,11 @@ def tune(
     return Tuning(len(asked), chosen_by, k, found, best, chosen, tuple(weights[:-1]), tuned)
 
 
-def _rankings(base: Ranking, alone: Ranking, weight: float) -> dict[str, Ranking]:
+def _rankings(base: Ranking, weight: float) -> dict[str, Ranking]:
     """What is compared, the simplest first."""
     return {
         "dense": Ranking(),
-        "bm25": alone,
+        "bm25": Ranking("bm25", bm25=base.bm25),
         "hybrid rrf": replace(base, fusion="rrf"),
         "hybrid": replace(base, weight=weight),
     }

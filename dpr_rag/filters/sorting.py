@@ -18,6 +18,9 @@ class Sorted(Protocol):
 
     def __len__(self) -> int: ...
 
+    def key(self, at: int) -> Key:
+        """What the value at a place is sorted by."""
+
     def before(self, key: Key) -> int:
         """How many values have a lower key."""
 
@@ -36,7 +39,10 @@ def sort_key(value: Any) -> Key:
 def equal_to(values: Sorted, scalar: Scalar) -> list[Span]:
     """Where the values stand that equal a scalar: one stretch, as ``1`` and ``1.0`` are neighbours."""
     key = sort_key(scalar)
-    return [(values.before(key), values.through(key))]
+    low = high = values.before(key)
+    while high < len(values) and values.key(high) == key:
+        high += 1
+    return [(low, high)]
 
 
 def among(values: Sorted, scalars: Sequence[Scalar]) -> list[Span]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Literal, get_args
 
@@ -32,7 +32,7 @@ class Ranking:
         fusion: For ``hybrid``: ``weighted`` as above, or ``rrf`` for reciprocal rank fusion, Σ 1 / (60 + rank) (Cormack et
             al. 2009), which looks at ranks alone.
         candidates: For ``hybrid``: how many of the best passages each leg brings; never fewer than hits are wanted.
-        bm25: Parameters of BM25; None is BM25 alone, and with phrases for ``hybrid``, whose lexical leg they make better.
+        bm25: Parameters of BM25.
 
     Raises:
         VectorError: A value is out of range.
@@ -42,11 +42,9 @@ class Ranking:
     weight: float | None = None
     fusion: Fusion = "weighted"
     candidates: int = 200
-    bm25: BM25 = None  # type: ignore[assignment]
+    bm25: BM25 = field(default_factory=BM25)
 
     def __post_init__(self) -> None:
-        if self.bm25 is None:
-            object.__setattr__(self, "bm25", _usual(self.mode))
         if self.mode not in get_args(Mode):
             raise VectorError(f"mode is {self.mode!r}, expected one of {', '.join(get_args(Mode))}")
         weight = self.weight
@@ -78,15 +76,22 @@ class Ranking:
 
     def __str__(self) -> str:
         told = self.mode if self.mode != "hybrid" else f"hybrid {self._fused}"
-        if self.bm25 == _usual(self.mode) or self.mode == "dense":
+        if self.bm25 == BM25() or self.mode == "dense":
             return told
-        return f"{told} (k1 {self.bm25.k1:g}, b {self.bm25.b:g}, phrases {self.bm25.phrases:g})"
+        return f"{told} (k1 {self.bm25.k1:g}, b {self.bm25.b:g}, phrases {self.words.phrases:g})"
 
     @property
     def _fused(self) -> str:
         if self.fusion == "rrf":
             return "by reciprocal rank fusion"
         return "with the λ that the store suggests" if self.weight is None else f"with λ = {self.weight:.4g}"
+
+    @property
+    def words(self) -> BM25:
+        """The parameters of BM25 with the weight of phrases that goes with the mode."""
+        if self.bm25.phrases is not None:
+            return self.bm25
+        return replace(self.bm25, phrases=PHRASES if self.mode == "hybrid" else 0.0)
 
     @property
     def needs_vectors(self) -> bool:
@@ -102,10 +107,6 @@ class Ranking:
     def needs_words(self) -> bool:
         """Whether the question's words count."""
         return self.mode != "dense"
-
-
-def _usual(mode: Mode) -> BM25:
-    return BM25(phrases=PHRASES) if mode == "hybrid" else BM25()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

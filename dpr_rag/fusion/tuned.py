@@ -49,4 +49,5 @@ class Tuned:
 
 
 def _ranking(data: Mapping[str, Any]) -> Ranking:
-    return Ranking(**{**data, "bm25": BM25(**data["bm25"])})
+    # choices from before there were phrases hold no weight of theirs, and were made without
+    return Ranking(**{**data, "bm25": BM25(**{"phrases": 0.0, **data["bm25"]})})

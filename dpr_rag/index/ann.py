@@ -13,11 +13,9 @@ import numpy.typing as npt
 from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import IndexKindError
-from dpr_rag.index.kinds import Plan
+from dpr_rag.index.kinds import EF_SEARCH, Plan
 
 TRAINING_POINTS = 100_000
-_EF = 400
-_WIDER = 2
 _LARGEST_FLOAT16 = 65_504
 _ANY_DIMENSIONS = (768, 1024, 384, 300, 64)
 
@@ -111,18 +109,34 @@ class AnnIndex:
 
     @property
     def is_graph(self) -> bool:
-        """Whether it is an HNSW graph over the vectors themselves."""
+        """Whether it is an HNSW graph, maybe over transformed vectors."""
         import faiss
 
-        return isinstance(faiss.downcast_index(self._index), faiss.IndexHNSW)
+        return isinstance(self._innermost(), faiss.IndexHNSW)
 
-    def best(self, questions: Vectors, width: int) -> list[Rows]:
-        """Positions of many of the best for each question, from a graph that is searched twice as wide."""
+    def best(self, questions: Vectors, width: int, *, wide: int) -> list[Rows]:
+        """Positions of many of the best for each question, from a graph.
+
+        Args:
+            questions: float32 [n, dim].
+            width: How many.
+            wide: Of how many the search keeps track.
+        """
         import faiss
 
-        wide = max(int(self._plan.parameters.get("efSearch", _EF)), _WIDER * width)
-        _, positions = self._index.search(questions, width, params=faiss.SearchParametersHNSW(efSearch=wide))
+        wide = max(int(self._plan.parameters.get("efSearch", EF_SEARCH)), wide)
+        # FAISS's bounded queue finds the same, but looks through all it holds at every step
+        params = faiss.SearchParametersHNSW(efSearch=wide, bounded_queue=False)
+        if isinstance(faiss.downcast_index(self._index), faiss.IndexPreTransform):
+            params = faiss.SearchParametersPreTransform(index_params=params)
+        _, positions = self._index.search(questions, width, params=params)
         return [np.asarray(line[line >= 0], dtype=np.int64) for line in positions]
+
+    def _innermost(self) -> Any:
+        import faiss
+
+        index = faiss.downcast_index(self._index)
+        return faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
 
     def search(self, questions: Vectors, k: int, *, mask: npt.NDArray[np.uint8] | None, share: float) -> Rows | None:
         """Candidate positions for each question, shape [n, k], -1 where there are fewer.
@@ -167,8 +181,7 @@ class AnnIndex:
         if isinstance(index, faiss.IndexIVF):
             return faiss.SearchParametersIVF(nprobe=self._nprobe(index, share), **given)
         if isinstance(index, faiss.IndexHNSW):
-            wanted = int(max(plan.get("efSearch", _EF), k) / share)
-            return faiss.SearchParametersHNSW(efSearch=min(wanted, max(index.ntotal, 1)), **given)
+            return faiss.SearchParametersHNSW(efSearch=max(plan.get("efSearch", EF_SEARCH), k), **given)
         if isinstance(index, faiss.IndexRaBitQ):
             return faiss.RaBitQSearchParameters(**given)
         return faiss.SearchParameters(**given) if given else None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from dpr_rag.errors import IndexKindError
 
+EF_SEARCH = 400
 AUTO_FLAT_LIMIT = 50_000
 AUTO_GRAPH_LIMIT = 2_000_000
 
@@ -153,7 +154,7 @@ def _defaults(passages: int, dim: int) -> dict[str, int]:
         "nprobe": max(8, nlist // 8),
         "links": 16,
         "efConstruction": 128,
-        "efSearch": 400,
+        "efSearch": EF_SEARCH,
         "m": next(m for m in range(max(1, dim // 8), 0, -1) if dim % m == 0),
     }
 

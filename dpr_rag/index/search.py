@@ -21,6 +21,8 @@ _FEW = 2_000
 _FEW_SHARE = 0.05
 _SPARE = 1.2
 _WIDEN = 8.0
+_WIDEST = 10_000
+_NEARLY_ALL = 0.9
 _ROWS_PER_STEP = 8
 
 
@@ -99,7 +101,7 @@ def search_segment(
     if not selection.count or not len(questions):
         return [(np.empty(0, np.int64), np.empty(0)) for _ in questions]
     if selection.positions is not None and selection.count <= _few(segment):
-        found = _exact_among(segment, questions, k, selection.positions)
+        found = _exact_among(segment, questions, k, selection)
     elif exact or isinstance(segment, Tail) or segment.ann is None:
         found = _exact(segment, questions, k, selection)
     else:
@@ -156,23 +158,27 @@ def _among_the_best(
     """
     found: list[Rows] = [_NONE] * len(questions)
     waiting = np.arange(len(questions))
-    width = _SPARE * wanted * len(base.rows) / selection.count
-    while len(waiting) and width * _ROWS_PER_STEP <= selection.count:
-        lines = graph.best(questions[waiting], min(int(width), len(base.rows)))
-        kept = [selection.among(line) for line in lines]
+    share = selection.count / len(base.rows)
+    # where little is left out, as after some deletions, the search needs to be hardly wider than without
+    spare, wider = (1.0, 1) if share > _NEARLY_ALL else (_SPARE, 2)
+    width = spare * wanted / share + _MARGIN
+    while len(waiting) and width <= min(_WIDEST, selection.count / _ROWS_PER_STEP):
+        lines = graph.best(questions[waiting], min(int(width), len(base.rows)), wide=wider * int(width))
+        kept = [selection.among(line)[:wanted] for line in lines]
         for at, line in zip(waiting, kept, strict=True):
-            found[at] = line[:wanted]
-        short = [len(line) < wanted for line in kept]
+            found[at] = line
+        waiting = waiting[[len(line) < wanted for line in kept]]
         width *= min(_WIDEN, _SPARE * wanted / max(1, min(map(len, kept))))
-        waiting = waiting[short]
-    if len(waiting) and selection.positions is not None:
-        for at, line in zip(waiting, _exact_among(base, questions[waiting], k, selection.positions), strict=True):
+    if len(waiting):
+        exact = _exact_among if selection.count <= _FEW_SHARE * len(base.rows) else _exact
+        for at, line in zip(waiting, exact(base, questions[waiting], k, selection), strict=True):
             found[at] = line
     return found
 
 
-def _exact_among(segment: Base | Tail, questions: Vectors, k: int, positions: Rows) -> list[Rows]:
+def _exact_among(segment: Base | Tail, questions: Vectors, k: int, selection: Selection) -> list[Rows]:
     """The same as :func:`_exact` for few positions, whose vectors are copied together once for all questions."""
+    positions = np.arange(len(segment.rows)) if selection.positions is None else selection.positions
     few = _Few(segment.take(positions), segment.norm)
     return [positions[found] for found in _exact(few, questions, k, Selection.everything(len(positions)))]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dpr_rag.derived import Rows, SegmentDamagedError, file_checksum
+from dpr_rag.derived import Rows, SegmentDamagedError, file_checksum, verify_file
 from dpr_rag.encoder import Vectors
 from dpr_rag.index import ann
 from dpr_rag.index.kinds import Plan
@@ -72,8 +72,7 @@ class Base:
             raise SegmentDamagedError(folder / ROWS, f"cannot be opened: {error}") from error
 
     def _open(self, folder: Path, manifest: Manifest) -> None:
-        for name in manifest.files:
-            _verify_file(folder / name, manifest.files[name])
+        _verify(folder, manifest)
         self.rows: Rows = np.fromfile(folder / ROWS, dtype="<i8")
         sums = np.fromfile(folder / SUMS, dtype="<u8").astype(np.uint64)
         self.matrix = Matrix(folder / VECTORS, sums, dim=manifest.dim, count=manifest.count, dtype=manifest.dtype)
@@ -211,14 +210,15 @@ def verify_base(base: Base, folder: Path) -> None:
     Raises:
         SegmentDamagedError: A file does not match the manifest.
     """
-    for name, expected in base.manifest.files.items():
-        _verify_file(folder / name, expected)
+    _verify(folder, base.manifest)
     base.matrix.verify()
 
 
-def _verify_file(path: Path, expected: tuple[int, int]) -> None:
-    if not path.is_file() or file_checksum(path) != expected:
-        raise SegmentDamagedError(path, "is missing or does not match its checksum")
+def _verify(folder: Path, manifest: Manifest) -> None:
+    """Check the segment's own files; what was put beside them is for others to verify."""
+    for name in (ROWS, SUMS, FAISS):
+        if name in manifest.files:
+            verify_file(folder / name, manifest.files[name])
 
 
 def _sample(matrix: Matrix) -> Vectors:

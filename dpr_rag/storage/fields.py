@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dpr_rag.derived import SegmentDamagedError
+from dpr_rag.derived import SegmentDamagedError, verify_file
 from dpr_rag.filters import OPERATORS, Comparison, Filter
 from dpr_rag.filters.evaluating import compared_fields, evaluate
 from dpr_rag.filters.sorting import Key, sort_key
-from dpr_rag.passages import PRIVATE_KEY, Passage
+from dpr_rag.passages import Passage
 
 FIELDS, CONTENTS = "fields", "fields.json"
-MOST_FIELDS = 256
-MOST_VALUES = 4_000_000
-MOST_BYTES = 1 << 28
 Truth = npt.NDArray[np.bool_]
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def fields_of(passage: Passage) -> dict[str, Any]:
@@ -51,14 +46,6 @@ class Column:
         """The distinct value at a place."""
         return json.loads(self._texts[self._starts[at] : self._starts[at + 1]].tobytes())
 
-    def before(self, key: Key) -> int:
-        """How many values have a lower key."""
-        return bisect_left(range(len(self)), key, key=self._key)
-
-    def through(self, key: Key) -> int:
-        """How many values have this key or a lower one."""
-        return bisect_right(range(len(self)), key, key=self._key)
-
     def compare(self, comparison: Comparison) -> Truth:
         """For which passages a comparison holds, [n]."""
         meant, operand = OPERATORS[comparison.operator], comparison.value
@@ -66,24 +53,53 @@ class Column:
         if meant.spans is None:
             holds[1:] = [meant.holds(self.value(at), operand) for at in range(len(self))]
         else:
-            for low, high in meant.spans(self, operand):
+            for low, high in meant.spans(_InOrder(self), operand):
                 holds[low + 1 : high + 1] = True
         truth: Truth = (~holds if meant.negated(operand) else holds)[self.codes]
         return truth
 
-    def _key(self, at: int) -> Key:
-        return sort_key(self.value(at))
+
+class _InOrder:
+    """The values of a column in order, as one comparison looks at them: each is read once."""
+
+    def __init__(self, column: Column) -> None:
+        self._column = column
+        self._keys: dict[int, Key] = {}
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def key(self, at: int) -> Key:
+        """What the value at a place is sorted by."""
+        known = self._keys.get(at)
+        if known is None:
+            known = self._keys[at] = sort_key(self._column.value(at))
+        return known
+
+    def before(self, key: Key) -> int:
+        """How many values have a lower key."""
+        return bisect_left(range(len(self)), key, key=self.key)
+
+    def through(self, key: Key) -> int:
+        """How many values have this key or a lower one."""
+        return bisect_right(range(len(self)), key, key=self.key)
 
 
 class Fields:
     """All columns of a segment, mapped from its files."""
 
-    def __init__(self, folder: Path) -> None:
-        """Map what :func:`write_fields` wrote; its checksums are for the caller to verify.
+    def __init__(self, folder: Path, files: Mapping[str, tuple[int, int]]) -> None:
+        """Map what :meth:`Collected.write` wrote.
+
+        Args:
+            folder: Where.
+            files: Size and checksum of each file.
 
         Raises:
-            SegmentDamagedError: The files do not go together.
+            SegmentDamagedError: A file is missing or does not match its checksum.
         """
+        for name in (FIELDS, CONTENTS):
+            verify_file(folder / name, files[name])
         try:
             contents = json.loads((folder / CONTENTS).read_text(encoding="utf-8"))
             data = np.memmap(folder / FIELDS, dtype=np.uint8, mode="r")
@@ -123,7 +139,7 @@ class Fields:
 
 
 def _column(data: npt.NDArray[np.uint8], count: int, *, at: int, width: int, values: int, size: int) -> Column:
-    starts, texts = at + _padded(count * width), at + _padded(count * width) + (values + 1) * 8
+    starts, texts = at + padded(count * width), at + padded(count * width) + (values + 1) * 8
     if texts + size > len(data):
         raise ValueError(f"{FIELDS} is too short")
     return Column(
@@ -133,77 +149,6 @@ def _column(data: npt.NDArray[np.uint8], count: int, *, at: int, width: int, val
     )
 
 
-def write_fields(folder: Path, passages: Iterable[Passage]) -> tuple[str, str]:
-    """Write the columns of passages, in order, into an existing folder and return the names of the files.
-
-    Fields with very many or very long distinct values, fields beyond the first 256, and what adapters keep for
-    themselves are left out.
-    """
-    growing: dict[str, _Growing | None] = {PRIVATE_KEY: None}
-    count, complete = 0, True
-    for passage in passages:
-        for name, value in fields_of(passage).items():
-            column = growing.get(name)
-            if column is None:
-                if name in growing or len(growing) > MOST_FIELDS:
-                    complete = complete and name in growing
-                    continue
-                column = growing[name] = _Growing()
-            if not column.append(count, value):
-                growing[name] = None
-        count += 1
-    columns = {}
-    with (folder / FIELDS).open("wb") as file:
-        for name, kept in growing.items():
-            if kept is not None:
-                at = file.tell()
-                codes, starts, texts = kept.finished(count)
-                for part in (codes.tobytes(), bytes(_padded(codes.nbytes) - codes.nbytes), starts.tobytes(), texts):
-                    file.write(part)
-                file.write(bytes(_padded(len(texts)) - len(texts)))
-                columns[name] = {"at": at, "width": codes.itemsize, "values": len(starts) - 1, "size": len(texts)}
-    left_out = [name for name, kept in growing.items() if kept is None]
-    contents: Mapping[str, Any] = {"count": count, "complete": complete, "left_out": left_out, "columns": columns}
-    (folder / CONTENTS).write_text(json.dumps(contents), encoding="utf-8")
-    return FIELDS, CONTENTS
-
-
-class _Growing:
-    """A column while passages come in."""
-
-    def __init__(self) -> None:
-        self._codes = array("I")
-        self._known: dict[str | tuple[str], int] = {}
-        self._values: list[Any] = []
-        self._bytes = 0
-
-    def append(self, position: int, value: Any) -> bool:
-        """Note the value of a passage; False where there are too many to go on."""
-        key = value if isinstance(value, str) else (_JSON.encode(value),)
-        code = self._known.get(key)
-        if code is None:
-            self._values.append(value)
-            code = self._known[key] = len(self._values)
-            self._bytes += len(key if isinstance(key, str) else key[0])
-        self._pad(position)
-        self._codes.append(code)
-        return code <= MOST_VALUES and self._bytes <= MOST_BYTES
-
-    def finished(self, count: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], bytes]:
-        """Codes [n], starts [d + 1] and texts, see :class:`Column`."""
-        self._pad(count)
-        order = sorted(range(len(self._values)), key=lambda at: sort_key(self._values[at]))
-        place = np.zeros(len(order) + 1, np.int64)
-        place[np.array(order) + 1] = np.arange(1, len(order) + 1)
-        texts = [_JSON.encode(self._values[at]).encode() for at in order]
-        starts = np.cumsum([0, *map(len, texts)]).astype("<i8")
-        width = 1 if len(order) < 1 << 8 else 2 if len(order) < 1 << 16 else 4
-        return place[np.frombuffer(self._codes, np.uintc)].astype(f"<u{width}"), starts, b"".join(texts)
-
-    def _pad(self, length: int) -> None:
-        if missing := length - len(self._codes):
-            self._codes.frombytes(bytes(missing * self._codes.itemsize))
-
-
-def _padded(size: int) -> int:
+def padded(size: int) -> int:
+    """The next multiple of 8, where numbers may begin."""
     return -(-size // 8) * 8

@@ -84,13 +84,6 @@ class Reader:
         cursor = self.connection.execute(sql, [after, *parameters])
         return np.fromiter((record[0] for record in cursor), dtype=np.int64)
 
-    def count_where(self, where: Condition) -> int:
-        """How many passages a filter or a predicate keeps."""
-        if not isinstance(where, Filter):
-            return len(self.rows_where(where))
-        condition, parameters = where.to_sql()
-        return int(self.connection.execute(f"SELECT count(*) FROM passage WHERE {condition}", parameters).fetchone()[0])
-
     def every(self, *, after: int = 0) -> Iterator[tuple[int, Passage]]:
         """All passages above a row number with their row numbers, in order of insertion."""
         sql = f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row > ? ORDER BY p.row"

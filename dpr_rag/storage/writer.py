@@ -69,14 +69,14 @@ class Writer(Reader):
         self.connection.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", records)
         return sum(record[2] for record in records)
 
-    def update_metadata(self, row: int, passage: Passage) -> None:
-        """Replace the metadata of a passage whose title and text stay as they are."""
+    def update_metadata(self, row: int, passage: Passage, *, seen: bool) -> None:
+        """Replace the metadata of a passage whose title and text stay as they are; ``seen`` is whether filters see it."""
         (old,) = self.connection.execute("SELECT crc FROM passage WHERE row = ?", (row,)).fetchone()
         metadata = dump_metadata(passage)
         crc = passage_crc(row, passage.id, passage.title, metadata, passage.text)
         self.connection.execute("UPDATE passage SET metadata = ?, crc = ? WHERE row = ?", (metadata, crc, row))
         total = added(taken(self.now.passage_sum, old), crc)
-        self.now = replace(self.now, passage_sum=total, edits=self.now.edits + 1)
+        self.now = replace(self.now, passage_sum=total, edits=self.now.edits + seen)
 
     def remove(self, rows: Rows | Sequence[int]) -> None:
         """Remove passages and their vectors by row number, and note it for the segments that still hold them.

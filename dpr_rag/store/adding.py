@@ -155,13 +155,13 @@ def _write(
             inserted.append(passage)
             removed.extend([] if old is None else [row])
         elif old.metadata != passage.metadata or repr(old.metadata) != repr(passage.metadata):
-            updated.append((row, passage))
+            updated.append((row, passage, repr(old.visible_metadata) != repr(passage.visible_metadata)))
     if inserted or updated:
         writer.now = replace(writer.now, model=model)
         if removed:
             writer.remove(removed)
-        for row, passage in updated:
-            writer.update_metadata(row, passage)
+        for row, passage, seen in updated:
+            writer.update_metadata(row, passage, seen=seen)
         if inserted:
             writer.insert(inserted, np.stack([vectors[passage.id] for passage in inserted]))
         writer.commit_state()

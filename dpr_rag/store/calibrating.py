@@ -103,7 +103,8 @@ def _self_sampled(engine: Engine, ranking: Ranking) -> Calibration:
     """Fit to scores that the store gives to itself.
 
     Each of up to 64 passages is asked for by a stretch of its own words, as in the inverse cloze task (Lee et al. 2019):
-    its score is that of a relevant pair, the best score of another one among them is not. Against the best, since what a
+    its score, without phrases, is that of a relevant pair, the best score of another one among them is not. Against the
+    best, since what a
     threshold has to tell apart are hits, not passages at random. Where the store has no encoder, the stored vectors ask
     for themselves. The draws are the same as long as the store does not change.
     """
@@ -115,6 +116,9 @@ def _self_sampled(engine: Engine, ranking: Ranking) -> Calibration:
     else:
         asked = [_stretch(one) for one in passages]
         scores, elsewhere = (_scores(engine, ranking, texts, rows, vectors) for texts in (asked, _ELSEWHERE))
+        if ranking.needs_words:  # see suggested_weight
+            alone = replace(ranking, bm25=replace(ranking.bm25, phrases=0.0))
+            np.fill_diagonal(scores, np.diag(_scores(engine, alone, asked, rows, vectors)))
     own = np.eye(len(passages), dtype=bool)
     others = np.where(own, -np.inf, scores).max(axis=1).tolist() if len(passages) > 1 else []
     return Calibration.fit(scores[own].tolist(), [*others, *elsewhere.max(axis=1).tolist()] or [0.0])
@@ -123,8 +127,7 @@ def _self_sampled(engine: Engine, ranking: Ranking) -> Calibration:
 def _scores(engine: Engine, ranking: Ranking, texts: Sequence[str], rows: Rows, vectors: Vectors) -> Scores:
     """What the ranking gives to questions with the sampled passages, [n, m]."""
     dense = _products(engine.encode_questions(texts), vectors) if ranking.needs_vectors else None
-    alone = replace(ranking.bm25, phrases=0.0)  # see suggested_weight
-    words = scores_of(engine, texts, rows, alone) if ranking.needs_words else None
+    words = scores_of(engine, texts, rows, ranking.words) if ranking.needs_words else None
     return fused_matrix(dense, words, ranking.weight)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def _check_base(parent: Path, reader: Reader, state: State, rows: Rows, problems
     try:
         base = Base(parent / manifest.directory, manifest)
         verify_base(base, parent / manifest.directory)
-        fields = Fields(parent / manifest.directory) if FIELDS in manifest.files else None
+        fields = Fields(parent / manifest.directory, manifest.files) if FIELDS in manifest.files else None
     except SegmentDamagedError as error:
         problems.append(f"{error}; optimize() builds a new index from the stored vectors")
         return 0
@@ -110,8 +111,9 @@ def _same_vectors(base: Base, reader: Reader, state: State) -> bool:
 
 
 def _same_fields(base: Base, fields: Fields, reader: Reader) -> bool:
-    covered = ((row, passage) for row, passage in reader.every() if row <= base.manifest.last_row)
-    return all(fields.fit(int(positions_in(base.rows, np.array([row]))[0]), passage) for row, passage in covered)
+    covered = takewhile(lambda one: one[0] <= base.manifest.last_row, reader.every())
+    places = np.delete(np.arange(len(base.rows)), positions_in(base.rows, reader.removed(0)))
+    return all(fields.fit(int(at), passage) for at, (_, passage) in zip(places, covered, strict=True))
 
 
 def _check_words(parent: Path, reader: Reader, state: State, rows: Rows, problems: list[str]) -> None:

@@ -61,7 +61,7 @@ def ranking_of(
     said = Ranking.of(mode, weight, fusion)
     if said is None or (said.mode == known.mode and weight is None and fusion is None):
         return known
-    return said if found is None else replace(said, candidates=known.candidates, bm25=known.bm25)
+    return replace(said, candidates=known.candidates, bm25=known.bm25)
 
 
 def told(engine: Engine, state: State) -> str:

@@ -15,7 +15,7 @@ from dpr_rag.errors import IndexKindError, StoreCorrupted, StoreLocked
 from dpr_rag.index import ann, kinds
 from dpr_rag.index.segments import Manifest, finish_base, write_vectors
 from dpr_rag.passages import Passage
-from dpr_rag.storage.fields import write_fields
+from dpr_rag.storage.collecting import Collected
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
@@ -73,16 +73,18 @@ def _fold_in(engine: Engine, index: str | None, folder: Path) -> None:
         state = reader.state()
         wanted = state.index if index is None else index
         plan = _plan(state, wanted)
-        written = None
-        beside: tuple[str, ...] = ()
+        written, fields = None, Collected()
         if plan is not None and state.model is not None:
             written = write_vectors(folder, reader.vectors(state), dim=state.model.dim, dtype=state.dtype)
             _check_complete(reader, state, len(written.rows))
-            beside = write_fields(folder, _in_step(reader, written.rows))
+            for passage in _in_step(reader, written.rows):
+                fields.add(passage)
     manifest = None
     if plan is not None and written is not None:
         _log.info("building %s over %d passages (%s)", plan.name, state.passages, plan.reason)
-        manifest = finish_base(folder, written, plan, generation=state.generation, dtype=state.dtype, beside=beside)
+        manifest = finish_base(
+            folder, written, plan, generation=state.generation, dtype=state.dtype, beside=fields.write(folder)
+        )
         name = f"base-{state.generation}-{secrets.token_hex(4)}"
         manifest = replace(manifest, directory=name, edits=state.edits)
     _put_in_place(engine, state, wanted, folder, manifest)

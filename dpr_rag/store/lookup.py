@@ -9,8 +9,9 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.errors import StoreError
 from dpr_rag.filters import Filter, parse_filter
 from dpr_rag.passages import Passage
-from dpr_rag.storage.reader import Condition
+from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.store.engine import Engine
+from dpr_rag.store.snapshot import Snapshot
 
 Where = Filter | Mapping[str, Any] | Callable[[Passage], bool] | None
 
@@ -46,12 +47,15 @@ def get_vectors(engine: Engine, ids: Iterable[str]) -> dict[str, Vectors]:
 
 def count(engine: Engine, where: Where) -> int:
     """How many passages a filter keeps; see ``PassageStore.count``."""
-    with engine.reading() as reader:
-        condition = condition_of(where)
-        if condition is None:
-            return reader.state().passages
-        engine.prove(reader)
-        return reader.count_where(condition)
+    condition = condition_of(where)
+    if condition is None:
+        return engine.state().passages
+
+    def counted(reader: Reader, snapshot: Snapshot) -> int:
+        engine.prove_for(reader, snapshot, condition)
+        return sum(selection.count for selection in snapshot.select(reader, condition))
+
+    return engine.with_snapshot(counted)
 
 
 def delete(engine: Engine, ids: Iterable[str] | None, where: Where) -> int:

@@ -101,7 +101,7 @@ def _by_words(engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, 
     alive = known.alive(reader, snapshot, asked.where)
     analyzer = analyzer_of(engine, snapshot.state)
     found = [
-        known.corpus.search(analyzer.sequence(text), depth, asked.ranking.bm25, alive) for text in asked.words or ()
+        known.corpus.search(analyzer.sequence(text), depth, asked.ranking.words, alive) for text in asked.words or ()
     ]
     return [Ranked.of_bm25(*pair) for pair in found]
 

@@ -174,8 +174,7 @@ class Searches:
         if not ranking.wants_weight:
             return ranking
         found = choosing.of_state(self._engine, state)
-        same = found is not None and (found.ranking.mode == "dense" or found.ranking.bm25 == ranking.bm25)
-        tuned = found.weight if found is not None and same else None
+        tuned = found.weight if found is not None and found.ranking.bm25 == ranking.bm25 else None
         return replace(ranking, weight=self._suggested(ranking.bm25, state) if tuned is None else tuned)
 
     def _suggested(self, bm25: BM25, state: State) -> float:

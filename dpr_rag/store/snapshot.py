@@ -166,7 +166,7 @@ def _load_all(reader: Reader, folder: Path, state: State, unusable: Sequence[str
         manifest = Manifest.from_json(state.base)
         place = folder / INDEX_FOLDER / manifest.directory
         base = _open_base(place, manifest, state)
-        fields = Fields(place) if FIELDS in manifest.files else None
+        fields = _open_fields(place, manifest)
     after = 0 if base is None else base.manifest.last_row
     dim = 0 if state.model is None else state.model.dim
     tail = _grown(Tail(dim), reader, state, after)
@@ -190,6 +190,16 @@ def _open_base(folder: Path, manifest: Manifest, state: State) -> Base:
         raise SegmentDamagedError(folder / "vectors", "does not belong to the vectors in use")
     _log.debug("opening base segment %s", folder)
     return Base(folder, manifest)
+
+
+def _open_fields(folder: Path, manifest: Manifest) -> Fields | None:
+    if FIELDS not in manifest.files:
+        return None
+    try:
+        return Fields(folder, manifest.files)
+    except SegmentDamagedError as error:
+        _log.warning("%s; filters ask the passages instead, until optimize() builds it anew", error)
+        return None
 
 
 def _grown(tail: Tail, reader: Reader, state: State, after: int) -> Tail:
