@@ -98,7 +98,11 @@ def _configure(index: Any, plan: Plan) -> None:
 
 
 class AnnIndex:
-    """A FAISS index opened read-only and memory-mapped."""
+    """A FAISS index opened read-only and memory-mapped.
+
+    Attributes:
+        is_graph: Whether it is an HNSW graph, maybe over transformed vectors.
+    """
 
     def __init__(self, path: Path, plan: Plan) -> None:
         """Open the file; FAISS reads it on demand."""
@@ -106,13 +110,11 @@ class AnnIndex:
 
         self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         self._plan = plan
-
-    @property
-    def is_graph(self) -> bool:
-        """Whether it is an HNSW graph, maybe over transformed vectors."""
-        import faiss
-
-        return isinstance(self._innermost(), faiss.IndexHNSW)
+        # views into the index, which do not keep it alive
+        outer = faiss.downcast_index(self._index)
+        self._transforms = isinstance(outer, faiss.IndexPreTransform)
+        self._inmost = faiss.downcast_index(outer.index) if self._transforms else outer
+        self.is_graph = isinstance(self._inmost, faiss.IndexHNSW)
 
     def best(self, questions: Vectors, width: int, *, wide: int) -> list[Rows]:
         """Positions of many of the best for each question, from a graph.
@@ -127,16 +129,8 @@ class AnnIndex:
         wide = max(int(self._plan.parameters.get("efSearch", EF_SEARCH)), wide)
         # FAISS's bounded queue finds the same, but looks through all it holds at every step
         params = faiss.SearchParametersHNSW(efSearch=wide, bounded_queue=False)
-        if isinstance(faiss.downcast_index(self._index), faiss.IndexPreTransform):
-            params = faiss.SearchParametersPreTransform(index_params=params)
-        _, positions = self._index.search(questions, width, params=params)
+        _, positions = self._index.search(questions, width, params=self._for_inmost(params))
         return [np.asarray(line[line >= 0], dtype=np.int64) for line in positions]
-
-    def _innermost(self) -> Any:
-        import faiss
-
-        index = faiss.downcast_index(self._index)
-        return faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
 
     def search(self, questions: Vectors, k: int, *, mask: npt.NDArray[np.uint8] | None, share: float) -> Rows | None:
         """Candidate positions for each question, shape [n, k], -1 where there are fewer.
@@ -162,15 +156,13 @@ class AnnIndex:
         return np.asarray(positions, dtype=np.int64)
 
     def _parameters(self, selector: Any, k: int, share: float) -> Any:
+        given = {"sel": selector} if selector is not None else {}
+        return self._for_inmost(self._inner(self._inmost, given, k, share))
+
+    def _for_inmost(self, params: Any) -> Any:
         import faiss
 
-        index = faiss.downcast_index(self._index)
-        given = {"sel": selector} if selector is not None else {}
-        if isinstance(index, faiss.IndexPreTransform):
-            return faiss.SearchParametersPreTransform(
-                index_params=self._inner(faiss.downcast_index(index.index), given, k, share)
-            )
-        return self._inner(index, given, k, share)
+        return faiss.SearchParametersPreTransform(index_params=params) if self._transforms else params
 
     def _inner(self, index: Any, given: dict[str, Any], k: int, share: float) -> Any:
         import faiss

@@ -87,10 +87,6 @@ class Analyzer:
         order = np.argsort(terms)
         return terms[order], counts[order], np.array(found, np.uint64)
 
-    def question(self, text: str) -> Counter[int]:
-        """The terms of a question with how often each is asked for."""
-        return Counter(self.sequence(text))
-
     def _words(self, text: str) -> list[str]:
         text = text.lower()
         if not text.isascii():

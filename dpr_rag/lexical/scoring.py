@@ -102,16 +102,13 @@ class Corpus:
         living = self.alive[at]
         return at[living], often[living]
 
-    def scores(self, question: Sequence[int], bm25: BM25) -> Scores:
-        """The score of every passage by words alone, 0 where no term of the question stands in it, or where it does not count.
+    def _by_words(self, question: Sequence[int], bm25: BM25) -> tuple[Scores, dict[int, float]]:
+        """The score of every passage by words alone, and the weights of the terms that any passage holds.
 
         A term's weight is ln(1 + (N − n + ½) / (n + ½)), where n of N passages hold it, times how often the question
         asks for it; a passage of length L that holds it f times gets f / (f + k1·(1 − b + b·L / average length)) of it.
+        Passages without a term of the question, and those that do not count, get 0.
         """
-        return self._by_words(question, bm25)[0]
-
-    def _by_words(self, question: Sequence[int], bm25: BM25) -> tuple[Scores, dict[int, float]]:
-        """The scores, and the weights of the terms that any passage holds."""
         total = np.zeros(len(self.rows))
         weights = {}
         for term, asked in Counter(question).items():

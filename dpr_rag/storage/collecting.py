@@ -14,12 +14,12 @@ import numpy.typing as npt
 from dpr_rag.filters.sorting import sort_key
 from dpr_rag.passages import PRIVATE_KEY, Passage
 from dpr_rag.storage.fields import CONTENTS, FIELDS, fields_of, padded
+from dpr_rag.storage.records import JSON
 
 MOST_FIELDS = 256
 MOST_BYTES = 1 << 30
 """Memory that distinct values may take together while they are collected, reckoned with what Python adds to each."""
 _EACH = 250
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Collected:
@@ -93,7 +93,7 @@ class _Growing:
 
     def append(self, position: int, value: Any) -> int:
         """Note the value of a passage and return how much memory that takes."""
-        key = value if isinstance(value, str) else (_JSON.encode(value),)
+        key = value if isinstance(value, str) else (JSON.encode(value),)
         code = self._known.get(key)
         added = 0
         if code is None:
@@ -111,7 +111,7 @@ class _Growing:
         order = sorted(range(len(values)), key=lambda at: sort_key(values[at]))
         place = np.zeros(len(order) + 1, np.int64)
         place[np.array(order, np.int64) + 1] = np.arange(1, len(order) + 1)
-        texts = [_JSON.encode(values[at]).encode() for at in order]
+        texts = [JSON.encode(values[at]).encode() for at in order]
         starts = np.cumsum([0, *map(len, texts)]).astype("<i8")
         width = 1 if len(order) < 1 << 8 else 2 if len(order) < 1 << 16 else 4
         return place[np.frombuffer(self._codes, np.uintc)].astype(f"<u{width}"), starts, b"".join(texts)

@@ -17,12 +17,12 @@ from dpr_rag.index.matrix import DTYPES
 from dpr_rag.passages import Passage
 
 PASSAGE_COLUMNS = "p.row, p.id, p.title, p.metadata, p.text, p.crc"
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def dump_metadata(passage: Passage) -> str:
     """A passage's metadata as the JSON text that filters read."""
-    return _JSON.encode(passage.metadata)
+    return JSON.encode(passage.metadata)
 
 
 def passage_crc(row: int, passage_id: str, title: str, metadata: str, text: str) -> int:
