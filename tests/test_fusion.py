@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from conftest import clustered
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from dpr_rag import Calibration, Diversity
 from dpr_rag.errors import VectorError
-from dpr_rag.fusion import Ranked, Ranking, diversified, fused, fused_matrix
+from dpr_rag.fusion import Legs, Ranked, Ranking, diversified, fused_matrix, reciprocal
 
 SCORES = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=30)
 
@@ -113,28 +115,38 @@ def leg(scores: dict[int, float], kind: str) -> Ranked:
     return make(np.array(order, np.int64), np.array([scores[row] for row in order], np.float64))
 
 
-@given(SCORED, SCORED, st.none() | st.floats(0, 5), st.sampled_from([0, 20]))
-def test_fusion_follows_its_definition(
-    dense: dict[int, float], bm25: dict[int, float], weight: float | None, depth: int
-) -> None:
-    found = fused(leg(dense, "dense"), leg(bm25, "bm25"), weight, depth)
+def in_order(ranked: Ranked) -> bool:
+    """Whether the best come first, ties by inner product, then in order of insertion."""
+    ties = zip(-ranked.scores, -np.nan_to_num(ranked.dense, nan=-np.inf), ranked.rows, strict=True)
+    return (keys := [tuple(one) for one in ties]) == sorted(keys)
+
+
+@given(SCORED, SCORED)
+def test_reciprocal_ranks_follow_their_definition(dense: dict[int, float], bm25: dict[int, float]) -> None:
+    found = reciprocal(leg(dense, "dense"), leg(bm25, "bm25"))
     places = [{int(row): at for at, row in enumerate(leg(one, "dense").rows, 1)} for one in (dense, bm25)]
-    # a list that is shorter than asked for holds all that have a score
-    missing = 0.0 if len(bm25) < depth else min(bm25.values(), default=0.0)
-
-    def score(row: int) -> float:
-        if weight is None:
-            return sum(1 / (60 + place[row]) for place in places if row in place)
-        return bm25.get(row, missing) + weight * dense.get(row, min(dense.values(), default=0.0))
-
-    expected = sorted({*dense, *bm25}, key=lambda row: -score(row))
-    assert found.scores.tolist() == pytest.approx([score(row) for row in expected])
-    assert sorted(found.rows.tolist()) == sorted(expected)
-    ties = zip(-found.scores, -np.nan_to_num(found.dense, nan=-np.inf), found.rows, strict=True)
-    assert (keys := [tuple(one) for one in ties]) == sorted(keys)
+    expected = {row: sum(1 / (60 + place[row]) for place in places if row in place) for row in {*dense, *bm25}}
+    assert dict(zip(found.rows.tolist(), found.scores.tolist(), strict=True)) == pytest.approx(expected)
+    assert in_order(found)
     for row, product, words in zip(found.rows.tolist(), found.dense, found.bm25, strict=True):
         assert (product == dense[row]) if row in dense else np.isnan(product)
         assert (words == bm25[row]) if row in bm25 else np.isnan(words)
+
+
+def legs_of(dense: Sequence[float], bm25: Sequence[float]) -> Legs:
+    """Legs that both bring every passage."""
+    lists = (leg(dict(enumerate(scores)), kind) for scores, kind in ((dense, "dense"), (bm25, "bm25")))
+    products, words = np.array(dense, np.float64), np.array(bm25, np.float64)
+    return Legs(*lists, Ranked(np.arange(len(products)), words, products, words))
+
+
+@given(st.lists(st.tuples(st.floats(-50, 50, width=32), st.floats(0, 50, width=32)), min_size=1), st.floats(0, 5))
+def test_a_weighted_sum_ranks_by_both_scores(pairs: list[tuple[float, float]], weight: float) -> None:
+    found = legs_of(*zip(*pairs, strict=True)).ranked(weight)
+    assert sorted(found.rows.tolist()) == list(range(len(pairs)))
+    assert [(found.dense[at], found.bm25[at]) for at in range(len(pairs))] == [pairs[row] for row in found.rows]
+    assert found.scores.tolist() == [pairs[row][1] + weight * pairs[row][0] for row in found.rows]
+    assert in_order(found)
 
 
 def test_fusion_of_whole_matrices_is_that_of_whole_lists() -> None:
@@ -143,8 +155,7 @@ def test_fusion_of_whole_matrices_is_that_of_whole_lists() -> None:
     for weight in (None, 0.0, 1.7):
         matrix = fused_matrix(dense, bm25, weight)
         for line, products, words in zip(matrix, dense, bm25, strict=True):
-            legs = [leg(dict(enumerate(one.tolist())), "dense") for one in (products, words)]
-            one = fused(*legs, weight, 9)
+            one = legs_of(products.tolist(), words.tolist()).ranked(weight)
             assert one.scores.tolist() == pytest.approx(line[one.rows].tolist())
 
 

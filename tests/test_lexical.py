@@ -101,8 +101,9 @@ def test_scores_are_the_formulas_however_passages_lie_in_segments(
     expected = formula({str(row): text for row, text in enumerate(texts, 1)}, question, bm25)
     wanted = pytest.approx([expected.get(str(row), 0.0) for row in range(1, len(texts) + 1)])
     for corpus in (Corpus(parts), Corpus([Postings.merged(parts)])):
-        assert corpus.scores_at(analyzer.sequence(question), np.arange(len(texts)), bm25).tolist() == wanted
-        rows, scores = corpus.search(analyzer.sequence(question), len(texts), bm25, None)
+        scored = corpus.asked(analyzer.sequence(question), bm25)
+        assert scored.at(np.arange(len(texts))).tolist() == wanted
+        rows, scores = scored.best(len(texts))
         assert dict(zip(map(str, rows.tolist()), scores.tolist(), strict=True)) == pytest.approx(expected)
         assert scores.tolist() == sorted(scores, reverse=True)
 
@@ -136,9 +137,9 @@ def test_phrases_are_looked_for_in_the_best_by_words(monkeypatch: pytest.MonkeyP
     analyzer = Analyzer()
     texts = ["king crown", "crown king", "crown of the old and very wise king", "crown and king of the Danes"]
     corpus = Corpus([Postings.of([(row, Passage(str(row), text)) for row, text in enumerate(texts)], analyzer)])
-    rows, _ = corpus.search(analyzer.sequence("crown king"), 2, BM25(phrases=1), None)
+    rows, _ = corpus.asked(analyzer.sequence("crown king"), BM25(phrases=1)).best(2)
     assert rows.tolist() == [1, 0]
-    rows, _ = corpus.search(analyzer.sequence("crown king"), 3, BM25(phrases=1), None)
+    rows, _ = corpus.asked(analyzer.sequence("crown king"), BM25(phrases=1)).best(3)
     assert rows.tolist() == [1, 3, 0]
 
 
@@ -417,18 +418,26 @@ def test_hybrid_is_the_fusion_of_both_legs(store: PassageStore, weight: float | 
     question = "w1 w2 w3"
     ranking = Ranking("hybrid", weight, "rrf" if weight is None else "weighted", candidates=20)
     hits = Retriever(store, k=40, ranking=ranking).retrieve(question)
-    dense = {hit.passage.id: hit.score for hit in Retriever(store, k=40).retrieve(question)}
-    bm25 = {hit.passage.id: hit.score for hit in Retriever(store, k=40, mode="bm25").retrieve(question)}
-    assert {hit.passage.id for hit in hits} <= {*dense, *bm25}
     assert [hit.rank for hit in hits] == list(range(1, 41))
-    for hit in hits:
-        assert hit.dense == dense.get(hit.passage.id)
-        assert hit.bm25 == bm25.get(hit.passage.id)
-        if weight is not None:
-            missing = 0.0 if len(bm25) < 40 else min(bm25.values())
-            words = hit.bm25 if hit.bm25 is not None else missing
-            product = hit.dense if hit.dense is not None else min(dense.values())
-            assert hit.score == pytest.approx(words + weight * product)
+    legs = (Ranking(), Ranking("bm25", bm25=ranking.words))
+    known = [
+        {hit.passage.id: hit.score for hit in Retriever(store, k=300, ranking=leg).retrieve(question)} for leg in legs
+    ]
+    dense, bm25 = ({name: scores[name] for name in list(scores)[:40]} for scores in known)
+    assert len({*dense} - {*bm25}) > 5
+    assert len({*bm25} - {*dense}) > 5
+    if weight is None:
+        assert {hit.passage.id for hit in hits} <= {*dense, *bm25}
+        assert [(hit.dense, hit.bm25) for hit in hits] == [
+            (dense.get(hit.passage.id), bm25.get(hit.passage.id)) for hit in hits
+        ]
+        return
+    expected = {name: known[1].get(name, 0.0) + weight * known[0][name] for name in {*dense, *bm25}}
+    best = sorted(expected, key=lambda name: (-expected[name], -known[0][name], int(name)))[:40]
+    assert [hit.passage.id for hit in hits] == best
+    assert [hit.score for hit in hits] == pytest.approx([expected[name] for name in best])
+    assert [hit.dense for hit in hits] == [known[0][name] for name in best]
+    assert [hit.bm25 for hit in hits] == pytest.approx([known[1].get(name, 0.0) for name in best])
 
 
 @pytest.mark.parametrize("mode", ["dense", "bm25", "hybrid"])

@@ -10,7 +10,7 @@ from dpr_rag.corpora import Judgement, Question
 from dpr_rag.errors import EvaluationError
 from dpr_rag.evaluation.answers import has_answer
 from dpr_rag.evaluation.results import Asked, By
-from dpr_rag.passages import Hit
+from dpr_rag.passages import Hit, Passage
 
 Choice = Literal["auto", "answer", "passage"]
 Grades = Mapping[str, Mapping[str, int]]
@@ -47,12 +47,15 @@ def _lack(field: str, ids: Sequence[str], count: int) -> str:
 
 def judged(question: Question, hits: Sequence[Hit], by: By, *, regex: bool = False) -> Asked:
     """Hits with whether each is right: its text holds an answer, or its id is one of the ``positive_ids``."""
+    right = tuple(is_right(question, hit.passage, by, regex=regex) for hit in hits)
+    return Asked(question, tuple(hits), right)
+
+
+def is_right(question: Question, passage: Passage, by: By, *, regex: bool = False) -> bool:
+    """Whether a passage's text holds an answer, or its id is one of the ``positive_ids``."""
     if by == "answer":
-        right = [has_answer(question.answers, hit.passage.text, regex=regex) for hit in hits]
-    else:
-        known = set(question.positive_ids)
-        right = [hit.passage.id in known for hit in hits]
-    return Asked(question, tuple(hits), tuple(right))
+        return has_answer(question.answers, passage.text, regex=regex)
+    return passage.id in question.positive_ids
 
 
 def grades_of(questions: Iterable[Question], judgements: Iterable[Judgement]) -> Grades:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dpr_rag.corpora import Question
 from dpr_rag.errors import EvaluationError, StoreReadOnlyError
 from dpr_rag.evaluation.judging import Choice, judge_for
-from dpr_rag.evaluation.legs import Legs, read_legs, spreads
+from dpr_rag.evaluation.legs import JudgedLegs, read_legs, spreads
 from dpr_rag.evaluation.measures import ks_up_to
 from dpr_rag.evaluation.results import By, Estimate
 from dpr_rag.evaluation.statistics import Bootstrap
@@ -120,7 +120,7 @@ def tune(
         raise StoreReadOnlyError(f"{store.path} was opened read-only; open it for writing, or pass keep=False")
     base = Ranking("hybrid", candidates=candidates, bm25=bm25 or BM25())
     legs = read_legs(store, asked, base, chosen_by, regex=regex, progress=progress)
-    if not any(one.right.any() for one in legs):
+    if not any(one.right for one in legs):
         raise EvaluationError(
             f"none of the {len(asked):,} questions has a right passage among the best {candidates} of either leg; "
             f"expected questions that passages of {store.path} answer"
@@ -150,7 +150,7 @@ def _rankings(base: Ranking, weight: float) -> dict[str, Ranking]:
     }
 
 
-def _cross_validated(legs: Sequence[Legs], base: Ranking, k: int, seed: int) -> tuple[list[float], _Values]:
+def _cross_validated(legs: Sequence[JudgedLegs], base: Ranking, k: int, seed: int) -> tuple[list[float], _Values]:
     """λ of each fold and of all questions, and the ranks that each fold gets with the λ of the others."""
     scale = spreads(legs)
     weights = [float(f"{scale * 2**step:.3g}") for step in _GRID]
@@ -168,7 +168,7 @@ def _best(means: _Values) -> int:
     return int(places[len(places) // 2])
 
 
-def _firsts(legs: Sequence[Legs], ranking: Ranking) -> _Values:
+def _firsts(legs: Sequence[JudgedLegs], ranking: Ranking) -> _Values:
     return np.array([one.first(ranking) for one in legs])
 
 
@@ -196,7 +196,7 @@ def _candidates(
     )
 
 
-def _calibrations(legs: Sequence[Legs], rankings: Iterable[Ranking], k: int) -> dict[Ranking, Calibration]:
+def _calibrations(legs: Sequence[JudgedLegs], rankings: Iterable[Ranking], k: int) -> dict[Ranking, Calibration]:
     """Fitted to the scores of right and of wrong hits; none where right ones score no higher, for it would say nothing."""
     found = {}
     for ranking in rankings:

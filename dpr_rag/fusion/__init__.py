@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dpr_rag.fusion.calibration import Calibration
 from dpr_rag.fusion.diversity import Diversity, diversified, diversified_by
-from dpr_rag.fusion.ranking import Fusion, Mode, Ranked, Ranking, fused, fused_matrix
+from dpr_rag.fusion.ranking import Fusion, Legs, Mode, Ranked, Ranking, fused_matrix, reciprocal
 from dpr_rag.fusion.tuned import Tuned
 
 __all__ = [
     "Calibration",
     "Diversity",
     "Fusion",
+    "Legs",
     "Mode",
     "Ranked",
     "Ranking",
     "Tuned",
     "diversified",
     "diversified_by",
-    "fused",
     "fused_matrix",
+    "reciprocal",
 ]

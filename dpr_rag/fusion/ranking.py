@@ -26,9 +26,9 @@ class Ranking:
 
     Attributes:
         mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both.
-        weight: For ``hybrid``: λ of BM25 + λ · inner product (paper, section 5), where a passage that only one list holds
-            gets the other list's minimum, or 0 where BM25 has no more to list. The right λ depends on the encoder and the
-            texts; None takes the one that the store was tuned to or suggests, see ``PassageStore.suggested_weight``.
+        weight: For ``hybrid``: λ of BM25 + λ · inner product (paper, section 5) over the best of both legs, with both
+            scores of every passage, also where only one leg brought it. The right λ depends on the encoder and the texts;
+            None takes the one that the store was tuned to or suggests, see ``PassageStore.suggested_weight``.
         fusion: For ``hybrid``: ``weighted`` as above, or ``rrf`` for reciprocal rank fusion, Σ 1 / (60 + rank) (Cormack et
             al. 2009), which looks at ranks alone.
         candidates: For ``hybrid``: how many of the best passages each leg brings; never fewer than hits are wanted.
@@ -140,40 +140,50 @@ class Ranked:
         return Ranked(self.rows[places], self.scores[places], self.dense[places], self.bm25[places])
 
 
-def fused(dense: Ranked, bm25: Ranked, weight: float | None, depth: int) -> Ranked:
-    """The union of both lists, best first; ties by inner product, then in order of insertion.
+@dataclass(frozen=True, slots=True, eq=False)
+class Legs:
+    """What both legs of a hybrid ranking bring for one question.
 
-    Reciprocal ranks tie often: first and second in two lists, and second and first.
+    Attributes:
+        dense: The dense leg's list, best first.
+        bm25: The lexical leg's list, best first.
+        both: The passages of both lists in no order of rank, each with both scores.
+    """
+
+    dense: Ranked
+    bm25: Ranked
+    both: Ranked
+
+    def ranked(self, weight: float | None) -> Ranked:
+        """All of them by BM25 + λ · inner product, or by reciprocal ranks where λ is None, best first.
+
+        Ties come by inner product, then in order of insertion.
+        """
+        if weight is None:
+            return reciprocal(self.dense, self.bm25)
+        scores = self.both.bm25 + weight * self.both.dense
+        return replace(self.both, scores=scores).take(np.lexsort((self.both.rows, -self.both.dense, -scores)))
+
+
+def reciprocal(dense: Ranked, bm25: Ranked) -> Ranked:
+    """The union of two lists by their reciprocal ranks, best first; ties by inner product, then in order of insertion.
+
+    Ties are frequent: first and second in two lists, and second and first.
 
     Args:
         dense: The dense leg, best first.
         bm25: The lexical leg, best first.
-        weight: λ, or None for reciprocal rank fusion.
-        depth: How many passages each leg was asked for. A list of BM25 that holds fewer holds every passage with a word of
-            the question: those missing have a score of 0, and not the list's minimum.
     """
     rows = np.union1d(dense.rows, bm25.rows)
     products, words = _placed(rows, dense), _placed(rows, bm25)
-    if weight is None:
-        scores = _reciprocal(rows, dense.rows) + _reciprocal(rows, bm25.rows)
-    else:
-        missing = 0.0 if len(bm25.rows) < depth else None
-        scores = _filled(words, missing) + weight * _filled(products)
-    order = np.lexsort((rows, -products, -scores))  # NaN comes last
-    return Ranked(rows, scores, products, words).take(order)
+    scores = _reciprocal(rows, dense.rows) + _reciprocal(rows, bm25.rows)
+    return Ranked(rows, scores, products, words).take(np.lexsort((rows, -products, -scores)))  # NaN comes last
 
 
 def _placed(rows: Rows, leg: Ranked) -> Scores:
     found = np.full(len(rows), np.nan)
     found[np.searchsorted(rows, leg.rows)] = leg.scores
     return found
-
-
-def _filled(scores: Scores, missing: float | None = None) -> Scores:
-    there = ~np.isnan(scores)
-    if missing is None:
-        missing = float(scores[there].min()) if there.any() else 0.0
-    return np.where(there, scores, missing)
 
 
 def _reciprocal(rows: Rows, ranked: Rows) -> Scores:
@@ -183,7 +193,13 @@ def _reciprocal(rows: Rows, ranked: Rows) -> Scores:
 
 
 def fused_matrix(dense: Scores | None, bm25: Scores | None, weight: float | None) -> Scores:
-    """Scores of questions with passages, [n, m], fused as :func:`fused` does where both legs know every passage."""
+    """Scores of questions with passages, [n, m], by both legs, or by the one that is there; ranks are those of all passages.
+
+    Args:
+        dense: Inner products, or None.
+        bm25: BM25 scores, or None.
+        weight: λ, or None for reciprocal ranks.
+    """
     if dense is None or bm25 is None:
         found = bm25 if dense is None else dense
         if found is None:

@@ -102,12 +102,16 @@ class Corpus:
         living = self.alive[at]
         return at[living], often[living]
 
-    def _by_words(self, question: Sequence[int], bm25: BM25) -> tuple[Scores, dict[int, float]]:
-        """The score of every passage by words alone, and the weights of the terms that any passage holds.
+    def asked(self, question: Sequence[int], bm25: BM25) -> Scored:
+        """The scores of all passages for one question.
 
         A term's weight is ln(1 + (N − n + ½) / (n + ½)), where n of N passages hold it, times how often the question
         asks for it; a passage of length L that holds it f times gets f / (f + k1·(1 − b + b·L / average length)) of it.
         Passages without a term of the question, and those that do not count, get 0.
+
+        Args:
+            question: Its terms in their order.
+            bm25: The parameters.
         """
         total = np.zeros(len(self.rows))
         weights = {}
@@ -115,45 +119,14 @@ class Corpus:
             at, often = self._holding(term)
             if len(at):
                 weights[term] = math.log1p((self._count - len(at) + 0.5) / (len(at) + 0.5))
-                total[at] += asked * weights[term] * often / (often + self._norm(at, bm25))
-        return total, weights
+                total[at] += asked * weights[term] * often / (often + self.norm(at, bm25))
+        return Scored(self, question, bm25, total, weights)
 
-    def _norm(self, places: Places | Rows, bm25: BM25) -> Scores:
+    def norm(self, places: Places | Rows, bm25: BM25) -> Scores:
+        """k1·(1 − b + b·L / average length) for passages of length L at some positions."""
         return np.asarray(bm25.k1 * (1 - bm25.b + bm25.b / self._average * self._lengths[places]))
 
-    def scores_at(self, question: Sequence[int], places: Rows, bm25: BM25) -> Scores:
-        """The scores of some passages, phrases included.
-
-        Args:
-            question: Its terms in their order.
-            places: Positions, ascending.
-            bm25: The parameters.
-        """
-        scores, weights = self._by_words(question, bm25)
-        return scores[places] + self._by_phrases(question, places, bm25, weights)
-
-    def _by_phrases(self, question: Sequence[int], places: Rows, bm25: BM25, weights: Mapping[int, float]) -> Scores:
-        """What some passages get for words that follow each other as in the question.
-
-        Each such pair counts as a term that stands in the passage as often as its words do side by side, with the sum of
-        their weights: that of a term as rare as both together would be if they met by chance.
-        """
-        total = np.zeros(len(places))
-        pairs = {pair for pair in pairwise(question) if weights.keys() >= {*pair}} if bm25.phrases else set()
-        if not pairs or not len(places):
-            return total
-        spoken, sizes = self._sequences(places)
-        owners = np.repeat(np.arange(len(places)), sizes)
-        follows = owners[1:] == owners[:-1]
-        for left, right in sorted(pairs):
-            first, second = halves(np.array([left, right], np.uint64))
-            met = (spoken[:-1] == first) & (spoken[1:] == second) & follows
-            at, often = np.unique(owners[:-1][met], return_counts=True)
-            weight = (bm25.phrases or 0.0) * (weights[left] + weights[right])
-            total[at] += weight * often / (often + self._norm(places[at], bm25))
-        return total
-
-    def _sequences(self, places: Rows) -> tuple[Halves, Rows]:
+    def sequences(self, places: Rows) -> tuple[Halves, Rows]:
         """The terms of passages at ascending positions in their order, one after another, and how many each has."""
         cuts = np.searchsorted(places, [*self._starts, len(self.rows)])
         found = [
@@ -162,27 +135,72 @@ class Corpus:
         ]
         return np.concatenate([spoken for spoken, _ in found]), np.concatenate([sizes for _, sizes in found])
 
-    def search(self, question: Sequence[int], k: int, bm25: BM25, allowed: Mask | None) -> tuple[Rows, Scores]:
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """What the passages of a corpus score for one question.
+
+    Attributes:
+        corpus: The passages.
+        question: The question's terms in their order.
+        bm25: The parameters.
+        by_words: The score of every passage by words alone.
+        weights: The weights of the terms that any passage holds.
+    """
+
+    corpus: Corpus
+    question: Sequence[int]
+    bm25: BM25
+    by_words: Scores
+    weights: Mapping[int, float]
+
+    def at(self, places: Rows) -> Scores:
+        """The scores of passages at ascending positions, phrases included."""
+        return self.by_words[places] + self._by_phrases(places)
+
+    def at_rows(self, rows: Rows) -> Scores:
+        """The same for ascending row numbers of passages that count."""
+        return self.at(np.searchsorted(self.corpus.rows, rows))
+
+    def best(self, k: int, allowed: Mask | None = None) -> tuple[Rows, Scores]:
         """Row numbers and scores of the k best passages that hold a term of the question; ties in order of insertion.
 
         Phrases are looked for in the 200 best by words, or the k best where they are more.
 
         Args:
-            question: Its terms in their order.
             k: How many at most.
-            bm25: The parameters.
             allowed: Which of the positions that count may be returned, or None for all.
         """
-        scores, weights = self._by_words(question, bm25)
-        if allowed is not None:
-            scores[~allowed] = 0
+        scores = self.by_words if allowed is None else np.where(allowed, self.by_words, 0)
         places = np.flatnonzero(scores)
-        wanted = max(k, _PHRASED) if bm25.phrases else k
+        wanted = max(k, _PHRASED) if self.bm25.phrases else k
         if len(places) > wanted:
             least = np.partition(scores[places], len(places) - wanted)[len(places) - wanted]
             places = places[scores[places] >= least]
-        if bm25.phrases:
+        if self.bm25.phrases:
             places = np.sort(places[np.argsort(-scores[places], kind="stable")[:wanted]])
-        found = scores[places] + self._by_phrases(question, places, bm25, weights)
+        found = self.at(places)
         order = np.argsort(-found, kind="stable")[:k]
-        return self.rows[places[order]], found[order]
+        return self.corpus.rows[places[order]], found[order]
+
+    def _by_phrases(self, places: Rows) -> Scores:
+        """What passages get for words that follow each other as in the question.
+
+        Each such pair counts as a term that stands in the passage as often as its words do side by side, with the sum of
+        their weights: that of a term as rare as both together would be if they met by chance.
+        """
+        total = np.zeros(len(places))
+        known = self.weights.keys()
+        pairs = {pair for pair in pairwise(self.question) if known >= {*pair}} if self.bm25.phrases else set()
+        if not pairs or not len(places):
+            return total
+        spoken, sizes = self.corpus.sequences(places)
+        owners = np.repeat(np.arange(len(places)), sizes)
+        follows = owners[1:] == owners[:-1]
+        for left, right in sorted(pairs):
+            first, second = halves(np.array([left, right], np.uint64))
+            met = (spoken[:-1] == first) & (spoken[1:] == second) & follows
+            at, often = np.unique(owners[:-1][met], return_counts=True)
+            weight = (self.bm25.phrases or 0.0) * (self.weights[left] + self.weights[right])
+            total[at] += weight * often / (often + self.corpus.norm(places[at], self.bm25))
+        return total

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import isnan
 
 import numpy as np
@@ -12,8 +13,10 @@ import numpy.typing as npt
 from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import VectorError
-from dpr_rag.fusion import Diversity, Ranked, Ranking, diversified, diversified_by, fused
+from dpr_rag.fusion import Diversity, Legs, Ranked, Ranking, diversified, diversified_by
+from dpr_rag.fusion.ranking import Scores
 from dpr_rag.lexical import BM25
+from dpr_rag.lexical.scoring import Mask, Scored
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.store.engine import Engine
@@ -57,10 +60,11 @@ def search(engine: Engine, asked: Asked) -> list[list[Hit]]:
         raise VectorError(f"k is {asked.k!r}, expected an integer of at least 1")
 
     def found(reader: Reader, snapshot: Snapshot) -> list[list[Hit]]:
-        questions = _checked(engine, snapshot, asked)
+        vectors = _checked(engine, snapshot, asked)
         if asked.where is not None:
             engine.prove_for(reader, snapshot, asked.where)
-        ranked = _ranked(engine, reader, snapshot, asked, questions)
+        ranked = _ranked(engine, reader, snapshot, asked, vectors)
+        questions = vectors if asked.vectors is not None else [None] * len(ranked)
         chosen = [_chosen(reader, snapshot, asked, *pair) for pair in zip(questions, ranked, strict=True)]
         passages = reader.by_rows({row for one in chosen for row in one.rows.tolist()})
         return [_hits(one, passages) for one in chosen]
@@ -68,42 +72,78 @@ def search(engine: Engine, asked: Asked) -> list[list[Hit]]:
     return engine.with_snapshot(found)
 
 
-def _checked(engine: Engine, snapshot: Snapshot, asked: Asked) -> list[Vectors | None]:
-    """The question vectors; None for each question where words alone count."""
+def legs(engine: Engine, asked: Asked) -> tuple[list[Legs], dict[int, Passage]]:
+    """What both legs bring for each question, and the passages by row number; see ``PassageStore.legs``."""
+
+    def found(reader: Reader, snapshot: Snapshot) -> tuple[list[Legs], dict[int, Passage]]:
+        brought = _legs(engine, reader, snapshot, asked, _checked(engine, snapshot, asked))
+        return brought, reader.by_rows({row for one in brought for row in one.both.rows.tolist()})
+
+    return engine.with_snapshot(found)
+
+
+def _checked(engine: Engine, snapshot: Snapshot, asked: Asked) -> Sequence[Vectors]:
+    """The question vectors; none where words alone count."""
     if asked.vectors is None:
-        return [None] * len(asked.words or ())
+        return ()
     engine.check_model(snapshot.state)
     model = snapshot.state.model
-    vectors = check_vectors(asked.vectors, dim=None if model is None else model.dim)
-    return list(vectors)
+    return list(check_vectors(asked.vectors, dim=None if model is None else model.dim))
 
 
 def _ranked(
-    engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, questions: Sequence[Vectors | None]
+    engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Sequence[Vectors]
 ) -> list[Ranked]:
     ranking = asked.ranking
-    depth = max(asked.depth, ranking.candidates) if ranking.mode == "hybrid" else asked.depth
-    dense: list[Ranked] = []
-    words: list[Ranked] = []
-    if ranking.needs_vectors and questions:
-        stacked = np.stack([question for question in questions if question is not None])
-        found = snapshot.search(reader, stacked, depth, where=asked.where, exact=asked.exact)
-        dense = [Ranked.of_dense(*pair) for pair in found]
-    if ranking.needs_words:
-        words = _by_words(engine, reader, snapshot, asked, depth)
     if ranking.mode == "hybrid":
-        return [fused(*pair, ranking.weight, depth) for pair in zip(dense, words, strict=True)]
-    return dense or words
+        return [one.ranked(ranking.weight) for one in _legs(engine, reader, snapshot, asked, vectors)]
+    if ranking.needs_words:
+        scored = _scored(engine, reader, snapshot, asked)
+        return [Ranked.of_bm25(*one.best(asked.depth, alive)) for one, alive in scored]
+    return _dense(reader, snapshot, asked, vectors, asked.depth)
 
 
-def _by_words(engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, depth: int) -> list[Ranked]:
+def _dense(reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Sequence[Vectors], depth: int) -> list[Ranked]:
+    """The dense leg's list for each question."""
+    if not vectors:
+        return []
+    found = snapshot.search(reader, np.stack(vectors), depth, where=asked.where, exact=asked.exact)
+    return [Ranked.of_dense(*pair) for pair in found]
+
+
+def _scored(engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked) -> Iterator[tuple[Scored, Mask | None]]:
+    """For each question what every passage scores by its words, and which passages may be returned."""
     known = lexicon(engine, reader, snapshot)
     alive = known.alive(reader, snapshot, asked.where)
     analyzer = analyzer_of(engine, snapshot.state)
-    found = [
-        known.corpus.search(analyzer.sequence(text), depth, asked.ranking.words, alive) for text in asked.words or ()
-    ]
-    return [Ranked.of_bm25(*pair) for pair in found]
+    for text in asked.words or ():
+        yield known.corpus.asked(analyzer.sequence(text), asked.ranking.words), alive
+
+
+def _legs(engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Sequence[Vectors]) -> list[Legs]:
+    """What both legs bring for each question, and what each gives to the passages that only the other brought."""
+    depth = max(asked.depth, asked.ranking.candidates)
+    dense = _dense(reader, snapshot, asked, vectors, depth)
+    words = _scored(engine, reader, snapshot, asked)
+    found = []
+    for question, by_vectors, (scored, alive) in zip(vectors, dense, words, strict=True):
+        by_words = Ranked.of_bm25(*scored.best(depth, alive))
+        rows = np.union1d(by_vectors.rows, by_words.rows)
+        products = _completed(rows, by_vectors, partial(snapshot.products, question))
+        bm25 = _completed(rows, by_words, scored.at_rows)
+        found.append(Legs(by_vectors, by_words, Ranked(rows, bm25, products, bm25)))
+    return found
+
+
+def _completed(rows: Rows, leg: Ranked, scores_of: Callable[[Rows], Scores]) -> Scores:
+    """Scores of passages at ascending row numbers: as the leg gave them, or else as it would have."""
+    found = np.empty(len(rows))
+    lacking = np.ones(len(rows), dtype=bool)
+    places = np.searchsorted(rows, leg.rows)
+    found[places], lacking[places] = leg.scores, False
+    if lacking.any():
+        found[lacking] = scores_of(rows[lacking])
+    return found
 
 
 def scores_of(engine: Engine, texts: Sequence[str], rows: Rows, bm25: BM25) -> npt.NDArray[np.float64]:
@@ -115,7 +155,7 @@ def scores_of(engine: Engine, texts: Sequence[str], rows: Rows, bm25: BM25) -> n
         there = np.isin(rows, corpus.rows)
         places = positions_in(corpus.rows, rows[there])
         for line, text in zip(found, texts, strict=True):
-            line[there] = corpus.scores_at(analyzer.sequence(text), places, bm25)
+            line[there] = corpus.asked(analyzer.sequence(text), bm25).at(places)
         return found
 
     return engine.with_snapshot(scored)

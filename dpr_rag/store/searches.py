@@ -8,14 +8,14 @@ from typing import Any
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import PassageError
-from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Tuned
+from dpr_rag.fusion import Calibration, Diversity, Fusion, Legs, Mode, Ranking, Tuned
 from dpr_rag.lexical import BM25
-from dpr_rag.passages import Hit, check_question
+from dpr_rag.passages import Hit, Passage, check_question
 from dpr_rag.storage.state import State
 from dpr_rag.store import calibrating, checking, choosing, lexicon, lookup
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.lookup import Where
-from dpr_rag.store.ranking import Asked, search
+from dpr_rag.store.ranking import Asked, legs, search
 
 
 class Searches:
@@ -90,11 +90,7 @@ class Searches:
             FilterError: The filter cannot be understood.
             StoreCorrupted: A passage that was found is damaged.
         """
-        if isinstance(questions, str):
-            raise PassageError(
-                f"questions is the string {questions!r:.80}, expected a list of them; wrap it as [question]"
-            )
-        asked = [check_question(question) for question in questions]
+        asked = _checked(questions)
         state = self._engine.state()
         how = self._settled(choosing.ranking_of(self._engine, state) if ranking is None else ranking, state)
         if how.needs_words:
@@ -105,6 +101,29 @@ class Searches:
         where = lookup.condition_of(filter)
         dense = vectors if how.needs_vectors else None
         return search(self._engine, Asked(k, dense, asked, where, how, diversity=diversity, keep=keep))
+
+    def legs(
+        self, questions: Sequence[str], ranking: Ranking, *, vectors: Any = None
+    ) -> tuple[list[Legs], dict[int, Passage]]:
+        """What a hybrid ranking is made of, for those who join it in other ways or try many λ.
+
+        Args:
+            questions: The questions.
+            ranking: How many candidates each leg brings, and the parameters of BM25; λ does not matter.
+            vectors: The questions' vectors, float [n, dim], where they are known already.
+
+        Returns:
+            For each question what both legs bring, and the passages by row number.
+
+        Raises:
+            PassageError: The questions are no list, or one is no string or blank.
+            EncoderMismatchError: The store has no encoder.
+            StoreCorrupted: A passage that was found is damaged.
+        """
+        asked = _checked(questions)
+        lexicon.keep_if_due(self._engine, first=True)
+        encoded = self.encode_questions(asked) if vectors is None else vectors
+        return legs(self._engine, Asked(ranking.candidates, encoded, asked, ranking=ranking))
 
     @property
     def ranking(self) -> Ranking:
@@ -199,3 +218,9 @@ class Searches:
             EncoderMismatchError: The store was opened without an encoder.
         """
         return self._engine.encode_questions(questions)
+
+
+def _checked(questions: Sequence[str]) -> list[str]:
+    if isinstance(questions, str):
+        raise PassageError(f"questions is the string {questions!r:.80}, expected a list of them; wrap it as [question]")
+    return [check_question(question) for question in questions]

@@ -14,7 +14,7 @@ from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import StoreCorrupted
 from dpr_rag.filters import Filter
-from dpr_rag.index.search import Scores, Selection, merged, search_segment
+from dpr_rag.index.search import Scores, Selection, inner_products, merged, search_segment
 from dpr_rag.index.segments import Base, Manifest, Tail
 from dpr_rag.storage.fields import FIELDS, Fields, Truth
 from dpr_rag.storage.reader import Condition, Reader
@@ -69,6 +69,17 @@ class Snapshot:
             return found
         of_base = search_segment(self.base, questions, k, in_base, exact=exact)
         return [merged([left, right], k) for left, right in zip(of_base, found, strict=True)]
+
+    def products(self, question: Vectors, rows: Rows) -> Scores:
+        """Exact inner products of a question, float32 [dim], with the passages at ascending row numbers.
+
+        Raises:
+            SegmentDamagedError: The base segment does not match its checksums.
+        """
+        cut = np.searchsorted(rows, self.last_row, "right")
+        parts = zip((self.base, self.tail), (rows[:cut], rows[cut:]), strict=True)
+        found = [segment.take(positions_in(segment.rows, some)) for segment, some in parts if segment is not None]
+        return inner_products(question, np.concatenate(found))
 
     def select(self, reader: Reader, where: Condition | None) -> tuple[Selection, Selection]:
         """Positions in base and tail that a filter keeps; those of repeated filters are remembered, of predicates not."""
