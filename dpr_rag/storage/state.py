@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from dpr_rag.errors import StoreCorrupted
@@ -93,6 +94,7 @@ class State:
         return value, zlib.crc32(value.encode())
 
     @staticmethod
+    @lru_cache(maxsize=8)  # every search reads the same record
     def decode(value: object, crc: object, path: object) -> State:
         """Read a state back.
 
