@@ -103,6 +103,7 @@ def test_the_page_holds_figures_and_settings(store: Path, tmp_path: Path) -> Non
         "passages",
         "modes",
         "encoder",
+        "runtime",
         "index",
         "questions",
         "versions",
@@ -113,6 +114,7 @@ def test_the_page_holds_figures_and_settings(store: Path, tmp_path: Path) -> Non
     assert settings["passages"].startswith("3, generation ")
     assert settings["modes"] == "dense, bm25, hybrid with λ = 2"
     assert settings["encoder"] == "tiny, fingerprint tiny-64"
+    assert settings["runtime"] == "unknown"
     assert settings["index"] == "flat; 64 components of float32"
     assert "numpy" in settings["versions"]
 

@@ -56,21 +56,25 @@ def test_int8_is_the_choice_on_a_cpu(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "kind"),
+    ("asked", "kind", "told"),
     [
-        ({}, FastRuntime),
-        ({"dtype": "int8"}, FastRuntime),
-        ({"dtype": "float32"}, TorchRuntime),
-        ({"dtype": "bfloat16"}, TorchRuntime),
-        ({"dtype": "float16", "device": "cpu"}, TorchRuntime),
-        ({"runtime": "torch"}, TorchRuntime),
-        ({"runtime": "openvino", "dtype": "float32"}, FastRuntime),
-        ({"runtime": "openvino", "dtype": "bfloat16"}, FastRuntime),
+        ({}, FastRuntime, "OpenVINO in int8"),
+        ({"dtype": "int8"}, FastRuntime, "OpenVINO in int8"),
+        ({"dtype": "float32"}, TorchRuntime, "PyTorch in float32 on cpu"),
+        ({"dtype": "bfloat16"}, TorchRuntime, "PyTorch in bfloat16 on cpu"),
+        ({"dtype": "float16", "device": "cpu"}, TorchRuntime, "PyTorch in float16 on cpu"),
+        ({"runtime": "torch", "device": "cpu"}, TorchRuntime, "PyTorch in float32 on cpu"),
+        ({"runtime": "openvino", "dtype": "float32"}, FastRuntime, "OpenVINO in float32"),
+        ({"runtime": "openvino", "dtype": "bfloat16"}, FastRuntime, "OpenVINO in bfloat16"),
     ],
 )
-def test_which_runtime(folder: Path, asked: dict[str, str], kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_which_runtime(
+    folder: Path, asked: dict[str, str], kind: type, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(choosing, "_GPU_FILES", ())
-    assert type(DualEncoder.from_pretrained(folder, **asked).sides[0].runtime) is kind  # type: ignore[arg-type]
+    encoder = DualEncoder.from_pretrained(folder, **asked)  # type: ignore[arg-type]
+    assert type(encoder.sides[0].runtime) is kind
+    assert encoder.runtime == told
 
 
 def test_a_gpu_is_for_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,8 @@ def settings_of(store: PassageStore, rankings: Mapping[str, Ranking]) -> dict[st
         "passages": f"{info.passages:,}, generation {info.generation}",
         "modes": ", ".join(_told(store, ranking) for ranking in rankings.values()),
         "encoder": f"{info.source or 'unknown'}, fingerprint {info.fingerprint or 'none'}" if encoded else "not used",
+        # other encoders than a DualEncoder do not tell
+        "runtime": getattr(store.encoder, "runtime", "unknown") if encoded else "not used",
         "index": f"{info.kind}{parameters}; {info.dim or 0} components of {info.dtype}" if encoded else "not used",
     }
 

@@ -158,6 +158,11 @@ class DualEncoder:
         return self.context_tower is self.question_tower
 
     @property
+    def runtime(self) -> str:
+        """What runs the towers, and in which precision, for people to read."""
+        return " and ".join(dict.fromkeys(str(side.runtime) for side in self.sides))
+
+    @property
     def sides(self) -> tuple[Side, Side]:
         """The question's side and the passage's, one object where the tower is shared: for those who train them."""
         return self._question, self._context

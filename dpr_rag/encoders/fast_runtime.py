@@ -47,6 +47,7 @@ class FastRuntime:
 
     Attributes:
         dim: Number of components of every vector.
+        dtype: As it was asked for.
         token_budget: Most padded tokens of one batch.
         streams: How many batches it runs side by side.
         abilities: What OpenVINO says this CPU does well.
@@ -61,6 +62,7 @@ class FastRuntime:
     def __init__(self, tower: Tower, profile: Profile, *, dtype: str = "int8") -> None:
         if dtype not in FAST_DTYPES:
             raise ModelError(f"dtype is {dtype!r}, expected one of {', '.join(FAST_DTYPES)} with OpenVINO, or None")
+        self.dtype = dtype
         self._core = openvino_core()
         self._graph = build_graph(tower, profile, int8=dtype == "int8")
         self.dim = int(self._graph.output(0).partial_shape[1].get_length())
@@ -79,6 +81,9 @@ class FastRuntime:
             # activations are rounded in groups of this many, so a row of the model's width has one scale
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": tower.config[FORMS[tower.backbone].hidden] if dtype == "int8" else 0,
         }
+
+    def __str__(self) -> str:
+        return f"OpenVINO in {self.dtype}"
 
     def encode(self, batch: Batch) -> Vectors:
         """Pooled float32 vectors of shape [n, dim]."""

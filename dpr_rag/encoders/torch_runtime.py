@@ -74,6 +74,9 @@ class TorchRuntime:
         head = _head(tower, profile, outside)
         self.head = None if head is None else head.to(self.device).eval()
 
+    def __str__(self) -> str:
+        return f"PyTorch in {str(self.dtype).removeprefix('torch.')} on {self.device}"
+
     @property
     def dim(self) -> int:
         """Number of components of every vector."""
