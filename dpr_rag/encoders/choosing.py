@@ -26,7 +26,7 @@ RuntimeName = Literal["torch", "openvino"]
 
 _log = logging.getLogger(__name__)
 _MOST_ERROR = 0.15
-_SCHEME = 2  # of int8 and of its check; a new one makes what was remembered void
+_SCHEME = 3  # of int8 and of its check; a new one makes what was remembered void
 _GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 _SAMPLES = (
     "who wrote hamlet",

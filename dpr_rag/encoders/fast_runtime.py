@@ -29,6 +29,7 @@ FAST_DTYPES = ("int8", "float32", "bfloat16")
 _BUDGET = 2048
 _MOST_STREAMS = 8
 _STEP = 8
+_GROUP = 128
 
 
 class FastRuntime:
@@ -41,7 +42,7 @@ class FastRuntime:
     Args:
         tower: Weights and configuration.
         profile: Pooling and head.
-        dtype: ``"int8"`` stores the layers' matrices in 8 bits and rounds what they are multiplied with row by row;
+        dtype: ``"int8"`` stores the layers' matrices in 8 bits and rounds what they are multiplied with in groups of 128;
             many batches calculate the rest in bfloat16 where the CPU has it, one batch in float32, which starts sooner.
             ``"float32"`` is exact; ``"bfloat16"`` calculates in bfloat16 where the CPU can.
 
@@ -77,10 +78,10 @@ class FastRuntime:
         has_bf16 = "BF16" in self.abilities
         self._alone = "bf16" if has_bf16 and dtype == "bfloat16" else "f32"
         self._many = "bf16" if has_bf16 and dtype != "float32" else "f32"
-        self._settings = {
-            # activations are rounded in groups of this many, so a row of the model's width has one scale
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": tower.config[FORMS[tower.backbone].hidden] if dtype == "int8" else 0,
-        }
+        width = tower.config[FORMS[tower.backbone].hidden]
+        # activations that share a scale: whole rows are twice as far off, groups of 64 cost a tenth of the speed
+        group = _GROUP if width % _GROUP == 0 else width
+        self._settings = {"DYNAMIC_QUANTIZATION_GROUP_SIZE": group if dtype == "int8" else 0}
 
     def __str__(self) -> str:
         return f"OpenVINO in {self.dtype}"
