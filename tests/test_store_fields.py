@@ -68,6 +68,40 @@ def test_filters_ask_the_columns_of_the_base(where: dict, tmp_path: Path, monkey
         assert_equals_oracle(reopened, oracle, vectors(3, 9), 30, where)
 
 
+@pytest.mark.parametrize("where", WHERE)
+def test_what_a_filter_deletes_is_found_by_the_columns(
+    where: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reader, "prove_passages", refuse)
+    store, oracle = filled(tmp_path / "s")
+    store.close()
+    with PassageStore.open(tmp_path / "s") as store:
+        gone = oracle.where(where)
+        assert store.delete(filter=where) == len(gone)
+        oracle.delete(gone)
+        assert {one.id for one in store} == set(oracle.passages)
+        assert store.delete(filter=where) == 0
+    with PassageStore.open(tmp_path / "s") as reopened:
+        assert_equals_oracle(reopened, oracle, vectors(3, 9), 30)
+
+
+def test_what_was_added_since_the_last_look_is_deleted_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, oracle = filled(tmp_path / "s")
+    with store, PassageStore.open(tmp_path / "s") as other:
+        late = passage(300)
+        writing = type(store._engine).writing
+
+        def overtaken(engine: object, **kwargs: object) -> object:
+            if engine is store._engine and late.id not in other:
+                other.add([late], vectors=vectors(1, 300))
+            return writing(engine, **kwargs)
+
+        monkeypatch.setattr(type(store._engine), "writing", overtaken)
+        everything = {"n": {"$gte": 0}}
+        assert store.delete(filter=everything) == len(oracle.passages) + 1
+        assert len(store) == 0
+
+
 def test_a_predicate_is_asked_about_every_passage(tmp_path: Path) -> None:
     store, oracle = filled(tmp_path / "s")
     with store:

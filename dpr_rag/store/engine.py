@@ -107,6 +107,19 @@ class Engine:
             reader.prove_after(snapshot.last_row, count=tail.count, known=known)
             self._proved_tail = last
 
+    def kept(self, reader: Reader, where: Condition) -> Rows:
+        """Ascending row numbers of the passages that a filter keeps, in a transaction that may be ahead of the snapshot.
+
+        Raises:
+            StoreCorrupted: A passage that is asked is damaged or missing.
+        """
+        snapshot = self._snapshot
+        if snapshot is None or snapshot.state.generation != reader.state().generation or not snapshot.knows(where):
+            self.prove(reader)
+            return reader.rows_where(where)
+        self.prove_for(reader, snapshot, where)
+        return snapshot.kept(reader, where)
+
     def state(self) -> State:
         """The current state."""
         with self.reading() as reader:

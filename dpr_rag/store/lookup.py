@@ -63,10 +63,11 @@ def delete(engine: Engine, ids: Iterable[str] | None, where: Where) -> int:
     if (ids is None) == (where is None):
         raise StoreError("delete() takes either ids or a filter; give exactly one of them")
     wanted, condition = _checked(ids or ()), condition_of(where)
+    if condition is not None and engine.state().base is not None:
+        engine.with_snapshot(lambda reader, snapshot: None)  # so that the base's fields are at hand below
     with engine.writing() as writer:
         if condition is not None:
-            engine.prove(writer)
-            rows = [int(row) for row in writer.rows_where(condition)]
+            rows = engine.kept(writer, condition).tolist()
         else:
             rows = [row for row, _ in writer.by_ids(wanted).values()]
         if rows:
