@@ -36,6 +36,10 @@ def demo(
     from dpr_rag import PassageStore, Retriever
     from dpr_rag.corpora import open_corpus
 
+    with PassageStore.open(store) as earlier:
+        if len(earlier) and earlier.info().fingerprint != encoder.fingerprint:
+            note(f"an earlier version's default encoder made the vectors in {store}: encoding them anew")
+            earlier.reencode(encoder)
     with PassageStore.open(store, encoder=encoder) as opened:
         note(f"indexing the standard library's docstrings into {store} (what is already there is not encoded again)")
         passages = list(open_corpus("python:"))
