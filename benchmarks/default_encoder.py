@@ -72,7 +72,7 @@ def averaged(encoders: Sequence[DualEncoder]) -> DualEncoder:
     tower, profile = encoders[0].question_tower, encoders[0].profile
     states = [encoder.question_tower.state for encoder in encoders]
     state = {
-        name: np.mean([one[name] for one in states], axis=0, dtype=np.float32).astype(np.float16)
+        name: np.mean([one[name] for one in states], axis=0, dtype=np.float64).astype(np.float16)
         for name in tower.state
     }
     return DualEncoder(replace(tower, state=state), profile=profile, source=DEFAULT_SOURCE, runtime="torch")

@@ -66,9 +66,8 @@ class Hit:
         passage: What was found.
         score: What the hits are ranked by, higher is better; in a dense search the exact inner product.
         rank: Place in the result, from 1.
-        dense: Exact inner product of question and passage, or None where vectors did not count, or reciprocal ranks did and
-            the dense leg did not bring it.
-        bm25: BM25 score, phrases included where the ranking counts them; None as above.
+        dense: Exact inner product of question and passage, or None where vectors did not count.
+        bm25: BM25 score, phrases included where the ranking counts them, or None where words did not count.
     """
 
     passage: Passage

@@ -111,9 +111,15 @@ def test_demo_indexes_once_and_answers(tmp_path: Path, monkeypatch: pytest.Monke
     assert first.stdout.startswith(f"added {count}, replaced 0, unchanged 0 in ")
     assert run("demo", "--store", store).stdout.startswith(f"added 0, replaced 0, unchanged {count} in ")
     assert json.loads(run("info", store, "--json").stdout)["passages"] == count
-    monkeypatch.setattr(models.ModelChoice, "load", lambda choice: TinyEncoder("newer"))
+    newer = TinyEncoder("tiny")
+    newer.fingerprint = "newer-64"
+    monkeypatch.setattr(models.ModelChoice, "load", lambda choice: newer)
+    assert f"dpr-rag reencode {store} --model default" in run("search", store, "gzip").stderr
     after = run("demo", "--store", store)
     assert after.stdout.startswith(f"added 0, replaced 0, unchanged {count} in ")
     assert "an earlier version's default encoder" in after.stderr
     assert json.loads(run("info", store, "--json").stdout)["fingerprint"] == "newer-64"
     assert "an earlier version's" not in run("demo", "--store", store).stderr
+    monkeypatch.setattr(models.ModelChoice, "load", lambda choice: TinyEncoder("others"))
+    assert run("demo", "--store", store).exit_code == 1
+    assert json.loads(run("info", store, "--json").stdout)["fingerprint"] == "newer-64"

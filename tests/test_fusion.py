@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dpr_rag import Calibration, Diversity
 from dpr_rag.errors import VectorError
-from dpr_rag.fusion import Legs, Ranked, Ranking, diversified, fused_matrix, reciprocal
+from dpr_rag.fusion import Legs, Ranked, Ranking, diversified, fused_matrix
 
 SCORES = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=30)
 
@@ -105,32 +105,11 @@ def test_a_fit_needs_finite_scores_of_both_kinds() -> None:
             Calibration.fit(relevant, other)
 
 
-SCORED = st.dictionaries(st.integers(1, 30), st.floats(-50, 50, width=32), max_size=12)
-
-
 def leg(scores: dict[int, float], kind: str) -> Ranked:
     """A ranked list, best first, ties in order of insertion."""
     order = sorted(scores, key=lambda row: (-scores[row], row))
     make = Ranked.of_dense if kind == "dense" else Ranked.of_bm25
     return make(np.array(order, np.int64), np.array([scores[row] for row in order], np.float64))
-
-
-def in_order(ranked: Ranked) -> bool:
-    """Whether the best come first, ties by inner product, then in order of insertion."""
-    ties = zip(-ranked.scores, -np.nan_to_num(ranked.dense, nan=-np.inf), ranked.rows, strict=True)
-    return (keys := [tuple(one) for one in ties]) == sorted(keys)
-
-
-@given(SCORED, SCORED)
-def test_reciprocal_ranks_follow_their_definition(dense: dict[int, float], bm25: dict[int, float]) -> None:
-    found = reciprocal(leg(dense, "dense"), leg(bm25, "bm25"))
-    places = [{int(row): at for at, row in enumerate(leg(one, "dense").rows, 1)} for one in (dense, bm25)]
-    expected = {row: sum(1 / (60 + place[row]) for place in places if row in place) for row in {*dense, *bm25}}
-    assert dict(zip(found.rows.tolist(), found.scores.tolist(), strict=True)) == pytest.approx(expected)
-    assert in_order(found)
-    for row, product, words in zip(found.rows.tolist(), found.dense, found.bm25, strict=True):
-        assert (product == dense[row]) if row in dense else np.isnan(product)
-        assert (words == bm25[row]) if row in bm25 else np.isnan(words)
 
 
 def legs_of(dense: Sequence[float], bm25: Sequence[float]) -> Legs:
@@ -140,13 +119,30 @@ def legs_of(dense: Sequence[float], bm25: Sequence[float]) -> Legs:
     return Legs(*lists, Ranked(np.arange(len(products)), words, products, words))
 
 
-@given(st.lists(st.tuples(st.floats(-50, 50, width=32), st.floats(0, 50, width=32)), min_size=1), st.floats(0, 5))
-def test_a_weighted_sum_ranks_by_both_scores(pairs: list[tuple[float, float]], weight: float) -> None:
-    found = legs_of(*zip(*pairs, strict=True)).ranked(weight)
+@given(
+    st.lists(st.tuples(st.floats(-50, 50, width=32), st.floats(0, 50, width=32)), min_size=1),
+    st.none() | st.floats(0, 5),
+    st.integers(0, 8),
+    st.integers(0, 8),
+)
+def test_fusion_follows_its_definition(
+    pairs: list[tuple[float, float]], weight: float | None, brings: int, finds: int
+) -> None:
+    whole = legs_of(*zip(*pairs, strict=True))
+    lists = whole.dense.take(slice(brings)), whole.bm25.take(slice(finds))
+    places = [{int(row): at for at, row in enumerate(one.rows, 1)} for one in lists]
+    found = Legs(*lists, whole.both).ranked(weight)
+
+    def score(row: int) -> float:
+        if weight is None:
+            return sum(1 / (60 + place[row]) for place in places if row in place)
+        return pairs[row][1] + weight * pairs[row][0]
+
     assert sorted(found.rows.tolist()) == list(range(len(pairs)))
-    assert [(found.dense[at], found.bm25[at]) for at in range(len(pairs))] == [pairs[row] for row in found.rows]
-    assert found.scores.tolist() == [pairs[row][1] + weight * pairs[row][0] for row in found.rows]
-    assert in_order(found)
+    assert list(zip(found.dense, found.bm25, strict=True)) == [pairs[row] for row in found.rows]
+    assert found.scores.tolist() == pytest.approx([score(row) for row in found.rows.tolist()])
+    ties = [tuple(one) for one in zip(-found.scores, -found.dense, found.rows, strict=True)]
+    assert ties == sorted(ties)
 
 
 def test_fusion_of_whole_matrices_is_that_of_whole_lists() -> None:

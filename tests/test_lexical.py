@@ -413,31 +413,78 @@ def test_words_need_no_encoder() -> None:
 
 
 @pytest.mark.parametrize("weight", [None, 0.05, 2.0])
-def test_hybrid_is_the_fusion_of_both_legs(store: PassageStore, weight: float | None) -> None:
-    store.add(many(300))
-    question = "w1 w2 w3"
+@pytest.mark.parametrize(("index", "dtype"), [(None, "float32"), ("flat", "float16"), ("hnsw:efSearch=400", "float32")])
+def test_hybrid_is_the_fusion_of_both_legs(
+    tmp_path: Path, encoder: HashEncoder, index: str | None, dtype: str, weight: float | None
+) -> None:
+    passages, question = many(400), "w1 w2 w3"
     ranking = Ranking("hybrid", weight, "rrf" if weight is None else "weighted", candidates=20)
-    hits = Retriever(store, k=40, ranking=ranking).retrieve(question)
-    assert [hit.rank for hit in hits] == list(range(1, 41))
-    legs = (Ranking(), Ranking("bm25", bm25=ranking.words))
-    known = [
-        {hit.passage.id: hit.score for hit in Retriever(store, k=300, ranking=leg).retrieve(question)} for leg in legs
-    ]
-    dense, bm25 = ({name: scores[name] for name in list(scores)[:40]} for scores in known)
-    assert len({*dense} - {*bm25}) > 5
-    assert len({*bm25} - {*dense}) > 5
-    if weight is None:
-        assert {hit.passage.id for hit in hits} <= {*dense, *bm25}
-        assert [(hit.dense, hit.bm25) for hit in hits] == [
-            (dense.get(hit.passage.id), bm25.get(hit.passage.id)) for hit in hits
+    with PassageStore.open(tmp_path / "s", encoder=encoder, dtype=dtype) as store:
+        store.add(passages[:300])
+        if index:
+            store.optimize(index=index)
+        store.add(passages[300:])
+        store.delete(["7", "120", "280", "301", "390"])
+        hits = Retriever(store, k=40, ranking=ranking).retrieve(question)
+        known = [
+            {hit.passage.id: hit.score for hit in store.rank([question], 400, ranking=leg)[0]}
+            for leg in (Ranking(), Ranking("bm25", bm25=ranking.words))
         ]
-        return
-    expected = {name: known[1].get(name, 0.0) + weight * known[0][name] for name in {*dense, *bm25}}
-    best = sorted(expected, key=lambda name: (-expected[name], -known[0][name], int(name)))[:40]
+    assert [hit.rank for hit in hits] == list(range(1, 41))
+    places = [{name: at for at, name in enumerate(list(scores)[:40], 1)} for scores in known]
+    both = {*places[0], *places[1]}
+    assert len(both) > 50
+
+    def score(name: str) -> float:
+        if weight is None:
+            return sum(1 / (60 + place[name]) for place in places if name in place)
+        return known[1].get(name, 0.0) + weight * known[0][name]
+
+    best = sorted(both, key=lambda name: (-score(name), -known[0][name], int(name)))[:40]
     assert [hit.passage.id for hit in hits] == best
-    assert [hit.score for hit in hits] == pytest.approx([expected[name] for name in best])
+    assert [hit.score for hit in hits] == pytest.approx([score(name) for name in best])
     assert [hit.dense for hit in hits] == [known[0][name] for name in best]
     assert [hit.bm25 for hit in hits] == pytest.approx([known[1].get(name, 0.0) for name in best])
+
+
+def test_damage_that_only_the_lexical_leg_meets_is_noticed(
+    tmp_path: Path, encoder: HashEncoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
+        store.add(many(3000))
+        store.optimize(index="hnsw")
+        words = Retriever(store, k=200, mode="bm25").retrieve("w1 w2 w3")
+    path = next((tmp_path / "s").rglob("vectors"))
+    block = bytearray(path.read_bytes())
+    for hit in words:
+        at = (int(hit.passage.id)) * encoder.dim * 4
+        block[at] ^= 1
+    path.write_bytes(block)
+    with caplog.at_level(logging.WARNING), PassageStore.open(tmp_path / "s", encoder=encoder) as store:
+        hits = Retriever(store, k=40, mode="hybrid", weight=0.01).retrieve("w1 w2 w3")
+        exact = {one.passage.id: one.score for one in Retriever(store, k=3000).retrieve("w1 w2 w3")}
+    assert "does not match its checksum" in caplog.text
+    assert [hit.dense for hit in hits] == [exact[hit.passage.id] for hit in hits]
+
+
+def test_what_a_hybrid_ranking_chooses_from(store: PassageStore, encoder: HashEncoder) -> None:
+    store.add(many(60))
+    asked, ranking = ["w1 w2 w3", "w4 w5"], Ranking("hybrid", candidates=9)
+    found = store.candidates(asked, ranking)
+    for at, question in enumerate(asked):
+        lists = (found.legs[at].dense, found.legs[at].bm25, found.alone[at])
+        for listed, leg in zip(lists, (Ranking(), Ranking("bm25", bm25=ranking.words), Ranking("bm25")), strict=True):
+            hits = store.rank([question], 9, ranking=leg)[0]
+            assert [found.passages[row] for row in listed.rows.tolist()] == [hit.passage for hit in hits]
+            assert listed.scores.tolist() == [hit.score for hit in hits]
+    with pytest.raises(VectorError, match="mode is 'bm25', expected 'hybrid'"):
+        store.candidates(asked, Ranking("bm25"))
+    for call in (
+        store.candidates,
+        lambda questions, ranking, **given: store.rank(questions, 3, ranking=ranking, **given),
+    ):
+        with pytest.raises(VectorError, match="1"):
+            call(asked, ranking, vectors=encoder.encode_questions(asked[:1]))
 
 
 @pytest.mark.parametrize("mode", ["dense", "bm25", "hybrid"])
@@ -499,8 +546,7 @@ def test_passages_that_are_gone_score_nothing(store: PassageStore) -> None:
     store.add(PLAYS)
     everything = ranking.scores_of(store._engine, ["tragedy king", "Goethe"], np.arange(1, 5), BM25())
     store.delete(["4"])
-    store.optimize()
-    left = ranking.scores_of(store._engine, ["tragedy king", "Goethe"], np.array([1, 2, 3, 4, 9]), BM25())
+    left = ranking.scores_of(store._engine, ["tragedy king", "Goethe"], np.array([1, 2, 3, 4, 9]), BM25(phrases=9))
     assert left[:, 3:].tolist() == [[0.0, 0.0], [0.0, 0.0]]
     assert (left[:, :3] > 0).tolist() == (everything[:, :3] > 0).tolist()
     assert everything[0, 3] > 0

@@ -11,7 +11,7 @@ from conftest import Oracle, assert_equals_oracle
 
 from dpr_rag import PRIVATE_KEY, Passage, PassageStore, Retriever
 from dpr_rag.derived import file_checksum
-from dpr_rag.errors import StoreCorrupted
+from dpr_rag.errors import StoreCorrupted, StoreReadOnlyError
 from dpr_rag.storage import collecting, fields
 from dpr_rag.storage.reader import Reader
 from dpr_rag.store import folding
@@ -83,6 +83,34 @@ def test_what_a_filter_deletes_is_found_by_the_columns(
         assert store.delete(filter=where) == 0
     with PassageStore.open(tmp_path / "s") as reopened:
         assert_equals_oracle(reopened, oracle, vectors(3, 9), 30)
+
+
+def test_what_a_filter_deletes_after_edits_in_place_by_predicate_or_without_columns(tmp_path: Path) -> None:
+    store, oracle = filled(tmp_path / "s")
+    with store:
+        store.add([Passage("p5", "text 5", "t5", {"n": 9})], vectors=vectors(1, 5))
+        assert store.delete(filter={"n": 9}) == 1
+        assert store.delete(filter=lambda one: one.id in ("p6", "p206", "p5")) == 2
+        with PassageStore.open(tmp_path / "s", read_only=True) as reading, pytest.raises(StoreReadOnlyError):
+            reading.delete(filter={"n": 1})
+    contents = next((tmp_path / "s").rglob("fields.json"))
+    contents.write_bytes(contents.read_bytes()[:-2])
+    with PassageStore.open(tmp_path / "s") as store:
+        gone = [one for one in oracle.where({"tag": "b"}) if one not in ("p5", "p6", "p206")]
+        assert store.delete(filter={"tag": "b"}) == len(gone)
+        assert {one.id for one in store} == {*oracle.passages} - {*gone, "p5", "p6", "p206"}
+
+
+@pytest.mark.parametrize(
+    "sql", ["UPDATE passage SET text = 'other' WHERE id = 'p20'", "UPDATE passage SET crc = 7 WHERE id = 'p20'"]
+)
+def test_damage_of_what_a_filter_deletes_is_named(sql: str, tmp_path: Path) -> None:
+    filled(tmp_path / "s")[0].close()
+    altered(tmp_path / "s", sql)
+    with PassageStore.open(tmp_path / "s") as store:
+        with pytest.raises(StoreCorrupted, match=r"passage 'p20' \(row 21\) is damaged"):
+            store.delete(filter={"title": "t7"})
+        assert len(store) == 217
 
 
 def test_what_was_added_since_the_last_look_is_deleted_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from dpr_rag.cli.indexing import add_corpus
-from dpr_rag.cli.models import ModelChoice
+from dpr_rag.cli.models import ModelChoice, is_outdated, look
 from dpr_rag.cli.options import Quiet
-from dpr_rag.cli.terminal import note, show_hits
+from dpr_rag.cli.terminal import note, progress, show_hits
 
 QUESTIONS = (
     "how do I compress bytes with gzip?",
@@ -36,10 +36,10 @@ def demo(
     from dpr_rag import PassageStore, Retriever
     from dpr_rag.corpora import open_corpus
 
-    with PassageStore.open(store) as earlier:
-        if len(earlier) and earlier.info().fingerprint != encoder.fingerprint:
-            note(f"an earlier version's default encoder made the vectors in {store}: encoding them anew")
-            earlier.reencode(encoder)
+    if is_outdated(look(store), encoder):
+        note(f"an earlier version's default encoder made the vectors in {store}: encoding them anew")
+        with PassageStore.open(store) as earlier, progress("reencoding", len(earlier), quiet=quiet) as advance:
+            earlier.reencode(encoder, progress=lambda done, _total: advance(done))
     with PassageStore.open(store, encoder=encoder) as opened:
         note(f"indexing the standard library's docstrings into {store} (what is already there is not encoded again)")
         passages = list(open_corpus("python:"))

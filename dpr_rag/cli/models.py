@@ -13,6 +13,9 @@ import typer
 
 from dpr_rag.errors import EncoderMismatchError, StoreNotFoundError
 
+DEFAULT = "default"
+"""What ``--model`` calls the default encoder, where it has to be named."""
+
 if TYPE_CHECKING:
     from dpr_rag import DualEncoder, Ranking
     from dpr_rag.store import StoreInfo
@@ -23,7 +26,7 @@ class ModelChoice:
     """What ``--model``, ``--context-model`` and ``--profile`` said.
 
     Attributes:
-        question: Folder or hub name of the question encoder; None means the default encoder.
+        question: Folder or hub name of the question encoder; None or ``default`` means the default encoder.
         context: Folder or hub name of the context encoder, if it is another one.
         profile: Name of the profile, if it is not to be recognised.
     """
@@ -42,7 +45,7 @@ class ModelChoice:
         """
         from dpr_rag import DualEncoder
 
-        if self.question is not None:
+        if self.question not in (None, DEFAULT):
             return DualEncoder.from_pretrained(self.question, self.context, profile=self.profile)
         if self.context or self.profile:
             raise typer.BadParameter("--context-model and --profile need --model beside them", param_hint="--model")
@@ -97,11 +100,21 @@ def encoder_of(path: Path, choice: ModelChoice) -> DualEncoder:
             f"the store {str(path)!r} holds vectors that came without an encoder; name theirs with --model MODEL --bind"
         )
     encoder = choice.load()
+    if is_outdated(info, encoder):
+        raise EncoderMismatchError(
+            f"the store {str(path)!r} was filled by the default encoder of an earlier version; encode it anew with: "
+            f"dpr-rag reencode {path} --model {DEFAULT}"
+        )
     if info.fingerprint and encoder.fingerprint != info.fingerprint:
         raise EncoderMismatchError(
             f"the store {str(path)!r} was filled by another encoder than the default one; pass {_advice(info)}"
         )
     return encoder
+
+
+def is_outdated(info: StoreInfo | None, encoder: DualEncoder) -> bool:
+    """Whether the default encoder of an earlier version filled a store."""
+    return info is not None and info.source == encoder.source and info.fingerprint != encoder.fingerprint
 
 
 def _advice(info: StoreInfo) -> str:

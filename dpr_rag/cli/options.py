@@ -43,7 +43,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one object per
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", metavar="MODEL", help="Folder or hub name of the question encoder (default: the built-in encoder)."
+        "--model",
+        metavar="MODEL",
+        help="Folder or hub name of the question encoder; default, or no --model, is the built-in one.",
     ),
 ]
 ContextModel = Annotated[

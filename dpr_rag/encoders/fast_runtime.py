@@ -42,13 +42,13 @@ class FastRuntime:
     Args:
         tower: Weights and configuration.
         profile: Pooling and head.
-        dtype: ``"int8"`` stores the layers' matrices in 8 bits and rounds what they are multiplied with in groups of 128;
+        dtype: ``"int8"`` stores the layers' matrices in 8 bits and rounds what they are multiplied with in groups of 128,
+            or row by row where the widths are no multiples of it;
             many batches calculate the rest in bfloat16 where the CPU has it, one batch in float32, which starts sooner.
             ``"float32"`` is exact; ``"bfloat16"`` calculates in bfloat16 where the CPU can.
 
     Attributes:
         dim: Number of components of every vector.
-        dtype: As it was asked for.
         token_budget: Most padded tokens of one batch.
         streams: How many batches it runs side by side.
         abilities: What OpenVINO says this CPU does well.
@@ -63,7 +63,6 @@ class FastRuntime:
     def __init__(self, tower: Tower, profile: Profile, *, dtype: str = "int8") -> None:
         if dtype not in FAST_DTYPES:
             raise ModelError(f"dtype is {dtype!r}, expected one of {', '.join(FAST_DTYPES)} with OpenVINO, or None")
-        self.dtype = dtype
         self._core = openvino_core()
         self._graph = build_graph(tower, profile, int8=dtype == "int8")
         self.dim = int(self._graph.output(0).partial_shape[1].get_length())
@@ -78,13 +77,14 @@ class FastRuntime:
         has_bf16 = "BF16" in self.abilities
         self._alone = "bf16" if has_bf16 and dtype == "bfloat16" else "f32"
         self._many = "bf16" if has_bf16 and dtype != "float32" else "f32"
-        width = tower.config[FORMS[tower.backbone].hidden]
+        width, inner = (tower.config[name] for name in (FORMS[tower.backbone].hidden, FORMS[tower.backbone].inner))
         # activations that share a scale: whole rows are twice as far off, groups of 64 cost a tenth of the speed
-        group = _GROUP if width % _GROUP == 0 else width
+        group = _GROUP if width % _GROUP == inner % _GROUP == 0 else width
         self._settings = {"DYNAMIC_QUANTIZATION_GROUP_SIZE": group if dtype == "int8" else 0}
+        self._precision = "int8" if dtype == "int8" else {"bf16": "bfloat16", "f32": "float32"}[self._many]
 
     def __str__(self) -> str:
-        return f"OpenVINO in {self.dtype}"
+        return f"OpenVINO in {self._precision}"
 
     def encode(self, batch: Batch) -> Vectors:
         """Pooled float32 vectors of shape [n, dim]."""

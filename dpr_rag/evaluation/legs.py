@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,19 +72,14 @@ def read_legs(
         regex: Whether answers are regular expressions.
         progress: Called with the number of questions asked so far.
     """
-    alone = replace(base, bm25=Ranking("bm25", bm25=base.bm25).words)
     found: list[JudgedLegs] = []
     for start in range(0, len(questions), _BATCH):
         batch = questions[start : start + _BATCH]
-        texts = [one.question for one in batch]
-        vectors = store.encode_questions(texts)
-        legs, passages = store.legs(texts, base, vectors=vectors)
-        others, more = (legs, passages) if alone.words == base.words else store.legs(texts, alone, vectors=vectors)
-        known = passages | more
-        for question, one, other in zip(batch, legs, others, strict=True):
-            rows = np.union1d(one.both.rows, other.bm25.rows).tolist()
-            right = frozenset(row for row in rows if is_right(question, known[row], by, regex=regex))
-            found.append(JudgedLegs(one, other.bm25, right))
+        brought = store.candidates([one.question for one in batch], base)
+        for question, legs, alone in zip(batch, brought.legs, brought.alone, strict=True):
+            rows = np.union1d(legs.both.rows, alone.rows).tolist()
+            right = frozenset(row for row in rows if is_right(question, brought.passages[row], by, regex=regex))
+            found.append(JudgedLegs(legs, alone, right))
         if progress is not None:
             progress(len(found))
     return found

@@ -116,8 +116,8 @@ class Ranked:
     Attributes:
         rows: Row numbers.
         scores: What they are ranked by.
-        dense: Inner products, NaN where the dense leg did not bring the passage.
-        bm25: BM25 scores, NaN where the lexical leg did not bring it.
+        dense: Inner products, NaN where vectors do not count.
+        bm25: BM25 scores, NaN where words do not count.
     """
 
     rows: Rows
@@ -147,7 +147,7 @@ class Legs:
     Attributes:
         dense: The dense leg's list, best first.
         bm25: The lexical leg's list, best first.
-        both: The passages of both lists in no order of rank, each with both scores.
+        both: The passages of both lists with both scores of each, in order of insertion, not yet ranked.
     """
 
     dense: Ranked
@@ -157,33 +157,14 @@ class Legs:
     def ranked(self, weight: float | None) -> Ranked:
         """All of them by BM25 + λ · inner product, or by reciprocal ranks where λ is None, best first.
 
-        Ties come by inner product, then in order of insertion.
+        Ties, which are frequent among reciprocal ranks, come by inner product, then in order of insertion.
         """
+        rows, dense, bm25 = self.both.rows, self.both.dense, self.both.bm25
         if weight is None:
-            return reciprocal(self.dense, self.bm25)
-        scores = self.both.bm25 + weight * self.both.dense
-        return replace(self.both, scores=scores).take(np.lexsort((self.both.rows, -self.both.dense, -scores)))
-
-
-def reciprocal(dense: Ranked, bm25: Ranked) -> Ranked:
-    """The union of two lists by their reciprocal ranks, best first; ties by inner product, then in order of insertion.
-
-    Ties are frequent: first and second in two lists, and second and first.
-
-    Args:
-        dense: The dense leg, best first.
-        bm25: The lexical leg, best first.
-    """
-    rows = np.union1d(dense.rows, bm25.rows)
-    products, words = _placed(rows, dense), _placed(rows, bm25)
-    scores = _reciprocal(rows, dense.rows) + _reciprocal(rows, bm25.rows)
-    return Ranked(rows, scores, products, words).take(np.lexsort((rows, -products, -scores)))  # NaN comes last
-
-
-def _placed(rows: Rows, leg: Ranked) -> Scores:
-    found = np.full(len(rows), np.nan)
-    found[np.searchsorted(rows, leg.rows)] = leg.scores
-    return found
+            scores = _reciprocal(rows, self.dense.rows) + _reciprocal(rows, self.bm25.rows)
+        else:
+            scores = bm25 + weight * dense
+        return Ranked(rows, scores, dense, bm25).take(np.lexsort((rows, -dense, -scores)))
 
 
 def _reciprocal(rows: Rows, ranked: Rows) -> Scores:

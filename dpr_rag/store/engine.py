@@ -114,7 +114,7 @@ class Engine:
             StoreCorrupted: A passage that is asked is damaged or missing.
         """
         snapshot = self._snapshot
-        if snapshot is None or snapshot.state.generation != reader.state().generation or not snapshot.knows(where):
+        if snapshot is None or snapshot.state.generation != reader.state().generation:
             self.prove(reader)
             return reader.rows_where(where)
         self.prove_for(reader, snapshot, where)

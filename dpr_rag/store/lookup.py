@@ -63,11 +63,13 @@ def delete(engine: Engine, ids: Iterable[str] | None, where: Where) -> int:
     if (ids is None) == (where is None):
         raise StoreError("delete() takes either ids or a filter; give exactly one of them")
     wanted, condition = _checked(ids or ()), condition_of(where)
-    if condition is not None and engine.state().base is not None:
+    engine.database.refuse_read_only()
+    if isinstance(condition, Filter) and engine.state().base is not None:
         engine.with_snapshot(lambda reader, snapshot: None)  # so that the base's fields are at hand below
     with engine.writing() as writer:
         if condition is not None:
             rows = engine.kept(writer, condition).tolist()
+            writer.by_rows(rows)  # proves what goes: a wrong checksum would spoil the sum of all others
         else:
             rows = [row for row, _ in writer.by_ids(wanted).values()]
         if rows:

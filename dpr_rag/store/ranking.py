@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isnan
 
 import numpy as np
-import numpy.typing as npt
 
 from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors, check_vectors
@@ -64,7 +63,7 @@ def search(engine: Engine, asked: Asked) -> list[list[Hit]]:
         if asked.where is not None:
             engine.prove_for(reader, snapshot, asked.where)
         ranked = _ranked(engine, reader, snapshot, asked, vectors)
-        questions = vectors if asked.vectors is not None else [None] * len(ranked)
+        questions = [None] * len(ranked) if vectors is None else vectors
         chosen = [_chosen(reader, snapshot, asked, *pair) for pair in zip(questions, ranked, strict=True)]
         passages = reader.by_rows({row for one in chosen for row in one.rows.tolist()})
         return [_hits(one, passages) for one in chosen]
@@ -72,87 +71,110 @@ def search(engine: Engine, asked: Asked) -> list[list[Hit]]:
     return engine.with_snapshot(found)
 
 
-def legs(engine: Engine, asked: Asked) -> tuple[list[Legs], dict[int, Passage]]:
-    """What both legs bring for each question, and the passages by row number; see ``PassageStore.legs``."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What a hybrid ranking chooses from, question by question.
 
-    def found(reader: Reader, snapshot: Snapshot) -> tuple[list[Legs], dict[int, Passage]]:
-        brought = _legs(engine, reader, snapshot, asked, _checked(engine, snapshot, asked))
-        return brought, reader.by_rows({row for one in brought for row in one.both.rows.tolist()})
+    Attributes:
+        legs: What both legs bring.
+        alone: The list of BM25 as it ranks alone: without phrases, unless the ranking says otherwise.
+        passages: Every passage of any list, by row number.
+    """
+
+    legs: tuple[Legs, ...]
+    alone: tuple[Ranked, ...]
+    passages: Mapping[int, Passage]
+
+
+def candidates(engine: Engine, asked: Asked) -> Candidates:
+    """What a hybrid ranking chooses from; see ``PassageStore.candidates``."""
+    if asked.ranking.mode != "hybrid":
+        raise VectorError(f"the ranking's mode is {asked.ranking.mode!r}, expected 'hybrid', which has two legs")
+
+    def found(reader: Reader, snapshot: Snapshot) -> Candidates:
+        bm25 = Ranking("bm25", bm25=asked.ranking.bm25).words
+        legs, alone = [], []
+        for one, scored in _legs(engine, reader, snapshot, asked, _checked(engine, snapshot, asked)):
+            legs.append(one)
+            same = scored.bm25 == bm25
+            alone.append(
+                one.bm25 if same else Ranked.of_bm25(*replace(scored, bm25=bm25).best(asked.ranking.candidates))
+            )
+        rows = {row for one, other in zip(legs, alone, strict=True) for row in (*one.both.rows, *other.rows)}
+        return Candidates(tuple(legs), tuple(alone), reader.by_rows(rows))
 
     return engine.with_snapshot(found)
 
 
-def _checked(engine: Engine, snapshot: Snapshot, asked: Asked) -> Sequence[Vectors]:
-    """The question vectors; none where words alone count."""
+def _checked(engine: Engine, snapshot: Snapshot, asked: Asked) -> Vectors | None:
+    """The question vectors, [n, dim]; None where words alone count."""
     if asked.vectors is None:
-        return ()
+        return None
     engine.check_model(snapshot.state)
     model = snapshot.state.model
-    return list(check_vectors(asked.vectors, dim=None if model is None else model.dim))
+    rows = None if asked.words is None else len(asked.words)
+    return check_vectors(asked.vectors, dim=None if model is None else model.dim, rows=rows)
 
 
-def _ranked(
-    engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Sequence[Vectors]
-) -> list[Ranked]:
+def _ranked(engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Vectors | None) -> list[Ranked]:
     ranking = asked.ranking
     if ranking.mode == "hybrid":
-        return [one.ranked(ranking.weight) for one in _legs(engine, reader, snapshot, asked, vectors)]
+        return [one.ranked(ranking.weight) for one, _ in _legs(engine, reader, snapshot, asked, vectors)]
     if ranking.needs_words:
-        scored = _scored(engine, reader, snapshot, asked)
-        return [Ranked.of_bm25(*one.best(asked.depth, alive)) for one, alive in scored]
+        scored, allowed = _scored(engine, reader, snapshot, asked)
+        return [Ranked.of_bm25(*one.best(asked.depth, allowed)) for one in scored]
     return _dense(reader, snapshot, asked, vectors, asked.depth)
 
 
-def _dense(reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Sequence[Vectors], depth: int) -> list[Ranked]:
+def _dense(reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Vectors | None, depth: int) -> list[Ranked]:
     """The dense leg's list for each question."""
-    if not vectors:
+    if vectors is None:
         return []
-    found = snapshot.search(reader, np.stack(vectors), depth, where=asked.where, exact=asked.exact)
+    found = snapshot.search(reader, vectors, depth, where=asked.where, exact=asked.exact)
     return [Ranked.of_dense(*pair) for pair in found]
 
 
-def _scored(engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked) -> Iterator[tuple[Scored, Mask | None]]:
-    """For each question what every passage scores by its words, and which passages may be returned."""
+def _scored(engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked) -> tuple[Iterator[Scored], Mask | None]:
+    """What every passage scores by the words of each question, and which positions may be returned."""
     known = lexicon(engine, reader, snapshot)
-    alive = known.alive(reader, snapshot, asked.where)
-    analyzer = analyzer_of(engine, snapshot.state)
-    for text in asked.words or ():
-        yield known.corpus.asked(analyzer.sequence(text), asked.ranking.words), alive
+    analyzer, bm25 = analyzer_of(engine, snapshot.state), asked.ranking.words
+    scored = (known.corpus.asked(analyzer.sequence(text), bm25) for text in asked.words or ())
+    return scored, known.alive(reader, snapshot, asked.where)
 
 
-def _legs(engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Sequence[Vectors]) -> list[Legs]:
+def _legs(
+    engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Vectors | None
+) -> Iterator[tuple[Legs, Scored]]:
     """What both legs bring for each question, and what each gives to the passages that only the other brought."""
     depth = max(asked.depth, asked.ranking.candidates)
     dense = _dense(reader, snapshot, asked, vectors, depth)
-    words = _scored(engine, reader, snapshot, asked)
-    found = []
-    for question, by_vectors, (scored, alive) in zip(vectors, dense, words, strict=True):
-        by_words = Ranked.of_bm25(*scored.best(depth, alive))
+    words, allowed = _scored(engine, reader, snapshot, asked)
+    for question, by_vectors, scored in zip(() if vectors is None else vectors, dense, words, strict=True):
+        by_words = Ranked.of_bm25(*scored.best(depth, allowed))
         rows = np.union1d(by_vectors.rows, by_words.rows)
         products = _completed(rows, by_vectors, partial(snapshot.products, question))
         bm25 = _completed(rows, by_words, scored.at_rows)
-        found.append(Legs(by_vectors, by_words, Ranked(rows, bm25, products, bm25)))
-    return found
+        yield Legs(by_vectors, by_words, Ranked(rows, bm25, products, bm25)), scored
 
 
-def _completed(rows: Rows, leg: Ranked, scores_of: Callable[[Rows], Scores]) -> Scores:
+def _completed(rows: Rows, leg: Ranked, otherwise: Callable[[Rows], Scores]) -> Scores:
     """Scores of passages at ascending row numbers: as the leg gave them, or else as it would have."""
     found = np.empty(len(rows))
     lacking = np.ones(len(rows), dtype=bool)
     places = np.searchsorted(rows, leg.rows)
     found[places], lacking[places] = leg.scores, False
     if lacking.any():
-        found[lacking] = scores_of(rows[lacking])
+        found[lacking] = otherwise(rows[lacking])
     return found
 
 
-def scores_of(engine: Engine, texts: Sequence[str], rows: Rows, bm25: BM25) -> npt.NDArray[np.float64]:
+def scores_of(engine: Engine, texts: Sequence[str], rows: Rows, bm25: BM25) -> Scores:
     """BM25 scores of questions with some passages, [n, m]; 0 for those that are gone meanwhile."""
 
-    def scored(reader: Reader, snapshot: Snapshot) -> npt.NDArray[np.float64]:
+    def scored(reader: Reader, snapshot: Snapshot) -> Scores:
         corpus, analyzer = lexicon(engine, reader, snapshot).corpus, analyzer_of(engine, snapshot.state)
         found = np.zeros((len(texts), len(rows)))
-        there = np.isin(rows, corpus.rows)
+        there = np.isin(rows, corpus.rows if corpus.alive is None else corpus.rows[corpus.alive])
         places = positions_in(corpus.rows, rows[there])
         for line, text in zip(found, texts, strict=True):
             line[there] = corpus.asked(analyzer.sequence(text), bm25).at(places)
@@ -176,7 +198,7 @@ def _chosen(reader: Reader, snapshot: Snapshot, asked: Asked, question: Vectors 
     return ranked.take(diversified_by(_scaled(ranked.scores), candidates, asked.k, asked.diversity.balance))
 
 
-def _scaled(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _scaled(scores: Scores) -> Scores:
     """Scores from 0 for the last candidate to 1 for the best, to stand beside cosines."""
     width = float(scores.max() - scores.min())
     return (scores - scores.min()) / width if width else np.ones(len(scores))

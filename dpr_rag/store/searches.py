@@ -8,14 +8,14 @@ from typing import Any
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import PassageError
-from dpr_rag.fusion import Calibration, Diversity, Fusion, Legs, Mode, Ranking, Tuned
+from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Tuned
 from dpr_rag.lexical import BM25
-from dpr_rag.passages import Hit, Passage, check_question
+from dpr_rag.passages import Hit, check_question
 from dpr_rag.storage.state import State
 from dpr_rag.store import calibrating, checking, choosing, lexicon, lookup
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.lookup import Where
-from dpr_rag.store.ranking import Asked, legs, search
+from dpr_rag.store.ranking import Asked, Candidates, candidates, search
 
 
 class Searches:
@@ -86,7 +86,7 @@ class Searches:
         Raises:
             PassageError: The questions are no list, or one is no string or blank.
             EncoderMismatchError: The ranking needs vectors, and the store has no encoder.
-            VectorError: k is below 1, or an option is out of range.
+            VectorError: k is below 1, an option is out of range, or there are more or fewer vectors than questions.
             FilterError: The filter cannot be understood.
             StoreCorrupted: A passage that was found is damaged.
         """
@@ -102,28 +102,24 @@ class Searches:
         dense = vectors if how.needs_vectors else None
         return search(self._engine, Asked(k, dense, asked, where, how, diversity=diversity, keep=keep))
 
-    def legs(
-        self, questions: Sequence[str], ranking: Ranking, *, vectors: Any = None
-    ) -> tuple[list[Legs], dict[int, Passage]]:
-        """What a hybrid ranking is made of, for those who join it in other ways or try many λ.
+    def candidates(self, questions: Sequence[str], ranking: Ranking, *, vectors: Any = None) -> Candidates:
+        """What a hybrid ranking chooses from, for those who try many λ or join the legs in other ways.
 
         Args:
             questions: The questions.
             ranking: How many candidates each leg brings, and the parameters of BM25; λ does not matter.
             vectors: The questions' vectors, float [n, dim], where they are known already.
 
-        Returns:
-            For each question what both legs bring, and the passages by row number.
-
         Raises:
             PassageError: The questions are no list, or one is no string or blank.
             EncoderMismatchError: The store has no encoder.
+            VectorError: The ranking is not hybrid, or there are more or fewer vectors than questions.
             StoreCorrupted: A passage that was found is damaged.
         """
         asked = _checked(questions)
         lexicon.keep_if_due(self._engine, first=True)
         encoded = self.encode_questions(asked) if vectors is None else vectors
-        return legs(self._engine, Asked(ranking.candidates, encoded, asked, ranking=ranking))
+        return candidates(self._engine, Asked(ranking.candidates, encoded, asked, ranking=ranking))
 
     @property
     def ranking(self) -> Ranking:
