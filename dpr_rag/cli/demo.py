@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from dpr_rag.cli.indexing import add_corpus
+from dpr_rag.cli.indexing import add_corpus, encode_anew
 from dpr_rag.cli.models import ModelChoice, is_outdated, look
 from dpr_rag.cli.options import Quiet
-from dpr_rag.cli.terminal import note, progress, show_hits
+from dpr_rag.cli.terminal import note, show_hits
 
 QUESTIONS = (
     "how do I compress bytes with gzip?",
@@ -38,8 +38,7 @@ def demo(
 
     if is_outdated(look(store), encoder):
         note(f"an earlier version's default encoder made the vectors in {store}: encoding them anew")
-        with PassageStore.open(store) as earlier, progress("reencoding", len(earlier), quiet=quiet) as advance:
-            earlier.reencode(encoder, progress=lambda done, _total: advance(done))
+        encode_anew(store, encoder, batch_size=512, quiet=quiet)
     with PassageStore.open(store, encoder=encoder) as opened:
         note(f"indexing the standard library's docstrings into {store} (what is already there is not encoded again)")
         passages = list(open_corpus("python:"))

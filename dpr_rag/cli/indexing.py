@@ -193,6 +193,17 @@ def _by_total(advance: Advance) -> Callable[[AddReport], None]:
     return lambda report: advance(report.total)
 
 
+def encode_anew(store: Path, encoder: DualEncoder, *, batch_size: int, quiet: bool) -> int:
+    """Move a store to another encoder behind a bar, and tell how many passages were encoded."""
+    from dpr_rag import PassageStore
+
+    with (
+        PassageStore.open(store, create=False) as opened,
+        progress("reencoding", opened.count(), quiet=quiet) as advance,
+    ):
+        return opened.reencode(encoder, batch_size=batch_size, progress=lambda done, _total: advance(done))
+
+
 def reencode(
     store: StoreFolder,
     model: Model = None,
@@ -206,13 +217,7 @@ def reencode(
         # replacing every vector is hours of work at scale, and not to be done because an option was forgotten
         raise typer.BadParameter("name the model to encode with, for example --model my-model", param_hint="--model")
     encoder = ModelChoice(model, context_model, profile).load()
-    from dpr_rag import PassageStore
-
     watch = Stopwatch()
-    with (
-        PassageStore.open(store, create=False) as opened,
-        progress("reencoding", opened.count(), quiet=quiet) as advance,
-    ):
-        count = opened.reencode(encoder, batch_size=batch_size, progress=lambda done, _total: advance(done))
+    count = encode_anew(store, encoder, batch_size=batch_size, quiet=quiet)
     typer.echo(f"encoded {count:,} again {watch.rate(count)}")
     _note_cut(encoder)

@@ -13,12 +13,12 @@ import typer
 
 from dpr_rag.errors import EncoderMismatchError, StoreNotFoundError
 
-DEFAULT = "default"
-"""What ``--model`` calls the default encoder, where it has to be named."""
-
 if TYPE_CHECKING:
     from dpr_rag import DualEncoder, Ranking
     from dpr_rag.store import StoreInfo
+
+DEFAULT = "default"
+"""What ``--model`` calls the default encoder, where it has to be named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def encoder_of(path: Path, choice: ModelChoice) -> DualEncoder:
     if is_outdated(info, encoder):
         raise EncoderMismatchError(
             f"the store {str(path)!r} was filled by the default encoder of an earlier version; encode it anew with: "
-            f"dpr-rag reencode {path} --model {DEFAULT}"
+            f"dpr-rag reencode {quote(str(path))} --model {DEFAULT}"
         )
     if info.fingerprint and encoder.fingerprint != info.fingerprint:
         raise EncoderMismatchError(

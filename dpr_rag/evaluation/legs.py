@@ -30,7 +30,7 @@ class JudgedLegs:
 
     legs: Legs
     alone: Ranked
-    right: frozenset[int]
+    right: NDArray[np.int64]
 
     def ranked(self, ranking: Ranking) -> Ranked:
         """The list that a ranking makes of them, as a store would."""
@@ -50,7 +50,7 @@ class JudgedLegs:
         return ranked.scores[right], ranked.scores[~right]
 
     def _judged(self, ranked: Ranked) -> NDArray[np.bool_]:
-        return np.isin(ranked.rows, list(self.right))
+        return np.isin(ranked.rows, self.right)
 
 
 def read_legs(
@@ -78,8 +78,8 @@ def read_legs(
         brought = store.candidates([one.question for one in batch], base)
         for question, legs, alone in zip(batch, brought.legs, brought.alone, strict=True):
             rows = np.union1d(legs.both.rows, alone.rows).tolist()
-            right = frozenset(row for row in rows if is_right(question, brought.passages[row], by, regex=regex))
-            found.append(JudgedLegs(legs, alone, right))
+            right = [row for row in rows if is_right(question, brought.passages[row], by, regex=regex)]
+            found.append(JudgedLegs(legs, alone, np.array(right, np.int64)))
         if progress is not None:
             progress(len(found))
     return found

@@ -120,7 +120,7 @@ def tune(
         raise StoreReadOnlyError(f"{store.path} was opened read-only; open it for writing, or pass keep=False")
     base = Ranking("hybrid", candidates=candidates, bm25=bm25 or BM25())
     legs = read_legs(store, asked, base, chosen_by, regex=regex, progress=progress)
-    if not any(one.right for one in legs):
+    if not any(len(one.right) for one in legs):
         raise EvaluationError(
             f"none of the {len(asked):,} questions has a right passage among the best {candidates} of either leg; "
             f"expected questions that passages of {store.path} answer"
