@@ -551,10 +551,21 @@ def test_passages_that_are_gone_score_nothing(store: PassageStore) -> None:
     store.add(PLAYS)
     everything = ranking.scores_of(store._engine, ["tragedy king", "Goethe"], np.arange(1, 5), BM25())
     store.delete(["4"])
-    left = ranking.scores_of(store._engine, ["tragedy king", "Goethe"], np.array([1, 2, 3, 4, 9]), BM25(phrases=9))
+    store.optimize()
+    left = ranking.scores_of(store._engine, ["tragedy king", "Goethe"], np.array([1, 2, 3, 4, 9]), BM25())
     assert left[:, 3:].tolist() == [[0.0, 0.0], [0.0, 0.0]]
     assert (left[:, :3] > 0).tolist() == (everything[:, :3] > 0).tolist()
     assert everything[0, 3] > 0
+
+
+def test_the_phrases_of_passages_that_are_gone_score_nothing(store: PassageStore) -> None:
+    store.add(PLAYS)
+    before = ranking.scores_of(store._engine, ["tragedy by Shakespeare"], np.arange(1, 5), BM25(phrases=9))
+    store.delete(["1"])  # others hold both words, but not side by side
+    after = ranking.scores_of(store._engine, ["tragedy by Shakespeare"], np.arange(1, 5), BM25(phrases=9))
+    assert before[0, 0] > before[0, 1:].max() > 0
+    assert after[0, 0] == 0
+    assert (after[0, 1:] > 0).tolist() == [True, False, True]
 
 
 def test_statistics_count_only_what_is_stored(tmp_path: Path, encoder: HashEncoder) -> None:
