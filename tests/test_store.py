@@ -32,7 +32,7 @@ from dpr_rag.errors import (
 from dpr_rag.storage import schema
 from dpr_rag.store import AddReport, folding
 
-GOLDEN = Path(__file__).parent / "golden" / "format-1.sqlite"
+GOLDEN = Path(__file__).parent / "golden"
 ODD = ["plain", "NUL \x00 inside", "ü\u0301 \U0001f600", "line\nbreak\ttab", "\x00", " ", "'; DROP TABLE passage; --"]
 
 
@@ -437,29 +437,38 @@ def golden_passages() -> list[Passage]:
     ]
 
 
-def test_stores_of_format_1_are_read(tmp_path: Path) -> None:
-    (tmp_path / "store").mkdir()
-    shutil.copy(GOLDEN, tmp_path / "store" / "passages.sqlite")
-    with PassageStore.open(tmp_path / "store", encoder=HashEncoder(dim=4)) as store:
+def golden(number: int, target: Path) -> Path:
+    """A store that a dpr-rag of an earlier format wrote, without ``id-5``; from format 2 on with an index and postings."""
+    return Path(shutil.copytree(GOLDEN / f"format-{number}", target))
+
+
+@pytest.mark.parametrize("number", range(1, schema.FORMAT))
+def test_stores_of_older_formats_are_read(tmp_path: Path, number: int) -> None:
+    with PassageStore.open(golden(number, tmp_path / "store"), encoder=HashEncoder(dim=4)) as store:
         assert (store.info().format, store.info().index) == (schema.FORMAT, "hnsw")
         assert list(store) == [p for p in golden_passages() if p.id != "id-5"]
-        assert store.check().passages == 11
-        hit = store.search([[1.0, 2.0, 3.0, 4.0]], 1)[0][0]
         vectors = HashEncoder(dim=4).encode_passages(golden_passages())
         scores = vectors @ np.array([1.0, 2.0, 3.0, 4.0], np.float32)
         scores[5] = -np.inf
-        assert hit.passage.id == f"id-{int(np.argmax(scores))}"
-        assert hit.score == pytest.approx(float(scores.max()), rel=1e-5)
+        for _ in ("before", "after"):
+            assert store.check().passages == 11
+            hit = store.search([[1.0, 2.0, 3.0, 4.0]], 1)[0][0]
+            assert hit.passage.id == f"id-{int(np.argmax(scores))}"
+            assert hit.score == pytest.approx(float(scores.max()), rel=1e-5)
+            assert Retriever(store, mode="bm25").retrieve("title 7")[0].passage.id == "id-7"
+            assert store.count({"n": {"$gte": 4}}) == 7
+            store.optimize()
 
 
-def test_stores_of_format_1_are_read_as_they_are(tmp_path: Path) -> None:
-    (tmp_path / "store").mkdir()
-    shutil.copy(GOLDEN, tmp_path / "store" / "passages.sqlite")
-    with PassageStore.open(tmp_path / "store", encoder=HashEncoder(dim=4), read_only=True) as store:
+@pytest.mark.parametrize("number", range(1, schema.FORMAT))
+def test_stores_of_older_formats_are_read_as_they_are(tmp_path: Path, number: int) -> None:
+    place = golden(number, tmp_path / "store")
+    with PassageStore.open(place, encoder=HashEncoder(dim=4), read_only=True) as store:
         assert list(store) == [p for p in golden_passages() if p.id != "id-5"]
         assert Retriever(store, mode="bm25").retrieve("title 7")[0].passage.id == "id-7"
+        assert len(store.search([[1.0, 2.0, 3.0, 4.0]], 11)[0]) == 11
         with store._engine.reading() as reader:
-            assert reader.connection.execute("PRAGMA user_version").fetchone() == (1,)
+            assert reader.connection.execute("PRAGMA user_version").fetchone() == (number,)
 
 
 def test_a_newer_format_is_refused(store: PassageStore) -> None:

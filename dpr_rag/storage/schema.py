@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from dpr_rag.errors import (
@@ -13,9 +14,10 @@ from dpr_rag.errors import (
     StoreNotFoundError,
     StoreReadOnlyError,
 )
+from dpr_rag.storage.state import State, new_name
 
 APPLICATION_ID = 0x64707221
-FORMAT = 4
+FORMAT = 5
 FILE_NAME = "passages.sqlite"
 
 # Row numbers come from the state and are never used twice, so a segment that still names a deleted row finds nothing.
@@ -51,9 +53,23 @@ def _know_fields(_: sqlite3.Connection) -> None:
     """Format 4 may keep metadata by field beside a segment, which format 3 did not know; what is there stays."""
 
 
-READ_AS_THEY_ARE = frozenset({1, 2, 3})
+def _know_itself(connection: sqlite3.Connection) -> None:
+    """Format 5 gives the store a name of its own, and checksums that see order: what was derived before is built anew."""
+    record = connection.execute("SELECT value, crc FROM state WHERE one = 1").fetchone() or (None, None)
+    state = State.decode(*record, "the older format's file")
+    connection.execute("DELETE FROM removed")
+    state = replace(
+        state,
+        store=new_name(),
+        generation=state.generation + 1,
+        **{"base": None, "lexical": None, "removed": 0, "removed_sum": 0, "folds": state.folds + 1},
+    )
+    connection.execute("REPLACE INTO state VALUES (1, ?, ?)", state.encode())
+
+
+READ_AS_THEY_ARE = frozenset({1, 2, 3, 4})
 """Older formats that can be read without a migration."""
-MIGRATIONS: Mapping[int, Migration] = {1: _know_words, 2: _know_tuning, 3: _know_fields}
+MIGRATIONS: Mapping[int, Migration] = {1: _know_words, 2: _know_tuning, 3: _know_fields, 4: _know_itself}
 """Format number to the step that turns it into the next; each runs in the transaction that raises the number."""
 
 

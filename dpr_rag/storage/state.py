@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -52,6 +53,7 @@ class State:
         lexical: Manifest of the segment of postings as JSON, or None.
         tuned: How the store ranks where a call does not say, as JSON, or None.
         edits: How often metadata was changed in place.
+        store: Random name of this store, which no copy shares; empty in formats before 5.
     """
 
     generation: int = 0
@@ -72,6 +74,7 @@ class State:
     lexical: Mapping[str, Any] | None = field(default=None, hash=False)
     tuned: Mapping[str, Any] | None = field(default=None, hash=False)
     edits: int = 0
+    store: str = ""
 
     @property
     def vectors(self) -> str:
@@ -107,6 +110,11 @@ class State:
         for name in ("model", "pending"):
             fields[name] = Model(**fields[name]) if fields[name] else None
         return State(**fields)
+
+
+def new_name() -> str:
+    """A random name for a store that is made, copied or restored, so that none is taken for another."""
+    return secrets.token_hex(16)
 
 
 def added(total: int, crc: int) -> int:

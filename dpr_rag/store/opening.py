@@ -24,7 +24,7 @@ from dpr_rag.index.matrix import DTYPES
 from dpr_rag.lexical import Analyzer
 from dpr_rag.storage.database import Database
 from dpr_rag.storage.schema import FILE_NAME
-from dpr_rag.storage.state import State
+from dpr_rag.storage.state import State, new_name
 from dpr_rag.store.engine import Engine
 
 _log = logging.getLogger(__name__)
@@ -53,9 +53,7 @@ def open_engine(folder: Path, encoder: Encoder | None, settings: Settings) -> En
         read_only=settings.read_only,
         timeout=settings.timeout,
         functions=SQL_FUNCTIONS,
-        initial=State(dtype=settings.dtype, index=settings.index, language=settings.language).encode()
-        if may_create
-        else None,
+        initial=_first_state(settings).encode() if may_create else None,
     )
     engine = Engine(folder, database, encoder)
     try:
@@ -64,6 +62,10 @@ def open_engine(folder: Path, encoder: Encoder | None, settings: Settings) -> En
         engine.close()
         raise
     return engine
+
+
+def _first_state(settings: Settings) -> State:
+    return State(dtype=settings.dtype, index=settings.index, language=settings.language, store=new_name())
 
 
 def open_temporary(encoder: Encoder | None, settings: Settings) -> tuple[Engine, Callable[[], None]]:
