@@ -58,12 +58,8 @@ def _know_itself(connection: sqlite3.Connection) -> None:
     record = connection.execute("SELECT value, crc FROM state WHERE one = 1").fetchone() or (None, None)
     state = State.decode(*record, "the older format's file")
     connection.execute("DELETE FROM removed")
-    state = replace(
-        state,
-        store=new_name(),
-        generation=state.generation + 1,
-        **{"base": None, "lexical": None, "removed": 0, "removed_sum": 0, "folds": state.folds + 1},
-    )
+    state = replace(state, store=new_name(), base=None, lexical=None, removed=0, removed_sum=0)
+    state = replace(state, generation=state.generation + 1, folds=state.folds + 1)
     connection.execute("REPLACE INTO state VALUES (1, ?, ?)", state.encode())
 
 
