@@ -63,6 +63,10 @@ class StoreCorrupted(StoreError):
     """Stored bytes do not match their checksum, or parts of the store contradict each other."""
 
 
+class StoreReplacedError(StoreError):
+    """Another store, another copy of it or nothing lies where the store was opened; nothing is mixed with it."""
+
+
 class StoreReadOnlyError(StoreError):
     """A write was asked of a store that was opened read-only."""
 

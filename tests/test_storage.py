@@ -25,7 +25,7 @@ from dpr_rag.errors import (
     VectorError,
 )
 from dpr_rag.index.segments import Base, Manifest
-from dpr_rag.storage import forking, schema
+from dpr_rag.storage import database, forking, schema
 from dpr_rag.storage.database import Database
 from dpr_rag.store import folding
 
@@ -251,13 +251,15 @@ def test_changes_made_while_a_base_is_built_are_kept(store: PassageStore, monkey
 
 def test_remains_of_dead_builds_are_removed_and_living_ones_left(store: PassageStore) -> None:
     store.add(make_passages(3))
-    living = f"building-{os.getpid()}-ab"
-    for name in ("building-999999999-ab", "building-x", "base-7-old", living):
+    living = f"building-{os.getpid()}-0123abcd"
+    not_ours = ["base-7-old", "base-camp", "building-x", "my notes", "words"]
+    for name in ("building-999999999-0123abcd", "base-7-0123abcd", "words-7-0123abcd", living, *not_ours):
         (store.path / "index" / name).mkdir(parents=True)
     store.optimize()
     base = store._engine.state().base
     assert base is not None
-    assert sorted(path.name for path in (store.path / "index").iterdir()) == sorted([base["directory"], living])
+    left = sorted(path.name for path in (store.path / "index").iterdir())
+    assert left == sorted([base["directory"], living, *not_ours])
 
 
 def test_a_backup_without_its_segment_is_whole(store: PassageStore, tmp_path: Path) -> None:
@@ -410,14 +412,11 @@ def test_an_interrupt_while_a_transaction_begins_leaves_none_open(
     store: PassageStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.add(make_passages(2))
-    original = Path.write_text
 
-    def interrupted(self: Path, *arguments: object, **options: object) -> int:
-        if self.name == "writer.json":
-            raise Interrupted
-        return original(self, *arguments, **options)
+    def interrupted(folder: Path) -> None:
+        raise Interrupted
 
-    monkeypatch.setattr(Path, "write_text", interrupted)
+    monkeypatch.setattr(database, "note_holder", interrupted)
     with pytest.raises(Interrupted):
         store.add(make_passages(1, 10))
     monkeypatch.undo()

@@ -2,53 +2,48 @@
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from dpr_rag.errors import (
     StoreClosedError,
     StoreCorrupted,
-    StoreError,
     StoreLocked,
     StoreReadOnlyError,
+    StoreReplacedError,
 )
 from dpr_rag.storage import schema
+from dpr_rag.storage.connecting import Connection, Function, connect
 from dpr_rag.storage.forking import ForkGate
+from dpr_rag.storage.holding import holder_of, note_holder
+from dpr_rag.storage.place import Identity, Look, identity_of, look_of, refuse_foreign_log, refuse_links, state_alone
+from dpr_rag.storage.state import State
+from dpr_rag.storage.translating import translated
 
-Function = tuple[int, Callable[..., str | int | float | None]]
-WRITER_FILE = "writer.json"
 _PAUSE = 0.01
+_OPEN: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into the store's own."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _translate(error, path) from error
-    except UnicodeDecodeError as error:
-        raise StoreCorrupted(f"{path}: stored text is damaged: {error}; restore a backup") from error
+class ChangedMeanwhileError(StoreLocked):
+    """Another process changed the file while it was read without locks; reading it again helps."""
 
 
-def _translate(error: sqlite3.Error, path: Path) -> StoreError:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StoreLocked(f"{path} is locked by another process; try again")
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        return StoreReadOnlyError(f"{path} cannot be written: {error}; check the folder's permissions")
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM):
-        return StoreError(f"{path}: {error}; check the disk and the permissions, nothing of this batch was stored")
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
-        return StoreCorrupted(f"{path} is damaged: {error}; restore a backup")
-    return StoreError(f"{path}: {error}; nothing of this change was stored")
+def _is_another(now: State | None, before: State | None) -> bool:
+    """Whether a database file was written over with another store's, or with an earlier copy: its log only brings it further."""
+    if now is None or before is None or not before.store:
+        return False
+    return now.store != before.store or now.generation < before.generation
+
+
+def is_open_here(identity: Identity | None) -> bool:
+    """Whether this process has a store open whose file has this device and inode."""
+    return any(one.identity == identity and not one.closed for one in list(_OPEN))
 
 
 class Database:
@@ -75,14 +70,20 @@ class Database:
         self.path = folder / schema.FILE_NAME
         self.read_only = read_only
         self._folder, self._timeout, self._functions = folder, timeout, functions
-        self._closed = False
+        self.closed = False
+        self.identity: Identity | None = None
+        self._look: Look | None = None
+        self._alone: State | None = None
         self._pid = os.getpid()
-        self._idle: list[sqlite3.Connection] = []
-        self._writer: sqlite3.Connection | None = None
+        self._idle: list[Connection] = []
+        self._writer: Connection | None = None
         self._write_lock = threading.RLock()
         self._gate = ForkGate(self._close_idle)
+        refuse_links(folder)
         with translated(self.path):
+            refuse_foreign_log(self.path)
             self._prepare(initial)
+        _OPEN.add(self)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -95,17 +96,40 @@ class Database:
                     f"this process was forked while another thread was using {self._folder}; start it with spawn, or fork "
                     "before the store is opened"
                 )
-            if self._closed:
+            if self.closed:
                 raise StoreClosedError(f"{self._folder} was closed; open the store again")
+            self._refuse_replaced()
             with translated(self.path):
                 yield
 
+    def _refuse_replaced(self) -> None:
+        """Hold what lies at the path now against what was opened: what is known of one store is not true of another.
+
+        Raises:
+            StoreReplacedError: Something else is there, or nothing.
+        """
+        found = look_of(self.path)
+        if found == self._look:
+            return
+        alone, last = state_alone(self.path), self._alone
+        if found is None or found.identity != self.identity or _is_another(alone, last):
+            raise StoreReplacedError(
+                f"{self._folder} has been replaced or removed since it was opened; close it here and open it again"
+            )
+        if alone is not None:  # else the log is being written back at this moment
+            self._look, self._alone = found, alone
+
     def _prepare(self, initial: tuple[str, int] | None) -> None:
+        before = identity_of(self.path)
         connection = self._connect()
         try:
             if initial is not None:
                 self._make_if_blank(connection, initial)
             schema.check(connection, self.path, read_only=self.read_only)
+            self._look = look_of(self.path)
+            self.identity = identity_of(self.path) if before is None else before
+            self._alone = state_alone(self.path)
+            self._refuse_replaced()
         except BaseException:
             connection.close()
             raise
@@ -128,34 +152,13 @@ class Database:
                     raise
                 time.sleep(_PAUSE)
 
-    def _connect(self) -> sqlite3.Connection:
-        mode = "ro" if self.read_only else "rwc"
-        connection = self._open_uri(f"mode={mode}")
-        if self.read_only and not self._readable(connection):
-            # a folder that cannot be written holds no write-ahead log either: nothing can change under us
-            connection.close()
-            connection = self._open_uri("mode=ro&immutable=1")
-        if not self.read_only:
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA wal_autocheckpoint = 2000")
-        connection.execute("PRAGMA cell_size_check = ON")
-        connection.execute("PRAGMA cache_size = -16000")
-        for name, (arguments, function) in self._functions.items():
-            connection.create_function(name, arguments, function, deterministic=True)
+    def _connect(self) -> Connection:
+        # where there was a file, another one is not to be made in its place
+        mode = "ro" if self.read_only else "rw" if self.identity else "rwc"
+        connection = connect(self.path, mode=mode, timeout=self._timeout, functions=self._functions)
+        if self.identity is not None:
+            self._refuse_replaced()
         return connection
-
-    def _open_uri(self, options: str) -> sqlite3.Connection:
-        uri = f"{self.path.resolve().as_uri()}?{options}"
-        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=self._timeout)
-
-    def _readable(self, connection: sqlite3.Connection) -> bool:
-        try:
-            connection.execute("PRAGMA user_version").fetchone()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-                return self.path.with_name(f"{schema.FILE_NAME}-wal").exists()
-            raise
-        return True
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -166,20 +169,38 @@ class Database:
                 connection.execute("BEGIN")
                 yield connection
                 connection.execute("ROLLBACK")
-            except BaseException:
+            except BaseException as error:
                 # a cursor that the exception's traceback still holds would keep the old snapshot alive
                 connection.close()
+                if isinstance(error, sqlite3.Error | StoreCorrupted):
+                    self._refuse_changed(connection, error)
                 raise
             self._release(connection)
+            self._refuse_changed(connection)
 
-    def _acquire(self) -> sqlite3.Connection:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._connect()
+    def _acquire(self) -> Connection:
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self._connect()
+            if not connection.has_changed(self.path):
+                return connection
+            connection.close()
 
-    def _release(self, connection: sqlite3.Connection) -> None:
-        if self._closed:
+    def _refuse_changed(self, connection: Connection, cause: Exception | None = None) -> None:
+        """Refuse what was read without locks while somebody wrote.
+
+        Raises:
+            ChangedMeanwhileError: Somebody did.
+        """
+        if connection.has_changed(self.path):
+            raise ChangedMeanwhileError(
+                f"{self._folder} was changed while it was read, and this process may not take locks in it; ask again"
+            ) from cause
+
+    def _release(self, connection: Connection) -> None:
+        if self.closed:
             connection.close()
         else:
             self._idle.append(connection)
@@ -203,6 +224,7 @@ class Database:
         Raises:
             StoreReadOnlyError: The store was opened read-only.
             StoreLocked: Another writer kept it longer than that; the message names it.
+            StoreReplacedError: Another store lies there now, or none.
         """
         self.refuse_read_only()
         wait = self._timeout if wait is None else wait
@@ -213,6 +235,7 @@ class Database:
                 self._writer = self._writer or self._connect()
                 with self._immediate(self._writer, wait):
                     yield self._writer
+                self._refuse_replaced()  # what went into a store that has been put aside is not acknowledged
             finally:
                 self._write_lock.release()
 
@@ -239,21 +262,12 @@ class Database:
                     raise
                 if time.monotonic() >= deadline:
                     raise StoreLocked(
-                        f"{self._folder} is being written by {self._holder()}; waited {wait:g} s, try again later"
+                        f"{self._folder} is being written by {holder_of(self._folder)}; waited {wait:g} s, try again later"
                     ) from error
                 time.sleep(_PAUSE)
             else:
                 break
-        holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
-        with suppress(OSError):
-            (self._folder / WRITER_FILE).write_text(holder, encoding="utf-8")
-
-    def _holder(self) -> str:
-        try:
-            holder = json.loads((self._folder / WRITER_FILE).read_text(encoding="utf-8"))
-            return f"process {holder['pid']} on {holder['host']}"
-        except (OSError, ValueError, KeyError, TypeError):
-            return "another process"
+        note_holder(self._folder)
 
     def backup(self, target: Path) -> None:
         """Copy a consistent image of the file while it is in use."""
@@ -268,7 +282,7 @@ class Database:
 
     def close(self) -> None:
         """Close the connections of this process; further use raises StoreClosedError."""
-        self._closed = True
+        self.closed = True
         with self._gate.transaction(), self._write_lock:
             self._close_idle()
 

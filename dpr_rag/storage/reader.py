@@ -11,7 +11,7 @@ import numpy as np
 
 from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import FilterError, StoreCorrupted
+from dpr_rag.errors import FilterError, StoreCorrupted, StoreReplacedError
 from dpr_rag.filters import Filter
 from dpr_rag.passages import Passage
 from dpr_rag.storage.records import PASSAGE_COLUMNS, check_record, read_passage, read_vectors
@@ -25,9 +25,9 @@ _BLOCK = 4096
 class Reader:
     """Reads passages, vectors and the state through one open transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, path: object) -> None:
-        """Use a connection with a running transaction; ``path`` is for messages."""
-        self.connection, self.path = connection, path
+    def __init__(self, connection: sqlite3.Connection, path: object, store: str = "") -> None:
+        """Use a connection with a running transaction; ``path`` is for messages, ``store`` the name of the store, if known."""
+        self.connection, self.path, self._store = connection, path, store
 
     def restart(self) -> None:
         """Go on with the newest generation."""
@@ -39,11 +39,17 @@ class Reader:
 
         Raises:
             StoreCorrupted: It is missing or damaged.
+            StoreReplacedError: It is that of another store.
         """
         record = self.connection.execute("SELECT value, crc FROM state WHERE one = 1").fetchone()
         if record is None:
             raise StoreCorrupted(f"{self.path}: the store's own record is missing; restore a backup")
-        return State.decode(record[0], record[1], self.path)
+        state = State.decode(record[0], record[1], self.path)
+        if self._store not in ("", state.store):
+            raise StoreReplacedError(
+                f"{self.path} has been overwritten with another store since it was opened; open it again"
+            )
+        return state
 
     def format(self) -> int:
         """Number of the file's format, which may be older than the current one where it was opened read-only."""

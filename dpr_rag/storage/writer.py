@@ -21,9 +21,9 @@ from dpr_rag.storage.state import Model, State, added, taken
 class Writer(Reader):
     """A reader that can also change; call :meth:`commit_state` once, last."""
 
-    def __init__(self, connection: sqlite3.Connection, path: object) -> None:
-        """Use a connection with a running write transaction."""
-        super().__init__(connection, path)
+    def __init__(self, connection: sqlite3.Connection, path: object, store: str = "") -> None:
+        """Use a connection with a running write transaction; ``store`` as for a reader."""
+        super().__init__(connection, path, store)
         self.now = self.state()
         self._generation = self.now.generation + 1
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dpr_rag.errors import StoreError
-from dpr_rag.storage.database import WRITER_FILE
+from dpr_rag.errors import NotAStoreError, StoreError, StoreLocked, StoreNotFoundError
+from dpr_rag.storage.database import is_open_here
+from dpr_rag.storage.place import INDEX_FOLDER, LOG, WRITER_FILE, identity_of, nobody_else, refuse_links
 from dpr_rag.storage.schema import FILE_NAME
+from dpr_rag.storage.state import new_name
+from dpr_rag.store import segment_folders
+from dpr_rag.store.checking import check
 from dpr_rag.store.engine import Engine
+from dpr_rag.store.folding import clean
 from dpr_rag.store.opening import Settings, open_engine
-from dpr_rag.store.snapshot import INDEX_FOLDER
 
 
 def backup(engine: Engine, target: Path) -> None:
@@ -28,15 +33,80 @@ def backup(engine: Engine, target: Path) -> None:
     partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
     try:
         engine.database.backup(partial / FILE_NAME)
-        copy = open_engine(partial, None, Settings())
-        try:
+        with closing(open_engine(partial, None, Settings())) as copy:
+            _name_anew(copy)
             _copy_segments(engine.folder / INDEX_FOLDER, copy)
-        finally:
-            copy.close()
         (partial / WRITER_FILE).unlink(missing_ok=True)
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def restore(source: Path, target: Path) -> None:
+    """Put a copy in the place of a store, or where there is none; see ``PassageStore.restore``."""
+    if not (source / FILE_NAME).is_file():
+        raise StoreNotFoundError(f"there is no store at {source}; give the folder that backup() made")
+    if source.resolve() == target.resolve():
+        raise StoreError(f"{source} is to be restored over itself; restore it to another folder")
+    if not target.exists():
+        _copied_store(source, target)
+        return
+    if not (target / FILE_NAME).is_file():
+        raise NotAStoreError(f"{target} exists, but is no dpr-rag store; restore to a store or to a new path")
+    refuse_links(target)
+    partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
+    try:
+        _copied_store(source, partial / "copy")
+        _put_in_place(partial / "copy", target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    with closing(open_engine(target, None, Settings(create=False))) as engine:
+        if (target / INDEX_FOLDER).is_dir():
+            clean(engine)
+
+
+def _copied_store(source: Path, target: Path) -> None:
+    """A verified copy of a store."""
+    with closing(open_engine(source, None, Settings(create=False, read_only=True))) as engine:
+        backup(engine, target)
+    with closing(open_engine(target, None, Settings(create=False))) as copy:
+        check(copy)
+
+
+def _put_in_place(copy: Path, target: Path) -> None:
+    """Move a store's files over those of another one, the database last, in one step, while nobody has either open."""
+    database = target / FILE_NAME
+    if is_open_here(identity_of(database)):
+        raise StoreLocked(f"{target} is open in this process; close it, then try again")
+    with nobody_else(database):
+        (target / INDEX_FOLDER).mkdir(exist_ok=True)
+        if (copy / INDEX_FOLDER).is_dir():
+            for segment in (copy / INDEX_FOLDER).iterdir():
+                place = target / INDEX_FOLDER / segment.name
+                if place.exists():  # of the same build, and maybe damaged
+                    place.rename(place.with_name(segment_folders.new_name("building", 0)))
+                segment.rename(place)
+        os.replace(copy / FILE_NAME, database)
+        # killed before this, the next to open the store is told that this log is not its own
+        for name in (LOG, f"{FILE_NAME}-shm"):
+            (target / name).unlink(missing_ok=True)
+        _sync(target)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _name_anew(copy: Engine) -> None:
+    """Both stores will go their own ways, with the same generation numbers for different things."""
+    with copy.writing() as writer:
+        writer.now = replace(writer.now, store=new_name())
+        writer.commit_state()
+    copy.name = writer.now.store
 
 
 def _copy_segments(source: Path, copy: Engine) -> None:
@@ -59,9 +129,10 @@ def _copy_segments(source: Path, copy: Engine) -> None:
 
 def _copied(record: Mapping[str, Any], source: Path, target: Path) -> bool:
     """Whether all files of a segment could be copied; a part of them is removed again."""
-    folder = target / record["directory"]
+    name = segment_folders.checked(record["directory"])
+    folder = target / name
     with suppress(OSError):  # shutil.Error is one
-        shutil.copytree(source / record["directory"], folder)
+        shutil.copytree(source / name, folder)
         # a folder that is being removed is copied without an error, but without the files that went first
         if all((folder / name).is_file() for name in record["files"]):
             return True

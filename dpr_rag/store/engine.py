@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
-from dpr_rag.errors import EncoderMismatchError, VectorError
+from dpr_rag.errors import EncoderMismatchError, StoreReplacedError, VectorError
 from dpr_rag.fusion import Tuned
 from dpr_rag.index.search import leave_threads_to_parent
 from dpr_rag.lexical import Analyzer
 from dpr_rag.passages import Passage
-from dpr_rag.storage.database import Database
+from dpr_rag.storage.database import ChangedMeanwhileError, Database
 from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.storage.state import Model, State
 from dpr_rag.storage.writer import Writer
@@ -29,6 +29,8 @@ from dpr_rag.store.words import Lexicon, OutdatedError
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
+_PATIENCE = 20
+"""How often what was changed while it was read without locks is read anew."""
 
 
 class Engine:
@@ -37,6 +39,7 @@ class Engine:
     def __init__(self, folder: Path, database: Database, encoder: Encoder | None) -> None:
         """Join an open database and an encoder."""
         self.folder, self.database, self.encoder = folder, database, encoder
+        self.name = ""  # of the store; what is at hand of it holds for no other
         self._snapshot: Snapshot | None = None
         self._proved = 0
         self._proved_tail = 0
@@ -65,7 +68,7 @@ class Engine:
         if self._pid != os.getpid():
             self._after_fork()
         with self.database.reading() as connection:
-            yield Reader(connection, self.database.path)
+            yield Reader(connection, self.database.path, self.name)
 
     @contextmanager
     def writing(self, *, wait: float | None = None) -> Iterator[Writer]:
@@ -73,7 +76,7 @@ class Engine:
         if self._pid != os.getpid():
             self._after_fork()
         with self.database.writing(wait=wait) as connection:
-            yield Writer(connection, self.database.path)
+            yield Writer(connection, self.database.path, self.name)
 
     def prove(self, reader: Reader) -> None:
         """Prove, once per process and row, that no passage is damaged or missing.
@@ -180,6 +183,7 @@ class Engine:
 
     def with_snapshot(self, action: Callable[[Reader, Snapshot], _Result]) -> _Result:
         """Run an action on a transaction and its snapshot; it is repeated where a segment was damaged or others went ahead."""
+        patience = _PATIENCE
         while True:
             try:
                 with self.reading() as reader:
@@ -188,16 +192,35 @@ class Engine:
                 self._set_aside(error)
             except OutdatedError as error:
                 _log.debug("%s; reading anew", error)
+            except ChangedMeanwhileError as error:
+                patience -= 1
+                if not patience:
+                    raise
+                _log.debug("%s; reading anew", error)
 
     def _current(self, reader: Reader) -> Snapshot:
         snapshot = self._snapshot
-        if snapshot is not None and snapshot.state.generation == reader.state().generation:
+        if snapshot is not None and snapshot.state == reader.state():
             return snapshot
         with self._refreshing:
             # the transaction starts anew under the lock, so that it cannot be older than the snapshot it extends
             reader.restart()
+            self._refuse_older(reader.state())
             self._snapshot = load(reader, self.folder, self._snapshot, unusable=self.unusable)
             return self._snapshot
+
+    def _refuse_older(self, state: State) -> None:
+        """Refuse a file that went back: an earlier copy of the same store was written over it.
+
+        Raises:
+            StoreReplacedError: Its generation is not later than what was seen, and its record differs.
+        """
+        seen = self._snapshot
+        if seen is not None and seen.state.generation >= state.generation and seen.state != state:
+            raise StoreReplacedError(
+                f"{self.folder} holds generation {state.generation}, and had {seen.state.generation} before: another copy "
+                "was written over it; open it again"
+            )
 
     def _set_aside(self, error: SegmentDamagedError) -> None:
         """Never use a damaged segment again: its vectors are read from the database until a new one is built."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -19,11 +17,10 @@ from dpr_rag.storage.collecting import Collected
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
-from dpr_rag.store.snapshot import INDEX_FOLDER
+from dpr_rag.store.segment_folders import new_folder, new_name, remove_all_but
 
 TAIL_LIMIT = 20_000
 TAIL_SHARE = 0.2
-_BUILDING = "building-"
 _log = logging.getLogger(__name__)
 
 
@@ -53,18 +50,11 @@ def fold(engine: Engine, index: str | None) -> None:
         kinds.parse(index)
     engine.state()  # in a forked child, this makes the lock below a new one
     with engine.folding:
-        folder = new_folder(engine.folder / INDEX_FOLDER)
+        folder = new_folder(engine.folder)
         try:
             _fold_in(engine, index, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def new_folder(parent: Path) -> Path:
-    """Make a folder to build a segment in; it is removed when its process has gone."""
-    folder = parent / f"{_BUILDING}{os.getpid()}-{secrets.token_hex(4)}"
-    folder.mkdir(parents=True)
-    return folder
 
 
 def _fold_in(engine: Engine, index: str | None, folder: Path) -> None:
@@ -85,8 +75,7 @@ def _fold_in(engine: Engine, index: str | None, folder: Path) -> None:
         manifest = finish_base(
             folder, written, plan, generation=state.generation, dtype=state.dtype, beside=fields.write(folder)
         )
-        name = f"base-{state.generation}-{secrets.token_hex(4)}"
-        manifest = replace(manifest, directory=name, edits=state.edits)
+        manifest = replace(manifest, directory=new_name("base", state.generation), edits=state.edits)
     _put_in_place(engine, state, wanted, folder, manifest)
 
 
@@ -140,21 +129,6 @@ def _say_changed_kind(before: State, manifest: Manifest | None) -> None:
 
 def clean(engine: Engine, *, wait: float | None = None) -> None:
     """Remove superseded segments and the remains of builds whose process is gone; ``wait`` as for ``Database.writing``."""
-    parent = engine.folder / INDEX_FOLDER
     with engine.writing(wait=wait) as writer:
         current = {record["directory"] for record in (writer.now.base, writer.now.lexical) if record is not None}
-        for folder in parent.iterdir():
-            if folder.name not in current and not _in_progress(folder.name):
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _in_progress(name: str) -> bool:
-    if not name.startswith(_BUILDING):
-        return False
-    try:
-        os.kill(int(name.split("-")[1]), 0)
-    except (ProcessLookupError, ValueError, IndexError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
+        remove_all_but(engine.folder, current)

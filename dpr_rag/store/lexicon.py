@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,8 @@ from dpr_rag.lexical import ANALYSIS, Analyzer, Corpus, Postings
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
-from dpr_rag.store.folding import clean, new_folder
+from dpr_rag.store.folding import clean
+from dpr_rag.store.segment_folders import new_folder, new_name
 from dpr_rag.store.snapshot import INDEX_FOLDER, Snapshot
 from dpr_rag.store.words import Lexicon
 
@@ -126,11 +126,11 @@ def keep(engine: Engine) -> None:
 
 
 def _keep(engine: Engine, *, wait: float | None, anew: bool = False) -> None:
-    folder = new_folder(engine.folder / INDEX_FOLDER)
+    folder = new_folder(engine.folder)
     try:
         state, merged = _gathered(engine, anew=anew)
         manifest: dict[str, Any] = {
-            "directory": f"words-{state.generation}-{secrets.token_hex(4)}",
+            "directory": new_name("words", state.generation),
             "analysis": ANALYSIS,
             "count": len(merged.rows),
             "last_row": state.next_row - 1,

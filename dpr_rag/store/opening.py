@@ -114,6 +114,7 @@ def _prepare_folder(folder: Path, settings: Settings) -> None:
 def _settle(engine: Engine, settings: Settings) -> None:
     """Hold the stored settings against those asked for, and bind an encoder where that was asked for."""
     state = engine.state()
+    engine.name = state.store
     if settings.index not in ("auto", state.index):
         _log.warning("%s keeps its index %r; optimize(index=%r) changes it", engine.folder, state.index, settings.index)
     if settings.language not in ("english", state.language):

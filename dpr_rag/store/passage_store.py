@@ -212,6 +212,25 @@ class PassageStore(Searches):
         """
         copying.backup(self._engine, Path(path))
 
+    @staticmethod
+    def restore(copy: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+        """Put a copy in the place of a store, whatever is left of that one: all of it, or nothing where this fails.
+
+        The copy is verified first and stays as it is. Copying its files by hand instead would leave the write-ahead log of a
+        killed process, which SQLite would play back over them.
+
+        Args:
+            copy: What :meth:`backup` made, or another store.
+            path: The store to replace, or a path where there is nothing.
+
+        Raises:
+            StoreLocked: A process has the store open.
+            StoreNotFoundError: There is no store at ``copy``.
+            NotAStoreError: There is something else at ``path``.
+            StoreCorrupted: The copy is damaged.
+        """
+        copying.restore(Path(copy).absolute(), Path(path).absolute())
+
     def reencode(self, encoder: Encoder, *, batch_size: int = 512, progress: reencoding.Progress | None = None) -> int:
         """Encode all stored passages with another encoder and switch over to it.
 

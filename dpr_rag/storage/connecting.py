@@ -1,0 +1,70 @@
+"""Opening one SQLite connection to a store file, also where this user may not write the folder."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from dpr_rag.storage.place import LOG, Look, look_of, refuse_links
+
+Function = tuple[int, Callable[..., str | int | float | None]]
+
+
+class Connection(sqlite3.Connection):
+    """A connection, and how the file looked when it was opened, where no lock keeps others from writing."""
+
+    unlocked = False
+    seen: Look | None = None
+
+    def has_changed(self, path: Path) -> bool:
+        """Whether another process wrote since a connection without locks was opened."""
+        return self.unlocked and (self.seen != look_of(path) or path.with_name(LOG).exists())
+
+
+def connect(path: Path, *, mode: str, timeout: float, functions: Mapping[str, Function]) -> Connection:
+    """Open a connection.
+
+    Args:
+        path: The store file.
+        mode: SQLite's: ``ro``, ``rw``, or ``rwc`` to make the file where there is none.
+        timeout: Seconds to wait for a lock.
+        functions: SQL functions by name: number of arguments and callable.
+    """
+    refuse_links(path.parent)
+    connection = _opened(path, f"mode={mode}", timeout)
+    if mode == "ro" and not _is_readable(connection, path):
+        # who may not write the folder cannot make the files that hold the locks: changes have to be looked for
+        connection.close()
+        look = look_of(path)
+        connection = _opened(path, "mode=ro&immutable=1", timeout)
+        connection.unlocked, connection.seen = True, look
+    if mode != "ro":
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 2000")
+    connection.execute("PRAGMA cell_size_check = ON")
+    connection.execute("PRAGMA cache_size = -16000")
+    for name, (arguments, function) in functions.items():
+        connection.create_function(name, arguments, function, deterministic=True)
+    return connection
+
+
+def _opened(path: Path, options: str, timeout: float) -> Connection:
+    return sqlite3.connect(
+        f"{path.resolve().as_uri()}?{options}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=timeout,
+        factory=Connection,
+    )
+
+
+def _is_readable(connection: sqlite3.Connection, path: Path) -> bool:
+    try:
+        connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            return path.with_name(LOG).exists()
+        raise
+    return True

@@ -1,0 +1,28 @@
+"""A note beside the store file of which process writes, for the message to those who wait for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from dpr_rag.storage.place import WRITER_FILE
+
+
+def note_holder(folder: Path) -> None:
+    """Note this process as the one that writes; where that cannot be noted, messages say less."""
+    holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    with suppress(OSError), open(os.open(folder / WRITER_FILE, flags, 0o666), "w", encoding="utf-8") as file:
+        file.write(holder)
+
+
+def holder_of(folder: Path) -> str:
+    """Who noted itself last, in words."""
+    try:
+        holder = json.loads((folder / WRITER_FILE).read_text(encoding="utf-8"))
+        return f"process {holder['pid']} on {holder['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
