@@ -230,6 +230,14 @@ def test_check_backup_optimize_and_reencode(store: Path, tmp_path: Path) -> None
     assert json.loads(run("info", store, "--json").stdout)["index"] == "hnsw"
     assert run("backup", store, tmp_path / "copy.dpr").stdout == f"copied to {tmp_path / 'copy.dpr'}\n"
     assert ids(run("search", tmp_path / "copy.dpr", "Goethe", "--json", "-k", 1)) == [["2"]]
+    assert run("delete", store, "2").stdout == "deleted 1; 2 left\n"
+    assert run("restore", tmp_path / "copy.dpr", store).stdout == f"restored 3 passages to {store}\n"
+    assert ids(run("search", store, "Goethe", "--json", "-k", 1)) == [["2"]]
+    refused = run("restore", tmp_path / "nothing", store)
+    assert (refused.exit_code, refused.stderr) == (
+        1,
+        f"dpr-rag: error: there is no store at {tmp_path / 'nothing'}; give the folder that backup() made\n",
+    )
     assert run("reencode", store).exit_code == 2
     assert run("reencode", store, "--model", "newer").stdout.startswith("encoded 3 again in ")
     assert json.loads(run("info", store, "--json").stdout)["fingerprint"] == "newer-64"

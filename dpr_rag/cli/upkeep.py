@@ -1,4 +1,4 @@
-"""Commands that keep a store in order: `delete`, `check`, `optimize`, `backup`; and `convert` for checkpoints."""
+"""Commands that keep a store in order: `delete`, `check`, `optimize`, `backup`, `restore`; and `convert` for checkpoints."""
 
 from __future__ import annotations
 
@@ -58,6 +58,20 @@ def backup(
     with PassageStore.open(store, create=False, read_only=True) as opened:
         opened.backup(target)
     typer.echo(f"copied to {target}")
+
+
+def restore(
+    copy: Annotated[Path, typer.Argument(metavar="COPY", help="What backup made.", show_default=False)],
+    store: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Store to replace, or a new folder.", show_default=False)
+    ],
+) -> None:
+    """Put a copy in the place of a store, after verifying it: all of it, or nothing where that fails."""
+    from dpr_rag import PassageStore
+
+    PassageStore.restore(copy, store)
+    with PassageStore.open(store, create=False, read_only=True) as opened:
+        typer.echo(f"restored {opened.count():,} passages to {store}")
 
 
 def convert(
