@@ -7,8 +7,8 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dpr_rag.errors import StoreCorrupted, StoreError, StoreLocked
 from dpr_rag.storage.schema import FILE_NAME
@@ -30,8 +30,7 @@ def identity_of(path: Path) -> Identity | None:
     return None if found is None else found.identity
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """What shows of a database file from outside: which file it is, its size, and when it was last written."""
 
     identity: Identity
