@@ -26,6 +26,7 @@ from dpr_rag.errors import (
 )
 from dpr_rag.index.segments import Base, Manifest
 from dpr_rag.storage import database, forking, schema
+from dpr_rag.storage.claims import Claim
 from dpr_rag.storage.database import Database
 from dpr_rag.store import folding
 
@@ -44,7 +45,9 @@ def test_a_full_disk_stores_nothing_of_the_batch(store: PassageStore) -> None:
     assert writer is not None
     pages = writer.execute("PRAGMA page_count").fetchone()[0]
     writer.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(StoreError, match="full; check the disk and the permissions, nothing of this batch"):
+    with pytest.raises(
+        StoreError, match="full; free some space on the disk and check it; what was stored before is untouched"
+    ):
         store.add(make_passages(5000, 100), batch_size=5000)
     assert store.check().passages == 10
     writer.execute("PRAGMA max_page_count = 1000000")
@@ -251,15 +254,19 @@ def test_changes_made_while_a_base_is_built_are_kept(store: PassageStore, monkey
 
 def test_remains_of_dead_builds_are_removed_and_living_ones_left(store: PassageStore) -> None:
     store.add(make_passages(3))
-    living = f"building-{os.getpid()}-0123abcd"
+    # numbers of processes say nothing: in another container they are others'
+    dead = [f"building-{os.getpid()}-0123abcd", "building-1-0123abcd", "base-7-0123abcd", "words-7-0123abcd"]
     not_ours = ["base-7-old", "base-camp", "building-x", "my notes", "words"]
-    for name in ("building-999999999-0123abcd", "base-7-0123abcd", "words-7-0123abcd", living, *not_ours):
+    for name in (*dead, *not_ours):
         (store.path / "index" / name).mkdir(parents=True)
+    living = Claim(store.path / "index", "building-")
     store.optimize()
     base = store._engine.state().base
     assert base is not None
     left = sorted(path.name for path in (store.path / "index").iterdir())
-    assert left == sorted([base["directory"], living, *not_ours])
+    assert left == sorted([base["directory"], living.path.name, *not_ours])
+    living.release()
+    assert not living.path.exists()
 
 
 def test_a_backup_without_its_segment_is_whole(store: PassageStore, tmp_path: Path) -> None:

@@ -580,9 +580,7 @@ def test_what_is_added_is_added_though_no_segment_can_be_written(
 ) -> None:
     monkeypatch.setattr(folding, "TAIL_LIMIT", 50)
     with monkeypatch.context() as full:
-        full.setattr(
-            folding, "new_folder", lambda parent: (_ for _ in ()).throw(OSError(28, "No space left on device"))
-        )
+        full.setattr(folding, "building", lambda store: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         assert store.add(make_passages(60)).added == 60
     assert "what was added is searched exactly: [Errno 28]" in caplog.text
     assert (store.info().base, store.count()) == (0, 60)

@@ -6,8 +6,10 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dpr_rag.storage.place import LOG, Look, look_of, refuse_links
+from dpr_rag.storage.place import Look, has_log, look_of, refuse_links
 
+_CACHE_KIB = 4_000
+_NO_ROOM = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
 Function = tuple[int, Callable[..., str | int | float | None]]
 
 
@@ -19,7 +21,7 @@ class Connection(sqlite3.Connection):
 
     def has_changed(self, path: Path) -> bool:
         """Whether another process wrote since a connection without locks was opened."""
-        return self.unlocked and (self.seen != look_of(path) or path.with_name(LOG).exists())
+        return self.unlocked and (self.seen != look_of(path) or has_log(path))
 
 
 def connect(path: Path, *, mode: str, timeout: float, functions: Mapping[str, Function]) -> Connection:
@@ -34,7 +36,7 @@ def connect(path: Path, *, mode: str, timeout: float, functions: Mapping[str, Fu
     refuse_links(path.parent)
     connection = _opened(path, f"mode={mode}", timeout)
     if mode == "ro" and not _is_readable(connection, path):
-        # who may not write the folder cannot make the files that hold the locks: changes have to be looked for
+        # who may not write the folder, or has no room in it, cannot make the files of the locks: changes are looked for
         connection.close()
         look = look_of(path)
         connection = _opened(path, "mode=ro&immutable=1", timeout)
@@ -43,7 +45,7 @@ def connect(path: Path, *, mode: str, timeout: float, functions: Mapping[str, Fu
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_autocheckpoint = 2000")
     connection.execute("PRAGMA cell_size_check = ON")
-    connection.execute("PRAGMA cache_size = -16000")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     for name, (arguments, function) in functions.items():
         connection.create_function(name, arguments, function, deterministic=True)
     return connection
@@ -64,7 +66,7 @@ def _is_readable(connection: sqlite3.Connection, path: Path) -> bool:
     try:
         connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-            return path.with_name(LOG).exists()
+        if error.sqlite_errorcode & 0xFF in _NO_ROOM:
+            return has_log(path)
         raise
     return True

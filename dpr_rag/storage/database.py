@@ -16,17 +16,23 @@ from dpr_rag.errors import (
     StoreCorrupted,
     StoreLocked,
     StoreReadOnlyError,
-    StoreReplacedError,
 )
 from dpr_rag.storage import schema
 from dpr_rag.storage.connecting import Connection, Function, connect
 from dpr_rag.storage.forking import ForkGate
 from dpr_rag.storage.holding import holder_of, note_holder
-from dpr_rag.storage.place import Identity, Look, identity_of, look_of, refuse_foreign_log, refuse_links, state_alone
-from dpr_rag.storage.state import State
+from dpr_rag.storage.place import (
+    Identity,
+    identity_of,
+    make_file,
+    refuse_foreign_log,
+    refuse_links,
+)
 from dpr_rag.storage.translating import translated
+from dpr_rag.storage.watching import Watch
 
 _PAUSE = 0.01
+_MOST_IDLE = 4  # each keeps descriptors and a cache of pages
 _OPEN: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
@@ -34,16 +40,9 @@ class ChangedMeanwhileError(StoreLocked):
     """Another process changed the file while it was read without locks; reading it again helps."""
 
 
-def _is_another(now: State | None, before: State | None) -> bool:
-    """Whether a database file was written over with another store's, or with an earlier copy: its log only brings it further."""
-    if now is None or before is None or not before.store:
-        return False
-    return now.store != before.store or now.generation < before.generation
-
-
 def is_open_here(identity: Identity | None) -> bool:
     """Whether this process has a store open whose file has this device and inode."""
-    return any(one.identity == identity and not one.closed for one in list(_OPEN))
+    return any(one._watch.identity == identity and not one.closed for one in list(_OPEN))
 
 
 class Database:
@@ -67,20 +66,16 @@ class Database:
             functions: SQL functions by name: number of arguments and callable.
             initial: Encoded first state, to make the tables with if the file is blank.
         """
-        self.path = folder / schema.FILE_NAME
-        self.read_only = read_only
+        self.path, self.read_only, self.closed = folder / schema.FILE_NAME, read_only, False
         self._folder, self._timeout, self._functions = folder, timeout, functions
-        self.closed = False
-        self.identity: Identity | None = None
-        self._look: Look | None = None
-        self._alone: State | None = None
+        self._watch = Watch(self.path)
         self._pid = os.getpid()
         self._idle: list[Connection] = []
         self._writer: Connection | None = None
         self._write_lock = threading.RLock()
         self._gate = ForkGate(self._close_idle)
-        refuse_links(folder)
         with translated(self.path):
+            refuse_links(folder)
             refuse_foreign_log(self.path)
             self._prepare(initial)
         _OPEN.add(self)
@@ -98,38 +93,20 @@ class Database:
                 )
             if self.closed:
                 raise StoreClosedError(f"{self._folder} was closed; open the store again")
-            self._refuse_replaced()
+            self._watch.refuse_replaced()
             with translated(self.path):
                 yield
 
-    def _refuse_replaced(self) -> None:
-        """Hold what lies at the path now against what was opened: what is known of one store is not true of another.
-
-        Raises:
-            StoreReplacedError: Something else is there, or nothing.
-        """
-        found = look_of(self.path)
-        if found == self._look:
-            return
-        alone, last = state_alone(self.path), self._alone
-        if found is None or found.identity != self.identity or _is_another(alone, last):
-            raise StoreReplacedError(
-                f"{self._folder} has been replaced or removed since it was opened; close it here and open it again"
-            )
-        if alone is not None:  # else the log is being written back at this moment
-            self._look, self._alone = found, alone
-
     def _prepare(self, initial: tuple[str, int] | None) -> None:
         before = identity_of(self.path)
+        if before is None and initial is not None:
+            make_file(self.path)
         connection = self._connect()
         try:
             if initial is not None:
                 self._make_if_blank(connection, initial)
             schema.check(connection, self.path, read_only=self.read_only)
-            self._look = look_of(self.path)
-            self.identity = identity_of(self.path) if before is None else before
-            self._alone = state_alone(self.path)
-            self._refuse_replaced()
+            self._watch.begin(before)
         except BaseException:
             connection.close()
             raise
@@ -154,10 +131,10 @@ class Database:
 
     def _connect(self) -> Connection:
         # where there was a file, another one is not to be made in its place
-        mode = "ro" if self.read_only else "rw" if self.identity else "rwc"
+        mode = "ro" if self.read_only else "rw" if self._watch.identity else "rwc"
         connection = connect(self.path, mode=mode, timeout=self._timeout, functions=self._functions)
-        if self.identity is not None:
-            self._refuse_replaced()
+        if self._watch.identity is not None:
+            self._watch.refuse_replaced()
         return connection
 
     @contextmanager
@@ -200,10 +177,16 @@ class Database:
             ) from cause
 
     def _release(self, connection: Connection) -> None:
-        if self.closed:
-            connection.close()
-        else:
+        if not self.closed and len(self._idle) < _MOST_IDLE:
             self._idle.append(connection)
+            return
+        connection.close()
+        # SQLite keeps the descriptors of closed connections while others hold locks: let all go once after a burst
+        if self._gate.transactions == 1 and self._write_lock.acquire(blocking=False):
+            try:
+                self._close_idle()
+            finally:
+                self._write_lock.release()
 
     def refuse_read_only(self) -> None:
         """Refuse a change before any work is done for it.
@@ -235,7 +218,7 @@ class Database:
                 self._writer = self._writer or self._connect()
                 with self._immediate(self._writer, wait):
                     yield self._writer
-                self._refuse_replaced()  # what went into a store that has been put aside is not acknowledged
+                self._watch.refuse_replaced()  # what went into a store that has been put aside is not acknowledged
             finally:
                 self._write_lock.release()
 
@@ -270,8 +253,9 @@ class Database:
         note_holder(self._folder)
 
     def backup(self, target: Path) -> None:
-        """Copy a consistent image of the file while it is in use."""
+        """Copy a consistent image of the file while it is in use, to a new file that the same users may read and write."""
         with self.reading() as connection, translated(target):
+            make_file(target, os.stat(self.path).st_mode)
             copy = sqlite3.connect(target, isolation_level=None)
             try:
                 # reading once freezes the image; without that, every commit of a writer would start the copy anew

@@ -46,6 +46,12 @@ class ForkGate:
                 self._open -= Counter([me])
                 self._condition.notify_all()
 
+    @property
+    def transactions(self) -> int:
+        """How many are open in all threads."""
+        with self._condition:
+            return self._open.total()
+
     def before_fork(self) -> None:
         """Wait until no transaction is open, let none begin, and close the connections."""
         with self._condition:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +48,20 @@ def look_of(path: Path) -> Look | None:
     return Look((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns)
 
 
+def has_log(path: Path) -> bool:
+    """Whether a write-ahead log with anything in it lies beside a database file."""
+    try:
+        return path.with_name(LOG).stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def make_file(path: Path, mode: int = 0o666) -> None:
+    """Make an empty file with the permissions that the umask leaves, which SQLite's own would not have; its log gets the same."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, stat.S_IMODE(mode)))
+
+
 def refuse_links(folder: Path) -> None:
     """Refuse a store of which a part is a symbolic link: what the store writes and removes would be somebody else's.
 
@@ -71,7 +86,7 @@ def refuse_foreign_log(path: Path) -> None:
     Raises:
         StoreCorrupted: The log belongs to another store.
     """
-    if not path.with_name(LOG).exists():
+    if not has_log(path):
         return
     alone, joined = state_alone(path), _state_in(path, "mode=ro")
     if alone is None or joined is None or alone.store == joined.store:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from collections.abc import Mapping
-from contextlib import closing, suppress
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dpr_rag.errors import NotAStoreError, StoreError, StoreLocked, StoreNotFoundError
+from dpr_rag.storage.claims import Claim, remove_abandoned
 from dpr_rag.storage.database import is_open_here
 from dpr_rag.storage.place import INDEX_FOLDER, LOG, WRITER_FILE, identity_of, nobody_else, refuse_links
 from dpr_rag.storage.schema import FILE_NAME
@@ -29,17 +30,26 @@ def backup(engine: Engine, target: Path) -> None:
         raise StoreError(f"{target} exists already; back up to a new path")
     if engine.folder in target.absolute().parents:
         raise StoreError(f"{target} lies inside the store itself; back up to a path outside {engine.folder}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
-    try:
+    with _beside(target) as partial:
         engine.database.backup(partial / FILE_NAME)
         with closing(open_engine(partial, None, Settings())) as copy:
             _name_anew(copy)
             _copy_segments(engine.folder / INDEX_FOLDER, copy)
         (partial / WRITER_FILE).unlink(missing_ok=True)
+        partial.chmod(stat.S_IMODE(engine.folder.stat().st_mode))
         partial.rename(target)
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A folder beside the target that only this user may read; what a killed process left of one goes."""
+    prefix = f"{target.name}.partial-"
+    remove_abandoned(target.parent, prefix)
+    claim = Claim(target.parent, prefix, mode=0o700)
+    try:
+        yield claim.path
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        claim.release()
 
 
 def restore(source: Path, target: Path) -> None:
@@ -54,15 +64,11 @@ def restore(source: Path, target: Path) -> None:
     if not (target / FILE_NAME).is_file():
         raise NotAStoreError(f"{target} exists, but is no dpr-rag store; restore to a store or to a new path")
     refuse_links(target)
-    partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
-    try:
+    with _beside(target) as partial:
         _copied_store(source, partial / "copy")
         _put_in_place(partial / "copy", target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     with closing(open_engine(target, None, Settings(create=False))) as engine:
-        if (target / INDEX_FOLDER).is_dir():
-            clean(engine)
+        clean(engine)
 
 
 def _copied_store(source: Path, target: Path) -> None:
@@ -84,7 +90,7 @@ def _put_in_place(copy: Path, target: Path) -> None:
             for segment in (copy / INDEX_FOLDER).iterdir():
                 place = target / INDEX_FOLDER / segment.name
                 if place.exists():  # of the same build, and maybe damaged
-                    place.rename(place.with_name(segment_folders.new_name("building", 0)))
+                    place.rename(place.with_name(segment_folders.new_name("base", 0)))
                 segment.rename(place)
         os.replace(copy / FILE_NAME, database)
         # killed before this, the next to open the store is told that this log is not its own

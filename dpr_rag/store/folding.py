@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from dpr_rag.storage.collecting import Collected
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
-from dpr_rag.store.segment_folders import new_folder, new_name, remove_all_but
+from dpr_rag.store.segment_folders import building, new_name, remove_all_but
 
 TAIL_LIMIT = 20_000
 TAIL_SHARE = 0.2
@@ -49,12 +48,8 @@ def fold(engine: Engine, index: str | None) -> None:
     if index is not None:
         kinds.parse(index)
     engine.state()  # in a forked child, this makes the lock below a new one
-    with engine.folding:
-        folder = new_folder(engine.folder)
-        try:
-            _fold_in(engine, index, folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    with engine.folding, building(engine.folder) as folder:
+        _fold_in(engine, index, folder)
 
 
 def _fold_in(engine: Engine, index: str | None, folder: Path) -> None:

@@ -14,7 +14,7 @@ from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.folding import clean
-from dpr_rag.store.segment_folders import new_folder, new_name
+from dpr_rag.store.segment_folders import building, new_name
 from dpr_rag.store.snapshot import INDEX_FOLDER, Snapshot
 from dpr_rag.store.words import Lexicon
 
@@ -126,8 +126,7 @@ def keep(engine: Engine) -> None:
 
 
 def _keep(engine: Engine, *, wait: float | None, anew: bool = False) -> None:
-    folder = new_folder(engine.folder)
-    try:
+    with building(engine.folder) as folder:
         state, merged = _gathered(engine, anew=anew)
         manifest: dict[str, Any] = {
             "directory": new_name("words", state.generation),
@@ -137,8 +136,6 @@ def _keep(engine: Engine, *, wait: float | None, anew: bool = False) -> None:
             "files": merged.write(folder),
         }
         _put_in_place(engine, state, folder, manifest, wait=wait)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     clean(engine, wait=wait)
 
 

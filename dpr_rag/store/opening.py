@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,11 +21,13 @@ from dpr_rag.filters import SQL_FUNCTIONS
 from dpr_rag.index import ann, kinds
 from dpr_rag.index.matrix import DTYPES
 from dpr_rag.lexical import Analyzer
+from dpr_rag.storage.claims import Claim, remove_abandoned
 from dpr_rag.storage.database import Database
 from dpr_rag.storage.schema import FILE_NAME
 from dpr_rag.storage.state import State, new_name
 from dpr_rag.store.engine import Engine
 
+_TEMPORARY = "dpr-rag-"
 _log = logging.getLogger(__name__)
 
 
@@ -70,18 +71,20 @@ def _first_state(settings: Settings) -> State:
 
 def open_temporary(encoder: Encoder | None, settings: Settings) -> tuple[Engine, Callable[[], None]]:
     """Create a store in a temporary folder; the second of the pair removes it, but not from a forked child."""
-    folder = Path(tempfile.mkdtemp(prefix="dpr-rag-"))
-    remove = partial(_remove_own, folder, os.getpid())
+    place = Path(tempfile.gettempdir())
+    remove_abandoned(place, _TEMPORARY)
+    claim = Claim(place, _TEMPORARY, mode=0o700)
+    remove = partial(_remove_own, claim, os.getpid())
     try:
-        return open_engine(folder / "store", encoder, settings), remove
+        return open_engine(claim.path / "store", encoder, settings), remove
     except BaseException:
         remove()
         raise
 
 
-def _remove_own(folder: Path, owner: int) -> None:
+def _remove_own(claim: Claim, owner: int) -> None:
     if os.getpid() == owner:
-        shutil.rmtree(folder, ignore_errors=True)
+        claim.release()
 
 
 def _check(encoder: Encoder | None, settings: Settings) -> None:

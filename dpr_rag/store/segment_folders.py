@@ -6,13 +6,16 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dpr_rag.errors import StoreError
+from dpr_rag.storage.claims import Claim, remove_abandoned
 from dpr_rag.storage.place import INDEX_FOLDER, refuse_links
 
-_OWN = re.compile(r"(?:base|words|building)-[0-9]+-[0-9a-f]{8}")
+_BUILDING = "building-"
+_OWN = re.compile(r"(?:base|words)-[0-9]+-[0-9a-f]{8}")
 
 
 def is_own(name: str) -> bool:
@@ -21,20 +24,23 @@ def is_own(name: str) -> bool:
 
 
 def new_name(kind: str, number: int) -> str:
-    """A name that no other segment has: ``base`` or ``words`` with a generation, ``building`` with a process."""
+    """A name that no other segment has, of its kind, ``base`` or ``words``, and its generation."""
     return f"{kind}-{number}-{secrets.token_hex(4)}"
 
 
-def new_folder(store: Path) -> Path:
-    """Make a folder to build a segment in; it is removed when its process has gone.
+@contextmanager
+def building(store: Path) -> Iterator[Path]:
+    """A folder to build a segment in; what has not been moved to its place in the end is removed.
 
     Raises:
         StoreError: The folder of segments is a link.
     """
     refuse_links(store)
-    folder = store / INDEX_FOLDER / new_name("building", os.getpid())
-    folder.mkdir(parents=True)
-    return folder
+    claim = Claim(store / INDEX_FOLDER, _BUILDING)
+    try:
+        yield claim.path
+    finally:
+        claim.release()
 
 
 def remove_all_but(store: Path, current: Collection[str]) -> None:
@@ -44,11 +50,13 @@ def remove_all_but(store: Path, current: Collection[str]) -> None:
         StoreError: The folder of segments is a link.
     """
     refuse_links(store)
+    if not (store / INDEX_FOLDER).is_dir():
+        return
     with os.scandir(store / INDEX_FOLDER) as entries:
         for entry in entries:
-            own = is_own(entry.name) and entry.is_dir(follow_symlinks=False)
-            if own and entry.name not in current and not _in_progress(entry.name):
+            if is_own(entry.name) and entry.name not in current and entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path, ignore_errors=True)
+    remove_abandoned(store / INDEX_FOLDER, _BUILDING)
 
 
 def checked(name: object) -> str:
@@ -60,16 +68,3 @@ def checked(name: object) -> str:
     if not isinstance(name, str) or not is_own(name):
         raise StoreError(f"the record names the segment {name!r:.80}, which no dpr-rag has made; restore a backup")
     return name
-
-
-def _in_progress(name: str) -> bool:
-    kind, number, _ = name.split("-")
-    if kind != "building" or int(number) <= 0:  # 0 is this process's group, not a process
-        return False
-    try:
-        os.kill(int(number), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,0 +1,82 @@
+"""Folders that a process works in for a while, held by a lock that ends with the process, in whatever way it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+_MARK = r"[0-9]+-[0-9a-f]{8}"
+
+
+class Claim:
+    """A new folder that nobody removes while this process holds it.
+
+    A number of a process says nothing in another container, where the same number may be another process or none; the lock of
+    a folder does, on every filesystem that is not a network's.
+
+    Args:
+        parent: Where to make it, and its parents, if there are none.
+        prefix: What its name begins with.
+        mode: Its permissions, before the umask.
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(self, parent: Path, prefix: str, *, mode: int = 0o777) -> None:
+        parent.mkdir(parents=True, exist_ok=True)
+        self._descriptor: int | None = None
+        while self._descriptor is None:
+            self.path = parent / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}"
+            self.path.mkdir(mode=mode)
+            self._descriptor = _held(self.path)  # None where another process took it for abandoned just now
+
+    def release(self) -> None:
+        """Remove the folder, unless it has been moved to its place, and let go of it."""
+        if self._descriptor is not None:
+            shutil.rmtree(self.path, ignore_errors=True)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _held(folder: Path) -> int | None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    with suppress(OSError):  # a filesystem without such locks; nothing is removed there
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        if os.stat(folder).st_ino == os.fstat(descriptor).st_ino:
+            return descriptor
+    except FileNotFoundError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def is_claim(name: str, prefix: str) -> bool:
+    """Whether a name is one that a claim with this prefix gets."""
+    return re.fullmatch(re.escape(prefix) + _MARK, name) is not None
+
+
+def remove_abandoned(parent: Path, prefix: str) -> None:
+    """Remove folders of this user that were claimed with a prefix and that no process holds any more."""
+    with suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            if is_claim(entry.name, prefix) and entry.is_dir(follow_symlinks=False):
+                _remove_if_abandoned(entry)
+
+
+def _remove_if_abandoned(entry: os.DirEntry[str]) -> None:
+    with suppress(OSError):  # somebody else removes it, or it is not ours to remove
+        if entry.stat(follow_symlinks=False).st_uid != os.geteuid():
+            return
+        descriptor = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(entry.path, ignore_errors=True)
+        finally:
+            os.close(descriptor)

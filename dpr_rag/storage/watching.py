@@ -1,0 +1,68 @@
+"""Whether the file at a store's path is still the one that was opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dpr_rag.errors import StoreReplacedError
+from dpr_rag.storage.place import Identity, Look, identity_of, look_of, state_alone
+from dpr_rag.storage.state import State
+
+
+class Watch:
+    """Notices another store, or an earlier copy, in the place of the one that was opened.
+
+    Args:
+        path: The store file.
+
+    Attributes:
+        identity: Device and inode of the file that was opened; None before it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.identity: Identity | None = None
+        self._look: Look | None = None
+        self._alone: State | None = None
+
+    def begin(self, before: Identity | None) -> None:
+        """Take the file for the one to watch; ``before`` is what lay there before it was opened.
+
+        Raises:
+            StoreReplacedError: It was replaced while it was opened.
+        """
+        self._look, self._alone = look_of(self._path), state_alone(self._path)
+        self.identity = identity_of(self._path) if before is None else before
+        if self._look is None or self._look.identity != self.identity:
+            raise self._replaced()
+
+    def refuse_replaced(self) -> None:
+        """Hold what lies at the path now against what was opened: what is known of one store is not true of another.
+
+        A look at the file costs microseconds. Where it was written since the last one, its record is read, too: its own log
+        only brings that further.
+
+        Raises:
+            StoreReplacedError: Something else is there, or nothing.
+        """
+        found = look_of(self._path)
+        if found == self._look:
+            return
+        if found is None or found.identity != self.identity:
+            raise self._replaced()
+        alone = state_alone(self._path)
+        if _is_another(alone, self._alone):
+            raise self._replaced()
+        if alone is not None:  # else the log is being written back at this moment
+            self._look, self._alone = found, alone
+
+    def _replaced(self) -> StoreReplacedError:
+        return StoreReplacedError(
+            f"{self._path.parent} has been replaced or removed since it was opened; close it here and open it again"
+        )
+
+
+def _is_another(now: State | None, before: State | None) -> bool:
+    if now is None or before is None or not before.store:
+        return False
+    return now.store != before.store or now.generation < before.generation

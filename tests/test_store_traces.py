@@ -1,0 +1,157 @@
+"""What a store takes and leaves on a machine: descriptors, permissions, folders of killed processes, and a full disk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import HashEncoder, make_passages
+
+from dpr_rag import PassageStore
+from dpr_rag.storage.claims import Claim
+
+QUESTION = np.ones((1, 16), np.float32)
+
+
+def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run code in a process of its own, with the names of the tests' conftest."""
+    start = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from conftest import *\n"
+    command = [sys.executable, "-c", start + code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_a_burst_of_threads_leaves_few_descriptors(store: PassageStore) -> None:
+    store.add(make_passages(50))
+    together = threading.Barrier(40)
+
+    def search(_: int) -> int:
+        waited = []
+
+        def keep(passage: object) -> bool:
+            if not waited:
+                waited.append(together.wait(60))
+            return True
+
+        return len(store.search(QUESTION, 50, keep)[0])
+
+    store.search(QUESTION, 50)
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0
+    with ThreadPoolExecutor(40) as pool:
+        assert list(pool.map(search, range(40))) == [50] * 40
+    assert len(store._engine.database._idle) <= 4
+    if before:
+        assert len(os.listdir("/proc/self/fd")) <= before + 8
+
+
+def test_too_many_open_files_are_called_by_their_name(store: PassageStore) -> None:
+    store.add(make_passages(5))
+    code = """
+import os, resource
+from dpr_rag.errors import StoreError
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+store = PassageStore.open(sys.argv[1], read_only=True)
+held = []
+try:
+    while True:
+        held.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    pass
+store._engine.database._idle.clear()
+os.close(held.pop())
+held.append(os.open(os.devnull, os.O_RDONLY))
+try:
+    store.get(["1"])
+except StoreError as error:
+    print(error)
+"""
+    assert "as many files open as it may (ulimit -n)" in run(code, store.path).stdout
+
+
+@pytest.mark.parametrize(
+    ("umask", "file", "folder"), [(0o002, 0o664, 0o775), (0o022, 0o644, 0o755), (0o077, 0o600, 0o700)]
+)
+def test_files_have_the_permissions_that_the_umask_leaves(tmp_path: Path, umask: int, file: int, folder: int) -> None:
+    before = os.umask(umask)
+    try:
+        with PassageStore.open(tmp_path / "store", encoder=HashEncoder()) as store:
+            store.add(make_passages(5))
+            store.optimize()
+            for path in [store.path, *store.path.rglob("*")]:
+                assert path.stat().st_mode & 0o777 == (folder if path.is_dir() else file), path
+            store.backup(tmp_path / "copy")
+            for path in [store.path, *(tmp_path / "copy").rglob("*")]:
+                assert path.stat().st_mode & 0o777 == (folder if path.is_dir() else file), path
+            assert (tmp_path / "copy").stat().st_mode & 0o777 == folder
+    finally:
+        os.umask(before)
+
+
+def test_what_killed_backups_left_goes_with_the_next_one(store: PassageStore) -> None:
+    store.add(make_passages(5))
+    parent = store.path.parent
+    dead = parent / "copy.partial-1-0123abcd"
+    others = [parent / "copy.partial-mine", parent / "copy2.partial-1-0123abcd"]
+    for folder in (dead, *others):
+        folder.mkdir()
+        (folder / "passages.sqlite").write_text("half")
+    held = Claim(parent, "copy.partial-")
+    store.backup(parent / "copy")
+    assert not dead.exists()
+    assert all((folder / "passages.sqlite").read_text() == "half" for folder in others)
+    assert held.path.is_dir()
+    held.release()
+
+
+def test_what_killed_processes_left_of_temporary_stores_goes_with_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code = "import tempfile; tempfile.tempdir = sys.argv[1]\n"
+    code += "import os\nstore = PassageStore.temporary(encoder=HashEncoder())\n"
+    code += "store.add(make_passages(3)); os.kill(os.getpid(), 9)"
+    assert run(code, tmp_path).returncode == -9
+    (left,) = tmp_path.glob("dpr-rag-*")
+    (tmp_path / "dpr-rag-notes").mkdir()
+    with PassageStore.temporary() as one, PassageStore.temporary() as two:
+        assert sorted(tmp_path.iterdir()) == sorted([one.path.parent, two.path.parent, tmp_path / "dpr-rag-notes"])
+        assert one.path.parent.stat().st_mode & 0o777 == 0o700
+    assert not left.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["dpr-rag-notes"]
+
+
+FULL = """
+import resource
+from dpr_rag.errors import StoreError
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # every write fails, as on a full disk
+"""
+
+
+def test_a_store_on_a_full_disk_can_be_read(store: PassageStore) -> None:
+    store.add(make_passages(5))
+    store.close()
+    code = f"""{FULL}
+with PassageStore.open(sys.argv[1], read_only=True) as store:
+    print(len(store.search(np.ones((1, 16)), 9)[0]), store.check().passages)
+"""
+    done = run(code, store.path)
+    assert (done.stdout, done.stderr) == ("5 5\n", "")
+
+
+def test_a_full_disk_is_named_when_a_store_is_opened_for_writing(store: PassageStore) -> None:
+    store.add(make_passages(5))
+    store.close()
+    code = f"""{FULL}
+try:
+    PassageStore.open(sys.argv[1])
+except StoreError as error:
+    print(error)
+"""
+    done = run(code, store.path)
+    assert "free some space on the disk" in done.stdout
+    assert "batch" not in done.stdout
