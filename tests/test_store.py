@@ -30,7 +30,7 @@ from dpr_rag.errors import (
     VectorError,
 )
 from dpr_rag.storage import schema
-from dpr_rag.store import AddReport, folding
+from dpr_rag.store import AddReport, folding, segment_folders
 
 GOLDEN = Path(__file__).parent / "golden"
 ODD = ["plain", "NUL \x00 inside", "ü\u0301 \U0001f600", "line\nbreak\ttab", "\x00", " ", "'; DROP TABLE passage; --"]
@@ -580,9 +580,9 @@ def test_what_is_added_is_added_though_no_segment_can_be_written(
 ) -> None:
     monkeypatch.setattr(folding, "TAIL_LIMIT", 50)
     with monkeypatch.context() as full:
-        full.setattr(folding, "building", lambda store: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        full.setattr(segment_folders, "Claim", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         assert store.add(make_passages(60)).added == 60
-    assert "what was added is searched exactly: [Errno 28]" in caplog.text
+    assert "cannot be written (No space left on device); free some space" in caplog.text
     assert (store.info().base, store.count()) == (0, 60)
     store.add([Passage("later", "one more")])
     assert store.info().base == 61

@@ -396,7 +396,7 @@ def test_restore_brings_back_exactly_the_backup(crashed: Path) -> None:
     PassageStore.restore(crashed.with_name("backup"), crashed)
     assert contents(crashed) == GOOD
     assert contents(crashed.with_name("backup")) == GOOD
-    assert [path.name for path in crashed.parent.iterdir() if path.name.startswith("store.")] == []
+    assert [path.name for path in crashed.iterdir() if path.name.startswith("restoring")] == []
     with PassageStore.open(crashed) as store:
         state = store._engine.state()
         assert [path.name for path in (crashed / "index").iterdir()] == [state.base["directory"]]
@@ -528,6 +528,17 @@ def test_restore_says_what_it_cannot_take(crashed: Path, tmp_path: Path) -> None
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(NotAStoreError, match="is no dpr-rag store"):
         PassageStore.restore(crashed.with_name("backup"), tmp_path / "mine")
-    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
     PassageStore.restore(crashed.with_name("backup"), tmp_path / "fresh")
     assert contents(tmp_path / "fresh") == GOOD
+
+
+def test_restore_takes_an_empty_folder_and_what_is_left_of_a_store(crashed: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    PassageStore.restore(crashed.with_name("backup"), tmp_path / "empty")
+    assert contents(tmp_path / "empty") == GOOD
+    (crashed / "passages.sqlite").unlink()
+    (crashed / "restoring-1-0123abcd").mkdir()
+    PassageStore.restore(crashed.with_name("backup"), crashed)
+    assert contents(crashed) == GOOD
+    assert not (crashed / "restoring-1-0123abcd").exists()

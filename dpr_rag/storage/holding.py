@@ -12,9 +12,9 @@ from dpr_rag.storage.place import WRITER_FILE
 
 
 def note_holder(folder: Path) -> None:
-    """Note this process as the one that writes; where that cannot be noted, messages say less."""
+    """Note this process as the one that writes, in a file and nothing else; where that cannot be noted, messages say less."""
     holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
     with suppress(OSError), open(os.open(folder / WRITER_FILE, flags, 0o666), "w", encoding="utf-8") as file:
         file.write(holder)
 
@@ -22,7 +22,9 @@ def note_holder(folder: Path) -> None:
 def holder_of(folder: Path) -> str:
     """Who noted itself last, in words."""
     try:
-        holder = json.loads((folder / WRITER_FILE).read_text(encoding="utf-8"))
+        descriptor = os.open(folder / WRITER_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, encoding="utf-8") as file:
+            holder = json.loads(file.read(1000))
         return f"process {holder['pid']} on {holder['host']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

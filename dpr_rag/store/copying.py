@@ -6,15 +6,15 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dpr_rag.errors import NotAStoreError, StoreError, StoreLocked, StoreNotFoundError
-from dpr_rag.storage.claims import Claim, remove_abandoned
+from dpr_rag.storage.claims import Claim, is_claim, remove_abandoned
 from dpr_rag.storage.database import is_open_here
-from dpr_rag.storage.place import INDEX_FOLDER, LOG, WRITER_FILE, identity_of, nobody_else, refuse_links
+from dpr_rag.storage.place import INDEX_FOLDER, LOG, PARTS, WRITER_FILE, identity_of, nobody_else, refuse_links
 from dpr_rag.storage.schema import FILE_NAME
 from dpr_rag.storage.state import new_name
 from dpr_rag.store import segment_folders
@@ -23,6 +23,8 @@ from dpr_rag.store.engine import Engine
 from dpr_rag.store.folding import clean
 from dpr_rag.store.opening import Settings, open_engine
 
+_RESTORING = "restoring-"
+
 
 def backup(engine: Engine, target: Path) -> None:
     """Copy the database and its segments, and only then give the copy its name; see ``PassageStore.backup``."""
@@ -30,7 +32,7 @@ def backup(engine: Engine, target: Path) -> None:
         raise StoreError(f"{target} exists already; back up to a new path")
     if engine.folder in target.absolute().parents:
         raise StoreError(f"{target} lies inside the store itself; back up to a path outside {engine.folder}")
-    with _beside(target) as partial:
+    with _claimed(target.parent, f"{target.name}.partial-") as partial:
         engine.database.backup(partial / FILE_NAME)
         with closing(open_engine(partial, None, Settings())) as copy:
             _name_anew(copy)
@@ -41,11 +43,10 @@ def backup(engine: Engine, target: Path) -> None:
 
 
 @contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A folder beside the target that only this user may read; what a killed process left of one goes."""
-    prefix = f"{target.name}.partial-"
-    remove_abandoned(target.parent, prefix)
-    claim = Claim(target.parent, prefix, mode=0o700)
+def _claimed(parent: Path, prefix: str) -> Iterator[Path]:
+    """A folder that only this user may read; what a killed process left of one goes."""
+    remove_abandoned(parent, prefix)
+    claim = Claim(parent, prefix, mode=0o700)
     try:
         yield claim.path
     finally:
@@ -58,17 +59,23 @@ def restore(source: Path, target: Path) -> None:
         raise StoreNotFoundError(f"there is no store at {source}; give the folder that backup() made")
     if source.resolve() == target.resolve():
         raise StoreError(f"{source} is to be restored over itself; restore it to another folder")
-    if not target.exists():
-        _copied_store(source, target)
-        return
-    if not (target / FILE_NAME).is_file():
-        raise NotAStoreError(f"{target} exists, but is no dpr-rag store; restore to a store or to a new path")
-    refuse_links(target)
-    with _beside(target) as partial:
+    _refuse_foreign(target)
+    target.mkdir(parents=True, exist_ok=True)
+    # inside the target, which may be a filesystem of its own
+    with _claimed(target, _RESTORING) as partial:
         _copied_store(source, partial / "copy")
         _put_in_place(partial / "copy", target)
     with closing(open_engine(target, None, Settings(create=False))) as engine:
         clean(engine)
+
+
+def _refuse_foreign(target: Path) -> None:
+    """Refuse a folder that holds anything but a store or what is left of one."""
+    refuse_links(target)
+    if not target.exists() or (target / FILE_NAME).is_file():
+        return
+    if not target.is_dir() or not all(one.name in PARTS or is_claim(one.name, _RESTORING) for one in target.iterdir()):
+        raise NotAStoreError(f"{target} exists, but is no dpr-rag store; restore to a store or to a new path")
 
 
 def _copied_store(source: Path, target: Path) -> None:
@@ -84,7 +91,7 @@ def _put_in_place(copy: Path, target: Path) -> None:
     database = target / FILE_NAME
     if is_open_here(identity_of(database)):
         raise StoreLocked(f"{target} is open in this process; close it, then try again")
-    with nobody_else(database):
+    with nobody_else(database) if database.exists() else nullcontext():
         (target / INDEX_FOLDER).mkdir(exist_ok=True)
         if (copy / INDEX_FOLDER).is_dir():
             for segment in (copy / INDEX_FOLDER).iterdir():

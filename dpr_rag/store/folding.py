@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from dpr_rag.derived import Rows
-from dpr_rag.errors import IndexKindError, StoreCorrupted, StoreLocked
+from dpr_rag.errors import IndexKindError, StoreCorrupted, StoreError, StoreReplacedError
 from dpr_rag.index import ann, kinds
 from dpr_rag.index.segments import Manifest, finish_base, write_vectors
 from dpr_rag.passages import Passage
@@ -38,7 +38,9 @@ def fold_if_due(engine: Engine) -> None:
             fold(engine, None)
         except IndexKindError as error:
             _log.warning("%s; until optimize(index=...) names another one, what was added is searched exactly", error)
-        except (StoreLocked, OSError) as error:
+        except (StoreCorrupted, StoreReplacedError):
+            raise
+        except StoreError as error:
             _log.warning("no new base segment could be written now, what was added is searched exactly: %s", error)
 
 

@@ -33,14 +33,20 @@ def building(store: Path) -> Iterator[Path]:
     """A folder to build a segment in; what has not been moved to its place in the end is removed.
 
     Raises:
-        StoreError: The folder of segments is a link.
+        StoreError: The folder of segments is a link, or what is to be built cannot be written.
     """
     refuse_links(store)
-    claim = Claim(store / INDEX_FOLDER, _BUILDING)
     try:
-        yield claim.path
-    finally:
-        claim.release()
+        claim = Claim(store / INDEX_FOLDER, _BUILDING)
+        try:
+            yield claim.path
+        finally:
+            claim.release()
+    except OSError as error:
+        raise StoreError(
+            f"{store / INDEX_FOLDER} cannot be written ({error.strerror or error}); free some space or check its permissions: "
+            "what is stored is untouched, and is searched without a new index"
+        ) from error
 
 
 def remove_all_but(store: Path, current: Collection[str]) -> None:
