@@ -182,11 +182,7 @@ class Database:
             return
         connection.close()
         # SQLite keeps the descriptors of closed connections while others hold locks: let all go once after a burst
-        if self._gate.transactions == 1 and self._write_lock.acquire(blocking=False):
-            try:
-                self._close_idle()
-            finally:
-                self._write_lock.release()
+        self._gate.if_alone(self._close_idle)
 
     def refuse_read_only(self) -> None:
         """Refuse a change before any work is done for it.

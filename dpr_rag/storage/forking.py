@@ -46,11 +46,11 @@ class ForkGate:
                 self._open -= Counter([me])
                 self._condition.notify_all()
 
-    @property
-    def transactions(self) -> int:
-        """How many are open in all threads."""
+    def if_alone(self, action: Callable[[], None]) -> None:
+        """Run an action where the caller's transaction is the only one; none begins meanwhile."""
         with self._condition:
-            return self._open.total()
+            if self._open.total() == 1:
+                action()
 
     def before_fork(self) -> None:
         """Wait until no transaction is open, let none begin, and close the connections."""
