@@ -5,27 +5,25 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 from langchain_core.documents import Document
-from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list
 from langchain_core.vectorstores import VectorStoreRetriever
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dpr_rag import Diversity
 from langchain_dpr_rag.documents import Where, document_of, where_of
 from langchain_dpr_rag.searching import SearchableStore, refuse_unknown
+from langchain_dpr_rag.settings import CheckedRetriever, Condition, Count, Share
 
 Outcome = list[Document] | Exception
 
 
-class OnePassRetriever(BaseRetriever):
+class OnePassRetriever(CheckedRetriever):
     """A retriever whose ``batch`` and ``abatch`` cost one encoding pass and one search; unknown arguments are refused."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     @abstractmethod
     def _retrieve_all(
@@ -35,6 +33,7 @@ class OnePassRetriever(BaseRetriever):
         k: int | None = None,
         filter: Where = None,
         score_threshold: float | None = None,
+        include_scores: bool | None = None,
         **kwargs: Any,
     ) -> list[list[Document]]:
         """Documents for each question; the arguments are those of ``invoke``."""
@@ -120,12 +119,31 @@ def _returned(outcomes: list[Outcome], return_exceptions: bool) -> list[Any]:
     return outcomes
 
 
+class SearchOptions(BaseModel):
+    """What ``search_kwargs`` may hold, for one search type or another."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    k: Count | None = None
+    filter: Condition = None
+    fetch_k: Count = 20
+    lambda_mult: Share = 0.5
+    score_threshold: Share = 0.0
+
+
 class DPRVectorStoreRetriever(OnePassRetriever, VectorStoreRetriever):
     """What ``DPRVectorStore.as_retriever`` returns: LangChain's own, with batches in one pass."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")  # the second base would let them pass
 
     vectorstore: SearchableStore
+    search_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_search_kwargs(self) -> Self:
+        """Each for itself: whether they go with the search type is asked by each search, so that both can be set in turn."""
+        SearchOptions.model_validate(self.search_kwargs)
+        return self
 
     def _retrieve_all(self, queries: Sequence[str], **kwargs: Any) -> list[list[Document]]:
         options = self.search_kwargs | kwargs
@@ -139,6 +157,6 @@ class DPRVectorStoreRetriever(OnePassRetriever, VectorStoreRetriever):
         if self.search_type == "mmr":
             chosen["diversity"] = Diversity(options.pop("fetch_k", 20), options.pop("lambda_mult", 0.5))
         elif self.search_type == "similarity_score_threshold":
-            chosen["min_relevance"] = options.pop("score_threshold")
+            chosen["min_relevance"] = options.pop("score_threshold", None)
         refuse_unknown(options, "k, filter, and those of the search type")
         return chosen

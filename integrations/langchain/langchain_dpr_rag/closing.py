@@ -20,10 +20,14 @@ _Opened = TypeVar("_Opened", bound=Closable)
 
 
 class Closing:
-    """A context manager that calls ``close`` at its end."""
+    """Closes what it opened itself, by hand or as a context manager; a copy shares it, and leaves closing to the first."""
+
+    _opened: Closable | None
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close the store, unless it was given open; a temporary one is gone then."""
+        if self._opened is not None:
+            self._opened.close()
 
     def __enter__(self) -> Self:
         return self

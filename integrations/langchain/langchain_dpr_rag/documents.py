@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -53,11 +54,11 @@ def passages_of(documents: Sequence[Document], ids: Sequence[str | None] | None,
     """Documents as passages, without the blank ones.
 
     A non-empty string under ``metadata["title"]`` becomes the passage's title. What an earlier search wrote into the
-    metadata is left out. Documents without an id get a random one.
+    metadata is left out. Documents without an id get that of their content, see :func:`content_id`.
 
     Args:
         documents: What to store; left as they are.
-        ids: One id per document, None among them for a random one; None to take the documents' own.
+        ids: One id per document, None among them for that of its content; None to take the documents' own.
         on_blank: ``skip`` leaves blank documents out with one warning, ``error`` refuses them.
 
     Raises:
@@ -68,10 +69,12 @@ def passages_of(documents: Sequence[Document], ids: Sequence[str | None] | None,
         raise ValueError(f"{len(ids)} ids were given for {len(documents)} documents; give one each, or None for some")
     chosen = [document.id for document in documents] if ids is None else ids
     pairs = list(zip(documents, chosen, strict=True))
-    kept = [(document, one) for document, one in pairs if not is_blank(document)]
-    if len(kept) < len(pairs):
-        _report_blanks(pairs, len(pairs) - len(kept), on_blank)
-    return [_passage_of(document, one) for document, one in kept]
+    blank = sum(is_blank(document) for document in documents)
+    if blank:
+        _report_blanks(pairs, blank, on_blank)
+    return [
+        _passage_of(document, one, at) for at, (document, one) in enumerate(pairs, start=1) if not is_blank(document)
+    ]
 
 
 def is_blank(document: Document) -> bool:
@@ -88,14 +91,27 @@ def _report_blanks(pairs: Sequence[tuple[Document, str | None]], count: int, on_
     _log.warning("%d of %d documents are blank and were skipped, the first is number %d", count, len(pairs), at + 1)
 
 
-def _passage_of(document: Document, passage_id: str | None) -> Passage:
-    name = str(uuid.uuid4()) if passage_id is None else passage_id
+def _passage_of(document: Document, passage_id: str | None, at: int) -> Passage:
+    name = f"number {at}, without an id" if passage_id is None else passage_id
     if PRIVATE_KEY in document.metadata:
         raise PassageError(f"document {name!r:.120}: the metadata key {PRIVATE_KEY!r} is reserved; rename it")
     title = _title_of(document)
     own = {*_OF_A_SEARCH, "title"} if title else {*_OF_A_SEARCH}
     metadata = {key: value for key, value in document.metadata.items() if key not in own}
-    return Passage(name, document.page_content, title, metadata)
+    passage = Passage(name, document.page_content, title, metadata)
+    if passage_id is not None:
+        return passage
+    return Passage.checked_before(content_id(passage), passage.text, passage.title, passage.metadata)
+
+
+def content_id(passage: Passage) -> str:
+    """What stands for an id where none was given: 128 bits of a hash over title, text and all metadata.
+
+    The same document gets the same id in every run, so that a script that is run again adds nothing; equal texts from
+    different places stay apart. The order of keys does not count.
+    """
+    content = json.dumps([passage.title, passage.text, passage.metadata], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 def _title_of(document: Document) -> str:

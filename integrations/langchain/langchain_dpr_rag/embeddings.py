@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +14,28 @@ from langchain_core.embeddings import Embeddings
 
 from dpr_rag import DualEncoder, Encoder, Passage
 from dpr_rag.encoder import Vectors
+from dpr_rag.errors import EncoderMismatchError
+from langchain_dpr_rag.naming import all_within, class_name, name_of, seen_through, wrapped
 
-_NAMES = ("model", "model_name", "model_id", "model_path", "deployment", "azure_deployment", "endpoint_name", "repo_id")
+_log = logging.getLogger(__name__)
+
+
+class TitledText(str):
+    """Title and text as one string, which passes through wrappers and their caches, and can be parted at its other end.
+
+    A wrapper that makes a new string of it hands on a plain text that begins with the title.
+    """
+
+    parts: tuple[str, str]
+
+    def __new__(cls, title: str, text: str) -> Self:
+        """Join them by U+2029, which texts hardly hold, so that a cache keeps a titled text apart from a plain one."""
+        made = super().__new__(cls, f"{title}\u2029{text}")
+        made.parts = title, text
+        return made
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
+        return self.parts
 
 
 class DPREmbeddings(Embeddings):
@@ -48,15 +69,25 @@ class DPREmbeddings(Embeddings):
             await embeddings.aembed_query("who wrote Hamlet?")
 
     Compare vectors by their inner product: those of DPR and its like are not of unit length. Texts have no titles here;
-    where titles matter, as for DPR, give the encoder to a :class:`DPRVectorStore`, which passes them on.
+    where titles matter, as for DPR, give the encoder or these embeddings to a :class:`DPRVectorStore`, which passes them
+    on, through wrappers such as caches too.
     """
 
     def __init__(self, encoder: Encoder | None = None) -> None:
-        if encoder is not None and not isinstance(encoder, Encoder):
+        self.encoder = DualEncoder.default() if encoder is None else encoder
+
+    @property
+    def encoder(self) -> Encoder:
+        """What encodes; another one counts from the next call on."""
+        return self._encoder
+
+    @encoder.setter
+    def encoder(self, encoder: Encoder) -> None:
+        if not isinstance(encoder, Encoder):
             raise TypeError(
                 f"encoder is {type(encoder).__name__}, expected a dpr_rag encoder; load a model by its name with from_pretrained"
             )
-        self.encoder: Encoder = DualEncoder.default() if encoder is None else encoder
+        self._encoder = encoder
 
     @classmethod
     def from_pretrained(cls, question: str | Path, context: str | Path | None = None, **options: Any) -> Self:
@@ -75,7 +106,7 @@ class DPREmbeddings(Embeddings):
         """
         if not texts:
             return []
-        return self._listed(self.encoder.encode_passages([Passage(str(at), text) for at, text in enumerate(texts)]))
+        return self._listed(self.encoder.encode_passages([_passage_of(at, text) for at, text in enumerate(texts)]))
 
     async def aembed_query(self, text: str) -> list[float]:
         """Like :meth:`embed_query`, in a thread."""
@@ -91,51 +122,127 @@ class DPREmbeddings(Embeddings):
         return rows
 
 
+def _passage_of(at: int, text: str) -> Passage:
+    title, plain = text.parts if isinstance(text, TitledText) else ("", text)
+    return Passage(str(at), plain, title)
+
+
 class EmbeddingsEncoder:
-    """Any LangChain embeddings as an encoder for a store; titles are not embedded.
+    """Any LangChain embeddings as an encoder for a store.
+
+    LangChain's cache around :class:`DPREmbeddings` is the encoder that it caches: titles go through it, and a store opens
+    with and without it. Other embeddings embed texts without titles.
 
     Args:
-        embeddings: What embeds. It is asked for one vector at once, to learn the dimension.
+        embeddings: What embeds. It is asked for one vector, to learn the dimension.
         fingerprint: What identifies it; None takes its class, its model's name and the dimension.
+
+    Raises:
+        ValueError: A cache would hand out vectors of passages for questions.
     """
 
     def __init__(self, embeddings: Embeddings, fingerprint: str | None = None) -> None:
         self.embeddings = embeddings
         self._given = fingerprint
+        self._told = False
+        if any(isinstance(one, DPREmbeddings) for one in all_within(embeddings)):
+            for one in all_within(embeddings):
+                _refuse_shared_cache(one)
 
     @cached_property
     def dim(self) -> int:
         """Components per vector."""
-        return len(self.embeddings.embed_query("dimension"))
+        core = seen_through(self.embeddings)
+        return core.encoder.dim if isinstance(core, DPREmbeddings) else len(core.embed_query("dimension"))
 
     @property
     def source(self) -> str:
         """The class, and the model's name where there is one; of wrappers also what they wrap."""
-        return _described(self.embeddings)
+        core = seen_through(self.embeddings)
+        if isinstance(core, DPREmbeddings):
+            return str(getattr(core.encoder, "source", ""))
+        return name_of(core) or class_name(core)
 
     @property
     def fingerprint(self) -> str:
-        """The caller's string, or class, model's name and dimension."""
-        return self._given or f"{self.source} ({self.dim} dimensions)"
+        """The caller's string, the fingerprint of a cached encoder, or class, model's name and dimension.
+
+        Raises:
+            EncoderMismatchError: Nothing names the model.
+        """
+        if self._given:
+            return self._given
+        core = seen_through(self.embeddings)
+        if isinstance(core, DPREmbeddings):
+            return core.encoder.fingerprint
+        name = name_of(core)
+        if name is None:
+            former = f"{class_name(core)} ({self.dim} dimensions)"
+            raise EncoderMismatchError(
+                f"no attribute of {class_name(core)} names its model, and with another one of {self.dim} dimensions its "
+                "vectors would be mixed; pass fingerprint=, a name of your own such as 'my model, version 2' (a store that "
+                f"an earlier dpr-rag filled has fingerprint={former!r})"
+            )
+        return f"{name} ({self.dim} dimensions)"
+
+    @property
+    def former(self) -> EmbeddingsEncoder | None:
+        """The same under the name that a cache gave it before it was seen through; None where there is no other one."""
+        core = seen_through(self.embeddings)
+        name = (
+            None
+            if self._given or core is self.embeddings or isinstance(core, DPREmbeddings)
+            else name_of(self.embeddings)
+        )
+        return None if name is None else EmbeddingsEncoder(self.embeddings, f"{name} ({self.dim} dimensions)")
+
+    @property
+    def is_named(self) -> bool:
+        """Whether another process can tell it from another model."""
+        core = seen_through(self.embeddings)
+        return bool(self._given) or isinstance(core, DPREmbeddings) or name_of(core) is not None
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Embed questions one by one, since LangChain knows no other way; float32 [n, dim]."""
         return self._array([self.embeddings.embed_query(question) for question in questions])
 
     def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
-        """Embed the texts of passages, float32 [n, dim]."""
+        """Embed passages, float32 [n, dim]: texts, with their titles where an encoder stands behind wrappers."""
+        if self._takes_titles:
+            return self._array(self.embeddings.embed_documents([_text_of(passage) for passage in passages]))
+        if any(passage.title for passage in passages):
+            self._tell_of_titles()
         return self._array(self.embeddings.embed_documents([passage.text for passage in passages]))
+
+    @cached_property
+    def _takes_titles(self) -> bool:
+        within = list(all_within(self.embeddings))
+        return isinstance(within[-1], DPREmbeddings) and all(len(wrapped(one)) <= 1 for one in within)
+
+    def _tell_of_titles(self) -> None:
+        if not self._told and any(isinstance(one, DPREmbeddings) for one in all_within(self.embeddings)):
+            self._told = True
+            _log.warning(
+                "titles do not go through %s; its vectors are those of the texts alone", class_name(self.embeddings)
+            )
 
     def _array(self, vectors: list[list[float]]) -> Vectors:
         return np.array(vectors, dtype=np.float32).reshape(len(vectors), -1 if vectors else self.dim)
 
 
-def _described(embeddings: Embeddings) -> str:
-    kind = type(embeddings)
-    names = [getattr(embeddings, name, None) for name in _NAMES]
-    wrapped = [value for value in vars(embeddings).values() if isinstance(value, Embeddings)]
-    parts = [name for name in names if isinstance(name, str) and name][:1] + [f"({_described(one)})" for one in wrapped]
-    return " ".join([f"{kind.__module__}.{kind.__qualname__}", *parts])
+def _text_of(passage: Passage) -> str:
+    return TitledText(passage.title, passage.text) if passage.title else passage.text
+
+
+def _refuse_shared_cache(embeddings: Embeddings) -> None:
+    """A cache knows texts alone: the same words as a question and as a passage would have one vector for both towers."""
+    caches = [getattr(embeddings, f"{side}_embedding_store", None) for side in ("query", "document")]
+    inner = [getattr(one, "store", one) for one in caches]
+    if inner[0] is not None and inner[0] is inner[1]:
+        raise ValueError(
+            f"{class_name(embeddings)} keeps vectors of questions and of passages in one cache, where a question gets the vector "
+            "of a passage with the same words; give query_embedding_cache= a store of its own"
+        )
 
 
 def encoder_of(given: Embeddings | Encoder | None, fingerprint: str | None) -> Encoder | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Self
@@ -11,19 +12,24 @@ from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, Callba
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import LangSmithRetrieverParams
-from pydantic import Field, PrivateAttr
+from pydantic import PrivateAttr, field_validator, model_validator
 
-from dpr_rag import Diversity, DualEncoder, Encoder, PassageStore, Retriever
+from dpr_rag import Diversity, DualEncoder, Encoder, PassageStore, Ranking, Retriever
 from langchain_dpr_rag.batches import OnePassRetriever
 from langchain_dpr_rag.closing import Closing, closed_on_error
-from langchain_dpr_rag.documents import Where, scored_document, where_of
+from langchain_dpr_rag.documents import Where, document_of, scored_document, where_of
 from langchain_dpr_rag.embeddings import embeddings_of, encoder_of
+from langchain_dpr_rag.opening import open_folder
 from langchain_dpr_rag.searching import refuse_unknown
+from langchain_dpr_rag.settings import Condition, Count, Fusion, Mode, Share, Weight
 from langchain_dpr_rag.vectorstores import DPRVectorStore
 
 
 class DPRRetriever(Closing, OnePassRetriever):
-    """Dense passage retrieval for LangChain chains, with score and rank in each document's metadata.
+    """Dense passage retrieval for LangChain chains.
+
+    A passage is the same document however it was found, so that what merges documents sees it once; scores come on
+    request. Every field counts from the next call on when it is set, and is checked together with the others.
 
     Setup:
         ``pip install 'dpr-rag[langchain]'``
@@ -40,6 +46,7 @@ class DPRRetriever(Closing, OnePassRetriever):
             else ``dense``.
         weight: With ``hybrid``: λ of BM25 + λ · inner product; None for the one that the store was tuned to or suggests.
         fusion: With ``hybrid``: ``weighted``, or ``rrf`` for reciprocal rank fusion.
+        include_scores: Put score and rank into the metadata of the documents.
 
     Instantiate:
         .. code-block:: python
@@ -59,7 +66,7 @@ class DPRRetriever(Closing, OnePassRetriever):
     Search with score:
         .. code-block:: python
 
-            document = retriever.invoke("a tragedy")[0]
+            document = retriever.invoke("a tragedy", include_scores=True)[0]
             document.metadata["dpr_score"]  # exact inner product, or what the mode ranks by
             document.metadata["dpr_rank"]  # from 1
             document.metadata["dpr_relevance"]  # in [0, 1], with a score_threshold (0 keeps all)
@@ -78,28 +85,51 @@ class DPRRetriever(Closing, OnePassRetriever):
     """
 
     store: PassageStore
-    k: int = Field(default=4, ge=1)
-    filter: Any = None
-    score_threshold: float | None = Field(default=None, ge=0, le=1)
+    k: Count = 4
+    filter: Condition = None
+    score_threshold: Share | None = None
     search_type: Literal["similarity", "mmr"] = "similarity"
-    fetch_k: int = Field(default=20, ge=1)
-    lambda_mult: float = Field(default=0.5, ge=0, le=1)
-    mode: Literal["dense", "bm25", "hybrid"] | None = None
-    weight: float | None = None
-    fusion: Literal["weighted", "rrf"] | None = None
-    _core: Retriever = PrivateAttr()
+    fetch_k: Count = 20
+    lambda_mult: Share = 0.5
+    mode: Mode | None = None
+    weight: Weight | None = None
+    fusion: Fusion | None = None
+    include_scores: bool = False
     _opened: PassageStore | None = PrivateAttr(default=None)
 
-    def model_post_init(self, context: Any, /) -> None:
-        """Set the core's retriever on the store."""
-        super().model_post_init(context)
-        self._core = Retriever(self.store, k=self.k, mode=self.mode, weight=self.weight, fusion=self.fusion)
+    @field_validator("store", mode="before")
+    @classmethod
+    def _check_store(cls, given: object) -> object:
+        if not isinstance(given, PassageStore):
+            raise ValueError(  # noqa: TRY004 - a validator's error has to be a ValueError
+                f"store is {type(given).__name__}, expected an open dpr_rag.PassageStore; from_store opens folders, and "
+                "shares that of a DPRVectorStore"
+            )
+        return given
+
+    @model_validator(mode="after")
+    def _check_ranking(self) -> Self:
+        Ranking.of(self.mode, self.weight, self.fusion)
+        return self
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        copied._opened = None
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        copied = self.__copy__()
+        shared = {id(self.store): self.store}  # what is open cannot be opened twice
+        copied.__dict__.update(copy.deepcopy(self.__dict__, (memo or {}) | shared))
+        return copied
 
     @classmethod
     def from_store(
         cls,
         store: PassageStore | DPRVectorStore | str | os.PathLike[str],
         embedding: Embeddings | Encoder | None = None,
+        *,
+        fingerprint: str | None = None,
         **kwargs: Any,
     ) -> Self:
         """A retriever on a store that exists.
@@ -107,6 +137,7 @@ class DPRRetriever(Closing, OnePassRetriever):
         Args:
             store: An open store, or the folder of one.
             embedding: What embeds, where a folder is given; None for the default encoder, or none with ``mode="bm25"``.
+            fingerprint: What identifies foreign embeddings; see :class:`DPRVectorStore`.
             **kwargs: Those of the constructor.
 
         Raises:
@@ -114,13 +145,15 @@ class DPRRetriever(Closing, OnePassRetriever):
             EncoderMismatchError: Something else embedded its passages.
         """
         if isinstance(store, DPRVectorStore | PassageStore):
-            if embedding is not None:
-                raise ValueError("embedding goes with a folder; the store was opened with its own")
+            if embedding is not None or fingerprint is not None:
+                raise ValueError(
+                    "embedding goes with a folder, and so does fingerprint; the store was opened with its own"
+                )
             return cls(store=store if isinstance(store, PassageStore) else store.store, **kwargs)
-        encoder = encoder_of(embedding, None)
+        encoder = encoder_of(embedding, fingerprint)
         if encoder is None and kwargs.get("mode") != "bm25":  # words alone need no model
             encoder = DualEncoder.default()
-        return cls._over(PassageStore.open(store, encoder=encoder, create=False), **kwargs)
+        return cls._over(open_folder(store, encoder, create=False), **kwargs)
 
     @classmethod
     def from_documents(
@@ -130,6 +163,7 @@ class DPRRetriever(Closing, OnePassRetriever):
         *,
         path: str | os.PathLike[str] | None = None,
         ids: Sequence[str | None] | None = None,
+        fingerprint: str | None = None,
         **kwargs: Any,
     ) -> Self:
         """A retriever on a store with these documents in it, temporary without a path.
@@ -138,10 +172,11 @@ class DPRRetriever(Closing, OnePassRetriever):
             documents: What to retrieve.
             embedding: What embeds; None for the default encoder.
             path: Folder of the store, which may exist.
-            ids: See ``DPRVectorStore.add_documents``.
+            ids: See ``DPRVectorStore.add_documents``; without them a second run adds nothing.
+            fingerprint: What identifies foreign embeddings; see :class:`DPRVectorStore`.
             **kwargs: Those of the constructor.
         """
-        with closed_on_error(DPRVectorStore(embedding, path=path)) as vector_store:
+        with closed_on_error(DPRVectorStore(embedding, path=path, fingerprint=fingerprint)) as vector_store:
             made = cls._over(vector_store.store, **kwargs)
             vector_store.add_documents(documents, ids=ids)
         return made
@@ -155,10 +190,11 @@ class DPRRetriever(Closing, OnePassRetriever):
         *,
         path: str | os.PathLike[str] | None = None,
         ids: Sequence[str | None] | None = None,
+        fingerprint: str | None = None,
         **kwargs: Any,
     ) -> Self:
         """Like :meth:`from_documents`, with texts and metadata apart."""
-        with closed_on_error(DPRVectorStore(embedding, path=path)) as vector_store:
+        with closed_on_error(DPRVectorStore(embedding, path=path, fingerprint=fingerprint)) as vector_store:
             made = cls._over(vector_store.store, **kwargs)
             vector_store.add_texts(texts, metadatas, ids=ids)
         return made
@@ -171,11 +207,6 @@ class DPRRetriever(Closing, OnePassRetriever):
         made._opened = opened
         return made
 
-    def close(self) -> None:
-        """Close the store, unless it was given open; a temporary one is gone then."""
-        if self._opened is not None:
-            self._opened.close()
-
     def _retrieve_all(
         self,
         queries: Sequence[str],
@@ -183,44 +214,33 @@ class DPRRetriever(Closing, OnePassRetriever):
         k: int | None = None,
         filter: Where = None,
         score_threshold: float | None = None,
+        include_scores: bool | None = None,
         **kwargs: Any,
     ) -> list[list[Document]]:
-        refuse_unknown(kwargs, "k, filter, score_threshold")
+        refuse_unknown(kwargs, "k, filter, score_threshold, include_scores")
+        core = Retriever(self.store, k=self.k, mode=self.mode, weight=self.weight, fusion=self.fusion)
         least = self.score_threshold if score_threshold is None else score_threshold
-        hits = self._core.retrieve_batch(
+        hits = core.retrieve_batch(
             queries,
-            self.k if k is None else k,
+            k,
             where_of(self.filter if filter is None else filter),
             min_relevance=least,
             diversity=Diversity(self.fetch_k, self.lambda_mult) if self.search_type == "mmr" else None,
         )
-        calibration = None if least is None else self._core.calibration
+        if not (self.include_scores if include_scores is None else include_scores):
+            return [[document_of(hit.passage) for hit in found] for found in hits]
+        calibration = None if least is None else core.calibration
         return [[scored_document(hit, calibration) for hit in found] for found in hits]
 
     def _get_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: CallbackManagerForRetrieverRun,
-        k: int | None = None,
-        filter: Where = None,
-        score_threshold: float | None = None,
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
-        return self._retrieve_all([query], k=k, filter=filter, score_threshold=score_threshold)[0]
+        return self._retrieve_all([query], **kwargs)[0]
 
     async def _aget_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: AsyncCallbackManagerForRetrieverRun,
-        k: int | None = None,
-        filter: Where = None,
-        score_threshold: float | None = None,
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
-        found = await asyncio.to_thread(
-            self._retrieve_all, [query], k=k, filter=filter, score_threshold=score_threshold
-        )
-        return found[0]
+        return (await asyncio.to_thread(self._retrieve_all, [query], **kwargs))[0]
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = super()._get_ls_params(**kwargs)

@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.documents import Document
-from langchain_core.vectorstores import VectorStore
 
-from dpr_rag import Diversity, Hit, PassageStore, Retriever, check_question
+from dpr_rag import Diversity, Hit, Retriever, check_question
+from langchain_dpr_rag.adjusting import AdjustableStore
 from langchain_dpr_rag.documents import Where, document_of, where_of
 from langchain_dpr_rag.embeddings import EmbeddingsEncoder
 
 Scored = list[tuple[Document, float]]
-Mode = Literal["dense", "bm25", "hybrid"]
 
 
-class SearchableStore(VectorStore):
-    """What a :class:`DPRVectorStore` can be asked.
-
-    Attributes:
-        store: The passages.
-        retriever: The core's retriever on them.
-    """
-
-    store: PassageStore
-    retriever: Retriever
+class SearchableStore(AdjustableStore):
+    """What a :class:`DPRVectorStore` can be asked."""
 
     def similarity_search(self, query: str, k: int = 4, filter: Where = None, **kwargs: Any) -> list[Document]:
         """The k best documents, best first; ``filter`` selects before the top k."""

@@ -6,18 +6,20 @@ import asyncio
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-from dpr_rag import DualEncoder, Encoder, PassageStore, Ranking, Retriever
+from dpr_rag import Encoder, PassageStore
 from langchain_dpr_rag.batches import DPRVectorStoreRetriever
 from langchain_dpr_rag.closing import Closing, closed_on_error
 from langchain_dpr_rag.documents import OnBlank, Where, document_of, documents_of, is_blank, passages_of, where_of
 from langchain_dpr_rag.embeddings import embeddings_of, encoder_of
 from langchain_dpr_rag.moving_in import read_folder
-from langchain_dpr_rag.searching import Mode, SearchableStore, refuse_unknown
+from langchain_dpr_rag.opening import open_store
+from langchain_dpr_rag.searching import SearchableStore, refuse_unknown
+from langchain_dpr_rag.settings import Fusion, Mode
 
 
 class DPRVectorStore(Closing, SearchableStore):
@@ -100,21 +102,28 @@ class DPRVectorStore(Closing, SearchableStore):
         fingerprint: str | None = None,
         mode: Mode | None = None,
         weight: float | None = None,
-        fusion: Literal["weighted", "rrf"] | None = None,
+        fusion: Fusion | None = None,
     ) -> None:
-        Ranking.of(mode, weight, fusion)  # refuses what does not fit before anything is opened
-        if on_blank not in ("skip", "error"):
-            raise ValueError(f"on_blank is {on_blank!r}, expected 'skip' or 'error'")
+        self._rank_by(mode, weight, fusion)  # refuses what does not fit before anything is opened
+        self.on_blank = on_blank
         if store is not None and (
             path is not None or embedding is not None or fingerprint is not None or index != "auto"
         ):
             raise ValueError(
                 "store was given together with path, embedding, fingerprint or index; an open store has its own"
             )
-        self._owned = store is None
-        self.store = _opened(path, encoder_of(embedding, fingerprint), index) if store is None else store
-        self.retriever = Retriever(self.store, k=4, mode=mode, weight=weight, fusion=fusion)
-        self._on_blank: OnBlank = on_blank
+        self._opened = None
+        if store is None:
+            self._opened = store = open_store(path, encoder_of(embedding, fingerprint), index)
+        self.store = store
+
+    def __copy__(self) -> Self:
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__, _opened=None)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.__copy__()  # what is open cannot be opened twice
 
     @property
     def embeddings(self) -> Embeddings | None:
@@ -133,12 +142,13 @@ class DPRVectorStore(Closing, SearchableStore):
 
         Args:
             documents: What to add; left as they are. Unchanged ones are not embedded again.
-            ids: One per document, None among them for a random one; without ``ids`` the documents' own count.
+            ids: One per document, None among them for that of the content; without ``ids`` the documents' own count, and
+                those that have none get that of their content, so that a second run adds nothing.
             batch_size: Documents per commit.
             **kwargs: None are known.
 
         Returns:
-            The ids of the documents that were stored; blank ones are not.
+            An id for each document, but for blank ones, which are not stored; equal documents without ids are one passage.
 
         Raises:
             ValueError: The ids do not fit the documents, or one is blank and ``on_blank`` is ``error``.
@@ -286,15 +296,3 @@ class DPRVectorStore(Closing, SearchableStore):
         with closed_on_error(cls(embedding, **kwargs)) as opened:
             opened._add_with_vectors(documents, vectors, None)
         return opened
-
-    def close(self) -> None:
-        """Close the store, unless it was given open; a temporary one is gone then."""
-        if self._owned:
-            self.store.close()
-
-
-def _opened(path: str | os.PathLike[str] | None, encoder: Encoder | None, index: str) -> PassageStore:
-    chosen = DualEncoder.default() if encoder is None else encoder
-    if path is None:
-        return PassageStore.temporary(encoder=chosen, index=index)
-    return PassageStore.open(path, encoder=chosen, index=index)

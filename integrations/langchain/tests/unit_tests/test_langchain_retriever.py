@@ -55,23 +55,15 @@ def retriever(plays: DPRVectorStore) -> DPRRetriever:
     return DPRRetriever.from_store(plays, k=3)
 
 
-def test_documents_carry_score_and_rank(retriever: DPRRetriever, plays: DPRVectorStore) -> None:
-    scored = plays.similarity_search_with_score(QUESTION, k=3)
-    found = retriever.invoke(QUESTION)
-    assert [(one.id, one.metadata["dpr_score"], one.metadata["dpr_rank"]) for one in found] == [
-        (document.id, score, rank) for rank, (document, score) in enumerate(scored, 1)
-    ]
-    assert "dpr_relevance" not in found[0].metadata
-    assert asyncio.run(retriever.ainvoke(QUESTION)) == found
-
-
-def test_a_threshold_adds_the_relevance_and_cuts(retriever: DPRRetriever, plays: DPRVectorStore) -> None:
+def test_a_threshold_adds_the_relevance_to_scores_and_cuts(plays: DPRVectorStore) -> None:
+    retriever = DPRRetriever.from_store(plays, k=3, include_scores=True)
     found = retriever.invoke(QUESTION, score_threshold=0.0)
     relevance = plays.retriever.relevance
     assert [one.metadata["dpr_relevance"] for one in found] == [relevance(one.metadata["dpr_score"]) for one in found]
     second = found[1].metadata["dpr_relevance"]
     assert retriever.invoke(QUESTION, score_threshold=second) == found[:2]
-    assert DPRRetriever.from_store(plays, k=3, score_threshold=second).invoke(QUESTION) == found[:2]
+    cut = DPRRetriever.from_store(plays, k=3, score_threshold=second, include_scores=True)
+    assert cut.invoke(QUESTION) == found[:2]
     assert retriever.invoke(QUESTION, score_threshold=1.0) == []
 
 
@@ -347,7 +339,7 @@ def test_the_event_loop_goes_on_meanwhile(plays: DPRVectorStore, words: Any, cal
 def test_modes_are_the_cores(plays: DPRVectorStore, options: dict[str, Any]) -> None:
     core = Retriever(plays.store, k=4, **options).retrieve(QUESTION)
     expected = [(hit.passage.id, hit.score) for hit in core]
-    retriever = DPRRetriever.from_store(plays, k=4, **options)
+    retriever = DPRRetriever.from_store(plays, k=4, include_scores=True, **options)
     found = [retriever.invoke(QUESTION), asyncio.run(retriever.ainvoke(QUESTION)), retriever.batch([QUESTION])[0]]
     assert [[(one.id, one.metadata["dpr_score"]) for one in documents] for documents in found] == [expected] * 3
     store = DPRVectorStore(store=plays.store, **options)
@@ -368,7 +360,7 @@ def test_modes_are_the_cores(plays: DPRVectorStore, options: dict[str, Any]) -> 
 
 @pytest.mark.parametrize("ranking", [Ranking("bm25"), Ranking("hybrid", 0.5)])
 def test_without_a_mode_documents_rank_as_the_store_was_tuned(plays: DPRVectorStore, ranking: Ranking) -> None:
-    retriever = DPRRetriever.from_store(plays, k=4)
+    retriever = DPRRetriever.from_store(plays, k=4, include_scores=True)
     plays.store.set_tuned(Tuned(ranking))
     expected = [(hit.passage.id, hit.score) for hit in Retriever(plays.store, k=4, ranking=ranking).retrieve(QUESTION)]
     found = [retriever.invoke(QUESTION), asyncio.run(retriever.ainvoke(QUESTION)), retriever.batch([QUESTION])[0]]

@@ -1,4 +1,4 @@
-"""OpenInference sees retriever spans with documents and scores, without anything being asked of this package."""
+"""OpenInference sees retriever spans with documents, and with their scores where they were asked for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 @pytest.mark.parametrize("call", ["invoke", "ainvoke", "batch", "abatch"])
 def test_every_call_is_a_retriever_span(plays: DPRVectorStore, spans: InMemorySpanExporter, call: str) -> None:
-    retriever = DPRRetriever.from_store(plays, k=2)
+    retriever = DPRRetriever.from_store(plays, k=2, include_scores=True)
     asked = [QUESTION] if "batch" in call else QUESTION
     found = getattr(retriever, call)(asked)
     found = asyncio.run(found) if asyncio.iscoroutine(found) else found

@@ -342,7 +342,7 @@ def test_one_of_them_is_not_several(empty: DPRVectorStore, documents: list[Docum
 def test_what_a_search_wrote_into_metadata_is_not_stored(plays: DPRVectorStore, documents: list[Document]) -> None:
     from langchain_dpr_rag import DPRRetriever
 
-    found = DPRRetriever.from_store(plays).invoke(QUESTION, score_threshold=0.0)
+    found = DPRRetriever.from_store(plays, include_scores=True).invoke(QUESTION, score_threshold=0.0)
     plays.add_documents(found)
     assert sorted(plays.get_by_ids(["hamlet", "errors", "faust", "iliad"]), key=lambda it: it.id) == sorted(
         documents, key=lambda it: it.id

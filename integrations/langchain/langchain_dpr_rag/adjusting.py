@@ -1,0 +1,78 @@
+"""What can be set on a vector store: the passages it searches, what its searches rank by, what becomes of blank documents."""
+
+from __future__ import annotations
+
+from langchain_core.vectorstores import VectorStore
+
+from dpr_rag import PassageStore, Ranking, Retriever
+from langchain_dpr_rag.documents import OnBlank
+from langchain_dpr_rag.settings import Fusion, Mode
+
+
+class AdjustableStore(VectorStore):
+    """Settings that count from the next call on; setting one checks it together with the others."""
+
+    _store: PassageStore
+    _options: tuple[Mode | None, float | None, Fusion | None] = (None, None, None)
+    _on_blank: OnBlank = "skip"
+
+    @property
+    def store(self) -> PassageStore:
+        """The passages."""
+        return self._store
+
+    @store.setter
+    def store(self, store: PassageStore) -> None:
+        if not isinstance(store, PassageStore):
+            raise TypeError(
+                f"store is {type(store).__name__}, expected an open dpr_rag.PassageStore; open a folder with path="
+            )
+        self._store = store
+
+    @property
+    def retriever(self) -> Retriever:
+        """The core's retriever on the store, as the settings are now."""
+        mode, weight, fusion = self._options
+        return Retriever(self._store, k=4, mode=mode, weight=weight, fusion=fusion)
+
+    @property
+    def mode(self) -> Mode | None:
+        """Of searches in words: ``dense``, ``bm25`` or ``hybrid``; None for what the store was tuned to, or else ``dense``."""
+        return self._options[0]
+
+    @mode.setter
+    def mode(self, mode: Mode | None) -> None:
+        self._rank_by(mode, *self._options[1:])
+
+    @property
+    def weight(self) -> float | None:
+        """With ``hybrid``: λ; None for the one that the store was tuned to or suggests."""
+        return self._options[1]
+
+    @weight.setter
+    def weight(self, weight: float | None) -> None:
+        self._rank_by(self.mode, weight, self.fusion)
+
+    @property
+    def fusion(self) -> Fusion | None:
+        """With ``hybrid``: ``weighted`` or ``rrf``."""
+        return self._options[2]
+
+    @fusion.setter
+    def fusion(self, fusion: Fusion | None) -> None:
+        self._rank_by(self.mode, self.weight, fusion)
+
+    def _rank_by(self, mode: Mode | None, weight: float | None, fusion: Fusion | None) -> None:
+        Ranking.of(mode, weight, fusion)
+        self._options = mode, weight, fusion
+
+    @property
+    def on_blank(self) -> OnBlank:
+        """``skip`` leaves out blank documents with one warning, ``error`` refuses them."""
+        return self._on_blank
+
+    @on_blank.setter
+    def on_blank(self, on_blank: OnBlank) -> None:
+        if on_blank not in ("skip", "error"):
+            raise ValueError(f"on_blank is {on_blank!r}, expected 'skip' or 'error'")
+        self._on_blank = on_blank

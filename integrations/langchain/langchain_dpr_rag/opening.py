@@ -1,0 +1,42 @@
+"""Opening a store with what a user passes as ``embedding``."""
+
+from __future__ import annotations
+
+import os
+
+from dpr_rag import DualEncoder, Encoder, PassageStore
+from dpr_rag.errors import EncoderMismatchError
+from langchain_dpr_rag.embeddings import EmbeddingsEncoder
+
+
+def open_store(path: str | os.PathLike[str] | None, encoder: Encoder | None, index: str) -> PassageStore:
+    """Open or create a store, temporary without a path; None takes the default encoder."""
+    chosen = DualEncoder.default() if encoder is None else encoder
+    if path is not None:
+        return open_folder(path, chosen, index=index)
+    if isinstance(chosen, EmbeddingsEncoder) and not chosen.is_named:
+        chosen = EmbeddingsEncoder(chosen.embeddings, "nameless, as no other process will ask")
+    return PassageStore.temporary(encoder=chosen, index=index)
+
+
+def open_folder(
+    path: str | os.PathLike[str], encoder: Encoder | None, *, index: str = "auto", create: bool = True
+) -> PassageStore:
+    """Open the store in a folder, also under the name that a cache gave its embeddings in earlier versions.
+
+    Raises:
+        EncoderMismatchError: Something else embedded its passages, or nothing names the embeddings.
+    """
+    try:
+        return PassageStore.open(path, encoder=encoder, index=index, create=create)
+    except EncoderMismatchError as error:
+        if not isinstance(encoder, EmbeddingsEncoder) or not encoder.is_named:
+            raise
+        if encoder.former is not None:
+            try:
+                return PassageStore.open(path, encoder=encoder.former, index=index, create=create)
+            except EncoderMismatchError:
+                pass
+        raise EncoderMismatchError(
+            f"{error}; where it is the same model under another name, pass fingerprint= with the name in the store"
+        ) from error

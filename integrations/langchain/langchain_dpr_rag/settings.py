@@ -1,0 +1,68 @@
+"""Fields that count whenever they are read, and are checked together whenever one of them is set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from langchain_core.retrievers import BaseRetriever
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+
+from dpr_rag.filters import parse_filter
+
+Mode = Literal["dense", "bm25", "hybrid"]
+Fusion = Literal["weighted", "rrf"]
+
+
+def _no_bool(given: object) -> object:
+    if isinstance(given, bool):
+        raise ValueError(f"{given} is no number")  # noqa: TRY004 - a validator's error has to be a ValueError
+    return given
+
+
+def _readable(given: Any) -> Any:
+    if given is not None and not callable(given):
+        parse_filter(given)
+    return given
+
+
+Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
+Share = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=1)]
+Weight = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, allow_inf_nan=False)]
+Condition = Annotated[Any, AfterValidator(_readable)]
+
+
+class CheckedRetriever(BaseRetriever):
+    """A retriever whose fields can be set and copied, each time with all the checks of construction.
+
+    Pydantic checks assignments field by field and leaves what fails as a whole in place, and it does not check
+    ``model_copy(update=…)`` at all.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in type(self).model_fields:
+            value = getattr(self._checked({name: value}), name)
+        super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values, which are checked; it shares the open store, and does not close it.
+
+        Args:
+            update: Fields and their new values, all at once where they belong together.
+            deep: Copy the values of the other fields too; an open store is shared in any case.
+
+        Raises:
+            ValidationError: A value does not fit, alone or with the others.
+        """
+        copied = super().model_copy(deep=deep)
+        if update:
+            copied.__dict__.update(copied._checked(update).__dict__)
+            copied.__pydantic_fields_set__.update(update)
+        return copied
+
+    def _checked(self, update: Mapping[str, Any]) -> Self:
+        """A new retriever of these fields, made for its checks."""
+        own = {name: self.__dict__[name] for name in type(self).model_fields if name in self.__dict__}
+        return type(self).model_validate({**own, **update})
