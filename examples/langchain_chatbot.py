@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--k", type=int, default=3)
     parser.add_argument("--llm", help="provider:model")
     args = parser.parse_args(arguments)
-    with DPRRetriever.from_store(args.store, k=args.k) as retriever:
+    with DPRRetriever.from_store(args.store, k=args.k, include_scores=True) as retriever:
         chatbot = Chatbot(retriever, chat_model(args.llm), condense=args.llm is not None)
         print("Ask away; an empty line ends it.")
         for line in sys.stdin:

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--k", type=int, default=4)
     parser.add_argument("--llm", help="provider:model")
     args = parser.parse_args(arguments)
-    with DPRRetriever.from_store(args.store, k=args.k) as retriever:
+    with DPRRetriever.from_store(args.store, k=args.k, include_scores=True) as retriever:
         found = chain(retriever, args.llm).invoke(args.question)
     print(found["answer"])
     for number, document in enumerate(found["documents"], start=1):

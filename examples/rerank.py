@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cross-encoder", help="name or folder; without one, shared words stand in")
     args = parser.parse_args(arguments)
     scorer = shared_words if args.cross_encoder is None else cross_encoder(args.cross_encoder)
-    with DPRRetriever.from_store(args.store, k=args.candidates) as retriever:
+    with DPRRetriever.from_store(args.store, k=args.candidates, include_scores=True) as retriever:
         print("LangChain:")
         for document in langchain_reranked(retriever, scorer, args.k).invoke(args.question):
             told = document.metadata

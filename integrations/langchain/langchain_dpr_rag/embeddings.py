@@ -236,9 +236,11 @@ def _text_of(passage: Passage) -> str:
 
 def _refuse_shared_cache(embeddings: Embeddings) -> None:
     """A cache knows texts alone: the same words as a question and as a passage would have one vector for both towers."""
-    caches = [getattr(embeddings, f"{side}_embedding_store", None) for side in ("query", "document")]
-    inner = [getattr(one, "store", one) for one in caches]
-    if inner[0] is not None and inner[0] is inner[1]:
+    questions, passages = (getattr(embeddings, f"{side}_embedding_store", None) for side in ("query", "document"))
+    same = [
+        getattr(questions, name, questions) is getattr(passages, name, passages) for name in ("store", "key_encoder")
+    ]
+    if questions is not None and all(same):
         raise ValueError(
             f"{class_name(embeddings)} keeps vectors of questions and of passages in one cache, where a question gets the vector "
             "of a passage with the same words; give query_embedding_cache= a store of its own"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
@@ -13,6 +14,8 @@ from dpr_rag import Encoder
 _NAMES = ("model", "model_name", "model_id", "model_path", "deployment", "azure_deployment", "endpoint_name", "repo_id")
 _MORE_NAMES = ("model_name_or_path", "model_uid", "model_url", "model_uri", "endpoint", "endpoint_url", "route")
 _SEEN_THROUGH = {"CacheBackedEmbeddings": "underlying_embeddings", "HypotheticalDocumentEmbedder": "base_embeddings"}
+
+_LOOKED_AT = 64  # of a container: it may be a cache of a million vectors
 
 
 def seen_through(embeddings: Embeddings) -> Embeddings:
@@ -98,7 +101,5 @@ def _values(embeddings: Embeddings) -> Iterator[Any]:
     slots = [name for kind in type(embeddings).__mro__ for name in getattr(kind, "__slots__", ()) if name[:2] != "__"]
     for value in (*vars(embeddings).values(), *private.values(), *(getattr(embeddings, name, None) for name in slots)):
         yield value
-        if isinstance(value, list | tuple):
-            yield from value
-        elif isinstance(value, Mapping):
-            yield from value.values()
+        if isinstance(value, list | tuple | Mapping):
+            yield from list(islice(value.values() if isinstance(value, Mapping) else value, _LOOKED_AT))

@@ -118,9 +118,10 @@ class DPRRetriever(Closing, OnePassRetriever):
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        memo[id(self.store)] = self.store  # what is open cannot be opened twice
         copied = self.__copy__()
-        shared = {id(self.store): self.store}  # what is open cannot be opened twice
-        copied.__dict__.update(copy.deepcopy(self.__dict__, (memo or {}) | shared))
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return copied
 
     @classmethod

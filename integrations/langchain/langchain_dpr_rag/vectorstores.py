@@ -35,7 +35,8 @@ class DPRVectorStore(Closing, SearchableStore):
         store: An open ``PassageStore`` instead of a path and an embedding.
         index: For a new store: ``auto``, ``flat``, ``hnsw``, ``ivf`` …
         on_blank: ``skip`` leaves out blank documents with one warning, ``error`` refuses them.
-        fingerprint: What identifies foreign embeddings; None takes class, model's name and dimension.
+        fingerprint: What identifies foreign embeddings; None takes class, model's name and dimension, and is refused with
+            a path where nothing names the model.
         mode: Of searches in words: ``dense``, ``bm25``, or ``hybrid`` of both; None for what the store was tuned to, or else
             ``dense``. By vector they are always dense.
         weight: With ``hybrid``: λ of BM25 + λ · inner product; None for the one that the store was tuned to or suggests.
