@@ -40,10 +40,15 @@ def name_of(embeddings: Embeddings, above: tuple[Embeddings, ...] = ()) -> str |
         embeddings: What is to be named.
         above: The wrappers around it, which end a circle.
     """
-    own, inner = _first_string(embeddings, _NAMES), _direct(embeddings)
+    own, inner = _first_string(embeddings, _NAMES), wrapped(embeddings)
     if own is None and not inner:
-        return _name_elsewhere(embeddings, above)
-    return _joined(embeddings, own, inner, above)
+        return _name_elsewhere(embeddings)
+    above = (*above, embeddings)
+    parts = [None if any(one is other for other in above) else name_of(one, above) for one in inner]
+    if own is None and None in parts:
+        return None
+    told = [f"({part or class_name(one)})" for part, one in zip(parts, inner, strict=True)]
+    return " ".join([class_name(embeddings), *([] if own is None else [own]), *told])
 
 
 def wrapped(embeddings: Embeddings) -> list[Embeddings]:
@@ -59,26 +64,13 @@ def all_within(embeddings: Embeddings, above: tuple[Embeddings, ...] = ()) -> It
             yield from all_within(one, (*above, embeddings))
 
 
-def _joined(
-    embeddings: Embeddings, own: str | None, inner: list[Embeddings], above: tuple[Embeddings, ...]
-) -> str | None:
-    above = (*above, embeddings)
-    parts = [None if any(one is other for other in above) else name_of(one, above) for one in inner]
-    if own is None and (not parts or None in parts):
-        return None
-    told = [f"({part or class_name(one)})" for part, one in zip(parts, inner, strict=True)]
-    return " ".join([class_name(embeddings), *([] if own is None else [own]), *told])
-
-
-def _name_elsewhere(embeddings: Embeddings, above: tuple[Embeddings, ...]) -> str | None:
-    """Names under rarer attributes, in private places and containers, of encoders, and of LangChain's fakes."""
+def _name_elsewhere(embeddings: Embeddings) -> str | None:
+    """Names of LangChain's fakes, under rarer attributes, of paths, and of the encoders that are held."""
     if any(kind.__module__.endswith("embeddings.fake") for kind in type(embeddings).__mro__):
         return class_name(embeddings)  # their class and their dimension say all
     own = _first_string(embeddings, _MORE_NAMES) or _first_path(embeddings)
-    encoders = [] if own else [one for one in _values(embeddings) if isinstance(one, Encoder)]
-    if encoders:
-        return " ".join([class_name(embeddings), *(f"({one.fingerprint})" for one in encoders)])
-    return _joined(embeddings, own, wrapped(embeddings), above)
+    told = [own] if own else [f"({one.fingerprint})" for one in _values(embeddings) if isinstance(one, Encoder)]
+    return " ".join([class_name(embeddings), *told]) if told else None
 
 
 def _first_string(embeddings: Embeddings, names: tuple[str, ...]) -> str | None:

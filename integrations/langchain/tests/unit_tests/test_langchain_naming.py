@@ -117,6 +117,7 @@ WRAPPERS = [
     lambda inner: CacheBackedEmbeddings(Wrapper(embeddings=inner)),
     private,
     Slotted,
+    lambda inner: Wrapper(models=[inner], model_name="a name that hides what is inside"),
 ]
 
 
@@ -201,7 +202,10 @@ def test_questions_and_passages_do_not_share_a_cache(words: Any, foreign: Any) -
 
 
 def test_a_cache_around_foreign_embeddings_has_their_name(foreign: Any) -> None:
-    assert encoder_of(CacheBackedEmbeddings(foreign), None).fingerprint == encoder_of(foreign, None).fingerprint
+    cached = encoder_of(CacheBackedEmbeddings(foreign), None)
+    assert cached.fingerprint == encoder_of(foreign, None).fingerprint
+    titled = cached.encode_passages([Passage("1", "a tragedy", "Hamlet")])
+    assert np.array_equal(titled, np.float32(foreign.embed_documents(["a tragedy"])))
 
 
 def test_a_store_opens_under_the_name_that_a_cache_gave_it_before(tmp_path: Path, foreign: Any) -> None:
