@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+RESTORE = "restore a backup: PassageStore.restore(copy, path), or dpr-rag restore COPY DIR"
+"""What to do about damage to the truth of a store."""
+
 
 class DprRagError(Exception):
     """Base class of everything dpr-rag raises on purpose."""

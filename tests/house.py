@@ -38,6 +38,7 @@ SPEAKERS = {
     "torch": {"encoders", "legacy", "training"},
     "transformers": {"encoders", "training"},
     "typer": {"cli"},
+    "xxhash": {"derived"},
 }
 PICKLERS = {"pickle", "_pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle"}
 UNPICKLER_NAMES = {"Unpickler", "UnpicklingError", "PickleError"}

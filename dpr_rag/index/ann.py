@@ -97,10 +97,18 @@ def _configure(index: Any, plan: Plan) -> None:
         inner.pq.cp.max_points_per_centroid = 64
 
 
+def version() -> str:
+    """Version of FAISS."""
+    import faiss
+
+    return str(faiss.__version__)
+
+
 class AnnIndex:
     """A FAISS index opened read-only and memory-mapped.
 
     Attributes:
+        count: Number of vectors.
         is_graph: Whether it is an HNSW graph, maybe over transformed vectors.
     """
 
@@ -110,6 +118,7 @@ class AnnIndex:
 
         self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         self._plan = plan
+        self.count = int(self._index.ntotal)
         # views into the index, which do not keep it alive
         outer = faiss.downcast_index(self._index)
         self._transforms = isinstance(outer, faiss.IndexPreTransform)

@@ -1,4 +1,4 @@
-"""The memory-mapped vector matrix of a segment, each block checked against its sum before its first use."""
+"""The memory-mapped vector matrix of a segment, each block checked against its checksum before its first use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dpr_rag.derived import BLOCK_BYTES, Rows, SegmentDamagedError, word_sum
+from dpr_rag.derived import BLOCK_BYTES, Rows, SegmentDamagedError, checksum
 from dpr_rag.encoder import Vectors
 
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
@@ -58,7 +58,7 @@ class Matrix:
     def _verify(self, blocks: npt.NDArray[np.intp]) -> None:
         for block in blocks:
             part = self._data[block * self.per_block : (block + 1) * self.per_block]
-            if word_sum(part.reshape(-1).view(np.uint8)) != self._sums[block]:
+            if checksum(part) != self._sums[block]:
                 raise SegmentDamagedError(self.path, f"does not match its checksum in block {block}")
             self._seen[block] = True
 
@@ -69,7 +69,7 @@ def block_rows(dim: int, dtype: str) -> int:
 
 
 def write_matrix(path: Path, blocks: Iterable[Vectors], *, dim: int, dtype: str) -> npt.NDArray[np.uint64]:
-    """Stream float32 blocks of shape [n, dim] into a file and return its block sums."""
+    """Stream float32 blocks of shape [n, dim] into a file and return the checksums of its blocks."""
     sums: list[int] = []
     size = block_rows(dim, dtype)
     waiting = np.empty((0, dim), DTYPES[dtype])
@@ -86,4 +86,4 @@ def write_matrix(path: Path, blocks: Iterable[Vectors], *, dim: int, dtype: str)
 def _write(write: Callable[[bytes], int], rows: npt.NDArray[np.generic], size: int, sums: list[int]) -> None:
     if len(rows):
         write(rows.tobytes())
-        sums.extend(word_sum(rows[at : at + size].reshape(-1).view(np.uint8)) for at in range(0, len(rows), size))
+        sums.extend(checksum(rows[at : at + size]) for at in range(0, len(rows), size))

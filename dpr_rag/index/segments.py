@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dpr_rag.derived import Rows, SegmentDamagedError, file_checksum, verify_file
+from dpr_rag.derived import CHECKSUMS, Rows, SegmentDamagedError, file_checksum, refuse_unordered, verify_file
 from dpr_rag.encoder import Vectors
 from dpr_rag.index import ann
 from dpr_rag.index.kinds import Plan
@@ -35,6 +35,8 @@ class Manifest:
         norm: Largest Euclidean norm of a vector.
         files: File name to (size in bytes, checksum).
         edits: How often metadata had been changed in place when it was built.
+        checksums: How the files are checked; empty in formats before 5.
+        faiss: Version of FAISS that wrote the index, for people.
     """
 
     directory: str
@@ -47,6 +49,13 @@ class Manifest:
     norm: float
     files: Mapping[str, tuple[int, int]] = field(hash=False)
     edits: int = 0
+    checksums: str = ""
+    faiss: str = ""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the files are checked as they are now; others are not used."""
+        return self.checksums == CHECKSUMS
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Manifest:
@@ -69,16 +78,20 @@ class Base:
             self._open(folder, manifest)
         except (OSError, ValueError, RuntimeError) as error:
             # another process may be removing the folder, or have written it with a FAISS that this one cannot read
-            raise SegmentDamagedError(folder / ROWS, f"cannot be opened: {error}") from error
+            by = f" (written by FAISS {manifest.faiss}, this is {ann.version()})" if manifest.faiss else ""
+            raise SegmentDamagedError(folder / ROWS, f"cannot be opened{by}: {error}") from error
 
     def _open(self, folder: Path, manifest: Manifest) -> None:
         _verify(folder, manifest)
         self.rows: Rows = np.fromfile(folder / ROWS, dtype="<i8")
         sums = np.fromfile(folder / SUMS, dtype="<u8").astype(np.uint64)
         self.matrix = Matrix(folder / VECTORS, sums, dim=manifest.dim, count=manifest.count, dtype=manifest.dtype)
-        if len(self.rows) != manifest.count:
+        refuse_unordered(self.rows, folder / ROWS)
+        if len(self.rows) != manifest.count or self.rows[-1] != manifest.last_row:
             raise SegmentDamagedError(folder / ROWS, f"holds {len(self.rows)} rows, expected {manifest.count}")
         self.ann = ann.AnnIndex(folder / FAISS, manifest.plan) if FAISS in manifest.files else None
+        if self.ann is not None and self.ann.count != manifest.count:
+            raise SegmentDamagedError(folder / FAISS, f"holds {self.ann.count} vectors, expected {manifest.count}")
 
     @property
     def norm(self) -> float:
@@ -200,8 +213,19 @@ def finish_base(
         ann.build(plan, _sample(matrix), _parts(matrix), folder / FAISS, norm=written.norm)
         names.append(FAISS)
     files = {name: file_checksum(folder / name) for name in names}
-    last = int(written.rows[-1])
-    return Manifest(folder.name, generation, plan, matrix.dim, dtype, matrix.count, last, written.norm, files)
+    return Manifest(
+        directory=folder.name,
+        generation=generation,
+        plan=plan,
+        dim=matrix.dim,
+        dtype=dtype,
+        count=matrix.count,
+        last_row=int(written.rows[-1]),
+        norm=written.norm,
+        files=files,
+        checksums=CHECKSUMS,
+        faiss=ann.version() if plan.factory else "",
+    )
 
 
 def verify_base(base: Base, folder: Path) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dpr_rag.lexical.analysis import ANALYSIS, LANGUAGES, Analyzer
+from dpr_rag.lexical.analysis import LANGUAGES, Analyzer, analysis_of
 from dpr_rag.lexical.postings import Postings
 from dpr_rag.lexical.scoring import BM25, PHRASES, Corpus
 
-__all__ = ["ANALYSIS", "BM25", "LANGUAGES", "PHRASES", "Analyzer", "Corpus", "Postings"]
+__all__ = ["BM25", "LANGUAGES", "PHRASES", "Analyzer", "Corpus", "Postings", "analysis_of"]

@@ -6,7 +6,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +18,7 @@ from dpr_rag.passages import Passage
 
 Terms = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.uint16]
-ANALYSIS = 3
-"""Raised whenever terms change: postings of another number do not fit the questions any more."""
+_ANALYSIS = 3  # raised whenever terms change by what is written here
 _WORD = re.compile(r"\w+")
 _POSSESSIVE = re.compile(r"'s\b(?<=\S's)")
 _MOST = 65_535
@@ -37,6 +38,24 @@ LANGUAGES = (
     *("portuguese", "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish", NONE),
 )
 """Languages whose words are stemmed; ``none`` takes words as they are."""
+
+
+@lru_cache(maxsize=64)
+def analysis_of(language: str) -> str:
+    """All that decides which terms a text has, in words: postings that were made in another way do not fit the questions."""
+    made = [f"analysis {_ANALYSIS}, {language}", f"Unicode {unicodedata.unidata_version}"]
+    if language != NONE:
+        made.append(f"PyStemmer {_version_of('PyStemmer')}")
+    if language not in (NONE, "english"):
+        made.append(f"stop-words {_version_of('stop-words')}")
+    return ", ".join(made)
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # installed by hand
+        return "unknown"
 
 
 class _Spacing(dict[int, str]):

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from dpr_rag.derived import Rows, SegmentDamagedError, file_checksum
+from dpr_rag.derived import Rows, SegmentDamagedError, file_checksum, refuse_unordered, verify_file
 from dpr_rag.lexical.analysis import Analyzer, Counts, Terms
 from dpr_rag.passages import Passage
 
@@ -127,14 +127,14 @@ class Postings:
         Raises:
             SegmentDamagedError: A file is missing or does not match its checksum.
         """
+        for name in _KINDS:
+            verify_file(folder / name, files.get(name, (-1, 0)))
         try:
-            for name, (size, checksum) in files.items():
-                if file_checksum(folder / name) != (size, checksum):
-                    raise SegmentDamagedError(folder / name, "does not match its checksum")
             columns = {name: _mapped(folder / name, kind) for name, kind in _KINDS.items()}
         except (OSError, ValueError) as error:
             # another process may be removing the folder
             raise SegmentDamagedError(folder / "rows", f"cannot be opened: {error}") from error
+        refuse_unordered(columns["rows"], folder / "rows")
         return cls(**columns)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from dpr_rag.derived import Rows
+from dpr_rag.derived import Rows, mixed
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import FilterError, StoreCorrupted, StoreReplacedError
+from dpr_rag.errors import RESTORE, FilterError, StoreCorrupted, StoreReplacedError
 from dpr_rag.filters import Filter
 from dpr_rag.passages import Passage
 from dpr_rag.storage.records import PASSAGE_COLUMNS, check_record, read_passage, read_vectors
@@ -19,6 +19,15 @@ from dpr_rag.storage.state import State, added
 
 Condition = Filter | Callable[[Passage], bool]
 _BOUND = 500
+_NEIGHBOURS = (
+    "SELECT i.row, i.id, p.id FROM (SELECT * FROM ({before}) UNION ALL SELECT * FROM ({behind})) i LEFT JOIN passage p"
+)
+_NEIGHBOURS = f"{_NEIGHBOURS} NOT INDEXED ON p.row = i.row".format(
+    **{
+        name: f"SELECT id, row FROM passage INDEXED BY sqlite_autoindex_passage_1 WHERE id {side} ORDER BY id {way} LIMIT 1"
+        for name, side, way in (("before", "< ?", "DESC"), ("behind", "> ?", "ASC"))
+    }
+)
 _BLOCK = 4096
 
 
@@ -43,7 +52,7 @@ class Reader:
         """
         record = self.connection.execute("SELECT value, crc FROM state WHERE one = 1").fetchone()
         if record is None:
-            raise StoreCorrupted(f"{self.path}: the store's own record is missing; restore a backup")
+            raise StoreCorrupted(f"{self.path}: the store's own record is missing; {RESTORE}")
         state = State.decode(record[0], record[1], self.path)
         if self._store not in ("", state.store):
             raise StoreReplacedError(
@@ -57,8 +66,29 @@ class Reader:
 
     def by_ids(self, ids: Iterable[str]) -> dict[str, tuple[int, Passage]]:
         """Passages with their row numbers by id; unknown ids are left out."""
-        found = self._chunked(f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.id IN (%s)", ids)
-        return {passage.id: (row, passage) for row, passage in self._passages(found)}
+        wanted = set(ids)
+        found = self._chunked(f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.id IN (%s)", wanted)
+        passages = {passage.id: (row, passage) for row, passage in self._passages(found)}
+        if not passages.keys() <= wanted:
+            raise StoreCorrupted(f"{self.path}: the index on ids leads to other passages; {RESTORE}")
+        return passages
+
+    def prove_absent(self, ids: Iterable[str]) -> None:
+        """Prove that ids which the index did not find are not stored.
+
+        A damaged key stands where its true value would be looked for, so that it is the entry before that place or the one
+        behind it: both have to be what the table holds at their rows. That takes two searches an id, however large the store.
+
+        Raises:
+            StoreCorrupted: They are not.
+        """
+        for one in ids:
+            for row, key, stored in self.connection.execute(_NEIGHBOURS, (one, one)):
+                if key != stored or key == one:
+                    raise StoreCorrupted(
+                        f"{self.path}: the index on ids is damaged near {one!r:.100} (row {row}), so that it cannot be said "
+                        f"whether that is stored; {RESTORE}"
+                    )
 
     def by_rows(self, rows: Iterable[int]) -> dict[int, Passage]:
         """Passages by row number.
@@ -72,7 +102,7 @@ class Reader:
         )
         if len(found) != len(set(wanted)):
             missing = next(row for row in wanted if row not in found)
-            raise StoreCorrupted(f"{self.path}: row {missing} is indexed but missing; restore a backup")
+            raise StoreCorrupted(f"{self.path}: row {missing} is indexed but missing; {RESTORE}")
         return found
 
     def after(self, row: int, limit: int) -> list[tuple[int, Passage]]:
@@ -107,10 +137,10 @@ class Reader:
         state = self.state()
         count = int(self.connection.execute("SELECT count(*) FROM passage NOT INDEXED").fetchone()[0])
         if count != state.passages or self.checksum_of("passage") != state.passage_sum:
-            raise StoreCorrupted(f"{self.path} holds {count} of {state.passages} passages, or others; restore a backup")
+            raise StoreCorrupted(f"{self.path} holds {count} of {state.passages} passages, or others; {RESTORE}")
         found = self.problems("passage") if not after else []
         if found:
-            raise StoreCorrupted(f"{self.path}: {found[0]}; restore a backup")
+            raise StoreCorrupted(f"{self.path}: {found[0]}; {RESTORE}")
 
     def prove_after(self, row: int, *, count: int, known: int) -> None:
         """Verify the passages above a row number, and that they are as many as counted; those up to ``known`` are verified.
@@ -123,7 +153,7 @@ class Reader:
             check_record(record, self.path)
         found = self.count_after(row)
         if found != count:
-            raise StoreCorrupted(f"{self.path} holds {found} of {count} passages above row {row}; restore a backup")
+            raise StoreCorrupted(f"{self.path} holds {found} of {count} passages above row {row}; {RESTORE}")
 
     def count_after(self, row: int) -> int:
         """How many passages have a row number above ``row``."""
@@ -162,18 +192,32 @@ class Reader:
             yield rows, read_vectors(block, state.model.dim, state.dtype, self.path)
 
     def vectors_of(self, state: State, rows: Iterable[int]) -> dict[int, Vectors]:
-        """Vectors in use by row number, float32 [dim] each."""
+        """Vectors in use by row number, float32 [dim] each.
+
+        Raises:
+            StoreCorrupted: One is damaged or missing.
+        """
         if state.model is None:
             return {}
-        found = self._chunked(f"SELECT row, vector, crc FROM {state.vectors} WHERE row IN (%s)", [int(r) for r in rows])
+        wanted = [int(row) for row in rows]
+        found = self._chunked(f"SELECT row, vector, crc FROM {state.vectors} WHERE row IN (%s)", wanted)
         records = [(row, vector, crc) for row, vector, crc in found]
+        if len(records) != len(set(wanted)):
+            raise StoreCorrupted(
+                f"{self.path}: {len(set(wanted)) - len(records)} passages have lost their vectors; {RESTORE}"
+            )
         vectors = read_vectors(records, state.model.dim, state.dtype, self.path)
         return {record[0]: vector for record, vector in zip(records, vectors, strict=True)}
 
     def removed(self, since: int) -> Rows:
-        """Row numbers removed in generations above ``since``."""
-        cursor = self.connection.execute("SELECT row FROM removed WHERE generation > ? ORDER BY row", (since,))
-        return np.fromiter((record[0] for record in cursor), dtype=np.int64)
+        """Ascending row numbers removed in generations above ``since``."""
+        return self.removals(since)[0]
+
+    def removals(self, since: int) -> tuple[Rows, int]:
+        """Ascending row numbers removed in generations above ``since``, and the sum of their marks."""
+        sql = "SELECT row, generation FROM removed WHERE generation > ? ORDER BY row"
+        found = np.array(self.connection.execute(sql, (since,)).fetchall(), np.int64).reshape(-1, 2)
+        return found[:, 0], marks(found[:, 0], found[:, 1])
 
     def _passages(self, records: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, Passage]]:
         for record in records:
@@ -184,6 +228,11 @@ class Reader:
         remaining = iter(values)
         while part := list(islice(remaining, _BOUND)):
             yield from self.connection.execute(sql % ", ".join("?" * len(part)), part).fetchall()
+
+
+def marks(rows: Rows, generations: Rows) -> int:
+    """Sum of a mark for each removal, modulo 2**64; two changes cancel out in it with a probability of 2**-64."""
+    return int(mixed(mixed(rows) + generations.astype(np.uint64)).sum(dtype=np.uint64))
 
 
 def _kept(predicate: Callable[[Passage], bool], passage: Passage) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import StoreCorrupted
+from dpr_rag.errors import RESTORE, StoreCorrupted
 from dpr_rag.index.matrix import DTYPES
 from dpr_rag.passages import Passage
 
@@ -47,7 +47,7 @@ def check_record(record: Sequence[Any], path: object) -> None:
         isinstance(passage_id, str) and isinstance(title, str) and isinstance(metadata, str) and isinstance(text, str)
     )
     if not texts or not isinstance(row, int) or passage_crc(row, passage_id, title, metadata, text) != crc:
-        raise StoreCorrupted(f"{path}: passage {passage_id!r:.100} (row {row}) is damaged; restore a backup")
+        raise StoreCorrupted(f"{path}: passage {passage_id!r:.100} (row {row}) is damaged; {RESTORE}")
 
 
 def read_passage(record: Sequence[Any], path: object) -> Passage:
@@ -70,7 +70,7 @@ def read_vectors(records: Sequence[tuple[int, bytes, int]], dim: int, dtype: str
     size = dim * DTYPES[dtype].itemsize
     for row, blob, crc in records:
         if not isinstance(row, int) or not isinstance(blob, bytes) or len(blob) != size or vector_crc(row, blob) != crc:
-            raise StoreCorrupted(f"{path}: the vector of row {row} is damaged; restore a backup")
+            raise StoreCorrupted(f"{path}: the vector of row {row} is damaged; {RESTORE}")
     joined = np.frombuffer(b"".join(record[1] for record in records), DTYPES[dtype])
     return np.asarray(joined.reshape(len(records), dim), dtype=np.float32)
 

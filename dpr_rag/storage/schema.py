@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dpr_rag.errors import (
+    RESTORE,
     NotAStoreError,
     StoreCorrupted,
     StoreFormatError,
@@ -98,7 +99,7 @@ def check(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> Non
         raise StoreNotFoundError(f"there is no store in {path} yet; check the path, or make one with create=True")
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         if connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'vector_b'").fetchone()[0]:
-            raise StoreCorrupted(f"{path} has lost the mark of a dpr-rag store; restore a backup")
+            raise StoreCorrupted(f"{path} has lost the mark of a dpr-rag store; {RESTORE}")
         raise NotAStoreError(f"{path} is a SQLite database, but not a dpr-rag store; choose another folder")
     found = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if found > FORMAT:
@@ -126,5 +127,5 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 def _step(number: int, path: Path) -> Migration:
     if number not in MIGRATIONS:
-        raise StoreFormatError(f"{path} has format {number}, which no released dpr-rag has written; restore a backup")
+        raise StoreFormatError(f"{path} has format {number}, which no released dpr-rag has written; {RESTORE}")
     return MIGRATIONS[number]

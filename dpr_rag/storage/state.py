@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from dpr_rag.errors import StoreCorrupted
+from dpr_rag.errors import RESTORE, StoreCorrupted
 
 _MODULO = 2**64
 
@@ -41,7 +41,7 @@ class State:
         passage_sum: Sum of the passages' checksums, which proves that none is missing.
         vector_sum: The same for the vectors in use.
         removed: How many removals are noted for the segments.
-        removed_sum: Sum of their row numbers.
+        removed_sum: Sum of their marks, see ``Reader.removals``.
         model: The encoder, or None until the first passage.
         dtype: How vectors are stored, ``float32`` or ``float16``.
         index: The index asked for.
@@ -105,7 +105,7 @@ class State:
             StoreCorrupted: It does not match its checksum.
         """
         if not isinstance(value, str) or zlib.crc32(value.encode()) != crc:
-            raise StoreCorrupted(f"{path}: the store's own record is damaged; restore a backup")
+            raise StoreCorrupted(f"{path}: the store's own record is damaged; {RESTORE}")
         fields = json.loads(value)
         for name in ("model", "pending"):
             fields[name] = Model(**fields[name]) if fields[name] else None

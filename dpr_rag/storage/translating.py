@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dpr_rag.errors import StoreCorrupted, StoreError, StoreLocked, StoreReadOnlyError
+from dpr_rag.errors import RESTORE, StoreCorrupted, StoreError, StoreLocked, StoreReadOnlyError
 
 _OF_A_CONNECTION = 4
 
@@ -22,7 +22,7 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _translate(error, path) from error
     except UnicodeDecodeError as error:
-        raise StoreCorrupted(f"{path}: stored text is damaged: {error}; restore a backup") from error
+        raise StoreCorrupted(f"{path}: stored text is damaged: {error}; {RESTORE}") from error
 
 
 def _translate(error: sqlite3.Error, path: Path) -> StoreError:
@@ -42,7 +42,7 @@ def _translate(error: sqlite3.Error, path: Path) -> StoreError:
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM):
         return StoreError(f"{path}: {error}; check the permissions of its folder, and the memory")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
-        return StoreCorrupted(f"{path} is damaged: {error}; restore a backup")
+        return StoreCorrupted(f"{path} is damaged: {error}; {RESTORE}")
     return StoreError(f"{path}: {error}; nothing of this change was stored")
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import StoreCorrupted, VectorError
+from dpr_rag.errors import RESTORE, StoreCorrupted, VectorError
 from dpr_rag.passages import Passage
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import Reader, marks
 from dpr_rag.storage.records import dump_metadata, passage_crc, to_stored, vector_crc
 from dpr_rag.storage.state import Model, State, added, taken
 
@@ -88,9 +88,7 @@ class Writer(Reader):
         sql = f"SELECT p.crc, v.crc FROM passage p JOIN {self.now.vectors} v USING (row) WHERE p.row IN (%s)"
         sums = [(record[0], record[1]) for record in self._chunked(sql, numbers)]
         if len(sums) != len(numbers):
-            raise StoreCorrupted(
-                f"{self.path}: {len(numbers) - len(sums)} passages have lost their vectors; restore a backup"
-            )
+            raise StoreCorrupted(f"{self.path}: {len(numbers) - len(sums)} passages have lost their vectors; {RESTORE}")
         for table in ("passage", "vector_a", "vector_b"):
             self.connection.executemany(f"DELETE FROM {table} WHERE row = ?", [(row,) for row in numbers])
         gone = [(row, self._generation) for row in numbers]
@@ -101,15 +99,18 @@ class Writer(Reader):
             passage_sum=taken(self.now.passage_sum, sum(pair[0] for pair in sums)),
             vector_sum=taken(self.now.vector_sum, sum(pair[1] for pair in sums)),
             removed=self.now.removed + len(numbers),
-            removed_sum=self.now.removed_sum + sum(numbers),
+            removed_sum=added(self.now.removed_sum, marks(*np.array(gone, np.int64).reshape(-1, 2).T)),
         )
 
     def set_base(self, manifest: Mapping[str, Any] | None, *, built_from: int, index: str) -> None:
         """Make a segment the base and forget the removals it already knows."""
-        self.connection.execute("DELETE FROM removed WHERE generation <= ?", (built_from,))
-        left = self.removed(0)
+        rows, total = self.removals(-1)
+        if (len(rows), total) != (self.now.removed, self.now.removed_sum):
+            raise StoreCorrupted(f"{self.path}: the record of removed passages is damaged; {RESTORE}")
+        self.connection.execute("DELETE FROM removed NOT INDEXED WHERE generation <= ?", (built_from,))
+        rows, total = self.removals(-1)
         self.now = replace(self.now, base=manifest, index=index, folds=self.now.folds + 1)
-        self.now = replace(self.now, removed=len(left), removed_sum=int(left.sum()))
+        self.now = replace(self.now, removed=len(rows), removed_sum=total)
 
     def start_vectors(self, model: Model) -> None:
         """Empty the vector table not in use and note for which encoder it is being filled."""

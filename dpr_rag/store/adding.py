@@ -104,6 +104,7 @@ def _add_batch(engine: Engine, batch: _Batch) -> AddReport:
         with engine.writing() as writer:
             model = _model(engine, writer, vectors)
             known = writer.by_ids(passage.id for passage in batch.passages)
+            writer.prove_absent(passage.id for passage in batch.passages if passage.id not in known)
             ready = {p.id: vector for p, vector in zip(needed, vectors, strict=True)}
             if all(p.id in ready or not _is_new_text(known.get(p.id), p) for p in batch.passages):
                 return _write(writer, model, batch.passages, known, ready)

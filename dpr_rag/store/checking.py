@@ -12,9 +12,9 @@ import numpy as np
 
 from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Vectors, check_vectors
-from dpr_rag.errors import StoreCorrupted
-from dpr_rag.index.segments import Base, Manifest, verify_base
-from dpr_rag.lexical import ANALYSIS, Analyzer, Postings
+from dpr_rag.errors import RESTORE, StoreCorrupted
+from dpr_rag.index.segments import Base, Manifest, largest_norm, verify_base
+from dpr_rag.lexical import Analyzer, Postings, analysis_of
 from dpr_rag.passages import Passage
 from dpr_rag.storage.fields import FIELDS, Fields
 from dpr_rag.storage.reader import Reader
@@ -44,7 +44,7 @@ def iterate(engine: Engine, *, page: int) -> Iterator[Passage]:
         if len(found) < page:
             break
     if now.generation == before.generation and seen != now.passages:
-        raise StoreCorrupted(f"{engine.folder} lists {seen} of {now.passages} passages; restore a backup")
+        raise StoreCorrupted(f"{engine.folder} lists {seen} of {now.passages} passages; {RESTORE}")
 
 
 def check(engine: Engine) -> CheckReport:
@@ -67,9 +67,9 @@ def _check_passages(reader: Reader, state: State, problems: list[str]) -> Rows:
     while page := reader.after(rows[-1] if rows else 0, _PAGE):
         rows.extend(row for row, _ in page)
     if len(rows) != state.passages or reader.checksum_of("passage") != state.passage_sum:
-        problems.append(f"{len(rows)} passages where {state.passages} were committed, or others; restore a backup")
+        problems.append(f"{len(rows)} passages where {state.passages} were committed, or others; {RESTORE}")
     if rows and rows[-1] >= state.next_row:
-        problems.append(f"row {rows[-1]} is beyond the last one given out; restore a backup")
+        problems.append(f"row {rows[-1]} is beyond the last one given out; {RESTORE}")
     return np.array(rows, dtype=np.int64)
 
 
@@ -77,14 +77,14 @@ def _check_vectors(reader: Reader, state: State, rows: Rows, problems: list[str]
     found = [numbers for numbers, _ in reader.vectors(state)]
     numbers = np.concatenate(found) if found else np.empty(0, np.int64)
     if not np.array_equal(numbers, rows) or reader.checksum_of(state.vectors) != state.vector_sum:
-        problems.append("the vectors do not belong to the passages; restore a backup")
+        problems.append(f"the vectors do not belong to the passages; {RESTORE}")
 
 
 def _check_base(parent: Path, reader: Reader, state: State, rows: Rows, problems: list[str]) -> int:
     """Hold the base segment against the stored vectors, and return how many passages it holds."""
-    if state.base is None:
+    manifest = None if state.base is None else Manifest.from_json(state.base)
+    if manifest is None or not manifest.is_current:  # of an earlier version, and not used
         return 0
-    manifest = Manifest.from_json(state.base)
     try:
         base = Base(parent / manifest.directory, manifest)
         verify_base(base, parent / manifest.directory)
@@ -93,7 +93,7 @@ def _check_base(parent: Path, reader: Reader, state: State, rows: Rows, problems
         problems.append(f"{error}; optimize() builds a new index from the stored vectors")
         return 0
     covered = rows[rows <= manifest.last_row]
-    alive = np.setdiff1d(base.rows, reader.removed(0))
+    alive = base.rows[np.isin(base.rows, reader.removed(-1), invert=True)]
     if not np.array_equal(alive, covered) or not _same_vectors(base, reader, state):
         problems.append("the base segment holds other passages than the store; optimize() builds a new index")
     elif fields is not None and manifest.edits == state.edits and not _same_fields(base, fields, reader):
@@ -104,21 +104,23 @@ def _check_base(parent: Path, reader: Reader, state: State, rows: Rows, problems
 def _same_vectors(base: Base, reader: Reader, state: State) -> bool:
     for numbers, vectors in reader.vectors(state):
         at = positions_in(base.rows, numbers)
-        kept = positions_in(numbers, base.rows[at])
-        if not np.array_equal(base.take(at), vectors[kept]):
+        kept = vectors[positions_in(numbers, base.rows[at])]
+        if not np.array_equal(base.take(at), kept) or largest_norm(kept) > base.norm:
             return False
     return True
 
 
 def _same_fields(base: Base, fields: Fields, reader: Reader) -> bool:
     covered = takewhile(lambda one: one[0] <= base.manifest.last_row, reader.every())
-    places = np.delete(np.arange(len(base.rows)), positions_in(base.rows, reader.removed(0)))
+    places = np.delete(np.arange(len(base.rows)), positions_in(base.rows, reader.removed(-1)))
     return all(fields.fit(int(at), passage) for at, (_, passage) in zip(places, covered, strict=True))
 
 
 def _check_words(parent: Path, reader: Reader, state: State, rows: Rows, problems: list[str]) -> None:
     """Hold the postings on disk against those of the stored texts: the same passages, and in each the same words."""
-    if state.lexical is None or state.lexical.get("analysis") != ANALYSIS:  # of an older dpr-rag, and never used
+    if state.lexical is None or state.lexical.get("analysis") != analysis_of(
+        state.language
+    ):  # made otherwise, not used
         return
     try:
         base = Postings.open(parent / state.lexical["directory"], state.lexical["files"])
@@ -149,7 +151,7 @@ def info(engine: Engine) -> StoreInfo:
         state = reader.state()
         base = None if state.base is None else Manifest.from_json(state.base)
         last = 0 if base is None else base.last_row
-        removed = reader.removed(0)
+        removed = reader.removed(-1)
         tail, number = reader.count_after(last), reader.format()
     plan = None if base is None else base.plan
     waiting = "no base segment yet: everything is searched exactly; optimize() builds one"

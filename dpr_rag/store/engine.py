@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from dpr_rag.derived import Rows, SegmentDamagedError
+from dpr_rag.derived import Rows, SegmentDamagedError, mixed
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
 from dpr_rag.errors import EncoderMismatchError, StoreReplacedError, VectorError
 from dpr_rag.fusion import Tuned
@@ -174,7 +173,7 @@ class Engine:
             rows = snapshot.kept(reader, None)
             if not len(rows):
                 return rows, [], np.empty((0, 1), np.float32)
-            chosen = np.sort(rows[np.argsort(_hashed(rows), kind="stable")[:count]])
+            chosen = np.sort(rows[np.argsort(mixed(rows), kind="stable")[:count]])
             drawn = chosen.tolist()
             passages, vectors = reader.by_rows(drawn), reader.vectors_of(snapshot.state, drawn)
             return chosen, [passages[row] for row in drawn], np.stack([vectors[row] for row in drawn])
@@ -237,11 +236,3 @@ class Engine:
         """Close the database and let go of the segments."""
         self.database.close()
         self._snapshot = None
-
-
-def _hashed(rows: Rows) -> npt.NDArray[np.uint64]:
-    """A random-looking number for each row number (the mixing function of splitmix64, Steele et al. 2014)."""
-    mixed = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return mixed ^ (mixed >> np.uint64(31))

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from dpr_rag.derived import Rows
-from dpr_rag.errors import IndexKindError, StoreCorrupted, StoreError, StoreReplacedError
+from dpr_rag.errors import RESTORE, IndexKindError, StoreCorrupted, StoreError, StoreReplacedError
 from dpr_rag.index import ann, kinds
 from dpr_rag.index.segments import Manifest, finish_base, write_vectors
 from dpr_rag.passages import Passage
@@ -87,7 +87,7 @@ def _plan(state: State, wanted: str) -> kinds.Plan | None:
 
 def _check_complete(reader: Reader, state: State, found: int) -> None:
     if found != state.passages:
-        raise StoreCorrupted(f"{reader.path}: {found} vectors for {state.passages} passages; restore a backup")
+        raise StoreCorrupted(f"{reader.path}: {found} vectors for {state.passages} passages; {RESTORE}")
 
 
 def _in_step(reader: Reader, rows: Rows) -> Iterator[Passage]:
@@ -95,10 +95,10 @@ def _in_step(reader: Reader, rows: Rows) -> Iterator[Passage]:
     place = -1
     for place, (row, passage) in enumerate(reader.every()):
         if place == len(rows) or row != rows[place]:
-            raise StoreCorrupted(f"{reader.path}: row {row} has lost its vector; restore a backup")
+            raise StoreCorrupted(f"{reader.path}: row {row} has lost its vector; {RESTORE}")
         yield passage
     if place + 1 != len(rows):
-        raise StoreCorrupted(f"{reader.path}: row {rows[place + 1]} is indexed but missing; restore a backup")
+        raise StoreCorrupted(f"{reader.path}: row {rows[place + 1]} is indexed but missing; {RESTORE}")
 
 
 def _put_in_place(engine: Engine, built_from: State, wanted: str, folder: Path, manifest: Manifest | None) -> None:

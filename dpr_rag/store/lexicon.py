@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.errors import StoreCorrupted, StoreError, StoreLocked
-from dpr_rag.lexical import ANALYSIS, Analyzer, Corpus, Postings
+from dpr_rag.lexical import Analyzer, Corpus, Postings, analysis_of
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
@@ -60,7 +60,7 @@ def _known(engine: Engine, state: State) -> Lexicon | None:
 
 def _directory(engine: Engine, state: State) -> str:
     """Folder of the segment on disk, or empty where there is none, or one that is damaged or of another analysis."""
-    if state.lexical is None or state.lexical.get("analysis") != ANALYSIS:
+    if state.lexical is None or state.lexical.get("analysis") != analysis_of(state.language):
         return ""
     named = str(state.lexical["directory"])
     return "" if named in engine.unusable else named
@@ -68,10 +68,18 @@ def _directory(engine: Engine, state: State) -> str:
 
 def _opened(engine: Engine, state: State) -> Lexicon:
     directory = _directory(engine, state)
+    _say_made_otherwise(engine, state)
     if not directory or state.lexical is None:
         return Lexicon(state.language, "", None, (), 0, Corpus(()))
     base = Postings.open(engine.folder / INDEX_FOLDER / directory, state.lexical["files"])
     return Lexicon(state.language, directory, base, (), int(state.lexical["last_row"]), Corpus((base,)))
+
+
+def _say_made_otherwise(engine: Engine, state: State) -> None:
+    wanted = analysis_of(state.language)
+    if state.lexical is not None and state.lexical.get("analysis") != wanted:
+        text = "the BM25 postings of %s were made with %s, and are built anew with %s"
+        _log.warning(text, engine.folder, state.lexical.get("analysis"), wanted)
 
 
 def _grown(engine: Engine, reader: Reader, state: State, known: Lexicon) -> Lexicon:
@@ -130,7 +138,7 @@ def _keep(engine: Engine, *, wait: float | None, anew: bool = False) -> None:
         state, merged = _gathered(engine, anew=anew)
         manifest: dict[str, Any] = {
             "directory": new_name("words", state.generation),
-            "analysis": ANALYSIS,
+            "analysis": analysis_of(state.language),
             "count": len(merged.rows),
             "last_row": state.next_row - 1,
             "files": merged.write(folder),

@@ -71,7 +71,9 @@ def delete(engine: Engine, ids: Iterable[str] | None, where: Where) -> int:
             rows = engine.kept(writer, condition).tolist()
             writer.by_rows(rows)  # proves what goes: a wrong checksum would spoil the sum of all others
         else:
-            rows = [row for row, _ in writer.by_ids(wanted).values()]
+            known = writer.by_ids(wanted)
+            writer.prove_absent(one for one in wanted if one not in known)
+            rows = [row for row, _ in known.values()]
         if rows:
             writer.remove(rows)
             writer.commit_state()

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dpr_rag.errors import StoreError
+from dpr_rag.errors import RESTORE, StoreError
 from dpr_rag.storage.claims import Claim, remove_abandoned
 from dpr_rag.storage.place import INDEX_FOLDER, refuse_links
 
@@ -72,5 +72,5 @@ def checked(name: object) -> str:
         StoreError: No store gives such a name.
     """
     if not isinstance(name, str) or not is_own(name):
-        raise StoreError(f"the record names the segment {name!r:.80}, which no dpr-rag has made; restore a backup")
+        raise StoreError(f"the record names the segment {name!r:.80}, which no dpr-rag has made; {RESTORE}")
     return name

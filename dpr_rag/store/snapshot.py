@@ -12,13 +12,13 @@ import numpy as np
 
 from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import StoreCorrupted
+from dpr_rag.errors import RESTORE, StoreCorrupted
 from dpr_rag.filters import Filter
 from dpr_rag.index.search import Scores, Selection, inner_products, merged, search_segment
 from dpr_rag.index.segments import Base, Manifest, Tail
 from dpr_rag.storage.fields import FIELDS, Fields, Truth
 from dpr_rag.storage.reader import Condition, Reader
-from dpr_rag.storage.state import State
+from dpr_rag.storage.state import State, added
 
 INDEX_FOLDER = "index"
 _KEPT_FILTERS = 32
@@ -166,33 +166,39 @@ def load(reader: Reader, folder: Path, old: Snapshot | None, *, unusable: Sequen
     if old is None or old.state.folds != state.folds:
         return _load_all(reader, folder, state, unusable)
     last = int(old.tail.rows[-1]) if len(old.tail.rows) else old.last_row
-    removed = np.union1d(old.removed, reader.removed(old.state.generation))
+    gone, total = reader.removals(old.state.generation)
     tail = _grown(old.tail, reader, state, last)
-    return _complete(Snapshot(state, old.base, tail, removed, old.fields), reader)
+    snapshot = Snapshot(state, old.base, tail, np.union1d(old.removed, gone), old.fields)
+    return _complete(snapshot, reader, added(old.state.removed_sum, total))
 
 
 def _load_all(reader: Reader, folder: Path, state: State, unusable: Sequence[str]) -> Snapshot:
     base = fields = None
-    if state.base is not None and state.base["directory"] not in unusable:
-        manifest = Manifest.from_json(state.base)
+    manifest = None if state.base is None else Manifest.from_json(state.base)
+    if manifest is not None and not manifest.is_current:
+        _log.warning(
+            "%s has an index of an earlier version, which is not used: questions are compared with every vector", folder
+        )
+    elif manifest is not None and manifest.directory not in unusable:
         place = folder / INDEX_FOLDER / manifest.directory
         base = _open_base(place, manifest, state)
         fields = _open_fields(place, manifest)
     after = 0 if base is None else base.manifest.last_row
     dim = 0 if state.model is None else state.model.dim
     tail = _grown(Tail(dim), reader, state, after)
-    return _complete(Snapshot(state, base, tail, reader.removed(0), fields), reader)
+    removed, total = reader.removals(-1)
+    return _complete(Snapshot(state, base, tail, removed, fields), reader, total)
 
 
-def _complete(snapshot: Snapshot, reader: Reader) -> Snapshot:
+def _complete(snapshot: Snapshot, reader: Reader, removed_sum: int) -> Snapshot:
     """Prove that the segments and the removals add up to the passages that were committed."""
     state, removed = snapshot.state, snapshot.removed
-    if (len(removed), int(removed.sum())) != (state.removed, state.removed_sum):
-        raise StoreCorrupted(f"{reader.path}: the record of removed passages is damaged; restore a backup")
+    if not state.store:  # of a format before 5, which summed up the row numbers
+        removed_sum = int(removed.sum())
+    if (len(removed), removed_sum) != (state.removed, state.removed_sum):
+        raise StoreCorrupted(f"{reader.path}: the record of removed passages is damaged; {RESTORE}")
     if sum(selection.count for selection in snapshot.select(reader, None)) != state.passages:
-        raise StoreCorrupted(
-            f"{reader.path}: some of {state.passages} passages have lost their vectors; restore a backup"
-        )
+        raise StoreCorrupted(f"{reader.path}: some of {state.passages} passages have lost their vectors; {RESTORE}")
     return snapshot
 
 

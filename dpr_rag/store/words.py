@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dpr_rag.derived import Rows, SegmentDamagedError
-from dpr_rag.errors import StoreCorrupted
+from dpr_rag.errors import RESTORE, StoreCorrupted
 from dpr_rag.filters import Filter
 from dpr_rag.lexical import Corpus, Postings
 from dpr_rag.lexical.postings import grown
@@ -74,7 +74,7 @@ class Lexicon:
             return OutdatedError(f"row {rows[0]} was removed after generation {snapshot.state.generation}")
         if self.directory:
             return SegmentDamagedError(Path(INDEX_FOLDER, self.directory, "rows"), f"lacks row {rows[0]}")
-        return StoreCorrupted(f"{reader.path}: row {rows[0]} is indexed but missing; restore a backup")
+        return StoreCorrupted(f"{reader.path}: row {rows[0]} is indexed but missing; {RESTORE}")
 
     def alive(self, reader: Reader, snapshot: Snapshot, where: Condition | None) -> Mask | None:
         """Which of the positions that count a filter keeps; None for all. Those of repeated filters are remembered."""
