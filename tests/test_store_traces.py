@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 from conftest import HashEncoder, make_passages
 
-from dpr_rag import PassageStore
+from dpr_rag import PassageStore, Retriever
+from dpr_rag.errors import StoreError
+from dpr_rag.lexical import Postings
 from dpr_rag.storage.claims import Claim
+from dpr_rag.store import folding
 
 QUESTION = np.ones((1, 16), np.float32)
 
@@ -123,6 +126,27 @@ def test_what_killed_processes_left_of_temporary_stores_goes_with_the_next_one(
         assert one.path.parent.stat().st_mode & 0o777 == 0o700
     assert not left.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["dpr-rag-notes"]
+
+
+def test_an_optimize_that_cannot_write_changes_nothing(store: PassageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.add(make_passages(30))
+    Retriever(store, mode="bm25").retrieve("number")
+    store.optimize("hnsw")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for owner, name in ((folding, "write_vectors"), (Postings, "write")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, full)
+            with pytest.raises(StoreError, match=r"No space left on device.*free some space"):
+                store.optimize("hnsw", language="german")
+        info = store.info()
+        assert (info.language, info.kind, info.base) == ("english", "hnsw", 30)
+        assert store.check().indexed == 30
+    store.optimize(language="german")
+    assert store.info().language == "german"
+    assert store.check().passages == 30
 
 
 FULL = """

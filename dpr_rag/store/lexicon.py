@@ -127,28 +127,34 @@ def _is_due(engine: Engine, state: State, *, first: bool) -> bool:
     return not _directory(engine, state) or max(added, gone) > max(WORTH_KEEPING, TAIL_SHARE * known["count"])
 
 
-def keep(engine: Engine) -> None:
-    """Build the postings of everything stored from the texts and write them to disk as one segment."""
+def keep(engine: Engine, language: str | None = None) -> None:
+    """Build the postings of everything stored from the texts and write them to disk as one segment.
+
+    Args:
+        engine: The store.
+        language: Whose words they are from now on, which takes the same commit; None keeps the language.
+    """
     with engine.folding:
-        _keep(engine, wait=None, anew=True)
+        _keep(engine, wait=None, language=language or engine.state().language)
 
 
-def _keep(engine: Engine, *, wait: float | None, anew: bool = False) -> None:
+def _keep(engine: Engine, *, wait: float | None, language: str | None = None) -> None:
+    """Write the postings: those there are, merged, or, where a language is given, those of the texts."""
     with building(engine.folder) as folder:
-        state, merged = _gathered(engine, anew=anew)
+        state, merged = _gathered(engine, language)
         manifest: dict[str, Any] = {
             "directory": new_name("words", state.generation),
-            "analysis": analysis_of(state.language),
+            "analysis": analysis_of(language or state.language),
             "count": len(merged.rows),
             "last_row": state.next_row - 1,
             "files": merged.write(folder),
         }
-        _put_in_place(engine, state, folder, manifest, wait=wait)
+        _put_in_place(engine, state, folder, manifest, language or state.language, wait=wait)
     clean(engine, wait=wait)
 
 
 def _put_in_place(
-    engine: Engine, built_from: State, folder: Path, manifest: dict[str, Any], *, wait: float | None
+    engine: Engine, built_from: State, folder: Path, manifest: dict[str, Any], language: str, *, wait: float | None
 ) -> None:
     """Record the segment, unless another process has written one meanwhile."""
     placed = folder.with_name(manifest["directory"])
@@ -158,7 +164,7 @@ def _put_in_place(
             if _name(now) != _name(built_from) or now.language != built_from.language:
                 return
             folder.rename(placed)
-            writer.now = replace(now, lexical=manifest)
+            writer.now = replace(now, lexical=manifest, language=language)
             writer.commit_state()
     except (StoreError, OSError):
         shutil.rmtree(placed, ignore_errors=True)  # no commit names it
@@ -169,31 +175,27 @@ def _name(state: State) -> object:
     return None if state.lexical is None else state.lexical["directory"]
 
 
-def _gathered(engine: Engine, *, anew: bool) -> tuple[State, Postings]:
-    """The postings of everything stored: of the segments there are, without what was deleted, or of the texts."""
+def _gathered(engine: Engine, language: str | None) -> tuple[State, Postings]:
+    """The postings of everything stored: of the segments there are, without what was deleted, or of the texts in a language."""
 
     def gathered(reader: Reader, snapshot: Snapshot) -> tuple[State, Postings]:
         state = snapshot.state
         if state.passages > WORTH_KEEPING:
-            _log.info("building BM25 postings over %d passages (%s)", state.passages, state.language)
-        parts = () if anew else lexicon(engine, reader, snapshot).corpus.parts
+            _log.info("building BM25 postings over %d passages (%s)", state.passages, language or state.language)
+        parts = () if language else lexicon(engine, reader, snapshot).corpus.parts
         if not parts:
-            return state, Postings.of(reader.every(), analyzer_of(engine, state))
+            return state, Postings.of(reader.every(), Analyzer(language or state.language))
         return state, Postings.merged(parts, snapshot.kept(reader, None))
 
     return engine.with_snapshot(gathered)
 
 
-def set_language(engine: Engine, language: str | None) -> None:
-    """Take the words as those of another language from now on; what was built for the old one no longer counts.
-
-    Raises:
-        IndexKindError: The language is unknown.
-    """
-    if language is None or language == engine.state().language:
-        return
-    Analyzer(language)
-    with engine.writing() as writer:
-        writer.now = replace(writer.now, language=language, lexical=None)
-        writer.commit_state()
-    engine.lexicon = None
+def renew(engine: Engine, language: str | None) -> None:
+    """Write the postings anew where words were ever asked for, and take them as those of another language if one is named."""
+    state = engine.state()
+    if state.lexical is not None or engine.lexicon is not None:
+        keep(engine, language)
+    elif language not in (None, state.language):
+        with engine.writing() as writer:
+            writer.now = replace(writer.now, language=str(language))
+            writer.commit_state()

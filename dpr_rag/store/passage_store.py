@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dpr_rag.encoder import Encoder, Vectors
+from dpr_rag.lexical import Analyzer
 from dpr_rag.passages import Passage
 from dpr_rag.store import adding, checking, copying, folding, lexicon, lookup, opening, reencoding
 from dpr_rag.store.engine import Engine
@@ -194,11 +195,12 @@ class PassageStore(Searches):
 
         Raises:
             IndexKindError: ``index`` or ``language`` is unknown, or the index cannot be built.
+            StoreError: The index or the postings cannot be written; what they were stays.
         """
-        lexicon.set_language(self._engine, language)
+        if language is not None:
+            Analyzer(language)  # what is unknown is refused before any work
         folding.fold(self._engine, index)
-        if self._engine.state().lexical is not None or self._engine.lexicon is not None:
-            lexicon.keep(self._engine)
+        lexicon.renew(self._engine, language)
 
     def info(self) -> StoreInfo:
         """The store in figures."""
