@@ -9,11 +9,13 @@ from typing import Any
 
 from dpr_rag.corpora.lines import OnBad, bad_line, id_of, read_json_lines, tell, write_objects, writing
 from dpr_rag.corpora.question import Question, strings
-from dpr_rag.corpora.tabular import read_jsonl, read_rows
+from dpr_rag.corpora.rows import Shape, read_rows
+from dpr_rag.corpora.tabular import read_jsonl
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Passage, check_question
 
 _QRELS_HEADER = "query-id\tcorpus-id\tscore"
+_QRELS = Shape(3, (0, 1, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def read_qrels(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Judgement]
         CorpusError: A bad line, with the file's name and the line's number.
     """
     path = Path(path)
-    for line, row in read_rows(path, on_bad=on_bad):
+    for line, row in read_rows(path, _QRELS, on_bad=on_bad):
         if row and row[0] == "query-id":
             continue
         try:

@@ -12,10 +12,12 @@ from dpr_rag.corpora.arrays import read_objects
 from dpr_rag.corpora.beir import read_beir_questions
 from dpr_rag.corpora.lines import OnBad, bad_line, tell, write_objects, writing
 from dpr_rag.corpora.question import Question, question_object, question_of, strings
+from dpr_rag.corpora.rows import Shape, quoted, read_rows
 from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, read_spreadsheet
-from dpr_rag.corpora.tabular import quoted, read_rows
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
+
+_DPR = Shape(2, (0, 1))
 
 
 def read_questions(path: str | Path, *, split: str | None = None, on_bad: OnBad = None) -> Iterator[Question]:
@@ -90,7 +92,7 @@ def split_name(qrels: Path) -> str:
 
 
 def _read_dpr(path: Path, on_bad: OnBad) -> Iterator[Question]:
-    for line, row in read_rows(path, on_bad=on_bad):
+    for line, row in read_rows(path, _DPR, on_bad=on_bad):
         try:
             question = _of_row(row, line)
         except (CorpusError, PassageError) as error:

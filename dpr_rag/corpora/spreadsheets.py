@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from dpr_rag.corpora.lines import OnBad, bad_line, decoded, read_lines, tell
+from dpr_rag.corpora.lines import OnBad, bad_line, read_lines, tell, without_end
 from dpr_rag.corpora.question import Question
+from dpr_rag.corpora.rows import Lines, Shape, read_rows
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
 
@@ -43,10 +43,18 @@ def read_spreadsheet(path: Path, delimiter: str, *, on_bad: OnBad = None) -> Ite
     Raises:
         CorpusError: A bad row, with the file's name and the line where it starts.
     """
-    names: list[str] = []
-    for line, row in _rows(path, delimiter, on_bad):
-        if not names:
-            names = _names(row)
+    lines = Lines(path)
+    names = _header(lines, delimiter)
+    answered = [at for at, name in enumerate(names) if name in {"answers", "positive_ids"}]
+    shape = Shape(
+        len(names),
+        (names.index("question"), *answered[:1]),
+        delimiter.encode(),
+        ragged=True,
+        strict=delimiter != "\t",
+    )
+    for line, row in read_rows(lines, shape, on_bad=on_bad):
+        if not any(row):
             continue
         try:
             question = _question(names, row, line)
@@ -56,30 +64,12 @@ def read_spreadsheet(path: Path, delimiter: str, *, on_bad: OnBad = None) -> Ite
             yield question
 
 
-def _rows(path: Path, delimiter: str, on_bad: OnBad) -> Iterator[tuple[int, list[str]]]:
-    rows = csv.reader(_texts(path, on_bad), delimiter=delimiter, strict=True)
-    while True:
-        line = rows.line_num + 1
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            tell(on_bad, bad_line(path, line, f"is no CSV ({error}); save the sheet as CSV again, or as JSONL"))
-        else:
-            if any(row):
-                yield line, row
-
-
-def _texts(path: Path, on_bad: OnBad) -> Iterator[str]:
-    """Lines as text; one that is not UTF-8 is told and stands empty, so that the numbers of the others stay."""
-    for number, line in read_lines(path, ends=True):
-        try:
-            text = decoded(line)
-        except CorpusError as error:
-            tell(on_bad, bad_line(path, number, error))
-            text = "\n"
-        yield text
+def _header(lines: Lines, delimiter: str) -> list[str]:
+    """Take the lines up to the header and return its names."""
+    for _, line in lines:
+        if without_end(line).strip():
+            return _names(without_end(line).decode("utf-8", "replace").split(delimiter))
+    return []
 
 
 def _question(names: list[str], row: list[str], line: int) -> Question:

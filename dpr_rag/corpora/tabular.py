@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dpr_rag.corpora.lines import (
-    OnBad,
-    bad_line,
-    decoded,
-    id_of,
-    read_json_lines,
-    read_lines,
-    tell,
-    without_end,
-    write_objects,
-    writing,
-)
+from dpr_rag.corpora.lines import OnBad, bad_line, id_of, read_json_lines, tell, without_end, write_objects, writing
+from dpr_rag.corpora.rows import Lines, Shape, read_rows, written
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import Passage
 
 COLUMNS = ("id", "text", "title")
-MAX_RECORD_LINES = 1000
-_CLOSING = re.compile(rb'[^"]*+(?:""[^"]*+)*+"[^\t]*')
-_FIELD = re.compile(r'"([^"]*+(?:""[^"]*+)*+)"([^\t]*)|([^\t]*)')
-_NEEDS_QUOTES = re.compile(r'["\t\r\n]|\A\ufeff')  # a byte order mark that opens a file bare would be dropped
-_Row = tuple[int, list[str]]
 
 
 def read_tsv(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Passage]:
     """Read passages from DPR's ``psgs_w100.tsv`` or a table like it, plain or gzipped.
 
     The columns are ``id``, ``text``, ``title`` in this order, or in the order that a header row gives; further
-    columns of a header become metadata. Fields are quoted as in csv.
+    columns of a header become metadata. Quotation marks that enclose a whole field quote it as in csv, all others are
+    text.
 
     Args:
         path: The file.
@@ -48,30 +31,31 @@ def read_tsv(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Passage]:
     Raises:
         CorpusError: A bad record, with the file's name and the line where it starts.
     """
-    path = Path(path)
-    columns: tuple[str, ...] = ()
-    for line, row in read_rows(path, on_bad=on_bad):
-        if not columns:
-            columns = _columns(path, row)
-            if columns == tuple(row):
-                continue
-        elif tuple(row) == columns:
-            continue  # shards joined by cat repeat the header
+    lines = Lines(Path(path))
+    columns = _columns(lines)
+    shape = Shape(len(columns), (columns.index("id"), columns.index("text")))
+    for line, row in read_rows(lines, shape, on_bad=on_bad):
+        if tuple(row) == columns:
+            continue  # the header, which shards joined by cat repeat
         try:
             passage = _from_row(row, columns)
         except (CorpusError, PassageError) as error:
-            tell(on_bad, bad_line(path, line, error))
+            tell(on_bad, bad_line(lines.path, line, error))
         else:
             yield passage
 
 
-def _columns(path: Path, row: list[str]) -> tuple[str, ...]:
+def _columns(lines: Lines) -> tuple[str, ...]:
     """Column names out of the first row, which is a header when it names id and text."""
-    if not {"id", "text"} <= set(row):
+    blank = 0
+    while (first := lines.ahead(blank)) is not None and not without_end(first):
+        blank += 1
+    names = [cell.strip('"') for cell in without_end(first or b"").decode("utf-8", "replace").split("\t")]
+    if not {"id", "text"} <= set(names):
         return COLUMNS
-    if len(set(row)) < len(row):
-        raise bad_line(path, 1, f"the header {row} names a column twice; rename one")
-    return tuple(row)
+    if len(set(names)) < len(names):
+        raise bad_line(lines.path, blank + 1, f"the header {names} names a column twice; rename one")
+    return tuple(names)
 
 
 def _from_row(row: list[str], columns: tuple[str, ...]) -> Passage:
@@ -81,86 +65,6 @@ def _from_row(row: list[str], columns: tuple[str, ...]) -> Passage:
         return Passage(row[0], row[1], row[2])
     fields = dict(zip(columns, row, strict=True))
     return Passage(fields.pop("id"), fields.pop("text"), fields.pop("title", ""), fields)
-
-
-def read_rows(path: Path, *, on_bad: OnBad = None) -> Iterator[_Row]:
-    """Read tab-separated rows with csv quoting; blank lines are passed over.
-
-    Unlike the csv module this sets no global field limit, keeps NUL, and a quote that is never closed costs one row.
-
-    Yields:
-        The line where the row starts, from 1, and its fields.
-
-    Raises:
-        CorpusError: A row that is not UTF-8 or whose quote is not closed.
-    """
-    lines = _Lines(path)
-    for number, line in lines:
-        try:
-            record = without_end(lines.rest_of(line) if b'"' in line and _is_open(line) else line)
-            if record:
-                yield number, _split(decoded(record))
-        except CorpusError as error:
-            tell(on_bad, bad_line(path, number, error))
-
-
-class _Lines:
-    """Lines that can be handed back: what follows a stray quote is read again as rows of its own."""
-
-    def __init__(self, path: Path) -> None:
-        self._fresh = read_lines(path, ends=True)
-        self._back: deque[tuple[int, bytes]] = deque()
-
-    def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        return self
-
-    def __next__(self) -> tuple[int, bytes]:
-        return self._back.popleft() if self._back else next(self._fresh)
-
-    def rest_of(self, first: bytes) -> bytes:
-        """Return the record that a line with an open quote begins."""
-        taken: list[tuple[int, bytes]] = []
-        for number, line in islice(self, MAX_RECORD_LINES):
-            taken.append((number, line))
-            if not _is_open(line, inside=True):
-                return first + b"".join(line for _, line in taken)
-        self._back.extendleft(reversed(taken))
-        raise CorpusError(f"a quote opens a field and is not closed within {MAX_RECORD_LINES} lines; double it")
-
-
-def _is_open(line: bytes, *, inside: bool = False) -> bool:
-    """Whether a quoted field goes on behind this line, whose start may lie inside one already."""
-    at = 0
-    if not inside and line.startswith(b'"'):
-        inside, at = True, 1
-    while True:
-        if inside:
-            closed = _CLOSING.match(line, at)
-            if closed is None:
-                return True
-            at = closed.end()
-        else:
-            tab = line.find(b"\t", at)
-            at = len(line) if tab < 0 else tab
-        if at == len(line):
-            return False
-        inside = line.startswith(b'"', at + 1)
-        at += 2 if inside else 1
-
-
-def _split(record: str) -> list[str]:
-    if '"' not in record:
-        return record.split("\t")
-    fields = []
-    at = 0
-    while at <= len(record):
-        found = _FIELD.match(record, at)
-        if found is None:  # pragma: no cover - the pattern also matches nothing
-            break
-        quoted, tail, bare = found.groups()
-        fields.append(bare if quoted is None else quoted.replace('""', '"') + tail)
-        at = found.end() + 1
-    return fields
 
 
 def write_tsv(path: str | Path, passages: Iterable[Passage]) -> int:
@@ -183,16 +87,9 @@ def write_tsv(path: str | Path, passages: Iterable[Passage]) -> int:
         for passage in passages:
             if passage.metadata:
                 raise CorpusError(f"{path}: passage {passage.id!r} has metadata, which TSV cannot hold; write JSONL")
-            file.write("\t".join(map(quoted, (passage.id, passage.text, passage.title))) + "\n")
+            file.write(written([passage.id, passage.text, passage.title]))
             count += 1
     return count
-
-
-def quoted(field: str) -> str:
-    """A field as csv writes it: in quotes where it holds a quote, a tab or a line break, or begins with U+FEFF."""
-    if not _NEEDS_QUOTES.search(field):
-        return field
-    return '"' + field.replace('"', '""') + '"'
 
 
 def read_jsonl(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Passage]:
