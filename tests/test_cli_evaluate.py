@@ -156,6 +156,40 @@ def test_beir_folders_bring_graded_judgements(store: Path, tmp_path: Path) -> No
     assert table(done)["R@2"] == [".750"]
 
 
+def beir(folder: Path) -> Path:
+    """Four questions: two with a positive passage, one judged with 0 alone, one not judged at all."""
+    graded = [Judgement("q1", "1", 1), Judgement("q2", "3", 1), Judgement("q4", "1", 0)]
+    write_beir(folder, PASSAGES, questions=[Question(one.id, one.question) for one in ASKED], splits={"test": graded})
+    return folder
+
+
+def test_questions_that_are_left_out_are_told_with_the_reason(store: Path, tmp_path: Path) -> None:
+    done = run("evaluate", store, beir(tmp_path / "beir"), "--mode", "bm25", "-k", 2, "--report", tmp_path / "r.html")
+    told = "left out 2 of 4 questions: 1 judged with 0 alone, 1 without a judgement in qrels/test.tsv"
+    assert done.stdout.splitlines()[1] == told
+    assert told in (tmp_path / "r.html").read_text("utf-8")
+    reasons = {"judged with 0 alone": 1, "without a judgement in qrels/test.tsv": 1}
+    found = json.loads(run("evaluate", store, tmp_path / "beir", "--mode", "bm25", "--json").stdout)
+    assert (found["questions"], found["left_out"]) == (2, reasons)
+    whole = json.loads(run("evaluate", store, tmp_path / "q.jsonl", "--mode", "bm25", "--json").stdout)
+    assert whole["left_out"] == {}
+
+
+def test_mine_and_tune_tell_of_questions_left_out_too(store: Path, tmp_path: Path) -> None:
+    beir(tmp_path / "beir")
+    done = run("mine", tmp_path / "beir", "--split", "test", "--store", store, "-o", tmp_path / "t.json", "-n", 1)
+    assert "left out 2 of 4 questions: 1 judged with 0 alone, 1 without a judgement in qrels/test.tsv" in done.stderr
+    refused = run("tune", store, tmp_path / "beir", "--split", "test")
+    assert "there are 2 questions; tuning needs at least 20" in refused.stderr
+
+
+def test_a_folder_with_nothing_but_zeros_says_so(store: Path, tmp_path: Path) -> None:
+    write_beir(tmp_path / "beir", [], questions=ASKED[:1], splits={"test": [Judgement("q1", "1", 0)]})
+    done = run("evaluate", store, tmp_path / "beir")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "no question is left: 1 judged with 0 alone" in done.stderr
+
+
 def test_spreadsheets_and_regular_expressions(store: Path, tmp_path: Path) -> None:
     (tmp_path / "q.csv").write_text("question,answers\nHamlet tragedy,tr.g.dy|nothing\nepic Iliad,Ep[iy]c\n", "utf-8")
     assert table(run("evaluate", store, tmp_path / "q.csv", "--mode", "bm25"))["top-1 accuracy"] == ["0.0"]

@@ -96,3 +96,14 @@ def test_passages_that_the_store_lacks_are_counted(store: Path, tmp_path: Path) 
     for command in ("tune", "evaluate"):
         done = run(command, store, tmp_path / "more.jsonl", "--quiet")
         assert "1 of 61 positive_ids are not in the store (one is 'nowhere')" in done.stderr
+
+
+def test_questions_left_out_are_part_of_the_figures(store: Path, tmp_path: Path) -> None:
+    judged = [Judgement(one.id, one.positive_ids[0], int(at > 1)) for at, one in enumerate(questions())]
+    write_beir(tmp_path / "beir", passages(range(20, 60)), questions=questions(), splits={"dev": judged[:30]})
+    done = run("tune", store, tmp_path / "beir", "--json", "--quiet", "--dry-run")
+    found = json.loads(done.stdout)
+    assert found["questions"] == 28
+    assert found["left_out"] == {"judged with 0 alone": 2, "without a judgement in qrels/dev.tsv": 30}
+    done = run("tune", store, tmp_path / "beir", "--quiet", "--dry-run")
+    assert "left out 32 of 60 questions: 2 judged with 0 alone, 30 without" in done.stdout

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,17 @@ def test_beir_folder(tmp_path: Path) -> None:
     write_beir(tmp_path, [Passage("p1", "x")], questions=questions, splits={"dev": graded})
     assert list(read_questions(tmp_path, split="dev")) == [Question("q3", "three", (), ("p2",))]
     assert qrels_of(tmp_path) == tmp_path / "qrels" / "test.tsv"
+
+
+def test_questions_left_out_of_a_beir_folder_are_counted_or_logged(tmp_path: Path, caplog) -> None:
+    questions = [Question("q1", "one", ("a",), ("p1",)), Question("q2", "two"), Question("q3", "three")]
+    write_beir(tmp_path, [], questions=questions, splits={"test": [Judgement("q1", "p1", 1), Judgement("q2", "p1", 0)]})
+    left_out: Counter[str] = Counter()
+    assert list(read_questions(tmp_path, left_out=left_out)) == [questions[0]]
+    assert left_out == {"judged with 0 alone": 1, "without a judgement in qrels/test.tsv": 1}
+    assert caplog.text == ""
+    assert list(read_questions(tmp_path)) == [questions[0]]
+    assert "left out questions: 1 judged with 0 alone, 1 without a judgement in qrels/test.tsv" in caplog.text
 
 
 def test_beir_folder_without_test_split(tmp_path: Path) -> None:

@@ -83,13 +83,14 @@ def evaluate(
     from dpr_rag.evaluation import evaluate as measured
 
     rankings = _rankings(store, modes, weight, fusion)
-    asked, judgements, chosen = read_labelled(questions, split, limit, by)
+    labelled = read_labelled(questions, split, limit, by)
+    asked = labelled.questions
     _check_writable(questions, [path for path in (report, results, run) if path is not None])
     needed = any(ranking.needs_vectors for ranking in rankings.values())
     encoder = encoder_of(store, ModelChoice(model, context_model, profile)) if needed else None
     reads = only_reads(store, rankings.values())
     with PassageStore.open(store, encoder=encoder, create=False, read_only=reads) as opened:
-        if chosen == "passage":
+        if labelled.by == "passage":
             note_missing(opened, asked)
         systems = {mode: Retriever(opened, k=k, ranking=ranking) for mode, ranking in rankings.items()}
         with progress("asking", len(asked) * len(systems), quiet=quiet) as advance:
@@ -97,9 +98,10 @@ def evaluate(
                 systems,
                 asked,
                 k=k,
-                by=chosen,
+                by=labelled.by,
                 regex=regex,
-                judgements=judgements,
+                judgements=labelled.judgements,
+                left_out=labelled.left_out,
                 batch_size=batch_size,
                 seed=seed,
                 progress=advance,

@@ -29,6 +29,7 @@ def show(found: Evaluation, settings: Mapping[str, str]) -> None:
     console = output()
     told = {"answer": "an answer in the passage", "passage": "the passage's id"}[found.by]
     console.print(f"{found.questions:,} questions, judged by {told}; 95 % intervals in brackets")
+    show_left_out(found.questions, found.left_out)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("")
     for system in found.systems:
@@ -43,6 +44,14 @@ def show(found: Evaluation, settings: Mapping[str, str]) -> None:
             console.print(_compared(one))
     if "index recall" in settings:
         console.print(f"index recall, no part of the figures above: {printable(settings['index recall'])}")
+
+
+def show_left_out(asked: int, left_out: Mapping[str, int]) -> None:
+    """Write how many questions were left out, and why, where some were."""
+    from dpr_rag.evaluation.results import told_left_out
+
+    if left_out:
+        output().print(printable(told_left_out(asked, left_out)))
 
 
 def _rows(found: Evaluation) -> Iterator[list[str]]:

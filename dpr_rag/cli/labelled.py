@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,7 @@ from dpr_rag.errors import EvaluationError
 
 if TYPE_CHECKING:
     from dpr_rag import PassageStore
-    from dpr_rag.corpora import Judgement, Question
+    from dpr_rag.corpora import Judgement, LeftOut, Question
 
 
 class By(StrEnum):
@@ -44,6 +45,23 @@ Split = Annotated[
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="The first N questions only.")]
 
 
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Labelled questions as they were read.
+
+    Attributes:
+        questions: What is asked.
+        judgements: How relevant which passages are, where a BEIR folder says so.
+        by: What the questions can be judged by.
+        left_out: How many of the file are not asked, by reason.
+    """
+
+    questions: list[Question]
+    judgements: list[Judgement]
+    by: Literal["answer", "passage"]
+    left_out: LeftOut
+
+
 def told_questions(questions: Path, split: str | None, limit: int | None) -> str:
     """Which questions were asked, for people to read."""
     told = [str(questions)]
@@ -54,21 +72,27 @@ def told_questions(questions: Path, split: str | None, limit: int | None) -> str
     return ", ".join(told)
 
 
-def read_labelled(
-    path: Path, split: str | None, limit: int | None, by: By
-) -> tuple[list[Question], list[Judgement], Literal["answer", "passage"]]:
-    """The questions, how relevant which passages are, and what the questions can be judged by."""
-    from dpr_rag.corpora import read_qrels, read_questions
+def read_labelled(path: Path, split: str | None, limit: int | None, by: By) -> Labelled:
+    """Read the questions, how relevant which passages are, and what the questions can be judged by.
+
+    Raises:
+        EvaluationError: There is no question, or they cannot be judged.
+    """
+    from dpr_rag.corpora import LeftOut, read_qrels, read_questions
+    from dpr_rag.corpora.lines import told
     from dpr_rag.corpora.questions import qrels_of
     from dpr_rag.evaluation import judge_for
 
-    asked = list(islice(read_questions(path, split=split), limit))
+    left_out = LeftOut()
+    asked = list(islice(read_questions(path, split=split, left_out=left_out), limit))
+    if left_out and not asked:
+        raise EvaluationError(f"{path}: no question is left: {told(left_out)}; name another --split, or judge some")
     try:
         chosen = judge_for(asked, by.value)
     except EvaluationError as error:
         raise EvaluationError(f"{path}: {error}") from error
     qrels = qrels_of(path, split) if path.is_dir() and chosen == "passage" else None
-    return asked, list(read_qrels(qrels)) if qrels else [], chosen
+    return Labelled(asked, list(read_qrels(qrels)) if qrels else [], chosen, left_out)
 
 
 def note_missing(store: PassageStore, asked: Sequence[Question]) -> None:

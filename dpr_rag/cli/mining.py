@@ -62,16 +62,18 @@ def mine(
 ) -> None:
     """Find hard negatives for questions, or new ones for a training set."""
     from dpr_rag import PassageStore
-    from dpr_rag.corpora import SkipReport, write_training
+    from dpr_rag.corpora import LeftOut, SkipReport, write_training
+    from dpr_rag.evaluation.results import told_left_out
     from dpr_rag.training import Mining
     from dpr_rag.training.inputs import is_training, read_minable
     from dpr_rag.training.mining import Miner
 
     mining = Mining(source.value, negatives, first, last, margin, regex, keep)
     _check_folder(output)
-    skipped = SkipReport(keep=5)
+    skipped, left_out = SkipReport(keep=5), LeftOut()
     split = split_to_tune_on(questions, split, order=("train", "dev"), purpose="learn from")
-    asked: Iterable[Question | TrainingSample] = islice(read_minable(questions, split=split, on_bad=skipped), limit)
+    found = read_minable(questions, split=split, on_bad=skipped, left_out=left_out)
+    asked: Iterable[Question | TrainingSample] = islice(found, limit)
     if not is_training(questions):  # which may be too large to be counted, and is read as a stream
         asked = list(asked)
     encoder = encoder_of(store, ModelChoice(model, context_model, profile)) if source != Source.bm25 else None
@@ -81,6 +83,8 @@ def mine(
         with progress("mining", total, quiet=quiet) as advance:
             count = write_training(output, _counted(miner, asked, advance))
     typer.echo(f"wrote {count:,} of {miner.report.questions:,} questions to {output}")
+    if left_out:
+        note_lines([told_left_out(miner.report.questions, left_out)])
     if skipped.count:
         note_lines([f"{skipped.count:,} questions could not be read and were left out"])
         note_lines(f"  {example}" for example in skipped.examples)

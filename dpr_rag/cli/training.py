@@ -159,7 +159,8 @@ def _validation(
     samples: Path | None, store: Path | None, questions: Path | None, settings: TrainingSettings, *, quiet: bool
 ) -> Sequence[Validation]:
     from dpr_rag import PassageStore
-    from dpr_rag.corpora import read_questions
+    from dpr_rag.corpora import LeftOut, read_questions
+    from dpr_rag.evaluation.results import told_left_out
     from dpr_rag.training import SampleValidation, StoreValidation, read_samples
 
     if (store is None) != (questions is None):
@@ -173,8 +174,12 @@ def _validation(
             SampleValidation(held_out, batch_size=settings.batch_size, temperature=settings.temperature or 1.0)
         )
     if store is not None and questions is not None:
+        left_out = LeftOut()
+        asked = list(read_questions(questions, left_out=left_out))
+        if left_out and not quiet:
+            note(told_left_out(len(asked), left_out))
         with PassageStore.open(store, create=False, read_only=True) as opened:
-            found.append(StoreValidation(opened, list(read_questions(questions))))
+            found.append(StoreValidation(opened, asked))
     return found
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from dpr_rag.cli.figures import interval, percent
+from dpr_rag.cli.figures import interval, percent, show_left_out
 from dpr_rag.cli.labelled import By, ByChoice, Limit, Regex, Split, note_missing, read_labelled, split_to_tune_on
 from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.options import AsJson, ContextModel, Model, Profile, Quiet, StoreFolder
@@ -55,13 +55,24 @@ def tune(
             opened.set_tuned(None)
         typer.echo("The store ranks by inner product again.")
         return
-    asked, _, chosen = read_labelled(questions, split_to_tune_on(questions, split), limit, by)
+    labelled = read_labelled(questions, split_to_tune_on(questions, split), limit, by)
+    asked = labelled.questions
     encoder = encoder_of(store, ModelChoice(model, context_model, profile))
     with PassageStore.open(store, encoder=encoder, create=False, read_only=dry_run) as opened:
-        if chosen == "passage":
+        if labelled.by == "passage":
             note_missing(opened, asked)
         with progress("asking", len(asked), quiet=quiet) as advance:
-            found = tuned(opened, asked, k=k, by=chosen, regex=regex, keep=not dry_run, seed=seed, progress=advance)
+            found = tuned(
+                opened,
+                asked,
+                k=k,
+                by=labelled.by,
+                regex=regex,
+                keep=not dry_run,
+                seed=seed,
+                left_out=labelled.left_out,
+                progress=advance,
+            )
     if as_json:
         typer.echo(json.dumps(_object(found), ensure_ascii=False))
     else:
@@ -78,6 +89,7 @@ def _show(found: Tuning) -> None:
     console = output()
     ks = [k for k in found.best.accuracy if k <= FOCUS]
     console.print(f"{found.questions:,} questions, judged by {found.by}; 95 % intervals in brackets")
+    show_left_out(found.questions, found.left_out)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("")
     for name in (f"MRR@{found.k}", "behind the best", *(f"top-{k}" for k in ks)):
@@ -101,6 +113,7 @@ def _reason(found: Tuning) -> str:
 def _object(found: Tuning) -> dict[str, Any]:
     return {
         "questions": found.questions,
+        "left_out": dict(found.left_out),
         "by": found.by,
         "k": found.k,
         "candidates": [dataclasses.asdict(one) for one in found.candidates],

@@ -17,7 +17,7 @@ from dpr_rag.corpora.dpr_json import (
     write_training,
 )
 from dpr_rag.corpora.embeddings import read_vectors, write_vectors
-from dpr_rag.corpora.lines import OnBad, SkipReport, read_lines
+from dpr_rag.corpora.lines import LeftOut, OnBad, SkipReport, read_lines
 from dpr_rag.corpora.question import Question
 from dpr_rag.corpora.questions import read_questions, write_questions
 from dpr_rag.corpora.tabular import read_jsonl, read_tsv, write_jsonl, write_tsv
@@ -99,6 +99,7 @@ def _listed() -> str:
 __all__ = [
     "FORMATS",
     "Judgement",
+    "LeftOut",
     "OnBad",
     "Question",
     "Result",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dpr_rag.corpora.lines import OnBad, bad_line, id_of, read_json_lines, tell, write_objects, writing
+from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, id_of, read_json_lines, tell, write_objects, writing
 from dpr_rag.corpora.question import Question, strings
 from dpr_rag.corpora.rows import Shape, read_rows
 from dpr_rag.corpora.tabular import read_jsonl
@@ -52,7 +52,9 @@ def _file(folder: str | Path, name: str) -> Path:
     return packed if packed.exists() and not plain.exists() else plain
 
 
-def read_beir_questions(folder: str | Path, *, split: str | None = None, on_bad: OnBad = None) -> Iterator[Question]:
+def read_beir_questions(
+    folder: str | Path, *, split: str | None = None, on_bad: OnBad = None, left_out: LeftOut | None = None
+) -> Iterator[Question]:
     """Read the questions of a BEIR folder.
 
     Args:
@@ -60,6 +62,7 @@ def read_beir_questions(folder: str | Path, *, split: str | None = None, on_bad:
         split: Name of a file in ``qrels/``: only its questions are read, with the relevant passages as
             ``positive_ids``. The judgements are held in memory.
         on_bad: Takes the errors of bad lines; None raises the first.
+        left_out: Takes the number of questions that the split does not judge.
 
     Raises:
         CorpusError: A bad line or a missing file.
@@ -69,13 +72,16 @@ def read_beir_questions(folder: str | Path, *, split: str | None = None, on_bad:
         yield from questions
         return
     positives: dict[str, list[str]] = {}
-    for judgement in read_qrels(_file(folder, f"qrels/{split}.tsv"), on_bad=on_bad):
+    qrels = _file(folder, f"qrels/{split}.tsv")
+    for judgement in read_qrels(qrels, on_bad=on_bad):
         known = positives.setdefault(judgement.question_id, [])
         if judgement.relevance > 0:
             known.append(judgement.passage_id)
     for question in questions:
         if question.id in positives:
             yield replace(question, positive_ids=tuple(positives[question.id]))
+        elif left_out is not None:
+            left_out[f"without a judgement in qrels/{qrels.name}"] += 1
 
 
 def _question(item: dict[str, Any]) -> Question:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, TextIO, TypeVar
 from dpr_rag.errors import CorpusError, PassageError
 
 OnBad = Callable[[CorpusError], None] | None
+LeftOut = Counter[str]
+"""How much a reader left out, by reason."""
 T = TypeVar("T")
 
 
@@ -41,6 +44,11 @@ class SkipReport:
         self.count += 1
         if len(self.examples) < self.keep:
             self.examples.append(str(error))
+
+
+def told(left_out: Mapping[str, int]) -> str:
+    """What was left out, as a list in words, such as ``2 hidden, 1 empty``."""
+    return ", ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items()))
 
 
 def bad_line(path: Path, line: int, problem: object) -> CorpusError:

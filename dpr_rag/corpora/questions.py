@@ -6,21 +6,26 @@ import ast
 import json
 import warnings
 from collections.abc import Iterable, Iterator
+from logging import getLogger
 from pathlib import Path
 
 from dpr_rag.corpora.arrays import read_objects
 from dpr_rag.corpora.beir import read_beir_questions
-from dpr_rag.corpora.lines import OnBad, bad_line, tell, write_objects, writing
+from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, tell, told, write_objects, writing
 from dpr_rag.corpora.question import Question, question_object, question_of, strings
 from dpr_rag.corpora.rows import Shape, quoted, read_rows
 from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, read_spreadsheet
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
 
+_log = getLogger(__name__)
 _DPR = Shape(2, (0, 1))
+_ZERO = "judged with 0 alone"
 
 
-def read_questions(path: str | Path, *, split: str | None = None, on_bad: OnBad = None) -> Iterator[Question]:
+def read_questions(
+    path: str | Path, *, split: str | None = None, on_bad: OnBad = None, left_out: LeftOut | None = None
+) -> Iterator[Question]:
     """Read questions in the form that the name or the content shows.
 
     - A folder is a BEIR one: ``queries.jsonl``, and ``qrels/{split}.tsv`` for the ``positive_ids``. Questions without
@@ -36,6 +41,7 @@ def read_questions(path: str | Path, *, split: str | None = None, on_bad: OnBad 
         path: The file, possibly gzipped, or the folder.
         split: For folders: name of a file in ``qrels/``; None takes ``test``, or the only one there is.
         on_bad: Takes the errors of bad questions; None raises the first.
+        left_out: Takes the number of questions left out, by reason; None logs it as a warning.
 
     Yields:
         The questions, in the file's order.
@@ -45,9 +51,7 @@ def read_questions(path: str | Path, *, split: str | None = None, on_bad: OnBad 
     """
     path = Path(path)
     if path.is_dir():
-        judged = qrels_of(path, split)
-        questions = read_beir_questions(path, split=None if judged is None else split_name(judged), on_bad=on_bad)
-        yield from (question for question in questions if judged is None or question.positive_ids)
+        yield from _of_folder(path, split, on_bad, left_out)
         return
     first = first_line(path)
     delimiter = None if _is_json(path) else delimiter_of(first)
@@ -57,6 +61,19 @@ def read_questions(path: str | Path, *, split: str | None = None, on_bad: OnBad 
         yield from read_spreadsheet(path, delimiter, on_bad=on_bad)
     else:
         yield from _read_dpr(path, on_bad)
+
+
+def _of_folder(folder: Path, split: str | None, on_bad: OnBad, left_out: LeftOut | None) -> Iterator[Question]:
+    judged = qrels_of(folder, split)
+    counted = LeftOut() if left_out is None else left_out
+    name = None if judged is None else split_name(judged)
+    for question in read_beir_questions(folder, split=name, on_bad=on_bad, left_out=counted):
+        if judged is None or question.positive_ids:
+            yield question
+        else:
+            counted[_ZERO] += 1
+    if counted and left_out is None:
+        _log.warning("%s: left out questions: %s", folder, told(counted))
 
 
 def _is_json(path: Path) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpr_rag.corpora import Question
+from dpr_rag.corpora.lines import told
 from dpr_rag.passages import Hit
 
 By = Literal["answer", "passage"]
@@ -131,6 +132,7 @@ class Evaluation:
         seed: Of the bootstrap.
         systems: The systems, in the order given.
         comparisons: Every pair of systems, the later one first, at every k of the accuracy.
+        left_out: How many questions of the file were not asked, by reason.
     """
 
     by: By
@@ -139,6 +141,7 @@ class Evaluation:
     seed: int
     systems: tuple[SystemResult, ...]
     comparisons: tuple[Comparison, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> SystemResult:
         """The result of the system with this name.
@@ -170,6 +173,7 @@ class Evaluation:
         """All figures, without questions and passages, as a JSON object."""
         return {
             "questions": self.questions,
+            "left_out": dict(self.left_out),
             "by": self.by,
             "k": self.k,
             "regex": self.regex,
@@ -177,6 +181,12 @@ class Evaluation:
             "systems": {system.name: _figures_of(system) for system in self.systems},
             "comparisons": [_comparison_object(item) for item in self.comparisons],
         }
+
+
+def told_left_out(asked: int, left_out: Mapping[str, int]) -> str:
+    """How many questions were left out, and why, for people to read; nothing where none was."""
+    count = sum(left_out.values())
+    return f"left out {count:,} of {asked + count:,} questions: {told(left_out)}" if count else ""
 
 
 def _figures_of(system: SystemResult) -> dict[str, Any]:

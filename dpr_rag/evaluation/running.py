@@ -42,6 +42,7 @@ def evaluate(
     by: Choice = "auto",
     regex: bool = False,
     judgements: Iterable[Judgement] = (),
+    left_out: Mapping[str, int] | None = None,
     batch_size: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -59,6 +60,7 @@ def evaluate(
             of the question's ``positive_ids``); ``auto`` takes the first of the two that all questions have.
         regex: By answer: answers are regular expressions, as in CuratedTREC.
         judgements: By passage: graded relevance for nDCG, as in BEIR; without them every positive passage counts 1.
+        left_out: How many questions were left out on reading, by reason, for the report; see ``read_questions``.
         batch_size: Ask that many questions at once, which is faster but measures no latency; None asks one by one and
             times each, after a first one to warm up.
         seed: Of the bootstrap.
@@ -92,7 +94,7 @@ def evaluate(
     bootstrap = Bootstrap(columns, seed=seed)
     results = tuple(_result(name, run, latencies[name], columns, bootstrap) for name, run in runs.items())
     pairs = tuple(_comparisons(list(runs), ks_up_to(k), columns, bootstrap))
-    return Evaluation(chosen, k, regex and chosen == "answer", seed, results, pairs)
+    return Evaluation(chosen, k, regex and chosen == "answer", seed, results, pairs, dict(left_out or {}))
 
 
 def _ask(

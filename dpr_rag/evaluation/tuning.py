@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,7 @@ class Tuning:
         chosen: The simplest one that the best does not surpass beyond doubt.
         weights: λ as each part of the questions chose it.
         tuned: The choice as the store keeps it.
+        left_out: How many questions of the file were not asked, by reason.
     """
 
     questions: int
@@ -68,6 +69,7 @@ class Tuning:
     chosen: Candidate
     weights: tuple[float, ...]
     tuned: Tuned
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def tune(
@@ -81,6 +83,7 @@ def tune(
     bm25: BM25 | None = None,
     keep: bool = True,
     seed: int = 0,
+    left_out: Mapping[str, int] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Tuning:
     """Choose mode, fusion and λ on labelled questions, and keep the choice in the store.
@@ -102,6 +105,7 @@ def tune(
         bm25: Parameters of BM25; they are kept with the choice.
         keep: Write the choice into the store; otherwise ``store.set_tuned(tuning.tuned)`` does so later.
         seed: Of the folds and the bootstrap.
+        left_out: How many questions were left out on reading, by reason, for the report; see ``read_questions``.
         progress: Called with the number of questions asked so far.
 
     Raises:
@@ -137,7 +141,7 @@ def tune(
     tuned = Tuned(chosen.ranking, calibrations, len(asked), fingerprint, language, weight=weights[-1])
     if keep:
         store.set_tuned(tuned)
-    return Tuning(len(asked), chosen_by, k, found, best, chosen, tuple(weights[:-1]), tuned)
+    return Tuning(len(asked), chosen_by, k, found, best, chosen, tuple(weights[:-1]), tuned, dict(left_out or {}))
 
 
 def _rankings(base: Ranking, weight: float) -> dict[str, Ranking]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from dpr_rag.corpora import OnBad, Question, TrainingSample, read_questions, read_training
+from dpr_rag.corpora import LeftOut, OnBad, Question, TrainingSample, read_questions, read_training
 from dpr_rag.corpora.arrays import read_objects
 from dpr_rag.errors import CorpusError
 
 
 def read_minable(
-    path: str | Path, *, split: str | None = None, on_bad: OnBad = None
+    path: str | Path, *, split: str | None = None, on_bad: OnBad = None, left_out: LeftOut | None = None
 ) -> Iterator[Question | TrainingSample]:
     """Read questions, or the samples of a DPR training set, which its first object's ``positive_ctxs`` tell.
 
@@ -19,12 +19,13 @@ def read_minable(
         path: A file or a BEIR folder, see :func:`~dpr_rag.corpora.read_questions`.
         split: For folders: name of a file in ``qrels/``.
         on_bad: Takes the errors of bad records; None raises the first.
+        left_out: Takes the number of questions of a folder that are left out, by reason.
 
     Raises:
         CorpusError: A bad record, a file that cannot be read, or a split of a training set, which has none.
     """
     if not is_training(Path(path)):
-        return read_questions(path, split=split, on_bad=on_bad)
+        return read_questions(path, split=split, on_bad=on_bad, left_out=left_out)
     if split is not None:
         raise CorpusError(f"{path}: is a training set and has no split {split!r}; leave the split out")
     return read_training(path, on_bad=on_bad)
