@@ -102,6 +102,28 @@ BIG = 2**53 + 1
         ({"$like": ""}, [""], ["x"]),
         ({"$like": "%ab%b"}, ["abb", "xabyb"], ["ab", "abbx"]),
         ({"$like": "_"}, ["\U0001f600", "é"], ["", "e\u0301"]),
+        (
+            {"$like": r"C:\docs\%"},
+            [r"C:\docs\a.md", "C:\\docs\\", "C:docs%"],
+            [r"C:\docsa", r"D:\docs\a.md", "C:docsx"],
+        ),
+        ({"$like": r"\\server\%_md"}, [r"\\server\a.md"], [r"\\server\md", r"\\other\a.md"]),
+        ({"$like": r"C:\\docs\\100\%%"}, [r"C:\docs\100% sure"], [r"C:\docs\1000"]),
+        (
+            {"$startswith": "my_notes.md#"},
+            ["my_notes.md#1", "my_notes.md#"],
+            ["my-notes.md#1", "xmy_notes.md#1", "my_notes.md"],
+        ),
+        ({"$startswith": ""}, ["", "x", "\U0010ffff"], [None, 1, [""]]),
+        ({"$startswith": "a\U0010ffff"}, ["a\U0010ffff", "a\U0010ffffz"], ["a", "b", "a\uffff"]),
+        ({"$startswith": "\ud7ff"}, ["\ud7ff", "\ud7ffx"], ["\ue000", "\ud7fe"]),
+        ({"$startswith": "a%_\\"}, ["a%_\\b"], ["abc\\b", "a%_"]),
+        ({"$startswith": "a\0"}, ["a\0b"], ["a", "ab"]),
+        ({"$startswith": "é"}, ["éa"], ["e\u0301a"]),
+        ({"$endswith": ".md"}, ["a.md", ".md"], ["a.mdx", "a.MD", "md", ["a.md"], 1]),
+        ({"$endswith": ""}, ["", "x"], [None, 1]),
+        ({"$endswith": "%_\\"}, ["a%_\\"], ["ab\\"]),
+        ({"$endswith": "\0z"}, ["a\0z"], ["z", "az"]),
         ({"$text_match": "b%"}, ["ab%c"], ["abc", "B%", 1, ["b%"]]),
         ({"$text_match": ""}, ["", "x"], [None, 1]),
         ({"$text_match": "x\0y"}, ["wx\0yz"], ["x", "xy"]),
@@ -381,6 +403,8 @@ SURROGATE = "a\ud800"
         ({"a": {"$between": [None, 1]}}, "operator between, item 0: NoneType None"),
         ({"a": {"$like": 1}}, "operator like: int 1 was given, expected a string"),
         ({"a": {"$like": "x\\\\\\"}}, "operator like: the pattern .* ends in a lone backslash"),
+        ({"a": {"$startswith": 1}}, "operator startswith: int 1 was given, expected a string"),
+        ({"a": {"$endswith": ["x"]}}, "operator endswith: list of 1 items was given, expected a string"),
         ({"a": {"$text_match": None}}, "operator text_match: NoneType None was given, expected a string"),
         ({"a": {"$text_match_insensitive": 1}}, "operator text_match_insensitive: int 1"),
         ({"a": {"$exists": 1}}, "operator exists: int 1 was given, expected True or False"),
@@ -505,8 +529,7 @@ OPERANDS = {
     "all": st.lists(scalars, max_size=2),
     "between": st.one_of(st.lists(numbers, min_size=2, max_size=2), st.lists(texts, min_size=2, max_size=2)),
     "like": texts.map(lambda text: text.rstrip("\\")),
-    "text_match": texts,
-    "text_match_insensitive": texts,
+    **dict.fromkeys(["startswith", "endswith", "text_match", "text_match_insensitive"], texts),
     "is_empty": st.booleans(),
     "exists": st.booleans(),
     **dict.fromkeys(["lt", "lte", "gt", "gte"], st.one_of(numbers, texts)),
@@ -575,18 +598,23 @@ def test_the_canonical_dict_reads_back_to_an_equal_filter(where):
 @given(st.text("ab%_\\\n", max_size=8), st.text("ab%\\\n", max_size=10))
 def test_like_equals_a_table_of_prefixes(pattern, text):
     pattern = pattern.rstrip("\\")
-    pieces, at = [], 0
+    escaped, at = [], 0
     while at < len(pattern):
         step = 2 if pattern[at] == "\\" else 1
-        pieces.append(pattern[at : at + step])
+        escaped.append(pattern[at : at + step])
         at += step
-    row = [True] + [False] * len(text)
-    for piece in pieces:
-        if piece == "%":
-            row = [any(row[: end + 1]) for end in range(len(row))]
-        else:
-            row = [False] + [row[end] and piece in ("_", c, "\\" + c) for end, c in enumerate(text)]
-    assert Comparison("f", "like", pattern).matches(Passage("1", "t", metadata={"f": text})) is row[-1]
+
+    def fits(pieces):
+        row = [True] + [False] * len(text)
+        for piece in pieces:
+            if piece == "%":
+                row = [any(row[: end + 1]) for end in range(len(row))]
+            else:
+                row = [False] + [row[end] and piece in ("_", c, "\\" + c) for end, c in enumerate(text)]
+        return row[-1]
+
+    expected = fits(escaped) or fits(list(pattern))
+    assert Comparison("f", "like", pattern).matches(Passage("1", "t", metadata={"f": text})) is expected
 
 
 def test_plain_dicts_can_be_matched() -> None:

@@ -105,10 +105,11 @@ class Comparison(Filter):
     Attributes:
         field: A top-level metadata key (any string), ``id`` or ``title``.
         operator: A name from ``OPERATORS``. ``lt`` to ``gte`` and ``between`` (inclusive) order numbers among numbers
-            and strings among strings, by code point. ``like`` takes ``%``, ``_`` and the escape ``\``; ``text_match``
-            looks for a substring, ``text_match_insensitive`` after ``str.casefold``. ``contains``, ``any`` and ``all``
-            look into a list (``all`` of nothing holds for every list). ``is_empty`` True means null, ``""``, ``[]`` or
-            ``{}``, False any other value that is present.
+            and strings among strings, by code point. ``startswith`` and ``endswith`` take a string as it stands; ``like``
+            takes ``%`` and ``_``, and ``\`` both as an escape and as itself: a text fits in one of the readings.
+            ``text_match`` looks for a substring, ``text_match_insensitive`` after ``str.casefold``. ``contains``, ``any``
+            and ``all`` look into a list (``all`` of nothing holds for every list). ``is_empty`` True means null, ``""``,
+            ``[]`` or ``{}``, False any other value that is present.
         value: The operand; lists become tuples.
 
     Raises:

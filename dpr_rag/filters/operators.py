@@ -92,6 +92,13 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
             _string(lambda stored, pattern: sql.like(pattern, stored)),
             sql.sql_text("dpr_rag_like(?, {value})"),
         ),
+        "startswith": Operator(
+            operands.check_text,
+            _string(str.startswith),
+            sql.sql_text("instr({value}, ?) = 1"),
+            spans=sorting.beginning,
+        ),
+        "endswith": Operator(operands.check_text, _string(str.endswith), sql.sql_text("dpr_rag_ends({value}, ?)")),
         "text_match": Operator(
             operands.check_text, _string(lambda stored, text: text in stored), sql.sql_text("instr({value}, ?) > 0")
         ),

@@ -11,6 +11,7 @@ from dpr_rag.filters.operands import Scalar, kind_of
 Key = tuple[str] | tuple[str, Any]
 Span = tuple[int, int]
 _BEHIND = "\0"
+_LAST = "\U0010ffff"
 
 
 class Sorted(Protocol):
@@ -73,6 +74,13 @@ def above(*, included: bool) -> Callable[[Sorted, Any], list[Span]]:
 def between(values: Sorted, bounds: Sequence[Any]) -> list[Span]:
     """Where the values stand from one bound to the other."""
     return [(values.before(sort_key(bounds[0])), values.through(sort_key(bounds[1])))]
+
+
+def beginning(values: Sorted, start: str) -> list[Span]:
+    """Where the strings stand that begin with one: from it up to the first string that is greater and does not."""
+    kept = start.rstrip(_LAST)
+    end: Key = ("string", kept[:-1] + chr(ord(kept[-1]) + 1)) if kept else ("string" + _BEHIND,)
+    return [(values.before(("string", start)), values.before(end))]
 
 
 def everywhere(values: Sorted, _: object) -> list[Span]:

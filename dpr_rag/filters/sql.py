@@ -23,6 +23,7 @@ SqlParameter = str | int | float | None
 Condition = tuple[str, list[SqlParameter]]
 
 COLUMNS = frozenset({"id", "title"})
+_ESCAPING, _PLAIN = r"\\(.)|([%_])|(.)", r"(\A\Z)|([%_])|(.)"
 _NUMBER = "('integer', 'real')"
 _LISTED_NUMBER = "CASE type WHEN 'text' THEN dpr_rag_float(value) ELSE value END"
 
@@ -111,15 +112,21 @@ def sql_is_empty(place: Place, wanted: bool) -> Condition:
 
 
 def like(pattern: str, text: str) -> bool:
-    r"""Tell whether the whole text fits a LIKE pattern: ``%`` any run, ``_`` one character, ``\`` escapes."""
-    return _like_regex(pattern).fullmatch(text) is not None
+    r"""Tell whether the whole text fits a LIKE pattern: ``%`` any run, ``_`` one character, ``\`` escapes or is itself.
+
+    Databases differ in whether a backslash escapes; here a text fits when it fits in one of the two readings, so that
+    ``50\%`` finds a per cent sign, and ``C:\docs\%`` what lies in that folder.
+    """
+    if _like_regex(pattern, _ESCAPING).fullmatch(text) is not None:
+        return True
+    return "\\" in pattern and _like_regex(pattern, _PLAIN).fullmatch(text) is not None
 
 
 @lru_cache(maxsize=256)
-def _like_regex(pattern: str) -> re.Pattern[str]:
+def _like_regex(pattern: str, reading: str) -> re.Pattern[str]:
     """Translate a LIKE pattern; an atomic group per run keeps hostile patterns from backtracking for ever."""
     runs = [""]
-    for escaped, wildcard, plain in re.findall(r"\\(.)|([%_])|(.)", pattern, re.DOTALL):
+    for escaped, wildcard, plain in re.findall(reading, pattern, re.DOTALL):
         if wildcard == "%":
             runs.append("")
         else:
@@ -144,6 +151,7 @@ def _json_read(container: str) -> Any:
 HELPERS: Mapping[str, tuple[int, Callable[..., str | int | float]]] = MappingProxyType(
     {
         "dpr_rag_like": (2, like),
+        "dpr_rag_ends": (2, str.endswith),
         "dpr_rag_casefold": (1, str.casefold),
         "dpr_rag_number": (2, stored_number),
         "dpr_rag_float": (1, float),
