@@ -22,6 +22,10 @@ class CorpusError(DprRagError, ValueError):
     """A malformed file of passages or questions; the message names the file and the line."""
 
 
+class UnreadableError(CorpusError):
+    """A file that cannot be opened or a folder that cannot be listed; the message names it and the reason."""
+
+
 class UnsafeFileError(DprRagError, ValueError):
     """A pickled file that asks for more than arrays, tensors and plain containers."""
 

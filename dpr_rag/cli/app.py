@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from dpr_rag import __version__
-from dpr_rag.cli import demo, evaluating, indexing, mining, searching, training, tuning, upkeep
+from dpr_rag.cli import demo, evaluating, indexing, mining, removing, searching, training, tuning, upkeep
 from dpr_rag.cli.terminal import log_as_notes
 from dpr_rag.errors import DprRagError
 
@@ -87,7 +87,7 @@ app.command()(evaluating.evaluate)
 app.command()(tuning.tune)
 app.command()(mining.mine)
 app.command()(training.train)
-app.command()(upkeep.delete)
+app.command()(removing.delete)
 app.command()(upkeep.check)
 app.command()(upkeep.optimize)
 app.command()(upkeep.backup)

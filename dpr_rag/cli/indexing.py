@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace as changed
 from enum import StrEnum
-from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpr_rag.cli.corpus import Corpus
 from dpr_rag.cli.models import ModelChoice, encoder_of, look
 from dpr_rag.cli.options import BatchSize, Bind, ContextModel, IndexKind, Language, Model, Profile, Quiet, StoreFolder
-from dpr_rag.cli.shards import add_with_vectors
-from dpr_rag.cli.terminal import Advance, Stopwatch, is_watched, note, printable, progress
-from dpr_rag.errors import CorpusError
+from dpr_rag.cli.shards import add_pairs, matched
+from dpr_rag.cli.terminal import Advance, Stopwatch, note, printable, progress
 
 if TYPE_CHECKING:
     from dpr_rag import DualEncoder, Passage, PassageStore
     from dpr_rag.store import AddReport
+    from dpr_rag.store.sources import Replace
 
-_SHOWN_BAD = 5
+_SHOWN_OWNERS = 3
 
 
 class Precision(StrEnum):
@@ -28,49 +29,6 @@ class Precision(StrEnum):
 
     float32 = "float32"
     float16 = "float16"
-
-
-class Corpus:
-    """The passages of a corpus, and what was wrong with it.
-
-    Attributes:
-        bad: How many malformed entries were skipped.
-    """
-
-    def __init__(self, path: str, form: str | None, *, skip_bad: bool) -> None:
-        self._path = path
-        self._form = form
-        self._skip_bad = skip_bad
-        self.bad = 0
-
-    def passages(self) -> Iterator[Passage]:
-        """Read from the start, the first passage at once; malformed entries are counted, and some of them shown."""
-        from dpr_rag.corpora import open_corpus
-
-        self.bad = 0
-        opened = open_corpus(self._path, format=self._form, on_bad=self._note_bad if self._skip_bad else None)
-        return chain(list(islice(opened, 1)), opened)
-
-    def count(self) -> int | None:
-        """How many passages there are: worth one extra reading where a person watches the time left."""
-        if not is_watched():
-            return None
-        with progress("counting", None) as advance:
-            total = 0
-            for total, _ in enumerate(self._quiet(), start=1):
-                if total % 10_000 == 0:
-                    advance(total)
-        return total
-
-    def _quiet(self) -> Iterator[Passage]:
-        from dpr_rag.corpora import open_corpus
-
-        return open_corpus(self._path, format=self._form, on_bad=(lambda _: None) if self._skip_bad else None)
-
-    def _note_bad(self, error: CorpusError) -> None:
-        self.bad += 1
-        if self.bad <= _SHOWN_BAD:
-            note(f"skipped: {printable(str(error))}")
 
 
 def index(
@@ -106,7 +64,15 @@ def index(
         ),
     ] = None,
     bind: Bind = False,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Count malformed entries instead of stopping.")] = False,
+    prefix: Annotated[
+        str, typer.Option("--prefix", metavar="TEXT", help="Put this before every id, such as the name of a project.")
+    ] = "",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace passages that other files brought under the same ids.")
+    ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Count malformed entries and unreadable files instead of failing.")
+    ] = False,
     batch_size: BatchSize = 512,
     quiet: Quiet = False,
 ) -> None:
@@ -122,9 +88,20 @@ def index(
     words = "english" if settled or language is None else language
     with PassageStore.open(store, encoder=encoder, bind=bind, index=asked, dtype=precision, language=words) as opened:
         total = None if quiet else source.count()
-        add_corpus(opened, passages, total, vectors=vectors, batch_size=batch_size, quiet=quiet)
-    if source.bad:
-        note(f"skipped {source.bad:,} malformed entries")
+        report = add_corpus(
+            opened,
+            passages,
+            total,
+            vectors=vectors,
+            batch_size=batch_size,
+            quiet=quiet,
+            prefix=prefix,
+            replace="any" if replace else "own",
+        )
+    source.say_left_out()
+    _note_owners(report.owners)
+    if report.left_out or (source.unreadable and not skip_bad):
+        raise typer.Exit(1)
 
 
 def _encoder_for(store: Path, choice: ModelChoice, *, needed: bool) -> DualEncoder | None:
@@ -158,7 +135,9 @@ def add_corpus(
     batch_size: int,
     vectors: Sequence[Path] | None = None,
     quiet: bool = False,
-) -> None:
+    prefix: str = "",
+    replace: Replace = "any",
+) -> AddReport:
     """Add passages, showing how far it is, and say what was done.
 
     Args:
@@ -168,19 +147,41 @@ def add_corpus(
         batch_size: Passages per commit.
         vectors: Embedding shards to take the vectors from, instead of encoding.
         quiet: Show no progress bar.
+        prefix: What is put before every id.
+        replace: Whose passages may be replaced, see ``PassageStore.add``.
     """
     watch = Stopwatch()
     with progress("indexing", total, quiet=quiet) as advance:
+        told = _by_total(advance)
         if vectors:
-            report = add_with_vectors(
-                store, iter(passages), vectors, batch_size=batch_size, progress=_by_total(advance)
-            )
+            pairs = matched(iter(passages), vectors)
+            named = ((_prefixed(passage, prefix), vector) for passage, vector in pairs)
+            report = add_pairs(store, named, batch_size=batch_size, progress=told, replace=replace)
         else:
-            report = store.add(passages, batch_size=batch_size, progress=_by_total(advance))
+            named_only = (_prefixed(passage, prefix) for passage in passages)
+            report = store.add(named_only, batch_size=batch_size, progress=told, replace=replace)
     typer.echo(
         f"added {report.added:,}, replaced {report.replaced:,}, unchanged {report.unchanged:,} {watch.rate(report.total)}"
     )
     _note_cut(store.encoder)
+    return report
+
+
+def _prefixed(passage: Passage, prefix: str) -> Passage:
+    return changed(passage, id=prefix + passage.id) if prefix else passage
+
+
+def _note_owners(owners: Mapping[str, int]) -> None:
+    """Say which passages were left out since other files have their ids, and what to do."""
+    if not owners:
+        return
+    most = sorted(owners, key=lambda name: (-owners[name], name))
+    told = [f"{printable(name)} ({owners[name]:,})" for name in most[:_SHOWN_OWNERS]]
+    more = f" and {len(most) - len(told):,} more" if len(most) > len(told) else ""
+    note(
+        f"left out {sum(owners.values()):,} passages whose ids other files have brought: {', '.join(told)}{more}; "
+        "--replace puts these in their place, --prefix NAME/ adds them under ids of their own"
+    )
 
 
 def _note_cut(encoder: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,38 +17,37 @@ if TYPE_CHECKING:
 
     from dpr_rag import PassageStore
     from dpr_rag.store import AddReport
+    from dpr_rag.store.sources import Replace
 
 Pair = tuple[Passage, Vectors]
 _PREFIX = "wiki:"  # early shards name passages so, the corpus does not
 _log = logging.getLogger(__name__)
 
 
-def add_with_vectors(
+def add_pairs(
     store: PassageStore,
-    passages: Iterator[Passage],
-    shards: Sequence[Path],
+    pairs: Iterable[Pair],
     *,
     batch_size: int,
     progress: Callable[[AddReport], None],
+    replace: Replace = "any",
 ) -> AddReport:
-    """Add the passages that the shards have vectors for, with these vectors.
+    """Add passages with their vectors.
 
     Args:
         store: Where they go.
-        passages: The corpus; both sides are read once, in step, with bounded memory.
-        shards: Embedding shards in the corpus's order; they may cover a part of it.
+        pairs: See :func:`matched`; both sides are read once, in step, with bounded memory.
         batch_size: Passages per commit.
         progress: Called after each commit with the totals so far.
-
-    Raises:
-        CorpusError: A shard holds an id that the rest of the corpus does not.
+        replace: Whose passages may be replaced, see ``PassageStore.add``.
     """
-    for_passages, for_vectors = tee(matched(passages, shards))
+    for_passages, for_vectors = tee(pairs)
     return store.add(
         (passage for passage, _ in for_passages),
         vectors=(vector for _, vector in for_vectors),
         batch_size=batch_size,
         progress=progress,
+        replace=replace,
     )
 
 
@@ -57,7 +56,7 @@ def matched(passages: Iterator[Passage], shards: Iterable[Path]) -> Iterator[Pai
 
     Args:
         passages: The corpus.
-        shards: Embedding shards in its order.
+        shards: Embedding shards in its order; they may cover a part of it.
 
     Yields:
         A passage and its float32 vector of shape [dim].

@@ -1,4 +1,4 @@
-"""Commands that keep a store in order: `delete`, `check`, `optimize`, `backup`, `restore`; and `convert` for checkpoints."""
+"""Commands that keep a store in order: `check`, `optimize`, `backup`, `restore`; and `convert` for checkpoints."""
 
 from __future__ import annotations
 
@@ -7,25 +7,8 @@ from typing import Annotated
 
 import typer
 
-from dpr_rag.cli.options import ContextModel, FilterText, IndexKind, Language, Profile, StoreFolder, read_filter
+from dpr_rag.cli.options import ContextModel, IndexKind, Language, Profile, StoreFolder
 from dpr_rag.cli.terminal import Stopwatch
-
-
-def delete(
-    store: StoreFolder,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of passages.", show_default=False)] = None,
-    filter_text: FilterText = None,
-) -> None:
-    """Delete passages by id, or all that a filter keeps."""
-    chosen = read_filter(filter_text)
-    if bool(ids) == (chosen is not None):
-        raise typer.BadParameter("name passages by ID, or else by --filter, and not by both", param_hint="ID")
-    from dpr_rag import PassageStore
-
-    with PassageStore.open(store, create=False) as opened:
-        count = opened.delete(ids) if ids else opened.delete(filter=chosen)
-        left = opened.count()
-    typer.echo(f"deleted {count:,}; {left:,} left")
 
 
 def check(store: StoreFolder) -> None:

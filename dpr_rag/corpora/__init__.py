@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
 
-from dpr_rag.corpora.beir import Judgement, read_beir, read_beir_questions, read_qrels, write_beir
-from dpr_rag.corpora.docstrings import read_docstrings
+from dpr_rag.corpora.beir import Judgement, corpus_file, read_beir, read_beir_questions, read_qrels, write_beir
+from dpr_rag.corpora.docstrings import read_by_module, read_docstrings
 from dpr_rag.corpora.dpr_json import (
     Result,
     TrainingPassage,
@@ -21,8 +22,8 @@ from dpr_rag.corpora.lines import LeftOut, OnBad, SkipReport, read_lines
 from dpr_rag.corpora.question import Question
 from dpr_rag.corpora.questions import read_questions, write_questions
 from dpr_rag.corpora.tabular import read_jsonl, read_tsv, write_jsonl, write_tsv
-from dpr_rag.corpora.texts import SUFFIXES, read_texts
-from dpr_rag.errors import CorpusError
+from dpr_rag.corpora.texts import SUFFIXES, read_by_file, read_texts
+from dpr_rag.errors import CorpusError, UnreadableError
 from dpr_rag.index.foreign import read_faiss_vectors
 from dpr_rag.legacy import read_langchain_docstore
 from dpr_rag.passages import Passage
@@ -37,13 +38,16 @@ FORMATS = {
 _PYTHON = "python:"
 
 
-def open_corpus(path: str | Path, *, format: str | None = None, on_bad: OnBad = None) -> Iterator[Passage]:
+def open_corpus(
+    path: str | Path, *, format: str | None = None, on_bad: OnBad = None, left_out: LeftOut | None = None
+) -> Iterator[Passage]:
     """Open a corpus with the reader that its name or content asks for.
 
     Args:
         path: A file, a folder, or ``python:`` with or without names of modules.
         format: One of ``FORMATS``; None finds it.
         on_bad: Takes the errors of bad records, for example a ``SkipReport``; None raises the first.
+        left_out: Takes the number of files and folders that are passed over, by reason.
 
     Returns:
         The passages as a stream.
@@ -51,16 +55,41 @@ def open_corpus(path: str | Path, *, format: str | None = None, on_bad: OnBad = 
     Raises:
         CorpusError: At once when the path is missing or the format is unknown; later for a bad record.
     """
+    return (passage for passage, _ in open_by_source(path, format=format, on_bad=on_bad, left_out=left_out))
+
+
+def open_by_source(
+    path: str | Path, *, format: str | None = None, on_bad: OnBad = None, left_out: LeftOut | None = None
+) -> Iterator[tuple[Passage, Path | str]]:
+    """Open a corpus as :func:`open_corpus` does, with the file of each passage, or the module of the standard library."""
     kind = format or _format_of(path)
     if kind not in FORMATS:
         raise CorpusError(f"{path}: the format {kind!r} is unknown, expected {_listed()}")
     if kind == "python":
         names = [name.strip() for name in str(path).removeprefix(_PYTHON).split(",") if name.strip()]
-        return read_docstrings(names or None, on_bad=on_bad)
+        return _named(read_by_module(names or None, on_bad=on_bad, left_out=left_out))
     if not Path(path).exists():
         raise CorpusError(f"{path}: does not exist; give {_listed()}")
-    readers = {"tsv": read_tsv, "jsonl": read_jsonl, "beir": read_beir}
-    return readers[kind](path, on_bad=on_bad) if kind in readers else read_texts(path, on_bad=on_bad)
+    if kind == "text":
+        return iter(read_by_file(path, on_bad=on_bad, left_out=left_out))
+    file = corpus_file(path) if kind == "beir" else Path(path)
+    if kind == "beir" and left_out is not None:
+        left_out.update(_beside(file))
+    return zip((read_tsv if kind == "tsv" else read_jsonl)(file, on_bad=on_bad), repeat(file))
+
+
+def _named(found: Iterable[tuple[Passage, Path | str]]) -> Iterator[tuple[Passage, Path | str]]:
+    return ((passage, f"{_PYTHON}{source}" if isinstance(source, str) else source) for passage, source in found)
+
+
+def _beside(corpus: Path) -> Iterator[str]:
+    """What a BEIR folder holds that belongs to no BEIR folder, for each the word that it is counted by."""
+    known = {corpus.name, "queries.jsonl", "queries.jsonl.gz", "qrels"}
+    return (
+        f"{path.suffix or path.name} file beside {corpus.name}"
+        for path in corpus.parent.iterdir()
+        if path.name not in known
+    )
 
 
 def _format_of(path: str | Path) -> str:
@@ -76,6 +105,10 @@ def _format_of(path: str | Path) -> str:
 
 
 def _of_folder(folder: Path) -> str | None:
+    try:
+        next(folder.iterdir(), None)
+    except OSError as error:  # which the search below would pass over
+        raise UnreadableError(f"{folder}: cannot be listed ({error.strerror or error}); check its rights") from error
     if any((folder / name).is_file() for name in ("corpus.jsonl", "corpus.jsonl.gz")):
         return "beir"
     return "text" if any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*")) else None
@@ -106,6 +139,7 @@ __all__ = [
     "SkipReport",
     "TrainingPassage",
     "TrainingSample",
+    "open_by_source",
     "open_corpus",
     "read_beir",
     "read_beir_questions",

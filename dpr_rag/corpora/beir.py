@@ -10,7 +10,7 @@ from typing import Any
 from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, id_of, read_json_lines, tell, write_objects, writing
 from dpr_rag.corpora.question import Question, strings
 from dpr_rag.corpora.rows import Shape, read_rows
-from dpr_rag.corpora.tabular import read_jsonl
+from dpr_rag.corpora.tabular import exported_metadata, read_jsonl
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Passage, check_question
 
@@ -43,7 +43,12 @@ def read_beir(folder: str | Path, *, on_bad: OnBad = None) -> Iterator[Passage]:
     Raises:
         CorpusError: A bad line or a missing file.
     """
-    return read_jsonl(_file(folder, "corpus.jsonl"), on_bad=on_bad)
+    return read_jsonl(corpus_file(folder), on_bad=on_bad)
+
+
+def corpus_file(folder: str | Path) -> Path:
+    """The file that holds the passages of a BEIR folder."""
+    return _file(folder, "corpus.jsonl")
 
 
 def _file(folder: str | Path, name: str) -> Path:
@@ -153,7 +158,7 @@ def write_beir(
 
 
 def _passage_object(passage: Passage) -> dict[str, Any]:
-    fields = {"_id": passage.id, "title": passage.title, "text": passage.text, "metadata": passage.metadata}
+    fields = {"_id": passage.id, "title": passage.title, "text": passage.text, "metadata": exported_metadata(passage)}
     return fields
 
 

@@ -17,7 +17,7 @@ from logging import getLogger
 from pathlib import Path
 from types import ModuleType
 
-from dpr_rag.corpora.lines import OnBad, tell
+from dpr_rag.corpora.lines import LeftOut, OnBad, tell
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import Passage
 
@@ -43,7 +43,7 @@ class _Entry:
 
 
 def read_docstrings(
-    modules: Sequence[str] | None = None, *, words: int = WORDS, on_bad: OnBad = None
+    modules: Sequence[str] | None = None, *, words: int = WORDS, on_bad: OnBad = None, left_out: LeftOut | None = None
 ) -> Iterator[Passage]:
     """Read the docstrings of modules, classes, methods and functions as passages.
 
@@ -60,6 +60,7 @@ def read_docstrings(
             of the standard library.
         words: Largest number of words of a passage.
         on_bad: Takes the errors of files that cannot be parsed; None raises the first.
+        left_out: Takes the number of modules that this Python cannot import.
 
     Yields:
         The passages, sorted by module, in the order of the source.
@@ -67,17 +68,29 @@ def read_docstrings(
     Raises:
         CorpusError: A module is not found or has no source, or its source cannot be parsed.
     """
+    return (passage for passage, _ in read_by_module(modules, words=words, on_bad=on_bad, left_out=left_out))
+
+
+def read_by_module(
+    modules: Sequence[str] | None = None, *, words: int = WORDS, on_bad: OnBad = None, left_out: LeftOut | None = None
+) -> Iterator[tuple[Passage, Path | str]]:
+    """Read passages as :func:`read_docstrings` does, each with its module's file, or its name in the standard library."""
     seen: set[str] = set()
     for module, source in _sources(modules):
+        loaded = _imported(source) if isinstance(source, str) else None
+        if isinstance(source, str) and loaded is None and left_out is not None:
+            left_out["module that cannot be imported"] += 1
         try:
-            entries = list(_of_file(module, source) if isinstance(source, Path) else _of_import(module, source))
+            entries = list(_of_file(module, source) if isinstance(source, Path) else _of_import(module, loaded))
         except CorpusError as error:
             tell(on_bad, error)
             continue
+        own = module.partition(".")[0] in sys.stdlib_module_names
         for entry in entries:
             if entry.name not in seen:
                 seen.add(entry.name)
-                yield from _passages(module, entry, words, on_bad)
+                for passage in _passages(module, entry, words, on_bad):
+                    yield passage, module if own else source
 
 
 def _passages(module: str, entry: _Entry, words: int, on_bad: OnBad) -> Iterator[Passage]:
@@ -226,7 +239,7 @@ def _taken(source: str, module: str, names: set[str]) -> Iterator[_Entry]:
     if path is not None:
         entries = list(_of_body(_parsed(path).body, module, "function"))
     elif _is_importable_c(source):
-        entries = list(_of_import(module, source))
+        entries = list(_of_import(module, _imported(source)))
     else:
         return
     wanted = {f"{module}.{name}" for name in names}
@@ -236,13 +249,18 @@ def _taken(source: str, module: str, names: set[str]) -> Iterator[_Entry]:
             yield entry
 
 
-def _of_import(module: str, source: str) -> Iterator[_Entry]:
+def _imported(name: str) -> ModuleType | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            loaded = importlib.import_module(source)
+            return importlib.import_module(name)
     except ImportError as error:
-        _log.info("left out %s, which this Python cannot import: %s", source, error)
+        _log.info("left out %s, which this Python cannot import: %s", name, error)
+        return None
+
+
+def _of_import(module: str, loaded: ModuleType | None) -> Iterator[_Entry]:
+    if loaded is None:
         return
     if loaded.__doc__:
         yield _Entry(module, "module", "", inspect.cleandoc(loaded.__doc__))

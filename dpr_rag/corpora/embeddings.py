@@ -63,7 +63,10 @@ def _checked(values: object, names: list[str], dim: int | None, file: Path) -> V
 def _shards(path: str | Path) -> list[Path]:
     if Path(path).is_file():
         return [Path(path)]
-    found = [Path(name) for name in glob.glob(str(path)) if Path(name).is_file()]
+    found = [Path(name) for name in glob.glob(str(path)) if not Path(name).is_dir()]
+    broken = [name for name in found if not name.exists()]
+    if broken:
+        raise CorpusError(f"{broken[0]}: is a link to nothing, so that its vectors would be missing; mend or remove it")
     if not found:
         raise CorpusError(f"{path}: no such file; give a file of vectors or a glob pattern of shards")
     return sorted(found, key=_natural)

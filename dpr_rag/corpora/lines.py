@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from dpr_rag.errors import CorpusError, PassageError
+from dpr_rag.errors import CorpusError, PassageError, UnreadableError
 
 OnBad = Callable[[CorpusError], None] | None
 LeftOut = Counter[str]
@@ -86,7 +86,8 @@ def read_lines(path: Path, *, ends: bool = False) -> Iterator[tuple[int, bytes]]
         The line's number, from 1, and its bytes.
 
     Raises:
-        CorpusError: The file cannot be read or its compressed data are damaged.
+        UnreadableError: The file cannot be read.
+        CorpusError: Its compressed data are damaged.
     """
     number = 0
     try:
@@ -102,7 +103,7 @@ def read_lines(path: Path, *, ends: bool = False) -> Iterator[tuple[int, bytes]]
             path, number + 1, f"the gzip data are damaged or end early ({error}); fetch the file again"
         ) from error
     except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+        raise UnreadableError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
 
 
 def without_end(line: bytes) -> bytes:

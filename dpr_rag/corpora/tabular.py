@@ -9,7 +9,7 @@ from typing import Any
 from dpr_rag.corpora.lines import OnBad, bad_line, id_of, read_json_lines, tell, without_end, write_objects, writing
 from dpr_rag.corpora.rows import Lines, Shape, read_rows, written
 from dpr_rag.errors import CorpusError, PassageError
-from dpr_rag.passages import Passage
+from dpr_rag.passages import SOURCE_KEY, Passage
 
 COLUMNS = ("id", "text", "title")
 
@@ -85,7 +85,7 @@ def write_tsv(path: str | Path, passages: Iterable[Passage]) -> int:
     with writing(path) as file:
         file.write("\t".join(COLUMNS) + "\n")
         for passage in passages:
-            if passage.metadata:
+            if passage.visible_metadata:
                 raise CorpusError(f"{path}: passage {passage.id!r} has metadata, which TSV cannot hold; write JSONL")
             file.write(written([passage.id, passage.text, passage.title]))
             count += 1
@@ -135,7 +135,13 @@ def passage_of(item: dict[str, Any]) -> Passage:
 def object_of(passage: Passage) -> dict[str, Any]:
     """Return the JSON object that holds a passage; without metadata it has no such key."""
     fields: dict[str, Any] = {"id": passage.id, "title": passage.title, "text": passage.text}
-    return {**fields, "metadata": passage.metadata} if passage.metadata else fields
+    metadata = exported_metadata(passage)
+    return {**fields, "metadata": metadata} if metadata else fields
+
+
+def exported_metadata(passage: Passage) -> dict[str, Any]:
+    """The metadata that go into a file: without what the passage was read from, which is another file now."""
+    return {key: value for key, value in passage.metadata.items() if key != SOURCE_KEY}
 
 
 def write_jsonl(path: str | Path, passages: Iterable[Passage]) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dpr_rag.corpora.lines import OnBad, bad_line, decoded, read_lines, tell
-from dpr_rag.errors import CorpusError, PassageError
+from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, decoded, read_lines, tell
+from dpr_rag.corpora.walking import EMPTY, walk
+from dpr_rag.errors import CorpusError, PassageError, UnreadableError
 from dpr_rag.passages import Passage
 
 SUFFIXES = (".txt", ".md")
@@ -22,52 +22,85 @@ _ABBREVIATION = re.compile(
 
 
 def read_texts(
-    path: str | Path, *, words: int = WORDS, sentences: bool = False, on_bad: OnBad = None
+    path: str | Path,
+    *,
+    words: int = WORDS,
+    sentences: bool = False,
+    on_bad: OnBad = None,
+    left_out: LeftOut | None = None,
 ) -> Iterator[Passage]:
     """Split text files into passages: disjoint blocks of words with single spaces between (paper, section 4.1).
 
     A passage's title is the file's first markdown heading, or the file's name without its ending; its id is the
-    folder's name with the path inside it, ``#`` and a number from 1. Hidden files and folders are passed over.
+    folder's name with the path inside it, ``#`` and a number from 1. Hidden files and folders, linked folders and files of
+    other endings are passed over.
 
     Args:
         path: A folder, read in sorted order with what lies below it, or one file.
         words: Largest number of words of a passage.
         sentences: Whether a passage ends where a sentence does, unless the sentence alone is longer.
-        on_bad: Takes the errors of lines that are not UTF-8, which are left out; None raises the first.
+        on_bad: Takes the errors of lines that are not UTF-8, of files and folders that cannot be read, and of broken links,
+            all of which are left out; None raises the first.
+        left_out: Takes the number of files, folders and links that were passed over, by reason.
 
     Yields:
         The passages.
 
     Raises:
         CorpusError: A bad line, with the file's name and the line's number; a missing path; words below 1.
+        UnreadableError: A file or folder that cannot be read.
     """
+    read = read_by_file(path, words=words, sentences=sentences, on_bad=on_bad, left_out=left_out)
+    return (passage for passage, _ in read)
+
+
+def read_by_file(
+    path: str | Path,
+    *,
+    words: int = WORDS,
+    sentences: bool = False,
+    on_bad: OnBad = None,
+    left_out: LeftOut | None = None,
+) -> Iterator[tuple[Passage, Path]]:
+    """Read passages as :func:`read_texts` does, each with its file."""
     path = Path(path)
+    counted = LeftOut() if left_out is None else left_out
     if words < 1:
         raise CorpusError(f"words is {words}, expected at least 1, such as {WORDS}")
     if not path.exists():
         raise CorpusError(f"{path}: does not exist; give a folder of .txt and .md files, or one file")
-    for file, name in _files(path):
-        title = _heading(file) or file.stem
-        units = _sentences(_lines(file, on_bad)) if sentences else _single_words(_lines(file, on_bad))
-        for number, text in enumerate(_blocks(units, words), 1):
-            try:
-                passage = Passage(f"{name}#{number}", text, title)
-            except PassageError as error:
-                tell(on_bad, CorpusError(f"{file!s:.200}: {error}"))
-            else:
-                yield passage
+    for file, name in _files(path, on_bad, counted):
+        number = 0
+        try:
+            title = _heading(file) or file.stem
+            for number, text in enumerate(_texts(file, words, sentences, on_bad), 1):
+                try:
+                    passage = Passage(f"{name}#{number}", text, title)
+                except PassageError as error:
+                    tell(on_bad, CorpusError(f"{file!s:.200}: {error}"))
+                else:
+                    yield passage, file
+        except UnreadableError as error:
+            if file == path:
+                raise
+            counted["unreadable file"] += 1
+            tell(on_bad, error)
+        else:
+            counted.update([] if number else [EMPTY])
 
 
-def _files(path: Path) -> Iterator[tuple[Path, str]]:
+def _files(path: Path, on_bad: OnBad, left_out: LeftOut) -> Iterator[tuple[Path, str]]:
     if not path.is_dir():
         yield path, path.name
         return
-    for folder, below, names in os.walk(path):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(names):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                file = Path(folder, name)
-                yield file, f"{path.resolve().name}/{file.relative_to(path).as_posix()}"
+    top = path.resolve().name
+    for file in walk(path, SUFFIXES, on_bad=on_bad, left_out=left_out):
+        yield file, f"{top}/{file.relative_to(path).as_posix()}"
+
+
+def _texts(file: Path, words: int, sentences: bool, on_bad: OnBad) -> Iterator[str]:
+    lines = _lines(file, on_bad)
+    return _blocks(_sentences(lines) if sentences else _single_words(lines), words)
 
 
 def _lines(path: Path, on_bad: OnBad) -> Iterator[str]:

@@ -106,10 +106,9 @@ class Comparison(Filter):
         field: A top-level metadata key (any string), ``id`` or ``title``.
         operator: A name from ``OPERATORS``. ``lt`` to ``gte`` and ``between`` (inclusive) order numbers among numbers
             and strings among strings, by code point. ``startswith`` and ``endswith`` take a string as it stands; ``like``
-            takes ``%`` and ``_``, and ``\`` both as an escape and as itself: a text fits in one of the readings.
-            ``text_match`` looks for a substring, ``text_match_insensitive`` after ``str.casefold``. ``contains``, ``any``
-            and ``all`` look into a list (``all`` of nothing holds for every list). ``is_empty`` True means null, ``""``,
-            ``[]`` or ``{}``, False any other value that is present.
+            takes ``%`` and ``_``, and ``\`` as an escape or as itself, whichever fits. ``text_match`` looks for a
+            substring, ``text_match_insensitive`` after ``str.casefold``. ``contains``, ``any`` and ``all`` look into a list
+            (``all`` of nothing holds for every list). ``is_empty`` True means null, ``""``, ``[]`` or ``{}``, False others.
         value: The operand; lists become tuples.
 
     Raises:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr_rag.filters.sorting import sort_key
-from dpr_rag.passages import PRIVATE_KEY, Passage
+from dpr_rag.passages import PRIVATE_KEY, SOURCE_KEY, Passage
 from dpr_rag.storage.fields import CONTENTS, FIELDS, fields_of, padded
 from dpr_rag.storage.records import JSON
 
@@ -26,11 +26,11 @@ class Collected:
     """The fields of passages that come in one after another.
 
     Where the distinct values of all fields take too much memory, the field with the most is left out, and so are fields
-    beyond the first 256 and what adapters keep for themselves.
+    beyond the first 256 and what users do not see.
     """
 
     def __init__(self) -> None:
-        self._columns: dict[str, _Growing | None] = {PRIVATE_KEY: None}
+        self._columns: dict[str, _Growing | None] = {PRIVATE_KEY: None, SOURCE_KEY: None}
         self._count, self._bytes = 0, 0
         self._complete = True
 

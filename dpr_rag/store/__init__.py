@@ -2,5 +2,6 @@
 
 from dpr_rag.store.passage_store import PassageStore
 from dpr_rag.store.reports import AddReport, CheckReport, StoreInfo
+from dpr_rag.store.sources import source_of, source_path, with_source
 
-__all__ = ["AddReport", "CheckReport", "PassageStore", "StoreInfo"]
+__all__ = ["AddReport", "CheckReport", "PassageStore", "StoreInfo", "source_of", "source_path", "with_source"]

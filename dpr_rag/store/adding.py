@@ -11,12 +11,13 @@ import numpy as np
 
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreError, VectorError
-from dpr_rag.passages import PRIVATE_KEY, Passage
+from dpr_rag.passages import SOURCE_KEY, Passage
 from dpr_rag.storage.records import to_stored
 from dpr_rag.storage.state import Model
 from dpr_rag.storage.writer import Writer
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.reports import AddReport
+from dpr_rag.store.sources import Replace, check_replace, parted, with_private
 
 Progress = Callable[[AddReport], None]
 _Known = dict[str, tuple[int, Passage]]
@@ -45,15 +46,17 @@ def add(
     *,
     batch_size: int,
     progress: Progress | None,
+    replace: Replace = "any",
 ) -> AddReport:
     """Add a stream of passages, see ``PassageStore.add``."""
     if batch_size < 1:
         raise StoreError(f"batch_size is {batch_size}, expected at least 1")
+    check_replace(replace)
     engine.database.refuse_read_only()
     _check_lengths(passages, vectors)
     report = AddReport()
     for batch in _batches(passages, vectors, batch_size):
-        report += _add_batch(engine, batch) + AddReport(replaced=batch.superseded)
+        report += _add_batch(engine, batch, replace) + AddReport(replaced=batch.superseded)
         if progress is not None:
             progress(report)
     return report
@@ -94,20 +97,22 @@ def _stacked(rows: Iterable[Any]) -> Any:
         raise VectorError(f"the vectors are not rows of numbers of one length: {error}") from error
 
 
-def _add_batch(engine: Engine, batch: _Batch) -> AddReport:
+def _add_batch(engine: Engine, batch: _Batch, policy: Replace) -> AddReport:
     """Encode and commit one batch; starts over when another writer changed its passages in between."""
     while True:
         with engine.reading() as reader:
             known = reader.by_ids(passage.id for passage in batch.passages)
-        needed = [p for p in batch.passages if batch.given is not None or _is_new_text(known.get(p.id), p)]
+        ready, _ = parted(batch.passages, known, policy)
+        needed = batch.passages if batch.given is not None else [p for p in ready if _is_new_text(known.get(p.id), p)]
         vectors = _vectors(engine, batch, needed)
         with engine.writing() as writer:
             model = _model(engine, writer, vectors)
             known = writer.by_ids(passage.id for passage in batch.passages)
             writer.prove_absent(passage.id for passage in batch.passages if passage.id not in known)
-            ready = {p.id: vector for p, vector in zip(needed, vectors, strict=True)}
-            if all(p.id in ready or not _is_new_text(known.get(p.id), p) for p in batch.passages):
-                return _write(writer, model, batch.passages, known, ready)
+            ready, owners = parted(batch.passages, known, policy)
+            encoded = {p.id: vector for p, vector in zip(needed, vectors, strict=True)}
+            if all(p.id in encoded or not _is_new_text(known.get(p.id), p) for p in ready):
+                return _write(writer, model, ready, known, encoded) + AddReport(owners=owners)
 
 
 def _is_new_text(known: tuple[int, Passage] | None, passage: Passage) -> bool:
@@ -147,16 +152,17 @@ def _write(
 ) -> AddReport:
     """Write what differs from the store and say what that was."""
     stored = writer.vectors_of(writer.now, [row for row, _ in known.values() if vectors]) if known else {}
-    inserted, updated, removed = [], [], []
+    inserted, updated, removed, named = [], [], [], 0
     for given in passages:
         row, old = known.get(given.id, (0, None))
-        passage = _with_private(given, old)
+        passage = with_private(given, old)
         same_vector = passage.id not in vectors or _equal(stored.get(row), vectors[passage.id], writer.now.dtype)
         if old is None or _is_new_text((row, old), passage) or not same_vector:
             inserted.append(passage)
             removed.extend([] if old is None else [row])
         elif old.metadata != passage.metadata or repr(old.metadata) != repr(passage.metadata):
             updated.append((row, passage, repr(old.visible_metadata) != repr(passage.visible_metadata)))
+            named += _without_source(old) == _without_source(passage)
     if inserted or updated:
         writer.now = replace(writer.now, model=model)
         if removed:
@@ -166,15 +172,12 @@ def _write(
         if inserted:
             writer.insert(inserted, np.stack([vectors[passage.id] for passage in inserted]))
         writer.commit_state()
-    replaced = len(removed) + len(updated)
-    return AddReport(len(inserted) - len(removed), replaced, len(passages) - len(inserted) - len(updated))
+    replaced = len(removed) + len(updated) - named
+    return AddReport(len(inserted) - len(removed), replaced, len(passages) - len(inserted) - len(updated) + named)
 
 
-def _with_private(passage: Passage, old: Passage | None) -> Passage:
-    """The passage with what an adapter keeps for its framework, which other frameworks and the core do not see."""
-    if old is None or PRIVATE_KEY not in old.metadata or PRIVATE_KEY in passage.metadata:
-        return passage
-    return replace(passage, metadata={**passage.metadata, PRIVATE_KEY: old.metadata[PRIVATE_KEY]})
+def _without_source(passage: Passage) -> str:
+    return repr({key: value for key, value in passage.metadata.items() if key != SOURCE_KEY})
 
 
 def _equal(stored: Vectors | None, given: Vectors, dtype: str) -> bool:

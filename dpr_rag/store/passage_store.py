@@ -17,6 +17,7 @@ from dpr_rag.store.engine import Engine
 from dpr_rag.store.lookup import Where
 from dpr_rag.store.reports import AddReport, CheckReport, StoreInfo
 from dpr_rag.store.searches import Searches
+from dpr_rag.store.sources import Replace
 
 _PAGE = 500
 
@@ -105,22 +106,25 @@ class PassageStore(Searches):
         vectors: Iterable[Any] | None = None,
         batch_size: int = 512,
         progress: adding.Progress | None = None,
+        replace: Replace = "any",
     ) -> AddReport:
         """Add passages, or replace those whose id exists.
 
         Streams: each batch is encoded and committed before the next is read. A passage whose title and text are
         stored already is not encoded again, so that an interrupted call can simply be repeated. A replaced passage
         takes its place at the end of the order, unless only its metadata changed; what an adapter keeps under
-        ``PRIVATE_KEY`` stays, unless the new passage brings its own.
+        ``PRIVATE_KEY``, and its source, stay, unless the new passage brings its own.
 
         Args:
             passages: Any iterable.
             vectors: One vector per passage, in order; these always replace what is stored.
             batch_size: Passages per commit.
             progress: Called after each commit with the totals so far.
+            replace: Passages of ``any`` source are replaced, or none but those of their ``own`` and those without one
+                (see :func:`~dpr_rag.store.with_source`); what another source has is left out and counted.
 
         Returns:
-            How many passages were added, replaced and unchanged.
+            How many passages were added, replaced, unchanged and left out.
 
         Raises:
             EncoderMismatchError: There is neither an encoder nor vectors.
@@ -128,7 +132,7 @@ class PassageStore(Searches):
             VectorError: A vector has the wrong dimension, or is NaN or infinite.
             StoreLocked: Another writer kept the store too long.
         """
-        report = adding.add(self._engine, passages, vectors, batch_size=batch_size, progress=progress)
+        report = adding.add(self._engine, passages, vectors, batch_size=batch_size, progress=progress, replace=replace)
         folding.fold_if_due(self._engine)
         lexicon.keep_if_due(self._engine)
         return report

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,19 +14,30 @@ class AddReport:
         added: New ids.
         replaced: Ids that existed with another title, text, metadata or vector, or came again in the same batch.
         unchanged: Ids that existed just so; they were not encoded again.
+        owners: With ``replace="own"``: how many were left out, by the source that has their ids.
     """
 
     added: int = 0
     replaced: int = 0
     unchanged: int = 0
+    owners: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    @property
+    def left_out(self) -> int:
+        """Passages that were left out, since another source has their ids."""
+        return sum(self.owners.values())
 
     @property
     def total(self) -> int:
         """All passages that were seen."""
-        return self.added + self.replaced + self.unchanged
+        return self.added + self.replaced + self.unchanged + self.left_out
 
     def __add__(self, other: AddReport) -> AddReport:
-        return AddReport(self.added + other.added, self.replaced + other.replaced, self.unchanged + other.unchanged)
+        owners = {
+            name: self.owners.get(name, 0) + other.owners.get(name, 0) for name in {**self.owners, **other.owners}
+        }
+        sums = (self.added + other.added, self.replaced + other.replaced, self.unchanged + other.unchanged)
+        return AddReport(*sums, owners)
 
 
 @dataclass(frozen=True, slots=True)

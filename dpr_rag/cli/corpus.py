@@ -1,0 +1,87 @@
+"""The corpus that `index` reads: its passages with their sources, and what is bad, unreadable or left out in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dpr_rag.cli.terminal import is_watched, note, printable, progress
+from dpr_rag.errors import CorpusError, UnreadableError
+
+if TYPE_CHECKING:
+    from dpr_rag import Passage
+    from dpr_rag.corpora import OnBad
+
+_SHOWN_BAD = 5
+
+
+class Corpus:
+    """The passages of a corpus, and what was wrong with it.
+
+    Attributes:
+        bad: How many malformed entries were skipped.
+        unreadable: How many files, folders and links could not be read.
+    """
+
+    def __init__(self, path: str, form: str | None = None, *, skip_bad: bool = False) -> None:
+        from dpr_rag.corpora import LeftOut
+
+        self._path, self._form, self._skip_bad = path, form, skip_bad
+        self.bad = self.unreadable = 0
+        self._left_out = LeftOut()
+
+    def passages(self) -> Iterator[Passage]:
+        """Read from the start, the first passage at once; what is wrong is counted, and some of it shown."""
+        self.bad = self.unreadable = 0
+        self._left_out.clear()
+        opened = self._read(self._take)
+        return chain(list(islice(opened, 1)), opened)
+
+    def count(self) -> int | None:
+        """How many passages there are: worth one extra reading where a person watches the time left."""
+        if not is_watched():
+            return None
+        with progress("counting", None) as advance:
+            total = 0
+            for total, _ in enumerate(self._read(self._pass, counting=True), start=1):
+                if total % 10_000 == 0:
+                    advance(total)
+        return total
+
+    def _read(self, on_bad: OnBad, *, counting: bool = False) -> Iterator[Passage]:
+        from dpr_rag.corpora import LeftOut, open_by_source
+        from dpr_rag.store import source_path, with_source
+
+        left_out = LeftOut() if counting else self._left_out
+        last: Path | str | None = None
+        source = ""
+        for passage, file in open_by_source(self._path, format=self._form, on_bad=on_bad, left_out=left_out):
+            if file is not last:
+                last, source = file, file if isinstance(file, str) else source_path(file)
+            yield with_source(passage, source)
+
+    def _pass(self, error: CorpusError) -> None:
+        """Pass over what is wrong, unless the corpus ends with it."""
+        if not self._skip_bad and not isinstance(error, UnreadableError):
+            raise error
+
+    def _take(self, error: CorpusError) -> None:
+        self._pass(error)
+        if isinstance(error, UnreadableError):
+            self.unreadable += 1
+        else:
+            self.bad += 1
+        if self.bad + self.unreadable <= _SHOWN_BAD:
+            note(f"skipped: {printable(str(error))}")
+
+    def say_left_out(self) -> None:
+        """Say what was not indexed, and why."""
+        from dpr_rag.corpora.walking import in_words
+
+        if self.bad:
+            note(f"skipped {self.bad:,} malformed entries")
+        if self._left_out:
+            advice = "" if self._skip_bad or not self.unreadable else "; --skip-bad accepts what cannot be read"
+            note(f"left out: {printable(in_words(self._left_out))}{advice}")

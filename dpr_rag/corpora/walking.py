@@ -1,0 +1,83 @@
+"""Walking through a folder: which files of it are read, and what is left out and why."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from dpr_rag.corpora.lines import LeftOut, OnBad, tell
+from dpr_rag.errors import UnreadableError
+
+UNREADABLE = ("unreadable folder", "unreadable file", "broken link")
+"""The reasons that are a fault of what was to be read."""
+LINKED_FOLDER, HIDDEN, SPECIAL, EMPTY = "linked folder", "hidden file or folder", "special file", "empty file"
+_MOST_ENDINGS = 5
+_PLURAL = r"\1s"
+_NOUN = re.compile(r"\b(file|folder|link|module)\b")
+
+
+def walk(root: Path, endings: Sequence[str], *, on_bad: OnBad, left_out: LeftOut) -> Iterator[Path]:
+    """Find the files below a folder that end in one of some ways, in sorted order; hidden and linked folders are not entered.
+
+    Args:
+        root: The folder.
+        endings: In lower case, with the dot.
+        on_bad: Takes the errors of folders that cannot be listed and of broken links; None raises the first.
+        left_out: Takes the number of what is left out, by reason.
+
+    Raises:
+        UnreadableError: A folder that cannot be listed, or a broken link.
+    """
+
+    def unlisted(error: OSError) -> None:
+        left_out["unreadable folder"] += 1
+        tell(
+            on_bad, UnreadableError(f"{error.filename}: cannot be listed ({error.strerror or error}); check its rights")
+        )
+
+    for folder, below, names in os.walk(root, onerror=unlisted):
+        below[:] = [name for name in sorted(below) if _is_entered(Path(folder, name), left_out)]
+        for name in sorted(names):
+            file = Path(folder, name)
+            reason = _why_not(file, endings)
+            if not reason:
+                yield file
+                continue
+            left_out[reason] += 1
+            if reason in UNREADABLE:
+                target = f"{file}: is a link to {os.readlink(file)}, which is not there; mend or remove it"
+                tell(on_bad, UnreadableError(target))
+
+
+def _is_entered(folder: Path, left_out: LeftOut) -> bool:
+    reason = HIDDEN if folder.name.startswith(".") else LINKED_FOLDER if folder.is_symlink() else ""
+    left_out.update([reason] if reason else [])
+    return not reason
+
+
+def _why_not(file: Path, endings: Sequence[str]) -> str:
+    """Why a file is not read, or nothing."""
+    ending = file.suffix.lower()
+    if file.name.startswith("."):
+        return HIDDEN
+    if ending in endings or not ending:
+        if file.is_symlink() and not file.exists():
+            return "broken link"
+        if ending:
+            return "" if file.is_file() else SPECIAL
+    return f"{ending} file" if ending else "file without an ending"
+
+
+def in_words(left_out: Mapping[str, int]) -> str:
+    """What was left out as a list, what could not be read first; rare endings are put together."""
+    counts = {reason: left_out[reason] for reason in UNREADABLE if left_out.get(reason)}
+    endings = sorted((name for name in left_out if name.startswith(".")), key=lambda name: (-left_out[name], name))
+    counts |= {name: left_out[name] for name in sorted(left_out) if name not in counts and name not in endings}
+    counts |= {name: left_out[name] for name in endings[:_MOST_ENDINGS]}
+    others = sum(left_out[name] for name in endings[_MOST_ENDINGS:])
+    counts |= {"file with another ending": others} if others else {}
+    return ", ".join(
+        f"{count:,} {reason if count == 1 else _NOUN.sub(_PLURAL, reason)}" for reason, count in counts.items()
+    )

@@ -1,0 +1,67 @@
+"""Where passages come from: a source kept with each, so that one source does not replace what another one brought."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from dpr_rag.errors import StoreError
+from dpr_rag.passages import PRIVATE_KEY, SOURCE_KEY, Passage
+
+Replace = Literal["any", "own"]
+
+
+def source_of(passage: Passage) -> str:
+    """The file that a passage was read from, or an empty string where nobody said."""
+    source = passage.metadata.get(SOURCE_KEY)
+    return source if isinstance(source, str) else ""
+
+
+def with_source(passage: Passage, source: str) -> Passage:
+    """The passage with its source: the absolute path of a file, see :func:`source_path`, or a name such as ``python:gzip``."""
+    return _with(passage, {SOURCE_KEY: source})
+
+
+def source_path(path: str | os.PathLike[str]) -> str:
+    """A file as sources name it: its absolute path with links to folders resolved, as text."""
+    place = Path(path)
+    return os.fsencode(place.parent.resolve() / place.name).decode("utf-8", "backslashreplace")
+
+
+def with_private(passage: Passage, old: Passage | None) -> Passage:
+    """The passage with what users do not see of the one that it replaces, unless it brings its own."""
+    if old is None:
+        return passage
+    kept = {key: old.metadata[key] for key in (PRIVATE_KEY, SOURCE_KEY) if key in old.metadata}
+    missing = {key: value for key, value in kept.items() if key not in passage.metadata}
+    return _with(passage, missing) if missing else passage
+
+
+def _with(passage: Passage, more: Mapping[str, object]) -> Passage:
+    return Passage.checked_before(passage.id, passage.text, passage.title, {**passage.metadata, **more})
+
+
+def check_replace(replace: object) -> None:
+    """Refuse a policy that there is not.
+
+    Raises:
+        StoreError: It is neither ``any`` nor ``own``.
+    """
+    if replace not in ("any", "own"):
+        raise StoreError(f"replace is {replace!r:.60}, expected 'any' or 'own'")
+
+
+def parted(
+    passages: Sequence[Passage], known: Mapping[str, tuple[int, Passage]], replace: Replace
+) -> tuple[list[Passage], dict[str, int]]:
+    """Part what may be written from what is left out, which is counted by the source that has the ids."""
+    ready, owners = [], dict[str, int]()
+    for passage in passages:
+        owner = source_of(known[passage.id][1]) if replace == "own" and passage.id in known else ""
+        if owner and owner != source_of(passage):
+            owners[owner] = owners.get(owner, 0) + 1
+        else:
+            ready.append(passage)
+    return ready, owners

@@ -1,0 +1,133 @@
+"""`index` from several places into one store: nothing of another project goes unasked, and what stays out is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import TinyEncoder
+from typer.testing import CliRunner, Result
+
+from dpr_rag import Passage, PassageStore
+from dpr_rag.cli import models
+from dpr_rag.cli.app import app
+from dpr_rag.corpora import write_vectors
+
+
+@pytest.fixture(autouse=True)
+def _tiny_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models.ModelChoice, "load", lambda choice: TinyEncoder(choice.question or "tiny"))
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="dpr-rag")
+
+
+def texts(store: Path) -> dict[str, str]:
+    with PassageStore.open(store, read_only=True) as opened:
+        return {passage.id: passage.text for passage in opened}
+
+
+@pytest.fixture
+def projects(tmp_path: Path) -> Path:
+    for project in "AB":
+        (tmp_path / project / "docs").mkdir(parents=True)
+        (tmp_path / project / "docs" / "README.md").write_text(f"project {project}", "utf-8")
+        lines = [{"id": str(n), "text": f"{project} line {n}"} for n in (1, 2)]
+        (tmp_path / project / "books.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines), "utf-8")
+    (tmp_path / "B" / "docs" / "own.md").write_text("own", "utf-8")
+    return tmp_path
+
+
+def test_folders_of_one_name_do_not_overwrite_each_other(projects: Path) -> None:
+    store = projects / "s"
+    assert run("index", projects / "A" / "docs", "--store", store).exit_code == 0
+    done = run("index", projects / "B" / "docs", "--store", store)
+    assert done.exit_code == 1
+    assert done.stdout.startswith("added 1, replaced 0, unchanged 0 in ")
+    assert done.stderr == (
+        f"left out 1 passages whose ids other files have brought: {projects / 'A' / 'docs' / 'README.md'} (1); "
+        "--replace puts these in their place, --prefix NAME/ adds them under ids of their own\n"
+    )
+    assert texts(store) == {"docs/README.md#1": "project A", "docs/own.md#1": "own"}
+
+
+def test_prefix_and_replace_are_the_remedies(projects: Path) -> None:
+    store = projects / "s"
+    run("index", projects / "A" / "docs", "--store", store)
+    assert run("index", projects / "B" / "docs", "--store", store, "--prefix", "b/").exit_code == 0
+    assert texts(store) == {
+        "docs/README.md#1": "project A",
+        "b/docs/README.md#1": "project B",
+        "b/docs/own.md#1": "own",
+    }
+    done = run("index", projects / "B" / "docs", "--store", store, "--replace")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith("added 1, replaced 1, unchanged 0 in ")
+    assert run("index", projects / "A" / "docs", "--store", store).exit_code == 1
+
+
+def test_files_of_one_name_and_lines_that_count_from_one(projects: Path) -> None:
+    store = projects / "s"
+    for name, said in (("docs/README.md", "README.md (1)"), ("books.jsonl", "books.jsonl (2)")):
+        assert run("index", projects / "A" / name, "--store", store).exit_code == 0
+        done = run("index", projects / "B" / name, "--store", store)
+        assert (done.exit_code, said in done.stderr) == (1, True)
+    assert set(texts(store).values()) == {"project A", "A line 1", "A line 2"}
+
+
+def test_again_from_anywhere_is_nothing_new(projects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = projects / "s"
+    run("index", projects / "A" / "docs", "--store", store)
+    monkeypatch.chdir(projects / "A")
+    (projects / "link").symlink_to(projects / "A")
+    for path in ("docs", "./docs/", projects / "link" / "docs"):
+        done = run("index", path, "--store", store)
+        assert (done.exit_code, done.stdout[:36]) == (0, "added 0, replaced 0, unchanged 1 in "[:36])
+    monkeypatch.chdir(projects / "B")
+    assert run("index", "docs", "--store", store).exit_code == 1
+
+
+def test_a_folder_that_moved_needs_to_be_told(projects: Path) -> None:
+    store = projects / "s"
+    run("index", projects / "A" / "docs", "--store", store)
+    (projects / "A").rename(projects / "C")
+    assert run("index", projects / "C" / "docs", "--store", store).exit_code == 1
+    assert run("index", projects / "C" / "docs", "--store", store, "--replace").stdout.startswith(
+        "added 0, replaced 0,"
+    )
+    assert run("index", projects / "C" / "docs", "--store", store).exit_code == 0
+
+
+def test_stores_of_before_are_taken_over_silently(projects: Path) -> None:
+    store = projects / "s"
+    with PassageStore.open(store, encoder=TinyEncoder("tiny")) as opened:
+        opened.add([Passage("docs/README.md#1", "project A", "README")])
+    assert run("index", projects / "A" / "docs", "--store", store).stdout.startswith("added 0, replaced 0, unchanged 1")
+    assert run("index", projects / "B" / "docs", "--store", store).exit_code == 1
+
+
+def test_given_vectors_keep_to_the_same_rule(projects: Path) -> None:
+    store, vectors = projects / "s", projects / "v.npy"
+    write_vectors(vectors, [(["1", "2"], np.eye(2, 64, dtype=np.float32))])
+    assert run("index", projects / "A" / "books.jsonl", "--store", store, "--vectors", vectors).exit_code == 0
+    done = run("index", projects / "B" / "books.jsonl", "--store", store, "--vectors", vectors)
+    assert (done.exit_code, "left out 2 passages" in done.stderr) == (1, True)
+    done = run("index", projects / "B" / "books.jsonl", "--store", store, "--vectors", vectors, "--prefix", "b")
+    assert done.exit_code == 0, done.output
+    assert sorted(texts(store)) == ["1", "2", "b1", "b2"]
+
+
+def test_modules_of_the_standard_library_are_one_source_however_they_are_named(tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    assert run("index", "python:json,gzip", "--store", store).exit_code == 0
+    assert run("index", "python:gzip", "--store", store).exit_code == 0
+
+
+def test_nobody_sees_where_hits_come_from(projects: Path) -> None:
+    run("index", projects / "A" / "docs", "--store", projects / "s")
+    done = run("search", projects / "s", "project", "--json")
+    assert json.loads(done.stdout)["hits"][0]["metadata"] == {}
+    assert str(projects) not in done.stdout
