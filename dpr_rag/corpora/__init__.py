@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from itertools import repeat
 from pathlib import Path
@@ -106,7 +107,8 @@ def _format_of(path: str | Path) -> str:
 
 def _of_folder(folder: Path) -> str | None:
     try:
-        next(folder.iterdir(), None)
+        with os.scandir(folder):
+            pass
     except OSError as error:  # which the search below would pass over
         raise UnreadableError(f"{folder}: cannot be listed ({error.strerror or error}); check its rights") from error
     if any((folder / name).is_file() for name in ("corpus.jsonl", "corpus.jsonl.gz")):
