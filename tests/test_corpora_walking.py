@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
+import importlib
 import os
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -55,7 +56,10 @@ LEFT = {
     "empty file": 1,
     "special file": 1,
 }
-TOLD = "1 empty file, 1 file without an ending, 2 hidden files or folders, 1 linked folder, 1 special file, 2 .pdf files, 1 .html file"
+TOLD = (
+    "1 empty file, 1 file without an ending, 2 hidden files or folders, 1 linked folder, 1 special file, 2 .pdf files, "
+    "1 .html file"
+)
 
 
 def test_everything_that_is_passed_over_is_counted_by_reason(notes: Path) -> None:
@@ -159,6 +163,7 @@ def test_a_folder_or_file_that_is_unreadable_itself_is_an_error(
     for form in ([], ["--format", "text"]):
         done = run("index", notes, "--store", tmp_path / "s", *form)
         assert done.exit_code == 1
+        assert done.stderr.startswith("dpr-rag: error: ")
         assert "cannot be listed (Permission denied)" in done.stderr
     done = run("index", notes / "a.TXT", "--store", tmp_path / "s", "--skip-bad")
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
@@ -180,8 +185,12 @@ def test_shards_behind_broken_links_are_an_error(tmp_path: Path) -> None:
 
 
 def test_modules_that_cannot_be_imported_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    whole = builtins.__import__
-    monkeypatch.setattr("dpr_rag.corpora.docstrings.importlib.import_module", lambda name: whole("no_such_module"))
+    whole = importlib.import_module
+
+    def imported(name: str) -> ModuleType:
+        return whole("no_such_module" if name == "_socket" else name)
+
+    monkeypatch.setattr(importlib, "import_module", imported)
     left_out = LeftOut()
     assert list(read_docstrings(["_socket"], left_out=left_out)) == []
     assert left_out == {"module that cannot be imported": 1}

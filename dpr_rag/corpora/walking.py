@@ -32,10 +32,11 @@ def walk(root: Path, endings: Sequence[str], *, on_bad: OnBad, left_out: LeftOut
     """
 
     def unlisted(error: OSError) -> None:
+        problem = UnreadableError(f"{error.filename}: cannot be listed ({error.strerror or error}); check its rights")
+        if Path(error.filename) == root:
+            raise problem from error
         left_out["unreadable folder"] += 1
-        tell(
-            on_bad, UnreadableError(f"{error.filename}: cannot be listed ({error.strerror or error}); check its rights")
-        )
+        tell(on_bad, problem)
 
     for folder, below, names in os.walk(root, onerror=unlisted):
         below[:] = [name for name in sorted(below) if _is_entered(Path(folder, name), left_out)]
