@@ -236,7 +236,7 @@ def test_check_backup_optimize_and_reencode(store: Path, tmp_path: Path) -> None
     refused = run("restore", tmp_path / "nothing", store)
     assert (refused.exit_code, refused.stderr) == (
         1,
-        f"dpr-rag: error: there is no store at {tmp_path / 'nothing'}; give the folder that backup() made\n",
+        f"dpr-rag: error: there is no store at {tmp_path / 'nothing'}; give the folder that dpr-rag backup made\n",
     )
     assert run("reencode", store).exit_code == 2
     assert run("reencode", store, "--model", "newer").stdout.startswith("encoded 3 again in ")

@@ -12,16 +12,10 @@ from typer.core import TyperGroup
 from dpr_rag import __version__
 from dpr_rag.cli import demo, evaluating, indexing, mining, removing, searching, training, tuning, upkeep
 from dpr_rag.cli.terminal import log_as_notes
+from dpr_rag.cli.wording import on_the_command_line
 from dpr_rag.errors import DprRagError
 
 _RESUMABLE = {"index", "reencode", "demo", "train"}
-_ON_THE_COMMAND_LINE = {
-    "make one with create=True": "make one with: dpr-rag index CORPUS --store DIR",
-    "open it once with PassageStore.open(…, bind=True)": "pass --bind",
-    "; give None for no filter": "; leave --filter out for none",
-    "pass profile=": "pass --profile",
-}
-"""What messages advise in Python, and how it is said here."""
 
 
 class Commands(TyperGroup):
@@ -42,10 +36,7 @@ class Commands(TyperGroup):
 
 
 def _one_line(error: Exception) -> str:
-    line = " ".join(str(error).split()) or type(error).__name__
-    for python, here in _ON_THE_COMMAND_LINE.items():
-        line = line.replace(python, here)
-    return line
+    return on_the_command_line(str(error)) or type(error).__name__
 
 
 def _how_to_go_on(command: str | None) -> str:

@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from dpr_rag.cli.wording import on_the_command_line
 from dpr_rag.passages import Hit
 
 Advance = Callable[[int], None]
@@ -49,7 +50,7 @@ class LogNotes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
-        note(f"dpr-rag: {printable(record.getMessage())}")
+        note(f"dpr-rag: {printable(on_the_command_line(record.getMessage()))}")
 
 
 @contextmanager

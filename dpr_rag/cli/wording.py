@@ -1,0 +1,47 @@
+"""What messages advise in Python, said as it is done on the command line."""
+
+from __future__ import annotations
+
+import re
+
+_HERE = [
+    (re.escape(python), here.replace("\\", r"\\"))
+    for python, here in {
+        "make one with create=True": "make one with: dpr-rag index CORPUS --store DIR",
+        "open it once with PassageStore.open(…, bind=True)": "pass --bind",
+        "; give None for no filter": "; leave --filter out for none",
+        ", or a Profile of your own": "",
+        "pass profile=": "pass --profile",
+        "or profile=": "or --profile",
+        "pass base= (on the command line --base)": "pass --base",
+        ", or give ids=": "",
+        "; convert it with str()": "; write it as a string",
+        ", dates for example with .isoformat()": ", dates for example to strings",
+        "pass encoder= to PassageStore.open, or vectors= to add": "name one with --model",
+        "pass encoder= to PassageStore.open, or search with vectors": "name one with --model",
+        "open it with that encoder, or reencode() it": (
+            "name that encoder with --model, or encode it anew with: dpr-rag reencode DIR --model MODEL"
+        ),
+        "or call reencode() again": "or run reencode again",
+        "until optimize(index=...) names another one": "until dpr-rag optimize DIR --index KIND names another one",
+        "until optimize() builds it anew": "until dpr-rag optimize DIR builds it anew",
+        "the folder that backup() made": "the folder that dpr-rag backup made",
+        "pass mode='hybrid' beside them": "pass --mode hybrid beside them",
+        "; open it for writing, or pass keep=False": "; open it for writing, or pass --dry-run",
+        "and keep=True": "and --keep",
+        "train with towers='as-given'": "train with --towers as-given",
+        ", or pass runtime='torch'": "",
+    }.items()
+]
+_HERE += [
+    (r"optimize\((index|language)='([^']*)'\) changes it", r"change it with: dpr-rag optimize DIR --\1 \2"),
+]
+_PATTERNS = [(re.compile(python), here) for python, here in _HERE]
+
+
+def on_the_command_line(message: str) -> str:
+    """A message of the library as one line, with its advice in the words of the command line."""
+    line = " ".join(message.split())
+    for python, here in _PATTERNS:
+        line = python.sub(here, line)
+    return line
