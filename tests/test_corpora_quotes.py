@@ -95,6 +95,7 @@ def test_a_quoted_field_over_lines_that_look_like_rows_is_an_error_that_names_th
         HEADER + '2\t"Broken\n3\tends so"\tThree\n',
         HEADER + '2\tTwo.\t"Title\n3\tThree.\tends so"\n',
         'title\tid\ttext\n"Title\t2\tTwo.\nends so"\t3\tThree.\n',
+        HEADER + '1\t"\ta\n2\t"\ta\n',
         'id\ttext\n2\t"Unbalanced\n3\tends so"\n',
         HEADER + '2\t"Unbalanced ""double"".\tTwo\r\n3\tends so"\tThree\r\n',
     ],
@@ -176,6 +177,13 @@ def test_judgements_and_questions_keep_their_rows(tmp_path: Path) -> None:
         ('who said "so"', ("b",)),
         ('whole "so"', ("c",)),
     ]
+
+
+def test_headers_in_quotes(tmp_path: Path) -> None:
+    path = file(tmp_path / "q.csv", '"notes, remarks","Question",answers\n"a, b",who?,x|y\n')
+    assert list(read_questions(path)) == [Question("2", "who?", ("x", "y"))]
+    table = file(tmp_path / "p.tsv", '"id"\t"a ""b"""\t"text"\n1\tx\ty\n')
+    assert list(read_tsv(table)) == [Passage("1", "y", "", {'a "b"': "x"})]
 
 
 def test_an_unclosed_mark_of_a_spreadsheet_costs_one_row(tmp_path: Path) -> None:

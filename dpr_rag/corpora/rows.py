@@ -43,7 +43,7 @@ class Shape:
         """Whether a line looks like a whole row by itself; a comma with a space behind it is one of the text."""
         space = b"" if self.delimiter == b"\t" else rb"(?!\s)"
         cells = re.split(re.escape(self.delimiter) + space, without_end(line))
-        return len(cells) == self.width and all(cells[at].strip(b'" ') for at in self.needed)
+        return len(cells) == self.width and all(cells[at].strip() for at in self.needed)
 
 
 class Lines:
@@ -113,6 +113,11 @@ def read_rows(source: Path | Lines, shape: Shape, *, on_bad: OnBad = None) -> It
         else:
             if row:
                 yield number, row
+
+
+def header_of(line: bytes, delimiter: bytes = b"\t") -> list[str]:
+    """The fields of a line that is a row by itself, whatever the number of its columns."""
+    return [cell.decode("utf-8", "replace") for cell in _Row(line, Shape(0, (), delimiter)).fields]
 
 
 def _row(lines: Lines, number: int, line: bytes, shape: Shape) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dpr_rag.corpora.lines import OnBad, bad_line, read_lines, tell, without_end
 from dpr_rag.corpora.question import Question
-from dpr_rag.corpora.rows import Lines, Shape, read_rows
+from dpr_rag.corpora.rows import Lines, Shape, header_of, read_rows
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
 
@@ -68,7 +68,7 @@ def _header(lines: Lines, delimiter: str) -> list[str]:
     """Take the lines up to the header and return its names."""
     for _, line in lines:
         if without_end(line).strip():
-            return _names(without_end(line).decode("utf-8", "replace").split(delimiter))
+            return _names(header_of(line, delimiter.encode()))
     return []
 
 

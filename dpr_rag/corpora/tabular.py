@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.corpora.lines import OnBad, bad_line, id_of, read_json_lines, tell, without_end, write_objects, writing
-from dpr_rag.corpora.rows import Lines, Shape, read_rows, written
+from dpr_rag.corpora.rows import Lines, Shape, header_of, read_rows, written
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import SOURCE_KEY, Passage
 
@@ -50,7 +50,7 @@ def _columns(lines: Lines) -> tuple[str, ...]:
     blank = 0
     while (first := lines.ahead(blank)) is not None and not without_end(first):
         blank += 1
-    names = [cell.strip('"') for cell in without_end(first or b"").decode("utf-8", "replace").split("\t")]
+    names = header_of(first or b"")
     if not {"id", "text"} <= set(names):
         return COLUMNS
     if len(set(names)) < len(names):

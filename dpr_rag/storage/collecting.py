@@ -20,6 +20,7 @@ MOST_FIELDS = 256
 MOST_BYTES = 1 << 30
 """Memory that distinct values may take together while they are collected, reckoned with what Python adds to each."""
 _EACH = 250
+_UNSEEN = (PRIVATE_KEY, SOURCE_KEY)
 
 
 class Collected:
@@ -30,7 +31,7 @@ class Collected:
     """
 
     def __init__(self) -> None:
-        self._columns: dict[str, _Growing | None] = {PRIVATE_KEY: None, SOURCE_KEY: None}
+        self._columns: dict[str, _Growing | None] = dict.fromkeys(_UNSEEN)
         self._count, self._bytes = 0, 0
         self._complete = True
 
@@ -47,7 +48,7 @@ class Collected:
         self._count += 1
 
     def _begun(self, name: str) -> _Growing | None:
-        if len(self._columns) > MOST_FIELDS:
+        if len(self._columns) - len(_UNSEEN) >= MOST_FIELDS:
             self._complete = False
             return None
         column = self._columns[name] = _Growing()
