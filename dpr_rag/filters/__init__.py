@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from dpr_rag.filters.expression import SQL_FUNCTIONS, And, Comparison, Filter, Not, Or, parse_filter
+from dpr_rag.filters.expression import And, Comparison, Filter, Not, Or, parse_filter
+from dpr_rag.filters.fields import HIDDEN_ID, kept_field
+from dpr_rag.filters.functions import SQL_FUNCTIONS
 from dpr_rag.filters.operators import OPERATORS
 
-__all__ = ["OPERATORS", "SQL_FUNCTIONS", "And", "Comparison", "Filter", "Not", "Or", "parse_filter"]
+__all__ = [
+    "HIDDEN_ID",
+    "OPERATORS",
+    "SQL_FUNCTIONS",
+    "And",
+    "Comparison",
+    "Filter",
+    "Not",
+    "Or",
+    "kept_field",
+    "parse_filter",
+]

@@ -6,14 +6,13 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from dpr_rag.errors import FilterError
+from dpr_rag.filters.fields import HIDDEN_ID, fields_of
 from dpr_rag.filters.operands import check_text, described
 from dpr_rag.filters.operators import OPERATORS
-from dpr_rag.filters.sql import COLUMNS, HELPERS, Condition, sql_field
+from dpr_rag.filters.sql import COLUMNS, Condition, sql_field
 from dpr_rag.passages import Passage
 
 MAX_DEPTH = 50
@@ -26,8 +25,9 @@ class Filter(ABC):
     """A condition on a passage's metadata, id and title.
 
     A field is a top-level key of the metadata. ``id`` and ``title`` are the passage's own unless the metadata has such a
-    key. Values compare within their JSON type: ``"5"`` is not ``5``, ``True`` is not ``1``; integers and floats are one
-    type and compare exactly. Missing fields match ``ne``, ``nin``, ``exists`` False and negations; filters are equal as written.
+    key; a passage with an empty title has none. Values compare within their JSON type: ``"5"`` is not ``5``, ``True`` is
+    not ``1``; integers and floats are one type and compare exactly. Missing fields match ``ne``, ``nin``, ``exists``
+    False and negations, a missing title ``is_empty`` as well; filters are equal as written.
     """
 
     __slots__ = ()
@@ -48,8 +48,9 @@ class Filter(ABC):
 
     def matches(self, passage: Passage | Mapping[str, Any]) -> bool:
         """Tell whether a passage, or a plain dict of fields, fits, without a database."""
-        own = {} if isinstance(passage, Mapping) else {"id": passage.id, "title": passage.title}
-        return self._holds(own | dict(passage if isinstance(passage, Mapping) else passage.metadata))
+        if isinstance(passage, Mapping):
+            return self._holds(passage)
+        return self._holds(fields_of(passage.id, passage.title, passage.metadata))
 
     def to_sql(self) -> Condition:
         """Compile to an SQL expression with the value 0 or 1 and its parameters; every key and value is one of them.
@@ -63,7 +64,7 @@ class Filter(ABC):
         if len(leaves) > _MAX_NATIVE_COMPARISONS or self._depth() > _MAX_NATIVE_DEPTH:
             return in_python, [self._canonical()]
         sql, parameters = self._native()
-        columns = sorted({leaf.field for leaf in leaves} & COLUMNS)
+        columns = sorted({"id" if leaf.field == HIDDEN_ID else leaf.field for leaf in leaves} & COLUMNS)
         has_nul = " OR ".join([r"instr(metadata, '\u0000')", *(f"instr({column}, char(0))" for column in columns)])
         return f"CASE WHEN {has_nul} THEN {in_python} ELSE {sql} END", [self._canonical(), *parameters]
 
@@ -133,9 +134,18 @@ class Comparison(Filter):
         name = f"${self.field}" if _is_special(self.field) else self.field
         return {name: {f"${self.operator}": list(self.value) if isinstance(self.value, tuple) else self.value}}
 
+    @property
+    def holds_without(self) -> bool:
+        """Whether it holds where the field is missing; an empty title is missing, and empty."""
+        if self.field == "title" and self.operator == "is_empty":
+            return bool(self.value)
+        return OPERATORS[self.operator].negated(self.value)
+
     def _holds(self, fields: Mapping[str, Any]) -> bool:
+        if self.field not in fields:
+            return self.holds_without
         meant = OPERATORS[self.operator]
-        return (self.field in fields and meant.holds(fields[self.field], self.value)) is not meant.negated(self.value)
+        return meant.holds(fields[self.field], self.value) is not meant.negated(self.value)
 
     def _native(self) -> Condition:
         operator = OPERATORS[self.operator]
@@ -284,17 +294,3 @@ def _parse_operator(field: str, name: Any, operand: Any, level: int) -> Filter:
             f"{', '.join(f'${known}' for known in OPERATORS)}; objects cannot be compared"
         )
     return Comparison(field, name[1:], operand)
-
-
-@lru_cache(maxsize=64)
-def _parsed(canonical: str) -> Filter:
-    return _parse(json.loads(canonical), 1)
-
-
-def _matches_row(canonical: str, passage_id: str, title: str, metadata: str) -> bool:
-    return _parsed(canonical)._holds({"id": passage_id, "title": title, **json.loads(metadata)})
-
-
-SQL_FUNCTIONS: Mapping[str, tuple[int, Callable[..., str | int | float]]] = MappingProxyType(
-    {**HELPERS, "dpr_rag_matches": (4, _matches_row)}
-)

@@ -17,13 +17,16 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
+from dpr_rag.filters.fields import HIDDEN_ID, RESERVED, kept_name
 from dpr_rag.filters.operands import Scalar
+from dpr_rag.passages import PRIVATE_KEY
 
 SqlParameter = str | int | float | None
 Condition = tuple[str, list[SqlParameter]]
 
 COLUMNS = frozenset({"id", "title"})
 _ESCAPING, _PLAIN = r"\\(.)|([%_])|(.)", r"(\A\Z)|([%_])|(.)"
+_PRESENT = "EXISTS (SELECT 1 FROM json_each(metadata) AS field WHERE field.key = ?"
 _NUMBER = "('integer', 'real')"
 _LISTED_NUMBER = "CASE type WHEN 'text' THEN dpr_rag_float(value) ELSE value END"
 
@@ -40,13 +43,37 @@ class Place:
 
 def sql_field(field: str, operator: Callable[[Place, Any], Condition], operand: Any) -> Condition:
     """Make the condition that the field is present with a value for which the operator holds, by 0 or 1."""
-    present = "EXISTS (SELECT 1 FROM json_each(metadata) AS field WHERE field.key = ?"
+    if field.startswith(RESERVED):
+        return _sql_reserved(field, operator, operand)
     sql, parameters = operator(Place("field.type", "field.value", "metadata", "field.key"), operand)
-    sql, parameters = f"{present} AND {sql})", [field, *parameters]
+    sql, parameters = f"{_PRESENT} AND {sql})", [field, *parameters]
     if field not in COLUMNS:
         return sql, parameters
-    own, bound = operator(Place("'text'", field, field, field), operand)
-    return f"CASE WHEN {present}) THEN {sql} ELSE {own} END", [field, *parameters, *bound]
+    own, bound = operator(_text(field), operand)
+    if field == "title" and operator is not sql_is_empty:
+        own = f"(title <> '' AND {own})"
+    return f"CASE WHEN {_PRESENT}) THEN {sql} ELSE {own} END", [field, *parameters, *bound]
+
+
+def _sql_reserved(field: str, operator: Callable[[Place, Any], Condition], operand: Any) -> Condition:
+    """The same for fields of adapters, which are strings."""
+    if field == HIDDEN_ID:
+        sql, parameters = operator(_text("id"), operand)
+        return f"CASE WHEN {_PRESENT}) THEN {sql} ELSE 0 END", ["id", *parameters]
+    name = kept_name(field)
+    if name is None:
+        return "0", []
+    value = (
+        f"(SELECT substr(mark.value, {len(name) + 2}) FROM json_each(metadata, '$.{PRIVATE_KEY}') AS mark WHERE "
+        f"json_type(metadata, '$.{PRIVATE_KEY}') = 'array' AND mark.type = 'text' AND "
+        f"substr(mark.value, 1, {len(name) + 1}) = '{name}:' LIMIT 1)"
+    )
+    sql, parameters = operator(_text(value), operand)
+    return f"CASE WHEN {value} IS NULL THEN 0 ELSE {sql} END", parameters
+
+
+def _text(value: str) -> Place:
+    return Place("'text'", value, value, value)
 
 
 def sql_compare(sign: str) -> Callable[[Place, Any], Condition]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from dpr_rag.filters.sorting import sort_key
 from dpr_rag.passages import PRIVATE_KEY, SOURCE_KEY, Passage
-from dpr_rag.storage.fields import CONTENTS, FIELDS, fields_of, padded
+from dpr_rag.storage.fields import CONTENTS, FIELDS, RULES, padded, seen_of
 from dpr_rag.storage.records import JSON
 
 MOST_FIELDS = 256
@@ -37,7 +37,7 @@ class Collected:
 
     def add(self, passage: Passage) -> None:
         """Take in the next passage."""
-        for name, value in fields_of(passage).items():
+        for name, value in seen_of(passage).items():
             column = self._columns.get(name)
             if column is None and name not in self._columns:
                 column = self._begun(name)
@@ -77,7 +77,7 @@ class Collected:
                 self._columns[name] = _Growing()  # what is written need not be held any longer
         left_out = [name for name, column in self._columns.items() if column is None]
         contents: Mapping[str, Any] = {
-            **{"count": self._count, "complete": self._complete},
+            **{"rules": RULES, "count": self._count, "complete": self._complete},
             **{"left_out": left_out, "columns": columns},
         }
         (folder / CONTENTS).write_text(json.dumps(contents), encoding="utf-8")

@@ -14,16 +14,20 @@ import numpy.typing as npt
 from dpr_rag.derived import SegmentDamagedError, verify_file
 from dpr_rag.filters import OPERATORS, Comparison, Filter
 from dpr_rag.filters.evaluating import compared_fields, evaluate
+from dpr_rag.filters.fields import fields_of
 from dpr_rag.filters.sorting import Key, sort_key
-from dpr_rag.passages import Passage
+from dpr_rag.passages import PRIVATE_KEY, SOURCE_KEY, Passage
 
 FIELDS, CONTENTS = "fields", "fields.json"
+RULES = 2
+"""Number of the rules by which a passage has fields."""
 Truth = npt.NDArray[np.bool_]
 
 
-def fields_of(passage: Passage) -> dict[str, Any]:
-    """What filters see of a passage: its metadata, and its id and title unless the metadata has such keys."""
-    return {"id": passage.id, "title": passage.title, **passage.metadata}
+def seen_of(passage: Passage) -> dict[str, Any]:
+    """The fields of a passage that filters are for, without the keys that users do not see."""
+    fields = fields_of(passage.id, passage.title, passage.metadata)
+    return {name: value for name, value in fields.items() if name not in (PRIVATE_KEY, SOURCE_KEY)}
 
 
 class Column:
@@ -55,7 +59,10 @@ class Column:
         else:
             for low, high in meant.spans(_InOrder(self), operand):
                 holds[low + 1 : high + 1] = True
-        truth: Truth = (~holds if meant.negated(operand) else holds)[self.codes]
+        if meant.negated(operand):
+            holds = ~holds
+        holds[0] = comparison.holds_without
+        truth: Truth = holds[self.codes]
         return truth
 
 
@@ -105,8 +112,10 @@ class Fields:
             data = np.memmap(folder / FIELDS, dtype=np.uint8, mode="r")
             self._count = int(contents["count"])
             self._left_out = frozenset(contents["left_out"])
-            self._complete = bool(contents["complete"])
-            self._columns = {name: _column(data, self._count, **of) for name, of in contents["columns"].items()}
+            # what was collected by other rules says other things, and is not asked
+            self._complete = bool(contents["complete"]) and contents.get("rules") == RULES
+            columns = contents["columns"] if contents.get("rules") == RULES else {}
+            self._columns = {name: _column(data, self._count, **of) for name, of in columns.items()}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SegmentDamagedError(folder / CONTENTS, f"cannot be opened: {error}") from error
 
@@ -128,13 +137,13 @@ class Fields:
 
     def fit(self, position: int, passage: Passage) -> bool:
         """Whether the columns say the same as a passage."""
-        found = {name: value for name, value in fields_of(passage).items() if name in self._columns}
+        found = {name: value for name, value in seen_of(passage).items() if name in self._columns}
         return json.dumps(found, sort_keys=True) == json.dumps(self.at(position), sort_keys=True)
 
     def _compare(self, comparison: Comparison) -> Truth:
         column = self._columns.get(comparison.field)
         if column is None:
-            return np.full(self._count, OPERATORS[comparison.operator].negated(comparison.value))
+            return np.full(self._count, comparison.holds_without)
         return column.compare(comparison)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreError, VectorError
 from dpr_rag.passages import SOURCE_KEY, Passage
+from dpr_rag.storage.fields import seen_of
 from dpr_rag.storage.records import to_stored
 from dpr_rag.storage.state import Model
 from dpr_rag.storage.writer import Writer
@@ -161,7 +162,7 @@ def _write(
             inserted.append(passage)
             removed.extend([] if old is None else [row])
         elif old.metadata != passage.metadata or repr(old.metadata) != repr(passage.metadata):
-            updated.append((row, passage, repr(old.visible_metadata) != repr(passage.visible_metadata)))
+            updated.append((row, passage, repr(seen_of(old)) != repr(seen_of(passage))))
             named += _without_source(old) == _without_source(passage)
     if inserted or updated:
         writer.now = replace(writer.now, model=model)

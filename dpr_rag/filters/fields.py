@@ -1,0 +1,47 @@
+"""What filters see of a passage: its fields by name, those that an adapter keeps among them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from dpr_rag.passages import PRIVATE_KEY
+
+RESERVED = f"{PRIVATE_KEY}:"
+HIDDEN_ID = f"{RESERVED}id"
+"""Field for adapters: the passage's id where a metadata key ``id`` hides it, and missing elsewhere."""
+_KEPT = f"{RESERVED}kept:"
+_NAME = re.compile("[a-z]+")
+
+
+def kept_field(name: str) -> str:
+    """Field for adapters: what follows ``name:`` in the first such string of the list under ``PRIVATE_KEY``.
+
+    Args:
+        name: Lower-case letters a to z.
+    """
+    return _KEPT + name
+
+
+def kept_name(field: str) -> str | None:
+    """The name that :func:`kept_field` made the field of, or None."""
+    name = field.removeprefix(_KEPT)
+    return name if name != field and _NAME.fullmatch(name) else None
+
+
+def fields_of(passage_id: str, title: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a passage: its metadata; its id, and its title if it has one, unless the metadata has such keys."""
+    fields = {"id": passage_id, "title": title, **metadata}
+    if not title and "title" not in metadata:
+        del fields["title"]
+    if any(key.startswith(RESERVED) for key in metadata):
+        fields = {key: value for key, value in fields.items() if not key.startswith(RESERVED)}
+    if "id" in metadata:
+        fields[HIDDEN_ID] = passage_id
+    marks = metadata.get(PRIVATE_KEY)
+    for mark in marks if isinstance(marks, list) else ():
+        name, colon, rest = mark.partition(":") if isinstance(mark, str) else ("", "", "")
+        if colon and _NAME.fullmatch(name):
+            fields.setdefault(_KEPT + name, rest)
+    return fields
