@@ -204,9 +204,7 @@ class DPRRetriever(BaseRetriever):
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         if [] in (self.node_ids, self.doc_ids):  # in a query of LlamaIndex's own, empty lists restrict nothing
             return []
-        where = selection_of(
-            self._vector_store.client, node_ids=self.node_ids, doc_ids=self.doc_ids, filters=self.filters
-        )
+        where = selection_of(node_ids=self.node_ids, doc_ids=self.doc_ids, filters=self.filters)
         client, k = self._vector_store.client, self.similarity_top_k
         options: dict[str, Any] = {"diversity": self._diversity(), "min_relevance": self.min_relevance}
         ranking, words = self._ranking(query_bundle), query_bundle.query_str

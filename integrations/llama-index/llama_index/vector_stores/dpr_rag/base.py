@@ -80,8 +80,9 @@ class DPRVectorStore(AsyncInThreads):
             vector_store.query(VectorStoreQuery(query_str="Who wrote Hamlet?", similarity_top_k=3))
 
     Filter:
-        Every operator of ``MetadataFilters``, with nested groups, selects before the top k. ``title`` and ``id`` are the
-        node's own unless its metadata has such a key; the title of a node without one is ``""``.
+        Every operator of ``MetadataFilters``, with nested groups, selects before the top k. A field is a key of the metadata;
+        ``ref_doc_id``, ``doc_id`` and ``document_id`` are the id of the source document, unless the metadata have such a key.
+        A missing field matches ``!=``, ``nin``, ``is_empty`` and ``not`` alone.
 
         .. code-block:: python
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
+from llama_index.vector_stores.dpr_rag.nodes import SOURCE
 
 from dpr_rag.errors import FilterError
-from dpr_rag.filters import And, Comparison, Filter, Not, Or
+from dpr_rag.filters import HIDDEN_ID, And, Comparison, Filter, Not, Or
+
+_OF_SOURCE = ("ref_doc_id", "doc_id", "document_id")
 
 _NAMES = {
     FilterOperator.EQ: "eq",
@@ -30,10 +33,12 @@ _LISTS = {FilterOperator.EQ: "in", FilterOperator.NE: "nin"}
 def to_filter(filters: MetadataFilters | None) -> Filter | None:
     """Translate filters; None means that there is nothing to filter by, as in an empty list of them.
 
-    A missing field matches ``!=``, ``nin``, ``is_empty`` and ``not`` alone, as in LlamaIndex. Four things differ from its
-    ``SimpleVectorStore``: groups may be nested; values of different types do not match where that one raises TypeError
-    (``1`` against ``"1"``); ``contains``, ``any`` and ``all`` look into lists alone, never into strings; a null is
-    a value that equals None, not a missing field.
+    A field is what the node's metadata say under the key. ``ref_doc_id``, ``doc_id`` and ``document_id`` are the id of its
+    source document, unless the metadata have such a key; a node without a source has none, nor has it an ``id`` that its
+    metadata do not give. A missing field matches ``!=``, ``nin``, ``is_empty`` and ``not`` alone, as in LlamaIndex. Four
+    things differ from its ``SimpleVectorStore``: groups may be nested; values of different types do not match where that
+    one raises TypeError (``1`` against ``"1"``); ``contains``, ``any`` and ``all`` look into lists alone, never into
+    strings; a null is a value that equals None, not a missing field.
     ``MetadataFilter`` takes no booleans, so 1 also stands for true and 0 for false, as in Python.
 
     Raises:
@@ -64,16 +69,27 @@ def _part(given: MetadataFilter | MetadataFilters) -> Filter | None:
 
 
 def _comparison(given: MetadataFilter) -> Filter:
+    if given.key in _OF_SOURCE:
+        own = Comparison(given.key, "exists", True)
+        return Or((And((own, _about(given.key, given))), And((Not(own), _about(SOURCE, given)))))
+    if given.key == "id":
+        own, among_own = Comparison(HIDDEN_ID, "exists", True), _about("id", given)
+        # without the key, what the core takes for the field is the passage's id, which no metadata say
+        return Or((Not(own), among_own)) if among_own.matches({}) else And((own, among_own))
+    return _about(given.key, given)
+
+
+def _about(field: str, given: MetadataFilter) -> Filter:
     if given.operator is FilterOperator.IS_EMPTY:
-        return Or((Comparison(given.key, "exists", False), Comparison(given.key, "is_empty", True)))
+        return Or((Comparison(field, "exists", False), Comparison(field, "is_empty", True)))
     if given.operator not in _NAMES:
         raise FilterError(f"field {given.key!r:.60}: the operator {given.operator!r} is unknown")
     if given.operator in _LISTS and _is_zero_or_one(given.value):
-        return Comparison(given.key, _LISTS[given.operator], _with_booleans([given.value]))
+        return Comparison(field, _LISTS[given.operator], _with_booleans([given.value]))
     value = given.value
     if given.operator in (FilterOperator.IN, FilterOperator.NIN) and isinstance(value, list):
-        return Comparison(given.key, _NAMES[given.operator], _with_booleans(value))
-    return Comparison(given.key, _NAMES[given.operator], value)
+        return Comparison(field, _NAMES[given.operator], _with_booleans(value))
+    return Comparison(field, _NAMES[given.operator], value)
 
 
 def _is_zero_or_one(value: Any) -> bool:

@@ -19,9 +19,10 @@ from llama_index.core.schema import (
 
 from dpr_rag import PRIVATE_KEY, Passage
 from dpr_rag.errors import PassageError
-from dpr_rag.filters import Comparison, Filter
+from dpr_rag.filters import HIDDEN_ID, And, Comparison, Filter, Not, Or, kept_field
 
 TITLE = "title"
+SOURCE, _ITSELF = kept_field("source"), kept_field("itself")
 _log = logging.getLogger(__name__)
 _CLASSES: tuple[type[BaseNode], ...] = (ImageDocument, Document, ImageNode, IndexNode, TextNode, Node)
 _RESOURCES = ("text_resource", "image_resource", "audio_resource", "video_resource")
@@ -32,8 +33,9 @@ def to_passage(node: BaseNode) -> Passage:
     """A node as a passage.
 
     ``metadata["title"]``, where it is a non-empty string, moves into the passage's title. What LlamaIndex needs besides
-    text and metadata stands under ``PRIVATE_KEY`` as ``["node:<id>", "source:<ref_doc_id>", [<JSON>]]``; the first two
-    are what filters select by. A node without a source document is its own, as for ``IngestionPipeline``.
+    text and metadata stands under ``PRIVATE_KEY`` as ``["node:<id>", "source:<ref_doc_id>", [<JSON>]]``; the second is
+    what filters select by. A node without a source document is its own, as for ``IngestionPipeline``, and has
+    ``"itself:<id>"`` there.
 
     Raises:
         PassageError: Blank text, metadata that is not JSON, or metadata under ``PRIVATE_KEY``.
@@ -47,8 +49,8 @@ def to_passage(node: BaseNode) -> Passage:
         del metadata[TITLE]
     else:
         title = ""
-    source = node.ref_doc_id or node.node_id
-    kept = [_node_mark(node.node_id), _source_mark(source), [json.dumps(private, separators=(",", ":"))]]
+    mark = f"itself:{node.node_id}" if node.ref_doc_id is None else f"source:{node.ref_doc_id}"
+    kept = [f"node:{node.node_id}", mark, [json.dumps(private, separators=(",", ":"))]]
     text = node.get_content(metadata_mode=MetadataMode.NONE)
     return Passage(id=node.node_id, text=text, title=title, metadata={**metadata, PRIVATE_KEY: kept})
 
@@ -81,27 +83,15 @@ def _restored(passage: Passage, fields: dict[str, Any]) -> BaseNode:
     return made.from_dict(fields)
 
 
-def is_from_node(passage: Passage) -> bool:
-    """Whether a passage was a node, and can be selected by :func:`of_nodes`."""
-    return bool(_stored_fields(passage))
-
-
 def of_nodes(node_ids: list[str]) -> Filter:
-    """Select the passages that were these nodes, whatever their metadata say under ``id``."""
-    return Comparison(PRIVATE_KEY, "any", [_node_mark(one) for one in node_ids])
+    """Select the passages that have these ids, whatever their metadata say under ``id``."""
+    hidden = Comparison(HIDDEN_ID, "exists", True)
+    return Or((Comparison(HIDDEN_ID, "in", node_ids), And((Not(hidden), Comparison("id", "in", node_ids)))))
 
 
 def of_sources(ref_doc_ids: list[str]) -> Filter:
-    """Select the passages whose nodes come from these documents, whatever their metadata say."""
-    return Comparison(PRIVATE_KEY, "any", [_source_mark(one) for one in ref_doc_ids])
-
-
-def _node_mark(node_id: str) -> str:
-    return f"node:{node_id}"
-
-
-def _source_mark(ref_doc_id: str) -> str:
-    return f"source:{ref_doc_id}"
+    """Select the passages whose nodes come from these documents, or are them, whatever their metadata say."""
+    return Or((Comparison(SOURCE, "in", ref_doc_ids), Comparison(_ITSELF, "in", ref_doc_ids)))
 
 
 def _private_fields(node: BaseNode) -> dict[str, Any]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQuery, VectorStoreQueryMode
 from llama_index.vector_stores.dpr_rag.filters import to_filter
-from llama_index.vector_stores.dpr_rag.nodes import is_from_node, of_nodes, of_sources
+from llama_index.vector_stores.dpr_rag.nodes import of_nodes, of_sources
 
-from dpr_rag import Diversity, Filter, Hit, Passage, PassageStore, Ranking
+from dpr_rag import Diversity, Filter, Hit, PassageStore, Ranking
 from dpr_rag.errors import VectorError
 from dpr_rag.filters import And
 
-Selection = Filter | Callable[[Passage], bool] | None
 _BALANCE = 0.5
 LEFT_TO_THE_STORE = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
 WORDS = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
@@ -28,7 +27,7 @@ def hits_for(store: PassageStore, query: VectorStoreQuery, options: Mapping[str,
     is_hybrid = query.mode == VectorStoreQueryMode.HYBRID
     k = query.hybrid_top_k if is_hybrid and query.hybrid_top_k is not None else query.similarity_top_k
     diversity = diversity_for(query.mode, k, threshold=query.mmr_threshold, options=options)
-    where = selection_of(store, node_ids=query.node_ids, doc_ids=query.doc_ids, filters=query.filters)
+    where = selection_of(node_ids=query.node_ids, doc_ids=query.doc_ids, filters=query.filters)
     if query.query_str is None and query.mode in LEFT_TO_THE_STORE:
         ranking = Ranking()
     vectors = None if query.query_embedding is None else [query.query_embedding]
@@ -126,25 +125,13 @@ def _candidates(k: int, options: Mapping[str, Any]) -> int:
 
 
 def selection_of(
-    store: PassageStore,
-    *,
-    node_ids: list[str] | None = None,
-    doc_ids: list[str] | None = None,
-    filters: MetadataFilters | None = None,
-) -> Selection:
+    *, node_ids: list[str] | None = None, doc_ids: list[str] | None = None, filters: MetadataFilters | None = None
+) -> Filter | None:
     """The passages that all of ids, documents and filters keep; empty ones restrict nothing, as LlamaIndex gives them.
 
     Raises:
         FilterError: A filter cannot be understood.
     """
-    parts = [part for part in (to_filter(filters), of_sources(doc_ids) if doc_ids else None) if part is not None]
-    if node_ids and all(is_from_node(passage) for passage in store.get(node_ids)):
-        parts.append(of_nodes(node_ids))
-    elif node_ids:
-        # passages that no node made can be told by their id alone, which metadata of that name hide from filters
-        return _predicate(frozenset(node_ids), parts)
-    return And(tuple(parts)) if parts else None
-
-
-def _predicate(ids: frozenset[str], parts: list[Filter]) -> Callable[[Passage], bool]:
-    return lambda passage: passage.id in ids and all(part.matches(passage) for part in parts)
+    parts = [to_filter(filters), of_sources(doc_ids) if doc_ids else None, of_nodes(node_ids) if node_ids else None]
+    kept = tuple(part for part in parts if part is not None)
+    return And(kept) if kept else None
