@@ -15,6 +15,7 @@ from dpr_rag.errors import (
     StoreNotFoundError,
     StoreReadOnlyError,
 )
+from dpr_rag.storage import entries, marks
 from dpr_rag.storage.state import State, new_name
 
 APPLICATION_ID = 0x64707221
@@ -39,6 +40,8 @@ CREATE TABLE removed (row INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
 CREATE INDEX removed_generation ON removed (generation);
 """
 
+_OF_ADAPTERS = (entries.TABLE, *marks.INDEXES)
+
 Migration = Callable[[sqlite3.Connection], None]
 
 
@@ -55,13 +58,22 @@ def _know_fields(_: sqlite3.Connection) -> None:
 
 
 def _know_itself(connection: sqlite3.Connection) -> None:
-    """Format 5 gives the store a name of its own, and checksums that see order: what was derived before is built anew."""
+    """Format 5 gives the store a name of its own, checksums that see order, and room for adapters.
+
+    What was derived before is built anew.
+    """
     record = connection.execute("SELECT value, crc FROM state WHERE one = 1").fetchone() or (None, None)
     state = State.decode(*record, "the older format's file")
     connection.execute("DELETE FROM removed")
     state = replace(state, store=new_name(), base=None, lexical=None, removed=0, removed_sum=0)
     state = replace(state, generation=state.generation + 1, folds=state.folds + 1)
     connection.execute("REPLACE INTO state VALUES (1, ?, ?)", state.encode())
+    _make_for_adapters(connection)
+
+
+def _make_for_adapters(connection: sqlite3.Connection) -> None:
+    for statement in _OF_ADAPTERS:
+        connection.execute(statement)
 
 
 READ_AS_THEY_ARE = frozenset({1, 2, 3, 4})
@@ -74,6 +86,7 @@ def create(connection: sqlite3.Connection, initial: tuple[str, int]) -> None:
     """Make the tables of the current format and the first state inside the running transaction."""
     for statement in _TABLES.strip().split(";\n"):
         connection.execute(statement.removesuffix(";"))
+    _make_for_adapters(connection)
     connection.execute("INSERT INTO state VALUES (1, ?, ?)", initial)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {FORMAT}")

@@ -54,6 +54,8 @@ class State:
         tuned: How the store ranks where a call does not say, as JSON, or None.
         edits: How often metadata was changed in place.
         store: Random name of this store, which no copy shares; empty in formats before 5.
+        entries: How many records of adapters there are.
+        entry_sum: Sum of their checksums.
     """
 
     generation: int = 0
@@ -75,6 +77,8 @@ class State:
     tuned: Mapping[str, Any] | None = field(default=None, hash=False)
     edits: int = 0
     store: str = ""
+    entries: int = 0
+    entry_sum: int = 0
 
     @property
     def vectors(self) -> str:

@@ -16,6 +16,7 @@ from dpr_rag.errors import RESTORE, StoreCorrupted
 from dpr_rag.index.segments import Base, Manifest, largest_norm, verify_base
 from dpr_rag.lexical import Analyzer, Postings, analysis_of
 from dpr_rag.passages import Passage
+from dpr_rag.storage import entries
 from dpr_rag.storage.fields import FIELDS, Fields
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
@@ -51,7 +52,7 @@ def check(engine: Engine) -> CheckReport:
     """Verify everything; see ``PassageStore.check``."""
     with engine.reading() as reader:
         state = reader.state()
-        problems = reader.problems()
+        problems = [*reader.problems(), *entries.problems(reader)]
         rows = _check_passages(reader, state, problems)
         _check_vectors(reader, state, rows, problems)
         _check_words(engine.folder / INDEX_FOLDER, reader, state, rows, problems)

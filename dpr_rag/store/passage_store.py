@@ -15,6 +15,7 @@ from dpr_rag.passages import Passage
 from dpr_rag.store import adding, checking, copying, folding, lexicon, lookup, opening, reencoding
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.lookup import Where
+from dpr_rag.store.private import Private
 from dpr_rag.store.reports import AddReport, CheckReport, StoreInfo
 from dpr_rag.store.searches import Searches
 from dpr_rag.store.sources import Replace
@@ -90,6 +91,11 @@ class PassageStore(Searches):
     def encoder(self) -> Encoder | None:
         """The encoder it was opened with."""
         return self._engine.encoder
+
+    @property
+    def private(self) -> Private:
+        """What an adapter keeps in the store beside the passages, and how it finds its own again."""
+        return Private(self._engine)
 
     @property
     def dim(self) -> int | None:

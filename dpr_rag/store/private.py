@@ -1,0 +1,96 @@
+"""What adapters keep in a store beside the passages: records of their own, and marks by which they find passages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dpr_rag.errors import PassageError
+from dpr_rag.passages import Passage
+from dpr_rag.storage import entries, marks
+from dpr_rag.store import lexicon
+from dpr_rag.store.engine import Engine
+
+
+class Private:
+    """Records under a collection and a key, and passages by mark.
+
+    Records are as durable as passages, lie in the same file, and go where a backup goes; searches do not see them. A
+    mark is a string at place 1 or 3 of the list that a passage has under ``PRIVATE_KEY``.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        """Use ``PassageStore.private`` instead."""
+        self._engine = engine
+
+    def read(self, collection: str, keys: Iterable[str] | None = None) -> dict[str, Any]:
+        """Records of a collection by key, in order of insertion, or those of some keys; unknown keys are left out.
+
+        Raises:
+            StoreCorrupted: One is damaged.
+        """
+        wanted = None if keys is None else [key for key in keys if _is_text(key)]
+        with self._engine.reading() as reader:
+            found = entries.read(reader, collection, wanted)
+        return {key: json.loads(value) for key, value in found.items()}
+
+    def write(self, changes: Mapping[str, Mapping[str, Any]]) -> int:
+        """Put values under keys, by collection, in one commit; None removes what is there.
+
+        Returns:
+            How many records that changed; nothing is written where none does.
+
+        Raises:
+            PassageError: A value is not JSON, or a collection or a key is no text.
+            StoreReadOnlyError: Something would change, and the store was opened read-only.
+        """
+        dumped = {name: {key: _dumped(name, key, value) for key, value in of.items()} for name, of in changes.items()}
+        with self._engine.reading() as reader:
+            known = {name: entries.read(reader, name, of) for name, of in dumped.items()}
+        if all(known[name].get(key) == value for name, of in dumped.items() for key, value in of.items()):
+            return 0
+        with self._engine.writing() as writer:
+            return entries.write(writer, dumped)
+
+    def marked(self, wanted: Iterable[str]) -> list[Passage]:
+        """The passages that have one of the marks, in order of insertion.
+
+        Raises:
+            StoreCorrupted: One is damaged.
+        """
+        with self._engine.reading() as reader:
+            return list(marks.marked(reader, wanted).values())
+
+    def present(self, wanted: Iterable[str]) -> set[str]:
+        """Those of the marks that some passage has."""
+        with self._engine.reading() as reader:
+            return marks.present(reader, wanted)
+
+    def delete_marked(self, wanted: Iterable[str]) -> int:
+        """Delete the passages that have one of the marks, in one commit.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            StoreCorrupted: One is damaged.
+        """
+        self._engine.database.refuse_read_only()
+        with self._engine.writing() as writer:
+            found = marks.marked(writer, wanted)
+            if found:
+                writer.remove(list(found))
+                writer.commit_state()
+        lexicon.keep_if_due(self._engine)
+        return len(found)
+
+
+def _dumped(collection: str, key: str, value: Any) -> str | None:
+    if not _is_text(collection) or not _is_text(key):
+        raise PassageError(f"{collection!r:.60}, key {key!r:.120}: expected strings that can be stored as UTF-8")
+    return None if value is None else entries.dump(collection, key, value)
+
+
+def _is_text(key: object) -> bool:
+    return isinstance(key, str) and key.encode("utf-8", "replace").decode() == key

@@ -1,0 +1,151 @@
+"""What adapters keep in a store: records that are as durable as passages, and passages found by mark."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dpr_rag import PRIVATE_KEY, Passage, PassageStore
+from dpr_rag.errors import PassageError, StoreCorrupted, StoreReadOnlyError
+from dpr_rag.storage import marks
+from dpr_rag.storage.schema import FILE_NAME
+
+ROWS = np.eye(6, dtype=np.float32)
+
+
+def marked(at: int, source: object, twin: str | None = None) -> Passage:
+    listed = [f"node:{at}", source, ["{}"], *([] if twin is None else [twin])]
+    return Passage(str(at), f"text {at}", metadata={PRIVATE_KEY: listed})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "s"
+
+
+def edit(path: Path, sql: str) -> None:
+    connection = sqlite3.connect(path / FILE_NAME)
+    with connection:
+        connection.execute(sql)
+    connection.close()
+
+
+def test_records_survive_and_come_in_order_of_insertion(path: Path) -> None:
+    with PassageStore.open(path) as store:
+        assert store.private.read("a") == {}
+        assert store.private.write({"a": {"z": {"n": 1}, "b": [None, "ä\ud800\0"]}, "c": {"z": 2.5}}) == 3
+        assert store.private.write({"a": {"z": {"n": 2}, "none": None}}) == 1
+    with PassageStore.open(path, read_only=True) as store:
+        assert list(store.private.read("a").items()) == [("z", {"n": 2}), ("b", [None, "ä\ud800\0"])]
+        assert store.private.read("a", ["b", "\ud800", "nowhere"]) == {"b": [None, "ä\ud800\0"]}
+        assert store.private.write({"c": {"z": 2.5}, "a": {"nowhere": None}}) == 0
+        with pytest.raises(StoreReadOnlyError):
+            store.private.write({"c": {"z": 3}})
+        store.check()
+
+
+def test_records_are_committed_together_or_not_at_all(path: Path) -> None:
+    with PassageStore.open(path) as store:
+        with pytest.raises(PassageError, match=r"'b', key 'k': the value is not JSON .* convert it"):
+            store.private.write({"a": {"k": 1}, "b": {"k": object()}})
+        with pytest.raises(PassageError, match="expected strings that can be stored as UTF-8"):
+            store.private.write({"a": {"k": 1, "\ud800": 1}})
+        assert store.private.read("a") == {}
+
+
+def test_searches_do_not_notice_records(path: Path) -> None:
+    with PassageStore.open(path) as store:
+        store.add([marked(0, "source:d")], vectors=ROWS[:1])
+        before = store.info().generation
+        store.private.write({"a": {"k": 1}})
+        store.private.write({"a": {"k": None}})
+        assert store.info().generation == before
+        assert store.search(ROWS[:1], 1)[0][0].passage.id == "0"
+        store.add([marked(1, "source:d")], vectors=ROWS[1:2])
+        store.check()
+
+
+def test_a_backup_has_the_records(path: Path, tmp_path: Path) -> None:
+    with PassageStore.open(path) as store:
+        store.private.write({"a": {"k": 1}})
+        store.backup(tmp_path / "copy")
+    with PassageStore.open(tmp_path / "copy") as copy:
+        assert copy.private.read("a") == {"k": 1}
+
+
+def test_threads_write_at_once(path: Path) -> None:
+    with PassageStore.open(path) as store:
+        threads = [
+            threading.Thread(target=lambda at=at: store.private.write({"a": {f"{at}-{n}": n for n in range(20)}}))
+            for at in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(store.private.read("a")) == 160
+        store.check()
+
+
+@pytest.mark.parametrize(
+    ("sql", "reading"),
+    [
+        ("UPDATE entry SET value = '2' WHERE key = 'k'", "the entry 'k' is damaged"),
+        ("UPDATE entry SET key = 'other' WHERE key = 'k'", "the entry 'other' is damaged"),
+        ("DELETE FROM entry WHERE key = 'k'", None),
+    ],
+)
+def test_damage_is_named(sql: str, reading: str | None, path: Path) -> None:
+    with PassageStore.open(path) as store:
+        store.private.write({"a": {"k": 1, "l": 2}})
+    edit(path, sql)
+    with PassageStore.open(path) as store:
+        if reading is not None:
+            with pytest.raises(StoreCorrupted, match=reading):
+                store.private.read("a")
+        with pytest.raises(StoreCorrupted, match=reading or "1 entries where 2 were committed"):
+            store.check()
+
+
+def test_passages_by_mark(path: Path) -> None:
+    with PassageStore.open(path) as store:
+        given = [
+            *(marked(0, "source:d"), marked(1, "source:e", "twin"), marked(2, 7, "twin"), marked(3, ["source:d"])),
+            Passage("4", "t", metadata={PRIVATE_KEY: {"1": "source:d"}, "x": ["", "source:d"]}),
+        ]
+        store.add(given, vectors=ROWS[:5])
+        assert store.private.marked(["source:d", "twin", "\ud800", "a\0"]) == given[:3]
+        assert store.private.present(["source:d", "source:f", "twin"]) == {"source:d", "twin"}
+        store.add([marked(0, "source:f")], vectors=ROWS[:1])
+        assert store.private.marked(["source:d"]) == []
+        assert store.private.delete_marked(["source:f", "source:e"]) == 2
+        assert [passage.id for passage in store] == ["2", "3", "4"]
+        assert store.private.delete_marked(["source:f"]) == 0
+        store.check()
+
+
+def test_marks_are_found_by_index(path: Path) -> None:
+    with PassageStore.open(path) as store, store._engine.reading() as reader:
+        for place in marks.PLACES:
+            sql = f"SELECT row FROM passage WHERE {marks._at(place)} IN (SELECT value FROM json_each('[]'))"  # noqa: S608
+            told = reader.connection.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
+            assert any(f"USING INDEX passage_mark_{place}" in row[3] for row in told)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_older_formats_have_none_until_they_are_migrated(number: int, path: Path) -> None:
+
+    shutil.copytree(Path(__file__).parent / "golden" / f"format-{number}", path)
+    with PassageStore.open(path, read_only=True) as store:
+        assert store.private.read("a") == {}
+        assert store.private.marked(["source:d"]) == []
+    with PassageStore.open(path) as store:
+        assert store.private.write({"a": {"k": 1}}) == 1
+        assert store.private.read("a") == {"k": 1}
+        assert store.private.marked(["source:d"]) == []
+        store.check()
