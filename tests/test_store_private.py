@@ -120,7 +120,8 @@ def test_passages_by_mark(path: Path) -> None:
         ]
         store.add(given, vectors=ROWS[:5])
         assert store.private.marked(["source:d", "twin", "\ud800", "a\0"]) == given[:3]
-        assert store.private.present(["source:d", "source:f", "twin"]) == {"source:d", "twin"}
+        assert store.private.present(one for one in ("source:d", "source:f", "twin")) == {"source:d", "twin"}
+        assert store.private.marked(one for one in ("twin",)) == given[1:3]
         store.add([marked(0, "source:f")], vectors=ROWS[:1])
         assert store.private.marked(["source:d"]) == []
         assert store.private.delete_marked(["source:f", "source:e"]) == 2
@@ -135,6 +136,21 @@ def test_marks_are_found_by_index(path: Path) -> None:
             sql = f"SELECT row FROM passage WHERE {marks._at(place)} IN (SELECT value FROM json_each('[]'))"  # noqa: S608
             told = reader.connection.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
             assert any(f"USING INDEX passage_mark_{place}" in row[3] for row in told)
+
+
+def test_passages_in_place_of_others_that_say_the_same(path: Path) -> None:
+    with PassageStore.open(path) as store:
+        store.add([marked(0, "source:d"), marked(1, "source:d"), Passage("other", "text 2")], vectors=ROWS[:3])
+        given = [Passage("new", "text 0"), Passage("newer", "text 1"), Passage("newest", "text 3")]
+        report = store.private.add(
+            given,
+            vectors=ROWS[3:6],
+            instead={"new": ["0", "nowhere"], "newer": ["1"], "newest": ["other"]},
+            batch_size=2,
+        )
+        assert (report.added, report.replaced) == (1, 2)
+        assert [passage.id for passage in store] == ["other", "new", "newer", "newest"]
+        store.check()
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])

@@ -30,16 +30,21 @@ def marked(reader: Reader, marks: Iterable[str]) -> dict[int, Passage]:
     Raises:
         StoreCorrupted: One is damaged.
     """
-    return reader.by_rows(sorted({row for place in PLACES for (row,) in _asked(reader, "row", place, marks)}))
+    wanted = _askable(marks)
+    return reader.by_rows(sorted({row for place in PLACES for (row,) in _asked(reader, "row", place, wanted)}))
 
 
 def present(reader: Reader, marks: Iterable[str]) -> set[str]:
     """Those of the marks that some passage has."""
-    return {mark for place in PLACES for (mark,) in _asked(reader, f"DISTINCT {_at(place)}", place, marks)}
+    wanted = _askable(marks)
+    return {mark for place in PLACES for (mark,) in _asked(reader, f"DISTINCT {_at(place)}", place, wanted)}
 
 
-def _asked(reader: Reader, what: str, place: int, marks: Iterable[str]) -> list[tuple[Any, ...]]:
-    # without those that no text can hold, and that SQLite's JSON functions would cut
-    wanted = [mark for mark in marks if "\0" not in mark and mark.encode("utf-8", "replace").decode() == mark]
+def _askable(marks: Iterable[str]) -> str:
+    """The marks as JSON, without those that no text can hold, and that SQLite's JSON functions would cut."""
+    return json.dumps([mark for mark in marks if "\0" not in mark and mark.encode("utf-8", "replace").decode() == mark])
+
+
+def _asked(reader: Reader, what: str, place: int, wanted: str) -> list[tuple[Any, ...]]:
     sql = f"SELECT {what} FROM passage WHERE {_at(place)} IN (SELECT value FROM json_each(?))"
-    return reader.connection.execute(sql, (json.dumps(wanted),)).fetchall()
+    return reader.connection.execute(sql, (wanted,)).fetchall()

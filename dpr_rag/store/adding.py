@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -46,10 +47,11 @@ def add(
     vectors: Iterable[Any] | None,
     *,
     batch_size: int,
-    progress: Progress | None,
+    progress: Progress | None = None,
     replace: Replace = "any",
+    instead: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> AddReport:
-    """Add a stream of passages, see ``PassageStore.add``."""
+    """Add a stream of passages, see ``PassageStore.add``; for ``instead``, see ``Private.add``."""
     if batch_size < 1:
         raise StoreError(f"batch_size is {batch_size}, expected at least 1")
     check_replace(replace)
@@ -57,7 +59,7 @@ def add(
     _check_lengths(passages, vectors)
     report = AddReport()
     for batch in _batches(passages, vectors, batch_size):
-        report += _add_batch(engine, batch, replace) + AddReport(replaced=batch.superseded)
+        report += _add_batch(engine, batch, replace, instead) + AddReport(replaced=batch.superseded)
         if progress is not None:
             progress(report)
     return report
@@ -98,7 +100,7 @@ def _stacked(rows: Iterable[Any]) -> Any:
         raise VectorError(f"the vectors are not rows of numbers of one length: {error}") from error
 
 
-def _add_batch(engine: Engine, batch: _Batch, policy: Replace) -> AddReport:
+def _add_batch(engine: Engine, batch: _Batch, policy: Replace, instead: Mapping[str, Sequence[str]]) -> AddReport:
     """Encode and commit one batch; starts over when another writer changed its passages in between."""
     while True:
         with engine.reading() as reader:
@@ -113,7 +115,15 @@ def _add_batch(engine: Engine, batch: _Batch, policy: Replace) -> AddReport:
             ready, owners = parted(batch.passages, known, policy)
             encoded = {p.id: vector for p, vector in zip(needed, vectors, strict=True)}
             if all(p.id in encoded or not _is_new_text(known.get(p.id), p) for p in ready):
-                return _write(writer, model, ready, known, encoded) + AddReport(owners=owners)
+                gone = _succeeded(writer, ready, instead)
+                return _write(writer, model, ready, known, encoded, gone) + AddReport(owners=owners)
+
+
+def _succeeded(writer: Writer, passages: Sequence[Passage], instead: Mapping[str, Sequence[str]]) -> list[int]:
+    """Rows of the passages that those of the batch succeed, unless their texts have changed since."""
+    successors = {old: passage for passage in passages for old in instead.get(passage.id, ())}
+    found = writer.by_ids(successors) if successors else {}
+    return [row for one, (row, old) in found.items() if not _is_new_text((row, old), successors[one])]
 
 
 def _is_new_text(known: tuple[int, Passage] | None, passage: Passage) -> bool:
@@ -149,11 +159,16 @@ def _model(engine: Engine, writer: Writer, vectors: Vectors) -> Model:
 
 
 def _write(
-    writer: Writer, model: Model, passages: Sequence[Passage], known: _Known, vectors: dict[str, Vectors]
+    writer: Writer,
+    model: Model,
+    passages: Sequence[Passage],
+    known: _Known,
+    vectors: dict[str, Vectors],
+    succeeded: Sequence[int],
 ) -> AddReport:
     """Write what differs from the store and say what that was."""
     stored = writer.vectors_of(writer.now, [row for row, _ in known.values() if vectors]) if known else {}
-    inserted, updated, removed, named = [], [], [], 0
+    inserted, updated, removed, named = [], [], list(succeeded), 0
     for given in passages:
         row, old = known.get(given.id, (0, None))
         passage = with_private(given, old)
@@ -164,7 +179,7 @@ def _write(
         elif old.metadata != passage.metadata or repr(old.metadata) != repr(passage.metadata):
             updated.append((row, passage, repr(seen_of(old)) != repr(seen_of(passage))))
             named += _without_source(old) == _without_source(passage)
-    if inserted or updated:
+    if inserted or updated or removed:
         writer.now = replace(writer.now, model=model)
         if removed:
             writer.remove(removed)

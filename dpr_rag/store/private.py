@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dpr_rag.errors import PassageError
 from dpr_rag.passages import Passage
 from dpr_rag.storage import entries, marks
-from dpr_rag.store import lexicon
+from dpr_rag.store import adding, folding, lexicon
 from dpr_rag.store.engine import Engine
+from dpr_rag.store.reports import AddReport
 
 
 class Private:
@@ -66,6 +67,27 @@ class Private:
         """Those of the marks that some passage has."""
         with self._engine.reading() as reader:
             return marks.present(reader, wanted)
+
+    def add(
+        self,
+        passages: Sequence[Passage],
+        *,
+        vectors: Sequence[Any] | None = None,
+        instead: Mapping[str, Sequence[str]],
+        batch_size: int = 512,
+    ) -> AddReport:
+        """Add passages as ``PassageStore.add`` does, each in place of stored ones that say the same.
+
+        Args:
+            passages: What to add.
+            vectors: One vector per passage.
+            instead: From the id of a passage to those that go in the same commit, if their title and text are its own.
+            batch_size: Passages per commit.
+        """
+        report = adding.add(self._engine, passages, vectors, batch_size=batch_size, instead=instead)
+        folding.fold_if_due(self._engine)
+        lexicon.keep_if_due(self._engine)
+        return report
 
     def delete_marked(self, wanted: Iterable[str]) -> int:
         """Delete the passages that have one of the marks, in one commit.

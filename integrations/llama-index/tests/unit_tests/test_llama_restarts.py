@@ -16,6 +16,8 @@ from llama_index.embeddings.dpr_rag import DPREmbedding
 from llama_index.retrievers.dpr_rag import DPRRetriever
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 
+from dpr_rag.storage.database import Database
+
 STORIES = {
     "tempest": "A tempest wrecks a ship. An island receives the crew. A duke forgives them all.",
     "lear": "A king divides his realm. A storm drives him mad. A daughter comes back too late.",
@@ -156,6 +158,16 @@ def test_equal_nodes_of_one_call_are_all_kept(store: DPRVectorStore) -> None:
         assert [node.node_id for node in store.get_nodes()] == [node.node_id for node in nodes]
 
 
+def test_what_a_document_says_twice_is_kept_twice_also_over_several_calls(store: DPRVectorStore) -> None:
+    said = Document(id_="d", text="Once more. Once more. Once more.")
+    for text in (said.text, said.text, f"At first. {said.text}"):
+        nodes = SentenceSplitter(chunk_size=4, chunk_overlap=0)([Document(id_="d", text=text)])
+        for node in nodes:
+            store.add([node])
+        assert [node.get_content() for node in store.get_nodes()][-3:] == ["Once more."] * 3
+        assert len(store.client) == len(nodes)
+
+
 def test_a_passage_that_others_changed_is_another_one(store: DPRVectorStore) -> None:
     node = TextNode(text="The same words")
     store.add([node])
@@ -165,19 +177,16 @@ def test_a_passage_that_others_changed_is_another_one(store: DPRVectorStore) -> 
     assert sorted(one.get_content() for one in store.get_nodes()) == ["Other words", "The same words"]
 
 
-def test_a_run_that_died_between_adding_and_removing_is_mended_by_the_next(
-    store: DPRVectorStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for _ in range(2):
-        with monkeypatch.context() as context:
-            context.setattr(type(store.client), "delete", _killed)
-            try:
-                store.add(splitter()(documents(ids=False)))
-            except KeyboardInterrupt:
-                assert len(store.client) == 12
-    store.add(splitter()(documents(ids=False)))
-    assert len(store.client) == 6
+def test_no_reader_sees_a_node_twice_or_not_at_all(store: DPRVectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = []
 
+    def noted(self: Database, **options: Any) -> Any:
+        counts.append(len(store.client))
+        return writing(self, **options)
 
-def _killed(*_: object, **__: object) -> None:
-    raise KeyboardInterrupt
+    writing = Database.writing
+    monkeypatch.setattr(Database, "writing", noted)
+    for _ in range(3):
+        store.add(splitter()(documents(ids=False)))
+        counts.append(len(store.client))
+    assert set(counts) == {0, 6}

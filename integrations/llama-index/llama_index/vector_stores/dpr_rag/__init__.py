@@ -14,5 +14,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from llama_index.vector_stores.dpr_rag.base import DPRVectorStore
+from llama_index.vector_stores.dpr_rag.docstore import DPRDocumentStore, DPRIndexStore
+from llama_index.vector_stores.dpr_rag.keyvalue import DPRKeyValueStore
 
-__all__ = ["DPRVectorStore"]
+__all__ = ["DPRDocumentStore", "DPRIndexStore", "DPRKeyValueStore", "DPRVectorStore"]

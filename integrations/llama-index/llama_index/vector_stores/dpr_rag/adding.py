@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from llama_index.core.schema import BaseNode, MetadataMode
+from llama_index.vector_stores.dpr_rag.earlier import earlier_of
 from llama_index.vector_stores.dpr_rag.nodes import to_passage
 
-from dpr_rag import PassageStore
+from dpr_rag import Passage, PassageStore
 
 _log = logging.getLogger(__name__)
 OnBlank = Literal["skip", "error"]
@@ -18,7 +19,8 @@ OnBlank = Literal["skip", "error"]
 def add_nodes(store: PassageStore, nodes: Sequence[BaseNode], vectors: Sequence[Any], on_blank: OnBlank) -> list[str]:
     """Add nodes with one vector each, where None asks the store's encoder for it.
 
-    All nodes are checked before the first is stored; then batch after batch is committed.
+    All nodes are checked before the first is stored; then batch after batch is committed. A node whose id nobody chose
+    takes the place of one that is the same and has such an id as well, as a second run of a script brings it.
 
     Returns:
         The ids of those that are stored now.
@@ -29,18 +31,34 @@ def add_nodes(store: PassageStore, nodes: Sequence[BaseNode], vectors: Sequence[
         VectorError: A vector of another dimension, or with NaN or infinite values.
     """
     filled = _without_blank(nodes, vectors, on_blank)
-    lacking = [node.node_id for node, vector in filled if vector is None]
-    if lacking and store.encoder is None:
+    bare = [node.node_id for node, vector in filled if vector is None]
+    if bare and store.encoder is None:
         raise ValueError(
-            f"node {lacking[0]!r} has no embedding and the store no encoder; embed the nodes, or open the store with encoder="
+            f"node {bare[0]!r} has no embedding and the store no encoder; embed the nodes, or open the store with encoder="
         )
-    passages = [(to_passage(node), vector) for node, vector in filled]
-    given = [(passage, vector) for passage, vector in passages if vector is not None]
+    passages = [to_passage(node) for node, _ in filled]
+    earlier = earlier_of(store, passages)
+    ready = _with_stored(store, [vector for _, vector in filled], passages, earlier)
+    given = [(passage, vector) for passage, vector in zip(passages, ready, strict=True) if vector is not None]
+    lacking = [passage for passage, vector in zip(passages, ready, strict=True) if vector is None]
     if given:
-        store.add([passage for passage, _ in given], vectors=[vector for _, vector in given])
+        rows = [vector for _, vector in given]
+        store.private.add([passage for passage, _ in given], vectors=rows, instead=earlier)
     if lacking:
-        store.add([passage for passage, vector in passages if vector is None])
-    return [passage.id for passage, _ in passages]
+        store.private.add(lacking, instead=earlier)
+    return [passage.id for passage in passages]
+
+
+def _with_stored(
+    store: PassageStore, vectors: Sequence[Any], passages: Sequence[Passage], earlier: Mapping[str, Sequence[str]]
+) -> list[Any]:
+    """The vectors, and those stored for the same texts where none was given: a text that is stored is not encoded again."""
+    lacking = [passage.id for passage, vector in zip(passages, vectors, strict=True) if vector is None]
+    known = store.get_vectors(earlier[one][0] for one in lacking if one in earlier)
+    return [
+        known.get(earlier[passage.id][0]) if vector is None and passage.id in earlier else vector
+        for passage, vector in zip(passages, vectors, strict=True)
+    ]
 
 
 def _without_blank(nodes: Sequence[BaseNode], vectors: Sequence[Any], on_blank: OnBlank) -> list[tuple[BaseNode, Any]]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any, Self
 
-from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import (
     MetadataFilters,
@@ -17,21 +14,21 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryResult,
 )
 from llama_index.vector_stores.dpr_rag.adding import OnBlank, add_nodes
+from llama_index.vector_stores.dpr_rag.docstore import WHOLE
 from llama_index.vector_stores.dpr_rag.filters import to_filter
-from llama_index.vector_stores.dpr_rag.in_threads import AsyncInThreads
+from llama_index.vector_stores.dpr_rag.holding import OnPassageStore
 from llama_index.vector_stores.dpr_rag.moving_in import OnMissing, read_llama_index
-from llama_index.vector_stores.dpr_rag.nodes import of_sources, to_node
+from llama_index.vector_stores.dpr_rag.nodes import marks_of_source, of_sources, to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder, open_store
 from llama_index.vector_stores.dpr_rag.querying import hits_for
 
-from dpr_rag import Encoder, PassageStore
+from dpr_rag import PassageStore
 from dpr_rag.filters import Comparison
 
-_log = logging.getLogger(__name__)
 _EVERYTHING = Comparison("id", "exists", True)
 
 
-class DPRVectorStore(AsyncInThreads):
+class DPRVectorStore(OnPassageStore):
     """Nodes with their embeddings in a durable ``PassageStore``, searched by inner product.
 
     Setup:
@@ -59,7 +56,8 @@ class DPRVectorStore(AsyncInThreads):
 
     Add:
         ``add`` is an upsert by node id, and what it returned from is on disk. ``metadata["title"]`` becomes the passage's
-        title and comes back with the node.
+        title and comes back with the node. ``storage_context()`` has a document store and an index store in the same folder:
+        by them pipelines skip what did not change, and ``load_index_from_storage`` finds its index after a restart.
 
         .. code-block:: python
 
@@ -115,13 +113,6 @@ class DPRVectorStore(AsyncInThreads):
         EncoderMismatchError: Another encoder filled the store.
     """
 
-    stores_text: bool = True
-    flat_metadata: bool = False
-    path: str | None = Field(default=None, description="The store's folder, or None for a temporary one.")
-    on_blank: OnBlank = Field(default="skip", description="What to do with nodes whose text is blank.")
-    _store: PassageStore = PrivateAttr()
-    _owned: bool = PrivateAttr(default=True)
-
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -132,11 +123,9 @@ class DPRVectorStore(AsyncInThreads):
         on_blank: OnBlank = "skip",
         **options: Any,
     ) -> None:
-        super().__init__(stores_text=True)
-        self.on_blank = _checked(on_blank)
         if store is not None and (path is not None or encoder is not None or options or index != "auto"):
             raise ValueError("store= is open already; give it alone, or a path with what opens it")
-        self.path = None if path is None else os.fspath(path)
+        super().__init__(stores_text=True, path=None if path is None else os.fspath(path), on_blank=_checked(on_blank))
         self._owned = store is None
         self._store = open_store(path, encoder, index=index, **options) if store is None else store
 
@@ -180,18 +169,13 @@ class DPRVectorStore(AsyncInThreads):
             on_error.pop_all()
         return made
 
-    @property
-    def client(self) -> PassageStore:
-        """The ``PassageStore``, for what LlamaIndex has no words for: ``check``, ``optimize``, ``backup``, ``info``."""
-        return self._store
-
-    @property
-    def encoder(self) -> Encoder | None:
-        """The encoder that the store was opened with."""
-        return self._store.encoder
-
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Add nodes, or replace those whose id exists.
+
+        Ids that LlamaIndex made at random say nothing of a node: where one comes under a new one, the same node under its
+        former random id makes room for it, so that a second run adds nothing. The same is what has the same text,
+        metadata and templates, the same source document (of the same content, where its id is random too), and the same
+        place in it, or another place in another version of it. Equal nodes of one call are all kept.
 
         Args:
             nodes: Nodes with embeddings; without one where the store has an encoder.
@@ -205,7 +189,9 @@ class DPRVectorStore(AsyncInThreads):
             PassageError: Metadata that are not JSON.
             VectorError: An embedding of another dimension, or with NaN or infinite values.
         """
-        return add_nodes(self._store, nodes, [node.embedding for node in nodes], self.on_blank)
+        ids = add_nodes(self._store, nodes, [node.embedding for node in nodes], self.on_blank)
+        self._arrivals.note(nodes)
+        return ids
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """The nodes with the largest inner products, or as the store was tuned, best first; with ``mmr`` in the order chosen.
@@ -242,7 +228,11 @@ class DPRVectorStore(AsyncInThreads):
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete all nodes of a source document; a node without a source is its own, what no node made has none."""
-        self._store.delete(filter=of_sources([ref_doc_id]))
+        self._arrivals.forget(ref_doc_id)
+        self._store.private.write({WHOLE: {ref_doc_id: None}})
+        self._store.private.delete_marked(marks_of_source(ref_doc_id))
+        if "\0" in ref_doc_id:  # which SQLite's JSON functions cut, so that marks do not say
+            self._store.delete(filter=of_sources([ref_doc_id]))
 
     def delete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
@@ -265,23 +255,6 @@ class DPRVectorStore(AsyncInThreads):
     def clear(self) -> None:
         """Delete everything."""
         self._store.delete(filter=_EVERYTHING)
-
-    def persist(self, persist_path: str = "", fs: Any = None) -> None:
-        """Do nothing: what ``add`` and ``delete`` returned from is on disk already, in the store's own folder."""
-        _log.info("nothing to persist: every change is on disk in %s", self._store.path)
-
-    def close(self) -> None:
-        """Close the store, unless it was given open; a temporary one is gone then."""
-        if self._owned:
-            self._store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _checked(on_blank: OnBlank) -> OnBlank:

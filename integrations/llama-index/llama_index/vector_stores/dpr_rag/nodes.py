@@ -16,6 +16,7 @@ from llama_index.core.schema import (
     Node,
     TextNode,
 )
+from llama_index.vector_stores.dpr_rag.twins import mark_of
 
 from dpr_rag import PRIVATE_KEY, Passage
 from dpr_rag.errors import PassageError
@@ -35,7 +36,7 @@ def to_passage(node: BaseNode) -> Passage:
     ``metadata["title"]``, where it is a non-empty string, moves into the passage's title. What LlamaIndex needs besides
     text and metadata stands under ``PRIVATE_KEY`` as ``["node:<id>", "source:<ref_doc_id>", [<JSON>]]``; the second is
     what filters select by. A node without a source document is its own, as for ``IngestionPipeline``, and has
-    ``"itself:<id>"`` there.
+    ``"itself:<id>"`` there. Where nobody chose the node's id, a mark follows by which it is recognised (``mark_of``).
 
     Raises:
         PassageError: Blank text, metadata that is not JSON, or metadata under ``PRIVATE_KEY``.
@@ -49,9 +50,12 @@ def to_passage(node: BaseNode) -> Passage:
         del metadata[TITLE]
     else:
         title = ""
-    mark = f"itself:{node.node_id}" if node.ref_doc_id is None else f"source:{node.ref_doc_id}"
-    kept = [f"node:{node.node_id}", mark, [json.dumps(private, separators=(",", ":"))]]
+    source, itself = marks_of_source(node.ref_doc_id or node.node_id)
+    mark = itself if node.ref_doc_id is None else source
+    kept: list[Any] = [f"node:{node.node_id}", mark, [json.dumps(private, separators=(",", ":"))]]
     text = node.get_content(metadata_mode=MetadataMode.NONE)
+    twin = mark_of(node, text, private)
+    kept += [] if twin is None else [twin]
     return Passage(id=node.node_id, text=text, title=title, metadata={**metadata, PRIVATE_KEY: kept})
 
 
@@ -87,6 +91,11 @@ def of_nodes(node_ids: list[str]) -> Filter:
     """Select the passages that have these ids, whatever their metadata say under ``id``."""
     hidden = Comparison(HIDDEN_ID, "exists", True)
     return Or((Comparison(HIDDEN_ID, "in", node_ids), And((Not(hidden), Comparison("id", "in", node_ids)))))
+
+
+def marks_of_source(ref_doc_id: str) -> tuple[str, str]:
+    """What the passages of a document have beside their texts: those made from it, and the one that is it."""
+    return f"source:{ref_doc_id}", f"itself:{ref_doc_id}"
 
 
 def of_sources(ref_doc_ids: list[str]) -> Filter:
@@ -129,7 +138,7 @@ def _related(fields: dict[str, Any]) -> list[dict[str, Any]]:
 def _stored_fields(passage: Passage) -> dict[str, Any]:
     """What :func:`to_passage` put under ``PRIVATE_KEY``; nothing where another framework wrote the passage."""
     match passage.metadata.get(PRIVATE_KEY):
-        case [str(), str(), [str(text)]]:
+        case [str(), str(), [str(text)], *_]:
             return dict(json.loads(text))
         case _:
             return {}

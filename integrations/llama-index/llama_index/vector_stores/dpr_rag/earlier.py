@@ -1,0 +1,59 @@
+"""What is stored already of nodes that come with new random ids, as a second run of a script brings them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from llama_index.core.schema import BaseNode
+from llama_index.vector_stores.dpr_rag.nodes import to_node
+
+from dpr_rag import PRIVATE_KEY, Passage, PassageStore
+
+
+def earlier_of(store: PassageStore, passages: Sequence[Passage]) -> dict[str, list[str]]:
+    """Ids of what is stored under another random id and is the same as a new passage, by the id of the new one.
+
+    The same is what has the same mark (``mark_of``) and stands at the same place of its document, or at any place of an
+    older version of it. Where a passage of the call with that mark is stored already, it is what was there, and the others
+    are others.
+
+    Args:
+        store: Where.
+        passages: What is to be added.
+    """
+    marks = {passage.id: mark for passage in passages if (mark := _mark_in(passage))}
+    found: dict[str, list[Passage]] = {}
+    for stored in store.private.marked(set(marks.values())):
+        found.setdefault(_mark_in(stored) or "", []).append(stored)
+    earlier = {}
+    for passage in passages:
+        others = found.get(marks.get(passage.id, ""), [])
+        if others and all(other.id not in marks for other in others):
+            earlier[passage.id] = [other.id for other in others if _same(other, passage)]
+    return {new: old for new, old in earlier.items() if old}
+
+
+def _mark_in(passage: Passage) -> str | None:
+    match passage.metadata.get(PRIVATE_KEY):
+        case [_, _, _, str(mark), *_]:
+            return mark
+        case _:
+            return None
+
+
+def _same(stored: Passage, given: Passage) -> bool:
+    """Whether others have left it as its node was, since they may write under its id, and it stands where the new one does."""
+    visible = [json.dumps(one.visible_metadata, sort_keys=True) for one in (stored, given)]
+    if (stored.title, stored.text, visible[0]) != (given.title, given.text, visible[1]):
+        return False
+    old, new = to_node(stored), to_node(given)
+    return _start(old) == _start(new) or _version(old) != _version(new)
+
+
+def _start(node: BaseNode) -> object:
+    return getattr(node, "start_char_idx", None)
+
+
+def _version(node: BaseNode) -> str | None:
+    return None if node.source_node is None else node.source_node.hash

@@ -1,0 +1,75 @@
+"""What a vector store is besides nodes: the ``PassageStore`` it holds, and what LlamaIndex keeps in the same file."""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+from typing import Any, Self
+
+from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
+from llama_index.core.storage.storage_context import StorageContext
+from llama_index.vector_stores.dpr_rag.adding import OnBlank
+from llama_index.vector_stores.dpr_rag.arrivals import Arrivals
+from llama_index.vector_stores.dpr_rag.docstore import DPRDocumentStore, DPRIndexStore
+from llama_index.vector_stores.dpr_rag.in_threads import AsyncInThreads
+
+from dpr_rag import Encoder, PassageStore
+
+_log = logging.getLogger(__name__)
+
+
+class OnPassageStore(AsyncInThreads):
+    """A vector store on a ``PassageStore``, beside which LlamaIndex can keep all it knows of documents and indexes."""
+
+    model_config = ConfigDict(validate_assignment=True)
+
+    stores_text: bool = True
+    flat_metadata: bool = False
+    path: str | None = Field(
+        default=None, frozen=True, description="The folder that was opened; None for a temporary store or an open one."
+    )
+    on_blank: OnBlank = Field(default="skip", description="What to do with nodes whose text is blank.")
+    _store: PassageStore = PrivateAttr()
+    _owned: bool = PrivateAttr(default=True)
+    _arrivals: Arrivals = PrivateAttr(default_factory=Arrivals)
+
+    @property
+    def client(self) -> PassageStore:
+        """The ``PassageStore``, for what LlamaIndex has no words for: ``check``, ``optimize``, ``backup``, ``info``."""
+        return self._store
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """The encoder that the store was opened with."""
+        return self._store.encoder
+
+    @property
+    def docstore(self) -> DPRDocumentStore:
+        """A document store in the same file, which knows of the documents what this vector store holds of them."""
+        return DPRDocumentStore(self._store, self._arrivals)
+
+    @property
+    def index_store(self) -> DPRIndexStore:
+        """An index store in the same file."""
+        return DPRIndexStore(self._store)
+
+    def storage_context(self) -> StorageContext:
+        """All three as LlamaIndex's ``StorageContext``, which is there again when the folder is opened the next time."""
+        return StorageContext.from_defaults(docstore=self.docstore, index_store=self.index_store, vector_store=self)
+
+    def persist(self, persist_path: str = "", fs: Any = None) -> None:
+        """Do nothing: what ``add`` and ``delete`` returned from is on disk already, in the store's own folder."""
+        _log.info("nothing to persist: every change is on disk in %s", self._store.path)
+
+    def close(self) -> None:
+        """Close the store, unless it was given open; a temporary one is gone then."""
+        if self._owned:
+            self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
