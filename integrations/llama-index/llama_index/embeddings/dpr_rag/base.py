@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
-from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
 from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.schema import BaseNode
 from llama_index.core.storage.kvstore.types import BaseKVStore
@@ -73,9 +73,13 @@ class DPREmbedding(BaseEmbedding):
         MissingExtraError: What runs it is not installed.
     """
 
+    model_config = ConfigDict(validate_assignment=True)
+
     embed_batch_size: int = Field(default=256, description="Texts per call of the encoder.", gt=0, le=2048)
     # IngestionPipeline keys its cache by these fields: another encoder must not get the vectors of this one
-    fingerprint: str = Field(default="", description="Identifies weights, tokenizer and profile of the encoder.")
+    fingerprint: str = Field(
+        default="", frozen=True, description="Identifies weights, tokenizer and profile of the encoder."
+    )
     embed_metadata: bool = Field(default=False, description="Whether metadata is embedded with the text.")
     _encoder: Encoder = PrivateAttr()
     _cache: RoleCache | None = PrivateAttr(default=None)
@@ -97,6 +101,7 @@ class DPREmbedding(BaseEmbedding):
                 f"encoder is {type(encoder).__name__} {encoder!r:.60}, expected a dpr_rag.Encoder; load models with "
                 "DPREmbedding.from_pretrained"
             )
+        fields: dict[str, Any] = {"fingerprint": chosen.fingerprint, "embed_metadata": embed_metadata}
         super().__init__(
             model_name=str(getattr(chosen, "source", "") or type(chosen).__name__),
             embed_batch_size=embed_batch_size,
@@ -104,8 +109,9 @@ class DPREmbedding(BaseEmbedding):
             num_workers=num_workers,
             embeddings_cache=embeddings_cache,
             rate_limiter=rate_limiter,
+            **fields,
         )
-        self._encoder, self.fingerprint, self.embed_metadata = chosen, chosen.fingerprint, embed_metadata
+        self._encoder = chosen
         self.embeddings_cache = embeddings_cache
 
     @classmethod

@@ -15,21 +15,16 @@ from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
 from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQueryMode
+from llama_index.retrievers.dpr_rag.settings import NAMES, Settings
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
-from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.nodes import to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder
-from llama_index.vector_stores.dpr_rag.querying import (
-    LEFT_TO_THE_STORE,
-    WORDS,
-    check_mode,
-    diversity_for,
-    ranking_for,
-    selection_of,
-)
+from llama_index.vector_stores.dpr_rag.querying import WORDS, selection_of
 
-from dpr_rag import Diversity, DualEncoder, PassageStore, Ranking, Retriever
+from dpr_rag import Diversity, DualEncoder, PassageStore, Ranking
 from dpr_rag.errors import PassageError
+
+_OF_THE_FRAMEWORK = ("object_map", "callback_manager")
 
 
 class DPRRetriever(BaseRetriever):
@@ -54,6 +49,9 @@ class DPRRetriever(BaseRetriever):
         node_ids: Restrict the search to these nodes; an empty list to none.
         doc_ids: Restrict the search to the nodes of these source documents; an empty list to none.
         callback_manager: As in every retriever; so are ``object_map``, ``objects`` and ``verbose``.
+
+    From ``similarity_top_k`` on, all but the last are attributes too: set, they count from then on, and are checked together
+    as by the constructor. What is no setting cannot be set.
 
     Instantiate:
         .. code-block:: python
@@ -104,7 +102,18 @@ class DPRRetriever(BaseRetriever):
         ValueError: The mode is not supported, or two options say the same thing.
         VectorError: ``similarity_top_k`` is below 1, ``alpha`` out of range, or ``min_relevance`` not between 0 and 1.
         FilterError: A filter cannot be understood.
+        AttributeError: Something was set that is no setting.
     """
+
+    similarity_top_k: int
+    filters: MetadataFilters | None
+    mode: VectorStoreQueryMode | str
+    alpha: float | None
+    ranking: Ranking | None
+    diversity: Diversity | None
+    min_relevance: float | None
+    node_ids: list[str] | None
+    doc_ids: list[str] | None
 
     def __init__(
         self,
@@ -125,20 +134,24 @@ class DPRRetriever(BaseRetriever):
         objects: list[IndexNode] | None = None,
         verbose: bool = False,
     ) -> None:
-        self.similarity_top_k, self.filters = similarity_top_k, filters
-        self.node_ids, self.doc_ids = node_ids, doc_ids
-        self.mode, self.diversity, self.min_relevance = mode, diversity, min_relevance
-        self._given, self._alpha = ranking, alpha
-        self._check()
-        to_filter(filters)
+        settings = Settings(
+            similarity_top_k, filters, mode, alpha, ranking, diversity, min_relevance, node_ids, doc_ids
+        )
+        self.__dict__.update({name: getattr(settings, name) for name in NAMES})
         super().__init__(callback_manager, object_map, objects, verbose)
         self._owned = not isinstance(store, DPRVectorStore | PassageStore)
         self._vector_store = _as_vector_store(store, encoder, words_only=mode in WORDS)
-        with ExitStack() as on_error:
-            on_error.callback(self.close)
-            client = self._vector_store.client
-            Retriever(client, k=similarity_top_k)  # refuses what k cannot be
-            on_error.pop_all()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a setting, checked together with the others."""
+        if name in NAMES:
+            Settings(**{**self._current(), name: value})
+        elif not (name.startswith("_") or hasattr(self, name) or name in _OF_THE_FRAMEWORK):
+            raise AttributeError(f"DPRRetriever has no setting {name!r}; there are {', '.join(NAMES)}")
+        super().__setattr__(name, value)
+
+    def _current(self) -> dict[str, Any]:
+        return {name: self.__dict__[name] for name in NAMES}
 
     @classmethod
     def from_defaults(
@@ -202,12 +215,17 @@ class DPRRetriever(BaseRetriever):
         self.close()
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        if [] in (self.node_ids, self.doc_ids):  # in a query of LlamaIndex's own, empty lists restrict nothing
-            return []
-        where = selection_of(node_ids=self.node_ids, doc_ids=self.doc_ids, filters=self.filters)
-        client, k = self._vector_store.client, self.similarity_top_k
-        options: dict[str, Any] = {"diversity": self._diversity(), "min_relevance": self.min_relevance}
-        ranking, words = self._ranking(query_bundle), query_bundle.query_str
+        settings = Settings(**self._current())
+        if any(ids is not None and not ids for ids in (settings.node_ids, settings.doc_ids)):
+            return []  # in a query of LlamaIndex's own, empty lists restrict nothing
+        where = selection_of(node_ids=settings.node_ids, doc_ids=settings.doc_ids, filters=settings.filters)
+        client, words, k = self._vector_store.client, query_bundle.query_str, settings.similarity_top_k
+        by_vector = query_bundle.embedding is not None or bool(query_bundle.custom_embedding_strs)
+        ranking = settings.ranking_in(client, without_words=by_vector and not words.strip())
+        options: dict[str, Any] = {
+            "diversity": settings.diversity_used(),
+            "min_relevance": settings.min_relevance,
+        }
         vectors = [self._embedding(query_bundle)] if ranking.needs_vectors else None
         if ranking.needs_words:
             (hits,) = client.rank([words], k, where, ranking=ranking, vectors=vectors, **options)
@@ -217,30 +235,6 @@ class DPRRetriever(BaseRetriever):
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await asyncio.to_thread(self._retrieve, query_bundle)
-
-    def _ranking(self, query_bundle: QueryBundle) -> Ranking:
-        """What was given; or what the mode means now, since a store may grow or be tuned meanwhile."""
-        if self._given is not None:
-            return self._given
-        ranking = ranking_for(self._vector_store.client, self.mode, alpha=self._alpha)
-        left = self.mode in LEFT_TO_THE_STORE
-        by_vector = query_bundle.embedding is not None or bool(query_bundle.custom_embedding_strs)
-        return Ranking() if left and by_vector and not query_bundle.query_str.strip() else ranking
-
-    def _check(self) -> None:
-        """Refuse what contradicts itself before anything is opened."""
-        check_mode(self.mode, self._alpha)
-        if self._alpha is not None and (self._given is not None or self.mode != VectorStoreQueryMode.HYBRID):
-            raise ValueError("alpha goes with mode='hybrid', and not with ranking=, which has a weight of its own")
-        if self._given is not None and self.mode not in LEFT_TO_THE_STORE:
-            raise ValueError(f"mode={self.mode!r} and ranking= were both given; ranking alone says how to rank")
-        self._diversity()
-
-    def _diversity(self) -> Diversity | None:
-        chosen = diversity_for(self.mode, self.similarity_top_k)
-        if chosen is not None and self.diversity is not None:
-            raise ValueError("mode='mmr' and diversity= were both given; diversity alone says how to choose")
-        return chosen or self.diversity
 
     def _embedding(self, query_bundle: QueryBundle) -> Embedding:
         """The bundle's own embedding, or the mean over the strings that stand for the question."""

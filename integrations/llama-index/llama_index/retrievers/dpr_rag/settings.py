@@ -1,0 +1,98 @@
+"""The settings of a ``DPRRetriever``: checked together whenever one of them is set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
+from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQueryMode
+from llama_index.vector_stores.dpr_rag.filters import to_filter
+from llama_index.vector_stores.dpr_rag.querying import LEFT_TO_THE_STORE, check_mode, diversity_for, ranking_for
+
+from dpr_rag import Diversity, PassageStore, Ranking
+from dpr_rag.errors import VectorError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a retriever ranks and what it selects, see ``DPRRetriever``.
+
+    Raises:
+        ValueError: The mode is not supported, or two settings say the same thing.
+        VectorError: ``similarity_top_k`` is below 1, ``alpha`` or ``min_relevance`` not between 0 and 1.
+        FilterError: A filter cannot be understood.
+        TypeError: A value is of another type.
+    """
+
+    similarity_top_k: int = DEFAULT_SIMILARITY_TOP_K
+    filters: MetadataFilters | None = None
+    mode: VectorStoreQueryMode | str = VectorStoreQueryMode.DEFAULT
+    alpha: float | None = None
+    ranking: Ranking | None = None
+    diversity: Diversity | None = None
+    min_relevance: float | None = None
+    node_ids: list[str] | None = None
+    doc_ids: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        k = self.similarity_top_k
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise VectorError(f"similarity_top_k is {k!r:.60}, expected an integer of at least 1")
+        to_filter(self.filters)
+        _check_ids("node_ids", self.node_ids)
+        _check_ids("doc_ids", self.doc_ids)
+        _check_type("ranking", self.ranking, Ranking)
+        _check_type("diversity", self.diversity, Diversity)
+        _check_share("alpha", self.alpha)
+        _check_share("min_relevance", self.min_relevance)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        check_mode(self.mode, self.alpha)
+        if self.alpha is not None and (self.ranking is not None or self.mode != VectorStoreQueryMode.HYBRID):
+            raise ValueError("alpha goes with mode='hybrid', and not with ranking=, which has a weight of its own")
+        if self.ranking is not None and self.mode not in LEFT_TO_THE_STORE:
+            raise ValueError(f"mode={self.mode!r} and ranking= were both given; ranking alone says how to rank")
+        if self.diversity is not None and self.mode == VectorStoreQueryMode.MMR:
+            raise ValueError("mode='mmr' and diversity= were both given; diversity alone says how to choose")
+
+    def ranking_in(self, store: PassageStore, *, without_words: bool) -> Ranking:
+        """What was given; or what the mode means now, since a store may grow or be tuned meanwhile.
+
+        Args:
+            store: What is searched.
+            without_words: The question is a vector alone.
+        """
+        if self.ranking is not None:
+            return self.ranking
+        if without_words and self.mode in LEFT_TO_THE_STORE:
+            return Ranking()
+        return ranking_for(store, self.mode, alpha=self.alpha)
+
+    def diversity_used(self) -> Diversity | None:
+        """What was given, or what the mode ``mmr`` means."""
+        return self.diversity or diversity_for(self.mode, self.similarity_top_k)
+
+
+NAMES = tuple(field.name for field in fields(Settings))
+
+
+def _check_ids(name: str, ids: Sequence[str] | None) -> None:
+    if isinstance(ids, str):
+        raise TypeError(f"{name} is the string {ids!r:.60}, expected a list of ids; wrap it in [ ]")
+    for one in ids or ():
+        if not isinstance(one, str):
+            raise TypeError(f"{name} holds {one!r:.60}, expected strings")
+
+
+def _check_type(name: str, value: Any, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{name} is {type(value).__name__} {value!r:.60}, expected a dpr_rag.{kind.__name__} or None")
+
+
+def _check_share(name: str, value: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (number and 0 <= value <= 1):
+        raise VectorError(f"{name} is {value!r:.60}, expected a number from 0 to 1")
