@@ -25,6 +25,13 @@ class TitledText(str):
         made.passage_title, made.node_id = title if isinstance(title, str) else "", node.node_id
         return made
 
+    @classmethod
+    def from_passage(cls, passage: Passage) -> TitledText:
+        """Take text and title of a passage."""
+        made = cls(passage.text)
+        made.passage_title, made.node_id = passage.title, passage.id
+        return made
+
 
 def _with_metadata(node: BaseNode) -> str:
     """The node's own template, without the title, which is encoded beside the text."""

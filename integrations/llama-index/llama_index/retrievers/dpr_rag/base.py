@@ -36,7 +36,7 @@ class DPRRetriever(BaseRetriever):
     Key arguments:
         store: A ``DPRVectorStore``, an open ``PassageStore`` (whoever filled it, LangChain for example), or the path of
             a store, which the retriever opens, and closes on ``close``.
-        encoder: With a path: the encoder that filled the store, or None for the default one, or its ``DPREmbedding``.
+        encoder: With a path: the encoder that filled the store, None for the default one, or an embedding.
         similarity_top_k: Nodes per question; 2 as everywhere in LlamaIndex.
         filters: Select nodes before the top k.
         mode: ``default`` for what the store was tuned to, or else inner products; ``mmr`` for maximal marginal relevance among

@@ -38,8 +38,9 @@ class DPRVectorStore(OnPassageStore):
         path: The store's folder, opened or created; None makes a temporary store that is gone on ``close``.
         store: An open ``PassageStore`` instead; closing it stays with who opened it.
         encoder: The dual encoder that the embeddings come from, or its ``DPREmbedding``. The store is bound to it, and
-            encodes nodes without an embedding, as (title, text) pairs, and questions in words. Without one, the first
-            vectors fix the dimension and nothing else.
+            encodes nodes without an embedding, as (title, text) pairs, and questions in words. Any other embedding of
+            LlamaIndex will do, which encodes texts. Without one, the first vectors fix the dimension and nothing else.
+        fingerprint: What identifies another embedding; None takes its class, its model's name and the dimension.
         index: For a new store: ``auto`` or a kind of index, see ``PassageStore.open``.
         on_blank: What to do with nodes whose text is blank, as loaders of PDF files emit them: ``skip`` leaves them
             out with one warning in the log per call, ``error`` refuses the call before anything is stored.
@@ -110,7 +111,7 @@ class DPRVectorStore(OnPassageStore):
     Raises:
         ValueError: ``store`` and arguments that open one were both given.
         TypeError: ``encoder`` is none.
-        EncoderMismatchError: Another encoder filled the store.
+        EncoderMismatchError: Another encoder filled the store, or nothing names the embedding's model.
     """
 
     def __init__(
@@ -119,15 +120,17 @@ class DPRVectorStore(OnPassageStore):
         *,
         store: PassageStore | None = None,
         encoder: AnyEncoder | None = None,
+        fingerprint: str | None = None,
         index: str = "auto",
         on_blank: OnBlank = "skip",
         **options: Any,
     ) -> None:
-        if store is not None and (path is not None or encoder is not None or options or index != "auto"):
+        opening = (path, encoder, fingerprint, options or None, None if index == "auto" else index)
+        if store is not None and any(one is not None for one in opening):
             raise ValueError("store= is open already; give it alone, or a path with what opens it")
         super().__init__(stores_text=True, path=None if path is None else os.fspath(path), on_blank=_checked(on_blank))
         self._owned = store is None
-        self._store = open_store(path, encoder, index=index, **options) if store is None else store
+        self._store = open_store(path, encoder, fingerprint, index=index, **options) if store is None else store
 
     @classmethod
     def class_name(cls) -> str:

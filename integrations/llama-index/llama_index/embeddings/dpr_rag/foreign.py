@@ -1,0 +1,130 @@
+"""LlamaIndex's other embeddings as encoders of a store, and what they are called there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.embeddings.mock_embed_model import MockEmbedding
+from llama_index.embeddings.dpr_rag.base import DPREmbedding
+from llama_index.embeddings.dpr_rag.texts import TitledText
+
+from dpr_rag import Encoder, Passage
+from dpr_rag.errors import EncoderMismatchError
+
+Vectors = npt.NDArray[np.float32]
+_UNNAMED = "unknown"  # LlamaIndex's default for model_name
+_LOOKED_AT = 64  # of a container: it may be a cache of a million vectors
+
+
+class EmbeddingEncoder:
+    """Any LlamaIndex embedding as an encoder for a store: its class and its model's name are the fingerprint.
+
+    Passages are embedded as texts; their titles reach a ``DPREmbedding`` behind wrappers that hand texts on as they are.
+
+    Args:
+        embedding: What embeds. It is asked for one vector, to learn the dimension.
+        fingerprint: What identifies it; None takes its class, its model's name and the dimension.
+
+    Raises:
+        EncoderMismatchError: Nothing names the model.
+    """
+
+    def __init__(self, embedding: BaseEmbedding, fingerprint: str | None = None) -> None:
+        self.embedding = embedding
+        self.source = name_of(embedding) or _class_name(embedding)
+        self.fingerprint = fingerprint or self._named()
+
+    @cached_property
+    def dim(self) -> int:
+        """Components per vector."""
+        return len(self.embedding.get_query_embedding("dimension"))
+
+    def encode_questions(self, questions: Sequence[str]) -> Vectors:
+        """Embed questions one by one, since LlamaIndex knows no other way; float32 [n, dim]."""
+        return self._array([self.embedding.get_query_embedding(question) for question in questions])
+
+    def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
+        """Embed passages; float32 [n, dim]."""
+        return self._array(self.embedding.get_text_embedding_batch([TitledText.from_passage(one) for one in passages]))
+
+    def _array(self, vectors: list[list[float]]) -> Vectors:
+        return np.array(vectors, dtype=np.float32).reshape(len(vectors), -1 if vectors else self.dim)
+
+    def _named(self) -> str:
+        name = name_of(self.embedding)
+        if name is None:
+            raise EncoderMismatchError(
+                f"nothing in {_class_name(self.embedding)} names its model, and with another one of {self.dim} dimensions "
+                "its vectors would be mixed; pass fingerprint=, a name of your own such as 'my model, version 2'"
+            )
+        return f"{name} ({self.dim} dimensions)"
+
+
+def name_of(embedding: BaseEmbedding, above: tuple[BaseEmbedding, ...] = ()) -> str | None:
+    """The class and the model's name, of a wrapper also what it wraps; None where nothing names the model.
+
+    What this returned for a model once it has to return for ever: stores remember it.
+
+    Args:
+        embedding: What is to be named.
+        above: The wrappers around it, which end a circle.
+    """
+    if isinstance(embedding, DPREmbedding):
+        return f"{_class_name(embedding)} {embedding.fingerprint}"
+    own = None if embedding.model_name in ("", _UNNAMED) else embedding.model_name
+    above = (*above, embedding)
+    parts = [_name_within(one, above) for one in _within(embedding)]
+    named = [part for part in parts if part is not None]
+    if own is None and not isinstance(embedding, MockEmbedding) and (not parts or len(named) < len(parts)):
+        return None
+    return " ".join([_class_name(embedding), *([own] if own else []), *(f"({part})" for part in named)])
+
+
+def _name_within(inner: BaseEmbedding | Encoder, above: tuple[BaseEmbedding, ...]) -> str | None:
+    if not isinstance(inner, BaseEmbedding):
+        return inner.fingerprint
+    return None if any(inner is one for one in above) else name_of(inner, above)
+
+
+def _within(embedding: BaseEmbedding) -> Iterator[BaseEmbedding | Encoder]:
+    """Embeddings and encoders that an embedding holds: in fields, private ones too, and in lists and dicts among them."""
+    private = getattr(embedding, "__pydantic_private__", None) or {}
+    for value in (*vars(embedding).values(), *private.values()):
+        held = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+        for one in (value, *islice(held, _LOOKED_AT)):
+            if isinstance(one, BaseEmbedding | Encoder):
+                yield one
+
+
+def _class_name(embedding: BaseEmbedding) -> str:
+    kind = type(embedding)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def encoder_of(given: Any, fingerprint: str | None = None) -> Encoder | None:
+    """The encoder behind what a user passes as ``encoder``.
+
+    Raises:
+        TypeError: It is neither an embedding nor an encoder.
+        ValueError: A fingerprint goes with something that has its own.
+        EncoderMismatchError: Nothing names the embedding's model.
+    """
+    if isinstance(given, BaseEmbedding) and not isinstance(given, DPREmbedding):
+        return EmbeddingEncoder(given, fingerprint)
+    if fingerprint is not None:
+        raise ValueError(
+            "fingerprint was given, which is for other embeddings than DPREmbedding; an encoder has its own"
+        )
+    bound = given.encoder if isinstance(given, DPREmbedding) else given
+    if bound is not None and not isinstance(bound, Encoder):
+        raise TypeError(
+            f"encoder is {type(bound).__name__} {bound!r:.60}, expected a dpr_rag.Encoder or a DPREmbedding, or another "
+            "embedding of LlamaIndex; leave it out where the nodes bring their vectors"
+        )
+    return bound
