@@ -1,22 +1,18 @@
-"""Chooses what runs a tower: a GPU with PyTorch where there is one, else OpenVINO in int8 where that stays true to the model."""
+"""Chooses what runs a tower: a GPU with PyTorch where there is one, else OpenVINO in the quickest precision that is true."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
-
 from dpr_rag.encoders.fast_runtime import FAST_DTYPES, FastRuntime
 from dpr_rag.encoders.forms import knows_settings
-from dpr_rag.encoders.graph import import_openvino
+from dpr_rag.encoders.precision import effect_of
+from dpr_rag.encoders.processor import Ability, this_processor
 from dpr_rag.encoders.profiles import Profile
-from dpr_rag.encoders.runtime import Runtime, batches
+from dpr_rag.encoders.runtime import Runtime
 from dpr_rag.encoders.tokens import Tokens
 from dpr_rag.encoders.torch_runtime import TorchRuntime
 from dpr_rag.encoders.towers import Tower
@@ -25,17 +21,7 @@ from dpr_rag.errors import ModelError
 RuntimeName = Literal["torch", "openvino"]
 
 _log = logging.getLogger(__name__)
-_MOST_ERROR = 0.15
-_SCHEME = 3  # of int8 and of its check; a new one makes what was remembered void
 _GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-_SAMPLES = (
-    "who wrote hamlet",
-    "how many people live in the capital of france?",
-    "A tragedy in five acts about a prince of Denmark who is told by a ghost to avenge the murder of his father.",
-    "In 1905 four papers on light, motion, molecules and energy changed how physicists think about space and time.",
-    "gzip.compress(data, compresslevel=9): return a bytes object with the compressed data, 1.5 times smaller",
-    "The mitral valve lies between the left atrium and the left ventricle; it opens while the ventricle fills.",
-)
 
 
 def choose_runtime(
@@ -50,7 +36,7 @@ def choose_runtime(
     """Make the runtime that the arguments name, or the quickest that is true to the model.
 
     Raises:
-        ModelError: An argument is unknown or fits no other, or int8 was asked for by name and is too far off.
+        ModelError: An argument is unknown or fits no other, or the precision that was asked for is not true to the model.
         MissingExtraError: The library of the runtime is not installed.
     """
     if runtime is not None and runtime not in get_args(RuntimeName):
@@ -65,17 +51,43 @@ def choose_runtime(
         raise ModelError(
             f"runtime 'openvino' runs on the device 'cpu', not on {device!r}; pass runtime='torch' for others"
         )
-    fast = FastRuntime(tower, profile, dtype=dtype or "int8")
-    if dtype not in (None, "int8"):
-        return fast
-    error = _error_of(fast, tower, profile, tokens)
-    if error <= _MOST_ERROR:
-        return fast
-    name, off = tower.tokenizer.name, f"its vectors are up to {100 * error:.0f} % off in int8"
-    if dtype == "int8":
-        raise ModelError(f"{name}: {off}, {100 * _MOST_ERROR:.0f} % is the most; pass dtype='float32'")
-    _log.warning("%s: %s; it runs in float32, which takes longer", name, off)
+    if dtype is not None:
+        return _named(tower, profile, tokens, dtype)
+    return _quickest(tower, profile, tokens)
+
+
+def _named(tower: Tower, profile: Profile, tokens: Tokens, dtype: str) -> FastRuntime:
+    """The precision that was asked for by name, or a refusal where it is not true to the model."""
+    fast = FastRuntime(tower, profile, dtype=dtype)
+    if fast.dtype != "float32":
+        effect = effect_of(fast, tower, profile, tokens, this_processor())
+        if not effect.tolerable:
+            raise ModelError(f"{tower.tokenizer.name} in {fast.dtype}: {effect}; pass dtype='float32'")
+    return fast
+
+
+def _quickest(tower: Tower, profile: Profile, tokens: Tokens) -> FastRuntime:
+    """The quickest precision on this processor that is true to the model."""
+    processor = this_processor()
+    for dtype in _quick_first(processor.abilities):
+        fast = FastRuntime(tower, profile, dtype=dtype)
+        effect = effect_of(fast, tower, profile, tokens, processor)
+        if effect.tolerable:
+            return fast
+        text = "%s in %s: %s; another precision is taken, which takes longer"
+        _log.warning(text, tower.tokenizer.name, dtype, effect)
     return FastRuntime(tower, profile, dtype="float32")
+
+
+def _quick_first(abilities: frozenset[Ability]) -> tuple[str, ...]:
+    """Precisions that are quicker than float32 on such a processor, the quickest first.
+
+    Tiles multiply bfloat16 so fast that int8, with ten times the error, gains nothing; without instructions that multiply
+    bytes, int8 is calculated in float32.
+    """
+    if "amx" in abilities:
+        return ("bfloat16",)
+    return (*(("int8",) if "vnni" in abilities else ()), *(("bfloat16",) if "bf16" in abilities else ()))
 
 
 def _suits_openvino(device: str | None, dtype: str | None) -> bool:
@@ -98,36 +110,3 @@ def _gpu_here() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-def _error_of(fast: FastRuntime, tower: Tower, profile: Profile, tokens: Tokens) -> float:
-    """How far int8 is from float32 at worst, relative to the vector's length; measured once for a model and machine."""
-    parts = (_SCHEME, tower.digest, profile.pooling, profile.head, import_openvino().__version__, fast.abilities)
-    name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-    root = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    known = root / "dpr-rag" / "int8" / name
-    try:
-        return float(known.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        pass
-    error = _measured(fast, FastRuntime(tower, profile, dtype="float32"), profile, tokens)
-    beside = known.with_name(f"{name}.{os.getpid()}")
-    try:
-        known.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(f"{error}\n", encoding="utf-8")
-        os.replace(beside, known)
-    except OSError as problem:
-        _log.debug("the check of int8 is not remembered: %s", problem)
-    return error
-
-
-def _measured(fast: FastRuntime, exact: FastRuntime, profile: Profile, tokens: Tokens) -> float:
-    sequences = tokens.questions(_SAMPLES)
-    off: list[float] = []
-    for batch in batches(sequences, budget=fast.token_budget, pad=tokens.pad, segments=profile.segments):
-        wanted = exact.encode(batch)
-        lengths = np.maximum(np.linalg.norm(wanted, axis=1), np.float32(1e-12))
-        _, side_by_side = next(iter(fast.encode_all([batch] * fast.streams)))
-        for given in (fast.encode(batch), side_by_side):
-            off.extend(np.linalg.norm(given - wanted, axis=1) / lengths)
-    return float(np.max(off))  # NaN where one of them is

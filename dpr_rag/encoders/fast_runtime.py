@@ -1,4 +1,4 @@
-"""Runs one tower on a CPU with OpenVINO, without PyTorch: matrices in int8, one batch alone or many side by side."""
+"""Runs one tower on a CPU with OpenVINO, without PyTorch: one batch on all cores, or many side by side."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import numpy as np
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.forms import FORMS, first_position
 from dpr_rag.encoders.graph import build_graph, openvino_core
+from dpr_rag.encoders.processor import this_processor
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.runtime import Batch
 from dpr_rag.encoders.towers import Tower
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 FAST_DTYPES = ("int8", "float32", "bfloat16")
 _BUDGET = 2048
 _MOST_STREAMS = 8
+_MOST_ALONE = 64
 _STEP = 8
 _GROUP = 128
 
@@ -35,75 +37,79 @@ _GROUP = 128
 class FastRuntime:
     """One tower as an OpenVINO graph.
 
-    A single batch runs on all cores together, which gives it the shortest wait. Many batches, and those of several callers
-    at once, run side by side, as many as there are cores, eight at most, which gets most out of the machine. Each form of
-    the graph is compiled when it is first needed.
+    In float32 a single batch runs on all cores together, which gives it the shortest wait. Many batches, and those of several
+    callers at once, run side by side, as many as there are cores, eight at most, which gets most out of the machine. Each
+    form of the graph is compiled when it is first needed.
+
+    Where numbers are rounded on their way through the layers, sums in another order (another batch, other padding, more
+    threads) end in other roundings, and the vectors move by as much as the rounding does. So there every text runs by itself,
+    padded to a length of its own and on one core, whatever it came with: one text, one vector, to the bit.
 
     Args:
         tower: Weights and configuration.
         profile: Pooling and head.
-        dtype: ``"int8"`` stores the layers' matrices in 8 bits and rounds what they are multiplied with in groups of 128,
-            or row by row where the widths are no multiples of it;
-            many batches calculate the rest in bfloat16 where the CPU has it, one batch in float32, which starts sooner.
-            ``"float32"`` is exact; ``"bfloat16"`` calculates in bfloat16 where the CPU can.
+        dtype: ``"float32"``, the reference. ``"int8"`` stores the layers' matrices in 8 bits and, where the processor multiplies
+            bytes, rounds what they are multiplied with in groups of 128, or row by row where the widths are no multiples of
+            it. ``"bfloat16"`` calculates in bfloat16 where the processor can, and else in float32.
 
     Attributes:
         dim: Number of components of every vector.
+        dtype: The precision that it runs in.
         token_budget: Most padded tokens of one batch.
         streams: How many batches it runs side by side.
-        abilities: What OpenVINO says this CPU does well.
 
     Raises:
         MissingExtraError: OpenVINO is not installed.
         ModelError: The graph cannot be built, see :func:`dpr_rag.encoders.graph.build_graph`.
     """
 
-    token_budget = _BUDGET
-
     def __init__(self, tower: Tower, profile: Profile, *, dtype: str = "int8") -> None:
         if dtype not in FAST_DTYPES:
             raise ModelError(f"dtype is {dtype!r}, expected one of {', '.join(FAST_DTYPES)} with OpenVINO, or None")
         self._core = openvino_core()
+        # asked of a processor that lacks it, bfloat16 would be imitated, which is slower than float32
+        self.dtype = "float32" if dtype == "bfloat16" and "bf16" not in this_processor().abilities else dtype
         self._graph = build_graph(tower, profile, int8=dtype == "int8")
         self.dim = int(self._graph.output(0).partial_shape[1].get_length())
         self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.streams = min(self._cores, _MOST_STREAMS)
+        self._each_alone = self.dtype != "float32"
+        self.streams = min(self._cores, _MOST_ALONE if self._each_alone else _MOST_STREAMS)
+        self.token_budget = 1 if self._each_alone else _BUDGET
         self._longest = tower.config["max_position_embeddings"] - first_position(tower)
         self._lock, self._compiling = Lock(), Lock()
-        self._compiled: dict[tuple[int, str], _Compiled] = {}
+        self._compiled: dict[int, _Compiled] = {}
         self._running = 0
-        # asked of a CPU that lacks it, bfloat16 would be imitated, which is slower than float32
-        self.abilities = sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
-        has_bf16 = "BF16" in self.abilities
-        self._alone = "bf16" if has_bf16 and dtype == "bfloat16" else "f32"
-        self._many = "bf16" if has_bf16 and dtype != "float32" else "f32"
         width, inner = (tower.config[name] for name in (FORMS[tower.backbone].hidden, FORMS[tower.backbone].inner))
         # activations that share a scale: whole rows are twice as far off, groups of 64 cost a tenth of the speed
         group = _GROUP if width % _GROUP == inner % _GROUP == 0 else width
-        self._settings = {"DYNAMIC_QUANTIZATION_GROUP_SIZE": group if dtype == "int8" else 0}
-        self._precision = "int8" if dtype == "int8" else {"bf16": "bfloat16", "f32": "float32"}[self._many]
+        self._settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self.dtype == "bfloat16" else "f32",
+            "INFERENCE_NUM_THREADS": self.streams if self._each_alone else self._cores,
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": group if self.dtype == "int8" else 0,
+        }
 
     def __str__(self) -> str:
-        return f"OpenVINO in {self._precision}"
+        return f"OpenVINO in {self.dtype}"
 
     def encode(self, batch: Batch) -> Vectors:
         """Pooled float32 vectors of shape [n, dim]."""
         with self._counted() as running:
-            form = self._form(1 if running == 1 else self.streams, self._alone)
+            form = self._form(1 if running == 1 and not self._each_alone else self.streams)
             return form.encode(self._rounded(batch))
 
     def encode_all(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Vectors]]:
         """Encode many batches; each comes back with its vectors, in their order."""
         waiting = iter(batches)
-        first = list(islice(waiting, self.streams))
-        if len(first) < self.streams or self.streams == 1:
+        fewest = min(self.streams, 2) if self._each_alone else self.streams
+        first = list(islice(waiting, fewest))
+        if len(first) < fewest or self.streams == 1:
             yield from ((batch, self.encode(batch)) for batch in chain(first, waiting))
             return
-        form = self._form(self.streams, self._many)
+        form = self._form(self.streams)
         with self._counted(), ThreadPoolExecutor(self.streams) as pool:
             running: deque[tuple[Batch, Future[Vectors]]] = deque()
             for batch in chain(first, waiting):
-                running.append((batch, pool.submit(form.encode, batch)))
+                running.append((batch, pool.submit(form.encode, self._rounded(batch))))
                 if len(running) > self.streams:
                     done, future = running.popleft()
                     yield done, future.result()
@@ -132,21 +138,15 @@ class FastRuntime:
         ids[:, :length], mask[:, :length], segments[:, :length] = batch.ids, batch.mask, batch.segments
         return Batch(ids, mask, segments, batch.rows)
 
-    def _form(self, streams: int, precision: str) -> _Compiled:
+    def _form(self, streams: int) -> _Compiled:
         """The graph for so many batches at once, compiled by the first who asks."""
-        if found := self._compiled.get((streams, precision)):
+        if found := self._compiled.get(streams):
             return found
         with self._compiling:
-            if (streams, precision) not in self._compiled:
-                settings = {
-                    **self._settings,
-                    "INFERENCE_PRECISION_HINT": precision,
-                    "NUM_STREAMS": streams,
-                    "INFERENCE_NUM_THREADS": self._cores,
-                }
-                model = self._core.compile_model(self._graph, "CPU", settings)
-                self._compiled[streams, precision] = _Compiled(model)
-            return self._compiled[streams, precision]
+            if streams not in self._compiled:
+                model = self._core.compile_model(self._graph, "CPU", {**self._settings, "NUM_STREAMS": streams})
+                self._compiled[streams] = _Compiled(model)
+            return self._compiled[streams]
 
 
 class _Compiled:

@@ -13,6 +13,7 @@ import numpy as np
 
 from dpr_rag.encoders.fitting import check_fit, has_head
 from dpr_rag.encoders.forms import ACTIVATIONS, FORMS, Form, activation_of, check_settings, first_position, shapes_of
+from dpr_rag.encoders.processor import this_processor
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.weights import Array, used
@@ -159,8 +160,20 @@ class _Builder:
         return self.op.matmul(left, right, False, True) + bias
 
     def _normed(self, states: Any, name: str, epsilon: float) -> Any:
-        scaled = self.op.mvn(states, self._axes(-1), True, epsilon, "inside_sqrt")
-        return scaled * self._weight(f"{name}.weight") + self._weight(f"{name}.bias")
+        weight = self._weight(f"{name}.weight")
+        if "avx" in this_processor().abilities:
+            scaled = self.op.mvn(states, self._axes(-1), True, epsilon, "inside_sqrt")
+        else:
+            scaled = self._scaled(states, weight.size, epsilon)
+        return scaled * weight + self._weight(f"{name}.bias")
+
+    def _scaled(self, states: Any, width: int, epsilon: float) -> Any:
+        """Mean 0 and variance 1 by single steps: OpenVINO has no kernel for the whole without AVX (seen in 2026.4)."""
+        op = self.op
+        centred = states - op.reduce_mean(states, self._axes(-1), True)
+        total = op.reduce_sum(centred * centred, self._axes(-1), True)
+        variance = total * self._constant(np.float32(1 / width)) + self._constant(np.float32(epsilon))
+        return centred * op.power(variance, self._constant(np.float32(-0.5)))
 
     def _pooled(self, hidden: Any, present: Any) -> Any:
         if self.profile.pooling == "cls":
