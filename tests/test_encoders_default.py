@@ -14,7 +14,9 @@ import torch
 import transformers
 
 import dpr_rag
-from dpr_rag import DualEncoder, Passage
+from dpr_rag import DualEncoder, Passage, PassageStore, Retriever
+from dpr_rag.corpora import open_corpus
+from langchain_dpr_rag import DPRRetriever
 
 FOLDER = Path(dpr_rag.__file__).parent / "encoders" / "default"
 QUESTIONS = ["Who wrote Hamlet?", "how do I compress bytes with gzip?", "naïve café ’quoted’ 日本", "a " * 400]
@@ -59,7 +61,7 @@ def test_vectors_equal_plain_transformers(encoder: DualEncoder, plain: tuple) ->
     assert encoder.truncated == 1
 
 
-def test_openvino_gives_the_same_vectors_and_int8_nearly(encoder: DualEncoder) -> None:
+def test_openvino_gives_the_same_vectors_and_what_is_chosen_nearly(encoder: DualEncoder) -> None:
     exact = DualEncoder.default(runtime="openvino", dtype="float32")
     fast = DualEncoder.default(device="cpu")
     expected = np.concatenate([encoder.encode_questions(QUESTIONS), encoder.encode_passages(PASSAGES)])
@@ -67,7 +69,7 @@ def test_openvino_gives_the_same_vectors_and_int8_nearly(encoder: DualEncoder) -
     np.testing.assert_allclose(found, expected, atol=1e-5)
     rounded = np.concatenate([fast.encode_questions(QUESTIONS), fast.encode_passages(PASSAGES)])
     cosines = (rounded * expected).sum(axis=1)
-    assert 0.985 < cosines.min() < cosines.max() < 0.99999  # less would be another model, more would not be int8
+    assert cosines.min() > 0.985  # less would be another model
     assert encoder.fingerprint == exact.fingerprint == fast.fingerprint
 
 
@@ -75,6 +77,24 @@ def test_it_finds_the_right_passage(encoder: DualEncoder) -> None:
     for one in (encoder, DualEncoder.default()):
         scores = one.encode_questions(QUESTIONS[:2]) @ one.encode_passages(PASSAGES).T
         assert scores.argmax(axis=1).tolist() == [0, 1]
+
+
+def test_a_question_finds_the_same_alone_and_in_a_batch(tmp_path: Path) -> None:
+    found = [one for one in open_corpus("python:json,gzip,zlib,csv,pathlib,shutil,textwrap") if len(one.text) > 60]
+    questions = [" ".join(one.text.split()[2:12]) for one in found[::3]] + QUESTIONS
+    with PassageStore.open(tmp_path / "s.dpr", encoder=DualEncoder.default(device="cpu")) as store:
+        store.add(found)
+        retriever = Retriever(store, k=10)
+        batched = retriever.retrieve_batch(questions)
+        for question, expected in zip(questions, batched, strict=True):
+            hits = retriever.retrieve(question)
+            assert [hit.passage.id for hit in hits] == [hit.passage.id for hit in expected]
+            np.testing.assert_allclose([hit.score for hit in hits], [hit.score for hit in expected], atol=1e-5)
+        langchain = DPRRetriever(store=store, k=4)
+        together = langchain.batch(questions)
+        assert [langchain.invoke(one) for one in questions] == together
+        assert [len(documents) for documents in together] == [4] * len(questions)
+    assert len(questions) > 40
 
 
 def test_it_is_named_and_described(encoder: DualEncoder) -> None:

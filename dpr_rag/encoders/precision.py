@@ -36,7 +36,7 @@ _SHORT = (
     "gzip.compress(data, compresslevel=9): return a bytes object with the compressed data, 1.5 times smaller",
     "The mitral valve lies between the left atrium and the left ventricle; it opens while the ventricle fills.",
 )
-_LONG = (" ".join(_SHORT), " ".join(_SHORT[::-1] * 2))
+_LONG = " ".join(_SHORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ def effect_of(fast: FastRuntime, tower: Tower, profile: Profile, tokens: Tokens,
 
 def measured(fast: FastRuntime, exact: FastRuntime, profile: Profile, tokens: Tokens) -> Effect:
     """Encode texts of several lengths alone and among each other, in the precision in question and in float32."""
-    sequences = tokens.questions(_SHORT) + tokens.passages([Passage(id="long", text=text) for text in _LONG])
-    sequences += tokens.passages([Passage(id="titled", title=_SHORT[1], text=_SHORT[2])])
+    passages = [Passage(id="long", text=_LONG), Passage(id="titled", title=_SHORT[1], text=_SHORT[2])]
+    sequences = tokens.questions(_SHORT) + tokens.passages(passages)
 
     def batched(runtime: FastRuntime, some: Sequence[TokenSequence]) -> Iterable[Batch]:
         budget = budget_for(runtime, some)
@@ -101,7 +101,7 @@ def measured(fast: FastRuntime, exact: FastRuntime, profile: Profile, tokens: To
 
     try:
         alone = np.concatenate([encoded(fast, [one]) for one in sequences])
-        among = encoded(fast, sequences * fast.streams)[: len(sequences)]
+        among = encoded(fast, sequences)
     except RuntimeError as error:  # how OpenVINO says that it has no kernel for this processor
         _log.debug("%s does not run here: %s", fast, error)
         return Effect(inf, inf)

@@ -1,0 +1,350 @@
+"""One text has one vector, and the precision is one that was checked on this processor: whatever its kernels are."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from math import inf, nan
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tiny_models as tiny
+import torch
+from tiny_models import PASSAGES, QUESTIONS
+
+from dpr_rag import DualEncoder, Passage
+from dpr_rag.encoders import choosing, fast_runtime, precision, processor
+from dpr_rag.encoders.fast_runtime import FastRuntime
+from dpr_rag.encoders.precision import Effect, measured
+from dpr_rag.encoders.runtime import Batch
+from dpr_rag.errors import ModelError
+
+PLAIN, BYTES, BOTH, TILES = (
+    "avx avx2",
+    "avx avx2 avx512_vnni",
+    "avx avx2 avx512_vnni avx512_bf16",
+    "avx avx2 avx512_vnni avx512_bf16 amx_bf16 amx_int8 amx_tile",
+)
+GOOD, FAR, TORN, NONE, NAN = (
+    Effect(1e-4, 0.0),
+    Effect(0.02, 0.0),
+    Effect(1e-4, 2e-5),
+    Effect(inf, inf),
+    Effect(nan, nan),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.contriever(tmp_path_factory.mktemp("precision") / "m")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def a_processor(monkeypatch: pytest.MonkeyPatch, flags: str, name: str = "A processor") -> None:
+    """Stand in for the system's list, without a limit of the environment."""
+    for limit in processor._LIMITS:
+        monkeypatch.delenv(limit, raising=False)
+    monkeypatch.setattr(processor, "_info", lambda: {"flags": flags, "model name": name})
+
+
+def roundings() -> list[DualEncoder]:
+    """The default encoder in each precision that rounds and that this processor runs."""
+    found = []
+    for dtype in ("int8", "bfloat16"):
+        try:
+            encoder = DualEncoder.default(runtime="openvino", dtype=dtype)
+        except ModelError as refused:
+            assert "OpenVINO cannot run it here" in str(refused)  # noqa: PT017 -- any other refusal is a fault
+            continue
+        if "float32" not in encoder.runtime:
+            found.append(encoder)
+    return found
+
+
+def distances(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """1 - cosine, row by row, in float64."""
+    a, b = found.astype(np.float64), wanted.astype(np.float64)
+    return 1 - (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+SHORT = [*QUESTIONS, "Who wrote Hamlet?", "how do I compress bytes with gzip?", "naïve café ’quoted’ 日本", "a"]
+LONG = ["a long neighbour of a short question " * 30, "hamlet " * 200]
+
+
+@pytest.mark.parametrize("kind", ["as chosen", "float32", "every rounding"])
+def test_one_text_has_one_vector(kind: str) -> None:
+    chosen = {
+        "as chosen": lambda: [DualEncoder.default(device="cpu")],
+        "float32": lambda: [DualEncoder.default(runtime="openvino", dtype="float32")],
+        "every rounding": roundings,
+    }
+    for encoder in chosen[kind]():
+        alone = np.concatenate([encoder.encode_questions([text]) for text in SHORT])
+        among = encoder.encode_questions([*SHORT * 5, *LONG])
+        again = np.concatenate([encoder.encode_questions([text]) for text in SHORT])
+        as_passages = encoder.encode_passages([Passage(id=text[:9], text=text) for text in SHORT])
+        with ThreadPoolExecutor(4) as pool:
+            threads = np.concatenate(list(pool.map(encoder.encode_questions, [[text] for text in SHORT])))
+        for found in (among[: len(SHORT)], among[-len(SHORT) - 2 : -2], again, as_passages, threads):
+            assert distances(found, alone).max() <= 1e-6
+            if encoder.sides[0].runtime.dtype != "float32":
+                np.testing.assert_array_equal(found, alone)
+
+
+def test_where_numbers_are_rounded_a_text_meets_one_shape_and_one_core(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[tuple[int, ...], set[tuple[int, tuple[int, ...]]]] = {}
+
+    class Watched(fast_runtime._Compiled):
+        def encode(self, batch: Batch) -> np.ndarray:
+            for ids, mask in zip(batch.ids, batch.mask, strict=True):
+                seen.setdefault(tuple(ids[mask == 1]), set()).add((id(self), batch.ids.shape))
+            return np.zeros((len(batch.ids), 32), np.float32)
+
+    monkeypatch.setattr(fast_runtime, "_Compiled", Watched)
+    monkeypatch.setattr(choosing, "effect_of", lambda *_: GOOD)
+    encoder = DualEncoder.from_pretrained(folder, dtype="int8")
+    for some in ([QUESTIONS[0]], QUESTIONS[:2], QUESTIONS * 6, [QUESTIONS[0], *QUESTIONS[3:]]):
+        encoder.encode_questions(some)
+    encoder.encode_passages([Passage(id=text[:9], text=text) for text in QUESTIONS])
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda text: encoder.encode_questions([text]), QUESTIONS))
+    assert {len(shapes) for shapes in seen.values()} == {1}
+    assert {shape[0] for shapes in seen.values() for _, shape in shapes} == {1}
+    runtime = encoder.sides[0].runtime
+    assert runtime._settings["INFERENCE_NUM_THREADS"] == runtime.streams
+
+
+@pytest.mark.parametrize(
+    ("flags", "effects", "chosen"),
+    [
+        (PLAIN, {}, "float32"),
+        (BYTES, {"int8": GOOD}, "int8"),
+        (BYTES, {"int8": FAR}, "float32"),
+        (BYTES, {"int8": TORN}, "float32"),
+        (BYTES, {"int8": NONE}, "float32"),
+        (BYTES, {"int8": NAN}, "float32"),
+        (BOTH, {"int8": GOOD, "bfloat16": GOOD}, "int8"),
+        (BOTH, {"int8": FAR, "bfloat16": GOOD}, "bfloat16"),
+        (BOTH, {"int8": FAR, "bfloat16": TORN}, "float32"),
+        (TILES, {"int8": GOOD, "bfloat16": GOOD}, "bfloat16"),
+        (TILES, {"int8": GOOD, "bfloat16": FAR}, "float32"),
+    ],
+)
+def test_the_quickest_precision_that_is_true_is_taken(
+    folder: Path,
+    flags: str,
+    effects: dict[str, Effect],
+    chosen: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    a_processor(monkeypatch, flags)
+    monkeypatch.setattr(choosing, "effect_of", lambda fast, *_: effects[fast.dtype])
+    with caplog.at_level(logging.WARNING, logger="dpr_rag"):
+        encoder = DualEncoder.from_pretrained(folder, device="cpu")
+    assert encoder.runtime == f"OpenVINO in {chosen}"
+    refused = [dtype for dtype, effect in effects.items() if not effect.tolerable]
+    assert [f" in {dtype}: " in caplog.text for dtype in refused] == [True] * len(refused)
+
+
+@pytest.mark.parametrize(
+    ("effect", "said"), [(FAR, "up to 2.0e-02 (1e-02 is the most)"), (TORN, "2.0e-05"), (NONE, "cannot run")]
+)
+def test_a_precision_by_name_that_is_not_true_is_refused(
+    folder: Path, effect: Effect, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choosing, "effect_of", lambda *_: effect)
+    with pytest.raises(ModelError, match=r"in int8: .*; pass dtype='float32'") as refused:
+        DualEncoder.from_pretrained(folder, dtype="int8")
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("which", ["default", "tiny"])
+def test_what_is_chosen_here_is_as_true_as_the_check_promises(folder: Path, which: str) -> None:
+    load = {
+        "default": DualEncoder.default,
+        "tiny": lambda **options: DualEncoder.from_pretrained(folder, **options),
+    }[which]
+    encoder, exact = load(device="cpu"), load(device="cpu", runtime="torch")
+    found, wanted = encoder.encode_passages(PASSAGES), exact.encode_passages(PASSAGES)
+    assert distances(found, wanted).max() <= 2 * precision._MOST_ERROR  # texts that the check did not see
+    assert encoder.fingerprint == exact.fingerprint
+
+
+def test_a_model_that_a_precision_spoils_runs_in_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One weight of each matrix dwarfs all others, which 8 bits then round to zero, whatever multiplies them."""
+
+    def change(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        for name, tensor in state.items():
+            if name.startswith("encoder") and tensor.ndim == 2:
+                tensor[:, 0] = 40.0
+        return state
+
+    spoilt = tiny.edit_weights(tiny.contriever(tmp_path / "m"), change)
+    exact = DualEncoder.from_pretrained(spoilt, runtime="torch", device="cpu").encode_questions(QUESTIONS)
+    monkeypatch.setattr(choosing, "_quick_first", lambda _: ("int8",))
+    encoder = DualEncoder.from_pretrained(spoilt, device="cpu")
+    assert encoder.runtime == "OpenVINO in float32"
+    np.testing.assert_allclose(encoder.encode_questions(QUESTIONS), exact, atol=1e-4)
+    with pytest.raises(ModelError, match=r"in int8: .*pass dtype='float32'"):
+        DualEncoder.from_pretrained(spoilt, dtype="int8")
+
+
+class Doctored(FastRuntime):
+    """Float32 whose vectors something happens to on their way out."""
+
+    def __init__(self, encoder: DualEncoder, change: Callable[[np.ndarray, Batch], np.ndarray]) -> None:
+        super().__init__(encoder.question_tower, encoder.profile, dtype="float32")
+        self.change = change
+
+    def encode_all(self, batches):
+        for batch, vectors in super().encode_all(batches):
+            yield batch, self.change(vectors, batch)
+
+
+def spoil(vectors: np.ndarray, _: Batch) -> np.ndarray:
+    return np.full_like(vectors, np.nan)
+
+
+def fail(vectors: np.ndarray, _: Batch) -> np.ndarray:
+    raise RuntimeError("could not create a primitive descriptor")
+
+
+def shrink(vectors: np.ndarray, _: Batch) -> np.ndarray:
+    return vectors * np.float32(0.9)
+
+
+def lean_on_neighbours(vectors: np.ndarray, batch: Batch) -> np.ndarray:
+    return vectors * np.float32(1 + 0.01 * (len(batch.rows) > 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "apart"),
+    [
+        (lambda vectors, _: vectors, 0, 0),
+        (spoil, nan, nan),
+        (fail, inf, inf),
+        (shrink, 0.005, 0),
+        (lean_on_neighbours, 5e-5, 5e-5),
+    ],
+)
+def test_what_the_check_measures(folder: Path, change: Callable, error: float, apart: float) -> None:
+    encoder = DualEncoder.from_pretrained(folder, runtime="openvino", dtype="float32")
+    tokens, exact = encoder.sides[0].tokens, encoder.sides[0].runtime
+    found = measured(Doctored(encoder, change), exact, encoder.profile, tokens)
+    assert found.error == pytest.approx(error, rel=0.01, abs=1e-9, nan_ok=True)
+    assert found.apart == pytest.approx(apart, rel=0.01, abs=1e-9, nan_ok=True)
+    assert found.tolerable == (change not in (spoil, fail, lean_on_neighbours))
+
+
+def test_the_check_is_made_once_for_all_that_it_follows_from(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(precision, "measured", lambda *_: asked.append(1) or GOOD)
+    a_processor(monkeypatch, BYTES)
+
+    def checked() -> int:
+        before = len(asked)
+        for _ in range(2):
+            assert DualEncoder.from_pretrained(folder, device="cpu").runtime == "OpenVINO in int8"
+        return len(asked) - before
+
+    assert checked() == 1
+    (kept,) = (tmp_path / "cache" / "dpr-rag" / "precision").iterdir()
+    assert json.loads(kept.read_text()) == {"error": 1e-4, "apart": 0.0}
+    for damage in ("half a nu", "[]", '{"error": "x", "apart": 0}', '{"error": 0.1}', "\udcff"):
+        kept.write_bytes(damage.encode("utf-8", "surrogateescape"))
+        assert checked() == 1
+    a_processor(monkeypatch, BYTES, "Another processor")
+    assert checked() == 1
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI")
+    assert checked() == 1
+    monkeypatch.setattr(precision, "import_openvino", lambda: SimpleNamespace(__version__="another"))
+    assert checked() == 1
+    monkeypatch.setattr(precision, "_SCHEME", precision._SCHEME + 1)
+    assert checked() == 1
+    other = tiny.contriever(tmp_path / "other", seed=1)
+    assert DualEncoder.from_pretrained(other, device="cpu").runtime == "OpenVINO in int8"
+    assert len(asked) == 11
+
+
+def test_what_was_remembered_is_believed_bad_as_good(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_processor(monkeypatch, BYTES)
+    monkeypatch.setattr(precision, "measured", lambda *_: NONE)
+    assert DualEncoder.from_pretrained(folder, device="cpu").runtime == "OpenVINO in float32"
+    monkeypatch.setattr(precision, "measured", lambda *_: GOOD)
+    assert DualEncoder.from_pretrained(folder, device="cpu").runtime == "OpenVINO in float32"
+
+
+def test_an_unwritable_cache_costs_time_only(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(precision, "measured", lambda *_: GOOD)
+    a_processor(monkeypatch, BYTES)
+    assert DualEncoder.from_pretrained(folder, device="cpu").runtime == "OpenVINO in int8"
+
+
+@pytest.mark.parametrize(
+    ("flags", "limit", "abilities"),
+    [
+        ("sse4_1", "", set()),
+        (PLAIN, "", {"avx"}),
+        ("avx2 avx avx_vnni", "", {"avx", "vnni"}),
+        (TILES, "", {"avx", "vnni", "bf16", "amx"}),
+        (TILES, "ALL", {"avx", "vnni", "bf16", "amx"}),
+        (TILES, "AVX512_CORE_AMX", {"avx", "vnni", "bf16", "amx"}),
+        (TILES, "no such level", {"avx", "vnni", "bf16", "amx"}),
+        (TILES, "AVX512_CORE_BF16", {"avx", "vnni", "bf16"}),
+        (TILES, "avx512_core_vnni", {"avx", "vnni"}),
+        (TILES, "AVX512_CORE", {"avx"}),
+        (TILES, "SSE41", set()),
+        (PLAIN, "AVX512_CORE_VNNI", {"avx"}),
+    ],
+)
+def test_limits_of_the_environment_count(
+    flags: str, limit: str, abilities: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_processor(monkeypatch, flags)
+    if limit:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    found = processor.this_processor()
+    assert found.abilities == abilities
+    assert found.limits == ((f"ONEDNN_MAX_CPU_ISA={limit}",) if limit else ())
+
+
+def test_a_system_that_does_not_list_its_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processor, "_INFO", tmp_path / "missing")
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    processor._info.cache_clear()
+    try:
+        found = processor.this_processor()
+    finally:
+        processor._info.cache_clear()
+    assert found == replace(found, name=os.uname().machine, abilities=frozenset({"avx"}))
+
+
+@pytest.mark.parametrize("make", [tiny.contriever, tiny.ance, tiny.tas_b])
+def test_a_processor_without_avx_gets_the_same_vectors(
+    tmp_path: Path, make: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_processor(monkeypatch, "sse4_1 sse4_2")
+    model = make(tmp_path / "m")
+    exact = DualEncoder.from_pretrained(model, runtime="torch", device="cpu").encode_questions(QUESTIONS)
+    found = DualEncoder.from_pretrained(model, device="cpu")
+    assert found.runtime == "OpenVINO in float32"
+    np.testing.assert_allclose(found.encode_questions(QUESTIONS), exact, atol=1e-5)
