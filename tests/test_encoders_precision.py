@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 import tiny_models as tiny
 import torch
+from instructions import LEVELS, faiss_levels, flags, onednn_levels
 from tiny_models import PASSAGES, QUESTIONS
 
 from dpr_rag import DualEncoder, Passage
@@ -348,3 +351,38 @@ def test_a_processor_without_avx_gets_the_same_vectors(
     found = DualEncoder.from_pretrained(model, device="cpu")
     assert found.runtime == "OpenVINO in float32"
     np.testing.assert_allclose(found.encode_questions(QUESTIONS), exact, atol=1e-5)
+
+
+def test_which_instruction_sets_the_gate_runs() -> None:
+    assert onednn_levels(set()) == []
+    assert onednn_levels(["sse4_1", "avx", "avx2", "fma"]) == ["SSE41", "AVX2"]
+    xeon = {"sse4_1", "avx2", "fma", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"}
+    assert onednn_levels(xeon)[2:] == ["AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"]
+    assert onednn_levels({*xeon, "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"}) == list(LEVELS)
+    assert faiss_levels()[0] == "NONE"
+
+
+@pytest.mark.skipif("avx2" not in flags(), reason="this processor has but one level")
+def test_the_limits_reach_the_kernels() -> None:
+    code = (
+        "import faiss\n"
+        "from dpr_rag import DualEncoder\n"
+        "encoder = DualEncoder.default(runtime='openvino', dtype='float32')\n"
+        "encoder.encode_questions(['who wrote hamlet'])\n"
+        "(form,) = encoder.sides[0].runtime._compiled.values()\n"
+        "for node in form._model.get_runtime_model().get_ops():\n"
+        "    print(node.get_rt_info()['primitiveType'].astype(str))\n"
+        "print('FAISS at', faiss.SIMDConfig.get_level_name())"
+    )
+
+    def kernels(**limits: str) -> set[str]:
+        taken = ("ONEDNN_MAX_CPU_ISA", "FAISS_SIMD_LEVEL")
+        env = {name: value for name, value in os.environ.items() if name not in taken} | limits
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=env)
+        return set(done.stdout.splitlines())
+
+    limited, free = kernels(ONEDNN_MAX_CPU_ISA="SSE41", FAISS_SIMD_LEVEL="NONE"), kernels()
+    assert any("avx" in kernel for kernel in free)
+    assert not any("avx" in kernel for kernel in limited)
+    assert "FAISS at NONE" in limited
+    assert "FAISS at NONE" not in free
