@@ -48,8 +48,10 @@ def stacks(found: Figures) -> list[str]:
         "## Text in, passages out, beside the rivals",
         "",
         f"The same weights, titles, texts and questions; medians of {rounds} rounds in turn, least and most in brackets. "
-        "Indexing goes from texts to an index on disk that answers, loading the model aside. Ours run as installed, in int8 on a "
-        "CPU, the others as installed, in float32 by PyTorch: " + ", ".join(found["versions"]) + ".",
+        "Indexing goes from texts to an index on disk that answers, loading the model aside. Ours run as installed, in the "
+        "precision that the encoder takes on this CPU, the others as installed, in float32 by PyTorch: "
+        + ", ".join(found["versions"])
+        + ".",
         "",
         *table(found["rounds"]),
     ]

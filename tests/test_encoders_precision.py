@@ -104,6 +104,16 @@ def test_one_text_has_one_vector(kind: str) -> None:
                 np.testing.assert_array_equal(found, alone)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_one_text_has_one_vector_in_pytorch(dtype: str) -> None:
+    encoder = DualEncoder.default(device="cpu", runtime="torch", dtype=dtype)
+    alone = np.concatenate([encoder.encode_questions([text]) for text in SHORT])
+    among = encoder.encode_questions([*SHORT, LONG[0]])[: len(SHORT)]
+    assert distances(among, alone).max() <= 1e-6
+    if dtype != "float32":
+        np.testing.assert_array_equal(among, alone)
+
+
 def test_where_numbers_are_rounded_a_text_meets_one_shape_and_one_core(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,7 +104,7 @@ class DualEncoder:
             profile: Name of a profile or a profile; recognised from the files where it is None.
             device: ``"cpu"``, ``"cuda"``, ...; None takes a GPU where PyTorch finds one.
             dtype: ``"int8"`` (OpenVINO), ``"float32"``, ``"bfloat16"`` or ``"float16"`` (PyTorch). None is bfloat16 on a GPU;
-                on a CPU int8, or float32 for a model whose vectors int8 would change too much.
+                on a CPU the quickest that is true to the model there: bfloat16, int8 or float32.
             runtime: ``"torch"``, or ``"openvino"``, which needs no PyTorch and runs on the CPU. None takes PyTorch on a GPU
                 or where ``dtype`` names a precision and PyTorch is there, and OpenVINO else.
 

@@ -64,7 +64,8 @@ class TorchRuntime:
         self.device = _device(torch, device)
         on_gpu = self.device.type != "cpu"
         self.dtype = _dtype(torch, dtype, on_gpu=on_gpu)
-        self.token_budget = _GPU_BUDGET if on_gpu else _CPU_BUDGET
+        # rounded numbers end elsewhere in another batch: on a CPU each text runs by itself, see FastRuntime
+        self.token_budget = _GPU_BUDGET if on_gpu else _CPU_BUDGET if self.dtype == torch.float32 else 1
         self._pooling: Pooling = profile.pooling
         self._takes_segments = tower.backbone == "bert"
         state = used(tower.state)
