@@ -15,7 +15,7 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-ENCODERS = ("tests/test_encoders_fast.py", "tests/test_encoders_precision.py", "tests/test_encoders_default.py")
+ENCODERS = tuple(f"tests/test_encoders_{name}.py" for name in ("fast", "precision", "processor", "default"))
 INDEXES = ("tests/test_index_kinds.py", "tests/test_index_foreign.py")
 # oneDNN's levels with the flags that Linux lists for a processor that has them, lowest first
 LEVELS = {
