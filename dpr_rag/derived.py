@@ -25,9 +25,9 @@ class SegmentDamagedError(Exception):
         self.directory = path.parent.name
 
 
-def checksum(data: npt.NDArray[Any]) -> int:
-    """XXH3 of an array's bytes (https://xxhash.com), 64 bits: it sees order, and runs at memory speed, unlike CRC-32."""
-    return int(xxhash.xxh3_64_intdigest(data.data))
+def checksum(data: npt.NDArray[Any] | bytes, *, seed: int = 0) -> int:
+    """XXH3 of the bytes of an array or a string (https://xxhash.com), 64 bits: it sees order, and runs at memory speed."""
+    return int(xxhash.xxh3_64_intdigest(data if isinstance(data, bytes) else data.data, seed))
 
 
 def file_checksum(path: Path) -> tuple[int, int]:

@@ -14,20 +14,12 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.errors import RESTORE, FilterError, StoreCorrupted, StoreReplacedError
 from dpr_rag.filters import Filter
 from dpr_rag.passages import Passage
+from dpr_rag.storage import ids as ids_index
 from dpr_rag.storage.records import PASSAGE_COLUMNS, check_record, read_passage, read_vectors
 from dpr_rag.storage.state import State, added
 
 Condition = Filter | Callable[[Passage], bool]
 _BOUND = 500
-_NEIGHBOURS = (
-    "SELECT i.row, i.id, p.id FROM (SELECT * FROM ({before}) UNION ALL SELECT * FROM ({behind})) i LEFT JOIN passage p"
-)
-_NEIGHBOURS = f"{_NEIGHBOURS} NOT INDEXED ON p.row = i.row".format(
-    **{
-        name: f"SELECT id, row FROM passage INDEXED BY sqlite_autoindex_passage_1 WHERE id {side} ORDER BY id {way} LIMIT 1"
-        for name, side, way in (("before", "< ?", "DESC"), ("behind", "> ?", "ASC"))
-    }
-)
 _BLOCK = 4096
 
 
@@ -74,21 +66,16 @@ class Reader:
         return passages
 
     def prove_absent(self, ids: Iterable[str]) -> None:
-        """Prove that ids which the index did not find are not stored.
+        """Prove that ids which the index did not find are not stored; see :func:`dpr_rag.storage.ids.prove_absent`."""
+        ids_index.prove_absent(self.connection, ids, self.path)
 
-        A damaged key stands where its true value would be looked for, so that it is the entry before that place or the one
-        behind it: both have to be what the table holds at their rows. That takes two searches an id, however large the store.
-
-        Raises:
-            StoreCorrupted: They are not.
-        """
-        for one in ids:
-            for row, key, stored in self.connection.execute(_NEIGHBOURS, (one, one)):
-                if key != stored or key == one:
-                    raise StoreCorrupted(
-                        f"{self.path}: the index on ids is damaged near {one!r:.100} (row {row}), so that it cannot be said "
-                        f"whether that is stored; {RESTORE}"
-                    )
+    def prove_ids(self) -> None:
+        """Prove that the index on ids is whole; see :func:`dpr_rag.storage.ids.prove_whole`."""
+        state = self.state()
+        if state.store:
+            ids_index.prove_whole(self.connection, state, self.path)
+        elif found := self.problems("passage"):  # of a format before 5, which kept no sum of the ids
+            raise StoreCorrupted(f"{self.path}: {found[0]}; {RESTORE}")
 
     def by_rows(self, rows: Iterable[int]) -> dict[int, Passage]:
         """Passages by row number.
@@ -138,9 +125,8 @@ class Reader:
         count = int(self.connection.execute("SELECT count(*) FROM passage NOT INDEXED").fetchone()[0])
         if count != state.passages or self.checksum_of("passage") != state.passage_sum:
             raise StoreCorrupted(f"{self.path} holds {count} of {state.passages} passages, or others; {RESTORE}")
-        found = self.problems("passage") if not after else []
-        if found:
-            raise StoreCorrupted(f"{self.path}: {found[0]}; {RESTORE}")
+        if not after:
+            self.prove_ids()
 
     def prove_after(self, row: int, *, count: int, known: int) -> None:
         """Verify the passages above a row number, and that they are as many as counted; those up to ``known`` are verified.

@@ -16,7 +16,8 @@ from dpr_rag.errors import (
     StoreReadOnlyError,
 )
 from dpr_rag.storage import entries, marks
-from dpr_rag.storage.state import State, new_name
+from dpr_rag.storage.ids import mark_of
+from dpr_rag.storage.state import State, added, new_name
 
 APPLICATION_ID = 0x64707221
 FORMAT = 5
@@ -58,7 +59,7 @@ def _know_fields(_: sqlite3.Connection) -> None:
 
 
 def _know_itself(connection: sqlite3.Connection) -> None:
-    """Format 5 gives the store a name of its own, checksums that see order, and room for adapters.
+    """Format 5 gives the store a name of its own, checksums that see order, a sum over the index on ids, and room for adapters.
 
     What was derived before is built anew.
     """
@@ -66,6 +67,8 @@ def _know_itself(connection: sqlite3.Connection) -> None:
     state = State.decode(*record, "the older format's file")
     connection.execute("DELETE FROM removed")
     state = replace(state, store=new_name(), base=None, lexical=None, removed=0, removed_sum=0)
+    ids = connection.execute("SELECT row, id FROM passage NOT INDEXED")
+    state = replace(state, id_sum=added(0, sum(mark_of(row, one) for row, one in ids)))
     state = replace(state, generation=state.generation + 1, folds=state.folds + 1)
     connection.execute("REPLACE INTO state VALUES (1, ?, ?)", state.encode())
     _make_for_adapters(connection)

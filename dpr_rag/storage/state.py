@@ -56,6 +56,7 @@ class State:
         store: Random name of this store, which no copy shares; empty in formats before 5.
         entries: How many records of adapters there are.
         entry_sum: Sum of their checksums.
+        id_sum: Sum of the marks of all ids, which proves the index on them; see ``dpr_rag.storage.ids``.
     """
 
     generation: int = 0
@@ -79,6 +80,7 @@ class State:
     store: str = ""
     entries: int = 0
     entry_sum: int = 0
+    id_sum: int = 0
 
     @property
     def vectors(self) -> str:

@@ -13,6 +13,7 @@ from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import RESTORE, StoreCorrupted, VectorError
 from dpr_rag.passages import Passage
+from dpr_rag.storage.ids import mark_of
 from dpr_rag.storage.reader import Reader, marks
 from dpr_rag.storage.records import dump_metadata, passage_crc, to_stored, vector_crc
 from dpr_rag.storage.state import Model, State, added, taken
@@ -30,12 +31,12 @@ class Writer(Reader):
     def insert(self, passages: Sequence[Passage], vectors: Vectors) -> None:
         """Append passages with their vectors, float32 [n, dim]; their ids must be free."""
         first = self.now.next_row
-        sums = self.now.passage_sum
+        sums, ids = self.now.passage_sum, self.now.id_sum
         records = []
         for row, passage in enumerate(passages, start=first):
             metadata = dump_metadata(passage)
             crc = passage_crc(row, passage.id, passage.title, metadata, passage.text)
-            sums = added(sums, crc)
+            sums, ids = added(sums, crc), added(ids, mark_of(row, passage.id))
             records.append((row, passage.id, passage.title, metadata, passage.text, crc))
         self.connection.executemany("INSERT INTO passage VALUES (?, ?, ?, ?, ?, ?)", records)
         total = self.insert_vectors(self.now.vectors, range(first, first + len(passages)), vectors, passages)
@@ -44,6 +45,7 @@ class Writer(Reader):
             next_row=first + len(passages),
             passages=self.now.passages + len(passages),
             passage_sum=sums,
+            id_sum=ids,
             vector_sum=added(self.now.vector_sum, total),
         )
 
@@ -85,8 +87,10 @@ class Writer(Reader):
             StoreCorrupted: A row or its vector is missing.
         """
         numbers = [int(row) for row in rows]
-        sql = f"SELECT p.crc, v.crc FROM passage p JOIN {self.now.vectors} v USING (row) WHERE p.row IN (%s)"
-        sums = [(record[0], record[1]) for record in self._chunked(sql, numbers)]
+        sql = (
+            f"SELECT p.crc, v.crc, p.row, p.id FROM passage p JOIN {self.now.vectors} v USING (row) WHERE p.row IN (%s)"
+        )
+        sums = list(self._chunked(sql, numbers))
         if len(sums) != len(numbers):
             raise StoreCorrupted(f"{self.path}: {len(numbers) - len(sums)} passages have lost their vectors; {RESTORE}")
         for table in ("passage", "vector_a", "vector_b"):
@@ -96,8 +100,9 @@ class Writer(Reader):
         self.now = replace(
             self.now,
             passages=self.now.passages - len(numbers),
-            passage_sum=taken(self.now.passage_sum, sum(pair[0] for pair in sums)),
-            vector_sum=taken(self.now.vector_sum, sum(pair[1] for pair in sums)),
+            passage_sum=taken(self.now.passage_sum, sum(record[0] for record in sums)),
+            vector_sum=taken(self.now.vector_sum, sum(record[1] for record in sums)),
+            id_sum=taken(self.now.id_sum, sum(mark_of(record[2], record[3]) for record in sums)),
             removed=self.now.removed + len(numbers),
             removed_sum=added(self.now.removed_sum, marks(*np.array(gone, np.int64).reshape(-1, 2).T)),
         )

@@ -105,13 +105,14 @@ def _add_batch(engine: Engine, batch: _Batch, policy: Replace, instead: Mapping[
     while True:
         with engine.reading() as reader:
             known = reader.by_ids(passage.id for passage in batch.passages)
+            if len(known) < len(batch.passages):
+                engine.prove_ids(reader)  # while others may still write
         ready, _ = parted(batch.passages, known, policy)
         needed = batch.passages if batch.given is not None else [p for p in ready if _is_new_text(known.get(p.id), p)]
         vectors = _vectors(engine, batch, needed)
         with engine.writing() as writer:
             model = _model(engine, writer, vectors)
-            known = writer.by_ids(passage.id for passage in batch.passages)
-            writer.prove_absent(passage.id for passage in batch.passages if passage.id not in known)
+            known = engine.known(writer, (passage.id for passage in batch.passages))
             ready, owners = parted(batch.passages, known, policy)
             encoded = {p.id: vector for p, vector in zip(needed, vectors, strict=True)}
             if all(p.id in encoded or not _is_new_text(known.get(p.id), p) for p in ready):

@@ -53,6 +53,10 @@ def check(engine: Engine) -> CheckReport:
     with engine.reading() as reader:
         state = reader.state()
         problems = [*reader.problems(), *entries.problems(reader)]
+        try:
+            reader.prove_ids()
+        except StoreCorrupted as error:
+            problems.append(str(error))
         rows = _check_passages(reader, state, problems)
         _check_vectors(reader, state, rows, problems)
         _check_words(engine.folder / INDEX_FOLDER, reader, state, rows, problems)

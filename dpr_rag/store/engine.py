@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -42,6 +42,7 @@ class Engine:
         self._snapshot: Snapshot | None = None
         self._proved = 0
         self._proved_tail = 0
+        self.proved_ids = False
         self.fitted: dict[object, object] = {}
         self.lexicon: Lexicon | None = None
         self.tuned: tuple[int, Tuned | None] | None = None
@@ -80,8 +81,8 @@ class Engine:
     def prove(self, reader: Reader) -> None:
         """Prove, once per process and row, that no passage is damaged or missing.
 
-        What a filter leaves out and an id that is not found are never read back by themselves: without this, a
-        damaged field would change which passages come, in silence.
+        What a filter leaves out is never read back by itself: without this, a damaged field would change which passages
+        come, in silence.
 
         Raises:
             StoreCorrupted: One is, or the index on ids does not fit the passages.
@@ -90,6 +91,29 @@ class Engine:
         if self._proved < last:
             reader.prove_passages(after=self._proved)
             self._proved = last
+
+    def prove_ids(self, reader: Reader) -> None:
+        """Prove, once per process, that the index on ids is whole.
+
+        Raises:
+            StoreCorrupted: It is not.
+        """
+        if not self.proved_ids:
+            reader.prove_ids()
+            self.proved_ids = True
+
+    def known(self, reader: Reader, ids: Iterable[str]) -> dict[str, tuple[int, Passage]]:
+        """Passages with their row numbers by id; of the others it is proven that they are not stored.
+
+        Raises:
+            StoreCorrupted: One is damaged, or the index on ids is.
+        """
+        wanted = set(ids)
+        found = reader.by_ids(wanted)
+        if len(found) < len(wanted):
+            self.prove_ids(reader)
+            reader.prove_absent(wanted - found.keys())
+        return found
 
     def prove_for(self, reader: Reader, snapshot: Snapshot, where: Condition) -> None:
         """Prove the passages that a filter is asked about one by one, once per process and row; see :meth:`prove`.

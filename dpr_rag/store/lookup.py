@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from dpr_rag.encoder import Vectors
@@ -29,9 +29,7 @@ def get(engine: Engine, ids: Iterable[str]) -> list[Passage]:
     """Passages by id; see ``PassageStore.get``."""
     wanted = _checked(ids)
     with engine.reading() as reader:
-        found = reader.by_ids(wanted)
-        if len(found) < len(set(wanted)):
-            engine.prove(reader)
+        found = engine.known(reader, wanted)
     return [found[one][1] for one in wanted if one in found]
 
 
@@ -39,9 +37,7 @@ def get_vectors(engine: Engine, ids: Iterable[str]) -> dict[str, Vectors]:
     """Stored vectors by id; see ``PassageStore.get_vectors``."""
     wanted = _checked(ids)
     with engine.reading() as reader:
-        rows = {row: one for one, (row, _) in reader.by_ids(wanted).items()}
-        if len(rows) < len(set(wanted)):
-            engine.prove(reader)
+        rows = {row: one for one, (row, _) in engine.known(reader, wanted).items()}
         return {rows[row]: vector for row, vector in reader.vectors_of(reader.state(), rows).items()}
 
 
@@ -66,18 +62,24 @@ def delete(engine: Engine, ids: Iterable[str] | None, where: Where) -> int:
     engine.database.refuse_read_only()
     if isinstance(condition, Filter) and engine.state().base is not None:
         engine.with_snapshot(lambda reader, snapshot: None)  # so that the base's fields are at hand below
+    _prove_beforehand(engine, wanted)
     with engine.writing() as writer:
         if condition is not None:
             rows = engine.kept(writer, condition).tolist()
             writer.by_rows(rows)  # proves what goes: a wrong checksum would spoil the sum of all others
         else:
-            known = writer.by_ids(wanted)
-            writer.prove_absent(one for one in wanted if one not in known)
-            rows = [row for row, _ in known.values()]
+            rows = [row for row, _ in engine.known(writer, wanted).values()]
         if rows:
             writer.remove(rows)
             writer.commit_state()
     return len(rows)
+
+
+def _prove_beforehand(engine: Engine, ids: Sequence[str]) -> None:
+    """Prove the index on ids where an id is unknown, while others may still write."""
+    if ids and not engine.proved_ids:
+        with engine.reading() as reader:
+            engine.known(reader, ids)
 
 
 def _checked(ids: Iterable[str]) -> list[str]:
