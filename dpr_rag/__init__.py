@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from dpr_rag.filters import Filter
     from dpr_rag.fusion import Calibration, Diversity, Ranking, Tuned
     from dpr_rag.lexical import BM25
-    from dpr_rag.passages import PRIVATE_KEY, Hit, Passage, check_question
+    from dpr_rag.passages import PRIVATE_KEY, RESERVED_KEYS, Hit, Passage, check_question
     from dpr_rag.prompting import format_passages, parse_passages
     from dpr_rag.retriever import Retriever
     from dpr_rag.store import PassageStore
 
 _HOMES = {
     "PRIVATE_KEY": "passages",
+    "RESERVED_KEYS": "passages",
     "BM25": "lexical",
     "Calibration": "fusion",
     "Diversity": "fusion",
@@ -42,6 +43,7 @@ _HOMES = {
 __all__ = [
     "BM25",
     "PRIVATE_KEY",
+    "RESERVED_KEYS",
     "Calibration",
     "Diversity",
     "DprRagError",

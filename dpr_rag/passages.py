@@ -14,6 +14,8 @@ PRIVATE_KEY = "_dpr_rag"
 """Metadata key under which an adapter keeps what its framework needs privately; ``Passage.visible_metadata`` leaves it out."""
 SOURCE_KEY = "_dpr_rag_source"
 """Metadata key under which stands what a passage was read from, see ``dpr_rag.store.sources``; users do not see it either."""
+RESERVED_KEYS = (PRIVATE_KEY, SOURCE_KEY)
+"""Metadata keys that users do not see, and which an adapter refuses in what it is given."""
 _INT64 = 2**63
 
 
@@ -49,7 +51,7 @@ class Passage:
     @property
     def visible_metadata(self) -> dict[str, Any]:
         """A copy of the metadata, without what is kept under ``PRIVATE_KEY`` and ``SOURCE_KEY``."""
-        return {key: value for key, value in self.metadata.items() if key not in (PRIVATE_KEY, SOURCE_KEY)}
+        return {key: value for key, value in self.metadata.items() if key not in RESERVED_KEYS}
 
     @classmethod
     def checked_before(cls, passage_id: str, text: str, title: str, metadata: Mapping[str, Any]) -> Passage:

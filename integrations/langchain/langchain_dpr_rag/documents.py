@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from langchain_core.documents import Document
 
-from dpr_rag import PRIVATE_KEY, Calibration, Filter, Hit, Passage, format_passages
+from dpr_rag import RESERVED_KEYS, Calibration, Filter, Hit, Passage, format_passages
 from dpr_rag.errors import PassageError
 
 SCORE_KEY = "dpr_score"
@@ -93,8 +93,9 @@ def _report_blanks(pairs: Sequence[tuple[Document, str | None]], count: int, on_
 
 def _passage_of(document: Document, passage_id: str | None, at: int) -> Passage:
     name = f"number {at}, without an id" if passage_id is None else passage_id
-    if PRIVATE_KEY in document.metadata:
-        raise PassageError(f"document {name!r:.120}: the metadata key {PRIVATE_KEY!r} is reserved; rename it")
+    for key in RESERVED_KEYS:
+        if key in document.metadata:
+            raise PassageError(f"document {name!r:.120}: the metadata key {key!r} is reserved; rename it")
     title = _title_of(document)
     own = {*_OF_A_SEARCH, "title"} if title else {*_OF_A_SEARCH}
     metadata = {key: value for key, value in document.metadata.items() if key not in own}

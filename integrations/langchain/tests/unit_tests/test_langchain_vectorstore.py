@@ -12,7 +12,7 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.indexing import InMemoryRecordManager, aindex, index
 
-from dpr_rag import Filter, Passage, PassageStore
+from dpr_rag import RESERVED_KEYS, Filter, Passage, PassageStore
 from dpr_rag.errors import EncoderMismatchError, FilterError, PassageError, VectorError
 from langchain_dpr_rag import DPREmbeddings, DPRVectorStore
 
@@ -304,9 +304,10 @@ def test_a_core_store_is_shared(words: Any, tmp_path: Path) -> None:
             DPRVectorStore(words, store=core)
 
 
-def test_the_reserved_key_is_refused(empty: DPRVectorStore) -> None:
-    with pytest.raises(PassageError, match="document 'x': the metadata key '_dpr_rag' is reserved"):
-        empty.add_documents([Document(id="x", page_content="text", metadata={"_dpr_rag": ["node:x"]})])
+@pytest.mark.parametrize("key", RESERVED_KEYS)
+def test_a_reserved_key_is_refused(empty: DPRVectorStore, key: str) -> None:
+    with pytest.raises(PassageError, match=f"document 'x': the metadata key '{key}' is reserved"):
+        empty.add_documents([Document(id="x", page_content="text", metadata={key: ["node:x"]})])
 
 
 def test_arguments_that_would_be_ignored_are_refused(words: Any, plays: DPRVectorStore) -> None:

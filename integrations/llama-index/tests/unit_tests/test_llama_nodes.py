@@ -27,7 +27,7 @@ from llama_index.core.schema import (
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 from llama_index.vector_stores.dpr_rag.nodes import to_node, to_passage
 
-from dpr_rag import PRIVATE_KEY, Passage
+from dpr_rag import PRIVATE_KEY, RESERVED_KEYS, Passage
 from dpr_rag.errors import PassageError
 
 TEXT = "Hamlet is a tragedy."
@@ -193,8 +193,9 @@ def test_subclass_comes_back_as_what_llama_index_knows() -> None:
 def test_metadata_that_cannot_be_kept_is_named(node: Callable[..., TextNode]) -> None:
     with pytest.raises(PassageError, match=r"passage 'n': metadata\['when'\] is set .* expected a JSON value"):
         to_passage(node("n", TEXT, when={1}))
-    with pytest.raises(PassageError, match=f"node 'n': the metadata key '{PRIVATE_KEY}' is reserved"):
-        to_passage(node("n", TEXT, **{PRIVATE_KEY: 1}))
+    for key in RESERVED_KEYS:
+        with pytest.raises(PassageError, match=f"node 'n': the metadata key '{key}' is reserved"):
+            to_passage(node("n", TEXT, **{key: 1}))
 
 
 @pytest.mark.parametrize(

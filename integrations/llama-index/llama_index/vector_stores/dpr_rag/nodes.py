@@ -18,7 +18,7 @@ from llama_index.core.schema import (
 )
 from llama_index.vector_stores.dpr_rag.twins import mark_of
 
-from dpr_rag import PRIVATE_KEY, Passage
+from dpr_rag import PRIVATE_KEY, RESERVED_KEYS, Passage
 from dpr_rag.errors import PassageError
 from dpr_rag.filters import HIDDEN_ID, And, Comparison, Filter, Not, Or, kept_field
 
@@ -39,11 +39,12 @@ def to_passage(node: BaseNode) -> Passage:
     ``"itself:<id>"`` there. Where nobody chose the node's id, a mark follows by which it is recognised (``mark_of``).
 
     Raises:
-        PassageError: Blank text, metadata that is not JSON, or metadata under ``PRIVATE_KEY``.
+        PassageError: Blank text, metadata that is not JSON, or metadata under one of ``RESERVED_KEYS``.
     """
     metadata = dict(node.metadata)
-    if PRIVATE_KEY in metadata:
-        raise PassageError(f"node {node.node_id!r}: the metadata key {PRIVATE_KEY!r} is reserved; rename it")
+    for key in RESERVED_KEYS:
+        if key in metadata:
+            raise PassageError(f"node {node.node_id!r}: the metadata key {key!r} is reserved; rename it")
     title, private = metadata.get(TITLE), _private_fields(node)
     if isinstance(title, str) and title:
         private["title_at"] = list(metadata).index(TITLE)
