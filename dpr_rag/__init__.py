@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from dpr_rag import forking as _forking  # noqa: F401  # its hook answers for what is used before and after
 from dpr_rag._version import __version__
 
 if TYPE_CHECKING:

@@ -46,6 +46,10 @@ class IndexKindError(DprRagError, ValueError):
     """An index kind, factory string or index parameter that cannot be used."""
 
 
+class ForkedProcessError(DprRagError, RuntimeError):
+    """A library that did not survive the fork was asked in a forked child; the message says how to start processes."""
+
+
 class StoreError(DprRagError):
     """Base class of everything that concerns one passage store."""
 

@@ -6,9 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from threading import Lock
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.choosing import RuntimeName, choose_runtime
@@ -20,6 +18,7 @@ from dpr_rag.encoders.sides import Progress, Side
 from dpr_rag.encoders.tokens import Tokens
 from dpr_rag.encoders.towers import Role, Tower, load_tower
 from dpr_rag.errors import ModelError, PassageError
+from dpr_rag.forking import ProcessLock, cached
 from dpr_rag.passages import Passage, check_question
 
 _log = logging.getLogger(__name__)
@@ -68,7 +67,7 @@ class DualEncoder:
         self.source = source
         self.progress: Progress | None = None
         self.truncated = 0
-        self._lock = Lock()
+        self._lock = ProcessLock()
         self.question_tower = question
         self.context_tower = question if context is None else context
 
@@ -167,7 +166,7 @@ class DualEncoder:
         """The question's side and the passage's, one object where the tower is shared: for those who train them."""
         return self._question, self._context
 
-    @cached_property
+    @cached
     def fingerprint(self) -> str:
         """SHA-256 over the towers' weights, tokenizers and the profile; the same on any runtime, device, precision."""
         settings = self.profile.as_dict()

@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, islice
 from queue import Empty, SimpleQueue
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +18,10 @@ from dpr_rag.encoders.forms import FORMS, first_position
 from dpr_rag.encoders.graph import build_graph, openvino_core
 from dpr_rag.encoders.processor import this_processor
 from dpr_rag.encoders.profiles import Profile
-from dpr_rag.encoders.runtime import Batch
+from dpr_rag.encoders.runtime import NATIVE, Batch
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.errors import ModelError
+from dpr_rag.forking import ProcessLock, was_loaded
 
 if TYPE_CHECKING:
     from openvino import InferRequest
@@ -76,8 +76,8 @@ class FastRuntime:
         self.streams = min(self._cores, _MOST_ALONE if self._each_alone else _MOST_STREAMS)
         self.token_budget = 1 if self._each_alone else _BUDGET
         self._longest = tower.config["max_position_embeddings"] - first_position(tower)
-        self._lock, self._compiling = Lock(), Lock()
-        self._compiled: dict[int, _Compiled] = {}
+        self._lock, self._compiling = ProcessLock(), ProcessLock()
+        self._compiled: dict[tuple[int, int], _Compiled] = {}  # those of other processes stay, untouched
         self._running = 0
         width, inner = (tower.config[name] for name in (FORMS[tower.backbone].hidden, FORMS[tower.backbone].inner))
         # activations that share a scale: whole rows are twice as far off, groups of 64 cost a tenth of the speed
@@ -140,13 +140,19 @@ class FastRuntime:
 
     def _form(self, streams: int) -> _Compiled:
         """The graph for so many batches at once, compiled by the first who asks."""
-        if found := self._compiled.get(streams):
+        settings = {**self._settings, "NUM_STREAMS": streams}
+        if was_loaded("openvino"):
+            # OpenVINO would take up threads of the parent's again; without streams it works in the thread that calls
+            settings |= {"NUM_STREAMS": 0, "INFERENCE_NUM_THREADS": 1}
+        key = (os.getpid(), int(settings["NUM_STREAMS"]))
+        if found := self._compiled.get(key):
             return found
         with self._compiling:
-            if streams not in self._compiled:
-                model = self._core.compile_model(self._graph, "CPU", {**self._settings, "NUM_STREAMS": streams})
-                self._compiled[streams] = _Compiled(model)
-            return self._compiled[streams]
+            if key not in self._compiled:
+                with NATIVE.held():
+                    model = self._core.compile_model(self._graph, "CPU", settings)
+                self._compiled[key] = _Compiled(model)
+            return self._compiled[key]
 
 
 class _Compiled:
@@ -159,7 +165,8 @@ class _Compiled:
     def encode(self, batch: Batch) -> Vectors:
         """Run one batch on a request of its own."""
         request = self._borrowed()
-        vectors: Vectors = request.infer((batch.ids, batch.mask, batch.segments), share_inputs=True)[0]
+        with NATIVE.held():
+            vectors: Vectors = request.infer((batch.ids, batch.mask, batch.segments), share_inputs=True)[0]
         self._idle.put(request)
         return vectors
 

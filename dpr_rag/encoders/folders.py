@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dpr_rag.errors import MissingExtraError, ModelError
+from dpr_rag.forking import cached
 
 PROFILE_FILE = "dpr_rag.json"
 WEIGHTS = "model.safetensors"
@@ -31,7 +31,7 @@ class ModelFolder:
     path: Path
     name: str
 
-    @cached_property
+    @cached
     def config(self) -> dict[str, Any]:
         """The contents of ``config.json``.
 

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,12 +17,13 @@ from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.weights import Array, used
 from dpr_rag.errors import MissingExtraError
+from dpr_rag.forking import ProcessLock, keep_in_children
 
 if TYPE_CHECKING:
     from openvino import Model
 
 _MASKED = -1e4
-_CORE_LOCK = Lock()
+_CORE_LOCK = ProcessLock()
 
 
 def build_graph(tower: Tower, profile: Profile, *, int8: bool) -> Model:
@@ -78,7 +78,9 @@ def openvino_core() -> Any:
 
 @cache
 def _one_core() -> Any:
-    return import_openvino().Core()
+    core = import_openvino().Core()
+    keep_in_children(core)
+    return core
 
 
 @dataclass(slots=True)

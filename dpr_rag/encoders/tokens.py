@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.errors import ModelError
+from dpr_rag.forking import cached
 from dpr_rag.passages import Passage
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Tokens:
         """Most tokens of a passage: the profile's length, or the model's positions where they are fewer."""
         return min(self._profile.passage_length, self._longest)
 
-    @cached_property
+    @cached
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the ``tokenizers`` library, without special tokens, truncation or padding."""
         from tokenizers import Tokenizer

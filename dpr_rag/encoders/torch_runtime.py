@@ -11,10 +11,11 @@ import numpy as np
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.fitting import check_fit, check_positions, has_head
 from dpr_rag.encoders.profiles import Pooling, Profile
-from dpr_rag.encoders.runtime import Batch
+from dpr_rag.encoders.runtime import NATIVE, Batch
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.weights import used
 from dpr_rag.errors import MissingExtraError, ModelError
+from dpr_rag.forking import has_lost_workers
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +89,7 @@ class TorchRuntime:
     def encode(self, batch: Batch) -> Vectors:
         """Pooled float32 vectors of shape [n, dim]."""
         torch = import_torch()
-        with torch.inference_mode():
+        with NATIVE.held(), torch.inference_mode():
             vectors: Vectors = self.forward(batch).cpu().numpy()
         return vectors
 
@@ -131,6 +132,8 @@ def import_torch() -> Any:
         raise MissingExtraError(
             f"this needs PyTorch and transformers ({error}); pip install 'dpr-rag[torch]', which OpenVINO on a CPU does without"
         ) from error
+    if has_lost_workers():
+        torch.set_num_threads(1)
     return torch
 
 

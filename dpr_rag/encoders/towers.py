@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ from dpr_rag.encoders.folders import WEIGHTS, ModelFolder
 from dpr_rag.encoders.tokenizer_files import TokenizerFiles
 from dpr_rag.encoders.weights import Array, State, hash_weights, read_safetensors, renamed, used, write_safetensors
 from dpr_rag.errors import ModelError
+from dpr_rag.forking import cached
 from dpr_rag.legacy import read_state_dict
 
 Backbone = Literal["bert", "roberta", "distilbert"]
@@ -87,7 +87,7 @@ class Tower:
         """The side that the architecture was trained for, or None where it may serve either."""
         return ARCHITECTURES[self.architecture].role
 
-    @cached_property
+    @cached
     def digest(self) -> str:
         """SHA-256 over the weights, the few settings that change the arithmetic, and the tokenizer."""
         numerics = {name: self.config[name] for name in _NUMERICS if name in self.config}

@@ -14,6 +14,7 @@ from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import IndexKindError
 from dpr_rag.index.kinds import EF_SEARCH, Plan
+from dpr_rag.index.library import import_faiss
 
 TRAINING_POINTS = 100_000
 _LARGEST_FLOAT16 = 65_504
@@ -33,8 +34,7 @@ def build(plan: Plan, sample: Vectors, blocks: Iterable[Vectors], path: Path, *,
     Raises:
         IndexKindError: FAISS cannot make, train or fill such an index.
     """
-    import faiss
-
+    faiss = import_faiss()
     if "fp16" in plan.factory and norm > _LARGEST_FLOAT16:
         raise IndexKindError(f"{plan.name!r} cannot hold vectors of length {norm:g} in float16; choose another index")
     try:
@@ -62,8 +62,7 @@ def check_factory(factory: str, dim: int | None) -> None:
     Raises:
         IndexKindError: It does not parse, changes inner products, wraps ids of its own, or rescores by itself.
     """
-    import faiss
-
+    faiss = import_faiss()
     if re.search(r"L2[nN]orm|IDMap|RFlat|Refine", factory):
         raise IndexKindError(
             f"the index {factory!r} scales vectors, wraps ids or refines by itself; dpr-rag searches plain rows by inner "
@@ -87,8 +86,7 @@ def _first_line(error: Exception) -> str:
 
 def _configure(index: Any, plan: Plan) -> None:
     """Set what the factory string cannot say, and keep product quantizers from training for minutes."""
-    import faiss
-
+    faiss = import_faiss()
     inner = faiss.downcast_index(index)
     if hasattr(inner, "hnsw"):
         inner.hnsw.efConstruction = plan.parameters.get("efConstruction", 128)
@@ -99,8 +97,7 @@ def _configure(index: Any, plan: Plan) -> None:
 
 def version() -> str:
     """Version of FAISS."""
-    import faiss
-
+    faiss = import_faiss()
     return str(faiss.__version__)
 
 
@@ -114,8 +111,7 @@ class AnnIndex:
 
     def __init__(self, path: Path, plan: Plan) -> None:
         """Open the file; FAISS reads it on demand."""
-        import faiss
-
+        faiss = import_faiss()
         self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         self._plan = plan
         self.count = int(self._index.ntotal)
@@ -133,8 +129,7 @@ class AnnIndex:
             width: How many.
             wide: Of how many the search keeps track.
         """
-        import faiss
-
+        faiss = import_faiss()
         wide = max(int(self._plan.parameters.get("efSearch", EF_SEARCH)), wide)
         # FAISS's bounded queue finds the same, but looks through all it holds at every step
         params = faiss.SearchParametersHNSW(efSearch=wide, bounded_queue=False)
@@ -153,8 +148,7 @@ class AnnIndex:
         Returns:
             None where this index type cannot search under a mask.
         """
-        import faiss
-
+        faiss = import_faiss()
         selector = None if mask is None else faiss.IDSelectorBitmap(mask)
         try:
             _, positions = self._index.search(questions, k, params=self._parameters(selector, k, share))
@@ -169,13 +163,11 @@ class AnnIndex:
         return self._for_inmost(self._inner(self._inmost, given, k, share))
 
     def _for_inmost(self, params: Any) -> Any:
-        import faiss
-
+        faiss = import_faiss()
         return faiss.SearchParametersPreTransform(index_params=params) if self._transforms else params
 
     def _inner(self, index: Any, given: dict[str, Any], k: int, share: float) -> Any:
-        import faiss
-
+        faiss = import_faiss()
         plan = self._plan.parameters
         if isinstance(index, faiss.IndexIVFRaBitQ):
             return faiss.IVFRaBitQSearchParameters(nprobe=self._nprobe(index, share), **given)

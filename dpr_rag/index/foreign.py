@@ -8,6 +8,7 @@ import numpy as np
 
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import CorpusError, VectorError
+from dpr_rag.index.library import import_faiss
 
 
 def read_faiss_vectors(path: str | Path) -> tuple[Vectors, str]:
@@ -24,8 +25,7 @@ def read_faiss_vectors(path: str | Path) -> tuple[Vectors, str]:
     Raises:
         CorpusError: The file cannot be read, or its kind cannot give vectors back.
     """
-    import faiss
-
+    faiss = import_faiss()
     if not Path(path).is_file():
         raise CorpusError(f"{path}: there is no such file; give the index file of a FAISS store")
     try:

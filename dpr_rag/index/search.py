@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
 from dpr_rag.index.ann import AnnIndex
+from dpr_rag.index.library import import_faiss
 from dpr_rag.index.segments import Base, Tail
 
 Scores = npt.NDArray[np.float64]
@@ -206,8 +207,7 @@ def _top(
     questions: Vectors, start: int, block: Vectors, k: int, selection: Selection
 ) -> tuple[Rows, npt.NDArray[np.float32]]:
     """Top k positions of one chunk and their float32 scores, -inf where there are fewer."""
-    import faiss
-
+    faiss = import_faiss()
     count = min(k, len(block))
     scores = np.empty((len(questions), count), np.float32)
     positions = np.empty((len(questions), count), np.int64)
@@ -228,10 +228,3 @@ def _at_least(segment: Base | Tail | _Few, question: Vectors, floor: float, sele
     found = [start + np.flatnonzero(block @ question >= floor) for start, block in segment.chunks()]
     positions = np.concatenate(found)
     return positions if selection.positions is None else np.intersect1d(positions, selection.positions)
-
-
-def leave_threads_to_parent() -> None:
-    """Make FAISS work in the calling thread alone: in a forked child its thread pool is a memory of the parent's."""
-    import faiss
-
-    faiss.omp_set_num_threads(1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping
@@ -17,9 +16,9 @@ from dpr_rag.errors import (
     StoreLocked,
     StoreReadOnlyError,
 )
+from dpr_rag.forking import REMEDY, ForkGate, ProcessLock
 from dpr_rag.storage import schema
 from dpr_rag.storage.connecting import Connection, Function, connect
-from dpr_rag.storage.forking import ForkGate
 from dpr_rag.storage.holding import holder_of, note_holder
 from dpr_rag.storage.place import (
     Identity,
@@ -69,12 +68,11 @@ class Database:
         self.path, self.read_only, self.closed = folder / schema.FILE_NAME, read_only, False
         self._folder, self._timeout, self._functions = folder, timeout, functions
         self._watch = Watch(self.path)
-        self._pid = os.getpid()
         self._idle: list[Connection] = []
         self._writer: Connection | None = None
-        self._write_lock = threading.RLock()
-        self._gate = ForkGate(self._close_idle)
-        with translated(self.path):
+        self._write_lock = ProcessLock(reentrant=True)
+        self._gate = ForkGate(self._refusal, close=self._close_idle, subject=str(self.path.resolve()))
+        with self._gate.held(), translated(self.path):
             refuse_links(folder)
             refuse_foreign_log(self.path)
             self._prepare(initial)
@@ -82,20 +80,22 @@ class Database:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Refuse a closed store, and keep connections from crossing a fork."""
-        with self._gate.transaction():
-            if self._pid != os.getpid():
-                self._pid, self._write_lock = os.getpid(), threading.RLock()
-            if self._gate.crossed:
-                raise StoreClosedError(
-                    f"this process was forked while another thread was using {self._folder}; start it with spawn, or fork "
-                    "before the store is opened"
-                )
+        """Refuse a closed store, and keep connections from crossing a fork.
+
+        One that crosses shares SQLite's record of locks with the parent, though the locks themselves do not cross
+        (https://sqlite.org/howtocorrupt.html, section 2.6); the child would then write beside the parent.
+        """
+        with self._gate.held():
             if self.closed:
                 raise StoreClosedError(f"{self._folder} was closed; open the store again")
             self._watch.refuse_replaced()
             with translated(self.path):
                 yield
+
+    def _refusal(self) -> StoreClosedError:
+        return StoreClosedError(
+            f"this process was forked while {self._folder} was read or written, and cannot use it; {REMEDY}"
+        )
 
     def _prepare(self, initial: tuple[str, int] | None) -> None:
         before = identity_of(self.path)
@@ -220,14 +220,21 @@ class Database:
 
     @contextmanager
     def _immediate(self, connection: sqlite3.Connection, wait: float) -> Iterator[None]:
+        process = os.getpid()
         try:
             self._begin(connection, wait)
             yield
+            self._refuse_child_of(process)
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:
+            # a child that is forked in here must leave the transaction to its parent: the log's index is shared memory
+            if connection.in_transaction and os.getpid() == process:
                 connection.execute("ROLLBACK")
             raise
+
+    def _refuse_child_of(self, process: int) -> None:
+        if os.getpid() != process:
+            raise self._refusal()
 
     def _begin(self, connection: sqlite3.Connection, wait: float) -> None:
         """Take the write lock, waiting in small steps so that an interrupt is noticed."""
@@ -263,8 +270,9 @@ class Database:
     def close(self) -> None:
         """Close the connections of this process; further use raises StoreClosedError."""
         self.closed = True
-        with self._gate.transaction(), self._write_lock:
-            self._close_idle()
+        if not self._gate.crossed:
+            with self._gate.held(), self._write_lock:
+                self._close_idle()
 
     def _close_idle(self) -> None:
         """Close the connections that no transaction is using."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +13,8 @@ import numpy as np
 from dpr_rag.derived import Rows, SegmentDamagedError, mixed
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
 from dpr_rag.errors import EncoderMismatchError, StoreReplacedError, VectorError
+from dpr_rag.forking import ProcessLock
 from dpr_rag.fusion import Tuned
-from dpr_rag.index.search import leave_threads_to_parent
 from dpr_rag.lexical import Analyzer
 from dpr_rag.passages import Passage
 from dpr_rag.storage.database import ChangedMeanwhileError, Database
@@ -49,32 +47,18 @@ class Engine:
         self.analyzer: Analyzer | None = None
         self.unusable: list[str] = []
         self.unkept = -1  # generation at which postings could not be written; trying again at once would fail again
-        self._after_fork()
-
-    def _after_fork(self) -> None:
-        """A forked child inherits locks in an unknown state and none of the threads that FAISS works with."""
-        forked = getattr(self, "_pid", os.getpid()) != os.getpid()
-        self._pid = os.getpid()
-        self._refreshing = threading.Lock()
-        self.calibrating = threading.Lock()
-        self.wording = threading.Lock()
-        self.folding = threading.RLock()
-        if forked:
-            leave_threads_to_parent()
+        self._refreshing, self.calibrating, self.wording = ProcessLock(), ProcessLock(), ProcessLock()
+        self.folding = ProcessLock(reentrant=True)
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
         """A read transaction on one generation."""
-        if self._pid != os.getpid():
-            self._after_fork()
         with self.database.reading() as connection:
             yield Reader(connection, self.database.path, self.name)
 
     @contextmanager
     def writing(self, *, wait: float | None = None) -> Iterator[Writer]:
         """A write transaction; nothing of it stays if the block raises. ``wait`` as for ``Database.writing``."""
-        if self._pid != os.getpid():
-            self._after_fork()
         with self.database.writing(wait=wait) as connection:
             yield Writer(connection, self.database.path, self.name)
 

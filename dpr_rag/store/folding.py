@@ -49,7 +49,7 @@ def fold(engine: Engine, index: str | None) -> None:
     engine.database.refuse_read_only()
     if index is not None:
         kinds.parse(index)
-    engine.state()  # in a forked child, this makes the lock below a new one
+    engine.state()  # refuses a closed store before anything is made in its folder
     with engine.folding, building(engine.folder) as folder:
         _fold_in(engine, index, folder)
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from dpr_rag.corpora import TrainingSample
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import TrainingError
+from dpr_rag.index.library import import_faiss
 from dpr_rag.training.batches import Batch, Pick, check_positives, check_sizes, fingerprint_of, key_of, make_batch
 from dpr_rag.training.objective import Objective
 from dpr_rag.training.teachers import Teacher, scores_of
@@ -40,8 +41,7 @@ def cluster_questions(
     Raises:
         TrainingError: There are fewer questions than clusters.
     """
-    import faiss
-
+    faiss = import_faiss()
     if not 1 <= clusters <= len(questions):
         raise TrainingError(
             f"{clusters} clusters of {len(questions)} questions: expected from one to as many as questions"

@@ -1,0 +1,32 @@
+"""FAISS, imported when it is first needed and usable in a forked child."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from dpr_rag.errors import ForkedProcessError
+from dpr_rag.forking import REMEDY, ForkGate, has_lost_workers
+
+
+def _refusal() -> ForkedProcessError:
+    return ForkedProcessError(f"this process was forked while another thread was importing FAISS; {REMEDY}")
+
+
+_IMPORTING = ForkGate(_refusal)
+
+
+def import_faiss() -> Any:
+    """The library, on one thread where the workers of this one stayed in the parent of a fork.
+
+    Raises:
+        ForkedProcessError: It was only half imported in the parent.
+    """
+    if "faiss" not in sys.modules:
+        with _IMPORTING.held():
+            import faiss
+    import faiss
+
+    if has_lost_workers():
+        faiss.omp_set_num_threads(1)
+    return faiss
