@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from types import TracebackType
 from typing import Any, TypeVar
 
 REMEDY = (
@@ -108,39 +107,6 @@ class ForkGate:
         self._reset()
 
 
-class ProcessLock:
-    """A lock that is free in a forked child, whoever held it in the parent.
-
-    Args:
-        reentrant: Whether the thread that holds it may take it again.
-    """
-
-    def __init__(self, *, reentrant: bool = False) -> None:
-        self._make = threading.RLock if reentrant else threading.Lock
-        self.in_child()
-        _LOCKS[id(self)] = self
-
-    def in_child(self) -> None:
-        """Begin anew."""
-        self._lock = self._make()
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take it as ``threading.Lock`` is taken; False where it was given up."""
-        return self._lock.acquire(blocking, timeout)
-
-    def release(self) -> None:
-        """Let go of it."""
-        self._lock.release()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._lock.release()
-
-
 class cached(cached_property[_Value]):
     """``functools.cached_property`` without the lock that it has up to Python 3.11.
 
@@ -168,7 +134,8 @@ class _Crossing:
 
 
 _GATES: weakref.WeakValueDictionary[int, ForkGate] = weakref.WeakValueDictionary()
-_LOCKS: weakref.WeakValueDictionary[int, ProcessLock] = weakref.WeakValueDictionary()
+_LOCKS: weakref.WeakValueDictionary[int, threading.Lock] = weakref.WeakValueDictionary()
+_RLOCKS: weakref.WeakValueDictionary[int, threading.RLock] = weakref.WeakValueDictionary()
 _DEPTHS: Counter[int] = Counter()
 """How many sections each thread is in; a thread looks at its own number only."""
 _FORKING: set[int] = set()
@@ -182,6 +149,30 @@ def _leave(thread: int) -> None:
     _DEPTHS[thread] -= 1
     if not _DEPTHS[thread]:
         del _DEPTHS[thread]
+
+
+def new_lock() -> threading.Lock:
+    """A lock that is free in a forked child, whoever held it in the parent."""
+    lock = threading.Lock()
+    _LOCKS[id(lock)] = lock
+    return lock
+
+
+def new_rlock() -> threading.RLock:
+    """The same, and the thread that holds it may take it again; if that is the one that forks, it holds it in the child, too."""
+    lock = threading.RLock()
+    _RLOCKS[id(lock)] = lock
+    return lock
+
+
+def _free_locks() -> None:
+    """As the standard library frees its own locks in a child."""
+    for one in _LOCKS.valuerefs():
+        if (lock := one()) is not None:
+            lock._at_fork_reinit()  # type: ignore[attr-defined]
+    for other in _RLOCKS.valuerefs():
+        if (rlock := other()) is not None and not rlock._is_owned():  # type: ignore[attr-defined]
+            rlock._at_fork_reinit()  # type: ignore[attr-defined]
 
 
 def keep_in_children(held: object) -> None:
@@ -240,9 +231,7 @@ def in_child() -> None:
         del _DEPTHS[thread]
     for gate in _gates():
         gate.in_child()
-    for one in _LOCKS.valuerefs():
-        if lock := one():
-            lock.in_child()
+    _free_locks()
     for held in _KEPT:
         _keep_for_ever(held)
     _crossing = _Crossing(me, _has_openmp(), frozenset(_LIBRARIES & sys.modules.keys()))

@@ -8,12 +8,11 @@ import sqlite3
 import threading
 from pathlib import Path
 
-import faiss
 import numpy as np
 import pytest
 from conftest import HashEncoder, clustered, make_passages
 
-from dpr_rag import Passage, PassageStore, Retriever
+from dpr_rag import Passage, PassageStore, Retriever, forking
 from dpr_rag.derived import SegmentDamagedError
 from dpr_rag.errors import (
     IndexKindError,
@@ -25,7 +24,7 @@ from dpr_rag.errors import (
     VectorError,
 )
 from dpr_rag.index.segments import Base, Manifest
-from dpr_rag.storage import database, forking, schema
+from dpr_rag.storage import database, schema
 from dpr_rag.storage.claims import Claim
 from dpr_rag.storage.database import Database
 from dpr_rag.store import folding
@@ -300,22 +299,14 @@ def test_many_small_additions_between_searches(store: PassageStore, encoder: Has
     assert store.check().passages == 80
 
 
-def test_the_hooks_of_a_fork_close_and_reopen(store: PassageStore) -> None:
+def test_a_fork_closes_connections_and_lets_the_parent_open_new_ones(store: PassageStore) -> None:
     store.add(make_passages(3))
     database: Database = store._engine.database
     forking.before_fork()
     assert (database._idle, database._writer) == ([], None)
     forking.after_fork()
     assert len(store.search(np.ones((1, 16)), 5)[0]) == 3
-    forking.before_fork()
-    forking.in_child()
-    store._engine._pid = database._pid = -1
-    try:
-        store.add(make_passages(1, 5))
-        assert len(store.search(np.ones((1, 16)), 5)[0]) == 4
-    finally:
-        faiss.omp_set_num_threads(os.cpu_count() or 1)
-    assert store.check().passages == 4
+    assert store.check().passages == 3
 
 
 def test_a_transaction_that_crosses_a_fork_makes_the_child_refuse(
@@ -330,7 +321,7 @@ def test_a_transaction_that_crosses_a_fork_makes_the_child_refuse(
             try:
                 len(store)
             except StoreClosedError as error:
-                code = 0 if "forked while another thread" in str(error) else 2
+                code = 0 if "forked while" in str(error) and "spawn" in str(error) else 2
             finally:
                 os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

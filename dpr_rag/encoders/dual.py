@@ -18,7 +18,7 @@ from dpr_rag.encoders.sides import Progress, Side
 from dpr_rag.encoders.tokens import Tokens
 from dpr_rag.encoders.towers import Role, Tower, load_tower
 from dpr_rag.errors import ModelError, PassageError
-from dpr_rag.forking import ProcessLock, cached
+from dpr_rag.forking import cached, new_lock
 from dpr_rag.passages import Passage, check_question
 
 _log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class DualEncoder:
         self.source = source
         self.progress: Progress | None = None
         self.truncated = 0
-        self._lock = ProcessLock()
+        self._lock = new_lock()
         self.question_tower = question
         self.context_tower = question if context is None else context
 

@@ -16,12 +16,13 @@ import numpy as np
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.forms import FORMS, first_position
 from dpr_rag.encoders.graph import build_graph, openvino_core
+from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.processor import this_processor
 from dpr_rag.encoders.profiles import Profile
-from dpr_rag.encoders.runtime import NATIVE, Batch
+from dpr_rag.encoders.runtime import Batch
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.errors import ModelError
-from dpr_rag.forking import ProcessLock, was_loaded
+from dpr_rag.forking import new_lock, was_loaded
 
 if TYPE_CHECKING:
     from openvino import InferRequest
@@ -76,7 +77,7 @@ class FastRuntime:
         self.streams = min(self._cores, _MOST_ALONE if self._each_alone else _MOST_STREAMS)
         self.token_budget = 1 if self._each_alone else _BUDGET
         self._longest = tower.config["max_position_embeddings"] - first_position(tower)
-        self._lock, self._compiling = ProcessLock(), ProcessLock()
+        self._lock, self._compiling = new_lock(), new_lock()
         self._compiled: dict[tuple[int, int], _Compiled] = {}  # those of other processes stay, untouched
         self._running = 0
         width, inner = (tower.config[name] for name in (FORMS[tower.backbone].hidden, FORMS[tower.backbone].inner))

@@ -12,18 +12,19 @@ import numpy as np
 
 from dpr_rag.encoders.fitting import check_fit, has_head
 from dpr_rag.encoders.forms import ACTIVATIONS, FORMS, Form, activation_of, check_settings, first_position, shapes_of
+from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.processor import this_processor
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.weights import Array, used
 from dpr_rag.errors import MissingExtraError
-from dpr_rag.forking import ProcessLock, keep_in_children
+from dpr_rag.forking import keep_in_children, new_lock
 
 if TYPE_CHECKING:
     from openvino import Model
 
 _MASKED = -1e4
-_CORE_LOCK = ProcessLock()
+_CORE_LOCK = new_lock()
 
 
 def build_graph(tower: Tower, profile: Profile, *, int8: bool) -> Model:
@@ -55,7 +56,8 @@ def import_openvino() -> Any:
     if alone:
         sys.modules[hidden] = None  # type: ignore[assignment]  # what Python keeps of a module that cannot be imported
     try:
-        import openvino
+        with NATIVE.held():
+            import openvino
     except ImportError as error:
         raise MissingExtraError(
             f"encoding on a CPU without PyTorch needs OpenVINO ({error}); pip install openvino, or pass runtime='torch'"

@@ -13,15 +13,7 @@ import numpy.typing as npt
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.profiles import Segments
 from dpr_rag.encoders.tokens import TokenSequence
-from dpr_rag.errors import ForkedProcessError
-from dpr_rag.forking import REMEDY, ForkGate
 
-NATIVE = ForkGate(
-    lambda: ForkedProcessError(
-        f"this process was forked while another thread was encoding, and the library that encodes may never answer; {REMEDY}"
-    )
-)
-"""Held around the calls of libraries: a fork in the midst of one would leave their locks to a child for ever."""
 Ids = npt.NDArray[np.int64]
 Item = TypeVar("Item")
 _LEAST = 128

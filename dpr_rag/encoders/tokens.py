@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.errors import ModelError
@@ -66,7 +67,8 @@ class Tokens:
     @cached
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the ``tokenizers`` library, without special tokens, truncation or padding."""
-        from tokenizers import Tokenizer
+        with NATIVE.held():
+            from tokenizers import Tokenizer
 
         return Tokenizer.from_str(json.dumps(self._tower.tokenizer.specification()))
 

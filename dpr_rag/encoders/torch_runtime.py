@@ -10,8 +10,9 @@ import numpy as np
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.fitting import check_fit, check_positions, has_head
+from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.profiles import Pooling, Profile
-from dpr_rag.encoders.runtime import NATIVE, Batch
+from dpr_rag.encoders.runtime import Batch
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.weights import used
 from dpr_rag.errors import MissingExtraError, ModelError
@@ -126,8 +127,9 @@ def import_torch() -> Any:
         MissingExtraError: One of them is not installed.
     """
     try:
-        import torch
-        import transformers  # noqa: F401
+        with NATIVE.held():
+            import torch
+            import transformers  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(
             f"this needs PyTorch and transformers ({error}); pip install 'dpr-rag[torch]', which OpenVINO on a CPU does without"

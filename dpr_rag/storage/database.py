@@ -16,7 +16,7 @@ from dpr_rag.errors import (
     StoreLocked,
     StoreReadOnlyError,
 )
-from dpr_rag.forking import REMEDY, ForkGate, ProcessLock
+from dpr_rag.forking import REMEDY, ForkGate, new_rlock
 from dpr_rag.storage import schema
 from dpr_rag.storage.connecting import Connection, Function, connect
 from dpr_rag.storage.holding import holder_of, note_holder
@@ -70,7 +70,7 @@ class Database:
         self._watch = Watch(self.path)
         self._idle: list[Connection] = []
         self._writer: Connection | None = None
-        self._write_lock = ProcessLock(reentrant=True)
+        self._write_lock = new_rlock()
         self._gate = ForkGate(self._refusal, close=self._close_idle, subject=str(self.path.resolve()))
         with self._gate.held(), translated(self.path):
             refuse_links(folder)

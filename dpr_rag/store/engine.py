@@ -13,7 +13,7 @@ import numpy as np
 from dpr_rag.derived import Rows, SegmentDamagedError, mixed
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
 from dpr_rag.errors import EncoderMismatchError, StoreReplacedError, VectorError
-from dpr_rag.forking import ProcessLock
+from dpr_rag.forking import new_lock, new_rlock
 from dpr_rag.fusion import Tuned
 from dpr_rag.lexical import Analyzer
 from dpr_rag.passages import Passage
@@ -47,8 +47,8 @@ class Engine:
         self.analyzer: Analyzer | None = None
         self.unusable: list[str] = []
         self.unkept = -1  # generation at which postings could not be written; trying again at once would fail again
-        self._refreshing, self.calibrating, self.wording = ProcessLock(), ProcessLock(), ProcessLock()
-        self.folding = ProcessLock(reentrant=True)
+        self._refreshing, self.calibrating, self.wording = new_lock(), new_lock(), new_lock()
+        self.folding = new_rlock()
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:

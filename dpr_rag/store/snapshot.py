@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import RESTORE, StoreCorrupted
 from dpr_rag.filters import Filter
-from dpr_rag.forking import ProcessLock
+from dpr_rag.forking import new_lock
 from dpr_rag.index.search import Scores, Selection, inner_products, merged, search_segment
 from dpr_rag.index.segments import Base, Manifest, Tail
 from dpr_rag.storage.fields import FIELDS, Fields, Truth
@@ -46,7 +47,7 @@ class Snapshot:
     removed: Rows
     fields: Fields | None = None
     selections: dict[Filter | None, tuple[Selection, Selection]] = field(default_factory=dict)
-    lock: ProcessLock = field(default_factory=ProcessLock)
+    lock: threading.Lock = field(default_factory=new_lock)
 
     def search(
         self, reader: Reader, questions: Vectors, k: int, *, where: Condition | None, exact: bool = False
