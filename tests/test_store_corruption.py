@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import HashEncoder, make_passages
 
-from dpr_rag import PassageStore
+from dpr_rag import Passage, PassageStore, Retriever
 from dpr_rag.errors import StoreCorrupted, StoreFormatError
 
 TRIALS = 500
@@ -173,3 +173,71 @@ def test_a_lost_passage_is_noticed(tmp_path: Path) -> None:
             list(store)
         with pytest.raises(StoreCorrupted, match="restore a backup"):
             store.search(np.ones((1, 16), np.float32), 200)
+
+
+@pytest.mark.parametrize("options", [{}, {"create": False}, {"read_only": True}])
+def test_a_store_whose_file_was_emptied_is_not_taken_for_a_new_one(options: dict[str, bool], tmp_path: Path) -> None:
+    path = build(tmp_path / "store", index="flat")
+    (path / "passages.sqlite").write_bytes(b"")
+    with pytest.raises(StoreCorrupted, match=r"is empty, and a store was written there before; restore a backup"):
+        PassageStore.open(path, encoder=HashEncoder(), **options)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_page_of_passages_in_the_place_of_another_one_is_noticed(before: bool, tmp_path: Path) -> None:
+    """As many passages come, but some twice and some not at all."""
+    path = tmp_path / "store"
+    with PassageStore.open(path, encoder=HashEncoder()) as store:
+        store.add(make_passages(2500, 1000))
+    data = (path / "passages.sqlite").read_bytes()
+    first, second = (data.index(b"text number 1500"), data.index(b"text number 3000"))
+    size = int.from_bytes(data[16:18], "big")
+    source, target = (at // size * size for at in ((first, second) if before else (second, first)))
+    (path / "passages.sqlite").write_bytes(data[:target] + data[source : source + size] + data[target + size :])
+    reading = {
+        "iteration": list,
+        "bm25": lambda store: Retriever(store, mode="bm25").retrieve("number 1500"),
+        "filter": lambda store: store.count({"half": 1}),
+        "predicate": lambda store: store.count(lambda passage: True),
+        "optimize": lambda store: store.optimize(),
+        "check": lambda store: store.check(),
+        "reencode": lambda store: store.reencode(HashEncoder(salt="new")),
+    }
+    for name, read in reading.items():
+        with PassageStore.open(shutil.copytree(path, tmp_path / name)) as store, pytest.raises(StoreCorrupted):
+            read(store)
+
+
+def test_a_page_of_an_earlier_commit_is_noticed(tmp_path: Path) -> None:
+    """Metadata that was changed in place is back, each row with a checksum that fits."""
+    path = tmp_path / "store"
+    vectors = np.ones((300, 4), np.float32)
+    files = []
+    for half in (0, 1):
+        with PassageStore.open(path) as store:
+            store.add([Passage(str(at), f"text {at}", "", {"half": half}) for at in range(300)], vectors=vectors)
+        files.append((path / "passages.sqlite").read_bytes())
+    old, new = files
+    size = int.from_bytes(old[16:18], "big")
+    target = old.index(b"text 150") // size * size
+    assert old[target : target + size] != new[target : target + size]
+    (path / "passages.sqlite").write_bytes(new[:target] + old[target : target + size] + new[target + size :])
+    with PassageStore.open(path) as store:
+        for read in (list, lambda store: store.count({"half": 1}), lambda store: store.check()):
+            with pytest.raises(StoreCorrupted):
+                read(store)
+
+
+def test_a_vector_page_in_the_place_of_another_one_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with PassageStore.open(path, encoder=HashEncoder(dim=64)) as store:
+        store.add(make_passages(500))
+        one, other = (store.get_vectors([name])[name].tobytes() for name in ("100", "300"))
+    data = (path / "passages.sqlite").read_bytes()
+    size = int.from_bytes(data[16:18], "big")
+    source, target = (data.index(vector) // size * size for vector in (one, other))
+    assert source != target
+    (path / "passages.sqlite").write_bytes(data[:target] + data[source : source + size] + data[target + size :])
+    for read in (lambda store: store.search(np.ones((1, 64)), 5), lambda store: store.optimize(), PassageStore.check):
+        with PassageStore.open(path, encoder=HashEncoder(dim=64)) as store, pytest.raises(StoreCorrupted):
+            read(store)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dpr_rag.errors import (
+    RESTORE,
     StoreClosedError,
     StoreCorrupted,
     StoreLocked,
@@ -19,7 +20,7 @@ from dpr_rag.errors import (
 from dpr_rag.forking import REMEDY, ForkGate, new_rlock
 from dpr_rag.storage import schema
 from dpr_rag.storage.connecting import Connection, Function, connect
-from dpr_rag.storage.holding import holder_of, note_holder
+from dpr_rag.storage.holding import holder_of, note_holder, was_written
 from dpr_rag.storage.place import (
     Identity,
     identity_of,
@@ -101,8 +102,13 @@ class Database:
         before = identity_of(self.path)
         if before is None and initial is not None:
             make_file(self.path)
+        written = was_written(self._folder)  # before a look at the file, which another process may be making
         connection = self._connect()
         try:
+            if written and schema.is_blank(connection):
+                raise StoreCorrupted(
+                    f"{self.path} is empty, and a store was written there before; {RESTORE}, or remove {self._folder}"
+                )
             if initial is not None:
                 self._make_if_blank(connection, initial)
             schema.check(connection, self.path, read_only=self.read_only)
@@ -119,7 +125,7 @@ class Database:
             try:
                 connection.execute("PRAGMA page_size = 8192")
                 connection.execute("PRAGMA journal_mode = WAL")
-                with self._immediate(connection, self._timeout):
+                with self._immediate(connection, self._timeout, noted=False):
                     if schema.is_blank(connection):
                         schema.create(connection, initial)
                 connection.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
@@ -219,10 +225,12 @@ class Database:
                 self._write_lock.release()
 
     @contextmanager
-    def _immediate(self, connection: sqlite3.Connection, wait: float) -> Iterator[None]:
+    def _immediate(self, connection: sqlite3.Connection, wait: float, *, noted: bool = True) -> Iterator[None]:
         process = os.getpid()
         try:
             self._begin(connection, wait)
+            if noted:
+                note_holder(self._folder)
             yield
             self._refuse_child_of(process)
             connection.execute("COMMIT")
@@ -253,7 +261,6 @@ class Database:
                 time.sleep(_PAUSE)
             else:
                 break
-        note_holder(self._folder)
 
     def backup(self, target: Path) -> None:
         """Copy a consistent image of the file while it is in use, to a new file that the same users may read and write."""

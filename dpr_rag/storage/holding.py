@@ -19,6 +19,11 @@ def note_holder(folder: Path) -> None:
         file.write(holder)
 
 
+def was_written(folder: Path) -> bool:
+    """Whether a process noted itself here, which none does before a store is made."""
+    return (folder / WRITER_FILE).exists()
+
+
 def holder_of(folder: Path) -> str:
     """Who noted itself last, in words."""
     try:

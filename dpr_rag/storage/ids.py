@@ -39,6 +39,8 @@ def prove_whole(connection: sqlite3.Connection, state: State, path: object) -> N
     cursor = connection.execute(f"SELECT id, row FROM {_INDEX} ORDER BY id")
     while block := cursor.fetchmany(_BLOCK):
         keys = [key for key, _ in block]
+        if not all(isinstance(key, str) and isinstance(row, int) for key, row in block):
+            raise StoreCorrupted(f"{path}: the index on ids holds something else than ids; {RESTORE}")
         if (count and keys[0] <= last) or not all(one < other for one, other in pairwise(keys)):
             raise StoreCorrupted(f"{path}: the index on ids is out of order near {keys[0]!r:.100}; {RESTORE}")
         total += sum(mark_of(row, key) for key, row in block)
@@ -65,7 +67,7 @@ def prove_absent(connection: sqlite3.Connection, ids: Iterable[str], path: objec
             continue
         until = None
         for row, key, behind, stored in connection.execute(_NEIGHBOURS, (one, one)):
-            if key != stored or not (key > one if behind else key < one):
+            if not isinstance(key, str) or key != stored or not (key > one if behind else key < one):
                 raise StoreCorrupted(
                     f"{path}: the index on ids is damaged near {one!r:.100} (row {row}), so that it cannot be said "
                     f"whether that is stored; {RESTORE}"

@@ -94,8 +94,13 @@ class Reader:
 
     def after(self, row: int, limit: int) -> list[tuple[int, Passage]]:
         """At most ``limit`` passages above a row number, in order of insertion."""
+        return self.page_after(row, limit)[0]
+
+    def page_after(self, row: int, limit: int) -> tuple[list[tuple[int, Passage]], int]:
+        """The same, and the sum of their checksums."""
         sql = f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row > ? ORDER BY p.row LIMIT ?"
-        return list(self._passages(self.connection.execute(sql, (row, limit))))
+        records = self.connection.execute(sql, (row, limit)).fetchall()
+        return list(self._in_order(records, row)), added(0, sum(record[-1] for record in records))
 
     def rows_where(self, where: Condition, *, after: int = 0) -> Rows:
         """Ascending row numbers, above one, of the passages that a filter or a predicate keeps."""
@@ -110,7 +115,7 @@ class Reader:
     def every(self, *, after: int = 0) -> Iterator[tuple[int, Passage]]:
         """All passages above a row number with their row numbers, in order of insertion."""
         sql = f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row > ? ORDER BY p.row"
-        return self._passages(self.connection.execute(sql, (after,)))
+        return self._in_order(self.connection.execute(sql, (after,)), after)
 
     def prove_passages(self, *, after: int) -> None:
         """Verify every passage above a row number, that none is missing, and that the index on ids fits them.
@@ -174,8 +179,12 @@ class Reader:
         sql = f"SELECT row, vector, crc FROM {state.vectors} WHERE row > ? ORDER BY row"
         cursor = self.connection.execute(sql, (after,))
         while block := cursor.fetchmany(_BLOCK):
+            vectors = read_vectors(block, state.model.dim, state.dtype, self.path)
             rows = np.array([record[0] for record in block], dtype=np.int64)
-            yield rows, read_vectors(block, state.model.dim, state.dtype, self.path)
+            if rows[0] <= after or not (rows[1:] > rows[:-1]).all():
+                raise self._out_of_order(after)
+            after = int(rows[-1])
+            yield rows, vectors
 
     def vectors_of(self, state: State, rows: Iterable[int]) -> dict[int, Vectors]:
         """Vectors in use by row number, float32 [dim] each.
@@ -208,6 +217,17 @@ class Reader:
     def _passages(self, records: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, Passage]]:
         for record in records:
             yield record[0], read_passage(record, self.path)
+
+    def _in_order(self, records: Iterable[tuple[Any, ...]], last: int) -> Iterator[tuple[int, Passage]]:
+        """Passages above a row number whose row numbers ascend, as those of intact pages do."""
+        for row, passage in self._passages(records):
+            if row <= last:
+                raise self._out_of_order(row)
+            last = row
+            yield row, passage
+
+    def _out_of_order(self, row: int) -> StoreCorrupted:
+        return StoreCorrupted(f"{self.path} is damaged: its rows are out of order near row {row}; {RESTORE}")
 
     def _chunked(self, sql: str, values: Iterable[str] | Iterable[int]) -> Iterator[tuple[Any, ...]]:
         """Run a query over many values, within SQLite's limit on bound ones."""

@@ -19,7 +19,7 @@ from dpr_rag.passages import Passage
 from dpr_rag.storage import entries
 from dpr_rag.storage.fields import FIELDS, Fields
 from dpr_rag.storage.reader import Reader
-from dpr_rag.storage.state import State
+from dpr_rag.storage.state import State, added
 from dpr_rag.store import choosing
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.ranking import Asked, search
@@ -32,11 +32,12 @@ _PAGE = 1000
 def iterate(engine: Engine, *, page: int) -> Iterator[Passage]:
     """All passages in order of insertion, a page a transaction, so that nothing is held open in between."""
     before = engine.state()
-    last = seen = 0
+    last = seen = total = 0
     while last < before.next_row:
         with engine.reading() as reader:
-            found = reader.after(last, page)
+            found, part = reader.page_after(last, page)
             now = reader.state()
+        total = added(total, part)
         for row, passage in found:
             last, seen = row, seen + 1
             if row >= before.next_row:  # added since: replacing what comes must end
@@ -44,8 +45,8 @@ def iterate(engine: Engine, *, page: int) -> Iterator[Passage]:
             yield passage
         if len(found) < page:
             break
-    if now.generation == before.generation and seen != now.passages:
-        raise StoreCorrupted(f"{engine.folder} lists {seen} of {now.passages} passages; {RESTORE}")
+    if now.generation == before.generation and total != now.passage_sum:
+        raise StoreCorrupted(f"{engine.folder} lists {seen} of {now.passages} passages, or others; {RESTORE}")
 
 
 def check(engine: Engine) -> CheckReport:
