@@ -105,10 +105,8 @@ class Database:
         written = was_written(self._folder)  # before a look at the file, which another process may be making
         connection = self._connect()
         try:
-            if written and schema.is_blank(connection):
-                raise StoreCorrupted(
-                    f"{self.path} is empty, and a store was written there before; {RESTORE}, or remove {self._folder}"
-                )
+            if written:
+                self._refuse_emptied(connection)
             if initial is not None:
                 self._make_if_blank(connection, initial)
             schema.check(connection, self.path, read_only=self.read_only)
@@ -117,6 +115,12 @@ class Database:
             connection.close()
             raise
         self._idle.append(connection)
+
+    def _refuse_emptied(self, connection: Connection) -> None:
+        if schema.is_blank(connection):
+            raise StoreCorrupted(
+                f"{self.path} is empty, and a store was written there before; {RESTORE}, or remove {self._folder}"
+            )
 
     def _make_if_blank(self, connection: sqlite3.Connection, initial: tuple[str, int]) -> None:
         """Make the tables, unless another process does so at the same time."""
