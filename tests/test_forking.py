@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import forks
@@ -19,6 +22,7 @@ import tiny_models
 from dpr_rag import DualEncoder
 
 TESTS = Path(__file__).parent
+SECONDS = 500
 TORCH = [name for name in forks.PARENTS if "torch" in name]
 OTHERS = [name for name in forks.PARENTS if name not in TORCH]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks on this system")
@@ -40,10 +44,17 @@ def run(*arguments: str) -> str:
     openmp = {"OMP_NUM_THREADS": str(forks.THREADS), "OMP_WAIT_POLICY": "passive"}  # who waits lets others work
     environment = {**os.environ, **openmp, "PYTHONPATH": str(TESTS)}
     command = [sys.executable, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=500, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "fork" not in done.stderr  # a library's warning
-    return done.stdout
+    with subprocess.Popen(
+        command, stdout=PIPE, stderr=PIPE, text=True, env=environment, start_new_session=True
+    ) as started:
+        try:
+            told, complaint = started.communicate(timeout=SECONDS)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGKILL)  # with its children, if they hang
+    assert started.returncode == 0, complaint
+    assert "fork" not in complaint  # a library's warning
+    return told
 
 
 @cache
