@@ -14,9 +14,8 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 REMEDY = (
     'start processes with multiprocessing.get_context("spawn") or "forkserver", run gunicorn without --preload and Celery '
@@ -118,8 +117,7 @@ class cached(cached_property[_Value]):
         self.lock = nullcontext()
 
 
-@dataclass(frozen=True, slots=True)
-class _Crossing:
+class _Crossing(NamedTuple):
     """What this process lost in the fork that made it.
 
     Attributes:

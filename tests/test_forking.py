@@ -42,7 +42,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(*arguments: str) -> str:
     """Run Python in a process of its own, with several threads for FAISS and PyTorch, and return what it printed."""
     openmp = {"OMP_NUM_THREADS": str(forks.THREADS), "OMP_WAIT_POLICY": "passive"}  # who waits lets others work
-    environment = {**os.environ, **openmp, "PYTHONPATH": str(TESTS)}
+    quiet = {"PYTHONWARNINGS": "ignore:This process:DeprecationWarning"}  # Python's own, from 3.12 on
+    environment = {**os.environ, **openmp, **quiet, "PYTHONPATH": str(TESTS)}
     command = [sys.executable, *arguments]
     with subprocess.Popen(
         command, stdout=PIPE, stderr=PIPE, text=True, env=environment, start_new_session=True
