@@ -186,6 +186,7 @@ def test_a_base_with_exchanged_rows_is_not_used_though_its_checksums_hold(
         "UPDATE removed SET generation = 1 WHERE row = 8",
         "DELETE FROM removed WHERE row = 8",
         "INSERT INTO removed VALUES (50, 3)",
+        "UPDATE removed SET generation = x'00' WHERE row = 8",
     ],
 )
 def test_a_changed_record_of_removals_is_noticed(filled: Path, tmp_path: Path, statement: str) -> None:
@@ -305,6 +306,16 @@ def test_a_lost_vector_is_called_so(filled: Path, tmp_path: Path, ask: Callable[
         pytest.raises(StoreCorrupted, match="lost their vectors"),
     ):
         ask(store)
+
+
+def test_a_row_that_exists_already_is_damage(filled: Path, tmp_path: Path) -> None:
+    """The store's record gives out its number as the next one."""
+    path = shutil.copytree(filled, tmp_path / "store")
+    connection = sqlite3.connect(path / "passages.sqlite", isolation_level=None)
+    connection.execute("UPDATE vector_a SET row = 1535 WHERE row = 3")
+    connection.close()
+    with PassageStore.open(path, encoder=HashEncoder()) as store, pytest.raises(StoreCorrupted, match="is damaged"):
+        store.add(make_passages(1, 9000))
 
 
 # --- versions

@@ -106,7 +106,11 @@ class AnnIndex:
 
     Attributes:
         count: Number of vectors.
+        dim: Components per vector.
         is_graph: Whether it is an HNSW graph, maybe over transformed vectors.
+        outer: FAISS's index.
+        inmost: The same, or the one that it hands transformed vectors to.
+        transforms: Whether there is such a one.
     """
 
     def __init__(self, path: Path, plan: Plan) -> None:
@@ -114,12 +118,12 @@ class AnnIndex:
         faiss = import_faiss()
         self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         self._plan = plan
-        self.count = int(self._index.ntotal)
+        self.count, self.dim = int(self._index.ntotal), int(self._index.d)
         # views into the index, which do not keep it alive
-        outer = faiss.downcast_index(self._index)
-        self._transforms = isinstance(outer, faiss.IndexPreTransform)
-        self._inmost = faiss.downcast_index(outer.index) if self._transforms else outer
-        self.is_graph = isinstance(self._inmost, faiss.IndexHNSW)
+        self.outer = faiss.downcast_index(self._index)
+        self.transforms = isinstance(self.outer, faiss.IndexPreTransform)
+        self.inmost = faiss.downcast_index(self.outer.index) if self.transforms else self.outer
+        self.is_graph = isinstance(self.inmost, faiss.IndexHNSW)
 
     def best(self, questions: Vectors, width: int, *, wide: int) -> list[Rows]:
         """Positions of many of the best for each question, from a graph.
@@ -160,11 +164,11 @@ class AnnIndex:
 
     def _parameters(self, selector: Any, k: int, share: float) -> Any:
         given = {"sel": selector} if selector is not None else {}
-        return self._for_inmost(self._inner(self._inmost, given, k, share))
+        return self._for_inmost(self._inner(self.inmost, given, k, share))
 
     def _for_inmost(self, params: Any) -> Any:
         faiss = import_faiss()
-        return faiss.SearchParametersPreTransform(index_params=params) if self._transforms else params
+        return faiss.SearchParametersPreTransform(index_params=params) if self.transforms else params
 
     def _inner(self, index: Any, given: dict[str, Any], k: int, share: float) -> Any:
         faiss = import_faiss()

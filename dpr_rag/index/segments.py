@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dpr_rag.derived import CHECKSUMS, Rows, SegmentDamagedError, file_checksum, refuse_unordered, verify_file
 from dpr_rag.encoder import Vectors
-from dpr_rag.index import ann
+from dpr_rag.index import ann, proving
 from dpr_rag.index.kinds import Plan
 from dpr_rag.index.matrix import Matrix, write_matrix
 
@@ -36,7 +36,7 @@ class Manifest:
         files: File name to (size in bytes, checksum).
         edits: How often metadata had been changed in place when it was built.
         checksums: How the files are checked; empty in formats before 5.
-        faiss: Version of FAISS that wrote the index, for people.
+        faiss: Version of FAISS that wrote the index; another one proves a sample of it before it is used.
     """
 
     directory: str
@@ -90,8 +90,19 @@ class Base:
         if len(self.rows) != manifest.count or self.rows[-1] != manifest.last_row:
             raise SegmentDamagedError(folder / ROWS, f"holds {len(self.rows)} rows, expected {manifest.count}")
         self.ann = ann.AnnIndex(folder / FAISS, manifest.plan) if FAISS in manifest.files else None
-        if self.ann is not None and self.ann.count != manifest.count:
-            raise SegmentDamagedError(folder / FAISS, f"holds {self.ann.count} vectors, expected {manifest.count}")
+        if self.ann is not None:
+            self._check_index(self.ann, folder / FAISS, manifest)
+
+    def _check_index(self, index: ann.AnnIndex, path: Path, manifest: Manifest) -> None:
+        if (index.count, index.dim) != (manifest.count, manifest.dim):
+            raise SegmentDamagedError(
+                path,
+                f"holds {index.count} vectors of {index.dim} dimensions, expected {manifest.count} of {manifest.dim}",
+            )
+        if manifest.faiss != ann.version() and not proving.holds(index, self.matrix, sampled=True):
+            raise SegmentDamagedError(
+                path, f"was written by FAISS {manifest.faiss}, which {ann.version()} reads otherwise"
+            )
 
     @property
     def norm(self) -> float:
@@ -229,13 +240,15 @@ def finish_base(
 
 
 def verify_base(base: Base, folder: Path) -> None:
-    """Check every byte of an opened base segment anew.
+    """Check every byte of an opened base segment anew, and the index against the vectors.
 
     Raises:
         SegmentDamagedError: A file does not match the manifest.
     """
     _verify(folder, base.manifest)
     base.matrix.verify()
+    if base.ann is not None and not proving.holds(base.ann, base.matrix):
+        raise SegmentDamagedError(folder / FAISS, "holds other vectors than those beside it")
 
 
 def _verify(folder: Path, manifest: Manifest) -> None:

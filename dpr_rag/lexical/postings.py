@@ -135,7 +135,29 @@ class Postings:
             # another process may be removing the folder
             raise SegmentDamagedError(folder / "rows", f"cannot be opened: {error}") from error
         refuse_unordered(columns["rows"], folder / "rows")
-        return cls(**columns)
+        found = cls(**columns)
+        if not found._fits_together():
+            raise SegmentDamagedError(folder / "starts", "does not fit together with the files beside it")
+        return found
+
+    def _fits_together(self) -> bool:
+        """Whether every number that leads into another column leads to a place in it."""
+        size = len(self.rows)
+        return bool(
+            len(self.lengths) == size
+            and len(self.starts) == len(self.terms) + 1
+            and len(self.begins) == size + 1
+            and _leads_into(self.starts, len(self.places))
+            and _leads_into(self.begins, len(self.sequence))
+            and len(self.counts) == len(self.places)
+            and (np.diff(self.begins) == self.lengths).all()
+            and (self.terms[1:] > self.terms[:-1]).all()
+            and (not len(self.places) or (self.places.min() >= 0 and self.places.max() < size))
+        )
+
+
+def _leads_into(bounds: Rows, size: int) -> bool:
+    return bool(bounds[0] == 0 and bounds[-1] == size and (bounds[1:] >= bounds[:-1]).all())
 
 
 def _mapped(path: Path, kind: str) -> npt.NDArray[Any]:

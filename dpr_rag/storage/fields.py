@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +34,43 @@ def seen_of(passage: Passage) -> dict[str, Any]:
 class Column:
     """One field: its distinct values in ascending order, and which of them each passage has."""
 
-    def __init__(self, codes: npt.NDArray[Any], starts: npt.NDArray[np.int64], texts: npt.NDArray[np.uint8]) -> None:
+    def __init__(
+        self, codes: npt.NDArray[Any], starts: npt.NDArray[np.int64], texts: npt.NDArray[np.uint8], path: Path
+    ) -> None:
         """Use mapped arrays.
 
         Args:
             codes: Unsigned [n]; 0 where the field is missing, else the place of the value, from 1.
             starts: Where each value's JSON begins in ``texts``; the last entry is their length, [d + 1].
             texts: The values' JSON in UTF-8, one after another.
+            path: The file they are mapped from.
+
+        Raises:
+            SegmentDamagedError: A code has no value, or the values do not follow each other.
         """
-        self.codes, self._starts, self._texts = codes, starts, texts
+        self.codes, self._starts, self._texts, self._path = codes, starts, texts, path
+        bounds = (int(codes.max(initial=0)) <= len(self), starts[0] == 0, starts[-1] == len(texts))
+        if not all(bounds) or not (starts[1:] >= starts[:-1]).all():
+            raise SegmentDamagedError(path, "does not fit together")
 
     def __len__(self) -> int:
         return len(self._starts) - 1
 
     def value(self, at: int) -> Any:
-        """The distinct value at a place."""
-        return json.loads(self._texts[self._starts[at] : self._starts[at + 1]].tobytes())
+        """The distinct value at a place.
+
+        Raises:
+            SegmentDamagedError: It is no JSON.
+        """
+        try:
+            return json.loads(self._texts[self._starts[at] : self._starts[at + 1]].tobytes())
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise SegmentDamagedError(self._path, f"holds a value that is no JSON: {error}") from error
+
+    def ascends(self) -> bool:
+        """Whether the distinct values stand in order, each once."""
+        keys = [sort_key(self.value(at)) for at in range(len(self))]
+        return all(one < other for one, other in pairwise(keys))
 
     def compare(self, comparison: Comparison) -> Truth:
         """For which passages a comparison holds, [n]."""
@@ -93,7 +115,11 @@ class _InOrder:
 
 
 class Fields:
-    """All columns of a segment, mapped from its files."""
+    """All columns of a segment, mapped from its files.
+
+    Attributes:
+        count: Number of passages.
+    """
 
     def __init__(self, folder: Path, files: Mapping[str, tuple[int, int]]) -> None:
         """Map what :meth:`Collected.write` wrote.
@@ -110,13 +136,13 @@ class Fields:
         try:
             contents = json.loads((folder / CONTENTS).read_text(encoding="utf-8"))
             data = np.memmap(folder / FIELDS, dtype=np.uint8, mode="r")
-            self._count = int(contents["count"])
+            self.count = int(contents["count"])
             self._left_out = frozenset(contents["left_out"])
             # what was collected by other rules says other things, and is not asked
             self._complete = bool(contents["complete"]) and contents.get("rules") == RULES
             columns = contents["columns"] if contents.get("rules") == RULES else {}
-            self._columns = {name: _column(data, self._count, **of) for name, of in columns.items()}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._columns = {name: _column(data, self.count, folder / FIELDS, **of) for name, of in columns.items()}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise SegmentDamagedError(folder / CONTENTS, f"cannot be opened: {error}") from error
 
     def know(self, where: Filter) -> bool:
@@ -136,25 +162,35 @@ class Fields:
         return {name: column.value(code - 1) for name, column, code in codes if code}
 
     def fit(self, position: int, passage: Passage) -> bool:
-        """Whether the columns say the same as a passage."""
-        found = {name: value for name, value in seen_of(passage).items() if name in self._columns}
+        """Whether the columns say the same as a passage, and lack none of its fields that they are taken to have."""
+        fields = seen_of(passage)
+        if self._complete and fields.keys() - self._columns.keys() - self._left_out:
+            return False
+        found = {name: value for name, value in fields.items() if name in self._columns}
         return json.dumps(found, sort_keys=True) == json.dumps(self.at(position), sort_keys=True)
+
+    def ascend(self) -> bool:
+        """Whether the distinct values of every field stand in order, as comparisons take them to do."""
+        return all(column.ascends() for column in self._columns.values())
 
     def _compare(self, comparison: Comparison) -> Truth:
         column = self._columns.get(comparison.field)
         if column is None:
-            return np.full(self._count, comparison.holds_without)
+            return np.full(self.count, comparison.holds_without)
         return column.compare(comparison)
 
 
-def _column(data: npt.NDArray[np.uint8], count: int, *, at: int, width: int, values: int, size: int) -> Column:
+def _column(
+    data: npt.NDArray[np.uint8], count: int, path: Path, *, at: int, width: int, values: int, size: int
+) -> Column:
     starts, texts = at + padded(count * width), at + padded(count * width) + (values + 1) * 8
-    if texts + size > len(data):
+    if min(at, count, values, size) < 0 or texts + size > len(data):
         raise ValueError(f"{FIELDS} is too short")
     return Column(
         data[at : at + count * width].view(f"<u{width}"),
         data[starts:texts].view("<i8"),
         data[texts : texts + size],
+        path,
     )
 
 

@@ -211,7 +211,10 @@ class Reader:
     def removals(self, since: int) -> tuple[Rows, int]:
         """Ascending row numbers removed in generations above ``since``, and the sum of their marks."""
         sql = "SELECT row, generation FROM removed WHERE generation > ? ORDER BY row"
-        found = np.array(self.connection.execute(sql, (since,)).fetchall(), np.int64).reshape(-1, 2)
+        records = self.connection.execute(sql, (since,)).fetchall()
+        if not all(isinstance(generation, int) for _, generation in records):
+            raise StoreCorrupted(f"{self.path}: the record of removed passages is damaged; {RESTORE}")
+        found = np.array(records, np.int64).reshape(-1, 2)
         return found[:, 0], marks(found[:, 0], found[:, 1])
 
     def _passages(self, records: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, Passage]]:

@@ -12,6 +12,11 @@ from pathlib import Path
 from dpr_rag.errors import RESTORE, StoreCorrupted, StoreError, StoreLocked, StoreReadOnlyError
 
 _OF_A_CONNECTION = 4
+# What a store writes breaks no constraint and fits its columns, unless what is there already contradicts itself.
+_DAMAGE = (
+    *(sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT),
+    sqlite3.SQLITE_MISMATCH,
+)
 
 
 @contextmanager
@@ -41,7 +46,7 @@ def _translate(error: sqlite3.Error, path: Path) -> StoreError:
         )
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM):
         return StoreError(f"{path}: {error}; check the permissions of its folder, and the memory")
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
+    if code in _DAMAGE:
         return StoreCorrupted(f"{path} is damaged: {error}; {RESTORE}")
     return StoreError(f"{path}: {error}; nothing of this change was stored")
 

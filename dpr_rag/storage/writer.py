@@ -91,7 +91,7 @@ class Writer(Reader):
             f"SELECT p.crc, v.crc, p.row, p.id FROM passage p JOIN {self.now.vectors} v USING (row) WHERE p.row IN (%s)"
         )
         sums = list(self._chunked(sql, numbers))
-        if len(sums) != len(numbers):
+        if len(sums) != len(numbers) or not all(isinstance(record[1], int) for record in sums):
             raise StoreCorrupted(f"{self.path}: {len(numbers) - len(sums)} passages have lost their vectors; {RESTORE}")
         for table in ("passage", "vector_a", "vector_b"):
             self.connection.executemany(f"DELETE FROM {table} WHERE row = ?", [(row,) for row in numbers])

@@ -17,14 +17,14 @@ from dpr_rag.index.segments import Base, Manifest, largest_norm, verify_base
 from dpr_rag.lexical import Analyzer, Postings, analysis_of
 from dpr_rag.passages import Passage
 from dpr_rag.storage import entries
-from dpr_rag.storage.fields import FIELDS, Fields
+from dpr_rag.storage.fields import Fields
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State, added
 from dpr_rag.store import choosing
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.ranking import Asked, search
 from dpr_rag.store.reports import CheckReport, StoreInfo
-from dpr_rag.store.snapshot import INDEX_FOLDER, positions_in
+from dpr_rag.store.snapshot import INDEX_FOLDER, fields_of, positions_in
 
 _PAGE = 1000
 
@@ -94,16 +94,19 @@ def _check_base(parent: Path, reader: Reader, state: State, rows: Rows, problems
     try:
         base = Base(parent / manifest.directory, manifest)
         verify_base(base, parent / manifest.directory)
-        fields = Fields(parent / manifest.directory, manifest.files) if FIELDS in manifest.files else None
+        fields = fields_of(parent / manifest.directory, manifest)
     except SegmentDamagedError as error:
         problems.append(f"{error}; optimize() builds a new index from the stored vectors")
         return 0
     covered = rows[rows <= manifest.last_row]
     alive = base.rows[np.isin(base.rows, reader.removed(-1), invert=True)]
-    if not np.array_equal(alive, covered) or not _same_vectors(base, reader, state):
-        problems.append("the base segment holds other passages than the store; optimize() builds a new index")
-    elif fields is not None and manifest.edits == state.edits and not _same_fields(base, fields, reader):
-        problems.append("the base segment holds other metadata than the store; optimize() builds a new index")
+    try:
+        if not np.array_equal(alive, covered) or not _same_vectors(base, reader, state):
+            problems.append("the base segment holds other passages than the store; optimize() builds a new index")
+        elif fields is not None and manifest.edits == state.edits and not _same_fields(base, fields, reader):
+            problems.append("the base segment holds other metadata than the store; optimize() builds a new index")
+    except SegmentDamagedError as error:
+        problems.append(f"{error}; optimize() builds a new index from the stored vectors")
     return len(alive)
 
 
@@ -119,7 +122,8 @@ def _same_vectors(base: Base, reader: Reader, state: State) -> bool:
 def _same_fields(base: Base, fields: Fields, reader: Reader) -> bool:
     covered = takewhile(lambda one: one[0] <= base.manifest.last_row, reader.every())
     places = np.delete(np.arange(len(base.rows)), positions_in(base.rows, reader.removed(-1)))
-    return all(fields.fit(int(at), passage) for at, (_, passage) in zip(places, covered, strict=True))
+    fit = all(fields.fit(int(at), passage) for at, (_, passage) in zip(places, covered, strict=True))
+    return fit and fields.ascend()
 
 
 def _check_words(parent: Path, reader: Reader, state: State, rows: Rows, problems: list[str]) -> None:

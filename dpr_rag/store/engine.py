@@ -124,11 +124,14 @@ class Engine:
             StoreCorrupted: A passage that is asked is damaged or missing.
         """
         snapshot = self._snapshot
-        if snapshot is None or snapshot.state.generation != reader.state().generation:
-            self.prove(reader)
-            return reader.rows_where(where)
-        self.prove_for(reader, snapshot, where)
-        return snapshot.kept(reader, where)
+        if snapshot is not None and snapshot.state.generation == reader.state().generation:
+            try:
+                self.prove_for(reader, snapshot, where)
+                return snapshot.kept(reader, where)
+            except SegmentDamagedError as error:
+                self._set_aside(error)
+        self.prove(reader)
+        return reader.rows_where(where)
 
     def state(self) -> State:
         """The current state."""

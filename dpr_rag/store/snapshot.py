@@ -210,11 +210,23 @@ def _open_base(folder: Path, manifest: Manifest, state: State) -> Base:
     return Base(folder, manifest)
 
 
-def _open_fields(folder: Path, manifest: Manifest) -> Fields | None:
+def fields_of(folder: Path, manifest: Manifest) -> Fields | None:
+    """The metadata by field that lies beside a base segment, or None where there is none.
+
+    Raises:
+        SegmentDamagedError: It does not match the manifest.
+    """
     if FIELDS not in manifest.files:
         return None
+    fields = Fields(folder, manifest.files)
+    if fields.count != manifest.count:
+        raise SegmentDamagedError(folder / FIELDS, f"is of {fields.count} passages, expected {manifest.count}")
+    return fields
+
+
+def _open_fields(folder: Path, manifest: Manifest) -> Fields | None:
     try:
-        return Fields(folder, manifest.files)
+        return fields_of(folder, manifest)
     except SegmentDamagedError as error:
         _log.warning("%s; filters ask the passages instead, until optimize() builds it anew", error)
         return None
