@@ -359,6 +359,34 @@ def test_postings_of_another_stemmer_are_built_anew_and_said_so(
     assert caplog.text == ""
 
 
+def test_processes_of_two_versions_do_not_build_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    real = Analyzer.passage
+    monkeypatch.setattr(Analyzer, "passage", lambda self, one: (built.append(one.id), real(self, one))[1])
+
+    def ask(store: PassageStore, version: str) -> list[str]:
+        """As a process with that version of the stemmer; returns which passages were analysed for it."""
+        monkeypatch.setattr(analysis, "_version_of", lambda name: version)
+        analysis_of.cache_clear()
+        built.clear()
+        assert len(Retriever(store, mode="bm25", k=50).retrieve("text")) == len(store)
+        return list(built)
+
+    def named(store: PassageStore) -> str:
+        return store._engine.state().lexical["directory"]
+
+    with PassageStore.open(tmp_path / "s", encoder=HashEncoder()) as one, PassageStore.open(tmp_path / "s") as other:
+        one.add(make_passages(30))
+        assert (len(ask(one, "1")), len(ask(other, "2")), ask(one, "1"), ask(other, "2")) == (30, 30, [], [])
+        settled = named(one)
+        one.add(make_passages(2, 100))
+        assert (ask(other, "2"), ask(one, "1")) == (["100", "101"], ["100", "101"])
+        one.delete(["100"])
+        assert (ask(other, "2"), ask(one, "1"), ask(other, "2")) == ([], [], [])
+        assert named(one) == settled
+        assert one.check().passages == 31
+
+
 def test_an_index_that_this_faiss_cannot_read_is_named_with_both_versions(
     filled: Path, right: dict[str, object], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

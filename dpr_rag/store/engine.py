@@ -46,6 +46,7 @@ class Engine:
         self.tuned: tuple[int, Tuned | None] | None = None
         self.analyzer: Analyzer | None = None
         self.unusable: list[str] = []
+        self.has_displaced = False  # whether postings that another version made were replaced by this process's
         self.unkept = -1  # generation at which postings could not be written; trying again at once would fail again
         self._refreshing, self.calibrating, self.wording = new_lock(), new_lock(), new_lock()
         self.folding = new_rlock()

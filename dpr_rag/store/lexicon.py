@@ -53,14 +53,19 @@ def lexicon(engine: Engine, reader: Reader, snapshot: Snapshot) -> Lexicon:
 
 def _known(engine: Engine, state: State) -> Lexicon | None:
     known = engine.lexicon
-    if known is None or (known.language, known.directory) != (state.language, _directory(engine, state)):
+    if known is None or known.language != state.language:
         return None
-    return known
+    named = _directory(engine, state)
+    if known.directory == named:
+        return known
+    if _made_otherwise(state) and known.directory not in engine.unusable:
+        return replace(known, directory="")  # a process of another version replaced their folder; they are right still
+    return None
 
 
 def _directory(engine: Engine, state: State) -> str:
     """Folder of the segment on disk, or empty where there is none, or one that is damaged or of another analysis."""
-    if state.lexical is None or state.lexical.get("analysis") != analysis_of(state.language):
+    if state.lexical is None or _made_otherwise(state):
         return ""
     named = str(state.lexical["directory"])
     return "" if named in engine.unusable else named
@@ -75,11 +80,15 @@ def _opened(engine: Engine, state: State) -> Lexicon:
     return Lexicon(state.language, directory, base, (), int(state.lexical["last_row"]), Corpus((base,)))
 
 
+def _made_otherwise(state: State) -> bool:
+    """Whether the segment on disk has other terms than this process makes of the same texts."""
+    return state.lexical is not None and state.lexical.get("analysis") != analysis_of(state.language)
+
+
 def _say_made_otherwise(engine: Engine, state: State) -> None:
-    wanted = analysis_of(state.language)
-    if state.lexical is not None and state.lexical.get("analysis") != wanted:
+    if state.lexical is not None and _made_otherwise(state):
         text = "the BM25 postings of %s were made with %s, and are built anew with %s"
-        _log.warning(text, engine.folder, state.lexical.get("analysis"), wanted)
+        _log.warning(text, engine.folder, state.lexical.get("analysis"), analysis_of(state.language))
 
 
 def _grown(engine: Engine, reader: Reader, state: State, known: Lexicon) -> Lexicon:
@@ -122,6 +131,8 @@ def _is_due(engine: Engine, state: State, *, first: bool) -> bool:
     known = state.lexical
     if known is None:
         return first and state.next_row - 1 > WORTH_KEEPING
+    if _made_otherwise(state):
+        return not engine.has_displaced  # once: two processes of different versions would do nothing else
     added = state.next_row - 1 - known["last_row"]
     gone = known["count"] + added - state.passages
     return not _directory(engine, state) or max(added, gone) > max(WORTH_KEEPING, TAIL_SHARE * known["count"])
@@ -166,6 +177,7 @@ def _put_in_place(
             folder.rename(placed)
             writer.now = replace(now, lexical=manifest, language=language)
             writer.commit_state()
+            engine.has_displaced |= _made_otherwise(built_from)
     except (StoreError, OSError):
         shutil.rmtree(placed, ignore_errors=True)  # no commit names it
         raise
