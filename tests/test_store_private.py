@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from dpr_rag import PRIVATE_KEY, Passage, PassageStore
 from dpr_rag.errors import PassageError, StoreCorrupted, StoreReadOnlyError
 from dpr_rag.storage import marks
 from dpr_rag.storage.schema import FILE_NAME
+from dpr_rag.store.private import Private
 
 ROWS = np.eye(6, dtype=np.float32)
 
@@ -165,3 +167,64 @@ def test_older_formats_have_none_until_they_are_migrated(number: int, path: Path
         assert store.private.read("a") == {"k": 1}
         assert store.private.marked(["source:d"]) == []
         store.check()
+
+
+def with_damaged_keys(path: Path, key: bytes) -> int:
+    """Change a key wherever an index of SQLite's holds it, and return at how many places that is."""
+    data = bytearray((path / "passages.sqlite").read_bytes())
+    size, found = int.from_bytes(data[16:18], "big"), 0
+    for page in range(size, len(data), size):
+        at = data.find(key, page, page + size)
+        while data[page] in (2, 10) and at >= 0:
+            data[at + len(key) - 3] ^= 1
+            found, at = found + 1, data.find(key, at + 1, page + size)
+    (path / "passages.sqlite").write_bytes(data)
+    return found
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda private: private.marked(["source:d017"]),
+        lambda private: private.present(["source:d017"]),
+        lambda private: private.delete_marked(["source:d017"]),
+    ],
+    ids=["marked", "present", "delete"],
+)
+def test_a_damaged_index_on_marks_hides_no_passage(tmp_path: Path, use: Callable[[Private], object]) -> None:
+    path = tmp_path / "s"
+    with PassageStore.open(path) as store:
+        store.add([marked(at, f"source:d{at:03}") for at in range(60)], vectors=np.ones((60, 2)))
+    assert with_damaged_keys(path, b"source:d017") == 1
+    with PassageStore.open(path) as store, pytest.raises(StoreCorrupted, match="passage_mark_1"):
+        use(store.private)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda private: private.read("docs", ["key-17"]),
+        lambda private: private.read("docs"),
+        lambda private: private.write({"docs": {"key-17": None}}),
+        lambda private: private.write({"docs": {"key-17": "new"}}),
+    ],
+    ids=["read", "read all", "remove", "write"],
+)
+def test_a_damaged_index_on_records_hides_none(tmp_path: Path, use: Callable[[Private], object]) -> None:
+    path = tmp_path / "s"
+    with PassageStore.open(path) as store:
+        assert store.private.write({"docs": {f"key-{at}": at for at in range(60)}}) == 60
+    assert with_damaged_keys(path, b"key-17") == 1
+    with PassageStore.open(path) as store, pytest.raises(StoreCorrupted, match=r"sqlite_autoindex_entry_1|'key,17' is damaged"):
+        use(store.private)
+
+
+def test_a_record_that_is_lost_is_noticed(tmp_path: Path) -> None:
+    with PassageStore.open(tmp_path / "s") as store:
+        store.private.write({"docs": {"a": 1, "b": 2}})
+    connection = sqlite3.connect(tmp_path / "s" / "passages.sqlite", isolation_level=None)
+    connection.execute("DELETE FROM entry WHERE key = 'a'")
+    connection.close()
+    for keys in (None, ["a"], ["c"]):
+        with PassageStore.open(tmp_path / "s") as store, pytest.raises(StoreCorrupted, match="1 entries where 2 were"):
+            store.private.read("docs", keys)

@@ -102,6 +102,18 @@ def _put(writer: Writer, collection: str, key: str, value: str | None) -> None:
     )
 
 
+def prove(reader: Reader) -> None:
+    """Prove that every entry is there and intact, and that the index by which they are found is whole.
+
+    Raises:
+        StoreCorrupted: Naming the first thing that is wrong.
+    """
+    if reader.format() >= _KNOWN_SINCE:
+        reader.refuse_problems("entry")
+    if found := problems(reader):
+        raise StoreCorrupted(f"{reader.path}: {found[0]}")
+
+
 def problems(reader: Reader) -> list[str]:
     """What is wrong with the entries."""
     if reader.format() < _KNOWN_SINCE:

@@ -74,8 +74,8 @@ class Reader:
         state = self.state()
         if state.store:
             ids_index.prove_whole(self.connection, state, self.path)
-        elif found := self.problems("passage"):  # of a format before 5, which kept no sum of the ids
-            raise StoreCorrupted(f"{self.path}: {found[0]}; {RESTORE}")
+        else:  # of a format before 5, which kept no sum of the ids
+            self.refuse_problems("passage")
 
     def by_rows(self, rows: Iterable[int]) -> dict[int, Passage]:
         """Passages by row number.
@@ -171,6 +171,15 @@ class Reader:
         pragma = f"PRAGMA integrity_check({table})" if table else "PRAGMA integrity_check"
         lines = [str(record[0]) for record in self.connection.execute(pragma)]
         return [f"SQLite: {line}" for line in lines if line != "ok"]
+
+    def refuse_problems(self, table: str) -> None:
+        """Have SQLite compare a table with its indexes.
+
+        Raises:
+            StoreCorrupted: They do not fit.
+        """
+        if found := self.problems(table):
+            raise StoreCorrupted(f"{self.path}: {found[0]}; {RESTORE}")
 
     def vectors(self, state: State, after: int = 0) -> Iterator[tuple[Rows, Vectors]]:
         """Stream (ascending row numbers, float32 vectors) above a row number, each verified."""

@@ -17,6 +17,7 @@ from dpr_rag.forking import new_lock, new_rlock
 from dpr_rag.fusion import Tuned
 from dpr_rag.lexical import Analyzer
 from dpr_rag.passages import Passage
+from dpr_rag.storage import entries
 from dpr_rag.storage.database import ChangedMeanwhileError, Database
 from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.storage.state import Model, State
@@ -41,6 +42,7 @@ class Engine:
         self._proved = 0
         self._proved_tail = 0
         self.proved_ids = False
+        self._proved_marks = self._proved_entries = False
         self.fitted: dict[object, object] = {}
         self.lexicon: Lexicon | None = None
         self.tuned: tuple[int, Tuned | None] | None = None
@@ -99,6 +101,27 @@ class Engine:
             self.prove_ids(reader)
             reader.prove_absent(wanted - found.keys())
         return found
+
+    def prove_marks(self, reader: Reader) -> None:
+        """Prove, once per process, that the indexes on marks hold what the passages say; some 15 s a million passages.
+
+        Raises:
+            StoreCorrupted: They do not, or a passage is damaged.
+        """
+        if not self._proved_marks:
+            self.prove(reader)
+            reader.refuse_problems("passage")
+            self._proved_marks = True
+
+    def prove_entries(self, reader: Reader) -> None:
+        """Prove, once per process, that no record of an adapter is damaged or missing, and that the index on them is whole.
+
+        Raises:
+            StoreCorrupted: One is, or the index is not.
+        """
+        if not self._proved_entries:
+            entries.prove(reader)
+            self._proved_entries = True
 
     def prove_for(self, reader: Reader, snapshot: Snapshot, where: Condition) -> None:
         """Prove the passages that a filter is asked about one by one, once per process and row; see :meth:`prove`.

@@ -9,6 +9,7 @@ from typing import Any
 from dpr_rag.errors import PassageError
 from dpr_rag.passages import Passage
 from dpr_rag.storage import entries, marks
+from dpr_rag.storage.reader import Reader
 from dpr_rag.store import adding, folding, lexicon
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.reports import AddReport
@@ -33,8 +34,15 @@ class Private:
         """
         wanted = None if keys is None else [key for key in keys if _is_text(key)]
         with self._engine.reading() as reader:
-            found = entries.read(reader, collection, wanted)
+            found = self._read(reader, collection, wanted)
         return {key: json.loads(value) for key, value in found.items()}
+
+    def _read(self, reader: Reader, collection: str, keys: Sequence[str] | None) -> dict[str, str]:
+        """Records by key; where some are not found, it is proven that they are not there."""
+        found = entries.read(reader, collection, keys)
+        if keys is None or len(found) < len(set(keys)):
+            self._engine.prove_entries(reader)
+        return found
 
     def write(self, changes: Mapping[str, Mapping[str, Any]]) -> int:
         """Put values under keys, by collection, in one commit; None removes what is there.
@@ -48,7 +56,7 @@ class Private:
         """
         dumped = {name: {key: _dumped(name, key, value) for key, value in of.items()} for name, of in changes.items()}
         with self._engine.reading() as reader:
-            known = {name: entries.read(reader, name, of) for name, of in dumped.items()}
+            known = {name: self._read(reader, name, list(of)) for name, of in dumped.items()}
         if all(known[name].get(key) == value for name, of in dumped.items() for key, value in of.items()):
             return 0
         with self._engine.writing() as writer:
@@ -61,11 +69,13 @@ class Private:
             StoreCorrupted: One is damaged.
         """
         with self._engine.reading() as reader:
+            self._engine.prove_marks(reader)
             return list(marks.marked(reader, wanted).values())
 
     def present(self, wanted: Iterable[str]) -> set[str]:
         """Those of the marks that some passage has."""
         with self._engine.reading() as reader:
+            self._engine.prove_marks(reader)
             return marks.present(reader, wanted)
 
     def add(
@@ -99,6 +109,8 @@ class Private:
             StoreCorrupted: One is damaged.
         """
         self._engine.database.refuse_read_only()
+        with self._engine.reading() as reader:
+            self._engine.prove_marks(reader)  # while others may still write
         with self._engine.writing() as writer:
             found = marks.marked(writer, wanted)
             if found:
