@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -241,3 +242,31 @@ def test_a_vector_page_in_the_place_of_another_one_is_noticed(tmp_path: Path) ->
     for read in (lambda store: store.search(np.ones((1, 64)), 5), lambda store: store.optimize(), PassageStore.check):
         with PassageStore.open(path, encoder=HashEncoder(dim=64)) as store, pytest.raises(StoreCorrupted):
             read(store)
+
+
+@pytest.mark.parametrize("change", [lambda store: store.add(make_passages(3, 500)), lambda store: store.delete(["5"])])
+def test_a_record_of_an_earlier_commit_is_noticed(change: Callable[[PassageStore], object], tmp_path: Path) -> None:
+    """The page of the store's own record was not written by the last commit, and is right by itself."""
+    path = build(tmp_path / "store", index="flat")
+    old = state_of(path)
+    with PassageStore.open(path, encoder=HashEncoder()) as store:
+        change(store)
+    connection = sqlite3.connect(path / "passages.sqlite", isolation_level=None)
+    connection.execute("UPDATE state SET value = ?, crc = ?", old)
+    connection.close()
+    for use in (
+        len,
+        lambda store: store.add(make_passages(1, 900)),
+        lambda store: store.delete(["1"]),
+        lambda store: store.search(np.ones((1, 16)), 5),
+        lambda store: store.check(),
+    ):
+        with PassageStore.open(path, encoder=HashEncoder()) as store, pytest.raises(StoreCorrupted):
+            use(store)
+
+
+def state_of(path: Path) -> tuple[str, int]:
+    connection = sqlite3.connect(path / "passages.sqlite")
+    found = connection.execute("SELECT value, crc FROM state").fetchone()
+    connection.close()
+    return found

@@ -52,6 +52,24 @@ class Reader:
             )
         return state
 
+    def current_state(self) -> State:
+        """The state, which the newest row and the newest removal fit: not that of an earlier commit on a page that was lost.
+
+        Raises:
+            StoreCorrupted: It is missing, damaged, or older than they are.
+        """
+        state = self.state()
+        newest = (
+            self.connection.execute(f"SELECT max({column}) FROM {table}").fetchone()[0] or 0
+            for column, table in (("row", "passage"), ("generation", "removed"))
+        )
+        if any(
+            not isinstance(found, int) or found > most
+            for found, most in zip(newest, (state.next_row - 1, state.generation), strict=True)
+        ):
+            raise StoreCorrupted(f"{self.path}: the store's own record is older than what is stored; {RESTORE}")
+        return state
+
     def format(self) -> int:
         """Number of the file's format, which may be older than the current one where it was opened read-only."""
         return int(self.connection.execute("PRAGMA user_version").fetchone()[0])

@@ -25,7 +25,7 @@ class Writer(Reader):
     def __init__(self, connection: sqlite3.Connection, path: object, store: str = "") -> None:
         """Use a connection with a running write transaction; ``store`` as for a reader."""
         super().__init__(connection, path, store)
-        self.now = self.state()
+        self.now = self.current_state()
         self._generation = self.now.generation + 1
 
     def insert(self, passages: Sequence[Passage], vectors: Vectors) -> None:

@@ -45,7 +45,8 @@ def count(engine: Engine, where: Where) -> int:
     """How many passages a filter keeps; see ``PassageStore.count``."""
     condition = condition_of(where)
     if condition is None:
-        return engine.state().passages
+        with engine.reading() as reader:
+            return reader.current_state().passages
 
     def counted(reader: Reader, snapshot: Snapshot) -> int:
         engine.prove_for(reader, snapshot, condition)
