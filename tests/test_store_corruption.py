@@ -256,6 +256,7 @@ def test_a_record_of_an_earlier_commit_is_noticed(change: Callable[[PassageStore
     connection.close()
     for use in (
         len,
+        list,
         lambda store: store.add(make_passages(1, 900)),
         lambda store: store.delete(["1"]),
         lambda store: store.search(np.ones((1, 16)), 5),

@@ -215,7 +215,10 @@ def test_a_damaged_index_on_records_hides_none(tmp_path: Path, use: Callable[[Pr
     with PassageStore.open(path) as store:
         assert store.private.write({"docs": {f"key-{at}": at for at in range(60)}}) == 60
     assert with_damaged_keys(path, b"key-17") == 1
-    with PassageStore.open(path) as store, pytest.raises(StoreCorrupted, match=r"sqlite_autoindex_entry_1|'key,17' is damaged"):
+    with (
+        PassageStore.open(path) as store,
+        pytest.raises(StoreCorrupted, match=r"sqlite_autoindex_entry_1|'key,17' is damaged"),
+    ):
         use(store.private)
 
 

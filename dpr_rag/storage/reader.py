@@ -64,7 +64,7 @@ class Reader:
             for column, table in (("row", "passage"), ("generation", "removed"))
         )
         if any(
-            not isinstance(found, int) or found > most
+            isinstance(found, int) and found > most
             for found, most in zip(newest, (state.next_row - 1, state.generation), strict=True)
         ):
             raise StoreCorrupted(f"{self.path}: the store's own record is older than what is stored; {RESTORE}")

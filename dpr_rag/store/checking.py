@@ -31,12 +31,13 @@ _PAGE = 1000
 
 def iterate(engine: Engine, *, page: int) -> Iterator[Passage]:
     """All passages in order of insertion, a page a transaction, so that nothing is held open in between."""
-    before = engine.state()
+    with engine.reading() as reader:
+        before = reader.current_state()
     last = seen = total = 0
     while last < before.next_row:
         with engine.reading() as reader:
             found, part = reader.page_after(last, page)
-            now = reader.state()
+            now = reader.current_state()
         total = added(total, part)
         for row, passage in found:
             last, seen = row, seen + 1
