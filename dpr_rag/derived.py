@@ -42,6 +42,8 @@ def verify_file(path: Path, expected: tuple[int, int]) -> None:
     Raises:
         SegmentDamagedError: It is missing or does not match.
     """
+    if path.is_symlink() or path.parent.is_symlink():
+        raise SegmentDamagedError(path, "is a link, or lies behind one; the parts of a store never are")
     try:
         intact = path.is_file() and file_checksum(path) == tuple(expected)
     except OSError as error:  # another process may be removing the folder

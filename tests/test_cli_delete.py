@@ -176,3 +176,14 @@ def test_an_answer_is_read_from_the_terminal(store: Path, monkeypatch: pytest.Mo
 def test_one_way_to_name_them(store: Path) -> None:
     for args in (["x", "--file", "y"], ["--filter", "{}", "--file", "y"], []):
         assert run("delete", store, *args).exit_code == 2
+
+
+@pytest.mark.parametrize("path", ["", " "])
+def test_an_empty_path_is_not_the_current_folder(store: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from a variable of the shell that is not set."""
+    monkeypatch.chdir(store.parent)
+    before = len(ids(store))
+    done = run("delete", store, "--file", path)
+    assert done.exit_code == 2
+    assert "a PATH is empty; write . for the current folder" in " ".join(done.output.replace("│", " ").split())
+    assert len(ids(store)) == before > 0

@@ -90,17 +90,6 @@ def test_again_from_anywhere_is_nothing_new(projects: Path, monkeypatch: pytest.
     assert run("index", "docs", "--store", store).exit_code == 1
 
 
-def test_a_folder_that_moved_needs_to_be_told(projects: Path) -> None:
-    store = projects / "s"
-    run("index", projects / "A" / "docs", "--store", store)
-    (projects / "A").rename(projects / "C")
-    assert run("index", projects / "C" / "docs", "--store", store).exit_code == 1
-    assert run("index", projects / "C" / "docs", "--store", store, "--replace").stdout.startswith(
-        "added 0, replaced 0,"
-    )
-    assert run("index", projects / "C" / "docs", "--store", store).exit_code == 0
-
-
 def test_stores_of_before_are_taken_over_silently(projects: Path) -> None:
     store = projects / "s"
     with PassageStore.open(store, encoder=TinyEncoder("tiny")) as opened:
@@ -131,3 +120,29 @@ def test_nobody_sees_where_hits_come_from(projects: Path) -> None:
     done = run("search", projects / "s", "project", "--json")
     assert json.loads(done.stdout)["hits"][0]["metadata"] == {}
     assert str(projects) not in done.stdout
+
+
+def test_a_folder_that_moved_is_indexed_again(projects: Path) -> None:
+    """Its passages are the same, and the file that brought them is no longer there."""
+    store = projects / "s"
+    run("index", projects / "A" / "books.jsonl", "--store", store)
+    (projects / "A").rename(projects / "C")
+    (projects / "C").joinpath("books.jsonl").write_text(
+        json.dumps({"id": "1", "text": "A line 1"}) + "\n" + json.dumps({"id": "2", "text": "new"}) + "\n", "utf-8"
+    )
+    done = run("index", projects / "C" / "books.jsonl", "--store", store)
+    assert (done.exit_code, done.stdout.split(" in ")[0]) == (1, "added 0, replaced 0, unchanged 1")
+    assert f"{projects / 'A' / 'books.jsonl'} (1, which is no longer there); --replace" in done.stderr
+    assert run("index", projects / "C" / "books.jsonl", "--store", store, "--replace").exit_code == 0
+    assert texts(store)["2"] == "new"
+    assert run("delete", store, "--file", projects / "C" / "books.jsonl").stdout.startswith("deleted 2")
+
+
+def test_what_two_files_say_alike_stays_with_the_first(projects: Path) -> None:
+    store, copy = projects / "s", projects / "copy.jsonl"
+    copy.write_bytes((projects / "A" / "books.jsonl").read_bytes())
+    run("index", projects / "A" / "books.jsonl", "--store", store)
+    done = run("index", copy, "--store", store)
+    assert (done.exit_code, done.stdout.split(" in ")[0]) == (0, "added 0, replaced 0, unchanged 2")
+    assert run("delete", store, "--file", copy).exit_code == 1
+    assert run("delete", store, "--file", projects / "A" / "books.jsonl").stdout.startswith("deleted 2")

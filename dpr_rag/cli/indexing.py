@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace as changed
 from enum import StrEnum
@@ -176,12 +177,16 @@ def _note_owners(owners: Mapping[str, int]) -> None:
     if not owners:
         return
     most = sorted(owners, key=lambda name: (-owners[name], name))
-    told = [f"{printable(name)} ({owners[name]:,})" for name in most[:_SHOWN_OWNERS]]
+    told = [f"{printable(name)} ({owners[name]:,}{_if_gone(name)})" for name in most[:_SHOWN_OWNERS]]
     more = f" and {len(most) - len(told):,} more" if len(most) > len(told) else ""
     note(
         f"left out {sum(owners.values()):,} passages whose ids other files have brought: {', '.join(told)}{more}; "
         "--replace puts these in their place, --prefix NAME/ adds them under ids of their own"
     )
+
+
+def _if_gone(source: str) -> str:
+    return ", which is no longer there" if os.path.isabs(source) and not os.path.exists(source) else ""
 
 
 def _note_cut(encoder: object) -> None:

@@ -45,6 +45,8 @@ def delete(
         raise typer.BadParameter(
             "name passages by ID, or else by --filter or by --file, and not by both", param_hint="ID"
         )
+    if any(not path.strip() for path in files or ()):
+        raise typer.BadParameter("a PATH is empty; write . for the current folder", param_hint="--file")
     from dpr_rag import PassageStore
 
     with PassageStore.open(store, create=False, read_only=dry_run) as opened:

@@ -10,24 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from dpr_rag.errors import (
-    RESTORE,
-    StoreClosedError,
-    StoreCorrupted,
-    StoreLocked,
-    StoreReadOnlyError,
-)
+from dpr_rag.errors import RESTORE, StoreClosedError, StoreCorrupted, StoreLocked, StoreReadOnlyError
 from dpr_rag.forking import REMEDY, ForkGate, new_rlock
 from dpr_rag.storage import schema
 from dpr_rag.storage.connecting import Connection, Function, connect
 from dpr_rag.storage.holding import holder_of, note_holder, was_written
-from dpr_rag.storage.place import (
-    Identity,
-    identity_of,
-    make_file,
-    refuse_foreign_log,
-    refuse_links,
-)
+from dpr_rag.storage.locking import FolderLock
+from dpr_rag.storage.place import Identity, identity_of, make_file, refuse_foreign_log, refuse_links
 from dpr_rag.storage.translating import translated
 from dpr_rag.storage.watching import Watch
 
@@ -73,10 +62,15 @@ class Database:
         self._writer: Connection | None = None
         self._write_lock = new_rlock()
         self._gate = ForkGate(self._refusal, close=self._close_idle, subject=str(self.path.resolve()))
-        with self._gate.held(), translated(self.path):
-            refuse_links(folder)
-            refuse_foreign_log(self.path)
-            self._prepare(initial)
+        self._lock = FolderLock(folder, alone=False, wait=timeout)
+        try:
+            with self._gate.held(), translated(self.path):
+                refuse_links(folder)
+                refuse_foreign_log(self.path)
+                self._prepare(initial)
+        except BaseException:
+            self._lock.release()
+            raise
         _OPEN.add(self)
 
     @contextmanager
@@ -281,6 +275,7 @@ class Database:
     def close(self) -> None:
         """Close the connections of this process; further use raises StoreClosedError."""
         self.closed = True
+        self._lock.release()
         if not self._gate.crossed:
             with self._gate.held(), self._write_lock:
                 self._close_idle()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from dpr_rag.errors import PassageError, StoreCorrupted
+from dpr_rag.errors import RESTORE, PassageError, StoreCorrupted
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import added, taken
 from dpr_rag.storage.writer import Writer
@@ -64,7 +64,7 @@ def read(reader: Reader, collection: str, keys: Iterable[str] | None = None) -> 
         records = [record for cursor in found for record in cursor]
     for key, value, crc in records:
         if not isinstance(key, str) or not isinstance(value, str) or entry_crc(collection, key, value) != crc:
-            raise StoreCorrupted(f"{reader.path}: the entry {key!r:.100} is damaged; restore a backup")
+            raise StoreCorrupted(f"{reader.path}: the entry {key!r:.100} is damaged; {RESTORE}")
     return {key: value for key, value, _ in records}
 
 
@@ -126,5 +126,5 @@ def problems(reader: Reader) -> list[str]:
         return [str(error)]
     total = added(0, reader.connection.execute("SELECT sum(crc) FROM entry").fetchone()[0] or 0)
     if (count, total) != (state.entries, state.entry_sum):
-        return [f"{count} entries where {state.entries} were committed, or others; restore a backup"]
+        return [f"{count} entries where {state.entries} were committed, or others; {RESTORE}"]
     return []

@@ -14,8 +14,12 @@ from dpr_rag.storage.place import WRITER_FILE
 def note_holder(folder: Path) -> None:
     """Note this process as the one that writes, in a file and nothing else; where that cannot be noted, messages say less."""
     holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     with suppress(OSError), open(os.open(folder / WRITER_FILE, flags, 0o666), "w", encoding="utf-8") as file:
+        if os.fstat(file.fileno()).st_nlink > 1:  # under another name it may be somebody else's
+            (folder / WRITER_FILE).unlink()
+            return
+        file.truncate(0)
         file.write(holder)
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from dpr_rag.errors import StoreCorrupted, StoreError, StoreLocked
+from dpr_rag.errors import StoreCorrupted, StoreError
 from dpr_rag.storage.schema import FILE_NAME
 from dpr_rag.storage.state import State
 
@@ -21,8 +19,6 @@ LOG = f"{FILE_NAME}-wal"
 PARTS = (FILE_NAME, LOG, f"{FILE_NAME}-shm", f"{FILE_NAME}-journal", WRITER_FILE, INDEX_FOLDER)
 """Every name in a store's folder that the store or SQLite makes."""
 Identity = tuple[int, int]
-# The bytes that SQLite locks (https://sqlite.org/src/file/src/os.h, PENDING_BYTE): a connection holds some of the last 510.
-_LOCK_START, _LOCK_SIZE = 0x40000000, 512
 
 
 def identity_of(path: Path) -> Identity | None:
@@ -81,22 +77,47 @@ def refuse_foreign_log(path: Path) -> None:
     """Refuse a database file beside which lies the write-ahead log of another one.
 
     SQLite cannot tell: it would play the log back over the file. That is what lies there when a copy was put in the place of
-    a store whose process was killed.
+    a store whose process was killed. A copy that is byte for byte what the log began with is no other file; one that is
+    older has commits missing between the two.
 
     Raises:
-        StoreCorrupted: The log belongs to another store.
+        StoreCorrupted: The log belongs to another store, or to another state of this one.
     """
-    if not has_log(path):
+    log = _log_of(path)
+    if log is None:
         return
-    alone, joined = state_alone(path), _state_in(path, "mode=ro")
-    if alone is None or joined is None or alone.store == joined.store:
+    joined = _state_in(path, "mode=ro")
+    written, alone = _log_of(path), state_alone(path)
+    if alone is None or joined is None or written is None or written.salt != log.salt:
+        return  # another process is at work, and so the log is the file's
+    later = _state_in(path, "mode=ro") or joined  # another process may have written its log back before the second look
+    if later.follows(alone) is not False and joined.generation - written.commits <= alone.generation:
         return
-    if not alone.store and joined.generation == alone.generation + 1:
-        return  # the commit that brought an older format up to date
     raise StoreCorrupted(
-        f"{path.with_name(LOG)} is the log of another store: {path.name} was put in the place of one that a killed process "
-        f"had left, and would be mixed with it; use: dpr-rag restore COPY {path.parent}"
+        f"{path.with_name(LOG)} is the log of another store or state: {path.name} was put in the place of one that a killed "
+        f"process had left, and would be mixed with it; use: dpr-rag restore COPY {path.parent}"
     )
+
+
+class _Log(NamedTuple):
+    """What begins a write-ahead log, and how many commits it holds at most (https://sqlite.org/fileformat.html#walformat)."""
+
+    salt: bytes
+    commits: int
+
+
+def _log_of(path: Path) -> _Log | None:
+    try:
+        with path.with_name(LOG).open("rb") as file:
+            header = file.read(32)
+            size, salt = int.from_bytes(header[8:12], "big"), header[16:24]
+            commits = 0
+            while len(frame := file.read(24)) == 24 and frame[8:16] == salt:
+                commits += frame[4:8] != bytes(4)  # the size of the file after it, given by the last frame of a commit
+                file.seek(size, os.SEEK_CUR)
+    except OSError:
+        return None
+    return _Log(salt, commits) if len(header) == 32 else None
 
 
 def state_alone(path: Path) -> State | None:
@@ -111,20 +132,3 @@ def _state_in(path: Path, options: str) -> State | None:
         return None if record is None else State.decode(*record, path)
     except (sqlite3.Error, StoreCorrupted):
         return None
-
-
-@contextmanager
-def nobody_else(path: Path) -> Iterator[None]:
-    """Keep every other process away from a database file, as long as the block lasts.
-
-    The caller's own process must have no connection to it: POSIX forgets the locks of those when the file is closed here.
-
-    Raises:
-        StoreLocked: Another process has it open.
-    """
-    with path.open("r+b") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCK_SIZE, _LOCK_START)
-        except OSError as error:
-            raise StoreLocked(f"{path.parent} is open in another process; close it there, then try again") from error
-        yield

@@ -26,9 +26,15 @@ _BLOCK = 4096
 class Reader:
     """Reads passages, vectors and the state through one open transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, path: object, store: str = "") -> None:
-        """Use a connection with a running transaction; ``path`` is for messages, ``store`` the name of the store, if known."""
-        self.connection, self.path, self._store = connection, path, store
+    def __init__(self, connection: sqlite3.Connection, path: object, known: State | None = None) -> None:
+        """Use a connection with a running transaction.
+
+        Args:
+            connection: The connection.
+            path: The store file, for messages.
+            known: A state that this process saw before the transaction began.
+        """
+        self.connection, self.path, self.known = connection, path, known
 
     def restart(self) -> None:
         """Go on with the newest generation."""
@@ -40,16 +46,19 @@ class Reader:
 
         Raises:
             StoreCorrupted: It is missing or damaged.
-            StoreReplacedError: It is that of another store.
+            StoreReplacedError: It is that of another store, or of a copy that has gone its own way.
         """
         record = self.connection.execute("SELECT value, crc FROM state WHERE one = 1").fetchone()
         if record is None:
             raise StoreCorrupted(f"{self.path}: the store's own record is missing; {RESTORE}")
         state = State.decode(record[0], record[1], self.path)
-        if self._store not in ("", state.store):
-            raise StoreReplacedError(
-                f"{self.path} has been overwritten with another store since it was opened; open it again"
-            )
+        if self.known is not state:
+            if self.known is not None and state.follows(self.known) is False:
+                raise StoreReplacedError(
+                    f"{self.path} has been overwritten with another store, or another copy of this one, since it was opened; "
+                    "open it again"
+                )
+            self.known = state
         return state
 
     def current_state(self) -> State:

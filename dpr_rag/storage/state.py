@@ -6,13 +6,14 @@ import json
 import secrets
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 from dpr_rag.errors import RESTORE, StoreCorrupted
 
 _MODULO = 2**64
+_KNOWN_COMMITS, _DIGITS = 64, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class State:
         entries: How many records of adapters there are.
         entry_sum: Sum of their checksums.
         id_sum: Sum of the marks of all ids, which proves the index on them; see ``dpr_rag.storage.ids``.
+        commits: Random names of the last 64 commits, 12 hexadecimal digits each, the newest last.
     """
 
     generation: int = 0
@@ -81,6 +83,7 @@ class State:
     entries: int = 0
     entry_sum: int = 0
     id_sum: int = 0
+    commits: str = ""
 
     @property
     def vectors(self) -> str:
@@ -96,6 +99,24 @@ class State:
     def next_vectors(self) -> str:
         """Name of the vector table not in use, which re-encoding fills."""
         return f"vector_{self.next_table}"
+
+    def committed(self, generation: int) -> State:
+        """The state under the number of its commit and a name that no other commit has."""
+        names = self.commits + secrets.token_hex(_DIGITS // 2)
+        return replace(self, generation=generation, commits=names[-_KNOWN_COMMITS * _DIGITS :])
+
+    def follows(self, earlier: State) -> bool | None:
+        """Whether this is an earlier state, or what became of it; None where too much has happened in between to tell.
+
+        Copies of one store go their own ways under one name: the same numbers then stand for other commits.
+        """
+        steps = self.generation - earlier.generation
+        if steps < 0 or earlier.store not in ("", self.store):
+            return False
+        known = len(self.commits) - steps * _DIGITS
+        if not earlier.commits or known <= 0:
+            return None
+        return self.commits[:known].endswith(earlier.commits[-_DIGITS:])
 
     def encode(self) -> tuple[str, int]:
         """The state as JSON and its checksum."""

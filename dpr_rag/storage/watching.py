@@ -51,7 +51,7 @@ class Watch:
         if found is None or found.identity != self.identity:
             raise self._replaced()
         alone = state_alone(self._path)
-        if _is_another(alone, self._alone):
+        if alone is not None and self._alone is not None and alone.follows(self._alone) is False:
             raise self._replaced()
         if alone is not None:  # else the log is being written back at this moment
             self._look, self._alone = found, alone
@@ -60,9 +60,3 @@ class Watch:
         return StoreReplacedError(
             f"{self._path.parent} has been replaced or removed since it was opened; close it here and open it again"
         )
-
-
-def _is_another(now: State | None, before: State | None) -> bool:
-    if now is None or before is None or not before.store:
-        return False
-    return now.store != before.store or now.generation < before.generation

@@ -22,9 +22,9 @@ from dpr_rag.storage.state import Model, State, added, taken
 class Writer(Reader):
     """A reader that can also change; call :meth:`commit_state` once, last."""
 
-    def __init__(self, connection: sqlite3.Connection, path: object, store: str = "") -> None:
-        """Use a connection with a running write transaction; ``store`` as for a reader."""
-        super().__init__(connection, path, store)
+    def __init__(self, connection: sqlite3.Connection, path: object, known: State | None = None) -> None:
+        """Use a connection with a running write transaction; ``known`` as for a reader."""
+        super().__init__(connection, path, known)
         self.now = self.current_state()
         self._generation = self.now.generation + 1
 
@@ -142,6 +142,7 @@ class Writer(Reader):
 
     def commit_state(self) -> State:
         """Write the state with the next generation number; the transaction's commit makes it true."""
-        self.now = replace(self.now, generation=self._generation)
+        self.now = self.now.committed(self._generation)
         self.connection.execute("REPLACE INTO state VALUES (1, ?, ?)", self.now.encode())
+        self.known = self.now
         return self.now

@@ -12,14 +12,14 @@ import numpy as np
 
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreError, VectorError
-from dpr_rag.passages import SOURCE_KEY, Passage
+from dpr_rag.passages import Passage
 from dpr_rag.storage.fields import seen_of
 from dpr_rag.storage.records import to_stored
 from dpr_rag.storage.state import Model
 from dpr_rag.storage.writer import Writer
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.reports import AddReport
-from dpr_rag.store.sources import Replace, check_replace, parted, with_private
+from dpr_rag.store.sources import Replace, check_replace, parted, with_private, without_source
 
 Progress = Callable[[AddReport], None]
 _Known = dict[str, tuple[int, Passage]]
@@ -179,7 +179,7 @@ def _write(
             removed.extend([] if old is None else [row])
         elif old.metadata != passage.metadata or repr(old.metadata) != repr(passage.metadata):
             updated.append((row, passage, repr(seen_of(old)) != repr(seen_of(passage))))
-            named += _without_source(old) == _without_source(passage)
+            named += without_source(old) == without_source(passage)
     if inserted or updated or removed:
         writer.now = replace(writer.now, model=model)
         if removed:
@@ -191,10 +191,6 @@ def _write(
         writer.commit_state()
     replaced = len(removed) + len(updated) - named
     return AddReport(len(inserted) - len(removed), replaced, len(passages) - len(inserted) - len(updated) + named)
-
-
-def _without_source(passage: Passage) -> str:
-    return repr({key: value for key, value in passage.metadata.items() if key != SOURCE_KEY})
 
 
 def _equal(stored: Vectors | None, given: Vectors, dtype: str) -> bool:

@@ -18,13 +18,14 @@ from dpr_rag.lexical import Analyzer, Postings, analysis_of
 from dpr_rag.passages import Passage
 from dpr_rag.storage import entries
 from dpr_rag.storage.fields import Fields
+from dpr_rag.storage.place import INDEX_FOLDER
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State, added
 from dpr_rag.store import choosing
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.ranking import Asked, search
 from dpr_rag.store.reports import CheckReport, StoreInfo
-from dpr_rag.store.snapshot import INDEX_FOLDER, fields_of, positions_in
+from dpr_rag.store.snapshot import fields_of, positions_in
 
 _PAGE = 1000
 

@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dpr_rag.errors import NotAStoreError, StoreError, StoreLocked, StoreNotFoundError
+from dpr_rag.errors import NotAStoreError, StoreCorrupted, StoreError, StoreLocked, StoreNotFoundError
 from dpr_rag.storage.claims import Claim, is_claim, remove_abandoned
 from dpr_rag.storage.database import is_open_here
-from dpr_rag.storage.place import INDEX_FOLDER, LOG, PARTS, WRITER_FILE, identity_of, nobody_else, refuse_links
+from dpr_rag.storage.locking import nobody_else
+from dpr_rag.storage.place import INDEX_FOLDER, LOG, PARTS, WRITER_FILE, identity_of, refuse_links
 from dpr_rag.storage.schema import FILE_NAME
 from dpr_rag.storage.state import new_name
 from dpr_rag.store import segment_folders
@@ -32,7 +33,9 @@ def backup(engine: Engine, target: Path) -> None:
         raise StoreError(f"{target} exists already; back up to a new path")
     if engine.folder in target.absolute().parents:
         raise StoreError(f"{target} lies inside the store itself; back up to a path outside {engine.folder}")
-    with _claimed(target.parent, f"{target.name}.partial-") as partial:
+    with _claimed(target.parent, f"{target.name}.partial-") as claimed:
+        partial = claimed / "copy"
+        partial.mkdir()
         engine.database.backup(partial / FILE_NAME)
         with closing(open_engine(partial, None, Settings())) as copy:
             _name_anew(copy)
@@ -59,12 +62,21 @@ def restore(source: Path, target: Path) -> None:
         raise StoreNotFoundError(f"there is no store at {source}; give the folder that backup() made")
     if source.resolve() == target.resolve():
         raise StoreError(f"{source} is to be restored over itself; restore it to another folder")
+    if source.resolve() in target.resolve().parents:
+        raise StoreError(f"{target} lies inside the copy {source}; restore it to a path outside")
     _refuse_foreign(target)
+    is_new = not target.exists()
     target.mkdir(parents=True, exist_ok=True)
-    # inside the target, which may be a filesystem of its own
-    with _claimed(target, _RESTORING) as partial:
-        _copied_store(source, partial / "copy")
-        _put_in_place(partial / "copy", target)
+    try:
+        # inside the target, which may be a filesystem of its own
+        with _claimed(target, _RESTORING) as partial:
+            _copied_store(source, partial / "copy")
+            _put_in_place(partial / "copy", target)
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                target.rmdir()
+        raise
     with closing(open_engine(target, None, Settings(create=False))) as engine:
         clean(engine)
 
@@ -83,7 +95,11 @@ def _copied_store(source: Path, target: Path) -> None:
     with closing(open_engine(source, None, Settings(create=False, read_only=True))) as engine:
         backup(engine, target)
     with closing(open_engine(target, None, Settings(create=False))) as copy:
-        check(copy)
+        try:
+            check(copy)
+        except StoreCorrupted as error:
+            found = str(error).replace(f"{target / FILE_NAME}: ", "").replace(str(target), str(source))
+            raise StoreCorrupted(f"the copy {source} is damaged, and nothing was restored: {found}") from error
 
 
 def _put_in_place(copy: Path, target: Path) -> None:
@@ -92,6 +108,7 @@ def _put_in_place(copy: Path, target: Path) -> None:
     if is_open_here(identity_of(database)):
         raise StoreLocked(f"{target} is open in this process; close it, then try again")
     with nobody_else(database) if database.exists() else nullcontext():
+        _take_after(database, copy)
         (target / INDEX_FOLDER).mkdir(exist_ok=True)
         if (copy / INDEX_FOLDER).is_dir():
             for segment in (copy / INDEX_FOLDER).iterdir():
@@ -99,11 +116,24 @@ def _put_in_place(copy: Path, target: Path) -> None:
                 if place.exists():  # of the same build, and maybe damaged
                     place.rename(place.with_name(segment_folders.new_name("base", 0)))
                 segment.rename(place)
+        (target / f"{FILE_NAME}-journal").unlink(missing_ok=True)  # SQLite would play it back over the copy
         os.replace(copy / FILE_NAME, database)
         # killed before this, the next to open the store is told that this log is not its own
         for name in (LOG, f"{FILE_NAME}-shm"):
             (target / name).unlink(missing_ok=True)
         _sync(target)
+
+
+def _take_after(database: Path, copy: Path) -> None:
+    """Give a copy the owner and the permissions of the store that it is put in place of, so that its users can go on."""
+    if not database.exists():
+        return
+    model = database.stat()
+    for place in (copy, *copy.rglob("*")):
+        mode = stat.S_IMODE(model.st_mode)
+        place.chmod(mode | (mode & 0o444) >> 2 if place.is_dir() else mode)
+        with suppress(PermissionError):
+            os.chown(place, model.st_uid, model.st_gid)
 
 
 def _sync(folder: Path) -> None:
@@ -119,7 +149,6 @@ def _name_anew(copy: Engine) -> None:
     with copy.writing() as writer:
         writer.now = replace(writer.now, store=new_name())
         writer.commit_state()
-    copy.name = writer.now.store
 
 
 def _copy_segments(source: Path, copy: Engine) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from dpr_rag.derived import Rows, SegmentDamagedError, mixed
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
-from dpr_rag.errors import EncoderMismatchError, StoreReplacedError, VectorError
+from dpr_rag.errors import EncoderMismatchError, VectorError
 from dpr_rag.forking import new_lock, new_rlock
 from dpr_rag.fusion import Tuned
 from dpr_rag.lexical import Analyzer
@@ -37,7 +37,7 @@ class Engine:
     def __init__(self, folder: Path, database: Database, encoder: Encoder | None) -> None:
         """Join an open database and an encoder."""
         self.folder, self.database, self.encoder = folder, database, encoder
-        self.name = ""  # of the store; what is at hand of it holds for no other
+        self._seen: State | None = None  # the newest; what is at hand of it holds for what became of it alone
         self._snapshot: Snapshot | None = None
         self._proved = 0
         self._proved_tail = 0
@@ -56,14 +56,26 @@ class Engine:
     @contextmanager
     def reading(self) -> Iterator[Reader]:
         """A read transaction on one generation."""
+        known = self._seen
         with self.database.reading() as connection:
-            yield Reader(connection, self.database.path, self.name)
+            reader = Reader(connection, self.database.path, known)
+            reader.state()  # refuses another store before anything is believed of it
+            yield reader
+        self._see(reader)
 
     @contextmanager
     def writing(self, *, wait: float | None = None) -> Iterator[Writer]:
         """A write transaction; nothing of it stays if the block raises. ``wait`` as for ``Database.writing``."""
+        known = self._seen
         with self.database.writing(wait=wait) as connection:
-            yield Writer(connection, self.database.path, self.name)
+            writer = Writer(connection, self.database.path, known)
+            yield writer
+        self._see(writer)
+
+    def _see(self, reader: Reader) -> None:
+        newest = reader.known
+        if newest is not None and (self._seen is None or self._seen.generation < newest.generation):
+            self._seen = newest
 
     def prove(self, reader: Reader) -> None:
         """Prove, once per process and row, that no passage is damaged or missing.
@@ -137,24 +149,30 @@ class Engine:
         last = snapshot.state.next_row - 1
         known = max(self._proved, self._proved_tail)
         if known < last:
-            tail = snapshot.select(reader, None)[1]
-            reader.prove_after(snapshot.last_row, count=tail.count, known=known)
+            self._prove_tail(reader, snapshot, known=known)
             self._proved_tail = last
 
-    def kept(self, reader: Reader, where: Condition) -> Rows:
-        """Ascending row numbers of the passages that a filter keeps, in a transaction that may be ahead of the snapshot.
+    def _prove_tail(self, reader: Reader, snapshot: Snapshot, *, known: int) -> None:
+        tail = snapshot.select(reader, None)[1]
+        reader.prove_after(snapshot.last_row, count=tail.count, known=known)
+
+    def doomed(self, reader: Reader, where: Condition) -> Rows:
+        """Ascending row numbers of the passages that are to go by a filter, in a transaction that may be ahead of the snapshot.
+
+        Every passage that is asked is proven anew, so that none stays in silence. The base segment's fields were proven
+        against their checksums when they were opened.
 
         Raises:
             StoreCorrupted: A passage that is asked is damaged or missing.
         """
         snapshot = self._snapshot
-        if snapshot is not None and snapshot.state.generation == reader.state().generation:
+        if snapshot is not None and snapshot.state.generation == reader.state().generation and snapshot.knows(where):
             try:
-                self.prove_for(reader, snapshot, where)
+                self._prove_tail(reader, snapshot, known=0)
                 return snapshot.kept(reader, where)
             except SegmentDamagedError as error:
                 self._set_aside(error)
-        self.prove(reader)
+        reader.prove_passages(after=0)
         return reader.rows_where(where)
 
     def state(self) -> State:
@@ -239,22 +257,12 @@ class Engine:
         with self._refreshing:
             # the transaction starts anew under the lock, so that it cannot be older than the snapshot it extends
             reader.restart()
-            self._refuse_older(reader.state())
-            self._snapshot = load(reader, self.folder, self._snapshot, unusable=self.unusable)
+            known = self._snapshot
+            if known is not None and not reader.state().follows(known.state):
+                # so much has happened that it cannot be told whether this was what became of it
+                known = self.lexicon = None
+            self._snapshot = load(reader, self.folder, known, unusable=self.unusable)
             return self._snapshot
-
-    def _refuse_older(self, state: State) -> None:
-        """Refuse a file that went back: an earlier copy of the same store was written over it.
-
-        Raises:
-            StoreReplacedError: Its generation is not later than what was seen, and its record differs.
-        """
-        seen = self._snapshot
-        if seen is not None and seen.state.generation >= state.generation and seen.state != state:
-            raise StoreReplacedError(
-                f"{self.folder} holds generation {state.generation}, and had {seen.state.generation} before: another copy "
-                "was written over it; open it again"
-            )
 
     def _set_aside(self, error: SegmentDamagedError) -> None:
         """Never use a damaged segment again: its vectors are read from the database until a new one is built."""

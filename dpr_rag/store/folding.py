@@ -86,8 +86,12 @@ def _plan(state: State, wanted: str) -> kinds.Plan | None:
 
 
 def _check_complete(reader: Reader, state: State, found: int) -> None:
+    """Prove that the records, each of them intact, are those that were committed: filters and deletions trust a segment."""
     if found != state.passages:
         raise StoreCorrupted(f"{reader.path}: {found} vectors for {state.passages} passages; {RESTORE}")
+    sums = reader.checksum_of("passage"), reader.checksum_of(state.vectors)
+    if sums != (state.passage_sum, state.vector_sum):
+        raise StoreCorrupted(f"{reader.path} holds passages or vectors of an earlier commit; {RESTORE}")
 
 
 def _in_step(reader: Reader, rows: Rows) -> Iterator[Passage]:

@@ -10,12 +10,13 @@ from typing import Any
 
 from dpr_rag.errors import StoreCorrupted, StoreError, StoreLocked
 from dpr_rag.lexical import Analyzer, Corpus, Postings, analysis_of
+from dpr_rag.storage.place import INDEX_FOLDER
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.folding import clean
 from dpr_rag.store.segment_folders import building, new_name
-from dpr_rag.store.snapshot import INDEX_FOLDER, Snapshot
+from dpr_rag.store.snapshot import Snapshot
 from dpr_rag.store.words import Lexicon
 
 WORTH_KEEPING = 2_000

@@ -66,7 +66,7 @@ def delete(engine: Engine, ids: Iterable[str] | None, where: Where) -> int:
     _prove_beforehand(engine, wanted)
     with engine.writing() as writer:
         if condition is not None:
-            rows = engine.kept(writer, condition).tolist()
+            rows = engine.doomed(writer, condition).tolist()
             writer.by_rows(rows)  # proves what goes: a wrong checksum would spoil the sum of all others
         else:
             rows = [row for row, _ in engine.known(writer, wanted).values()]

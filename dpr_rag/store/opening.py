@@ -12,8 +12,10 @@ from pathlib import Path
 
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import (
+    RESTORE,
     EncoderMismatchError,
     NotAStoreError,
+    StoreCorrupted,
     StoreError,
     StoreNotFoundError,
 )
@@ -23,6 +25,7 @@ from dpr_rag.index.matrix import DTYPES
 from dpr_rag.lexical import Analyzer
 from dpr_rag.storage.claims import Claim, remove_abandoned
 from dpr_rag.storage.database import Database
+from dpr_rag.storage.holding import was_written
 from dpr_rag.storage.schema import FILE_NAME
 from dpr_rag.storage.state import State, new_name
 from dpr_rag.store.engine import Engine
@@ -108,6 +111,8 @@ def _prepare_folder(folder: Path, settings: Settings) -> None:
         return
     foreign = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if foreign and not (folder / FILE_NAME).is_file():  # another process may be creating it at this moment
+        if folder.is_dir() and was_written(folder):
+            raise StoreCorrupted(f"{folder} has lost its {FILE_NAME}; {RESTORE}, or remove {folder}")
         raise NotAStoreError(f"{folder} exists, but is no dpr-rag store; choose another path")
     if not foreign and (not settings.create or settings.read_only):
         raise StoreNotFoundError(f"there is no store at {folder}; check the path, or make one with create=True")
@@ -117,7 +122,6 @@ def _prepare_folder(folder: Path, settings: Settings) -> None:
 def _settle(engine: Engine, settings: Settings) -> None:
     """Hold the stored settings against those asked for, and bind an encoder where that was asked for."""
     state = engine.state()
-    engine.name = state.store
     if settings.index not in ("auto", state.index):
         _log.warning("%s keeps its index %r; optimize(index=%r) changes it", engine.folder, state.index, settings.index)
     if settings.language not in ("english", state.language):

@@ -68,14 +68,18 @@ class Private:
         Raises:
             StoreCorrupted: One is damaged.
         """
+        wanted = list(wanted)
         with self._engine.reading() as reader:
-            self._engine.prove_marks(reader)
+            if wanted:
+                self._engine.prove_marks(reader)
             return list(marks.marked(reader, wanted).values())
 
     def present(self, wanted: Iterable[str]) -> set[str]:
         """Those of the marks that some passage has."""
+        wanted = list(wanted)
         with self._engine.reading() as reader:
-            self._engine.prove_marks(reader)
+            if wanted:
+                self._engine.prove_marks(reader)
             return marks.present(reader, wanted)
 
     def add(
@@ -109,6 +113,9 @@ class Private:
             StoreCorrupted: One is damaged.
         """
         self._engine.database.refuse_read_only()
+        wanted = list(wanted)
+        if not wanted:
+            return 0
         with self._engine.reading() as reader:
             self._engine.prove_marks(reader)  # while others may still write
         with self._engine.writing() as writer:

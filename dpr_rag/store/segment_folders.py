@@ -60,8 +60,11 @@ def remove_all_but(store: Path, current: Collection[str]) -> None:
         return
     with os.scandir(store / INDEX_FOLDER) as entries:
         for entry in entries:
-            if is_own(entry.name) and entry.name not in current and entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, ignore_errors=True)
+            if is_own(entry.name) and entry.name not in current:
+                if entry.is_symlink():
+                    Path(entry.path).unlink(missing_ok=True)  # the link alone
+                elif entry.is_dir():
+                    shutil.rmtree(entry.path, ignore_errors=True)
     remove_abandoned(store / INDEX_FOLDER, _BUILDING)
 
 

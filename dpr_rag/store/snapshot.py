@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,10 @@ from dpr_rag.forking import new_lock
 from dpr_rag.index.search import Scores, Selection, inner_products, merged, search_segment
 from dpr_rag.index.segments import Base, Manifest, Tail
 from dpr_rag.storage.fields import FIELDS, Fields, Truth
+from dpr_rag.storage.place import INDEX_FOLDER
 from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.storage.state import State, added
 
-INDEX_FOLDER = "index"
 _KEPT_FILTERS = 32
 _log = logging.getLogger(__name__)
 _NONE = np.empty(0, np.int64)
@@ -163,7 +163,7 @@ def load(reader: Reader, folder: Path, old: Snapshot | None, *, unusable: Sequen
     """
     state = reader.state()
     if old is not None and old.state.generation == state.generation:
-        return old
+        return replace(old, state=state)  # records of adapters change without a new generation
     if old is None or old.state.folds != state.folds:
         return _load_all(reader, folder, state, unusable)
     last = int(old.tail.rows[-1]) if len(old.tail.rows) else old.last_row

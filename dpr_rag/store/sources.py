@@ -56,12 +56,24 @@ def check_replace(replace: object) -> None:
 def parted(
     passages: Sequence[Passage], known: Mapping[str, tuple[int, Passage]], replace: Replace
 ) -> tuple[list[Passage], dict[str, int]]:
-    """Part what may be written from what is left out, which is counted by the source that has the ids."""
+    """Part what may be written from what is left out, which is counted by the source that has the ids.
+
+    What two files say alike stays with the one that brought it first, as long as that is there: a folder that has moved
+    brings its passages anew.
+    """
     ready, owners = [], dict[str, int]()
     for passage in passages:
-        owner = source_of(known[passage.id][1]) if replace == "own" and passage.id in known else ""
-        if owner and owner != source_of(passage):
-            owners[owner] = owners.get(owner, 0) + 1
-        else:
+        old = known[passage.id][1] if replace == "own" and passage.id in known else None
+        owner = "" if old is None else source_of(old)
+        if old is None or not owner or owner == source_of(passage):
             ready.append(passage)
+        elif (old.title, old.text, without_source(old)) == (passage.title, passage.text, without_source(passage)):
+            ready.append(old if os.path.exists(owner) or not os.path.isabs(owner) else passage)
+        else:
+            owners[owner] = owners.get(owner, 0) + 1
     return ready, owners
+
+
+def without_source(passage: Passage) -> str:
+    """Metadata but for the source, as text that tells values of different types apart."""
+    return repr({key: value for key, value in passage.metadata.items() if key != SOURCE_KEY})

@@ -13,8 +13,9 @@ from dpr_rag.filters import Filter
 from dpr_rag.lexical import Corpus, Postings
 from dpr_rag.lexical.postings import grown
 from dpr_rag.lexical.scoring import Mask
+from dpr_rag.storage.place import INDEX_FOLDER
 from dpr_rag.storage.reader import Condition, Reader
-from dpr_rag.store.snapshot import INDEX_FOLDER, Snapshot, positions_in
+from dpr_rag.store.snapshot import Snapshot, positions_in
 
 _KEPT_FILTERS = 32
 

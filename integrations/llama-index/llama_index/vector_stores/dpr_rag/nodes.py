@@ -51,7 +51,7 @@ def to_passage(node: BaseNode) -> Passage:
         del metadata[TITLE]
     else:
         title = ""
-    source, itself = marks_of_source(node.ref_doc_id or node.node_id)
+    source, itself = marks_of_source(node.node_id if node.ref_doc_id is None else node.ref_doc_id)
     mark = itself if node.ref_doc_id is None else source
     kept: list[Any] = [f"node:{node.node_id}", mark, [json.dumps(private, separators=(",", ":"))]]
     text = node.get_content(metadata_mode=MetadataMode.NONE)
