@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +21,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C reaches the test's own processes, although a parent such as a background job may have SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what is ignored, children inherit
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class HashEncoder:

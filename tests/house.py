@@ -30,6 +30,7 @@ SPEAKERS = {
     "ir_measures": {"evaluation"},
     "numpy": set(FLOORS),
     "pyarrow": {"corpora"},
+    "regex": {"evaluation"},
     "rich": {"cli"},
     "safetensors": {"encoders", "training"},
     "sentence_transformers": {"training"},

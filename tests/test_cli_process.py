@@ -47,6 +47,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_keeps_the_store_and_says_how_to_go_on(corpus: Path, tmp_path: Path) -> None:
     store = tmp_path / "many.dpr"
     args = ("index", corpus, "--store", store, "--batch-size", BATCH)

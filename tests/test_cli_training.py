@@ -133,6 +133,7 @@ def test_other_processes_say_nothing_and_all_leave(folder: Path, capsys: pytest.
     assert not torch.distributed.is_initialized()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_training_saves_and_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_training(folder / "t.json", make_samples(8))
     tiny.bert(folder / "bert")

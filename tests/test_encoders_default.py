@@ -120,6 +120,7 @@ def test_it_runs_without_pytorch_and_without_a_network() -> None:
     assert done.stdout == "(1, 384) 1.000 False"
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_reaches_python_after_encoders_came_and_went() -> None:
     code = (
         "import gc, signal, sys\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ import regex
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from dpr_rag.errors import MissingExtraError
 from dpr_rag.evaluation import has_answer
 from dpr_rag.evaluation.answers import find_answers, tokens
 
@@ -87,11 +89,45 @@ def test_without_answers_nothing_is_held() -> None:
         ("a{99999999999999999999}", "a", False),
         ("[[]", "[", True),
         (r"\d+ feet", "some feet", False),
+        (r"\bcaf\b", "a caf\u00e9 in Paris", False),  # the accent belongs to the word
+        (r"\bcaf\u00e9\b", "a caf\u00e9 in Paris", True),
+        (r"^\w+$", "S\u00e3o", True),
+        (r"\bkm\b", "on 5 km\u00b2", True),  # a superscript does not
+        (r"5\b", "on 5\u00b2 tiles", True),
+        (r"\bOsman\W", "Osman\u0301 Pasha", False),
+        (r"\p{Lu}\d", "route E5", True),
+        (r"a++b", "aab", True),
     ],
 )
 def test_regular_expressions(pattern: str, text: str, held: bool) -> None:
     assert has_answer([pattern], text, regex=True) is held
     assert bool(find_answers([pattern], unicodedata.normalize("NFD", text), regex=True)) is held
+
+
+def dpr_regex_match(text: str, pattern: str) -> bool:
+    """``regex_match`` of facebookresearch/DPR, ``dpr/data/qa_validation.py``, on what ``has_answer`` hands to it."""
+    try:
+        compiled = regex.compile(
+            unicodedata.normalize("NFD", pattern), flags=regex.IGNORECASE + regex.UNICODE + regex.MULTILINE
+        )
+    except Exception:
+        return False
+    return compiled.search(unicodedata.normalize("NFD", text)) is not None
+
+
+@given(st.sampled_from([r"\b{}\b", r"{}\w", r"\W{}", r"{}\B", r"^{}\s", "({})"]), st.text(CHARS, max_size=3), TEXT)
+@example(r"\b{}\b", "e", "e\u0301 e\u00b2")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_regular_expressions_are_dprs(frame: str, inner: str, text: str) -> None:
+    pattern = frame.format(inner)
+    assert has_answer([pattern], text, regex=True) is dpr_regex_match(text, pattern)
+
+
+def test_without_the_package_regular_expressions_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "regex", None)
+    with pytest.raises(MissingExtraError, match=r"need the package regex .*pip install 'dpr-rag\[evaluation\]'"):
+        has_answer(["a pattern asked for nowhere else"], "text", regex=True)
+    assert has_answer(["plain"], "plain text")
 
 
 @given(TEXT)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
+
+from dpr_rag.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from regex import Pattern
 
 _OF_WORDS = "LNM"
 _BETWEEN = "ZC"
@@ -50,8 +55,11 @@ def has_answer(answers: Iterable[str], text: str, *, regex: bool = False) -> boo
     Args:
         answers: The answers of a question.
         text: A passage's text, without its title.
-        regex: Take the answers as regular expressions, as for CuratedTREC, searched with ``IGNORECASE``, ``UNICODE`` and
-            ``MULTILINE`` in the NFD text; an invalid one is found nowhere.
+        regex: Take the answers as regular expressions of the package ``regex``, as for CuratedTREC, searched with
+            ``IGNORECASE``, ``UNICODE`` and ``MULTILINE`` in the NFD text; an invalid one is found nowhere.
+
+    Raises:
+        MissingExtraError: ``regex`` is asked for, and the package is not installed.
     """
     if regex:
         plain = unicodedata.normalize("NFD", text)
@@ -70,13 +78,35 @@ _of_answer = lru_cache(maxsize=4096)(_spaced)
 
 
 @lru_cache(maxsize=4096)
-def _pattern(answer: str) -> re.Pattern[str] | None:
+def _pattern(answer: str) -> Pattern[str] | None:
+    dialect = regular_expressions()
+    flags = dialect.IGNORECASE | dialect.UNICODE | dialect.MULTILINE
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an old spelling, such as "[[", is no reason to stop an evaluation
-            return re.compile(unicodedata.normalize("NFD", answer), re.IGNORECASE | re.UNICODE | re.MULTILINE)
-    except (re.error, OverflowError, RecursionError):
+            compiled: Pattern[str] = dialect.compile(unicodedata.normalize("NFD", answer), flags)
+    except (dialect.error, ValueError, OverflowError, RecursionError, MemoryError):
         return None
+    return compiled
+
+
+def regular_expressions() -> ModuleType:
+    r"""The package ``regex``, whose dialect DPR's ``regex_match`` speaks.
+
+    Python's ``re`` differs where a text is in NFD: to ``regex`` a combining accent is part of a word and a superscript is
+    not, so that ``\b`` and ``\w`` find other places.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import regex
+    except ImportError as error:
+        raise MissingExtraError(
+            f"answers that are regular expressions need the package regex ({error}); pip install 'dpr-rag[evaluation]', or "
+            "give plain answers"
+        ) from error
+    return regex
 
 
 def tokens(text: str) -> Iterator[Token]:

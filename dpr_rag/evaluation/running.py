@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dpr_rag.corpora import Judgement, Question
 from dpr_rag.errors import EvaluationError
+from dpr_rag.evaluation.answers import regular_expressions
 from dpr_rag.evaluation.judging import Choice, grades_of, judge_for, judged
 from dpr_rag.evaluation.measures import ir_measures, ks_up_to, latency_of, ranking, success
 from dpr_rag.evaluation.results import Asked, Comparison, Evaluation, Latency, SystemResult
@@ -71,15 +72,17 @@ def evaluate(
 
     Raises:
         EvaluationError: There is nothing to ask, or nothing to judge by, or an option is out of range.
-        MissingExtraError: By passage, and ir-measures is not installed.
+        MissingExtraError: By passage, and ir-measures is not installed; or by regular expressions, and regex is not.
     """
     asked = list(questions)
     if not systems or k < 1 or (batch_size is not None and batch_size < 1):
         raise EvaluationError(f"{len(systems)} systems, k={k}, batch_size={batch_size}: expected at least 1 of each")
     chosen = judge_for(asked, by)
     grades = grades_of(asked, judgements)
-    if chosen == "passage":
-        ir_measures()  # that it is missing is better told before the work than after it
+    if chosen == "passage":  # what is missing is better told before the work than after it
+        ir_measures()
+    elif regex:
+        regular_expressions()
     pool: dict[str, Passage] = {}
     runs: dict[str, list[Asked]] = {}
     latencies: dict[str, Latency | None] = {}
