@@ -466,7 +466,7 @@ def test_open_corpus_finds_the_format(tmp_path: Path) -> None:
         assert list(open_corpus(tmp_path / name)) == passages, name
     (tmp_path / "deep" / "er").mkdir(parents=True)
     file(tmp_path / "deep" / "er" / "a.md", "# Head\nword")
-    assert list(open_corpus(tmp_path / "deep")) == [Passage("deep/er/a.md#1", "# Head word", "Head")]
+    assert list(open_corpus(tmp_path / "deep")) == [Passage("deep/er/a.md#1", "# Head\nword", "Head")]
     assert list(open_corpus(tmp_path / "p.jsonl.gz", format="jsonl")) == passages
     assert next(open_corpus("python:json")).title == "json"
 

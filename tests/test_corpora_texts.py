@@ -40,10 +40,32 @@ def test_folder_is_read_in_order_with_titles(tmp_path: Path) -> None:
     put(tmp_path, e_txt="")
     top = tmp_path.name  # two folders in one store must not overwrite each other's README.md
     assert list(read_texts(tmp_path)) == [
-        Passage(f"{top}/a.md#1", "``` # code ``` ## The Title ## body", "The Title"),
-        Passage(f"{top}/b.txt#1", "two words three", "b"),
+        Passage(f"{top}/a.md#1", "```\n# code\n```\n\n## The Title ##\nbody", "The Title"),
+        Passage(f"{top}/b.txt#1", "two  words\n\nthree", "b"),
         Passage(f"{top}/sub/c.MD#1", "x", "c"),
     ]
+
+
+@pytest.mark.parametrize("sentences", [False, True])
+def test_code_keeps_its_lines_and_indentation(tmp_path: Path, sentences: bool) -> None:
+    code = "def area(w, h):\n    if w < 0:\n        raise ValueError\n\n    return w * h"
+    put(tmp_path, a_md=f"\nSee:\n\n```python\r\n{code}\n```\n \n")
+    assert [item.text for item in read_texts(tmp_path / "a.md", sentences=sentences)] == [
+        f"See:\n\n```python\n{code}\n```"
+    ]
+
+
+def test_cut_code_keeps_the_indentation_of_a_whole_first_line_only(tmp_path: Path) -> None:
+    put(tmp_path, a_md="if a:\n\tb = 1\n\treturn  b\n", b_md="  one two\n  three four")
+    assert [item.text for item in read_texts(tmp_path / "a.md", words=2)] == ["if a:", "\tb =", "1\n\treturn", "b"]
+    assert [item.text for item in read_texts(tmp_path / "b.md", words=3)] == ["  one two\n  three", "four"]
+
+
+def test_a_cut_docstring_keeps_the_indentation_of_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, indented_py='"""Use it so::\n\n    for a in b:\n        c(a)\n\nEnd."""\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    read = [item.text for item in read_docstrings(["indented"], words=3)]
+    assert read == ["Use it so::", "    for a in", "b:\n        c(a)\n\nEnd."]
 
 
 def test_blocks_of_100_words(tmp_path: Path) -> None:
@@ -60,9 +82,9 @@ def test_sentences_stay_whole(tmp_path: Path) -> None:
     read = [item.text for item in read_texts(tmp_path, words=6, sentences=True)]
     assert read == [
         "Mr. A. Smith met Dr. Lee.",
-        '"Is it so?" It is. Yes!',
+        '"Is it so?" It is.\nYes!',
         "one two three four five six",
-        "seven eight nine ten. No end",
+        "seven eight nine ten.\n\nNo end",
         "The end.",
     ]
 
@@ -86,7 +108,7 @@ def test_bad_bytes_are_named(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"a\.txt:2: byte 4 \(0xe9\) is not UTF-8"):
         list(read_texts(tmp_path))
     report = SkipReport()
-    assert [item.text for item in read_texts(tmp_path, on_bad=report)] == ["fine fine too"]
+    assert [item.text for item in read_texts(tmp_path, on_bad=report)] == ["fine\nfine too"]
     assert report.count == 1
 
 

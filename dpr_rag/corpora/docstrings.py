@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from dpr_rag.corpora.lines import LeftOut, OnBad, tell
+from dpr_rag.corpora.splitting import split_lines
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import Passage
 
@@ -30,7 +31,6 @@ _EXAMPLES = {"xxlimited", "xxlimited_35", "xxsubtype"}
 # importing these says something to the terminal or warns that they are going to be removed
 _NOT_IMPORTED = {"audioop", "nis", "ossaudiodev", "readline", "spwd"}
 _SYSTEM = {"posix", "nt"}  # whose functions are documented as those of os
-_WORD = re.compile(r"\S+")
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -95,9 +95,7 @@ def read_by_module(
 
 def _passages(module: str, entry: _Entry, words: int, on_bad: OnBad) -> Iterator[Passage]:
     text = f"{entry.signature}\n{entry.doc}" if entry.signature else entry.doc
-    spans = [found.span() for found in _WORD.finditer(text)]
-    for number, start in enumerate(range(0, len(spans), words), 1):
-        part = text[spans[start][0] : spans[min(start + words, len(spans)) - 1][1]]
+    for number, part in enumerate(split_lines(text.split("\n"), words), 1):
         name = entry.name if number == 1 else f"{entry.name}#{number}"
         try:
             yield Passage(name, part, entry.name, {"module": module, "kind": entry.kind})

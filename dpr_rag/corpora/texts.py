@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, decoded, read_lines, tell
+from dpr_rag.corpora.splitting import HEADING, split_lines
 from dpr_rag.corpora.walking import EMPTY, walk
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
 from dpr_rag.passages import Passage
 
 SUFFIXES = (".txt", ".md")
 WORDS = 100
-_HEADING = re.compile(r" {0,3}#{1,6}\s+(.*?)(?:\s+#+)?\s*")
-_END = re.compile(r"""[.!?…。！？]["'”’»)\]]*$""")
-_ABBREVIATION = re.compile(
-    r"(?:[^\W\d_]|(?:[^\W\d_]\.)+[^\W\d_]|mrs?|ms|dr|prof|st|jr|sr|vs|etc|approx|no|vol|fig|ca|cf|inc|ltd|co|gen|col|sen|rev)\.",
-    re.IGNORECASE,
-)
 
 
 def read_texts(
@@ -29,7 +23,7 @@ def read_texts(
     on_bad: OnBad = None,
     left_out: LeftOut | None = None,
 ) -> Iterator[Passage]:
-    """Split text files into passages: disjoint blocks of words with single spaces between (paper, section 4.1).
+    """Split text files into passages of 100 words, disjoint and with the line breaks of the file (paper, section 4.1).
 
     A passage's title is the file's first markdown heading, or the file's name without its ending; its id is the
     folder's name with the path inside it, ``#`` and a number from 1. Hidden files and folders, linked folders and files of
@@ -73,7 +67,7 @@ def read_by_file(
         number = 0
         try:
             title = _heading(file) or file.stem
-            for number, text in enumerate(_texts(file, words, sentences, on_bad), 1):
+            for number, text in enumerate(split_lines(_lines(file, on_bad), words, sentences=sentences), 1):
                 try:
                     passage = Passage(f"{name}#{number}", text, title)
                 except PassageError as error:
@@ -98,11 +92,6 @@ def _files(path: Path, on_bad: OnBad, left_out: LeftOut) -> Iterator[tuple[Path,
         yield file, f"{top}/{file.relative_to(path).as_posix()}"
 
 
-def _texts(file: Path, words: int, sentences: bool, on_bad: OnBad) -> Iterator[str]:
-    lines = _lines(file, on_bad)
-    return _blocks(_sentences(lines) if sentences else _single_words(lines), words)
-
-
 def _lines(path: Path, on_bad: OnBad) -> Iterator[str]:
     for number, line in read_lines(path):
         try:
@@ -122,46 +111,7 @@ def _heading(path: Path) -> str:
         text = line.decode("utf-8", "replace")
         if text.lstrip().startswith(("```", "~~~")):
             fenced = not fenced
-        found = None if fenced else _HEADING.fullmatch(text)
+        found = None if fenced else HEADING.fullmatch(text)
         if found and found[1]:
             return str(found[1])
     return ""
-
-
-def _single_words(lines: Iterable[str]) -> Iterator[list[str]]:
-    for line in lines:
-        yield from ([word] for word in line.split())
-
-
-def _sentences(lines: Iterable[str]) -> Iterator[list[str]]:
-    """Lists of words that belong together: a blank line or a heading ends a sentence too."""
-    sentence: list[str] = []
-    for line in lines:
-        alone = not line.strip() or _HEADING.fullmatch(line) is not None
-        if alone and sentence:
-            yield sentence
-            sentence = []
-        for word in line.split():
-            sentence.append(word)
-            if _END.search(word) and not _ABBREVIATION.fullmatch(word):
-                yield sentence
-                sentence = []
-        if alone and sentence:
-            yield sentence
-            sentence = []
-    if sentence:
-        yield sentence
-
-
-def _blocks(units: Iterable[list[str]], size: int) -> Iterator[str]:
-    block: list[str] = []
-    for unit in units:
-        if block and len(block) + len(unit) > size:
-            yield " ".join(block)
-            block = []
-        block += unit
-        while len(block) > size:
-            yield " ".join(block[:size])
-            block = block[size:]
-    if block:
-        yield " ".join(block)
