@@ -13,6 +13,7 @@ from dpr_rag.cli.indexing import add_corpus, encode_anew
 from dpr_rag.cli.models import ModelChoice, is_outdated, look
 from dpr_rag.cli.options import Quiet
 from dpr_rag.cli.terminal import note, show_hits
+from dpr_rag.paths import place_of
 
 QUESTIONS = (
     "how do I compress bytes with gzip?",
@@ -25,9 +26,9 @@ QUESTIONS = (
 
 
 def demo(
-    store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Folder of the demo's store.")] = Path(
-        "demo.dpr"
-    ),
+    store: Annotated[
+        Path, typer.Option("--store", metavar="DIR", help="Folder of the demo's store.", parser=place_of)
+    ] = Path("demo.dpr"),
     quiet: Quiet = False,
 ) -> None:
     """Index the docstrings of this Python's standard library and ask them a handful of questions."""

@@ -26,6 +26,7 @@ from dpr_rag.cli.models import ModelChoice, encoder_of, only_reads
 from dpr_rag.cli.options import AsJson, ContextModel, FusionKind, Model, Profile, Quiet, StoreFolder, Weight
 from dpr_rag.cli.terminal import note, progress
 from dpr_rag.errors import CorpusError
+from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
     from dpr_rag import Ranking
@@ -50,17 +51,24 @@ def evaluate(
     limit: Limit = None,
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="FILE", help="Write a page with curves and lost questions (HTML)."),
+        typer.Option(
+            "--report", metavar="FILE", help="Write a page with curves and lost questions (HTML).", parser=place_of
+        ),
     ] = None,
     results: Annotated[
         Path | None,
         typer.Option(
-            "--output", metavar="FILE", help="Write DPR's result JSON; a file per mode where there are several."
+            "--output",
+            metavar="FILE",
+            help="Write DPR's result JSON; a file per mode where there are several.",
+            parser=place_of,
         ),
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option("--run", metavar="FILE", help="Write a TREC run; a file per mode where there are several."),
+        typer.Option(
+            "--run", metavar="FILE", help="Write a TREC run; a file per mode where there are several.", parser=place_of
+        ),
     ] = None,
     as_json: AsJson = False,
     batch_size: Annotated[

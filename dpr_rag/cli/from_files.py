@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dpr_rag.errors import StoreError
+from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
     from dpr_rag import Passage
@@ -52,6 +53,7 @@ class Files:
         Raises:
             StoreError: Several files have such a name.
         """
+        path = str(place_of(path))
         exact = {made for made in self._all if made.source and _lies_in(made.source, _absolute(path))}
         if exact:
             return exact

@@ -16,6 +16,7 @@ from dpr_rag.cli.models import ModelChoice, encoder_of, look
 from dpr_rag.cli.options import BatchSize, Bind, ContextModel, IndexKind, Language, Model, Profile, Quiet, StoreFolder
 from dpr_rag.cli.shards import add_pairs, matched
 from dpr_rag.cli.terminal import Advance, Stopwatch, note, printable, progress
+from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
     from dpr_rag import DualEncoder, Passage, PassageStore
@@ -41,7 +42,9 @@ def index(
             show_default=False,
         ),
     ],
-    store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Folder of the store.", show_default=False)],
+    store: Annotated[
+        Path, typer.Option("--store", metavar="DIR", help="Folder of the store.", show_default=False, parser=place_of)
+    ],
     model: Model = None,
     context_model: ContextModel = None,
     profile: Profile = None,
@@ -62,6 +65,7 @@ def index(
             "--vectors",
             metavar="SHARD",
             help="Embedding shard, or glob pattern of shards, in the corpus's order; may be repeated.",
+            parser=place_of,
         ),
     ] = None,
     bind: Bind = False,

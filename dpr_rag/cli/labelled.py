@@ -13,6 +13,7 @@ import typer
 
 from dpr_rag.cli.terminal import note
 from dpr_rag.errors import EvaluationError
+from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
     from dpr_rag import PassageStore
@@ -33,6 +34,7 @@ Questions = Annotated[
         metavar="QUESTIONS",
         help="Questions with answers or known passages: DPR's tab-separated file, JSON, CSV, or a BEIR folder.",
         show_default=False,
+        parser=place_of,
     ),
 ]
 ByChoice = Annotated[

@@ -15,6 +15,7 @@ from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.options import ContextModel, Model, Profile, Quiet
 from dpr_rag.cli.terminal import Advance, note, printable, progress
 from dpr_rag.errors import CorpusError
+from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
     from dpr_rag.corpora import Question, TrainingSample
@@ -31,11 +32,18 @@ class Source(StrEnum):
 
 def mine(
     questions: Questions,
-    store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Folder of the store.", show_default=False)],
+    store: Annotated[
+        Path, typer.Option("--store", metavar="DIR", help="Folder of the store.", show_default=False, parser=place_of)
+    ],
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="DPR's training JSON, or JSONL by name.", show_default=False
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="DPR's training JSON, or JSONL by name.",
+            show_default=False,
+            parser=place_of,
         ),
     ],
     source: Annotated[

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dpr_rag.errors import FilterError
+from dpr_rag.paths import place_of
 
 
 def read_filter(text: str | None) -> dict[str, Any] | None:
@@ -34,7 +35,9 @@ def read_filter(text: str | None) -> dict[str, Any] | None:
     return value
 
 
-StoreFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the store.", show_default=False)]
+StoreFolder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Folder of the store.", show_default=False, parser=place_of)
+]
 FilterText = Annotated[
     str | None,
     typer.Option("--filter", metavar="JSON", help="""Only these passages, e.g. '{"year": {"$gte": 1990}}'."""),

@@ -30,6 +30,7 @@ from dpr_rag.cli.options import (
 from dpr_rag.cli.terminal import show_facts, show_hits
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Hit
+from dpr_rag.paths import place_of
 
 _BATCH = 64
 
@@ -43,7 +44,8 @@ def search(
         ),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="Read one question a line; - is standard input.")
+        Path | None,
+        typer.Option("--file", metavar="FILE", help="Read one question a line; - is standard input.", parser=place_of),
     ] = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Hits per question.")] = 5,
     as_json: AsJson = False,

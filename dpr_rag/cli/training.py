@@ -16,6 +16,7 @@ import typer
 from dpr_rag.cli.mining import note_lines
 from dpr_rag.cli.options import ContextModel, Profile, Quiet
 from dpr_rag.cli.terminal import note, progress
+from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
     from dpr_rag import DualEncoder
@@ -35,11 +36,17 @@ def train(
     data: Annotated[
         list[Path],
         typer.Argument(
-            metavar="TRAIN...", help="Training sets in DPR's JSON, as `mine` writes them.", show_default=False
+            metavar="TRAIN...",
+            help="Training sets in DPR's JSON, as `mine` writes them.",
+            show_default=False,
+            parser=place_of,
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the encoder.", show_default=False)
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Folder for the encoder.", show_default=False, parser=place_of
+        ),
     ],
     init: Annotated[
         str | None,
@@ -50,15 +57,20 @@ def train(
     context_model: ContextModel = None,
     profile: Profile = None,
     validation: Annotated[
-        Path | None, typer.Option("--dev", metavar="FILE", help="Held-out training set: loss and average rank.")
+        Path | None,
+        typer.Option("--dev", metavar="FILE", help="Held-out training set: loss and average rank.", parser=place_of),
     ] = None,
     dev_store: Annotated[
         Path | None,
-        typer.Option("--dev-store", metavar="DIR", help="Store whose passages --dev-questions are asked of."),
+        typer.Option(
+            "--dev-store", metavar="DIR", help="Store whose passages --dev-questions are asked of.", parser=place_of
+        ),
     ] = None,
     dev_questions: Annotated[
         Path | None,
-        typer.Option("--dev-questions", metavar="FILE", help="Questions for top-k accuracy on --dev-store."),
+        typer.Option(
+            "--dev-questions", metavar="FILE", help="Questions for top-k accuracy on --dev-store.", parser=place_of
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch", min=1, help="Questions of a batch.")] = 128,
     hard_negatives: Annotated[int, typer.Option("--hard-negatives", min=0, help="Of a question in each epoch.")] = 1,

@@ -15,6 +15,7 @@ from dpr_rag.cli.labelled import By, ByChoice, Limit, Regex, Split, note_missing
 from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.options import AsJson, ContextModel, Model, Profile, Quiet, StoreFolder
 from dpr_rag.cli.terminal import output, progress
+from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
     from dpr_rag.evaluation import Tuning
@@ -25,7 +26,9 @@ def tune(
     questions: Annotated[
         Path | None,
         typer.Argument(
-            metavar="QUESTIONS", help="Questions, as for evaluate; of a BEIR folder its dev or train split."
+            metavar="QUESTIONS",
+            help="Questions, as for evaluate; of a BEIR folder its dev or train split.",
+            parser=place_of,
         ),
     ] = None,
     k: Annotated[

@@ -9,6 +9,7 @@ import typer
 
 from dpr_rag.cli.options import ContextModel, IndexKind, Language, Profile, StoreFolder
 from dpr_rag.cli.terminal import Stopwatch
+from dpr_rag.paths import place_of
 
 
 def check(store: StoreFolder) -> None:
@@ -33,7 +34,9 @@ def optimize(store: StoreFolder, kind: IndexKind = None, language: Language = No
 
 def backup(
     store: StoreFolder,
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Folder to create.", show_default=False)],
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="Folder to create.", show_default=False, parser=place_of)
+    ],
 ) -> None:
     """Copy a store while it is in use."""
     from dpr_rag import PassageStore
@@ -44,9 +47,12 @@ def backup(
 
 
 def restore(
-    copy: Annotated[Path, typer.Argument(metavar="COPY", help="What backup made.", show_default=False)],
+    copy: Annotated[
+        Path, typer.Argument(metavar="COPY", help="What backup made.", show_default=False, parser=place_of)
+    ],
     store: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Store to replace, or a new folder.", show_default=False)
+        Path,
+        typer.Argument(metavar="DIR", help="Store to replace, or a new folder.", show_default=False, parser=place_of),
     ],
 ) -> None:
     """Put a copy in the place of a store, after verifying it: all of it, or nothing where that fails."""
@@ -62,7 +68,10 @@ def convert(
         str, typer.Argument(metavar="SOURCE", help="Checkpoint (.cp), model folder or hub name.", show_default=False)
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="TARGET", help="Folder to write, or a file that ends in .cp.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="TARGET", help="Folder to write, or a file that ends in .cp.", show_default=False, parser=place_of
+        ),
     ],
     base: Annotated[
         str | None, typer.Option("--base", metavar="MODEL", help="For a .cp file: the BERT that it was trained from.")

@@ -28,6 +28,7 @@ from dpr_rag.errors import CorpusError, UnreadableError
 from dpr_rag.index.foreign import read_faiss_vectors
 from dpr_rag.legacy import read_langchain_docstore
 from dpr_rag.passages import Passage
+from dpr_rag.paths import place_of
 
 FORMATS = {
     "tsv": "psgs_w100.tsv[.gz]: id, text, title with tabs between",
@@ -69,11 +70,11 @@ def open_by_source(
     if kind == "python":
         names = [name.strip() for name in str(path).removeprefix(_PYTHON).split(",") if name.strip()]
         return _named(read_by_module(names or None, on_bad=on_bad, left_out=left_out))
-    if not Path(path).exists():
+    if not place_of(path).exists():
         raise CorpusError(f"{path}: does not exist; give {_listed()}")
     if kind == "text":
         return iter(read_by_file(path, on_bad=on_bad, left_out=left_out))
-    file = corpus_file(path) if kind == "beir" else Path(path)
+    file = corpus_file(path) if kind == "beir" else place_of(path)
     if kind == "beir" and left_out is not None:
         left_out.update(_beside(file))
     return zip((read_tsv if kind == "tsv" else read_jsonl)(file, on_bad=on_bad), repeat(file))
@@ -96,7 +97,7 @@ def _beside(corpus: Path) -> Iterator[str]:
 def _format_of(path: str | Path) -> str:
     if str(path).startswith(_PYTHON):
         return "python"
-    place = Path(path)
+    place = place_of(path)
     if not place.exists():
         raise CorpusError(f"{path}: does not exist; give {_listed()}")
     found = _of_folder(place) if place.is_dir() else _of_file(place)

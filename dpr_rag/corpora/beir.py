@@ -13,6 +13,7 @@ from dpr_rag.corpora.rows import Shape, read_rows
 from dpr_rag.corpora.tabular import exported_metadata, read_jsonl
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Passage, check_question
+from dpr_rag.paths import place_of
 
 _QRELS_HEADER = "query-id\tcorpus-id\tscore"
 _QRELS = Shape(3, (0, 1, 2))
@@ -52,7 +53,7 @@ def corpus_file(folder: str | Path) -> Path:
 
 
 def _file(folder: str | Path, name: str) -> Path:
-    plain = Path(folder) / name
+    plain = place_of(folder) / name
     packed = plain.with_name(f"{plain.name}.gz")
     return packed if packed.exists() and not plain.exists() else plain
 
@@ -106,7 +107,7 @@ def read_qrels(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Judgement]
     Raises:
         CorpusError: A bad line, with the file's name and the line's number.
     """
-    path = Path(path)
+    path = place_of(path)
     for line, row in read_rows(path, _QRELS, on_bad=on_bad):
         if row and row[0] == "query-id":
             continue
@@ -147,7 +148,7 @@ def write_beir(
     Raises:
         CorpusError: A file cannot be written, or an id holds a tab or a line end.
     """
-    folder = Path(folder)
+    folder = place_of(folder)
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     asked = list(questions)
     write_objects(folder / "corpus.jsonl", map(_passage_object, passages))

@@ -15,6 +15,7 @@ from dpr_rag.corpora.question import strings
 from dpr_rag.corpora.tabular import object_of, passage_of
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Hit, check_question
+from dpr_rag.paths import place_of
 
 _log = getLogger(__name__)
 
@@ -87,7 +88,7 @@ def read_training(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Trainin
     Raises:
         CorpusError: A bad sample, with the file's name and the line where it starts.
     """
-    path = Path(path)
+    path = place_of(path)
     dropped = 0
     for line, sample in read_objects(path, lambda item, line: (line, _sample(item)), on_bad):
         if sample.positives:
@@ -155,7 +156,7 @@ def write_training(path: str | Path, samples: Iterable[TrainingSample]) -> int:
     Raises:
         CorpusError: The file cannot be written.
     """
-    path = Path(path)
+    path = place_of(path)
     write = write_objects if ".jsonl" in path.suffixes else write_array
     return write(path, map(_sample_object, samples))
 
@@ -189,7 +190,7 @@ def read_results(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Result]:
     Raises:
         CorpusError: A bad result, with the file's name and the line where it starts.
     """
-    return read_objects(Path(path), lambda item, _: _result(item), on_bad)
+    return read_objects(place_of(path), lambda item, _: _result(item), on_bad)
 
 
 def _result(item: dict[str, Any]) -> Result:
@@ -214,7 +215,7 @@ def write_results(path: str | Path, results: Iterable[Result]) -> int:
     Raises:
         CorpusError: The file cannot be written.
     """
-    return write_array(Path(path), map(_result_object, results))
+    return write_array(place_of(path), map(_result_object, results))
 
 
 def _result_object(result: Result) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dpr_rag.corpora.lines import decoded, id_of, parsed, read_lines, writing
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import CorpusError, MissingExtraError, VectorError
 from dpr_rag.legacy import read_embeddings
+from dpr_rag.paths import place_of
 
 BLOCK = 4096
 Block = tuple[list[str], Vectors]
@@ -61,9 +62,10 @@ def _checked(values: object, names: list[str], dim: int | None, file: Path) -> V
 
 
 def _shards(path: str | Path) -> list[Path]:
-    if Path(path).is_file():
-        return [Path(path)]
-    found = [Path(name) for name in glob.glob(str(path)) if not Path(name).is_dir()]
+    place = place_of(path)
+    if place.is_file():
+        return [place]
+    found = [Path(name) for name in glob.glob(str(place)) if not Path(name).is_dir()]
     broken = [name for name in found if not name.exists()]
     if broken:
         raise CorpusError(f"{broken[0]}: is a link to nothing, so that its vectors would be missing; mend or remove it")
@@ -103,7 +105,7 @@ def _read_npy(file: Path, ids: str | Path | None, block: int) -> Iterator[tuple[
         raise CorpusError(f"{file}: a damaged .npy file, or one of objects ({error}); write float32 anew") from error
     if matrix.ndim != 2 or matrix.dtype.kind != "f":
         raise CorpusError(f"{file}: {matrix.dtype} of shape {list(matrix.shape)}, expected floats of shape [n, dim]")
-    source = _sidecar(file) if ids is None else Path(ids)
+    source = _sidecar(file) if ids is None else place_of(ids)
     names = _read_ids(source)
     count = sum(1 for _ in _read_ids(source))
     if count != len(matrix):
@@ -187,7 +189,7 @@ def write_vectors(path: str | Path, blocks: Iterable[tuple[Sequence[str], Any]])
         VectorError: Vectors of another shape, or with NaN or infinite values.
         MissingExtraError: Parquet without pyarrow.
     """
-    path = Path(path)
+    path = place_of(path)
     if path.suffix == ".npy":
         return _write_npy(path, _uniform(path, blocks))
     if path.suffix == ".parquet":

@@ -17,6 +17,7 @@ from dpr_rag.corpora.rows import Shape, quoted, read_rows
 from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, read_spreadsheet
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
+from dpr_rag.paths import place_of
 
 _log = getLogger(__name__)
 _DPR = Shape(2, (0, 1))
@@ -49,7 +50,7 @@ def read_questions(
     Raises:
         CorpusError: A bad question, with the file's name and the line where it starts.
     """
-    path = Path(path)
+    path = place_of(path)
     if path.is_dir():
         yield from _of_folder(path, split, on_bad, left_out)
         return
@@ -145,7 +146,7 @@ def write_questions(path: str | Path, questions: Iterable[Question]) -> int:
         CorpusError: The file cannot be written, or its form cannot hold a question: DPR's holds no blank question, no
             tab or line break in one, and no positive ids.
     """
-    path = Path(path)
+    path = place_of(path)
     if _is_json(path):
         return write_objects(path, map(question_object, questions))
     count = 0

@@ -10,6 +10,7 @@ from dpr_rag.corpora.lines import OnBad, bad_line, id_of, read_json_lines, tell,
 from dpr_rag.corpora.rows import Lines, Shape, header_of, read_rows, written
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import SOURCE_KEY, Passage
+from dpr_rag.paths import place_of
 
 COLUMNS = ("id", "text", "title")
 
@@ -31,7 +32,7 @@ def read_tsv(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Passage]:
     Raises:
         CorpusError: A bad record, with the file's name and the line where it starts.
     """
-    lines = Lines(Path(path))
+    lines = Lines(place_of(path))
     columns = _columns(lines)
     shape = Shape(len(columns), (columns.index("id"), columns.index("text")))
     for line, row in read_rows(lines, shape, on_bad=on_bad):
@@ -80,7 +81,7 @@ def write_tsv(path: str | Path, passages: Iterable[Passage]) -> int:
     Raises:
         CorpusError: A passage has metadata, or the file cannot be written.
     """
-    path = Path(path)
+    path = place_of(path)
     count = 0
     with writing(path) as file:
         file.write("\t".join(COLUMNS) + "\n")
@@ -108,7 +109,7 @@ def read_jsonl(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Passage]:
     Raises:
         CorpusError: A bad line, with the file's name and the line's number.
     """
-    return read_json_lines(Path(path), lambda item, _: passage_of(item), on_bad)
+    return read_json_lines(place_of(path), lambda item, _: passage_of(item), on_bad)
 
 
 def passage_of(item: dict[str, Any]) -> Passage:
@@ -157,4 +158,4 @@ def write_jsonl(path: str | Path, passages: Iterable[Passage]) -> int:
     Raises:
         CorpusError: The file cannot be written.
     """
-    return write_objects(Path(path), map(object_of, passages))
+    return write_objects(place_of(path), map(object_of, passages))

@@ -10,6 +10,7 @@ from dpr_rag.corpora.splitting import HEADING, split_lines
 from dpr_rag.corpora.walking import EMPTY, walk
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
 from dpr_rag.passages import Passage
+from dpr_rag.paths import place_of
 
 SUFFIXES = (".txt", ".md")
 WORDS = 100
@@ -57,7 +58,7 @@ def read_by_file(
     left_out: LeftOut | None = None,
 ) -> Iterator[tuple[Passage, Path]]:
     """Read passages as :func:`read_texts` does, each with its file."""
-    path = Path(path)
+    path = place_of(path)
     counted = LeftOut() if left_out is None else left_out
     if words < 1:
         raise CorpusError(f"words is {words}, expected at least 1, such as {WORDS}")

@@ -17,6 +17,7 @@ from dpr_rag.encoders.tokenizer_files import TokenizerFiles
 from dpr_rag.encoders.towers import Role, Tower
 from dpr_rag.encoders.weights import Array, State, renamed
 from dpr_rag.errors import ModelError
+from dpr_rag.paths import place_of
 
 _PREFIXES: Mapping[Role, str] = {"question": "question_model.", "context": "ctx_model."}
 _CLASSES: Mapping[Role, str] = {"question": "DPRQuestionEncoder", "context": "DPRContextEncoder"}
@@ -50,7 +51,7 @@ def from_checkpoint(
     from dpr_rag.legacy import read_checkpoint
 
     name = str(path)
-    checkpoint = read_checkpoint(Path(path))
+    checkpoint = read_checkpoint(place_of(path))
     weights = checkpoint.get("model_dict")
     if not isinstance(weights, Mapping):
         raise ModelError(f"{name} has no model_dict, expected a DPR bi-encoder checkpoint; is it another model's file?")
@@ -85,7 +86,7 @@ def to_checkpoint(encoder: DualEncoder, path: str | Path) -> None:
     for role, source in towers.items():
         weights.update(renamed(_with_pooler(source), _written(_PREFIXES[role])))
     write_checkpoint(
-        Path(path),
+        place_of(path),
         {
             "model_dict": {name: np.asarray(array, dtype=np.float32) for name, array in weights.items()},
             "optimizer_dict": {},
@@ -123,9 +124,10 @@ def convert(
         ModelError: The source cannot be read, or the target cannot express it.
         UnsafeFileError: The ``.cp`` file or ``pytorch_model.bin`` asks for more than arrays and plain containers.
     """
-    if str(source).endswith(".cp") and not Path(source).exists():
+    is_file = place_of(source).is_file()
+    if str(source).endswith(".cp") and not is_file:
         raise ModelError(f"{source}: there is no such file; give a checkpoint, a model folder or a hub name")
-    if Path(source).is_file():
+    if is_file:
         if base is None:
             raise ModelError(
                 f"{source} holds weights only; pass base= (on the command line --base) with the folder or hub name of the "

@@ -20,6 +20,7 @@ from dpr_rag.encoders.towers import Role, Tower, load_tower
 from dpr_rag.errors import ModelError, PassageError
 from dpr_rag.forking import cached, new_lock
 from dpr_rag.passages import Passage, check_question
+from dpr_rag.paths import place_of
 
 _log = logging.getLogger(__name__)
 _DEFAULT = Path(__file__).with_name("default")
@@ -144,7 +145,7 @@ class DualEncoder:
         towers: dict[Role, Tower] = {"question": self.question_tower}
         if not self.shared:
             towers["context"] = self.context_tower
-        save_towers(Path(path), towers, self.profile, source=self.source)
+        save_towers(place_of(path), towers, self.profile, source=self.source)
 
     @property
     def dim(self) -> int:

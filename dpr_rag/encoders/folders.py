@@ -9,6 +9,7 @@ from typing import Any
 
 from dpr_rag.errors import MissingExtraError, ModelError
 from dpr_rag.forking import cached
+from dpr_rag.paths import place_of
 
 PROFILE_FILE = "dpr_rag.json"
 WEIGHTS = "model.safetensors"
@@ -129,7 +130,7 @@ def find_folder(model: str | Path) -> ModelFolder:
         ModelError: There is no such folder and no such model can be had from the hub.
         MissingExtraError: It is a hub name and the hub's client is not installed.
     """
-    path = Path(model).expanduser()
+    path = place_of(model)
     if path.is_dir():
         return ModelFolder(path, str(model))
     name = str(model)

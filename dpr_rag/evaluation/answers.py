@@ -106,7 +106,8 @@ def regular_expressions() -> ModuleType:
             f"answers that are regular expressions need the package regex ({error}); pip install 'dpr-rag[evaluation]', or "
             "give plain answers"
         ) from error
-    return regex
+    found: ModuleType = regex
+    return found
 
 
 def tokens(text: str) -> Iterator[Token]:

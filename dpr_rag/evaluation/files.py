@@ -11,6 +11,7 @@ from dpr_rag.corpora import Result, write_results
 from dpr_rag.corpora.lines import writing
 from dpr_rag.errors import CorpusError
 from dpr_rag.evaluation.results import Asked, By, SystemResult
+from dpr_rag.paths import place_of
 
 
 def write_dpr_results(path: str | Path, system: SystemResult, by: By) -> int:
@@ -41,7 +42,7 @@ def write_run(path: str | Path, system: SystemResult) -> int:
     Raises:
         CorpusError: The file cannot be written, or an id holds white space, which the form cannot hold.
     """
-    path, lines = Path(path), 0
+    path, lines = place_of(path), 0
     tag = "-".join(system.name.split()) or "dpr-rag"
     with writing(path) as file:
         for one in system.asked:

@@ -9,6 +9,7 @@ import numpy as np
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import CorpusError, VectorError
 from dpr_rag.index.library import import_faiss
+from dpr_rag.paths import place_of
 
 
 def read_faiss_vectors(path: str | Path) -> tuple[Vectors, str]:
@@ -26,7 +27,8 @@ def read_faiss_vectors(path: str | Path) -> tuple[Vectors, str]:
         CorpusError: The file cannot be read, or its kind cannot give vectors back.
     """
     faiss = import_faiss()
-    if not Path(path).is_file():
+    path = place_of(path)
+    if not path.is_file():
         raise CorpusError(f"{path}: there is no such file; give the index file of a FAISS store")
     try:
         index = faiss.read_index(str(path))

@@ -12,6 +12,7 @@ from typing import Any, Self
 from dpr_rag.encoder import Encoder, Vectors
 from dpr_rag.lexical import Analyzer
 from dpr_rag.passages import Passage
+from dpr_rag.paths import place_of
 from dpr_rag.store import adding, checking, copying, folding, lexicon, lookup, opening, reencoding
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.lookup import Where
@@ -72,7 +73,7 @@ class PassageStore(Searches):
             IndexKindError: ``index`` cannot be used.
         """
         settings = opening.Settings(create, read_only, index, dtype, bind, timeout, language)
-        return cls(opening.open_engine(Path(path).absolute(), encoder, settings))
+        return cls(opening.open_engine(place_of(path).absolute(), encoder, settings))
 
     @classmethod
     def temporary(cls, *, encoder: Encoder | None = None, index: str = "auto", dtype: str = "float32") -> Self:
@@ -222,7 +223,7 @@ class PassageStore(Searches):
         Raises:
             StoreError: There is something at ``path`` already.
         """
-        copying.backup(self._engine, Path(path))
+        copying.backup(self._engine, place_of(path))
 
     @staticmethod
     def restore(copy: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
@@ -241,7 +242,7 @@ class PassageStore(Searches):
             NotAStoreError: There is something else at ``path``.
             StoreCorrupted: The copy is damaged.
         """
-        copying.restore(Path(copy).absolute(), Path(path).absolute())
+        copying.restore(place_of(copy).absolute(), place_of(path).absolute())
 
     def reencode(self, encoder: Encoder, *, batch_size: int = 512, progress: reencoding.Progress | None = None) -> int:
         """Encode all stored passages with another encoder and switch over to it.

@@ -9,6 +9,7 @@ from typing import Literal
 
 from dpr_rag.errors import StoreError
 from dpr_rag.passages import PRIVATE_KEY, SOURCE_KEY, Passage
+from dpr_rag.paths import place_of
 
 Replace = Literal["any", "own"]
 
@@ -26,7 +27,7 @@ def with_source(passage: Passage, source: str) -> Passage:
 
 def source_path(path: str | os.PathLike[str]) -> str:
     """A file as sources name it: its absolute path with links to folders resolved, as text."""
-    place = Path(path)
+    place = place_of(path) if isinstance(path, str) else Path(path)  # a walk through "." meets folders called ~
     return os.fsencode(place.parent.resolve() / place.name).decode("utf-8", "backslashreplace")
 
 

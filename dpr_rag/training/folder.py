@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dpr_rag.encoders.folders import PROFILE_FILE
 from dpr_rag.errors import TrainingError
+from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +54,7 @@ class OutputFolder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = place_of(path)
         self.inside = self.path / "training"
         self.log = self.inside / "log.jsonl"
         self.plot = self.inside / "progress.svg"

@@ -8,6 +8,7 @@ from pathlib import Path
 from dpr_rag.corpora import LeftOut, OnBad, Question, TrainingSample, read_questions, read_training
 from dpr_rag.corpora.arrays import read_objects
 from dpr_rag.errors import CorpusError
+from dpr_rag.paths import place_of
 
 
 def read_minable(
@@ -24,7 +25,7 @@ def read_minable(
     Raises:
         CorpusError: A bad record, a file that cannot be read, or a split of a training set, which has none.
     """
-    if not is_training(Path(path)):
+    if not is_training(place_of(path)):
         return read_questions(path, split=split, on_bad=on_bad, left_out=left_out)
     if split is not None:
         raise CorpusError(f"{path}: is a training set and has no split {split!r}; leave the split out")

@@ -12,6 +12,7 @@ from dpr_rag.corpora import TrainingPassage, TrainingSample
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import MissingExtraError, TrainingError
 from dpr_rag.passages import Passage
+from dpr_rag.paths import place_of
 from dpr_rag.training.batches import key_of
 
 if TYPE_CHECKING:
@@ -116,7 +117,10 @@ def cross_encoder(model: str, *, batch_size: int = 64, device: str | None = None
         ) from error
     from torch.nn import Identity
 
-    loaded = CrossEncoder(model, device=device, model_kwargs={"use_safetensors": True})
+    folder = place_of(model)
+    loaded = CrossEncoder(
+        str(folder) if folder.is_dir() else model, device=device, model_kwargs={"use_safetensors": True}
+    )
 
     def score(pairs: Sequence[Pair]) -> ArrayLike:
         texts = [(question, f"{one.title} {one.text}".strip()) for question, one in pairs]

@@ -13,6 +13,7 @@ from dpr_rag.evaluation.report.ranks import distribution
 from dpr_rag.evaluation.report.style import STYLE
 from dpr_rag.evaluation.report.tables import RIGHT, comparisons, figures, notes, percent
 from dpr_rag.evaluation.results import Evaluation, told_left_out
+from dpr_rag.paths import place_of
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -35,7 +36,7 @@ def write_report(
     Raises:
         CorpusError: The file cannot be written.
     """
-    with writing(Path(path)) as file:
+    with writing(place_of(path)) as file:
         file.write(page(evaluation, settings or {}, title=title))
 
 

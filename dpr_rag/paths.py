@@ -1,0 +1,17 @@
+"""Paths as people write them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def place_of(path: str | os.PathLike[str]) -> Path:
+    """The place that a path from outside means: ``~`` and ``~name`` at its start are home folders.
+
+    A shell expands them where they begin a word, and not in ``--store=~/wiki.dpr``, a notebook, or a configuration file.
+    Where there is no such user, the path stays as it is; ``./~`` is always a folder of that name.
+    """
+    place = Path(os.path.expanduser(os.fspath(path)))
+    # A Path drops the "./", and would be taken for a home folder the next time.
+    return place.absolute() if place.parts[:1] and place.parts[0].startswith("~") else place
