@@ -7,18 +7,24 @@ import logging
 import pytest
 import typer
 
+from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.options import read_filter
 from dpr_rag.cli.searching import readable
-from dpr_rag.cli.terminal import first_lines, log_as_notes, printable
+from dpr_rag.cli.terminal import first_lines, log_as_notes
 
 
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("two\nlines\tand  gaps", "two lines and gaps"),
-        ("\x1b[31mred\x1b[0m", "[31mred [0m"),
-        ("\u202etxt.exe", "txt.exe"),
-        ("nul\x00bell\x07", "nul bell"),
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("\x9b31mred\x9d0;t\x9c\x7f", r"\x9b31mred\x9d0;t\x9c\x7f"),
+        ("\u202etxt.exe \u2066\u200f", r"\u202etxt.exe \u2066\u200f"),
+        ("nul\x00bell\x07", r"nul\x00bell\x07"),
+        ("over\rwritten\x85", "over written"),
+        ("tag \U000e0041 \ufeff", r"tag \U000e0041 \ufeff"),
+        ("lone \ud800", r"lone \ud800"),
+        ("می\u200cخواهم 👨\u200d👩 co\xadop", "می\u200cخواهم 👨\u200d👩 co\xadop"),
         ("café 東京", "café 東京"),
     ],
 )
@@ -40,7 +46,7 @@ def test_log_becomes_notes_while_a_command_runs(capsys: pytest.CaptureFixture[st
     with log_as_notes():
         logging.getLogger("dpr_rag.store.folding").info("the index is now %s", "hnsw\x1b[2J")
         logging.getLogger("dpr_rag.encoders.dual").warning("cut")
-    assert capsys.readouterr().err == "dpr-rag: the index is now hnsw [2J\n"
+    assert capsys.readouterr().err == "dpr-rag: the index is now hnsw\\x1b[2J\n"
     assert logging.getLogger("dpr_rag").handlers == []
 
 

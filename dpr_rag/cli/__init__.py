@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
+from dpr_rag.cli.escaping import let_streams_escape
+
 
 def main() -> None:
     """Run ``dpr-rag`` with the process's arguments and end the process.
 
     Exit codes: 0 done, 1 an error (one line on standard error), 2 wrong usage, 130 interrupted.
     """
+    let_streams_escape()
     try:
         from dpr_rag.cli.app import app
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -11,28 +13,46 @@ from typer.core import TyperGroup
 
 from dpr_rag import __version__
 from dpr_rag.cli import demo, evaluating, indexing, mining, removing, searching, training, tuning, upkeep
-from dpr_rag.cli.terminal import log_as_notes
+from dpr_rag.cli.escaping import visible
+from dpr_rag.cli.terminal import log_as_notes, say, warn
 from dpr_rag.cli.wording import on_the_command_line
 from dpr_rag.errors import DprRagError
 
+_UsageError: type[Any] = typer.BadParameter.__bases__[0]  # of click, or of the copy of it that typer brings
 _RESUMABLE = {"index", "reencode", "demo", "train"}
 
 
 class Commands(TyperGroup):
     """Turns what a command raises into an exit code and one line on standard error."""
 
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Read the arguments before the command's name."""
+        with _visible_usage():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name."""
         try:
-            return super().invoke(ctx)
+            with _visible_usage():
+                return super().invoke(ctx)
         except BrokenPipeError:
             raise typer.Exit(0) from None  # the reader has seen enough, as in `| head`
         except (DprRagError, OSError) as error:
-            typer.echo(f"dpr-rag: error: {_one_line(error)}", err=True)
+            warn(f"dpr-rag: error: {_one_line(error)}")
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            typer.echo(f"\ndpr-rag: interrupted{_how_to_go_on(ctx.invoked_subcommand)}", err=True)
+            warn(f"\ndpr-rag: interrupted{_how_to_go_on(ctx.invoked_subcommand)}")
             raise typer.Exit(130) from None
+
+
+@contextmanager
+def _visible_usage() -> Iterator[None]:
+    """Escape control characters in what is said about wrong usage."""
+    try:
+        yield
+    except _UsageError as error:
+        error.message = visible(error.message)
+        raise
 
 
 def _one_line(error: Exception) -> str:
@@ -47,7 +67,7 @@ def _how_to_go_on(command: str | None) -> str:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"dpr-rag {__version__}")
+        say(f"dpr-rag {__version__}")
         raise typer.Exit
 
 

@@ -7,7 +7,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dpr_rag.cli.terminal import is_watched, note, printable, progress
+from dpr_rag.cli.escaping import printable
+from dpr_rag.cli.terminal import is_watched, note, progress
 from dpr_rag.errors import CorpusError, UnreadableError
 
 if TYPE_CHECKING:

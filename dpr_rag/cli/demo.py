@@ -12,7 +12,7 @@ import typer
 from dpr_rag.cli.indexing import add_corpus, encode_anew
 from dpr_rag.cli.models import ModelChoice, is_outdated, look
 from dpr_rag.cli.options import Quiet
-from dpr_rag.cli.terminal import note, show_hits
+from dpr_rag.cli.terminal import note, say, show_hits
 from dpr_rag.paths import place_of
 
 QUESTIONS = (
@@ -44,10 +44,10 @@ def demo(
         note(f"indexing the standard library's docstrings into {store} (what is already there is not encoded again)")
         passages = list(open_corpus("python:"))
         add_corpus(opened, passages, len(passages), batch_size=512, quiet=quiet)
-        typer.echo()
+        say()
         for question, hits in zip(QUESTIONS, Retriever(opened, k=3).retrieve_batch(QUESTIONS), strict=True):
             show_hits(question, hits)
-    typer.echo(f"Ask your own:\n  {command()} search {shlex.quote(str(store))} 'how do I …?'")
+    say(f"Ask your own:\n  {command()} search {shlex.quote(str(store))} 'how do I …?'")
 
 
 def command() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from dpr_rag.cli.labelled import (
 )
 from dpr_rag.cli.models import ModelChoice, encoder_of, only_reads
 from dpr_rag.cli.options import AsJson, ContextModel, FusionKind, Model, Profile, Quiet, StoreFolder, Weight
-from dpr_rag.cli.terminal import note, progress
+from dpr_rag.cli.terminal import note, progress, say_json
 from dpr_rag.errors import CorpusError
 from dpr_rag.paths import place_of
 
@@ -119,7 +118,7 @@ def evaluate(
             settings["index recall"] = index_recall_of(opened, [one.question for one in asked])
     settings |= circumstances()
     if as_json:
-        typer.echo(json.dumps(found.figures() | {"settings": settings}, ensure_ascii=False))
+        say_json(found.figures() | {"settings": settings})
     else:
         show(found, settings)
     _write(found, report, results, run, settings)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from dpr_rag.cli.terminal import output, printable
+from dpr_rag.cli.escaping import printable
+from dpr_rag.cli.terminal import output
 
 if TYPE_CHECKING:
     from dpr_rag import PassageStore, Ranking

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpr_rag.cli.corpus import Corpus
+from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.models import ModelChoice, encoder_of, look
 from dpr_rag.cli.options import BatchSize, Bind, ContextModel, IndexKind, Language, Model, Profile, Quiet, StoreFolder
 from dpr_rag.cli.shards import add_pairs, matched
-from dpr_rag.cli.terminal import Advance, Stopwatch, note, printable, progress
+from dpr_rag.cli.terminal import Advance, Stopwatch, note, progress, say
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def add_corpus(
         else:
             named_only = (_prefixed(passage, prefix) for passage in passages)
             report = store.add(named_only, batch_size=batch_size, progress=told, replace=replace)
-    typer.echo(
+    say(
         f"added {report.added:,}, replaced {report.replaced:,}, unchanged {report.unchanged:,} {watch.rate(report.total)}"
     )
     _note_cut(store.encoder)
@@ -229,5 +230,5 @@ def reencode(
     encoder = ModelChoice(model, context_model, profile).load()
     watch = Stopwatch()
     count = encode_anew(store, encoder, batch_size=batch_size, quiet=quiet)
-    typer.echo(f"encoded {count:,} again {watch.rate(count)}")
+    say(f"encoded {count:,} again {watch.rate(count)}")
     _note_cut(encoder)

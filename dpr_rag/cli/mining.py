@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.labelled import Limit, Questions, Regex, split_to_tune_on
 from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.options import ContextModel, Model, Profile, Quiet
-from dpr_rag.cli.terminal import Advance, note, printable, progress
+from dpr_rag.cli.terminal import Advance, note, progress, say
 from dpr_rag.errors import CorpusError
 from dpr_rag.paths import place_of
 
@@ -90,7 +91,7 @@ def mine(
         total = len(asked) if isinstance(asked, list) else limit
         with progress("mining", total, quiet=quiet) as advance:
             count = write_training(output, _counted(miner, asked, advance))
-    typer.echo(f"wrote {count:,} of {miner.report.questions:,} questions to {output}")
+    say(f"wrote {count:,} of {miner.report.questions:,} questions to {output}")
     if left_out:
         note_lines([told_left_out(miner.report.questions, left_out)])
     if skipped.count:

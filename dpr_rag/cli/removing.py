@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.from_files import Files, made_of
 from dpr_rag.cli.options import FilterText, StoreFolder, read_filter
-from dpr_rag.cli.terminal import note, printable
+from dpr_rag.cli.terminal import confirm, note, say
 from dpr_rag.errors import StoreError
 
 if TYPE_CHECKING:
@@ -52,12 +53,12 @@ def delete(
     with PassageStore.open(store, create=False, read_only=dry_run) as opened:
         wanted = _wanted(opened, ids, chosen, files)
         if dry_run:
-            typer.echo(f"would delete {wanted.told(opened)}")
+            say(f"would delete {wanted.told(opened)}")
             count = wanted.count(opened)
         else:
             _ask(wanted, opened, yes=yes)
             count = opened.delete(wanted.ids) if wanted.ids else opened.delete(filter=wanted.where)
-            typer.echo(f"deleted {count:,}; {opened.count():,} left")
+            say(f"deleted {count:,}; {opened.count():,} left")
     if count < len(wanted.ids):
         note(f"{len(wanted.ids) - count:,} of {len(wanted.ids):,} ids are not in the store")
     if wanted.missing:
@@ -122,7 +123,7 @@ def _ask(wanted: _Wanted, store: PassageStore, *, yes: bool) -> None:
         return
     count = wanted.count(store)
     if count > 1 and count > _SHARE * store.count():
-        typer.confirm(f"delete {wanted.told(store)}?", abort=True, err=True)
+        confirm(f"delete {wanted.told(store)}?")
 
 
 def _at_terminal() -> bool:

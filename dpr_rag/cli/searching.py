@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -27,7 +26,7 @@ from dpr_rag.cli.options import (
     Weight,
     read_filter,
 )
-from dpr_rag.cli.terminal import show_facts, show_hits
+from dpr_rag.cli.terminal import say_json, show_facts, show_hits
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Hit
 from dpr_rag.paths import place_of
@@ -71,7 +70,7 @@ def search(
         while batch := list(islice(questions, _BATCH)):
             for asked, hits in zip(batch, retriever.retrieve_batch(batch, filter=chosen), strict=True):
                 if as_json:
-                    typer.echo(json.dumps(question_record(asked, hits), ensure_ascii=False))
+                    say_json(question_record(asked, hits))
                 else:
                     show_hits(asked, hits)
 
@@ -150,7 +149,7 @@ def info(
         if recall:
             facts["index_recall"] = opened.measure_index_recall(100, k=20)
     if as_json:
-        typer.echo(json.dumps(facts, ensure_ascii=False, default=str))
+        say_json(facts)
     else:
         show_facts([(name.replace("_", " "), readable(name, value)) for name, value in facts.items()])
 

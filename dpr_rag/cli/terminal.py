@@ -8,7 +8,9 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, TextIO
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,6 +25,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from dpr_rag.cli.escaping import fitting, json_line, printable, visible
 from dpr_rag.cli.wording import on_the_command_line
 from dpr_rag.passages import Hit
 
@@ -30,19 +33,55 @@ Advance = Callable[[int], None]
 _LINES = 3
 
 
+class _Terminal(Console):
+    """A console that shows a text's control characters instead of obeying them; tables get their cells through ``printable``."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as a console does."""
+        super().print(*(visible(one) if isinstance(one, str) else one for one in objects), **options)
+
+
 def output() -> Console:
     """Standard output, without colours when it is piped."""
-    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return _Terminal()
 
 
 def notes() -> Console:
     """Standard error, without colours when it is piped."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return _Terminal(stderr=True)
+
+
+def say(text: str = "") -> None:
+    """Write what a command was asked for, on standard output."""
+    _write(sys.stdout, visible(text))
+
+
+def say_json(value: Any) -> None:
+    """Write a value as one line of JSON on standard output."""
+    _write(sys.stdout, json_line(value, sys.stdout))
+
+
+def warn(text: str) -> None:
+    """Write an error or how to go on, on standard error."""
+    _write(sys.stderr, visible(text))
+
+
+def _write(stream: TextIO, text: str) -> None:
+    stream.write(f"{text}\n")
+    stream.flush()
 
 
 def note(text: str) -> None:
     """Write one line for the person who waits."""
     notes().print(text)
+
+
+def confirm(question: str) -> None:
+    """Ask on standard error, and end the command unless the answer is yes."""
+    typer.confirm(fitting(visible(question), sys.stderr), abort=True, err=True)
 
 
 class LogNotes(logging.Handler):
@@ -68,11 +107,6 @@ def log_as_notes() -> Iterator[None]:
     finally:
         store.setLevel(level)
         library.removeHandler(handler)
-
-
-def printable(text: str) -> str:
-    """One line without control characters: a stored passage must not steer the terminal."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def show_hits(question: str, hits: Sequence[Hit]) -> None:

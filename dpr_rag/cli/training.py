@@ -15,7 +15,7 @@ import typer
 
 from dpr_rag.cli.mining import note_lines
 from dpr_rag.cli.options import ContextModel, Profile, Quiet
-from dpr_rag.cli.terminal import note, progress
+from dpr_rag.cli.terminal import note, progress, say
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def train(
     with _shown(total, quiet=quiet or not first) as told:
         done = trained(source, output, init=encoder, settings=settings, validation=measured, progress=told)
     if first:
-        typer.echo(f"trained {done.steps:,} steps{_kept(done)}: {output}")
+        say(f"trained {done.steps:,} steps{_kept(done)}: {output}")
     leave_processes()
 
 

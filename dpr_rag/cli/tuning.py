@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,7 @@ from dpr_rag.cli.figures import interval, percent, show_left_out
 from dpr_rag.cli.labelled import By, ByChoice, Limit, Regex, Split, note_missing, read_labelled, split_to_tune_on
 from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.options import AsJson, ContextModel, Model, Profile, Quiet, StoreFolder
-from dpr_rag.cli.terminal import output, progress
+from dpr_rag.cli.terminal import output, progress, say, say_json
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def tune(
     if questions is None:
         with PassageStore.open(store, create=False) as opened:
             opened.set_tuned(None)
-        typer.echo("The store ranks by inner product again.")
+        say("The store ranks by inner product again.")
         return
     labelled = read_labelled(questions, split_to_tune_on(questions, split), limit, by)
     asked = labelled.questions
@@ -77,12 +76,10 @@ def tune(
                 progress=advance,
             )
     if as_json:
-        typer.echo(json.dumps(_object(found), ensure_ascii=False))
+        say_json(_object(found))
     else:
         _show(found)
-        typer.echo(
-            "the store was left as it is" if dry_run else f"{store} ranks so from now on, unless a call says otherwise"
-        )
+        say("the store was left as it is" if dry_run else f"{store} ranks so from now on, unless a call says otherwise")
 
 
 def _show(found: Tuning) -> None:

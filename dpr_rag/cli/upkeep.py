@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dpr_rag.cli.options import ContextModel, IndexKind, Language, Profile, StoreFolder
-from dpr_rag.cli.terminal import Stopwatch
+from dpr_rag.cli.terminal import Stopwatch, say
 from dpr_rag.paths import place_of
 
 
@@ -18,7 +18,7 @@ def check(store: StoreFolder) -> None:
 
     with PassageStore.open(store, create=False, read_only=True) as opened:
         report = opened.check()
-    typer.echo(f"{report.passages:,} passages at generation {report.generation:,}: every checksum holds")
+    say(f"{report.passages:,} passages at generation {report.generation:,}: every checksum holds")
 
 
 def optimize(store: StoreFolder, kind: IndexKind = None, language: Language = None) -> None:
@@ -29,7 +29,7 @@ def optimize(store: StoreFolder, kind: IndexKind = None, language: Language = No
     with PassageStore.open(store, create=False) as opened:
         opened.optimize(kind, language=language)
         info = opened.info()
-    typer.echo(f"{info.kind} ({info.reason}): {watch.rate(info.passages)}")
+    say(f"{info.kind} ({info.reason}): {watch.rate(info.passages)}")
 
 
 def backup(
@@ -43,7 +43,7 @@ def backup(
 
     with PassageStore.open(store, create=False, read_only=True) as opened:
         opened.backup(target)
-    typer.echo(f"copied to {target}")
+    say(f"copied to {target}")
 
 
 def restore(
@@ -60,7 +60,7 @@ def restore(
 
     PassageStore.restore(copy, store)
     with PassageStore.open(store, create=False, read_only=True) as opened:
-        typer.echo(f"restored {opened.count():,} passages to {store}")
+        say(f"restored {opened.count():,} passages to {store}")
 
 
 def convert(
@@ -83,4 +83,4 @@ def convert(
     from dpr_rag.encoders.checkpoints import convert as convert_model
 
     encoder = convert_model(source, target, context=context_model, base=base, profile=profile)
-    typer.echo(f"wrote {target} (fingerprint {encoder.fingerprint})")
+    say(f"wrote {target} (fingerprint {encoder.fingerprint})")

@@ -1,0 +1,74 @@
+"""What a terminal must not be given: characters that steer it or reorder a line, and those that it has no bytes for."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import unicodedata
+from typing import Any, TextIO
+
+_STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+# Soft hyphen, zero width non-joiner and joiner: parts of words in Persian and of the scripts of India, and of emoji.
+_HARMLESS = {"\xad", "\u200c", "\u200d"}
+
+
+def steers(char: str) -> bool:
+    """Whether a character is a control, reorders text (bidirectional overrides), breaks a line, or is a lone surrogate."""
+    return char not in _HARMLESS and unicodedata.category(char) in _STEERING
+
+
+class _Escapes(dict[int, str]):
+    """What ``str.translate`` makes of a character, filled as characters are met."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        self[code] = _escape(char) if steers(char) else char
+        return self[code]
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape", "surrogatepass").decode()
+
+
+_LINES = _Escapes({ord("\n"): "\n"})
+_ONE_LINE = _Escapes()
+
+
+def visible(text: str) -> str:
+    r"""Lines of text with every character escaped that would steer a terminal: ``ESC`` becomes the four characters ``\x1b``."""
+    return text.translate(_LINES)
+
+
+def printable(text: str) -> str:
+    """The same on one line, with single spaces for white space."""
+    return " ".join(text.split()).translate(_ONE_LINE)
+
+
+def json_line(value: Any, stream: TextIO) -> str:
+    """A value as one line of JSON that a stream can hold, without a raw character that would steer a terminal."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    if not _can_hold(stream, text):
+        text = json.dumps(value, default=str)
+    return "".join(json.dumps(char)[1:-1] if steers(char) or char == "\x7f" else char for char in text)
+
+
+def _can_hold(stream: TextIO, text: str) -> bool:
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def fitting(text: str, stream: TextIO) -> str:
+    """A text with what a stream's encoding does not have escaped."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def let_streams_escape() -> None:
+    """Have standard output and error escape what their encoding does not have, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
