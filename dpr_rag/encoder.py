@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from inspect import getattr_static
+from typing import Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from dpr_rag.passages import Passage
 
 Vectors = npt.NDArray[np.float32]
 LARGEST = 1e17
+_PARTS = ("dim", "fingerprint", "encode_questions", "encode_passages")
 
 
 @runtime_checkable
@@ -21,7 +23,8 @@ class Encoder(Protocol):
 
     ``fingerprint`` identifies weights, tokenizer and profile (not runtime or precision): a store opened with
     another fingerprint than the one that filled it is refused. An encoder may also have a string ``source``,
-    where its weights came from, which stores keep for people to read.
+    where its weights came from, which stores keep for people to read. Ask :func:`is_encoder` whether something is one:
+    ``isinstance`` evaluates properties, and takes an ``AttributeError`` inside one for its absence.
     """
 
     @property
@@ -41,6 +44,23 @@ class Encoder(Protocol):
     def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
         """Encode passages (title and text) to a float32 array of shape [n, dim]."""
         ...
+
+
+def is_encoder(value: object) -> TypeGuard[Encoder]:
+    """Whether a value has all that an :class:`Encoder` has; none of it is evaluated, and a class is none.
+
+    Args:
+        value: Anything; what it passes on by ``__getattr__`` counts too.
+    """
+    return not isinstance(value, type) and all(_has(value, name) for name in _PARTS)
+
+
+def _has(value: object, name: str) -> bool:
+    try:
+        getattr_static(value, name)
+    except AttributeError:
+        return hasattr(value, name)  # no property, which would be evaluated, but maybe passed on
+    return True
 
 
 def check_vectors(

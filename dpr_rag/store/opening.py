@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from dpr_rag.encoder import Encoder
+from dpr_rag.encoder import Encoder, is_encoder
 from dpr_rag.errors import (
     RESTORE,
     EncoderMismatchError,
@@ -91,9 +91,10 @@ def _remove_own(claim: Claim, owner: int) -> None:
 
 
 def _check(encoder: Encoder | None, settings: Settings) -> None:
-    if encoder is not None and not isinstance(encoder, Encoder):
+    if encoder is not None and not is_encoder(encoder):
+        what = f"the class {encoder.__name__}, not an instance" if isinstance(encoder, type) else type(encoder).__name__
         raise EncoderMismatchError(
-            f"encoder is {type(encoder).__name__}, expected dim, fingerprint, encode_questions and encode_passages"
+            f"encoder is {what}, expected dim, fingerprint, encode_questions and encode_passages"
         )
     if encoder is not None and not (isinstance(encoder.fingerprint, str) and encoder.fingerprint):
         raise EncoderMismatchError(f"the encoder's fingerprint is {encoder.fingerprint!r}, expected a non-empty string")

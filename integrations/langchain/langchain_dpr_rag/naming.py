@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
-from dpr_rag import Encoder
+from dpr_rag.encoder import is_encoder
 
 _NAMES = ("model", "model_name", "model_id", "model_path", "deployment", "azure_deployment", "endpoint_name", "repo_id")
 _MORE_NAMES = ("model_name_or_path", "model_uid", "model_url", "model_uri", "endpoint", "endpoint_url", "route")
@@ -69,7 +69,7 @@ def _name_elsewhere(embeddings: Embeddings) -> str | None:
     if any(kind.__module__.endswith("embeddings.fake") for kind in type(embeddings).__mro__):
         return class_name(embeddings)  # their class and their dimension say all
     own = _first_string(embeddings, _MORE_NAMES) or _first_path(embeddings)
-    told = [own] if own else [f"({one.fingerprint})" for one in _values(embeddings) if isinstance(one, Encoder)]
+    told = [own] if own else [f"({one.fingerprint})" for one in _values(embeddings) if is_encoder(one)]
     return " ".join([class_name(embeddings), *told]) if told else None
 
 

@@ -6,7 +6,7 @@ import os
 
 from dpr_rag import DualEncoder, Encoder, PassageStore
 from dpr_rag.errors import EncoderMismatchError
-from langchain_dpr_rag.embeddings import EmbeddingsEncoder
+from langchain_dpr_rag.foreign import EmbeddingsEncoder
 
 
 def open_store(path: str | os.PathLike[str] | None, encoder: Encoder | None, index: str) -> PassageStore:

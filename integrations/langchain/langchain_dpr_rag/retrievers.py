@@ -18,7 +18,7 @@ from dpr_rag import Diversity, DualEncoder, Encoder, PassageStore, Ranking, Retr
 from langchain_dpr_rag.batches import OnePassRetriever
 from langchain_dpr_rag.closing import Closing, closed_on_error
 from langchain_dpr_rag.documents import Where, document_of, scored_document, where_of
-from langchain_dpr_rag.embeddings import embeddings_of, encoder_of
+from langchain_dpr_rag.foreign import embeddings_of, encoder_of
 from langchain_dpr_rag.opening import open_folder
 from langchain_dpr_rag.searching import refuse_unknown
 from langchain_dpr_rag.settings import Condition, Count, Fusion, Mode, Share, Weight

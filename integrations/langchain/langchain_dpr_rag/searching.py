@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 from dpr_rag import Diversity, Hit, Retriever, check_question
 from langchain_dpr_rag.adjusting import AdjustableStore
 from langchain_dpr_rag.documents import Where, document_of, where_of
-from langchain_dpr_rag.embeddings import EmbeddingsEncoder
+from langchain_dpr_rag.foreign import EmbeddingsEncoder
 
 Scored = list[tuple[Document, float]]
 

@@ -15,7 +15,7 @@ from dpr_rag import Encoder, PassageStore
 from langchain_dpr_rag.batches import DPRVectorStoreRetriever
 from langchain_dpr_rag.closing import Closing, closed_on_error
 from langchain_dpr_rag.documents import OnBlank, Where, document_of, documents_of, is_blank, passages_of, where_of
-from langchain_dpr_rag.embeddings import embeddings_of, encoder_of
+from langchain_dpr_rag.foreign import embeddings_of, encoder_of
 from langchain_dpr_rag.moving_in import read_folder
 from langchain_dpr_rag.opening import open_store
 from langchain_dpr_rag.searching import SearchableStore, refuse_unknown

@@ -14,7 +14,7 @@ from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from dpr_rag import Encoder, Passage
 from dpr_rag.errors import PassageError
 from langchain_dpr_rag import DPREmbeddings
-from langchain_dpr_rag.embeddings import EmbeddingsEncoder, embeddings_of, encoder_of
+from langchain_dpr_rag.foreign import EmbeddingsEncoder, embeddings_of, encoder_of
 
 
 def test_queries_and_documents_go_through_their_own_towers(words: Any) -> None:

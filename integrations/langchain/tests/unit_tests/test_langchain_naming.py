@@ -23,7 +23,8 @@ from pydantic import BaseModel, PrivateAttr
 from dpr_rag import DualEncoder, Passage, PassageStore
 from dpr_rag.errors import EncoderMismatchError
 from langchain_dpr_rag import DPREmbeddings, DPRRetriever, DPRVectorStore
-from langchain_dpr_rag.embeddings import EmbeddingsEncoder, TitledText, encoder_of
+from langchain_dpr_rag.embeddings import TitledText
+from langchain_dpr_rag.foreign import EmbeddingsEncoder, encoder_of
 
 TITLED = [
     Document(id="1", page_content="a tragedy", metadata={"title": "Hamlet"}),

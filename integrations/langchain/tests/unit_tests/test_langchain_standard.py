@@ -16,7 +16,7 @@ from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 from dpr_rag import PassageStore
 from langchain_dpr_rag import DPREmbeddings, DPRRetriever, DPRVectorStore
-from langchain_dpr_rag.embeddings import EmbeddingsEncoder
+from langchain_dpr_rag.foreign import EmbeddingsEncoder
 
 
 class Folding(DPRVectorStore):

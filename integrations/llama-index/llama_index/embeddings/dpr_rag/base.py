@@ -16,6 +16,7 @@ from llama_index.embeddings.dpr_rag.cache import RoleCache
 from llama_index.embeddings.dpr_rag.texts import TitledText, as_passages
 
 from dpr_rag import DualEncoder, Encoder
+from dpr_rag.encoder import is_encoder
 
 
 class DPREmbedding(BaseEmbedding):
@@ -96,7 +97,7 @@ class DPREmbedding(BaseEmbedding):
         rate_limiter: Any = None,
     ) -> None:
         chosen = DualEncoder.default() if encoder is None else encoder
-        if not isinstance(chosen, Encoder):
+        if not is_encoder(chosen):
             raise TypeError(
                 f"encoder is {type(encoder).__name__} {encoder!r:.60}, expected a dpr_rag.Encoder; load models with "
                 "DPREmbedding.from_pretrained"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -15,6 +14,7 @@ from llama_index.embeddings.dpr_rag.base import DPREmbedding
 from llama_index.embeddings.dpr_rag.texts import TitledText
 
 from dpr_rag import Encoder, Passage
+from dpr_rag.encoder import is_encoder
 from dpr_rag.errors import EncoderMismatchError
 
 Vectors = npt.NDArray[np.float32]
@@ -38,12 +38,15 @@ class EmbeddingEncoder:
     def __init__(self, embedding: BaseEmbedding, fingerprint: str | None = None) -> None:
         self.embedding = embedding
         self.source = name_of(embedding) or _class_name(embedding)
+        self._dim: int | None = None
         self.fingerprint = fingerprint or self._named()
 
-    @cached_property
+    @property
     def dim(self) -> int:
-        """Components per vector."""
-        return len(self.embedding.get_query_embedding("dimension"))
+        """Components per vector; asked of the embedding once, without a lock, so that a slow one keeps no other waiting."""
+        if self._dim is None:
+            self._dim = len(self.embedding.get_query_embedding("dimension"))
+        return self._dim
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Embed questions one by one, since LlamaIndex knows no other way; float32 [n, dim]."""
@@ -98,7 +101,7 @@ def _within(embedding: BaseEmbedding) -> Iterator[BaseEmbedding | Encoder]:
     for value in (*vars(embedding).values(), *private.values()):
         held = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
         for one in (value, *islice(held, _LOOKED_AT)):
-            if isinstance(one, BaseEmbedding | Encoder):
+            if isinstance(one, BaseEmbedding) or is_encoder(one):
                 yield one
 
 
@@ -122,7 +125,7 @@ def encoder_of(given: Any, fingerprint: str | None = None) -> Encoder | None:
             "fingerprint was given, which is for other embeddings than DPREmbedding; an encoder has its own"
         )
     bound = given.encoder if isinstance(given, DPREmbedding) else given
-    if bound is not None and not isinstance(bound, Encoder):
+    if bound is not None and not is_encoder(bound):
         raise TypeError(
             f"encoder is {type(bound).__name__} {bound!r:.60}, expected a dpr_rag.Encoder or a DPREmbedding, or another "
             "embedding of LlamaIndex; leave it out where the nodes bring their vectors"

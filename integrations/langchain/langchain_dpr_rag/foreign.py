@@ -1,0 +1,166 @@
+"""LangChain embeddings of any kind as encoders of a store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from langchain_core.embeddings import Embeddings
+
+from dpr_rag import Encoder, Passage
+from dpr_rag.encoder import Vectors, is_encoder
+from dpr_rag.errors import EncoderMismatchError
+from langchain_dpr_rag.embeddings import DPREmbeddings, TitledText
+from langchain_dpr_rag.naming import all_within, class_name, name_of, seen_through, wrapped
+
+_log = logging.getLogger(__name__)
+
+
+class EmbeddingsEncoder:
+    """Any LangChain embeddings as an encoder for a store.
+
+    LangChain's cache around :class:`DPREmbeddings` is the encoder that it caches: titles go through it, and a store opens
+    with and without it. Other embeddings embed texts without titles.
+
+    Args:
+        embeddings: What embeds. It is asked for one vector, to learn the dimension.
+        fingerprint: What identifies it; None takes its class, its model's name and the dimension.
+
+    Raises:
+        ValueError: A cache would hand out vectors of passages for questions.
+    """
+
+    def __init__(self, embeddings: Embeddings, fingerprint: str | None = None) -> None:
+        self.embeddings = embeddings
+        self._given = fingerprint
+        self._told = False
+        self._dim: int | None = None
+        if any(isinstance(one, DPREmbeddings) for one in all_within(embeddings)):
+            for one in all_within(embeddings):
+                _refuse_shared_cache(one)
+
+    @property
+    def dim(self) -> int:
+        """Components per vector; asked of the embeddings once, without a lock, so that slow ones keep no others waiting."""
+        if self._dim is None:
+            core = seen_through(self.embeddings)
+            self._dim = core.encoder.dim if isinstance(core, DPREmbeddings) else len(core.embed_query("dimension"))
+        return self._dim
+
+    @property
+    def source(self) -> str:
+        """The class, and the model's name where there is one; of wrappers also what they wrap."""
+        core = seen_through(self.embeddings)
+        if isinstance(core, DPREmbeddings):
+            return str(getattr(core.encoder, "source", ""))
+        return name_of(core) or class_name(core)
+
+    @property
+    def fingerprint(self) -> str:
+        """The caller's string, the fingerprint of a cached encoder, or class, model's name and dimension.
+
+        Raises:
+            EncoderMismatchError: Nothing names the model.
+        """
+        if self._given:
+            return self._given
+        core = seen_through(self.embeddings)
+        if isinstance(core, DPREmbeddings):
+            return core.encoder.fingerprint
+        name = name_of(core)
+        if name is None:
+            former = f"{class_name(core)} ({self.dim} dimensions)"
+            raise EncoderMismatchError(
+                f"no attribute of {class_name(core)} names its model, and with another one of {self.dim} dimensions its "
+                "vectors would be mixed; pass fingerprint=, a name of your own such as 'my model, version 2' (a store that "
+                f"an earlier dpr-rag filled has fingerprint={former!r})"
+            )
+        return f"{name} ({self.dim} dimensions)"
+
+    @property
+    def former(self) -> EmbeddingsEncoder | None:
+        """The same under the name that a cache gave it before it was seen through; None where there is no other one."""
+        core = seen_through(self.embeddings)
+        name = (
+            None
+            if self._given or core is self.embeddings or isinstance(core, DPREmbeddings)
+            else name_of(self.embeddings)
+        )
+        return None if name is None else EmbeddingsEncoder(self.embeddings, f"{name} ({self.dim} dimensions)")
+
+    @property
+    def is_named(self) -> bool:
+        """Whether another process can tell it from another model."""
+        core = seen_through(self.embeddings)
+        return bool(self._given) or isinstance(core, DPREmbeddings) or name_of(core) is not None
+
+    def encode_questions(self, questions: Sequence[str]) -> Vectors:
+        """Embed questions one by one, since LangChain knows no other way; float32 [n, dim]."""
+        return self._array([self.embeddings.embed_query(question) for question in questions])
+
+    def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
+        """Embed passages, float32 [n, dim]: texts, with their titles where an encoder stands behind wrappers."""
+        if self._takes_titles:
+            return self._array(self.embeddings.embed_documents([_text_of(passage) for passage in passages]))
+        if any(passage.title for passage in passages):
+            self._tell_of_titles()
+        return self._array(self.embeddings.embed_documents([passage.text for passage in passages]))
+
+    @property
+    def _takes_titles(self) -> bool:
+        within = list(all_within(self.embeddings))
+        return isinstance(within[-1], DPREmbeddings) and all(len(wrapped(one)) <= 1 for one in within)
+
+    def _tell_of_titles(self) -> None:
+        if not self._told and any(isinstance(one, DPREmbeddings) for one in all_within(self.embeddings)):
+            self._told = True
+            _log.warning(
+                "titles do not go through %s; its vectors are those of the texts alone", class_name(self.embeddings)
+            )
+
+    def _array(self, vectors: list[list[float]]) -> Vectors:
+        return np.array(vectors, dtype=np.float32).reshape(len(vectors), -1 if vectors else self.dim)
+
+
+def _text_of(passage: Passage) -> str:
+    return TitledText(passage.title, passage.text) if passage.title else passage.text
+
+
+def _refuse_shared_cache(embeddings: Embeddings) -> None:
+    """A cache knows texts alone: the same words as a question and as a passage would have one vector for both towers."""
+    questions, passages = (getattr(embeddings, f"{side}_embedding_store", None) for side in ("query", "document"))
+    same = [
+        getattr(questions, name, questions) is getattr(passages, name, passages) for name in ("store", "key_encoder")
+    ]
+    if questions is not None and all(same):
+        raise ValueError(
+            f"{class_name(embeddings)} keeps vectors of questions and of passages in one cache, where a question gets the vector "
+            "of a passage with the same words; give query_embedding_cache= a store of its own"
+        )
+
+
+def encoder_of(given: Embeddings | Encoder | None, fingerprint: str | None) -> Encoder | None:
+    """The encoder behind what a user passes as ``embedding``.
+
+    Raises:
+        TypeError: It is neither LangChain embeddings nor an encoder.
+        ValueError: A fingerprint goes with something that has its own.
+    """
+    if isinstance(given, Embeddings) and not isinstance(given, DPREmbeddings):
+        return EmbeddingsEncoder(given, fingerprint)
+    if fingerprint is not None:
+        raise ValueError("fingerprint was given, which is for foreign embeddings; an encoder has its own")
+    if given is None or isinstance(given, DPREmbeddings):
+        return None if given is None else given.encoder
+    if is_encoder(given):
+        return given
+    what = f"the class {given.__name__}, not an instance" if isinstance(given, type) else type(given).__name__
+    raise TypeError(f"embedding is {what}, expected LangChain Embeddings or a dpr_rag encoder such as DualEncoder")
+
+
+def embeddings_of(encoder: Encoder | None) -> Embeddings | None:
+    """The reverse: what LangChain calls the embeddings of a store with this encoder."""
+    if encoder is None:
+        return None
+    return encoder.embeddings if isinstance(encoder, EmbeddingsEncoder) else DPREmbeddings(encoder)
