@@ -64,12 +64,6 @@ def test_metadata_of_another_type_is_a_change(store: PassageStore) -> None:
     assert store.count({"x": 1}) == 0
 
 
-def test_the_last_of_equal_ids_in_a_batch_counts(store: PassageStore) -> None:
-    report = store.add([Passage("a", "first"), Passage("b", "other"), Passage("a", "last")])
-    assert report == AddReport(added=2, replaced=1)
-    assert [(passage.id, passage.text) for passage in store] == [("b", "other"), ("a", "last")]
-
-
 def test_an_interrupted_add_keeps_what_was_committed_and_goes_on(store: PassageStore, encoder: HashEncoder) -> None:
     def broken() -> Iterator[Passage]:
         yield from make_passages(25)

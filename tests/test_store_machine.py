@@ -42,16 +42,17 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = PassageStore.open(self.path, dtype=dtype, index=index)
         self.oracle = Oracle()
 
-    @rule(batch=st.lists(st.tuples(PASSAGES, VECTORS), min_size=1, max_size=6), size=st.integers(1, 4))
+    @rule(
+        batch=st.lists(st.tuples(PASSAGES, VECTORS), min_size=1, max_size=6, unique_by=lambda pair: pair[0].id),
+        size=st.integers(1, 4),
+    )
     def add(self, batch: list[tuple[Passage, list[int]]], size: int) -> None:
         passages = [passage for passage, _ in batch]
         vectors = np.array([vector for _, vector in batch], dtype=np.float32)
         before = set(self.oracle.passages)
         report = self.store.add(passages, vectors=vectors, batch_size=size)
         for start in range(0, len(batch), size):
-            last = {p.id: at for at, p in enumerate(passages[start : start + size], start)}
-            kept = sorted(last.values())
-            self.oracle.add([passages[at] for at in kept], vectors[kept])
+            self.oracle.add(passages[start : start + size], vectors[start : start + size])
         assert report.added == len(set(self.oracle.passages) - before)
 
     @rule(ids=st.lists(IDS, max_size=5))

@@ -18,6 +18,7 @@ from dpr_rag.storage.records import to_stored
 from dpr_rag.storage.state import Model
 from dpr_rag.storage.writer import Writer
 from dpr_rag.store.engine import Engine
+from dpr_rag.store.repeats import SeenIds, check_against, check_repeats, parted_twins
 from dpr_rag.store.reports import AddReport
 from dpr_rag.store.sources import Replace, check_replace, parted, with_private, without_source
 
@@ -27,18 +28,24 @@ _Known = dict[str, tuple[int, Passage]]
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Passages with distinct ids, a vector for each one that needs it, and how many came before one with their id."""
+    """Passages with distinct ids, a vector for each one that needs it, and which of the ids came in an earlier batch.
+
+    Attributes:
+        twins: What became of the other passages with an id of these.
+    """
 
     passages: Sequence[Passage]
     given: Vectors | None
-    superseded: int
+    again: Sequence[str]
+    twins: AddReport
 
     @staticmethod
-    def of(passages: Sequence[Passage], given: Vectors | None) -> _Batch:
-        """Keep the last of the passages that share an id."""
-        last = {passage.id: at for at, passage in enumerate(passages)}
-        kept = sorted(last.values())
-        return _Batch([passages[at] for at in kept], None if given is None else given[kept], len(passages) - len(kept))
+    def of(passages: Sequence[Passage], given: Vectors | None, seen: SeenIds, policy: Replace) -> _Batch:
+        """Keep one of the passages that share an id."""
+        kept, twins = parted_twins(passages, given, policy)
+        chosen = [passages[at] for at in kept]
+        again = seen.again([passage.id for passage in chosen])
+        return _Batch(chosen, None if given is None else given[kept], again, twins)
 
 
 def add(
@@ -58,8 +65,10 @@ def add(
     engine.database.refuse_read_only()
     _check_lengths(passages, vectors)
     report = AddReport()
-    for batch in _batches(passages, vectors, batch_size):
-        report += _add_batch(engine, batch, replace, instead) + AddReport(replaced=batch.superseded)
+    if isinstance(passages, Sequence):
+        check_repeats(passages)
+    for batch in _batches(passages, vectors, batch_size, replace):
+        report += _add_batch(engine, batch, replace, instead) + batch.twins
         if progress is not None:
             progress(report)
     return report
@@ -74,9 +83,11 @@ def _check_lengths(passages: Iterable[Passage], vectors: Iterable[Any] | None) -
         raise VectorError(f"{len(vectors)} vectors were given for {len(passages)} passages; give one vector each")
 
 
-def _batches(passages: Iterable[Passage], vectors: Iterable[Any] | None, size: int) -> Iterator[_Batch]:
+def _batches(
+    passages: Iterable[Passage], vectors: Iterable[Any] | None, size: int, policy: Replace
+) -> Iterator[_Batch]:
     """Cut both streams into batches; they have to end together."""
-    items, rows = iter(passages), None if vectors is None else iter(vectors)
+    seen, items, rows = SeenIds(), iter(passages), None if vectors is None else iter(vectors)
     while batch := list(islice(items, size)):
         for item in batch:
             if not isinstance(item, Passage):
@@ -86,7 +97,7 @@ def _batches(passages: Iterable[Passage], vectors: Iterable[Any] | None, size: i
             given = check_vectors(
                 _stacked(islice(rows, len(batch))), rows=len(batch), names=[item.id for item in batch]
             )
-        yield _Batch.of(batch, given)
+        yield _Batch.of(batch, given, seen, policy)
     if rows is not None and next(rows, None) is not None:
         raise VectorError("there are more vectors than passages; give one vector each")
 
@@ -108,6 +119,7 @@ def _add_batch(engine: Engine, batch: _Batch, policy: Replace, instead: Mapping[
             if len(known) < len(batch.passages):
                 engine.prove_ids(reader)  # while others may still write
         ready, _ = parted(batch.passages, known, policy)
+        check_against(known, ready, batch.again)
         needed = batch.passages if batch.given is not None else [p for p in ready if _is_new_text(known.get(p.id), p)]
         vectors = _vectors(engine, batch, needed)
         with engine.writing() as writer:

@@ -120,7 +120,8 @@ class PassageStore(Searches):
         Streams: each batch is encoded and committed before the next is read. A passage whose title and text are
         stored already is not encoded again, so that an interrupted call can simply be repeated. A replaced passage
         takes its place at the end of the order, unless only its metadata changed; what an adapter keeps under
-        ``PRIVATE_KEY``, and its source, stay, unless the new passage brings its own.
+        ``PRIVATE_KEY``, and its source, stay, unless the new passage brings its own. Equal passages that share an id are
+        one; different ones are refused, those in a list before anything is stored.
 
         Args:
             passages: Any iterable.
@@ -135,7 +136,7 @@ class PassageStore(Searches):
 
         Raises:
             EncoderMismatchError: There is neither an encoder nor vectors.
-            PassageError: An item is no passage.
+            PassageError: An item is no passage, or an id comes twice with different contents.
             VectorError: A vector has the wrong dimension, or is NaN or infinite.
             StoreLocked: Another writer kept the store too long.
         """

@@ -12,8 +12,8 @@ class AddReport:
 
     Attributes:
         added: New ids.
-        replaced: Ids that existed with another title, text, metadata or vector, or came again in the same batch.
-        unchanged: Ids that existed just so; they were not encoded again.
+        replaced: Ids that existed with another title, text, metadata or vector.
+        unchanged: Ids that existed just so, or came again in the same call; they were not encoded again.
         owners: With ``replace="own"``: how many were left out, by the source that has their ids.
     """
 

@@ -1,0 +1,124 @@
+"""Ids that come again in one call: harmless where they say the same, refused where one text would take the other's place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+from dpr_rag.encoder import Vectors
+from dpr_rag.errors import PassageError
+from dpr_rag.passages import Passage
+from dpr_rag.store.reports import AddReport
+from dpr_rag.store.sources import Replace, source_of, with_private
+
+_Hashes = npt.NDArray[np.uint64]
+
+
+class SeenIds:
+    """Which ids a stream has brought before, in 8 bytes each: sorted runs that are merged when they have grown alike."""
+
+    def __init__(self) -> None:
+        self._runs: list[_Hashes] = []
+
+    def again(self, ids: Sequence[str]) -> list[str]:
+        """Those of the ids that came before, but for a chance of 10⁻⁵ in 20 million; all count as seen from now on."""
+        hashes = np.array([_hash(one) for one in ids], dtype=np.uint64)
+        before = np.zeros(len(ids), dtype=bool)
+        for run in self._runs:
+            places = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
+            before |= run[places] == hashes
+        self._runs.append(np.unique(hashes))
+        while len(self._runs) > 1 and len(self._runs[-2]) <= 2 * len(self._runs[-1]):
+            self._runs.append(np.union1d(self._runs.pop(), self._runs.pop()))
+        return [one for one, seen in zip(ids, before, strict=True) if seen]
+
+
+def _hash(passage_id: str) -> int:
+    return int.from_bytes(blake2b(passage_id.encode(), digest_size=8).digest(), "little")
+
+
+def check_repeats(passages: Iterable[Passage]) -> None:
+    """Refuse passages that share an id and differ, unless they are of different sources, between which a policy decides.
+
+    Raises:
+        PassageError: Two do; the message names the id.
+    """
+    first: dict[str, Passage] = {}
+    for passage in passages:
+        if isinstance(passage, Passage) and _differ(first.setdefault(passage.id, passage), passage):
+            raise _refusal(passage.id, "nothing was stored")
+
+
+def check_against(stored: Mapping[str, tuple[int, Passage]], passages: Sequence[Passage], again: Iterable[str]) -> None:
+    """Refuse passages whose ids came in an earlier batch, with something else.
+
+    Args:
+        stored: What the earlier batches left, with row numbers.
+        passages: The batch.
+        again: The ids that came before.
+
+    Raises:
+        PassageError: One did.
+    """
+    wanted = set(again)
+    for passage in passages:
+        if passage.id in wanted and passage.id in stored:
+            old = stored[passage.id][1]
+            if _differ(with_private(passage, old), old):
+                raise _refusal(passage.id, "the batches before it are stored")
+
+
+def parted_twins(
+    passages: Sequence[Passage], vectors: Vectors | None, replace: Replace
+) -> tuple[list[int], AddReport]:
+    """Places of the passages that stay where several of a batch share an id, and what becomes of the others.
+
+    Equal ones are one passage. Between sources the policy decides: ``own`` leaves it to the first, ``any`` to the last.
+
+    Raises:
+        PassageError: Two of one source differ, or their vectors do.
+    """
+    places: dict[str, int] = {}
+    report = AddReport()
+    for at, passage in enumerate(passages):
+        before = places.setdefault(passage.id, at)
+        if before == at:
+            continue
+        owner = source_of(passages[before])
+        if owner == source_of(passage):
+            _check_twins(passages, vectors, before, at)
+            report += AddReport(unchanged=1)
+        elif replace == "own" and owner:
+            report += AddReport(owners={owner: 1})
+        else:
+            places[passage.id] = at
+            report += AddReport(replaced=1)
+    return sorted(places.values()), report
+
+
+def _check_twins(passages: Sequence[Passage], vectors: Vectors | None, before: int, at: int) -> None:
+    done = "nothing of this batch was stored"
+    if _differ(passages[before], passages[at]):
+        raise _refusal(passages[at].id, done)
+    if vectors is not None and not np.array_equal(vectors[before], vectors[at]):
+        raise _refusal(passages[at].id, done, "vectors")
+
+
+def _differ(one: Passage, other: Passage) -> bool:
+    if one is other or source_of(one) != source_of(other):
+        return False
+    return repr((one.title, one.text, _sorted(one))) != repr((other.title, other.text, _sorted(other)))
+
+
+def _sorted(passage: Passage) -> list[tuple[str, object]]:
+    return sorted(passage.metadata.items(), key=lambda pair: pair[0])
+
+
+def _refusal(passage_id: str, done: str, what: str = "contents") -> PassageError:
+    return PassageError(
+        f"the id {passage_id!r:.120} comes twice in one call, with different {what}, of which one would be lost; give each "
+        f"passage an id of its own, or add them in two calls, where the second replaces the first ({done})"
+    )
