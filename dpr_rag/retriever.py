@@ -89,10 +89,20 @@ class Retriever:
         k: int | None = None,
         filter: Where = None,
         *,
+        vectors: Any = None,
         diversity: Diversity | None = None,
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
-        """Passages for many questions, with one encoding pass and one search."""
+        """Passages for many questions, with one encoding pass and one search.
+
+        Args:
+            questions: What to look for, in words.
+            k: Hits per question, or None for the retriever's own number.
+            filter: Selects passages before the top k, see ``PassageStore.search``.
+            vectors: The questions' vectors, float [n, dim], where they are known already.
+            diversity: Choose by maximal marginal relevance; None keeps the order of the scores.
+            min_relevance: Leave out hits of less relevance, in [0, 1]; see :meth:`relevance`.
+        """
         if isinstance(questions, str):
             raise PassageError(
                 f"questions is the string {questions!r:.80}, expected a list of them; call retrieve() for one"
@@ -101,7 +111,13 @@ class Retriever:
             return []
         wanted = self.k if k is None else k
         return self.store.rank(
-            questions, wanted, filter, ranking=self._asked, diversity=diversity, min_relevance=min_relevance
+            questions,
+            wanted,
+            filter,
+            ranking=self._asked,
+            vectors=vectors,
+            diversity=diversity,
+            min_relevance=min_relevance,
         )
 
     def retrieve_by_vectors(

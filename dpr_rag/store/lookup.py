@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import StoreError
+from dpr_rag.errors import StoreError, VectorError
 from dpr_rag.filters import Filter, parse_filter
 from dpr_rag.passages import Passage
 from dpr_rag.storage.reader import Condition, Reader
@@ -39,6 +39,22 @@ def get_vectors(engine: Engine, ids: Iterable[str]) -> dict[str, Vectors]:
     with engine.reading() as reader:
         rows = {row: one for one, (row, _) in engine.known(reader, wanted).items()}
         return {rows[row]: vector for row, vector in reader.vectors_of(reader.state(), rows).items()}
+
+
+def select(engine: Engine, where: Where, k: int | None) -> list[Passage]:
+    """Passages that a filter keeps, in order of insertion; see ``PassageStore.select``."""
+    if k is not None and (isinstance(k, bool) or not isinstance(k, int) or k < 1):
+        raise VectorError(f"k is {k!r}, expected an integer of at least 1, or None for all")
+    condition = condition_of(where)
+
+    def selected(reader: Reader, snapshot: Snapshot) -> list[Passage]:
+        if condition is not None:
+            engine.prove_for(reader, snapshot, condition)
+        rows = snapshot.kept(reader, condition)[:k].tolist()
+        found = reader.by_rows(rows)
+        return [found[row] for row in rows]
+
+    return engine.with_snapshot(selected)
 
 
 def count(engine: Engine, where: Where) -> int:

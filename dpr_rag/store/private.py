@@ -12,6 +12,7 @@ from dpr_rag.storage import entries, marks
 from dpr_rag.storage.reader import Reader
 from dpr_rag.store import adding, folding, lexicon
 from dpr_rag.store.engine import Engine
+from dpr_rag.store.repeats import check_repeats
 from dpr_rag.store.reports import AddReport
 
 
@@ -102,6 +103,15 @@ class Private:
         folding.fold_if_due(self._engine)
         lexicon.keep_if_due(self._engine)
         return report
+
+    @staticmethod
+    def check_repeats(passages: Iterable[Passage]) -> None:
+        """Refuse an id that comes twice with different contents, as ``add`` does; for what one call adds in several steps.
+
+        Raises:
+            PassageError: One does.
+        """
+        check_repeats(passages)
 
     def delete_marked(self, wanted: Iterable[str]) -> int:
         """Delete the passages that have one of the marks, in one commit.

@@ -71,9 +71,7 @@ def check_against(stored: Mapping[str, tuple[int, Passage]], passages: Sequence[
                 raise _refusal(passage.id, "the batches before it are stored")
 
 
-def parted_twins(
-    passages: Sequence[Passage], vectors: Vectors | None, replace: Replace
-) -> tuple[list[int], AddReport]:
+def parted_twins(passages: Sequence[Passage], vectors: Vectors | None, replace: Replace) -> tuple[list[int], AddReport]:
     """Places of the passages that stay where several of a batch share an id, and what becomes of the others.
 
     Equal ones are one passage. Between sources the policy decides: ``own`` leaves it to the first, ``any`` to the last.

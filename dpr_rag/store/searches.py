@@ -10,7 +10,7 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.errors import PassageError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Tuned
 from dpr_rag.lexical import BM25
-from dpr_rag.passages import Hit, check_question
+from dpr_rag.passages import Hit, Passage, check_question
 from dpr_rag.storage.state import State
 from dpr_rag.store import calibrating, checking, choosing, lexicon, lookup
 from dpr_rag.store.engine import Engine
@@ -120,6 +120,20 @@ class Searches:
         lexicon.keep_if_due(self._engine, first=True)
         encoded = self.encode_questions(asked) if vectors is None else vectors
         return candidates(self._engine, Asked(ranking.candidates, encoded, asked, ranking=ranking))
+
+    def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
+        """Passages that a filter keeps, in order of insertion: what there is to find where nothing is asked for.
+
+        Args:
+            filter: See :meth:`search`; None keeps all.
+            k: The first so many, or None for all.
+
+        Raises:
+            FilterError: The filter cannot be understood.
+            VectorError: k is below 1.
+            StoreCorrupted: A passage that was found is damaged.
+        """
+        return lookup.select(self._engine, filter, k)
 
     @property
     def ranking(self) -> Ranking:

@@ -14,8 +14,10 @@ from langchain_core.runnables.config import get_config_list
 from langchain_core.vectorstores import VectorStoreRetriever
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dpr_rag import Diversity
-from langchain_dpr_rag.documents import Where, document_of, where_of
+from dpr_rag import Diversity, Retriever
+from dpr_rag.encoder import Vectors
+from langchain_dpr_rag.asking import hits_for, vectors_for
+from langchain_dpr_rag.documents import Where, document_of
 from langchain_dpr_rag.searching import SearchableStore, refuse_unknown
 from langchain_dpr_rag.settings import CheckedRetriever, Condition, Count, Share
 
@@ -29,6 +31,8 @@ class OnePassRetriever(CheckedRetriever):
     def _retrieve_all(
         self,
         queries: Sequence[str],
+        vectors: Vectors | None = None,
+        /,
         *,
         k: int | None = None,
         filter: Where = None,
@@ -36,7 +40,17 @@ class OnePassRetriever(CheckedRetriever):
         include_scores: bool | None = None,
         **kwargs: Any,
     ) -> list[list[Document]]:
-        """Documents for each question; the arguments are those of ``invoke``."""
+        """Documents for each question; the arguments are those of ``invoke``, vectors of filled questions may be known."""
+
+    @property
+    @abstractmethod
+    def _core(self) -> Retriever:
+        """The core's retriever, as the settings are now."""
+
+    async def _aretrieve_all(self, queries: Sequence[str], **kwargs: Any) -> list[list[Document]]:
+        core = await asyncio.to_thread(lambda: self._core)
+        vectors = await vectors_for(core, queries)
+        return await asyncio.to_thread(self._retrieve_all, queries, vectors, **kwargs)
 
     def batch(
         self,
@@ -74,12 +88,12 @@ class OnePassRetriever(CheckedRetriever):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[Any]:
-        """Like :meth:`batch`, in a thread."""
+        """Like :meth:`batch`, without blocking the event loop."""
         runs = []
         for query, one in zip(inputs, get_config_list(config, len(inputs)), strict=True):
             manager = AsyncCallbackManager.configure(**self._callbacks(one, kwargs))
             runs.append(await manager.on_retriever_start(None, query, name=one.get("run_name") or self.get_name()))
-        outcomes = await asyncio.to_thread(self._outcomes, inputs, kwargs, return_exceptions)
+        outcomes = await self._aoutcomes(inputs, kwargs, return_exceptions)
         for run, outcome in zip(runs, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 await run.on_retriever_error(outcome)
@@ -108,6 +122,20 @@ class OnePassRetriever(CheckedRetriever):
     def _outcome(self, query: str, kwargs: dict[str, Any]) -> Outcome:
         try:
             return self._retrieve_all([query], **kwargs)[0]
+        except Exception as error:  # as above
+            return error
+
+    async def _aoutcomes(self, queries: Sequence[str], kwargs: dict[str, Any], one_by_one: bool) -> list[Outcome]:
+        if not queries:
+            return []
+        try:
+            return list(await self._aretrieve_all(queries, **kwargs))
+        except Exception as error:  # as above
+            return [await self._aoutcome(query, kwargs) if one_by_one else error for query in queries]
+
+    async def _aoutcome(self, query: str, kwargs: dict[str, Any]) -> Outcome:
+        try:
+            return (await self._aretrieve_all([query], **kwargs))[0]
         except Exception as error:  # as above
             return error
 
@@ -145,10 +173,16 @@ class DPRVectorStoreRetriever(OnePassRetriever, VectorStoreRetriever):
         SearchOptions.model_validate(self.search_kwargs)
         return self
 
-    def _retrieve_all(self, queries: Sequence[str], **kwargs: Any) -> list[list[Document]]:
+    @property
+    def _core(self) -> Retriever:
+        return self.vectorstore.retriever
+
+    def _retrieve_all(
+        self, queries: Sequence[str], vectors: Vectors | None = None, /, **kwargs: Any
+    ) -> list[list[Document]]:
         options = self.search_kwargs | kwargs
-        k, where = options.pop("k", None), where_of(options.pop("filter", None))
-        hits = self.vectorstore.retriever.retrieve_batch(queries, k, where, **self._choice(options))
+        k, where = options.pop("k", None), options.pop("filter", None)
+        hits = hits_for(self._core, queries, k, where, vectors=vectors, **self._choice(options))
         return [[document_of(hit.passage) for hit in found] for found in hits]
 
     def _choice(self, options: dict[str, Any]) -> dict[str, Any]:

@@ -41,12 +41,15 @@ def document_of(passage: Passage) -> Document:
     return Document(id=passage.id, page_content=passage.text, metadata={**title, **passage.visible_metadata})
 
 
-def scored_document(hit: Hit, calibration: Calibration | None) -> Document:
-    """A hit as a document with score and rank in its metadata, and its relevance where there is a calibration."""
+def scored_document(hit: Hit, calibration: Calibration | None, asked: bool = True) -> Document:
+    """A hit as a document with score and rank in its metadata, and its relevance where there is a calibration.
+
+    Where nothing was asked for but a filter, it is wholly relevant.
+    """
     document = document_of(hit.passage)
     document.metadata |= {SCORE_KEY: hit.score, RANK_KEY: hit.rank}
     if calibration is not None:
-        document.metadata[RELEVANCE_KEY] = calibration.relevance(hit.score)
+        document.metadata[RELEVANCE_KEY] = calibration.relevance(hit.score) if asked else 1.0
     return document
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -14,6 +15,7 @@ from dpr_rag.errors import EncoderMismatchError
 from langchain_dpr_rag.embeddings import DPREmbeddings, TitledText
 from langchain_dpr_rag.naming import all_within, class_name, name_of, seen_through, wrapped
 
+_AT_ONCE = 16
 _log = logging.getLogger(__name__)
 
 
@@ -101,11 +103,26 @@ class EmbeddingsEncoder:
 
     def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
         """Embed passages, float32 [n, dim]: texts, with their titles where an encoder stands behind wrappers."""
+        return self._array(self.embeddings.embed_documents(self._texts(passages)))
+
+    def _texts(self, passages: Sequence[Passage]) -> list[str]:
         if self._takes_titles:
-            return self._array(self.embeddings.embed_documents([_text_of(passage) for passage in passages]))
+            return [_text_of(passage) for passage in passages]
         if any(passage.title for passage in passages):
             self._tell_of_titles()
-        return self._array(self.embeddings.embed_documents([passage.text for passage in passages]))
+        return [passage.text for passage in passages]
+
+    async def aencode_questions(self, questions: Sequence[str]) -> Vectors:
+        """Like :meth:`encode_questions`, by the embeddings' own asynchronous method, a few at a time."""
+        vectors: list[list[float]] = []
+        for start in range(0, len(questions), _AT_ONCE):
+            some = questions[start : start + _AT_ONCE]
+            vectors += await asyncio.gather(*(self.embeddings.aembed_query(one) for one in some))
+        return self._array(vectors)
+
+    async def aencode_passages(self, passages: Sequence[Passage]) -> Vectors:
+        """Like :meth:`encode_passages`, by the embeddings' own asynchronous method."""
+        return self._array(await self.embeddings.aembed_documents(self._texts(passages)))
 
     @property
     def _takes_titles(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import os
 from collections.abc import Iterable, Sequence
@@ -15,9 +14,11 @@ from langchain_core.retrievers import LangSmithRetrieverParams
 from pydantic import PrivateAttr, field_validator, model_validator
 
 from dpr_rag import Diversity, DualEncoder, Encoder, PassageStore, Ranking, Retriever
+from dpr_rag.encoder import Vectors
+from langchain_dpr_rag.asking import hits_for
 from langchain_dpr_rag.batches import OnePassRetriever
 from langchain_dpr_rag.closing import Closing, closed_on_error
-from langchain_dpr_rag.documents import Where, document_of, scored_document, where_of
+from langchain_dpr_rag.documents import Where, document_of, scored_document
 from langchain_dpr_rag.foreign import embeddings_of, encoder_of
 from langchain_dpr_rag.opening import open_folder
 from langchain_dpr_rag.searching import refuse_unknown
@@ -208,9 +209,15 @@ class DPRRetriever(Closing, OnePassRetriever):
         made._opened = opened
         return made
 
+    @property
+    def _core(self) -> Retriever:
+        return Retriever(self.store, k=self.k, mode=self.mode, weight=self.weight, fusion=self.fusion)
+
     def _retrieve_all(
         self,
         queries: Sequence[str],
+        vectors: Vectors | None = None,
+        /,
         *,
         k: int | None = None,
         filter: Where = None,
@@ -219,19 +226,22 @@ class DPRRetriever(Closing, OnePassRetriever):
         **kwargs: Any,
     ) -> list[list[Document]]:
         refuse_unknown(kwargs, "k, filter, score_threshold, include_scores")
-        core = Retriever(self.store, k=self.k, mode=self.mode, weight=self.weight, fusion=self.fusion)
+        core = self._core
         least = self.score_threshold if score_threshold is None else score_threshold
-        hits = core.retrieve_batch(
+        hits = hits_for(
+            core,
             queries,
             k,
-            where_of(self.filter if filter is None else filter),
+            self.filter if filter is None else filter,
+            vectors=vectors,
             min_relevance=least,
             diversity=Diversity(self.fetch_k, self.lambda_mult) if self.search_type == "mmr" else None,
         )
         if not (self.include_scores if include_scores is None else include_scores):
             return [[document_of(hit.passage) for hit in found] for found in hits]
         calibration = None if least is None else core.calibration
-        return [[scored_document(hit, calibration) for hit in found] for found in hits]
+        pairs = zip(queries, hits, strict=True)
+        return [[scored_document(hit, calibration, bool(query.strip())) for hit in found] for query, found in pairs]
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
@@ -241,7 +251,7 @@ class DPRRetriever(Closing, OnePassRetriever):
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
-        return (await asyncio.to_thread(self._retrieve_all, [query], **kwargs))[0]
+        return (await self._aretrieve_all([query], **kwargs))[0]
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         params = super()._get_ls_params(**kwargs)

@@ -8,10 +8,11 @@ from typing import Any
 
 from langchain_core.documents import Document
 
-from dpr_rag import Diversity, Hit, Retriever, check_question
+from dpr_rag import Diversity, Hit, Retriever
+from dpr_rag.encoder import Vectors
 from langchain_dpr_rag.adjusting import AdjustableStore
+from langchain_dpr_rag.asking import hits_for, question_of, vectors_for
 from langchain_dpr_rag.documents import Where, document_of, where_of
-from langchain_dpr_rag.foreign import EmbeddingsEncoder
 
 Scored = list[tuple[Document, float]]
 
@@ -24,9 +25,29 @@ class SearchableStore(AdjustableStore):
         return _plain(self.similarity_search_with_score(query, k, filter, **kwargs))
 
     def similarity_search_with_score(self, query: str, k: int = 4, filter: Where = None, **kwargs: Any) -> Scored:
-        """The k best documents with what the mode ranks by, exact inner products for ``dense``; higher is better."""
+        """The k best documents with what the mode ranks by, exact inner products for ``dense``; higher is better.
+
+        A blank question gets what the filter keeps, in order of insertion and with the score 0; without a filter, nothing.
+        """
         refuse_unknown(kwargs, "k, filter")
-        return _scored(self.retriever.retrieve(query, k, where_of(filter)))
+        return self._found(query, k, filter)
+
+    def _found(
+        self,
+        query: str,
+        k: int,
+        filter: Where,
+        diversity: Diversity | None = None,
+        vectors: Vectors | None = None,
+    ) -> Scored:
+        (hits,) = hits_for(self.retriever, [query], k, filter, vectors=vectors, diversity=diversity)
+        return _scored(hits)
+
+    async def _afound(self, query: str, k: int, filter: Where, diversity: Diversity | None = None) -> Scored:
+        """The same; the question is embedded by the embeddings' own asynchronous method where they have one."""
+        core = await asyncio.to_thread(lambda: self.retriever)
+        vectors = await vectors_for(core, [query])
+        return await asyncio.to_thread(self._found, query, k, filter, diversity, vectors)
 
     def similarity_search_by_vector(
         self, embedding: list[float], k: int = 4, filter: Where = None, **kwargs: Any
@@ -61,8 +82,7 @@ class SearchableStore(AdjustableStore):
             **kwargs: None are known.
         """
         refuse_unknown(kwargs, "k, fetch_k, lambda_mult, filter")
-        diversity = Diversity(fetch_k, lambda_mult)
-        return _plain(_scored(self.retriever.retrieve(query, k, where_of(filter), diversity=diversity)))
+        return _plain(self._found(query, k, filter, Diversity(fetch_k, lambda_mult)))
 
     def max_marginal_relevance_search_by_vector(
         self,
@@ -95,15 +115,15 @@ class SearchableStore(AdjustableStore):
             Retriever(self.store).retrieve_by_vectors([embedding], k, where_of(filter), diversity=diversity)[0]
         )
 
+    def _similarity_search_with_relevance_scores(self, query: str, k: int = 4, **kwargs: Any) -> Scored:
+        found = self.similarity_search_with_score(query, k, **kwargs)
+        if not question_of(query).strip():
+            return _wholly_relevant(found)
+        calibration = self.retriever.calibration
+        return [(document, calibration.relevance(score)) for document, score in found]
+
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return self.retriever.calibration.relevance
-
-    async def _encoded(self, query: str) -> list[float] | None:
-        """The question's vector, where embeddings have an asynchronous side of their own and vectors are enough."""
-        encoder = self.store.encoder
-        if isinstance(encoder, EmbeddingsEncoder) and self.retriever.ranking.mode == "dense":
-            return await encoder.embeddings.aembed_query(check_question(query))
-        return None
 
     async def asimilarity_search(self, query: str, k: int = 4, filter: Where = None, **kwargs: Any) -> list[Document]:
         """Like :meth:`similarity_search`, without blocking the event loop."""
@@ -113,10 +133,8 @@ class SearchableStore(AdjustableStore):
         self, query: str, k: int = 4, filter: Where = None, **kwargs: Any
     ) -> Scored:
         """Like :meth:`similarity_search_with_score`, without blocking the event loop."""
-        vector = await self._encoded(query)
-        if vector is None:
-            return await asyncio.to_thread(self.similarity_search_with_score, query, k, filter, **kwargs)
-        return await asyncio.to_thread(self.similarity_search_with_score_by_vector, vector, k, filter, **kwargs)
+        refuse_unknown(kwargs, "k, filter")
+        return await self._afound(query, k, filter)
 
     async def asimilarity_search_by_vector(
         self, embedding: list[float], k: int = 4, filter: Where = None, **kwargs: Any
@@ -134,11 +152,8 @@ class SearchableStore(AdjustableStore):
         **kwargs: Any,
     ) -> list[Document]:
         """Like :meth:`max_marginal_relevance_search`, without blocking the event loop."""
-        vector = await self._encoded(query)
-        if vector is None:
-            search = self.max_marginal_relevance_search
-            return await asyncio.to_thread(search, query, k, fetch_k, lambda_mult, filter, **kwargs)
-        return await self.amax_marginal_relevance_search_by_vector(vector, k, fetch_k, lambda_mult, filter, **kwargs)
+        refuse_unknown(kwargs, "k, fetch_k, lambda_mult, filter")
+        return _plain(await self._afound(query, k, filter, Diversity(fetch_k, lambda_mult)))
 
     async def amax_marginal_relevance_search_by_vector(
         self,
@@ -155,9 +170,16 @@ class SearchableStore(AdjustableStore):
 
     async def _asimilarity_search_with_relevance_scores(self, query: str, k: int = 4, **kwargs: Any) -> Scored:
         found = await self.asimilarity_search_with_score(query, k, **kwargs)
+        if not question_of(query).strip():
+            return _wholly_relevant(found)
         # the first relevance fits the calibration, which encodes
         calibration = await asyncio.to_thread(lambda: self.retriever.calibration)
         return [(document, calibration.relevance(score)) for document, score in found]
+
+
+def _wholly_relevant(found: Scored) -> Scored:
+    """What the filter keeps, where nothing else was asked for."""
+    return [(document, 1.0) for document, _ in found]
 
 
 def refuse_unknown(given: dict[str, Any], known: str) -> None:

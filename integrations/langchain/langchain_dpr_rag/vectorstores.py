@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from dpr_rag import Encoder, PassageStore
 from langchain_dpr_rag.batches import DPRVectorStoreRetriever
 from langchain_dpr_rag.closing import Closing, closed_on_error
-from langchain_dpr_rag.documents import OnBlank, Where, document_of, documents_of, is_blank, passages_of, where_of
+from langchain_dpr_rag.documents import OnBlank
 from langchain_dpr_rag.foreign import embeddings_of, encoder_of
 from langchain_dpr_rag.moving_in import read_folder
 from langchain_dpr_rag.opening import open_store
-from langchain_dpr_rag.searching import SearchableStore, refuse_unknown
 from langchain_dpr_rag.settings import Fusion, Mode
+from langchain_dpr_rag.writing import WritableStore
 
 
-class DPRVectorStore(Closing, SearchableStore):
+class DPRVectorStore(Closing, WritableStore):
     """A durable vector store: SQLite is the truth, FAISS finds, scores are exact inner products.
 
     Setup:
@@ -130,105 +128,6 @@ class DPRVectorStore(Closing, SearchableStore):
     def embeddings(self) -> Embeddings | None:
         """What embeds; None where the store was opened without an encoder."""
         return embeddings_of(self.store.encoder)
-
-    def add_documents(
-        self,
-        documents: Iterable[Document],
-        *,
-        ids: Sequence[str | None] | None = None,
-        batch_size: int = 512,
-        **kwargs: Any,
-    ) -> list[str]:
-        """Add documents, or replace those whose id exists; durable when it returns.
-
-        Args:
-            documents: What to add; left as they are. Unchanged ones are not embedded again.
-            ids: One per document, None among them for that of the content; without ``ids`` the documents' own count, and
-                those that have none get that of their content, so that a second run adds nothing.
-            batch_size: Documents per commit.
-            **kwargs: None are known.
-
-        Returns:
-            An id for each document, but for blank ones, which are not stored; equal documents without ids are one passage.
-
-        Raises:
-            ValueError: The ids do not fit the documents, or one is blank and ``on_blank`` is ``error``.
-            PassageError: A document cannot be stored, for example because its metadata is not JSON.
-        """
-        refuse_unknown(kwargs, "ids, batch_size")
-        if isinstance(documents, Document):
-            raise TypeError("documents is one Document, expected several; wrap it in a list")
-        passages = passages_of(list(documents), ids, self._on_blank)
-        self.store.add(passages, batch_size=batch_size)
-        return [passage.id for passage in passages]
-
-    async def aadd_documents(self, documents: Iterable[Document], **kwargs: Any) -> list[str]:
-        """Like :meth:`add_documents`, in a thread."""
-        return await asyncio.to_thread(self.add_documents, documents, **kwargs)
-
-    def add_texts(
-        self,
-        texts: Iterable[str],
-        metadatas: Sequence[dict[str, Any]] | None = None,
-        *,
-        ids: Sequence[str | None] | None = None,
-        **kwargs: Any,
-    ) -> list[str]:
-        """Like :meth:`add_documents`, with texts and metadata apart."""
-        if isinstance(texts, str):
-            raise TypeError("texts is one string, expected several; wrap it in a list")
-        return self.add_documents(documents_of(list(texts), metadatas), ids=ids, **kwargs)
-
-    async def aadd_texts(
-        self, texts: Iterable[str], metadatas: Sequence[dict[str, Any]] | None = None, **kwargs: Any
-    ) -> list[str]:
-        """Like :meth:`add_texts`, in a thread."""
-        return await asyncio.to_thread(self.add_texts, texts, metadatas, **kwargs)
-
-    def add_embeddings(
-        self,
-        text_embeddings: Iterable[tuple[str, Sequence[float]]],
-        metadatas: Sequence[dict[str, Any]] | None = None,
-        *,
-        ids: Sequence[str | None] | None = None,
-    ) -> list[str]:
-        """Add texts with vectors that were made elsewhere by the same model."""
-        pairs = list(text_embeddings)
-        documents = documents_of([text for text, _ in pairs], metadatas)
-        return self._add_with_vectors(documents, [vector for _, vector in pairs], ids)
-
-    def _add_with_vectors(
-        self, documents: Sequence[Document], vectors: Iterable[Any], ids: Sequence[str | None] | None
-    ) -> list[str]:
-        passages = passages_of(documents, ids, self._on_blank)
-        kept = (one for document, one in zip(documents, vectors, strict=True) if not is_blank(document))
-        self.store.add(passages, vectors=kept)
-        return [passage.id for passage in passages]
-
-    def delete(self, ids: Sequence[str] | None = None, *, filter: Where = None, **kwargs: Any) -> bool:
-        """Delete documents by id, by metadata, or, with neither, all of them.
-
-        Returns:
-            True, also when an id is unknown.
-        """
-        refuse_unknown(kwargs, "ids, filter")
-        if ids is not None or filter is not None:
-            self.store.delete(ids, filter=where_of(filter))
-        else:
-            self.store.delete(filter={"id": {"$exists": True}})
-        return True
-
-    async def adelete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> bool:
-        """Like :meth:`delete`, in a thread."""
-        return await asyncio.to_thread(self.delete, ids, **kwargs)
-
-    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """Documents by id, in the order asked for; unknown ids are left out."""
-        return [document_of(passage) for passage in self.store.get(ids)]
-
-    async def aget_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """Like :meth:`get_by_ids`, in a thread."""
-        return await asyncio.to_thread(self.get_by_ids, ids)
 
     def as_retriever(self, **kwargs: Any) -> DPRVectorStoreRetriever:
         """A retriever on this store; ``search_type`` is similarity, mmr or similarity_score_threshold.

@@ -26,6 +26,7 @@ from dpr_rag.errors import EncoderMismatchError, PassageError, StoreClosedError,
 from langchain_dpr_rag import DPRRetriever, DPRVectorStore, format_documents
 
 QUESTION = "a tragedy by Goethe"
+NO_TEXT = "\ud800"
 QUESTIONS = [QUESTION, "Troy by Homer", "a comedy"]
 SHARED = ["similarity", "mmr", "similarity_score_threshold"]
 
@@ -92,8 +93,8 @@ def test_constructor_arguments_are_checked(plays: DPRVectorStore, wrong: dict[st
 
 
 def test_calls_are_checked(retriever: DPRRetriever) -> None:
-    with pytest.raises(PassageError, match="blank"):
-        retriever.invoke("  ")
+    with pytest.raises(PassageError, match="surrogate"):
+        retriever.invoke(NO_TEXT)
     with pytest.raises(VectorError, match="k is 0"):
         retriever.invoke(QUESTION, k=0)
     with pytest.raises(TypeError, match="top_k"):
@@ -148,13 +149,13 @@ def test_a_batch_of_the_stores_own_retriever_is_one_too(plays: DPRVectorStore, w
 
 def test_a_bad_question_fails_alone(retriever: DPRRetriever) -> None:
     good = retriever.invoke(QUESTION)
-    found = retriever.batch([QUESTION, " ", QUESTION], return_exceptions=True)
+    found = retriever.batch([QUESTION, NO_TEXT, QUESTION], return_exceptions=True)
     assert found[0] == found[2] == good
     assert isinstance(found[1], PassageError)
     with pytest.raises(PassageError):
-        retriever.batch([QUESTION, " "])
+        retriever.batch([QUESTION, NO_TEXT])
     with pytest.raises(PassageError):
-        asyncio.run(retriever.abatch([QUESTION, " "]))
+        asyncio.run(retriever.abatch([QUESTION, NO_TEXT]))
 
 
 def test_a_batch_that_is_to_raise_asks_no_second_time(retriever: DPRRetriever, words: Any) -> None:
@@ -177,8 +178,8 @@ def test_callbacks_hear_of_every_question(retriever: DPRRetriever) -> None:
     for run in (retriever.batch, lambda *given, **named: asyncio.run(retriever.abatch(*given, **named))):
         heard = Recorder()
         config = {"callbacks": [heard], "tags": ["mine"], "metadata": {"who": "me"}, "run_name": "asked"}
-        run([QUESTION, " "], config, return_exceptions=True)
-        assert [query for query, _ in heard.started.values()] == [QUESTION, " "]
+        run([QUESTION, NO_TEXT], config, return_exceptions=True)
+        assert [query for query, _ in heard.started.values()] == [QUESTION, NO_TEXT]
         first, second = heard.started
         assert heard.ended == {first: ids_of(retriever.invoke(QUESTION))}
         assert list(heard.failed) == [second]

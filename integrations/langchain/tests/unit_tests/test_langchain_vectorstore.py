@@ -319,13 +319,6 @@ def test_arguments_that_would_be_ignored_are_refused(words: Any, plays: DPRVecto
         DPREmbeddings("facebook/dpr-ctx_encoder-single-nq-base")
 
 
-def test_blank_questions_are_refused_by_every_search(foreign: Any, documents: list[Document]) -> None:
-    with DPRVectorStore.from_documents(documents, foreign) as store:
-        for ask in (store.similarity_search, lambda query: asyncio.run(store.asimilarity_search(query))):
-            with pytest.raises(PassageError, match="blank"):
-                ask("  ")
-
-
 def test_only_embeddings_and_encoders_embed() -> None:
     with pytest.raises(TypeError, match="embedding is str, expected LangChain Embeddings"):
         DPRVectorStore("all-MiniLM-L6-v2")

@@ -1,0 +1,35 @@
+"""Adding documents with embeddings that are waited for, not run in a thread: those of a service with an asynchronous client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from dpr_rag import Passage, PassageStore
+from dpr_rag.errors import StoreError
+from langchain_dpr_rag.foreign import EmbeddingsEncoder
+
+
+async def add_awaited(
+    store: PassageStore, encoder: EmbeddingsEncoder, passages: Sequence[Passage], batch_size: int
+) -> None:
+    """Add passages batch by batch as ``PassageStore.add`` does, embedded by ``aembed_documents``.
+
+    Nothing but the store works in a thread, so that none waits for the event loop. What is stored already is not embedded
+    again, and keeps its place.
+
+    Raises:
+        PassageError: An id comes twice with different contents; nothing is stored then.
+    """
+    if batch_size < 1:
+        raise StoreError(f"batch_size is {batch_size}, expected at least 1")
+    store.private.check_repeats(passages)
+    for start in range(0, len(passages), batch_size):
+        batch = passages[start : start + batch_size]
+        known = {one.id: (one.title, one.text) for one in await asyncio.to_thread(store.get, [p.id for p in batch])}
+        lacking = list({one.id: one for one in batch if known.get(one.id) != (one.title, one.text)}.values())
+        if lacking:
+            vectors = await encoder.aencode_passages(lacking)
+            await asyncio.to_thread(store.add, lacking, vectors=vectors)
+        fresh = {one.id for one in lacking}
+        await asyncio.to_thread(store.add, [one for one in batch if one.id not in fresh])
