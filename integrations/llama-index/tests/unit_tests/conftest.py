@@ -76,6 +76,16 @@ def node() -> Callable[..., TextNode]:
     return make_node
 
 
+def without_embeddings(nodes: Sequence[TextNode]) -> list[TextNode]:
+    return [node.model_copy(update={"embedding": None}) for node in nodes]
+
+
+@pytest.fixture
+def bare() -> Callable[[Sequence[TextNode]], list[TextNode]]:
+    """Nodes as they are beside their embeddings."""
+    return without_embeddings
+
+
 @pytest.fixture
 def embedding(towers: Towers) -> DPREmbedding:
     return DPREmbedding(towers)

@@ -68,9 +68,9 @@ def nodes() -> list[BaseNode]:
 
 
 @pytest.mark.parametrize("node", nodes(), ids=lambda node: type(node).__name__)
-def test_round_trip(node: BaseNode, store: DPRVectorStore) -> None:
+def test_round_trip(node: BaseNode, store: DPRVectorStore, bare: Any) -> None:
     store.add([node])
-    (back,) = store.get_nodes([node.node_id])
+    (back,) = bare(store.get_nodes([node.node_id]))
     assert type(back) is type(node)
     assert back == node
     assert back.hash == node.hash

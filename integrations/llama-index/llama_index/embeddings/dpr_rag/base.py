@@ -199,7 +199,10 @@ class DPREmbedding(BaseEmbedding):
         return self._cache.through("passage", texts, self._encode_passages)
 
     def _encode_questions(self, questions: Sequence[str]) -> list[Embedding]:
-        return cast(list[Embedding], self._encoder.encode_questions(questions).tolist())
+        """Vectors of questions; of a blank one, which LlamaIndex may ask for and no encoder encodes, one of zeros."""
+        filled = [question for question in questions if question.strip()]
+        found = iter(self._encoder.encode_questions(filled).tolist() if filled else [])
+        return [next(found) if question.strip() else [0.0] * self._encoder.dim for question in questions]
 
     def _encode_passages(self, texts: Sequence[str]) -> list[Embedding]:
         return cast(list[Embedding], self._encoder.encode_passages(as_passages(texts)).tolist())

@@ -56,6 +56,15 @@ class EmbeddingEncoder:
         """Embed passages; float32 [n, dim]."""
         return self._array(self.embedding.get_text_embedding_batch([TitledText.from_passage(one) for one in passages]))
 
+    async def aencode_questions(self, questions: Sequence[str]) -> Vectors:
+        """Like :meth:`encode_questions`, by the embedding's own asynchronous method."""
+        return self._array([await self.embedding.aget_query_embedding(question) for question in questions])
+
+    async def aencode_passages(self, passages: Sequence[Passage]) -> Vectors:
+        """Like :meth:`encode_passages`, by the embedding's own asynchronous method."""
+        texts = [TitledText.from_passage(one) for one in passages]
+        return self._array(await self.embedding.aget_text_embedding_batch(texts))
+
     def _array(self, vectors: list[list[float]]) -> Vectors:
         return np.array(vectors, dtype=np.float32).reshape(len(vectors), -1 if vectors else self.dim)
 

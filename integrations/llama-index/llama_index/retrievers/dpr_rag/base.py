@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,19 +16,20 @@ from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
 from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQueryMode
+from llama_index.embeddings.dpr_rag.foreign import EmbeddingEncoder
+from llama_index.retrievers.dpr_rag.asking import Asked, strings_of
 from llama_index.retrievers.dpr_rag.settings import NAMES, Settings
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 from llama_index.vector_stores.dpr_rag.nodes import to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder
-from llama_index.vector_stores.dpr_rag.querying import WORDS, selection_of
+from llama_index.vector_stores.dpr_rag.querying import WORDS, selection_of, without_question
 
-from dpr_rag import Diversity, DualEncoder, PassageStore, Ranking
-from dpr_rag.errors import PassageError
+from dpr_rag import Diversity, DualEncoder, Hit, PassageStore, Ranking
 
 _OF_THE_FRAMEWORK = ("object_map", "callback_manager")
 
 
-class DPRRetriever(BaseRetriever):
+class DPRRetriever(Asked, BaseRetriever):
     """Retrieves nodes by the inner product of question and passage, by words, or by both.
 
     Setup:
@@ -72,6 +74,8 @@ class DPRRetriever(BaseRetriever):
             retriever.vector_store.delete("a-document")
 
     Search:
+        A blank question gets the nodes that the filters keep, in order of insertion and with the score 0; without filters, none.
+
         .. code-block:: python
 
             for found in retriever.retrieve("Who wrote Hamlet?"):
@@ -220,8 +224,12 @@ class DPRRetriever(BaseRetriever):
             return []  # in a query of LlamaIndex's own, empty lists restrict nothing
         where = selection_of(node_ids=settings.node_ids, doc_ids=settings.doc_ids, filters=settings.filters)
         client, words, k = self._vector_store.client, query_bundle.query_str, settings.similarity_top_k
-        by_vector = query_bundle.embedding is not None or bool(query_bundle.custom_embedding_strs)
-        ranking = settings.ranking_in(client, without_words=by_vector and not words.strip())
+        ranking = self._ranking(settings, query_bundle)
+        by_vector = query_bundle.embedding is not None or bool(strings_of(query_bundle))
+        if ranking.needs_words and not words.strip() and by_vector and ranking.needs_vectors:
+            ranking = Ranking()
+        if not (words.strip() if ranking.needs_words else by_vector):
+            return _scored(without_question(client, where, k))
         options: dict[str, Any] = {
             "diversity": settings.diversity_used(),
             "min_relevance": settings.min_relevance,
@@ -231,19 +239,34 @@ class DPRRetriever(BaseRetriever):
             (hits,) = client.rank([words], k, where, ranking=ranking, vectors=vectors, **options)
         else:
             (hits,) = client.search(vectors, k, where, **options)
-        return [NodeWithScore(node=to_node(hit.passage), score=hit.score) for hit in hits]
+        return _scored(hits)
+
+    def _ranking(self, settings: Settings, bundle: QueryBundle) -> Ranking:
+        by_vector = bundle.embedding is not None or bool(bundle.custom_embedding_strs)
+        return settings.ranking_in(self._vector_store.client, without_words=by_vector and not bundle.query_str.strip())
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return await asyncio.to_thread(self._retrieve, query_bundle)
+        return await asyncio.to_thread(self._retrieve, await self._embedded(query_bundle))
+
+    async def _embedded(self, bundle: QueryBundle) -> QueryBundle:
+        """The bundle with its embedding, where another embedding can be waited for."""
+        encoder, strings = self._vector_store.encoder, strings_of(bundle)
+        if not isinstance(encoder, EmbeddingEncoder) or bundle.embedding is not None or not strings:
+            return bundle
+        ranking = await asyncio.to_thread(self._ranking, Settings(**self._current()), bundle)
+        if not ranking.needs_vectors:
+            return bundle
+        return replace(bundle, embedding=mean_agg((await encoder.aencode_questions(strings)).tolist()))
 
     def _embedding(self, query_bundle: QueryBundle) -> Embedding:
         """The bundle's own embedding, or the mean over the strings that stand for the question."""
         if query_bundle.embedding is not None:
             return query_bundle.embedding
-        strings = query_bundle.embedding_strs
-        if not strings or not all(string.strip() for string in strings):
-            raise PassageError(f"the question {query_bundle.query_str!r:.80} is blank; ask with at least one word")
-        return mean_agg(self._vector_store.client.encode_questions(strings).tolist())
+        return mean_agg(self._vector_store.client.encode_questions(strings_of(query_bundle)).tolist())
+
+
+def _scored(hits: list[Hit]) -> list[NodeWithScore]:
+    return [NodeWithScore(node=to_node(hit.passage), score=hit.score) for hit in hits]
 
 
 def _as_vector_store(

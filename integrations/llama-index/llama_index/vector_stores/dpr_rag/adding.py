@@ -27,7 +27,7 @@ def add_nodes(store: PassageStore, nodes: Sequence[BaseNode], vectors: Sequence[
 
     Raises:
         ValueError: A node is blank and ``on_blank`` is ``error``, or lacks a vector where the store has no encoder.
-        PassageError: Metadata that are not JSON.
+        PassageError: Metadata that are not JSON, or an id that comes twice with different contents.
         VectorError: A vector of another dimension, or with NaN or infinite values.
     """
     filled = _without_blank(nodes, vectors, on_blank)
@@ -37,6 +37,7 @@ def add_nodes(store: PassageStore, nodes: Sequence[BaseNode], vectors: Sequence[
             f"node {bare[0]!r} has no embedding and the store no encoder; embed the nodes, or open the store with encoder="
         )
     passages = [to_passage(node) for node, _ in filled]
+    store.private.check_repeats(passages)
     earlier = earlier_of(store, passages)
     ready = _with_stored(store, [vector for _, vector in filled], passages, earlier)
     given = [(passage, vector) for passage, vector in zip(passages, ready, strict=True) if vector is not None]

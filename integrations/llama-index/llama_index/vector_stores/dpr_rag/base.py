@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryResult,
 )
 from llama_index.vector_stores.dpr_rag.adding import OnBlank, add_nodes
+from llama_index.vector_stores.dpr_rag.awaiting import embedded, with_embedding
 from llama_index.vector_stores.dpr_rag.docstore import WHOLE
 from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.holding import OnPassageStore
@@ -189,12 +191,25 @@ class DPRVectorStore(OnPassageStore):
 
         Raises:
             ValueError: A node has no embedding and the store no encoder, or it is blank and ``on_blank`` is ``error``.
-            PassageError: Metadata that are not JSON.
+            PassageError: Metadata that are not JSON, or an id that comes twice with different contents.
             VectorError: An embedding of another dimension, or with NaN or infinite values.
         """
-        ids = add_nodes(self._store, nodes, [node.embedding for node in nodes], self.on_blank)
+        return self._add(nodes, [node.embedding for node in nodes])
+
+    def _add(self, nodes: Sequence[BaseNode], vectors: Sequence[Any]) -> list[str]:
+        ids = add_nodes(self._store, nodes, vectors, self.on_blank)
         self._arrivals.note(nodes)
         return ids
+
+    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
+        """Like :meth:`add`; other embeddings than ``DPREmbedding`` are asked by ``aget_text_embedding_batch``."""
+        nodes = list(nodes)
+        vectors = await embedded(self._store, nodes)
+        return await asyncio.to_thread(self._add, nodes, vectors)
+
+    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """Like :meth:`query`; other embeddings than ``DPREmbedding`` are asked by ``aget_query_embedding``."""
+        return await asyncio.to_thread(self.query, await with_embedding(self._store, query), **kwargs)
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """The nodes with the largest inner products, or as the store was tuned, best first; with ``mmr`` in the order chosen.
@@ -203,11 +218,14 @@ class DPRVectorStore(OnPassageStore):
             query: ``query_embedding``, or ``query_str`` where the store has an encoder; ``similarity_top_k``,
                 ``node_ids``, ``doc_ids``, ``filters``, ``mode`` and ``mmr_threshold``. ``text_search``, ``sparse`` and ``hybrid``
                 need ``query_str``; for ``hybrid``, ``alpha`` (see ``ranking_for``), ``sparse_top_k`` (candidates of each
-                leg) and ``hybrid_top_k`` (nodes returned) count.
-            **kwargs: ``mmr_threshold``, ``mmr_prefetch_k`` or ``mmr_prefetch_factor``.
+                leg) and ``hybrid_top_k`` (nodes returned) count, and for the two others ``sparse_top_k`` (nodes returned).
+                Where nothing is asked for, or something blank, what the filters keep comes in order of insertion, with
+                the score 0.
+            **kwargs: ``min_relevance``, from 0 to 1; ``mmr_threshold``, which wins over that of the query,
+                ``mmr_prefetch_k`` or ``mmr_prefetch_factor``. An index passes them on from ``vector_store_kwargs``.
 
         Raises:
-            ValueError: The mode is not supported, or there is neither embedding nor question.
+            ValueError: The mode is not supported, or there is neither embedding nor question nor filter.
             FilterError: A filter cannot be understood.
             EncoderMismatchError: There are only words, and the store has no encoder.
         """
@@ -219,15 +237,19 @@ class DPRVectorStore(OnPassageStore):
         )
 
     def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
-        """Nodes by id, in the order asked for, or all of them in order of insertion; without embeddings.
+        """Nodes by id, in the order asked for, or all of them in order of insertion, with their embeddings.
 
         Args:
             node_ids: Which; unknown ones are left out. None means all.
             filters: Leaves out what it does not match.
         """
         where = to_filter(filters)
-        found = self._store if node_ids is None else self._store.get(node_ids)
-        return [to_node(passage) for passage in found if where is None or where.matches(passage)]
+        if node_ids is None:
+            found = list(self._store) if where is None else self._store.select(where)
+        else:
+            found = [one for one in self._store.get(node_ids) if where is None or where.matches(one)]
+        vectors = self._store.get_vectors([passage.id for passage in found])
+        return [to_node(passage, vectors.get(passage.id)) for passage in found]
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete all nodes of a source document; a node without a source is its own, what no node made has none."""

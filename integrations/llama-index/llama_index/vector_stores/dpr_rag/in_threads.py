@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import (
     BasePydanticVectorStore,
     MetadataFilters,
-    VectorStoreQuery,
-    VectorStoreQueryResult,
 )
 
 
 class AsyncInThreads(BasePydanticVectorStore):
-    """Every asynchronous method runs its synchronous namesake in a thread."""
-
-    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """Like ``add``, in a thread."""
-        return await asyncio.to_thread(self.add, nodes, **kwargs)
-
-    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """Like ``query``, in a thread."""
-        return await asyncio.to_thread(self.query, query, **kwargs)
+    """Asynchronous methods that run their synchronous namesakes in a thread."""
 
     async def aget_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None

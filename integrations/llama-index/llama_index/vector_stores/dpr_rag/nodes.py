@@ -19,6 +19,7 @@ from llama_index.core.schema import (
 from llama_index.vector_stores.dpr_rag.twins import mark_of
 
 from dpr_rag import PRIVATE_KEY, RESERVED_KEYS, Passage
+from dpr_rag.encoder import Vectors
 from dpr_rag.errors import PassageError
 from dpr_rag.filters import HIDDEN_ID, And, Comparison, Filter, Not, Or, kept_field
 
@@ -60,8 +61,20 @@ def to_passage(node: BaseNode) -> Passage:
     return Passage(id=node.node_id, text=text, title=title, metadata={**metadata, PRIVATE_KEY: kept})
 
 
-def to_node(passage: Passage) -> BaseNode:
-    """The node that a passage was, or a ``TextNode`` where no node made it; the title is back in the metadata."""
+def to_node(passage: Passage, vector: Vectors | None = None) -> BaseNode:
+    """The node that a passage was, or a ``TextNode`` where no node made it; the title is back in the metadata.
+
+    Args:
+        passage: What is stored.
+        vector: Its embedding, float32 [dim], for the node to bring.
+    """
+    node = _node_of(passage)
+    if vector is not None:
+        node.embedding = vector.tolist()
+    return node
+
+
+def _node_of(passage: Passage) -> BaseNode:
     try:
         return _restored(passage, _stored_fields(passage))
     except (LookupError, TypeError, ValueError, AttributeError) as error:

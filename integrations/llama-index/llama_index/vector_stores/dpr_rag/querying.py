@@ -18,26 +18,89 @@ _BALANCE = 0.5
 LEFT_TO_THE_STORE = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
 WORDS = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
 _PREFETCH_FACTOR = 4.0
-_OPTIONS = ("mmr_threshold", "mmr_prefetch_factor", "mmr_prefetch_k")
+_OPTIONS = ("mmr_threshold", "mmr_prefetch_factor", "mmr_prefetch_k", "min_relevance")
+_OTHER_WORDS = {
+    "k": "VectorStoreQuery.similarity_top_k",
+    "top_k": "VectorStoreQuery.similarity_top_k",
+    "similarity_top_k": "VectorStoreQuery.similarity_top_k",
+    "score_threshold": "min_relevance, from 0 to 1",
+    "similarity_cutoff": "min_relevance, from 0 to 1",
+    "similarity_threshold": "min_relevance, from 0 to 1",
+    "lambda_mult": "mmr_threshold",
+    "mmr_lambda": "mmr_threshold",
+    "fetch_k": "mmr_prefetch_k",
+    "filter": "VectorStoreQuery.filters",
+    "filters": "VectorStoreQuery.filters",
+    "where": "VectorStoreQuery.filters",
+    "mode": "VectorStoreQuery.mode; of an index, vector_store_query_mode=",
+    "alpha": "VectorStoreQuery.alpha",
+    "sparse_top_k": "VectorStoreQuery.sparse_top_k",
+    "hybrid_top_k": "VectorStoreQuery.hybrid_top_k",
+}
 
 
 def hits_for(store: PassageStore, query: VectorStoreQuery, options: Mapping[str, Any]) -> list[Hit]:
     """What a query finds; see ``DPRVectorStore.query``."""
-    ranking = ranking_for(store, query.mode, alpha=query.alpha, candidates=query.sparse_top_k)
-    is_hybrid = query.mode == VectorStoreQueryMode.HYBRID
-    k = query.hybrid_top_k if is_hybrid and query.hybrid_top_k is not None else query.similarity_top_k
-    diversity = diversity_for(query.mode, k, threshold=query.mmr_threshold, options=options)
+    k, words = _wanted(query), words_of(query.query_str)
+    diversity = diversity_for(query.mode, max(k, 1), threshold=query.mmr_threshold, options=options)
+    more: dict[str, Any] = {"diversity": diversity, "min_relevance": options.get("min_relevance")}
     where = selection_of(node_ids=query.node_ids, doc_ids=query.doc_ids, filters=query.filters)
+    ranking = ranking_of(store, query)
+    if k == 0:
+        return []
+    vectors = vectors_of(query)
+    if vectors is not None and (not ranking.needs_words or (words == "" and ranking.needs_vectors)):
+        return store.search(vectors, k, where, **more)[0]
+    if words:
+        return store.rank([words], k, where, ranking=ranking, vectors=vectors, **more)[0]
+    if words is None and vectors is not None:
+        raise ValueError(f"the mode {query.mode!r} looks for words; give query_str")
+    if words is None and where is None:
+        raise ValueError("the query has neither query_embedding nor query_str nor filters; give one of them")
+    return without_question(store, where, k)
+
+
+def without_question(store: PassageStore, where: Filter | None, k: int) -> list[Hit]:
+    """What is found where nothing is asked for: what a filter keeps, in order of insertion, with the score 0; else nothing."""
+    kept = [] if where is None else store.select(where, k)
+    return [Hit(passage, 0.0, rank) for rank, passage in enumerate(kept, start=1)]
+
+
+def words_of(given: object) -> str | None:
+    """A question's words, an empty string where they are blank, None where there are none.
+
+    Raises:
+        TypeError: They are no string.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        raise TypeError(f"query_str is {type(given).__name__} {given!r:.80}, expected the question as a string")
+    return given if given.strip() else ""
+
+
+def vectors_of(query: VectorStoreQuery) -> list[Any] | None:
+    """The query's embedding as the one row of a matrix; that of a blank text, which is all zeros, is none."""
+    if query.query_embedding is None or (words_of(query.query_str) == "" and not any(query.query_embedding)):
+        return None
+    return [query.query_embedding]
+
+
+def ranking_of(store: PassageStore, query: VectorStoreQuery) -> Ranking:
+    """How a query ranks; without words by vectors alone, where the mode leaves that open."""
     if query.query_str is None and query.mode in LEFT_TO_THE_STORE:
-        ranking = Ranking()
-    vectors = None if query.query_embedding is None else [query.query_embedding]
-    if vectors is not None and not ranking.needs_words:
-        return store.search(vectors, k, where, diversity=diversity)[0]
-    if query.query_str is None:
-        if ranking.needs_words:
-            raise ValueError(f"the mode {query.mode!r} looks for words; give query_str")
-        raise ValueError("the query has neither query_embedding nor query_str; give one of them")
-    return store.rank([query.query_str], k, where, ranking=ranking, vectors=vectors, diversity=diversity)[0]
+        check_mode(query.mode, query.alpha)
+        return Ranking()
+    return ranking_for(store, query.mode, alpha=query.alpha, candidates=query.sparse_top_k)
+
+
+def _wanted(query: VectorStoreQuery) -> int:
+    own = {
+        VectorStoreQueryMode.HYBRID: query.hybrid_top_k,
+        VectorStoreQueryMode.SPARSE: query.sparse_top_k,
+        VectorStoreQueryMode.TEXT_SEARCH: query.sparse_top_k,
+    }.get(VectorStoreQueryMode(query.mode) if query.mode in list(VectorStoreQueryMode) else query.mode)
+    return query.similarity_top_k if own is None else own
 
 
 def diversity_for(
@@ -53,7 +116,8 @@ def diversity_for(
         mode: A mode of LlamaIndex.
         k: How many nodes are wanted.
         threshold: ``VectorStoreQuery.mmr_threshold``: 1 looks at relevance alone, 0 at difference alone.
-        options: ``mmr_threshold``, ``mmr_prefetch_k`` (candidates) or ``mmr_prefetch_factor`` (candidates per node).
+        options: ``mmr_threshold``, which wins over ``threshold``, ``mmr_prefetch_k`` (candidates) or
+            ``mmr_prefetch_factor`` (candidates per node).
 
     Raises:
         ValueError: The mode is not supported, or both prefetch options are given.
@@ -63,10 +127,12 @@ def diversity_for(
     given = dict(options or {})
     unknown = sorted(set(given) - set(_OPTIONS))
     if unknown:
-        raise TypeError(f"{unknown[0]!r} is no option of a query; there are {', '.join(_OPTIONS)}")
+        right = _OTHER_WORDS.get(unknown[0])
+        hint = f"; it is called {right} here" if right else ""
+        raise TypeError(f"{unknown[0]!r} is no option of a query{hint}; there are {', '.join(_OPTIONS)}")
     if mode != VectorStoreQueryMode.MMR:
         return None
-    chosen = threshold if threshold is not None else given.get("mmr_threshold")
+    chosen = threshold if given.get("mmr_threshold") is None else given["mmr_threshold"]
     return Diversity(max(k, _candidates(k, given)), _BALANCE if chosen is None else chosen)
 
 

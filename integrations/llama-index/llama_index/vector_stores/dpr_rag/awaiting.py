@@ -1,0 +1,55 @@
+"""Embeddings that are waited for, not run in a thread: those of a service with an asynchronous client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from llama_index.core.schema import BaseNode, MetadataMode
+from llama_index.core.vector_stores.types import VectorStoreQuery
+from llama_index.embeddings.dpr_rag.foreign import EmbeddingEncoder
+from llama_index.vector_stores.dpr_rag.earlier import earlier_of
+from llama_index.vector_stores.dpr_rag.nodes import to_passage
+from llama_index.vector_stores.dpr_rag.querying import ranking_of, words_of
+
+from dpr_rag import Passage, PassageStore
+
+
+async def embedded(store: PassageStore, nodes: Sequence[BaseNode]) -> list[list[float] | None]:
+    """One embedding per node: its own, or that of ``aget_text_embedding_batch`` where the store has to have one.
+
+    None stands where the node is stored already, is blank, or the store's encoder has no asynchronous side of its own.
+    """
+    vectors = [node.embedding for node in nodes]
+    encoder = store.encoder
+    if isinstance(encoder, EmbeddingEncoder):
+        lacking = await asyncio.to_thread(_lacking, store, nodes)
+        if lacking:
+            rows = (await encoder.aencode_passages(list(lacking.values()))).tolist()
+            vectors = [dict(zip(lacking, rows, strict=True)).get(at, own) for at, own in enumerate(vectors)]
+    return vectors
+
+
+def _lacking(store: PassageStore, nodes: Sequence[BaseNode]) -> dict[int, Passage]:
+    """Passages that have no vector yet, by the place of their nodes; equal ids count once, as equal nodes do."""
+    bare = {
+        at: to_passage(node)
+        for at, node in enumerate(nodes)
+        if node.embedding is None and node.get_content(metadata_mode=MetadataMode.NONE).strip()
+    }
+    store.private.check_repeats(bare.values())
+    known = {one.id: (one.title, one.text) for one in store.get([one.id for one in bare.values()])}
+    earlier = earlier_of(store, list(bare.values()))
+    return {at: one for at, one in bare.items() if known.get(one.id) != (one.title, one.text) and one.id not in earlier}
+
+
+async def with_embedding(store: PassageStore, query: VectorStoreQuery) -> VectorStoreQuery:
+    """The query with the embedding of its words by ``aget_query_embedding``, where vectors are needed and it has none."""
+    encoder, words = store.encoder, words_of(query.query_str)
+    if not isinstance(encoder, EmbeddingEncoder) or not words or query.query_embedding is not None:
+        return query
+    ranking = await asyncio.to_thread(ranking_of, store, query)
+    if not ranking.needs_vectors:
+        return query
+    return replace(query, query_embedding=await encoder.embedding.aget_query_embedding(words))
