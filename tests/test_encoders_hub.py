@@ -62,7 +62,7 @@ def test_two_names(hub: list[dict[str, Any]]) -> None:
     encoder = DualEncoder.from_pretrained(QUESTION, CONTEXT, device="cpu")
     assert (encoder.source, encoder.profile.name, encoder.shared) == (f"{QUESTION} + {CONTEXT}", "dpr", False)
     assert [request["name"] for request in hub] == [QUESTION, CONTEXT]
-    assert hub[0]["allow_patterns"] == ["*.json", "*.txt", "*.safetensors"]  # nothing pickled, no code
+    assert hub[0]["allow_patterns"] == PATTERNS  # nothing pickled, no code
 
 
 def test_family_is_told_by_the_name(hub: list[dict[str, Any]]) -> None:
@@ -94,7 +94,7 @@ def test_without_the_hubs_client(monkeypatch: pytest.MonkeyPatch) -> None:
         DualEncoder.from_pretrained("owner/model")
 
 
-PATTERNS = ["*.json", "*.txt", "*.safetensors"]
+PATTERNS = ["*.json", "*.txt", "*.safetensors", "README.md"]
 
 
 def repository(monkeypatch: pytest.MonkeyPatch, remote: Path) -> Repository:

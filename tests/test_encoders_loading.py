@@ -90,7 +90,7 @@ def test_weight_of_the_wrong_shape(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("architectures", [["T5EncoderModel"], [], None])
 def test_unknown_architecture(tmp_path: Path, architectures: list[str] | None) -> None:
-    folder = tiny.edit_config(tiny.bert(tmp_path / "m"), architectures=architectures)
+    folder = tiny.edit_config(tiny.bert(tmp_path / "m"), architectures=architectures, model_type="t5")
     shown = architectures[0] if architectures else ""
     with pytest.raises(ModelError, match=f"unknown architecture '{shown}' .* dpr-rag runs DPRQuestionEncoder, "):
         load(folder, profile="contriever")
@@ -133,7 +133,9 @@ def test_truncated_weights_are_refused(tmp_path: Path) -> None:
 
 def test_plain_bert_asks_for_a_profile(tmp_path: Path) -> None:
     folder = tiny.bert(tmp_path / "m")
-    with pytest.raises(ModelError, match=r"pass profile= with one of dpr, ance, tas-b, contriever, minilm, e5, bge"):
+    with pytest.raises(
+        ModelError, match=r"pass profile= with one of dpr, ance, tas-b, contriever, minilm, e5, e5-instruct, bge"
+    ):
         load(folder)
     with pytest.raises(ModelError, match=r"no profile is called 'bert'; pass one of dpr, "):
         load(folder, profile="bert")
@@ -167,8 +169,8 @@ NORMALISED = {"pooling": "mean", "names": ["Normalize"]}
         ({"_name_or_path": "nreimers/MiniLM-L6-H384-uncased"}, NORMALISED | {"length": 256}, PROFILES["minilm"]),
         ({"_name_or_path": "intfloat/e5-base-v2"}, NORMALISED, PROFILES["e5"]),
         ({"_name_or_path": "BAAI/bge-small-en-v1.5"}, {"pooling": "cls", "names": ["Normalize"]}, PROFILES["bge"]),
-        ({}, {"pooling": "cls", "length": 128}, "cls 128 False"),
-        ({}, {"pooling": "mean"}, "mean 512 False"),
+        ({}, {"pooling": "cls", "length": 128}, "cls 128 True"),
+        ({}, {"pooling": "mean"}, "mean 512 True"),
     ],
 )
 def test_families_are_recognised(
@@ -197,9 +199,12 @@ def test_prompts_are_recognised(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("modules", "message"),
     [
-        ({"pooling": "max"}, r"1_Pooling/config\.json pools by \['pooling_mode_max_tokens'\], expected cls or mean"),
+        ({"pooling": "max", "names": ["LSTM"]}, "asks for Transformer, Pooling, LSTM"),
         ({"pooling": "mean", "names": ["WordWeights"]}, "asks for Transformer, Pooling, WordWeights"),
-        ({"pooling": "mean", "names": ["Dense"]}, "Dense only together with LayerNorm"),
+        (
+            {"pooling": "mean", "names": ["LayerNorm"]},
+            "expected Transformer, Pooling, perhaps Dense, LayerNorm after it",
+        ),
     ],
 )
 def test_modules_that_cannot_run(tmp_path: Path, modules: dict[str, Any], message: str) -> None:
@@ -209,7 +214,8 @@ def test_modules_that_cannot_run(tmp_path: Path, modules: dict[str, Any], messag
 
 
 @pytest.mark.parametrize(
-    "changes", [{"pooling": "max"}, {"normalise": 1}, {"question_length": 2}, {"passage_length": "9"}, {"title": None}]
+    "changes",
+    [{"pooling": "middle"}, {"normalise": 1}, {"question_length": 2}, {"passage_length": "9"}, {"title": None}],
 )
 def test_profile_refuses_wrong_values(changes: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match=f"profile 'dpr': {next(iter(changes))} is .*, expected "):

@@ -124,6 +124,73 @@ def roberta(folder: Path, *, seed: int = 0) -> tuple[Path, Any, dict[str, torch.
     return folder, model, {**head, "norm.weight": torch.rand(32) + 0.5, "norm.bias": torch.randn(32)}
 
 
+def xlm_roberta(folder: Path, *, seed: int = 0) -> Path:
+    """XLM-RoBERTa with a Unigram tokenizer, as multilingual models have it."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    words = [
+        "▁who",
+        "▁wrote",
+        "▁hamlet",
+        "▁is",
+        "▁a",
+        "▁tragedy",
+        "▁by",
+        "▁the",
+        "▁king",
+        "▁of",
+        "▁den",
+        "mark",
+        "▁it",
+        "▁",
+    ]
+    pieces = [*["<s>", "<pad>", "</s>", "<unk>"], *words, *map(chr, range(33, 127)), "<mask>"]
+    tokenizer = Tokenizer(models.Unigram([(piece, -float(at) / 10) for at, piece in enumerate(pieces)], unk_id=3))
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    config = transformers.XLMRobertaConfig(
+        **{**SIZES, "vocab_size": len(pieces), "max_position_embeddings": 66, "type_vocab_size": 1},
+        **{"initializer_range": 0.2, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "layer_norm_eps": 1e-5},
+    )
+    seeded(transformers.XLMRobertaModel, config, seed).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "XLMRobertaTokenizer"}))
+    return folder
+
+
+def mpnet(folder: Path, *, seed: int = 0) -> Path:
+    """MPNet: BERT's word pieces between RoBERTa's special tokens, and a table of distances."""
+    words = ["<s>", "<pad>", "</s>", "[UNK]", *WORDS, *CASED, "<mask>"]
+    config = transformers.MPNetConfig(
+        **{**SIZES, "vocab_size": len(words), "max_position_embeddings": 66, "initializer_range": 0.2},
+        **{"layer_norm_eps": 1e-5},
+    )
+    model = seeded(transformers.MPNetModel, config, seed)
+    with torch.no_grad():
+        model.encoder.relative_attention_bias.weight.normal_(std=1.0)
+    model.save_pretrained(bert_tokenizer(folder, words=words))
+    transformers.MPNetTokenizer.from_pretrained(folder).save_pretrained(folder)
+    return folder
+
+
+def dense(folder: Path, *, activation: str, bias: bool, out: int = 24) -> tuple[Path, torch.nn.Linear]:
+    """Give a folder of sentence-transformers modules a Dense module with weights."""
+    torch.manual_seed(7)
+    layer = torch.nn.Linear(32, out, bias=bias)
+    save_file(
+        {f"linear.{name}": tensor.detach() for name, tensor in layer.named_parameters()},
+        folder / "2_Dense" / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    about = {"in_features": 32, "out_features": out, "bias": bias, "activation_function": activation}
+    (folder / "2_Dense" / "config.json").write_text(json.dumps(about))
+    return folder, layer
+
+
 def ance(folder: Path, *, prefix: str = "") -> Path:
     """castorini's form: `roberta.*`, `embeddingHead.*` and `norm.*` in one file."""
     _, model, head = roberta(folder)
@@ -138,7 +205,6 @@ def ance_modules(folder: Path) -> Path:
     _, _, head = roberta(folder)
     modules(folder, pooling="cls", names=("Dense", "LayerNorm"))
     for kind, own, published in (("2_Dense", "linear", "embeddingHead"), ("3_LayerNorm", "norm", "norm")):
-        (folder / kind).mkdir()
         tensors = {f"{own}.{part}": head[f"{published}.{part}"] for part in ("weight", "bias")}
         save_file(tensors, folder / kind / "model.safetensors", metadata={"format": "pt"})
     activation = {"in_features": 32, "out_features": 32, "activation_function": "torch.nn.modules.linear.Identity"}
@@ -159,8 +225,10 @@ def modules(folder: Path, *, pooling: str, names: Sequence[str] = (), length: in
         for at, kind in enumerate(kinds)
     ]
     (folder / "modules.json").write_text(json.dumps(listed))
-    (folder / "1_Pooling").mkdir()
-    flags = {f"pooling_mode_{mode}": mode.startswith(pooling) for mode in ("cls_token", "mean_tokens", "max_tokens")}
+    for one in listed[1:]:
+        (folder / one["path"]).mkdir(exist_ok=True)
+    modes = ("cls_token", "mean_tokens", "max_tokens", "lasttoken")
+    flags = {f"pooling_mode_{mode}": mode.startswith(pooling) for mode in modes}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 32, **flags}))
     if length is not None:
         (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": length}))
@@ -199,7 +267,9 @@ def pickled(folder: Path, *, stream: bool = False, change: Any = None) -> Path:
 
 def plain_ids(folder: Path, pairs: Sequence[tuple[str, ...]], length: int) -> list[list[int]]:
     """What transformers' own fast tokenizer makes of texts or (title, text) pairs, one by one."""
-    if (folder / "vocab.txt").exists():
+    if (folder / "tokenizer.json").exists():
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    elif (folder / "vocab.txt").exists():
         tokenizer = transformers.BertTokenizerFast.from_pretrained(folder)
     else:
         tokenizer = transformers.RobertaTokenizerFast.from_pretrained(folder)

@@ -11,6 +11,7 @@ from pathlib import Path
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.choosing import RuntimeName, choose_runtime
 from dpr_rag.encoders.folders import PROFILE_FILE, ModelFolder, find_folder
+from dpr_rag.encoders.modules import modules_of
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.recognition import recognise_all
 from dpr_rag.encoders.saving import read_about, save_towers
@@ -114,6 +115,8 @@ class DualEncoder:
             MissingExtraError: What runs it is not installed.
         """
         folders, saved = _folders(question, context)
+        for folder in folders:
+            modules_of(folder)  # what cannot be run is refused before its weights are looked for
         towers = [load_tower(folder) for folder in folders]
         source = " + ".join(str(model) for model in (question, context) if model is not None)
         chosen = recognise_all(folders, profile=profile or saved)
@@ -150,7 +153,7 @@ class DualEncoder:
     @property
     def dim(self) -> int:
         """Number of components of every vector."""
-        return self._question.runtime.dim
+        return self._question.dim
 
     @property
     def shared(self) -> bool:

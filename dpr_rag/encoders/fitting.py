@@ -13,8 +13,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def has_head(tower: Tower, profile: Profile) -> bool:
-    """Whether layers follow the pooling: ANCE's always, DPR's projection where the configuration has one."""
-    return profile.head == "ance" or (profile.head == "projection" and int(tower.config.get("projection_dim") or 0) > 0)
+    """Whether layers follow the pooling: ANCE's and a Dense always, DPR's projection where the configuration has one."""
+    if profile.head == "projection":
+        return int(tower.config.get("projection_dim") or 0) > 0
+    return profile.head != "none"
 
 
 def check_positions(tower: Tower) -> None:

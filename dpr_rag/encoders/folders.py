@@ -16,7 +16,8 @@ WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 PICKLED_WEIGHTS = "pytorch_model.bin"
 PICKLED_INDEX = "pytorch_model.bin.index.json"
-_FETCHED = ["*.json", "*.txt", "*.safetensors"]
+_FETCHED = ["*.json", "*.txt", "*.safetensors", "README.md"]
+_CARD = 20_000
 _WITH_WEIGHTS = ("Dense", "LayerNorm")
 
 
@@ -27,10 +28,12 @@ class ModelFolder:
     Attributes:
         path: Where the files are.
         name: What the caller named it by, a path or a hub name; used in messages and to recognise families.
+        root: Where the files beside the modules are, if the transformer's own lie in a sub-folder.
     """
 
     path: Path
     name: str
+    root: Path | None = None
 
     @cached
     def config(self) -> dict[str, Any]:
@@ -50,25 +53,51 @@ class ModelFolder:
         named = self.config.get("architectures")
         return str(named[0]) if isinstance(named, list) and named else ""
 
+    @property
+    def top(self) -> Path:
+        """Where the files of all modules lie."""
+        return self.root or self.path
+
     def json(self, name: str, *, default: Any = None) -> Any:
-        """Read one JSON file of the folder.
+        """Read one JSON file of the transformer's folder.
 
         Args:
             name: Path inside the folder.
             default: Returned where the file does not exist; None means that it must.
 
         Raises:
-            ModelError: It is missing without a default, or no JSON.
+            ModelError: It is missing without a default, no JSON, or of another type than the default.
         """
-        path = self.path / name
+        return self._json(self.path / name, default)
+
+    def beside(self, name: str, *, default: Any) -> Any:
+        """Read one JSON file that lies with those of all modules; see :meth:`json`."""
+        return self._json(self.top / name, default)
+
+    def _json(self, path: Path, default: Any) -> Any:
         if not path.is_file():
             if default is not None:
                 return default
-            raise ModelError(f"{self.name}: there is no {name} in {self.path}; expected a transformers model folder")
+            raise ModelError(
+                f"{self.name}: there is no {path.name} in {path.parent}; expected a transformers model folder"
+            )
         try:
-            return json.loads(path.read_bytes())
+            found = json.loads(path.read_bytes())
         except (ValueError, RecursionError) as error:
             raise ModelError(f"{self.name}: {path} is not JSON ({error}); fetch the file again") from error
+        if default is not None and not isinstance(found, type(default)):
+            raise ModelError(
+                f"{self.name}: {path} holds {type(found).__name__}, expected {type(default).__name__}; fetch the file again"
+            )
+        return found
+
+    def card(self) -> str:
+        """The beginning of the model's card, ``README.md``, or nothing."""
+        try:
+            with (self.top / "README.md").open(encoding="utf-8", errors="replace") as file:
+                return file.read(_CARD)
+        except OSError:
+            return ""
 
     def modules(self) -> list[tuple[str, str]]:
         """The sentence-transformers modules as pairs of class name and sub-folder; empty for other folders.
@@ -76,7 +105,7 @@ class ModelFolder:
         Raises:
             ModelError: ``modules.json`` is not a list of modules.
         """
-        listed = self.json("modules.json", default=[])
+        listed = self.beside("modules.json", default=[])
         try:
             return [(str(item["type"]).rsplit(".", 1)[-1], str(item["path"])) for item in listed]
         except (TypeError, KeyError) as error:
@@ -91,8 +120,17 @@ class ModelFolder:
         return [
             inside
             for inside in ("", *self.head_folders())
-            if not any((self.path / inside / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX))
+            if not any((self._place(inside) / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX))
         ]
+
+    def _place(self, inside: str) -> Path:
+        return self.top / inside if inside else self.path
+
+    def _shards(self, folder: Path) -> list[Path]:
+        files = self._json(folder / WEIGHTS_INDEX, {}).get("weight_map")
+        if not isinstance(files, dict) or not files or not all(isinstance(one, str) for one in files.values()):
+            raise ModelError(f"{self.name}: {folder / WEIGHTS_INDEX} has no weight_map of files; fetch the file again")
+        return [folder / Path(one).name for one in sorted(set(files.values()))]
 
     def weight_files(self, inside: str = "") -> list[Path]:
         """The files that hold the weights: safetensors, or else ``pytorch_model.bin`` or the index of its shards.
@@ -103,12 +141,11 @@ class ModelFolder:
         Raises:
             ModelError: There are none.
         """
-        folder = self.path / inside
+        folder = self._place(inside)
         if (folder / WEIGHTS).is_file():
             return [folder / WEIGHTS]
         if (folder / WEIGHTS_INDEX).is_file():
-            shards = self.json(str(Path(inside, WEIGHTS_INDEX))).get("weight_map", {})
-            return [folder / Path(name).name for name in sorted(set(shards.values()))]
+            return self._shards(folder)
         for name in (PICKLED_WEIGHTS, PICKLED_INDEX):
             if (folder / name).is_file():
                 return [folder / name]
@@ -116,6 +153,16 @@ class ModelFolder:
             f"{self.name}: neither {WEIGHTS} nor {PICKLED_WEIGHTS} in {folder}; fetch the model's weights in one of these "
             "two forms"
         )
+
+
+def _inside(folder: ModelFolder) -> ModelFolder:
+    """The transformer's own folder, where modules.json says that it is a sub-folder."""
+    place = dict(folder.modules()).get("Transformer", "")
+    if not place:
+        return folder
+    if not (folder.path / place).resolve().is_relative_to(folder.path.resolve()):
+        raise ModelError(f"{folder.name}: modules.json names the folder {place!r:.80}, expected one inside the model's")
+    return ModelFolder(folder.path / place, folder.name, folder.path)
 
 
 def find_folder(model: str | Path) -> ModelFolder:
@@ -132,15 +179,17 @@ def find_folder(model: str | Path) -> ModelFolder:
     """
     path = place_of(model)
     if path.is_dir():
-        return ModelFolder(path, str(model))
+        return _inside(ModelFolder(path, str(model)))
     name = str(model)
     if path.exists() or name.count("/") > 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"{name} is not a folder; pass a transformers model folder or a hub name like owner/model")
     folder = ModelFolder(_snapshot(name, _FETCHED), name)
     if (folder.path / PROFILE_FILE).is_file():  # saved by dpr-rag: all weights lie one level deeper, as safetensors
         return folder
-    pickled = [str(PurePosixPath(inside, "pytorch_model*.bin")) for inside in folder.without_safetensors()]
-    return ModelFolder(_snapshot(name, [*_FETCHED, *pickled]), name) if pickled else folder
+    folder = _inside(folder)
+    own = folder.path.relative_to(folder.top).as_posix()
+    pickled = [str(PurePosixPath(inside or own, "pytorch_model*.bin")) for inside in folder.without_safetensors()]
+    return _inside(ModelFolder(_snapshot(name, [*_FETCHED, *pickled]), name)) if pickled else folder
 
 
 def _snapshot(name: str, patterns: list[str]) -> Path:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from dpr_rag.encoders.fitting import Shapes, check_positions, has_head
 from dpr_rag.encoders.profiles import Profile
@@ -44,7 +48,21 @@ FORMS: Mapping[str, Form] = {
         *("attention.q_lin", "attention.k_lin", "attention.v_lin"),
         *("attention.out_lin", "sa_layer_norm", "ffn.lin1", "ffn.lin2", "output_layer_norm"),
     ),
+    "mpnet": Form(
+        *(
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "intermediate_size",
+            "hidden_act",
+            "encoder.layer.",
+        ),
+        *("attention.attn.q", "attention.attn.k", "attention.attn.v"),
+        *("attention.attn.o", "attention.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm"),
+    ),
 }
+RELATIVE = "encoder.relative_attention_bias.weight"
+_BUCKETS, _FARTHEST = 32, 128
 ACTIVATIONS = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "relu": ""}
 
 
@@ -89,7 +107,22 @@ def activation_of(tower: Tower, form: Form) -> str:
 def first_position(tower: Tower) -> int:
     """Where the first token stands in the table of positions: RoBERTa counts from its padding's id on."""
     pad = tower.config.get("pad_token_id")
+    if tower.backbone == "mpnet":
+        return 2  # whatever its padding
     return (1 if pad is None else int(pad)) + 1 if tower.backbone == "roberta" else 0
+
+
+def bucket_of(distances: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The row of MPNet's table for a distance, from a token to the one that it attends to.
+
+    Small distances have a row each, larger ones share rows on a logarithmic scale, as in T5 (Raffel et al. 2020, 2.1).
+    """
+    half = _BUCKETS // 2
+    exact = half // 2
+    far = np.abs(distances)
+    scaled = np.log(np.maximum(far, 1).astype(np.float32) / np.float32(exact)) / np.float32(math.log(_FARTHEST / exact))
+    shared = np.minimum(exact + (scaled * (half - exact)).astype(np.int64), half - 1)
+    return np.where(distances > 0, half, 0) + np.where(far < exact, far, shared)
 
 
 def shapes_of(tower: Tower, profile: Profile, form: Form) -> Shapes:
@@ -101,7 +134,9 @@ def shapes_of(tower: Tower, profile: Profile, form: Form) -> Shapes:
         "embeddings.position_embeddings.weight": (config["max_position_embeddings"], hidden),
         **_norm_shapes("embeddings.LayerNorm", hidden),
     }
-    if tower.backbone != "distilbert":
+    if tower.backbone == "mpnet":
+        shapes[RELATIVE] = (_BUCKETS, config[form.heads])
+    elif tower.backbone != "distilbert":
         shapes["embeddings.token_type_embeddings.weight"] = (config.get("type_vocab_size", 2), hidden)
     for at in range(config[form.layers]):
         layer = f"{form.prefix}{at}."

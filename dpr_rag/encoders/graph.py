@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dpr_rag.encoders.fitting import check_fit, has_head
-from dpr_rag.encoders.forms import ACTIVATIONS, FORMS, Form, activation_of, check_settings, first_position, shapes_of
+from dpr_rag.encoders.forms import (
+    ACTIVATIONS,
+    FORMS,
+    RELATIVE,
+    Form,
+    activation_of,
+    bucket_of,
+    check_settings,
+    first_position,
+    shapes_of,
+)
 from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.processor import this_processor
 from dpr_rag.encoders.profiles import Profile
@@ -24,6 +34,7 @@ if TYPE_CHECKING:
     from openvino import Model
 
 _MASKED = -1e4
+_NEVER = -1e30
 _CORE_LOCK = new_lock()
 
 
@@ -106,6 +117,8 @@ class _Builder:
         hidden = self._embedded(ids, segments)
         absent = opset13.subtract(self._constant(np.float32(1)), present)
         bias = opset13.unsqueeze(opset13.multiply(absent, self._constant(np.float32(_MASKED))), self._axes(1, 2))
+        if self.tower.backbone == "mpnet":
+            bias = bias + self._relative_bias(ids)
         for at in range(self.tower.config[self.form.layers]):
             hidden = self._layer(hidden, bias, f"{self.form.prefix}{at}.")
         pooled = self._headed(self._pooled(hidden, present))
@@ -113,8 +126,7 @@ class _Builder:
 
     def _embedded(self, ids: Any, segments: Any) -> Any:
         op, zero = self.op, self._constant(np.int64(0))
-        length = op.gather(op.shape_of(ids), self._constant(np.int64(1)), zero)
-        places = op.range(zero, length, self._constant(np.int64(1)), "i64")
+        places = self._places(ids)
         if first := first_position(self.tower):
             places = op.add(places, self._constant(np.int64(first)))
         found = self._rows("word_embeddings", ids) + self._rows("position_embeddings", places)
@@ -123,6 +135,22 @@ class _Builder:
         elif self.tower.backbone == "roberta":
             found = found + self._rows("token_type_embeddings", zero)
         return self._normed(found, "embeddings.LayerNorm", self._epsilon())
+
+    def _places(self, ids: Any) -> Any:
+        """Numbers of the tokens from 0, of shape [length]."""
+        op, zero = self.op, self._constant(np.int64(0))
+        length = op.gather(op.shape_of(ids), self._constant(np.int64(1)), zero)
+        return op.range(zero, length, self._constant(np.int64(1)), "i64")
+
+    def _relative_bias(self, ids: Any) -> Any:
+        """What MPNet adds for the distance of two tokens, of shape [1, heads, length, length]."""
+        op, longest = self.op, self.tower.config["max_position_embeddings"]
+        table = self._weight(RELATIVE)[bucket_of(np.arange(-longest, longest + 1))]
+        places = self._places(ids)
+        distances = op.unsqueeze(places, self._axes(0)) - op.unsqueeze(places, self._axes(1))
+        rows = op.add(distances, self._constant(np.int64(longest)))
+        found = op.gather(self._constant(table), rows, self._constant(np.int64(0)))
+        return op.unsqueeze(op.transpose(found, self._axes(2, 0, 1)), self._axes(0))
 
     def _rows(self, name: str, places: Any) -> Any:
         table = self._constant(self._weight(f"embeddings.{name}.weight"))
@@ -180,17 +208,29 @@ class _Builder:
         return centred * op.power(variance, self._constant(np.float32(-0.5)))
 
     def _pooled(self, hidden: Any, present: Any) -> Any:
-        if self.profile.pooling == "cls":
-            return self.op.gather(hidden, self._constant(np.int64(0)), self._constant(np.int64(1)))
-        weights = self.op.unsqueeze(present, self._axes(2))
-        total = self.op.reduce_sum(hidden * weights, self._axes(1), False)
-        return total / self.op.reduce_sum(weights, self._axes(1), False)
+        op, pooling = self.op, self.profile.pooling
+        if pooling == "cls":
+            return op.gather(hidden, self._constant(np.int64(0)), self._constant(np.int64(1)))
+        weights = op.unsqueeze(present, self._axes(2))
+        if pooling == "max":
+            absent = op.multiply(
+                op.subtract(self._constant(np.float32(1)), weights), self._constant(np.float32(_NEVER))
+            )
+            return op.reduce_max(hidden * weights + absent, self._axes(1), False)
+        if pooling == "last":
+            length = op.reduce_sum(present, self._axes(1), True)
+            place = op.convert(length - self._constant(np.float32(1)), "i64")
+            return op.squeeze(op.gather(hidden, place, self._constant(np.int64(1)), 1), self._axes(1))
+        total = op.reduce_sum(hidden * weights, self._axes(1), False)
+        return total / op.reduce_sum(weights, self._axes(1), False)
 
     def _headed(self, pooled: Any) -> Any:
         if not has_head(self.tower, self.profile):
             return pooled
         weight = self._constant(self._weight("head.dense.weight"))
         pooled = self.op.matmul(pooled, weight, False, True) + self._weight("head.dense.bias")
+        if self.profile.activation == "tanh":
+            return self.op.tanh(pooled)
         return self._normed(pooled, "head.norm", 1e-5) if self.profile.head == "ance" else pooled
 
     def _epsilon(self) -> float:

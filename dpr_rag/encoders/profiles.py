@@ -8,10 +8,14 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from dpr_rag.errors import ModelError
 
-Pooling = Literal["cls", "mean"]
+Pooling = Literal["cls", "mean", "max", "last"]
 TitlePolicy = Literal["pair", "prefix", "none"]
 Segments = Literal["zero", "pair"]
-Head = Literal["none", "projection", "ance"]
+Head = Literal["none", "projection", "ance", "dense"]
+Activation = Literal["", "tanh"]
+
+
+_LATER = ("activation", "kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,7 @@ class Profile:
 
     Attributes:
         name: What people call the family; it does not take part in the fingerprint.
-        pooling: The first token of the last layer, or the masked mean of its tokens.
+        pooling: The first token of the last layer, the last one, or the mean or the maximum over its tokens.
         title: A title becomes the first segment of a pair, a prefix (``"title text"``), or is left out.
         normalise: Whether vectors are scaled to length 1.
         question_prefix: Put before every question.
@@ -28,7 +32,10 @@ class Profile:
         question_length: Most tokens of a question, special tokens included.
         passage_length: Most tokens of a passage, special tokens included.
         head: What follows the pooling: nothing; a linear projection where the model has one (DPR's
-            ``encode_proj``); or ANCE's linear layer and layer norm, which must be there.
+            ``encode_proj``); ANCE's linear layer and layer norm, which must be there; or sentence-transformers' ``Dense``,
+            which must be there, too.
+        activation: What follows a ``Dense``: nothing, or ``"tanh"``.
+        kept: How many components are kept, from the first on, of models that were trained for it; 0 keeps all.
         segments: Token types of a title pair: all zero as DPR was trained, or 0 for title and 1 for text.
         straighten: Whether a typographic apostrophe in a question becomes a plain one, as in DPR's code.
 
@@ -47,6 +54,8 @@ class Profile:
     head: Head = "none"
     segments: Segments = "zero"
     straighten: bool = False
+    activation: Activation = ""
+    kept: int = 0
 
     def __post_init__(self) -> None:
         hints = get_type_hints(Profile)
@@ -55,10 +64,17 @@ class Profile:
         for name in ("question_length", "passage_length"):
             if getattr(self, name) < 3:
                 raise ModelError(f"profile {self.name!r}: {name} is {getattr(self, name)}, expected at least 3 tokens")
+        if self.kept < 0:
+            raise ModelError(
+                f"profile {self.name!r}: kept is {self.kept}, expected a number of components, or 0 for all"
+            )
 
     def as_dict(self) -> dict[str, Any]:
-        """The profile as a JSON object, the inverse of :func:`profile_from`."""
-        return asdict(self)
+        """The profile as a JSON object, the inverse of :func:`profile_from`.
+
+        Fields that came later are left out at their defaults: the fingerprints of models that do without them stay.
+        """
+        return {name: value for name, value in asdict(self).items() if name not in _LATER or value}
 
 
 def named_profile(profile: str | Profile) -> Profile:
@@ -117,11 +133,22 @@ PROFILES: Mapping[str, Profile] = {
         Profile("minilm", "mean", "pair", normalise=True, question_length=256, passage_length=256, segments="pair"),
         Profile("e5", "mean", "prefix", normalise=True, question_prefix="query: ", passage_prefix="passage: "),
         Profile(
+            "e5-instruct",
+            "mean",
+            "prefix",
+            normalise=True,
+            question_prefix=(
+                "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery: "
+            ),
+        ),
+        Profile(
             "bge",
             "cls",
             "prefix",
             normalise=True,
             question_prefix="Represent this sentence for searching relevant passages: ",
         ),
+        Profile("bge-zh", "cls", "prefix", normalise=True, question_prefix="为这个句子生成表示以用于检索相关文章："),
+        Profile("bge-m3", "cls", "prefix", normalise=True, question_length=8192, passage_length=8192),
     )
 }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from dpr_rag.encoders.folders import ModelFolder
-from dpr_rag.encoders.profiles import PROFILES, Pooling, Profile, named_profile
+from dpr_rag.encoders.modules import modules_of, profile_of
+from dpr_rag.encoders.profiles import PROFILES, Profile, named_profile
 from dpr_rag.errors import ModelError
 
+_log = logging.getLogger(__name__)
 _ARCHITECTURES = {
     "DPRQuestionEncoder": "dpr",
     "DPRContextEncoder": "dpr",
@@ -24,12 +25,19 @@ _NAMES = (
     (r"\btas[-_]b\b", "tas-b"),
     (r"\bm?contriever\b", "contriever"),
     (r"\ball-minilm-l\d+\b", "minilm"),
-    (r"(^|[/_])e5-(small|base|large)\b", "e5"),
-    (r"(^|[/_])bge-(small|base|large)-en\b", "bge"),
+    (r"\be5-(small|base|large)\b[^/]*-instruct\b", "e5-instruct"),
+    (r"\be5-(small|base|large)\b", "e5"),
+    (r"\bbge-(small|base|large)-en\b", "bge"),
+    (r"\bbge-(small|base|large)-zh\b", "bge-zh"),
+    (r"\bbge-m3\b", "bge-m3"),
 )
-_MODULES = {"Transformer", "Pooling", "Normalize", "Dense", "LayerNorm"}
-_QUESTION_PROMPTS = ("query", "question")
-_PASSAGE_PROMPTS = ("document", "passage", "corpus")
+_UNKNOWN = (
+    "%s is of no family that is known here, and names no prompts for questions and passages; if its card asks for some, "
+    "pass profile="
+)
+# a card names its own model in its heading and in the results it brings; one that is based on another model names that, too
+_CARD_NAMES = re.compile(r"^(?:#(?!.* based on )|\s*- name:) *(\S.*)$", re.MULTILINE)
+_IN_CACHE = re.compile(r"(?:^|/)models--([^/]+?)--([^/]+)/snapshots/")
 
 
 def recognise(folder: ModelFolder, *, profile: str | Profile | None = None) -> Profile:
@@ -45,9 +53,16 @@ def recognise(folder: ModelFolder, *, profile: str | Profile | None = None) -> P
     if profile is not None:
         return named_profile(profile)
     family = _family(folder)
-    modules = _modules(folder)
+    modules = modules_of(folder)
     if modules:
-        return _from_modules(folder, modules, family)
+        found = profile_of(folder, modules, family)
+        if (
+            family is None
+            and found.name == "sentence-transformers"
+            and not (found.question_prefix or found.passage_prefix)
+        ):
+            _log.warning(_UNKNOWN, folder.name)
+        return found
     if family is None:
         raise ModelError(
             f"{folder.name}: nothing in the folder tells how its token vectors are pooled (no modules.json, "
@@ -75,65 +90,18 @@ def _family(folder: ModelFolder) -> Profile | None:
     known = _ARCHITECTURES.get(folder.architecture)
     if known:
         return PROFILES[known]
-    for name in (folder.name, str(folder.config.get("_name_or_path", ""))):
+    for name in _names(folder):
         for pattern, family in _NAMES:
-            if re.search(pattern, "/".join(name.split("/")[-2:]).lower()):
+            if re.search(pattern, name.lower()):
                 return PROFILES[family]
     return None
 
 
-def _modules(folder: ModelFolder) -> dict[str, str]:
-    """The sentence-transformers modules of the folder, class name to sub-folder, all of which dpr-rag can run."""
-    modules = dict(folder.modules())
-    unknown = [name for name in modules if name not in _MODULES]
-    if unknown or ("Dense" in modules) != ("LayerNorm" in modules):
-        raise ModelError(
-            f"{folder.name}: modules.json asks for {', '.join(modules)}, expected Transformer, Pooling, perhaps Normalize, "
-            "and Dense only together with LayerNorm; dpr-rag does not run other modules"
-        )
-    if modules and "Pooling" not in modules:
-        raise ModelError(
-            f"{folder.name}: modules.json has no Pooling module; pass profile= to say how vectors are pooled"
-        )
-    activation = folder.json(f"{modules.get('Dense', '')}/config.json", default={}).get(
-        "activation_function", "Identity"
-    )
-    if "Dense" in modules and not str(activation).endswith("Identity"):
-        raise ModelError(f"{folder.name}: its Dense module has the activation {activation}, expected Identity")
-    return modules
-
-
-def _from_modules(folder: ModelFolder, modules: Mapping[str, str], family: Profile | None) -> Profile:
-    generic = replace(PROFILES["minilm"], name="sentence-transformers", question_length=512, passage_length=512)
-    base = family or generic
-    longest = folder.json("sentence_bert_config.json", default={}).get("max_seq_length") or 512
-    found = replace(
-        base,
-        pooling=_pooling(folder, modules["Pooling"]),
-        normalise="Normalize" in modules,
-        question_length=min(base.question_length, longest),
-        passage_length=min(base.passage_length, longest),
-        head="ance" if "LayerNorm" in modules else "none",
-    )
-    found = _with_prompts(folder, found)
-    return PROFILES["minilm"] if replace(found, name="minilm") == PROFILES["minilm"] else found
-
-
-def _pooling(folder: ModelFolder, path: str) -> Pooling:
-    config = folder.json(f"{path}/config.json", default={})
-    modes = {name for name in config if name.startswith("pooling_mode_") and config[name]}
-    if config.get("pooling_mode"):
-        given = config["pooling_mode"]
-        modes = {given} if isinstance(given, str) else set(given)
-    if modes in ({"pooling_mode_cls_token"}, {"cls"}):
-        return "cls"
-    if modes in ({"pooling_mode_mean_tokens"}, {"mean"}):
-        return "mean"
-    raise ModelError(f"{folder.name}: {path}/config.json pools by {sorted(modes)}, expected cls or mean alone")
-
-
-def _with_prompts(folder: ModelFolder, profile: Profile) -> Profile:
-    prompts: dict[str, Any] = folder.json("config_sentence_transformers.json", default={}).get("prompts") or {}
-    question = next((prompts[name] for name in _QUESTION_PROMPTS if prompts.get(name)), profile.question_prefix)
-    passage = next((prompts[name] for name in _PASSAGE_PROMPTS if prompts.get(name)), profile.passage_prefix)
-    return replace(profile, question_prefix=question, passage_prefix=passage)
+def _names(folder: ModelFolder) -> Iterator[str]:
+    """What the model may be called: as the caller calls it, as the hub's cache and its files do."""
+    yield "/".join(folder.name.split("/")[-2:])
+    if cached := _IN_CACHE.search(f"{folder.top.resolve().as_posix()}/"):
+        yield "/".join(cached.groups())
+    yield "/".join(folder.top.resolve().parts[-2:])
+    yield "/".join(str(folder.config.get("_name_or_path", "")).split("/")[-2:])
+    yield from _CARD_NAMES.findall(folder.card())

@@ -30,6 +30,11 @@ class Side:
     runtime: Runtime
     profile: Profile
 
+    @property
+    def dim(self) -> int:
+        """Number of components of every vector."""
+        return min(self.profile.kept, self.runtime.dim) or self.runtime.dim
+
     def encode(
         self,
         items: Sequence[Item],
@@ -66,7 +71,7 @@ class Side:
                 done += len(batch.rows)
                 if progress is not None:
                     progress(done, len(items))
-        checked = check_vectors(vectors, names=names)
+        checked = check_vectors(vectors[:, : self.profile.kept] if self.profile.kept else vectors, names=names)
         return (_normalised(checked) if self.profile.normalise else checked), cut
 
 

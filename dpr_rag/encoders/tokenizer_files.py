@@ -11,7 +11,11 @@ from typing import Any
 from dpr_rag.encoders.folders import ModelFolder
 from dpr_rag.errors import ModelError
 
-_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt")
+_LIBRARY = "sentence_bert_config.json"
+_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt"),
+    _LIBRARY,
+)
 _NORMALISER_FLAGS = {
     "do_lower_case": "lowercase",
     "strip_accents": "strip_accents",
@@ -44,7 +48,8 @@ class TokenizerFiles:
         if not ("tokenizer.json" in files or "vocab.txt" in files or {"vocab.json", "merges.txt"} <= set(files)):
             raise ModelError(
                 f"{folder.name}: no tokenizer in {folder.path}; expected tokenizer.json, vocab.txt, or vocab.json with "
-                "merges.txt; copy them from the model that it was trained from"
+                "merges.txt; copy them from the model that it was trained from (of SentencePiece's file, transformers makes a "
+                "tokenizer.json when it saves the tokenizer)"
             )
         return cls(files, folder.name)
 
@@ -71,6 +76,8 @@ class TokenizerFiles:
             found["normalizer"] = normaliser | {
                 to: flags[flag] for flag, to in _NORMALISER_FLAGS.items() if flag in flags
             }
+        if self._json(_LIBRARY).get("do_lower_case") is True:
+            found["normalizer"] = _lowering(found.get("normalizer"))
         return found | {"truncation": None, "padding": None}
 
     def _text(self, name: str) -> str:
@@ -108,6 +115,16 @@ class TokenizerFiles:
         if not isinstance(found, dict):
             raise ModelError(f"{self.name}: {name} holds {type(found).__name__}, expected a JSON object")
         return found
+
+
+def _lowering(normaliser: dict[str, Any] | None) -> dict[str, Any]:
+    """A normaliser with lower case before it, as sentence-transformers puts it there where a model asks for it."""
+    steps = [] if normaliser is None else [normaliser]
+    if normaliser is not None and normaliser.get("type") == "Sequence":
+        steps = list(normaliser.get("normalizers") or [])
+    if any(step.get("type") == "Lowercase" for step in steps):
+        return {"type": "Sequence", "normalizers": steps}
+    return {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *steps]}
 
 
 def _wordpiece(text: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dpr_rag.encoders.forms import first_position
 from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.towers import Tower
@@ -53,7 +54,7 @@ class Tokens:
         specials = tower.tokenizer.specials()
         self._cls = self._special(specials["cls"])
         self._sep = self._special(specials["sep"])
-        self._between = [self._sep, self._sep] if tower.backbone == "roberta" else [self._sep]
+        self._between = [self._sep, self._sep] if tower.counts_from_padding else [self._sep]
         pad = self._setting("pad_token_id")
         self.pad = self._special(specials["pad"]) if pad is None else pad
         self._longest = self._most_positions()
@@ -136,7 +137,7 @@ class Tokens:
 
     def _most_positions(self) -> int:
         most = self._setting("max_position_embeddings") or 512
-        return most - self.pad - 1 if self._tower.backbone == "roberta" else most
+        return most - first_position(self._tower)
 
     def _check_vocabulary(self) -> None:
         known = max(self.tokenizer.get_vocab(with_added_tokens=True).values()) + 1

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 DTYPES = ("float32", "bfloat16", "float16")
+_INFINITE = float("inf")
 _CPU_BUDGET = 4096
 _GPU_BUDGET = 65536
 _BERT_SETTINGS = (
@@ -32,6 +33,7 @@ _BERT_SETTINGS = (
 _SETTINGS: Mapping[str, tuple[str, ...]] = {
     "bert": _BERT_SETTINGS,
     "roberta": _BERT_SETTINGS,
+    "mpnet": (*_BERT_SETTINGS, "relative_attention_num_buckets"),
     "distilbert": (
         *("vocab_size", "dim", "n_layers", "n_heads", "hidden_dim", "activation", "max_position_embeddings"),
         *("pad_token_id", "sinusoidal_pos_embds", "dropout", "attention_dropout", "initializer_range"),
@@ -142,6 +144,10 @@ def import_torch() -> Any:
 def _pooled(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
     if pooling == "cls":
         return hidden[:, 0].float()
+    if pooling == "last":
+        return hidden[import_torch().arange(len(hidden), device=hidden.device), mask.sum(dim=1) - 1].float()
+    if pooling == "max":
+        return hidden.float().masked_fill(mask.unsqueeze(-1) == 0, -_INFINITE).max(dim=1).values
     weights = mask.unsqueeze(-1).to(hidden.dtype).float()
     return (hidden.float() * weights).sum(dim=1) / weights.sum(dim=1)
 
@@ -170,8 +176,8 @@ def _without_initialising() -> AbstractContextManager[Any]:
 
 def _backbone(tower: Tower) -> Any:
     """An empty transformer with the tower's configuration."""
+    import transformers
     from huggingface_hub.errors import StrictDataclassError
-    from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, RobertaConfig, RobertaModel
 
     check_positions(tower)
     settings = {name: tower.config[name] for name in _SETTINGS[tower.backbone] if name in tower.config}
@@ -179,10 +185,14 @@ def _backbone(tower: Tower) -> Any:
     try:
         with _without_initialising():
             if tower.backbone == "distilbert":
-                return DistilBertModel(DistilBertConfig(**settings))
+                return transformers.DistilBertModel(transformers.DistilBertConfig(**settings))
             if tower.backbone == "roberta":
-                return RobertaModel(RobertaConfig(**settings), add_pooling_layer=False)
-            return BertModel(BertConfig(**settings), add_pooling_layer=False)
+                return transformers.RobertaModel(transformers.RobertaConfig(**settings), add_pooling_layer=False)
+            if tower.backbone == "mpnet":
+                # it has its own way of attention only
+                own = settings | {"attn_implementation": "eager"}
+                return transformers.MPNetModel(transformers.MPNetConfig(**own), add_pooling_layer=False)
+            return transformers.BertModel(transformers.BertConfig(**settings), add_pooling_layer=False)
     except (StrictDataclassError, *_UNUSABLE) as error:
         raise ModelError(
             f"{tower.tokenizer.name}: config.json describes no {tower.backbone} model ({type(error).__name__}: {error}); "
@@ -200,6 +210,8 @@ def _head(tower: Tower, profile: Profile, state: Mapping[str, Any]) -> Any:
     parts = {"dense": torch.nn.Linear(shape[1], shape[0])}
     if profile.head == "ance":
         parts["norm"] = torch.nn.LayerNorm(shape[0])
+    if profile.activation == "tanh":
+        parts["activation"] = torch.nn.Tanh()
     return _filled(_sequence(torch, parts), state, tower, prefix="head.").float()
 
 

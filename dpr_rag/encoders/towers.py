@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from dpr_rag.encoders.folders import WEIGHTS, ModelFolder
 from dpr_rag.encoders.tokenizer_files import TokenizerFiles
 from dpr_rag.encoders.weights import Array, State, hash_weights, read_safetensors, renamed, used, write_safetensors
@@ -16,7 +18,7 @@ from dpr_rag.errors import ModelError
 from dpr_rag.forking import cached
 from dpr_rag.legacy import read_state_dict
 
-Backbone = Literal["bert", "roberta", "distilbert"]
+Backbone = Literal["bert", "roberta", "distilbert", "mpnet"]
 Role = Literal["question", "context"]
 
 
@@ -55,9 +57,24 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "DistilBertForMaskedLM": Architecture("distilbert", (("distilbert.", ""),), saved_as="DistilBertModel"),
     "RobertaModel": Architecture("roberta", _ANCE, saved_as="RobertaModel"),
     "RobertaForMaskedLM": Architecture("roberta", (("roberta.", ""),), saved_as="RobertaModel"),
+    "XLMRobertaModel": Architecture("roberta", (("roberta.", ""),), saved_as="XLMRobertaModel"),
+    "XLMRobertaForMaskedLM": Architecture("roberta", (("roberta.", ""),), saved_as="XLMRobertaModel"),
+    "CamembertModel": Architecture("roberta", (("roberta.", ""),), saved_as="CamembertModel"),
+    "CamembertForMaskedLM": Architecture("roberta", (("roberta.", ""),), saved_as="CamembertModel"),
+    "MPNetModel": Architecture("mpnet", (("mpnet.", ""),), saved_as="MPNetModel"),
+    "MPNetForMaskedLM": Architecture("mpnet", (("mpnet.", ""),), saved_as="MPNetModel"),
     "AnceEncoder": Architecture("roberta", _ANCE),
     "RobertaDot_NLL_LN": Architecture("roberta", _ANCE, saved_as="AnceEncoder"),
 }
+_OF_TYPE: Mapping[str, str] = {
+    "bert": "BertModel",
+    "roberta": "RobertaModel",
+    "xlm-roberta": "XLMRobertaModel",
+    "camembert": "CamembertModel",
+    "distilbert": "DistilBertModel",
+    "mpnet": "MPNetModel",
+}
+"""The class that a configuration without ``architectures`` means by its ``model_type``."""
 _NUMERICS = ("num_attention_heads", "n_heads", "hidden_act", "activation", "layer_norm_eps")
 
 
@@ -81,6 +98,11 @@ class Tower:
     def backbone(self) -> Backbone:
         """The transformer inside."""
         return ARCHITECTURES[self.architecture].backbone
+
+    @property
+    def counts_from_padding(self) -> bool:
+        """Whether the positions of tokens begin behind the padding's id, as in RoBERTa and MPNet."""
+        return self.backbone in ("roberta", "mpnet")
 
     @property
     def role(self) -> Role | None:
@@ -122,6 +144,8 @@ def load_tower(folder: ModelFolder) -> Tower:
         UnsafeFileError: ``pytorch_model.bin`` asks for more than tensors and plain containers.
     """
     architecture = folder.architecture
+    if not folder.config.get("architectures"):
+        architecture = _OF_TYPE.get(str(folder.config.get("model_type")), "")
     if architecture not in ARCHITECTURES:
         raise ModelError(
             f"{folder.name}: unknown architecture {architecture!r} (model_type {folder.config.get('model_type')!r}) in "
@@ -139,6 +163,8 @@ def _state(folder: ModelFolder, architecture: Architecture) -> dict[str, Array]:
     state = renamed(_raw(folder, ""), architecture.prefixes)
     for inside in folder.head_folders():
         state.update(renamed(_raw(folder, inside), (("linear.", "head.dense."), ("norm.", "head.norm."))))
+    if "head.dense.weight" in state and "head.dense.bias" not in state:  # a Dense without one adds nothing
+        state["head.dense.bias"] = np.zeros(len(state["head.dense.weight"]), np.float32)
     active = used(state)
     return {name: array for name, array in state.items() if name in active or name.startswith("pooler.")}
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _DROPOUT = {
     "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
     "roberta": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
+    "mpnet": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
     "distilbert": ("dropout", "attention_dropout"),
 }
 _CLASSES: Mapping[Role, str] = {"question": "DPRQuestionEncoder", "context": "DPRContextEncoder"}

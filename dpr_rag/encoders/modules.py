@@ -1,0 +1,190 @@
+"""What a sentence-transformers folder says of its model: modules, pooling, similarity, prompts and lengths."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from dpr_rag.encoders.folders import ModelFolder
+from dpr_rag.encoders.profiles import PROFILES, Pooling, Profile
+from dpr_rag.errors import ModelError
+
+_log = logging.getLogger(__name__)
+_RUN = {"Transformer", "Pooling", "Normalize", "Dense", "LayerNorm"}
+_QUESTION_PROMPTS = ("query", "question")
+_PASSAGE_PROMPTS = ("document", "passage", "corpus")
+_POOLINGS: Mapping[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
+_FORMER = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
+_THROUGH_LIBRARY = "load it through the library itself, or pass profile="
+# The first is what the library writes; the others are from before 2020.
+_CONFIGS = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+_UNLIMITED = 100_000  # transformers writes 1e30 where a tokenizer has no longest input
+
+
+def modules_of(folder: ModelFolder) -> dict[str, str]:
+    """The modules of the folder, class name to sub-folder, all of which dpr-rag can run; empty for other folders.
+
+    Raises:
+        ModelError: A module is one that it cannot run.
+    """
+    modules = dict(folder.modules())
+    unknown = [name for name in modules if name not in _RUN]
+    if unknown or ("LayerNorm" in modules and "Dense" not in modules):
+        raise ModelError(
+            f"{folder.name}: modules.json asks for {', '.join(modules)}, expected Transformer, Pooling, perhaps Dense, "
+            "LayerNorm after it, and Normalize; dpr-rag does not run other modules"
+        )
+    if modules and "Pooling" not in modules:
+        raise ModelError(
+            f"{folder.name}: modules.json has no Pooling module; pass profile= to say how vectors are pooled"
+        )
+    return modules
+
+
+def profile_of(folder: ModelFolder, modules: Mapping[str, str], family: Profile | None) -> Profile:
+    """The profile that the files of a folder describe; what they do not say is the family's.
+
+    Args:
+        folder: The model's files.
+        modules: What :func:`modules_of` found.
+        family: The family that the model is known to belong to.
+
+    Raises:
+        ModelError: The files ask for something that dpr-rag does not do.
+    """
+    generic = replace(PROFILES["minilm"], name="sentence-transformers", question_length=512, passage_length=512)
+    base = family or generic
+    longest = _longest(folder)
+    about: dict[str, Any] = folder.beside("config_sentence_transformers.json", default={})
+    found = replace(
+        base,
+        pooling=_pooling(folder, modules["Pooling"]),
+        question_length=base.question_length if longest is None else min(base.question_length, longest),
+        passage_length=base.passage_length if longest is None else min(base.passage_length, longest),
+        **_head(folder, modules),
+        **_similarity(folder, about, modules, family),
+    )
+    found = _with_prompts(folder, about, found)
+    if found.question_prefix or found.passage_prefix:
+        _refuse_left_out_prompts(folder, modules["Pooling"])
+    if replace(found, name="minilm") == PROFILES["minilm"]:
+        return PROFILES["minilm"]
+    return found
+
+
+def _longest(folder: ModelFolder) -> int | None:
+    """Most tokens that the model reads: newer files say it in the tokenizer's configuration alone."""
+    for name in _CONFIGS:
+        given = folder.json(name, default={}).get("max_seq_length")
+        if given is not None:
+            return _positive(folder, name, "max_seq_length", given)
+    name = "tokenizer_config.json"
+    given = folder.json(name, default={}).get("model_max_length")
+    return None if given is None or given > _UNLIMITED else _positive(folder, name, "model_max_length", int(given))
+
+
+def _positive(folder: ModelFolder, file: str, key: str, value: object) -> int:
+    if type(value) is not int or value < 3:
+        raise ModelError(f"{folder.name}: {key} in {file} is {value!r:.60}, expected a number of tokens, at least 3")
+    return value
+
+
+def _pooling(folder: ModelFolder, path: str) -> Pooling:
+    config = folder.beside(f"{path}/config.json", default={})
+    flags = {name.removeprefix("pooling_mode_") for name in config if name.startswith("pooling_mode_") and config[name]}
+    modes = {_FORMER.get(name, name) for name in flags}
+    if given := config.get("pooling_mode"):
+        modes = {str(one) for one in given} if isinstance(given, list) else {str(given)}
+    if not modes:
+        modes = {"mean"}
+    known = [_POOLINGS[mode] for mode in modes if mode in _POOLINGS]
+    if len(modes) == len(known) == 1:
+        return known[0]
+    raise ModelError(
+        f"{folder.name}: {path}/config.json pools by {sorted(modes)}, expected one of {', '.join(_POOLINGS)}; "
+        f"{_THROUGH_LIBRARY}"
+    )
+
+
+def _refuse_left_out_prompts(folder: ModelFolder, path: str) -> None:
+    if folder.beside(f"{path}/config.json", default={}).get("include_prompt") is False:
+        raise ModelError(
+            f"{folder.name}: {path}/config.json leaves the tokens of prompts out of the pooling, which dpr-rag does not; "
+            f"{_THROUGH_LIBRARY}"
+        )
+
+
+def _head(folder: ModelFolder, modules: Mapping[str, str]) -> dict[str, Any]:
+    if "Dense" not in modules:
+        return {"head": "none"}
+    config = folder.beside(f"{modules['Dense']}/config.json", default={})
+    # where the file does not say, the library takes Tanh
+    activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).rsplit(".", 1)[-1]
+    unusual = [name for name in ("use_residual", "module_input_name", "module_output_name") if config.get(name)]
+    if activation not in ("Identity", "Tanh") or set(unusual) - {"module_input_name", "module_output_name"}:
+        raise ModelError(
+            f"{folder.name}: its Dense module has the activation {activation} and {', '.join(unusual) or 'no more'}, expected "
+            f"Identity or Tanh alone; {_THROUGH_LIBRARY}"
+        )
+    if any(
+        config.get(name) not in (None, "sentence_embedding") for name in ("module_input_name", "module_output_name")
+    ):
+        raise ModelError(f"{folder.name}: its Dense module changes tokens, not the pooled vector; {_THROUGH_LIBRARY}")
+    if "LayerNorm" in modules:
+        if activation != "Identity":
+            raise ModelError(
+                f"{folder.name}: its Dense module has the activation {activation}, expected Identity before a LayerNorm"
+            )
+        return {"head": "ance"}
+    return {"head": "dense", "activation": "tanh" if activation == "Tanh" else ""}
+
+
+def _similarity(
+    folder: ModelFolder, about: Mapping[str, Any], modules: Mapping[str, str], family: Profile | None
+) -> dict[str, Any]:
+    """Whether vectors are scaled to length 1, and how many components are kept.
+
+    An inner product of vectors of length 1 is their cosine. Files that name no similarity were written before the library
+    had any: it compares such models by cosine, and so does dpr-rag, but where a family is known for another one.
+    """
+    named, unit = about.get("similarity_fn_name"), "Normalize" in modules
+    if named not in (None, "cosine", "dot"):
+        raise ModelError(
+            f"{folder.name}: similarity_fn_name is {named!r:.60}; dpr-rag ranks by inner product, expected cosine or dot"
+        )
+    kept = about.get("truncate_dim") or 0
+    if type(kept) is not int or kept < 0:
+        raise ModelError(f"{folder.name}: truncate_dim is {kept!r:.60}, expected a number of components")
+    if kept and named == "dot" and unit:
+        raise ModelError(f"{folder.name}: truncate_dim after Normalize, to be compared by dot; {_THROUGH_LIBRARY}")
+    if named is None and not unit and family is None and "-dot-" not in folder.name:
+        _log.warning(
+            "%s does not say how its vectors are compared: by cosine, as in sentence-transformers; pass profile= to change it",
+            folder.name,
+        )
+        return {"normalise": True, "kept": kept}
+    return {"normalise": unit or named == "cosine", "kept": kept}
+
+
+def _with_prompts(folder: ModelFolder, about: Mapping[str, Any], profile: Profile) -> Profile:
+    """The prompts named for questions and for passages; the family's where the file has none.
+
+    A default prompt is for those who do not say what they encode; the library's ``encode_query`` and ``encode_document`` do
+    without it as well.
+    """
+    prompts: dict[str, Any] = about.get("prompts") or {}
+    other = about.get("default_prompt_name")
+    if other not in (None, *_QUESTION_PROMPTS, *_PASSAGE_PROMPTS) and prompts.get(other):
+        _log.warning(
+            "%s: the prompt %r is for neither questions nor passages and is not used; pass profile= if it should be",
+            folder.name,
+            other,
+        )
+    question = next((prompts[name] for name in _QUESTION_PROMPTS if prompts.get(name)), profile.question_prefix)
+    passage = next((prompts[name] for name in _PASSAGE_PROMPTS if prompts.get(name)), profile.passage_prefix)
+    return replace(profile, question_prefix=question, passage_prefix=passage)
