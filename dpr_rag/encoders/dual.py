@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Self
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.choosing import RuntimeName, choose_runtime
@@ -149,6 +150,20 @@ class DualEncoder:
         if not self.shared:
             towers["context"] = self.context_tower
         save_towers(place_of(path), towers, self.profile, source=self.source)
+
+    def __copy__(self) -> Self:
+        """The same encoder: nothing in it changes."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse to be pickled, at once and not where the copy is used."""
+        raise TypeError(
+            f"the encoder {str(self.source)!r:.120} is loaded and cannot be pickled; load it where it is used, with "
+            "DualEncoder.from_pretrained or DualEncoder.default, or save it for that with save_pretrained"
+        )
 
     @property
     def dim(self) -> int:

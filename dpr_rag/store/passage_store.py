@@ -277,5 +277,18 @@ class PassageStore(Searches):
     ) -> None:
         self.close()
 
+    def __copy__(self) -> Self:
+        """The same store: what is open cannot be opened twice."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse to be pickled, at once and not where the copy is used."""
+        raise TypeError(
+            f"{self!r} is open and cannot be pickled; open it where it is used: PassageStore.open({str(self.path)!r}, ...)"
+        )
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
-from dpr_rag import Diversity, Hit, Retriever
+from dpr_rag import Diversity, Hit, PassageStore, Retriever
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import PassageError
 from langchain_dpr_rag.documents import Where, where_of
@@ -12,6 +13,7 @@ from langchain_dpr_rag.foreign import EmbeddingsEncoder
 
 _USUAL = ("question", "query", "input")
 _SHOWN = 5
+_log = logging.getLogger(__name__)
 
 
 def question_of(given: object) -> str:
@@ -72,14 +74,22 @@ def hits_for(
     """
     asked, where = [question_of(one) for one in questions], where_of(filter)
     filled = [one for one in asked if one.strip()]
-    found = iter(
-        core.retrieve_batch(filled, k, where, vectors=vectors, diversity=diversity, min_relevance=min_relevance)
-    )
+    answers = core.retrieve_batch(filled, k, where, vectors=vectors, diversity=diversity, min_relevance=min_relevance)
+    _tell_if_empty(core.store, answers)
+    found = iter(answers)
     if len(filled) == len(asked):
         return list(found)
     kept = [] if where is None or where == {} else core.store.select(where, core.k if k is None else k)
     blank = [Hit(passage, 0.0, rank) for rank, passage in enumerate(kept, start=1)]
     return [next(found) if one.strip() else blank for one in asked]
+
+
+def _tell_if_empty(store: PassageStore, answers: Sequence[Sequence[Hit]]) -> None:
+    """A path that was mistyped makes an empty store, whose answers look like those to a bad question."""
+    if answers and not any(answers) and not len(store):
+        _log.warning(
+            "%s is empty, so nothing is found; where it should not be, check the path: create=False", store.path
+        )
 
 
 async def vectors_for(core: Retriever, questions: Sequence[object]) -> Vectors | None:

@@ -18,7 +18,8 @@ from dpr_rag import Diversity, Retriever
 from dpr_rag.encoder import Vectors
 from langchain_dpr_rag.asking import hits_for, vectors_for
 from langchain_dpr_rag.documents import Where, document_of
-from langchain_dpr_rag.searching import SearchableStore, refuse_unknown
+from langchain_dpr_rag.other_words import refuse_unknown, told
+from langchain_dpr_rag.searching import SearchableStore
 from langchain_dpr_rag.settings import CheckedRetriever, Condition, Count, Share
 
 Outcome = list[Document] | Exception
@@ -166,6 +167,20 @@ class DPRVectorStoreRetriever(OnePassRetriever, VectorStoreRetriever):
 
     vectorstore: SearchableStore
     search_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_search_kwargs(cls, given: Any) -> Any:
+        """What goes into ``search_kwargs`` is told so, and what other stores take there is told by its name here."""
+        known = ", ".join(SearchOptions.model_fields)
+        if isinstance(given, dict):
+            for name in SearchOptions.model_fields.keys() & given.keys():
+                raise ValueError(f"{name} goes into search_kwargs: as_retriever(search_kwargs={{{name!r}: ...}})")
+            inside = given.get("search_kwargs")
+            for name in inside if isinstance(inside, dict) else ():
+                if name not in SearchOptions.model_fields:
+                    raise ValueError(told(name, f"search_kwargs: {known}"))
+        return given
 
     @model_validator(mode="after")
     def _check_search_kwargs(self) -> Self:

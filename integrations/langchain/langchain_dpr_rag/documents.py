@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, ItemsView, KeysView, Mapping, Sequence, ValuesView
 from typing import Any, Literal
 
 from langchain_core.documents import Document
@@ -19,7 +19,7 @@ RELEVANCE_KEY = "dpr_relevance"
 _OF_A_SEARCH = (SCORE_KEY, RANK_KEY, RELEVANCE_KEY)
 
 OnBlank = Literal["skip", "error"]
-Where = Mapping[str, Any] | Filter | Callable[[Document], bool] | None
+Where = Mapping[str, Any] | Filter | Callable[[Any], bool] | None
 _log = logging.getLogger(__name__)
 
 
@@ -123,11 +123,48 @@ def _title_of(document: Document) -> str:
     return title if isinstance(title, str) else ""
 
 
+class Judged(Document):
+    """A document that a filter judges, which is its metadata too: ``one["year"]`` where others hand over a dict alone."""
+
+    def __getitem__(self, key: str) -> Any:
+        return self.metadata[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.metadata
+
+    def __len__(self) -> int:
+        return len(self.metadata)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The metadata's value under a key, or the default."""
+        return self.metadata.get(key, default)
+
+    def keys(self) -> KeysView[str]:
+        """The metadata's keys."""
+        return self.metadata.keys()
+
+    def values(self) -> ValuesView[Any]:
+        """The metadata's values."""
+        return self.metadata.values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """The metadata's keys and values."""
+        return self.metadata.items()
+
+
 def where_of(given: Where) -> Mapping[str, Any] | Filter | Callable[[Passage], bool] | None:
-    """A filter as the core takes it: a callable on documents becomes one on passages."""
+    """A filter as the core takes it: a callable on documents, or on their metadata, becomes one on passages."""
     if callable(given):
-        return lambda passage: bool(given(document_of(passage)))
+        return lambda passage: bool(given(_judged(passage)))
     return given
+
+
+def _judged(passage: Passage) -> Judged:
+    one = document_of(passage)
+    return Judged(id=one.id, page_content=one.page_content, metadata=one.metadata)
 
 
 def format_documents(documents: Sequence[Document]) -> str:

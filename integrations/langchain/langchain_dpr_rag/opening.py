@@ -9,18 +9,32 @@ from dpr_rag.errors import EncoderMismatchError
 from langchain_dpr_rag.foreign import EmbeddingsEncoder
 
 
-def open_store(path: str | os.PathLike[str] | None, encoder: Encoder | None, index: str) -> PassageStore:
-    """Open or create a store, temporary without a path; None takes the default encoder."""
+def open_store(
+    path: str | os.PathLike[str] | None, encoder: Encoder | None, index: str, *, create: bool, read_only: bool
+) -> PassageStore:
+    """Open or create a store, temporary without a path; None takes the default encoder.
+
+    Raises:
+        ValueError: Nothing can be opened without a path, and nothing may be created.
+        StoreNotFoundError: There is none at the path, and none was to be created.
+    """
+    if path is None and (read_only or not create):
+        raise ValueError("create=False and read_only=True are for a store that exists; give its path")
     chosen = DualEncoder.default() if encoder is None else encoder
     if path is not None:
-        return open_folder(path, chosen, index=index)
+        return open_folder(path, chosen, index=index, create=create, read_only=read_only)
     if isinstance(chosen, EmbeddingsEncoder) and not chosen.is_named:
         chosen = EmbeddingsEncoder(chosen.embeddings, "nameless, as no other process will ask")
     return PassageStore.temporary(encoder=chosen, index=index)
 
 
 def open_folder(
-    path: str | os.PathLike[str], encoder: Encoder | None, *, index: str = "auto", create: bool = True
+    path: str | os.PathLike[str],
+    encoder: Encoder | None,
+    *,
+    index: str = "auto",
+    create: bool = True,
+    read_only: bool = False,
 ) -> PassageStore:
     """Open the store in a folder, also under the name that a cache gave its embeddings in earlier versions.
 
@@ -28,13 +42,13 @@ def open_folder(
         EncoderMismatchError: Something else embedded its passages, or nothing names the embeddings.
     """
     try:
-        return PassageStore.open(path, encoder=encoder, index=index, create=create)
+        return PassageStore.open(path, encoder=encoder, index=index, create=create, read_only=read_only)
     except EncoderMismatchError as error:
         if not isinstance(encoder, EmbeddingsEncoder) or not encoder.is_named:
             raise
         if encoder.former is not None:
             try:
-                return PassageStore.open(path, encoder=encoder.former, index=index, create=create)
+                return PassageStore.open(path, encoder=encoder.former, index=index, create=create, read_only=read_only)
             except EncoderMismatchError:
                 pass
         raise EncoderMismatchError(

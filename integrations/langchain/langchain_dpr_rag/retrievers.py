@@ -21,7 +21,7 @@ from langchain_dpr_rag.closing import Closing, closed_on_error
 from langchain_dpr_rag.documents import Where, document_of, scored_document
 from langchain_dpr_rag.foreign import embeddings_of, encoder_of
 from langchain_dpr_rag.opening import open_folder
-from langchain_dpr_rag.searching import refuse_unknown
+from langchain_dpr_rag.other_words import refuse_unknown
 from langchain_dpr_rag.settings import Condition, Count, Fusion, Mode, Share, Weight
 from langchain_dpr_rag.vectorstores import DPRVectorStore
 
@@ -132,6 +132,7 @@ class DPRRetriever(Closing, OnePassRetriever):
         embedding: Embeddings | Encoder | None = None,
         *,
         fingerprint: str | None = None,
+        read_only: bool = False,
         **kwargs: Any,
     ) -> Self:
         """A retriever on a store that exists.
@@ -140,6 +141,7 @@ class DPRRetriever(Closing, OnePassRetriever):
             store: An open store, or the folder of one.
             embedding: What embeds, where a folder is given; None for the default encoder, or none with ``mode="bm25"``.
             fingerprint: What identifies foreign embeddings; see :class:`DPRVectorStore`.
+            read_only: Refuse every change, where a folder is given.
             **kwargs: Those of the constructor.
 
         Raises:
@@ -147,15 +149,15 @@ class DPRRetriever(Closing, OnePassRetriever):
             EncoderMismatchError: Something else embedded its passages.
         """
         if isinstance(store, DPRVectorStore | PassageStore):
-            if embedding is not None or fingerprint is not None:
+            if embedding is not None or fingerprint is not None or read_only:
                 raise ValueError(
-                    "embedding goes with a folder, and so does fingerprint; the store was opened with its own"
+                    "embedding goes with a folder, and so do fingerprint and read_only; the store was opened with its own"
                 )
             return cls(store=store if isinstance(store, PassageStore) else store.store, **kwargs)
         encoder = encoder_of(embedding, fingerprint)
         if encoder is None and kwargs.get("mode") != "bm25":  # words alone need no model
             encoder = DualEncoder.default()
-        return cls._over(open_folder(store, encoder, create=False), **kwargs)
+        return cls._over(open_folder(store, encoder, create=False, read_only=read_only), **kwargs)
 
     @classmethod
     def from_documents(

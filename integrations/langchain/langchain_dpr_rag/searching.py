@@ -13,6 +13,7 @@ from dpr_rag.encoder import Vectors
 from langchain_dpr_rag.adjusting import AdjustableStore
 from langchain_dpr_rag.asking import hits_for, question_of, vectors_for
 from langchain_dpr_rag.documents import Where, document_of, where_of
+from langchain_dpr_rag.other_words import refuse_unknown
 
 Scored = list[tuple[Document, float]]
 
@@ -180,16 +181,6 @@ class SearchableStore(AdjustableStore):
 def _wholly_relevant(found: Scored) -> Scored:
     """What the filter keeps, where nothing else was asked for."""
     return [(document, 1.0) for document, _ in found]
-
-
-def refuse_unknown(given: dict[str, Any], known: str) -> None:
-    """Refuse arguments that would otherwise be ignored in silence.
-
-    Raises:
-        TypeError: There are some.
-    """
-    if given:
-        raise TypeError(f"unknown argument {next(iter(given))!r}, expected one of {known}")
 
 
 def _scored(hits: list[Hit]) -> Scored:

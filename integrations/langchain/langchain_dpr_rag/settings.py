@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from langchain_core.retrievers import BaseRetriever
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from dpr_rag.filters import parse_filter
+from langchain_dpr_rag.other_words import RIGHT_WORDS
 
 Mode = Literal["dense", "bm25", "hybrid"]
 Fusion = Literal["weighted", "rrf"]
@@ -40,6 +41,16 @@ class CheckedRetriever(BaseRetriever):
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_fields(cls, given: Any) -> Any:
+        """A field of another name is told its name here; what has none is left to pydantic."""
+        for name in given if isinstance(given, dict) else ():
+            right = RIGHT_WORDS.get(name)
+            if right and name not in cls.model_fields:
+                raise ValueError(f"{name}: there is no such field; here it is {right}")
+        return given
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in type(self).model_fields:

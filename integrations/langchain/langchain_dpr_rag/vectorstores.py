@@ -16,8 +16,11 @@ from langchain_dpr_rag.documents import OnBlank
 from langchain_dpr_rag.foreign import embeddings_of, encoder_of
 from langchain_dpr_rag.moving_in import read_folder
 from langchain_dpr_rag.opening import open_store
+from langchain_dpr_rag.other_words import refuse_unknown
 from langchain_dpr_rag.settings import Fusion, Mode
 from langchain_dpr_rag.writing import WritableStore
+
+_ARGUMENTS = "embedding, path, store, index, on_blank, fingerprint, mode, weight, fusion, create, read_only"
 
 
 class DPRVectorStore(Closing, WritableStore):
@@ -39,6 +42,9 @@ class DPRVectorStore(Closing, WritableStore):
             ``dense``. By vector they are always dense.
         weight: With ``hybrid``: λ of BM25 + λ · inner product; None for the one that the store was tuned to or suggests.
         fusion: With ``hybrid``: ``weighted``, or ``rrf`` for reciprocal rank fusion.
+        create: Make a store where there is none at the path; False refuses a path that was mistyped. A search in an empty
+            store says so in the log.
+        read_only: Refuse every change, and create nothing.
 
     Instantiate:
         .. code-block:: python
@@ -72,6 +78,7 @@ class DPRVectorStore(Closing, WritableStore):
 
             vector_store.similarity_search("a tragedy", filter={"year": {"$gte": 1700}})  # selects before the top k
             vector_store.similarity_search("a tragedy", filter=lambda document: "Goethe" in document.page_content)
+            vector_store.similarity_search("a tragedy", filter=lambda metadata: metadata.get("year", 0) > 1700)
 
     Search with score:
         .. code-block:: python
@@ -102,18 +109,30 @@ class DPRVectorStore(Closing, WritableStore):
         mode: Mode | None = None,
         weight: float | None = None,
         fusion: Fusion | None = None,
+        create: bool = True,
+        read_only: bool = False,
+        **unknown: Any,
     ) -> None:
+        refuse_unknown(unknown, _ARGUMENTS)
         self._rank_by(mode, weight, fusion)  # refuses what does not fit before anything is opened
         self.on_blank = on_blank
         if store is not None and (
-            path is not None or embedding is not None or fingerprint is not None or index != "auto"
+            path is not None
+            or embedding is not None
+            or fingerprint is not None
+            or index != "auto"
+            or read_only
+            or not create
         ):
             raise ValueError(
-                "store was given together with path, embedding, fingerprint or index; an open store has its own"
+                "store was given together with path, embedding, fingerprint, index, create or read_only; an open store has "
+                "its own"
             )
         self._opened = None
         if store is None:
-            self._opened = store = open_store(path, encoder_of(embedding, fingerprint), index)
+            self._opened = store = open_store(
+                path, encoder_of(embedding, fingerprint), index, create=create, read_only=read_only
+            )
         self.store = store
 
     def __copy__(self) -> Self:

@@ -12,7 +12,8 @@ from dpr_rag import Passage
 from langchain_dpr_rag.awaiting import add_awaited
 from langchain_dpr_rag.documents import Where, document_of, documents_of, is_blank, passages_of, where_of
 from langchain_dpr_rag.foreign import EmbeddingsEncoder
-from langchain_dpr_rag.searching import SearchableStore, refuse_unknown
+from langchain_dpr_rag.other_words import refuse_unknown
+from langchain_dpr_rag.searching import SearchableStore
 
 
 class WritableStore(SearchableStore):

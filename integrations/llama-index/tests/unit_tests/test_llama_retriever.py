@@ -113,7 +113,7 @@ def test_passage_store_of_others_is_left_open(towers: Any) -> None:
         assert ids(retriever.retrieve(QUESTION)) == ["1"]
         retriever.close()
         assert retriever.retrieve(QUESTION)[0].node.metadata == {"title": "Hamlet"}
-        with pytest.raises(ValueError, match="encoder= goes with a path"):
+        with pytest.raises(ValueError, match="encoder= and read_only= go with a path"):
             DPRRetriever(passages, encoder=towers)
 
 

@@ -17,6 +17,7 @@ from llama_index.embeddings.dpr_rag.texts import TitledText, as_passages
 
 from dpr_rag import DualEncoder, Encoder
 from dpr_rag.encoder import is_encoder
+from dpr_rag.errors import EncoderMismatchError
 
 
 class DPREmbedding(BaseEmbedding):
@@ -150,6 +151,33 @@ class DPREmbedding(BaseEmbedding):
     def class_name(cls) -> str:
         """The name under which LlamaIndex serialises the class."""
         return "DPREmbedding"
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> DPREmbedding:
+        """The embedding of a dict that ``to_dict`` made.
+
+        Args:
+            data: The dict; it names its model, and nothing that a dict names is loaded.
+            **kwargs: Arguments of the class; ``encoder`` unless it was the default one.
+
+        Raises:
+            EncoderMismatchError: The encoder is another one than that of the dict.
+        """
+        names = (
+            "embed_metadata",
+            "embed_batch_size",
+            "num_workers",
+            "callback_manager",
+            "embeddings_cache",
+            "rate_limiter",
+        )
+        made = cls(**{**{name: data[name] for name in names if data.get(name) is not None}, **kwargs})
+        if data.get("fingerprint", made.fingerprint) != made.fingerprint:
+            raise EncoderMismatchError(
+                f"the dict is of the encoder {data.get('model_name')!r:.120} with the fingerprint {data['fingerprint']!r:.80}, "
+                f"this one is {made.model_name!r:.120}; load that encoder and pass it as encoder="
+            )
+        return made
 
     @property
     def encoder(self) -> Encoder:

@@ -18,11 +18,12 @@ from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBun
 from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQueryMode
 from llama_index.embeddings.dpr_rag.foreign import EmbeddingEncoder
 from llama_index.retrievers.dpr_rag.asking import Asked, strings_of
+from llama_index.retrievers.dpr_rag.opening import as_vector_store
 from llama_index.retrievers.dpr_rag.settings import NAMES, Settings
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 from llama_index.vector_stores.dpr_rag.nodes import to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder
-from llama_index.vector_stores.dpr_rag.querying import WORDS, selection_of, without_question
+from llama_index.vector_stores.dpr_rag.querying import WORDS, selection_of, tell_if_empty, without_question
 
 from dpr_rag import Diversity, DualEncoder, Hit, PassageStore, Ranking
 
@@ -39,6 +40,7 @@ class DPRRetriever(Asked, BaseRetriever):
         store: A ``DPRVectorStore``, an open ``PassageStore`` (whoever filled it, LangChain for example), or the path of
             a store, which the retriever opens, and closes on ``close``.
         encoder: With a path: the encoder that filled the store, None for the default one, or an embedding.
+        read_only: With a path: refuse every change.
         similarity_top_k: Nodes per question; 2 as everywhere in LlamaIndex.
         filters: Select nodes before the top k.
         mode: ``default`` for what the store was tuned to, or else inner products; ``mmr`` for maximal marginal relevance among
@@ -124,6 +126,7 @@ class DPRRetriever(Asked, BaseRetriever):
         store: DPRVectorStore | PassageStore | str | os.PathLike[str],
         *,
         encoder: AnyEncoder | None = None,
+        read_only: bool = False,
         similarity_top_k: int = DEFAULT_SIMILARITY_TOP_K,
         filters: MetadataFilters | None = None,
         mode: VectorStoreQueryMode | str = VectorStoreQueryMode.DEFAULT,
@@ -144,7 +147,7 @@ class DPRRetriever(Asked, BaseRetriever):
         self.__dict__.update({name: getattr(settings, name) for name in NAMES})
         super().__init__(callback_manager, object_map, objects, verbose)
         self._owned = not isinstance(store, DPRVectorStore | PassageStore)
-        self._vector_store = _as_vector_store(store, encoder, words_only=mode in WORDS)
+        self._vector_store = as_vector_store(store, encoder, read_only, words_only=mode in WORDS)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a setting, checked together with the others."""
@@ -153,6 +156,22 @@ class DPRRetriever(Asked, BaseRetriever):
         elif not (name.startswith("_") or hasattr(self, name) or name in _OF_THE_FRAMEWORK):
             raise AttributeError(f"DPRRetriever has no setting {name!r}; there are {', '.join(NAMES)}")
         super().__setattr__(name, value)
+
+    def __copy__(self) -> Self:
+        """A copy on the same open store, which leaves closing to the first."""
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__, _owned=False)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.__copy__()  # what is open cannot be opened twice, and settings are not changed in place
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse to be pickled, at once and not where the copy is used."""
+        folder = str(self._vector_store.client.path)
+        raise TypeError(
+            f"a retriever on {folder!r} is open and cannot be pickled; open it where it is used, from its path"
+        )
 
     def _current(self) -> dict[str, Any]:
         return {name: self.__dict__[name] for name in NAMES}
@@ -239,6 +258,7 @@ class DPRRetriever(Asked, BaseRetriever):
             (hits,) = client.rank([words], k, where, ranking=ranking, vectors=vectors, **options)
         else:
             (hits,) = client.search(vectors, k, where, **options)
+        tell_if_empty(client, hits)
         return _scored(hits)
 
     def _ranking(self, settings: Settings, bundle: QueryBundle) -> Ranking:
@@ -267,20 +287,3 @@ class DPRRetriever(Asked, BaseRetriever):
 
 def _scored(hits: list[Hit]) -> list[NodeWithScore]:
     return [NodeWithScore(node=to_node(hit.passage), score=hit.score) for hit in hits]
-
-
-def _as_vector_store(
-    store: DPRVectorStore | PassageStore | str | os.PathLike[str], encoder: AnyEncoder | None, *, words_only: bool
-) -> DPRVectorStore:
-    if not isinstance(store, DPRVectorStore | PassageStore):
-        if not isinstance(store, str | os.PathLike):
-            raise TypeError(
-                f"store is {type(store).__name__}, expected a path, a dpr_rag.PassageStore, or a DPRVectorStore of this "
-                "package; another framework's adapter has its PassageStore under .store"
-            )
-        if encoder is None and not words_only:
-            encoder = DualEncoder.default()
-        return DPRVectorStore(store, encoder=encoder, create=False)
-    if encoder is not None:
-        raise ValueError("encoder= goes with a path; the store was opened with its own")
-    return store if isinstance(store, DPRVectorStore) else DPRVectorStore(store=store)

@@ -22,7 +22,7 @@ from llama_index.vector_stores.dpr_rag.holding import OnPassageStore
 from llama_index.vector_stores.dpr_rag.moving_in import OnMissing, read_llama_index
 from llama_index.vector_stores.dpr_rag.nodes import marks_of_source, of_sources, to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder, open_store
-from llama_index.vector_stores.dpr_rag.querying import hits_for
+from llama_index.vector_stores.dpr_rag.querying import hits_for, tell_if_empty
 
 from dpr_rag import PassageStore
 from dpr_rag.filters import Comparison
@@ -46,6 +46,9 @@ class DPRVectorStore(OnPassageStore):
         index: For a new store: ``auto`` or a kind of index, see ``PassageStore.open``.
         on_blank: What to do with nodes whose text is blank, as loaders of PDF files emit them: ``skip`` leaves them
             out with one warning in the log per call, ``error`` refuses the call before anything is stored.
+        create: Make a store where there is none at the path; False refuses a path that was mistyped. A search in an empty
+            store says so in the log.
+        read_only: Refuse every change, and create nothing.
         **options: Further arguments of ``PassageStore.open``.
 
     Instantiate:
@@ -230,6 +233,7 @@ class DPRVectorStore(OnPassageStore):
             EncoderMismatchError: There are only words, and the store has no encoder.
         """
         hits = hits_for(self._store, query, kwargs)
+        tell_if_empty(self._store, hits)
         return VectorStoreQueryResult(
             nodes=[to_node(hit.passage) for hit in hits],
             similarities=[hit.score for hit in hits],

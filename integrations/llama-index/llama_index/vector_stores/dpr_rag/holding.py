@@ -57,6 +57,45 @@ class OnPassageStore(AsyncInThreads):
         """All three as LlamaIndex's ``StorageContext``, which is there again when the folder is opened the next time."""
         return StorageContext.from_defaults(docstore=self.docstore, index_store=self.index_store, vector_store=self)
 
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
+        """Open the store of a dict that ``to_dict`` made; there has to be one.
+
+        Args:
+            data: The dict.
+            **kwargs: Further arguments of the class: ``encoder``, which no dict holds, or ``read_only``.
+
+        Raises:
+            ValueError: The dict names no folder: it is of a temporary store, or of one that was given open.
+            StoreNotFoundError: There is no store in the folder.
+        """
+        given: dict[str, Any] = {"on_blank": data.get("on_blank", "skip")}
+        if kwargs.get("store") is None:
+            given |= {"path": data.get("path"), "create": False}
+        given |= kwargs
+        if given.get("store") is None and given["path"] is None:
+            raise ValueError(
+                f"the dict of a {cls.class_name()} has no path, as that of a temporary store or of one that was given open; "
+                "pass path= or store="
+            )
+        return cls(**given)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Refuse to be pickled, where LlamaIndex would leave out the open store with a warning in the log."""
+        raise TypeError(
+            f"a {self.class_name()} on {str(self._store.path)!r} is open and cannot be pickled; open it where it is used, from "
+            "its path or its to_dict()"
+        )
+
+    def __copy__(self) -> Self:
+        """A copy on the same open store, which leaves closing to the first."""
+        copied = super().__copy__()
+        copied._owned = False
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self.__copy__()  # what is open cannot be opened twice
+
     def persist(self, persist_path: str = "", fs: Any = None) -> None:
         """Do nothing: what ``add`` and ``delete`` returned from is on disk already, in the store's own folder."""
         _log.info("nothing to persist: every change is on disk in %s", self._store.path)

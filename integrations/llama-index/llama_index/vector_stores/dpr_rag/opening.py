@@ -11,10 +11,35 @@ from llama_index.embeddings.dpr_rag.foreign import encoder_of
 from dpr_rag import Encoder, PassageStore
 
 AnyEncoder = Encoder | BaseEmbedding
+_OPTIONS = ("index", "dtype", "bind", "timeout", "language")
+_ARGUMENTS = ("path", "store", "encoder", "fingerprint", "on_blank", "create", "read_only", *_OPTIONS)
+_PATH = "path= (one folder is one store)"
+_OTHER_WORDS = {
+    **dict.fromkeys(
+        ("persist_directory", "persist_dir", "persist_path", "folder_path", "uri", "url", "database_name"), _PATH
+    ),
+    **dict.fromkeys(("collection_name", "collection", "table_name", "index_name", "namespace"), _PATH),
+    **dict.fromkeys(("embed_model", "embedding", "embeddings", "embedding_function"), "encoder="),
+    **dict.fromkeys(
+        ("dim", "embed_dim", "dimension"), "not needed: the encoder or the first vectors fix the dimension"
+    ),
+    **dict.fromkeys(("similarity_top_k", "top_k", "k"), "similarity_top_k= of a retriever or of as_retriever()"),
+    **dict.fromkeys(("mode", "query_mode"), "mode= of a DPRRetriever, or vector_store_query_mode= of as_retriever()"),
+    **dict.fromkeys(
+        ("hybrid_search", "enable_sparse"), "not needed: words are always indexed; ask with the mode 'hybrid'"
+    ),
+    **dict.fromkeys(("score_threshold", "similarity_cutoff", "min_relevance"), "min_relevance= of a DPRRetriever"),
+}
 
 
 def open_store(
-    path: str | os.PathLike[str] | None, encoder: AnyEncoder | None, fingerprint: str | None = None, **options: Any
+    path: str | os.PathLike[str] | None,
+    encoder: AnyEncoder | None,
+    fingerprint: str | None = None,
+    *,
+    create: bool = True,
+    read_only: bool = False,
+    **options: Any,
 ) -> PassageStore:
     """Open or create the store at a path, or make a temporary one.
 
@@ -22,6 +47,8 @@ def open_store(
         path: The store's folder, or None.
         encoder: What the store is bound to, if anything.
         fingerprint: The name of an embedding that has none itself.
+        create: Make a store where there is none.
+        read_only: Refuse every change, and create nothing.
         **options: Further arguments of ``PassageStore.open``.
 
     Raises:
@@ -29,7 +56,13 @@ def open_store(
         ValueError: A fingerprint goes with something that has its own.
         EncoderMismatchError: Another encoder filled the store, or nothing names the embedding.
     """
+    for name in options:
+        if name not in _OPTIONS:
+            right = f"; here it is {_OTHER_WORDS[name]}" if name in _OTHER_WORDS else ""
+            raise TypeError(f"unknown argument {name!r}, expected one of {', '.join(_ARGUMENTS)}{right}")
+    if path is None and (read_only or not create):
+        raise ValueError("create=False and read_only=True are for a store that exists; give its path")
     bound = encoder_of(encoder, fingerprint)
     if path is None:
         return PassageStore.temporary(encoder=bound, **options)
-    return PassageStore.open(path, encoder=bound, **options)
+    return PassageStore.open(path, encoder=bound, create=create, read_only=read_only, **options)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from dpr_rag import Diversity, Filter, Hit, PassageStore, Ranking
 from dpr_rag.errors import VectorError
 from dpr_rag.filters import And
 
+_log = logging.getLogger(__name__)
 _BALANCE = 0.5
 LEFT_TO_THE_STORE = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
 WORDS = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
@@ -64,6 +66,14 @@ def without_question(store: PassageStore, where: Filter | None, k: int) -> list[
     """What is found where nothing is asked for: what a filter keeps, in order of insertion, with the score 0; else nothing."""
     kept = [] if where is None else store.select(where, k)
     return [Hit(passage, 0.0, rank) for rank, passage in enumerate(kept, start=1)]
+
+
+def tell_if_empty(store: PassageStore, hits: Sequence[Hit]) -> None:
+    """A path that was mistyped makes an empty store, whose answers look like those to a bad question."""
+    if not hits and not len(store):
+        _log.warning(
+            "%s is empty, so nothing is found; where it should not be, check the path: create=False", store.path
+        )
 
 
 def words_of(given: object) -> str | None:

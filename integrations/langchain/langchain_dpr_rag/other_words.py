@@ -1,0 +1,48 @@
+"""What other stores and retrievers call things, and what they are called here: one table for every message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_PATH = "path= (one folder is one store)"
+_EMBEDDING = "embedding="
+_THRESHOLD = (
+    "score_threshold, a relevance from 0 to 1; as_retriever needs search_type='similarity_score_threshold' for it"
+)
+_MMR = "with search_type='mmr'"
+_OF_THE_STORE = "a setting of the store: DPRVectorStore(..., {0}=...) or vector_store.{0} = ..., or of a DPRRetriever"
+_CALIBRATED = "not needed: relevances are calibrated to the store, and score_threshold= cuts by them"
+RIGHT_WORDS = {
+    **dict.fromkeys(("persist_directory", "persist_dir", "folder_path", "uri", "url", "connection_string"), _PATH),
+    **dict.fromkeys(("collection_name", "collection", "table_name", "index_name", "namespace"), _PATH),
+    **dict.fromkeys(("embedding_function", "embedding_service", "embeddings", "embed_model", "encoder"), _EMBEDDING),
+    **dict.fromkeys(("top_k", "similarity_top_k", "n_results", "limit"), "k"),
+    **dict.fromkeys(("filters", "where", "pre_filter", "post_filter", "expr", "where_document"), "filter"),
+    **dict.fromkeys(("metadata", "metadatas_list"), "metadatas"),
+    **dict.fromkeys(("similarity_cutoff", "similarity_threshold", "min_relevance", "score_threshold"), _THRESHOLD),
+    **dict.fromkeys(("relevance_score_fn", "distance_strategy", "normalize_L2"), _CALIBRATED),
+    **{name: _OF_THE_STORE.format(name) for name in ("mode", "weight", "fusion")},
+    "alpha": _OF_THE_STORE.format("weight"),
+    "fetch_k": f"fetch_k {_MMR}",
+    "lambda_mult": f"lambda_mult {_MMR}",
+    "mmr_threshold": f"lambda_mult {_MMR}",
+    "allow_dangerous_deserialization": "not needed: nothing is unpickled",
+    "search_kwargs": "an argument of as_retriever(); a search takes k, filter and their like by name",
+}
+
+
+def refuse_unknown(given: Mapping[str, Any], known: str) -> None:
+    """Refuse arguments that would otherwise be ignored in silence.
+
+    Raises:
+        TypeError: There are some; where another library's word for something is known, the message has the right one.
+    """
+    if given:
+        raise TypeError(told(next(iter(given)), known))
+
+
+def told(name: str, known: str) -> str:
+    """What to say of an unknown argument."""
+    right = RIGHT_WORDS.get(name)
+    return f"unknown argument {name!r}, expected one of {known}" + (f"; here it is {right}" if right else "")
