@@ -35,7 +35,7 @@ class DPREmbeddings(Embeddings):
     """Embeddings by a dual encoder: queries by the question encoder, documents by the context encoder.
 
     Setup:
-        ``pip install 'dpr-rag[langchain]'``
+        In a checkout of the repository: ``pip install -c constraints.txt '.[langchain]'``
 
     Key arguments:
         encoder: A ``DualEncoder``, or anything with its methods; None loads the default one.

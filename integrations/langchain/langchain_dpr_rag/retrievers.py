@@ -33,7 +33,7 @@ class DPRRetriever(Closing, OnePassRetriever):
     request. Every field counts from the next call on when it is set, and is checked together with the others.
 
     Setup:
-        ``pip install 'dpr-rag[langchain]'``
+        In a checkout of the repository: ``pip install -c constraints.txt '.[langchain]'``
 
     Key arguments:
         store: An open ``dpr_rag.PassageStore`` with an encoder.

@@ -27,7 +27,7 @@ class DPRVectorStore(Closing, WritableStore):
     """A durable vector store: SQLite is the truth, FAISS finds, scores are exact inner products.
 
     Setup:
-        ``pip install 'dpr-rag[langchain]'``
+        In a checkout of the repository: ``pip install -c constraints.txt '.[langchain]'``
 
     Key arguments:
         embedding: LangChain embeddings; or a ``DualEncoder``, which gets ``metadata["title"]`` as the title of a passage;

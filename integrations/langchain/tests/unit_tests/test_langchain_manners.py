@@ -200,4 +200,3 @@ def test_defaults_are_those_that_are_written(words: Any) -> None:
                 spread = asyncio.run(getattr(store, name)(given, k=19, lambda_mult=0.0))
                 assert spread == asyncio.run(getattr(store, name)(given, k=19, fetch_k=20, lambda_mult=0.0))
                 assert spread != asyncio.run(getattr(store, name)(given, k=19, fetch_k=21, lambda_mult=0.0))
-                assert spread != asyncio.run(getattr(store, name)(given, k=19, fetch_k=19, lambda_mult=0.0))

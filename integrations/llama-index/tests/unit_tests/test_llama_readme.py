@@ -42,3 +42,13 @@ def test_sections_are_those_of_the_docstrings() -> None:
         *("Setup", "Instantiate", "Add", "Delete", "Search", "Filter", "Score", "Async"),
         *("As retriever, in a query engine, in a chat engine", "Moving in", "Limits"),
     ]
+
+
+def test_examples_cut_texts_to_what_the_encoder_reads() -> None:
+    """Tokens of LlamaIndex's splitters are about as long as an encoder's, and its default is twice what that reads."""
+    cuts = re.findall(r"SentenceSplitter\(([^)]*)\)", README.read_text("utf-8"))
+    assert cuts
+    for arguments in cuts:
+        found = re.match(r"chunk_size=(\d+)", arguments)
+        assert found, f"SentenceSplitter({arguments}) leaves the size to its default"
+        assert int(found[1]) * 1.25 <= 256

@@ -24,7 +24,7 @@ class DPREmbedding(BaseEmbedding):
     """Embeds queries with the question encoder and texts with the context encoder of a dual encoder.
 
     Setup:
-        ``pip install 'dpr-rag[llama-index]'``
+        In a checkout of the repository: ``pip install -c constraints.txt '.[llama-index]'``
 
     Key arguments:
         encoder: A ``DualEncoder``, or any object that fits ``dpr_rag.Encoder``; None loads ``DualEncoder.default()``.

@@ -34,7 +34,7 @@ class DPRRetriever(Asked, BaseRetriever):
     """Retrieves nodes by the inner product of question and passage, by words, or by both.
 
     Setup:
-        ``pip install 'dpr-rag[llama-index]'``
+        In a checkout of the repository: ``pip install -c constraints.txt '.[llama-index]'``
 
     Key arguments:
         store: A ``DPRVectorStore``, an open ``PassageStore`` (whoever filled it, LangChain for example), or the path of

@@ -34,7 +34,7 @@ class DPRVectorStore(OnPassageStore):
     """Nodes with their embeddings in a durable ``PassageStore``, searched by inner product.
 
     Setup:
-        ``pip install 'dpr-rag[llama-index]'``
+        In a checkout of the repository: ``pip install -c constraints.txt '.[llama-index]'``
 
     Key arguments:
         path: The store's folder, opened or created; None makes a temporary store that is gone on ``close``.
