@@ -18,6 +18,7 @@ ROOT = Path(dpr_rag.__file__).parent
 PYTHON = re.compile(r"\b[a-zA-Z_]{2,}\((?!s\))|(?<![-\w])[a-z_]{2,}=(?!=)")
 # Said to programs alone: no command can bring them about.
 FOR_PROGRAMS = (
+    "is open and cannot be pickled",
     "ids=… goes with",
     "expected at least 1 of each",
     "questions is the string",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from dpr_rag import Passage, PassageStore
+from dpr_rag.cli.app import app
 from dpr_rag.errors import PassageError
 from dpr_rag.store import AddReport, with_source
 from dpr_rag.store.repeats import SeenIds
@@ -96,3 +99,13 @@ def test_many_ids_are_remembered_in_few_bytes() -> None:
     assert sum(run.nbytes for run in seen._runs) == 8 * 20_000
     assert len(seen._runs) < 16
     assert seen.again(["passage 0", "new", "passage 19999"]) == ["passage 0", "passage 19999"]
+
+
+def test_the_command_line_names_the_id_and_says_what_to_do(tmp_path: Path) -> None:
+    corpus = tmp_path / "twice.jsonl"
+    corpus.write_text('{"id": "a", "text": "first"}\n{"id": "a", "text": "second"}\n')
+    done = CliRunner().invoke(app, ["index", str(corpus), "--store", str(tmp_path / "s")])
+    assert done.exit_code == 1
+    told = " ".join(done.output.split())
+    assert "the id 'a' comes twice in one run" in told
+    assert "index them in two runs" in told

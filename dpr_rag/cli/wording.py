@@ -15,6 +15,10 @@ _HERE = [
         "or profile=": "or --profile",
         "pass base= (on the command line --base)": "pass --base",
         ", or give ids=": "",
+        "comes twice in one call": "comes twice in one run",
+        "add them in two calls, where the second replaces the first": (
+            "index them in two runs, where the second replaces the first"
+        ),
         "; convert it with str()": "; write it as a string",
         ", dates for example with .isoformat()": ", dates for example to strings",
         "pass encoder= to PassageStore.open, or vectors= to add": "name one with --model",
