@@ -15,7 +15,12 @@ Shapes = Mapping[str, tuple[int, ...]]
 def has_head(tower: Tower, profile: Profile) -> bool:
     """Whether layers follow the pooling: ANCE's and a Dense always, DPR's projection where the configuration has one."""
     if profile.head == "projection":
-        return int(tower.config.get("projection_dim") or 0) > 0
+        size = tower.config.get("projection_dim") or 0
+        if type(size) is not int or size < 0:
+            raise ModelError(
+                f"{tower.tokenizer.name}: projection_dim in config.json is {size!r:.60}, expected a size, or 0"
+            )
+        return size > 0
     return profile.head != "none"
 
 
@@ -25,6 +30,11 @@ def check_positions(tower: Tower) -> None:
     Raises:
         ModelError: The configuration asks for others.
     """
+    if tower.config.get("is_decoder"):
+        raise ModelError(
+            f"{tower.tokenizer.name}: config.json says is_decoder, whose tokens see only those before them; dpr-rag runs "
+            "encoders, whose tokens see all"
+        )
     kind = tower.config.get("position_embedding_type", "absolute")
     if kind != "absolute":
         raise ModelError(f"{tower.tokenizer.name}: position_embedding_type is {kind!r}, expected 'absolute'")

@@ -92,6 +92,9 @@ def check_settings(tower: Tower, form: Form) -> None:
             raise ModelError(
                 f"{name}: {setting} in config.json is {config.get(setting)!r}, expected a positive integer"
             )
+    epsilon = config.get("layer_norm_eps", 1e-12)
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
+        raise ModelError(f"{name}: layer_norm_eps in config.json is {epsilon!r:.60}, expected a small number")
     if config[form.hidden] % config[form.heads]:
         raise ModelError(
             f"{name}: {form.hidden} is {config[form.hidden]}, no multiple of the {config[form.heads]} {form.heads}; compare "

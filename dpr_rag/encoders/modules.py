@@ -85,7 +85,13 @@ def _longest(folder: ModelFolder) -> int | None:
             return _positive(folder, name, "max_seq_length", given)
     name = "tokenizer_config.json"
     given = folder.json(name, default={}).get("model_max_length")
-    return None if given is None or given > _UNLIMITED else _positive(folder, name, "model_max_length", int(given))
+    if isinstance(given, float) and given.is_integer():
+        given = int(given)
+    return (
+        None
+        if given is None or (type(given) is int and given > _UNLIMITED)
+        else _positive(folder, name, "model_max_length", given)
+    )
 
 
 def _positive(folder: ModelFolder, file: str, key: str, value: object) -> int:
@@ -177,8 +183,10 @@ def _with_prompts(folder: ModelFolder, about: Mapping[str, Any], profile: Profil
     A default prompt is for those who do not say what they encode; the library's ``encode_query`` and ``encode_document`` do
     without it as well.
     """
-    prompts: dict[str, Any] = about.get("prompts") or {}
-    other = about.get("default_prompt_name")
+    prompts = about.get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(one, str | None) for one in prompts.values()):
+        raise ModelError(f"{folder.name}: the prompts are {prompts!r:.80}, expected an object of texts by name")
+    other = str(about.get("default_prompt_name") or "") or None
     if other not in (None, *_QUESTION_PROMPTS, *_PASSAGE_PROMPTS) and prompts.get(other):
         _log.warning(
             "%s: the prompt %r is for neither questions nor passages and is not used; pass profile= if it should be",

@@ -21,6 +21,30 @@ _NORMALISER_FLAGS = {
     "strip_accents": "strip_accents",
     "tokenize_chinese_chars": "handle_chinese_chars",
 }
+_KNOWN_CLASSES = {
+    *(
+        "BertTokenizer",
+        "DistilBertTokenizer",
+        "DPRQuestionEncoderTokenizer",
+        "DPRContextEncoderTokenizer",
+        "MPNetTokenizer",
+    ),
+    *("ElectraTokenizer", "RobertaTokenizer", "PreTrainedTokenizer", "TokenizersBackend"),
+}
+"""Classes that a vocabulary describes by itself, with the flags of ``tokenizer_config.json``."""
+_ADDED: Mapping[str, Any] = {
+    **dict.fromkeys(("single_word", "lstrip", "rstrip", "special"), False),
+    "normalized": True,
+    "content": "",
+}
+_NAMED = ("type", "vocab", "merges", "unk_token", "unk_id")
+_USUAL: Mapping[str, Any] = {
+    "max_input_chars_per_word": 100,
+    "end_of_word_suffix": "",
+    "fuse_unk": False,
+    "byte_fallback": False,
+    "ignore_merges": False,
+}
 _BERT_SPECIALS = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
 _ROBERTA_SPECIALS = {"unk": "<unk>", "sep": "</s>", "pad": "<pad>", "cls": "<s>", "mask": "<mask>"}
 
@@ -62,23 +86,50 @@ class TokenizerFiles:
 
     def specification(self) -> dict[str, Any]:
         """The tokenizer as the object in ``tokenizer.json``, with the flags of ``tokenizer_config.json`` applied."""
+        flags = self._json("tokenizer_config.json")
+        found = self._read() | {"truncation": None, "padding": None}
+        normaliser, splitter = found.get("normalizer"), found.get("pre_tokenizer")
+        if isinstance(normaliser, dict) and normaliser.get("type") == "BertNormalizer":
+            found["normalizer"] = normaliser | {
+                to: flags[flag] for flag, to in _NORMALISER_FLAGS.items() if flag in flags
+            }
+        if isinstance(splitter, dict) and splitter.get("type") == "ByteLevel" and "add_prefix_space" in flags:
+            found["pre_tokenizer"] = splitter | {"add_prefix_space": bool(flags["add_prefix_space"])}
+        found["added_tokens"] = self._added_tokens(found, flags)
+        if self._json(_LIBRARY).get("do_lower_case") is True:
+            found["normalizer"] = _lowering(found.get("normalizer"))
+        return found
+
+    def _read(self) -> dict[str, Any]:
         if "tokenizer.json" in self.files:
             found = self._json("tokenizer.json")
             if not isinstance(found.get("model"), dict):
                 raise ModelError(f"{self.name}: tokenizer.json describes no tokenizer model; fetch the file again")
-        elif "vocab.txt" in self.files:
-            found = _wordpiece(self._text("vocab.txt"))
-        else:
-            found = _byte_level(self._json("vocab.json"), self._text("merges.txt"))
-        normaliser = found.get("normalizer")
-        if isinstance(normaliser, dict) and normaliser.get("type") == "BertNormalizer":
-            flags = self._json("tokenizer_config.json")
-            found["normalizer"] = normaliser | {
-                to: flags[flag] for flag, to in _NORMALISER_FLAGS.items() if flag in flags
-            }
-        if self._json(_LIBRARY).get("do_lower_case") is True:
-            found["normalizer"] = _lowering(found.get("normalizer"))
-        return found | {"truncation": None, "padding": None}
+            return found
+        kind = self._json("tokenizer_config.json").get("tokenizer_class")
+        if kind is not None and str(kind).removesuffix("Fast") not in _KNOWN_CLASSES:
+            raise ModelError(
+                f"{self.name}: its tokenizer is a {kind!s:.60}, which its vocabulary alone does not describe; make a "
+                "tokenizer.json of it with transformers, if that has a fast tokenizer for it"
+            )
+        if "vocab.txt" in self.files:
+            return _wordpiece(self._text("vocab.txt"))
+        return _byte_level(self._json("vocab.json"), self._text("merges.txt"))
+
+    def _added_tokens(self, found: Mapping[str, Any], flags: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The tokens that stand beside the vocabulary, those that only ``tokenizer_config.json`` names included."""
+        added: list[dict[str, Any]] = list(found.get("added_tokens") or [])
+        known = {token.get("content") for token in added}
+        more = flags.get("added_tokens_decoder") or {}
+        if not isinstance(more, dict) or not all(
+            isinstance(token, dict) and "content" in token for token in more.values()
+        ):
+            raise ModelError(f"{self.name}: added_tokens_decoder in tokenizer_config.json is no object of tokens by id")
+        for number, token in more.items():
+            if token["content"] not in known:
+                own = {name: token[name] for name in _ADDED if name in token}
+                added.append({**_ADDED, **own, "id": int(number)})
+        return added
 
     def _text(self, name: str) -> str:
         try:
@@ -101,11 +152,30 @@ class TokenizerFiles:
     def digest(self) -> str:
         """SHA-256 over what decides the token ids, whichever files it is written in."""
         found = self.specification()
-        model = {key: value for key, value in found["model"].items() if key in ("type", "vocab", "merges", "unk_token")}
+        model = {key: value for key, value in found["model"].items() if key in _NAMED}
         if "merges" in model:
             model["merges"] = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
         parts = [found.get("normalizer"), found.get("pre_tokenizer"), model, self.specials()]
+        if unusual := self._unusual(found):
+            parts.append(unusual)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _unusual(self, found: Mapping[str, Any]) -> list[Any]:
+        """What else changes token ids, where it is not as in most tokenizers: the fingerprints of those stay as they are."""
+        specials = set(self.specials().values())
+        prefix = "##" if found["model"].get("type") == "WordPiece" else ""
+        usual: dict[str, Any] = {**_USUAL, "continuing_subword_prefix": prefix}
+        model = {
+            name: value
+            for name, value in found["model"].items()
+            if name in usual and (value or "") != usual[name] and value != usual[name]
+        }
+        added = [
+            {name: value for name, value in token.items() if name != "special"}
+            for token in found["added_tokens"]
+            if token.get("content") not in specials or token.get("single_word") or token.get("rstrip")
+        ]
+        return [model, sorted(added, key=lambda token: str(token.get("content")))] if model or added else []
 
     def _json(self, name: str) -> dict[str, Any]:
         try:

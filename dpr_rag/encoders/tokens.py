@@ -71,7 +71,14 @@ class Tokens:
         with NATIVE.held():
             from tokenizers import Tokenizer
 
-        return Tokenizer.from_str(json.dumps(self._tower.tokenizer.specification()))
+        try:
+            return Tokenizer.from_str(json.dumps(self._tower.tokenizer.specification()))
+        except Exception as error:  # the library raises no class of its own
+            if type(error) not in (Exception, ValueError, TypeError):
+                raise
+            raise ModelError(
+                f"{self._tower.tokenizer.name}: its tokenizer files describe no tokenizer ({error}); fetch them again"
+            ) from error
 
     def questions(self, questions: Iterable[str]) -> list[TokenSequence]:
         """Tokenise questions, the profile's prefix before each."""

@@ -13,7 +13,16 @@ import numpy as np
 
 from dpr_rag.encoders.folders import WEIGHTS, ModelFolder
 from dpr_rag.encoders.tokenizer_files import TokenizerFiles
-from dpr_rag.encoders.weights import Array, State, hash_weights, read_safetensors, renamed, used, write_safetensors
+from dpr_rag.encoders.weights import (
+    Array,
+    State,
+    hash_weights,
+    read_safetensors,
+    renamed,
+    used,
+    without_shared_prefix,
+    write_safetensors,
+)
 from dpr_rag.errors import ModelError
 from dpr_rag.forking import cached
 from dpr_rag.legacy import read_state_dict
@@ -75,6 +84,7 @@ _OF_TYPE: Mapping[str, str] = {
     "mpnet": "MPNetModel",
 }
 """The class that a configuration without ``architectures`` means by its ``model_type``."""
+_WORDS = "embeddings.word_embeddings.weight"
 _NUMERICS = ("num_attention_heads", "n_heads", "hidden_act", "activation", "layer_norm_eps")
 
 
@@ -113,6 +123,8 @@ class Tower:
     def digest(self) -> str:
         """SHA-256 over the weights, the few settings that change the arithmetic, and the tokenizer."""
         numerics = {name: self.config[name] for name in _NUMERICS if name in self.config}
+        if self.backbone == "roberta" and self.config.get("pad_token_id") not in (None, 1):
+            numerics["pad_token_id"] = self.config["pad_token_id"]  # where positions begin
         parts = [self.backbone, numerics, hash_weights(self.state), self.tokenizer.digest()]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -160,13 +172,31 @@ def load_tower(folder: ModelFolder) -> Tower:
 
 def _state(folder: ModelFolder, architecture: Architecture) -> dict[str, Array]:
     """All weights of a folder by canonical name; poolers are kept for those who load the saved folder, unused here."""
-    state = renamed(_raw(folder, ""), architecture.prefixes)
+    state = _canonical(_raw(folder, ""), architecture)
+    if _WORDS not in state or state[_WORDS].ndim != 2:
+        names = ", ".join(sorted(state)[:3]) or "none at all"
+        raise ModelError(
+            f"{folder.name}: the weight {_WORDS} is missing (there are {names} ...); the files hold another model than "
+            "config.json says, or only a part of it"
+        )
     for inside in folder.head_folders():
         state.update(renamed(_raw(folder, inside), (("linear.", "head.dense."), ("norm.", "head.norm."))))
     if "head.dense.weight" in state and "head.dense.bias" not in state:  # a Dense without one adds nothing
         state["head.dense.bias"] = np.zeros(len(state["head.dense.weight"]), np.float32)
     active = used(state)
     return {name: array for name, array in state.items() if name in active or name.startswith("pooler.")}
+
+
+def _canonical(raw: State, architecture: Architecture) -> dict[str, Array]:
+    """Weights by canonical name, whatever a class around the model put before all of them, or before its own."""
+    found: dict[str, Array] | None = dict(raw)
+    while found:
+        state = renamed(found, architecture.prefixes)
+        if _WORDS in state:
+            return state
+        found = without_shared_prefix(found)
+    prefix = next((name.removesuffix(_WORDS) for name in raw if name.endswith(f".{_WORDS}")), "")
+    return {name.removeprefix(prefix): array for name, array in raw.items()}
 
 
 def _raw(folder: ModelFolder, inside: str) -> dict[str, Array]:

@@ -80,6 +80,14 @@ def renamed(state: State, prefixes: Iterable[tuple[str, str]]) -> dict[str, Arra
     return {_canonical(name, pairs): array for name, array in state.items()}
 
 
+def without_shared_prefix(state: State) -> dict[str, Array] | None:
+    """Weights without the first part of a name that all share, as ``module.`` or ``_orig_mod.`` of a wrapped model."""
+    prefix = next(iter(state), "").partition(".")[0] + "."
+    if not all(name.startswith(prefix) for name in state):
+        return None
+    return {name.removeprefix(prefix): array for name, array in state.items()}
+
+
 def _canonical(name: str, prefixes: list[tuple[str, str]]) -> str:
     name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
     for prefix, canonical in prefixes:
