@@ -9,18 +9,20 @@ from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from dpr_rag.errors import IndexKindError
+from dpr_rag.lexical.characters import may_hold_identifiers, parts_of, plain
 from dpr_rag.passages import Passage
 
 Terms = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.uint16]
-_ANALYSIS = 3  # raised whenever terms change by what is written here
+_ANALYSIS = 4  # raised whenever terms change by what is written here
 _WORD = re.compile(r"\w+")
-_POSSESSIVE = re.compile(r"'s\b(?<=\S's)")
+_POSSESSIVE = re.compile(r"'[sS]\b(?<=\S'[sS])")
 _MOST = 65_535
 # 97.1 % of 16 million words of Wikipedia were known already, with room for all 324,000 distinct ones 98.0 %; an entry
 # takes some 135 bytes, this memory thus at most 27 MB per open store.
@@ -58,25 +60,28 @@ def _version_of(package: str) -> str:
         return "unknown"
 
 
-class _Spacing(dict[int, str]):
-    """What ``str.translate`` makes of a character, filled as characters are met: words with space between them."""
+class _Known(dict[str, tuple[int, ...]]):
+    """The terms of words, made as words are met and forgotten when there are too many."""
 
-    def __missing__(self, code: int) -> str:
-        char = chr(code)
-        of_word = char.isalnum() or char == "_" or unicodedata.category(char)[0] == "M"
-        self[code] = char if of_word else "'" if char in _APOSTROPHES else " "
-        return self[code]
+    def __init__(self, make: Callable[[str], tuple[int, ...]]) -> None:
+        super().__init__()
+        self._make = make
 
-
-_APOSTROPHES = "'’＇"
-_SPACING = _Spacing()
+    def __missing__(self, word: str) -> tuple[int, ...]:
+        made = self._make(word)
+        if len(self) >= _KEPT_WORDS:
+            self.clear()
+        self[word] = made
+        return made
 
 
 class Analyzer:
     r"""Turns passages and questions into terms.
 
-    Words are the tokens ``[\p{L}\p{N}\p{M}_]+`` of the text in lower case and in Unicode's NFC: combining marks belong to
-    their word, and it does not matter whether an accent is a character of its own. English is stemmed by Porter's
+    Words are the tokens ``[\p{L}\p{N}\p{M}_]+`` of the text in lower case: combining marks belong to their word, and it
+    does not matter whether an accent is a character of its own, in which form a letter stands (ligatures, full width), or
+    what invisible characters stand in a word, see :func:`~dpr_rag.lexical.characters.plain`. Identifiers such as
+    ``getUserName`` and ``max_tokens`` are a word, and behind it those that they are made of. English is stemmed by Porter's
     algorithm and loses its possessive 's and 33 stop words, as in Lucene and in the replications of DPR's BM25; other languages
     are stemmed by Snowball's, and their stop words are those of the package ``stop-words`` where it has some. A title counts
     as part of the text. Terms are the first 64 bits of their BLAKE2b hash: among a million terms, two share one with a
@@ -95,7 +100,7 @@ class Analyzer:
         self.language = language
         self._stop_words = _stop_words(language)
         self._stem = _stemmer(language)
-        self._known: dict[str, int | None] = {}
+        self._known = _Known(self._terms)
 
     def passage(self, passage: Passage) -> tuple[Terms, Counts, Terms]:
         """The distinct terms of a passage in ascending order, how often each stands in it, and all in their own order."""
@@ -107,28 +112,41 @@ class Analyzer:
         return terms[order], counts[order], np.array(found, np.uint64)
 
     def _words(self, text: str) -> list[str]:
-        text = text.lower()
+        """The words of a text, in lower case unless it may hold identifiers."""
         if not text.isascii():
-            # İ becomes an i with a dot above it, which nobody types; Lucene leaves the dot out as well
-            text = unicodedata.normalize("NFC", text).replace("i\u0307", "i").translate(_SPACING)
-        if self.language == "english" and "'s" in text:
+            text = plain(text)
+        elif not may_hold_identifiers(text):
+            text = text.lower()
+        if self.language == "english" and ("'s" in text or "'S" in text):
             text = _POSSESSIVE.sub("", text)
         return _WORD.findall(text) if text.isascii() else text.replace("'", " ").split()
 
     def sequence(self, text: str) -> list[int]:
         """The terms of a text in their order."""
-        known = self._known
-        found = [known[word] if word in known else self._learn(word) for word in self._words(text)]
-        return [term for term in found if term is not None]
+        return list(chain.from_iterable(map(self._known.__getitem__, self._words(text))))
 
-    def _learn(self, word: str) -> int | None:
-        if len(self._known) >= _KEPT_WORDS:
-            self._known = {}
-        term = None
-        if word not in self._stop_words:
-            term = int.from_bytes(blake2b(self._stem(word).encode(), digest_size=8).digest(), "little")
-        self._known[word] = term
-        return term
+    def _terms(self, word: str) -> tuple[int, ...]:
+        """The terms of a word as it is written: of itself, and behind it of what it is made of."""
+        if word.islower() and "_" not in word:
+            return self._whole(word)
+        lowered = _lowered(word)
+        parts = parts_of(word) if "_" in word or word[1:] != lowered[1:] else ()
+        if lowered != word:
+            whole = self._known[lowered] if "_" not in word else self._whole(lowered)
+        else:
+            whole = self._whole(word)
+        return whole if not parts else whole + tuple(chain.from_iterable(self._known[_lowered(one)] for one in parts))
+
+    def _whole(self, word: str) -> tuple[int, ...]:
+        return () if word in self._stop_words else (self._term(word),)
+
+    def _term(self, word: str) -> int:
+        return int.from_bytes(blake2b(self._stem(word).encode(), digest_size=8).digest(), "little")
+
+
+def _lowered(word: str) -> str:
+    # İ becomes an i with a dot above it, which nobody types; Lucene leaves the dot out as well
+    return word.lower() if word.isascii() else unicodedata.normalize("NFC", word.lower()).replace("i\u0307", "i")
 
 
 def _stemmer(language: str) -> Callable[[str], str]:

@@ -1,0 +1,108 @@
+"""Characters as they count in words: one form for each, and what only tells a printer how to set it is dropped."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import pairwise
+from string import ascii_lowercase, ascii_uppercase, digits
+
+_APOSTROPHES = "'’＇"
+# Selectors of a glyph's variant, and fillers; to Unicode's NFKC_Casefold they are nothing.
+_IGNORED = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+# Format characters that are seen, such as the end of a verse, or that part a word from its annotation.
+_SEEN = re.compile(r"[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\ufff9-\ufffb\U000110bd\U000110cd]")
+_RAISED = "[\u00b2\u00b3\u00b9\u2070\u2074-\u2079\u2080-\u2089]"
+_RAISED_DIGITS = re.compile(rf"{_RAISED}(?<=\d{_RAISED})")
+# Scripts without spaces between words: Thai to Tibetan, Myanmar, Khmer, Tai, and those of East Asia.
+_UNSPACED = (
+    r"[\u0e00-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\ua9e0-\ua9ff\uaa60-\uaadf\u2e80-\ua4cf\uf900-\ufaff]"
+)
+# ASCII with one letter for all small letters, for all capitals and for all digits.
+_SHAPES = bytes.maketrans((ascii_lowercase + ascii_uppercase + digits).encode(), b"a" * 26 + b"A" * 26 + b"0" * 10)
+_BETWEEN_WORDS = re.compile(rf"\u200b(?={_UNSPACED})|(?<={_UNSPACED})\u200b")
+
+
+class _Plain(dict[int, str]):
+    """What ``str.translate`` makes of a character, filled as characters are met: words with space between them."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = _plain_of(chr(code))
+        return self[code]
+
+
+def _is_of_word(char: str) -> bool:
+    return char.isalnum() or char == "_" or unicodedata.category(char)[0] == "M"
+
+
+def _plain_of(char: str) -> str:
+    if char in _APOSTROPHES:
+        return "'"
+    kind = unicodedata.category(char)
+    if _IGNORED.match(char) or (kind == "Cf" and not _SEEN.match(char)):
+        return ""
+    form = unicodedata.decomposition(char).partition(">")[0]
+    if not form.startswith("<"):
+        return char if _is_of_word(char) else " "
+    return _of_compatible(char, kind, form)
+
+
+def _of_compatible(char: str, kind: str, form: str) -> str:
+    """The letters and digits that a character stands for; those of ``½``, ``①`` and ``㎏`` are words of their own."""
+    letters = "".join(one if _is_of_word(one) else " " for one in unicodedata.normalize("NFKC", char)).strip()
+    if form == "<super" and kind[0] == "S":  # the ™ behind a name is no part of it and no word
+        return " "
+    if kind[0] in "PS" and unicodedata.category(letters[:1] or " ")[0] == "M":  # ´ is a space with an accent
+        return " "
+    joins = kind[0] in "LMP" or kind in ("Nd", "Nl") or form in ("<super", "<sub")
+    return letters if joins and " " not in letters else f" {letters} "
+
+
+_PLAIN = _Plain()
+
+
+def plain(text: str) -> str:
+    """A text as words with spaces and apostrophes between them, the letters of each in one form whatever their shape.
+
+    Ligatures, full-width letters, presentation forms and mathematical letters are those that they stand for (Unicode's
+    NFKC), except that numbers stay apart: ``3½`` is 3 and 1 and 2, and ``10²`` 10 and 2. Format characters (soft hyphens,
+    joiners, byte order marks) are dropped. A zero-width space separates words next to a script that is written
+    without spaces, such as Thai or Khmer; elsewhere it is a place where a long word may break, as a soft hyphen is.
+    """
+    text = unicodedata.normalize("NFC", text)
+    if "\u200b" in text:
+        text = _BETWEEN_WORDS.sub(" ", text)
+    return unicodedata.normalize("NFC", _RAISED_DIGITS.sub(r" \g<0>", text).translate(_PLAIN))
+
+
+def may_hold_identifiers(text: str) -> bool:
+    """Whether a word of an ASCII text may have parts; much faster than to look at each."""
+    shape = text.encode().translate(_SHAPES)
+    return b"_" in shape or b"aA" in shape or b"AAa" in shape or b"0Aa" in shape
+
+
+def parts_of(word: str) -> list[str]:
+    """The words that an identifier is made of, such as ``get``, ``User`` and ``Name`` in ``getUserName``; none of other words.
+
+    Single letters are left out, such as those of ``pH`` and ``iPhone``: they would be found everywhere.
+    """
+    if "_" not in word and (word[1:].islower() or word.islower() or word.isupper()):
+        return []
+    found = [part for piece in word.split("_") for part in _humps(piece) if len(part) > 1]
+    return [] if found == [word] else found
+
+
+def _humps(piece: str) -> list[str]:
+    cuts = [0, *(at for at in range(1, len(piece)) if _begins(piece, at)), len(piece)]
+    return [piece[start:end] for start, end in pairwise(cuts)]
+
+
+def _begins(piece: str, at: int) -> bool:
+    """Whether a capital begins a word: behind a small letter, or before one where it is not the plural's, as in ``URLs``."""
+    if not piece[at].isupper():
+        return False
+    before, after = piece[at - 1], piece[at + 1 : at + 2]
+    if before.islower():
+        return True
+    plural = after == "s" and not piece[at + 2 : at + 3].islower()
+    return (before.isupper() or before.isdigit()) and after.islower() and not plural
