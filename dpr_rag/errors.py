@@ -14,6 +14,10 @@ class PassageError(DprRagError, ValueError):
     """A passage (id, title, text or metadata) or a question that cannot be stored or encoded."""
 
 
+class BadTextError(PassageError):
+    """A text that holds a lone surrogate, half of a character, which no encoding can write."""
+
+
 class FilterError(DprRagError, ValueError):
     """A metadata filter that cannot be parsed or compiled."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from dpr_rag.errors import PassageError
+from dpr_rag.errors import BadTextError, PassageError
 
 MAX_METADATA_DEPTH = 32
 PRIVATE_KEY = "_dpr_rag"
@@ -16,7 +17,11 @@ SOURCE_KEY = "_dpr_rag_source"
 """Metadata key under which stands what a passage was read from, see ``dpr_rag.store.sources``; users do not see it either."""
 RESERVED_KEYS = (PRIVATE_KEY, SOURCE_KEY)
 """Metadata keys that users do not see, and which an adapter refuses in what it is given."""
+OnBadText = Literal["error", "replace", "skip"]
+"""What becomes of texts with lone surrogates: see :meth:`Passage.made`."""
+_BAD_TEXTS = ("error", "replace", "skip")
 _INT64 = 2**63
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +30,14 @@ class Passage:
 
     Attributes:
         id: Non-empty string, unique in a store.
-        text: Non-empty string; every Unicode character (NUL included) round-trips.
+        text: Non-empty string; every Unicode character (NUL included) round-trips. Surrogate pairs, as some readers of PDF
+            files emit, are joined to the characters that they stand for, in every field.
         title: What the passage is part of; DPR encodes it as the first segment of a pair.
         metadata: JSON object of the user's own, at most 32 levels deep, copied on construction.
 
     Raises:
-        PassageError: A field has the wrong type, is empty, or cannot be stored as UTF-8 or JSON.
+        PassageError: A field has the wrong type, is empty, or cannot be stored as JSON.
+        BadTextError: A field holds a lone surrogate; :meth:`made` can replace it.
     """
 
     id: str
@@ -39,9 +46,9 @@ class Passage:
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        _check_string(self.id, "id", self.id)
-        _check_string(self.text, "text", self.id)
-        _check_string(self.title, "title", self.id, empty=True)
+        object.__setattr__(self, "id", _checked_string(self.id, "id", self.id))
+        object.__setattr__(self, "text", _checked_string(self.text, "text", self.id))
+        object.__setattr__(self, "title", _checked_string(self.title, "title", self.id, empty=True))
         if not isinstance(self.metadata, Mapping):
             raise PassageError(
                 f"passage {self.id!r}: metadata is {_kind(self.metadata)}, expected a dict of JSON values; wrap it in one"
@@ -52,6 +59,42 @@ class Passage:
     def visible_metadata(self) -> dict[str, Any]:
         """A copy of the metadata, without what is kept under ``PRIVATE_KEY`` and ``SOURCE_KEY``."""
         return {key: value for key, value in self.metadata.items() if key not in RESERVED_KEYS}
+
+    @classmethod
+    def made(
+        cls,
+        id: str,
+        text: str,
+        title: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        on_bad_text: OnBadText = "error",
+    ) -> Passage | None:
+        r"""Make a passage of fields that may hold lone surrogates, as extracted text sometimes does.
+
+        Args:
+            id: As for the passage, and so are the others.
+            text: The text.
+            title: The title.
+            metadata: The metadata.
+            on_bad_text: ``error`` refuses lone surrogates; ``replace`` puts U+FFFD in their place, and in ids and in keys of
+                the metadata their escape (``\ud800``), so that no two become one; ``skip`` makes no passage.
+
+        Returns:
+            The passage, or None where it is skipped.
+
+        Raises:
+            PassageError: As for the passage, or ``on_bad_text`` is none of the three.
+        """
+        check_on_bad_text(on_bad_text)
+        try:
+            return cls(id, text, title, {} if metadata is None else metadata)
+        except BadTextError:
+            if on_bad_text == "error":
+                raise
+        if on_bad_text == "skip":
+            return None
+        return cls(_escaped(id), _mended(text), _mended(title), _mended(metadata or {}))
 
     @classmethod
     def checked_before(cls, passage_id: str, text: str, title: str, metadata: Mapping[str, Any]) -> Passage:
@@ -82,7 +125,7 @@ class Hit:
 
 
 def check_question(question: object) -> str:
-    """Return a question that can be encoded.
+    """Return a question that can be encoded, its surrogate pairs joined.
 
     Args:
         question: What the user asked.
@@ -90,30 +133,65 @@ def check_question(question: object) -> str:
     Raises:
         PassageError: It is no string, blank, or holds a lone surrogate.
     """
-    _check_string(question, "question", None)
-    text = str.__str__(question)
+    text = _checked_string(question, "question", None)
     if not text.strip():
         raise PassageError(f"the question {text!r} is blank; ask with at least one word")
     return text
+
+
+def check_on_bad_text(on_bad_text: object) -> None:
+    """Refuse a policy that there is not.
+
+    Raises:
+        PassageError: It is none of ``error``, ``replace`` and ``skip``.
+    """
+    if on_bad_text not in _BAD_TEXTS:
+        raise PassageError(f"on_bad_text is {on_bad_text!r:.60}, expected one of {', '.join(map(repr, _BAD_TEXTS))}")
+
+
+def rejoined(text: str) -> str:
+    """A plain string whose surrogate pairs are the characters that they stand for; lone surrogates stay."""
+    try:
+        text.encode("utf-8")  # much faster than to look for them
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return str.__str__(text)
+
+
+def _mended(value: Any) -> Any:
+    """A JSON value with U+FFFD for lone surrogates; what is none stays, and is refused like any other."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", rejoined(value))
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    if isinstance(value, Mapping):
+        return {_escaped(key): _mended(item) for key, item in value.items()}
+    return value
+
+
+def _escaped(name: Any) -> Any:
+    return rejoined(name).encode("utf-8", "backslashreplace").decode() if isinstance(name, str) else name
 
 
 def _kind(value: object) -> str:
     return f"{type(value).__name__} {value!r:.60}"
 
 
-def _check_string(value: object, name: str, passage_id: object, *, empty: bool = False) -> None:
+def _checked_string(value: object, name: str, passage_id: object, *, empty: bool = False) -> str:
     owner = "" if passage_id is None else f"passage {passage_id!r:.120}: "
     if not isinstance(value, str):
         raise PassageError(f"{owner}{name} is {_kind(value)}, expected a string; convert it with str()")
     if not value and not empty:
         raise PassageError(f"{owner}{name} is empty, expected at least one character; drop it or fill it in")
+    text = rejoined(value)
     try:
-        value.encode("utf-8")
+        text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise PassageError(
-            f"{owner}{name} holds the lone surrogate {value[error.start]!r} at character {error.start}, which is not text; "
-            "decode the source with its right encoding"
+        raise BadTextError(
+            f"{owner}{name} holds the lone surrogate {text[error.start]!r} at character {error.start}, which is not text; "
+            "decode the source with its right encoding, or pass on_bad_text='replace' or 'skip'"
         ) from error
+    return text
 
 
 def _json_copy(value: Any, passage_id: str, where: str, depth: int) -> Any:
@@ -125,8 +203,7 @@ def _json_copy(value: Any, passage_id: str, where: str, depth: int) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        _check_string(value, where, passage_id, empty=True)
-        return str.__str__(value)
+        return _checked_string(value, where, passage_id, empty=True)
     if isinstance(value, int):
         return _checked_int(value, passage_id, where)
     if isinstance(value, float):
@@ -146,8 +223,8 @@ def _copied_object(value: Mapping[Any, Any], passage_id: str, where: str, depth:
     for key, item in value.items():
         if not isinstance(key, str):
             raise PassageError(f"passage {passage_id!r}: {where} has the key {_kind(key)}, expected a string")
-        _check_string(key, f"a key of {where}", passage_id, empty=True)
-        copied[str.__str__(key)] = _json_copy(item, passage_id, f"{where}[{key!r}]", depth + 1)
+        name = _checked_string(key, f"a key of {where}", passage_id, empty=True)
+        copied[name] = _json_copy(item, passage_id, f"{where}[{key!r}]", depth + 1)
     return copied
 
 

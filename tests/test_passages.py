@@ -5,15 +5,24 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from conftest import HashEncoder
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from dpr_rag import PRIVATE_KEY, Hit, Passage
+from dpr_rag import PRIVATE_KEY, Hit, Passage, PassageStore
+from dpr_rag.cli import models
+from dpr_rag.cli.app import app
+from dpr_rag.corpora import open_corpus
 from dpr_rag.encoder import Encoder, check_vectors
-from dpr_rag.errors import DprRagError, PassageError, VectorError
+from dpr_rag.errors import BadTextError, CorpusError, DprRagError, PassageError, VectorError
 from dpr_rag.passages import MAX_METADATA_DEPTH, check_question
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -156,3 +165,84 @@ def test_what_an_adapter_keeps_privately_is_not_shown() -> None:
     passage = Passage("1", "text", metadata={"year": 1601, PRIVATE_KEY: ["node"]})
     assert passage.visible_metadata == {"year": 1601}
     assert passage.metadata[PRIVATE_KEY] == ["node"]
+
+
+PAIR, LONE = "\ud83d\ude00", "a\ud800b"
+
+
+def test_surrogate_pairs_are_joined_in_every_field() -> None:
+    given = {PAIR: [PAIR, {"deep": PAIR}]}
+    assert Passage(PAIR, f"x {PAIR}", PAIR, given) == Passage("😀", "x 😀", "😀", {"😀": ["😀", {"deep": "😀"}]})
+    assert check_question(f"what is {PAIR}?") == "what is 😀?"
+
+
+@pytest.mark.parametrize("field", ["id", "text", "title", "metadata", "key"])
+def test_lone_surrogates_are_refused_replaced_or_skipped(field: str) -> None:
+    fields: dict[str, Any] = {"id": "1", "text": "t", "title": "", "metadata": {}}
+    if field == "key":
+        fields["metadata"] = {LONE: [PAIR]}
+    else:
+        fields[field] = {"k": [LONE + PAIR]} if field == "metadata" else LONE + PAIR
+    with pytest.raises(BadTextError, match=r"lone surrogate '\\ud800' at character 1"):
+        Passage.made(**fields)
+    assert Passage.made(**fields, on_bad_text="skip") is None
+    mended = Passage.made(**fields, on_bad_text="replace")
+    expected = {
+        "id": Passage(r"a\ud800b😀", "t"),
+        "text": Passage("1", "a\ufffdb😀"),
+        "title": Passage("1", "t", "a\ufffdb😀"),
+        "metadata": Passage("1", "t", "", {"k": ["a\ufffdb😀"]}),
+        "key": Passage("1", "t", "", {r"a\ud800b": ["😀"]}),
+    }[field]
+    assert mended == expected
+
+
+def test_what_is_otherwise_wrong_stays_wrong_whatever_becomes_of_bad_text() -> None:
+    with pytest.raises(PassageError, match="text is int 5"):
+        Passage.made(LONE, 5, on_bad_text="replace")  # type: ignore[arg-type]
+    with pytest.raises(PassageError, match="on_bad_text is 'ignore', expected one of 'error', 'replace', 'skip'"):
+        Passage.made("1", "t", on_bad_text="ignore")  # type: ignore[arg-type]
+
+
+def test_a_store_finds_by_pairs_what_it_holds_joined(store: PassageStore) -> None:
+    store.add([Passage(PAIR, f"word {PAIR}", metadata={PAIR: PAIR}), Passage("2", "other")])
+    assert [one.text for one in store.get([PAIR])] == ["word 😀"]
+    assert store.count({PAIR: PAIR}) == 1
+    assert store.private.write({"c": {PAIR: [PAIR]}}) == 1
+    assert store.private.read("c", [PAIR]) == {PAIR: ["😀"]}
+    assert store.private.read("c") == {"😀": ["😀"]}
+    assert store.delete([PAIR]) == 1
+
+
+def test_one_bad_page_of_a_hundred(tmp_path: Path) -> None:
+    lines = [json.dumps({"id": str(n), "text": f"page {n}"}) for n in range(100)]
+    lines[50] = '{"id": "50", "text": "bad \\ud800 page \\ud83d\\ude00"}'
+    (tmp_path / "p.jsonl").write_text("\n".join(lines))
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / os.fsdecode(b"caf\xe9.txt")).write_text("page")
+    with pytest.raises(CorpusError, match="lone surrogate"):
+        list(open_corpus(tmp_path / "p.jsonl"))
+    left_out: Counter[str] = Counter()
+    assert len(list(open_corpus(tmp_path / "p.jsonl", on_bad_text="skip", left_out=left_out))) == 99
+    assert list(open_corpus(tmp_path / "t", on_bad_text="skip", left_out=left_out)) == []
+    assert left_out["passage with lone surrogates"] == 2
+    assert list(open_corpus(tmp_path / "p.jsonl", on_bad_text="replace"))[50].text == "bad \ufffd page 😀"
+    assert [one.id for one in open_corpus(tmp_path / "t", on_bad_text="replace")] == [r"t/caf\udce9.txt#1"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "told"),
+    [
+        ("error", 1, "or pass --on-bad-text replace or skip"),
+        ("skip", 0, "left out: 1 passage with lone surrogates"),
+        ("replace", 0, "added 2"),
+    ],
+)
+def test_index_says_what_became_of_bad_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str, code: int, told: str
+) -> None:
+    monkeypatch.setattr(models.ModelChoice, "load", lambda choice: HashEncoder())
+    (tmp_path / "p.jsonl").write_text('{"id": "1", "text": "fine"}\n{"id": "2", "text": "\\ud800"}\n')
+    line = ["index", tmp_path / "p.jsonl", "--store", tmp_path / "s.dpr", "--on-bad-text", policy]
+    done = CliRunner().invoke(app, list(map(str, line)))
+    assert (done.exit_code, told in done.output) == (code, True), done.output

@@ -14,6 +14,7 @@ from dpr_rag.errors import CorpusError, UnreadableError
 if TYPE_CHECKING:
     from dpr_rag import Passage
     from dpr_rag.corpora import OnBad
+    from dpr_rag.passages import OnBadText
 
 _SHOWN_BAD = 5
 
@@ -26,10 +27,12 @@ class Corpus:
         unreadable: How many files, folders and links could not be read.
     """
 
-    def __init__(self, path: str, form: str | None = None, *, skip_bad: bool = False) -> None:
+    def __init__(
+        self, path: str, form: str | None = None, *, skip_bad: bool = False, on_bad_text: OnBadText = "error"
+    ) -> None:
         from dpr_rag.corpora import LeftOut
 
-        self._path, self._form, self._skip_bad = path, form, skip_bad
+        self._path, self._form, self._skip_bad, self._on_bad_text = path, form, skip_bad, on_bad_text
         self.bad = self.unreadable = 0
         self._left_out = LeftOut()
 
@@ -56,9 +59,12 @@ class Corpus:
         from dpr_rag.store import source_path, with_source
 
         left_out = LeftOut() if counting else self._left_out
+        opened = open_by_source(
+            self._path, format=self._form, on_bad=on_bad, on_bad_text=self._on_bad_text, left_out=left_out
+        )
         last: Path | str | None = None
         source = ""
-        for passage, file in open_by_source(self._path, format=self._form, on_bad=on_bad, left_out=left_out):
+        for passage, file in opened:
             if file is not last:
                 last, source = file, file if isinstance(file, str) else source_path(file)
             yield with_source(passage, source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace as changed
-from enum import StrEnum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +32,14 @@ class Precision(StrEnum):
 
     float32 = "float32"
     float16 = "float16"
+
+
+class BadText(Enum):
+    """What becomes of lone surrogates: an error, U+FFFD in their place, or their passages are left out."""
+
+    error = "error"
+    replace = "replace"
+    skip = "skip"
 
 
 def index(
@@ -79,11 +87,14 @@ def index(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Count malformed entries and unreadable files instead of failing.")
     ] = False,
+    on_bad_text: Annotated[
+        BadText, typer.Option("--on-bad-text", help="What becomes of passages with lone surrogates, which are no text.")
+    ] = BadText.error,
     batch_size: BatchSize = 512,
     quiet: Quiet = False,
 ) -> None:
     """Add a corpus to a store: creates the store, continues after an interruption, or extends it."""
-    source = Corpus(corpus, form, skip_bad=skip_bad)
+    source = Corpus(corpus, form, skip_bad=skip_bad, on_bad_text=on_bad_text.value)
     passages = source.passages()
     encoder = _encoder_for(store, ModelChoice(model, context_model, profile), needed=not vectors)
     settled = _note_settled(store, kind, dtype, language)

@@ -19,6 +19,7 @@ _HERE = [
         "add them in two calls, where the second replaces the first": (
             "index them in two runs, where the second replaces the first"
         ),
+        ", or pass on_bad_text='replace' or 'skip'": ", or pass --on-bad-text replace or skip",
         "; convert it with str()": "; write it as a string",
         ", dates for example with .isoformat()": ", dates for example to strings",
         "pass encoder= to PassageStore.open, or vectors= to add": "name one with --model",

@@ -27,7 +27,7 @@ from dpr_rag.corpora.texts import SUFFIXES, read_by_file, read_texts
 from dpr_rag.errors import CorpusError, UnreadableError
 from dpr_rag.index.foreign import read_faiss_vectors
 from dpr_rag.legacy import read_langchain_docstore
-from dpr_rag.passages import Passage
+from dpr_rag.passages import OnBadText, Passage
 from dpr_rag.paths import place_of
 
 FORMATS = {
@@ -41,7 +41,12 @@ _PYTHON = "python:"
 
 
 def open_corpus(
-    path: str | Path, *, format: str | None = None, on_bad: OnBad = None, left_out: LeftOut | None = None
+    path: str | Path,
+    *,
+    format: str | None = None,
+    on_bad: OnBad = None,
+    on_bad_text: OnBadText = "error",
+    left_out: LeftOut | None = None,
 ) -> Iterator[Passage]:
     """Open a corpus with the reader that its name or content asks for.
 
@@ -49,7 +54,8 @@ def open_corpus(
         path: A file, a folder, or ``python:`` with or without names of modules.
         format: One of ``FORMATS``; None finds it.
         on_bad: Takes the errors of bad records, for example a ``SkipReport``; None raises the first.
-        left_out: Takes the number of files and folders that are passed over, by reason.
+        on_bad_text: What becomes of lone surrogates in JSON and in names of files, see :meth:`~dpr_rag.Passage.made`.
+        left_out: Takes the number of files, folders and passages that are passed over, by reason.
 
     Returns:
         The passages as a stream.
@@ -57,11 +63,17 @@ def open_corpus(
     Raises:
         CorpusError: At once when the path is missing or the format is unknown; later for a bad record.
     """
-    return (passage for passage, _ in open_by_source(path, format=format, on_bad=on_bad, left_out=left_out))
+    opened = open_by_source(path, format=format, on_bad=on_bad, on_bad_text=on_bad_text, left_out=left_out)
+    return (passage for passage, _ in opened)
 
 
 def open_by_source(
-    path: str | Path, *, format: str | None = None, on_bad: OnBad = None, left_out: LeftOut | None = None
+    path: str | Path,
+    *,
+    format: str | None = None,
+    on_bad: OnBad = None,
+    on_bad_text: OnBadText = "error",
+    left_out: LeftOut | None = None,
 ) -> Iterator[tuple[Passage, Path | str]]:
     """Open a corpus as :func:`open_corpus` does, with the file of each passage, or the module of the standard library."""
     kind = format or _format_of(path)
@@ -73,11 +85,13 @@ def open_by_source(
     if not place_of(path).exists():
         raise CorpusError(f"{path}: does not exist; give {_listed()}")
     if kind == "text":
-        return iter(read_by_file(path, on_bad=on_bad, left_out=left_out))
+        return iter(read_by_file(path, on_bad=on_bad, on_bad_text=on_bad_text, left_out=left_out))
     file = corpus_file(path) if kind == "beir" else place_of(path)
     if kind == "beir" and left_out is not None:
         left_out.update(_beside(file))
-    return zip((read_tsv if kind == "tsv" else read_jsonl)(file, on_bad=on_bad), repeat(file))
+    if kind == "tsv":
+        return zip(read_tsv(file, on_bad=on_bad), repeat(file))
+    return zip(read_jsonl(file, on_bad=on_bad, on_bad_text=on_bad_text, left_out=left_out), repeat(file))
 
 
 def _named(found: Iterable[tuple[Passage, Path | str]]) -> Iterator[tuple[Passage, Path | str]]:

@@ -12,7 +12,7 @@ from dpr_rag.corpora.question import Question, strings
 from dpr_rag.corpora.rows import Shape, read_rows
 from dpr_rag.corpora.tabular import exported_metadata, read_jsonl
 from dpr_rag.errors import CorpusError
-from dpr_rag.passages import Passage, check_question
+from dpr_rag.passages import OnBadText, Passage, check_question
 from dpr_rag.paths import place_of
 
 _QRELS_HEADER = "query-id\tcorpus-id\tscore"
@@ -34,17 +34,21 @@ class Judgement:
     relevance: int
 
 
-def read_beir(folder: str | Path, *, on_bad: OnBad = None) -> Iterator[Passage]:
+def read_beir(
+    folder: str | Path, *, on_bad: OnBad = None, on_bad_text: OnBadText = "error", left_out: LeftOut | None = None
+) -> Iterator[Passage]:
     """Read the passages of a BEIR folder.
 
     Args:
         folder: The folder with ``corpus.jsonl``, possibly ``corpus.jsonl.gz``.
         on_bad: Takes the errors of bad lines; None raises the first.
+        on_bad_text: What becomes of lone surrogates, see :meth:`~dpr_rag.Passage.made`.
+        left_out: Takes the number of passages that ``on_bad_text="skip"`` passed over.
 
     Raises:
         CorpusError: A bad line or a missing file.
     """
-    return read_jsonl(corpus_file(folder), on_bad=on_bad)
+    return read_jsonl(corpus_file(folder), on_bad=on_bad, on_bad_text=on_bad_text, left_out=left_out)
 
 
 def corpus_file(folder: str | Path) -> Path:

@@ -18,6 +18,8 @@ from dpr_rag.errors import CorpusError, PassageError, UnreadableError
 OnBad = Callable[[CorpusError], None] | None
 LeftOut = Counter[str]
 """How much a reader left out, by reason."""
+BAD_TEXT = "passage with lone surrogates"
+"""What a skipped passage is counted by."""
 T = TypeVar("T")
 
 

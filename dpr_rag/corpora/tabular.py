@@ -6,10 +6,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dpr_rag.corpora.lines import OnBad, bad_line, id_of, read_json_lines, tell, without_end, write_objects, writing
+from dpr_rag.corpora.lines import (
+    BAD_TEXT,
+    LeftOut,
+    OnBad,
+    bad_line,
+    id_of,
+    read_json_lines,
+    tell,
+    without_end,
+    write_objects,
+    writing,
+)
 from dpr_rag.corpora.rows import Lines, Shape, header_of, read_rows, written
 from dpr_rag.errors import CorpusError, PassageError
-from dpr_rag.passages import SOURCE_KEY, Passage
+from dpr_rag.passages import SOURCE_KEY, OnBadText, Passage, check_on_bad_text
 from dpr_rag.paths import place_of
 
 COLUMNS = ("id", "text", "title")
@@ -93,7 +104,9 @@ def write_tsv(path: str | Path, passages: Iterable[Passage]) -> int:
     return count
 
 
-def read_jsonl(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Passage]:
+def read_jsonl(
+    path: str | Path, *, on_bad: OnBad = None, on_bad_text: OnBadText = "error", left_out: LeftOut | None = None
+) -> Iterator[Passage]:
     """Read passages from JSONL, plain or gzipped: ``{"id", "title", "text", "metadata"}`` a line.
 
     ``_id`` is taken for a missing ``id`` and integers are accepted; other keys become metadata beside those of the
@@ -102,6 +115,8 @@ def read_jsonl(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Passage]:
     Args:
         path: The file.
         on_bad: Takes the errors of bad lines; None raises the first.
+        on_bad_text: What becomes of lone surrogates, see :meth:`~dpr_rag.Passage.made`.
+        left_out: Takes the number of passages that ``on_bad_text="skip"`` passed over.
 
     Yields:
         The passages, in the file's order.
@@ -109,7 +124,16 @@ def read_jsonl(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Passage]:
     Raises:
         CorpusError: A bad line, with the file's name and the line's number.
     """
-    return read_json_lines(place_of(path), lambda item, _: passage_of(item), on_bad)
+    check_on_bad_text(on_bad_text)
+
+    def build(item: dict[str, Any], _: int) -> Passage | None:
+        return Passage.made(*fields_of(item), on_bad_text=on_bad_text)
+
+    for passage in read_json_lines(place_of(path), build, on_bad):
+        if passage is not None:
+            yield passage
+        elif left_out is not None:
+            left_out[BAD_TEXT] += 1
 
 
 def passage_of(item: dict[str, Any]) -> Passage:
@@ -118,6 +142,15 @@ def passage_of(item: dict[str, Any]) -> Passage:
     Raises:
         CorpusError: A key is missing or has the wrong type.
         PassageError: A value that no passage can have, such as an empty text.
+    """
+    return Passage(*fields_of(item))
+
+
+def fields_of(item: dict[str, Any]) -> tuple[str, Any, Any, dict[str, Any]]:
+    """Id, text, title and metadata of a passage as a JSON object holds them, not yet checked but for the id.
+
+    Raises:
+        CorpusError: A key is missing or has the wrong type.
     """
     rest = dict(item)
     name = id_of(rest.pop("id" if "id" in rest else "_id", None))
@@ -130,7 +163,7 @@ def passage_of(item: dict[str, Any]) -> Passage:
     twice = sorted(key for key in rest.keys() & inside.keys() if rest[key] != inside[key])
     if twice:
         raise CorpusError(f"passage {name!r:.120}: {twice[0]!r} stands in the metadata and beside them; keep one")
-    return Passage(name, text, "" if title is None else title, {**rest, **inside})
+    return name, text, "" if title is None else title, {**rest, **inside}
 
 
 def object_of(passage: Passage) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, decoded, read_lines, tell
+from dpr_rag.corpora.lines import BAD_TEXT, LeftOut, OnBad, bad_line, decoded, read_lines, tell
 from dpr_rag.corpora.splitting import HEADING, split_lines
 from dpr_rag.corpora.walking import EMPTY, walk
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
-from dpr_rag.passages import Passage
+from dpr_rag.passages import OnBadText, Passage, check_on_bad_text
 from dpr_rag.paths import place_of
 
 SUFFIXES = (".txt", ".md")
@@ -22,6 +22,7 @@ def read_texts(
     words: int = WORDS,
     sentences: bool = False,
     on_bad: OnBad = None,
+    on_bad_text: OnBadText = "error",
     left_out: LeftOut | None = None,
 ) -> Iterator[Passage]:
     """Split text files into passages of 100 words, disjoint and with the line breaks of the file (paper, section 4.1).
@@ -36,7 +37,9 @@ def read_texts(
         sentences: Whether a passage ends where a sentence does, unless the sentence alone is longer.
         on_bad: Takes the errors of lines that are not UTF-8, of files and folders that cannot be read, and of broken links,
             all of which are left out; None raises the first.
-        left_out: Takes the number of files, folders and links that were passed over, by reason.
+        on_bad_text: What becomes of lone surrogates, which the names of files can bring into ids and titles; see
+            :meth:`~dpr_rag.Passage.made`.
+        left_out: Takes the number of files, folders, links and passages that were passed over, by reason.
 
     Yields:
         The passages.
@@ -45,7 +48,9 @@ def read_texts(
         CorpusError: A bad line, with the file's name and the line's number; a missing path; words below 1.
         UnreadableError: A file or folder that cannot be read.
     """
-    read = read_by_file(path, words=words, sentences=sentences, on_bad=on_bad, left_out=left_out)
+    read = read_by_file(
+        path, words=words, sentences=sentences, on_bad=on_bad, on_bad_text=on_bad_text, left_out=left_out
+    )
     return (passage for passage, _ in read)
 
 
@@ -55,11 +60,13 @@ def read_by_file(
     words: int = WORDS,
     sentences: bool = False,
     on_bad: OnBad = None,
+    on_bad_text: OnBadText = "error",
     left_out: LeftOut | None = None,
 ) -> Iterator[tuple[Passage, Path]]:
     """Read passages as :func:`read_texts` does, each with its file."""
     path = place_of(path)
     counted = LeftOut() if left_out is None else left_out
+    check_on_bad_text(on_bad_text)
     if words < 1:
         raise CorpusError(f"words is {words}, expected at least 1, such as {WORDS}")
     if not path.exists():
@@ -68,13 +75,9 @@ def read_by_file(
         number = 0
         try:
             title = _heading(file) or file.stem
-            for number, text in enumerate(split_lines(_lines(file, on_bad), words, sentences=sentences), 1):
-                try:
-                    passage = Passage(f"{name}#{number}", text, title)
-                except PassageError as error:
-                    tell(on_bad, CorpusError(f"{file!s:.200}: {error}"))
-                else:
-                    yield passage, file
+            texts = split_lines(_lines(file, on_bad), words, sentences=sentences)
+            for number, text in enumerate(texts, 1):
+                yield from ((one, file) for one in _made(f"{name}#{number}", text, title, on_bad, on_bad_text, counted))
         except UnreadableError as error:
             if file == path:
                 raise
@@ -82,6 +85,21 @@ def read_by_file(
             tell(on_bad, error)
         else:
             counted.update([] if number else [EMPTY])
+
+
+def _made(
+    name: str, text: str, title: str, on_bad: OnBad, on_bad_text: OnBadText, left_out: LeftOut
+) -> Iterator[Passage]:
+    """The passage, unless it is bad or skipped."""
+    try:
+        passage = Passage.made(name, text, title, on_bad_text=on_bad_text)
+    except PassageError as error:
+        tell(on_bad, CorpusError(f"{name!r:.200}: {error}"))
+        return
+    if passage is None:
+        left_out[BAD_TEXT] += 1
+    else:
+        yield passage
 
 
 def _files(path: Path, on_bad: OnBad, left_out: LeftOut) -> Iterator[tuple[Path, str]]:

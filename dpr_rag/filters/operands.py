@@ -8,6 +8,7 @@ from collections.abc import Sized
 from typing import Any
 
 from dpr_rag.errors import FilterError
+from dpr_rag.passages import rejoined
 
 Scalar = str | int | float | bool | None
 
@@ -40,13 +41,14 @@ def check_text(where: str, value: object) -> str:
     """
     if not isinstance(value, str):
         raise FilterError(f"{where}: {described(value)} was given, expected a string; convert it with str()")
+    text = rejoined(value)
     try:
-        value.encode("utf-8")
+        text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise FilterError(
             f"{where}: {described(value)} holds a lone surrogate, which is not text; decode the source with its right encoding"
         ) from error
-    return str.__str__(value)
+    return text
 
 
 def check_scalar(where: str, value: Any) -> Scalar:

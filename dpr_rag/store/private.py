@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dpr_rag.errors import PassageError
-from dpr_rag.passages import Passage
+from dpr_rag.passages import Passage, rejoined
 from dpr_rag.storage import entries, marks
 from dpr_rag.storage.reader import Reader
 from dpr_rag.store import adding, folding, lexicon
@@ -33,10 +33,11 @@ class Private:
         Raises:
             StoreCorrupted: One is damaged.
         """
-        wanted = None if keys is None else [key for key in keys if _is_text(key)]
+        asked = None if keys is None else {_joined(key): key for key in keys}
+        wanted = None if asked is None else [key for key in asked if _is_text(key)]
         with self._engine.reading() as reader:
             found = self._read(reader, collection, wanted)
-        return {key: json.loads(value) for key, value in found.items()}
+        return {key if asked is None else asked[key]: json.loads(value) for key, value in found.items()}
 
     def _read(self, reader: Reader, collection: str, keys: Sequence[str] | None) -> dict[str, str]:
         """Records by key; where some are not found, it is proven that they are not there."""
@@ -55,7 +56,10 @@ class Private:
             PassageError: A value is not JSON, or a collection or a key is no text.
             StoreReadOnlyError: Something would change, and the store was opened read-only.
         """
-        dumped = {name: {key: _dumped(name, key, value) for key, value in of.items()} for name, of in changes.items()}
+        dumped = {
+            name: {_joined(key): _dumped(name, _joined(key), value) for key, value in of.items()}
+            for name, of in changes.items()
+        }
         with self._engine.reading() as reader:
             known = {name: self._read(reader, name, list(of)) for name, of in dumped.items()}
         if all(known[name].get(key) == value for name, of in dumped.items() for key, value in of.items()):
@@ -69,19 +73,19 @@ class Private:
         Raises:
             StoreCorrupted: One is damaged.
         """
-        wanted = list(wanted)
+        asked = list(map(rejoined, wanted))
         with self._engine.reading() as reader:
-            if wanted:
+            if asked:
                 self._engine.prove_marks(reader)
-            return list(marks.marked(reader, wanted).values())
+            return list(marks.marked(reader, asked).values())
 
     def present(self, wanted: Iterable[str]) -> set[str]:
         """Those of the marks that some passage has."""
-        wanted = list(wanted)
+        asked = {rejoined(mark): mark for mark in wanted}
         with self._engine.reading() as reader:
-            if wanted:
+            if asked:
                 self._engine.prove_marks(reader)
-            return marks.present(reader, wanted)
+            return {asked[mark] for mark in marks.present(reader, asked)}
 
     def add(
         self,
@@ -129,7 +133,7 @@ class Private:
         with self._engine.reading() as reader:
             self._engine.prove_marks(reader)  # while others may still write
         with self._engine.writing() as writer:
-            found = marks.marked(writer, wanted)
+            found = marks.marked(writer, map(rejoined, wanted))
             if found:
                 writer.remove(list(found))
                 writer.commit_state()
@@ -141,6 +145,10 @@ def _dumped(collection: str, key: str, value: Any) -> str | None:
     if not _is_text(collection) or not _is_text(key):
         raise PassageError(f"{collection!r:.60}, key {key!r:.120}: expected strings that can be stored as UTF-8")
     return None if value is None else entries.dump(collection, key, value)
+
+
+def _joined(key: str) -> str:
+    return rejoined(key) if isinstance(key, str) else key
 
 
 def _is_text(key: object) -> bool:
