@@ -20,6 +20,7 @@ RESERVED_KEYS = (PRIVATE_KEY, SOURCE_KEY)
 OnBadText = Literal["error", "replace", "skip"]
 """What becomes of texts with lone surrogates: see :meth:`Passage.made`."""
 _BAD_TEXTS = ("error", "replace", "skip")
+_ADVICE = ", or pass on_bad_text='replace' or 'skip'"
 _INT64 = 2**63
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -189,7 +190,7 @@ def _checked_string(value: object, name: str, passage_id: object, *, empty: bool
     except UnicodeEncodeError as error:
         raise BadTextError(
             f"{owner}{name} holds the lone surrogate {text[error.start]!r} at character {error.start}, which is not text; "
-            "decode the source with its right encoding, or pass on_bad_text='replace' or 'skip'"
+            f"decode the source with its right encoding{'' if passage_id is None else _ADVICE}"
         ) from error
     return text
 

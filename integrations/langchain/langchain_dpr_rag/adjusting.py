@@ -5,7 +5,7 @@ from __future__ import annotations
 from langchain_core.vectorstores import VectorStore
 
 from dpr_rag import PassageStore, Ranking, Retriever
-from langchain_dpr_rag.documents import OnBlank
+from langchain_dpr_rag.documents import OnBadText, OnBlank
 from langchain_dpr_rag.settings import Fusion, Mode
 
 
@@ -15,6 +15,7 @@ class AdjustableStore(VectorStore):
     _store: PassageStore
     _options: tuple[Mode | None, float | None, Fusion | None] = (None, None, None)
     _on_blank: OnBlank = "skip"
+    _on_bad_text: OnBadText = "error"
 
     @property
     def store(self) -> PassageStore:
@@ -76,3 +77,14 @@ class AdjustableStore(VectorStore):
         if on_blank not in ("skip", "error"):
             raise ValueError(f"on_blank is {on_blank!r}, expected 'skip' or 'error'")
         self._on_blank = on_blank
+
+    @property
+    def on_bad_text(self) -> OnBadText:
+        """What becomes of lone surrogates: ``error``, ``replace`` by U+FFFD, or ``skip`` their documents with one warning."""
+        return self._on_bad_text
+
+    @on_bad_text.setter
+    def on_bad_text(self, on_bad_text: OnBadText) -> None:
+        if on_bad_text not in ("error", "replace", "skip"):
+            raise ValueError(f"on_bad_text is {on_bad_text!r}, expected 'error', 'replace' or 'skip'")
+        self._on_bad_text = on_bad_text

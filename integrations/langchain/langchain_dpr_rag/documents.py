@@ -19,6 +19,7 @@ RELEVANCE_KEY = "dpr_relevance"
 _OF_A_SEARCH = (SCORE_KEY, RANK_KEY, RELEVANCE_KEY)
 
 OnBlank = Literal["skip", "error"]
+OnBadText = Literal["error", "replace", "skip"]
 Where = Mapping[str, Any] | Filter | Callable[[Any], bool] | None
 _log = logging.getLogger(__name__)
 
@@ -53,8 +54,10 @@ def scored_document(hit: Hit, calibration: Calibration | None, asked: bool = Tru
     return document
 
 
-def passages_of(documents: Sequence[Document], ids: Sequence[str | None] | None, on_blank: OnBlank) -> list[Passage]:
-    """Documents as passages, without the blank ones.
+def passages_of(
+    documents: Sequence[Document], ids: Sequence[str | None] | None, on_blank: OnBlank, on_bad_text: OnBadText
+) -> list[Passage | None]:
+    """Documents as passages, with None for those that are not stored: blank ones, and those with bad text.
 
     A non-empty string under ``metadata["title"]`` becomes the passage's title. What an earlier search wrote into the
     metadata is left out. Documents without an id get that of their content, see :func:`content_id`.
@@ -63,6 +66,7 @@ def passages_of(documents: Sequence[Document], ids: Sequence[str | None] | None,
         documents: What to store; left as they are.
         ids: One id per document, None among them for that of its content; None to take the documents' own.
         on_blank: ``skip`` leaves blank documents out with one warning, ``error`` refuses them.
+        on_bad_text: What becomes of lone surrogates, see ``Passage.made``; ``skip`` leaves out with one warning.
 
     Raises:
         ValueError: There are as many ids as documents, or a document is blank and that is an error.
@@ -75,9 +79,15 @@ def passages_of(documents: Sequence[Document], ids: Sequence[str | None] | None,
     blank = sum(is_blank(document) for document in documents)
     if blank:
         _report_blanks(pairs, blank, on_blank)
-    return [
-        _passage_of(document, one, at) for at, (document, one) in enumerate(pairs, start=1) if not is_blank(document)
+    made = [
+        None if is_blank(document) else _passage_of(document, one, at, on_bad_text)
+        for at, (document, one) in enumerate(pairs, start=1)
     ]
+    bad = [at for at, one in enumerate(made) if one is None and not is_blank(documents[at])]
+    if bad:
+        told = "%d of %d documents hold lone surrogates and were skipped, the first is number %d"
+        _log.warning(told, len(bad), len(pairs), bad[0] + 1)
+    return made
 
 
 def is_blank(document: Document) -> bool:
@@ -94,7 +104,7 @@ def _report_blanks(pairs: Sequence[tuple[Document, str | None]], count: int, on_
     _log.warning("%d of %d documents are blank and were skipped, the first is number %d", count, len(pairs), at + 1)
 
 
-def _passage_of(document: Document, passage_id: str | None, at: int) -> Passage:
+def _passage_of(document: Document, passage_id: str | None, at: int, on_bad_text: OnBadText) -> Passage | None:
     name = f"number {at}, without an id" if passage_id is None else passage_id
     for key in RESERVED_KEYS:
         if key in document.metadata:
@@ -102,8 +112,8 @@ def _passage_of(document: Document, passage_id: str | None, at: int) -> Passage:
     title = _title_of(document)
     own = {*_OF_A_SEARCH, "title"} if title else {*_OF_A_SEARCH}
     metadata = {key: value for key, value in document.metadata.items() if key not in own}
-    passage = Passage(name, document.page_content, title, metadata)
-    if passage_id is not None:
+    passage = Passage.made(name, document.page_content, title, metadata, on_bad_text=on_bad_text)
+    if passage is None or passage_id is not None:
         return passage
     return Passage.checked_before(content_id(passage), passage.text, passage.title, passage.metadata)
 

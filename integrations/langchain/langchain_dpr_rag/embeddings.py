@@ -117,4 +117,5 @@ class DPREmbeddings(Embeddings):
 
 def _passage_of(at: int, text: str) -> Passage:
     title, plain = text.parts if isinstance(text, TitledText) else ("", text)
-    return Passage(str(at), plain, title)
+    # a store says what becomes of bad text; a vector says nothing of it
+    return Passage.made(str(at), plain, title, on_bad_text="replace") or Passage(str(at), plain, title)

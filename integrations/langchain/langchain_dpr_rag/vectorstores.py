@@ -12,7 +12,7 @@ from langchain_core.embeddings import Embeddings
 from dpr_rag import Encoder, PassageStore
 from langchain_dpr_rag.batches import DPRVectorStoreRetriever
 from langchain_dpr_rag.closing import Closing, closed_on_error
-from langchain_dpr_rag.documents import OnBlank
+from langchain_dpr_rag.documents import OnBadText, OnBlank
 from langchain_dpr_rag.foreign import embeddings_of, encoder_of
 from langchain_dpr_rag.moving_in import read_folder
 from langchain_dpr_rag.opening import open_store
@@ -20,7 +20,9 @@ from langchain_dpr_rag.other_words import refuse_unknown
 from langchain_dpr_rag.settings import Fusion, Mode
 from langchain_dpr_rag.writing import WritableStore
 
-_ARGUMENTS = "embedding, path, store, index, on_blank, fingerprint, mode, weight, fusion, create, read_only"
+_ARGUMENTS = (
+    "embedding, path, store, index, on_blank, on_bad_text, fingerprint, mode, weight, fusion, create, read_only"
+)
 
 
 class DPRVectorStore(Closing, WritableStore):
@@ -36,6 +38,8 @@ class DPRVectorStore(Closing, WritableStore):
         store: An open ``PassageStore`` instead of a path and an embedding.
         index: For a new store: ``auto``, ``flat``, ``hnsw``, ``ivf`` …
         on_blank: ``skip`` leaves out blank documents with one warning, ``error`` refuses them.
+        on_bad_text: What becomes of lone surrogates, as bad PDF files bring them: ``error``, ``replace`` by U+FFFD, or
+            ``skip`` their documents with one warning. Surrogate pairs are joined in any case.
         fingerprint: What identifies foreign embeddings; None takes class, model's name and dimension, and is refused with
             a path where nothing names the model.
         mode: Of searches in words: ``dense``, ``bm25``, or ``hybrid`` of both; None for what the store was tuned to, or else
@@ -105,6 +109,7 @@ class DPRVectorStore(Closing, WritableStore):
         store: PassageStore | None = None,
         index: str = "auto",
         on_blank: OnBlank = "skip",
+        on_bad_text: OnBadText = "error",
         fingerprint: str | None = None,
         mode: Mode | None = None,
         weight: float | None = None,
@@ -115,7 +120,7 @@ class DPRVectorStore(Closing, WritableStore):
     ) -> None:
         refuse_unknown(unknown, _ARGUMENTS)
         self._rank_by(mode, weight, fusion)  # refuses what does not fit before anything is opened
-        self.on_blank = on_blank
+        self.on_blank, self.on_bad_text = on_blank, on_bad_text
         if store is not None and (
             path is not None
             or embedding is not None
@@ -211,7 +216,7 @@ class DPRVectorStore(Closing, WritableStore):
             CorpusError: A file is missing or damaged, or they do not belong together.
             VectorError: The vectors have another dimension than ``embedding`` makes.
         """
-        documents, vectors = read_folder(Path(folder), index_name)
+        documents, vectors = read_folder(Path(folder).expanduser(), index_name)
         with closed_on_error(cls(embedding, **kwargs)) as opened:
             opened._add_with_vectors(documents, vectors, None)
         return opened

@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 
 from dpr_rag import Passage
 from langchain_dpr_rag.awaiting import add_awaited
-from langchain_dpr_rag.documents import Where, document_of, documents_of, is_blank, passages_of, where_of
+from langchain_dpr_rag.documents import Where, document_of, documents_of, passages_of, where_of
 from langchain_dpr_rag.foreign import EmbeddingsEncoder
 from langchain_dpr_rag.other_words import refuse_unknown
 from langchain_dpr_rag.searching import SearchableStore
@@ -37,7 +37,7 @@ class WritableStore(SearchableStore):
             **kwargs: None are known.
 
         Returns:
-            An id for each document, but for blank ones, which are not stored; equal documents without ids are one passage.
+            An id for each document that is stored, which blank ones are not; equal documents without ids are one passage.
 
         Raises:
             ValueError: The ids do not fit the documents, or one is blank and ``on_blank`` is ``error``.
@@ -69,7 +69,8 @@ class WritableStore(SearchableStore):
     def _passages(self, documents: Iterable[Document], ids: Sequence[str | None] | None) -> list[Passage]:
         if isinstance(documents, Document):
             raise TypeError("documents is one Document, expected several; wrap it in a list")
-        return passages_of(list(documents), ids, self._on_blank)
+        made = passages_of(list(documents), ids, self._on_blank, self._on_bad_text)
+        return [passage for passage in made if passage is not None]
 
     def add_texts(
         self,
@@ -103,8 +104,9 @@ class WritableStore(SearchableStore):
     def _add_with_vectors(
         self, documents: Sequence[Document], vectors: Iterable[Any], ids: Sequence[str | None] | None
     ) -> list[str]:
-        passages = passages_of(documents, ids, self._on_blank)
-        kept = (one for document, one in zip(documents, vectors, strict=True) if not is_blank(document))
+        made = passages_of(documents, ids, self._on_blank, self._on_bad_text)
+        passages = [passage for passage in made if passage is not None]
+        kept = (vector for passage, vector in zip(made, vectors, strict=True) if passage is not None)
         self.store.add(passages, vectors=kept)
         return [passage.id for passage in passages]
 

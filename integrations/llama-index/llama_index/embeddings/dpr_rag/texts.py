@@ -46,11 +46,10 @@ def title_of(text: str) -> str:
 
 def as_passages(texts: Sequence[str]) -> list[Passage]:
     """Passages to encode; an empty text, which LlamaIndex may ask for and no passage can have, becomes a space."""
-    return [
-        Passage(
-            id=text.node_id if isinstance(text, TitledText) else f"text {at}",
-            text=str.__str__(text) or " ",
-            title=title_of(text),
-        )
-        for at, text in enumerate(texts)
-    ]
+    return [made for at, text in enumerate(texts) if (made := _to_encode(at, text)) is not None]
+
+
+def _to_encode(at: int, text: str) -> Passage | None:
+    name = text.node_id if isinstance(text, TitledText) else f"text {at}"
+    # a store says what becomes of bad text; a vector says nothing of it
+    return Passage.made(name, str.__str__(text) or " ", title_of(text), on_bad_text="replace")

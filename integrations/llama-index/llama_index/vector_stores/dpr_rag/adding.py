@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.vector_stores.dpr_rag.earlier import earlier_of
-from llama_index.vector_stores.dpr_rag.nodes import to_passage
+from llama_index.vector_stores.dpr_rag.nodes import OnBadText, to_passage
 
 from dpr_rag import Passage, PassageStore
 
@@ -16,7 +16,22 @@ _log = logging.getLogger(__name__)
 OnBlank = Literal["skip", "error"]
 
 
-def add_nodes(store: PassageStore, nodes: Sequence[BaseNode], vectors: Sequence[Any], on_blank: OnBlank) -> list[str]:
+def checked(on_blank: OnBlank, on_bad_text: OnBadText) -> dict[str, Any]:
+    """The two policies, unless one of them is none."""
+    if on_blank not in ("skip", "error"):
+        raise ValueError(f"on_blank is {on_blank!r}, expected 'skip' or 'error'")
+    if on_bad_text not in ("error", "replace", "skip"):
+        raise ValueError(f"on_bad_text is {on_bad_text!r}, expected 'error', 'replace' or 'skip'")
+    return {"on_blank": on_blank, "on_bad_text": on_bad_text}
+
+
+def add_nodes(
+    store: PassageStore,
+    nodes: Sequence[BaseNode],
+    vectors: Sequence[Any],
+    on_blank: OnBlank,
+    on_bad_text: OnBadText = "error",
+) -> list[str]:
     """Add nodes with one vector each, where None asks the store's encoder for it.
 
     All nodes are checked before the first is stored; then batch after batch is committed. A node whose id nobody chose
@@ -36,7 +51,13 @@ def add_nodes(store: PassageStore, nodes: Sequence[BaseNode], vectors: Sequence[
         raise ValueError(
             f"node {bare[0]!r} has no embedding and the store no encoder; embed the nodes, or open the store with encoder="
         )
-    passages = [to_passage(node) for node, _ in filled]
+    made = [to_passage(node, on_bad_text) for node, _ in filled]
+    if bad := [node.node_id for passage, (node, _) in zip(made, filled, strict=True) if passage is None]:
+        _log.warning(
+            "%d of %d nodes hold lone surrogates and were skipped, the first is %r", len(bad), len(nodes), bad[0]
+        )
+    filled = [pair for passage, pair in zip(made, filled, strict=True) if passage is not None]
+    passages = [passage for passage in made if passage is not None]
     store.private.check_repeats(passages)
     earlier = earlier_of(store, passages)
     ready = _with_stored(store, [vector for _, vector in filled], passages, earlier)

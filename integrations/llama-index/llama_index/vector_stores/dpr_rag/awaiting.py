@@ -10,13 +10,15 @@ from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.vector_stores.types import VectorStoreQuery
 from llama_index.embeddings.dpr_rag.foreign import EmbeddingEncoder
 from llama_index.vector_stores.dpr_rag.earlier import earlier_of
-from llama_index.vector_stores.dpr_rag.nodes import to_passage
+from llama_index.vector_stores.dpr_rag.nodes import OnBadText, to_passage
 from llama_index.vector_stores.dpr_rag.querying import ranking_of, words_of
 
 from dpr_rag import Passage, PassageStore
 
 
-async def embedded(store: PassageStore, nodes: Sequence[BaseNode]) -> list[list[float] | None]:
+async def embedded(
+    store: PassageStore, nodes: Sequence[BaseNode], on_bad_text: OnBadText = "error"
+) -> list[list[float] | None]:
     """One embedding per node: its own, or that of ``aget_text_embedding_batch`` where the store has to have one.
 
     None stands where the node is stored already, is blank, or the store's encoder has no asynchronous side of its own.
@@ -24,20 +26,21 @@ async def embedded(store: PassageStore, nodes: Sequence[BaseNode]) -> list[list[
     vectors = [node.embedding for node in nodes]
     encoder = store.encoder
     if isinstance(encoder, EmbeddingEncoder):
-        lacking = await asyncio.to_thread(_lacking, store, nodes)
+        lacking = await asyncio.to_thread(_lacking, store, nodes, on_bad_text)
         if lacking:
             rows = (await encoder.aencode_passages(list(lacking.values()))).tolist()
             vectors = [dict(zip(lacking, rows, strict=True)).get(at, own) for at, own in enumerate(vectors)]
     return vectors
 
 
-def _lacking(store: PassageStore, nodes: Sequence[BaseNode]) -> dict[int, Passage]:
+def _lacking(store: PassageStore, nodes: Sequence[BaseNode], on_bad_text: OnBadText) -> dict[int, Passage]:
     """Passages that have no vector yet, by the place of their nodes; equal ids count once, as equal nodes do."""
-    bare = {
-        at: to_passage(node)
+    wanted = {
+        at: to_passage(node, on_bad_text)
         for at, node in enumerate(nodes)
         if node.embedding is None and node.get_content(metadata_mode=MetadataMode.NONE).strip()
     }
+    bare = {at: passage for at, passage in wanted.items() if passage is not None}
     store.private.check_repeats(bare.values())
     known = {one.id: (one.title, one.text) for one in store.get([one.id for one in bare.values()])}
     earlier = earlier_of(store, list(bare.values()))

@@ -14,13 +14,13 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQuery,
     VectorStoreQueryResult,
 )
-from llama_index.vector_stores.dpr_rag.adding import OnBlank, add_nodes
+from llama_index.vector_stores.dpr_rag.adding import OnBlank, add_nodes, checked
 from llama_index.vector_stores.dpr_rag.awaiting import embedded, with_embedding
 from llama_index.vector_stores.dpr_rag.docstore import WHOLE
 from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.holding import OnPassageStore
 from llama_index.vector_stores.dpr_rag.moving_in import OnMissing, read_llama_index
-from llama_index.vector_stores.dpr_rag.nodes import marks_of_source, of_sources, to_node
+from llama_index.vector_stores.dpr_rag.nodes import OnBadText, marks_of_source, of_sources, to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder, open_store
 from llama_index.vector_stores.dpr_rag.querying import hits_for, tell_if_empty
 
@@ -49,6 +49,8 @@ class DPRVectorStore(OnPassageStore):
         create: Make a store where there is none at the path; False refuses a path that was mistyped. A search in an empty
             store says so in the log.
         read_only: Refuse every change, and create nothing.
+        on_bad_text: What to do with lone surrogates, as bad PDF files bring them: ``error``, ``replace`` by U+FFFD, or
+            ``skip`` their nodes with one warning. Surrogate pairs are joined in any case.
         **options: Further arguments of ``PassageStore.open``.
 
     Instantiate:
@@ -128,12 +130,14 @@ class DPRVectorStore(OnPassageStore):
         fingerprint: str | None = None,
         index: str = "auto",
         on_blank: OnBlank = "skip",
+        on_bad_text: OnBadText = "error",
         **options: Any,
     ) -> None:
         opening = (path, encoder, fingerprint, options or None, None if index == "auto" else index)
         if store is not None and any(one is not None for one in opening):
             raise ValueError("store= is open already; give it alone, or a path with what opens it")
-        super().__init__(stores_text=True, path=None if path is None else os.fspath(path), on_blank=_checked(on_blank))
+        named = None if path is None else os.fspath(path)
+        super().__init__(stores_text=True, path=named, **checked(on_blank, on_bad_text))
         self._owned = store is None
         self._store = open_store(path, encoder, fingerprint, index=index, **options) if store is None else store
 
@@ -173,7 +177,7 @@ class DPRVectorStore(OnPassageStore):
         with ExitStack() as on_error:
             made = cls(path, encoder=encoder, **options)
             on_error.callback(made.close)
-            add_nodes(made.client, nodes, vectors, made.on_blank)
+            add_nodes(made.client, nodes, vectors, made.on_blank, made.on_bad_text)
             on_error.pop_all()
         return made
 
@@ -200,14 +204,14 @@ class DPRVectorStore(OnPassageStore):
         return self._add(nodes, [node.embedding for node in nodes])
 
     def _add(self, nodes: Sequence[BaseNode], vectors: Sequence[Any]) -> list[str]:
-        ids = add_nodes(self._store, nodes, vectors, self.on_blank)
+        ids = add_nodes(self._store, nodes, vectors, self.on_blank, self.on_bad_text)
         self._arrivals.note(nodes)
         return ids
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Like :meth:`add`; other embeddings than ``DPREmbedding`` are asked by ``aget_text_embedding_batch``."""
         nodes = list(nodes)
-        vectors = await embedded(self._store, nodes)
+        vectors = await embedded(self._store, nodes, self.on_bad_text)
         return await asyncio.to_thread(self._add, nodes, vectors)
 
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
@@ -284,9 +288,3 @@ class DPRVectorStore(OnPassageStore):
     def clear(self) -> None:
         """Delete everything."""
         self._store.delete(filter=_EVERYTHING)
-
-
-def _checked(on_blank: OnBlank) -> OnBlank:
-    if on_blank not in ("skip", "error"):
-        raise ValueError(f"on_blank is {on_blank!r}, expected 'skip' or 'error'")
-    return on_blank

@@ -12,6 +12,7 @@ from llama_index.vector_stores.dpr_rag.adding import OnBlank
 from llama_index.vector_stores.dpr_rag.arrivals import Arrivals
 from llama_index.vector_stores.dpr_rag.docstore import DPRDocumentStore, DPRIndexStore
 from llama_index.vector_stores.dpr_rag.in_threads import AsyncInThreads
+from llama_index.vector_stores.dpr_rag.nodes import OnBadText
 
 from dpr_rag import Encoder, PassageStore
 
@@ -29,6 +30,7 @@ class OnPassageStore(AsyncInThreads):
         default=None, frozen=True, description="The folder that was opened; None for a temporary store or an open one."
     )
     on_blank: OnBlank = Field(default="skip", description="What to do with nodes whose text is blank.")
+    on_bad_text: OnBadText = Field(default="error", description="What to do with lone surrogates.")
     _store: PassageStore = PrivateAttr()
     _owned: bool = PrivateAttr(default=True)
     _arrivals: Arrivals = PrivateAttr(default_factory=Arrivals)
@@ -69,7 +71,10 @@ class OnPassageStore(AsyncInThreads):
             ValueError: The dict names no folder: it is of a temporary store, or of one that was given open.
             StoreNotFoundError: There is no store in the folder.
         """
-        given: dict[str, Any] = {"on_blank": data.get("on_blank", "skip")}
+        given: dict[str, Any] = {
+            "on_blank": data.get("on_blank", "skip"),
+            "on_bad_text": data.get("on_bad_text", "error"),
+        }
         if kwargs.get("store") is None:
             given |= {"path": data.get("path"), "create": False}
         given |= kwargs

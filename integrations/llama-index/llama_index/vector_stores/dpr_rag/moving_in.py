@@ -46,7 +46,7 @@ def read_llama_index(
     """
     if on_missing not in ("error", "skip"):
         raise ValueError(f"on_missing is {on_missing!r}, expected 'error' or 'skip'")
-    folder = Path(persist_dir)
+    folder = Path(persist_dir).expanduser()
     nodes = _documents(folder)
     held = _held_by_index(folder)
     vectors, metric = _vectors(_vector_file(folder, namespace), held)

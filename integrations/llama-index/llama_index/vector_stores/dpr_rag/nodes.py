@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+from typing import Any, Literal
 
 from llama_index.core.schema import (
     BaseNode,
@@ -28,11 +28,12 @@ SOURCE, _ITSELF = kept_field("source"), kept_field("itself")
 _log = logging.getLogger(__name__)
 _CLASSES: tuple[type[BaseNode], ...] = (ImageDocument, Document, ImageNode, IndexNode, TextNode, Node)
 _RESOURCES = ("text_resource", "image_resource", "audio_resource", "video_resource")
+OnBadText = Literal["error", "replace", "skip"]
 _KEPT_ELSEWHERE = {"id_", "text", "metadata", "embedding"}
 
 
-def to_passage(node: BaseNode) -> Passage:
-    """A node as a passage.
+def to_passage(node: BaseNode, on_bad_text: OnBadText = "error") -> Passage | None:
+    """A node as a passage, or None where it is skipped for its lone surrogates, see ``Passage.made``.
 
     ``metadata["title"]``, where it is a non-empty string, moves into the passage's title. What LlamaIndex needs besides
     text and metadata stands under ``PRIVATE_KEY`` as ``["node:<id>", "source:<ref_doc_id>", [<JSON>]]``; the second is
@@ -58,7 +59,7 @@ def to_passage(node: BaseNode) -> Passage:
     text = node.get_content(metadata_mode=MetadataMode.NONE)
     twin = mark_of(node, text, private)
     kept += [] if twin is None else [twin]
-    return Passage(id=node.node_id, text=text, title=title, metadata={**metadata, PRIVATE_KEY: kept})
+    return Passage.made(node.node_id, text, title, {**metadata, PRIVATE_KEY: kept}, on_bad_text=on_bad_text)
 
 
 def to_node(passage: Passage, vector: Vectors | None = None) -> BaseNode:
