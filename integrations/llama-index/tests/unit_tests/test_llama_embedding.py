@@ -17,7 +17,6 @@ from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.dpr_rag import DPREmbedding
 
 from dpr_rag import DualEncoder, Passage
-from dpr_rag.errors import PassageError
 
 QUESTION = "who avenges his father"
 
@@ -81,9 +80,12 @@ def test_empty_text_is_embedded_as_a_blank(towers: Any, embedding: DPREmbedding)
     assert embedding.get_text_embedding("") == of_passage(towers, " ")
 
 
-def test_text_that_cannot_be_encoded_names_its_node(embedding: DPREmbedding) -> None:
-    with pytest.raises(PassageError, match=r"passage 'bad': text holds the lone surrogate"):
-        embedding([TextNode(id_="bad", text="\ud800")])
+@pytest.mark.parametrize(("text", "encoded"), [("a \ud83d\ude00", "a 😀"), ("a \ud800", "a \ufffd")])
+def test_surrogates_are_encoded_as_a_store_mends_them(
+    towers: Any, embedding: DPREmbedding, text: str, encoded: str
+) -> None:
+    (node,) = embedding([TextNode(id_="bad", text=text)])
+    assert node.embedding == embedding.get_text_embedding(text) == of_passage(towers, encoded)
 
 
 def test_cache_spares_the_encoder(towers: Any) -> None:

@@ -21,7 +21,7 @@ class TitledText(str):
     def of(cls, node: BaseNode, *, embed_metadata: bool) -> TitledText:
         """Take the text of a node, with the metadata that its author wants embedded if that is asked for."""
         title = node.metadata.get(TITLE)
-        made = cls(_with_metadata(node) if embed_metadata else node.get_content(MetadataMode.NONE))
+        made = cls(_mended(_with_metadata(node) if embed_metadata else node.get_content(MetadataMode.NONE)))
         made.passage_title, made.node_id = title if isinstance(title, str) else "", node.node_id
         return made
 
@@ -31,6 +31,12 @@ class TitledText(str):
         made = cls(passage.text)
         made.passage_title, made.node_id = passage.title, passage.id
         return made
+
+
+def _mended(text: str) -> str:
+    """The text as it is encoded: LlamaIndex's own events refuse surrogates, those of pairs as well."""
+    made = Passage.made("text", text, on_bad_text="replace") if text else None
+    return text if made is None else made.text
 
 
 def _with_metadata(node: BaseNode) -> str:
