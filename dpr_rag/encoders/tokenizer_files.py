@@ -118,8 +118,15 @@ class TokenizerFiles:
 
     def _added_tokens(self, found: Mapping[str, Any], flags: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The tokens that stand beside the vocabulary, those that only ``tokenizer_config.json`` names included."""
-        added: list[dict[str, Any]] = list(found.get("added_tokens") or [])
-        known = {token.get("content") for token in added}
+        added = found.get("added_tokens") or []
+        if not isinstance(added, list) or not all(
+            isinstance(one, dict) and isinstance(one.get("content"), str) for one in added
+        ):
+            raise ModelError(
+                f"{self.name}: the added_tokens of tokenizer.json are no list of tokens; fetch the file again"
+            )
+        added = list(added)
+        known = {token["content"] for token in added}
         more = flags.get("added_tokens_decoder") or {}
         if not isinstance(more, dict) or not all(
             isinstance(token, dict) and "content" in token for token in more.values()
