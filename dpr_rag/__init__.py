@@ -11,6 +11,7 @@ from dpr_rag._version import __version__
 if TYPE_CHECKING:
     from dpr_rag.encoder import Encoder
     from dpr_rag.encoders.dual import DualEncoder
+    from dpr_rag.encoders.library import LibraryEncoder, load_encoder
     from dpr_rag.errors import DprRagError
     from dpr_rag.filters import Filter
     from dpr_rag.fusion import Calibration, Diversity, Ranking, Tuned
@@ -31,6 +32,7 @@ _HOMES = {
     "Encoder": "encoder",
     "Filter": "filters",
     "Hit": "passages",
+    "LibraryEncoder": "encoders.library",
     "Passage": "passages",
     "PassageStore": "store",
     "Ranking": "fusion",
@@ -38,6 +40,7 @@ _HOMES = {
     "Tuned": "fusion",
     "check_question": "passages",
     "format_passages": "prompting",
+    "load_encoder": "encoders.library",
     "parse_passages": "prompting",
 }
 
@@ -52,6 +55,7 @@ __all__ = [
     "Encoder",
     "Filter",
     "Hit",
+    "LibraryEncoder",
     "Passage",
     "PassageStore",
     "Ranking",
@@ -60,6 +64,7 @@ __all__ = [
     "__version__",
     "check_question",
     "format_passages",
+    "load_encoder",
     "parse_passages",
 ]
 

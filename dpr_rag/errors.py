@@ -42,6 +42,10 @@ class ModelError(DprRagError, ValueError):
     """Model weights that are missing, incomplete, of an unknown architecture or in the wrong role."""
 
 
+class UnsupportedModelError(ModelError):
+    """A model that dpr-rag does not run by itself; sentence-transformers may."""
+
+
 class VectorError(DprRagError, ValueError):
     """Vectors with the wrong shape, dimension, or with NaN or infinite values."""
 

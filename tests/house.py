@@ -33,7 +33,7 @@ SPEAKERS = {
     "regex": {"evaluation"},
     "rich": {"cli"},
     "safetensors": {"encoders", "training"},
-    "sentence_transformers": {"training"},
+    "sentence_transformers": {"encoders", "training"},
     "sqlite3": {"storage"},
     "tokenizers": {"encoders"},
     "torch": {"encoders", "legacy", "training"},

@@ -94,7 +94,7 @@ def test_without_the_hubs_client(monkeypatch: pytest.MonkeyPatch) -> None:
         DualEncoder.from_pretrained("owner/model")
 
 
-PATTERNS = ["*.json", "*.txt", "*.safetensors", "README.md"]
+PATTERNS = ["*.json", "*.txt", "*.safetensors", "*.model", "README.md"]
 
 
 def repository(monkeypatch: pytest.MonkeyPatch, remote: Path) -> Repository:

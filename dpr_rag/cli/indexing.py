@@ -20,7 +20,7 @@ from dpr_rag.cli.terminal import Advance, Stopwatch, note, progress, say
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
-    from dpr_rag import DualEncoder, Passage, PassageStore
+    from dpr_rag import DualEncoder, LibraryEncoder, Passage, PassageStore
     from dpr_rag.store import AddReport
     from dpr_rag.store.sources import Replace
 
@@ -121,7 +121,7 @@ def index(
         raise typer.Exit(1)
 
 
-def _encoder_for(store: Path, choice: ModelChoice, *, needed: bool) -> DualEncoder | None:
+def _encoder_for(store: Path, choice: ModelChoice, *, needed: bool) -> DualEncoder | LibraryEncoder | None:
     if not needed and choice.question is None:
         return None  # the vectors are there, and nobody said of which encoder
     known = look(store)
@@ -215,7 +215,7 @@ def _by_total(advance: Advance) -> Callable[[AddReport], None]:
     return lambda report: advance(report.total)
 
 
-def encode_anew(store: Path, encoder: DualEncoder, *, batch_size: int, quiet: bool) -> int:
+def encode_anew(store: Path, encoder: DualEncoder | LibraryEncoder, *, batch_size: int, quiet: bool) -> int:
     """Move a store to another encoder behind a bar, and tell how many passages were encoded."""
     from dpr_rag import PassageStore
 

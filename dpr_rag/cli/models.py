@@ -14,7 +14,7 @@ import typer
 from dpr_rag.errors import EncoderMismatchError, StoreNotFoundError
 
 if TYPE_CHECKING:
-    from dpr_rag import DualEncoder, Ranking
+    from dpr_rag import DualEncoder, LibraryEncoder, Ranking
     from dpr_rag.store import StoreInfo
 
 DEFAULT = "default"
@@ -35,7 +35,7 @@ class ModelChoice:
     context: str | None = None
     profile: str | None = None
 
-    def load(self) -> DualEncoder:
+    def load(self) -> DualEncoder | LibraryEncoder:
         """Load what the user named, or the default encoder.
 
         Raises:
@@ -43,10 +43,10 @@ class ModelChoice:
             MissingExtraError: What runs it is not installed.
             ModelError: The model cannot be used.
         """
-        from dpr_rag import DualEncoder
+        from dpr_rag import DualEncoder, load_encoder
 
-        if self.question not in (None, DEFAULT):
-            return DualEncoder.from_pretrained(self.question, self.context, profile=self.profile)
+        if self.question is not None and self.question != DEFAULT:
+            return load_encoder(self.question, self.context, profile=self.profile)
         if self.context or self.profile:
             raise typer.BadParameter("--context-model and --profile need --model beside them", param_hint="--model")
         return DualEncoder.default()
@@ -81,7 +81,7 @@ def look(path: Path) -> StoreInfo | None:
         return None
 
 
-def encoder_of(path: Path, choice: ModelChoice) -> DualEncoder:
+def encoder_of(path: Path, choice: ModelChoice) -> DualEncoder | LibraryEncoder:
     """Load the encoder for an existing store; what the store names is shown, never loaded.
 
     Raises:
@@ -112,7 +112,7 @@ def encoder_of(path: Path, choice: ModelChoice) -> DualEncoder:
     return encoder
 
 
-def is_outdated(info: StoreInfo | None, encoder: DualEncoder) -> bool:
+def is_outdated(info: StoreInfo | None, encoder: DualEncoder | LibraryEncoder) -> bool:
     """Whether the default encoder of an earlier version filled a store."""
     return info is not None and info.source == encoder.source and info.fingerprint != encoder.fingerprint
 

@@ -12,9 +12,10 @@ from typing import Any, Self
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.choosing import RuntimeName, choose_runtime
 from dpr_rag.encoders.folders import PROFILE_FILE, ModelFolder, find_folder
+from dpr_rag.encoders.kinds import refuse_other_kinds
 from dpr_rag.encoders.modules import modules_of
 from dpr_rag.encoders.profiles import Profile
-from dpr_rag.encoders.recognition import recognise_all
+from dpr_rag.encoders.recognition import names_of, recognise_all
 from dpr_rag.encoders.saving import read_about, save_towers
 from dpr_rag.encoders.sides import Progress, Side
 from dpr_rag.encoders.tokens import Tokens
@@ -116,8 +117,10 @@ class DualEncoder:
             MissingExtraError: What runs it is not installed.
         """
         folders, saved = _folders(question, context)
-        for folder in folders:
-            modules_of(folder)  # what cannot be run is refused before its weights are looked for
+        if profile is None:
+            for folder in folders:  # what cannot be run is refused before its weights are looked for
+                refuse_other_kinds(folder, names_of(folder))
+                modules_of(folder)
         towers = [load_tower(folder) for folder in folders]
         source = " + ".join(str(model) for model in (question, context) if model is not None)
         chosen = recognise_all(folders, profile=profile or saved)

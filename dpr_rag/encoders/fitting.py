@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.weights import State
-from dpr_rag.errors import ModelError
+from dpr_rag.errors import ModelError, UnsupportedModelError
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -37,7 +37,7 @@ def check_positions(tower: Tower) -> None:
         )
     kind = tower.config.get("position_embedding_type", "absolute")
     if kind != "absolute":
-        raise ModelError(f"{tower.tokenizer.name}: position_embedding_type is {kind!r}, expected 'absolute'")
+        raise UnsupportedModelError(f"{tower.tokenizer.name}: position_embedding_type is {kind!r}, expected 'absolute'")
 
 
 def check_fit(name: str, state: State, shapes: Shapes) -> None:

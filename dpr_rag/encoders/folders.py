@@ -16,7 +16,7 @@ WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 PICKLED_WEIGHTS = "pytorch_model.bin"
 PICKLED_INDEX = "pytorch_model.bin.index.json"
-_FETCHED = ["*.json", "*.txt", "*.safetensors", "README.md"]
+_FETCHED = ["*.json", "*.txt", "*.safetensors", "*.model", "README.md"]
 _CARD = 20_000
 _WITH_WEIGHTS = ("Dense", "LayerNorm")
 

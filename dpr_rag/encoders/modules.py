@@ -9,7 +9,7 @@ from typing import Any
 
 from dpr_rag.encoders.folders import ModelFolder
 from dpr_rag.encoders.profiles import PROFILES, Pooling, Profile
-from dpr_rag.errors import ModelError
+from dpr_rag.errors import ModelError, UnsupportedModelError
 
 _log = logging.getLogger(__name__)
 _RUN = {"Transformer", "Pooling", "Normalize", "Dense", "LayerNorm"}
@@ -30,12 +30,12 @@ def modules_of(folder: ModelFolder) -> dict[str, str]:
     """The modules of the folder, class name to sub-folder, all of which dpr-rag can run; empty for other folders.
 
     Raises:
-        ModelError: A module is one that it cannot run.
+        UnsupportedModelError: A module is one that it cannot run.
     """
     modules = dict(folder.modules())
     unknown = [name for name in modules if name not in _RUN]
     if unknown or ("LayerNorm" in modules and "Dense" not in modules):
-        raise ModelError(
+        raise UnsupportedModelError(
             f"{folder.name}: modules.json asks for {', '.join(modules)}, expected Transformer, Pooling, perhaps Dense, "
             "LayerNorm after it, and Normalize; dpr-rag does not run other modules"
         )
@@ -55,7 +55,8 @@ def profile_of(folder: ModelFolder, modules: Mapping[str, str], family: Profile 
         family: The family that the model is known to belong to.
 
     Raises:
-        ModelError: The files ask for something that dpr-rag does not do.
+        UnsupportedModelError: The files ask for something that dpr-rag does not do.
+        ModelError: They are damaged.
     """
     generic = replace(PROFILES["minilm"], name="sentence-transformers", question_length=512, passage_length=512)
     base = family or generic
@@ -111,7 +112,7 @@ def _pooling(folder: ModelFolder, path: str) -> Pooling:
     known = [_POOLINGS[mode] for mode in modes if mode in _POOLINGS]
     if len(modes) == len(known) == 1:
         return known[0]
-    raise ModelError(
+    raise UnsupportedModelError(
         f"{folder.name}: {path}/config.json pools by {sorted(modes)}, expected one of {', '.join(_POOLINGS)}; "
         f"{_THROUGH_LIBRARY}"
     )
@@ -119,7 +120,7 @@ def _pooling(folder: ModelFolder, path: str) -> Pooling:
 
 def _refuse_left_out_prompts(folder: ModelFolder, path: str) -> None:
     if folder.beside(f"{path}/config.json", default={}).get("include_prompt") is False:
-        raise ModelError(
+        raise UnsupportedModelError(
             f"{folder.name}: {path}/config.json leaves the tokens of prompts out of the pooling, which dpr-rag does not; "
             f"{_THROUGH_LIBRARY}"
         )
@@ -133,17 +134,19 @@ def _head(folder: ModelFolder, modules: Mapping[str, str]) -> dict[str, Any]:
     activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).rsplit(".", 1)[-1]
     unusual = [name for name in ("use_residual", "module_input_name", "module_output_name") if config.get(name)]
     if activation not in ("Identity", "Tanh") or set(unusual) - {"module_input_name", "module_output_name"}:
-        raise ModelError(
+        raise UnsupportedModelError(
             f"{folder.name}: its Dense module has the activation {activation} and {', '.join(unusual) or 'no more'}, expected "
             f"Identity or Tanh alone; {_THROUGH_LIBRARY}"
         )
     if any(
         config.get(name) not in (None, "sentence_embedding") for name in ("module_input_name", "module_output_name")
     ):
-        raise ModelError(f"{folder.name}: its Dense module changes tokens, not the pooled vector; {_THROUGH_LIBRARY}")
+        raise UnsupportedModelError(
+            f"{folder.name}: its Dense module changes tokens, not the pooled vector; {_THROUGH_LIBRARY}"
+        )
     if "LayerNorm" in modules:
         if activation != "Identity":
-            raise ModelError(
+            raise UnsupportedModelError(
                 f"{folder.name}: its Dense module has the activation {activation}, expected Identity before a LayerNorm"
             )
         return {"head": "ance"}
@@ -160,14 +163,16 @@ def _similarity(
     """
     named, unit = about.get("similarity_fn_name"), "Normalize" in modules
     if named not in (None, "cosine", "dot"):
-        raise ModelError(
+        raise UnsupportedModelError(
             f"{folder.name}: similarity_fn_name is {named!r:.60}; dpr-rag ranks by inner product, expected cosine or dot"
         )
     kept = about.get("truncate_dim") or 0
     if type(kept) is not int or kept < 0:
         raise ModelError(f"{folder.name}: truncate_dim is {kept!r:.60}, expected a number of components")
     if kept and named == "dot" and unit:
-        raise ModelError(f"{folder.name}: truncate_dim after Normalize, to be compared by dot; {_THROUGH_LIBRARY}")
+        raise UnsupportedModelError(
+            f"{folder.name}: truncate_dim after Normalize, to be compared by dot; {_THROUGH_LIBRARY}"
+        )
     if named is None and not unit and family is None and "-dot-" not in folder.name:
         _log.warning(
             "%s does not say how its vectors are compared: by cosine, as in sentence-transformers; pass profile= to change it",

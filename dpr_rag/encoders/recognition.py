@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from dpr_rag.encoders.folders import ModelFolder
+from dpr_rag.encoders.kinds import refuse_other_kinds
 from dpr_rag.encoders.modules import modules_of, profile_of
 from dpr_rag.encoders.profiles import PROFILES, Profile, named_profile
 from dpr_rag.errors import ModelError
@@ -52,6 +53,7 @@ def recognise(folder: ModelFolder, *, profile: str | Profile | None = None) -> P
     """
     if profile is not None:
         return named_profile(profile)
+    refuse_other_kinds(folder, names_of(folder))
     family = _family(folder)
     modules = modules_of(folder)
     if modules:
@@ -90,15 +92,19 @@ def _family(folder: ModelFolder) -> Profile | None:
     known = _ARCHITECTURES.get(folder.architecture)
     if known:
         return PROFILES[known]
-    for name in _names(folder):
+    for name in names_of(folder):
         for pattern, family in _NAMES:
             if re.search(pattern, name.lower()):
                 return PROFILES[family]
     return None
 
 
-def _names(folder: ModelFolder) -> Iterator[str]:
+def names_of(folder: ModelFolder) -> tuple[str, ...]:
     """What the model may be called: as the caller calls it, as the hub's cache and its files do."""
+    return tuple(_names(folder))
+
+
+def _names(folder: ModelFolder) -> Iterator[str]:
     yield "/".join(folder.name.split("/")[-2:])
     if cached := _IN_CACHE.search(f"{folder.top.resolve().as_posix()}/"):
         yield "/".join(cached.groups())

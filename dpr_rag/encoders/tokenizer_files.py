@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpr_rag.encoders.folders import ModelFolder
-from dpr_rag.errors import ModelError
+from dpr_rag.errors import ModelError, UnsupportedModelError
 
 _LIBRARY = "sentence_bert_config.json"
 _FILES = (
@@ -70,7 +70,7 @@ class TokenizerFiles:
         """
         files = {name: (folder.path / name).read_bytes() for name in _FILES if (folder.path / name).is_file()}
         if not ("tokenizer.json" in files or "vocab.txt" in files or {"vocab.json", "merges.txt"} <= set(files)):
-            raise ModelError(
+            raise UnsupportedModelError(
                 f"{folder.name}: no tokenizer in {folder.path}; expected tokenizer.json, vocab.txt, or vocab.json with "
                 "merges.txt; copy them from the model that it was trained from (of SentencePiece's file, transformers makes a "
                 "tokenizer.json when it saves the tokenizer)"
@@ -108,7 +108,7 @@ class TokenizerFiles:
             return found
         kind = self._json("tokenizer_config.json").get("tokenizer_class")
         if kind is not None and str(kind).removesuffix("Fast") not in _KNOWN_CLASSES:
-            raise ModelError(
+            raise UnsupportedModelError(
                 f"{self.name}: its tokenizer is a {kind!s:.60}, which its vocabulary alone does not describe; make a "
                 "tokenizer.json of it with transformers, if that has a fast tokenizer for it"
             )

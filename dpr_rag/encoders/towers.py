@@ -23,7 +23,7 @@ from dpr_rag.encoders.weights import (
     without_shared_prefix,
     write_safetensors,
 )
-from dpr_rag.errors import ModelError
+from dpr_rag.errors import ModelError, UnsupportedModelError
 from dpr_rag.forking import cached
 from dpr_rag.legacy import read_state_dict
 
@@ -159,7 +159,7 @@ def load_tower(folder: ModelFolder) -> Tower:
     if not folder.config.get("architectures"):
         architecture = _OF_TYPE.get(str(folder.config.get("model_type")), "")
     if architecture not in ARCHITECTURES:
-        raise ModelError(
+        raise UnsupportedModelError(
             f"{folder.name}: unknown architecture {architecture!r} (model_type {folder.config.get('model_type')!r}) in "
             f"config.json; dpr-rag runs {', '.join(ARCHITECTURES)}"
         )

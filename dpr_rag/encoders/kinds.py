@@ -1,0 +1,47 @@
+"""Models that are no dual encoders: known by their files, and refused with what they are."""
+
+from __future__ import annotations
+
+import re
+
+from dpr_rag.encoders.folders import ModelFolder
+from dpr_rag.errors import ModelError
+
+_SPARSE = (
+    "a sparse encoder (SPLADE), whose vectors are weights of the vocabulary's words; dpr-rag searches dense vectors"
+)
+_LATE = "a late-interaction model (ColBERT), with a vector for every token; dpr-rag searches one vector a passage"
+_CROSS = "a cross-encoder, which scores a question and a passage together; it reranks what was retrieved, see examples/rerank.py"
+_BY_MODULE = {"SpladePooling": _SPARSE, "MLMTransformer": _SPARSE, "SparseAutoEncoder": _SPARSE}
+_BY_TYPE = {"SparseEncoder": _SPARSE, "MultiVectorEncoder": _LATE, "CrossEncoder": _CROSS}
+_BY_NAME = ((re.compile(r"\bsplade|\bopensearch-neural-sparse"), _SPARSE), (re.compile(r"\bcolbert"), _LATE))
+
+
+def refuse_other_kinds(folder: ModelFolder, names: tuple[str, ...]) -> None:
+    """Refuse what would give vectors, but none that inner products compare.
+
+    Args:
+        folder: The model's files.
+        names: What it may be called.
+
+    Raises:
+        ModelError: It is a model of another kind.
+    """
+    kind = _kind(folder, names)
+    if kind is not None:
+        raise ModelError(f"{folder.name} is {kind}")
+
+
+def _kind(folder: ModelFolder, names: tuple[str, ...]) -> str | None:
+    modules = [name for name, _ in folder.modules()]
+    named = folder.beside("config_sentence_transformers.json", default={}).get("model_type")
+    found = [_BY_MODULE[name] for name in modules if name in _BY_MODULE]
+    if isinstance(named, str) and named in _BY_TYPE:
+        found.append(_BY_TYPE[named])
+    if "ColBERT" in folder.architecture or (folder.path / "artifact.metadata").is_file():
+        found.append(_LATE)
+    if folder.architecture.endswith("ForSequenceClassification"):
+        found.append(_CROSS)
+    if not modules:
+        found += [kind for pattern, kind in _BY_NAME if any(pattern.search(name.lower()) for name in names)]
+    return found[0] if found else None

@@ -1,0 +1,243 @@
+"""`LibraryEncoder`: any model that sentence-transformers runs, as an encoder; and `load_encoder`, which takes it where needed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from dpr_rag.encoder import Vectors, check_vectors
+from dpr_rag.encoders.choosing import RuntimeName
+from dpr_rag.encoders.dual import DualEncoder
+from dpr_rag.encoders.folders import find_folder
+from dpr_rag.encoders.kinds import refuse_other_kinds
+from dpr_rag.encoders.native import NATIVE
+from dpr_rag.encoders.profiles import Profile
+from dpr_rag.encoders.recognition import names_of
+from dpr_rag.encoders.torch_runtime import import_torch
+from dpr_rag.errors import MissingExtraError, ModelError, PassageError, UnsupportedModelError
+from dpr_rag.forking import cached, new_lock
+from dpr_rag.passages import Passage, check_question
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+Backend = Literal["torch", "onnx", "openvino"]
+_log = logging.getLogger(__name__)
+# of a configuration's differences from its class, what changes no vector
+_IDLE = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "tokenizer_class"}
+
+
+class LibraryEncoder:
+    """A model that sentence-transformers runs: ``encode_query`` for questions, ``encode_document`` for passages.
+
+    A title goes before its text with a space between them. Vectors of models that are compared by cosine have length 1.
+
+    Args:
+        model: What the library loaded. Changing it later changes neither the fingerprint nor stores.
+        source: Where its weights came from, for people to read.
+
+    Attributes:
+        model: The same.
+        source: The same.
+        truncated: Passages cut to the model's length so far.
+
+    Raises:
+        ModelError: It is compared by a distance, or its vectors have no fixed dimension.
+    """
+
+    def __init__(self, model: SentenceTransformer, *, source: str) -> None:
+        self.model, self.source = model, source
+        self.truncated = 0
+        self._lock = new_lock()
+        similarity = model.similarity_fn_name
+        if similarity not in ("cosine", "dot"):
+            raise ModelError(
+                f"{source}: similarity_fn_name is {similarity!r}; dpr-rag ranks by inner product, expected cosine or dot"
+            )
+        self._unit = similarity == "cosine"
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str | Path, *, device: str | None = None, backend: Backend = "torch"
+    ) -> LibraryEncoder:
+        """Load a folder or a model of the hub; code that it brings along is not run.
+
+        Args:
+            model: Path of a folder, or a hub name.
+            device: ``"cpu"``, ``"cuda"``, ...; None lets the library choose.
+            backend: What the library runs it with; the fingerprint is that of the weights in its form.
+
+        Raises:
+            MissingExtraError: sentence-transformers is not installed.
+            ModelError: The library cannot load it, or it is no dual encoder.
+        """
+        library = _import_library()
+        if backend not in get_args(Backend):
+            raise ModelError(f"backend is {backend!r}, expected one of {', '.join(get_args(Backend))}")
+        folder = find_folder(model)
+        refuse_other_kinds(folder, names_of(folder))
+        try:
+            with NATIVE.held():
+                loaded = library.SentenceTransformer(
+                    str(folder.top), device=device, backend=backend, local_files_only=True
+                )
+        except (ValueError, OSError, KeyError, TypeError, ImportError, RuntimeError, AttributeError) as error:
+            raise ModelError(
+                f"{folder.name}: sentence-transformers cannot load it ({type(error).__name__}: {error!s:.300})"
+            ) from error
+        return cls(loaded, source=str(model))
+
+    @cached
+    def dim(self) -> int:
+        """Number of components of every vector."""
+        found = self.model.truncate_dim or self.model.get_embedding_dimension()
+        return int(found) if found else int(self._encoded([""], self.model.encode_document).shape[1])
+
+    @property
+    def runtime(self) -> str:
+        """What runs it, for people to read."""
+        return f"sentence-transformers ({self.model.get_backend()}) on {self.model.device}"
+
+    @cached
+    def fingerprint(self) -> str:
+        """SHA-256 over weights, tokenizers, modules' settings, prompts, similarity and lengths."""
+        model = self.model
+        digest = hashlib.sha256()
+        for name, tensor in sorted(model.state_dict().items()):
+            if name.endswith("position_ids"):
+                continue
+            array = np.ascontiguousarray(tensor.detach().cpu().float().numpy(), dtype="<f4")
+            digest.update(f"{name}:{list(array.shape)};".encode())
+            digest.update(array.reshape(-1).view(np.uint8).data)
+        about = {
+            "modules": [_settings_of(module) for module in model],
+            "prompts": {name: text for name, text in model.prompts.items() if text},
+            "similarity": model.similarity_fn_name,
+            "dim": self.dim,
+            "length": model.max_seq_length,
+            "title": "prefix",
+        }
+        digest.update(json.dumps(about, sort_keys=True, default=str).encode())
+        return digest.hexdigest()
+
+    def encode_questions(self, questions: Sequence[str]) -> Vectors:
+        """Encode questions to float32 vectors of shape [n, dim], in their order.
+
+        Raises:
+            PassageError: A question is no string or blank.
+            VectorError: A vector holds NaN or infinite values.
+        """
+        if isinstance(questions, str):
+            raise PassageError(
+                f"questions is the string {questions!r:.60}, expected a list of strings; wrap it as [question]"
+            )
+        checked = [check_question(question) for question in questions]
+        return check_vectors(self._encoded(checked, self.model.encode_query), rows=len(checked), names=checked)
+
+    def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
+        """Encode passages to float32 vectors of shape [n, dim], in their order.
+
+        Raises:
+            VectorError: A vector holds NaN or infinite values; the message names the passage.
+        """
+        texts = [f"{passage.title} {passage.text}" if passage.title else passage.text for passage in passages]
+        self._count_cut(texts)
+        names = [passage.id for passage in passages]
+        return check_vectors(self._encoded(texts, self.model.encode_document), rows=len(texts), names=names)
+
+    def _encoded(self, texts: Sequence[str], encode: Any) -> Vectors:
+        if not texts:
+            return np.empty((0, self.dim), np.float32)
+        import_torch()
+        with NATIVE.held():
+            found = encode(list(texts), convert_to_numpy=True, show_progress_bar=False, normalize_embeddings=self._unit)
+        return np.asarray(found, np.float32)
+
+    def _count_cut(self, texts: Sequence[str]) -> None:
+        longest = self.model.max_seq_length
+        if not longest:
+            return
+        long = [text for text in texts if len(text) > longest]  # a token is at least a character
+        cut = sum(len(ids) > longest for ids in self.model.tokenizer(long, verbose=False)["input_ids"]) if long else 0
+        with self._lock:
+            first = self.truncated == 0
+            self.truncated += cut
+        if cut and first:
+            text = "%d of %d passages were cut to %d tokens; the encoder counts further ones in .truncated"
+            _log.warning(text, cut, len(texts), longest)
+
+
+def _settings_of(module: Any) -> list[Any]:
+    """What a module does beside its weights."""
+    found: list[Any] = [type(module).__name__]
+    if (tokenizer := getattr(module, "tokenizer", None)) is not None:
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        said = json.loads(backend.to_str()) if backend is not None else {"vocab": tokenizer.get_vocab()}
+        found.append({**said, "truncation": None, "padding": None})
+    if (inner := getattr(module, "auto_model", None)) is not None:
+        differs = inner.config.to_diff_dict()
+        found.append({name: value for name, value in differs.items() if name not in _IDLE})
+    elif hasattr(module, "get_config_dict"):
+        found.append(module.get_config_dict())
+    return found
+
+
+def _import_library() -> Any:
+    try:
+        import_torch()
+        with NATIVE.held():
+            import sentence_transformers
+    except ImportError as error:
+        raise MissingExtraError(
+            f"this needs sentence-transformers ({error}); pip install 'dpr-rag[sentence-transformers]'"
+        ) from error
+    return sentence_transformers
+
+
+def load_encoder(
+    question: str | Path,
+    context: str | Path | None = None,
+    *,
+    profile: str | Profile | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    runtime: RuntimeName | Literal["sentence-transformers"] | None = None,
+) -> DualEncoder | LibraryEncoder:
+    """Load whatever model it is: by itself where dpr-rag runs it, else through sentence-transformers, where that is installed.
+
+    Args:
+        question: As for :meth:`DualEncoder.from_pretrained`.
+        context: The same.
+        profile: The same; a model with a profile is run by dpr-rag.
+        device: The same.
+        dtype: The same.
+        runtime: The same, or ``"sentence-transformers"``.
+
+    Raises:
+        ModelError: Nothing runs it.
+        MissingExtraError: What would run it is not installed.
+    """
+    if runtime == "sentence-transformers":
+        if context is not None or profile is not None or dtype is not None:
+            raise ModelError("runtime 'sentence-transformers' takes one model, without context, profile and dtype")
+        return LibraryEncoder.from_pretrained(question, device=device)
+    try:
+        return DualEncoder.from_pretrained(
+            question, context, profile=profile, device=device, dtype=dtype, runtime=runtime
+        )
+    except UnsupportedModelError as error:
+        if any(given is not None for given in (context, profile, dtype, runtime)):
+            raise
+        if find_spec("sentence_transformers") is None:
+            raise MissingExtraError(
+                f"{error}; sentence-transformers may run it: pip install 'dpr-rag[sentence-transformers]'"
+            ) from error
+        _log.info("%s; loading it through sentence-transformers", error)
+    return LibraryEncoder.from_pretrained(question, device=device)
