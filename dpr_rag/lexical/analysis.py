@@ -15,13 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr_rag.errors import IndexKindError
-from dpr_rag.lexical.characters import may_hold_identifiers, parts_of, plain
+from dpr_rag.lexical.characters import lowered_and_spaced, may_hold_identifiers, parts_of, plain, spaced
 from dpr_rag.passages import Passage
 
 Terms = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.uint16]
 _ANALYSIS = 4  # raised whenever terms change by what is written here
-_WORD = re.compile(r"\w+")
 _POSSESSIVE = re.compile(r"'[sS]\b(?<=\S'[sS])")
 _MOST = 65_535
 # 97.1 % of 16 million words of Wikipedia were known already, with room for all 324,000 distinct ones 98.0 %; an entry
@@ -60,21 +59,6 @@ def _version_of(package: str) -> str:
         return "unknown"
 
 
-class _Known(dict[str, tuple[int, ...]]):
-    """The terms of words, made as words are met and forgotten when there are too many."""
-
-    def __init__(self, make: Callable[[str], tuple[int, ...]]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, word: str) -> tuple[int, ...]:
-        made = self._make(word)
-        if len(self) >= _KEPT_WORDS:
-            self.clear()
-        self[word] = made
-        return made
-
-
 class Analyzer:
     r"""Turns passages and questions into terms.
 
@@ -100,7 +84,8 @@ class Analyzer:
         self.language = language
         self._stop_words = _stop_words(language)
         self._stem = _stemmer(language)
-        self._known = _Known(self._terms)
+        self._known: dict[str, int | None] = {}
+        self._spelled = _Spelled()
 
     def passage(self, passage: Passage) -> tuple[Terms, Counts, Terms]:
         """The distinct terms of a passage in ascending order, how often each stands in it, and all in their own order."""
@@ -112,36 +97,40 @@ class Analyzer:
         return terms[order], counts[order], np.array(found, np.uint64)
 
     def _words(self, text: str) -> list[str]:
-        """The words of a text, in lower case unless it may hold identifiers."""
+        """The words of a text in lower case, each identifier followed by what it is made of."""
         if not text.isascii():
             text = plain(text)
-        elif not may_hold_identifiers(text):
-            text = text.lower()
         if self.language == "english" and ("'s" in text or "'S" in text):
             text = _POSSESSIVE.sub("", text)
-        return _WORD.findall(text) if text.isascii() else text.replace("'", " ").split()
+        if text.isascii() and not may_hold_identifiers(text):
+            return lowered_and_spaced(text).split()
+        words = (spaced(text) if text.isascii() else text.replace("'", " ")).split()
+        return list(chain.from_iterable(map(self._spelled.__getitem__, words)))
 
     def sequence(self, text: str) -> list[int]:
         """The terms of a text in their order."""
-        return list(chain.from_iterable(map(self._known.__getitem__, self._words(text))))
+        known = self._known
+        found = [known[word] if word in known else self._learn(word) for word in self._words(text)]
+        return [term for term in found if term is not None]
 
-    def _terms(self, word: str) -> tuple[int, ...]:
-        """The terms of a word as it is written: of itself, and behind it of what it is made of."""
-        if word.islower() and "_" not in word:
-            return self._whole(word)
-        lowered = _lowered(word)
-        parts = parts_of(word) if "_" in word or word[1:] != lowered[1:] else ()
-        if lowered != word:
-            whole = self._known[lowered] if "_" not in word else self._whole(lowered)
-        else:
-            whole = self._whole(word)
-        return whole if not parts else whole + tuple(chain.from_iterable(self._known[_lowered(one)] for one in parts))
+    def _learn(self, word: str) -> int | None:
+        if len(self._known) >= _KEPT_WORDS:
+            self._known = {}
+        term = None
+        if word not in self._stop_words:
+            term = int.from_bytes(blake2b(self._stem(word).encode(), digest_size=8).digest(), "little")
+        self._known[word] = term
+        return term
 
-    def _whole(self, word: str) -> tuple[int, ...]:
-        return () if word in self._stop_words else (self._term(word),)
 
-    def _term(self, word: str) -> int:
-        return int.from_bytes(blake2b(self._stem(word).encode(), digest_size=8).digest(), "little")
+class _Spelled(dict[str, tuple[str, ...]]):
+    """A word as it is written in lower case, and what it is made of; filled as words are met."""
+
+    def __missing__(self, word: str) -> tuple[str, ...]:
+        if len(self) >= _KEPT_WORDS:
+            self.clear()
+        self[word] = made = tuple(map(_lowered, (word, *parts_of(word))))
+        return made
 
 
 def _lowered(word: str) -> str:

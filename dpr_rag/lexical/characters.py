@@ -20,6 +20,9 @@ _UNSPACED = (
 )
 # ASCII with one letter for all small letters, for all capitals and for all digits.
 _SHAPES = bytes.maketrans((ascii_lowercase + ascii_uppercase + digits).encode(), b"a" * 26 + b"A" * 26 + b"0" * 10)
+# ASCII with spaces for what is of no word, as it stands and in lower case.
+_SPACED = bytes(code if chr(code).isalnum() or code == ord("_") else ord(" ") for code in range(128)).ljust(256)
+_LOWERED = _SPACED.lower()
 _BETWEEN_WORDS = re.compile(rf"\u200b(?={_UNSPACED})|(?<={_UNSPACED})\u200b")
 
 
@@ -78,7 +81,19 @@ def plain(text: str) -> str:
 def may_hold_identifiers(text: str) -> bool:
     """Whether a word of an ASCII text may have parts; much faster than to look at each."""
     shape = text.encode().translate(_SHAPES)
-    return b"_" in shape or b"aA" in shape or b"AAa" in shape or b"0Aa" in shape
+    if b"_" in shape or b"aA" in shape:
+        return True
+    return (b"AA" in shape and b"AAa" in shape) or (b"0A" in shape and b"0Aa" in shape)
+
+
+def spaced(text: str) -> str:
+    """An ASCII text with spaces for what is of no word."""
+    return text.encode().translate(_SPACED).decode()
+
+
+def lowered_and_spaced(text: str) -> str:
+    """The same in lower case; much faster than to look for words."""
+    return text.encode().translate(_LOWERED).decode()
 
 
 def parts_of(word: str) -> list[str]:
