@@ -46,6 +46,10 @@ class UnsupportedModelError(ModelError):
     """A model that dpr-rag does not run by itself; sentence-transformers may."""
 
 
+class PathError(DprRagError, ValueError):
+    """A path that names no place."""
+
+
 class VectorError(DprRagError, ValueError):
     """Vectors with the wrong shape, dimension, or with NaN or infinite values."""
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from dpr_rag.errors import PathError
+
 
 def place_of(path: str | os.PathLike[str]) -> Path:
     """The place that a path from outside means: ``~`` and ``~name`` at its start are home folders.
 
     A shell expands them where they begin a word, and not in ``--store=~/wiki.dpr``, a notebook, or a configuration file.
     Where there is no such user, the path stays as it is; ``./~`` is always a folder of that name.
+
+    Raises:
+        PathError: It is empty, as a variable that is not set leaves it.
     """
-    place = Path(os.path.expanduser(os.fspath(path)))
+    given = os.fspath(path)
+    if not given.strip():
+        raise PathError("the path is empty; write . for the current folder")
+    place = Path(os.path.expanduser(given))
     # A Path drops the "./", and would be taken for a home folder the next time.
     return place.absolute() if place.parts[:1] and place.parts[0].startswith("~") else place

@@ -243,6 +243,35 @@ def test_check_backup_optimize_and_reencode(store: Path, tmp_path: Path) -> None
     assert json.loads(run("info", store, "--json").stdout)["fingerprint"] == "newer-64"
 
 
+def test_a_backup_of_a_damaged_store_is_not_called_a_copy(store: Path, tmp_path: Path) -> None:
+    file = store / "passages.sqlite"
+    with PassageStore.open(store) as opened:
+        text = next(iter(opened)).text.encode()
+    file.write_bytes(file.read_bytes().replace(text, b"X" + text[1:]))
+    done = run("backup", store, tmp_path / "copy.dpr")
+    assert done.exit_code == 1
+    assert f"copied to {tmp_path / 'copy.dpr'}, and the copy is damaged as the store is" in done.stderr
+
+
+@pytest.mark.parametrize("given", ["", "  "])
+def test_an_empty_path_is_not_the_current_folder(
+    given: str, store: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As from a variable of the shell that is not set."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "note.txt").write_text("a note")
+    monkeypatch.chdir(tmp_path / "here")
+    for arguments in (
+        ("index", given, "--store", store),
+        ("index", corpus, "--store", given),
+        ("search", given, "who"),
+    ):
+        done = run(*arguments)
+        assert done.exit_code in (1, 2)
+        assert "write . for the current folder" in " ".join(done.output.replace("│", " ").split())
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["note.txt"]
+
+
 def test_index_notes_settings_that_stay(store: Path, corpus: Path) -> None:
     done = run("index", corpus, "--store", store, "--index", "hnsw", "--dtype", "float16")
     assert done.exit_code == 0

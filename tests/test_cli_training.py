@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,12 @@ def test_one_line_for_what_cannot_be_done(
     done = run(*args)
     assert done.exit_code == 1
     assert message in done.stderr.splitlines()[-1]
+
+
+def test_training_without_pytorch_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    done = run("train", folder / "nothing.json", "-o", folder / "out")
+    assert done.exit_code == 1
+    assert "needs PyTorch and transformers" in done.stderr
+    assert "pip install 'dpr-rag[torch]'" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

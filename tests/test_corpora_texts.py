@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpr_rag.corpora import SkipReport, read_docstrings, read_texts, read_vectors, write_vectors
+from dpr_rag.corpora import LeftOut, SkipReport, read_docstrings, read_texts, read_vectors, write_vectors
 from dpr_rag.errors import CorpusError, MissingExtraError, VectorError
 from dpr_rag.passages import Passage
 
@@ -345,3 +345,12 @@ def test_vectors_that_cannot_be_written(tmp_path: Path) -> None:
         with pytest.raises(error):
             write_vectors(tmp_path / name, blocks)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_decoded_is_not_called_empty(tmp_path: Path) -> None:
+    put(tmp_path, a_txt=b"\xff\xfe broken", b_txt="good", c_txt="")
+    left_out, bad = LeftOut(), list[CorpusError]()
+    found = [passage.text for passage in read_texts(tmp_path, on_bad=bad.append, left_out=left_out)]
+    assert found == ["good"]
+    assert [str(error).split(":")[0] for error in bad] == [str(tmp_path / "a.txt")]
+    assert dict(left_out) == {"empty file": 1}

@@ -32,6 +32,8 @@ class Corpus:
     ) -> None:
         from dpr_rag.corpora import LeftOut
 
+        if not path.strip():
+            raise CorpusError("the path of the corpus is empty; write . for the current folder")
         self._path, self._form, self._skip_bad, self._on_bad_text = path, form, skip_bad, on_bad_text
         self.bad = self.unreadable = 0
         self._left_out = LeftOut()

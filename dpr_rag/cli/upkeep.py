@@ -9,6 +9,7 @@ import typer
 
 from dpr_rag.cli.options import ContextModel, IndexKind, Language, Profile, StoreFolder
 from dpr_rag.cli.terminal import Stopwatch, say
+from dpr_rag.errors import StoreCorrupted
 from dpr_rag.paths import place_of
 
 
@@ -38,11 +39,16 @@ def backup(
         Path, typer.Argument(metavar="TARGET", help="Folder to create.", show_default=False, parser=place_of)
     ],
 ) -> None:
-    """Copy a store while it is in use."""
+    """Copy a store while it is in use, and verify the copy."""
     from dpr_rag import PassageStore
 
     with PassageStore.open(store, create=False, read_only=True) as opened:
         opened.backup(target)
+    try:
+        with PassageStore.open(target, create=False, read_only=True) as copied:
+            copied.check()
+    except StoreCorrupted as error:
+        raise StoreCorrupted(f"copied to {target}, and the copy is damaged as the store is: {error}") from error
     say(f"copied to {target}")
 
 

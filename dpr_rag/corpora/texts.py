@@ -72,10 +72,10 @@ def read_by_file(
     if not path.exists():
         raise CorpusError(f"{path}: does not exist; give a folder of .txt and .md files, or one file")
     for file, name in _files(path, on_bad, counted):
-        number = 0
+        number, bad = 0, _Heard(on_bad)
         try:
             title = _heading(file) or file.stem
-            texts = split_lines(_lines(file, on_bad), words, sentences=sentences)
+            texts = split_lines(_lines(file, bad.hear if on_bad else None), words, sentences=sentences)
             for number, text in enumerate(texts, 1):
                 yield from ((one, file) for one in _made(f"{name}#{number}", text, title, on_bad, on_bad_text, counted))
         except UnreadableError as error:
@@ -84,7 +84,18 @@ def read_by_file(
             counted["unreadable file"] += 1
             tell(on_bad, error)
         else:
-            counted.update([] if number else [EMPTY])
+            counted.update([] if number or bad.count else [EMPTY])
+
+
+class _Heard:
+    """Hands errors of one file on, and counts them: a file of which nothing could be read is not empty."""
+
+    def __init__(self, on_bad: OnBad) -> None:
+        self._on_bad, self.count = on_bad, 0
+
+    def hear(self, error: CorpusError) -> None:
+        self.count += 1
+        tell(self._on_bad, error)
 
 
 def _made(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from dpr_rag.encoders.torch_runtime import import_torch
 from dpr_rag.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -101,8 +102,9 @@ def join_processes() -> Processes:
 
     Raises:
         TrainingError: The environment describes a group that cannot be joined.
+        MissingExtraError: PyTorch or transformers is not installed.
     """
-    import torch
+    torch = import_torch()
 
     if Processes.current().count > 1 or int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return Processes.current()
