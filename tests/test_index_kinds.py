@@ -227,3 +227,34 @@ def test_an_index_faiss_cannot_train_leaves_the_store_as_it_was(tmp_path: Path) 
         assert [folder.name for folder in (tmp_path / "store" / "index").iterdir()] == [
             folder.name for folder in (tmp_path / "store" / "index").glob("base-*")
         ]
+
+
+def shared_with_exact(path: Path, kind: str, vectors: np.ndarray, questions: np.ndarray) -> tuple[float, list[str]]:
+    """Passages of the exact top 10 that an index brings, on average, and the first hits."""
+    best = np.argsort(-(questions @ vectors.T), axis=1)[:, :10]
+    with PassageStore.open(path, index=kind) as store:
+        store.add([Passage(str(at), "x") for at in range(len(vectors))], vectors=vectors)
+        store.optimize()
+        found = [[hit.passage.id for hit in hits] for hits in store.search(questions, 10)]
+    shared = [len(set(ids) & set(map(str, row))) for ids, row in zip(found, best, strict=True)]
+    return float(np.mean(shared)), [ids[0] for ids in found]
+
+
+@pytest.mark.parametrize("kind", ["sq8", "hnsw-sq8", "ivf-sq8"])
+@pytest.mark.parametrize("longer", [10.0, 1000.0])
+def test_one_long_vector_leaves_the_others_their_steps(
+    kind: str, longer: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It comes first for those questions that it fits; the rest of each result is as good as without it."""
+    rng = np.random.default_rng(4)
+    vectors, questions = (rng.normal(size=(size, 32)).astype(np.float32) for size in (4000, 50))
+    usual, _ = shared_with_exact(tmp_path / "usual", kind, vectors, questions)
+    assert caplog.text == ""
+    vectors[1234] *= longer
+    found, first = shared_with_exact(tmp_path / "long", kind, vectors, questions)
+    assert found > usual - 0.2
+    assert "1 of 4000 vectors are more than 3 times as long as nearly all others" in caplog.text
+    scores = questions @ vectors.T
+    assert [at for at, one in enumerate(first) if one == "1234"] == np.flatnonzero(
+        scores.argmax(axis=1) == 1234
+    ).tolist()

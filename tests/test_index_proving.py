@@ -13,7 +13,8 @@ from dpr_rag import PassageStore
 from dpr_rag.derived import SegmentDamagedError, file_checksum
 from dpr_rag.errors import StoreCorrupted
 from dpr_rag.index import ann, kinds, proving
-from dpr_rag.index.segments import FAISS, Base, Manifest, finish_base, verify_base, write_vectors
+from dpr_rag.index.building import finish_base, write_vectors
+from dpr_rag.index.segments import FAISS, Base, Manifest, verify_base
 
 DIM = 16
 KINDS = [

@@ -106,7 +106,9 @@ def search_segment(
     elif exact or isinstance(segment, Tail) or segment.ann is None:
         found = _exact(segment, questions, k, selection)
     else:
-        found = _approximate(segment, questions, k, selection)
+        # vectors that the index cannot hold well are looked at by themselves
+        beside = selection.among(np.array(segment.manifest.long, np.int64))
+        found = [np.union1d(line, beside) for line in _approximate(segment, questions, k, selection)]
     return [_ranked(segment, question, positions, k) for question, positions in zip(questions, found, strict=True)]
 
 

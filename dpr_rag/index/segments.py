@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dpr_rag.derived import CHECKSUMS, Rows, SegmentDamagedError, file_checksum, refuse_unordered, verify_file
+from dpr_rag.derived import CHECKSUMS, Rows, SegmentDamagedError, refuse_unordered, verify_file
 from dpr_rag.encoder import Vectors
 from dpr_rag.index import ann, proving
 from dpr_rag.index.kinds import Plan
-from dpr_rag.index.matrix import Matrix, write_matrix
+from dpr_rag.index.matrix import Matrix
 
 VECTORS, ROWS, SUMS, FAISS = "vectors", "rows", "sums", "faiss"
-_TRAINING_SEED = 20_20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +36,7 @@ class Manifest:
         edits: How often metadata had been changed in place when it was built.
         checksums: How the files are checked; empty in formats before 5.
         faiss: Version of FAISS that wrote the index; another one proves a sample of it before it is used.
+        long: Positions of vectors that are far longer than the others, which every search looks at beside the index.
     """
 
     directory: str
@@ -51,6 +51,7 @@ class Manifest:
     edits: int = 0
     checksums: str = ""
     faiss: str = ""
+    long: tuple[int, ...] = ()
 
     @property
     def is_current(self) -> bool:
@@ -61,7 +62,9 @@ class Manifest:
     def from_json(value: Mapping[str, Any]) -> Manifest:
         """Rebuild a manifest from what ``dataclasses.asdict`` made of it."""
         files = {name: (int(size), int(checksum)) for name, (size, checksum) in value["files"].items()}
-        return Manifest(**{**value, "plan": Plan(**value["plan"]), "files": files})
+        return Manifest(
+            **{**value, "plan": Plan(**value["plan"]), "files": files, "long": tuple(value.get("long", ()))}
+        )
 
 
 class Base:
@@ -160,83 +163,13 @@ class Tail:
 
 def largest_norm(vectors: Vectors) -> float:
     """Largest Euclidean norm among the rows of a float32 [n, dim] array, 0 for none."""
-    if not len(vectors):
-        return 0.0
-    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max()))
+    return float(norms_of(vectors).max(initial=0))
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """Row numbers and vectors of a segment that is being built, on disk."""
-
-    rows: Rows
-    matrix: Matrix | None
-    norm: float
-
-
-def write_vectors(folder: Path, blocks: Iterable[tuple[Rows, Vectors]], *, dim: int, dtype: str) -> Written:
-    """Stream (ascending row numbers, float32 vectors [n, dim]) into an existing empty folder.
-
-    Args:
-        folder: Where the files go.
-        blocks: The whole segment.
-        dim: Components per vector.
-        dtype: How the vector matrix is stored.
-    """
-    rows: list[Rows] = [np.empty(0, np.int64)]
-    norms = [0.0]
-
-    def vectors() -> Iterator[Vectors]:
-        for numbers, block in blocks:
-            rows.append(numbers)
-            norms.append(largest_norm(block))
-            yield block
-
-    sums = write_matrix(folder / VECTORS, vectors(), dim=dim, dtype=dtype)
-    numbers = np.concatenate(rows)
-    numbers.astype("<i8").tofile(folder / ROWS)
-    sums.astype("<u8").tofile(folder / SUMS)
-    matrix = Matrix(folder / VECTORS, sums, dim=dim, count=len(numbers), dtype=dtype) if len(numbers) else None
-    return Written(numbers, matrix, max(norms))
-
-
-def finish_base(
-    folder: Path, written: Written, plan: Plan, *, generation: int, dtype: str, beside: Sequence[str] = ()
-) -> Manifest:
-    """Build the index over written vectors and record the segment.
-
-    Args:
-        folder: Where the vectors were written.
-        written: What :func:`write_vectors` returned, of at least one vector.
-        plan: Index kind to build.
-        generation: Generation that the vectors belong to.
-        dtype: How the vector matrix is stored.
-        beside: Names of further files in the folder that belong to the segment.
-
-    Raises:
-        IndexKindError: FAISS cannot build the index.
-    """
-    matrix = written.matrix
-    if matrix is None:
-        raise SegmentDamagedError(folder / VECTORS, "holds no vectors")
-    names = [ROWS, SUMS, *beside]
-    if plan.factory:
-        ann.build(plan, _sample(matrix), _parts(matrix), folder / FAISS, norm=written.norm)
-        names.append(FAISS)
-    files = {name: file_checksum(folder / name) for name in names}
-    return Manifest(
-        directory=folder.name,
-        generation=generation,
-        plan=plan,
-        dim=matrix.dim,
-        dtype=dtype,
-        count=matrix.count,
-        last_row=int(written.rows[-1]),
-        norm=written.norm,
-        files=files,
-        checksums=CHECKSUMS,
-        faiss=ann.version() if plan.factory else "",
-    )
+def norms_of(vectors: Vectors) -> npt.NDArray[np.float64]:
+    """Euclidean norms of the rows of a float32 [n, dim] array."""
+    norms: npt.NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    return norms
 
 
 def verify_base(base: Base, folder: Path) -> None:
@@ -256,15 +189,3 @@ def _verify(folder: Path, manifest: Manifest) -> None:
     for name in (ROWS, SUMS, FAISS):
         if name in manifest.files:
             verify_file(folder / name, manifest.files[name])
-
-
-def _sample(matrix: Matrix) -> Vectors:
-    generator = np.random.default_rng(_TRAINING_SEED)
-    chosen = generator.choice(matrix.count, min(matrix.count, ann.TRAINING_POINTS), replace=False)
-    return matrix.take(np.sort(chosen))
-
-
-def _parts(matrix: Matrix, rows: int = 16_384) -> Iterator[npt.NDArray[np.float32]]:
-    """Blocks small enough that an interrupt is noticed between two of them."""
-    for start in range(0, matrix.count, rows):
-        yield matrix.take(np.arange(start, min(start + rows, matrix.count)))

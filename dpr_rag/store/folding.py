@@ -10,7 +10,8 @@ from pathlib import Path
 from dpr_rag.derived import Rows
 from dpr_rag.errors import RESTORE, IndexKindError, StoreCorrupted, StoreError, StoreReplacedError
 from dpr_rag.index import ann, kinds
-from dpr_rag.index.segments import Manifest, finish_base, write_vectors
+from dpr_rag.index.building import finish_base, write_vectors
+from dpr_rag.index.segments import Manifest
 from dpr_rag.passages import Passage
 from dpr_rag.storage.collecting import Collected
 from dpr_rag.storage.reader import Reader
