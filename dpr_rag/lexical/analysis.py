@@ -16,11 +16,12 @@ import numpy.typing as npt
 
 from dpr_rag.errors import IndexKindError
 from dpr_rag.lexical.characters import lowered_and_spaced, may_hold_identifiers, parts_of, plain, spaced
+from dpr_rag.lexical.unspaced import holds_units, pairs_of, pieces, singles_of
 from dpr_rag.passages import Passage
 
 Terms = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.uint16]
-_ANALYSIS = 4  # raised whenever terms change by what is written here
+_ANALYSIS = 5  # raised whenever terms change by what is written here
 _POSSESSIVE = re.compile(r"'[sS]\b(?<=\S'[sS])")
 _MOST = 65_535
 # 97.1 % of 16 million words of Wikipedia were known already, with room for all 324,000 distinct ones 98.0 %; an entry
@@ -33,21 +34,22 @@ _ENGLISH_STOP_WORDS = (
     "will with"
 )
 NONE = "none"
+_UNSTEMMED = ("burmese", "chinese", "japanese", "khmer", "korean", "lao", "thai", "tibetan", NONE)
 LANGUAGES = (
     *("arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "estonian", "finnish", "french"),
     *("german", "greek", "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian"),
-    *("portuguese", "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish", NONE),
+    *("portuguese", "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish", *_UNSTEMMED),
 )
-"""Languages whose words are stemmed; ``none`` takes words as they are."""
+"""Languages whose words are stemmed; ``none``, and those from ``burmese`` to ``tibetan``, take words as they are."""
 
 
 @lru_cache(maxsize=64)
 def analysis_of(language: str) -> str:
     """All that decides which terms a text has, in words: postings that were made in another way do not fit the questions."""
     made = [f"analysis {_ANALYSIS}, {language}", f"Unicode {unicodedata.unidata_version}"]
-    if language != NONE:
+    if language not in _UNSTEMMED:
         made.append(f"PyStemmer {_version_of('PyStemmer')}")
-    if language not in (NONE, "english"):
+    if language not in (*_UNSTEMMED, "english"):
         made.append(f"stop-words {_version_of('stop-words')}")
     return ", ".join(made)
 
@@ -65,11 +67,14 @@ class Analyzer:
     Words are the tokens ``[\p{L}\p{N}\p{M}_]+`` of the text in lower case: combining marks belong to their word, and it
     does not matter whether an accent is a character of its own, in which form a letter stands (ligatures, full width), or
     what invisible characters stand in a word, see :func:`~dpr_rag.lexical.characters.plain`. Identifiers such as
-    ``getUserName`` and ``max_tokens`` are a word, and behind it those that they are made of. English is stemmed by Porter's
-    algorithm and loses its possessive 's and 33 stop words, as in Lucene and in the replications of DPR's BM25; other languages
-    are stemmed by Snowball's, and their stop words are those of the package ``stop-words`` where it has some. A title counts
-    as part of the text. Terms are the first 64 bits of their BLAKE2b hash: among a million terms, two share one with a
-    probability of 3 in 100 million.
+    ``getUserName`` and ``max_tokens`` are a word, and behind it those that they are made of. Whatever the language, scripts
+    without spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese), and Hangul, give pairs of neighbouring
+    characters, each with its marks, as Lucene's ``CJKAnalyzer`` does; a passage is found by single ones too.
+
+    English is stemmed by Porter's algorithm and loses its possessive 's and 33 stop words, as in Lucene and in the
+    replications of DPR's BM25; other languages are stemmed by Snowball's, and their stop words are those of the package
+    ``stop-words`` where it has some. A title counts as part of the text. Terms are the first 64 bits of their BLAKE2b hash:
+    among a million terms, two share one with a probability of 3 in 100 million.
 
     Args:
         language: One of ``LANGUAGES``.
@@ -89,8 +94,13 @@ class Analyzer:
 
     def passage(self, passage: Passage) -> tuple[Terms, Counts, Terms]:
         """The distinct terms of a passage in ascending order, how often each stands in it, and all in their own order."""
-        found = self.sequence(f"{passage.title} {passage.text}" if passage.title else passage.text)
+        text = self._plain(f"{passage.title} {passage.text}" if passage.title else passage.text)
+        found = self._terms(self._split(text))
         counted = Counter(found)
+        if not text.isascii() and holds_units(
+            text
+        ):  # beside the sequence, so that lengths and phrases are those of pairs
+            counted.update(self._terms(singles_of(text)))
         terms = np.fromiter(counted, np.uint64, len(counted))
         counts = np.minimum(np.fromiter(counted.values(), np.int64, len(counted)), _MOST).astype(np.uint16)
         order = np.argsort(terms)
@@ -98,19 +108,32 @@ class Analyzer:
 
     def _words(self, text: str) -> list[str]:
         """The words of a text in lower case, each identifier followed by what it is made of."""
+        return self._split(self._plain(text))
+
+    def _plain(self, text: str) -> str:
         if not text.isascii():
             text = plain(text)
         if self.language == "english" and ("'s" in text or "'S" in text):
             text = _POSSESSIVE.sub("", text)
-        if text.isascii() and not may_hold_identifiers(text):
-            return lowered_and_spaced(text).split()
-        words = (spaced(text) if text.isascii() else text.replace("'", " ")).split()
-        return list(chain.from_iterable(map(self._spelled.__getitem__, words)))
+        return text if text.isascii() else text.replace("'", " ")
+
+    def _split(self, text: str) -> list[str]:
+        """The same of a plain text."""
+        if text.isascii():
+            if not may_hold_identifiers(text):
+                return lowered_and_spaced(text).split()
+            text = spaced(text)
+        if text.isascii() or not holds_units(text):
+            return list(chain.from_iterable(map(self._spelled.__getitem__, text.split())))
+        return list(chain.from_iterable(pairs_of(run) if run else self._spelled[word] for run, word in pieces(text)))
 
     def sequence(self, text: str) -> list[int]:
         """The terms of a text in their order."""
+        return self._terms(self._words(text))
+
+    def _terms(self, words: list[str]) -> list[int]:
         known = self._known
-        found = [known[word] if word in known else self._learn(word) for word in self._words(text)]
+        found = [known[word] if word in known else self._learn(word) for word in words]
         return [term for term in found if term is not None]
 
     def _learn(self, word: str) -> int | None:
@@ -139,7 +162,7 @@ def _lowered(word: str) -> str:
 
 
 def _stemmer(language: str) -> Callable[[str], str]:
-    if language == NONE:
+    if language in _UNSTEMMED:
         return str
     from Stemmer import Stemmer
 
@@ -150,7 +173,7 @@ def _stemmer(language: str) -> Callable[[str], str]:
 def _stop_words(language: str) -> frozenset[str]:
     if language == "english":
         return frozenset(_ENGLISH_STOP_WORDS.split())
-    if language == NONE:
+    if language in _UNSTEMMED:
         return frozenset()
     from stop_words import AVAILABLE_LANGUAGES, get_stop_words
 

@@ -57,7 +57,8 @@ def _of_compatible(char: str, kind: str, form: str) -> str:
         return " "
     if kind[0] in "PS" and unicodedata.category(letters[:1] or " ")[0] == "M":  # ´ is a space with an accent
         return " "
-    joins = kind[0] in "LMP" or kind in ("Nd", "Nl") or form in ("<super", "<sub")
+    radical = "\u2e80" <= char <= "\u2fdf"  # a symbol that texts from PDF have in place of its letter
+    joins = radical or kind[0] in "LMP" or kind in ("Nd", "Nl") or form in ("<super", "<sub")
     return letters if joins and " " not in letters else f" {letters} "
 
 
