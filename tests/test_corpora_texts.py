@@ -103,6 +103,66 @@ def test_no_word_is_lost(tmp_path_factory, parts: list[str], words: int, sentenc
     assert all(len(text.split()) <= words for text in read)
 
 
+@pytest.mark.parametrize("sentences", [False, True])
+def test_text_without_spaces_is_cut_into_passages_as_long_as_others(tmp_path: Path, sentences: bool) -> None:
+    sentence = "绿茶的产地主要在山区，也有一些在海边。"
+    put(tmp_path, a_txt=sentence * 500)
+    read = [item.text for item in read_texts(tmp_path, sentences=sentences)]
+    assert "".join(read) == sentence * 500
+    assert {text[-1] for text in read} <= ({"。"} if sentences else {"，", "。"})  # not within a phrase
+    counts = [sum(map(str.isalpha, text)) for text in read]
+    assert max(counts) <= 150  # three characters count as two words
+    assert min(counts[:-1]) > 130
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "blocks"),
+    [
+        ("茶" * 9, 2, ["茶茶茶"] * 3),
+        ("春茶。「夏茶」は秋", 2, ["春茶。", "「夏茶」", "は秋"]),
+        ("用Python写，\n  再 运行。", 2, ["用Python", "写，\n  再", "运行。"]),
+        ("안녕 하세요 여러분", 2, ["안녕 하세요", "여러분"]),  # spaces part the words
+        ("เด็กเดินเล่น ในสวน", 3, ["เด็กเดิน", "เล่น", "ในสวน"]),
+        ("one two茶", 1, ["one", "two", "茶"]),
+    ],
+)
+def test_characters_without_spaces_count_as_parts_of_words(
+    tmp_path: Path, text: str, words: int, blocks: list[str]
+) -> None:
+    put(tmp_path, a_txt=text)
+    assert [item.text for item in read_texts(tmp_path / "a.txt", words=words)] == blocks
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "blocks"),
+    [
+        ("春が来た。「夏だ！」秋は？冬", 3, ["春が来た。", "「夏だ！」秋は？", "冬"]),
+        ("राम घर गया। वह सोया।", 4, ["राम घर गया।", "वह सोया।"]),
+        ("هل هذا كتاب؟ نعم هذا كتاب", 5, ["هل هذا كتاب؟", "نعم هذا كتاب"]),
+        ("ទឹកត្រជាក់។ ភ្លៀងធ្លាក់។", 5, ["ទឹកត្រជាក់។", "ភ្លៀងធ្លាក់។"]),
+        ("ရေအေး။ မိုးရွာသည်။", 3, ["ရေအေး။", "မိုးရွာသည်။"]),
+    ],
+)
+def test_sentences_end_by_the_marks_of_their_script(tmp_path: Path, text: str, words: int, blocks: list[str]) -> None:
+    put(tmp_path, a_txt=text)
+    assert [item.text for item in read_texts(tmp_path / "a.txt", words=words, sentences=True)] == blocks
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text("茶は。「」（，ท้ไกา한a.1-“”_ \n\u0301\u3000𠀋", max_size=60), st.integers(1, 5), st.booleans())
+def test_nothing_of_a_text_without_spaces_is_lost(tmp_path_factory, text: str, words: int, sentences: bool) -> None:
+    path = tmp_path_factory.mktemp("t") / "a.txt"
+    path.write_text(text)
+    read = [item.text for item in read_texts(path, words=words, sentences=sentences)]
+    assert "".join("".join(read).split()) == "".join(text.split())
+    rest = text
+    for block in read:  # each stands in the text as it is, with its line breaks
+        at = rest.index(block)
+        assert not rest[:at].strip()
+        rest = rest[at + len(block) :]
+    assert not rest.strip()
+
+
 def test_bad_bytes_are_named(tmp_path: Path) -> None:
     put(tmp_path, a_txt=b"fine\ncaf\xe9\nfine too\n")
     with pytest.raises(CorpusError, match=r"a\.txt:2: byte 4 \(0xe9\) is not UTF-8"):

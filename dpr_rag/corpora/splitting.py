@@ -5,10 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+from unicodedata import category
+
+from dpr_rag.lexical.unspaced import CHARACTER, holds_units
 
 HEADING = re.compile(r" {0,3}#{1,6}\s+(.*?)(?:\s+#+)?\s*")
 _WORD = re.compile(r"\S+")
-_END = re.compile(r"""[.!?…。！？]["'”’»)\]]*$""")
+# Enders also of Arabic, Urdu, Armenian, Hindi, Tibetan, Burmese, Amharic and Khmer, and what may close behind them.
+_END = re.compile(r"""[.!?…。！？｡．‼⁇-⁉؟۔։।॥།༎၊။።፧។៕]["'”’»)\]」』】）〉》〕］｝｣]*$""")
+_OPENING = r"(\[{“‘«「『【（〈《〔〖［｛｢"
+# A character with its marks, or else a word, each with the brackets and stops that no line may part from it.
+_PIECE = re.compile(
+    rf"[{_OPENING}]*(?:{CHARACTER.pattern}|(?:(?!{CHARACTER.pattern})[^\s{_OPENING}])+)[^\w\s{_OPENING}]*|\S"
+)
+# A word counts as three of these, a character in a script without spaces as two: 100 words of English are some 130 tokens,
+# and models take one or less for such a character.
+_OF_WORD, _OF_CHARACTER = 3, 2
 _ABBREVIATION = re.compile(
     r"(?:[^\W\d_]|(?:[^\W\d_]\.)+[^\W\d_]|mrs?|ms|dr|prof|st|jr|sr|vs|etc|approx|no|vol|fig|ca|cf|inc|ltd|co|gen|col|sen|rev)\.",
     re.IGNORECASE,
@@ -16,14 +28,21 @@ _ABBREVIATION = re.compile(
 
 
 class _Word(NamedTuple):
-    """A word, and the white space before it; that of a line's first word begins with a line break."""
+    """A word, or a character that counts as part of one, and the white space before it.
+
+    That of a line's first word begins with a line break; there is none between characters of one run.
+    """
 
     space: str
     text: str
+    size: int = _OF_WORD
 
 
 def split_lines(lines: Iterable[str], words: int, *, sentences: bool = False) -> Iterator[str]:
     """Cut a text into blocks of words.
+
+    Three characters of a script without spaces, such as Chinese, Japanese or Thai, count as two words; such text is cut
+    behind punctuation or a space where there is one, and elsewhere between characters.
 
     Args:
         lines: Its lines, without their ends.
@@ -34,8 +53,8 @@ def split_lines(lines: Iterable[str], words: int, *, sentences: bool = False) ->
         The blocks, without white space around them but for the indentation of a first line that is whole.
     """
     spaced = _spaced(lines)
-    units = _sentences(spaced) if sentences else ([word] for _, found in spaced for word in found)
-    return map(_as_it_stands, _blocks(units, words))
+    units = _sentences(spaced) if sentences else _phrases(word for _, found in spaced for word in found)
+    return map(_as_it_stands, _blocks(units, words * _OF_WORD))
 
 
 def _spaced(lines: Iterable[str]) -> Iterator[tuple[str, list[_Word]]]:
@@ -44,10 +63,34 @@ def _spaced(lines: Iterable[str]) -> Iterator[tuple[str, list[_Word]]]:
     for line in lines:
         found, end = [], 0
         for match in _WORD.finditer(line):
-            found.append(_Word(space + line[end : match.start()], match[0]))
+            found += _pieces(space + line[end : match.start()], match[0])
             space, end = "", match.end()
         space += line[end:] + "\n"
         yield line, found
+
+
+def _pieces(space: str, word: str) -> list[_Word]:
+    """The word, or what it is made of where it is a run of characters."""
+    if word.isascii() or not holds_units(word):
+        return [_Word(space, word)]
+    found = [_Word("", one, _size(one)) for one in _PIECE.findall(word)]
+    return [found[0]._replace(space=space), *found[1:]]
+
+
+def _size(piece: str) -> int:
+    return _OF_CHARACTER if CHARACTER.search(piece) else _OF_WORD
+
+
+def _phrases(words: Iterable[_Word]) -> Iterator[list[_Word]]:
+    """Words, and runs of characters up to a space or punctuation, which are better not cut."""
+    phrase: list[_Word] = []
+    for word in words:
+        if phrase and (word.space or category(phrase[-1].text[-1])[0] in "PS"):
+            yield phrase
+            phrase = []
+        phrase.append(word)
+    if phrase:
+        yield phrase
 
 
 def _sentences(lines: Iterable[tuple[str, list[_Word]]]) -> Iterator[list[_Word]]:
@@ -70,16 +113,19 @@ def _sentences(lines: Iterable[tuple[str, list[_Word]]]) -> Iterator[list[_Word]
         yield sentence
 
 
-def _blocks(units: Iterable[list[_Word]], size: int) -> Iterator[list[_Word]]:
+def _blocks(units: Iterable[list[_Word]], most: int) -> Iterator[list[_Word]]:
     block: list[_Word] = []
+    size = 0
     for unit in units:
-        if block and len(block) + len(unit) > size:
+        if block and size + sum(word.size for word in unit) > most:
             yield block
-            block = []
-        block.extend(unit)
-        while len(block) > size:
-            yield block[:size]
-            block = block[size:]
+            block, size = [], 0
+        for word in unit:
+            if block and size + word.size > most:
+                yield block
+                block, size = [], 0
+            block.append(word)
+            size += word.size
     if block:
         yield block
 

@@ -27,9 +27,12 @@ def read_texts(
 ) -> Iterator[Passage]:
     """Split text files into passages of 100 words, disjoint and with the line breaks of the file (paper, section 4.1).
 
-    A passage's title is the file's first markdown heading, or the file's name without its ending; its id is the
-    folder's name with the path inside it, ``#`` and a number from 1. Hidden files and folders, linked folders and files of
-    other endings are passed over.
+    In scripts without spaces between words, such as those of Chinese, Japanese and Thai, three characters count as two
+    words, so that a model reads all of a passage, and a cut falls behind punctuation where it can.
+
+    A passage's title is the file's first markdown heading, or the file's name without its ending; its id is the folder's
+    name with the path inside it, ``#`` and a number from 1. Hidden files and folders, linked folders and files of other
+    endings are passed over.
 
     Args:
         path: A folder, read in sorted order with what lies below it, or one file.

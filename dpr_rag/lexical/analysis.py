@@ -97,9 +97,8 @@ class Analyzer:
         text = self._plain(f"{passage.title} {passage.text}" if passage.title else passage.text)
         found = self._terms(self._split(text))
         counted = Counter(found)
-        if not text.isascii() and holds_units(
-            text
-        ):  # beside the sequence, so that lengths and phrases are those of pairs
+        if not text.isascii() and holds_units(text):
+            # beside the sequence, so that lengths and phrases are those of pairs
             counted.update(self._terms(singles_of(text)))
         terms = np.fromiter(counted, np.uint64, len(counted))
         counts = np.minimum(np.fromiter(counted.values(), np.int64, len(counted)), _MOST).astype(np.uint16)

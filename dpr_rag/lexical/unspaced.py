@@ -39,7 +39,8 @@ _UNITS = (
 )
 UNIT = re.compile(rf"(?:{'|'.join(_UNITS)})[{_ACCENTS}]*")
 """A character with its marks; in Thai and its like one with the vowels around it."""
-HANGUL = re.compile(f"[{_HANGUL}]")
+CHARACTER = re.compile(rf"(?![{_HANGUL}]){UNIT.pattern}")
+"""The same but for Hangul, whose words have spaces between them."""
 _HIGH = re.compile("[\u0e00-\U0003ffff]")
 _RUN = re.compile(f"[{_OF_RUN}]")
 _PIECES = re.compile(rf"([{_OF_RUN}][{_OF_RUN}{_ACCENTS}]*)|([^\s{_OF_RUN}]+)")
