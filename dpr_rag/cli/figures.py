@@ -27,10 +27,14 @@ _RECALL_SAMPLE, _RECALL_K = 100, 20
 
 def show(found: Evaluation, settings: Mapping[str, str]) -> None:
     """Write the figures of all modes side by side, and below them how the modes differ."""
+    from dpr_rag.evaluation.results import told_by_characters
+
     console = output()
     told = {"answer": "an answer in the passage", "passage": "the passage's id"}[found.by]
     console.print(f"{found.questions:,} questions, judged by {told}; 95 % intervals in brackets")
     show_left_out(found.questions, found.left_out)
+    if found.by_characters:
+        console.print(told_by_characters(found))
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("")
     for system in found.systems:

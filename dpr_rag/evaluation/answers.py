@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from dpr_rag.errors import MissingExtraError
+from dpr_rag.lexical.unspaced import UNIT, holds_units
 
 if TYPE_CHECKING:
     from regex import Pattern
@@ -52,6 +53,10 @@ def has_answer(answers: Iterable[str], text: str, *, regex: bool = False) -> boo
     answer is there when its tokens stand in the text's, one behind the other. This is no substring test: ``art`` is
     not in "a party". An answer without any token, which the original finds everywhere, is nowhere.
 
+    To the original a run of Chinese, Japanese, Thai or Korean is one token, in which no answer is found. Where an answer
+    holds characters of such scripts, or at least half the letters of the text are of them, each such character with its
+    marks is a token of its own: 北京 is in 北京是首都, and 1998 in 于1998年. Elsewhere the original's rule holds unchanged.
+
     Args:
         answers: The answers of a question.
         text: A passage's text, without its title.
@@ -65,13 +70,33 @@ def has_answer(answers: Iterable[str], text: str, *, regex: bool = False) -> boo
         plain = unicodedata.normalize("NFD", text)
         patterns = map(_pattern, answers)
         return any(pattern is not None and pattern.search(plain) is not None for pattern in patterns)
-    spaced = _spaced(text)
-    return any(answer in spaced for answer in map(_of_answer, answers) if answer.strip())
+    wanted = [(answer, apart) for answer, apart in _rules(answers, text) if _of_answer(answer, apart).strip()]
+    spaced = {apart: _spaced(text, apart) for apart in {apart for _, apart in wanted}}
+    return any(_of_answer(answer, apart) in spaced[apart] for answer, apart in wanted)
 
 
-def _spaced(text: str) -> str:
+def by_characters(text: str) -> bool:
+    """Whether a text holds characters of scripts without spaces between words, or Hangul: those that are tokens each."""
+    return not text.isascii() and holds_units(text)
+
+
+def _rules(answers: Iterable[str], text: str) -> list[tuple[str, bool]]:
+    """Answers, each with whether characters are tokens when it is looked for in a text."""
+    mainly = by_characters(text) and _is_mainly_by_characters(text)
+    return [(answer, mainly or by_characters(answer)) for answer in answers]
+
+
+def _is_mainly_by_characters(text: str) -> bool:
+    text = unicodedata.normalize("NFC", text)
+    return 2 * sum(map(len, UNIT.findall(text))) >= sum(map(_is_of_word, text))
+
+
+def _spaced(text: str, apart: bool) -> str:
     """The tokens with one space around each, so that tokens in a row are a substring."""
-    return f" {' '.join(unicodedata.normalize('NFD', text).translate(_SPACING).lower().split())} "
+    text = unicodedata.normalize("NFD", text)
+    if apart:
+        text = UNIT.sub(r" \g<0> ", text)
+    return f" {' '.join(text.translate(_SPACING).lower().split())} "
 
 
 _of_answer = lru_cache(maxsize=4096)(_spaced)
@@ -110,13 +135,14 @@ def regular_expressions() -> ModuleType:
     return found
 
 
-def tokens(text: str) -> Iterator[Token]:
-    """The tokens of a text that is in NFD, with their places."""
+def tokens(text: str, *, apart: bool = False) -> Iterator[Token]:
+    """The tokens of a text that is in NFD, with their places; ``apart`` if characters of runs are tokens each."""
+    ends = {end for match in UNIT.finditer(text) for end in match.span()} if apart else set()
     start = 0
     while start < len(text):
         end = start + 1
         if _is_of_word(text[start]):
-            while end < len(text) and _is_of_word(text[end]):
+            while end < len(text) and end not in ends and _is_of_word(text[end]):
                 end += 1
         if _SPACING[ord(text[start])] != " ":
             yield Token(text[start:end].lower(), start, end)
@@ -135,8 +161,9 @@ def find_answers(answers: Iterable[str], text: str, *, regex: bool = False) -> l
     if regex:
         found = [match.span() for pattern in map(_pattern, answers) if pattern for match in pattern.finditer(text)]
     else:
-        own = list(tokens(text))
-        found = [span for answer in answers for span in _places(_of_answer(answer).split(), own)]
+        rules = _rules(answers, text)
+        own = {apart: list(tokens(text, apart=apart)) for apart in {apart for _, apart in rules}}
+        found = [span for answer, apart in rules for span in _places(_of_answer(answer, apart).split(), own[apart])]
     return _apart(span for span in found if span[0] < span[1])
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dpr_rag.corpora import Question
 from dpr_rag.corpora.lines import told
+from dpr_rag.evaluation.answers import by_characters
 from dpr_rag.passages import Hit
 
 By = Literal["answer", "passage"]
@@ -160,6 +161,13 @@ class Evaluation:
         return len(self.systems[0].asked)
 
     @property
+    def by_characters(self) -> int:
+        """How many questions have an answer that was looked for by characters, see :func:`has_answer`."""
+        if self.by != "answer" or self.regex:
+            return 0
+        return sum(any(map(by_characters, one.question.answers)) for one in self.systems[0].asked)
+
+    @property
     def ks(self) -> tuple[int, ...]:
         """Every k of the accuracy, rising."""
         return tuple(self.systems[0].accuracy)
@@ -177,6 +185,7 @@ class Evaluation:
             "by": self.by,
             "k": self.k,
             "regex": self.regex,
+            "by_characters": self.by_characters,
             "seed": self.seed,
             "systems": {system.name: _figures_of(system) for system in self.systems},
             "comparisons": [_comparison_object(item) for item in self.comparisons],
@@ -187,6 +196,17 @@ def told_left_out(asked: int, left_out: Mapping[str, int]) -> str:
     """How many questions were left out, and why, for people to read; nothing where none was."""
     count = sum(left_out.values())
     return f"left out {count:,} of {asked + count:,} questions: {told(left_out)}" if count else ""
+
+
+def told_by_characters(evaluation: Evaluation) -> str:
+    """How many answers DPR's own rule cannot find, for people to read; nothing where there is none."""
+    count = evaluation.by_characters
+    if not count:
+        return ""
+    return (
+        f"{count:,} of {evaluation.questions:,} questions have answers in scripts such as Chinese, Japanese, Korean or Thai: "
+        "these were looked for by characters, where DPR's own rule takes a run of them as one word"
+    )
 
 
 def _figures_of(system: SystemResult) -> dict[str, Any]:

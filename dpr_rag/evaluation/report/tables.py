@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from dpr_rag.evaluation.report.markup import Html, element, join, table
-from dpr_rag.evaluation.results import By, Comparison, Estimate, Evaluation
+from dpr_rag.evaluation.results import By, Comparison, Estimate, Evaluation, told_by_characters
 
 RIGHT: dict[By, str] = {
     "answer": "its text holds an answer",
@@ -90,6 +90,8 @@ def _notes(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
             "The answer's tokens stand in the passage's, one behind the other, uncased, in Unicode NFD; titles are not read. "
             "This is has_answer of DPR.",
         )
+        if evaluation.by_characters:
+            yield "Answers by characters", f"{told_by_characters(evaluation)}."
     yield "MRR", "Mean of 1 / rank of the first right passage, 0 where there is none."
     if evaluation.by == "passage":
         yield "nDCG, R", "From trec_eval through ir-measures; R is the share of the right passages that was found."
