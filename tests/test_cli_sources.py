@@ -146,3 +146,28 @@ def test_what_two_files_say_alike_stays_with_the_first(projects: Path) -> None:
     assert (done.exit_code, done.stdout.split(" in ")[0]) == (0, "added 0, replaced 0, unchanged 2")
     assert run("delete", store, "--file", copy).exit_code == 1
     assert run("delete", store, "--file", projects / "A" / "books.jsonl").stdout.startswith("deleted 2")
+
+
+def test_columns_are_named_by_options_and_the_advice_says_so(tmp_path: Path) -> None:
+    table = tmp_path / "p.tsv"
+    table.write_text("name\tvalue\tz\tyear\nd1\tA tragedy.\tHamlet\t1601\n", "utf-8")
+    done = run("index", table, "--store", tmp_path / "s")
+    assert done.exit_code == 1
+    assert "name them with --id-column, --text-column and --title-column, or" in done.stderr
+    done = run("index", table, "--store", tmp_path / "s", "--id-column", "name")
+    assert "name it with --text-column NAME" in done.stderr
+    named = ("--id-column", "name", "--text-column", "value", "--title-column", "z")
+    assert run("index", table, "--store", tmp_path / "s", *named).exit_code == 0
+    with PassageStore.open(tmp_path / "s", read_only=True) as opened:
+        assert [(one.id, one.title, one.visible_metadata) for one in opened] == [("d1", "Hamlet", {"year": "1601"})]
+    done = run("index", tmp_path, "--format", "text", "--store", tmp_path / "s", "--id-column", "name")
+    assert (done.exit_code, "the format text has no columns" in done.stderr) == (1, True)
+
+
+def test_rows_without_text_and_title_are_counted(tmp_path: Path) -> None:
+    rows = [{"_id": "1", "title": "Hamlet", "text": ""}, {"_id": "2", "title": "", "text": ""}]
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    done = run("index", tmp_path, "--store", tmp_path / "s")
+    assert done.exit_code == 0, done.output
+    assert "left out: 1 passage without text and title\n" in done.stderr
+    assert texts(tmp_path / "s") == {"1": "Hamlet"}

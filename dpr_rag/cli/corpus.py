@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.terminal import is_watched, note, progress
@@ -13,10 +15,29 @@ from dpr_rag.errors import CorpusError, UnreadableError
 
 if TYPE_CHECKING:
     from dpr_rag import Passage
-    from dpr_rag.corpora import OnBad
+    from dpr_rag.corpora import Columns, OnBad
     from dpr_rag.passages import OnBadText
 
 _SHOWN_BAD = 5
+
+IdColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--id-column",
+        metavar="NAME",
+        help="Column or key of the id; its number from 1 where a table has no header (default: id, docid, pid …).",
+    ),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--text-column", metavar="NAME", help="The same of the text (default: text, contents, passage, body …)."
+    ),
+]
+TitleColumn = Annotated[
+    str | None,
+    typer.Option("--title-column", metavar="NAME", help="The same of the title; all other columns become metadata."),
+]
 
 
 class Corpus:
@@ -28,13 +49,20 @@ class Corpus:
     """
 
     def __init__(
-        self, path: str, form: str | None = None, *, skip_bad: bool = False, on_bad_text: OnBadText = "error"
+        self,
+        path: str,
+        form: str | None = None,
+        *,
+        columns: Columns | None = None,
+        skip_bad: bool = False,
+        on_bad_text: OnBadText = "error",
     ) -> None:
         from dpr_rag.corpora import LeftOut
 
         if not path.strip():
             raise CorpusError("the path of the corpus is empty; write . for the current folder")
         self._path, self._form, self._skip_bad, self._on_bad_text = path, form, skip_bad, on_bad_text
+        self._columns = columns
         self.bad = self.unreadable = 0
         self._left_out = LeftOut()
 
@@ -62,7 +90,12 @@ class Corpus:
 
         left_out = LeftOut() if counting else self._left_out
         opened = open_by_source(
-            self._path, format=self._form, on_bad=on_bad, on_bad_text=self._on_bad_text, left_out=left_out
+            self._path,
+            format=self._form,
+            on_bad=on_bad,
+            on_bad_text=self._on_bad_text,
+            left_out=left_out,
+            columns=self._columns,
         )
         last: Path | str | None = None
         source = ""

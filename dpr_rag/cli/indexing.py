@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpr_rag.cli.corpus import Corpus
+from dpr_rag.cli.corpus import Corpus, IdColumn, TextColumn, TitleColumn
 from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.models import ModelChoice, encoder_of, look
 from dpr_rag.cli.options import BatchSize, Bind, ContextModel, IndexKind, Language, Model, Profile, Quiet, StoreFolder
@@ -60,9 +60,14 @@ def index(
     form: Annotated[
         str | None,
         typer.Option(
-            "--format", metavar="NAME", help="tsv, jsonl, beir, text or python (default: found by name and content)."
+            "--format",
+            metavar="NAME",
+            help="tsv, csv, jsonl, json, parquet, beir, text or python (default: found by name and content).",
         ),
     ] = None,
+    id_column: IdColumn = None,
+    text_column: TextColumn = None,
+    title_column: TitleColumn = None,
     kind: IndexKind = None,
     language: Language = None,
     dtype: Annotated[
@@ -94,7 +99,10 @@ def index(
     quiet: Quiet = False,
 ) -> None:
     """Add a corpus to a store: creates the store, continues after an interruption, or extends it."""
-    source = Corpus(corpus, form, skip_bad=skip_bad, on_bad_text=on_bad_text.value)
+    from dpr_rag.corpora import Columns
+
+    columns = Columns(id_column, text_column, title_column)
+    source = Corpus(corpus, form, columns=columns, skip_bad=skip_bad, on_bad_text=on_bad_text.value)
     passages = source.passages()
     encoder = _encoder_for(store, ModelChoice(model, context_model, profile), needed=not vectors)
     settled = _note_settled(store, kind, dtype, language)

@@ -31,6 +31,7 @@ _HERE = [
         "until optimize(index=...) names another one": "until dpr-rag optimize DIR --index KIND names another one",
         "until optimize() builds it anew": "until dpr-rag optimize DIR builds it anew",
         "the folder that backup() made": "the folder that dpr-rag backup made",
+        "columns=Columns(id=…, text=…, title=…)": "--id-column, --text-column and --title-column",
         "pass mode='hybrid' beside them": "pass --mode hybrid beside them",
         "; open it for writing, or pass keep=False": "; open it for writing, or pass --dry-run",
         "and keep=True": "and --keep",
@@ -39,6 +40,7 @@ _HERE = [
     }.items()
 ]
 _HERE += [
+    (r"columns=Columns\((id|text|title)=…\)", r"--\1-column NAME"),
     (r"optimize\((index|language)='([^']*)'\) changes it", r"change it with: dpr-rag optimize DIR --\1 \2"),
 ]
 _PATTERNS = [(re.compile(python), here) for python, here in _HERE]

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
+from dpr_rag.corpora.magic import LENGTH, refuse_foreign
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
 
 OnBad = Callable[[CorpusError], None] | None
@@ -88,13 +89,15 @@ def read_lines(path: Path, *, ends: bool = False) -> Iterator[tuple[int, bytes]]
         The line's number, from 1, and its bytes.
 
     Raises:
-        UnreadableError: The file cannot be read.
+        UnreadableError: The file cannot be read, or is no text.
         CorpusError: Its compressed data are damaged.
     """
     number = 0
     try:
         with path.open("rb") as raw:
-            zipped = raw.peek(2)[:2] == b"\x1f\x8b"
+            head = raw.peek(LENGTH)
+            refuse_foreign(path, head)
+            zipped = head[:2] == b"\x1f\x8b"
             with gzip.GzipFile(fileobj=raw) if zipped else raw as file:
                 for number, line in enumerate(file, 1):
                     if number == 1:

@@ -70,6 +70,10 @@ class Lines:
         """The line that is ``place`` lines behind the next one, or None behind the last one that can be read."""
         return self._ahead[place][1] if len(self._ahead) > place or self._look(place + 1) else None
 
+    def give_back(self, number: int, line: bytes) -> None:
+        """Put back the line that was taken last."""
+        self._ahead.appendleft((number, line))
+
     def skip(self, count: int) -> None:
         """Take lines that were looked at."""
         for _ in range(count):
@@ -118,6 +122,15 @@ def read_rows(source: Path | Lines, shape: Shape, *, on_bad: OnBad = None) -> It
 def header_of(line: bytes, delimiter: bytes = b"\t") -> list[str]:
     """The fields of a line that is a row by itself, whatever the number of its columns."""
     return [cell.decode("utf-8", "replace") for cell in _Row(line, Shape(0, (), delimiter)).fields]
+
+
+def width_of(lines: Lines, delimiter: bytes = b"\t") -> int:
+    """How many columns the next row has, whose quoted fields may run over further lines; nothing is taken."""
+    number, line = next(lines, (0, b""))
+    width = len(_Row(line, Shape(0, (), delimiter), lines).fields)
+    if number:
+        lines.give_back(number, line)
+    return width
 
 
 def _row(lines: Lines, number: int, line: bytes, shape: Shape) -> list[str]:

@@ -15,7 +15,7 @@ UNREADABLE = ("unreadable folder", "unreadable file", "broken link")
 LINKED_FOLDER, HIDDEN, SPECIAL, EMPTY = "linked folder", "hidden file or folder", "special file", "empty file"
 _MOST_ENDINGS = 5
 _PLURAL = r"\1s"
-_NOUN = re.compile(r"\b(file|folder|link|module)\b")
+_NOUN = re.compile(r"\b(file|folder|link|module|passage)\b")
 
 
 def walk(root: Path, endings: Sequence[str], *, on_bad: OnBad, left_out: LeftOut) -> Iterator[Path]:

@@ -1,0 +1,135 @@
+"""Which columns of a table, or keys of an object, hold the id, the text and the title of a passage."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from dpr_rag.errors import CorpusError
+
+Field = Literal["id", "text", "title"]
+USUAL: dict[Field, tuple[str, ...]] = {
+    "id": ("id", "_id", "pid", "docid", "doc_id", "docno", "passage_id", "psg_id"),
+    "text": ("text", "contents", "content", "passage", "passage_text", "segment", "body", "page_content"),
+    "title": ("title",),
+}
+"""What BEIR, DPR, MS MARCO, Pyserini and Tevatron call them, the first that is there counts; case, spaces and hyphens do not."""
+_NAME_IT: dict[Field, str] = {"id": "columns=Columns(id=…)", "text": "columns=Columns(text=…)"}
+_NAME_THEM = "columns=Columns(id=…, text=…, title=…)"
+_WORDS = re.compile(r"[^\W\d](?:[\w .-]*\w)?")
+_LONGEST_NAME, _MOST_WORDS = 30, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Names of the columns, or keys, that hold a passage; whatever else there is becomes metadata.
+
+    Attributes:
+        id: Of the id; None finds it by its usual names.
+        text: Of the text.
+        title: Of the title, which may be missing.
+
+    Raises:
+        CorpusError: One name for two of them.
+    """
+
+    id: str | None = None
+    text: str | None = None
+    title: str | None = None
+
+    def __post_init__(self) -> None:
+        given = self.given()
+        twice = {name for name in given.values() if list(given.values()).count(name) > 1}
+        if twice:
+            raise CorpusError(
+                f"the column {min(twice)!r:.120} is named for two of id, text and title; name one for each"
+            )
+
+    def given(self) -> dict[Field, str]:
+        """The names that there are, by field."""
+        names: dict[Field, str | None] = {"id": self.id, "text": self.text, "title": self.title}
+        return {field: name for field, name in names.items() if name is not None}
+
+
+@lru_cache(maxsize=1024)
+def located(names: tuple[str, ...], wanted: Columns, kind: str = "column") -> Columns:
+    """Find the fields of a passage among names.
+
+    Args:
+        names: Of columns or keys.
+        wanted: What the user called them.
+        kind: ``column`` or ``key``, for the message.
+
+    Returns:
+        Which of the names holds what; None for what is not found.
+
+    Raises:
+        CorpusError: A column that the user named is not there.
+    """
+    found = {field: _given(name, names, kind) for field, name in wanted.given().items()}
+    taken = set(found.values())
+    for field, usual in USUAL.items():
+        if field not in found:
+            known = [name for one in usual for name in _spelled(one, names) if name not in taken]
+            found |= {field: known[0]} if known else {}
+    return Columns(**found)
+
+
+def _spelled(wanted: str, names: Iterable[str]) -> list[str]:
+    """The names that are written so, those in the very spelling first."""
+    return sorted((name for name in names if _folded(name) == _folded(wanted)), key=lambda name: name != wanted)
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[ -]", "_", name.strip().casefold())
+
+
+def _given(wanted: str, names: tuple[str, ...], kind: str) -> str:
+    for name in [one for one in names if one == wanted] or _spelled(wanted, names):
+        return name
+    raise CorpusError(f"there is no {kind} {wanted!r:.120}, only {listed(names)}; name one of these")
+
+
+def lacking(found: Columns, names: Collection[str], kind: str = "column") -> CorpusError:
+    """The error for names of which none is known for the id, or the text."""
+    field: Field = "text" if found.id else "id"
+    usual = ", ".join(USUAL[field])
+    return CorpusError(
+        f"no {kind} of {listed(names)} is known for the {field} ({usual}); name it with {_NAME_IT[field]}"
+    )
+
+
+def listed(names: Collection[str]) -> str:
+    """Names for a message, which a long list does not fill."""
+    told = ", ".join(sorted(names) if isinstance(names, set) else names)
+    return told if len(told) <= 300 else f"{told[:300]}…"
+
+
+def refuse_header(names: list[str]) -> None:
+    """Refuse a first row that looks like a header in words that are not known: it must not become a passage.
+
+    Raises:
+        CorpusError: Every cell is a name of up to three words, the first one without a digit as ids mostly have.
+    """
+    cells = [name.strip() for name in names]
+    if len(cells) < 2 or any(char.isdigit() for char in cells[0]) or not all(map(_is_name, cells)):
+        return
+    raise CorpusError(
+        f"the first row {listed(cells)} looks like a header, in which no id and text are known; name them with {_NAME_THEM}, "
+        "or, if it is a passage, put the header id, text, title above it"
+    )
+
+
+def no_header(width: int) -> CorpusError:
+    """The error for a table whose columns nothing tells."""
+    return CorpusError(
+        f"{width} columns and no header that names id and text; put one above, or name the columns by their numbers from 1 "
+        f"with {_NAME_THEM}"
+    )
+
+
+def _is_name(cell: str) -> bool:
+    return bool(_WORDS.fullmatch(cell)) and len(cell) <= _LONGEST_NAME and len(cell.split()) <= _MOST_WORDS

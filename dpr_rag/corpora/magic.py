@@ -1,0 +1,43 @@
+"""Files that are no text: told by their first bytes, and refused as what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dpr_rag.errors import UnreadableError
+
+LENGTH = 16
+"""How many first bytes :func:`refuse_foreign` asks for."""
+PARQUET = b"PAR1"
+_UNPACK = "unpack it first; only gzip is read packed"
+_EXPORT = "export it as text, JSONL or CSV"
+_FORMS = {
+    b"PK\x03\x04": ("a zip archive (as .docx, .xlsx and .npz are, too)", "unpack or export it first"),
+    b"\x28\xb5\x2f\xfd": ("Zstandard-compressed", _UNPACK),
+    b"\xfd7zXZ\0": ("xz-compressed", _UNPACK),
+    b"\x04\x22\x4d\x18": ("LZ4-compressed", _UNPACK),
+    b"7z\xbc\xaf\x27\x1c": ("a 7-Zip archive", _UNPACK),
+    b"\xff\xfe": ("UTF-16 text", "convert it to UTF-8, for example with iconv"),
+    b"\xfe\xff": ("UTF-16 text", "convert it to UTF-8, for example with iconv"),
+    b"%PDF-": ("a PDF document", _EXPORT),
+    b"SQLite format 3\0": ("an SQLite database", _EXPORT),
+    b"\x93NUMPY": ("a NumPy array", "give a file of passages or questions"),
+    b"ARROW1": ("an Arrow file", "write it as Parquet"),
+    PARQUET: ("a Parquet file", "give it a name that ends in .parquet where passages are read, or export it"),
+}
+
+
+def refuse_foreign(path: Path, head: bytes) -> None:
+    """Refuse a file whose first bytes say that it is no text.
+
+    Args:
+        path: The file, for the message.
+        head: Its first ``LENGTH`` bytes, or more.
+
+    Raises:
+        UnreadableError: It is packed, or of a form that is read by other programs.
+    """
+    bzip2 = head[:3] == b"BZh" and head[4:7] == b"1AY"
+    known = [("bzip2-compressed", _UNPACK)] if bzip2 else [_FORMS[magic] for magic in _FORMS if head.startswith(magic)]
+    for what, remedy in known:
+        raise UnreadableError(f"{path}: is {what}; {remedy}")

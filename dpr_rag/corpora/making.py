@@ -1,0 +1,62 @@
+"""Passages out of the fields of a record: a title alone is text, and what has neither is left out and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+from dpr_rag.corpora.lines import BAD_TEXT, LeftOut, told
+from dpr_rag.passages import OnBadText, Passage, check_on_bad_text
+
+EMPTY_PASSAGE = "passage without text and title"
+"""What a record is counted by that has neither."""
+_log = getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Makes passages of what a reader finds.
+
+    Attributes:
+        left_out: Takes the number of records of which no passage is made, by reason.
+        on_bad_text: What becomes of lone surrogates, see :meth:`~dpr_rag.Passage.made`.
+    """
+
+    left_out: LeftOut
+    on_bad_text: OnBadText = "error"
+
+    @classmethod
+    @contextmanager
+    def counting(cls, path: Path, left_out: LeftOut | None, on_bad_text: OnBadText = "error") -> Iterator[Maker]:
+        """Count into what the caller gives, or else log at the end what was left out."""
+        check_on_bad_text(on_bad_text)
+        counted = LeftOut() if left_out is None else left_out
+        yield cls(counted, on_bad_text)
+        if counted and left_out is None:
+            _log.warning("%s: left out %s", path, told(counted))
+
+    def make(self, name: str, text: Any, title: Any, metadata: Mapping[str, Any] | None = None) -> Passage | None:
+        """Make a passage, or count why there is none.
+
+        Text that is empty or missing is common in BEIR's corpora (FiQA, SCIDOCS), whose documents are title and text joined.
+
+        Raises:
+            PassageError: See :class:`~dpr_rag.Passage`.
+        """
+        if _is_missing(text):
+            text, title = title, ""
+        if _is_missing(text):
+            self.left_out[EMPTY_PASSAGE] += 1
+            return None
+        passage = Passage.made(name, text, "" if title is None else title, metadata, on_bad_text=self.on_bad_text)
+        if passage is None:
+            self.left_out[BAD_TEXT] += 1
+        return passage
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value == ""

@@ -1,0 +1,176 @@
+"""Passages out of tables: DPR's and MS MARCO's TSV, and CSV, by columns that a header names or the user does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dpr_rag.corpora.columns import Columns, lacking, located, no_header, refuse_header
+from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, tell, without_end
+from dpr_rag.corpora.making import Maker
+from dpr_rag.corpora.rows import Lines, Shape, header_of, read_rows, width_of
+from dpr_rag.errors import CorpusError, PassageError
+from dpr_rag.passages import Passage
+from dpr_rag.paths import place_of
+
+COLUMNS = ("id", "text", "title")
+_MS_MARCO = ("id", "text")
+_DELIMITERS = ",;\t"
+_TAB = "\t"
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a table is read.
+
+    Attributes:
+        names: Of all columns.
+        found: Which of them hold the passage.
+        header: The first row, where it is a header.
+    """
+
+    names: tuple[str, ...]
+    found: Columns
+    header: bool
+
+    @property
+    def needed(self) -> tuple[int, ...]:
+        return tuple(self.names.index(name) for name in (self.found.id, self.found.text) if name is not None)
+
+
+def read_tsv(
+    path: str | Path, *, columns: Columns | None = None, on_bad: OnBad = None, left_out: LeftOut | None = None
+) -> Iterator[Passage]:
+    r"""Read passages from DPR's ``psgs_w100.tsv`` or a table like it, plain or gzipped.
+
+    The columns are those that a header row names, in any order and spelling (``docid``, ``Contents``), or that the user
+    does; further ones become metadata, as strings. Without a header they are ``id``, ``text``, ``title``, or, as in MS
+    MARCO's ``collection.tsv``, ``id`` and ``text``. Quotation marks that enclose a whole field quote it as in csv, all
+    others are text.
+
+    Args:
+        path: The file.
+        columns: Names of columns, or their numbers from 1 where there is no header.
+        on_bad: Takes the errors of bad records; None raises the first.
+        left_out: Takes the number of rows without text and title; None logs it as a warning.
+
+    Yields:
+        The passages, in the file's order. A title alone is the text.
+
+    Raises:
+        CorpusError: A bad record, with the file's name and the line where it starts; a first row that looks like a header
+            and names no columns that are known.
+    """
+    return _read(Lines(place_of(path)), _TAB, columns or Columns(), on_bad, left_out)
+
+
+def read_csv(
+    path: str | Path, *, columns: Columns | None = None, on_bad: OnBad = None, left_out: LeftOut | None = None
+) -> Iterator[Passage]:
+    """Read passages from CSV, delimited by commas, semicolons or tabs, under a header, in the quoting of spreadsheets.
+
+    Args and errors are those of :func:`read_tsv`; a quotation mark that opens a field has to close it.
+    """
+    lines, wanted = Lines(place_of(path)), columns or Columns()
+    return _read(lines, _delimiter(_first(lines)[1], wanted), wanted, on_bad, left_out, strict=True)
+
+
+def _read(
+    lines: Lines, delimiter: str, wanted: Columns, on_bad: OnBad, left_out: LeftOut | None, *, strict: bool = False
+) -> Iterator[Passage]:
+    layout = _layout(lines, delimiter, wanted, strict=strict)
+    shape = Shape(len(layout.names), layout.needed, delimiter.encode(), strict=strict)
+    with Maker.counting(lines.path, left_out) as maker:
+        for line, row in read_rows(lines, shape, on_bad=on_bad):
+            if layout.header and tuple(row) == layout.names:
+                continue  # the header, which shards joined by cat repeat
+            try:
+                passage = _made(row, layout, delimiter, maker)
+            except (CorpusError, PassageError) as error:
+                tell(on_bad, bad_line(lines.path, line, error))
+            else:
+                if passage is not None:
+                    yield passage
+
+
+def _first(lines: Lines) -> tuple[int, bytes]:
+    """The first row's line, which is not taken; blank lines above it are."""
+    for number, line in lines:
+        if without_end(line).strip():
+            lines.give_back(number, line)
+            return number, line
+    return 1, b""
+
+
+def _delimiter(first: bytes, wanted: Columns) -> str:
+    """What stands between the columns of CSV: the one by which the header names most of what is looked for."""
+
+    def known(delimiter: str) -> tuple[int, int]:
+        names = header_of(first, delimiter.encode())
+        try:
+            return len(located(tuple(names), wanted).given()), len(names)
+        except CorpusError:
+            return 0, len(names)
+
+    return max(_DELIMITERS, key=known)
+
+
+def _layout(lines: Lines, delimiter: str, wanted: Columns, *, strict: bool) -> _Layout:
+    """Find the columns by the first row."""
+    number, first = _first(lines)
+    names = tuple(header_of(first, delimiter.encode()))
+    try:
+        if _are_numbers(wanted, names):
+            return _numbered(wanted, width_of(lines, delimiter.encode()))
+        found = located(names, wanted) if first else Columns()
+        if found.id and found.text:
+            _check_twice(names)
+            return _Layout(names, found, header=True)
+        if first and (strict or wanted.given()):
+            raise lacking(found, names)
+        refuse_header(list(names))
+        return _headless(width_of(lines, delimiter.encode()))
+    except CorpusError as error:
+        raise bad_line(lines.path, number, error) from error
+
+
+def _are_numbers(wanted: Columns, names: tuple[str, ...]) -> bool:
+    given = wanted.given().values()
+    return bool(given) and all(name.isdecimal() and name not in names for name in given)
+
+
+def _numbered(wanted: Columns, width: int) -> _Layout:
+    """A table without a header, whose columns the user numbers; the others are called by their number, too."""
+    for name in wanted.given().values():
+        if not 1 <= int(name) <= width:
+            raise CorpusError(f"there is no column {name!r}, only {width} columns; number them from 1")
+    called = {field: f"column {int(name)}" for field, name in wanted.given().items()}
+    found = Columns(**called)
+    if not (found.id and found.text):
+        raise lacking(found, [f"column {at}" for at in range(1, width + 1)])
+    return _Layout(tuple(f"column {at}" for at in range(1, width + 1)), found, header=False)
+
+
+def _headless(width: int) -> _Layout:
+    if width > len(COLUMNS):
+        raise no_header(width)
+    names = _MS_MARCO if width == len(_MS_MARCO) else COLUMNS
+    return _Layout(names, Columns("id", "text", "title" if "title" in names else None), header=False)
+
+
+def _check_twice(names: tuple[str, ...]) -> None:
+    if len(set(names)) < len(names):
+        raise CorpusError(f"the header {list(names)} names a column twice; rename one")
+
+
+def _made(row: list[str], layout: _Layout, delimiter: str, maker: Maker) -> Passage | None:
+    names, found = layout.names, layout.found
+    if len(row) != len(names):
+        between = "tabs" if delimiter == _TAB else repr(delimiter)
+        raise CorpusError(f"{len(row)} columns, expected {len(names)}: {', '.join(names)}, with {between} between")
+    if names == COLUMNS:
+        return maker.make(row[0], row[1], row[2])
+    fields = dict(zip(names, row, strict=True))
+    known = [fields.pop(name) if name is not None else "" for name in (found.id, found.text, found.title)]
+    return maker.make(known[0], known[1], known[2], fields)
