@@ -425,11 +425,11 @@ def test_omegaconf_is_skipped_in_checkpoints_only(tmp_path: Path) -> None:
 
 
 def test_shared_containers_stay_cheap(tmp_path: Path) -> None:
-    level: object = []
-    for _ in range(100):
-        level = [level, level]
-    path = save(tmp_path / "a.cp", {"model_dict": {}, "encoder_params": level})
-    assert len(read_checkpoint(path)["encoder_params"]) == 2
+    shared = list(range(100))
+    path = save(tmp_path / "a.cp", {"model_dict": {}, "encoder_params": [shared] * 1000})
+    params = read_checkpoint(path)["encoder_params"]
+    assert params == [shared] * 1000
+    assert params[0] is params[999]
 
 
 def tensor_pickle(size: int, stride: int, offset: int) -> bytes:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dpr_rag.errors import CorpusError
+from dpr_rag.legacy.allowance import Allowance
+from dpr_rag.legacy.plain import plain
 from dpr_rag.legacy.standins import Kept
-from dpr_rag.legacy.unpickler import PlainUnpickler, plain, read_pickle
+from dpr_rag.legacy.unpickler import PlainUnpickler, read_pickle
 
 _LANGCHAIN = {
     f"{module}.{name}": Kept
@@ -42,32 +45,27 @@ def read_embeddings(path: str | Path) -> Iterator[tuple[str, npt.NDArray[np.floa
         CorpusError: It is truncated, damaged, or holds something else than pairs of id and vector.
     """
     path = Path(path)
-    for at, record in enumerate(_list(path)):
-        pair = plain(record, path)
+    records, allowance = _read(path)
+    if not isinstance(records, list):
+        raise CorpusError(f"{path}: holds {type(records).__name__}, expected a pickled list of (id, vector)")
+    for at, record in enumerate(records):
+        pair = plain(record, path, allowance)
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise CorpusError(f"{path}: record {at} is {type(pair).__name__}, expected a pair of id and vector")
         name, vector = pair
         if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
-            raise CorpusError(f"{path}: the id of record {at} is {name!r:.60}, expected a string or an integer")
+            what = repr(name) if name == "" else type(name).__name__
+            raise CorpusError(f"{path}: the id of record {at} is {what}, expected a string or an integer")
         if not isinstance(vector, np.ndarray) or vector.ndim != 1 or vector.dtype.kind != "f":
             raise CorpusError(f"{path}: the vector of record {at} is no array of floats of shape [dim]")
         yield str(name), vector.astype(np.float32, copy=False)
 
 
-def _list(path: Path) -> list[Any]:
-    records = _read(path)
-    if not isinstance(records, list):
-        raise CorpusError(f"{path}: holds {type(records).__name__}, expected a pickled list of (id, vector)")
-    return records
-
-
-def _read(path: Path, **allowed: Any) -> Any:
-    def reader(file: BinaryIO) -> PlainUnpickler:
-        return PlainUnpickler(file, path, allowed=allowed)
-
+def _read(path: Path, **allowed: Any) -> tuple[Any, Allowance]:
     try:
         with path.open("rb") as file:
-            return read_pickle(file, path, reader)
+            allowance = Allowance(os.fstat(file.fileno()).st_size)
+            return read_pickle(PlainUnpickler(file, path, allowance, allowed=allowed), path), allowance
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
 
@@ -87,12 +85,14 @@ def read_langchain_docstore(path: str | Path) -> tuple[dict[str, dict[str, Any]]
         CorpusError: It is truncated, damaged or no such file.
     """
     path = Path(path)
-    value = plain(_read(path, **_LANGCHAIN), path)
+    described, allowance = _read(path, **_LANGCHAIN)
+    value = plain(described, path, allowance)
     if not isinstance(value, tuple) or len(value) != 2 or not all(isinstance(item, dict) for item in value):
         raise CorpusError(f"{path}: holds {type(value).__name__}, expected LangChain's pair of docstore and row ids")
     store, rows = value
     documents = store.get("_dict")
-    if not isinstance(documents, dict) or not all(isinstance(key, int) for key in rows):
+    ids = isinstance(documents, dict) and all(isinstance(key, str | int) for key in (*documents, *rows.values()))
+    if not ids or not all(isinstance(key, int) for key in rows):
         raise CorpusError(f"{path}: the docstore or the row ids have another form than LangChain writes")
     return {str(key): _document(key, item, path) for key, item in documents.items()}, {
         row: str(key) for row, key in rows.items()
@@ -103,8 +103,11 @@ def _document(key: object, state: object, path: Path) -> dict[str, Any]:
     fields = state.get("__dict__", state) if isinstance(state, dict) else None
     if not isinstance(fields, dict) or not isinstance(fields.get("page_content"), str):
         raise CorpusError(f"{path}: document {key!r:.60} has no 'page_content'")
+    own = fields.get("id") or key
+    if not isinstance(own, str | int):
+        raise CorpusError(f"{path}: the id of document {key!r:.60} is a {type(own).__name__}, expected a string")
     return {
-        "id": str(fields.get("id") or key),
+        "id": str(own),
         "page_content": fields["page_content"],
         "metadata": fields.get("metadata") or {},
     }

@@ -8,16 +8,11 @@ from typing import Any
 import numpy as np
 
 from dpr_rag.errors import UnsafeFileError
+from dpr_rag.legacy.allowance import Allowance
 
 
 class Sealed(type):
-    """Metaclass of the stand-ins: BUILD reaches instances of such a class, never the class itself."""
-
-    def __getattribute__(cls, name: str) -> Any:
-        """Refuse the method that BUILD asks a class for, so that it cannot fall back to ``setattr``."""
-        if name == "__setstate__":
-            raise UnsafeFileError("the file tries to change a class; use a file from a trusted source")
-        return super().__getattribute__(name)
+    """Metaclass of the stand-ins: what a file may instantiate."""
 
 
 class Skipped(metaclass=Sealed):
@@ -37,17 +32,6 @@ class Skipped(metaclass=Sealed):
         """Ignore every argument."""
 
     def __setstate__(self, state: object) -> None: ...
-
-    def __setitem__(self, key: object, value: object) -> None: ...
-
-    def append(self, item: object) -> None:
-        """Ignore the item."""
-
-    def extend(self, items: object) -> None:
-        """Ignore the items."""
-
-    def add(self, item: object) -> None:
-        """Ignore the item."""
 
     def __repr__(self) -> str:
         return f"Skipped({self.name!r})"
@@ -106,8 +90,11 @@ class Dtype:
         self.code = code
         self.order = "|"
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.order = state[1]
+    def __setstate__(self, state: object) -> None:
+        order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
+        if not isinstance(order, str):
+            raise TypeError("a dtype without an order of bytes")
+        self.order = order
 
     def resolve(self) -> np.dtype[Any]:
         """Return the dtype.
@@ -131,18 +118,21 @@ class Array:
         self.scalar = scalar
         self.dtype, self.data, self.shape, self.fortran = state or (None, b"", (), False)
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: object) -> None:
+        if not isinstance(state, tuple) or len(state) not in {4, 5}:
+            raise ValueError("an array in another form than numpy writes")
         self.shape, self.dtype, self.fortran, self.data = state[-4:]
 
-    def resolve(self) -> Any:
+    def resolve(self, allowance: Allowance) -> Any:
         """Return the array, writable, or the Python number of a scalar.
 
         Raises:
-            UnsafeFileError: It holds objects or anything else but plain numbers.
+            UnsafeFileError: It holds objects or anything else but plain numbers, or more than the file may make.
             ValueError: Shape and data contradict each other.
         """
         if not isinstance(self.dtype, Dtype) or not isinstance(self.data, bytes | bytearray):
             raise UnsafeFileError("an array that is no block of plain numbers (object dtype?)")
+        allowance.take(len(self.data))
         values = np.frombuffer(bytearray(self.data), dtype=self.dtype.resolve())
         array = values.reshape(sizes(self.shape), order="F" if self.fortran else "C")
         return array.item() if self.scalar else array
@@ -159,10 +149,52 @@ def sizes(value: object) -> tuple[int, ...]:
     return value
 
 
+_KEY_BITS = 64
+
+
+def refuse_key(value: object) -> None:
+    """Refuse keys and members but those whose hashes are quick and cannot be made to collide without end.
+
+    Raises:
+        UnsafeFileError: It is no string, bytes, number or None.
+    """
+    if type(value) is int and value.bit_length() > _KEY_BITS:
+        raise UnsafeFileError(f"a key or member of a set that is an integer of {value.bit_length()} bits")
+    if value is not None and not isinstance(value, str | int | float | bytes):
+        raise UnsafeFileError(
+            f"a key or member of a set that is a {type(value).__name__} (only strings, bytes, numbers and None are read)"
+        )
+
+
+def _members(items: object) -> list[Any]:
+    if not isinstance(items, list | tuple | set | frozenset):
+        raise TypeError("members that are no list")
+    for item in items:
+        refuse_key(item)
+    return list(items)
+
+
+def _set(items: object = ()) -> set[Any]:
+    return set(_members(items))
+
+
+def _frozenset(items: object = ()) -> frozenset[Any]:
+    return frozenset(_members(items))
+
+
+def _ordered(pairs: object = ()) -> Ordered:
+    """``OrderedDict()``, or how Python 2 wrote one: with a list of pairs."""
+    if not isinstance(pairs, list | tuple) or any(not isinstance(it, list | tuple) or len(it) != 2 for it in pairs):
+        raise TypeError("an OrderedDict of something else than pairs")
+    for key, _ in pairs:
+        refuse_key(key)
+    return Ordered(pairs)
+
+
 def _encode(text: str, encoding: str) -> bytes:
     """How protocol 2 writes bytes: ``_codecs.encode(text, "latin1")``."""
-    if encoding not in {"latin1", "latin-1"}:
-        raise UnsafeFileError(f"a call of _codecs.encode with {encoding!r:.20}")
+    if not isinstance(text, str) or not isinstance(encoding, str) or encoding not in {"latin1", "latin-1"}:
+        raise UnsafeFileError("a call of _codecs.encode with something else than text and latin-1")
     return text.encode("latin-1")
 
 
@@ -187,7 +219,7 @@ def plain_table() -> dict[str, Callable[..., object]]:
     """Return what stands for each global name that any file may hold: containers, bytes and numpy's own."""
     table: dict[str, Callable[..., object]] = {
         "_codecs.encode": _encode,
-        "collections.OrderedDict": Ordered,
+        "collections.OrderedDict": _ordered,
         "numpy.dtype": Dtype,
         "numpy.ndarray": Skipped,
     }
@@ -197,6 +229,6 @@ def plain_table() -> dict[str, Callable[..., object]]:
         table[f"{core}.numeric._frombuffer"] = _buffer_array
     for builtins in ("builtins", "__builtin__"):
         table[f"{builtins}.bytes"] = _no_bytes
-        table[f"{builtins}.set"] = set
-        table[f"{builtins}.frozenset"] = frozenset
+        table[f"{builtins}.set"] = _set
+        table[f"{builtins}.frozenset"] = _frozenset
     return table

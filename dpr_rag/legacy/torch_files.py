@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,8 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr_rag.errors import CorpusError, DprRagError, UnsafeFileError
+from dpr_rag.legacy.allowance import Allowance
+from dpr_rag.legacy.plain import plain
+from dpr_rag.legacy.refusals import damaged
 from dpr_rag.legacy.standins import Maker, sizes
-from dpr_rag.legacy.unpickler import PlainUnpickler, damaged, plain, read_pickle
+from dpr_rag.legacy.unpickler import PlainUnpickler, read_pickle
 
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 _STREAM_PROTOCOL = 1001
@@ -75,22 +79,23 @@ def _rebuild_parameter(tensor: object, *_: object) -> object:
     return tensor
 
 
+def _size(items: object = ()) -> tuple[int, ...]:
+    return sizes(tuple(items) if isinstance(items, list) else items)
+
+
 _NAMES: dict[str, Callable[..., object]] = {
     "torch._utils._rebuild_parameter": _rebuild_parameter,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
-    "torch.Size": tuple,
+    "torch.Size": _size,
     **{f"torch.{name}": _StorageType(code) for name, code in _STORAGES.items()},
 }
 
 
 class _TorchUnpickler(PlainUnpickler):
-    def __init__(self, file: BinaryIO, path: Path, *, allowed: Mapping[str, Callable[..., object]], skip: bool) -> None:
-        super().__init__(file, path, allowed={**_NAMES, **allowed}, skip=skip)
-        self.storages: dict[str, _Storage] = {}
+    """Reads the pickle of a torch file, and keeps the storages that it names in ``storages``."""
 
-    def find_class(self, module: str, name: str) -> Any:
-        return super().find_class(module, name)
+    storages: dict[str, _Storage]
 
     def persistent_load(self, pid: Any) -> _Storage:
         if not isinstance(pid, tuple) or len(pid) not in {5, 6} or pid[0] != "storage":
@@ -108,19 +113,27 @@ class _TorchUnpickler(PlainUnpickler):
         return _Storage(key, root.code, count, *sizes((start,)))
 
 
-@dataclass(slots=True)
-class _Reader:
-    """Makes the unpickler and keeps the storages that it met."""
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file, and what it may hold and make."""
 
+    file: BinaryIO
     path: Path
     allowed: Mapping[str, Callable[..., object]]
     skip: bool
-    storages: dict[str, _Storage] = field(default_factory=dict)
+    allowance: Allowance
 
-    def __call__(self, file: BinaryIO) -> _TorchUnpickler:
-        unpickler = _TorchUnpickler(file, self.path, allowed=self.allowed, skip=self.skip)
-        self.storages = unpickler.storages
-        return unpickler
+    def named(self, file: BinaryIO) -> tuple[Any, dict[str, _Storage]]:
+        """Read a pickle that may name tensors; return its object and the storages."""
+        names = {**_NAMES, **self.allowed}
+        unpickler = _TorchUnpickler(file, self.path, self.allowance, allowed=names, skip=self.skip)
+        unpickler.storages = {}
+        return read_pickle(unpickler, self.path), unpickler.storages
+
+    def bare(self) -> Any:
+        """Read a pickle of numbers and names, such as those around the tensors of a stream."""
+        described = read_pickle(PlainUnpickler(self.file, self.path, self.allowance), self.path)
+        return plain(described, self.path, self.allowance)
 
 
 def read_torch(path: Path, *, allowed: Mapping[str, Callable[..., object]] | None = None, skip: bool = False) -> Any:
@@ -138,11 +151,10 @@ def read_torch(path: Path, *, allowed: Mapping[str, Callable[..., object]] | Non
         UnsafeFileError: The file asks for more than tensors, plain containers and what is allowed.
         CorpusError: It cannot be read, is truncated, damaged or no torch file.
     """
-    reader = _Reader(path, allowed or {}, skip)
     try:
         with path.open("rb") as file:
-            read = _read_zip if file.peek(4)[:4] == b"PK\x03\x04" else _read_stream
-            return read(file, reader)
+            source = _Source(file, path, allowed or {}, skip, Allowance(os.fstat(file.fileno()).st_size))
+            return (_read_zip if file.peek(4)[:4] == b"PK\x03\x04" else _read_stream)(source)
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
     except DprRagError:
@@ -151,9 +163,9 @@ def read_torch(path: Path, *, allowed: Mapping[str, Callable[..., object]] | Non
         raise damaged(path, error) from error
 
 
-def _read_zip(file: BinaryIO, reader: _Reader) -> Any:
-    path = reader.path
-    with zipfile.ZipFile(file) as archive:
+def _read_zip(source: _Source) -> Any:
+    path = source.path
+    with zipfile.ZipFile(source.file) as archive:
         names = [name for name in archive.namelist() if name.endswith("/data.pkl") or name == "data.pkl"]
         if len(names) != 1:
             raise CorpusError(f"{path}: a zip file with {len(names)} entries 'data.pkl', expected 1 as torch writes it")
@@ -164,27 +176,34 @@ def _read_zip(file: BinaryIO, reader: _Reader) -> Any:
                 raise UnsafeFileError(
                     f"{path}: the entry {entry.filename!r:.120} is compressed or encrypted, which torch never does"
                 )
-        order = archive.read(f"{root}byteorder") if f"{root}byteorder" in archive.namelist() else b"little"
+
+        def entry_of(name: str) -> bytes:
+            source.allowance.take(archive.getinfo(name).file_size)  # entries may lie over one another
+            return archive.read(name)
+
+        order = entry_of(f"{root}byteorder") if f"{root}byteorder" in archive.namelist() else b"little"
+        value, _ = source.named(io.BytesIO(entry_of(names[0])))
         blocks = _Blocks(
-            lambda storage: bytearray(archive.read(f"{root}data/{storage.key}")), big=order.strip() == b"big"
+            lambda storage: bytearray(entry_of(f"{root}data/{storage.key}")),
+            source.allowance,
+            big=order.strip() == b"big",
         )
-        value = read_pickle(io.BytesIO(archive.read(names[0])), path, reader)
-        return plain(value, path, tensor=blocks.array)
+        return plain(value, path, source.allowance, tensor=blocks.array)
 
 
-def _read_stream(file: BinaryIO, reader: _Reader) -> Any:
-    path = reader.path
-    head = [read_pickle(file, path) for _ in range(2)]
-    if head != [_STREAM_MAGIC, _STREAM_PROTOCOL]:
+def _read_stream(source: _Source) -> Any:
+    file, path = source.file, source.path
+    if [source.bare(), source.bare()] != [_STREAM_MAGIC, _STREAM_PROTOCOL]:
         raise CorpusError(f"{path}: is no file of torch.save (no magic number); convert it to one, or to safetensors")
-    info = read_pickle(file, path)
-    value = read_pickle(file, path, reader)
-    keys = read_pickle(file, path)
+    info = source.bare()
+    value, storages = source.named(file)
+    keys = source.bare()
     big = isinstance(info, dict) and info.get("little_endian") is False
-    if not isinstance(keys, list) or not {*reader.storages} <= {*keys}:
+    if not isinstance(keys, list) or any(not isinstance(key, str) for key in keys) or not {*storages} <= {*keys}:
         raise damaged(path, "storages are missing")
-    raw = {key: _next_block(file, reader.storages.get(key), path, big=big) for key in keys}
-    return plain(value, path, tensor=_Blocks(lambda storage: raw.pop(storage.key), big=big).array)
+    raw = {key: _next_block(file, storages.get(key), path, big=big) for key in keys}
+    blocks = _Blocks(lambda storage: raw.pop(storage.key), source.allowance, big=big)
+    return plain(value, path, source.allowance, tensor=blocks.array)
 
 
 def _next_block(file: BinaryIO, storage: _Storage | None, path: Path, *, big: bool) -> bytearray:
@@ -204,8 +223,9 @@ def _raw(code: str) -> str:
 class _Blocks:
     """The numbers of a file's storages; tensors that share a storage share memory."""
 
-    def __init__(self, read: Callable[[_Storage], bytearray], *, big: bool) -> None:
+    def __init__(self, read: Callable[[_Storage], bytearray], allowance: Allowance, *, big: bool) -> None:
         self._read = read
+        self._allowance = allowance
         self._order = ">" if big else "<"
         self._flat: dict[str, npt.NDArray[Any]] = {}
 
@@ -220,6 +240,8 @@ class _Blocks:
             return np.zeros(tensor.size, flat.dtype)
         if first + sum(steps) >= flat.size:
             raise ValueError("a tensor reaches beyond its storage")
+        # what the numbers come to once somebody copies them: strides of 0 make trillions out of one
+        self._allowance.take(math.prod(tensor.size) * flat.itemsize)
         # numbers that a stride of 0 repeats must not be written through
         shared = any(size > 1 and stride == 0 for size, stride in zip(tensor.size, tensor.stride, strict=True))
         strides = [stride * flat.itemsize for stride in tensor.stride]
