@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -195,12 +196,20 @@ def _checked_string(value: object, name: str, passage_id: object, *, empty: bool
     return text
 
 
+def plain(value: Any) -> Any:
+    """A number or truth value of numpy as Python's own; everything else as it is, numpy's times and arrays among it."""
+    if type(value).__module__ != "numpy" or not isinstance(value, sys.modules["numpy"].generic):
+        return value
+    return value.item() if value.dtype.kind in "biuf" else value
+
+
 def _json_copy(value: Any, passage_id: str, where: str, depth: int) -> Any:
     """Copy a JSON value, so that later changes to the caller's object cannot reach the passage."""
     if depth > MAX_METADATA_DEPTH:
         raise PassageError(
             f"passage {passage_id!r}: {where} is nested deeper than {MAX_METADATA_DEPTH} levels; flatten it"
         )
+    value = plain(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):

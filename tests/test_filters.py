@@ -112,7 +112,7 @@ BIG = 2**53 + 1
         ({"$like": "%"}, ["", "x", "\n"], [None, 1]),
         ({"$like": ""}, [""], ["x"]),
         ({"$like": "%ab%b"}, ["abb", "xabyb"], ["ab", "abbx"]),
-        ({"$like": "_"}, ["\U0001f600", "é"], ["", "e\u0301"]),
+        ({"$like": "_"}, ["\U0001f600", "é", "e\u0301"], ["", "x\u0301"]),
         (
             {"$like": r"C:\docs\%"},
             [r"C:\docs\a.md", "C:\\docs\\", "C:docs%"],
@@ -130,7 +130,7 @@ BIG = 2**53 + 1
         ({"$startswith": "\ud7ff"}, ["\ud7ff", "\ud7ffx"], ["\ue000", "\ud7fe"]),
         ({"$startswith": "a%_\\"}, ["a%_\\b"], ["abc\\b", "a%_"]),
         ({"$startswith": "a\0"}, ["a\0b"], ["a", "ab"]),
-        ({"$startswith": "é"}, ["éa"], ["e\u0301a"]),
+        ({"$startswith": "é"}, ["éa", "e\u0301a"], ["ea"]),
         ({"$endswith": ".md"}, ["a.md", ".md"], ["a.mdx", "a.MD", "md", ["a.md"], 1]),
         ({"$endswith": ""}, ["", "x"], [None, 1]),
         ({"$endswith": "%_\\"}, ["a%_\\"], ["ab\\"]),
@@ -256,7 +256,9 @@ def test_keys_and_values_are_bound(text):
         ("between", [text, text]),
     ]:
         where = Comparison(text, operator, operand)
-        harmless = Comparison("key", operator, "v" if isinstance(operand, str) else ["v"] * len(operand))
+        harmless = Comparison(
+            "k.y" if "." in text else "key", operator, "v" if isinstance(operand, str) else ["v"] * len(operand)
+        )
         assert "\0" in text or where.to_sql()[0] == harmless.to_sql()[0]
         assert "1=1" not in where.to_sql()[0]
         assert select(passages, where) == [0]
@@ -368,17 +370,12 @@ SURROGATE = "a\ud800"
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ({}, "the filter {} is empty, expected at least one field"),
         ([], 'list of 0 items was given, expected a dict such as {"lang": "en"}'),
         ("lang", "the filter str 'lang' was given, expected a dict"),
-        ({"$and": []}, r"\$and: list of 0 items was given, expected a list of one filter or more"),
-        ({"$or": []}, r"\$or: list of 0 items was given"),
         ({"$or": {"a": 1}}, r"\$or: dict of 1 items was given, expected a list"),
         ({"$and": "ab"}, r"\$and: str 'ab' was given, expected a list"),
         ({"$and": [1]}, "the filter int 1 was given, expected a dict"),
-        ({"$and": [{}]}, "the filter {} is empty"),
-        ({"$not": {}}, "the filter {} is empty"),
-        ({"$not": [{"a": 1}]}, "list of 1 items was given, expected a dict"),
+        ({"$not": [1]}, "the filter int 1 was given, expected a dict"),
         ({"$nor": [{"a": 1}]}, r"'\$nor' stands where a field or one of \$and, \$or, \$not .* as '\$\$nor'"),
         ({"$eq": 1}, r"'\$eq' stands where a field"),
         ({1: 2}, "field name: int 1 was given, expected a string"),
@@ -390,9 +387,9 @@ SURROGATE = "a\ud800"
         ({"a": {3: "x"}}, "field 'a': int 3 is no operator"),
         ({"a": {"eq": "x"}}, "field 'a': str 'eq' is no operator"),
         ({"a": {"$not": 5}}, r"field 'a': str '\$not' is no operator; there are \$not \(with operators in a dict\)"),
-        ({"a": [1]}, r"field 'a', operator eq: list of 1 items was given, .* \$contains"),
+        ({"a": [[1]]}, r"field 'a', operator in, item 0: list of 1 items was given, .* \$contains"),
         ({"a": {"$eq": {"b": 1}}}, "operator eq: dict of 1 items was given, expected a string, a 64-bit integer"),
-        ({"a": {"$ne": [1]}}, "operator ne: list of 1 items was given"),
+        ({"a": {"$ne": [[1]]}}, "operator ne, item 0: list of 1 items was given"),
         ({"a": Opaque()}, "field 'a', operator eq: Opaque was given"),
         ({"a": float("nan")}, "field 'a', operator eq: float nan was given, expected .* a finite float"),
         ({"a": {"$lt": float("-inf")}}, "operator lt: float -inf"),
@@ -436,7 +433,7 @@ def test_refusals_of_built_filters():
         Not({"a": 1})
     with pytest.raises(FilterError, match=r"\$and: dict of 1 items was given, expected a Filter"):
         And(({"a": 1},))
-    with pytest.raises(FilterError, match=r"\$or: Comparison was given, expected a list of one filter or more"):
+    with pytest.raises(FilterError, match=r"\$or: Comparison was given, expected a list of filters"):
         Or(Comparison("a", "eq", 1))
 
 
@@ -560,7 +557,7 @@ OPERANDS = {
     "any": st.lists(scalars, max_size=3),
     "all": st.lists(scalars, max_size=2),
     "between": st.one_of(st.lists(numbers, min_size=2, max_size=2), st.lists(texts, min_size=2, max_size=2)),
-    "like": texts.map(lambda text: text.rstrip("\\")),
+    **dict.fromkeys(["like", "ilike"], texts.map(lambda text: text.rstrip("\\"))),
     **dict.fromkeys(["startswith", "endswith", "text_match", "text_match_insensitive"], texts),
     "is_empty": st.booleans(),
     "exists": st.booleans(),

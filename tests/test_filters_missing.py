@@ -26,7 +26,7 @@ PASSAGES = [
 ]
 OPERANDS = {
     **{"in": ["Hamlet", "", "d1", "own"], "nin": ["Hamlet", "d1"], "between": ["", "z"], "any": [""], "all": []},
-    **{"like": "%", "text_match": "", "text_match_insensitive": "", "is_empty": True, "exists": True},
+    **{"like": "%", "ilike": "%", "text_match": "", "text_match_insensitive": "", "is_empty": True, "exists": True},
     **{
         "lt": "Z",
         "lte": "zz",

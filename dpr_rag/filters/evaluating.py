@@ -10,20 +10,21 @@ from typing import Any
 from dpr_rag.filters.expression import And, Comparison, Filter, Not, Or
 
 
-def evaluate(where: Filter, compare: Callable[[Comparison], Any]) -> Any:
+def evaluate(where: Filter, compare: Callable[[Comparison], Any], everything: Any) -> Any:
     """Join the truths of a filter's comparisons.
 
     Args:
         where: The filter.
         compare: Gives the truth of a comparison: a Boolean array, or anything else that knows ``&``, ``|`` and ``~``.
+        everything: The truth of a filter that asks about nothing.
     """
     match where:
         case And(parts):
-            return reduce(operator.and_, (evaluate(part, compare) for part in parts))
+            return reduce(operator.and_, (evaluate(part, compare, everything) for part in parts), everything)
         case Or(parts):
-            return reduce(operator.or_, (evaluate(part, compare) for part in parts))
+            return reduce(operator.or_, (evaluate(part, compare, everything) for part in parts), ~everything)
         case Not(part):
-            return ~evaluate(part, compare)
+            return ~evaluate(part, compare, everything)
         case Comparison():
             return compare(where)
     raise TypeError(f"{type(where).__name__} is no part of a filter")

@@ -6,16 +6,18 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import field as made
 from typing import Any, ClassVar
 
 from dpr_rag.errors import FilterError
-from dpr_rag.filters.fields import HIDDEN_ID, fields_of
+from dpr_rag.filters.fields import HIDDEN_ID, MISSING, fields_of, looked_up
+from dpr_rag.filters.normal import normal_object
 from dpr_rag.filters.operands import check_text, described
 from dpr_rag.filters.operators import OPERATORS
-from dpr_rag.filters.sql import COLUMNS, Condition, sql_field
+from dpr_rag.filters.parsing import Parser, check_depth, is_special
+from dpr_rag.filters.sql import COLUMNS, Condition, sql_field, unlike_python
 from dpr_rag.passages import Passage
 
-MAX_DEPTH = 50
 # Beyond these, SQLite's parser stack (100) and bound variables (999) could run out: such filters run in Python.
 _MAX_NATIVE_DEPTH = 8
 _MAX_NATIVE_COMPARISONS = 48
@@ -24,32 +26,36 @@ _MAX_NATIVE_COMPARISONS = 48
 class Filter(ABC):
     """A condition on a passage's metadata, id and title.
 
-    A field is a top-level key of the metadata. ``id`` and ``title`` are the passage's own unless the metadata has such a
-    key; a passage with an empty title has none. Values compare within their JSON type: ``"5"`` is not ``5``, ``True`` is
-    not ``1``; integers and floats are one type and compare exactly. Missing fields match ``ne``, ``nin``, ``exists``
-    False and negations, a missing title ``is_empty`` as well; filters are equal as written.
+    A field is a key of the metadata, or a dotted path into nested objects: ``specs.screen``, unless there is a key of
+    that very name. Lists are not descended into. Texts and names compare in Unicode's normal form C. ``id`` and ``title``
+    are the passage's own unless the metadata has such a key; a passage with an empty title has none. Values compare
+    within their JSON type: ``"5"`` is not ``5``, ``True`` is not ``1``; integers and floats are one type and compare
+    exactly. Missing fields match ``ne``, ``nin``, ``exists`` False and negations, a missing title ``is_empty`` as well;
+    filters are equal as written.
     """
 
-    __slots__ = ()
+    __slots__ = ("_text",)
+    _text: str
 
     @staticmethod
     def from_dict(mapping: Mapping[str, Any]) -> Filter:
         """Read a filter in LangChain's style, such as ``{"lang": "en", "year": {"$gte": 1990, "$lt": 2000}}``.
 
-        A plain value means ``$eq``; several fields, and several operators on one field, must all hold. ``$and`` and
-        ``$or`` take a list of expressions, ``$not`` one expression (or, inside a field, its operators). The operators
-        are those of ``OPERATORS`` with a ``$`` in front. A field whose name begins with ``$`` and a letter, ``_`` or
-        another ``$`` is written with one more ``$``: ``{"$$and": 1}`` is about the field ``$and``.
+        A plain value means ``$eq``, a list one of its items or the list itself, ``{}`` no condition at all; several
+        fields, and several operators on one field, must all hold. ``$and`` and ``$or`` take a list of expressions,
+        ``$not`` one expression or a list of which none may hold (or, inside a field, its operators); ``$neq`` is ``$ne``.
+        The operators are those of ``OPERATORS`` with a ``$`` in front. A field whose name begins with ``$`` and a letter,
+        ``_`` or another ``$`` is written with one more ``$``: ``{"$$and": 1}`` is about the field ``$and``.
 
         Raises:
-            FilterError: Empty, nested deeper than 50 levels, an unknown operator, or an operand it does not take.
+            FilterError: Nested deeper than 50 levels, an unknown operator, or an operand it does not take.
         """
-        return _parse(mapping, 1)
+        return _PARSER.read(mapping)
 
     def matches(self, passage: Passage | Mapping[str, Any]) -> bool:
         """Tell whether a passage, or a plain dict of fields, fits, without a database."""
         if isinstance(passage, Mapping):
-            return self._holds(passage)
+            return self._holds(normal_object(passage))
         return self._holds(fields_of(passage.id, passage.title, passage.metadata))
 
     def to_sql(self) -> Condition:
@@ -65,8 +71,8 @@ class Filter(ABC):
             return in_python, [self._canonical()]
         sql, parameters = self._native()
         columns = sorted({"id" if leaf.field == HIDDEN_ID else leaf.field for leaf in leaves} & COLUMNS)
-        has_nul = " OR ".join([r"instr(metadata, '\u0000')", *(f"instr({column}, char(0))" for column in columns)])
-        return f"CASE WHEN {has_nul} THEN {in_python} ELSE {sql} END", [self._canonical(), *parameters]
+        odd = unlike_python(columns, nested=any("." in leaf.field for leaf in leaves))
+        return f"CASE WHEN {odd} THEN {in_python} ELSE {sql} END", [self._canonical(), *parameters]
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
@@ -89,7 +95,12 @@ class Filter(ABC):
         return 1 + max((part._depth() for part in self._parts()), default=0)
 
     def _canonical(self) -> str:
-        return json.dumps(self.to_dict(), separators=(",", ":"))
+        """The filter as text, made once: it is what filters are compared and found by."""
+        try:
+            return self._text
+        except AttributeError:
+            object.__setattr__(self, "_text", json.dumps(self.to_dict(), separators=(",", ":")))
+            return self._text
 
     # By canonical text, because Python takes 1, 1.0 and True for equal, and a cache of rows must not.
     def __eq__(self, other: object) -> bool:
@@ -104,13 +115,15 @@ class Comparison(Filter):
     r"""One field, one operator, one operand.
 
     Attributes:
-        field: A top-level metadata key (any string), ``id`` or ``title``.
+        field: A metadata key (any string), a dotted path, ``id`` or ``title``.
         operator: A name from ``OPERATORS``. ``lt`` to ``gte`` and ``between`` (inclusive) order numbers among numbers
-            and strings among strings, by code point. ``startswith`` and ``endswith`` take a string as it stands; ``like``
-            takes ``%`` and ``_``, and ``\`` as an escape or as itself, whichever fits. ``text_match`` looks for a
-            substring, ``text_match_insensitive`` after ``str.casefold``. ``contains``, ``any`` and ``all`` look into a list
-            (``all`` of nothing holds for every list). ``is_empty`` True means null, ``""``, ``[]`` or ``{}``, False others.
+            and strings among strings, by code point. ``startswith`` and ``endswith`` take a string as it stands;
+            ``like`` takes ``%`` and ``_``, and ``\`` as an escape or as itself, whichever fits. ``ilike`` does so
+            without case. ``text_match`` looks for a substring, ``text_match_insensitive`` after ``str.casefold``.
+            ``contains``, ``any`` and ``all`` look into a list (``all`` of nothing holds for every list). ``is_empty``
+            True means null, ``""``, ``[]`` or ``{}``, False others.
         value: The operand; lists become tuples.
+        test: Tells of a stored value whether the operator holds, negations apart.
 
     Raises:
         FilterError: The operator is unknown, or does not take this operand.
@@ -119,6 +132,7 @@ class Comparison(Filter):
     field: str
     operator: str
     value: Any
+    test: Callable[[Any], bool] = made(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "field", check_text("field name", self.field))
@@ -127,11 +141,16 @@ class Comparison(Filter):
                 f"field {self.field!r:.60}: {described(self.operator)} is no operator; there are {', '.join(OPERATORS)}"
             )
         where = f"field {self.field!r:.60}, operator {self.operator}"
-        object.__setattr__(self, "value", OPERATORS[self.operator].check(where, self.value))
+        meant = OPERATORS[self.operator]
+        object.__setattr__(self, "value", meant.check(where, self.value))
+        object.__setattr__(self, "test", meant.test(self.value))
+
+    def __reduce__(self) -> tuple[type[Comparison], tuple[str, str, Any]]:
+        return type(self), (self.field, self.operator, self.value)
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``{field: {"$operator": value}}``."""
-        name = f"${self.field}" if _is_special(self.field) else self.field
+        name = f"${self.field}" if is_special(self.field) else self.field
         return {name: {f"${self.operator}": list(self.value) if isinstance(self.value, tuple) else self.value}}
 
     @property
@@ -142,10 +161,10 @@ class Comparison(Filter):
         return OPERATORS[self.operator].negated(self.value)
 
     def _holds(self, fields: Mapping[str, Any]) -> bool:
-        if self.field not in fields:
+        stored = looked_up(fields, self.field)
+        if stored is MISSING:
             return self.holds_without
-        meant = OPERATORS[self.operator]
-        return meant.holds(fields[self.field], self.value) is not meant.negated(self.value)
+        return self.test(stored) is not OPERATORS[self.operator].negated(self.value)
 
     def _native(self) -> Condition:
         operator = OPERATORS[self.operator]
@@ -166,8 +185,8 @@ class _Junction(Filter):
     join: ClassVar[Callable[[Iterator[bool]], bool]]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.parts, list | tuple) or not self.parts:
-            raise FilterError(f"${self.word}: {described(self.parts)} was given, expected a list of one filter or more")
+        if not isinstance(self.parts, list | tuple):
+            raise FilterError(f"${self.word}: {described(self.parts)} was given, expected a list of filters")
         object.__setattr__(self, "parts", tuple(self.parts))
         _check_parts(f"${self.word}", self)
 
@@ -181,14 +200,16 @@ class _Junction(Filter):
     def _native(self) -> Condition:
         compiled = [part._native() for part in self.parts]
         joined = f" {self.word.upper()} ".join(sql for sql, _ in compiled)
-        return f"({joined})", [parameter for _, parameters in compiled for parameter in parameters]
+        return f"({joined or int(self.word == 'and')})", [
+            parameter for _, parameters in compiled for parameter in parameters
+        ]
 
     def _parts(self) -> tuple[Filter, ...]:
         return self.parts
 
 
 class And(_Junction):
-    """All ``parts`` (one filter or more) hold. Raises FilterError when there are none, or nested beyond 50 levels."""
+    """All ``parts`` hold; where there are none, everything is kept. Raises FilterError when nested beyond 50 levels."""
 
     __slots__ = ()
     word = "and"
@@ -196,7 +217,7 @@ class And(_Junction):
 
 
 class Or(_Junction):
-    """At least one of ``parts`` holds. Raises FilterError when there are none, or nested beyond 50 levels."""
+    """At least one of ``parts`` holds; where there are none, nothing is. Raises FilterError when nested beyond 50 levels."""
 
     __slots__ = ()
     word = "or"
@@ -229,7 +250,7 @@ class Not(Filter):
 
 def parse_filter(given: Mapping[str, Any] | Filter) -> Filter:
     """Return a filter, reading a dict as ``Filter.from_dict`` does, with the same FilterError."""
-    return given if isinstance(given, Filter) else _parse(given, 1)
+    return given if isinstance(given, Filter) else _PARSER.read(given)
 
 
 def _check_parts(where: str, node: Filter) -> None:
@@ -238,59 +259,7 @@ def _check_parts(where: str, node: Filter) -> None:
             raise FilterError(
                 f"{where}: {described(part)} was given, expected a Filter; make one with Filter.from_dict"
             )
-    _check_depth(node._depth())
+    check_depth(node._depth())
 
 
-def _check_depth(depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise FilterError(f"the filter is nested deeper than {MAX_DEPTH} levels; flatten its $and, $or and $not")
-
-
-def _is_special(name: str) -> bool:
-    return name[:1] == "$" and (name[1:2].isalpha() or name[1:2] in {"$", "_"})
-
-
-def _parse(node: Any, level: int) -> Filter:
-    if not isinstance(node, Mapping):
-        raise FilterError(f'the filter {described(node)} was given, expected a dict such as {{"lang": "en"}}')
-    if not node:
-        raise FilterError("the filter {} is empty, expected at least one field; give None for no filter")
-    parts = tuple(_parse_entry(key, value, level) for key, value in node.items())
-    return parts[0] if len(parts) == 1 else And(parts)
-
-
-def _parse_entry(key: Any, value: Any, level: int) -> Filter:
-    _check_depth(level)
-    if key in ("$and", "$or"):
-        parts = tuple(_parse(part, level + 1) for part in value) if value and isinstance(value, list | tuple) else value
-        return And(parts) if key == "$and" else Or(parts)
-    if key == "$not":
-        return Not(_parse(value, level + 1))
-    field = check_text("field name", key)
-    if _is_special(field):
-        if field[1] != "$":
-            raise FilterError(
-                f"{field!r:.60} stands where a field or one of $and, $or, $not is expected; write operators inside a field, "
-                f'as {{"field": {{"$eq": 1}}}}, and a field of that name as {"$" + field!r:.60}'
-            )
-        field = field[1:]
-    return _parse_field(field, value, level) if isinstance(value, Mapping) else Comparison(field, "eq", value)
-
-
-def _parse_field(field: str, operators: Mapping[Any, Any], level: int) -> Filter:
-    if not operators:
-        raise FilterError(f'field {field!r:.60}: {{}} was given, expected operators such as {{"$eq": 1}}')
-    parts = tuple(_parse_operator(field, name, operand, level) for name, operand in operators.items())
-    return parts[0] if len(parts) == 1 else And(parts)
-
-
-def _parse_operator(field: str, name: Any, operand: Any, level: int) -> Filter:
-    _check_depth(level)
-    if name == "$not" and isinstance(operand, Mapping):
-        return Not(_parse_field(field, operand, level + 1))
-    if not isinstance(name, str) or name[:1] != "$" or name[1:] not in OPERATORS:
-        raise FilterError(
-            f"field {field!r:.60}: {described(name)} is no operator; there are $not (with operators in a dict), "
-            f"{', '.join(f'${known}' for known in OPERATORS)}; objects cannot be compared"
-        )
-    return Comparison(field, name[1:], operand)
+_PARSER: Parser[Filter] = Parser(And, Or, Not, Comparison)

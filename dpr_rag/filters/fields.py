@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from dpr_rag.filters.normal import nfc, normal_object
 from dpr_rag.passages import PRIVATE_KEY
 
 RESERVED = f"{PRIVATE_KEY}:"
@@ -13,6 +14,8 @@ HIDDEN_ID = f"{RESERVED}id"
 """Field for adapters: the passage's id where a metadata key ``id`` hides it, and missing elsewhere."""
 _KEPT = f"{RESERVED}kept:"
 _NAME = re.compile("[a-z]+")
+MISSING = object()
+"""What a field has that is not there."""
 
 
 def kept_field(name: str) -> str:
@@ -31,7 +34,12 @@ def kept_name(field: str) -> str | None:
 
 
 def fields_of(passage_id: str, title: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a passage: its metadata; its id, and its title if it has one, unless the metadata has such keys."""
+    """The fields of a passage: its metadata; its id, and its title if it has one, unless the metadata has such keys.
+
+    All texts are in normal form C, names of fields as well.
+    """
+    metadata = normal_object(metadata)
+    passage_id, title = nfc(passage_id), nfc(title)
     fields = {"id": passage_id, "title": title, **metadata}
     if not title and "title" not in metadata:
         del fields["title"]
@@ -45,3 +53,23 @@ def fields_of(passage_id: str, title: str, metadata: Mapping[str, Any]) -> dict[
         if colon and _NAME.fullmatch(name):
             fields.setdefault(_KEPT + name, rest)
     return fields
+
+
+def leads_to(key: str, path: str) -> bool:
+    """Whether a dotted path may go on in the object that stands under a key."""
+    return path.startswith(key) and path[len(key) : len(key) + 1] == "."
+
+
+def looked_up(fields: Mapping[str, Any], path: str) -> Any:
+    """What stands under a name, or else at the end of a dotted path into nested objects; ``MISSING`` where nothing does.
+
+    A key with dots of its own wins over the path, and a longer key over a shorter one, at every level. Lists are not
+    descended into.
+    """
+    if path in fields:
+        return fields[path]
+    if "." not in path:
+        return MISSING
+    holders = [key for key, inner in fields.items() if isinstance(inner, Mapping) and leads_to(key, path)]
+    found = (looked_up(fields[key], path[len(key) + 1 :]) for key in sorted(holders, key=len, reverse=True))
+    return next((value for value in found if value is not MISSING), MISSING)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from typing import Any
 
 from dpr_rag.errors import FilterError
-from dpr_rag.passages import rejoined
+from dpr_rag.filters.normal import nfc
+from dpr_rag.passages import plain, rejoined
 
 Scalar = str | int | float | bool | None
 
@@ -24,17 +25,31 @@ def kind_of(value: object) -> str:
     return "number" if isinstance(value, int | float) else "container"
 
 
+def same(stored: object, scalar: Scalar) -> bool:
+    """Whether a JSON value equals a scalar."""
+    return kind_of(stored) == kind_of(scalar) and bool(stored == scalar)
+
+
+def same_list(stored: object, scalars: Sequence[Scalar]) -> bool:
+    """Whether a JSON value is the list of these scalars, in their order."""
+    return isinstance(stored, list) and len(stored) == len(scalars) and all(map(same, stored, scalars))
+
+
 def described(value: object) -> str:
     """Name a value in a message, without the ``repr`` of what may be huge or foreign."""
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         return f"an integer of {value.bit_length()} bits"
     if value is None or isinstance(value, str | int | float):
         return f"{type(value).__name__} {value!r:.60}"
-    return f"{type(value).__name__} of {len(value)} items" if isinstance(value, Sized) else type(value).__name__
+    try:
+        size = f" of {len(value)} items" if isinstance(value, Sized) else ""
+    except TypeError:  # an array without dimensions has no length
+        size = ""
+    return f"{type(value).__name__}{size}"
 
 
 def check_text(where: str, value: object) -> str:
-    """Return a plain string that can be stored as UTF-8.
+    """Return a plain string that can be stored as UTF-8, in normal form C.
 
     Raises:
         FilterError: It is no string, or holds a lone surrogate.
@@ -48,7 +63,7 @@ def check_text(where: str, value: object) -> str:
         raise FilterError(
             f"{where}: {described(value)} holds a lone surrogate, which is not text; decode the source with its right encoding"
         ) from error
-    return text
+    return nfc(text)
 
 
 def check_scalar(where: str, value: Any) -> Scalar:
@@ -57,6 +72,7 @@ def check_scalar(where: str, value: Any) -> Scalar:
     Raises:
         FilterError: It is anything else.
     """
+    value = plain(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -71,12 +87,22 @@ def check_scalar(where: str, value: Any) -> Scalar:
     )
 
 
+def check_value(where: str, value: Any) -> Scalar | tuple[Scalar, ...]:
+    """Return a scalar, or a list of scalars as a tuple.
+
+    Raises:
+        FilterError: It is anything else.
+    """
+    return check_list(where, value) if isinstance(value, list | tuple) else check_scalar(where, value)
+
+
 def check_ordered(where: str, value: Any) -> Scalar:
     """Return a number or a string.
 
     Raises:
         FilterError: It is anything else.
     """
+    value = plain(value)
     if value is None or isinstance(value, bool):
         raise FilterError(f"{where}: {described(value)} was given, expected a number or a string, which have an order")
     return check_scalar(where, value)
@@ -129,6 +155,7 @@ def check_flag(where: str, value: Any) -> bool:
     Raises:
         FilterError: It is anything else.
     """
+    value = plain(value)
     if not isinstance(value, bool):
         raise FilterError(f"{where}: {described(value)} was given, expected True or False")
     return value

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from dpr_rag.filters import operands, sorting, sql
+from dpr_rag.filters.normal import folded
 from dpr_rag.filters.operands import Scalar, kind_of
+from dpr_rag.filters.patterns import ilike, like
+
+Test = Callable[[Any], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,69 +21,89 @@ class Operator:
 
     Attributes:
         check: ``check(where, operand)`` returns the operand in its canonical form or raises FilterError.
-        holds: ``holds(stored, operand)``, asked only where the field is present.
+        test: ``test(operand)`` makes the function that tells of a stored value whether the operator holds, asked only
+            where the field is present. What long lists of operands need is made here, once.
         sql: ``sql(place, operand)``, the same test as an SQL condition over a stored value.
-        negated: ``negated(operand)``: whether the filter matches where the field is missing or ``holds`` is False.
-        spans: ``spans(values, operand)``: where ``holds`` is True among distinct values in order; None where that says
+        negated: ``negated(operand)``: whether the filter matches where the field is missing or the test is False.
+        spans: ``spans(values, operand)``: where the test is True among distinct values in order; None where that says
             nothing, and each has to be asked.
     """
 
     check: Callable[[str, Any], Any]
-    holds: Callable[[Any, Any], bool]
+    test: Callable[[Any], Test]
     sql: Callable[[sql.Place, Any], sql.Condition]
     negated: Callable[[Any], bool] = lambda _: False
-    spans: Callable[[sorting.Sorted, Any], list[sorting.Span]] | None = None
+    spans: Callable[[sorting.Sorted, Any], list[sorting.Span] | None] | None = None
 
 
-def _same(stored: Any, scalar: Scalar) -> bool:
-    return kind_of(stored) == kind_of(scalar) and bool(stored == scalar)
+def _same(scalar: Scalar | tuple[Scalar, ...]) -> Test:
+    if isinstance(scalar, tuple):
+        return lambda stored: operands.same_list(stored, scalar)
+    kind = kind_of(scalar)
+    return lambda stored: kind_of(stored) == kind and bool(stored == scalar)
 
 
-def _among(stored: Any, scalars: Sequence[Scalar]) -> bool:
-    return any(_same(stored, scalar) for scalar in scalars)
+def _distinct(values: Iterable[Any]) -> frozenset[tuple[str, Any]]:
+    """Scalars with their kinds, as Python takes ``1``, ``1.0`` and ``True`` for equal; lists and objects equal none."""
+    return frozenset((kind, value) for value in values if (kind := kind_of(value)) != "container")
+
+
+def _among(scalars: Sequence[Scalar]) -> Test:
+    wanted = _distinct(scalars)
+    return lambda stored: (kind := kind_of(stored)) != "container" and (kind, stored) in wanted
 
 
 def _comparing(
     sign: str, test: Callable[[Any, Any], bool], spans: Callable[[sorting.Sorted, Any], list[sorting.Span]]
 ) -> Operator:
-    def holds(stored: Any, bound: Any) -> bool:
-        return kind_of(stored) == kind_of(bound) and test(stored, bound)
+    def comparison(bound: Any) -> Test:
+        kind = kind_of(bound)
+        return lambda stored: kind_of(stored) == kind and test(stored, bound)
 
-    return Operator(operands.check_ordered, holds, sql.sql_compare(sign), spans=spans)
-
-
-def _between(stored: Any, bounds: Sequence[Any]) -> bool:
-    return kind_of(stored) == kind_of(bounds[0]) and bool(bounds[0] <= stored <= bounds[1])
+    return Operator(operands.check_ordered, comparison, sql.sql_compare(sign), spans=spans)
 
 
-def _string(test: Callable[[str, str], bool]) -> Callable[[Any, str], bool]:
-    return lambda stored, text: isinstance(stored, str) and test(stored, text)
+def _between(bounds: Sequence[Any]) -> Test:
+    kind, (low, high) = kind_of(bounds[0]), bounds
+    return lambda stored: kind_of(stored) == kind and bool(low <= stored <= high)
 
 
-def _contains(stored: Any, scalar: Scalar) -> bool:
-    return isinstance(stored, list) and any(_same(item, scalar) for item in stored)
+def _string(test: Callable[[str, str], bool]) -> Callable[[str], Test]:
+    return lambda text: lambda stored: isinstance(stored, str) and test(stored, text)
 
 
-def _distinct(scalars: Sequence[Any]) -> set[tuple[str, Any]]:
-    return {(kind_of(value), value) for value in scalars if kind_of(value) != "container"}
+def _folded(text: str) -> Test:
+    wanted = folded(text)
+    return lambda stored: isinstance(stored, str) and wanted in folded(stored)
 
 
-def _any(stored: Any, scalars: Sequence[Scalar]) -> bool:
-    return isinstance(stored, list) and not _distinct(stored).isdisjoint(_distinct(scalars))
+def _items(test: Callable[[list[Any]], bool]) -> Test:
+    return lambda stored: isinstance(stored, list) and test(stored)
 
 
-def _all(stored: Any, scalars: Sequence[Scalar]) -> bool:
-    return isinstance(stored, list) and _distinct(scalars) <= _distinct(stored)
+def _contains(scalar: Scalar) -> Test:
+    same = _same(scalar)
+    return _items(lambda stored: any(map(same, stored)))
 
 
-def _is_empty(stored: Any, wanted: bool) -> bool:
-    return (stored in (None, "", [], {})) is wanted
+def _any(scalars: Sequence[Scalar]) -> Test:
+    among = _among(scalars)
+    return _items(lambda stored: any(map(among, stored)))
+
+
+def _all(scalars: Sequence[Scalar]) -> Test:
+    wanted = _distinct(scalars)
+    return _items(lambda stored: len(stored) >= len(wanted) and wanted <= _distinct(stored))
+
+
+def _is_empty(wanted: bool) -> Test:
+    return lambda stored: (stored in (None, "", [], {})) is wanted
 
 
 OPERATORS: Mapping[str, Operator] = MappingProxyType(
     {
-        "eq": Operator(operands.check_scalar, _same, sql.sql_compare("="), spans=sorting.equal_to),
-        "ne": Operator(operands.check_scalar, _same, sql.sql_compare("="), lambda _: True, sorting.equal_to),
+        "eq": Operator(operands.check_value, _same, sql.sql_compare("="), spans=sorting.equal_to),
+        "ne": Operator(operands.check_value, _same, sql.sql_compare("="), lambda _: True, sorting.equal_to),
         "lt": _comparing("<", lambda a, b: a < b, sorting.below(included=False)),
         "lte": _comparing("<=", lambda a, b: a <= b, sorting.below(included=True)),
         "gt": _comparing(">", lambda a, b: a > b, sorting.above(included=False)),
@@ -89,8 +113,13 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
         "between": Operator(operands.check_between, _between, sql.sql_between, spans=sorting.between),
         "like": Operator(
             operands.check_like,
-            _string(lambda stored, pattern: sql.like(pattern, stored)),
+            _string(lambda stored, pattern: like(pattern, stored)),
             sql.sql_text("dpr_rag_like(?, {value})"),
+        ),
+        "ilike": Operator(
+            operands.check_like,
+            _string(lambda stored, pattern: ilike(pattern, stored)),
+            sql.sql_text("dpr_rag_ilike(?, {value})"),
         ),
         "startswith": Operator(
             operands.check_text,
@@ -104,8 +133,8 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
         ),
         "text_match_insensitive": Operator(
             operands.check_text,
-            _string(lambda stored, text: text.casefold() in stored.casefold()),
-            sql.sql_text("instr(dpr_rag_casefold({value}), ?) > 0", str.casefold),
+            _folded,
+            sql.sql_text("instr(dpr_rag_casefold({value}), ?) > 0", folded),
         ),
         "contains": Operator(operands.check_scalar, _contains, sql.sql_items(sql.sql_compare("="))),
         "any": Operator(operands.check_list, _any, sql.sql_items(sql.sql_in)),
@@ -113,7 +142,7 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
         "is_empty": Operator(operands.check_flag, _is_empty, sql.sql_is_empty),
         "exists": Operator(
             operands.check_flag,
-            lambda _stored, _: True,
+            lambda _: lambda _stored: True,
             lambda _place, _: ("1", []),
             lambda wanted: not wanted,
             sorting.everywhere,

@@ -37,18 +37,22 @@ def sort_key(value: Any) -> Key:
     return kind, json.dumps(value) if kind == "container" else ""
 
 
-def equal_to(values: Sorted, scalar: Scalar) -> list[Span]:
-    """Where the values stand that equal a scalar: one stretch, as ``1`` and ``1.0`` are neighbours."""
+def equal_to(values: Sorted, scalar: Scalar | tuple[Scalar, ...]) -> list[Span] | None:
+    """Where the values stand that equal a scalar: one stretch, as ``1`` and ``1.0`` are neighbours. Lists have no order."""
+    return None if isinstance(scalar, tuple) else [_stretch(values, scalar)]
+
+
+def _stretch(values: Sorted, scalar: Scalar) -> Span:
     key = sort_key(scalar)
     low = high = values.before(key)
     while high < len(values) and values.key(high) == key:
         high += 1
-    return [(low, high)]
+    return low, high
 
 
 def among(values: Sorted, scalars: Sequence[Scalar]) -> list[Span]:
     """Where the values stand that equal one of the scalars."""
-    return [span for scalar in scalars for span in equal_to(values, scalar)]
+    return [_stretch(values, scalar) for scalar in scalars]
 
 
 def below(*, included: bool) -> Callable[[Sorted, Any], list[Span]]:

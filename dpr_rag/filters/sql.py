@@ -10,7 +10,6 @@ is read again by Python.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,14 +17,15 @@ from types import MappingProxyType
 from typing import Any
 
 from dpr_rag.filters.fields import HIDDEN_ID, RESERVED, kept_name
-from dpr_rag.filters.operands import Scalar
+from dpr_rag.filters.normal import differs, folded
+from dpr_rag.filters.operands import Scalar, same_list
+from dpr_rag.filters.patterns import ilike, like
 from dpr_rag.passages import PRIVATE_KEY
 
 SqlParameter = str | int | float | None
 Condition = tuple[str, list[SqlParameter]]
 
 COLUMNS = frozenset({"id", "title"})
-_ESCAPING, _PLAIN = r"\\(.)|([%_])|(.)", r"(\A\Z)|([%_])|(.)"
 _PRESENT = "EXISTS (SELECT 1 FROM json_each(metadata) AS field WHERE field.key = ?"
 _NUMBER = "('integer', 'real')"
 _LISTED_NUMBER = "CASE type WHEN 'text' THEN dpr_rag_float(value) ELSE value END"
@@ -72,6 +72,17 @@ def _sql_reserved(field: str, operator: Callable[[Place, Any], Condition], opera
     return f"CASE WHEN {value} IS NULL THEN 0 ELSE {sql} END", parameters
 
 
+def unlike_python(columns: Iterable[str], *, nested: bool) -> str:
+    """The SQL condition that these columns or the metadata hold what SQLite does not see as Python does.
+
+    That are strings with NUL, texts in another form than C, and, where a path may lead there, objects inside of objects.
+    """
+    odd = [r"instr(metadata, '\u0000')", *(f"instr({column}, char(0))" for column in columns)]
+    for column in ("metadata", *columns):
+        odd.append(f"(length({column}) <> length(CAST({column} AS BLOB)) AND dpr_rag_differs({column}))")
+    return " OR ".join([*odd, "instr(substr(metadata, 2), '{')"] if nested else odd)
+
+
 def _text(value: str) -> Place:
     return Place("'text'", value, value, value)
 
@@ -80,6 +91,8 @@ def sql_compare(sign: str) -> Callable[[Place, Any], Condition]:
     """Make the condition ``value sign operand``, true only among values of the operand's kind."""
 
     def condition(place: Place, bound: Any) -> Condition:
+        if isinstance(bound, tuple):
+            return _for_type(place, "array", f"dpr_rag_same({place.value}, ?)"), [_json(bound)]
         if bound is None or isinstance(bound, bool):
             return f"{place.type} = '{json.dumps(bound)}'", []
         if isinstance(bound, str):
@@ -138,35 +151,14 @@ def sql_is_empty(place: Place, wanted: bool) -> Condition:
     return f"(CASE {place.type} WHEN 'null' THEN 1 {branches} ELSE 0 END) = {int(wanted)}", []
 
 
-def like(pattern: str, text: str) -> bool:
-    r"""Tell whether the whole text fits a LIKE pattern: ``%`` any run, ``_`` one character, ``\`` escapes or is itself.
-
-    Databases differ in whether a backslash escapes; here a text fits when it fits in one of the two readings, so that
-    ``50\%`` finds a per cent sign, and ``C:\docs\%`` what lies in that folder.
-    """
-    if _like_regex(pattern, _ESCAPING).fullmatch(text) is not None:
-        return True
-    return "\\" in pattern and _like_regex(pattern, _PLAIN).fullmatch(text) is not None
-
-
-@lru_cache(maxsize=256)
-def _like_regex(pattern: str, reading: str) -> re.Pattern[str]:
-    """Translate a LIKE pattern; an atomic group per run keeps hostile patterns from backtracking for ever."""
-    runs = [""]
-    for escaped, wildcard, plain in re.findall(reading, pattern, re.DOTALL):
-        if wildcard == "%":
-            runs.append("")
-        else:
-            runs[-1] += "." if wildcard else re.escape(escaped or plain)
-    if len(runs) == 1:
-        return re.compile(runs[0], re.DOTALL)
-    first, *middle, last = runs
-    return re.compile(first + "".join(f"(?>.*?{run})" for run in middle if run) + ".*" + last, re.DOTALL)
-
-
 def stored_number(container: str, key: str | int) -> float:
     """Read one number exactly from a JSON object or list."""
     return float(_json_read(container)[key])
+
+
+def stored_list(container: str, scalars: str) -> bool:
+    """Tell whether a JSON list is the other one."""
+    return same_list(_json_read(container), _json_read(scalars))
 
 
 @lru_cache(maxsize=8)
@@ -178,8 +170,11 @@ def _json_read(container: str) -> Any:
 HELPERS: Mapping[str, tuple[int, Callable[..., str | int | float]]] = MappingProxyType(
     {
         "dpr_rag_like": (2, like),
+        "dpr_rag_ilike": (2, ilike),
+        "dpr_rag_same": (2, stored_list),
+        "dpr_rag_differs": (1, differs),
         "dpr_rag_ends": (2, str.endswith),
-        "dpr_rag_casefold": (1, str.casefold),
+        "dpr_rag_casefold": (1, folded),
         "dpr_rag_number": (2, stored_number),
         "dpr_rag_float": (1, float),
     }

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unicodedata import unidata_version
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +78,7 @@ class Collected:
                 self._columns[name] = _Growing()  # what is written need not be held any longer
         left_out = [name for name, column in self._columns.items() if column is None]
         contents: Mapping[str, Any] = {
-            **{"rules": RULES, "count": self._count, "complete": self._complete},
+            **{"rules": RULES, "unicode": unidata_version, "count": self._count, "complete": self._complete},
             **{"left_out": left_out, "columns": columns},
         }
         (folder / CONTENTS).write_text(json.dumps(contents), encoding="utf-8")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unicodedata import unidata_version
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +16,15 @@ import numpy.typing as npt
 from dpr_rag.derived import SegmentDamagedError, verify_file
 from dpr_rag.filters import OPERATORS, Comparison, Filter
 from dpr_rag.filters.evaluating import compared_fields, evaluate
-from dpr_rag.filters.fields import fields_of
+from dpr_rag.filters.fields import MISSING, fields_of, leads_to, looked_up
+from dpr_rag.filters.normal import nfc
 from dpr_rag.filters.sorting import Key, sort_key
 from dpr_rag.passages import PRIVATE_KEY, SOURCE_KEY, Passage
 
 FIELDS, CONTENTS = "fields", "fields.json"
-RULES = 2
+RULES = 3
 """Number of the rules by which a passage has fields."""
+_BEFORE_NORMAL_FORMS = 2
 Truth = npt.NDArray[np.bool_]
 
 
@@ -69,23 +72,42 @@ class Column:
 
     def ascends(self) -> bool:
         """Whether the distinct values stand in order, each once."""
-        keys = [sort_key(self.value(at)) for at in range(len(self))]
+        keys = [sort_key(value) for value in self._values()]
         return all(one < other for one, other in pairwise(keys))
 
     def compare(self, comparison: Comparison) -> Truth:
-        """For which passages a comparison holds, [n]."""
+        """For which passages a comparison holds, [n]; it does not hold where the field is missing."""
         meant, operand = OPERATORS[comparison.operator], comparison.value
         holds = np.zeros(len(self) + 1, bool)
-        if meant.spans is None:
-            holds[1:] = [meant.holds(self.value(at), operand) for at in range(len(self))]
-        else:
-            for low, high in meant.spans(_InOrder(self), operand):
+        spans = meant.spans and not self._is_long(operand) and meant.spans(_InOrder(self), operand)
+        if isinstance(spans, list):
+            for low, high in spans:
                 holds[low + 1 : high + 1] = True
+        else:
+            holds[1:] = [comparison.test(value) for value in self._values()]
         if meant.negated(operand):
             holds = ~holds
-        holds[0] = comparison.holds_without
         truth: Truth = holds[self.codes]
         return truth
+
+    def within(self, path: str, comparison: Comparison) -> tuple[Truth, Truth]:
+        """Which passages have something at a path into this field's objects, [n], and for which the comparison holds, [n]."""
+        found = [looked_up(value, path) if isinstance(value, dict) else MISSING for value in self._values()]
+        negated = OPERATORS[comparison.operator].negated(comparison.value)
+        has = np.array([False, *(value is not MISSING for value in found)])
+        holds = np.array([False, *(value is not MISSING and comparison.test(value) is not negated for value in found)])
+        return has[self.codes], holds[self.codes]
+
+    def is_ascii(self) -> bool:
+        """Whether all values are, which then are in every normal form."""
+        return int(self._texts.max(initial=0)) < 128
+
+    def _values(self) -> Iterator[Any]:
+        return (self.value(at) for at in range(len(self)))
+
+    def _is_long(self, operand: object) -> bool:
+        """Whether looking for every item of a list takes longer than asking every value about the list."""
+        return isinstance(operand, tuple) and len(operand) * len(self).bit_length() > len(self)
 
 
 class _InOrder:
@@ -139,21 +161,30 @@ class Fields:
             self.count = int(contents["count"])
             self._left_out = frozenset(contents["left_out"])
             # what was collected by other rules says other things, and is not asked
-            self._complete = bool(contents["complete"]) and contents.get("rules") == RULES
-            columns = contents["columns"] if contents.get("rules") == RULES else {}
-            self._columns = {name: _column(data, self.count, folder / FIELDS, **of) for name, of in columns.items()}
+            rules, unicode = contents.get("rules"), contents.get("unicode")
+            known = rules in (RULES, _BEFORE_NORMAL_FORMS)
+            self._complete = bool(contents["complete"]) and known
+            columns = contents["columns"] if known else {}
+            found = {name: _column(data, self.count, folder / FIELDS, **of) for name, of in columns.items()}
+            if rules != RULES or unicode != unidata_version:
+                found = {name: column for name, column in found.items() if name.isascii() and column.is_ascii()}
+                self._left_out |= {nfc(name) for name in columns.keys() - found.keys()}
+            self._columns = found
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise SegmentDamagedError(folder / CONTENTS, f"cannot be opened: {error}") from error
 
     def know(self, where: Filter) -> bool:
         """Whether all fields that a filter asks about are here."""
-        return all(
-            name in self._columns or (self._complete and name not in self._left_out) for name in compared_fields(where)
-        )
+        return all(self._knows(name) for name in compared_fields(where))
+
+    def _knows(self, field: str) -> bool:
+        if field in self._columns and "." not in field:
+            return True
+        return self._complete and not any(name == field or leads_to(name, field) for name in self._left_out)
 
     def select(self, where: Filter) -> Truth:
         """Which passages a filter keeps, [n], in the order of the segment; its fields must be known."""
-        found: Truth = evaluate(where, self._compare)
+        found: Truth = evaluate(where, self._compare, np.ones(self.count, bool))
         return found
 
     def at(self, position: int) -> dict[str, Any]:
@@ -174,10 +205,14 @@ class Fields:
         return all(column.ascends() for column in self._columns.values())
 
     def _compare(self, comparison: Comparison) -> Truth:
-        column = self._columns.get(comparison.field)
-        if column is None:
-            return np.full(self.count, comparison.holds_without)
-        return column.compare(comparison)
+        field, truth = comparison.field, np.full(self.count, comparison.holds_without)
+        for name in sorted(filter(lambda name: leads_to(name, field), self._columns), key=len):
+            has, holds = self._columns[name].within(field[len(name) + 1 :], comparison)
+            truth = np.where(has, holds, truth)
+        if field in self._columns:
+            column = self._columns[field]
+            truth = np.where(column.codes > 0, column.compare(comparison), truth)
+        return truth
 
 
 def _column(

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import StoreError, VectorError
+from dpr_rag.errors import FilterError, StoreError, VectorError
 from dpr_rag.filters import Filter, parse_filter
+from dpr_rag.filters.evaluating import compared_fields
 from dpr_rag.passages import Passage, rejoined
 from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.store.engine import Engine
@@ -76,6 +77,11 @@ def delete(engine: Engine, ids: Iterable[str] | None, where: Where) -> int:
     if (ids is None) == (where is None):
         raise StoreError("delete() takes either ids or a filter; give exactly one of them")
     wanted, condition = _checked(ids or ()), condition_of(where)
+    if isinstance(condition, Filter) and not compared_fields(condition):
+        raise FilterError(
+            "this filter asks about no field, and would delete everything or nothing; to delete everything, "
+            'give {"id": {"$exists": True}}'
+        )
     engine.database.refuse_read_only()
     if isinstance(condition, Filter) and engine.state().base is not None:
         engine.with_snapshot(lambda reader, snapshot: None)  # so that the base's fields are at hand below
