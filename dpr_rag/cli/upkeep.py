@@ -28,9 +28,12 @@ def optimize(store: StoreFolder, kind: IndexKind = None, language: Language = No
 
     watch = Stopwatch()
     with PassageStore.open(store, create=False) as opened:
+        before = opened.info().bytes_on_disk
         opened.optimize(kind, language=language)
         info = opened.info()
     say(f"{info.kind} ({info.reason}): {watch.rate(info.passages)}")
+    if info.bytes_on_disk < before:
+        say(f"freed {(before - info.bytes_on_disk) / 1e6:,.1f} MB: {info.bytes_on_disk / 1e6:,.1f} MB are left")
 
 
 def backup(

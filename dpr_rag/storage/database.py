@@ -209,16 +209,22 @@ class Database:
             StoreLocked: Another writer kept it longer than that; the message names it.
             StoreReplacedError: Another store lies there now, or none.
         """
-        self.refuse_read_only()
         wait = self._timeout if wait is None else wait
+        with self.alone(wait) as connection:
+            with self._immediate(connection, wait):
+                yield connection
+            self._watch.refuse_replaced()  # what went into a store that has been put aside is not acknowledged
+
+    @contextmanager
+    def alone(self, wait: float) -> Iterator[Connection]:
+        """The connection that writes, outside of a transaction, while no other thread of this process has it."""
+        self.refuse_read_only()
         with self._transaction():
             if not self._write_lock.acquire(timeout=wait):
                 raise StoreLocked(f"another thread of this process has been writing to {self._folder} for {wait} s")
             try:
                 self._writer = self._writer or self._connect()
-                with self._immediate(self._writer, wait):
-                    yield self._writer
-                self._watch.refuse_replaced()  # what went into a store that has been put aside is not acknowledged
+                yield self._writer
             finally:
                 self._write_lock.release()
 

@@ -13,6 +13,7 @@ from dpr_rag.index import ann, kinds
 from dpr_rag.index.building import finish_base, write_vectors
 from dpr_rag.index.segments import Manifest
 from dpr_rag.passages import Passage
+from dpr_rag.storage import shrinking
 from dpr_rag.storage.collecting import Collected
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
@@ -21,6 +22,7 @@ from dpr_rag.store.segment_folders import building, new_name, remove_all_but
 
 TAIL_LIMIT = 20_000
 TAIL_SHARE = 0.2
+_POLITE = 1.0  # seconds; who writes now will leave more empty pages
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +55,11 @@ def fold(engine: Engine, index: str | None) -> None:
     engine.state()  # refuses a closed store before anything is made in its folder
     with engine.folding, building(engine.folder) as folder:
         _fold_in(engine, index, folder)
+
+
+def shrink(engine: Engine) -> None:
+    """Give what superseded passages, vectors and segments took back to the disk."""
+    shrinking.shrink(engine.database, wait=_POLITE)
 
 
 def _fold_in(engine: Engine, index: str | None, folder: Path) -> None:

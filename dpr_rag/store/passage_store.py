@@ -199,7 +199,8 @@ class PassageStore(Searches):
     def optimize(self, index: str | None = None, *, language: str | None = None) -> None:
         """Fold the tail and the deletions into a new base segment, with another index if one is named.
 
-        Searches and writes go on meanwhile. The postings of BM25 are written anew too, where words were ever asked for.
+        Searches and writes go on meanwhile. The postings of BM25 are written anew too, where words were ever asked for; and
+        what is empty of the file, if that is much, goes back to the disk.
 
         Args:
             index: Another kind of index, or None to keep it.
@@ -213,6 +214,7 @@ class PassageStore(Searches):
             Analyzer(language)  # what is unknown is refused before any work
         folding.fold(self._engine, index)
         lexicon.renew(self._engine, language)
+        folding.shrink(self._engine)
 
     def info(self) -> StoreInfo:
         """The store in figures."""
