@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from dpr_rag import BM25, Passage, PassageStore, Ranking, Retriever
 from dpr_rag.lexical import LANGUAGES, Analyzer, Corpus, Postings, analysis_of
+from dpr_rag.store import calibrating
 
 EAST = ("CJK UNIFIED", "HIRAGANA LETTER", "KATAKANA LETTER", "KATAKANA-HIRAGANA PROLONGED", "HANGUL SYLLABLE")
 MIXED = st.text("茶山川水木花𠀋はのをガーヴ한국어aB7 ,。「」・\u3099\n", max_size=30)
@@ -97,6 +98,8 @@ def test_scores_are_the_references(texts: list[str], question: str) -> None:
         ("KBS는", "kbs 는"),
         ("ภาษาไทย", "ภาษา ษาไท ไทย"),
         ("น้ำ", "น้\u0e4dา"),  # as NFKC writes it
+        ("น\u0e4d\u0e49า", "น้\u0e4dา"),  # as texts from PDF have it
+        ("ນ\u0ecd\u0ec9າ", "ນ\u0ec9\u0ecdາ"),
         ("แมว2ตัว", "แมว 2 ตัว"),
         ("ปี๒๕๖๗", "ปี ๒๕๖๗"),
         ("ພາສາລາວ", "ພາສາ ສາລາ ລາວ"),
@@ -182,3 +185,17 @@ def test_long_runs_are_no_burden() -> None:
     run = "".join(map(chr, range(0x4E00, 0x5E00)))
     assert len(analyzer.sequence(run)) == len(run) - 1
     assert not analyzer._spelled
+
+
+@pytest.mark.parametrize(
+    ("text", "stretch"),
+    [
+        ("春茶四月在山中采摘", "四月在山中"),
+        ("one two\n three  four", "two three"),
+        ("ชาฤดูใบไม้ผลิ", "ฤดูใบไม้"),
+        ("봄에 딴 차는 맛이", "딴 차는"),
+        ("茶", "茶"),
+    ],
+)
+def test_a_store_weighs_its_legs_by_stretches_of_half_a_passage(text: str, stretch: str) -> None:
+    assert calibrating._stretch(Passage("1", text)) == stretch

@@ -23,6 +23,8 @@ _SHAPES = bytes.maketrans((ascii_lowercase + ascii_uppercase + digits).encode(),
 # ASCII with spaces for what is of no word, as it stands and in lower case.
 _SPACED = bytes(code if chr(code).isalnum() or code == ord("_") else ord(" ") for code in range(128)).ljust(256)
 _LOWERED = _SPACED.lower()
+# The vowel am of Thai and Lao comes apart into a ring and a vowel, and a tone between or behind them looks the same.
+_RING_AND_TONE = re.compile("([\u0e4d\u0ecd])([\u0e48-\u0e4b\u0ec8-\u0ecb])")
 _BETWEEN_WORDS = re.compile(rf"\u200b(?={_UNSPACED})|(?<={_UNSPACED})\u200b")
 
 
@@ -76,7 +78,8 @@ def plain(text: str) -> str:
     text = unicodedata.normalize("NFC", text)
     if "\u200b" in text:
         text = _BETWEEN_WORDS.sub(" ", text)
-    return unicodedata.normalize("NFC", _RAISED_DIGITS.sub(r" \g<0>", text).translate(_PLAIN))
+    text = unicodedata.normalize("NFC", _RAISED_DIGITS.sub(r" \g<0>", text).translate(_PLAIN))
+    return _RING_AND_TONE.sub(r"\2\1", text) if "\u0e4d" in text or "\u0ecd" in text else text
 
 
 def may_hold_identifiers(text: str) -> bool:

@@ -46,6 +46,14 @@ _RUN = re.compile(f"[{_OF_RUN}]")
 _PIECES = re.compile(rf"([{_OF_RUN}][{_OF_RUN}{_ACCENTS}]*)|([^\s{_OF_RUN}]+)")
 
 
+_WRITTEN = re.compile(rf"\s*(?:{CHARACTER.pattern}|(?:(?!{CHARACTER.pattern})\S)+)")
+
+
+def written(text: str) -> list[str]:
+    """The words of a text as they stand in it, each with the space before it; characters where no spaces part words."""
+    return _WRITTEN.findall(text)
+
+
 def holds_units(text: str) -> bool:
     """Whether any of a text is written so."""
     return _HIGH.search(text) is not None and _RUN.search(text) is not None

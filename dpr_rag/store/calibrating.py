@@ -13,6 +13,7 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.fusion import Calibration, Ranking, fused_matrix
 from dpr_rag.fusion.ranking import Scores
 from dpr_rag.lexical import BM25
+from dpr_rag.lexical.unspaced import written
 from dpr_rag.passages import Passage
 from dpr_rag.storage.state import State
 from dpr_rag.store.choosing import of_state
@@ -137,7 +138,7 @@ def _products(questions: Vectors, passages: Vectors) -> Scores:
 
 def _stretch(passage: Passage) -> str:
     """Words from the middle, at most half of them: a whole text would find itself too well."""
-    words = passage.text.split()
+    words = written(passage.text)
     length = min(_WORDS, (len(words) + 1) // 2)
     start = (len(words) - length) // 2
-    return " ".join(words[start : start + length]) or passage.title or passage.id
+    return " ".join("".join(words[start : start + length]).split()) or passage.title or passage.id
