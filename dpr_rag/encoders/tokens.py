@@ -11,6 +11,7 @@ from dpr_rag.encoders.forms import first_position
 from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.towers import Tower
+from dpr_rag.encoders.unread import Unread
 from dpr_rag.errors import ModelError
 from dpr_rag.forking import cached
 from dpr_rag.passages import Passage
@@ -58,6 +59,7 @@ class Tokens:
         pad = self._setting("pad_token_id")
         self.pad = self._special(specials["pad"]) if pad is None else pad
         self._longest = self._most_positions()
+        self._unread = Unread(self.tokenizer, specials["unk"])
         self._check_vocabulary()
 
     @property
@@ -121,8 +123,10 @@ class Tokens:
         return TokenSequence(whole, len(whole), len(ids) > room)
 
     def _ids(self, texts: Iterable[str]) -> list[list[int]]:
-        encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
+        given = list(texts)
+        found = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(given, add_special_tokens=False)]
+        self._unread.look(given, found)
+        return found
 
     def _special(self, token: str) -> int:
         found = self.tokenizer.token_to_id(token)

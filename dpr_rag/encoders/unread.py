@@ -1,0 +1,78 @@
+"""Says once where a tokenizer does not know the script of its texts: as unknown tokens or single letters they mean little."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_log = logging.getLogger(__name__)
+_MOST_UNKNOWN, _MOST_LETTERS, _WORTH_SAYING = 0.1, 0.5, 0.1
+
+
+class Unread:
+    """Looks at the tokens of texts that are mostly not in Latin letters, until one call has many that cannot be read.
+
+    A text counts as unread when a tenth of its tokens are unknown, or half are unknown or single letters inside words; a
+    tenth of a call's texts are many. Scripts in which single characters are words, such as Han, have no such letters.
+
+    Args:
+        tokenizer: What made the tokens.
+        unknown: Its unknown token.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, unknown: str) -> None:
+        self._tokenizer, self._unknown_token = tokenizer, unknown
+        self._unknown: int | None = None
+        self._letters: frozenset[int] = frozenset()
+        self._done = False
+
+    def look(self, texts: Sequence[str], tokens: Sequence[Sequence[int]]) -> None:
+        """Look at texts and their token ids, and log the first call in which many are unread."""
+        if self._done:
+            return
+        foreign = [at for at, text in enumerate(texts) if not text.isascii() and _is_foreign(text)]
+        if not foreign or len(foreign) < _WORTH_SAYING * len(texts):
+            return
+        if not self._letters:
+            self._learn()
+        unread = [at for at in foreign if self._is_unread(tokens[at])]
+        if unread and len(unread) >= _WORTH_SAYING * len(texts):
+            self._done = True
+            message = (
+                "%d of %d texts are in a script that the model hardly reads, such as %r: to it they are unknown tokens or single "
+                "letters, and their vectors mean little; take a multilingual model, such as intfloat/multilingual-e5-small "
+                "(on the command line --model), or rank by words alone, in the mode bm25"
+            )
+            _log.warning(message, len(unread), len(texts), texts[unread[0]][:40])
+
+    def _learn(self) -> None:
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
+        self._unknown = vocabulary.get(self._unknown_token)
+        of_bytes = "Ġ" in vocabulary  # pieces of characters, in letters that stand for bytes
+        inside = (number for token, number in vocabulary.items() if _is_letter_inside(token, of_bytes))
+        self._letters = frozenset([*inside, *([] if self._unknown is None else [self._unknown])]) or frozenset([-1])
+
+    def _is_unread(self, ids: Sequence[int]) -> bool:
+        letters = sum(one in self._letters for one in ids)
+        return letters > _MOST_LETTERS * len(ids) or (
+            self._unknown is not None and ids.count(self._unknown) > _MOST_UNKNOWN * len(ids)
+        )
+
+
+def _is_foreign(text: str) -> bool:
+    """Whether most letters are of no Latin alphabet."""
+    if len(text.encode()) < 1.3 * len(text):  # much quicker than to look at each letter
+        return False
+    letters = [char for char in text if char.isalpha()]
+    latin = sum(char < "\u0370" or "\u1e00" <= char < "\u1f00" for char in letters)
+    return latin < len(letters) / 2
+
+
+def _is_letter_inside(token: str, of_bytes: bool) -> bool:
+    if of_bytes:
+        return len(token) == 1 and not token.isascii()
+    return len(token) == 3 and token.startswith("##") and not token.isascii() and not "\u3000" <= token[2] <= "\uffff"
