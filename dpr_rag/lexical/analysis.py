@@ -95,10 +95,10 @@ class Analyzer:
     def passage(self, passage: Passage) -> tuple[Terms, Counts, Terms]:
         """The distinct terms of a passage in ascending order, how often each stands in it, and all in their own order."""
         text = self._plain(f"{passage.title} {passage.text}" if passage.title else passage.text)
-        found = self._terms(self._split(text))
+        runs = not text.isascii() and holds_units(text)
+        found = self._terms(self._split(text, runs))
         counted = Counter(found)
-        if not text.isascii() and holds_units(text):
-            # beside the sequence, so that lengths and phrases are those of pairs
+        if runs:  # beside the sequence, so that lengths and phrases are those of pairs
             counted.update(self._terms(singles_of(text)))
         terms = np.fromiter(counted, np.uint64, len(counted))
         counts = np.minimum(np.fromiter(counted.values(), np.int64, len(counted)), _MOST).astype(np.uint16)
@@ -107,7 +107,8 @@ class Analyzer:
 
     def _words(self, text: str) -> list[str]:
         """The words of a text in lower case, each identifier followed by what it is made of."""
-        return self._split(self._plain(text))
+        text = self._plain(text)
+        return self._split(text, not text.isascii() and holds_units(text))
 
     def _plain(self, text: str) -> str:
         if not text.isascii():
@@ -116,15 +117,17 @@ class Analyzer:
             text = _POSSESSIVE.sub("", text)
         return text if text.isascii() else text.replace("'", " ")
 
-    def _split(self, text: str) -> list[str]:
-        """The same of a plain text."""
+    def _split(self, text: str, runs: bool) -> list[str]:
+        """The same of a plain text, which has runs of characters or none."""
+        if runs:
+            return list(
+                chain.from_iterable(pairs_of(run) if run else self._spelled[word] for run, word in pieces(text))
+            )
         if text.isascii():
             if not may_hold_identifiers(text):
                 return lowered_and_spaced(text).split()
             text = spaced(text)
-        if text.isascii() or not holds_units(text):
-            return list(chain.from_iterable(map(self._spelled.__getitem__, text.split())))
-        return list(chain.from_iterable(pairs_of(run) if run else self._spelled[word] for run, word in pieces(text)))
+        return list(chain.from_iterable(map(self._spelled.__getitem__, text.split())))
 
     def sequence(self, text: str) -> list[int]:
         """The terms of a text in their order."""
