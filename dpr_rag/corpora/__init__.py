@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpr_rag.corpora.beir import Judgement, read_beir, read_beir_questions, read_qrels, write_beir
+from dpr_rag.corpora.beir import read_beir, read_beir_questions, write_beir
 from dpr_rag.corpora.columns import Columns
 from dpr_rag.corpora.docstrings import read_docstrings
 from dpr_rag.corpora.dpr_json import (
@@ -18,6 +18,7 @@ from dpr_rag.corpora.embeddings import read_vectors, write_vectors
 from dpr_rag.corpora.lines import LeftOut, OnBad, SkipReport
 from dpr_rag.corpora.opening import FORMATS, open_by_source, open_corpus
 from dpr_rag.corpora.parquet import read_parquet
+from dpr_rag.corpora.qrels import Judgement, read_qrels
 from dpr_rag.corpora.question import Question
 from dpr_rag.corpora.questions import read_questions, write_questions
 from dpr_rag.corpora.tables import read_csv, read_tsv

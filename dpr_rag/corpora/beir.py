@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, id_of, read_json_lines, tell, write_objects, writing
+from dpr_rag.corpora.lines import LeftOut, OnBad, id_of, read_json_lines, write_objects, writing
+from dpr_rag.corpora.qrels import Judgement, read_qrels, with_judgements
 from dpr_rag.corpora.question import Question, strings
-from dpr_rag.corpora.rows import Shape, read_rows
 from dpr_rag.corpora.tabular import exported_metadata, read_jsonl
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import OnBadText, Passage, check_question
 from dpr_rag.paths import place_of
 
 _QRELS_HEADER = "query-id\tcorpus-id\tscore"
-_QRELS = Shape(3, (0, 1, 2))
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """How relevant a passage is to a question; 0 means that it was judged and is not.
-
-    Attributes:
-        question_id: Id of the question.
-        passage_id: Id of the passage.
-        relevance: Grade, 1 or more for relevant.
-    """
-
-    question_id: str
-    passage_id: str
-    relevance: int
 
 
 def read_beir(
@@ -72,7 +55,7 @@ def read_beir_questions(
         split: Name of a file in ``qrels/``: only its questions are read, with the relevant passages as
             ``positive_ids``. The judgements are held in memory.
         on_bad: Takes the errors of bad lines; None raises the first.
-        left_out: Takes the number of questions that the split does not judge.
+        left_out: Takes the number of questions that the split does not judge, and of those that are judged and missing.
 
     Raises:
         CorpusError: A bad line or a missing file.
@@ -81,17 +64,9 @@ def read_beir_questions(
     if split is None:
         yield from questions
         return
-    positives: dict[str, list[str]] = {}
-    qrels = _file(folder, f"qrels/{split}.tsv")
-    for judgement in read_qrels(qrels, on_bad=on_bad):
-        known = positives.setdefault(judgement.question_id, [])
-        if judgement.relevance > 0:
-            known.append(judgement.passage_id)
-    for question in questions:
-        if question.id in positives:
-            yield replace(question, positive_ids=tuple(positives[question.id]))
-        elif left_out is not None:
-            left_out[f"without a judgement in qrels/{qrels.name}"] += 1
+    qrels, counted = _file(folder, f"qrels/{split}.tsv"), LeftOut() if left_out is None else left_out
+    judgements = read_qrels(qrels, on_bad=on_bad)
+    yield from with_judgements(questions, judgements, name=f"qrels/{qrels.name}", zeros=True, left_out=counted)
 
 
 def _question(item: dict[str, Any]) -> Question:
@@ -99,38 +74,6 @@ def _question(item: dict[str, Any]) -> Question:
     answers = item.get("answers", metadata.get("answers") if isinstance(metadata, dict) else None)
     known = item.get("_id", item.get("id"))
     return Question(id_of(known), check_question(item.get("text")), strings(answers, "answers"))
-
-
-def read_qrels(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Judgement]:
-    """Read judgements from a BEIR file ``query-id <tab> corpus-id <tab> score``, with or without that header.
-
-    Args:
-        path: The file.
-        on_bad: Takes the errors of bad lines; None raises the first.
-
-    Raises:
-        CorpusError: A bad line, with the file's name and the line's number.
-    """
-    path = place_of(path)
-    for line, row in read_rows(path, _QRELS, on_bad=on_bad):
-        if row and row[0] == "query-id":
-            continue
-        try:
-            judgement = _judgement(row)
-        except CorpusError as error:
-            tell(on_bad, bad_line(path, line, error))
-        else:
-            yield judgement
-
-
-def _judgement(row: list[str]) -> Judgement:
-    if len(row) != 3:
-        raise CorpusError(f"{len(row)} columns, expected 3: query-id, corpus-id and score, with tabs between")
-    try:
-        relevance = int(row[2])
-    except ValueError as error:
-        raise CorpusError(f"the score is {row[2]!r:.60}, expected an integer") from error
-    return Judgement(id_of(row[0], "query-id"), id_of(row[1], "corpus-id"), relevance)
 
 
 def write_beir(

@@ -1,13 +1,29 @@
-"""One question of an evaluation set, and how JSON holds it."""
+"""One question of an evaluation set, and how JSON holds it, ours or that of others."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from dpr_rag.corpora.cells import list_in
+from dpr_rag.corpora.columns import listed
 from dpr_rag.corpora.lines import id_of
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import check_question
+
+IDS = ("id", "_id", "qid", "query_id", "question_id")
+QUESTIONS = ("question", "query", "input", "text")
+ANSWERS = ("answers", "answer")
+POSITIVES = ("positive_ids",)
+_PASSAGES = "positive_passages"
+_KILT = "output"
+_TRAINING = {
+    ("query", "pos", "neg"): "a training sample of FlagEmbedding",
+    ("anchor", "positive", "negative"): "a triplet",
+    ("query", "positive", "negative"): "a triplet",
+    ("question", "positive", "negative"): "a triplet",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +46,92 @@ class Question:
 def question_of(item: dict[str, Any], line: int) -> Question:
     """Return the question that a JSON object holds.
 
+    Known are the keys of this package, NQ-open, TriviaQA and SQuAD (``answer``, ``answers`` with ``aliases`` or ``text``),
+    KILT (``input``, ``output``; its provenance names pages, not passages), Tevatron (``positive_passages``) and BEIR.
+
     Raises:
         CorpusError: A key is missing or has the wrong type.
         PassageError: The question is blank or no text.
     """
-    known = item.get("id", item.get("_id"))
-    ids = item.get("positive_ids") or []
-    if not isinstance(ids, list):
+    _refuse_training(item)
+    name, asked = key_of(IDS, item), asked_of(item)
+    ids = item.get(key_of(POSITIVES, item) or "") or []
+    if isinstance(ids, str):
+        ids = list_in(ids) or ids
+    if not isinstance(ids, list | tuple):
         raise CorpusError(f"positive_ids is {ids!r:.60}, expected a list of ids")
     return Question(
-        str(line) if known is None else id_of(known),
-        check_question(item.get("question")),
-        strings(item.get("answers"), "answers"),
-        tuple(id_of(entry, "positive id") for entry in ids),
+        str(line) if name is None or item[name] is None else id_of(item[name]),
+        asked,
+        _answers_of(item),
+        tuple(id_of(entry, "positive id") for entry in [*ids, *_ids_of_passages(item)]),
     )
+
+
+def asked_of(item: dict[str, Any]) -> str:
+    """The question of a JSON object, by whatever usual key.
+
+    Raises:
+        CorpusError: There is none.
+        PassageError: It is blank or no text.
+    """
+    key = key_of(QUESTIONS, item)
+    if key is None:
+        raise unknown("question", QUESTIONS, item)
+    return check_question(item[key])
+
+
+def key_of(usual: Iterable[str], names: Collection[str]) -> str | None:
+    """The first of some usual names that there is, whatever its case."""
+    for one in usual:
+        found = [name for name in names if name == one] or [name for name in names if name.strip().casefold() == one]
+        if found:
+            return found[0]
+    return None
+
+
+def unknown(what: str, usual: Iterable[str], names: Collection[str]) -> CorpusError:
+    """The error for keys of which none holds what is looked for."""
+    return CorpusError(f"no key of {listed(names)} is known for the {what} ({', '.join(usual)}); rename one")
+
+
+def _refuse_training(item: dict[str, Any]) -> None:
+    for keys, what in _TRAINING.items():
+        if all(key in item for key in keys[:2]) and key_of((*ANSWERS, *POSITIVES), item) is None:
+            raise CorpusError(
+                f"is {what} ({', '.join(keys)}), whose passages have no ids to judge by; train and mine on it, or give "
+                "answers or positive_ids"
+            )
+
+
+def _answers_of(item: dict[str, Any]) -> tuple[str, ...]:
+    key = key_of(ANSWERS, item)
+    if key is not None:
+        return _answers(item[key], key)
+    outputs = item.get(_KILT)
+    if not isinstance(outputs, list) or not all(isinstance(entry, dict) for entry in outputs):
+        return ()
+    return tuple(one for entry in outputs for one in _answers(entry.get("answer"), "output.answer"))
+
+
+def _answers(value: Any, key: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        parts = list_in(value)
+        return ((value,) if value else ()) if parts is None else parts
+    if isinstance(value, dict):  # SQuAD has texts with their places, TriviaQA a value with its aliases
+        known = value.get("text", value.get("aliases"))
+        if known is None:
+            raise CorpusError(f"{key} is {value!r:.60}, expected a list of strings, or an object with text or aliases")
+        main = [value["value"]] if isinstance(value.get("value"), str) else []
+        return tuple(dict.fromkeys([*main, *strings(known, key)])) if main else strings(known, key)
+    return strings(value, key)
+
+
+def _ids_of_passages(item: dict[str, Any]) -> list[Any]:
+    passages = item.get(_PASSAGES) or []
+    if not isinstance(passages, list) or not all(isinstance(entry, dict) for entry in passages):
+        raise CorpusError(f"{_PASSAGES} is {passages!r:.60}, expected a list of objects with docid, title and text")
+    return [entry["docid"] for entry in passages if "docid" in entry]
 
 
 def question_object(question: Question) -> dict[str, Any]:

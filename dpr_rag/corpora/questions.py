@@ -11,36 +11,48 @@ from pathlib import Path
 
 from dpr_rag.corpora.arrays import read_objects
 from dpr_rag.corpora.beir import read_beir_questions
+from dpr_rag.corpora.cells import is_numpy_list, parts_of
 from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, tell, told, write_objects, writing
+from dpr_rag.corpora.qrels import ZERO, read_qrels, with_judgements
 from dpr_rag.corpora.question import Question, question_object, question_of, strings
 from dpr_rag.corpora.rows import Shape, quoted, read_rows
-from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, read_spreadsheet
+from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, no_questions, read_spreadsheet
+from dpr_rag.corpora.topics import OPENING, is_query, read_queries, read_topics
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
 from dpr_rag.paths import place_of
 
 _log = getLogger(__name__)
 _DPR = Shape(2, (0, 1))
-_ZERO = "judged with 0 alone"
 
 
 def read_questions(
-    path: str | Path, *, split: str | None = None, on_bad: OnBad = None, left_out: LeftOut | None = None
+    path: str | Path,
+    *,
+    split: str | None = None,
+    qrels: str | Path | None = None,
+    zeros: bool = False,
+    on_bad: OnBad = None,
+    left_out: LeftOut | None = None,
 ) -> Iterator[Question]:
     """Read questions in the form that the name or the content shows.
 
     - A folder is a BEIR one: ``queries.jsonl``, and ``qrels/{split}.tsv`` for the ``positive_ids``. Questions without
       a relevant passage in the split are left out.
     - JSON, as one array or one object a line: ``{"id", "question", "answers", "positive_ids"}``, of which only the
-      question is needed. Named ``.json`` or ``.jsonl``, or told by its first character.
+      question is needed, or with the keys of NQ-open, TriviaQA, SQuAD, KILT or Tevatron. Named ``.json`` or ``.jsonl``,
+      or told by its first character. See :func:`~dpr_rag.corpora.question.question_of`.
     - A spreadsheet as CSV: under a header with the columns ``question`` and ``answers`` (or ``positive_ids``), several
-      answers of a cell separated by ``|``. See :func:`~dpr_rag.corpora.spreadsheets.read_spreadsheet`.
+      answers of a cell as a list or separated by ``|``. See :func:`~dpr_rag.corpora.spreadsheets.read_spreadsheet`.
+    - TREC's topics, told by ``<top>``; and MS MARCO's ``id <tab> question``, whose id has no space and which holds no list.
     - DPR's ``question <tab> ["answer", …]`` as in ``nq-test.qa.csv``: everything else. The list is read as a Python
       literal and nothing is evaluated.
 
     Args:
         path: The file, possibly gzipped, or the folder.
         split: For folders: name of a file in ``qrels/``; None takes ``test``, or the only one there is.
+        qrels: For files: judgements of the questions, see :func:`~dpr_rag.corpora.read_qrels`.
+        zeros: Whether to read questions of which no passage is judged relevant, too, as trec_eval counts them.
         on_bad: Takes the errors of bad questions; None raises the first.
         left_out: Takes the number of questions left out, by reason; None logs it as a warning.
 
@@ -50,31 +62,43 @@ def read_questions(
     Raises:
         CorpusError: A bad question, with the file's name and the line where it starts.
     """
-    path = place_of(path)
+    path, counted = place_of(path), LeftOut() if left_out is None else left_out
     if path.is_dir():
-        yield from _of_folder(path, split, on_bad, left_out)
-        return
-    first = first_line(path)
-    delimiter = None if _is_json(path) else delimiter_of(first)
-    if _is_json(path) or _looks_like_json(first):
-        yield from read_objects(path, question_of, on_bad)
-    elif delimiter is not None:
-        yield from read_spreadsheet(path, delimiter, on_bad=on_bad)
+        judged = None if qrels is not None else qrels_of(path, split)
+        name = None if judged is None else split_name(judged)
+        found = read_beir_questions(path, split=name, on_bad=on_bad, left_out=counted)
+        found = found if judged is None else _without_zeros(found, zeros, counted)
     else:
-        yield from _read_dpr(path, on_bad)
+        found = _of_file(path, on_bad)
+    if qrels is not None:
+        place = place_of(qrels)
+        judgements = read_qrels(place, on_bad=on_bad)
+        found = with_judgements(found, judgements, name=place.name, zeros=zeros, left_out=counted)
+    yield from found
+    if counted and left_out is None:
+        _log.warning("%s: left out questions: %s", path, told(counted))
 
 
-def _of_folder(folder: Path, split: str | None, on_bad: OnBad, left_out: LeftOut | None) -> Iterator[Question]:
-    judged = qrels_of(folder, split)
-    counted = LeftOut() if left_out is None else left_out
-    name = None if judged is None else split_name(judged)
-    for question in read_beir_questions(folder, split=name, on_bad=on_bad, left_out=counted):
-        if judged is None or question.positive_ids:
+def _without_zeros(questions: Iterable[Question], zeros: bool, left_out: LeftOut) -> Iterator[Question]:
+    for question in questions:
+        if zeros or question.positive_ids:
             yield question
         else:
-            counted[_ZERO] += 1
-    if counted and left_out is None:
-        _log.warning("%s: left out questions: %s", folder, told(counted))
+            left_out[ZERO] += 1
+
+
+def _of_file(path: Path, on_bad: OnBad) -> Iterator[Question]:
+    first = first_line(path)
+    if _is_json(path) or _looks_like_json(first):
+        return read_objects(path, question_of, on_bad)
+    if first.lower().startswith(OPENING):
+        return read_topics(path, on_bad)
+    delimiter = delimiter_of(first)
+    if delimiter is not None:
+        return read_spreadsheet(path, delimiter, on_bad=on_bad)
+    if "\t" not in first and first:
+        raise CorpusError(f"{path}:1: {no_questions(first)}")
+    return read_queries(path, on_bad) if is_query(first) else _read_dpr(path, on_bad)
 
 
 def _is_json(path: Path) -> bool:
@@ -126,6 +150,8 @@ def _of_row(row: list[str], line: int) -> Question:
 
 
 def _literal(text: str) -> tuple[str, ...]:
+    if is_numpy_list(text):
+        return parts_of(text)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # CuratedTREC's answers are regular expressions such as "a\s?b"

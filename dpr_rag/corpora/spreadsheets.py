@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from dpr_rag.corpora.cells import parts_of
+from dpr_rag.corpora.columns import listed
 from dpr_rag.corpora.lines import OnBad, bad_line, read_lines, tell, without_end
-from dpr_rag.corpora.question import Question
+from dpr_rag.corpora.question import ANSWERS, IDS, POSITIVES, QUESTIONS, Question, key_of
 from dpr_rag.corpora.rows import Lines, Shape, header_of, read_rows
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
 
-SEPARATOR = "|"
 _DELIMITERS = ",;\t"
 
 
@@ -20,9 +21,18 @@ def delimiter_of(header: str) -> str | None:
     """What stands between the columns of a spreadsheet of questions, or None where the first line is no such header."""
     for delimiter in _DELIMITERS:
         names = _names(header.split(delimiter))
-        if "question" in names and {"answers", "positive_ids"} & set(names):
+        if key_of(QUESTIONS, names) and key_of((*ANSWERS, *POSITIVES), names):
             return delimiter
     return None
+
+
+def no_questions(first: str) -> str:
+    """What is wrong with a file whose first line is no header that is known, and no row of DPR's."""
+    cells = max((first.split(delimiter) for delimiter in _DELIMITERS), key=len)
+    return (
+        f"the first row is {listed([cell.strip() for cell in cells])}; expected a header with the columns question and "
+        "answers, or positive_ids, in CSV; or DPR's form, a question, a tab and a list of answers"
+    )
 
 
 def _names(cells: list[str]) -> list[str]:
@@ -32,8 +42,9 @@ def _names(cells: list[str]) -> list[str]:
 def read_spreadsheet(path: Path, delimiter: str, *, on_bad: OnBad = None) -> Iterator[Question]:
     """Read questions from CSV, in the quoting of Excel and LibreOffice.
 
-    Columns are found by their names: ``question``, ``answers``, ``positive_ids``, ``id``; others are passed over.
-    Answers, and ids, of one cell are separated by ``|``. A question without an id is called by the line where it starts.
+    Columns are found by their names: ``question``, ``answers``, ``positive_ids``, ``id`` or others that are usual for
+    them (``query``, ``answer``, ``qid``); all else is passed over. Answers, and ids, of one cell are separated by ``|``, or
+    are a list as JSON, Python or numpy write it. A question without an id is called by the line where it starts.
 
     Args:
         path: The file, possibly gzipped.
@@ -45,10 +56,11 @@ def read_spreadsheet(path: Path, delimiter: str, *, on_bad: OnBad = None) -> Ite
     """
     lines = Lines(path)
     names = _header(lines, delimiter)
-    answered = [at for at, name in enumerate(names) if name in {"answers", "positive_ids"}]
+    asked = key_of(QUESTIONS, names) or ""
+    answered = [at for at, name in enumerate(names) if name in {*ANSWERS, *POSITIVES}]
     shape = Shape(
         len(names),
-        (names.index("question"), *answered[:1]),
+        (names.index(asked), *answered[:1]),
         delimiter.encode(),
         ragged=True,
         strict=delimiter != "\t",
@@ -76,17 +88,13 @@ def _question(names: list[str], row: list[str], line: int) -> Question:
     if len(row) > len(names):
         raise CorpusError(f"{len(row)} cells, expected {len(names)}; put quotes around a cell that holds the delimiter")
     cells = dict.fromkeys(names, "") | dict(zip(names, row, strict=False))
-    name = cells.get("id", "").strip()
+    name, asked, answers, positives = (key_of(usual, names) or "" for usual in (IDS, QUESTIONS, ANSWERS, POSITIVES))
     return Question(
-        name or str(line),
-        check_question(cells.get("question", "").strip()),
-        _parts(cells.get("answers", "")),
-        _parts(cells.get("positive_ids", "")),
+        cells.get(name, "").strip() or str(line),
+        check_question(cells.get(asked, "").strip()),
+        parts_of(cells.get(answers, "")),
+        parts_of(cells.get(positives, "")),
     )
-
-
-def _parts(cell: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in cell.split(SEPARATOR) if part.strip())
 
 
 def first_line(path: Path) -> str:

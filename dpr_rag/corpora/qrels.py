@@ -1,0 +1,139 @@
+"""Judgements: BEIR's ``query-id, corpus-id, score`` and TREC's ``qid 0 docid relevance``, read as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, decoded, id_of, tell
+from dpr_rag.corpora.question import Question
+from dpr_rag.corpora.rows import Lines, Shape, read_rows
+from dpr_rag.errors import CorpusError
+from dpr_rag.paths import place_of
+
+_BEIR = Shape(3, (0, 1, 2))
+_TREC_WIDTH = 4
+_HEADERS = ("query-id", "query_id", "qid", "query")
+ZERO = "judged with 0 alone"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How relevant a passage is to a question; 0 means that it was judged and is not.
+
+    Attributes:
+        question_id: Id of the question.
+        passage_id: Id of the passage.
+        relevance: Grade, 1 or more for relevant.
+    """
+
+    question_id: str
+    passage_id: str
+    relevance: int
+
+
+def read_qrels(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Judgement]:
+    """Read judgements as BEIR has them, three columns with tabs between, with or without a header, or TREC, four columns.
+
+    Args:
+        path: The file, possibly gzipped.
+        on_bad: Takes the errors of bad lines; None raises the first.
+
+    Yields:
+        The judgements, each pair of a question and a passage once.
+
+    Raises:
+        CorpusError: A bad line, or one that contradicts an earlier one, with the file's name and the line's number.
+    """
+    path = place_of(path)
+    seen: dict[tuple[str, str], tuple[int, int]] = {}
+    for line, row in _rows(path, on_bad):
+        if row and row[0].strip().casefold() in _HEADERS and not row[-1].strip().lstrip("-").isdecimal():
+            continue
+        try:
+            judgement = _judgement(row)
+            again = _again(judgement, line, seen)
+        except CorpusError as error:
+            tell(on_bad, bad_line(path, line, error))
+        else:
+            if not again:
+                yield judgement
+
+
+def _rows(path: Path, on_bad: OnBad) -> Iterator[tuple[int, list[str]]]:
+    """The rows of either form; a row of TREC's has four columns, with any white space between."""
+    lines = Lines(path)
+    first = next((line for line in map(lines.ahead, range(1000)) if line is None or line.strip()), None) or b""
+    if len(first.split(b"\t")) == _BEIR.width or len(first.split()) != _TREC_WIDTH:
+        yield from read_rows(lines, _BEIR, on_bad=on_bad)
+        return
+    for number, line in lines:
+        try:
+            row = decoded(line).split()
+        except CorpusError as error:
+            tell(on_bad, bad_line(path, number, error))
+        else:
+            if row:
+                yield number, [row[0], *row[2:]] if len(row) == _TREC_WIDTH else row
+
+
+def _judgement(row: list[str]) -> Judgement:
+    if len(row) != _BEIR.width:
+        raise CorpusError(
+            f"{len(row)} columns, expected 3: query-id, corpus-id and score, with tabs between; or 4 as TREC has them"
+        )
+    try:
+        relevance = int(row[2])
+    except ValueError as error:
+        raise CorpusError(f"the score is {row[2]!r:.60}, expected an integer") from error
+    return Judgement(id_of(row[0], "query-id"), id_of(row[1], "corpus-id"), relevance)
+
+
+def _again(one: Judgement, line: int, seen: dict[tuple[str, str], tuple[int, int]]) -> bool:
+    """Whether a judgement stands on an earlier line already.
+
+    Raises:
+        CorpusError: It says something else there; no two measures would agree on which of them counts.
+    """
+    relevance, before = seen.setdefault((one.question_id, one.passage_id), (one.relevance, line))
+    if relevance != one.relevance:
+        raise CorpusError(
+            f"the passage {one.passage_id!r:.120} is judged {one.relevance} for the question {one.question_id!r:.120}, and "
+            f"{relevance} on line {before}; keep one of the two"
+        )
+    return before != line
+
+
+def with_judgements(
+    questions: Iterable[Question],
+    judgements: Iterable[Judgement],
+    *,
+    name: str,
+    zeros: bool = False,
+    left_out: LeftOut,
+) -> Iterator[Question]:
+    """Questions with the passages that are judged relevant to them as ``positive_ids``.
+
+    Args:
+        questions: In their order.
+        judgements: Held in memory.
+        name: Of their file, for the reasons.
+        zeros: Whether questions without a relevant passage are kept, as trec_eval counts them.
+        left_out: Takes the number of questions that are not judged or missing, by reason.
+    """
+    positives: dict[str, list[str]] = {}
+    for one in judgements:
+        known = positives.setdefault(one.question_id, [])
+        if one.relevance > 0:
+            known.append(one.passage_id)
+    missing = set(positives)
+    for question in questions:
+        missing.discard(question.id)
+        known = positives.get(question.id)
+        if known or (known is not None and zeros):
+            yield replace(question, positive_ids=tuple(known))
+        else:
+            left_out[ZERO if known is not None else f"without a judgement in {name}"] += 1
+    if missing:
+        left_out[f"judged in {name} and not among the questions"] += len(missing)

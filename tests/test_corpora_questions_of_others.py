@@ -1,0 +1,230 @@
+"""Questions and training data as other projects write them: read where they say enough, else called what they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dpr_rag.corpora import (
+    LeftOut,
+    Question,
+    SkipReport,
+    TrainingPassage,
+    TrainingSample,
+    read_questions,
+    read_training,
+)
+from dpr_rag.errors import CorpusError
+
+HAMLET = ("William Shakespeare", "Shakespeare")
+
+
+def file(path: Path, data: str | dict[str, Any]) -> Path:
+    path.write_text(data if isinstance(data, str) else json.dumps(data), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "['William Shakespeare', 'Shakespeare']",
+        "['William Shakespeare' 'Shakespeare']",
+        "['William Shakespeare'\n 'Shakespeare']",
+        '["William Shakespeare", "Shakespeare"]',
+        "('William Shakespeare', 'Shakespeare')",
+        "array(['William Shakespeare', 'Shakespeare'], dtype=object)",
+        "William Shakespeare|Shakespeare",
+        " [ 'William Shakespeare' , \"Shakespeare\", ] ",
+    ],
+)
+def test_a_list_in_a_cell_is_a_list(tmp_path: Path, cell: str) -> None:
+    quoted = cell.replace('"', '""')
+    data = f'question,answers\nwho wrote Hamlet,"{quoted}"\n'
+    assert [one.answers for one in read_questions(file(tmp_path / "q.csv", data))] == [HAMLET]
+    item = {"question": "who wrote Hamlet", "answers": cell}
+    if "|" not in cell:
+        assert [one.answers for one in read_questions(file(tmp_path / "q.jsonl", item))] == [HAMLET]
+
+
+@pytest.mark.parametrize(
+    ("cell", "answers"),
+    [
+        ("[]", ()),
+        ("[1601]", ("1601",)),
+        ("['it''s']", None),
+        (r"['it\'s']", ("it's",)),
+        ('["it\'s"]', ("it's",)),
+        ("[sic] a word", ("[sic] a word",)),
+        ("['a' 'b' ... 'z']", None),
+        ("['a', ['b']]", None),
+        ("(born) 1564", ("(born) 1564",)),
+        ("[a-z]+", ("[a-z]+",)),
+    ],
+)
+def test_other_cells_with_brackets(tmp_path: Path, cell: str, answers: tuple[str, ...] | None) -> None:
+    quoted = cell.replace('"', '""')
+    path = file(tmp_path / "q.csv", f'question,answers\nfirst,a\nwho,"{quoted}"\n')
+    if answers is None:
+        with pytest.raises(CorpusError, match=r"q\.csv:3: .*begins like a list"):
+            list(read_questions(path))
+    else:
+        assert [one.answers for one in read_questions(path)] == [("a",), answers]
+
+
+def test_a_numpy_list_in_the_form_of_dpr_is_not_joined_to_one_word(tmp_path: Path) -> None:
+    path = file(tmp_path / "q.qa.csv", "who wrote Hamlet\t['William Shakespeare' 'Shakespeare']\n")
+    assert [one.answers for one in read_questions(path)] == [HAMLET]
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ({"question": "q", "answer": ["a", "b"]}, Question("1", "q", ("a", "b"))),
+        ({"question": "q", "answer": "a"}, Question("1", "q", ("a",))),
+        ({"query_id": 7, "query": "q", "answers": ["a"]}, Question("7", "q", ("a",))),
+        (
+            {"qid": "x", "question": "q", "answers": {"text": ["a", "a"], "answer_start": [3, 9]}},
+            Question("x", "q", ("a", "a")),
+        ),
+        (
+            {"question_id": "t", "question": "q", "answer": {"value": "A", "aliases": ["A", "B"], "type": "Entity"}},
+            Question("t", "q", ("A", "B")),
+        ),
+        (
+            {
+                "id": "k",
+                "input": "q",
+                "output": [{"answer": "a", "provenance": [{"wikipedia_id": "1"}]}, {"provenance": []}],
+            },
+            Question("k", "q", ("a",)),
+        ),
+        (
+            {"query_id": "3", "query": "q", "positive_passages": [{"docid": "p", "title": "", "text": "x"}]},
+            Question("3", "q", (), ("p",)),
+        ),
+        ({"_id": "b", "text": "q"}, Question("b", "q")),
+        ({"Question": "q", "Answers": ["a"]}, Question("1", "q", ("a",))),
+    ],
+)
+def test_questions_of_nq_open_squad_trivia_qa_kilt_tevatron_and_beir(
+    tmp_path: Path, item: dict[str, Any], expected: Question
+) -> None:
+    assert list(read_questions(file(tmp_path / "q.jsonl", item))) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        (
+            {"prompt": "q", "gold": ["a"]},
+            "no key of prompt, gold is known for the question (question, query, input, text",
+        ),
+        ({"query": "q", "pos": ["x"], "neg": ["y"]}, "is a training sample of FlagEmbedding (query, pos, neg)"),
+        ({"anchor": "q", "positive": "x", "negative": "y"}, "is a triplet (anchor, positive, negative)"),
+        ({"question": "q", "answers": [1.5]}, "answers is [1.5]"),
+        ({"question": "q", "answer": {"gold": "a"}}, "answer is {'gold': 'a'}"),
+    ],
+)
+def test_what_is_no_question_is_called_what_it_is(tmp_path: Path, item: dict[str, Any], said: str) -> None:
+    path = file(tmp_path / "q.jsonl", item)
+    with pytest.raises(CorpusError, match=r"q\.jsonl:1: ") as caught:
+        list(read_questions(path))
+    assert said in str(caught.value)
+
+
+def test_columns_of_spreadsheets_have_other_usual_names(tmp_path: Path) -> None:
+    path = file(tmp_path / "q.csv", "qid;Query;Answer\nx;who wrote Hamlet;Shakespeare\n")
+    assert list(read_questions(path)) == [Question("x", "who wrote Hamlet", ("Shakespeare",))]
+
+
+@pytest.mark.parametrize("header", ["frage,antwort", "question,gold", "frage;antwort", "question"])
+def test_a_spreadsheet_with_other_columns_is_told_in_its_own_terms(tmp_path: Path, header: str) -> None:
+    row = header.replace("frage", "wer").replace("question", "wer").replace("antwort", "x").replace("gold", "x")
+    path = file(tmp_path / "q.csv", f"{header}\n{row}\n")
+    with pytest.raises(CorpusError, match=r"q\.csv:1: ") as caught:
+        list(read_questions(path))
+    assert "columns question and answers, or positive_ids" in str(caught.value)
+    assert header.split(",")[0].split(";")[0] in str(caught.value)
+
+
+def test_queries_of_ms_marco(tmp_path: Path) -> None:
+    path = file(tmp_path / "queries.dev.tsv", '121352\tdefine "extreme"\n634306\twhat does chattel mean [law]\n')
+    assert list(read_questions(path)) == [
+        Question("121352", 'define "extreme"'),
+        Question("634306", "what does chattel mean [law]"),
+    ]
+
+
+def test_qrels_of_four_columns_give_the_positives(tmp_path: Path) -> None:
+    queries = file(tmp_path / "queries.tsv", "1\tone\n2\ttwo\n3\tthree\n")
+    qrels = file(tmp_path / "qrels.tsv", "1\t0\t7\t1\n2 Q0 8   0\n\n4\t0\t9\t1\n1 0 7 1\n")
+    left_out = LeftOut()
+    assert list(read_questions(queries, qrels=qrels, left_out=left_out)) == [Question("1", "one", (), ("7",))]
+    assert left_out == {
+        "judged with 0 alone": 1,
+        "without a judgement in qrels.tsv": 1,
+        "judged in qrels.tsv and not among the questions": 1,
+    }
+    zeros = list(read_questions(queries, qrels=qrels, zeros=True, left_out=LeftOut()))
+    assert [one.id for one in zeros] == ["1", "2"]
+
+
+def test_topics_of_trec(tmp_path: Path) -> None:
+    data = (
+        "<top>\n\n<num> Number: 301 \n<title> International Organized Crime \n\n<desc> Description: \nIdentify.\n</top>\n"
+        "<top>\n<num> Number: 302</num>\n<title>\nPoliomyelitis and\nPost-Polio\n<desc>\nx\n</top>\n"
+    )
+    assert list(read_questions(file(tmp_path / "topics.301-450.txt", data))) == [
+        Question("301", "International Organized Crime"),
+        Question("302", "Poliomyelitis and Post-Polio"),
+    ]
+    path = file(tmp_path / "topics.txt", "<top>\n<title> x\n</top>\n")
+    with pytest.raises(CorpusError, match=r"topics\.txt:1: .*no <num>"):
+        list(read_questions(path))
+
+
+SAMPLE = TrainingSample(
+    "q",
+    (),
+    (TrainingPassage("x"),),
+    (TrainingPassage("y"), TrainingPassage("z")),
+    (TrainingPassage("y"), TrainingPassage("z")),
+)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"query": "q", "pos": ["x"], "neg": ["y", "z"]},
+        {"anchor": "q", "positive": "x", "negative": ["y", "z"]},
+        {"query": "q", "positive": "x", "negative_1": "y", "negative_2": "z"},
+        {"query": "q", "positive_passages": [{"text": "x"}], "negative_passages": [{"text": "y"}, {"text": "z"}]},
+    ],
+)
+def test_training_data_of_others(tmp_path: Path, item: dict[str, Any]) -> None:
+    assert list(read_training(file(tmp_path / "t.jsonl", item))) == [SAMPLE]
+
+
+def test_training_data_of_tevatron_keep_ids_and_titles(tmp_path: Path) -> None:
+    item = {"query_id": 1, "query": "q", "positive_passages": [{"docid": 5, "title": "T", "text": "x"}]}
+    assert list(read_training(file(tmp_path / "t.jsonl", item))) == [
+        TrainingSample("q", (), (TrainingPassage("x", "T", "5"),))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ({"query": "q", "gold": ["x"]}, "no key of query, gold is known for the positives (positive_ctxs"),
+        ({"query": "q", "pos": "x"}, "pos is 'x', expected a list of texts"),
+        ({"query": "q", "pos": [""]}, "pos holds text ''"),
+        ({"prompt": "q", "pos": ["x"]}, "no key of prompt, pos is known for the question (question, query"),
+    ],
+)
+def test_bad_training_data_of_others(tmp_path: Path, item: dict[str, Any], said: str) -> None:
+    report = SkipReport()
+    assert list(read_training(file(tmp_path / "t.jsonl", item), on_bad=report)) == []
+    assert said in report.examples[0]
