@@ -99,6 +99,13 @@ def test_scores_that_do_not_tell_pairs_apart_still_rise() -> None:
     assert Calibration.fit([3.0], [3.0]).relevance(3.0) == pytest.approx(0.5, abs=0.2)
 
 
+def test_scores_that_mislead_are_told_apart_by_as_good_as_nothing() -> None:
+    """An encoder that ranks backwards gets a slope that rises, but so little that no threshold rests on it."""
+    fitted = Calibration.fit([1.0, 2.0, 1.5], [5.0, 6.0, 7.0])
+    assert 0 < fitted.relevance(7) - fitted.relevance(1) < 1e-4
+    assert fitted.relevance(4) == pytest.approx(0.5, abs=0.05)
+
+
 def test_a_fit_needs_finite_scores_of_both_kinds() -> None:
     for relevant, other in (([], [1.0]), ([1.0], []), ([float("nan")], [1.0]), ([1.0], [float("inf")])):
         with pytest.raises(VectorError, match="calibration"):

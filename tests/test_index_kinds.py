@@ -187,6 +187,26 @@ def test_plans_scale_with_size() -> None:
         "efConstruction": 128,
     }
     assert kinds.plan("pq", passages=100, dim=8).name == "flat"
+
+
+@pytest.mark.parametrize(("index", "links"), [("hnsw", 16), ("hnsw-sq8", 16), ("hnsw:links=24", 24)])
+def test_a_graph_has_16_links_where_nothing_else_is_asked_for(index: str, links: int) -> None:
+    """More links cost memory for every passage, fewer cost index recall."""
+    import faiss
+
+    assert kinds.plan(index, passages=1000, dim=8).factory.startswith(f"HNSW{links},")
+    assert kinds.plan(index, passages=1000, dim=8).parameters["links"] == links
+    with PassageStore.temporary(index=index) as store:
+        store.add([Passage(str(at), "t") for at in range(200)], vectors=clustered(200, 8))
+        store.optimize()
+        assert store.info().parameters["links"] == links
+        (path,) = store.path.rglob("faiss")
+        whole = faiss.read_index(str(path))  # which owns the graph
+        graph = faiss.downcast_index(whole.index) if hasattr(whole, "index") else whole
+        assert (graph.hnsw.nb_neighbors(0), graph.hnsw.nb_neighbors(1)) == (2 * links, links)
+
+
+def test_kinds_that_need_training_wait_for_enough() -> None:
     assert "10,000 passages to train" in kinds.plan("pq", passages=100, dim=8).reason
     assert kinds.plan("ivf-pq", passages=100_000, dim=384).factory == "IVF1264,PQ48"
 

@@ -603,6 +603,12 @@ def test_modes_are_checked(store: PassageStore) -> None:
         Retriever(store, mode="bm25", ranking=Ranking())
 
 
+def test_three_passages_suggest_a_weight(store: PassageStore) -> None:
+    texts = ("alpha beta gamma delta", "zeta beta gamma epsilon", "eta theta iota kappa")
+    store.add([Passage(str(at), text) for at, text in enumerate(texts)])
+    assert store.suggested_weight() != 1.0
+
+
 def test_the_suggested_weight_lets_both_legs_differ_by_as_much(store: PassageStore, encoder: HashEncoder) -> None:
     store.add(many(300))
     passages, vectors = store.sample(64)

@@ -13,7 +13,7 @@ from conftest import HashEncoder, make_passages
 from dpr_rag import Calibration, Diversity, Passage, PassageStore, Ranking, Retriever
 from dpr_rag.errors import EncoderMismatchError, FilterError, PassageError, VectorError
 from dpr_rag.fusion import Mode, diversified
-from dpr_rag.store import ranking
+from dpr_rag.store import calibrating, ranking
 
 QUESTIONS = ["text number 3 title 3", "number 11", "title 5 text"]
 
@@ -118,6 +118,31 @@ def test_vectors_that_are_known_already_are_not_encoded_again(store: PassageStor
         store.rank("two words", 2)
     with pytest.raises(PassageError, match="question"):
         store.rank([" "], 2)
+
+
+@pytest.mark.parametrize("mode", ["dense", "bm25", "hybrid"])
+def test_diversity_among_nothing_is_nothing(store: PassageStore, mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.add(make_passages(30))
+    retriever = Retriever(store, mode=mode)
+    assert retriever.retrieve(QUESTIONS[0], 5, {"half": 7}, diversity=Diversity()) == []
+    found = retriever.retrieve_batch(["zyzzyva", QUESTIONS[0]], 5, diversity=Diversity())
+    assert [len(line) for line in found] == [0 if mode == "bm25" else 5, 5]
+    keep_none = Calibration(slope=1e-6, offset=-9)
+    monkeypatch.setattr(calibrating, "calibration", lambda *_: keep_none)
+    assert retriever.retrieve(QUESTIONS[0], 5, diversity=Diversity(), min_relevance=0.5) == []
+
+
+@pytest.mark.parametrize("mode", ["dense", "bm25", "hybrid"])
+def test_diversity_chooses_among_20_by_an_even_balance_where_nothing_is_said(store: PassageStore, mode: Mode) -> None:
+    store.add([Passage(str(at), f"word {'x' * at} number {at}") for at in range(40)])
+    retriever = Retriever(store, mode=mode)
+    ranked = retriever.retrieve("word number 3 7 11", 40)
+    assert len(ranked) == 40
+    found = retriever.retrieve("word number 3 7 11", 8, diversity=Diversity())
+    assert found == retriever.retrieve("word number 3 7 11", 8, diversity=Diversity(candidates=20, balance=0.5))
+    whole = retriever.retrieve("word number 3 7 11", 20, diversity=Diversity())
+    assert {hit.passage.id for hit in whole} == {hit.passage.id for hit in ranked[:20]}
+    assert [hit.passage.id for hit in found] == [hit.passage.id for hit in whole[:8]]
 
 
 def test_diversity_holds_to_the_filter_and_to_k(store: PassageStore) -> None:

@@ -121,7 +121,7 @@ def _read(known: Path) -> Effect | None:
     try:
         content = json.loads(known.read_text(encoding="utf-8"))
         return Effect(float(content["error"]), float(content["apart"]))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

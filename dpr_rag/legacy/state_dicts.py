@@ -59,7 +59,7 @@ def _read_one(path: Path) -> dict[str, npt.NDArray[Any]]:
 def _shards(path: Path) -> list[Path]:
     try:
         index = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read as JSON ({error!s:.120}); fetch it again") from error
     listed = index.get("weight_map") if isinstance(index, dict) else None
     names = list(listed.values()) if isinstance(listed, dict) else []

@@ -67,7 +67,7 @@ class Column:
         """
         try:
             return json.loads(self._texts[self._starts[at] : self._starts[at + 1]].tobytes())
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise SegmentDamagedError(self._path, f"holds a value that is no JSON: {error}") from error
 
     def ascends(self) -> bool:
@@ -170,7 +170,7 @@ class Fields:
                 found = {name: column for name, column in found.items() if name.isascii() and column.is_ascii()}
                 self._left_out |= {nfc(name) for name in columns.keys() - found.keys()}
             self._columns = found
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise SegmentDamagedError(folder / CONTENTS, f"cannot be opened: {error}") from error
 
     def know(self, where: Filter) -> bool:

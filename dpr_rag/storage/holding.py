@@ -35,5 +35,5 @@ def holder_of(folder: Path) -> str:
         with open(descriptor, encoding="utf-8") as file:
             holder = json.loads(file.read(1000))
         return f"process {holder['pid']} on {holder['host']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"

@@ -57,7 +57,10 @@ def read_passage(record: Sequence[Any], path: object) -> Passage:
         StoreCorrupted: The row does not match its checksum.
     """
     check_record(record, path)
-    metadata = {} if record[3] == "{}" else json.loads(record[3])  # most have none, and every hit is read
+    try:
+        metadata = {} if record[3] == "{}" else json.loads(record[3])  # most have none, and every hit is read
+    except (ValueError, RecursionError) as error:
+        raise StoreCorrupted(f"{path}: the metadata of passage {record[1]!r:.100} are no JSON; {RESTORE}") from error
     return Passage.checked_before(record[1], record[4], record[2], metadata)
 
 

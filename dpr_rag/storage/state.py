@@ -133,10 +133,15 @@ class State:
         """
         if not isinstance(value, str) or zlib.crc32(value.encode()) != crc:
             raise StoreCorrupted(f"{path}: the store's own record is damaged; {RESTORE}")
-        fields = json.loads(value)
-        for name in ("model", "pending"):
-            fields[name] = Model(**fields[name]) if fields[name] else None
-        return State(**fields)
+        try:
+            fields = json.loads(value)
+            for name in ("model", "pending"):
+                fields[name] = Model(**fields[name]) if fields[name] else None
+            return State(**fields)
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise StoreCorrupted(
+                f"{path}: the store's own record has another form ({error!s:.120}); {RESTORE}"
+            ) from error
 
 
 def new_name() -> str:

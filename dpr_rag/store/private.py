@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dpr_rag.errors import PassageError
+from dpr_rag.errors import RESTORE, PassageError, StoreCorrupted
 from dpr_rag.passages import Passage, rejoined
 from dpr_rag.storage import entries, marks
 from dpr_rag.storage.reader import Reader
@@ -37,7 +37,10 @@ class Private:
         wanted = None if asked is None else [key for key in asked if _is_text(key)]
         with self._engine.reading() as reader:
             found = self._read(reader, collection, wanted)
-        return {key if asked is None else asked[key]: json.loads(value) for key, value in found.items()}
+        try:
+            return {key if asked is None else asked[key]: json.loads(value) for key, value in found.items()}
+        except (ValueError, RecursionError) as error:
+            raise StoreCorrupted(f"{self._engine.folder}: a record of {collection!r} is no JSON; {RESTORE}") from error
 
     def _read(self, reader: Reader, collection: str, keys: Sequence[str] | None) -> dict[str, str]:
         """Records by key; where some are not found, it is proven that they are not there."""

@@ -121,7 +121,7 @@ class OutputFolder:
     def _read(self, path: Path) -> dict[str, Any]:
         try:
             found = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise TrainingError(f"{path}: cannot be read as JSON ({error}); choose another folder") from error
         if not isinstance(found, dict):
             raise TrainingError(f"{path}: holds {type(found).__name__}, expected a JSON object; choose another folder")

@@ -33,7 +33,7 @@ class Log:
         for line in self._path.read_text("utf-8").splitlines():
             try:
                 found.append(json.loads(line))
-            except ValueError:
+            except (ValueError, RecursionError):
                 break
         return found
 

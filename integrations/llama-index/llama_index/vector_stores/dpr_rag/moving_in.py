@@ -79,7 +79,7 @@ def _held_by_index(folder: Path) -> dict[str, str] | None:
 def _read(path: Path, reader: Callable[[str], _Read]) -> _Read:
     try:
         return reader(str(path))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorpusError(f"{path}: not what LlamaIndex writes ({error!r:.200}); persist the index anew") from error
 
 
