@@ -9,7 +9,7 @@ _HERE = [
     for python, here in {
         "make one with create=True": "make one with: dpr-rag index CORPUS --store DIR",
         "open it once with PassageStore.open(…, bind=True)": "pass --bind",
-        "; give None for no filter": "; leave --filter out for none",
+        'give {"id": {"$exists": True}}': """give --filter '{"id": {"$exists": true}}'""",
         ", or a Profile of your own": "",
         "pass profile=": "pass --profile",
         "or profile=": "or --profile",
