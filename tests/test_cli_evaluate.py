@@ -150,10 +150,10 @@ def test_beir_folders_bring_graded_judgements(store: Path, tmp_path: Path) -> No
         tmp_path / "beir", PASSAGES, questions=[Question(one.id, one.question) for one in ASKED], splits={"dev": graded}
     )
     done = run("evaluate", store, tmp_path / "beir", "--split", "dev", "--mode", "bm25", "-k", 2)
-    assert done.stdout.startswith("2 questions, judged by the passage's id")
+    assert done.stdout.startswith("3 questions, judged by the passage's id")  # q4, of grade 0 alone, counts as lost
     ideal = 3 + 1 / 1.5849625007211562  # q1's passage of grade 1 alone is found, at the first place
-    assert table(done)["nDCG@2"] == [f"{(1 / ideal + 1) / 2:.3f}".removeprefix("0")]
-    assert table(done)["R@2"] == [".750"]
+    assert table(done)["nDCG@2"] == [f"{(1 / ideal + 1) / 3:.3f}".removeprefix("0")]
+    assert table(done)["R@2"] == [".500"]
 
 
 def beir(folder: Path) -> Path:
@@ -165,12 +165,12 @@ def beir(folder: Path) -> Path:
 
 def test_questions_that_are_left_out_are_told_with_the_reason(store: Path, tmp_path: Path) -> None:
     done = run("evaluate", store, beir(tmp_path / "beir"), "--mode", "bm25", "-k", 2, "--report", tmp_path / "r.html")
-    told = "left out 2 of 4 questions: 1 judged with 0 alone, 1 without a judgement in qrels/test.tsv"
+    told = "left out 1 of 4 questions: 1 without a judgement in qrels/test.tsv"
     assert done.stdout.splitlines()[1] == told
     assert told in (tmp_path / "r.html").read_text("utf-8")
-    reasons = {"judged with 0 alone": 1, "without a judgement in qrels/test.tsv": 1}
+    reasons = {"without a judgement in qrels/test.tsv": 1}
     found = json.loads(run("evaluate", store, tmp_path / "beir", "--mode", "bm25", "--json").stdout)
-    assert (found["questions"], found["left_out"]) == (2, reasons)
+    assert (found["questions"], found["left_out"]) == (3, reasons)
     whole = json.loads(run("evaluate", store, tmp_path / "q.jsonl", "--mode", "bm25", "--json").stdout)
     assert whole["left_out"] == {}
 
@@ -184,10 +184,13 @@ def test_mine_and_tune_tell_of_questions_left_out_too(store: Path, tmp_path: Pat
 
 
 def test_a_folder_with_nothing_but_zeros_says_so(store: Path, tmp_path: Path) -> None:
-    write_beir(tmp_path / "beir", [], questions=ASKED[:1], splits={"test": [Judgement("q1", "1", 0)]})
+    asked = [Question("q1", "Hamlet tragedy")]
+    write_beir(tmp_path / "beir", [], questions=asked, splits={"test": [Judgement("q1", "1", 0)]})
     done = run("evaluate", store, tmp_path / "beir")
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
-    assert "no question is left: 1 judged with 0 alone" in done.stderr
+    assert "1 of 1 questions have no positive_ids" in done.stderr
+    refused = run("mine", tmp_path / "beir", "--split", "test", "--store", store, "-o", tmp_path / "t.json")
+    assert "left out 1 of 1 questions: 1 judged with 0 alone" in refused.stderr
 
 
 def test_spreadsheets_and_regular_expressions(store: Path, tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ def test_training_as_dpr_distributes_it(tmp_path: Path, caplog) -> None:
     ("sample", "said"),
     [
         ({"question": " ", "positive_ctxs": []}, "blank"),
-        ({"positive_ctxs": []}, "question is NoneType"),
+        ({"positive_ctxs": []}, "no key of positive_ctxs is known for the question"),
         ({"question": "q", "answers": "a"}, "answers is 'a'"),
         ({"question": "q", "positive_ctxs": {"text": "a"}}, "positive_ctxs is"),
         ({"question": "q", "positive_ctxs": [{"text": ""}]}, "positive_ctxs holds text ''"),

@@ -158,6 +158,13 @@ def test_queries_of_ms_marco(tmp_path: Path) -> None:
     ]
 
 
+def test_a_header_is_no_query(tmp_path: Path) -> None:
+    path = file(tmp_path / "q.tsv", "qid\tquery\n7\twho\n")
+    assert list(read_questions(path)) == [Question("7", "who")]
+    with pytest.raises(CorpusError, match=r"q\.tsv:1: .*'gold'"):
+        list(read_questions(file(tmp_path / "q.tsv", "frage\tgold\n7\twho\n")))
+
+
 def test_qrels_of_four_columns_give_the_positives(tmp_path: Path) -> None:
     queries = file(tmp_path / "queries.tsv", "1\tone\n2\ttwo\n3\tthree\n")
     qrels = file(tmp_path / "qrels.tsv", "1\t0\t7\t1\n2 Q0 8   0\n\n4\t0\t9\t1\n1 0 7 1\n")
@@ -219,7 +226,7 @@ def test_training_data_of_tevatron_keep_ids_and_titles(tmp_path: Path) -> None:
     ("item", "said"),
     [
         ({"query": "q", "gold": ["x"]}, "no key of query, gold is known for the positives (positive_ctxs"),
-        ({"query": "q", "pos": "x"}, "pos is 'x', expected a list of texts"),
+        ({"query": "q", "pos": {"x": 1}}, "pos is {'x': 1}, expected a list of texts"),
         ({"query": "q", "pos": [""]}, "pos holds text ''"),
         ({"prompt": "q", "pos": ["x"]}, "no key of prompt, pos is known for the question (question, query"),
     ],

@@ -14,6 +14,7 @@ from dpr_rag.cli.labelled import (
     By,
     ByChoice,
     Limit,
+    Qrels,
     Questions,
     Regex,
     Split,
@@ -47,6 +48,7 @@ def evaluate(
     by: ByChoice = By.auto,
     regex: Regex = False,
     split: Split = None,
+    qrels: Qrels = None,
     limit: Limit = None,
     report: Annotated[
         Path | None,
@@ -90,7 +92,7 @@ def evaluate(
     from dpr_rag.evaluation import evaluate as measured
 
     rankings = _rankings(store, modes, weight, fusion)
-    labelled = read_labelled(questions, split, limit, by)
+    labelled = read_labelled(questions, split, limit, by, qrels=qrels, zeros=True)
     asked = labelled.questions
     _check_writable(questions, [path for path in (report, results, run) if path is not None])
     needed = any(ranking.needs_vectors for ranking in rankings.values())
@@ -108,6 +110,7 @@ def evaluate(
                 by=labelled.by,
                 regex=regex,
                 judgements=labelled.judgements,
+                own_hits=not questions.is_dir(),
                 left_out=labelled.left_out,
                 batch_size=batch_size,
                 seed=seed,

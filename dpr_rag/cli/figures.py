@@ -27,7 +27,7 @@ _RECALL_SAMPLE, _RECALL_K = 100, 20
 
 def show(found: Evaluation, settings: Mapping[str, str]) -> None:
     """Write the figures of all modes side by side, and below them how the modes differ."""
-    from dpr_rag.evaluation.results import told_by_characters
+    from dpr_rag.evaluation.results import told_by_characters, told_own_hits
 
     console = output()
     told = {"answer": "an answer in the passage", "passage": "the passage's id"}[found.by]
@@ -35,6 +35,8 @@ def show(found: Evaluation, settings: Mapping[str, str]) -> None:
     show_left_out(found.questions, found.left_out)
     if found.by_characters:
         console.print(told_by_characters(found))
+    if told_own_hits(found.own_hits):
+        console.print(printable(told_own_hits(found.own_hits)))
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("")
     for system in found.systems:

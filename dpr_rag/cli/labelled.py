@@ -32,7 +32,7 @@ Questions = Annotated[
     Path,
     typer.Argument(
         metavar="QUESTIONS",
-        help="Questions with answers or known passages: DPR's tab-separated file, JSON, CSV, or a BEIR folder.",
+        help="Questions with answers or known passages: DPR's tab-separated file, JSON, CSV, TREC topics, or a BEIR folder.",
         show_default=False,
         parser=place_of,
     ),
@@ -43,6 +43,15 @@ ByChoice = Annotated[
 Regex = Annotated[bool, typer.Option("--regex", help="Answers are regular expressions, as in CuratedTREC.")]
 Split = Annotated[
     str | None, typer.Option("--split", metavar="NAME", help="Of a BEIR folder: its qrels (default: test).")
+]
+Qrels = Annotated[
+    Path | None,
+    typer.Option(
+        "--qrels",
+        metavar="FILE",
+        help="Judgements of the questions: TREC's four columns, or BEIR's three.",
+        parser=place_of,
+    ),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="The first N questions only.")]
 
@@ -74,27 +83,46 @@ def told_questions(questions: Path, split: str | None, limit: int | None) -> str
     return ", ".join(told)
 
 
-def read_labelled(path: Path, split: str | None, limit: int | None, by: By) -> Labelled:
+def read_labelled(
+    path: Path, split: str | None, limit: int | None, by: By, *, qrels: Path | None = None, zeros: bool = False
+) -> Labelled:
     """Read the questions, how relevant which passages are, and what the questions can be judged by.
+
+    Args:
+        path: The questions, or a BEIR folder.
+        split: Of a folder.
+        limit: The first questions only.
+        by: What makes a passage right; judgements of their own make it the passage.
+        qrels: Judgements of the questions, in place of a folder's.
+        zeros: Whether to take questions of which no passage is judged relevant, too.
 
     Raises:
         EvaluationError: There is no question, or they cannot be judged.
     """
     from dpr_rag.corpora import LeftOut, read_qrels, read_questions
     from dpr_rag.corpora.lines import told
-    from dpr_rag.corpora.questions import qrels_of
+    from dpr_rag.corpora.questions import qrels_of, unread
     from dpr_rag.evaluation import judge_for
 
     left_out = LeftOut()
-    asked = list(islice(read_questions(path, split=split, left_out=left_out), limit))
+    found = read_questions(path, split=split, qrels=qrels, zeros=zeros and by != By.answer, left_out=left_out)
+    asked = list(islice(found, limit))
     if left_out and not asked:
         raise EvaluationError(f"{path}: no question is left: {told(left_out)}; name another --split, or judge some")
+    judged = qrels or (qrels_of(path, split) if path.is_dir() else None)
+    judgements = list(read_qrels(judged)) if judged else []
     try:
-        chosen = judge_for(asked, by.value)
+        wanted = By.passage if qrels is not None and by == By.auto else by
+        chosen = judge_for(asked, wanted.value, judged={one.question_id for one in judgements})
     except EvaluationError as error:
-        raise EvaluationError(f"{path}: {error}") from error
-    qrels = qrels_of(path, split) if path.is_dir() and chosen == "passage" else None
-    return Labelled(asked, list(read_qrels(qrels)) if qrels else [], chosen, left_out)
+        raise EvaluationError(f"{path}: {error}{_not_read(unread(path))}") from error
+    return Labelled(asked, judgements if chosen == "passage" else [], chosen, left_out)
+
+
+def _not_read(names: Sequence[str]) -> str:
+    from dpr_rag.corpora.columns import listed
+
+    return f"; not read were {listed(names)}" if names else ""
 
 
 def note_missing(store: PassageStore, asked: Sequence[Question]) -> None:

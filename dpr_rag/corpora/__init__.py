@@ -7,8 +7,6 @@ from dpr_rag.corpora.columns import Columns
 from dpr_rag.corpora.docstrings import read_docstrings
 from dpr_rag.corpora.dpr_json import (
     Result,
-    TrainingPassage,
-    TrainingSample,
     read_results,
     read_training,
     write_results,
@@ -21,6 +19,7 @@ from dpr_rag.corpora.parquet import read_parquet
 from dpr_rag.corpora.qrels import Judgement, read_qrels
 from dpr_rag.corpora.question import Question
 from dpr_rag.corpora.questions import read_questions, write_questions
+from dpr_rag.corpora.samples import TrainingPassage, TrainingSample
 from dpr_rag.corpora.tables import read_csv, read_tsv
 from dpr_rag.corpora.tabular import read_json, read_jsonl, write_jsonl, write_tsv
 from dpr_rag.corpora.texts import read_texts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from logging import getLogger
@@ -10,50 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.corpora.arrays import read_objects
-from dpr_rag.corpora.lines import OnBad, bad_line, id_of, write_array, write_objects
+from dpr_rag.corpora.lines import OnBad, bad_line, write_array, write_objects
 from dpr_rag.corpora.question import strings
+from dpr_rag.corpora.samples import TrainingPassage, TrainingSample, number_of, sample_of
 from dpr_rag.corpora.tabular import object_of, passage_of
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Hit, check_question
 from dpr_rag.paths import place_of
 
 _log = getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPassage:
-    """A passage of a training sample; unlike a stored passage it may lack an id.
-
-    Attributes:
-        text: Non-empty text, as it stands in the file.
-        title: Title, possibly empty.
-        id: ``passage_id`` (or ``psg_id``) of the file, possibly empty.
-        score: Score of the retriever that found it, or None.
-    """
-
-    text: str
-    title: str = ""
-    id: str = ""
-    score: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSample:
-    """One question of a training set.
-
-    Attributes:
-        question: The question.
-        answers: Its answers, possibly none.
-        positives: Passages that answer it, at least one.
-        negatives: ``negative_ctxs``: passages that do not.
-        hard_negatives: ``hard_negative_ctxs``, or the negatives where the file has none.
-    """
-
-    question: str
-    answers: tuple[str, ...]
-    positives: tuple[TrainingPassage, ...]
-    negatives: tuple[TrainingPassage, ...] = ()
-    hard_negatives: tuple[TrainingPassage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +40,9 @@ class Result:
 def read_training(path: str | Path, *, on_bad: OnBad = None) -> Iterator[TrainingSample]:
     """Read a DPR training set, one JSON array or JSONL, plain or gzipped, as a stream.
 
+    Known are also the keys of Tevatron (``query, positive_passages, negative_passages``), of FlagEmbedding (``query, pos,
+    neg``) and triplets (``anchor`` or ``query``, ``positive, negative``), whose negatives are hard ones.
+
     Samples without positives are dropped, as the original does: told to ``on_bad``, or else logged as one warning.
 
     Args:
@@ -90,7 +57,7 @@ def read_training(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Trainin
     """
     path = place_of(path)
     dropped = 0
-    for line, sample in read_objects(path, lambda item, line: (line, _sample(item)), on_bad):
+    for line, sample in read_objects(path, lambda item, line: (line, sample_of(item)), on_bad):
         if sample.positives:
             yield sample
         elif on_bad is None:
@@ -99,48 +66,6 @@ def read_training(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Trainin
             on_bad(bad_line(path, line, f"the question {sample.question!r:.80} has no positive_ctxs; it is left out"))
     if dropped:
         _log.warning("%s: left out %d questions without positive_ctxs", path, dropped)
-
-
-def _sample(item: dict[str, Any]) -> TrainingSample:
-    negatives = _training_passages(item, "negative_ctxs")
-    return TrainingSample(
-        check_question(item.get("question")),
-        strings(item.get("answers"), "answers"),
-        _training_passages(item, "positive_ctxs"),
-        negatives,
-        _training_passages(item, "hard_negative_ctxs") or negatives,
-    )
-
-
-def _training_passages(item: dict[str, Any], name: str) -> tuple[TrainingPassage, ...]:
-    items = item.get(name) or []
-    if not isinstance(items, list) or not all(isinstance(entry, dict) for entry in items):
-        raise CorpusError(f"{name} is {items!r:.60}, expected a list of objects with title and text")
-    return tuple(_training_passage(entry, name) for entry in items)
-
-
-def _training_passage(entry: dict[str, Any], name: str) -> TrainingPassage:
-    text, title = entry.get("text"), entry.get("title") or ""
-    if not isinstance(text, str) or not text or not isinstance(title, str):
-        raise CorpusError(f"{name} holds text {text!r:.60} and title {title!r:.60}, expected strings and some text")
-    known = entry.get("passage_id", entry.get("psg_id"))
-    score = entry.get("score")
-    return TrainingPassage(
-        text,
-        title,
-        "" if known in {None, ""} else id_of(known, "passage_id"),
-        None if score is None else _number(score),
-    )
-
-
-def _number(value: object) -> float:
-    try:
-        number = math.nan if isinstance(value, bool) or not isinstance(value, str | int | float) else float(value)
-    except (ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise CorpusError(f"the score is {value!r:.60}, expected a finite number, possibly as a string")
-    return number
 
 
 def write_training(path: str | Path, samples: Iterable[TrainingSample]) -> int:
@@ -200,7 +125,7 @@ def _result(item: dict[str, Any]) -> Result:
     hits, found = [], []
     for rank, entry in enumerate(entries, 1):
         rest = dict(entry)
-        score, has_answer = _number(rest.pop("score", None)), rest.pop("has_answer", None)
+        score, has_answer = number_of(rest.pop("score", None)), rest.pop("has_answer", None)
         if not isinstance(has_answer, bool | None):
             raise CorpusError(f"has_answer is {has_answer!r:.60}, expected true or false")
         hits.append(Hit(passage_of(rest), score, rank))

@@ -124,9 +124,9 @@ def with_judgements(
     """
     positives: dict[str, list[str]] = {}
     for one in judgements:
-        known = positives.setdefault(one.question_id, [])
+        relevant = positives.setdefault(one.question_id, [])
         if one.relevance > 0:
-            known.append(one.passage_id)
+            relevant.append(one.passage_id)
     missing = set(positives)
     for question in questions:
         missing.discard(question.id)

@@ -14,9 +14,9 @@ from dpr_rag.corpora.beir import read_beir_questions
 from dpr_rag.corpora.cells import is_numpy_list, parts_of
 from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, tell, told, write_objects, writing
 from dpr_rag.corpora.qrels import ZERO, read_qrels, with_judgements
-from dpr_rag.corpora.question import Question, question_object, question_of, strings
+from dpr_rag.corpora.question import ANSWERS, IDS, POSITIVES, QUESTIONS, Question, question_object, question_of, strings
 from dpr_rag.corpora.rows import Shape, quoted, read_rows
-from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, no_questions, read_spreadsheet
+from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, names_in, no_questions, read_spreadsheet
 from dpr_rag.corpora.topics import OPENING, is_query, read_queries, read_topics
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
@@ -99,6 +99,21 @@ def _of_file(path: Path, on_bad: OnBad) -> Iterator[Question]:
     if "\t" not in first and first:
         raise CorpusError(f"{path}:1: {no_questions(first)}")
     return read_queries(path, on_bad) if is_query(first) else _read_dpr(path, on_bad)
+
+
+def unread(path: str | Path) -> list[str]:
+    """The columns, or keys of the first object, that :func:`read_questions` passes over; for messages."""
+    path = place_of(path)
+    if path.is_dir():
+        return []
+    first = first_line(path)
+    known = {*IDS, *QUESTIONS, *ANSWERS, *POSITIVES, "output", "positive_passages"}
+    if _is_json(path) or _looks_like_json(first):
+        names = next(iter(read_objects(path, lambda item, _: list(item), None)), [])
+    else:
+        delimiter = delimiter_of(first)
+        names = [] if delimiter is None else names_in(first.split(delimiter))
+    return [name for name in names if name.strip().casefold() not in known]
 
 
 def _is_json(path: Path) -> bool:

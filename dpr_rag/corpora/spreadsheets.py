@@ -20,8 +20,8 @@ _DELIMITERS = ",;\t"
 def delimiter_of(header: str) -> str | None:
     """What stands between the columns of a spreadsheet of questions, or None where the first line is no such header."""
     for delimiter in _DELIMITERS:
-        names = _names(header.split(delimiter))
-        if key_of(QUESTIONS, names) and key_of((*ANSWERS, *POSITIVES), names):
+        names = names_in(header.split(delimiter))
+        if key_of(QUESTIONS, names) and key_of((*ANSWERS, *POSITIVES, *IDS), names):
             return delimiter
     return None
 
@@ -35,7 +35,8 @@ def no_questions(first: str) -> str:
     )
 
 
-def _names(cells: list[str]) -> list[str]:
+def names_in(cells: list[str]) -> list[str]:
+    """The names of columns, without quotes and in lower case."""
     return [cell.strip().strip('"').strip().lower() for cell in cells]
 
 
@@ -80,7 +81,7 @@ def _header(lines: Lines, delimiter: str) -> list[str]:
     """Take the lines up to the header and return its names."""
     for _, line in lines:
         if without_end(line).strip():
-            return _names(header_of(line, delimiter.encode()))
+            return names_in(header_of(line, delimiter.encode()))
     return []
 
 

@@ -51,9 +51,10 @@ def _topic(text: str) -> Question:
 
 
 def is_query(line: str) -> bool:
-    """Whether a line is an id, a tab and a question without answers, as in MS MARCO's ``queries.dev.tsv``."""
-    cells = line.split("\t")
-    return len(cells) == 2 and len(cells[0].split()) == 1 and not cells[1].lstrip().startswith(("[", "(", "'", '"'))
+    """Whether a line is an id (with a digit), a tab and a question without answers, as MS MARCO's ``queries.dev.tsv`` has."""
+    name, tab, text = line.partition("\t")
+    is_id = len(name.split()) == 1 and any(char.isdigit() for char in name)
+    return bool(tab) and "\t" not in text and is_id and not text.lstrip().startswith(("[", "(", "'", '"'))
 
 
 def read_queries(path: Path, on_bad: OnBad) -> Iterator[Question]:
@@ -70,11 +71,15 @@ def read_queries(path: Path, on_bad: OnBad) -> Iterator[Question]:
         if not line.strip():
             continue
         try:
-            cells = decoded(line).split("\t")
-            if len(cells) != 2 or not cells[0].strip():
-                raise CorpusError(f"{len(cells)} columns, expected 2: an id, a tab and the question")
-            question = Question(cells[0].strip(), check_question(cells[1].strip()))
+            question = _query(decoded(line))
         except (CorpusError, PassageError) as error:
             tell(on_bad, bad_line(path, number, error))
         else:
             yield question
+
+
+def _query(line: str) -> Question:
+    cells = line.split("\t")
+    if len(cells) != 2 or not cells[0].strip():
+        raise CorpusError(f"{len(cells)} columns, expected 2: an id, a tab and the question")
+    return Question(cells[0].strip(), check_question(cells[1].strip()))

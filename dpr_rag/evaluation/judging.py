@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, get_args
 
 from dpr_rag.corpora import Judgement, Question
@@ -17,8 +18,13 @@ Grades = Mapping[str, Mapping[str, int]]
 _FIELDS: dict[By, str] = {"answer": "answers", "passage": "positive_ids"}
 
 
-def judge_for(questions: Sequence[Question], by: Choice = "auto") -> By:
+def judge_for(questions: Sequence[Question], by: Choice = "auto", *, judged: Collection[str] = ()) -> By:
     """What the questions can be judged by; ``auto`` takes the first of answers and passages that all of them have.
+
+    Args:
+        questions: With answers or ``positive_ids``.
+        by: What was asked for.
+        judged: Ids of questions of which passages were judged: where none is relevant they count as lost, as trec_eval does.
 
     Raises:
         EvaluationError: There are no questions, two with one id, or some that cannot be judged so.
@@ -32,6 +38,8 @@ def judge_for(questions: Sequence[Question], by: Choice = "auto") -> By:
         raise EvaluationError(f"{times} questions have the id {name!r:.120}; rename them")
     candidates: tuple[By, ...] = get_args(By) if by == "auto" else (by,)
     lacking = {one: [item.id for item in questions if not getattr(item, _FIELDS[one])] for one in candidates}
+    if len(lacking.get("passage", questions)) < len(questions):
+        lacking["passage"] = [name for name in lacking["passage"] if name not in judged]
     for one, ids in lacking.items():
         if not ids:
             return one
@@ -65,3 +73,14 @@ def grades_of(questions: Iterable[Question], judgements: Iterable[Judgement]) ->
         if one.question_id in grades:
             grades[one.question_id][one.passage_id] = max(one.relevance, 0)  # trec_eval knows none below 0
     return grades
+
+
+def without_own(question: Question, hits: Sequence[Hit], grades: Grades) -> list[Hit]:
+    """Hits without the one whose id is the question's, as BEIR leaves it out, unless it is known to be relevant.
+
+    In ArguAna and Quora questions are passages of the corpus themselves.
+    """
+    if grades.get(question.id, {}).get(question.id, 0) > 0:
+        return list(hits)
+    kept = [hit for hit in hits if hit.passage.id != question.id]
+    return list(hits) if len(kept) == len(hits) else [replace(hit, rank=rank) for rank, hit in enumerate(kept, 1)]

@@ -134,6 +134,7 @@ class Evaluation:
         systems: The systems, in the order given.
         comparisons: Every pair of systems, the later one first, at every k of the accuracy.
         left_out: How many questions of the file were not asked, by reason.
+        own_hits: How many hits were left out since their id is the question's, by system; empty where they count.
     """
 
     by: By
@@ -143,6 +144,7 @@ class Evaluation:
     systems: tuple[SystemResult, ...]
     comparisons: tuple[Comparison, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
+    own_hits: Mapping[str, int] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> SystemResult:
         """The result of the system with this name.
@@ -182,6 +184,7 @@ class Evaluation:
         return {
             "questions": self.questions,
             "left_out": dict(self.left_out),
+            "own_hits_left_out": dict(self.own_hits),
             "by": self.by,
             "k": self.k,
             "regex": self.regex,
@@ -207,6 +210,12 @@ def told_by_characters(evaluation: Evaluation) -> str:
         f"{count:,} of {evaluation.questions:,} questions have answers in scripts such as Chinese, Japanese, Korean or Thai: "
         "these were looked for by characters, where DPR's own rule takes a run of them as one word"
     )
+
+
+def told_own_hits(own_hits: Mapping[str, int]) -> str:
+    """How many hits were left out since their id is the question's, for people to read; nothing where none was."""
+    counts = ", ".join(f"{count:,} of {name}" for name, count in own_hits.items() if count)
+    return f"hits left out whose id is the question's, as BEIR does: {counts}" if counts else ""
 
 
 def _figures_of(system: SystemResult) -> dict[str, Any]:

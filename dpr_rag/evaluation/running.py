@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dpr_rag.corpora import Judgement, Question
 from dpr_rag.errors import EvaluationError
 from dpr_rag.evaluation.answers import regular_expressions
-from dpr_rag.evaluation.judging import Choice, grades_of, judge_for, judged
+from dpr_rag.evaluation.judging import Choice, grades_of, judge_for, judged, without_own
 from dpr_rag.evaluation.measures import ir_measures, ks_up_to, latency_of, ranking, success
 from dpr_rag.evaluation.results import Asked, Comparison, Evaluation, Latency, SystemResult
 from dpr_rag.evaluation.statistics import Bootstrap, mcnemar
@@ -43,6 +43,7 @@ def evaluate(
     by: Choice = "auto",
     regex: bool = False,
     judgements: Iterable[Judgement] = (),
+    own_hits: bool = True,
     left_out: Mapping[str, int] | None = None,
     batch_size: int | None = None,
     seed: int = 0,
@@ -61,6 +62,9 @@ def evaluate(
             of the question's ``positive_ids``); ``auto`` takes the first of the two that all questions have.
         regex: By answer: answers are regular expressions, as in CuratedTREC.
         judgements: By passage: graded relevance for nDCG, as in BEIR; without them every positive passage counts 1.
+            Questions that are judged and have no relevant passage count as lost, as in trec_eval.
+        own_hits: Whether a hit counts whose id is the question's own. BEIR leaves it out, since in some of its sets (ArguAna,
+            Quora) questions are passages themselves; one that is judged relevant stays.
         left_out: How many questions were left out on reading, by reason, for the report; see ``read_questions``.
         batch_size: Ask that many questions at once, which is faster but measures no latency; None asks one by one and
             times each, after a first one to warm up.
@@ -77,7 +81,8 @@ def evaluate(
     asked = list(questions)
     if not systems or k < 1 or (batch_size is not None and batch_size < 1):
         raise EvaluationError(f"{len(systems)} systems, k={k}, batch_size={batch_size}: expected at least 1 of each")
-    chosen = judge_for(asked, by)
+    judgements = list(judgements)
+    chosen = judge_for(asked, by, judged={one.question_id for one in judgements})
     grades = grades_of(asked, judgements)
     if chosen == "passage":  # what is missing is better told before the work than after it
         ir_measures()
@@ -87,9 +92,15 @@ def evaluate(
     runs: dict[str, list[Asked]] = {}
     latencies: dict[str, Latency | None] = {}
     columns: _Columns = {}
+    own: dict[str, int] = {}
     for name, system in systems.items():
         advance = _from(len(runs) * len(asked), progress)
-        found, latencies[name] = _ask(system, [one.question for one in asked], k, batch_size, advance)
+        depth = k if own_hits else k + 1
+        found, latencies[name] = _ask(system, [one.question for one in asked], depth, batch_size, advance)
+        if not own_hits:
+            kept = [without_own(one, hits[:depth], grades) for one, hits in zip(asked, found, strict=True)]
+            own[name] = sum(len(hits[:depth]) - len(left) for hits, left in zip(found, kept, strict=True))
+            found = [*kept]
         shared = [_shared(hits[:k], pool) for hits in found]
         runs[name] = [judged(one, hits, chosen, regex=regex) for one, hits in zip(asked, shared, strict=True)]
         columns |= {(name, at): success(runs[name], at) for at in ks_up_to(k)}
@@ -97,7 +108,7 @@ def evaluate(
     bootstrap = Bootstrap(columns, seed=seed)
     results = tuple(_result(name, run, latencies[name], columns, bootstrap) for name, run in runs.items())
     pairs = tuple(_comparisons(list(runs), ks_up_to(k), columns, bootstrap))
-    return Evaluation(chosen, k, regex and chosen == "answer", seed, results, pairs, dict(left_out or {}))
+    return Evaluation(chosen, k, regex and chosen == "answer", seed, results, pairs, dict(left_out or {}), own)
 
 
 def _ask(

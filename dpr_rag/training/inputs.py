@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dpr_rag.corpora import LeftOut, OnBad, Question, TrainingSample, read_questions, read_training
 from dpr_rag.corpora.arrays import read_objects
+from dpr_rag.corpora.samples import is_sample
 from dpr_rag.errors import CorpusError
 from dpr_rag.paths import place_of
 
@@ -14,7 +15,7 @@ from dpr_rag.paths import place_of
 def read_minable(
     path: str | Path, *, split: str | None = None, on_bad: OnBad = None, left_out: LeftOut | None = None
 ) -> Iterator[Question | TrainingSample]:
-    """Read questions, or the samples of a DPR training set, which its first object's ``positive_ctxs`` tell.
+    """Read questions, or the samples of a training set, which the texts of positives in its first object tell.
 
     Args:
         path: A file or a BEIR folder, see :func:`~dpr_rag.corpora.read_questions`.
@@ -33,10 +34,10 @@ def read_minable(
 
 
 def is_training(path: Path) -> bool:
-    """Whether a file is a DPR training set."""
+    """Whether a file is a training set, of DPR's form or one of those that :func:`~dpr_rag.corpora.read_training` knows."""
     if not path.is_file():
         return False
     try:
-        return next(read_objects(path, lambda item, _: "positive_ctxs" in item, None), False)
+        return next(read_objects(path, lambda item, _: is_sample(item), None), False)
     except CorpusError:
         return False  # no JSON; or broken JSON, which its reader will name

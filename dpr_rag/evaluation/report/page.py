@@ -12,7 +12,7 @@ from dpr_rag.evaluation.report.questions import lists
 from dpr_rag.evaluation.report.ranks import distribution
 from dpr_rag.evaluation.report.style import STYLE
 from dpr_rag.evaluation.report.tables import RIGHT, comparisons, figures, notes, percent
-from dpr_rag.evaluation.results import Evaluation, told_left_out
+from dpr_rag.evaluation.results import Evaluation, told_left_out, told_own_hits
 from dpr_rag.paths import place_of
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -70,6 +70,8 @@ def _lead(evaluation: Evaluation) -> Iterator[Html]:
     yield element("p", f"{asked} A passage is right when {RIGHT[evaluation.by]}.", class_="lead")
     if evaluation.left_out:
         yield element("p", f"Not all were asked: {told_left_out(count, evaluation.left_out)}.", class_="lead")
+    if told_own_hits(evaluation.own_hits):
+        yield element("p", f"{told_own_hits(evaluation.own_hits).capitalize()}.", class_="lead")
     best = sorted(evaluation.systems, key=lambda system: -system.accuracy[k].value)
     shares = ", ".join(f"{system.name} {percent(system.accuracy[k].value)}" for system in best)
     told = f"Share of the questions with a right passage among the first {k}: {shares}."

@@ -1,0 +1,121 @@
+"""Samples of training sets, and how JSON holds them: DPR's keys, Tevatron's, FlagEmbedding's and triplets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from dpr_rag.corpora.lines import id_of
+from dpr_rag.corpora.question import asked_of, key_of, strings, unknown
+from dpr_rag.errors import CorpusError
+from dpr_rag.passages import check_question
+
+_POSITIVES = ("positive_ctxs", "positive_passages", "pos", "positive", "positives")
+_NEGATIVES = ("hard_negative_ctxs", "negative_ctxs", "negative_passages", "neg", "negative", "negatives")
+_OF_DPR = ("positive_ctxs", "negative_ctxs", "hard_negative_ctxs")
+_ANCHOR = "anchor"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPassage:
+    """A passage of a training sample; unlike a stored passage it may lack an id.
+
+    Attributes:
+        text: Non-empty text, as it stands in the file.
+        title: Title, possibly empty.
+        id: ``passage_id`` (or ``psg_id``) of the file, possibly empty.
+        score: Score of the retriever that found it, or None.
+    """
+
+    text: str
+    title: str = ""
+    id: str = ""
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSample:
+    """One question of a training set.
+
+    Attributes:
+        question: The question.
+        answers: Its answers, possibly none.
+        positives: Passages that answer it, at least one.
+        negatives: ``negative_ctxs``: passages that do not.
+        hard_negatives: ``hard_negative_ctxs``, or the negatives where the file has none.
+    """
+
+    question: str
+    answers: tuple[str, ...]
+    positives: tuple[TrainingPassage, ...]
+    negatives: tuple[TrainingPassage, ...] = ()
+    hard_negatives: tuple[TrainingPassage, ...] = ()
+
+
+def is_sample(item: dict[str, Any]) -> bool:
+    """Whether an object is a sample of a training set: it holds texts of positives."""
+    return key_of(_POSITIVES, item) is not None
+
+
+def sample_of(item: dict[str, Any]) -> TrainingSample:
+    """Return the sample that a JSON object holds.
+
+    Raises:
+        CorpusError: A key is missing or has the wrong type.
+        PassageError: The question is blank or no text.
+    """
+    asked = check_question(item[_ANCHOR]) if _ANCHOR in item else asked_of(item)
+    answers = strings(item.get("answers"), "answers")
+    if any(name in item for name in _OF_DPR):
+        negatives = _passages(item, "negative_ctxs")
+        hard = _passages(item, "hard_negative_ctxs") or negatives
+        return TrainingSample(asked, answers, _passages(item, "positive_ctxs"), negatives, hard)
+    positive = key_of(_POSITIVES, item)
+    if positive is None:
+        raise unknown("positives", _POSITIVES, item)
+    negatives = tuple(one for name in _negatives(item) for one in _passages(item, name))
+    return TrainingSample(asked, answers, _passages(item, positive), negatives, negatives)
+
+
+def _negatives(item: Iterable[str]) -> list[str]:
+    """The keys of negatives; sentence-transformers numbers them, ``negative_1`` and so on."""
+    return [name for name in item if name in _NEGATIVES or name.removeprefix("negative_").isdecimal()]
+
+
+def _passages(item: dict[str, Any], name: str) -> tuple[TrainingPassage, ...]:
+    items = item.get(name) or []
+    items = [items] if isinstance(items, str) else items
+    if not isinstance(items, list) or not all(isinstance(entry, dict | str) for entry in items):
+        raise CorpusError(f"{name} is {items!r:.60}, expected a list of texts, or of objects with title and text")
+    return tuple(_passage({"text": entry} if isinstance(entry, str) else entry, name) for entry in items)
+
+
+def _passage(entry: dict[str, Any], name: str) -> TrainingPassage:
+    text, title = entry.get("text"), entry.get("title") or ""
+    if not isinstance(text, str) or not text or not isinstance(title, str):
+        raise CorpusError(f"{name} holds text {text!r:.60} and title {title!r:.60}, expected strings and some text")
+    known = next((entry[key] for key in ("passage_id", "psg_id", "docid") if key in entry), None)
+    score = entry.get("score")
+    return TrainingPassage(
+        text,
+        title,
+        "" if known in (None, "") else id_of(known, "passage_id"),
+        None if score is None else number_of(score),
+    )
+
+
+def number_of(value: object) -> float:
+    """A score, possibly as a string.
+
+    Raises:
+        CorpusError: It is no finite number.
+    """
+    try:
+        number = math.nan if isinstance(value, bool) or not isinstance(value, str | int | float) else float(value)
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise CorpusError(f"the score is {value!r:.60}, expected a finite number, possibly as a string")
+    return number
