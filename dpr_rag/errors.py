@@ -14,6 +14,21 @@ class PassageError(DprRagError, ValueError):
     """A passage (id, title, text or metadata) or a question that cannot be stored or encoded."""
 
 
+class RepeatedIdError(PassageError):
+    """An id that comes twice in one call with different contents.
+
+    Attributes:
+        passage_id: The id.
+    """
+
+    def __init__(self, message: str, passage_id: str) -> None:
+        super().__init__(message, passage_id)
+        self.passage_id = passage_id
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class BadTextError(PassageError):
     """A text that holds a lone surrogate, half of a character, which no encoding can write."""
 

@@ -171,3 +171,33 @@ def test_rows_without_text_and_title_are_counted(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "left out: 1 passage without text and title\n" in done.stderr
     assert texts(tmp_path / "s") == {"1": "Hamlet"}
+
+
+@pytest.mark.parametrize("batch", [1, 512])
+@pytest.mark.parametrize(
+    ("name", "data", "between"),
+    [
+        (
+            "p.jsonl",
+            '{"id": "1", "text": "a"}\n\n{"id": "1", "text": "a"}\n{"id": "2", "text": "b"}\n{"id": "1", "text": "c"}\n',
+            (1, 5),
+        ),
+        ("p.tsv", "id\ttext\n1\ta\n2\tb\n1\tc\n", (2, 4)),
+        ("p.json", '[\n{"id": "1", "text": "a"},\n{"id": "2", "text": "b"},\n{"id": "1", "text": "c"}]', (2, 4)),
+    ],
+)
+def test_an_id_that_comes_twice_is_named_by_the_lines_of_both(
+    tmp_path: Path, name: str, data: str, between: tuple[int, int], batch: int
+) -> None:
+    path, store = tmp_path / name, tmp_path / "s"
+    path.write_text(data, "utf-8")
+    done = run("index", path, "--store", store, "--prefix", "x/", "--batch-size", batch)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    first, second = between
+    assert f"the first is at {path}:{first}" in done.stderr
+    assert f"{path}:{second}: the id 'x/1' comes twice in one run, with different contents" in done.stderr
+    skipped = run("index", path, "--store", store, "--skip-bad", "--batch-size", batch)
+    assert skipped.exit_code == 0, skipped.output
+    assert f"skipped: {path}:{second}: the id '1' came before with other contents" in skipped.stderr
+    assert "skipped 1 malformed entries" in skipped.stderr
+    assert {key: text for key, text in texts(store).items() if "/" not in key} == {"1": "a", "2": "b"}

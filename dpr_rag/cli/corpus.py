@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpr_rag.cli.escaping import printable
+from dpr_rag.cli.repeats import Placed, placed_error, without_repeats
 from dpr_rag.cli.terminal import is_watched, note, progress
-from dpr_rag.errors import CorpusError, UnreadableError
+from dpr_rag.errors import CorpusError, RepeatedIdError, UnreadableError
 
 if TYPE_CHECKING:
     from dpr_rag import Passage
@@ -85,24 +87,38 @@ class Corpus:
         return total
 
     def _read(self, on_bad: OnBad, *, counting: bool = False) -> Iterator[Passage]:
-        from dpr_rag.corpora import LeftOut, open_by_source
         from dpr_rag.store import source_path, with_source
 
-        left_out = LeftOut() if counting else self._left_out
-        opened = open_by_source(
+        found = self._open(on_bad, counting=counting)
+        if self._skip_bad and not counting and on_bad is not None:
+            found = without_repeats(found, on_bad)
+        last: Path | str | None = None
+        source = ""
+        for passage, file, _ in found:
+            if file is not last:
+                last, source = file, file if isinstance(file, str) else source_path(file)
+            yield with_source(passage, source)
+
+    def _open(self, on_bad: OnBad, *, counting: bool) -> Iterator[Placed]:
+        from dpr_rag.corpora import LeftOut, open_by_place
+
+        return open_by_place(
             self._path,
             format=self._form,
             on_bad=on_bad,
             on_bad_text=self._on_bad_text,
-            left_out=left_out,
+            left_out=LeftOut() if counting else self._left_out,
             columns=self._columns,
         )
-        last: Path | str | None = None
-        source = ""
-        for passage, file in opened:
-            if file is not last:
-                last, source = file, file if isinstance(file, str) else source_path(file)
-            yield with_source(passage, source)
+
+    @contextmanager
+    def placing_repeats(self, prefix: str) -> Iterator[None]:
+        """Say of an id that comes twice where both stand."""
+        try:
+            yield
+        except RepeatedIdError as error:
+            found = self._open(self._pass, counting=True)
+            raise placed_error(found, error.passage_id.removeprefix(prefix), error) from error
 
     def _pass(self, error: CorpusError) -> None:
         """Pass over what is wrong, unless the corpus ends with it."""

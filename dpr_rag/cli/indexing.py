@@ -113,16 +113,17 @@ def index(
     words = "english" if settled or language is None else language
     with PassageStore.open(store, encoder=encoder, bind=bind, index=asked, dtype=precision, language=words) as opened:
         total = None if quiet else source.count()
-        report = add_corpus(
-            opened,
-            passages,
-            total,
-            vectors=vectors,
-            batch_size=batch_size,
-            quiet=quiet,
-            prefix=prefix,
-            replace="any" if replace else "own",
-        )
+        with source.placing_repeats(prefix):
+            report = add_corpus(
+                opened,
+                passages,
+                total,
+                vectors=vectors,
+                batch_size=batch_size,
+                quiet=quiet,
+                prefix=prefix,
+                replace="any" if replace else "own",
+            )
     source.say_left_out()
     _note_owners(report.owners)
     if report.left_out or (source.unreadable and not skip_bad):

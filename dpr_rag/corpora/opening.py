@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from itertools import repeat
 from pathlib import Path
 
 from dpr_rag.corpora.beir import corpus_file
@@ -12,9 +11,9 @@ from dpr_rag.corpora.columns import Columns
 from dpr_rag.corpora.docstrings import read_by_module
 from dpr_rag.corpora.lines import LeftOut, OnBad, read_lines
 from dpr_rag.corpora.magic import PARQUET
-from dpr_rag.corpora.parquet import read_parquet
-from dpr_rag.corpora.tables import read_csv, read_tsv
-from dpr_rag.corpora.tabular import read_json, read_jsonl
+from dpr_rag.corpora.parquet import parquet_by_row
+from dpr_rag.corpora.tables import csv_by_line, tsv_by_line
+from dpr_rag.corpora.tabular import json_by_line, jsonl_by_line
 from dpr_rag.corpora.texts import SUFFIXES, read_by_file
 from dpr_rag.errors import CorpusError, UnreadableError
 from dpr_rag.passages import OnBadText, Passage, check_on_bad_text
@@ -31,8 +30,8 @@ FORMATS = {
     "python": "'python:' for the docstrings of the standard library, 'python:json,gzip' for those of modules",
 }
 _PYTHON = "python:"
-_TABLES = {"tsv": read_tsv, "csv": read_csv}
-_OBJECTS = {"jsonl": read_jsonl, "json": read_json, "parquet": read_parquet, "beir": read_jsonl}
+_TABLES = {"tsv": tsv_by_line, "csv": csv_by_line}
+_OBJECTS = {"jsonl": jsonl_by_line, "json": json_by_line, "parquet": parquet_by_row, "beir": jsonl_by_line}
 _ENDINGS = {f".{form}": form for form in ("tsv", "csv", "jsonl", "json", "parquet")} | {
     ".ndjson": "jsonl",
     ".txt": "text",
@@ -81,6 +80,25 @@ def open_by_source(
     columns: Columns | None = None,
 ) -> Iterator[tuple[Passage, Path | str]]:
     """Open a corpus as :func:`open_corpus` does, with the file of each passage, or the module of the standard library."""
+    found = open_by_place(
+        path, format=format, on_bad=on_bad, on_bad_text=on_bad_text, left_out=left_out, columns=columns
+    )
+    return ((passage, source) for passage, source, _ in found)
+
+
+def open_by_place(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    on_bad: OnBad = None,
+    on_bad_text: OnBadText = "error",
+    left_out: LeftOut | None = None,
+    columns: Columns | None = None,
+) -> Iterator[tuple[Passage, Path | str, str]]:
+    """Open a corpus as :func:`open_by_source` does, with the place of each passage for messages.
+
+    The place is the file and the line, or the row of Parquet; of texts and docstrings it is empty, as their ids say it.
+    """
     kind = format or _format_of(path)
     if kind not in FORMATS:
         raise CorpusError(f"{path}: the format {kind!r} is unknown, expected {_listed()}")
@@ -88,20 +106,25 @@ def open_by_source(
         raise CorpusError(f"{path}: the format {kind} has no columns; leave their names out, or name another format")
     if kind == "python":
         names = [name.strip() for name in str(path).removeprefix(_PYTHON).split(",") if name.strip()]
-        return _named(read_by_module(names or None, on_bad=on_bad, left_out=left_out))
+        return _placeless(_named(read_by_module(names or None, on_bad=on_bad, left_out=left_out)))
     if not place_of(path).exists():
         raise CorpusError(f"{path}: does not exist; give {_listed()}")
     if kind == "text":
-        return iter(read_by_file(path, on_bad=on_bad, on_bad_text=on_bad_text, left_out=left_out))
-    file = corpus_file(path) if kind == "beir" else place_of(path)
+        return _placeless(read_by_file(path, on_bad=on_bad, on_bad_text=on_bad_text, left_out=left_out))
+    file, wanted = corpus_file(path) if kind == "beir" else place_of(path), columns or Columns()
     if kind == "beir" and left_out is not None:
         left_out.update(_beside(file))
     check_on_bad_text(on_bad_text)
+    between = ": row " if kind == "parquet" else ":"
     if kind in _TABLES:
-        return zip(_TABLES[kind](file, columns=columns, on_bad=on_bad, left_out=left_out), repeat(file))
-    read = _OBJECTS[kind]
-    passages = read(file, columns=columns, on_bad=on_bad, on_bad_text=on_bad_text, left_out=left_out)
-    return zip(passages, repeat(file))
+        found = _TABLES[kind](file, wanted, on_bad, left_out)
+    else:
+        found = _OBJECTS[kind](file, wanted, on_bad, left_out, on_bad_text)
+    return ((passage, file, f"{file}{between}{line}") for line, passage in found)
+
+
+def _placeless(found: Iterable[tuple[Passage, Path | str]]) -> Iterator[tuple[Passage, Path | str, str]]:
+    return ((passage, source, "") for passage, source in found)
 
 
 def _named(found: Iterable[tuple[Passage, Path | str]]) -> Iterator[tuple[Passage, Path | str]]:

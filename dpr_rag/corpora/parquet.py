@@ -43,11 +43,18 @@ def read_parquet(
         CorpusError: A damaged file, or a bad row, with its number from 1.
         MissingExtraError: pyarrow is not installed.
     """
-    file = place_of(path)
+    found = parquet_by_row(place_of(path), columns or Columns(), on_bad, left_out, on_bad_text)
+    return (passage for _, passage in found)
+
+
+def parquet_by_row(
+    file: Path, wanted: Columns, on_bad: OnBad, left_out: LeftOut | None, on_bad_text: OnBadText = "error"
+) -> Iterator[tuple[int, Passage]]:
+    """Read passages as :func:`read_parquet` does, each with the number of its row, from 1."""
     arrow = _pyarrow()
     try:
         with arrow.parquet.ParquetFile(file) as opened, Maker.counting(file, left_out, on_bad_text) as maker:
-            found = _found(file, tuple(opened.schema_arrow.names), columns or Columns())
+            found = _found(file, tuple(opened.schema_arrow.names), wanted)
             rows = (row for batch in opened.iter_batches(_ROWS) for row in batch.to_pylist())
             for number, row in enumerate(rows, 1):
                 try:
@@ -56,7 +63,7 @@ def read_parquet(
                     tell(on_bad, CorpusError(f"{file}: row {number}: {error}"))
                 else:
                     if passage is not None:
-                        yield passage
+                        yield number, passage
     except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError, OSError) as error:
         raise CorpusError(f"{file}: is no Parquet that can be read ({error}); write it anew") from error
 

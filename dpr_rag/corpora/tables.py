@@ -62,7 +62,7 @@ def read_tsv(
         CorpusError: A bad record, with the file's name and the line where it starts; a first row that looks like a header
             and names no columns that are known.
     """
-    return _read(Lines(place_of(path)), _TAB, columns or Columns(), on_bad, left_out)
+    return (passage for _, passage in tsv_by_line(place_of(path), columns or Columns(), on_bad, left_out))
 
 
 def read_csv(
@@ -72,13 +72,23 @@ def read_csv(
 
     Args and errors are those of :func:`read_tsv`; a quotation mark that opens a field has to close it.
     """
-    lines, wanted = Lines(place_of(path)), columns or Columns()
+    return (passage for _, passage in csv_by_line(place_of(path), columns or Columns(), on_bad, left_out))
+
+
+def tsv_by_line(path: Path, wanted: Columns, on_bad: OnBad, left_out: LeftOut | None) -> Iterator[tuple[int, Passage]]:
+    """Read passages as :func:`read_tsv` does, each with the line where it starts."""
+    return _read(Lines(path), _TAB, wanted, on_bad, left_out)
+
+
+def csv_by_line(path: Path, wanted: Columns, on_bad: OnBad, left_out: LeftOut | None) -> Iterator[tuple[int, Passage]]:
+    """Read passages as :func:`read_csv` does, each with the line where it starts."""
+    lines = Lines(path)
     return _read(lines, _delimiter(_first(lines)[1], wanted), wanted, on_bad, left_out, strict=True)
 
 
 def _read(
     lines: Lines, delimiter: str, wanted: Columns, on_bad: OnBad, left_out: LeftOut | None, *, strict: bool = False
-) -> Iterator[Passage]:
+) -> Iterator[tuple[int, Passage]]:
     layout = _layout(lines, delimiter, wanted, strict=strict)
     shape = Shape(len(layout.names), layout.needed, delimiter.encode(), strict=strict)
     with Maker.counting(lines.path, left_out) as maker:
@@ -91,7 +101,7 @@ def _read(
                 tell(on_bad, bad_line(lines.path, line, error))
             else:
                 if passage is not None:
-                    yield passage
+                    yield line, passage
 
 
 def _first(lines: Lines) -> tuple[int, bytes]:

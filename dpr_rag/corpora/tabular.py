@@ -72,7 +72,8 @@ def read_jsonl(
     Raises:
         CorpusError: A bad line, with the file's name and the line's number.
     """
-    return _read(read_json_lines, place_of(path), columns or Columns(), on_bad, on_bad_text, left_out)
+    found = jsonl_by_line(place_of(path), columns or Columns(), on_bad, left_out, on_bad_text)
+    return (passage for _, passage in found)
 
 
 def read_json(
@@ -84,20 +85,35 @@ def read_json(
     left_out: LeftOut | None = None,
 ) -> Iterator[Passage]:
     """Read passages from one JSON array of objects, or from JSONL, as a stream; otherwise as :func:`read_jsonl`."""
-    return _read(read_objects, place_of(path), columns or Columns(), on_bad, on_bad_text, left_out)
+    found = json_by_line(place_of(path), columns or Columns(), on_bad, left_out, on_bad_text)
+    return (passage for _, passage in found)
+
+
+def jsonl_by_line(
+    path: Path, wanted: Columns, on_bad: OnBad, left_out: LeftOut | None, on_bad_text: OnBadText = "error"
+) -> Iterator[tuple[int, Passage]]:
+    """Read passages as :func:`read_jsonl` does, each with its line."""
+    return _read(read_json_lines, path, wanted, on_bad, left_out, on_bad_text)
+
+
+def json_by_line(
+    path: Path, wanted: Columns, on_bad: OnBad, left_out: LeftOut | None, on_bad_text: OnBadText = "error"
+) -> Iterator[tuple[int, Passage]]:
+    """Read passages as :func:`read_json` does, each with the line where it starts."""
+    return _read(read_objects, path, wanted, on_bad, left_out, on_bad_text)
 
 
 def _read(
-    read: Callable[..., Iterator[Passage | None]],
+    read: Callable[..., Iterator[tuple[int, Passage | None]]],
     path: Path,
     wanted: Columns,
     on_bad: OnBad,
-    on_bad_text: OnBadText,
     left_out: LeftOut | None,
-) -> Iterator[Passage]:
+    on_bad_text: OnBadText,
+) -> Iterator[tuple[int, Passage]]:
     with Maker.counting(path, left_out, on_bad_text) as maker:
-        passages = read(path, lambda item, _: maker.make(*fields_of(item, wanted)), on_bad)
-        yield from (passage for passage in passages if passage is not None)
+        records = read(path, lambda item, line: (line, maker.make(*fields_of(item, wanted))), on_bad)
+        yield from ((line, passage) for line, passage in records if passage is not None)
 
 
 def passage_of(item: dict[str, Any]) -> Passage:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import PassageError
+from dpr_rag.errors import RepeatedIdError
 from dpr_rag.passages import Passage
 from dpr_rag.store.reports import AddReport
 from dpr_rag.store.sources import Replace, source_of, with_private
@@ -44,7 +44,7 @@ def check_repeats(passages: Iterable[Passage]) -> None:
     """Refuse passages that share an id and differ, unless they are of different sources, between which a policy decides.
 
     Raises:
-        PassageError: Two do; the message names the id.
+        RepeatedIdError: Two do; the message names the id.
     """
     first: dict[str, Passage] = {}
     for passage in passages:
@@ -61,7 +61,7 @@ def check_against(stored: Mapping[str, tuple[int, Passage]], passages: Sequence[
         again: The ids that came before.
 
     Raises:
-        PassageError: One did.
+        RepeatedIdError: One did.
     """
     wanted = set(again)
     for passage in passages:
@@ -77,7 +77,7 @@ def parted_twins(passages: Sequence[Passage], vectors: Vectors | None, replace: 
     Equal ones are one passage. Between sources the policy decides: ``own`` leaves it to the first, ``any`` to the last.
 
     Raises:
-        PassageError: Two of one source differ, or their vectors do.
+        RepeatedIdError: Two of one source differ, or their vectors do.
     """
     places: dict[str, int] = {}
     report = AddReport()
@@ -115,8 +115,9 @@ def _sorted(passage: Passage) -> list[tuple[str, object]]:
     return sorted(passage.metadata.items(), key=lambda pair: pair[0])
 
 
-def _refusal(passage_id: str, done: str, what: str = "contents") -> PassageError:
-    return PassageError(
+def _refusal(passage_id: str, done: str, what: str = "contents") -> RepeatedIdError:
+    return RepeatedIdError(
         f"the id {passage_id!r:.120} comes twice in one call, with different {what}, of which one would be lost; give each "
-        f"passage an id of its own, or add them in two calls, where the second replaces the first ({done})"
+        f"passage an id of its own, or add them in two calls, where the second replaces the first ({done})",
+        passage_id,
     )
