@@ -37,7 +37,7 @@ def train(
         list[Path],
         typer.Argument(
             metavar="TRAIN...",
-            help="Training sets in DPR's JSON, as `mine` writes them.",
+            help="Training sets in DPR's JSON, as `mine` writes them, Tevatron's or FlagEmbedding's, or triplets.",
             show_default=False,
             parser=place_of,
         ),
