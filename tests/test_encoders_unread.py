@@ -22,6 +22,7 @@ READ = {
     "french": "Où l’été a été très chaud, les élèves ont été fatigués à Orléans.",
     "vietnamese": "Trà xuân được hái vào tháng tư ở trên núi.",
     "names": "Who wrote the poems of 李白, and when was the book of 杜甫 printed for the first time?",
+    "title": "茶道",
     "signs": "It is done 😀 → √2 ≤ “two” — great 🎉",
 }
 
@@ -89,5 +90,5 @@ def test_pieces_of_bytes_are_not_read(caplog: pytest.LogCaptureFixture) -> None:
         def get_vocab(self, *, with_added_tokens: bool) -> dict[str, int]:
             return vocabulary
 
-    Unread(Bytes(), "<unk>").look(["春"], [[3, 4, 4]])  # type: ignore[arg-type]
+    Unread(Bytes(), "<unk>").look(["春春春春"], [[3, 4, 4] * 4])  # type: ignore[arg-type]
     assert len(said(caplog)) == 1

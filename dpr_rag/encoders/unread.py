@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _log = logging.getLogger(__name__)
+_SHORTEST = 4
 _MOST_UNKNOWN, _MOST_LETTERS, _WORTH_SAYING = 0.1, 0.5, 0.1
 
 
@@ -64,8 +65,8 @@ class Unread:
 
 
 def _is_foreign(text: str) -> bool:
-    """Whether most letters are of no Latin alphabet."""
-    if len(text.encode()) < 1.3 * len(text):  # much quicker than to look at each letter
+    """Whether most letters are of no Latin alphabet; some three letters, such as a title, are too few to say."""
+    if len(text) < _SHORTEST or len(text.encode()) < 1.3 * len(text):  # quicker than to look at each letter
         return False
     letters = [char for char in text if char.isalpha()]
     latin = sum(char < "\u0370" or "\u1e00" <= char < "\u1f00" for char in letters)
