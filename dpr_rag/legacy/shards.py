@@ -14,7 +14,7 @@ from dpr_rag.errors import CorpusError
 from dpr_rag.legacy.allowance import Allowance
 from dpr_rag.legacy.plain import plain
 from dpr_rag.legacy.standins import Kept
-from dpr_rag.legacy.unpickler import PlainUnpickler, read_pickle
+from dpr_rag.legacy.unpickler import PickleReader, read_pickle
 
 _LANGCHAIN = {
     f"{module}.{name}": Kept
@@ -65,7 +65,7 @@ def _read(path: Path, **allowed: Any) -> tuple[Any, Allowance]:
     try:
         with path.open("rb") as file:
             allowance = Allowance(os.fstat(file.fileno()).st_size)
-            return read_pickle(PlainUnpickler(file, path, allowance, allowed=allowed), path), allowance
+            return read_pickle(PickleReader(file, path, allowance, allowed=allowed), path), allowance
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
 

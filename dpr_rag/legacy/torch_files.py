@@ -20,7 +20,7 @@ from dpr_rag.legacy.allowance import Allowance
 from dpr_rag.legacy.plain import plain
 from dpr_rag.legacy.refusals import damaged
 from dpr_rag.legacy.standins import Maker, sizes
-from dpr_rag.legacy.unpickler import PlainUnpickler, read_pickle
+from dpr_rag.legacy.unpickler import PickleReader, read_pickle
 
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 _STREAM_PROTOCOL = 1001
@@ -92,7 +92,7 @@ _NAMES: dict[str, Callable[..., object]] = {
 }
 
 
-class _TorchUnpickler(PlainUnpickler):
+class _TorchReader(PickleReader):
     """Reads the pickle of a torch file, and keeps the storages that it names in ``storages``."""
 
     storages: dict[str, _Storage]
@@ -126,13 +126,13 @@ class _Source:
     def named(self, file: BinaryIO) -> tuple[Any, dict[str, _Storage]]:
         """Read a pickle that may name tensors; return its object and the storages."""
         names = {**_NAMES, **self.allowed}
-        unpickler = _TorchUnpickler(file, self.path, self.allowance, allowed=names, skip=self.skip)
-        unpickler.storages = {}
-        return read_pickle(unpickler, self.path), unpickler.storages
+        reader = _TorchReader(file, self.path, self.allowance, allowed=names, skip=self.skip)
+        reader.storages = {}
+        return read_pickle(reader, self.path), reader.storages
 
     def bare(self) -> Any:
         """Read a pickle of numbers and names, such as those around the tensors of a stream."""
-        described = read_pickle(PlainUnpickler(self.file, self.path, self.allowance), self.path)
+        described = read_pickle(PickleReader(self.file, self.path, self.allowance), self.path)
         return plain(described, self.path, self.allowance)
 
 
@@ -141,7 +141,7 @@ def read_torch(path: Path, *, allowed: Mapping[str, Callable[..., object]] | Non
 
     Args:
         path: The file, in torch's zip container (torch 1.6 and newer) or the older stream.
-        allowed: Further global names that the file may hold, as for ``PlainUnpickler``.
+        allowed: Further global names that the file may hold, as for ``PickleReader``.
         skip: Whether OmegaConf objects and type references may stand in the file, as ``Skipped``.
 
     Returns:

@@ -25,7 +25,7 @@ _STOP = b"."
 _KNOWN = steps()
 
 
-class PlainUnpickler:
+class PickleReader:
     """Reads one pickle of numbers, strings, arrays and plain containers.
 
     Args:
@@ -122,7 +122,7 @@ def _is_type(module: str, name: str) -> bool:
     return module in {"builtins", "__builtin__"} and name in _TYPES
 
 
-def read_pickle(reader: PlainUnpickler, path: Path) -> Any:
+def read_pickle(reader: PickleReader, path: Path) -> Any:
     """Read the one pickle that starts at the file's position, and stop behind it.
 
     Args:
