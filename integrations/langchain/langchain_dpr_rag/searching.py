@@ -143,6 +143,12 @@ class SearchableStore(AdjustableStore):
         """Like :meth:`similarity_search_by_vector`, in a thread."""
         return await asyncio.to_thread(self.similarity_search_by_vector, embedding, k, filter, **kwargs)
 
+    async def asimilarity_search_with_score_by_vector(
+        self, embedding: list[float], k: int = 4, filter: Where = None, **kwargs: Any
+    ) -> Scored:
+        """Like :meth:`similarity_search_with_score_by_vector`, in a thread."""
+        return await asyncio.to_thread(self.similarity_search_with_score_by_vector, embedding, k, filter, **kwargs)
+
     async def amax_marginal_relevance_search(
         self,
         query: str,
@@ -167,6 +173,19 @@ class SearchableStore(AdjustableStore):
     ) -> list[Document]:
         """Like :meth:`max_marginal_relevance_search_by_vector`, in a thread."""
         search = self.max_marginal_relevance_search_by_vector
+        return await asyncio.to_thread(search, embedding, k, fetch_k, lambda_mult, filter, **kwargs)
+
+    async def amax_marginal_relevance_search_with_score_by_vector(
+        self,
+        embedding: list[float],
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: Where = None,
+        **kwargs: Any,
+    ) -> Scored:
+        """Like :meth:`max_marginal_relevance_search_with_score_by_vector`, in a thread."""
+        search = self.max_marginal_relevance_search_with_score_by_vector
         return await asyncio.to_thread(search, embedding, k, fetch_k, lambda_mult, filter, **kwargs)
 
     async def _asimilarity_search_with_relevance_scores(self, query: str, k: int = 4, **kwargs: Any) -> Scored:

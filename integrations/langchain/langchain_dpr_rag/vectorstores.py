@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -191,6 +192,13 @@ class DPRVectorStore(Closing, WritableStore):
         with closed_on_error(cls(embedding, **kwargs)) as opened:
             opened.add_embeddings(text_embeddings, metadatas, ids=ids)
         return opened
+
+    @classmethod
+    async def afrom_embeddings(
+        cls, text_embeddings: Iterable[tuple[str, Sequence[float]]], *args: Any, **kwargs: Any
+    ) -> Self:
+        """Like :meth:`from_embeddings`, in a thread."""
+        return await asyncio.to_thread(cls.from_embeddings, text_embeddings, *args, **kwargs)
 
     @classmethod
     def from_langchain_faiss(

@@ -101,6 +101,16 @@ class WritableStore(SearchableStore):
         documents = documents_of([text for text, _ in pairs], metadatas)
         return self._add_with_vectors(documents, [vector for _, vector in pairs], ids)
 
+    async def aadd_embeddings(
+        self,
+        text_embeddings: Iterable[tuple[str, Sequence[float]]],
+        metadatas: Sequence[dict[str, Any]] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+    ) -> list[str]:
+        """Like :meth:`add_embeddings`, in a thread."""
+        return await asyncio.to_thread(self.add_embeddings, text_embeddings, metadatas, ids=ids)
+
     def _add_with_vectors(
         self, documents: Sequence[Document], vectors: Iterable[Any], ids: Sequence[str | None] | None
     ) -> list[str]:
@@ -127,11 +137,11 @@ class WritableStore(SearchableStore):
         """Like :meth:`delete`, in a thread."""
         return await asyncio.to_thread(self.delete, ids, **kwargs)
 
-    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+    def get_by_ids(self, ids: Sequence[str]) -> list[Document]:
         """Documents by id, in the order asked for; unknown ids are left out."""
         return [document_of(passage) for passage in self.store.get(ids)]
 
-    async def aget_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+    async def aget_by_ids(self, ids: Sequence[str]) -> list[Document]:
         """Like :meth:`get_by_ids`, in a thread."""
         return await asyncio.to_thread(self.get_by_ids, ids)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -248,8 +250,10 @@ def test_asynchronous_searches_equal_the_synchronous_ones(plays: DPRVectorStore)
             await plays.asimilarity_search(QUESTION, 3),
             await plays.asimilarity_search_with_score(QUESTION, 3),
             await plays.asimilarity_search_by_vector(vector, 3),
+            await plays.asimilarity_search_with_score_by_vector(vector, 3),
             await plays.amax_marginal_relevance_search(QUESTION, 3, 4, 0.2),
             await plays.amax_marginal_relevance_search_by_vector(vector, 3, 4, 0.2),
+            await plays.amax_marginal_relevance_search_with_score_by_vector(vector, 3, 4, 0.2),
             await plays.aget_by_ids(["faust"]),
             await plays.asearch(QUESTION, search_type="mmr", k=2),
         ]
@@ -259,10 +263,36 @@ def test_asynchronous_searches_equal_the_synchronous_ones(plays: DPRVectorStore)
         plays.similarity_search(QUESTION, 3),
         plays.similarity_search_with_score(QUESTION, 3),
         plays.similarity_search_by_vector(vector, 3),
+        plays.similarity_search_with_score_by_vector(vector, 3),
         plays.max_marginal_relevance_search(QUESTION, 3, 4, 0.2),
         plays.max_marginal_relevance_search_by_vector(vector, 3, 4, 0.2),
+        plays.max_marginal_relevance_search_with_score_by_vector(vector, 3, 4, 0.2),
         plays.get_by_ids(["faust"]),
         plays.search(QUESTION, search_type="mmr", k=2),
+    ]
+
+
+def test_whatever_searches_or_changes_can_be_awaited() -> None:
+    doing = re.compile(r"(similarity|max_marginal|search|add|delete|get_by|from)(_|$)")
+    plain = {name for name in dir(DPRVectorStore) if doing.match(name)} - {"from_langchain_faiss"}
+    assert len(plain) > 12
+    assert sorted(name for name in plain if not hasattr(DPRVectorStore, f"a{name}")) == []
+    assert {name for name in plain if not inspect.iscoroutinefunction(getattr(DPRVectorStore, f"a{name}"))} == set()
+
+
+def test_embeddings_made_elsewhere_are_awaited_too(foreign: Any) -> None:
+    pairs = [(text, foreign.embed_documents([text])[0]) for text in ("a tragedy", "a comedy")]
+
+    async def both() -> tuple[list[Document], list[Document]]:
+        with await DPRVectorStore.afrom_embeddings(pairs[:1], foreign, ids=["t"]) as store:
+            alone = store.get_by_ids(["t", "c"])
+            assert await store.aadd_embeddings(pairs[1:], ids=["c"]) == ["c"]
+            return alone, await store.aget_by_ids(ids=["t", "c"])
+
+    alone, together = asyncio.run(both())
+    assert [[one.page_content for one in found] for found in (alone, together)] == [
+        ["a tragedy"],
+        ["a tragedy", "a comedy"],
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from llama_index.core import MockEmbedding, VectorStoreIndex
 from llama_index.core.schema import Document, QueryBundle, TextNode
 from llama_index.core.vector_stores.types import (
     MetadataFilter,
@@ -123,7 +124,15 @@ def test_restrictions_are_all_honoured(filled: DPRVectorStore) -> None:
     assert ask(filled, node_ids=["hamlet", "faust"], filters=only("year", 1808)).ids == ["faust"]
     assert ask(filled, doc_ids=["d1"], filters=only("year", 1606)).ids == ["macbeth"]
     assert ask(filled, node_ids=["unknown"]).ids == []
-    assert len(ask(filled, node_ids=[], doc_ids=[]).ids) == 4
+    assert len(ask(filled, node_ids=[]).ids) == 4  # as an index sends it where nobody asked for nodes
+
+
+@pytest.mark.parametrize("mode", ["default", "mmr", "sparse", "hybrid"])
+def test_who_may_see_no_document_sees_none(filled: DPRVectorStore, mode: Any) -> None:
+    assert ask(filled, doc_ids=[], mode=mode).ids == []
+    assert ask(filled, doc_ids=[], node_ids=["hamlet"], mode=mode).ids == []
+    index = VectorStoreIndex.from_vector_store(filled, embed_model=MockEmbedding(embed_dim=filled.client.dim))
+    assert index.as_retriever(doc_ids=[], vector_store_query_mode=mode).retrieve("Shakespeare") == []
 
 
 def test_restrictions_are_exact_whatever_the_metadata_say(store: DPRVectorStore, node: Any) -> None:

@@ -240,7 +240,7 @@ class DPRRetriever(Asked, BaseRetriever):
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         settings = Settings(**self._current())
         if any(ids is not None and not ids for ids in (settings.node_ids, settings.doc_ids)):
-            return []  # in a query of LlamaIndex's own, empty lists restrict nothing
+            return []  # in a query of LlamaIndex's own, no node_ids restrict nothing
         where = selection_of(node_ids=settings.node_ids, doc_ids=settings.doc_ids, filters=settings.filters)
         client, words, k = self._vector_store.client, query_bundle.query_str, settings.similarity_top_k
         ranking = self._ranking(settings, query_bundle)

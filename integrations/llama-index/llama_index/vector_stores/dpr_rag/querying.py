@@ -203,11 +203,15 @@ def _candidates(k: int, options: Mapping[str, Any]) -> int:
 def selection_of(
     *, node_ids: list[str] | None = None, doc_ids: list[str] | None = None, filters: MetadataFilters | None = None
 ) -> Filter | None:
-    """The passages that all of ids, documents and filters keep; empty ones restrict nothing, as LlamaIndex gives them.
+    """The passages that all of ids, documents and filters keep.
+
+    No ids and no filters restrict nothing, as an index gives empty ones where nobody asked for any. It gives no list of
+    documents of its own accord, so that an empty one, such as that of a user who may read none, keeps nothing.
 
     Raises:
         FilterError: A filter cannot be understood.
     """
-    parts = [to_filter(filters), of_sources(doc_ids) if doc_ids else None, of_nodes(node_ids) if node_ids else None]
+    sources = None if doc_ids is None else of_sources(doc_ids)
+    parts = [to_filter(filters), sources, of_nodes(node_ids) if node_ids else None]
     kept = tuple(part for part in parts if part is not None)
     return And(kept) if kept else None
