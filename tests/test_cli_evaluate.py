@@ -76,7 +76,7 @@ def test_a_file_per_mode(store: Path, tmp_path: Path) -> None:
     results = tmp_path / "r.json"
     done = run(
         *("evaluate", store, tmp_path / "q.jsonl", "--mode", "bm25", "--limit", 2),
-        *("--output", results, "--run", trec, "--quiet"),
+        *("--output", results, "--write-run", trec, "--quiet"),
     )
     assert done.exit_code == 0, done.output
     assert done.stderr == f"wrote {results}\nwrote {trec}\n"
@@ -233,10 +233,10 @@ def test_weight_belongs_to_hybrid(store: Path, tmp_path: Path) -> None:
 
 def test_results_overwrite_neither_questions_nor_each_other(store: Path, tmp_path: Path) -> None:
     before = (tmp_path / "q.jsonl").read_text()
-    for options in (("--report", tmp_path / "q.jsonl"), ("--output", tmp_path / "x", "--run", tmp_path / "x")):
+    for options in (("--report", tmp_path / "q.jsonl"), ("--output", tmp_path / "x", "--write-run", tmp_path / "x")):
         done = run("evaluate", store, tmp_path / "q.jsonl", *options)
         assert done.exit_code == 1
-        assert "would overwrite the questions or another result" in done.stderr
+        assert "would overwrite the questions, a run or another result" in done.stderr
     assert (tmp_path / "q.jsonl").read_text() == before
     assert not (tmp_path / "x").exists()
 

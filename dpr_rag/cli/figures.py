@@ -68,10 +68,10 @@ def _rows(found: Evaluation) -> Iterator[list[str]]:
         yield [f"top-{k} accuracy", *(interval(system.accuracy[k], percent) for system in found.systems)]
     for name in found.systems[0].ranking:
         yield [mean_of(name), *(interval(system.ranking[name], decimal) for system in found.systems)]
-    latencies = [system.latency for system in found.systems if system.latency is not None]
-    if latencies:
+    latencies = [system.latency for system in found.systems]
+    if any(latencies):  # a run of another system has none
         for name in ("p50", "p95", "p99"):
-            yield [f"latency {name}", *(f"{1000 * getattr(one, name):.1f} ms" for one in latencies)]
+            yield [f"latency {name}", *(f"{1000 * getattr(one, name):.1f} ms" if one else "" for one in latencies)]
 
 
 def percent(share: float) -> str:

@@ -28,14 +28,19 @@ class By(StrEnum):
     passage = "passage"
 
 
+_HELP = "Questions with answers or known passages: DPR's tab-separated file, JSON, CSV, TREC topics, or a BEIR folder."
 Questions = Annotated[
     Path,
     typer.Argument(
         metavar="QUESTIONS",
-        help="Questions with answers or known passages: DPR's tab-separated file, JSON, CSV, TREC topics, or a BEIR folder.",
+        help=_HELP,
         show_default=False,
         parser=place_of,
     ),
+]
+LabelledQuestions = Annotated[
+    Path | None,
+    typer.Argument(metavar="[QUESTIONS]", help=_HELP, show_default=False, parser=place_of),
 ]
 ByChoice = Annotated[
     By, typer.Option("--by", help="What makes a passage right: an answer in its text, or its id being known.")

@@ -8,6 +8,7 @@ from dpr_rag.evaluation.judging import judge_for
 from dpr_rag.evaluation.report import write_report
 from dpr_rag.evaluation.results import Asked, Comparison, Estimate, Evaluation, Latency, SystemResult
 from dpr_rag.evaluation.running import System, evaluate
+from dpr_rag.evaluation.runs import Run, read_run
 from dpr_rag.evaluation.tuning import Candidate, Tuning, tune
 
 __all__ = [
@@ -17,12 +18,14 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "Latency",
+    "Run",
     "System",
     "SystemResult",
     "Tuning",
     "evaluate",
     "has_answer",
     "judge_for",
+    "read_run",
     "tune",
     "write_dpr_results",
     "write_report",

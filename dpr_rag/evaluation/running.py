@@ -17,6 +17,7 @@ from dpr_rag.evaluation.answers import regular_expressions
 from dpr_rag.evaluation.judging import Choice, grades_of, judge_for, judged, without_own
 from dpr_rag.evaluation.measures import ir_measures, ks_up_to, latency_of, ranking, success
 from dpr_rag.evaluation.results import Asked, Comparison, Evaluation, Latency, SystemResult
+from dpr_rag.evaluation.runs import Run, check_run
 from dpr_rag.evaluation.statistics import Bootstrap, mcnemar
 from dpr_rag.passages import Hit, Passage
 
@@ -36,7 +37,7 @@ class System(Protocol):
 
 
 def evaluate(
-    systems: Mapping[str, System],
+    systems: Mapping[str, System | Run],
     questions: Iterable[Question],
     *,
     k: int = 100,
@@ -55,7 +56,8 @@ def evaluate(
     ``PassageStore.measure_index_recall``.
 
     Args:
-        systems: What to ask, by name.
+        systems: What to ask, by name; or what another system found, see :func:`~dpr_rag.evaluation.read_run`. A question
+            that a run lacks counts as lost.
         questions: What to ask them, with answers or ``positive_ids``.
         k: Hits per question.
         by: What makes a passage right: ``answer`` (its text holds one, see :func:`has_answer`) or ``passage`` (it is one
@@ -88,6 +90,9 @@ def evaluate(
         ir_measures()
     elif regex:
         regular_expressions()
+    for name, system in systems.items():
+        if isinstance(system, Run):
+            check_run(name, system, asked, chosen)
     pool: dict[str, Passage] = {}
     runs: dict[str, list[Asked]] = {}
     latencies: dict[str, Latency | None] = {}
@@ -96,7 +101,12 @@ def evaluate(
     for name, system in systems.items():
         advance = _from(len(runs) * len(asked), progress)
         depth = k if own_hits else k + 1
-        found, latencies[name] = _ask(system, [one.question for one in asked], depth, batch_size, advance)
+        found: list[Sequence[Hit]]
+        if isinstance(system, Run):
+            found, latencies[name] = list(map(system.hits, asked)), None
+            advance(len(asked))
+        else:
+            found, latencies[name] = _ask(system, [one.question for one in asked], depth, batch_size, advance)
         if not own_hits:
             kept = [without_own(one, hits[:depth], grades) for one, hits in zip(asked, found, strict=True)]
             own[name] = sum(len(hits[:depth]) - len(left) for hits, left in zip(found, kept, strict=True))

@@ -19,10 +19,12 @@ def figures(evaluation: Evaluation) -> Html:
     rows: list[list[str]] = [[f"top-{k}", *(_cell(one.accuracy[k], percent) for one in systems)] for k in evaluation.ks]
     for name in systems[0].ranking:
         rows.append([mean_of(name), *(_cell(one.ranking[name], decimal) for one in systems)])
-    latencies = [one.latency for one in systems if one.latency is not None]
-    if latencies:
+    latencies = [one.latency for one in systems]
+    if any(latencies):  # a run of another system has none
         for name in ("p50", "p95", "p99"):
-            rows.append([f"latency {name}", *(f"{1000 * getattr(one, name):.1f} ms" for one in latencies)])
+            rows.append(
+                [f"latency {name}", *(f"{1000 * getattr(one, name):.1f} ms" if one else "" for one in latencies)]
+            )
     below = element("p", "Under the figures, their 95 % intervals.", class_="muted")
     return join([table(rows, ("measure", *(one.name for one in systems))), below])
 
@@ -103,7 +105,7 @@ def _notes(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
             "questions that this one alone answers; p: exact McNemar test on these, two-sided, not corrected for the number "
             "of comparisons.",
         )
-    if evaluation.systems[0].latency:
+    if any(system.latency for system in evaluation.systems):
         yield (
             "Latency",
             "From a question in words to its passages, encoding included, one question at a time, in this same run, after "

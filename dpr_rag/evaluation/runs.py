@@ -1,0 +1,128 @@
+"""Runs of other systems, to be judged beside ours: TREC's form, MS MARCO's, and DPR's result JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from dpr_rag.corpora import Question, read_results
+from dpr_rag.corpora.lines import bad_line, decoded, read_lines
+from dpr_rag.errors import CorpusError, EvaluationError
+from dpr_rag.passages import Hit, Passage
+from dpr_rag.paths import place_of
+
+_TREC = ("qid", "Q0", "docid", "rank", "score", "tag")
+_MS_MARCO = ("qid", "pid", "rank")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What another system found.
+
+    Attributes:
+        found: Hits, best first, by the id of the question, or by the question where the file has no ids.
+        by_question: Whether the question itself is the key.
+        bare: Whether the passages are known by their ids alone, which stand in place of their texts.
+    """
+
+    found: Mapping[str, tuple[Hit, ...]]
+    by_question: bool = False
+    bare: bool = False
+
+    def hits(self, question: Question) -> tuple[Hit, ...]:
+        """The hits for a question, best first; none where the file has none."""
+        return self.found.get(question.question if self.by_question else question.id, ())
+
+    def ids(self) -> set[str]:
+        """Ids of all passages found."""
+        return {hit.passage.id for hits in self.found.values() for hit in hits}
+
+    def filled(self, passages: Iterable[Passage]) -> Run:
+        """The run with the texts of these passages, as far as they are in it."""
+        known = {passage.id: passage for passage in passages}
+        found = {
+            name: tuple(replace(hit, passage=known.get(hit.passage.id, hit.passage)) for hit in hits)
+            for name, hits in self.found.items()
+        }
+        return Run(found, self.by_question)
+
+
+def read_run(path: str | Path) -> Run:
+    """Read a run: TREC's ``qid Q0 docid rank score tag``, MS MARCO's ``qid pid rank``, or DPR's result JSON.
+
+    As trec_eval does, TREC's hits are put in the order of their scores, read as float32, and of ids (falling) where scores
+    are equal; the rank is not looked at.
+
+    Args:
+        path: The file, possibly gzipped.
+
+    Raises:
+        CorpusError: A bad line, or a passage that comes twice for a question, with the file's name and the line.
+    """
+    path = place_of(path)
+    first = next((line.strip() for _, line in read_lines(path) if line.strip()), b"")
+    if first.startswith((b"{", b"[")):
+        return Run({one.question: one.hits for one in read_results(path)}, by_question=True)
+    rows: dict[str, dict[str, float]] = {}
+    for number, line in read_lines(path):
+        if line.strip():
+            try:
+                _take(rows, *_row(decoded(line).split()))
+            except CorpusError as error:
+                raise bad_line(path, number, error) from error
+    return Run({question: _ranked(scores) for question, scores in rows.items()}, bare=True)
+
+
+def _take(rows: dict[str, dict[str, float]], question: str, passage: str, score: float) -> None:
+    if passage in rows.setdefault(question, {}):
+        raise CorpusError(
+            f"the passage {passage!r:.120} comes twice for the question {question!r:.120}; keep it at its better rank"
+        )
+    rows[question][passage] = score
+
+
+def _row(cells: list[str]) -> tuple[str, str, float]:
+    if len(cells) == len(_TREC):
+        return cells[0], cells[2], _number(cells[4], "score")
+    if len(cells) == len(_MS_MARCO):
+        return cells[0], cells[1], -_number(cells[2], "rank")
+    raise CorpusError(
+        f"{len(cells)} columns, expected the 6 of a TREC run ({' '.join(_TREC)}) or the 3 of MS MARCO's ({' '.join(_MS_MARCO)})"
+    )
+
+
+def _number(text: str, name: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise CorpusError(f"the {name} is {text!r:.60}, expected a finite number")
+    return number
+
+
+def _ranked(scores: Mapping[str, float]) -> tuple[Hit, ...]:
+    names = sorted(scores, key=lambda name: (np.float32(scores[name]), name), reverse=True)
+    return tuple(Hit(Passage(name, name), scores[name], rank) for rank, name in enumerate(names, 1))
+
+
+def check_run(name: str, run: Run, questions: list[Question], by: str) -> None:
+    """Refuse a run that cannot be judged on the questions.
+
+    Raises:
+        EvaluationError: It has hits for none of them, or no texts in which answers could be sought.
+    """
+    if run.bare and by == "answer":
+        raise EvaluationError(
+            f"{name} holds ids of passages and no texts, in which an answer could be sought; judge by passage"
+        )
+    if not any(run.hits(question) for question in questions):
+        key = questions[0].question if run.by_question else questions[0].id
+        raise EvaluationError(
+            f"{name} has hits for none of the {len(questions):,} questions: the first asked is {key!r:.120}, the first in the "
+            f"run {next(iter(run.found), '')!r:.120}; give the questions that it was made for"
+        )
