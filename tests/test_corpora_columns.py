@@ -94,6 +94,14 @@ def test_columns_of_a_table_without_a_header_are_named_by_number(tmp_path: Path)
         list(open_corpus(path))
 
 
+def test_numbers_of_columns_under_a_header_do_not_make_it_a_passage(tmp_path: Path) -> None:
+    path = file(tmp_path / "p.csv", "sep=;\nid;body;text;n\n1;long;short;7\n")
+    found = list(open_corpus(path, columns=Columns(id="1", text="2")))
+    assert found == [Passage("1", "long", "", {"text": "short", "n": "7"})]
+    with pytest.raises(CorpusError, match=r"q\.tsv:1: .*looks like a header"):
+        list(open_corpus(file(tmp_path / "q.tsv", "name\tvalue\n1\tx\n"), columns=Columns(id="1", text="2")))
+
+
 def test_ms_marco_has_two_columns_and_no_header(tmp_path: Path) -> None:
     path = file(tmp_path / "collection.tsv", '0\tThe presence of minds.\n1\t"A lone mark.\n2\tA "second" one.\n')
     expected = [Passage("0", "The presence of minds."), Passage("1", '"A lone mark.'), Passage("2", 'A "second" one.')]

@@ -14,6 +14,7 @@ from dpr_rag.corpora import (
     SkipReport,
     TrainingPassage,
     TrainingSample,
+    read_qrels,
     read_questions,
     read_training,
 )
@@ -177,6 +178,12 @@ def test_qrels_of_four_columns_give_the_positives(tmp_path: Path) -> None:
     }
     zeros = list(read_questions(queries, qrels=qrels, zeros=True, left_out=LeftOut()))
     assert [one.id for one in zeros] == ["1", "2"]
+
+
+def test_a_short_line_of_trec_qrels_is_named(tmp_path: Path) -> None:
+    path = file(tmp_path / "qrels", "1 0 7 1\n1 0 8\n")
+    with pytest.raises(CorpusError, match=r"qrels:2: 3 columns, expected 4"):
+        list(read_qrels(path))
 
 
 def test_topics_of_trec(tmp_path: Path) -> None:

@@ -70,12 +70,19 @@ def _rows(path: Path, on_bad: OnBad) -> Iterator[tuple[int, list[str]]]:
         return
     for number, line in lines:
         try:
-            row = decoded(line).split()
+            row = _of_trec(decoded(line).split())
         except CorpusError as error:
             tell(on_bad, bad_line(path, number, error))
         else:
             if row:
-                yield number, [row[0], *row[2:]] if len(row) == _TREC_WIDTH else row
+                yield number, row
+
+
+def _of_trec(cells: list[str]) -> list[str]:
+    """The three cells that count; the second one says nothing."""
+    if cells and len(cells) != _TREC_WIDTH:
+        raise CorpusError(f"{len(cells)} columns, expected 4 as above: the question, 0, the passage and the relevance")
+    return [cells[0], *cells[2:]] if cells else []
 
 
 def _judgement(row: list[str]) -> Judgement:

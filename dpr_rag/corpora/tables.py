@@ -51,7 +51,7 @@ def read_tsv(
 
     Args:
         path: The file.
-        columns: Names of columns, or their numbers from 1 where there is no header.
+        columns: Names of columns, or their numbers from 1.
         on_bad: Takes the errors of bad records; None raises the first.
         left_out: Takes the number of rows without text and title; None logs it as a warning.
 
@@ -83,6 +83,8 @@ def tsv_by_line(path: Path, wanted: Columns, on_bad: OnBad, left_out: LeftOut | 
 def csv_by_line(path: Path, wanted: Columns, on_bad: OnBad, left_out: LeftOut | None) -> Iterator[tuple[int, Passage]]:
     """Read passages as :func:`read_csv` does, each with the line where it starts."""
     lines = Lines(path)
+    if _first(lines)[1].lower().startswith(b"sep="):  # Excel's own line about the delimiter
+        next(lines)
     return _read(lines, _delimiter(_first(lines)[1], wanted), wanted, on_bad, left_out, strict=True)
 
 
@@ -132,7 +134,12 @@ def _layout(lines: Lines, delimiter: str, wanted: Columns, *, strict: bool) -> _
     names = tuple(header_of(first, delimiter.encode()))
     try:
         if _are_numbers(wanted, names):
-            return _numbered(wanted, width_of(lines, delimiter.encode()))
+            usual = located(names, Columns())
+            if usual.id and usual.text:
+                _check_twice(names)
+                return _numbered(wanted, names, header=True)
+            refuse_header(list(names))
+            return _numbered(wanted, _numbers(width_of(lines, delimiter.encode())), header=False)
         found = located(names, wanted) if first else Columns()
         if found.id and found.text:
             _check_twice(names)
@@ -150,16 +157,19 @@ def _are_numbers(wanted: Columns, names: tuple[str, ...]) -> bool:
     return bool(given) and all(name.isdecimal() and name not in names for name in given)
 
 
-def _numbered(wanted: Columns, width: int) -> _Layout:
-    """A table without a header, whose columns the user numbers; the others are called by their number, too."""
+def _numbered(wanted: Columns, names: tuple[str, ...], *, header: bool) -> _Layout:
+    """A table whose columns the user numbers; without a header they are called by their numbers."""
     for name in wanted.given().values():
-        if not 1 <= int(name) <= width:
-            raise CorpusError(f"there is no column {name!r}, only {width} columns; number them from 1")
-    called = {field: f"column {int(name)}" for field, name in wanted.given().items()}
-    found = Columns(**called)
+        if not 1 <= int(name) <= len(names):
+            raise CorpusError(f"there is no column {name!r}, only {len(names)} columns; number them from 1")
+    found = Columns(**{field: names[int(name) - 1] for field, name in wanted.given().items()})
     if not (found.id and found.text):
-        raise lacking(found, [f"column {at}" for at in range(1, width + 1)])
-    return _Layout(tuple(f"column {at}" for at in range(1, width + 1)), found, header=False)
+        raise lacking(found, names)
+    return _Layout(names, found, header=header)
+
+
+def _numbers(width: int) -> tuple[str, ...]:
+    return tuple(f"column {at}" for at in range(1, width + 1))
 
 
 def _headless(width: int) -> _Layout:
