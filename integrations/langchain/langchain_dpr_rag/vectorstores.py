@@ -14,6 +14,7 @@ from dpr_rag import Encoder, PassageStore
 from langchain_dpr_rag.batches import DPRVectorStoreRetriever
 from langchain_dpr_rag.closing import Closing, closed_on_error
 from langchain_dpr_rag.documents import OnBadText, OnBlank
+from langchain_dpr_rag.elsewhere import Elsewhere
 from langchain_dpr_rag.foreign import embeddings_of, encoder_of
 from langchain_dpr_rag.moving_in import read_folder
 from langchain_dpr_rag.opening import open_store
@@ -26,7 +27,7 @@ _ARGUMENTS = (
 )
 
 
-class DPRVectorStore(Closing, WritableStore):
+class DPRVectorStore(Closing, WritableStore, Elsewhere):
     """A durable vector store: SQLite is the truth, FAISS finds, scores are exact inner products.
 
     Setup:

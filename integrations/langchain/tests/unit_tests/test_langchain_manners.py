@@ -72,6 +72,25 @@ def test_words_of_other_stores_are_told_the_right_one(words: Any, wrong: str, ri
         DPRVectorStore.from_texts(["x"], words, **{wrong: "x"})
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("load_local", "from_langchain_faiss"),
+        ("save_local", "on disk"),
+        ("persist", "on disk"),
+        ("from_existing_collection", "create=False"),
+        ("from_existing_index", "create=False"),
+        ("update_document", r"add_documents\(documents, ids=...\)"),
+        ("delete_collection", r"delete\(\) deletes all"),
+        ("get", r"get_by_ids\(ids\)"),
+    ],
+)
+def test_methods_of_other_stores_are_told_what_to_call(plays: DPRVectorStore, wrong: str, right: str) -> None:
+    for of in (DPRVectorStore, plays):
+        with pytest.raises(NotImplementedError, match=f"DPRVectorStore has no such method; here .*{right}"):
+            getattr(of, wrong)("x", index_name="y")
+
+
 def test_the_error_lists_every_argument_that_there_is(words: Any) -> None:
     with pytest.raises(TypeError, match="unknown argument 'nonsense'") as caught:
         DPRVectorStore(words, nonsense=1)

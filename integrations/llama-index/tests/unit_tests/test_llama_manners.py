@@ -7,10 +7,12 @@ import inspect
 import json
 import logging
 import pickle
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from llama_index.core import MockEmbedding, VectorStoreIndex
 from llama_index.core.vector_stores.types import VectorStoreQuery
 from llama_index.embeddings.dpr_rag import DPREmbedding
 from llama_index.retrievers.dpr_rag import DelimitPassages, DPRRetriever
@@ -37,6 +39,10 @@ def first(store: DPRVectorStore) -> list[str]:
         ("similarity_top_k", "as_retriever"),
         ("mode", "vector_store_query_mode="),
         ("score_threshold", "min_relevance="),
+        ("chroma_collection", "path="),
+        ("faiss_index", "store="),
+        ("overwrite", r"clear\(\)"),
+        ("enable_hybrid", "not needed"),
     ],
 )
 def test_words_of_other_stores_are_told_the_right_one(towers: Any, tmp_path: Path, wrong: str, right: str) -> None:
@@ -44,6 +50,58 @@ def test_words_of_other_stores_are_told_the_right_one(towers: Any, tmp_path: Pat
         with pytest.raises(TypeError, match=f"unknown argument '{wrong}'.*; here it is .*{right}"):
             DPRVectorStore(path, encoder=towers, **{wrong: "x"})
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("from_params", r"DPRVectorStore\(path\) makes"),
+        ("from_uri", r"DPRVectorStore\(path\) makes"),
+        ("from_persist_dir", r"from_llama_index\(persist_dir, path=...\) moves in"),
+        ("from_local", "create=False"),
+    ],
+)
+def test_ways_to_make_other_stores_are_told_what_to_call(wrong: str, right: str) -> None:
+    with pytest.raises(NotImplementedError, match=f"DPRVectorStore has no such method; here .*{right}"):
+        getattr(DPRVectorStore, wrong)("notes", table_name="x")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("index", r"index\.vector_store"),
+        ("top_k", "similarity_top_k="),
+        ("embed_model", "encoder="),
+        ("vector_store_query_mode", "mode="),
+        ("similarity_cutoff", "min_relevance="),
+    ],
+)
+def test_words_of_other_retrievers_are_told_the_right_one(filled: Any, wrong: str, right: str) -> None:
+    for make in (DPRRetriever, partial(DPRRetriever.from_defaults, None, store=filled.client)):
+        with pytest.raises(TypeError, match=f"unknown argument '{wrong}'.*; here it is .*{right}"):
+            make(*([filled] if make is DPRRetriever else []), **{wrong: "x"})
+    with pytest.raises(TypeError, match=r"store is VectorStoreIndex, .* an index has it under \.vector_store"):
+        DPRRetriever(VectorStoreIndex.from_vector_store(filled, embed_model=MockEmbedding(3)))  # type: ignore[arg-type]
+
+
+def test_the_error_of_a_retriever_lists_every_argument_that_there_is(filled: Any) -> None:
+    with pytest.raises(TypeError, match="unknown argument 'nonsense'") as caught:
+        DPRRetriever(filled, nonsense=1)
+    listed = str(caught.value).rpartition("one of ")[2].split(", ")
+    parameters = set(inspect.signature(DPRRetriever.__init__).parameters) - {"self", "unknown"}
+    assert sorted(listed) == sorted(parameters)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("bm25", "text_search"), ("dense", "default"), ("semantic_hybrid", "hybrid")]
+)
+def test_modes_of_other_names_are_told_theirs(filled: Any, wrong: Any, right: str) -> None:
+    for ask in (
+        lambda: DPRRetriever(filled, mode=wrong),
+        lambda: filled.query(VectorStoreQuery(query_str=QUESTION, mode=wrong)),
+    ):
+        with pytest.raises(ValueError, match=f"the query mode '{wrong}' is not supported; .*; here it is '{right}'"):
+            ask()
 
 
 def test_the_error_lists_every_argument_that_there_is(towers: Any, tmp_path: Path) -> None:

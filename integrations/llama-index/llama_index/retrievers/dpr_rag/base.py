@@ -18,7 +18,7 @@ from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBun
 from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQueryMode
 from llama_index.embeddings.dpr_rag.foreign import EmbeddingEncoder
 from llama_index.retrievers.dpr_rag.asking import Asked, strings_of
-from llama_index.retrievers.dpr_rag.opening import as_vector_store
+from llama_index.retrievers.dpr_rag.opening import as_vector_store, refuse_other_words
 from llama_index.retrievers.dpr_rag.settings import NAMES, Settings
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 from llama_index.vector_stores.dpr_rag.nodes import to_node
@@ -140,7 +140,9 @@ class DPRRetriever(Asked, BaseRetriever):
         object_map: dict[str, Any] | None = None,
         objects: list[IndexNode] | None = None,
         verbose: bool = False,
+        **unknown: Any,
     ) -> None:
+        refuse_other_words(unknown)
         settings = Settings(
             similarity_top_k, filters, mode, alpha, ranking, diversity, min_relevance, node_ids, doc_ids
         )

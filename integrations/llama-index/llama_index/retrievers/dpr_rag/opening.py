@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
+from llama_index.retrievers.dpr_rag.settings import NAMES
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
-from llama_index.vector_stores.dpr_rag.opening import AnyEncoder
+from llama_index.vector_stores.dpr_rag.opening import AnyEncoder, refuse_unknown
 
 from dpr_rag import DualEncoder, PassageStore
+
+_ARGUMENTS = ("store", "encoder", "read_only", *NAMES, "callback_manager", "object_map", "objects", "verbose")
+_OTHER_WORDS = {
+    **dict.fromkeys(
+        ("index", "vector_store", "path", "persist_dir"), "store, the first argument, as index.vector_store"
+    ),
+    **dict.fromkeys(("embed_model", "embedding", "embeddings"), "encoder="),
+    **dict.fromkeys(("top_k", "k", "n_results"), "similarity_top_k="),
+    **dict.fromkeys(("vector_store_query_mode", "query_mode", "search_type"), "mode="),
+    **dict.fromkeys(("filter", "where"), "filters= (MetadataFilters)"),
+    **dict.fromkeys(("similarity_cutoff", "score_threshold"), "min_relevance="),
+    **dict.fromkeys(("vector_store_kwargs", "mmr_threshold"), "diversity= (dpr_rag.Diversity) and min_relevance="),
+}
+
+
+def refuse_other_words(given: Iterable[str]) -> None:
+    """Refuse arguments that a ``DPRRetriever`` does not know.
+
+    Raises:
+        TypeError: There is one; the message has the right word where other retrievers' word for it is known.
+    """
+    refuse_unknown(given, _ARGUMENTS, _OTHER_WORDS)
 
 
 def as_vector_store(
@@ -28,7 +52,7 @@ def as_vector_store(
         if not isinstance(store, str | os.PathLike):
             raise TypeError(
                 f"store is {type(store).__name__}, expected a path, a dpr_rag.PassageStore, or a DPRVectorStore of this "
-                "package; another framework's adapter has its PassageStore under .store"
+                "package; an index has it under .vector_store, another framework's adapter its PassageStore under .store"
             )
         if encoder is None and not words_only:
             encoder = DualEncoder.default()

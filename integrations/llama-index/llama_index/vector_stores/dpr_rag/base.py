@@ -17,6 +17,7 @@ from llama_index.core.vector_stores.types import (
 from llama_index.vector_stores.dpr_rag.adding import OnBlank, add_nodes, checked
 from llama_index.vector_stores.dpr_rag.awaiting import embedded, with_embedding
 from llama_index.vector_stores.dpr_rag.docstore import WHOLE
+from llama_index.vector_stores.dpr_rag.elsewhere import Elsewhere
 from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.holding import OnPassageStore
 from llama_index.vector_stores.dpr_rag.moving_in import OnMissing, read_llama_index
@@ -30,7 +31,7 @@ from dpr_rag.filters import Comparison
 _EVERYTHING = Comparison("id", "exists", True)
 
 
-class DPRVectorStore(OnPassageStore):
+class DPRVectorStore(OnPassageStore, Elsewhere):
     """Nodes with their embeddings in a durable ``PassageStore``, searched by inner product.
 
     Setup:

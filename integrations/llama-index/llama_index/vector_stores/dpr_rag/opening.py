@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -16,9 +17,15 @@ _ARGUMENTS = ("path", "store", "encoder", "fingerprint", "on_blank", "on_bad_tex
 _PATH = "path= (one folder is one store)"
 _OTHER_WORDS = {
     **dict.fromkeys(
-        ("persist_directory", "persist_dir", "persist_path", "folder_path", "uri", "url", "database_name"), _PATH
+        ("persist_directory", "persist_dir", "persist_path", "folder_path", "uri", "url", "database_name", "db_path"),
+        _PATH,
     ),
     **dict.fromkeys(("collection_name", "collection", "table_name", "index_name", "namespace"), _PATH),
+    **dict.fromkeys(
+        ("client", "chroma_collection", "faiss_index", "table", "connection"),
+        f"{_PATH}, or store= (an open PassageStore)",
+    ),
+    **dict.fromkeys(("overwrite", "drop_old"), "not there: adding replaces by id, and clear() empties a store"),
     **dict.fromkeys(("embed_model", "embedding", "embeddings", "embedding_function"), "encoder="),
     **dict.fromkeys(
         ("dim", "embed_dim", "dimension"), "not needed: the encoder or the first vectors fix the dimension"
@@ -26,10 +33,22 @@ _OTHER_WORDS = {
     **dict.fromkeys(("similarity_top_k", "top_k", "k"), "similarity_top_k= of a retriever or of as_retriever()"),
     **dict.fromkeys(("mode", "query_mode"), "mode= of a DPRRetriever, or vector_store_query_mode= of as_retriever()"),
     **dict.fromkeys(
-        ("hybrid_search", "enable_sparse"), "not needed: words are always indexed; ask with the mode 'hybrid'"
+        ("hybrid_search", "enable_hybrid", "enable_sparse"),
+        "not needed: words are always indexed; ask with the mode 'hybrid'",
     ),
     **dict.fromkeys(("score_threshold", "similarity_cutoff", "min_relevance"), "min_relevance= of a DPRRetriever"),
 }
+
+
+def refuse_unknown(given: Iterable[str], known: Iterable[str], other_words: Mapping[str, str]) -> None:
+    """Refuse the first argument that is unknown, with the right word for it where another library's word is known.
+
+    Raises:
+        TypeError: There is one.
+    """
+    for name in given:
+        right = f"; here it is {other_words[name]}" if name in other_words else ""
+        raise TypeError(f"unknown argument {name!r}, expected one of {', '.join(known)}{right}")
 
 
 def open_store(
@@ -56,10 +75,7 @@ def open_store(
         ValueError: A fingerprint goes with something that has its own.
         EncoderMismatchError: Another encoder filled the store, or nothing names the embedding.
     """
-    for name in options:
-        if name not in _OPTIONS:
-            right = f"; here it is {_OTHER_WORDS[name]}" if name in _OTHER_WORDS else ""
-            raise TypeError(f"unknown argument {name!r}, expected one of {', '.join(_ARGUMENTS)}{right}")
+    refuse_unknown([name for name in options if name not in _OPTIONS], _ARGUMENTS, _OTHER_WORDS)
     if path is None and (read_only or not create):
         raise ValueError("create=False and read_only=True are for a store that exists; give its path")
     bound = encoder_of(encoder, fingerprint)

@@ -41,6 +41,13 @@ _OTHER_WORDS = {
 }
 
 
+_OTHER_MODES = {
+    **dict.fromkeys(("dense", "vector", "similarity"), "default"),
+    **dict.fromkeys(("bm25", "fts", "keyword", "text"), "text_search"),
+    "semantic_hybrid": "hybrid",
+}
+
+
 def hits_for(store: PassageStore, query: VectorStoreQuery, options: Mapping[str, Any]) -> list[Hit]:
     """What a query finds; see ``DPRVectorStore.query``."""
     k, words = _wanted(query), words_of(query.query_str)
@@ -186,8 +193,10 @@ def check_mode(mode: VectorStoreQueryMode | str, alpha: float | None) -> None:
     """
     if mode not in (*LEFT_TO_THE_STORE, *WORDS, VectorStoreQueryMode.HYBRID):
         name = mode.value if isinstance(mode, VectorStoreQueryMode) else mode
+        right = f"; here it is {_OTHER_MODES[name]!r}" if name in _OTHER_MODES else ""
         raise ValueError(
             f"the query mode {name!r} is not supported; there are 'default', 'mmr', 'text_search', 'sparse' and 'hybrid'"
+            f"{right}"
         )
     if alpha is not None and not 0 <= alpha <= 1:
         raise VectorError(f"alpha is {alpha!r}, expected a number from 0 to 1")

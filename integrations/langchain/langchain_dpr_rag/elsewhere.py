@@ -1,0 +1,38 @@
+"""Methods that other vector stores have: each is told what to call here, instead of an attribute that does not exist."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+_SAVED = "nothing to save: what an addition or a deletion returned from is on disk, in the folder given as path="
+_EMPTIED = "delete() deletes all documents; remove the folder to be rid of the store"
+_OPENED = "DPRVectorStore(embedding, path=..., create=False) opens a store that exists"
+_REPLACED = "add_documents(documents, ids=...) replaces what has the same id"
+
+
+def _called(right: str) -> classmethod[Any, ..., NoReturn]:
+    def refuse(cls: type[Any], *_: Any, **__: Any) -> NoReturn:
+        raise NotImplementedError(f"{cls.__name__} has no such method; here {right}")
+
+    return classmethod(refuse)
+
+
+class Elsewhere:
+    """Names that tutorials for Chroma, FAISS, Qdrant and PGVector use, for their users' sake."""
+
+    save_local = _called(_SAVED)
+    persist = _called(_SAVED)
+    dump = _called(_SAVED)
+    load_local = _called(
+        f"{_OPENED}, and DPRVectorStore.from_langchain_faiss(folder, embedding) moves in with what FAISS saved"
+    )
+    load = _called(_OPENED)
+    from_existing_collection = _called(_OPENED)
+    from_existing_index = _called(_OPENED)
+    get = _called("get_by_ids(ids) has documents by id, and vector_store.store all passages: for passage in it")
+    update_document = _called(_REPLACED)
+    update_documents = _called(_REPLACED)
+    upsert = _called(_REPLACED)
+    delete_collection = _called(_EMPTIED)
+    reset_collection = _called(_EMPTIED)
+    drop_tables = _called(_EMPTIED)

@@ -1,0 +1,29 @@
+"""Ways in which other vector stores are made: each is told how it is done here."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+_OPENED = "DPRVectorStore(path, create=False) opens a store that exists"
+_MADE = "DPRVectorStore(path) makes a store, or opens it where there is one"
+_MOVED = "DPRVectorStore.from_llama_index(persist_dir, path=...) moves in with what StorageContext.persist wrote"
+
+
+def _called(right: str) -> classmethod[Any, ..., NoReturn]:
+    def refuse(cls: type[Any], *_: Any, **__: Any) -> NoReturn:
+        raise NotImplementedError(f"{cls.__name__} has no such method; here {right}")
+
+    return classmethod(refuse)
+
+
+class Elsewhere:
+    """Names that tutorials for the stores of LlamaIndex use, for their users' sake."""
+
+    from_persist_dir = _called(f"{_OPENED}, and {_MOVED}")
+    from_persist_path = _called(f"{_OPENED}, and {_MOVED}")
+    from_namespaced_persist_dir = _called(f"{_OPENED}, and {_MOVED}")
+    from_local = _called(_OPENED)
+    from_params = _called(_MADE)
+    from_uri = _called(_MADE)
+    from_collection = _called(_MADE)
+    from_table = _called(_MADE)
