@@ -315,7 +315,7 @@ def test_a_model_of_no_known_family_is_said_to_have_no_prompts(
     [
         (("WeightedLayerPooling",), "modules.json asks for Transformer, Pooling, WeightedLayerPooling"),
         (("LayerNorm",), "LayerNorm after it"),
-        (("SpladePooling",), "dpr-rag does not run other modules"),
+        (("LSTM",), "dpr-rag does not run other modules"),
     ],
 )
 def test_other_modules_are_refused(names: tuple[str, ...], message: str, tmp_path: Path) -> None:
