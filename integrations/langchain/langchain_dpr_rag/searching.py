@@ -120,8 +120,8 @@ class SearchableStore(AdjustableStore):
         found = self.similarity_search_with_score(query, k, **kwargs)
         if not question_of(query).strip():
             return _wholly_relevant(found)
-        calibration = self.retriever.calibration
-        return [(document, calibration.relevance(score)) for document, score in found]
+        relevance = self._select_relevance_score_fn()
+        return [(document, relevance(score)) for document, score in found]
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return self.retriever.calibration.relevance
@@ -193,8 +193,8 @@ class SearchableStore(AdjustableStore):
         if not question_of(query).strip():
             return _wholly_relevant(found)
         # the first relevance fits the calibration, which encodes
-        calibration = await asyncio.to_thread(lambda: self.retriever.calibration)
-        return [(document, calibration.relevance(score)) for document, score in found]
+        relevance = await asyncio.to_thread(self._select_relevance_score_fn)
+        return [(document, relevance(score)) for document, score in found]
 
 
 def _wholly_relevant(found: Scored) -> Scored:

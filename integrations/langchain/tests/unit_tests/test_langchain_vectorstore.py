@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,19 @@ def test_relevance_scores_rise_with_the_score_and_cut_where_asked(plays: DPRVect
     )
     assert retriever.invoke(QUESTION) == [document for document, _ in found[:3]]
     assert asyncio.run(plays.asimilarity_search_with_relevance_scores(QUESTION, k=44)) == found
+
+
+def test_a_subclass_may_say_what_relevance_a_score_means(words: Any, documents: list[Document]) -> None:
+    class Halving(DPRVectorStore):
+        def _select_relevance_score_fn(self) -> Callable[[float], float]:
+            return lambda score: 0.5 if score > 0 else 0.25
+
+    with Halving.from_documents(documents, words) as store:
+        found = store.similarity_search_with_relevance_scores(QUESTION)
+        assert [relevance for _, relevance in found] == [
+            0.5 if score > 0 else 0.25 for _, score in store.similarity_search_with_score(QUESTION)
+        ]
+        assert asyncio.run(store.asimilarity_search_with_relevance_scores(QUESTION)) == found
 
 
 def test_index_with_every_cleanup_mode(empty: DPRVectorStore) -> None:
