@@ -10,9 +10,9 @@ _OPENED = "DPRVectorStore(embedding, path=..., create=False) opens a store that 
 _REPLACED = "add_documents(documents, ids=...) replaces what has the same id"
 
 
-def _called(right: str) -> classmethod[Any, ..., NoReturn]:
+def _called(name: str, right: str) -> classmethod[Any, ..., NoReturn]:
     def refuse(cls: type[Any], *_: Any, **__: Any) -> NoReturn:
-        raise NotImplementedError(f"{cls.__name__} has no such method; here {right}")
+        raise NotImplementedError(f"{cls.__name__} has no {name}(); {right}")
 
     return classmethod(refuse)
 
@@ -20,19 +20,20 @@ def _called(right: str) -> classmethod[Any, ..., NoReturn]:
 class Elsewhere:
     """Names that tutorials for Chroma, FAISS, Qdrant and PGVector use, for their users' sake."""
 
-    save_local = _called(_SAVED)
-    persist = _called(_SAVED)
-    dump = _called(_SAVED)
+    save_local = _called("save_local", _SAVED)
+    persist = _called("persist", _SAVED)
+    dump = _called("dump", _SAVED)
     load_local = _called(
-        f"{_OPENED}, and DPRVectorStore.from_langchain_faiss(folder, embedding) moves in with what FAISS saved"
+        "load_local",
+        f"{_OPENED}, and DPRVectorStore.from_langchain_faiss(folder, embedding) moves in with what FAISS saved",
     )
-    load = _called(_OPENED)
-    from_existing_collection = _called(_OPENED)
-    from_existing_index = _called(_OPENED)
-    get = _called("get_by_ids(ids) has documents by id, and vector_store.store all passages: for passage in it")
-    update_document = _called(_REPLACED)
-    update_documents = _called(_REPLACED)
-    upsert = _called(_REPLACED)
-    delete_collection = _called(_EMPTIED)
-    reset_collection = _called(_EMPTIED)
-    drop_tables = _called(_EMPTIED)
+    load = _called("load", _OPENED)
+    from_existing_collection = _called("from_existing_collection", _OPENED)
+    from_existing_index = _called("from_existing_index", _OPENED)
+    get = _called("get", "get_by_ids(ids) has documents by id, and vector_store.store all passages: for passage in it")
+    update_document = _called("update_document", _REPLACED)
+    update_documents = _called("update_documents", _REPLACED)
+    upsert = _called("upsert", _REPLACED)
+    delete_collection = _called("delete_collection", _EMPTIED)
+    reset_collection = _called("reset_collection", _EMPTIED)
+    drop_tables = _called("drop_tables", _EMPTIED)

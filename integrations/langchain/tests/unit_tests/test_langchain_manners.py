@@ -87,7 +87,7 @@ def test_words_of_other_stores_are_told_the_right_one(words: Any, wrong: str, ri
 )
 def test_methods_of_other_stores_are_told_what_to_call(plays: DPRVectorStore, wrong: str, right: str) -> None:
     for of in (DPRVectorStore, plays):
-        with pytest.raises(NotImplementedError, match=f"DPRVectorStore has no such method; here .*{right}"):
+        with pytest.raises(NotImplementedError, match=rf"DPRVectorStore has no {wrong}\(\); .*{right}"):
             getattr(of, wrong)("x", index_name="y")
 
 

@@ -62,7 +62,7 @@ def test_words_of_other_stores_are_told_the_right_one(towers: Any, tmp_path: Pat
     ],
 )
 def test_ways_to_make_other_stores_are_told_what_to_call(wrong: str, right: str) -> None:
-    with pytest.raises(NotImplementedError, match=f"DPRVectorStore has no such method; here .*{right}"):
+    with pytest.raises(NotImplementedError, match=rf"DPRVectorStore has no {wrong}\(\); .*{right}"):
         getattr(DPRVectorStore, wrong)("notes", table_name="x")
 
 
@@ -80,6 +80,10 @@ def test_words_of_other_retrievers_are_told_the_right_one(filled: Any, wrong: st
     for make in (DPRRetriever, partial(DPRRetriever.from_defaults, None, store=filled.client)):
         with pytest.raises(TypeError, match=f"unknown argument '{wrong}'.*; here it is .*{right}"):
             make(*([filled] if make is DPRRetriever else []), **{wrong: "x"})
+    with pytest.raises(TypeError, match="unknown argument 'index'"):
+        DPRRetriever(index=filled)
+    with pytest.raises(TypeError, match="store is NoneType, expected a path"):
+        DPRRetriever()
     with pytest.raises(TypeError, match=r"store is VectorStoreIndex, .* an index has it under \.vector_store"):
         DPRRetriever(VectorStoreIndex.from_vector_store(filled, embed_model=MockEmbedding(3)))  # type: ignore[arg-type]
 

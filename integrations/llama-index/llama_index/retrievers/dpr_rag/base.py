@@ -123,7 +123,7 @@ class DPRRetriever(Asked, BaseRetriever):
 
     def __init__(
         self,
-        store: DPRVectorStore | PassageStore | str | os.PathLike[str],
+        store: DPRVectorStore | PassageStore | str | os.PathLike[str] | None = None,
         *,
         encoder: AnyEncoder | None = None,
         read_only: bool = False,

@@ -35,7 +35,7 @@ def refuse_other_words(given: Iterable[str]) -> None:
 
 
 def as_vector_store(
-    store: DPRVectorStore | PassageStore | str | os.PathLike[str],
+    store: DPRVectorStore | PassageStore | str | os.PathLike[str] | None,
     encoder: AnyEncoder | None,
     read_only: bool,
     *,

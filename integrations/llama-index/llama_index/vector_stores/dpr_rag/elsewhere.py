@@ -9,9 +9,9 @@ _MADE = "DPRVectorStore(path) makes a store, or opens it where there is one"
 _MOVED = "DPRVectorStore.from_llama_index(persist_dir, path=...) moves in with what StorageContext.persist wrote"
 
 
-def _called(right: str) -> classmethod[Any, ..., NoReturn]:
+def _called(name: str, right: str) -> classmethod[Any, ..., NoReturn]:
     def refuse(cls: type[Any], *_: Any, **__: Any) -> NoReturn:
-        raise NotImplementedError(f"{cls.__name__} has no such method; here {right}")
+        raise NotImplementedError(f"{cls.__name__} has no {name}(); {right}")
 
     return classmethod(refuse)
 
@@ -19,11 +19,11 @@ def _called(right: str) -> classmethod[Any, ..., NoReturn]:
 class Elsewhere:
     """Names that tutorials for the stores of LlamaIndex use, for their users' sake."""
 
-    from_persist_dir = _called(f"{_OPENED}, and {_MOVED}")
-    from_persist_path = _called(f"{_OPENED}, and {_MOVED}")
-    from_namespaced_persist_dir = _called(f"{_OPENED}, and {_MOVED}")
-    from_local = _called(_OPENED)
-    from_params = _called(_MADE)
-    from_uri = _called(_MADE)
-    from_collection = _called(_MADE)
-    from_table = _called(_MADE)
+    from_persist_dir = _called("from_persist_dir", f"{_OPENED}, and {_MOVED}")
+    from_persist_path = _called("from_persist_path", f"{_OPENED}, and {_MOVED}")
+    from_namespaced_persist_dir = _called("from_namespaced_persist_dir", f"{_OPENED}, and {_MOVED}")
+    from_local = _called("from_local", _OPENED)
+    from_params = _called("from_params", _MADE)
+    from_uri = _called("from_uri", _MADE)
+    from_collection = _called("from_collection", _MADE)
+    from_table = _called("from_table", _MADE)

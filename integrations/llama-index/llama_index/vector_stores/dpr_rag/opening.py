@@ -25,7 +25,7 @@ _OTHER_WORDS = {
         ("client", "chroma_collection", "faiss_index", "table", "connection"),
         f"{_PATH}, or store= (an open PassageStore)",
     ),
-    **dict.fromkeys(("overwrite", "drop_old"), "not there: adding replaces by id, and clear() empties a store"),
+    **dict.fromkeys(("overwrite", "drop_old"), "not needed: adding replaces by id, and clear() empties a store"),
     **dict.fromkeys(("embed_model", "embedding", "embeddings", "embedding_function"), "encoder="),
     **dict.fromkeys(
         ("dim", "embed_dim", "dimension"), "not needed: the encoder or the first vectors fix the dimension"
