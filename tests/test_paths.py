@@ -122,7 +122,7 @@ def test_options_of_commands_lie_in_the_home_folder(home: Path) -> None:
         ["index", "~/p.jsonl", "--store=~/s.dpr"],
         ["search", "~/s.dpr", "--file=~/asked.txt", "--json"],
         ["info", "~/s.dpr", "--json"],
-        ["evaluate", "~/s.dpr", "~/q.jsonl", "--report=~/r.html", "--output=~/r.json", "--run=~/r.run"],
+        ["evaluate", "~/s.dpr", "~/q.jsonl", "--report=~/r.html", "--output=~/r.json", "--write-run=~/r.run"],
         ["mine", "~/q.jsonl", "--store=~/s.dpr", "--output=~/train.json", "--from", "bm25"],
         ["optimize", "~/s.dpr"],
         ["check", "~/s.dpr"],
