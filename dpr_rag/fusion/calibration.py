@@ -1,7 +1,8 @@
-"""From raw scores to relevances in [0, 1]: one logistic function, fitted as Platt (1999) does."""
+"""From raw scores to relevances in [0, 1]: one logistic function, fitted as Platt (1999) does, or laid by quantiles."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from dpr_rag.errors import VectorError
 
 _STEPS = 100
 _FLATTEST = 1e-6
+_KEPT_BY_HALF, _KEPT_BY_NINE_TENTHS, _OTHERS_BY_HALF = 0.8, 0.4, 0.125
+_HAIR = 1e-6  # of the width: scores of ranks stand on the border itself, and count as above it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,8 @@ class Calibration:
         Raises:
             VectorError: A group is empty, or a score is NaN or infinite.
         """
-        if not len(relevant) or not len(other):
-            raise VectorError("a calibration needs scores of relevant and of other pairs, at least one of each")
+        _check(relevant, other)
         scores = np.concatenate([relevant, other]).astype(np.float64)
-        if not np.isfinite(scores).all():
-            raise VectorError("a calibration cannot be fitted to scores that are NaN or infinite")
         sizes = np.array([len(relevant), len(other)])
         targets = np.repeat([(sizes[0] + 1) / (sizes[0] + 2), 1 / (sizes[1] + 2)], sizes)
         weights = np.repeat(0.5 / sizes, sizes)
@@ -66,6 +66,43 @@ class Calibration:
         slope, offset = _newton((scores - centre) / width, targets, weights)
         slope = max(slope, _FLATTEST)  # an encoder that ranks backwards still gets relevances that rise with the score
         return Calibration(slope / width, offset - slope * centre / width)
+
+    @staticmethod
+    def anchored(right: Sequence[float], other: Sequence[float]) -> Calibration:
+        """Lay the relevances so that they mean the same in every ranking: by how many hits lie above.
+
+        One half keeps four of five right hits and lets one of eight others through; where one score cannot do both, it does the
+        latter. Nine tenths keep two of five right hits.
+
+        Args:
+            right: Raw scores of first hits that are right, at least one.
+            other: Raw scores of first hits of questions that no passage answers, at least one.
+
+        Raises:
+            VectorError: A group is empty, or a score is NaN or infinite.
+        """
+        _check(right, other)
+        keeping, top = (float(np.quantile(right, 1 - kept)) for kept in (_KEPT_BY_HALF, _KEPT_BY_NINE_TENTHS))
+        leaving = float(np.quantile(other, 1 - _OTHERS_BY_HALF))
+        middle = max(keeping, leaving)
+        apart = middle - float(np.median(other))
+        if keeping >= leaving:
+            # right hits that share one score are all kept, as ranks are by reciprocal rank fusion
+            width = max(top - middle, apart / 10)
+            middle = top - width
+        else:
+            width = max(top - middle, apart / 2)
+        if width <= 0:
+            width = float(np.std([*right, *other])) or 1.0
+        slope = math.log(9) / width
+        return Calibration(slope, -slope * (middle - _HAIR * width))
+
+
+def _check(right: Sequence[float], other: Sequence[float]) -> None:
+    if not len(right) or not len(other):
+        raise VectorError("a calibration needs scores of relevant and of other pairs, at least one of each")
+    if not (np.isfinite(right).all() and np.isfinite(other).all()):
+        raise VectorError("a calibration cannot be fitted to scores that are NaN or infinite")
 
 
 def _newton(

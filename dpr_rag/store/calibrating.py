@@ -10,19 +10,23 @@ import numpy as np
 
 from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
-from dpr_rag.fusion import Calibration, Ranking, fused_matrix
+from dpr_rag.fusion import Calibration, Ranking
 from dpr_rag.fusion.ranking import Scores
 from dpr_rag.lexical import BM25
-from dpr_rag.lexical.unspaced import written
-from dpr_rag.passages import Passage
+from dpr_rag.lexical.unspaced import holds_units, written
+from dpr_rag.passages import Hit, Passage
 from dpr_rag.storage.state import State
 from dpr_rag.store.choosing import of_state
 from dpr_rag.store.engine import Engine
-from dpr_rag.store.ranking import scores_of
+from dpr_rag.store.ranking import Asked, scores_of, search
 
-_PASSAGES = 64
+_PASSAGES, _ASKED_FOR = 64, 128
 _WORDS = 12
+_ASKED_WORDS = 8
 _FEWEST = 3
+_FEWEST_SURE = 16
+"""With fewer scores quantiles say little, and a logistic function is fitted instead."""
+_DEPTH = 20
 # They stand for questions that no passage answers; in a store of one passage there are no others.
 _ELSEWHERE = (
     "what time does the last train leave on sundays",
@@ -83,7 +87,7 @@ def _fitted(engine: Engine, key: object, state: State, fit: Callable[[], Calibra
 
 def _ratio_of_spreads(engine: Engine, bm25: BM25) -> float:
     """Standard deviations over passages that the question was not taken from, on average over the questions."""
-    rows, passages, vectors = _sample(engine, Ranking())
+    rows, passages, vectors = _sample(engine, Ranking(), _PASSAGES)
     if len(passages) < _FEWEST:
         return 1.0
     texts, own = [_stretch(one) for one in passages], np.eye(len(passages), dtype=bool)
@@ -93,43 +97,64 @@ def _ratio_of_spreads(engine: Engine, bm25: BM25) -> float:
     return words / dense if words > 0 and dense > 0 else 1.0
 
 
-def _sample(engine: Engine, ranking: Ranking) -> tuple[Rows, list[Passage], Vectors]:
-    found = engine.sample(_PASSAGES)
+def _sample(engine: Engine, ranking: Ranking, count: int) -> tuple[Rows, list[Passage], Vectors]:
+    found = engine.sample(count)
     if ranking.needs_vectors:
         engine.check_model(engine.state())  # another process may have re-encoded since the store was opened
     return found
 
 
 def _self_sampled(engine: Engine, ranking: Ranking) -> Calibration:
-    """Fit to scores that the store gives to itself.
+    """Lay the relevances by scores that the store gives to its own passages; see ``Calibration.anchored``.
 
-    Each of up to 64 passages is asked for by a stretch of its own words, as in the inverse cloze task (Lee et al. 2019):
-    its score, without phrases, is that of a relevant pair, the best score of another one among them is not. Against the
-    best, since what a
-    threshold has to tell apart are hits, not passages at random. Where the store has no encoder, the stored vectors ask
-    for themselves. The draws are the same as long as the store does not change.
+    Each of up to 128 passages is asked for as by a question: the encoder reads a stretch of it, as in the inverse cloze task
+    (Lee et al. 2019), and BM25 every other word of a longer one, since questions share some words with an answer but not
+    one after another. Where the passage comes first, its score is that of a right hit; the best score of a passage with
+    another title is what a question gets whose topic is not in the store. The whole store is searched, for the more
+    passages there are, the better the best of the wrong ones. The draws are the same as long as the store does not change.
     """
-    rows, passages, vectors = _sample(engine, ranking)
+    _, passages, vectors = _sample(engine, ranking, _ASKED_FOR)
     if not passages:
         return Calibration()
     if engine.encoder is None and not ranking.needs_words:
-        scores, elsewhere = _products(vectors, vectors), np.empty((0, 1))
-    else:
-        asked = [_stretch(one) for one in passages]
-        scores, elsewhere = (_scores(engine, ranking, texts, rows, vectors) for texts in (asked, _ELSEWHERE))
-        if ranking.needs_words:  # see suggested_weight
-            alone = replace(ranking, bm25=replace(ranking.bm25, phrases=0.0))
-            np.fill_diagonal(scores, np.diag(_scores(engine, alone, asked, rows, vectors)))
-    own = np.eye(len(passages), dtype=bool)
-    others = np.where(own, -np.inf, scores).max(axis=1).tolist() if len(passages) > 1 else []
-    return Calibration.fit(scores[own].tolist(), [*others, *elsewhere.max(axis=1).tolist()] or [0.0])
+        return _by_vectors(vectors)
+    right, other = _found(engine, ranking, passages)
+    if len(other) < _FEWEST_SURE:
+        other += [hits[0].score for hits in _asked(engine, ranking, _ELSEWHERE, _ELSEWHERE) if hits]
+    if len(right) < _FEWEST_SURE or len(other) < _FEWEST_SURE:
+        return Calibration.fit(right or [0.0], other or [0.0])
+    return Calibration.anchored(right, other)
 
 
-def _scores(engine: Engine, ranking: Ranking, texts: Sequence[str], rows: Rows, vectors: Vectors) -> Scores:
-    """What the ranking gives to questions with the sampled passages, [n, m]."""
-    dense = _products(engine.encode_questions(texts), vectors) if ranking.needs_vectors else None
-    words = scores_of(engine, texts, rows, ranking.words) if ranking.needs_words else None
-    return fused_matrix(dense, words, ranking.weight)
+def _by_vectors(vectors: Vectors) -> Calibration:
+    """Where nobody encodes questions, stored vectors ask for themselves: the best other one among the sampled is wrong."""
+    scores, own = _products(vectors, vectors), np.eye(len(vectors), dtype=bool)
+    others = np.where(own, -np.inf, scores).max(axis=1).tolist() if len(vectors) > 1 else [0.0]
+    return Calibration.fit(scores[own].tolist(), others)
+
+
+def _found(engine: Engine, ranking: Ranking, passages: Sequence[Passage]) -> tuple[list[float], list[float]]:
+    """Scores of passages that come first when they are asked for, or of all where few do; and of the best from elsewhere."""
+    first, own, other = list[float](), list[float](), list[float]()
+    wordings = ([wording(one) for one in passages] for wording in (_stretch, _some_words))
+    asked = _asked(engine, ranking, *wordings)
+    for passage, hits in zip(passages, asked, strict=True):
+        found = [hit.score for hit in hits if hit.passage.id == passage.id]
+        own += found
+        first += found if hits and hits[0].passage.id == passage.id else []
+        other += [hit.score for hit in hits if _is_elsewhere(hit.passage, passage)][:1]
+    return (first if len(first) >= _FEWEST_SURE else own), other
+
+
+def _asked(engine: Engine, ranking: Ranking, stretches: Sequence[str], words: Sequence[str]) -> list[list[Hit]]:
+    """The best hits of questions, of which each leg sees its own wording."""
+    how = replace(ranking, bm25=replace(ranking.bm25, phrases=0.0)) if ranking.needs_words else ranking
+    vectors = engine.encode_questions(stretches) if ranking.needs_vectors else None
+    return search(engine, Asked(_DEPTH, vectors, words, None, how))
+
+
+def _is_elsewhere(passage: Passage, asked_for: Passage) -> bool:
+    return passage.id != asked_for.id and not (asked_for.title and passage.title == asked_for.title)
 
 
 def _products(questions: Vectors, passages: Vectors) -> Scores:
@@ -138,7 +163,21 @@ def _products(questions: Vectors, passages: Vectors) -> Scores:
 
 def _stretch(passage: Passage) -> str:
     """Words from the middle, at most half of them: a whole text would find itself too well."""
+    return _text(_middle(passage, _WORDS), passage)
+
+
+def _some_words(passage: Passage) -> str:
+    """Every other word from the middle; half as many in a row where words are not parted, as single characters say little."""
+    words = _middle(passage, 2 * _ASKED_WORDS)
+    return _text(_middle(passage, _ASKED_WORDS) if holds_units("".join(words)) else words[::2], passage)
+
+
+def _text(words: Sequence[str], passage: Passage) -> str:
+    return " ".join("".join(words).split()) or passage.title or passage.id
+
+
+def _middle(passage: Passage, most: int) -> list[str]:
     words = written(passage.text)
-    length = min(_WORDS, (len(words) + 1) // 2)
+    length = min(most, (len(words) + 1) // 2)
     start = (len(words) - length) // 2
-    return " ".join("".join(words[start : start + length]).split()) or passage.title or passage.id
+    return words[start : start + length]

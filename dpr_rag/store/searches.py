@@ -177,11 +177,12 @@ class Searches:
     def calibration_of(self, ranking: Ranking) -> Calibration:
         """What turns the scores of a ranking into relevances in [0, 1].
 
-        One half lies where the scores of stretches of text with the passages that they were taken from part from those
-        with the nearest other passage. It is fitted at first use, which encodes some 70 questions, and again when the
-        store has doubled, halved or changed its encoder. Where the store was tuned, labelled questions say it instead: what
-        was right and found against the best that was wrong. With ``fusion="rrf"`` scores know only ranks, and so do
-        their relevances.
+        They mean the same in every ranking, by how many hits lie above: one half keeps some four of five right first hits, and
+        lets one of eight to one of four questions through whose topic is not in the store; nine tenths keep less than half of
+        the right ones and hardly any others. The store asks for up to 128 of its own passages to find out, at first use, and
+        again when it has doubled, halved or changed its encoder or language; with fewer than 16 to go by, one half lies where
+        right and wrong scores part. Where the store was tuned, labelled questions say it instead: what was right and found
+        against the best that was wrong. With ``fusion="rrf"`` scores know only ranks, and so do their relevances.
         """
         state = self._engine.state()
         return calibrating.calibration(self._engine, self._settled(ranking, state), state)
