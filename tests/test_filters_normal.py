@@ -8,9 +8,11 @@ from unicodedata import normalize
 
 import numpy as np
 import pytest
+from conftest import HashEncoder
 from test_filters import select
 
 from dpr_rag import Passage, PassageStore
+from dpr_rag.errors import FilterError
 from dpr_rag.filters import Filter
 from dpr_rag.storage import collecting
 from dpr_rag.storage.reader import Reader
@@ -115,3 +117,15 @@ def test_columns_made_by_other_rules_of_text_answer_for_ascii_alone(
             assert [one.id for one in store.select(where)] == ["0", "1"], where
         monkeypatch.setattr(Reader, "prove_passages", lambda *_, **__: pytest.fail("all passages were read"))
         assert [one.id for one in store.select({"id": {"$in": ["1", "2"]}})] == ["1", "2"]
+
+
+def test_a_deletion_by_filter_takes_no_passage_for_another_of_the_same_looks(tmp_path: Path) -> None:
+    """Filters take both ids for one; ids as such tell them apart."""
+    with PassageStore.open(tmp_path / "s", encoder=HashEncoder()) as store:
+        store.add([Passage("caf\xe9", "one"), Passage("cafe\u0301", "other"), Passage("tea", "third")])
+        with pytest.raises(FilterError, match="whose ids differ in Unicode's normal form alone; nothing was deleted"):
+            store.delete(filter={"id": "cafe\u0301"})
+        assert store.count() == 3
+        assert store.delete(["cafe\u0301"]) == 1
+        assert store.delete(filter={"id": "cafe\u0301"}) == 1
+        assert [passage.id for passage in store] == ["tea"]
