@@ -151,6 +151,11 @@ def check_on_bad_text(on_bad_text: object) -> None:
         raise PassageError(f"on_bad_text is {on_bad_text!r:.60}, expected one of {', '.join(map(repr, _BAD_TEXTS))}")
 
 
+def is_text(text: str) -> bool:
+    """Whether a string is text that can be stored as UTF-8, which lone surrogates are not."""
+    return text.encode("utf-8", "replace").decode() == text
+
+
 def rejoined(text: str) -> str:
     """A plain string whose surrogate pairs are the characters that they stand for; lone surrogates stay."""
     try:

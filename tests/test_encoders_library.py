@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
@@ -221,3 +223,18 @@ def test_several_threads_get_the_same(folder: Path) -> None:
         for found in pool.map(encoder.encode_questions, [QUESTIONS] * 8):
             np.testing.assert_allclose(found, expected, atol=1e-6)
     assert torch.is_inference_mode_enabled() is False
+
+
+def test_it_is_shared_and_not_pickled(folder: Path) -> None:
+    encoder = load_encoder(folder)
+    assert copy.copy(encoder) is copy.deepcopy(encoder) is encoder
+    with pytest.raises(TypeError, match=r"load it where it is used, with LibraryEncoder\.from_pretrained"):
+        pickle.dumps(encoder)
+
+
+def test_the_name_of_a_folder_says_nothing_of_an_encoder_saved_there(tmp_path: Path) -> None:
+    encoder = DualEncoder.from_pretrained(tiny.contriever(tmp_path / "m"), runtime="torch")
+    encoder.save_pretrained(tmp_path / "splade-distilled")
+    assert (
+        DualEncoder.from_pretrained(tmp_path / "splade-distilled", runtime="torch").fingerprint == encoder.fingerprint
+    )

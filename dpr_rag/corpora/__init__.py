@@ -14,7 +14,7 @@ from dpr_rag.corpora.dpr_json import (
 )
 from dpr_rag.corpora.embeddings import read_vectors, write_vectors
 from dpr_rag.corpora.lines import LeftOut, OnBad, SkipReport
-from dpr_rag.corpora.opening import FORMATS, open_by_place, open_by_source, open_corpus
+from dpr_rag.corpora.opening import FORMATS, open_by_place, open_corpus
 from dpr_rag.corpora.parquet import read_parquet
 from dpr_rag.corpora.qrels import Judgement, read_qrels
 from dpr_rag.corpora.question import Question
@@ -38,7 +38,6 @@ __all__ = [
     "TrainingPassage",
     "TrainingSample",
     "open_by_place",
-    "open_by_source",
     "open_corpus",
     "read_beir",
     "read_beir_questions",

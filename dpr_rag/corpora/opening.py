@@ -64,26 +64,10 @@ def open_corpus(
     Raises:
         CorpusError: At once when the path is missing, or the format is unknown or has no columns; later for a bad record.
     """
-    opened = open_by_source(
-        path, format=format, on_bad=on_bad, on_bad_text=on_bad_text, left_out=left_out, columns=columns
-    )
-    return (passage for passage, _ in opened)
-
-
-def open_by_source(
-    path: str | Path,
-    *,
-    format: str | None = None,
-    on_bad: OnBad = None,
-    on_bad_text: OnBadText = "error",
-    left_out: LeftOut | None = None,
-    columns: Columns | None = None,
-) -> Iterator[tuple[Passage, Path | str]]:
-    """Open a corpus as :func:`open_corpus` does, with the file of each passage, or the module of the standard library."""
     found = open_by_place(
         path, format=format, on_bad=on_bad, on_bad_text=on_bad_text, left_out=left_out, columns=columns
     )
-    return ((passage, source) for passage, source, _ in found)
+    return (passage for passage, _, _ in found)
 
 
 def open_by_place(
@@ -95,7 +79,7 @@ def open_by_place(
     left_out: LeftOut | None = None,
     columns: Columns | None = None,
 ) -> Iterator[tuple[Passage, Path | str, str]]:
-    """Open a corpus as :func:`open_by_source` does, with the place of each passage for messages.
+    """Open a corpus as :func:`open_corpus` does, with the file of each passage, or the module, and its place for messages.
 
     The place is the file and the line, or the row of Parquet; of texts and docstrings it is empty, as their ids say it.
     """

@@ -7,22 +7,20 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.choosing import RuntimeName, choose_runtime
 from dpr_rag.encoders.folders import PROFILE_FILE, ModelFolder, find_folder
-from dpr_rag.encoders.kinds import refuse_other_kinds
-from dpr_rag.encoders.modules import modules_of
+from dpr_rag.encoders.loaded import LoadedEncoder
 from dpr_rag.encoders.profiles import Profile
-from dpr_rag.encoders.recognition import names_of, recognise_all
+from dpr_rag.encoders.recognition import recognise_all, refuse_others
 from dpr_rag.encoders.saving import read_about, save_towers
 from dpr_rag.encoders.sides import Progress, Side
 from dpr_rag.encoders.tokens import Tokens
 from dpr_rag.encoders.towers import Role, Tower, load_tower
-from dpr_rag.errors import ModelError, PassageError
-from dpr_rag.forking import cached, new_lock
-from dpr_rag.passages import Passage, check_question
+from dpr_rag.errors import ModelError
+from dpr_rag.forking import cached
+from dpr_rag.passages import Passage
 from dpr_rag.paths import place_of
 
 _log = logging.getLogger(__name__)
@@ -30,7 +28,7 @@ _DEFAULT = Path(__file__).with_name("default")
 DEFAULT_SOURCE = "dpr-rag-mini-v1"
 
 
-class DualEncoder:
+class DualEncoder(LoadedEncoder):
     """Encodes questions and passages into one vector space, with two towers or a shared one.
 
     Most callers use :meth:`from_pretrained` or :meth:`default`. Encoding may be called from several threads.
@@ -67,11 +65,9 @@ class DualEncoder:
         runtime: RuntimeName | None = None,
     ) -> None:
         _check_roles(question, context)
+        super().__init__(source)
         self.profile = profile
-        self.source = source
         self.progress: Progress | None = None
-        self.truncated = 0
-        self._lock = new_lock()
         self.question_tower = question
         self.context_tower = question if context is None else context
 
@@ -117,13 +113,13 @@ class DualEncoder:
             MissingExtraError: What runs it is not installed.
         """
         folders, saved = _folders(question, context)
-        if profile is None:
-            for folder in folders:  # what cannot be run is refused before its weights are looked for
-                refuse_other_kinds(folder, names_of(folder))
-                modules_of(folder)
+        given = profile or saved
+        if given is None:
+            for folder in folders:
+                refuse_others(folder)  # before its weights are looked for
         towers = [load_tower(folder) for folder in folders]
         source = " + ".join(str(model) for model in (question, context) if model is not None)
-        chosen = recognise_all(folders, profile=profile or saved)
+        chosen = recognise_all(folders, profile=given)
         return cls(*towers, profile=chosen, source=source, device=device, dtype=dtype, runtime=runtime)
 
     @classmethod
@@ -154,19 +150,8 @@ class DualEncoder:
             towers["context"] = self.context_tower
         save_towers(place_of(path), towers, self.profile, source=self.source)
 
-    def __copy__(self) -> Self:
-        """The same encoder: nothing in it changes."""
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Refuse to be pickled, at once and not where the copy is used."""
-        raise TypeError(
-            f"the encoder {str(self.source)!r:.120} is loaded and cannot be pickled; load it where it is used, with "
-            "DualEncoder.from_pretrained or DualEncoder.default, or save it for that with save_pretrained"
-        )
+    def _instead_of_pickling(self) -> str:
+        return f"{super()._instead_of_pickling()} or DualEncoder.default, or save it for that with save_pretrained"
 
     @property
     def dim(self) -> int:
@@ -203,11 +188,7 @@ class DualEncoder:
             PassageError: A question is no string or blank.
             VectorError: A vector holds NaN or infinite values.
         """
-        if isinstance(questions, str):
-            raise PassageError(
-                f"questions is the string {questions!r:.60}, expected a list of strings; wrap it as [question]"
-            )
-        checked = [check_question(question) for question in questions]
+        checked = self._checked(questions)
         side = self._question
         return side.encode(checked, side.tokens.questions, checked, self.progress)[0]
 
@@ -222,13 +203,7 @@ class DualEncoder:
         side = self._context
         names = [passage.id for passage in passages]
         vectors, cut = side.encode(passages, side.tokens.passages, names, self.progress)
-        if cut:
-            with self._lock:
-                first = self.truncated == 0
-                self.truncated += cut
-            if first:
-                text = "%d of %d passages were cut to %d tokens; the encoder counts further ones in .truncated"
-                _log.warning(text, cut, len(names), side.tokens.passage_length)
+        self._count_cut(cut, of=len(names), longest=side.tokens.passage_length)
         return vectors
 
 

@@ -17,13 +17,15 @@ from dpr_rag.encoders.choosing import RuntimeName
 from dpr_rag.encoders.dual import DualEncoder
 from dpr_rag.encoders.folders import find_folder
 from dpr_rag.encoders.kinds import refuse_other_kinds
+from dpr_rag.encoders.loaded import LoadedEncoder
 from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.recognition import names_of
 from dpr_rag.encoders.torch_runtime import import_torch
-from dpr_rag.errors import MissingExtraError, ModelError, PassageError, UnsupportedModelError
-from dpr_rag.forking import cached, new_lock
-from dpr_rag.passages import Passage, check_question
+from dpr_rag.encoders.weights import hash_arrays
+from dpr_rag.errors import MissingExtraError, ModelError, UnsupportedModelError
+from dpr_rag.forking import cached
+from dpr_rag.passages import Passage
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -34,7 +36,7 @@ _log = logging.getLogger(__name__)
 _IDLE = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "tokenizer_class"}
 
 
-class LibraryEncoder:
+class LibraryEncoder(LoadedEncoder):
     """A model that sentence-transformers runs: ``encode_query`` for questions, ``encode_document`` for passages.
 
     A title goes before its text with a space between them. Vectors of models that are compared by cosine have length 1.
@@ -53,9 +55,8 @@ class LibraryEncoder:
     """
 
     def __init__(self, model: SentenceTransformer, *, source: str) -> None:
-        self.model, self.source = model, source
-        self.truncated = 0
-        self._lock = new_lock()
+        super().__init__(source)
+        self.model = model
         similarity = model.similarity_fn_name
         if similarity not in ("cosine", "dot"):
             raise ModelError(
@@ -109,14 +110,11 @@ class LibraryEncoder:
     def fingerprint(self) -> str:
         """SHA-256 over weights, tokenizers, modules' settings, prompts, similarity and lengths."""
         model = self.model
-        digest = hashlib.sha256()
-        for name, tensor in sorted(model.state_dict().items()):
-            if name.endswith("position_ids"):
-                continue
-            array = np.ascontiguousarray(tensor.detach().cpu().float().numpy(), dtype="<f4")
-            digest.update(f"{name}:{list(array.shape)};".encode())
-            digest.update(array.reshape(-1).view(np.uint8).data)
+        weights = sorted(
+            (name, tensor) for name, tensor in model.state_dict().items() if not name.endswith("position_ids")
+        )
         about = {
+            "weights": hash_arrays((name, tensor.detach().cpu().float().numpy()) for name, tensor in weights),
             "modules": [_settings_of(module) for module in model],
             "prompts": {name: text for name, text in model.prompts.items() if text},
             "similarity": model.similarity_fn_name,
@@ -124,8 +122,7 @@ class LibraryEncoder:
             "length": model.max_seq_length,
             "title": "prefix",
         }
-        digest.update(json.dumps(about, sort_keys=True, default=str).encode())
-        return digest.hexdigest()
+        return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Encode questions to float32 vectors of shape [n, dim], in their order.
@@ -134,11 +131,7 @@ class LibraryEncoder:
             PassageError: A question is no string or blank.
             VectorError: A vector holds NaN or infinite values.
         """
-        if isinstance(questions, str):
-            raise PassageError(
-                f"questions is the string {questions!r:.60}, expected a list of strings; wrap it as [question]"
-            )
-        checked = [check_question(question) for question in questions]
+        checked = self._checked(questions)
         return check_vectors(self._encoded(checked, self.model.encode_query), rows=len(checked), names=checked)
 
     def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
@@ -148,7 +141,7 @@ class LibraryEncoder:
             VectorError: A vector holds NaN or infinite values; the message names the passage.
         """
         texts = [f"{passage.title} {passage.text}" if passage.title else passage.text for passage in passages]
-        self._count_cut(texts)
+        self._count_long(texts)
         names = [passage.id for passage in passages]
         return check_vectors(self._encoded(texts, self.model.encode_document), rows=len(texts), names=names)
 
@@ -160,18 +153,13 @@ class LibraryEncoder:
             found = encode(list(texts), convert_to_numpy=True, show_progress_bar=False, normalize_embeddings=self._unit)
         return np.asarray(found, np.float32)
 
-    def _count_cut(self, texts: Sequence[str]) -> None:
+    def _count_long(self, texts: Sequence[str]) -> None:
         longest = self.model.max_seq_length
         if not longest:
             return
         long = [text for text in texts if len(text) > longest]  # a token is at least a character
         cut = sum(len(ids) > longest for ids in self.model.tokenizer(long, verbose=False)["input_ids"]) if long else 0
-        with self._lock:
-            first = self.truncated == 0
-            self.truncated += cut
-        if cut and first:
-            text = "%d of %d passages were cut to %d tokens; the encoder counts further ones in .truncated"
-            _log.warning(text, cut, len(texts), longest)
+        self._count_cut(cut, of=len(texts), longest=longest)
 
 
 def _settings_of(module: Any) -> list[Any]:

@@ -132,11 +132,11 @@ def _head(folder: ModelFolder, modules: Mapping[str, str]) -> dict[str, Any]:
     config = folder.beside(f"{modules['Dense']}/config.json", default={})
     # where the file does not say, the library takes Tanh
     activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).rsplit(".", 1)[-1]
-    unusual = [name for name in ("use_residual", "module_input_name", "module_output_name") if config.get(name)]
-    if activation not in ("Identity", "Tanh") or set(unusual) - {"module_input_name", "module_output_name"}:
+    residual = " and adds its input" if config.get("use_residual") else ""
+    if activation not in ("Identity", "Tanh") or residual:
         raise UnsupportedModelError(
-            f"{folder.name}: its Dense module has the activation {activation} and {', '.join(unusual) or 'no more'}, expected "
-            f"Identity or Tanh alone; {_THROUGH_LIBRARY}"
+            f"{folder.name}: its Dense module has the activation {activation}{residual}, expected Identity or Tanh alone; "
+            f"{_THROUGH_LIBRARY}"
         )
     if any(
         config.get(name) not in (None, "sentence_embedding") for name in ("module_input_name", "module_output_name")

@@ -53,7 +53,6 @@ def recognise(folder: ModelFolder, *, profile: str | Profile | None = None) -> P
     """
     if profile is not None:
         return named_profile(profile)
-    refuse_other_kinds(folder, names_of(folder))
     family = _family(folder)
     modules = modules_of(folder)
     if modules:
@@ -71,6 +70,17 @@ def recognise(folder: ModelFolder, *, profile: str | Profile | None = None) -> P
             f"architecture {folder.architecture!r}); pass profile= with one of {', '.join(PROFILES)}, or a Profile of your own"
         )
     return family
+
+
+def refuse_others(folder: ModelFolder) -> None:
+    """Refuse a folder that holds no dual encoder, or modules that dpr-rag cannot run.
+
+    Raises:
+        ModelError: It is a model of another kind.
+        UnsupportedModelError: A module is one that it cannot run.
+    """
+    refuse_other_kinds(folder, names_of(folder))
+    modules_of(folder)
 
 
 def recognise_all(folders: Sequence[ModelFolder], *, profile: str | Profile | None = None) -> Profile:

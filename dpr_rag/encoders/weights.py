@@ -103,10 +103,14 @@ def used(state: State) -> dict[str, Array]:
 
 def hash_weights(state: State) -> str:
     """SHA-256 over name, shape and float32 bytes of every weight in use, in the order of their names."""
+    return hash_arrays(sorted(used(state).items()))
+
+
+def hash_arrays(named: Iterable[tuple[str, Array]]) -> str:
+    """SHA-256 over names, shapes and float32 bytes of arrays, one at a time and in the order given."""
     digest = hashlib.sha256()
-    active = used(state)
-    for name in sorted(active):
-        array = np.ascontiguousarray(active[name], dtype="<f4")
+    for name, given in named:
+        array = np.ascontiguousarray(given, dtype="<f4")
         digest.update(f"{name}:{list(array.shape)};".encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

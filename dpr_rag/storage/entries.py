@@ -23,7 +23,8 @@ CREATE TABLE IF NOT EXISTS entry (
     UNIQUE (collection, key)
 )
 """
-_KNOWN_SINCE = 5
+KNOWN_SINCE = 5
+"""The format that gave adapters a place in the file."""
 Changes = Mapping[str, Mapping[str, str | None]]
 
 
@@ -54,7 +55,7 @@ def read(reader: Reader, collection: str, keys: Iterable[str] | None = None) -> 
     Raises:
         StoreCorrupted: One is damaged.
     """
-    if reader.format() < _KNOWN_SINCE:
+    if reader.format() < KNOWN_SINCE:
         return {}
     every = "SELECT key, value, crc FROM entry WHERE collection = ?"
     if keys is None:
@@ -88,7 +89,7 @@ def write(writer: Writer, changes: Changes) -> int:
             _put(writer, collection, key, value)
     if changed:
         writer.now = replace(writer.now, entries=count, entry_sum=total)
-        writer.connection.execute("REPLACE INTO state VALUES (1, ?, ?)", writer.now.encode())
+        writer.put_state()
     return changed
 
 
@@ -108,7 +109,7 @@ def prove(reader: Reader) -> None:
     Raises:
         StoreCorrupted: Naming the first thing that is wrong.
     """
-    if reader.format() >= _KNOWN_SINCE:
+    if reader.format() >= KNOWN_SINCE:
         reader.refuse_problems("entry")
     if found := problems(reader):
         raise StoreCorrupted(f"{reader.path}: {found[0]}")
@@ -116,7 +117,7 @@ def prove(reader: Reader) -> None:
 
 def problems(reader: Reader) -> list[str]:
     """What is wrong with the entries."""
-    if reader.format() < _KNOWN_SINCE:
+    if reader.format() < KNOWN_SINCE:
         return []
     state = reader.state()
     try:

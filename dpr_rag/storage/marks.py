@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dpr_rag.errors import RESTORE, StoreCorrupted
-from dpr_rag.passages import PRIVATE_KEY, Passage
+from dpr_rag.passages import PRIVATE_KEY, Passage, is_text
+from dpr_rag.storage.entries import KNOWN_SINCE
 from dpr_rag.storage.reader import Reader
 
-KNOWN_SINCE = 5
 PLACES = (1, 3)
 """Places in the list under ``PRIVATE_KEY`` whose strings are found fast."""
 
@@ -39,7 +39,7 @@ def _neighbours(place: int) -> str:
 _NEIGHBOURS = {place: _neighbours(place) for place in PLACES}
 
 
-def prove_all_found(reader: Reader, marks: Iterable[str]) -> None:
+def _prove_all_found(reader: Reader, marks: Sequence[str]) -> None:
     """Prove that single damaged entries hide no passage that has one of the marks; see ``dpr_rag.storage.ids.prove_absent``.
 
     Raises:
@@ -47,7 +47,7 @@ def prove_all_found(reader: Reader, marks: Iterable[str]) -> None:
     """
     if reader.format() < KNOWN_SINCE:
         return
-    for mark in json.loads(_askable(marks)):
+    for mark in marks:
         for place in PLACES:
             for row, behind, stored in reader.connection.execute(_NEIGHBOURS[place], (mark,)):
                 if not _stands(stored, mark, behind=bool(behind)):
@@ -70,25 +70,19 @@ def marked(reader: Reader, marks: Iterable[str]) -> dict[int, Passage]:
     Raises:
         StoreCorrupted: One is damaged.
     """
-    marks = list(marks)
-    prove_all_found(reader, marks)
-    wanted = _askable(marks)
-    return reader.by_rows(sorted({row for place in PLACES for (row,) in _asked(reader, "row", place, wanted)}))
+    return reader.by_rows(sorted(_asked(reader, lambda place: "row", marks)))
 
 
 def present(reader: Reader, marks: Iterable[str]) -> set[str]:
     """Those of the marks that some passage has."""
-    marks = list(marks)
-    prove_all_found(reader, marks)
-    wanted = _askable(marks)
-    return {mark for place in PLACES for (mark,) in _asked(reader, f"DISTINCT {_at(place)}", place, wanted)}
+    return _asked(reader, _at, marks)
 
 
-def _askable(marks: Iterable[str]) -> str:
-    """The marks as JSON, without those that no text can hold, and that SQLite's JSON functions would cut."""
-    return json.dumps([mark for mark in marks if "\0" not in mark and mark.encode("utf-8", "replace").decode() == mark])
-
-
-def _asked(reader: Reader, what: str, place: int, wanted: str) -> list[tuple[Any, ...]]:
-    sql = f"SELECT {what} FROM passage WHERE {_at(place)} IN (SELECT value FROM json_each(?))"
-    return reader.connection.execute(sql, (wanted,)).fetchall()
+def _asked(reader: Reader, what: Callable[[int], str], marks: Iterable[str]) -> set[Any]:
+    """What there is of passages at any place with one of the marks, of which it is proven that none is hidden."""
+    # others than these no text can hold, or SQLite's JSON functions would cut them
+    wanted = [mark for mark in marks if "\0" not in mark and is_text(mark)]
+    _prove_all_found(reader, wanted)
+    sql = "SELECT DISTINCT {} FROM passage WHERE {} IN (SELECT value FROM json_each(?))"
+    listed = (json.dumps(wanted),)
+    return {found for at in PLACES for (found,) in reader.connection.execute(sql.format(what(at), _at(at)), listed)}

@@ -35,30 +35,33 @@ class Reader:
             known: A state that this process saw before the transaction began.
         """
         self.connection, self.path, self.known = connection, path, known
+        self._state: State | None = None
 
     def restart(self) -> None:
         """Go on with the newest generation."""
         self.connection.execute("ROLLBACK")
         self.connection.execute("BEGIN")
+        self._state = None
 
     def state(self) -> State:
-        """The state of the transaction's generation.
+        """The state of the transaction's generation, read once.
 
         Raises:
             StoreCorrupted: It is missing or damaged.
             StoreReplacedError: It is that of another store, or of a copy that has gone its own way.
         """
+        if self._state is not None:
+            return self._state
         record = self.connection.execute("SELECT value, crc FROM state WHERE one = 1").fetchone()
         if record is None:
             raise StoreCorrupted(f"{self.path}: the store's own record is missing; {RESTORE}")
         state = State.decode(record[0], record[1], self.path)
-        if self.known is not state:
-            if self.known is not None and state.follows(self.known) is False:
-                raise StoreReplacedError(
-                    f"{self.path} has been overwritten with another store, or another copy of this one, since it was opened; "
-                    "open it again"
-                )
-            self.known = state
+        if self.known is not None and state.follows(self.known) is False:
+            raise StoreReplacedError(
+                f"{self.path} has been overwritten with another store, or another copy of this one, since it was opened; "
+                "open it again"
+            )
+        self.known = self._state = state
         return state
 
     def current_state(self) -> State:

@@ -143,6 +143,10 @@ class Writer(Reader):
     def commit_state(self) -> State:
         """Write the state with the next generation number; the transaction's commit makes it true."""
         self.now = self.now.committed(self._generation)
-        self.connection.execute("REPLACE INTO state VALUES (1, ?, ?)", self.now.encode())
-        self.known = self.now
+        self.put_state()
         return self.now
+
+    def put_state(self) -> None:
+        """Write the state as it is now, under the number that it has: for what searches do not read."""
+        self.connection.execute("REPLACE INTO state VALUES (1, ?, ?)", self.now.encode())
+        self.known = self._state = self.now

@@ -10,7 +10,7 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.errors import FilterError, StoreError, VectorError
 from dpr_rag.filters import Filter, parse_filter
 from dpr_rag.filters.evaluating import compared_fields
-from dpr_rag.passages import Passage, rejoined
+from dpr_rag.passages import Passage, is_text, rejoined
 from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.snapshot import Snapshot
@@ -128,5 +128,4 @@ def _checked(ids: Iterable[str]) -> list[str]:
     for one in listed:
         if not isinstance(one, str):
             raise StoreError(f"the id {one!r:.80} is {type(one).__name__}, expected a string; convert it with str()")
-    joined = map(rejoined, listed)
-    return [one for one in joined if one.encode("utf-8", "replace").decode() == one]
+    return [one for one in map(rejoined, listed) if is_text(one)]

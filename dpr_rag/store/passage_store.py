@@ -13,6 +13,7 @@ from dpr_rag.encoder import Encoder, Vectors
 from dpr_rag.lexical import Analyzer
 from dpr_rag.passages import Passage
 from dpr_rag.paths import place_of
+from dpr_rag.sharing import Shared
 from dpr_rag.store import adding, checking, copying, folding, lexicon, lookup, opening, reencoding
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.lookup import Where
@@ -24,7 +25,7 @@ from dpr_rag.store.sources import Replace
 _PAGE = 500
 
 
-class PassageStore(Searches):
+class PassageStore(Shared, Searches):
     """Passages, their vectors and an index over them; durable, consistent, usable from threads and processes.
 
     What ``add`` and ``delete`` have returned for, or reported as progress, survives a killed process. Open a store
@@ -279,18 +280,8 @@ class PassageStore(Searches):
     ) -> None:
         self.close()
 
-    def __copy__(self) -> Self:
-        """The same store: what is open cannot be opened twice."""
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Refuse to be pickled, at once and not where the copy is used."""
-        raise TypeError(
-            f"{self!r} is open and cannot be pickled; open it where it is used: PassageStore.open({str(self.path)!r}, ...)"
-        )
+    def _instead_of_pickling(self) -> str:
+        return f"{self!r} is open and cannot be pickled; open it where it is used: PassageStore.open({str(self.path)!r}, ...)"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dpr_rag.errors import RESTORE, PassageError, StoreCorrupted
-from dpr_rag.passages import Passage, rejoined
+from dpr_rag.passages import Passage, is_text, rejoined
 from dpr_rag.storage import entries, marks
 from dpr_rag.storage.reader import Reader
 from dpr_rag.store import adding, folding, lexicon
@@ -155,4 +155,4 @@ def _joined(key: str) -> str:
 
 
 def _is_text(key: object) -> bool:
-    return isinstance(key, str) and key.encode("utf-8", "replace").decode() == key
+    return isinstance(key, str) and is_text(key)
