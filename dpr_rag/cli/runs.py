@@ -65,15 +65,17 @@ def read_runs(paths: Sequence[Path] | None) -> dict[str, Run]:
 
 def with_texts(runs: dict[str, Run], store: PassageStore) -> dict[str, Run]:
     """Runs of ids with the passages of the store, and a note of those that it does not have."""
-    for name, run in runs.items():
-        if run.bare:
-            wanted = run.ids()
-            passages = store.get(wanted)
-            if len(passages) < len(wanted):
-                lacking = min(wanted - {passage.id for passage in passages})
-                missing = f"{len(wanted) - len(passages):,} of {len(wanted):,} passages of {name}"
-                note(printable(f"{missing} are not in the store (one is {lacking!r:.120})"))
-    return {name: run.filled(store.get(run.ids())) if run.bare else run for name, run in runs.items()}
+    return {name: _filled(name, run, store) if run.bare else run for name, run in runs.items()}
+
+
+def _filled(name: str, run: Run, store: PassageStore) -> Run:
+    wanted = run.ids()
+    passages = store.get(wanted)
+    if len(passages) < len(wanted):
+        lacking = min(wanted - {passage.id for passage in passages})
+        missing = f"{len(wanted) - len(passages):,} of {len(wanted):,} passages of {name}"
+        note(printable(f"{missing} are not in the store (one is {lacking!r:.120})"))
+    return run.filled(passages)
 
 
 def note_unasked(runs: dict[str, Run], asked: Sequence[Question]) -> None:

@@ -281,10 +281,10 @@ class Database:
     def close(self) -> None:
         """Close the connections of this process; further use raises StoreClosedError."""
         self.closed = True
-        self._lock.release()
         if not self._gate.crossed:
             with self._gate.held(), self._write_lock:
                 self._close_idle()
+        self._lock.release()  # last: until then what is open must not be replaced
 
     def _close_idle(self) -> None:
         """Close the connections that no transaction is using."""
