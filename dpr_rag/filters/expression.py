@@ -10,8 +10,8 @@ from dataclasses import field as made
 from typing import Any, ClassVar
 
 from dpr_rag.errors import FilterError
-from dpr_rag.filters.fields import HIDDEN_ID, MISSING, fields_of, looked_up
-from dpr_rag.filters.normal import normal_object
+from dpr_rag.filters.fields import HIDDEN_ID, MISSING, fields_of, identifies, looked_up, normal_fields
+from dpr_rag.filters.normal import nfc, normal
 from dpr_rag.filters.operands import check_text, described
 from dpr_rag.filters.operators import OPERATORS
 from dpr_rag.filters.parsing import Parser, check_depth, is_special
@@ -27,8 +27,9 @@ class Filter(ABC):
     """A condition on a passage's metadata, id and title.
 
     A field is a key of the metadata, or a dotted path into nested objects: ``specs.screen``, unless there is a key of
-    that very name. Lists are not descended into. Texts and names compare in Unicode's normal form C. ``id`` and ``title``
-    are the passage's own unless the metadata has such a key; a passage with an empty title has none. Values compare
+    that very name. Lists are not descended into. Texts and names of fields compare in Unicode's normal form
+    C, but texts of the field ``id`` as they stand: ids are the same where every character is. ``id`` and ``title`` are the
+    passage's own unless the metadata has such a key; a passage with an empty title has none. Values compare
     within their JSON type: ``"5"`` is not ``5``, ``True`` is not ``1``; integers and floats are one type and compare
     exactly. Missing fields match ``ne``, ``nin``, ``exists`` False and negations, a missing title ``is_empty`` as well;
     filters are equal as written.
@@ -55,7 +56,7 @@ class Filter(ABC):
     def matches(self, passage: Passage | Mapping[str, Any]) -> bool:
         """Tell whether a passage, or a plain dict of fields, fits, without a database."""
         if isinstance(passage, Mapping):
-            return self._holds(normal_object(passage))
+            return self._holds(normal_fields(passage))
         return self._holds(fields_of(passage.id, passage.title, passage.metadata))
 
     def to_sql(self) -> Condition:
@@ -135,14 +136,15 @@ class Comparison(Filter):
     test: Callable[[Any], bool] = made(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "field", check_text("field name", self.field))
+        object.__setattr__(self, "field", nfc(check_text("field name", self.field)))
         if not isinstance(self.operator, str) or self.operator not in OPERATORS:
             raise FilterError(
                 f"field {self.field!r:.60}: {described(self.operator)} is no operator; there are {', '.join(OPERATORS)}"
             )
         where = f"field {self.field!r:.60}, operator {self.operator}"
         meant = OPERATORS[self.operator]
-        object.__setattr__(self, "value", meant.check(where, self.value))
+        operand = meant.check(where, self.value)
+        object.__setattr__(self, "value", operand if identifies(self.field) else normal(operand))
         object.__setattr__(self, "test", meant.test(self.value))
 
     def __reduce__(self) -> tuple[type[Comparison], tuple[str, str, Any]]:

@@ -33,13 +33,27 @@ def kept_name(field: str) -> str | None:
     return name if name != field and _NAME.fullmatch(name) else None
 
 
+def identifies(field: str) -> bool:
+    """Whether a field names things, whose names compare as they stand: those that look alike may be of two."""
+    return field == "id" or field.startswith(RESERVED)
+
+
+def normal_fields(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata with its texts, and the names of its fields, in normal form C, but for what :func:`identifies`."""
+    fields = normal_object(metadata)
+    for field in filter(identifies, metadata):
+        if not isinstance(metadata[field], Mapping):
+            fields[field] = metadata[field]
+    return fields
+
+
 def fields_of(passage_id: str, title: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a passage: its metadata; its id, and its title if it has one, unless the metadata has such keys.
 
-    All texts are in normal form C, names of fields as well.
+    Texts are in normal form C, but for those of fields that :func:`identifies`.
     """
-    metadata = normal_object(metadata)
-    passage_id, title = nfc(passage_id), nfc(title)
+    marks, metadata = metadata.get(PRIVATE_KEY), normal_fields(metadata)
+    title = nfc(title)
     fields = {"id": passage_id, "title": title, **metadata}
     if not title and "title" not in metadata:
         del fields["title"]
@@ -47,7 +61,6 @@ def fields_of(passage_id: str, title: str, metadata: Mapping[str, Any]) -> dict[
         fields = {key: value for key, value in fields.items() if not key.startswith(RESERVED)}
     if "id" in metadata:
         fields[HIDDEN_ID] = passage_id
-    marks = metadata.get(PRIVATE_KEY)
     for mark in marks if isinstance(marks, list) else ():
         name, colon, rest = mark.partition(":") if isinstance(mark, str) else ("", "", "")
         if colon and _NAME.fullmatch(name):

@@ -30,6 +30,8 @@ def normal(value: Any) -> Any:
         return nfc(value)
     if isinstance(value, list):
         return [normal(item) for item in value]
+    if isinstance(value, tuple):
+        return tuple(normal(item) for item in value)
     return normal_object(value) if isinstance(value, Mapping) else plain(value)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence, Sized
 from typing import Any
 
 from dpr_rag.errors import FilterError
-from dpr_rag.filters.normal import nfc
 from dpr_rag.passages import plain, rejoined
 
 Scalar = str | int | float | bool | None
@@ -49,7 +48,7 @@ def described(value: object) -> str:
 
 
 def check_text(where: str, value: object) -> str:
-    """Return a plain string that can be stored as UTF-8, in normal form C.
+    """Return a plain string that can be stored as UTF-8.
 
     Raises:
         FilterError: It is no string, or holds a lone surrogate.
@@ -63,7 +62,7 @@ def check_text(where: str, value: object) -> str:
         raise FilterError(
             f"{where}: {described(value)} holds a lone surrogate, which is not text; decode the source with its right encoding"
         ) from error
-    return nfc(text)
+    return text
 
 
 def check_scalar(where: str, value: Any) -> Scalar:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from dpr_rag.errors import FilterError
+from dpr_rag.filters.normal import nfc
 from dpr_rag.filters.operands import check_text, described
 from dpr_rag.filters.operators import OPERATORS
 
@@ -53,7 +54,7 @@ class Parser(Generic[Node]):
             )
         if key == "$not":
             return self.negation(self._negated(value, level + 1))
-        field = check_text("field name", key)
+        field = nfc(check_text("field name", key))
         if is_special(field):
             if field[1] != "$":
                 raise FilterError(

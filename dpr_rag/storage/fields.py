@@ -16,15 +16,16 @@ import numpy.typing as npt
 from dpr_rag.derived import SegmentDamagedError, verify_file
 from dpr_rag.filters import OPERATORS, Comparison, Filter
 from dpr_rag.filters.evaluating import compared_fields, evaluate
-from dpr_rag.filters.fields import MISSING, fields_of, leads_to, looked_up
+from dpr_rag.filters.fields import MISSING, fields_of, identifies, leads_to, looked_up
 from dpr_rag.filters.normal import nfc
 from dpr_rag.filters.sorting import Key, sort_key
 from dpr_rag.passages import PRIVATE_KEY, SOURCE_KEY, Passage
 
 FIELDS, CONTENTS = "fields", "fields.json"
-RULES = 3
+RULES = 4
 """Number of the rules by which a passage has fields."""
 _BEFORE_NORMAL_FORMS = 2
+_IDS_IN_NORMAL_FORM = 3
 Truth = npt.NDArray[np.bool_]
 
 
@@ -162,13 +163,17 @@ class Fields:
             self._left_out = frozenset(contents["left_out"])
             # what was collected by other rules says other things, and is not asked
             rules, unicode = contents.get("rules"), contents.get("unicode")
-            known = rules in (RULES, _BEFORE_NORMAL_FORMS)
+            known = rules in (RULES, _IDS_IN_NORMAL_FORM, _BEFORE_NORMAL_FORMS)
             self._complete = bool(contents["complete"]) and known
             columns = contents["columns"] if known else {}
             found = {name: _column(data, self.count, folder / FIELDS, **of) for name, of in columns.items()}
-            if rules != RULES or unicode != unidata_version:
-                found = {name: column for name, column in found.items() if name.isascii() and column.is_ascii()}
-                self._left_out |= {nfc(name) for name in columns.keys() - found.keys()}
+            normal = rules != _BEFORE_NORMAL_FORMS and unicode == unidata_version
+            found = {
+                name: column
+                for name, column in found.items()
+                if (rules == RULES if identifies(name) else normal) or (name.isascii() and column.is_ascii())
+            }
+            self._left_out |= {nfc(name) for name in columns.keys() - found.keys()}
             self._columns = found
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise SegmentDamagedError(folder / CONTENTS, f"cannot be opened: {error}") from error

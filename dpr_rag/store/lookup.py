@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
-from unicodedata import normalize
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import FilterError, StoreError, VectorError
@@ -90,27 +89,13 @@ def delete(engine: Engine, ids: Iterable[str] | None, where: Where) -> int:
     with engine.writing() as writer:
         if condition is not None:
             rows = engine.doomed(writer, condition).tolist()
-            doomed = writer.by_rows(rows)  # proves what goes: a wrong checksum would spoil the sum of all others
-            if isinstance(condition, Filter) and "id" in compared_fields(condition):
-                _refuse_twins(doomed.values())
+            writer.by_rows(rows)  # proves what goes: a wrong checksum would spoil the sum of all others
         else:
             rows = [row for row, _ in engine.known(writer, wanted).values()]
         if rows:
             writer.remove(rows)
             writer.commit_state()
     return len(rows)
-
-
-def _refuse_twins(passages: Iterable[Passage]) -> None:
-    """Refuse to delete several passages by an id that filters take for one: filters compare in Unicode's normal form C."""
-    seen: dict[str, str] = {}
-    for passage in passages:
-        twin = seen.setdefault(normalize("NFC", passage.id), passage.id)
-        if twin != passage.id:
-            raise FilterError(
-                f"the filter keeps the passages {twin!a} and {passage.id!a}, whose ids differ in Unicode's normal form "
-                "alone; nothing was deleted: delete them by ids, which are taken as they are"
-            )
 
 
 def _prove_beforehand(engine: Engine, ids: Sequence[str]) -> None:
