@@ -121,5 +121,9 @@ class EvaluationError(DprRagError, ValueError):
     """Questions, systems or options with which nothing can be measured."""
 
 
+class ChatError(DprRagError, RuntimeError):
+    """A language model cannot be had, or did not answer."""
+
+
 class TrainingError(DprRagError, ValueError):
     """Training data, settings or an output folder with which no training can begin or go on."""

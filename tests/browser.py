@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -31,8 +33,8 @@ class Tab:
         for domain in ("Page", "Network", "Log", "Runtime"):
             self._call(f"{domain}.enable")
 
-    def show(self, page: Path, *, width: int = 1280, dark: bool = False) -> None:
-        """Open a file in a window of this width, of a desktop or a phone, in light or dark."""
+    def show(self, page: Path | str, *, width: int = 1280, dark: bool = False) -> None:
+        """Open a file, or an address, in a window of this width, of a desktop or a phone, in light or dark."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         self._call("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -40,7 +42,7 @@ class Tab:
         self._call("Page.navigate", url="about:blank")
         self._until("Page.loadEventFired")
         self.requests.clear()
-        self._call("Page.navigate", url=page.as_uri())
+        self._call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         self._until("Page.loadEventFired")
 
     def value(self, script: str) -> Any:
@@ -49,6 +51,29 @@ class Tab:
         found = self._call("Runtime.evaluate", **asked)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    def wait(self, script: str, seconds: float = 60) -> Any:
+        """What a function body returns, as soon as that is something."""
+        end = time.monotonic() + seconds
+        while not (found := self.value(script)):
+            assert time.monotonic() < end, f"in vain: {script}"
+            time.sleep(0.05)
+        return found
+
+    def type(self, selector: str, text: str) -> None:
+        """Write a text into a field, as a keyboard would."""
+        self.value(f"document.querySelector({json.dumps(selector)}).focus()")
+        self._call("Input.insertText", text=text)
+
+    def drop(self, selector: str, *files: Path) -> None:
+        """Choose files in a field for them."""
+        root = self._call("DOM.getDocument")["root"]["nodeId"]
+        field = self._call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self._call("DOM.setFileInputFiles", nodeId=field, files=[str(file) for file in files])
+
+    def picture(self, file: Path) -> None:
+        """Write down what the window shows, as PNG."""
+        file.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
 
     def press(self, key: str, code: int, text: str = "") -> None:
         """Press a key and let it go."""

@@ -16,12 +16,17 @@ FLOORS = {
     **{"_version": 0, "errors": -1, "derived": 0, "forking": 0, "paths": 0, "sharing": 0},
     **{"passages": 1, "filters": 1, "encoder": 1, "legacy": 1, "index": 1, "lexical": 1},
     **{"corpora": 2, "encoders": 2, "storage": 2, "fusion": 2, "prompting": 2},
-    **{"store": 3, "retriever": 4, "evaluation": 5, "training": 6, "cli": 7},
+    **{"store": 3, "retriever": 4, "evaluation": 5, "training": 6, "pages": 7, "cli": 8},
 }
 # The vocabulary of floor 1: its other rooms may say these types, and each of these the ones before it.
 VOCABULARY = ("passages", "encoder")
 SPEAKERS = {
     "faiss": {"index", "training"},
+    "fastapi": {"pages"},
+    "gradio": {"pages"},
+    "langchain": {"pages"},
+    "starlette": {"pages"},
+    "uvicorn": {"pages"},
     "openvino": {"encoders"},
     "Stemmer": {"lexical"},
     "stop_words": {"lexical"},
@@ -34,7 +39,7 @@ SPEAKERS = {
     "rich": {"cli"},
     "safetensors": {"encoders", "training"},
     "sentence_transformers": {"encoders", "training"},
-    "sqlite3": {"storage"},
+    "sqlite3": {"storage", "pages"},
     "tokenizers": {"encoders"},
     "torch": {"encoders", "legacy", "training"},
     "transformers": {"encoders", "training"},

@@ -1,0 +1,74 @@
+"""The command `chat`: a page with a chatbot over a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dpr_rag.cli.models import ModelChoice, encoder_of, look
+from dpr_rag.cli.options import ContextModel, Model, Profile
+from dpr_rag.cli.terminal import note, say
+from dpr_rag.paths import place_of
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_NAMES = ("127.0.0.1", "localhost", "[::1]")
+
+
+def chat(
+    store: Annotated[
+        Path, typer.Argument(metavar="STORE", help="Folder of the store; a new one begins empty.", parser=place_of)
+    ] = Path("chat.dpr"),
+    llm: Annotated[
+        str | None,
+        typer.Option(
+            "--llm",
+            metavar="PROVIDER:MODEL",
+            help="Language model as LangChain names it, such as openai:gpt-5-mini (default: answers quote the passages).",
+        ),
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", metavar="URL", help="Where a server of that provider's kind listens.")
+    ] = None,
+    model: Model = None,
+    context_model: ContextModel = None,
+    profile: Profile = None,
+    conversations: Annotated[
+        Path | None,
+        typer.Option(
+            "--conversations",
+            metavar="FILE",
+            help="Where conversations are kept (default: STORE.chat).",
+            parser=place_of,
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option("--host", metavar="NAME", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 7860,
+) -> None:
+    """Open a chatbot over a store in the browser; files dropped on the page join the store."""
+    if base_url is not None and llm is None:
+        raise typer.BadParameter("needs --llm beside it, such as --llm openai:NAME", param_hint="--base-url")
+    from dpr_rag.pages import serving
+
+    serving.require()
+    from dpr_rag import PassageStore
+    from dpr_rag.pages.chat import CSS, chat_page
+    from dpr_rag.pages.chatting import Chat
+    from dpr_rag.pages.memory import Memory
+    from dpr_rag.pages.models import open_model
+
+    language_model = None if llm is None else open_model(llm, base_url)
+    memory = Memory(conversations or store.with_name(f"{store.name}.chat"))
+    choice = ModelChoice(model, context_model, profile)
+    known = look(store)
+    encoder = encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
+    with PassageStore.open(store, encoder=encoder) as opened:
+        talk = Chat(opened, memory, memory.path.with_name(f"{store.name}-labelled.jsonl"), language_model)
+        at_home = host in _LOOPBACK
+        app = serving.app_of(chat_page(talk, folders=at_home), CSS, hosts=_NAMES if at_home else ["*"])
+        if not at_home:
+            note(f"everybody who reaches {host} can read this store and add files to it")
+        serving.run(app, host, port, lambda address: say(f"{address}  (Ctrl-C ends it)"))

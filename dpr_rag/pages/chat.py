@@ -1,0 +1,89 @@
+"""The chatbot's page, made of Gradio's parts."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from dpr_rag.pages.chatting import Chat
+from dpr_rag.pages.handling import TUNED, Handlers
+
+_MODES = [TUNED, "dense", "bm25", "hybrid"]
+_ASKING = 4
+# on a phone the sidebar would cover the talk
+_NARROW = "() => { if (innerWidth < 700) document.querySelector('#side .toggle-button')?.click() }"
+CSS = """
+.passage { border: 1px solid var(--border-color-primary); border-radius: 6px; margin: .35em 0; padding: .3em .6em; }
+.passage summary { cursor: pointer; } .passage div { margin-top: .4em; overflow-wrap: anywhere; }
+mark { background: #ffe38a; color: #1a1a1a; border-radius: 2px; }
+footer { display: none !important; }
+"""
+
+
+def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
+    """Build the page.
+
+    Args:
+        chat: What it shows.
+        folders: Whether folders of this machine may be named, which is for pages that nobody else sees.
+    """
+    page = Handlers(chat, folders=folders)
+    with gr.Blocks(title=f"dpr-rag: {chat.store.path.name}", analytics_enabled=False, fill_height=True) as blocks:
+        current = gr.State(None)
+        with gr.Sidebar(label="Conversations and files", elem_id="side"):
+            listed = gr.Radio(label="Conversations", choices=[], elem_id="conversations")
+            with gr.Row():
+                new, forget = gr.Button("New", size="sm"), gr.Button("Delete", size="sm")
+            export = gr.DownloadButton("Export as Markdown", size="sm", elem_id="export")
+            with gr.Accordion("Your files", open=True):
+                upload = gr.File(label="Drop files here", file_count="multiple", elem_id="upload", height=120)
+                folder = gr.Textbox(label="or a folder of this machine", visible=folders, elem_id="folder")
+                status = gr.Markdown(elem_id="status")
+                sources = gr.Dropdown(label="In the store", choices=[], elem_id="sources")
+                remove = gr.Button("Remove this file", size="sm")
+            with gr.Accordion("Settings", open=False):
+                mode = gr.Radio(_MODES, value=TUNED, label="Search")
+                k = gr.Slider(1, 20, value=5, step=1, label="Passages")
+                least = gr.Slider(0, 1, value=0.25, step=0.05, label="Least relevance")
+                only = gr.Dropdown(label="Only from", choices=[], multiselect=True)
+        head = gr.Markdown(elem_id="head")
+        box = gr.Chatbot(
+            elem_id="chat",
+            label="Conversation",
+            editable="user",
+            buttons=["copy", "copy_all"],
+            latex_delimiters=[],
+            allow_tags=False,
+            feedback_options=("Like", "Dislike"),
+            placeholder="Ask a question about the passages in this store.",
+            scale=1,
+            height="60vh",
+        )
+        picks = gr.CheckboxGroup(label="Which passage answers it?", choices=[], visible=False, elem_id="picks")
+        labels = gr.Markdown(chat.told_labels(), elem_id="labels")
+        with gr.Row():
+            asked = gr.Textbox(
+                show_label=False, placeholder="Your question", scale=8, elem_id="question", autofocus=True
+            )
+            send = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="ask")
+        settings, talk = [mode, k, least, only], [box, current, listed, picks, labels]
+        gr.on(
+            [asked.submit, send.click],
+            page.ask,
+            [asked, current, *settings],
+            [asked, *talk],
+            concurrency_limit=_ASKING,
+        )
+        box.retry(page.retry, [current, *settings], talk, concurrency_limit=_ASKING)
+        box.edit(page.edit, [current, *settings], talk, concurrency_limit=_ASKING)
+        box.like(page.like, [current], [labels])
+        picks.input(page.pick, [current, picks], [labels])
+        listed.input(page.choose, [listed], talk)
+        new.click(page.new, None, talk)
+        forget.click(page.forget, [current], talk)
+        export.click(page.export, [current], [export])
+        shelf = [status, sources, only, head]
+        upload.upload(page.add_uploads, [upload], [*shelf, upload])
+        folder.submit(page.add_folder, [folder], shelf)
+        remove.click(page.remove, [sources], shelf)
+        blocks.load(page.begin, None, [*talk, *shelf], js=_NARROW)
+    return blocks  # type: ignore[no-any-return]

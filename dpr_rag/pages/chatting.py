@@ -1,0 +1,99 @@
+"""What the chatbot's page does, without the page: turns are asked, asked again, edited, judged and remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dpr_rag.pages.answering import Answerer, Settings
+from dpr_rag.pages.files import Files
+from dpr_rag.pages.memory import Memory
+from dpr_rag.pages.models import ChatModel
+from dpr_rag.pages.turns import Turn
+from dpr_rag.store import PassageStore
+
+ENOUGH = 20
+
+
+class Chat:
+    """A chatbot over one store.
+
+    Args:
+        store: An open store.
+        memory: Where conversations are kept.
+        labelled: The file that gets the labelled questions.
+        model: The language model; None answers by quoting.
+    """
+
+    def __init__(self, store: PassageStore, memory: Memory, labelled: Path, model: ChatModel | None) -> None:
+        self.store, self.memory, self.labelled, self.model = store, memory, labelled, model
+        self.answerer, self.files = Answerer(store, model), Files(store)
+        self.labels = len(memory.labelled())
+
+    def turns(self, conversation: str | None) -> tuple[Turn, ...]:
+        """What was said in a conversation; nothing in a new one, or one that is gone."""
+        known = self.memory.get(conversation) if conversation else None
+        return known.turns if known else ()
+
+    def ask(
+        self, question: str, conversation: str | None, settings: Settings, *, at: int | None = None
+    ) -> Iterator[tuple[str | None, tuple[Turn, ...]]]:
+        """Ask a question, and keep the turn when its reply is whole.
+
+        Args:
+            question: What is asked; nothing happens where it is blank.
+            conversation: Its id, or None for a new one.
+            settings: How passages are looked up.
+            at: Number of the turn that is asked anew; it and what follows are replaced.
+
+        Yields:
+            The conversation's id, and its turns with the new one as it grows.
+        """
+        before = self.turns(conversation)[:at]
+        if not question.strip():
+            yield conversation, before
+            return
+        grown = Turn(question.strip())
+        for turn in self.answerer.reply(grown.question, before, settings):
+            grown = turn
+            yield conversation, (*before, grown)
+        yield self._keep(conversation, (*before, grown))
+
+    def judge(
+        self, conversation: str | None, at: int, *, thumb: str | None = None, picked: Sequence[str] | None = None
+    ) -> tuple[Turn, ...]:
+        """Note what somebody said of a reply.
+
+        Args:
+            conversation: Its id.
+            at: Number of the turn.
+            thumb: ``up``, ``down`` or an empty string; None leaves it.
+            picked: Ids of the passages that answer the question; None leaves them.
+        """
+        turns = list(self.turns(conversation))
+        if not 0 <= at < len(turns):
+            return tuple(turns)
+        turn = turns[at]
+        turns[at] = replace(
+            turn,
+            thumb=turn.thumb if thumb is None else thumb,
+            picked=turn.picked if picked is None else tuple(picked),
+        )
+        self._keep(conversation, tuple(turns))
+        return tuple(turns)
+
+    def _keep(self, conversation: str | None, turns: tuple[Turn, ...]) -> tuple[str, tuple[Turn, ...]]:
+        kept = self.memory.keep(conversation, turns)
+        if self.labels or any(turn.positive_ids for turn in turns):
+            self.labels = self.memory.write_labelled(self.labelled)
+        return kept, turns
+
+    def told_labels(self) -> str:
+        """What the labelled questions are good for, in one line of Markdown; empty where there are none."""
+        if not self.labels:
+            return ""
+        said = f"{self.labels} question{'s' if self.labels > 1 else ''} labelled"
+        if self.labels < ENOUGH:
+            return f"{said}; from {ENOUGH} on the store can be tuned to them."
+        return f"{said}: `dpr-rag tune {self.store.path} {self.labelled}` sets the store to what finds most of them."

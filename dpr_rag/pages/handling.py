@@ -1,0 +1,161 @@
+"""What the parts of the chatbot's page call: events of Gradio in, new values of its parts out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from dpr_rag.pages.answering import Settings
+from dpr_rag.pages.chatting import Chat
+from dpr_rag.pages.files import Progress, shown
+from dpr_rag.pages.marking import plain_html, plain_markdown
+from dpr_rag.pages.shown import messages_of, thumbs_of
+from dpr_rag.pages.turns import DOWN, UP, Turn, as_markdown
+
+TUNED = "as tuned"
+Parts = tuple[Any, ...]
+
+
+class Handlers:
+    """The page's functions for one chatbot; ``folders`` as in :func:`~dpr_rag.pages.chat.chat_page`."""
+
+    def __init__(self, chat: Chat, *, folders: bool) -> None:
+        self._chat, self._folders = chat, folders
+
+    def begin(self) -> Parts:
+        """The last conversation and the files, when the page opens."""
+        listed = self._chat.memory.listed()
+        return (*self._talk(listed[0][0] if listed else None), *self._shelf(""))
+
+    def ask(self, question: str, current: str | None, *settings: Any) -> Iterator[Parts]:
+        """A new question."""
+        for talk in self._asked(question, current, settings):
+            yield "", *talk
+
+    def retry(self, data: gr.RetryData, current: str | None, *settings: Any) -> Iterator[Parts]:
+        """The same question again; what came after it goes."""
+        at = _turn(data.index)
+        yield from self._asked(self._chat.turns(current)[at].question, current, settings, at)
+
+    def edit(self, data: gr.EditData, current: str | None, *settings: Any) -> Iterator[Parts]:
+        """An earlier question in other words; what came after it goes."""
+        yield from self._asked(str(data.value), current, settings, _turn(data.index))
+
+    def like(self, data: gr.LikeData, current: str | None) -> str:
+        """Thumbs."""
+        self._chat.judge(current, _turn(data.index), thumb={"Like": UP, True: UP, "Dislike": DOWN}.get(data.liked, ""))
+        return self._chat.told_labels()
+
+    def pick(self, current: str | None, picked: Sequence[str]) -> str:
+        """The passages that answer the last question."""
+        self._chat.judge(current, len(self._chat.turns(current)) - 1, picked=picked)
+        return self._chat.told_labels()
+
+    def choose(self, conversation: str) -> Parts:
+        """Another conversation."""
+        return self._talk(conversation)
+
+    def new(self) -> Parts:
+        """An empty conversation."""
+        return self._talk(None)
+
+    def forget(self, current: str | None) -> Parts:
+        """Delete the conversation that is shown."""
+        if current:
+            self._chat.memory.forget(current)
+        return self.begin()[:5]
+
+    def export(self, current: str | None) -> str:
+        """Write the conversation to a Markdown file."""
+        known = self._chat.memory.get(current) if current else None
+        path = Path(tempfile.mkdtemp(prefix="dpr-rag-")) / "conversation.md"
+        turns = known.turns if known else ()
+        path.write_text(as_markdown(known.title if known else "Conversation", turns), encoding="utf-8")
+        return str(path)
+
+    def add_uploads(self, paths: Sequence[str] | None) -> Iterator[Parts]:
+        """Add the files that were dropped."""
+        done = ""
+        for path in paths or ():
+            for progress in self._chat.files.add_upload(Path(path)):
+                yield *self._shelf(done + _told(progress)), gr.skip()
+            done += _told(progress)
+        yield *self._shelf(done), None
+
+    def add_folder(self, path: str) -> Iterator[Parts]:
+        """Add a folder of this machine."""
+        from dpr_rag.paths import place_of
+
+        if path.strip() and self._folders:  # the field is hidden, but what it calls can be called
+            for progress in self._chat.files.add_path(place_of(path.strip())):
+                yield self._shelf(_told(progress))
+
+    def remove(self, source: str | None) -> Parts:
+        """Remove a file's passages."""
+        if not source:
+            return self._shelf("Choose a file first.")
+        count = self._chat.files.remove(source)
+        return self._shelf(f"Removed {plain_html(shown(source))}: {count:,} passages.")
+
+    def _asked(
+        self, question: str, current: str | None, settings: Sequence[Any], at: int | None = None
+    ) -> Iterator[Parts]:
+        mode, k, least, only = settings
+        wanted = Settings(None if mode == TUNED else mode, int(k), float(least), tuple(only or ()))
+        before = current
+        for conversation, turns in self._chat.ask(question, current, wanted, at=at):
+            if (conversation == before and conversation is not None) or conversation is None:
+                yield self._box(turns), conversation, gr.skip(), gr.skip(), gr.skip()
+        yield self._talk(conversation)
+
+    def _talk(self, conversation: str | None) -> Parts:
+        """Values for the conversation, its id, the list of all, the passages to pick from, and the labels."""
+        turns = self._chat.turns(conversation)
+        listed = [(title, id_) for id_, title in self._chat.memory.listed()]
+        return (
+            self._box(turns),
+            conversation,
+            gr.update(choices=listed, value=conversation),
+            _picks(turns),
+            self._chat.told_labels(),
+        )
+
+    def _box(self, turns: Sequence[Turn]) -> Any:
+        return gr.update(value=messages_of(turns, self._chat.answerer.analyzer), feedback_value=thumbs_of(turns))
+
+    def _shelf(self, said: str) -> Parts:
+        """Values for the line about files, the list of files, the choice among them, and the head of the page."""
+        listed = [(f"{shown(source)} ({count:,})", source) for source, count in self._chat.files.listed()]
+        return said, gr.update(choices=listed), gr.update(choices=listed), self._head()
+
+    def _head(self) -> str:
+        model = self._chat.model
+        said = (
+            "answers quote the passages, as no language model was named"
+            if model is None
+            else f"answers by {model.name}"
+        )
+        name = plain_markdown(self._chat.store.path.name)
+        return f"### {name}\n{self._chat.store.count():,} passages; {said}"
+
+
+def _turn(index: Any) -> int:
+    """The turn of a message: two messages a turn."""
+    return int(index[0] if isinstance(index, list | tuple) else index) // 2
+
+
+def _picks(turns: Sequence[Turn]) -> Any:
+    if not turns or not turns[-1].citations:
+        return gr.update(choices=[], value=[], visible=False)
+    choices = [(f"[{one.number}] {one.title or one.id}"[:80], one.id) for one in turns[-1].citations]
+    return gr.update(choices=choices, value=list(turns[-1].picked), visible=True)
+
+
+def _told(progress: Progress) -> str:
+    name = plain_html(progress.name)
+    said = f"{name}: {progress.passages:,} passages" + ("." if progress.done else " …")
+    return f"{said} {plain_html('; '.join(progress.problems)[:300])}\n\n" if progress.problems else f"{said}\n\n"

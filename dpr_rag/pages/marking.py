@@ -1,0 +1,73 @@
+"""Which words of a passage to mark, and the passage as HTML that cannot break out of its frame."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import escape
+from itertools import pairwise
+
+from dpr_rag.lexical import Analyzer
+from dpr_rag.lexical.unspaced import UNIT, pieces
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_BREAK = "<br>"
+_MARKUP = re.compile(r"[!-/:-@\[-`{-~]")
+
+
+def marked(text: str, by: str, analyzer: Analyzer) -> str:
+    """A text as HTML on one line, with the words in ``<mark>`` that stand in another text, in whatever inflection.
+
+    Args:
+        text: What to show.
+        by: Whose words are marked, such as an answer.
+        analyzer: Which words are the same: that of the store's language.
+    """
+    wanted = frozenset(analyzer.sequence(by))
+    made, shown = [], 0
+    for start, end in _joined(_spans(text, wanted, analyzer)):
+        made += [_escaped(text[shown:start]), "<mark>", _escaped(text[start:end]), "</mark>"]
+        shown = end
+    return "".join([*made, _escaped(text[shown:])])
+
+
+def plain_html(text: str) -> str:
+    """A text as HTML on one line, in which nothing is markup."""
+    return _escaped(text)
+
+
+def plain_markdown(text: str) -> str:
+    """A text as Markdown that shows it as it stands."""
+    return _MARKUP.sub(r"\\\g<0>", text)
+
+
+def _spans(text: str, wanted: frozenset[int], analyzer: Analyzer) -> Iterator[tuple[int, int]]:
+    for found in _WORD.finditer(text):
+        runs = [run for run, _ in pieces(found[0]) if run]
+        if runs:
+            yield from _pairs(found[0], found.start(), wanted, analyzer)
+        elif wanted.intersection(analyzer.sequence(found[0])):
+            yield found.span()
+
+
+def _pairs(word: str, at: int, wanted: frozenset[int], analyzer: Analyzer) -> Iterator[tuple[int, int]]:
+    """Pairs of characters, where no spaces part words."""
+    units = list(UNIT.finditer(word))
+    for first, second in pairwise(units):
+        if wanted.intersection(analyzer.sequence(word[first.start() : second.end()])):
+            yield at + first.start(), at + second.end()
+
+
+def _joined(spans: Iterator[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in order, those that overlap as one."""
+    joined: list[tuple[int, int]] = []
+    for start, end in spans:
+        if joined and start < joined[-1][1]:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _escaped(text: str) -> str:
+    return escape(text).replace("\r\n", "\n").replace("\n", _BREAK).replace("\r", _BREAK)

@@ -1,0 +1,117 @@
+"""Conversations and labelled questions, kept over a restart in one SQLite file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from dpr_rag.corpora import Question, write_questions
+from dpr_rag.errors import StoreError
+from dpr_rag.pages.turns import Turn
+
+_FORMAT = 1
+_TITLE = 60
+_SCHEMA = """
+CREATE TABLE conversation (id TEXT PRIMARY KEY, title TEXT NOT NULL, changed REAL NOT NULL, turns TEXT NOT NULL);
+CREATE TABLE label (conversation TEXT, turn INTEGER, question TEXT NOT NULL, positive_ids TEXT NOT NULL,
+                    PRIMARY KEY (conversation, turn));
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One conversation.
+
+    Attributes:
+        id: Its id.
+        title: The first question, shortened.
+        turns: What was said.
+    """
+
+    id: str
+    title: str
+    turns: tuple[Turn, ...]
+
+
+class Memory:
+    """All conversations of one chatbot, and what people said of its answers."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or begin it.
+
+        Raises:
+            StoreError: The file is none of conversations, or is of a later version.
+        """
+        self.path = path
+        try:
+            with self._open() as database:
+                (found,) = database.execute("PRAGMA user_version").fetchone()
+                empty = not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+                if found != _FORMAT and not (found == 0 and empty):
+                    raise StoreError(f"{path} holds no conversations of this version; name another file")
+                if not found:
+                    database.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {_FORMAT};COMMIT")
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{path} cannot be used for conversations ({error}); name a file that can be written"
+            ) from error
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.path, timeout=30)) as database, database:
+            yield database
+
+    def listed(self) -> list[tuple[str, str]]:
+        """Ids and titles, the last changed first."""
+        with self._open() as database:
+            return database.execute("SELECT id, title FROM conversation ORDER BY changed DESC, rowid DESC").fetchall()
+
+    def get(self, conversation: str) -> Conversation | None:
+        """A conversation, or None where it is gone."""
+        with self._open() as database:
+            row = database.execute("SELECT id, title, turns FROM conversation WHERE id = ?", [conversation]).fetchone()
+        if row is None:
+            return None
+        return Conversation(row[0], row[1], tuple(Turn.from_dict(turn) for turn in json.loads(row[2])))
+
+    def keep(self, conversation: str | None, turns: Sequence[Turn]) -> str:
+        """Write down a conversation, a new one where no id is given, and the labels of its turns; return its id."""
+        kept = conversation or uuid4().hex
+        title = " ".join(turns[0].question.split())[:_TITLE] if turns else "New conversation"
+        written = json.dumps([turn.to_dict() for turn in turns], ensure_ascii=False)
+        labels = [
+            (kept, at, turn.searched, json.dumps(turn.positive_ids, ensure_ascii=False))
+            for at, turn in enumerate(turns)
+            if turn.positive_ids and turn.searched
+        ]
+        with self._open() as database:
+            database.execute(
+                "INSERT INTO conversation VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
+                "SET title = excluded.title, changed = excluded.changed, turns = excluded.turns",
+                [kept, title, time.time(), written],
+            )
+            database.execute("DELETE FROM label WHERE conversation = ?", [kept])
+            database.executemany("INSERT INTO label VALUES (?, ?, ?, ?)", labels)
+        return kept
+
+    def forget(self, conversation: str) -> None:
+        """Remove a conversation; what it taught stays."""
+        with self._open() as database:
+            database.execute("DELETE FROM conversation WHERE id = ?", [conversation])
+
+    def labelled(self) -> list[Question]:
+        """Questions with the passages that answer them; of equal questions, what was said last."""
+        with self._open() as database:
+            rows = database.execute("SELECT question, positive_ids FROM label ORDER BY rowid").fetchall()
+        latest = {question: tuple(json.loads(ids)) for question, ids in rows}
+        return [Question(str(at), question, (), ids) for at, (question, ids) in enumerate(latest.items(), 1)]
+
+    def write_labelled(self, path: Path) -> int:
+        """Write the labelled questions in the form that ``tune``, ``mine``, ``train`` and ``evaluate`` read; return how many."""
+        return write_questions(path, self.labelled())

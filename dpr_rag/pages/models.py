@@ -1,0 +1,79 @@
+"""The language model behind the chatbot: any that LangChain knows, streaming its words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from dpr_rag.errors import ChatError, MissingExtraError
+
+
+class ChatModel(Protocol):
+    """What the chatbot asks of a language model."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    def stream(self, messages: Sequence[tuple[str, str]]) -> Iterator[str]:
+        """The reply to messages, in pieces; each message is a role (``system``, ``human``, ``ai``) and its text.
+
+        Raises:
+            ChatError: It did not answer.
+        """
+        ...
+
+
+class LangChainModel:
+    """A chat model of LangChain.
+
+    Args:
+        model: A ``BaseChatModel``.
+        name: What people call it.
+    """
+
+    def __init__(self, model: Any, name: str) -> None:
+        self._model, self._name = model, name
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self._name
+
+    def stream(self, messages: Sequence[tuple[str, str]]) -> Iterator[str]:
+        """The reply in pieces, see :class:`ChatModel`."""
+        try:
+            for chunk in self._model.stream(list(messages)):
+                if chunk.text:
+                    yield str(chunk.text)
+        except Exception as error:  # each provider has exceptions of its own, and the talk goes on
+            raise ChatError(f"{self._name} did not answer: {_one_line(error)}") from error
+
+
+def open_model(name: str, base_url: str | None = None) -> LangChainModel:
+    """The model that ``provider:model`` names, by LangChain's ``init_chat_model``.
+
+    Args:
+        name: Such as ``openai:gpt-5-mini`` or ``ollama:llama3.2``.
+        base_url: Where an OpenAI-compatible or local server listens, such as ``http://127.0.0.1:8000/v1``.
+
+    Raises:
+        MissingExtraError: LangChain, or the provider's package, is not installed.
+        ChatError: There is no such model, or its key is missing.
+    """
+    try:
+        from langchain.chat_models import init_chat_model
+    except ImportError as error:
+        raise MissingExtraError("models by name need LangChain; install it with: pip install langchain") from error
+    options: dict[str, Any] = {} if base_url is None else {"base_url": base_url}
+    try:
+        return LangChainModel(init_chat_model(name, **options), name)
+    except ImportError as error:
+        raise MissingExtraError(f"the model {name!r} needs another package: {_one_line(error)}") from error
+    except Exception as error:  # each provider has exceptions of its own
+        raise ChatError(f"the model {name!r} cannot be used: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

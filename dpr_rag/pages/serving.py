@@ -1,0 +1,109 @@
+"""A page of Gradio on a port of this machine, from which no request leaves it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dpr_rag.errors import MissingExtraError, PathError
+
+if TYPE_CHECKING:
+    import gradio as gr
+    from fastapi import FastAPI, Request, Response
+
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; frame-src 'none'; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+_LARGEST_FILE = "200mb"
+_FONT = ("system-ui", "sans-serif")
+_MONOSPACE = ("ui-monospace", "monospace")
+
+
+def require() -> None:
+    """Refuse to go on without Gradio, and keep it from calling home.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    for name, value in (("GRADIO_ANALYTICS_ENABLED", "False"), ("HF_HUB_DISABLE_TELEMETRY", "1")):
+        os.environ.setdefault(name, value)
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            "pages need Gradio; install it with: pip install -c constraints.txt '.[chat]'"
+        ) from error
+
+
+def app_of(blocks: gr.Blocks, css: str, *, hosts: Sequence[str]) -> FastAPI:
+    """The page as an application, with headers that keep it to this machine.
+
+    Args:
+        blocks: The page.
+        css: Its own style.
+        hosts: Names by which it may be asked for, so that a page from elsewhere cannot give this address another name;
+            ``*`` for all.
+    """
+    import gradio as gr
+    from fastapi import FastAPI
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+
+    @app.middleware("http")
+    async def keep_at_home(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await call_next(request)
+        response.headers["Content-Security-Policy"] = _POLICY
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    theme = gr.themes.Default(font=list(_FONT), font_mono=list(_MONOSPACE))
+    mounted: FastAPI = gr.mount_gradio_app(
+        app,
+        blocks,
+        path="/",
+        footer_links=[],
+        show_error=True,
+        max_file_size=_LARGEST_FILE,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        theme=theme,
+        css=css,
+    )
+    return mounted
+
+
+def run(app: Any, host: str, port: int, told: Callable[[str], object]) -> None:
+    """Serve until interrupted.
+
+    Args:
+        app: What :func:`app_of` made.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        told: Takes the page's address when it can be opened.
+
+    Raises:
+        PathError: Nobody may listen there.
+    """
+    import socket
+
+    import uvicorn
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise PathError(
+            f"nobody can listen on {host}:{port} ({error.strerror or error}); name another --port, or 0 for a free one"
+        ) from error
+    with listening:
+        told(f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}")
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)
+        uvicorn.Server(config).run(sockets=[listening])

@@ -1,0 +1,58 @@
+"""Turns as a chat shows them: the reply, and below it the passages, which open at a click."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dpr_rag.lexical import Analyzer
+from dpr_rag.pages.files import shown
+from dpr_rag.pages.marking import marked, plain_html, plain_markdown
+from dpr_rag.pages.turns import DOWN, UP, Citation, Turn
+
+LIKE, DISLIKE = "Like", "Dislike"
+_THUMBS = {UP: LIKE, DOWN: DISLIKE, "": None}
+
+
+def messages_of(turns: Sequence[Turn], analyzer: Analyzer) -> list[dict[str, Any]]:
+    """The messages of a conversation, two a turn."""
+    return [message for turn in turns for message in _pair(turn, analyzer)]
+
+
+def thumbs_of(turns: Sequence[Turn]) -> list[str | None]:
+    """What people said of each reply."""
+    return [_THUMBS[turn.thumb] for turn in turns]
+
+
+def _pair(turn: Turn, analyzer: Analyzer) -> tuple[dict[str, Any], dict[str, Any]]:
+    return (
+        {"role": "user", "content": turn.question},
+        {"role": "assistant", "content": _reply(turn, analyzer)},
+    )
+
+
+def _reply(turn: Turn, analyzer: Analyzer) -> str:
+    asked = "" if turn.searched in ("", turn.question) else f"\n\n<small>searched: {plain_html(turn.searched)}</small>"
+    by = f"{turn.searched} {turn.reply if turn.answered else ''}"
+    cited = "\n\n".join(cited_html(citation, by, analyzer) for citation in turn.citations)
+    said = plain_markdown(turn.reply) if turn.quoted else turn.reply
+    return f"{said}{asked}\n\n{cited}".strip()
+
+
+def cited_html(citation: Citation, by: str, analyzer: Analyzer) -> str:
+    """A passage as one line of HTML: its title and scores, which open its text with the marked words of ``by``."""
+    named = citation.title or citation.id
+    where = f" — {plain_html(shown(citation.source))}" if citation.source else ""
+    return (
+        f'<details class="passage"><summary>[{citation.number}] {plain_html(named)}{where} '
+        f"<small>{_scores(citation)}</small></summary><div>{marked(citation.text, by, analyzer)}</div></details>"
+    )
+
+
+def _scores(citation: Citation) -> str:
+    legs = [f"{100 * citation.relevance:.0f} % relevant"]
+    if citation.dense is not None:
+        legs.append(f"dense {citation.dense:.2f}")
+    if citation.bm25 is not None:
+        legs.append(f"BM25 {citation.bm25:.2f}")
+    return " · ".join(legs)

@@ -1,0 +1,110 @@
+"""What a conversation is made of: questions, replies, and the passages that they cite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dpr_rag.passages import Hit, Passage
+from dpr_rag.store import source_of
+
+UP, DOWN = "up", "down"
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A passage beside a reply.
+
+    Attributes:
+        number: What the reply cites it by, from 1.
+        id: The passage's id; the passage may be gone by now.
+        title: Its title, may be empty.
+        text: Its text when the reply was given.
+        source: The file that it came from, or an empty string.
+        relevance: How relevant it is, in [0, 1].
+        dense: Its exact inner product, or None where vectors did not count.
+        bm25: Its BM25 score, or None where words did not count.
+    """
+
+    number: int
+    id: str
+    title: str
+    text: str
+    source: str
+    relevance: float
+    dense: float | None
+    bm25: float | None
+
+    @staticmethod
+    def of(number: int, hit: Hit, relevance: float) -> Citation:
+        """Make one of a hit."""
+        passage = hit.passage
+        return Citation(
+            number, passage.id, passage.title, passage.text, named_source(passage), relevance, hit.dense, hit.bm25
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One question and the reply to it.
+
+    Attributes:
+        question: As it was asked.
+        reply: What the chatbot says, as far as it is known.
+        searched: What was looked up: the question as it can be understood without the conversation.
+        citations: The passages that the reply rests on, or the nearest ones where none is relevant.
+        answered: Whether passages were relevant enough to answer from.
+        quoted: Whether the reply is the passages' own words, as no language model was asked.
+        thumb: ``up``, ``down``, or an empty string.
+        picked: Ids of the passages that answer the question, as somebody said.
+    """
+
+    question: str
+    reply: str = ""
+    searched: str = ""
+    citations: tuple[Citation, ...] = ()
+    answered: bool = False
+    quoted: bool = False
+    thumb: str = ""
+    picked: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The turn as JSON."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(item: Mapping[str, Any]) -> Turn:
+        """Read what :meth:`to_dict` wrote."""
+        citations = tuple(Citation(**citation) for citation in item["citations"])
+        return Turn(**{**item, "citations": citations, "picked": tuple(item["picked"])})
+
+    @property
+    def positive_ids(self) -> tuple[str, ...]:
+        """The passages that answer the question: those that were picked, or else those that a liked reply cites."""
+        if self.picked or self.thumb != UP:
+            return self.picked
+        return tuple(citation.id for citation in self.cited)
+
+    @property
+    def cited(self) -> tuple[Citation, ...]:
+        """The passages whose numbers the reply names, as ``[1]``."""
+        return tuple(citation for citation in self.citations if f"[{citation.number}]" in self.reply)
+
+
+def named_source(passage: Passage) -> str:
+    """Where a passage comes from, to be shown: the file that it was read from, or what its metadata names as source."""
+    named = passage.metadata.get("source")
+    return source_of(passage) or (named if isinstance(named, str) else "")
+
+
+def as_markdown(title: str, turns: Iterable[Turn]) -> str:
+    """A conversation as a Markdown document, with the passages that it cites."""
+    lines = [f"# {title}"]
+    for turn in turns:
+        lines += ["", f"**{turn.question}**", "", turn.reply]
+        for citation in turn.citations:
+            named = " — ".join(part for part in (citation.title, citation.source) if part) or citation.id
+            quoted = "\n".join(f"> {line}" for line in citation.text.splitlines())
+            lines += ["", f"[{citation.number}] {named}", "", quoted]
+    return "\n".join(lines) + "\n"

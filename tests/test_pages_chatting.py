@@ -1,0 +1,254 @@
+"""The chatbot without its page: what is looked up, what a model is told, what is kept, what people bring and say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from conftest import HashEncoder
+
+from dpr_rag import Passage, PassageStore
+from dpr_rag.corpora import read_questions
+from dpr_rag.errors import ChatError, StoreError
+from dpr_rag.pages.answering import Settings
+from dpr_rag.pages.chatting import Chat
+from dpr_rag.pages.files import Progress
+from dpr_rag.pages.memory import Memory
+from dpr_rag.pages.turns import Turn, as_markdown
+from dpr_rag.prompting import format_passages
+
+ALL = Settings(min_relevance=0.0)
+WHALES = Passage("w", "Blue whales eat krill. They sing.", "Whales")
+TEA = Passage("t", "Green tea is steeped at 80 degrees. Black tea takes longer.", "Tea")
+
+
+class Scripted:
+    """A language model that says its lines one after another, in pieces, and remembers what it was told."""
+
+    name = "scripted:model"
+
+    def __init__(self, *lines: str | Exception) -> None:
+        self._lines = list(lines)
+        self.told: list[Sequence[tuple[str, str]]] = []
+
+    def stream(self, messages: Sequence[tuple[str, str]]) -> Iterator[str]:
+        self.told.append(list(messages))
+        line = self._lines.pop(0)
+        if isinstance(line, Exception):
+            raise line
+        yield from (f"{word} " for word in line.split(" "))
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Iterator[Chat]:
+    with PassageStore.open(tmp_path / "s", encoder=HashEncoder(64)) as store:
+        store.add([WHALES, TEA])
+        yield Chat(store, Memory(tmp_path / "chat"), tmp_path / "labelled.jsonl", None)
+
+
+def with_model(chat: Chat, model: Scripted) -> Chat:
+    return Chat(chat.store, chat.memory, chat.labelled, model)
+
+
+def asked(chat: Chat, question: str, conversation: str | None = None, settings: Settings = ALL) -> tuple[str, Turn]:
+    *_, (kept, turns) = chat.ask(question, conversation, settings)
+    assert kept is not None
+    return kept, turns[-1]
+
+
+def test_without_a_model_the_nearest_sentences_are_quoted_with_their_numbers(talk: Chat) -> None:
+    _, turn = asked(talk, "Blue whales eat", settings=Settings(k=1, min_relevance=0.0))
+    assert turn.reply == "Blue whales eat krill. [1]"
+    assert [(one.number, one.id, one.title, one.text) for one in turn.citations] == [(1, "w", "Whales", WHALES.text)]
+    assert (turn.answered, turn.searched) == (True, "Blue whales eat")
+    assert turn.citations[0].dense == pytest.approx(
+        talk.store.search(HashEncoder(64).encode_questions(["Blue whales eat"]), 1)[0][0].score
+    )
+
+
+def test_quoting_by_words_alone_needs_no_encoder(tmp_path: Path) -> None:
+    with PassageStore.open(tmp_path / "b", encoder=HashEncoder(64)) as store:
+        store.add([WHALES, TEA])
+    with PassageStore.open(tmp_path / "b") as store:
+        chat = Chat(store, Memory(tmp_path / "c"), tmp_path / "l.jsonl", None)
+        _, turn = asked(chat, "steeping degree", settings=Settings("bm25", min_relevance=0.0))
+    assert turn.reply == "Green tea is steeped at 80 degrees. [1]"
+    assert (turn.citations[0].id, turn.citations[0].dense) == ("t", None)
+
+
+def test_a_follow_up_is_looked_up_with_the_question_before_it(talk: Chat) -> None:
+    conversation, _ = asked(talk, "green tea")
+    _, turn = asked(talk, "how many degrees", conversation)
+    assert turn.searched == "green tea how many degrees"
+    assert [one.question for one in talk.turns(conversation)] == ["green tea", "how many degrees"]
+
+
+def test_a_model_makes_a_follow_up_standalone_and_is_told_passages_and_what_was_said(talk: Chat) -> None:
+    model = Scripted("They eat krill [1].", "What do blue\nwhales sing?", "Songs [1].")
+    chat = with_model(talk, model)
+    conversation, first = asked(chat, "whales eat", settings=Settings(k=1, min_relevance=0.0))
+    *growing, (_, turns) = chat.ask("and sing?", conversation, Settings(k=1, min_relevance=0.0))
+    assert (first.reply, turns[-1].reply) == ("They eat krill [1]. ", "Songs [1]. ")
+    assert turns[-1].searched == "What do blue whales sing?"
+    assert [one[-1].reply for _, one in growing] == ["…", "Songs ", "Songs [1]. ", "Songs [1]. "]
+    passages = format_passages([Passage("w", WHALES.text, "Whales")])
+    assert model.told[0][0][1].endswith(passages)
+    assert model.told[0][1:] == [("human", "whales eat")]
+    assert model.told[1][:3] == [("human", "whales eat"), ("ai", "They eat krill [1]. "), ("human", "and sing?")]
+    assert model.told[2][1:] == [("human", "whales eat"), ("ai", "They eat krill [1]. "), ("human", "and sing?")]
+
+
+def test_below_the_least_relevance_no_model_is_asked_and_the_nearest_are_shown(talk: Chat) -> None:
+    chat = with_model(talk, model := Scripted())
+    _, turn = asked(chat, "zebra", settings=Settings(min_relevance=1.0))
+    assert (turn.answered, model.told) == (False, [])
+    assert turn.reply == "The passages hold no answer to “zebra”. The nearest are below."
+    assert {one.id for one in turn.citations} == {"w", "t"}
+
+
+def test_an_empty_store_says_so(tmp_path: Path) -> None:
+    with PassageStore.open(tmp_path / "e", encoder=HashEncoder(64)) as store:
+        _, turn = asked(Chat(store, Memory(tmp_path / "c"), tmp_path / "l", None), "whales")
+    assert turn.reply == "The store holds no passage that fits “whales”. Add files, or ask in other words."
+    assert turn.citations == ()
+
+
+def test_a_model_that_fails_is_told_and_the_question_can_be_asked_again(talk: Chat) -> None:
+    chat = with_model(talk, model := Scripted(ChatError("scripted:model did not answer: no key"), "Krill [1]."))
+    conversation, turn = asked(chat, "whales eat")
+    assert (turn.reply, turn.answered) == ("⚠ scripted:model did not answer: no key", False)
+    *_, (same, turns) = chat.ask("whales eat", conversation, ALL, at=0)
+    assert (same, [one.reply for one in turns]) == (conversation, ["Krill [1]. "])
+    assert model.told[1][1:] == [("human", "whales eat")]
+
+
+def test_an_empty_reply_of_a_model_is_no_answer(talk: Chat) -> None:
+    _, turn = asked(with_model(talk, Scripted("")), "whales eat")
+    assert turn.reply == "⚠ scripted:model gave an empty reply; ask again, or take another model"
+
+
+def test_asking_an_earlier_question_in_other_words_replaces_what_followed(talk: Chat) -> None:
+    conversation, _ = asked(talk, "green tea")
+    asked(talk, "whales", conversation)
+    *_, (_, turns) = talk.ask("black tea", conversation, ALL, at=0)
+    assert [one.question for one in turns] == ["black tea"]
+    assert talk.turns(conversation) == turns
+
+
+def test_a_blank_question_changes_nothing(talk: Chat) -> None:
+    assert list(talk.ask("  ", None, ALL)) == [(None, ())]
+    assert talk.memory.listed() == []
+
+
+def test_only_the_chosen_sources_are_searched(talk: Chat, tmp_path: Path) -> None:
+    notes = tmp_path / "krill.txt"
+    notes.write_text("krill are small")
+    list(talk.files.add_upload(notes))
+    _, turn = asked(talk, "whales", settings=Settings(min_relevance=0.0, sources=("upload:krill.txt",)))
+    assert [one.id for one in turn.citations] == ["krill.txt#1"]
+
+
+def test_conversations_are_there_after_a_restart(talk: Chat, tmp_path: Path) -> None:
+    first, turn = asked(talk, "green tea")
+    second, _ = asked(talk, "x" * 100)
+    again = Memory(tmp_path / "chat")
+    assert again.listed() == [(second, "x" * 60), (first, "green tea")]
+    known = again.get(first)
+    assert known is not None
+    assert known.turns == (turn,)
+    again.forget(first)
+    assert again.listed() == [(second, "x" * 60)]
+    assert again.get(first) is None
+
+
+def test_what_people_say_becomes_labelled_questions_that_every_command_reads(talk: Chat) -> None:
+    conversation, _ = asked(talk, "Blue whales eat", settings=Settings(k=1, min_relevance=0.0))
+    asked(talk, "sing", conversation, Settings(k=2, min_relevance=0.0))
+    other, _ = asked(talk, "tea", settings=Settings(k=2, min_relevance=0.0))
+    assert talk.told_labels() == ""
+    talk.judge(conversation, 0, thumb="up")
+    talk.judge(conversation, 1, picked=["t", "w"])
+    talk.judge(other, 0, thumb="down")
+    found = [(one.question, one.positive_ids) for one in read_questions(talk.labelled)]
+    assert found == [("Blue whales eat", ("w",)), ("Blue whales eat sing", ("t", "w"))]
+    assert talk.told_labels() == "2 questions labelled; from 20 on the store can be tuned to them."
+    talk.judge(conversation, 1, picked=[])
+    assert [one.question for one in read_questions(talk.labelled)] == ["Blue whales eat"]
+    talk.memory.forget(conversation)
+    assert [one.question for one in talk.memory.labelled()] == ["Blue whales eat"]
+
+
+def test_after_twenty_labels_the_page_names_the_command(talk: Chat) -> None:
+    for at in range(20):
+        conversation, _ = asked(talk, f"whales {at}", settings=Settings(k=1, min_relevance=0.0))
+        talk.judge(conversation, 0, picked=["w"])
+    assert talk.told_labels() == (
+        f"20 questions labelled: `dpr-rag tune {talk.store.path} {talk.labelled}` sets the store to what finds most of them."
+    )
+
+
+def test_a_judgement_of_a_turn_that_is_not_there_is_none(talk: Chat) -> None:
+    conversation, turn = asked(talk, "tea")
+    assert talk.judge(conversation, 5, thumb="up") == (turn,)
+    assert talk.judge(None, 0, thumb="up") == ()
+
+
+def test_a_file_that_holds_something_else_is_no_memory(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("not a database, but long enough to be taken for one by its size" * 20)
+    with pytest.raises(
+        StoreError, match=r"notes cannot be used for conversations \(.*\); name a file that can be written"
+    ):
+        Memory(tmp_path / "notes")
+
+
+def test_uploads_are_added_replaced_listed_and_removed_by_name(talk: Chat, tmp_path: Path) -> None:
+    file = tmp_path / "a.md"
+    file.write_text("# A\n\n" + "word " * 350)
+    *_, last = talk.files.add_upload(file)
+    assert last == Progress("a.md", 4, (), done=True)
+    assert talk.files.listed() == [("upload:a.md", 4)]
+    file.write_text("# A\n\nshort")
+    *_, last = talk.files.add_upload(file)
+    assert (last.passages, talk.files.listed(), talk.store.count()) == (1, [("upload:a.md", 1)], 3)
+    assert talk.files.remove("upload:a.md") == 1
+    assert (talk.files.listed(), talk.store.count()) == ([], 2)
+
+
+def test_rows_of_two_tables_keep_apart(talk: Chat, tmp_path: Path) -> None:
+    for name in ("one.csv", "two.csv"):
+        (tmp_path / name).write_text(f"id,text\n1,{name} holds this\n")
+        list(talk.files.add_upload(tmp_path / name))
+    assert [one.id for one in talk.store][2:] == ["one.csv:1", "two.csv:1"]
+
+
+def test_a_folder_is_added_with_its_places_as_sources(talk: Chat, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("alpha")
+    (tmp_path / "notes" / "b.txt").write_text("beta")
+    *_, last = talk.files.add_path(tmp_path / "notes")
+    assert last == Progress("notes", 2, (), done=True)
+    assert talk.files.listed() == [(str(tmp_path / "notes" / name), 1) for name in ("a.txt", "b.txt")]
+
+
+def test_a_file_that_cannot_be_read_is_told_and_nothing_else_falls(talk: Chat, tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "bad.csv").write_text("colour,size\nred,5\n")
+    (empty,) = talk.files.add_upload(tmp_path / "empty.txt")
+    assert empty.problems == ("empty.txt: no text was found in it",)
+    (bad,) = talk.files.add_upload(tmp_path / "bad.csv")
+    assert "bad.csv" in bad.problems[0]
+    assert talk.store.count() == 2
+
+
+def test_a_conversation_as_markdown_holds_questions_replies_and_passages(talk: Chat) -> None:
+    _, turn = asked(talk, "Blue whales eat", settings=Settings(k=1, min_relevance=0.0))
+    assert as_markdown("T", [turn]) == (
+        "# T\n\n**Blue whales eat**\n\nBlue whales eat krill. [1]\n\n[1] Whales\n\n> Blue whales eat krill. They sing.\n"
+    )
+
+
+def test_turns_are_json_and_back(talk: Chat) -> None:
+    _, turn = asked(talk, "tea")
+    assert Turn.from_dict(json.loads(json.dumps(turn.to_dict()))) == turn
