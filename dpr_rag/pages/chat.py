@@ -15,6 +15,7 @@ CSS = """
 .passage { border: 1px solid var(--border-color-primary); border-radius: 6px; margin: .35em 0; padding: .3em .6em; }
 .passage summary { cursor: pointer; } .passage div { margin-top: .4em; overflow-wrap: anywhere; }
 mark { background: #ffe38a; color: #1a1a1a; border-radius: 2px; }
+#upload .or { color: inherit; }
 footer { display: none !important; }
 """
 
@@ -35,7 +36,7 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
                 new, forget = gr.Button("New", size="sm"), gr.Button("Delete", size="sm")
             export = gr.DownloadButton("Export as Markdown", size="sm", elem_id="export")
             with gr.Accordion("Your files", open=True):
-                upload = gr.File(label="Drop files here", file_count="multiple", elem_id="upload", height=120)
+                upload = gr.File(label="Drop files here", file_count="multiple", elem_id="upload", height=150)
                 folder = gr.Textbox(label="or a folder of this machine", visible=folders, elem_id="folder")
                 status = gr.Markdown(elem_id="status")
                 sources = gr.Dropdown(label="In the store", choices=[], elem_id="sources")

@@ -99,7 +99,7 @@ class Handlers:
         if not source:
             return self._shelf("Choose a file first.")
         count = self._chat.files.remove(source)
-        return self._shelf(f"Removed {plain_html(shown(source))}: {count:,} passages.")
+        return self._shelf(f"Removed {plain_html(shown(source))}: {_passages(count)}.")
 
     def _asked(
         self, question: str, current: str | None, settings: Sequence[Any], at: int | None = None
@@ -140,7 +140,7 @@ class Handlers:
             else f"answers by {model.name}"
         )
         name = plain_markdown(self._chat.store.path.name)
-        return f"### {name}\n{self._chat.store.count():,} passages; {said}"
+        return f"### {name}\n{_passages(self._chat.store.count())}; {said}"
 
 
 def _turn(index: Any) -> int:
@@ -155,7 +155,11 @@ def _picks(turns: Sequence[Turn]) -> Any:
     return gr.update(choices=choices, value=list(turns[-1].picked), visible=True)
 
 
+def _passages(count: int) -> str:
+    return f"{count:,} passage{'' if count == 1 else 's'}"
+
+
 def _told(progress: Progress) -> str:
     name = plain_html(progress.name)
-    said = f"{name}: {progress.passages:,} passages" + ("." if progress.done else " …")
+    said = f"{name}: {_passages(progress.passages)}" + ("." if progress.done else " …")
     return f"{said} {plain_html('; '.join(progress.problems)[:300])}\n\n" if progress.problems else f"{said}\n\n"

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dpr_rag.errors import MissingExtraError, PathError
 
 if TYPE_CHECKING:
     import gradio as gr
-    from fastapi import FastAPI, Request, Response
+    import uvicorn
+    from fastapi import FastAPI
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; frame-src 'none'; "
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
+_HEADERS = [
+    (b"content-security-policy", _POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+]
 _LARGEST_FILE = "200mb"
 _FONT = ("system-ui", "sans-serif")
 _MONOSPACE = ("ui-monospace", "monospace")
@@ -52,17 +62,15 @@ def app_of(blocks: gr.Blocks, css: str, *, hosts: Sequence[str]) -> FastAPI:
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(_AtHome)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
 
-    @app.middleware("http")
-    async def keep_at_home(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await call_next(request)
-        response.headers["Content-Security-Policy"] = _POLICY
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
-
-    theme = gr.themes.Default(font=list(_FONT), font_mono=list(_MONOSPACE))
+    theme = gr.themes.Default(font=list(_FONT), font_mono=list(_MONOSPACE)).set(
+        button_primary_background_fill="*primary_700",  # Gradio's own are too light to read
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
+    )
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         blocks,
@@ -80,6 +88,34 @@ def app_of(blocks: gr.Blocks, css: str, *, hosts: Sequence[str]) -> FastAPI:
     return mounted
 
 
+class _AtHome:
+    """Adds headers to every response; by itself, as the framework's own way would hold streams back."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_HEADERS]
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+def _server(config: uvicorn.Config) -> uvicorn.Server:
+    import uvicorn
+
+    class Quiet(uvicorn.Server):
+        """Says nothing of the pages that are still open when it ends: each holds a stream, which is cut off."""
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            await super().shutdown(sockets)
+
+    return Quiet(config)
+
+
 def run(app: Any, host: str, port: int, told: Callable[[str], object]) -> None:
     """Serve until interrupted.
 
@@ -92,8 +128,6 @@ def run(app: Any, host: str, port: int, told: Callable[[str], object]) -> None:
     Raises:
         PathError: Nobody may listen there.
     """
-    import socket
-
     import uvicorn
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -105,5 +139,6 @@ def run(app: Any, host: str, port: int, told: Callable[[str], object]) -> None:
         ) from error
     with listening:
         told(f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}")
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)
-        uvicorn.Server(config).run(sockets=[listening])
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+        with suppress(KeyboardInterrupt):  # which uvicorn raises again when it has ended in order
+            _server(config).run(sockets=[listening])
