@@ -16,7 +16,7 @@ FLOORS = {
     **{"_version": 0, "errors": -1, "derived": 0, "forking": 0, "paths": 0, "sharing": 0},
     **{"passages": 1, "filters": 1, "encoder": 1, "legacy": 1, "index": 1, "lexical": 1},
     **{"corpora": 2, "encoders": 2, "storage": 2, "fusion": 2, "prompting": 2},
-    **{"store": 3, "retriever": 4, "evaluation": 5, "training": 6, "pages": 7, "cli": 8},
+    **{"store": 3, "retriever": 4, "evaluation": 5, "training": 6, "agents": 7, "pages": 7, "cli": 8},
 }
 # The vocabulary of floor 1: its other rooms may say these types, and each of these the ones before it.
 VOCABULARY = ("passages", "encoder")
@@ -30,10 +30,12 @@ SPEAKERS = {
     "openvino": {"encoders"},
     "Stemmer": {"lexical"},
     "stop_words": {"lexical"},
+    "mcp": {"agents"},
     "matplotlib": {"evaluation"},
     "huggingface_hub": {"encoders"},
     "ir_measures": {"evaluation"},
     "numpy": set(FLOORS),
+    "pydantic": {"agents"},
     "pyarrow": {"corpora"},
     "regex": {"evaluation"},
     "rich": {"cli"},

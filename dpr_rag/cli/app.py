@@ -12,7 +12,19 @@ import typer
 from typer.core import TyperGroup
 
 from dpr_rag import __version__
-from dpr_rag.cli import chatting, demo, evaluating, indexing, mining, removing, searching, training, tuning, upkeep
+from dpr_rag.cli import (
+    agents,
+    chatting,
+    demo,
+    evaluating,
+    indexing,
+    mining,
+    removing,
+    searching,
+    training,
+    tuning,
+    upkeep,
+)
 from dpr_rag.cli.escaping import visible
 from dpr_rag.cli.terminal import log_as_notes, say, warn
 from dpr_rag.cli.wording import on_the_command_line
@@ -95,6 +107,7 @@ app.command()(indexing.index)
 app.command()(searching.search)
 app.command()(searching.info)
 app.command()(chatting.chat)
+app.command()(agents.mcp)
 app.command()(evaluating.evaluate)
 app.command()(tuning.tune)
 app.command()(mining.mine)
