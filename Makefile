@@ -1,4 +1,4 @@
-# Everything this repository can do, by eight verbs; each creates .venv itself where it is missing.
+# Everything this repository can do, by nine verbs; each creates .venv itself where it is missing.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ RECIPE := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check fix bench clean
+.PHONY: help setup demo chat test check fix bench clean
 
 help: ## Show these verbs (the default)
 	@echo "make VERB, with python >= 3.11 (another one: make VERB PYTHON=python3.12)"
@@ -18,6 +18,10 @@ setup: $(VENV)/dev.stamp ## Create .venv with everything for development
 
 demo: $(VENV)/demo.stamp ## Index the standard library's docstrings and ask them questions
 	@$(BIN)/dpr-rag demo --store demo.dpr
+	@printf 'Or talk to it in the browser:\n  make chat\n'
+
+chat: demo $(VENV)/chat.stamp ## Open a chatbot over the demo's store in the browser
+	@$(BIN)/dpr-rag chat demo.dpr
 
 test: $(VENV)/dev.stamp ## Run all tests
 	@$(BIN)/python -m pytest -q
@@ -48,6 +52,11 @@ $(VENV)/venv.stamp:
 $(VENV)/dev.stamp: $(VENV)/venv.stamp $(RECIPE)
 	@echo "installing dpr-rag with the tools for development (torch included: minutes the first time)"
 	@$(PIP) -e '.[dev]'
+	@touch $(VENV)/demo.stamp $(VENV)/chat.stamp $@
+
+$(VENV)/chat.stamp: $(VENV)/venv.stamp $(RECIPE)
+	@echo "installing the chatbot's page"
+	@$(PIP) -e '.[chat]'
 	@touch $(VENV)/demo.stamp $@
 
 .bench/stamp: benchmarks/rivals.txt
