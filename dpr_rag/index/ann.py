@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,18 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.errors import IndexKindError
 from dpr_rag.index.kinds import EF_SEARCH, Plan
 from dpr_rag.index.library import import_faiss
+from dpr_rag.index.training import Source, train
 
-TRAINING_POINTS = 100_000
 _LARGEST_FLOAT16 = 65_504
 _ANY_DIMENSIONS = (768, 1024, 384, 300, 64)
 
 
-def build(plan: Plan, sample: Vectors, blocks: Iterable[Vectors], path: Path, *, norm: float) -> None:
+def build(plan: Plan, source: Source, path: Path, *, norm: float) -> None:
     """Train, fill and write a FAISS index, always for the inner product.
 
     Args:
         plan: The decision, see :func:`dpr_rag.index.kinds.plan`.
-        sample: Training vectors, float32 [n, dim].
-        blocks: All vectors in order, float32 [n, dim] each.
+        source: The vectors.
         path: File to write.
         norm: Largest Euclidean norm of a vector.
 
@@ -37,17 +35,18 @@ def build(plan: Plan, sample: Vectors, blocks: Iterable[Vectors], path: Path, *,
     faiss = import_faiss()
     if "fp16" in plan.factory and norm > _LARGEST_FLOAT16:
         raise IndexKindError(f"{plan.name!r} cannot hold vectors of length {norm:g} in float16; choose another index")
+    dim = source.matrix.dim
     try:
-        index = faiss.index_factory(sample.shape[1], plan.factory, faiss.METRIC_INNER_PRODUCT)
+        index = faiss.index_factory(dim, plan.factory, faiss.METRIC_INNER_PRODUCT)
         _configure(index, plan)
         if not index.is_trained:
-            index.train(sample)
-        for block in blocks:
+            train(index, source)
+        for block in source.blocks():
             index.add(block)
         faiss.write_index(index, str(path))
     except RuntimeError as error:
         raise IndexKindError(
-            f"FAISS cannot build {plan.name!r} ({plan.factory}) over {sample.shape[1]} dimensions: {_first_line(error)}; "
+            f"FAISS cannot build {plan.name!r} ({plan.factory}) over {dim} dimensions: {_first_line(error)}; "
             "choose another index"
         ) from error
 

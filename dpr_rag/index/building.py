@@ -16,8 +16,8 @@ from dpr_rag.index import ann
 from dpr_rag.index.kinds import Plan
 from dpr_rag.index.matrix import Matrix, write_matrix
 from dpr_rag.index.segments import FAISS, ROWS, SUMS, VECTORS, Manifest, norms_of
+from dpr_rag.index.training import Source
 
-_TRAINING_SEED = 20_20
 _STICKING_OUT, _MOST, _MOST_LONG = 3, 0.99, 1000
 _log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ def finish_base(
     long: tuple[int, ...] = ()
     if plan.factory:
         long = written.long()
-        ann.build(plan, _sample(matrix, long), _parts(matrix), folder / FAISS, norm=written.norm)
+        ann.build(plan, Source(matrix, long), folder / FAISS, norm=written.norm)
         names.append(FAISS)
     files = {name: file_checksum(folder / name) for name in names}
     return Manifest(
@@ -120,15 +120,3 @@ def finish_base(
         faiss=ann.version() if plan.factory else "",
         long=long,
     )
-
-
-def _sample(matrix: Matrix, long: Sequence[int]) -> Vectors:
-    generator = np.random.default_rng(_TRAINING_SEED)
-    chosen = generator.choice(matrix.count, min(matrix.count, ann.TRAINING_POINTS), replace=False)
-    return matrix.take(np.setdiff1d(chosen, np.array(long, np.int64)))
-
-
-def _parts(matrix: Matrix, rows: int = 16_384) -> Iterator[npt.NDArray[np.float32]]:
-    """Blocks small enough that an interrupt is noticed between two of them."""
-    for start in range(0, matrix.count, rows):
-        yield matrix.take(np.arange(start, min(start + rows, matrix.count)))

@@ -1,0 +1,97 @@
+"""Training a FAISS index with a sample that grows with its clusters, read in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dpr_rag.derived import Rows
+from dpr_rag.encoder import Vectors
+from dpr_rag.index.clustering import POINTS_PER_CLUSTER, centroids
+from dpr_rag.index.library import import_faiss
+from dpr_rag.index.matrix import Matrix
+
+TRAINING_POINTS = 100_000
+"""Vectors that quantizers and transforms are trained with; the most that are in memory at a time."""
+_SEED = 20_20
+_BLOCK = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The vectors that an index is trained with and filled from.
+
+    Attributes:
+        matrix: All of them.
+        long: Positions of those that no index is trained with, see :attr:`dpr_rag.index.segments.Manifest.long`.
+    """
+
+    matrix: Matrix
+    long: Sequence[int] = ()
+
+    def drawn(self, count: int) -> Rows:
+        """Positions of so many vectors at random, fewer where there are no more, ascending."""
+        generator = np.random.default_rng(_SEED)
+        chosen = generator.choice(self.matrix.count, min(self.matrix.count, count), replace=False)
+        return np.setdiff1d(chosen, np.array(self.long, np.int64))
+
+    def blocks(self) -> Iterator[Vectors]:
+        """All vectors in order, in blocks small enough that an interrupt is noticed between two of them."""
+        for start in range(0, self.matrix.count, _BLOCK):
+            yield self.matrix.take(np.arange(start, min(start + _BLOCK, self.matrix.count)))
+
+
+def train(index: Any, source: Source) -> None:
+    """Train an index: clusters with 64 vectors each, or all there are, and the rest with 100,000.
+
+    FAISS would hold the whole sample in memory and compare each vector with every centroid; what it is given here are the
+    centroids, see :func:`dpr_rag.index.clustering.centroids`.
+
+    Raises:
+        RuntimeError: FAISS cannot train it.
+    """
+    sample = source.matrix.take(source.drawn(TRAINING_POINTS))
+    inverted = _inverted(index)
+    if inverted is not None:
+        _train_transforms(index, sample)
+        positions = source.drawn(inverted.nlist * POINTS_PER_CLUSTER)
+        if len(positions) >= inverted.nlist:  # or else FAISS says what is missing
+            found = centroids(
+                lambda part: transformed(index, source.matrix.take(part)), positions, inverted.nlist, seed=_SEED
+            )
+            if not inverted.quantizer.is_trained:
+                inverted.quantizer.train(found)
+            inverted.quantizer.add(found)
+    index.train(sample)
+
+
+def _inverted(index: Any) -> Any:
+    """The part with clusters whose centroids can be given to it, or None."""
+    faiss = import_faiss()
+    found = faiss.try_extract_index_ivf(index)
+    return None if found is None or ord(found.quantizer_trains_alone) == 1 else found
+
+
+def _train_transforms(index: Any, sample: Vectors) -> None:
+    for transform in _transforms(index):
+        if not transform.is_trained:
+            transform.train(sample)
+        sample = transform.apply(sample)
+
+
+def transformed(index: Any, vectors: Vectors) -> Vectors:
+    """Vectors as the innermost index gets them, float32 [n, other dim]."""
+    for transform in _transforms(index):
+        vectors = transform.apply(vectors)
+    return vectors
+
+
+def _transforms(index: Any) -> list[Any]:
+    faiss = import_faiss()
+    outer = faiss.downcast_index(index)
+    if not isinstance(outer, faiss.IndexPreTransform):
+        return []
+    return [faiss.downcast_VectorTransform(outer.chain.at(at)) for at in range(outer.chain.size())]
