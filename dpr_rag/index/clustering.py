@@ -15,7 +15,7 @@ POINTS_PER_CLUSTER = 64
 """FAISS asks for 39 at least, and uses no more than 256."""
 ONE_LEVEL = 1024
 """Clusters that are found at once, from at most 64 times as many vectors in memory."""
-_ROUNDS = 10
+_ROUNDS, _MENDING = 10, 2
 _LUMP = 0.9
 _BLOCK = 16_384
 
@@ -25,9 +25,9 @@ Take = Callable[[Rows], Vectors]
 def centroids(take: Take, positions: Rows, clusters: int, *, seed: int) -> Vectors:
     """Centroids of length 1, float32 [clusters, dim], by spherical k-means.
 
-    Above 1,024 clusters the vectors are split into about as many groups as the square root says, and each group gets a
-    share of the clusters that fits its size: every vector is compared with some hundred centroids instead of all. Groups
-    that are still too large are split again. No more than 65,536 vectors are in memory at a time.
+    Above 1,024 clusters the vectors are split into groups, and each group gets a share of the clusters that fits its size;
+    two rounds over all vectors then mend the borders of the groups, which cost index recall. Ten rounds over all would
+    take five times as long. No more than 65,536 vectors are in memory at a time.
 
     Args:
         take: Reads the vectors at some positions, float32 [n, dim].
@@ -35,29 +35,48 @@ def centroids(take: Take, positions: Rows, clusters: int, *, seed: int) -> Vecto
         clusters: How many centroids.
         seed: Of all random choices.
     """
+    found = _grouped(take, positions, clusters, seed)
+    for _ in range(_MENDING if clusters > ONE_LEVEL else 0):
+        found = _moved(take, positions, found)
+    return found
+
+
+def _grouped(take: Take, positions: Rows, clusters: int, seed: int) -> Vectors:
     if clusters <= ONE_LEVEL:
-        chosen = _some(positions, clusters * POINTS_PER_CLUSTER, seed)
-        return _means(take(chosen), clusters, seed)
-    groups = _split(take, positions, min(ONE_LEVEL, round(clusters**0.5)), seed)
+        return _means(take(_some(positions, clusters * POINTS_PER_CLUSTER, seed)), clusters, seed)
+    groups = _split(take, positions, min(ONE_LEVEL, 2 * clusters // ONE_LEVEL), seed)
     if max(map(len, groups)) > _LUMP * len(positions):
         # nearly all alike, as copies of one text are: splitting again would not end
         return _normalized(np.concatenate([take(part) for part in _parts(_some(positions, clusters, seed))]))
     shares = _shares([len(group) for group in groups], clusters)
-    found = [
-        centroids(take, group, share, seed=seed + at)
-        for at, (group, share) in enumerate(zip(groups, shares, strict=True), 1)
-        if share
-    ]
-    return np.concatenate(found)
+    pairs = enumerate(zip(groups, shares, strict=True), 1)
+    return np.concatenate([_grouped(take, group, share, seed + at) for at, (group, share) in pairs if share])
+
+
+def _moved(take: Take, positions: Rows, found: Vectors) -> Vectors:
+    """One round of k-means: the direction of the vectors that are nearest to each centroid; one of none stays."""
+    sums = np.zeros(found.shape, np.float64)
+    for vectors, nearest in _nearest(take, positions, found):
+        order = np.argsort(nearest, kind="stable")
+        present, starts = np.unique(nearest[order], return_index=True)
+        sums[present] += np.add.reduceat(vectors[order], starts)
+    return np.where(sums.any(axis=1, keepdims=True), _normalized(sums), found)
+
+
+def _nearest(take: Take, positions: Rows, found: Vectors) -> Iterator[tuple[Vectors, Rows]]:
+    """The vectors, in blocks, and which of some centroids has the largest inner product with each."""
+    faiss = import_faiss()
+    index = faiss.IndexFlatIP(found.shape[1])
+    index.add(found)
+    for part in _parts(positions):
+        vectors = take(part)
+        yield vectors, index.search(vectors, 1)[1][:, 0]
 
 
 def _split(take: Take, positions: Rows, groups: int, seed: int) -> list[Rows]:
     """The positions by the nearest of some coarse centroids."""
-    faiss = import_faiss()
     coarse = _means(take(_some(positions, groups * POINTS_PER_CLUSTER, seed)), groups, seed)
-    index = faiss.IndexFlatIP(coarse.shape[1])
-    index.add(coarse)
-    nearest = np.concatenate([index.search(take(part), 1)[1][:, 0] for part in _parts(positions)])
+    nearest = np.concatenate([found for _, found in _nearest(take, positions, coarse)])
     return [positions[nearest == group] for group in range(groups)]
 
 
@@ -78,7 +97,7 @@ def _means(vectors: Vectors, clusters: int, seed: int) -> Vectors:
     return _normalized(means.centroids)
 
 
-def _normalized(vectors: Vectors) -> Vectors:
+def _normalized(vectors: npt.NDArray[np.floating]) -> Vectors:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
 

@@ -53,19 +53,34 @@ def train(index: Any, source: Source) -> None:
     Raises:
         RuntimeError: FAISS cannot train it.
     """
-    sample = source.matrix.take(source.drawn(TRAINING_POINTS))
     inverted = _inverted(index)
     if inverted is not None:
-        _train_transforms(index, sample)
-        positions = source.drawn(inverted.nlist * POINTS_PER_CLUSTER)
-        if len(positions) >= inverted.nlist:  # or else FAISS says what is missing
-            found = centroids(
-                lambda part: transformed(index, source.matrix.take(part)), positions, inverted.nlist, seed=_SEED
-            )
-            if not inverted.quantizer.is_trained:
-                inverted.quantizer.train(found)
-            inverted.quantizer.add(found)
-    index.train(sample)
+        _give_centroids(index, inverted, source)
+    index.train(source.matrix.take(source.drawn(TRAINING_POINTS)))
+
+
+def _give_centroids(index: Any, inverted: Any, source: Source) -> None:
+    transforms = _transforms(index)
+    if transforms:
+        sample = source.matrix.take(source.drawn(TRAINING_POINTS))
+        for transform in transforms:
+            if not transform.is_trained:
+                transform.train(sample)
+            sample = transform.apply(sample)
+
+    def take(positions: Rows) -> Vectors:
+        vectors = source.matrix.take(positions)
+        for transform in transforms:
+            vectors = transform.apply(vectors)
+        return vectors
+
+    positions = source.drawn(inverted.nlist * POINTS_PER_CLUSTER)
+    if len(positions) < inverted.nlist:
+        return  # FAISS says what is missing
+    found = centroids(take, positions, inverted.nlist, seed=_SEED)
+    if not inverted.quantizer.is_trained:
+        inverted.quantizer.train(found)
+    inverted.quantizer.add(found)
 
 
 def _inverted(index: Any) -> Any:
@@ -73,20 +88,6 @@ def _inverted(index: Any) -> Any:
     faiss = import_faiss()
     found = faiss.try_extract_index_ivf(index)
     return None if found is None or ord(found.quantizer_trains_alone) == 1 else found
-
-
-def _train_transforms(index: Any, sample: Vectors) -> None:
-    for transform in _transforms(index):
-        if not transform.is_trained:
-            transform.train(sample)
-        sample = transform.apply(sample)
-
-
-def transformed(index: Any, vectors: Vectors) -> Vectors:
-    """Vectors as the innermost index gets them, float32 [n, other dim]."""
-    for transform in _transforms(index):
-        vectors = transform.apply(vectors)
-    return vectors
 
 
 def _transforms(index: Any) -> list[Any]:

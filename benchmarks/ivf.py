@@ -1,0 +1,251 @@
+"""Measure inverted files over many vectors: seconds of training and filling, index recall at 10 by clusters probed.
+
+    python benchmarks/ivf.py --vectors FOLDER --questions FILE.npy --count 1000000,5000000 --arms 100000,grown
+
+``--vectors`` is a folder of float32 ``*.npy`` files with vectors of real passages, ``--questions`` holds vectors of real
+questions; without them both lie around random centres. As many as ``--count`` says are grown from the real ones: a real
+vector plus a Gaussian step whose covariance is that of the real vector's 32 nearest neighbours (the sum of their offsets
+from their mean, each times a normal number, over the square root of 32) times ``--step`` squared, then scaled to the
+length of the real one. So steps lead where real vectors lie, in as many directions as neighbours differ in; the program
+prints the intrinsic dimension (maximum likelihood, Levina and Bickel 2004, over 20 neighbours) of as many real and grown
+vectors, and how far the nearest neighbours are. Real vectors themselves come first.
+
+An arm is ``grown`` (the library's own training) or a number of vectors that FAISS is given to train with at once, as the
+library did up to 0.3; with ``:nlist=…,quantizer=HNSW32`` it takes other clusters. What is done is kept in ``--state`` (git
+ignores ``.bench/``) and not done again: vectors, exact answers, indexes and figures. One JSON line each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dpr_rag.index import ann
+from dpr_rag.index.building import Written, finish_base, write_vectors
+from dpr_rag.index.kinds import Plan, plan
+from dpr_rag.index.library import import_faiss
+from dpr_rag.index.matrix import Matrix
+from dpr_rag.index.search import Selection, search_segment
+from dpr_rag.index.segments import ROWS, SUMS, VECTORS, Base, Manifest
+from dpr_rag.index.training import Source, train
+
+NEIGHBOURS, BLOCK = 32, 8192
+SHARES = (1 / 256, 1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 8)
+
+
+def processor() -> str:
+    """The model of the CPU, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def nearest(vectors: np.ndarray, k: int, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distances and places of the k nearest vectors of another place, for each vector."""
+    faiss = import_faiss()
+    among = vectors if among is None else among
+    distances, places = faiss.knn(vectors, among, k + 1)
+    return distances[:, 1:], places[:, 1:]
+
+
+def grown(real: np.ndarray, count: int, step: float, seed: int) -> Iterator[np.ndarray]:
+    """Yield ``count`` vectors in blocks: the real ones, then others that lie as their neighbours do."""
+    generator = np.random.default_rng(seed)
+    _, places = nearest(real, NEIGHBOURS)
+    yield real[:count]
+    each = np.full(len(real), max(0, count - len(real)) // len(real))
+    each[: (count - len(real)) % len(real)] += count > len(real)
+    waiting: list[np.ndarray] = []
+    for one, beside, copies in zip(real, places, each, strict=True):
+        offsets = real[beside] - real[beside].mean(axis=0)
+        weights = generator.standard_normal((copies, NEIGHBOURS), np.float32) * np.float32(step / NEIGHBOURS**0.5)
+        moved = one + weights @ offsets
+        waiting.append(moved * (np.linalg.norm(one) / np.linalg.norm(moved, axis=1, keepdims=True)))
+        if sum(map(len, waiting)) >= BLOCK:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def dimension(vectors: np.ndarray, k: int = 20) -> dict[str, float]:
+    """Intrinsic dimension around 500 of the vectors, and the median distance to the nearest one over their length."""
+    chosen = np.random.default_rng(3).choice(len(vectors), 500, replace=False)
+    distances, _ = nearest(vectors[chosen], k, vectors)
+    distances = np.sqrt(np.maximum(distances, 1e-12))
+    inverse = np.log(distances[:, -1:] / distances[:, :-1]).mean(axis=1)
+    lengths = np.linalg.norm(vectors[chosen], axis=1)
+    return {
+        "dimension": round(float(1 / inverse.mean()), 1),
+        "nearest": round(float(np.median(distances[:, 0] / lengths)), 3),
+    }
+
+
+def centred(count: int, dim: int, seed: int) -> np.ndarray:
+    """Vectors around 300 random centres."""
+    centres = np.random.default_rng(7).standard_normal((300, dim))
+    generator = np.random.default_rng(seed)
+    return (centres[generator.integers(0, 300, count)] + generator.standard_normal((count, dim))).astype(np.float32)
+
+
+def loaded(args: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    """Real vectors of passages and of questions, float32."""
+    if args.vectors is None:
+        return centred(20_000, args.dim, 1), centred(args.asked, args.dim, 2)
+    parts = [np.load(path) for path in sorted(args.vectors.glob("*.npy"))]
+    return np.concatenate(parts)[: args.real], np.load(args.questions)[: args.asked]
+
+
+def prepared(folder: Path, count: int, args: argparse.Namespace) -> Written:
+    """Vectors on disk as a segment holds them, written once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "norms.npy").exists():
+        real, _ = loaded(args)
+        start, first = time.perf_counter(), 1
+
+        def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            nonlocal first
+            for block in grown(real, count, args.step, 2):
+                yield np.arange(first, first + len(block)), block.astype(np.float32)
+                first += len(block)
+
+        written = write_vectors(folder, blocks(), dim=real.shape[1], dtype="float16")
+        likeness = {"real": dimension(real)}
+        if count >= 2 * len(real):
+            # grown ones as dense as the real ones are
+            likeness["grown_as_many"] = dimension(next(several(written.matrix, len(real), 2 * len(real))))
+            likeness["grown_all"] = dimension(next(several(written.matrix, 0, min(count, 1_000_000))))
+        say(args, {"vectors": count, "real_vectors": len(real), "seconds": seconds(start), **likeness})
+        np.save(folder / "norms.npy", written.norms)
+    rows = np.fromfile(folder / ROWS, "<i8")
+    sums = np.fromfile(folder / SUMS, "<u8").astype(np.uint64)
+    dim = (folder / VECTORS).stat().st_size // len(rows) // 2
+    matrix = Matrix(folder / VECTORS, sums, dim=dim, count=len(rows), dtype="float16")
+    return Written(rows, matrix, np.load(folder / "norms.npy"))
+
+
+def several(matrix: Matrix | None, start: int, stop: int) -> Iterator[np.ndarray]:
+    """The vectors between two places."""
+    assert matrix is not None
+    yield matrix.take(np.arange(start, stop))
+
+
+def seconds(start: float) -> float:
+    """Since then."""
+    return round(time.perf_counter() - start, 1)
+
+
+def say(args: argparse.Namespace, figures: dict[str, Any]) -> None:
+    """Print figures and keep them."""
+    line = json.dumps({**figures, "cpu": processor(), "load": round(__import__("os").getloadavg()[0], 1)})
+    print(line, flush=True)
+    with (args.state / "figures.jsonl").open("a") as file:
+        file.write(line + "\n")
+
+
+def answers(folder: Path, base: Base, questions: np.ndarray) -> np.ndarray:
+    """Rows of the exact top 10 of each question, found once."""
+    path = folder / "answers.npy"
+    if not path.exists():
+        everything = Selection.everything(len(base.rows))
+        found = search_segment(base, questions, 10, everything, exact=True)
+        np.save(path, np.array([rows for rows, _ in found]))
+    return np.load(path)
+
+
+def built(folder: Path, written: Written, arm: str, args: argparse.Namespace) -> Manifest:
+    """The index of an arm beside the vectors, built once."""
+    home = folder / arm.replace(":", "-")
+    record = home / "manifest.json"
+    if record.exists():
+        return Manifest.from_json(json.loads(record.read_text()))
+    home.mkdir(exist_ok=True)
+    for name in (VECTORS, ROWS, SUMS):
+        if not (home / name).exists():
+            (home / name).hardlink_to(folder / name)
+    assert written.matrix is not None
+    points, _, rest = arm.partition(":")
+    changed = dict(one.split("=") for one in rest.split(",") if one)
+    nlist = f":nlist={changed['nlist']}" if "nlist" in changed else ""
+    chosen: Plan = plan(f"{args.kind}{nlist}", passages=written.matrix.count, dim=written.matrix.dim)
+    if "quantizer" in changed:
+        clusters, _, code = chosen.factory.partition(",")
+        chosen = replace(chosen, factory=f"{clusters}_{changed['quantizer']},{code}")
+    spent = 0.0
+
+    def timed(index: Any, source: Source) -> None:
+        nonlocal spent
+        began = time.perf_counter()
+        if points == "grown":
+            train(index, source)
+        else:
+            index.train(source.matrix.take(source.drawn(int(points))))
+        spent = seconds(began)
+
+    ann.train = timed  # type: ignore[assignment]
+    start = time.perf_counter()
+    manifest = finish_base(home, written, chosen, generation=1, dtype="float16")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    figures = {"factory": chosen.factory, "build_s": seconds(start), "training_s": spent, "peak_mib": peak}
+    say(args, {"count": manifest.count, "arm": arm, **figures})
+    record.write_text(json.dumps(asdict(manifest)))
+    return manifest
+
+
+def measured(folder: Path, manifest: Manifest, arm: str, questions: np.ndarray, args: argparse.Namespace) -> None:
+    """Index recall at 10 and time of a question, by the share of clusters probed."""
+    base = Base(folder / arm.replace(":", "-"), manifest)
+    everything = Selection.everything(len(base.rows))
+    best = answers(folder, base, questions)
+    nlist = int(base.ann.inmost.nlist) if base.ann is not None else 0
+    for share in SHARES:
+        probed = replace(manifest.plan, parameters={**manifest.plan.parameters, "nprobe": max(1, int(nlist * share))})
+        base = Base(folder / arm.replace(":", "-"), replace(manifest, plan=probed))
+        search_segment(base, questions[:20], 10, everything)
+        times, same = [], 0
+        for question, expected in zip(questions, best, strict=True):
+            start = time.perf_counter()
+            ((rows, _),) = search_segment(base, question[None], 10, everything)
+            times.append(1000 * (time.perf_counter() - start))
+            same += len(set(rows.tolist()) & set(expected.tolist()))
+        found = {"nlist": nlist, "nprobe": probed.parameters["nprobe"], "index_recall_at_10": same / best.size}
+        say(args, {"count": manifest.count, "arm": arm, **found, "p50_ms": round(float(np.median(times)), 2)})
+
+
+def main() -> None:
+    """Prepare the vectors, then build and measure each arm."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vectors", type=Path)
+    parser.add_argument("--questions", type=Path)
+    parser.add_argument("--real", type=int, default=1_000_000, help="take no more real vectors than these")
+    parser.add_argument("--asked", type=int, default=500)
+    parser.add_argument("--count", default="1000000")
+    parser.add_argument("--dim", type=int, default=384)
+    parser.add_argument("--step", type=float, default=1.0)
+    parser.add_argument("--kind", default="ivf-sq8")
+    parser.add_argument("--arms", default="100000,grown", help="separated by semicolons where one has parameters")
+    parser.add_argument("--state", type=Path, default=Path(".bench/ivf"))
+    args = parser.parse_args()
+    args.state.mkdir(parents=True, exist_ok=True)
+    _, questions = loaded(args)
+    for count in map(int, args.count.split(",")):
+        folder = args.state / str(count)
+        written = prepared(folder, count, args)
+        for arm in args.arms.split(";" if ";" in args.arms or ":" in args.arms else ","):
+            manifest = built(folder, written, arm, args)
+            measured(folder, manifest, arm, questions, args)
+
+
+if __name__ == "__main__":
+    main()
