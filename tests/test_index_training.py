@@ -73,6 +73,31 @@ def test_there_are_39_to_64_training_vectors_for_each_cluster(passages: int, clu
     assert 39 <= points / clusters <= 64
 
 
+@pytest.mark.parametrize(("count", "total"), [(10, 10), (10, 17), (999, 1000), (1, 5), (50, 10)])
+def test_training_vectors_come_from_all_over_the_matrix(count: int, total: int) -> None:
+    class Counted:
+        count = total
+
+    drawn = Source(Counted()).drawn(count)  # type: ignore[arg-type]
+    assert len(np.unique(drawn)) == min(count, total)
+    assert (np.diff(drawn) > 0).all()
+    assert ((drawn * len(drawn) + len(drawn) - 1) // total >= np.arange(len(drawn))).all()
+    assert (drawn < (np.arange(len(drawn)) + 1) * total / len(drawn)).all()
+
+
+def test_too_many_clusters_are_said_by_the_log_and_not_on_the_terminal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with PassageStore.open(tmp_path / "store", index="ivf") as store:
+        store.add(make_passages(2000), vectors=clustered(2000, DIM))
+        store.optimize()
+        assert caplog.text == ""
+        store.optimize("ivf:nlist=100")
+    assert "2000 vectors for 100 clusters are fewer than 39 each" in caplog.text
+    assert "ask for 51 at most" in caplog.text
+    assert capfd.readouterr() == ("", "")
+
+
 def test_long_vectors_are_no_training_vectors(tmp_path: Path) -> None:
     vectors = clustered(3000, DIM)
     drawn = source(tmp_path / "a", vectors, (5, 7, 2999)).drawn(10_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,9 @@ from dpr_rag.index.matrix import Matrix
 TRAINING_POINTS = 100_000
 """Vectors that quantizers and transforms are trained with; the most that are in memory at a time."""
 _SEED = 20_20
+_FEWEST = 39
 _BLOCK = 16_384
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,15 @@ class Source:
     long: Sequence[int] = ()
 
     def drawn(self, count: int) -> Rows:
-        """Positions of so many vectors at random, fewer where there are no more, ascending."""
-        generator = np.random.default_rng(_SEED)
-        chosen = generator.choice(self.matrix.count, min(self.matrix.count, count), replace=False)
-        return np.setdiff1d(chosen, np.array(self.long, np.int64))
+        """Positions of so many vectors, one at random out of each of as many equal stretches; ascending.
+
+        All where there are no more, and none of the long ones.
+        """
+        total = self.matrix.count
+        count = min(total, count)
+        bounds = np.arange(count + 1, dtype=np.int64) * total // count
+        chosen = np.random.default_rng(_SEED).integers(bounds[:-1], bounds[1:])
+        return np.setdiff1d(chosen, np.array(self.long, np.int64), assume_unique=True)
 
     def blocks(self) -> Iterator[Vectors]:
         """All vectors in order, in blocks small enough that an interrupt is noticed between two of them."""
@@ -77,6 +85,14 @@ def _give_centroids(index: Any, inverted: Any, source: Source) -> None:
     positions = source.drawn(inverted.nlist * POINTS_PER_CLUSTER)
     if len(positions) < inverted.nlist:
         return  # FAISS says what is missing
+    if source.matrix.count < _FEWEST * inverted.nlist:
+        _log.warning(
+            "%d vectors for %d clusters are fewer than %d each, which makes poor clusters; ask for %d at most, or for none",
+            source.matrix.count,
+            inverted.nlist,
+            _FEWEST,
+            source.matrix.count // _FEWEST,
+        )
     found = centroids(take, positions, inverted.nlist, seed=_SEED)
     if not inverted.quantizer.is_trained:
         inverted.quantizer.train(found)
