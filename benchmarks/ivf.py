@@ -147,12 +147,15 @@ def say(args: argparse.Namespace, figures: dict[str, Any]) -> None:
         file.write(line + "\n")
 
 
-def answers(folder: Path, base: Base, questions: np.ndarray) -> np.ndarray:
-    """Rows of the exact top 10 of each question, found once."""
+def answers(folder: Path, matrix: Matrix, norm: float, questions: np.ndarray) -> np.ndarray:
+    """Rows of the exact top 10 of each question, found once; rows are positions and one."""
     path = folder / "answers.npy"
     if not path.exists():
-        everything = Selection.everything(len(base.rows))
-        found = search_segment(base, questions, 10, everything, exact=True)
+        dim, count = matrix.dim, matrix.count
+        manifest = Manifest("", 1, plan("flat", passages=count, dim=dim), dim, "float16", count, count, norm, {})
+        base = Base.__new__(Base)  # of the vectors alone, whose other files need not be there
+        base.manifest, base.matrix, base.ann, base.rows = manifest, matrix, None, np.arange(1, count + 1)
+        found = search_segment(base, questions, 10, Selection.everything(count), exact=True)
         np.save(path, np.array([rows for rows, _ in found]))
     return np.load(path)
 
@@ -196,11 +199,47 @@ def built(folder: Path, written: Written, arm: str, args: argparse.Namespace) ->
     return manifest
 
 
+def trained_only(folder: Path, written: Written, arm: str, questions: np.ndarray, args: argparse.Namespace) -> None:
+    """Train an arm's clusters, and say which share of the exact top 10 lies in the clusters probed.
+
+    That is index recall but for what a quantizer loses, without comparing all vectors with all centroids. How many vectors
+    the probed clusters hold is estimated from 100,000.
+    """
+    assert written.matrix is not None
+    source, faiss = Source(written.matrix), import_faiss()
+    chosen = plan(args.kind, passages=written.matrix.count, dim=written.matrix.dim)
+    path = folder / f"centroids-{arm}.npy"
+    if not path.exists():
+        index = faiss.index_factory(written.matrix.dim, chosen.factory, faiss.METRIC_INNER_PRODUCT)
+        start = time.perf_counter()
+        if arm == "grown":
+            train(index, source)
+        else:
+            index.train(source.matrix.take(source.drawn(int(arm))))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        figures = {"factory": chosen.factory, "training_s": seconds(start), "peak_mib": peak}
+        say(args, {"count": written.matrix.count, "arm": arm, **figures})
+        np.save(path, index.quantizer.reconstruct_n(0, index.nlist))
+    found = np.load(path)
+    best = answers(folder, written.matrix, written.norm, questions)
+    flat = faiss.IndexFlatIP(found.shape[1])
+    flat.add(found)
+    homes = flat.search(source.matrix.take(best.ravel() - 1), 1)[1].reshape(best.shape)
+    sizes = np.bincount(flat.search(source.matrix.take(source.drawn(100_000)), 1)[1][:, 0], minlength=len(found))
+    order = flat.search(questions, len(found))[1]
+    for share in SHARES:
+        probed = order[:, : max(1, int(len(found) * share))]
+        same = [np.isin(home, line).mean() for home, line in zip(homes, probed, strict=True)]
+        figures = {"nlist": len(found), "nprobe": probed.shape[1], "top_10_probed": round(float(np.mean(same)), 4)}
+        compared = round(float(sizes[probed].sum(axis=1).mean() / sizes.sum()), 4)
+        say(args, {"count": written.matrix.count, "arm": arm, **figures, "compared_share": compared})
+
+
 def measured(folder: Path, manifest: Manifest, arm: str, questions: np.ndarray, args: argparse.Namespace) -> None:
     """Index recall at 10 and time of a question, by the share of clusters probed."""
     base = Base(folder / arm.replace(":", "-"), manifest)
     everything = Selection.everything(len(base.rows))
-    best = answers(folder, base, questions)
+    best = answers(folder, base.matrix, base.norm, questions)
     nlist = int(base.ann.inmost.nlist) if base.ann is not None else 0
     for share in SHARES:
         probed = replace(manifest.plan, parameters={**manifest.plan.parameters, "nprobe": max(1, int(nlist * share))})
@@ -228,6 +267,7 @@ def main() -> None:
     parser.add_argument("--step", type=float, default=2.0)
     parser.add_argument("--kind", default="ivf-sq8")
     parser.add_argument("--arms", default="100000,grown", help="separated by semicolons where one has parameters")
+    parser.add_argument("--train-only", action="store_true", help="do not fill the indexes")
     parser.add_argument("--state", type=Path, default=Path(".bench/ivf"))
     args = parser.parse_args()
     args.state.mkdir(parents=True, exist_ok=True)
@@ -236,6 +276,9 @@ def main() -> None:
         folder = args.state / str(count)
         written = prepared(folder, count, args)
         for arm in args.arms.split(";" if ";" in args.arms or ":" in args.arms else ","):
+            if args.train_only:
+                trained_only(folder, written, arm, questions, args)
+                continue
             manifest = built(folder, written, arm, args)
             measured(folder, manifest, arm, questions, args)
 
