@@ -10,15 +10,19 @@ real one. So steps lead where real vectors lie, in as many directions as neighbo
 eighth of the real vectors, grown back to their number, is about as crowded and as wide as they are; the program prints
 the intrinsic dimension (maximum likelihood, Levina and Bickel 2004, over 20 neighbours) of both and how far neighbours are.
 
-An arm is ``grown`` (the library's own training) or a number of vectors that FAISS is given to train with at once, as the
-library did up to 0.3; with ``:nlist=…,quantizer=HNSW32`` it takes other clusters. What is done is kept in ``--state`` (git
-ignores ``.bench/``) and not done again: vectors, exact answers, indexes and figures. One JSON line each.
+An arm is ``grown`` (the library's own training, whose sample grows with the clusters) or a number of vectors that FAISS is
+given to train with at once, 100,000 of which was the rule before; behind a colon, ``nlist=…`` and ``quantizer=HNSW32`` take
+other clusters. With ``--train-only`` the indexes are not filled, which takes hours for many vectors: what is said is the
+share of the exact top 10 that lies in the clusters probed. Every line says the CPU and how busy the machine was; times
+beside other work compare poorly. What is done is kept in ``--state`` (git ignores ``.bench/``) and not done again: vectors,
+exact answers, indexes. Figures are added to ``figures.jsonl`` there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import resource
 import time
@@ -141,7 +145,7 @@ def seconds(start: float) -> float:
 
 def say(args: argparse.Namespace, figures: dict[str, Any]) -> None:
     """Print figures and keep them."""
-    line = json.dumps({**figures, "cpu": processor(), "load": round(__import__("os").getloadavg()[0], 1)})
+    line = json.dumps({**figures, "cpu": processor(), "load": round(os.getloadavg()[0], 1)})
     print(line, flush=True)
     with (args.state / "figures.jsonl").open("a") as file:
         file.write(line + "\n")

@@ -18,6 +18,7 @@ from dpr_rag import PassageStore
 from dpr_rag.index import clustering, kinds, training
 from dpr_rag.index.building import finish_base, write_vectors
 from dpr_rag.index.clustering import centroids
+from dpr_rag.index.matrix import Matrix
 from dpr_rag.index.segments import FAISS, Base
 from dpr_rag.index.training import Source
 
@@ -139,23 +140,44 @@ def test_an_index_is_trained_with_all_of_the_sample(
 
 
 def test_clusters_in_groups_are_as_good_as_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Index recall of the exact top 10 where an eighth of the clusters is probed, and how near vectors are to centroids."""
-    vectors, questions = clustered(20_000, 32, clusters=900), clustered(200, 32, seed=5, clusters=900)
+    """Index recall of the exact top 10 with 16 of 256 clusters probed, and how near vectors are to centroids.
+
+    Both are told apart from groups whose borders are not mended: 0.78 instead of 0.81, and 0.955 times as near.
+    """
+    vectors, questions = clustered(20_000, 32, clusters=3000), clustered(200, 32, seed=5, clusters=3000)
     best = np.argsort(-(questions @ vectors.T), axis=1)[:, :10]
 
     def quality(one_level: int) -> tuple[float, float]:
         monkeypatch.setattr(clustering, "ONE_LEVEL", one_level)
         found = centroids(lambda part: vectors[part], np.arange(len(vectors)), 256, seed=3)
-        scores = vectors @ found.T
-        probed = np.argsort(-(questions @ found.T), axis=1)[:, :32]
-        return float((scores.argmax(axis=1)[best][:, :, None] == probed[:, None]).any(axis=2).mean()), float(
-            (scores.max(axis=1) / np.linalg.norm(vectors, axis=1)).mean()
-        )
+        scores, probed = vectors @ found.T, np.argsort(-(questions @ found.T), axis=1)[:, :16]
+        recall = (scores.argmax(axis=1)[best][:, :, None] == probed[:, None]).any(axis=2).mean()
+        return float(recall), float((scores.max(axis=1) / np.linalg.norm(vectors, axis=1)).mean())
 
     at_once, grouped = quality(1024), quality(32)
-    assert at_once[0] > 0.9
-    assert grouped[0] > at_once[0] - 0.02
-    assert grouped[1] > 0.97 * at_once[1]
+    assert at_once[0] > 0.79
+    assert grouped[0] > at_once[0] - 0.015
+    assert grouped[1] > 0.975 * at_once[1]
+
+
+@pytest.mark.parametrize("index", ["IVF150,SQ8", "PCA8,IVF150,SQ8"])
+def test_no_more_vectors_are_read_at_once_than_quantizers_need(
+    index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "TRAINING_POINTS", 1000)
+    monkeypatch.setattr(clustering, "ONE_LEVEL", 15)
+    monkeypatch.setattr(clustering, "_BLOCK", 700)
+    given = source(tmp_path / "a", clustered(9000, DIM))
+    original, read = Matrix.take, []
+
+    def watched(matrix: Matrix, positions: np.ndarray) -> np.ndarray:
+        read.append(len(positions))
+        return original(matrix, positions)
+
+    monkeypatch.setattr(Matrix, "take", watched)
+    trained(index, given)
+    assert max(read) == 1000
+    assert sum(read) > 3 * 9000
 
 
 def test_training_is_the_same_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,7 @@ def _means(vectors: Vectors, clusters: int, seed: int) -> Vectors:
 
 
 def _normalized(vectors: npt.NDArray[np.floating]) -> Vectors:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
 
 
