@@ -147,7 +147,8 @@ def _planned(name: str, kind: Kind, given: dict[str, int], passages: int, dim: i
 
 
 def _defaults(passages: int, dim: int) -> dict[str, int]:
-    # 39 points per centroid is what FAISS asks of k-means training
+    # 39 points per centroid is what FAISS asks of k-means training. Above a million vectors it advises 65,536 clusters and
+    # more, found by a graph over the centroids; here filling compares each vector with all of them, which would take hours.
     nlist = max(1, min(int(4 * math.sqrt(passages)), passages // 39))
     return {
         "nlist": nlist,
