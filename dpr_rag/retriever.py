@@ -10,7 +10,7 @@ from dpr_rag.errors import PassageError, VectorError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking
 from dpr_rag.passages import Hit
 from dpr_rag.store import PassageStore
-from dpr_rag.store.lookup import Where
+from dpr_rag.store.scope import Where
 
 
 class Retriever:

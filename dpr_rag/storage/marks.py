@@ -73,6 +73,14 @@ def marked(reader: Reader, marks: Iterable[str]) -> dict[int, Passage]:
     return reader.by_rows(sorted(_asked(reader, lambda place: "row", marks)))
 
 
+def marks_of(passage: Passage) -> list[str]:
+    """The marks that a passage has."""
+    listed = passage.metadata.get(PRIVATE_KEY)
+    if not isinstance(listed, list):
+        return []
+    return [mark for place, mark in enumerate(listed) if place in PLACES and isinstance(mark, str)]
+
+
 def present(reader: Reader, marks: Iterable[str]) -> set[str]:
     """Those of the marks that some passage has."""
     return _asked(reader, _at, marks)

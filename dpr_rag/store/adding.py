@@ -20,6 +20,7 @@ from dpr_rag.storage.writer import Writer
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.repeats import SeenIds, check_against, check_repeats, parted_twins
 from dpr_rag.store.reports import AddReport
+from dpr_rag.store.scope import WHOLE, Scope, admitted
 from dpr_rag.store.sources import Replace, check_replace, parted, with_private, without_source
 
 Progress = Callable[[AddReport], None]
@@ -57,6 +58,7 @@ def add(
     progress: Progress | None = None,
     replace: Replace = "any",
     instead: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    scope: Scope = WHOLE,
 ) -> AddReport:
     """Add a stream of passages, see ``PassageStore.add``; for ``instead``, see ``Private.add``."""
     if batch_size < 1:
@@ -64,11 +66,11 @@ def add(
     check_replace(replace)
     engine.database.refuse_read_only()
     _check_lengths(passages, vectors)
-    report = AddReport()
+    report, passages = AddReport(), admitted(scope, passages)
     if isinstance(passages, Sequence):
         check_repeats(passages)
     for batch in _batches(passages, vectors, batch_size, replace):
-        report += _add_batch(engine, batch, replace, instead) + batch.twins
+        report += _add_batch(engine, batch, replace, instead, scope) + batch.twins
         if progress is not None:
             progress(report)
     return report
@@ -111,13 +113,16 @@ def _stacked(rows: Iterable[Any]) -> Any:
         raise VectorError(f"the vectors are not rows of numbers of one length: {error}") from error
 
 
-def _add_batch(engine: Engine, batch: _Batch, policy: Replace, instead: Mapping[str, Sequence[str]]) -> AddReport:
+def _add_batch(
+    engine: Engine, batch: _Batch, policy: Replace, instead: Mapping[str, Sequence[str]], scope: Scope
+) -> AddReport:
     """Encode and commit one batch; starts over when another writer changed its passages in between."""
     while True:
         with engine.reading() as reader:
             known = reader.by_ids(passage.id for passage in batch.passages)
             if len(known) < len(batch.passages):
                 engine.prove_ids(reader)  # while others may still write
+        scope.refuse_taken(known)
         ready, _ = parted(batch.passages, known, policy)
         check_against(known, ready, batch.again)
         needed = batch.passages if batch.given is not None else [p for p in ready if _is_new_text(known.get(p.id), p)]
@@ -125,6 +130,7 @@ def _add_batch(engine: Engine, batch: _Batch, policy: Replace, instead: Mapping[
         with engine.writing() as writer:
             model = _model(engine, writer, vectors)
             known = engine.known(writer, (passage.id for passage in batch.passages))
+            scope.refuse_taken(known)
             ready, owners = parted(batch.passages, known, policy)
             encoded = {p.id: vector for p, vector in zip(needed, vectors, strict=True)}
             if all(p.id in encoded or not _is_new_text(known.get(p.id), p) for p in ready):

@@ -214,7 +214,7 @@ class Engine:
             )
         return check_vectors(self.encoder.encode_questions(list(questions)), rows=len(questions), names=questions)
 
-    def sample(self, count: int) -> tuple[Rows, list[Passage], Vectors]:
+    def sample(self, count: int, where: Condition | None = None) -> tuple[Rows, list[Passage], Vectors]:
         """Row numbers, passages and vectors, float32 [n, dim], drawn by a hash of the row numbers.
 
         What a passage more or less changes is one of them, so that what is fitted to them stays nearly the same.
@@ -223,7 +223,9 @@ class Engine:
             raise VectorError(f"a sample of {count!r} was asked for, expected an integer of at least 1")
 
         def drawn(reader: Reader, snapshot: Snapshot) -> tuple[Rows, list[Passage], Vectors]:
-            rows = snapshot.kept(reader, None)
+            if where is not None:
+                self.prove_for(reader, snapshot, where)
+            rows = snapshot.kept(reader, where)
             if not len(rows):
                 return rows, [], np.empty((0, 1), np.float32)
             chosen = np.sort(rows[np.argsort(mixed(rows), kind="stable")[:count]])

@@ -2,51 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import FilterError, StoreError, VectorError
-from dpr_rag.filters import Filter, parse_filter
+from dpr_rag.filters import Filter
 from dpr_rag.filters.evaluating import compared_fields
 from dpr_rag.passages import Passage, is_text, rejoined
 from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.store.engine import Engine
+from dpr_rag.store.scope import WHOLE, Scope, Where
 from dpr_rag.store.snapshot import Snapshot
 
-Where = Filter | Mapping[str, Any] | Callable[[Passage], bool] | None
 
-
-def condition_of(where: Where) -> Condition | None:
-    """A filter as it is evaluated: dicts are parsed, predicates stay as they are.
-
-    Raises:
-        FilterError: It cannot be understood.
-    """
-    return where if where is None or callable(where) else parse_filter(where)
-
-
-def get(engine: Engine, ids: Iterable[str]) -> list[Passage]:
+def get(engine: Engine, ids: Iterable[str], scope: Scope) -> list[Passage]:
     """Passages by id; see ``PassageStore.get``."""
     wanted = _checked(ids)
     with engine.reading() as reader:
         found = engine.known(reader, wanted)
-    return [found[one][1] for one in wanted if one in found]
+    return [found[one][1] for one in wanted if one in found and scope.holds(found[one][1])]
 
 
-def get_vectors(engine: Engine, ids: Iterable[str]) -> dict[str, Vectors]:
+def get_vectors(engine: Engine, ids: Iterable[str], scope: Scope) -> dict[str, Vectors]:
     """Stored vectors by id; see ``PassageStore.get_vectors``."""
     wanted = _checked(ids)
     with engine.reading() as reader:
-        rows = {row: one for one, (row, _) in engine.known(reader, wanted).items()}
+        known = engine.known(reader, wanted)
+        rows = {row: one for one, (row, passage) in known.items() if scope.holds(passage)}
         return {rows[row]: vector for row, vector in reader.vectors_of(reader.state(), rows).items()}
 
 
-def select(engine: Engine, where: Where, k: int | None) -> list[Passage]:
+def select(engine: Engine, condition: Condition | None, k: int | None) -> list[Passage]:
     """Passages that a filter keeps, in order of insertion; see ``PassageStore.select``."""
     if k is not None and (isinstance(k, bool) or not isinstance(k, int) or k < 1):
         raise VectorError(f"k is {k!r}, expected an integer of at least 1, or None for all")
-    condition = condition_of(where)
 
     def selected(reader: Reader, snapshot: Snapshot) -> list[Passage]:
         if condition is not None:
@@ -58,9 +47,8 @@ def select(engine: Engine, where: Where, k: int | None) -> list[Passage]:
     return engine.with_snapshot(selected)
 
 
-def count(engine: Engine, where: Where) -> int:
+def count(engine: Engine, condition: Condition | None) -> int:
     """How many passages a filter keeps; see ``PassageStore.count``."""
-    condition = condition_of(where)
     if condition is None:
         with engine.reading() as reader:
             return reader.current_state().passages
@@ -72,16 +60,17 @@ def count(engine: Engine, where: Where) -> int:
     return engine.with_snapshot(counted)
 
 
-def delete(engine: Engine, ids: Iterable[str] | None, where: Where) -> int:
+def delete(engine: Engine, ids: Iterable[str] | None, where: Where, scope: Scope) -> int:
     """Delete passages in one commit; see ``PassageStore.delete``."""
     if (ids is None) == (where is None):
         raise StoreError("delete() takes either ids or a filter; give exactly one of them")
-    wanted, condition = _checked(ids or ()), condition_of(where)
-    if isinstance(condition, Filter) and not compared_fields(condition):
+    wanted, asked = _checked(ids or ()), WHOLE.condition(where)
+    if isinstance(asked, Filter) and not compared_fields(asked):
         raise FilterError(
             "this filter asks about no field, and would delete everything or nothing; to delete everything, "
             'give {"id": {"$exists": True}}'
         )
+    condition = None if asked is None else scope.condition(asked)
     engine.database.refuse_read_only()
     if isinstance(condition, Filter) and engine.state().base is not None:
         engine.with_snapshot(lambda reader, snapshot: None)  # so that the base's fields are at hand below
@@ -91,7 +80,7 @@ def delete(engine: Engine, ids: Iterable[str] | None, where: Where) -> int:
             rows = engine.doomed(writer, condition).tolist()
             writer.by_rows(rows)  # proves what goes: a wrong checksum would spoil the sum of all others
         else:
-            rows = [row for row, _ in engine.known(writer, wanted).values()]
+            rows = [row for row, passage in engine.known(writer, wanted).values() if scope.holds(passage)]
         if rows:
             writer.remove(rows)
             writer.commit_state()

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from dpr_rag.encoder import Encoder, Vectors
-from dpr_rag.lexical import Analyzer
+from dpr_rag.filters import Filter
 from dpr_rag.passages import Passage
 from dpr_rag.paths import place_of
 from dpr_rag.sharing import Shared
-from dpr_rag.store import adding, checking, copying, folding, lexicon, lookup, opening, reencoding
+from dpr_rag.store import adding, checking, folding, lexicon, lookup, opening
 from dpr_rag.store.engine import Engine
-from dpr_rag.store.lookup import Where
 from dpr_rag.store.private import Private
-from dpr_rag.store.reports import AddReport, CheckReport, StoreInfo
+from dpr_rag.store.reports import AddReport
+from dpr_rag.store.scope import Where
 from dpr_rag.store.searches import Searches
 from dpr_rag.store.sources import Replace
+from dpr_rag.store.upkeep import Upkeep
 
 _PAGE = 500
 
 
-class PassageStore(Shared, Searches):
+class PassageStore(Shared, Searches, Upkeep):
     """Passages, their vectors and an index over them; durable, consistent, usable from threads and processes.
 
     What ``add`` and ``delete`` have returned for, or reported as progress, survives a killed process. Open a store
@@ -36,6 +37,7 @@ class PassageStore(Shared, Searches):
         """Use :meth:`open` or :meth:`temporary` instead."""
         self._engine = engine
         self._remove: Callable[[], object] | None = None
+        self._restricted: Self | None = None
 
     @classmethod
     def open(
@@ -84,6 +86,36 @@ class PassageStore(Shared, Searches):
         store._remove = weakref.finalize(store, remove)
         return store
 
+    def restricted(self, filter: Filter | Mapping[str, Any]) -> Self:
+        """A view of the passages that a filter keeps, for whoever may see no others: a tenant, for example.
+
+        Whatever is asked of it, filters, ids and predicates of calls narrow the view, and none widens it. What is added
+        through it gets the fields that the filter fixes to one value (``{"tenant": "a"}``), and is refused where it says
+        otherwise, or where its id belongs to a passage outside. An adapter's records are kept apart for each filter. What
+        concerns the whole store (``check``, ``optimize``, ``info``, ``backup``, ``reencode``, ``set_tuned`` and what tunes)
+        is refused. The statistics behind scores (BM25's counts, λ, relevances) remain those of the whole store.
+
+        Args:
+            filter: A dict or a ``Filter`` that asks about at least one field. A view can be restricted further.
+
+        Returns:
+            A store on the same open folder; closing it leaves that open.
+
+        Raises:
+            FilterError: The filter cannot be understood, or asks about no field.
+        """
+        view = type(self)(self._engine)
+        view._scope, view._restricted = self._scope.narrowed(filter), self
+        return view
+
+    def admitted(self, passage: Passage) -> Passage:
+        """A passage as :meth:`add` stores it: in a view, with the fields that its filter fixes.
+
+        Raises:
+            PassageError: The view refuses it.
+        """
+        return self._scope.admitted(passage)
+
     @property
     def path(self) -> Path:
         """The store's folder."""
@@ -97,7 +129,7 @@ class PassageStore(Shared, Searches):
     @property
     def private(self) -> Private:
         """What an adapter keeps in the store beside the passages, and how it finds its own again."""
-        return Private(self._engine)
+        return Private(self._engine, self._scope)
 
     @property
     def dim(self) -> int | None:
@@ -141,7 +173,8 @@ class PassageStore(Shared, Searches):
             VectorError: A vector has the wrong dimension, or is NaN or infinite.
             StoreLocked: Another writer kept the store too long.
         """
-        report = adding.add(self._engine, passages, vectors, batch_size=batch_size, progress=progress, replace=replace)
+        how: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "replace": replace, "scope": self._scope}
+        report = adding.add(self._engine, passages, vectors, **how)
         folding.fold_if_due(self._engine)
         lexicon.keep_if_due(self._engine)
         return report
@@ -155,25 +188,25 @@ class PassageStore(Shared, Searches):
         Raises:
             StoreError: Neither or both were given.
         """
-        gone = lookup.delete(self._engine, ids, filter)
+        gone = lookup.delete(self._engine, ids, filter, self._scope)
         lexicon.keep_if_due(self._engine)
         return gone
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Passages by id, in the order asked for; unknown ids are left out."""
-        return lookup.get(self._engine, ids)
+        return lookup.get(self._engine, ids, self._scope)
 
     def get_vectors(self, ids: Iterable[str]) -> dict[str, Vectors]:
         """Stored vectors by id, float32 [dim] each; unknown ids are left out."""
-        return lookup.get_vectors(self._engine, ids)
+        return lookup.get_vectors(self._engine, ids, self._scope)
 
     def sample(self, count: int) -> tuple[list[Passage], Vectors]:
         """Passages drawn at random, the same ones while the store does not change, and their vectors, float32 [n, dim]."""
-        return self._engine.sample(count)[1:]
+        return self._engine.sample(count, self._scope.where)[1:]
 
     def count(self, filter: Where = None) -> int:
         """How many passages there are, or how many a filter keeps."""
-        return lookup.count(self._engine, filter)
+        return lookup.count(self._engine, self._scope.condition(filter))
 
     def __len__(self) -> int:
         return self.count()
@@ -187,87 +220,12 @@ class PassageStore(Shared, Searches):
         Raises:
             StoreCorrupted: One is damaged, or one is missing though nothing changed meanwhile.
         """
-        return checking.iterate(self._engine, page=_PAGE)
-
-    def check(self) -> CheckReport:
-        """Read and verify everything: every text, vector, checksum and count, and the base segment against them.
-
-        Raises:
-            StoreCorrupted: Naming all that is wrong.
-        """
-        return checking.check(self._engine)
-
-    def optimize(self, index: str | None = None, *, language: str | None = None) -> None:
-        """Fold the tail and the deletions into a new base segment, with another index if one is named.
-
-        Searches and writes go on meanwhile. The postings of BM25 are written anew too, where words were ever asked for; and
-        what is empty of the file, if that is much, goes back to the disk.
-
-        Args:
-            index: Another kind of index, or None to keep it.
-            language: Another language for BM25, or None to keep it.
-
-        Raises:
-            IndexKindError: ``index`` or ``language`` is unknown, or the index cannot be built.
-            StoreError: The index or the postings cannot be written; what they were stays.
-        """
-        if language is not None:
-            Analyzer(language)  # what is unknown is refused before any work
-        folding.fold(self._engine, index)
-        lexicon.renew(self._engine, language)
-        folding.shrink(self._engine)
-
-    def info(self) -> StoreInfo:
-        """The store in figures."""
-        return checking.info(self._engine)
-
-    def backup(self, path: str | os.PathLike[str]) -> None:
-        """Copy the store to a new folder, consistently, while it is in use.
-
-        Raises:
-            StoreError: There is something at ``path`` already.
-        """
-        copying.backup(self._engine, place_of(path))
-
-    @staticmethod
-    def restore(copy: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
-        """Put a copy in the place of a store, whatever is left of that one: all of it, or nothing where this fails.
-
-        The copy is verified first and stays as it is. Copying its files by hand instead would leave the write-ahead log of a
-        killed process, which SQLite would play back over them.
-
-        Args:
-            copy: What :meth:`backup` made, or another store.
-            path: The store to replace, or a path where there is nothing.
-
-        Raises:
-            StoreLocked: A process has the store open.
-            StoreNotFoundError: There is no store at ``copy``.
-            NotAStoreError: There is something else at ``path``.
-            StoreCorrupted: The copy is damaged.
-        """
-        copying.restore(place_of(copy).absolute(), place_of(path).absolute())
-
-    def reencode(self, encoder: Encoder, *, batch_size: int = 512, progress: reencoding.Progress | None = None) -> int:
-        """Encode all stored passages with another encoder and switch over to it.
-
-        The old vectors serve until the switch, which is one commit. Interrupted, the next call with the same encoder
-        goes on where this one stopped.
-
-        Args:
-            encoder: The new encoder; this store uses it from the switch on.
-            batch_size: Passages per commit.
-            progress: Called after each commit with (passages done, passages in all).
-
-        Returns:
-            How many passages this call encoded.
-        """
-        done = reencoding.reencode(self._engine, encoder, batch_size=batch_size, progress=progress)
-        folding.fold_if_due(self._engine)
-        return done
+        return filter(self._scope.holds, checking.iterate(self._engine, page=_PAGE))
 
     def close(self) -> None:
-        """Close the store; a temporary one is gone then."""
+        """Close the store; a temporary one is gone then. A view leaves it open."""
+        if self._restricted is not None:
+            return
         self._engine.close()
         if self._remove is not None:
             self._remove()
@@ -284,4 +242,5 @@ class PassageStore(Shared, Searches):
         return f"{self!r} is open and cannot be pickled; open it where it is used: PassageStore.open({str(self.path)!r}, ...)"
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self.path)!r})"
+        view = "" if self._restricted is None else f".restricted({self._scope})"
+        return f"{type(self).__name__}({str(self.path)!r}){view}"

@@ -14,6 +14,7 @@ from dpr_rag.store import adding, folding, lexicon
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.repeats import check_repeats
 from dpr_rag.store.reports import AddReport
+from dpr_rag.store.scope import WHOLE, Scope
 
 
 class Private:
@@ -23,9 +24,9 @@ class Private:
     mark is a string at place 1 or 3 of the list that a passage has under ``PRIVATE_KEY``.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, scope: Scope = WHOLE) -> None:
         """Use ``PassageStore.private`` instead."""
-        self._engine = engine
+        self._engine, self._scope = engine, scope
 
     def read(self, collection: str, keys: Iterable[str] | None = None) -> dict[str, Any]:
         """Records of a collection by key, in order of insertion, or those of some keys; unknown keys are left out.
@@ -36,7 +37,7 @@ class Private:
         asked = None if keys is None else {_joined(key): key for key in keys}
         wanted = None if asked is None else [key for key in asked if _is_text(key)]
         with self._engine.reading() as reader:
-            found = self._read(reader, collection, wanted)
+            found = self._read(reader, self._scope.collection(collection), wanted)
         try:
             return {key if asked is None else asked[key]: json.loads(value) for key, value in found.items()}
         except (ValueError, RecursionError) as error:
@@ -60,7 +61,9 @@ class Private:
             StoreReadOnlyError: Something would change, and the store was opened read-only.
         """
         dumped = {
-            name: {_joined(key): _dumped(name, _joined(key), value) for key, value in of.items()}
+            self._scope.collection(name): {
+                _joined(key): _dumped(name, _joined(key), value) for key, value in of.items()
+            }
             for name, of in changes.items()
         }
         with self._engine.reading() as reader:
@@ -80,7 +83,7 @@ class Private:
         with self._engine.reading() as reader:
             if asked:
                 self._engine.prove_marks(reader)
-            return list(marks.marked(reader, asked).values())
+            return [one for one in marks.marked(reader, asked).values() if self._scope.holds(one)]
 
     def present(self, wanted: Iterable[str]) -> set[str]:
         """Those of the marks that some passage has."""
@@ -88,7 +91,10 @@ class Private:
         with self._engine.reading() as reader:
             if asked:
                 self._engine.prove_marks(reader)
-            return {asked[mark] for mark in marks.present(reader, asked)}
+            if self._scope.where is None:
+                return {asked[mark] for mark in marks.present(reader, asked)}
+            seen = [one for one in marks.marked(reader, asked).values() if self._scope.holds(one)]
+            return {asked[mark] for one in seen for mark in marks.marks_of(one) if mark in asked}
 
     def add(
         self,
@@ -106,7 +112,8 @@ class Private:
             instead: From the id of a passage to those that go in the same commit, if their title and text are its own.
             batch_size: Passages per commit.
         """
-        report = adding.add(self._engine, passages, vectors, batch_size=batch_size, instead=instead)
+        how: dict[str, Any] = {"batch_size": batch_size, "instead": instead, "scope": self._scope}
+        report = adding.add(self._engine, passages, vectors, **how)
         folding.fold_if_due(self._engine)
         lexicon.keep_if_due(self._engine)
         return report
@@ -136,9 +143,9 @@ class Private:
         with self._engine.reading() as reader:
             self._engine.prove_marks(reader)  # while others may still write
         with self._engine.writing() as writer:
-            found = marks.marked(writer, map(rejoined, wanted))
+            found = [row for row, one in marks.marked(writer, map(rejoined, wanted)).items() if self._scope.holds(one)]
             if found:
-                writer.remove(list(found))
+                writer.remove(found)
                 writer.commit_state()
         lexicon.keep_if_due(self._engine)
         return len(found)

@@ -13,15 +13,12 @@ from dpr_rag.lexical import BM25
 from dpr_rag.passages import Hit, Passage, check_question
 from dpr_rag.storage.state import State
 from dpr_rag.store import calibrating, checking, choosing, lexicon, lookup
-from dpr_rag.store.engine import Engine
-from dpr_rag.store.lookup import Where
 from dpr_rag.store.ranking import Asked, Candidates, candidates, search
+from dpr_rag.store.scope import Scoped, Where
 
 
-class Searches:
+class Searches(Scoped):
     """What a ``PassageStore`` can be asked."""
-
-    _engine: Engine
 
     def search(
         self,
@@ -54,7 +51,7 @@ class Searches:
             StoreCorrupted: A passage that was found is damaged.
         """
         keep = None if min_relevance is None else self.calibration.keeps(min_relevance)
-        asked = Asked(k, vectors, where=lookup.condition_of(filter), exact=exact, diversity=diversity, keep=keep)
+        asked = Asked(k, vectors, where=self._scope.condition(filter), exact=exact, diversity=diversity, keep=keep)
         return search(self._engine, asked)
 
     def rank(
@@ -98,7 +95,7 @@ class Searches:
         keep = None if min_relevance is None else calibrating.calibration(self._engine, how, state).keeps(min_relevance)
         if how.needs_vectors and vectors is None:
             vectors = self.encode_questions(asked)
-        where = lookup.condition_of(filter)
+        where = self._scope.condition(filter)
         dense = vectors if how.needs_vectors else None
         return search(self._engine, Asked(k, dense, asked, where, how, diversity=diversity, keep=keep))
 
@@ -116,10 +113,10 @@ class Searches:
             VectorError: The ranking is not hybrid, or there are more or fewer vectors than questions.
             StoreCorrupted: A passage that was found is damaged.
         """
-        asked = _checked(questions)
-        lexicon.keep_if_due(self._engine, first=True)
+        engine, asked = self._whole("candidates"), _checked(questions)
+        lexicon.keep_if_due(engine, first=True)
         encoded = self.encode_questions(asked) if vectors is None else vectors
-        return candidates(self._engine, Asked(ranking.candidates, encoded, asked, ranking=ranking))
+        return candidates(engine, Asked(ranking.candidates, encoded, asked, ranking=ranking))
 
     def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
         """Passages that a filter keeps, in order of insertion: what there is to find where nothing is asked for.
@@ -133,7 +130,7 @@ class Searches:
             VectorError: k is below 1.
             StoreCorrupted: A passage that was found is damaged.
         """
-        return lookup.select(self._engine, filter, k)
+        return lookup.select(self._engine, self._scope.condition(filter), k)
 
     @property
     def ranking(self) -> Ranking:
@@ -162,7 +159,7 @@ class Searches:
             EncoderMismatchError: The choice was made with another encoder or language.
             StoreReadOnlyError: The store was opened read-only.
         """
-        choosing.set_tuned(self._engine, choice)
+        choosing.set_tuned(self._whole("set_tuned"), choice)
 
     @property
     def read_only(self) -> bool:
@@ -220,7 +217,7 @@ class Searches:
         Returns:
             A share in [0, 1]; 1.0 for an empty store.
         """
-        return checking.index_recall(self._engine, sample, k)
+        return checking.index_recall(self._whole("measure_index_recall"), sample, k)
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Encode questions with the store's encoder, float32 [n, dim].

@@ -1,0 +1,151 @@
+"""What a view of a store is restricted to: which passages it sees, and what those that are added through it get."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dpr_rag.errors import FilterError, PassageError, StoreError
+from dpr_rag.filters import And, Comparison, Filter, parse_filter
+from dpr_rag.filters.evaluating import compared_fields
+from dpr_rag.filters.fields import MISSING, RESERVED, fields_of, looked_up
+from dpr_rag.passages import Passage
+from dpr_rag.storage.reader import Condition
+from dpr_rag.store.engine import Engine
+
+Where = Filter | Mapping[str, Any] | Callable[[Passage], bool] | None
+_OF_THE_PASSAGE = ("id", "title")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The part of a store that is seen.
+
+    Attributes:
+        where: What every passage of it fits; None for the whole store.
+    """
+
+    where: Filter | None = None
+
+    def narrowed(self, where: Mapping[str, Any] | Filter) -> Scope:
+        """The part of this part that a filter keeps.
+
+        Raises:
+            FilterError: It cannot be understood, is no dict and no ``Filter``, or asks about no field.
+        """
+        given = parse_filter(where)
+        if not compared_fields(given):
+            raise FilterError(
+                'the filter of a view asks about no field, and would restrict nothing; name one: {"tenant": "a"}'
+            )
+        return Scope(given if self.where is None else And((self.where, given)))
+
+    def condition(self, where: Where) -> Condition | None:
+        """A filter of a call as it is evaluated: it can narrow what is seen, and never widen it.
+
+        Raises:
+            FilterError: It cannot be understood.
+        """
+        given = where if where is None or callable(where) else parse_filter(where)
+        fixed = self.where
+        if fixed is None or given is None:
+            return given if fixed is None else fixed
+        if isinstance(given, Filter):
+            return And((fixed, given))
+        asked = given  # a predicate is asked about what is seen alone
+        return lambda passage: fixed.matches(passage) and bool(asked(passage))
+
+    def holds(self, passage: Passage) -> bool:
+        """Whether a passage is seen."""
+        return self.where is None or self.where.matches(passage)
+
+    def admitted(self, passage: Passage) -> Passage:
+        """A passage as it may be stored: fields that the filter fixes to one value are put in where they are missing.
+
+        Raises:
+            PassageError: It does not fit the filter.
+        """
+        if self.where is None or not isinstance(passage, Passage):  # what is none is refused where it is added
+            return passage
+        seen = fields_of(passage.id, passage.title, passage.metadata)
+        lacking = {
+            one.field: list(one.value) if isinstance(one.value, tuple) else one.value
+            for one in _fixed(self.where)
+            if looked_up(seen, one.field) is MISSING
+        }
+        made = passage
+        if lacking:
+            metadata = {**passage.metadata, **lacking}
+            made = Passage.checked_before(passage.id, passage.text, passage.title, metadata)
+        if self.where.matches(made):
+            return made
+        raise PassageError(
+            f"passage {passage.id!r:.120} does not fit the filter of the view that it is added through, {self}; "
+            "leave the fields out that it fixes, or add the passage through another view"
+        )
+
+    def refuse_taken(self, known: Mapping[str, tuple[int, Passage]]) -> None:
+        """Refuse to replace what is not seen.
+
+        Args:
+            known: Stored passages by id, with their row numbers.
+
+        Raises:
+            PassageError: One of them is outside.
+        """
+        for passage_id, (_, passage) in known.items():
+            if not self.holds(passage):
+                raise PassageError(
+                    f"the id {passage_id!r:.120} belongs to a passage outside of this view of the store, {self}; ids are unique "
+                    "in the whole store: give it another one, for example with the view's own name in front"
+                )
+
+    def collection(self, name: str) -> str:
+        """Under which name an adapter's records of a collection lie, so that each view has its own."""
+        return name if self.where is None else f"{json.dumps(self.where.to_dict(), sort_keys=True)} {name}"
+
+    def __str__(self) -> str:
+        return "everything" if self.where is None else f"{self.where.to_dict()!r:.300}"
+
+
+def _fixed(where: Filter) -> Iterator[Comparison]:
+    """The comparisons by which a filter leaves a field of the metadata one value."""
+    if isinstance(where, And):
+        for part in where.parts:
+            yield from _fixed(part)
+    elif isinstance(where, Comparison) and where.operator == "eq":
+        if where.field not in _OF_THE_PASSAGE and not where.field.startswith(RESERVED):
+            yield where
+
+
+def admitted(scope: Scope, passages: Iterable[Passage]) -> Iterable[Passage]:
+    """Passages as they may be stored; those of a list are all checked before the first is."""
+    if scope.where is None or isinstance(passages, Passage | str):
+        return passages
+    checked = map(scope.admitted, passages)
+    return list(checked) if isinstance(passages, list | tuple) else checked
+
+
+WHOLE = Scope()
+
+
+class Scoped:
+    """A store or a view of one."""
+
+    _engine: Engine
+    _scope: Scope = WHOLE
+
+    def _whole(self, what: str) -> Engine:
+        """The engine, for what concerns all passages.
+
+        Raises:
+            StoreError: This is a view.
+        """
+        if self._scope.where is not None:
+            raise StoreError(
+                f"{what} concerns the whole store, and this is a view of it, restricted to {self._scope}; ask the store that "
+                "was restricted"
+            )
+        return self._engine

@@ -1,0 +1,95 @@
+"""The upkeep of a store: proving, optimizing, copying and encoding anew; all of it concerns the whole store."""
+
+from __future__ import annotations
+
+import os
+
+from dpr_rag.encoder import Encoder
+from dpr_rag.lexical import Analyzer
+from dpr_rag.paths import place_of
+from dpr_rag.store import checking, copying, folding, lexicon, reencoding
+from dpr_rag.store.reports import CheckReport, StoreInfo
+from dpr_rag.store.scope import Scoped
+
+
+class Upkeep(Scoped):
+    """What keeps a ``PassageStore`` well; a view refuses it."""
+
+    def check(self) -> CheckReport:
+        """Read and verify everything: every text, vector, checksum and count, and the base segment against them.
+
+        Raises:
+            StoreCorrupted: Naming all that is wrong.
+        """
+        return checking.check(self._whole("check"))
+
+    def optimize(self, index: str | None = None, *, language: str | None = None) -> None:
+        """Fold the tail and the deletions into a new base segment, with another index if one is named.
+
+        Searches and writes go on meanwhile. The postings of BM25 are written anew too, where words were ever asked for; and
+        what is empty of the file, if that is much, goes back to the disk.
+
+        Args:
+            index: Another kind of index, or None to keep it.
+            language: Another language for BM25, or None to keep it.
+
+        Raises:
+            IndexKindError: ``index`` or ``language`` is unknown, or the index cannot be built.
+            StoreError: The index or the postings cannot be written; what they were stays.
+        """
+        engine = self._whole("optimize")
+        if language is not None:
+            Analyzer(language)  # what is unknown is refused before any work
+        folding.fold(engine, index)
+        lexicon.renew(engine, language)
+        folding.shrink(engine)
+
+    def info(self) -> StoreInfo:
+        """The store in figures."""
+        return checking.info(self._whole("info"))
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Copy the store to a new folder, consistently, while it is in use.
+
+        Raises:
+            StoreError: There is something at ``path`` already.
+        """
+        copying.backup(self._whole("backup"), place_of(path))
+
+    @staticmethod
+    def restore(copy: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+        """Put a copy in the place of a store, whatever is left of that one: all of it, or nothing where this fails.
+
+        The copy is verified first and stays as it is. Copying its files by hand instead would leave the write-ahead log of a
+        killed process, which SQLite would play back over them.
+
+        Args:
+            copy: What :meth:`backup` made, or another store.
+            path: The store to replace, or a path where there is nothing.
+
+        Raises:
+            StoreLocked: A process has the store open.
+            StoreNotFoundError: There is no store at ``copy``.
+            NotAStoreError: There is something else at ``path``.
+            StoreCorrupted: The copy is damaged.
+        """
+        copying.restore(place_of(copy).absolute(), place_of(path).absolute())
+
+    def reencode(self, encoder: Encoder, *, batch_size: int = 512, progress: reencoding.Progress | None = None) -> int:
+        """Encode all stored passages with another encoder and switch over to it.
+
+        The old vectors serve until the switch, which is one commit. Interrupted, the next call with the same encoder
+        goes on where this one stopped.
+
+        Args:
+            encoder: The new encoder; this store uses it from the switch on.
+            batch_size: Passages per commit.
+            progress: Called after each commit with (passages done, passages in all).
+
+        Returns:
+            How many passages this call encoded.
+        """
+        engine = self._whole("reencode")
+        done = reencoding.reencode(engine, encoder, batch_size=batch_size, progress=progress)
+        folding.fold_if_due(engine)
+        return done
