@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dpr_rag.filters import Filter
     from dpr_rag.fusion import Calibration, Diversity, Ranking, Tuned
     from dpr_rag.lexical import BM25
+    from dpr_rag.metadata import to_json_metadata
     from dpr_rag.passages import PRIVATE_KEY, RESERVED_KEYS, Hit, Passage, check_question
     from dpr_rag.prompting import format_passages, parse_passages
     from dpr_rag.retriever import Retriever
@@ -42,6 +43,7 @@ _HOMES = {
     "format_passages": "prompting",
     "load_encoder": "encoders.library",
     "parse_passages": "prompting",
+    "to_json_metadata": "metadata",
 }
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "format_passages",
     "load_encoder",
     "parse_passages",
+    "to_json_metadata",
 ]
 
 

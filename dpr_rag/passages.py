@@ -22,6 +22,7 @@ OnBadText = Literal["error", "replace", "skip"]
 """What becomes of texts with lone surrogates: see :meth:`Passage.made`."""
 _BAD_TEXTS = ("error", "replace", "skip")
 _ADVICE = ", or pass on_bad_text='replace' or 'skip'"
+_CONVERTING = ", or all of the metadata with dpr_rag.to_json_metadata(metadata)"
 _INT64 = 2**63
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -229,7 +230,7 @@ def _json_copy(value: Any, passage_id: str, where: str, depth: int) -> Any:
         return _copied_object(value, passage_id, where, depth)
     raise PassageError(
         f"passage {passage_id!r}: {where} is {_kind(value)}, expected a JSON value (string, number, true, false, null, "
-        "list, object); convert it, dates for example with .isoformat()"
+        f"list, object); convert it, dates for example with .isoformat(){_CONVERTING}"
     )
 
 
@@ -237,7 +238,9 @@ def _copied_object(value: Mapping[Any, Any], passage_id: str, where: str, depth:
     copied = {}
     for key, item in value.items():
         if not isinstance(key, str):
-            raise PassageError(f"passage {passage_id!r}: {where} has the key {_kind(key)}, expected a string")
+            raise PassageError(
+                f"passage {passage_id!r}: {where} has the key {_kind(key)}, expected a string; convert it{_CONVERTING}"
+            )
         name = _checked_string(key, f"a key of {where}", passage_id, empty=True)
         copied[name] = _json_copy(item, passage_id, f"{where}[{key!r}]", depth + 1)
     return copied
@@ -246,7 +249,8 @@ def _copied_object(value: Mapping[Any, Any], passage_id: str, where: str, depth:
 def _checked_int(value: int, passage_id: str, where: str) -> int:
     if not -_INT64 <= value < _INT64:
         raise PassageError(
-            f"passage {passage_id!r}: {where} is {value}, outside the 64-bit integers that filters compare; store it as a string"
+            f"passage {passage_id!r}: {where} is {value}, outside the 64-bit integers that filters compare; store it as a "
+            f"string{_CONVERTING}"
         )
     return int(value)
 
@@ -254,6 +258,6 @@ def _checked_int(value: int, passage_id: str, where: str) -> int:
 def _checked_float(value: float, passage_id: str, where: str) -> float:
     if not math.isfinite(value):
         raise PassageError(
-            f"passage {passage_id!r}: {where} is {value}, which JSON cannot hold; store None or a string"
+            f"passage {passage_id!r}: {where} is {value}, which JSON cannot hold; store None or a string{_CONVERTING}"
         )
     return float(value)

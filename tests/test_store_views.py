@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dpr_rag import PRIVATE_KEY, BM25, Diversity, Filter, Passage, PassageStore, Ranking, Retriever
+from dpr_rag import BM25, PRIVATE_KEY, Diversity, Filter, Passage, PassageStore, Ranking, Retriever
 from dpr_rag.errors import FilterError, PassageError, StoreError, StoreReadOnlyError
 
 COUNT = 12
@@ -117,7 +117,7 @@ def test_no_filter_widens_any_search(whole: PassageStore, view: PassageStore, at
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_no_filter_deletes_what_is_outside(whole: PassageStore, view: PassageStore, attack: str) -> None:
     where, mine = ATTACKS[attack], expected(whole, ATTACKS[attack])
-    if isinstance(where, dict) and attack in ("empty", "no and") or where is None:
+    if (isinstance(where, dict) and attack in ("empty", "no and")) or where is None:
         with pytest.raises((FilterError, StoreError)):
             view.delete(filter=where)
         mine = set()

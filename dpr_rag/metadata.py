@@ -1,0 +1,201 @@
+"""Turning metadata of any kind into JSON, by one table that users can read."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Mapping, Set
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+from uuid import UUID
+
+from dpr_rag.errors import PassageError
+from dpr_rag.passages import MAX_METADATA_DEPTH, plain
+
+_INT64 = 2**63
+Default = Callable[[Any], Any]
+
+
+def to_json_metadata(metadata: Mapping[Any, Any], *, default: Default | None = None) -> dict[str, Any]:
+    """Metadata as a JSON object that a passage can have.
+
+    ======================================================== =====================================================
+    given                                                    made of it
+    ======================================================== =====================================================
+    string, boolean, None, finite number                     the same
+    NaN, infinity, NaT, pandas' NA                           None, as JSON has no such numbers
+    integer beyond 64 bits                                   its digits as a string
+    ``datetime``, ``numpy.datetime64``, pandas' Timestamp    ISO 8601 string; with a timezone in UTC (``…+00:00``),
+                                                             without one as it is
+    ``date``, ``time``                                       ISO 8601 string
+    ``timedelta``, ``numpy.timedelta64``                     seconds
+    ``Decimal``, ``Fraction``                                the integer, or the nearest float
+    ``Enum``                                                 its value, converted
+    ``UUID``, path, IP address                               string
+    ``bytes``, ``bytearray``, ``memoryview``                 base64 string
+    list, tuple, ``deque``, ``range``                        list
+    ``set``, ``frozenset``                                   list in order: of the items, or else of their JSON
+    numpy scalar                                             the number, string or time that it is
+    array, tensor, series (anything with ``tolist``)         list, or number
+    mapping                                                  object; keys that are no strings as their JSON
+    pydantic model, dataclass                                object of its fields
+    anything else                                            what ``default`` makes of it, or an error
+    ======================================================== =====================================================
+
+    Filters compare texts by their characters, and such strings of times are in the order of time: dates among dates,
+    moments with a timezone among themselves, and moments without one among themselves. A second call changes nothing. The
+    way back is the reader's own, such as ``datetime.fromisoformat``: what became a string comes back as one.
+
+    Args:
+        metadata: Left as it is.
+        default: Makes something of what the table does not know, such as ``str``; the result is converted in turn.
+
+    Raises:
+        PassageError: Something cannot be converted; nested deeper than 32 levels; or two keys are one as JSON.
+    """
+    if not isinstance(metadata, Mapping):
+        raise PassageError(f"metadata is {_kind(metadata)}, expected a mapping; wrap it in a dict")
+    return _object(metadata, default, "metadata", 0)
+
+
+def _converted(value: Any, default: Default | None, where: str, depth: int) -> Any:
+    if depth > MAX_METADATA_DEPTH:
+        raise PassageError(
+            f"{where} is nested deeper than {MAX_METADATA_DEPTH} levels, or within itself; flatten it or drop it"
+        )
+    value = _bare(value)
+    for form in (_scalar, _text, _moment):
+        made = form(value, where)
+        if made is not NotImplemented:
+            return made
+    if isinstance(value, Mapping):
+        return _object(value, default, where, depth)
+    if isinstance(value, list | tuple | deque | range):
+        return [_converted(item, default, f"{where}[{at}]", depth + 1) for at, item in enumerate(value)]
+    if isinstance(value, Set):
+        return _ordered([_converted(item, default, f"an item of {where}", depth + 1) for item in value])
+    unpacked = _unpacked(value)
+    if unpacked is not NotImplemented:
+        return _converted(unpacked, default, where, depth + 1)
+    if default is not None:
+        return _converted(default(value), default, where, depth + 1)
+    raise PassageError(
+        f"{where} is {_kind(value)}, of which no JSON form is known; convert it, drop it, or give a default such as str"
+    )
+
+
+def _object(value: Mapping[Any, Any], default: Default | None, where: str, depth: int) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, item in value.items():
+        name = _key(key, default, where)
+        if name in made:
+            raise PassageError(f"{where} has two keys that are {name!r:.120} as JSON; rename one of them")
+        made[name] = _converted(item, default, f"{where}[{key!r:.60}]", depth + 1)
+    return made
+
+
+def _key(key: Any, default: Default | None, where: str) -> str:
+    made = _converted(key, default, f"a key of {where}", 0)
+    if isinstance(made, list | dict):
+        raise PassageError(f"{where} has the key {_kind(key)}, expected a string or what can be written as one")
+    return made if isinstance(made, str) else json.dumps(made)
+
+
+def _bare(value: Any) -> Any:
+    """What a member of an enumeration, or a number of numpy, stands for."""
+    while isinstance(value, Enum):
+        value = value.value
+    return plain(value)
+
+
+def _scalar(value: Any, where: str) -> Any:
+    if isinstance(value, str):
+        return str.__str__(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if type(value).__name__ in ("NaTType", "NAType"):
+        return None
+    return _number(value) if isinstance(value, int | float | Decimal | Fraction) else NotImplemented
+
+
+def _number(value: float | Decimal | Fraction) -> int | float | str | None:
+    if isinstance(value, int):
+        return int(value) if -_INT64 <= value < _INT64 else str(int(value))
+    if not math.isfinite(value):
+        return None
+    if isinstance(value, Decimal | Fraction) and value == int(value):
+        return _number(int(value))
+    return float(value)
+
+
+def _ordered(items: list[Any]) -> list[Any]:
+    """A set has no order of its own, and another one in every process."""
+    try:
+        return sorted(items)
+    except TypeError:
+        return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
+
+
+def _text(value: Any, where: str) -> Any:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(bytes(value)).decode("ascii")
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    return str(value) if isinstance(value, UUID | IPv4Address | IPv6Address) else NotImplemented
+
+
+def _moment(value: Any, where: str) -> Any:
+    if type(value).__module__ == "numpy" and type(value).__name__ in ("datetime64", "timedelta64"):
+        value = _of_python(value)
+    if value is None:
+        return None
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, datetime):
+        return _in_utc(value, where)
+    return value.isoformat() if isinstance(value, date | time) else NotImplemented
+
+
+def _of_python(value: Any) -> Any:
+    """A time of numpy as Python's, None for NaT; an integer where that has no length, or lies outside of Python's years."""
+    whole_days = str(value.dtype).endswith(("[Y]", "[M]", "[W]", "[D]"))
+    return (value if whole_days else value.astype(f"{type(value).__name__}[us]")).item()
+
+
+def _in_utc(value: datetime, where: str) -> str:
+    try:
+        return (value if value.utcoffset() is None else value.astimezone(UTC)).isoformat()
+    except OverflowError as error:
+        raise PassageError(
+            f"{where} is {_kind(value)}, which lies outside of the years 1 to 9999 in UTC; store it as a string"
+        ) from error
+
+
+def _unpacked(value: Any) -> Any:
+    """What an object or an array consists of; asked of its class, as objects may pretend anything."""
+    if isinstance(value, type):
+        return NotImplemented
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if callable(getattr(type(value), "model_dump", None)):
+        return value.model_dump()
+    if not callable(getattr(type(value), "tolist", None)):
+        return NotImplemented
+    of_times = getattr(getattr(value, "dtype", None), "kind", "") in (
+        "m",
+        "M",
+    )  # tolist would make bare numbers of them
+    made = value.tolist() if not of_times else list(value) if getattr(value, "ndim", 0) else value[()]
+    return NotImplemented if isinstance(made, type(value)) else made
+
+
+def _kind(value: object) -> str:
+    return f"{type(value).__name__} {value!r:.60}"
