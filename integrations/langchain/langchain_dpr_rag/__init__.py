@@ -16,6 +16,7 @@ except ModuleNotFoundError as error:
 from langchain_dpr_rag.documents import RANK_KEY, RELEVANCE_KEY, SCORE_KEY, format_documents
 from langchain_dpr_rag.embeddings import DPREmbeddings
 from langchain_dpr_rag.retrievers import DPRRetriever
+from langchain_dpr_rag.self_query import DPRTranslator
 from langchain_dpr_rag.vectorstores import DPRVectorStore
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "SCORE_KEY",
     "DPREmbeddings",
     "DPRRetriever",
+    "DPRTranslator",
     "DPRVectorStore",
     "format_documents",
 ]

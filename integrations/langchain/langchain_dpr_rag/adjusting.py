@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 from langchain_core.vectorstores import VectorStore
 
-from dpr_rag import PassageStore, Ranking, Retriever
-from langchain_dpr_rag.documents import OnBadText, OnBlank
+from dpr_rag import Filter, PassageStore, Ranking, Retriever
+from langchain_dpr_rag.documents import OnBadText, OnBlank, OnMetadata, Policies
 from langchain_dpr_rag.settings import Fusion, Mode
 
 
@@ -13,13 +17,13 @@ class AdjustableStore(VectorStore):
     """Settings that count from the next call on; setting one checks it together with the others."""
 
     _store: PassageStore
+    _fixed: Mapping[str, Any] | Filter | None = None
     _options: tuple[Mode | None, float | None, Fusion | None] = (None, None, None)
-    _on_blank: OnBlank = "skip"
-    _on_bad_text: OnBadText = "error"
+    _policies: Policies = Policies()
 
     @property
     def store(self) -> PassageStore:
-        """The passages."""
+        """The passages; with a ``fixed_filter``, those that it keeps."""
         return self._store
 
     @store.setter
@@ -28,7 +32,7 @@ class AdjustableStore(VectorStore):
             raise TypeError(
                 f"store is {type(store).__name__}, expected an open dpr_rag.PassageStore; open a folder with path="
             )
-        self._store = store
+        self._store = store if self._fixed is None else store.restricted(self._fixed)
 
     @property
     def retriever(self) -> Retriever:
@@ -70,21 +74,26 @@ class AdjustableStore(VectorStore):
     @property
     def on_blank(self) -> OnBlank:
         """``skip`` leaves out blank documents with one warning, ``error`` refuses them."""
-        return self._on_blank
+        return self._policies.on_blank
 
     @on_blank.setter
     def on_blank(self, on_blank: OnBlank) -> None:
-        if on_blank not in ("skip", "error"):
-            raise ValueError(f"on_blank is {on_blank!r}, expected 'skip' or 'error'")
-        self._on_blank = on_blank
+        self._policies = replace(self._policies, on_blank=on_blank)
 
     @property
     def on_bad_text(self) -> OnBadText:
         """What becomes of lone surrogates: ``error``, ``replace`` by U+FFFD, or ``skip`` their documents with one warning."""
-        return self._on_bad_text
+        return self._policies.on_bad_text
 
     @on_bad_text.setter
     def on_bad_text(self, on_bad_text: OnBadText) -> None:
-        if on_bad_text not in ("error", "replace", "skip"):
-            raise ValueError(f"on_bad_text is {on_bad_text!r}, expected 'error', 'replace' or 'skip'")
-        self._on_bad_text = on_bad_text
+        self._policies = replace(self._policies, on_bad_text=on_bad_text)
+
+    @property
+    def on_metadata(self) -> OnMetadata:
+        """``error`` refuses metadata that are no JSON, ``convert`` makes JSON of them by ``dpr_rag.to_json_metadata``."""
+        return self._policies.on_metadata
+
+    @on_metadata.setter
+    def on_metadata(self, on_metadata: OnMetadata) -> None:
+        self._policies = replace(self._policies, on_metadata=on_metadata)

@@ -6,11 +6,12 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, ItemsView, KeysView, Mapping, Sequence, ValuesView
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain_core.documents import Document
 
-from dpr_rag import RESERVED_KEYS, Calibration, Filter, Hit, Passage, format_passages
+from dpr_rag import RESERVED_KEYS, Calibration, Filter, Hit, Passage, PassageStore, format_passages, to_json_metadata
 from dpr_rag.errors import PassageError
 
 SCORE_KEY = "dpr_score"
@@ -20,7 +21,13 @@ _OF_A_SEARCH = (SCORE_KEY, RANK_KEY, RELEVANCE_KEY)
 
 OnBlank = Literal["skip", "error"]
 OnBadText = Literal["error", "replace", "skip"]
+OnMetadata = Literal["error", "convert"]
 Where = Mapping[str, Any] | Filter | Callable[[Any], bool] | None
+_POLICIES = {
+    "on_blank": ("skip", "error"),
+    "on_bad_text": ("error", "replace", "skip"),
+    "on_metadata": ("error", "convert"),
+}
 _log = logging.getLogger(__name__)
 
 
@@ -54,19 +61,39 @@ def scored_document(hit: Hit, calibration: Calibration | None, asked: bool = Tru
     return document
 
 
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What becomes of documents that are no passages as they are.
+
+    Attributes:
+        on_blank: ``skip`` leaves blank documents out with one warning, ``error`` refuses them.
+        on_bad_text: What becomes of lone surrogates, see ``Passage.made``; ``skip`` leaves out with one warning.
+        on_metadata: ``convert`` makes JSON of metadata that are none, see ``dpr_rag.to_json_metadata``; ``error`` refuses them.
+    """
+
+    on_blank: OnBlank = "skip"
+    on_bad_text: OnBadText = "error"
+    on_metadata: OnMetadata = "error"
+
+    def __post_init__(self) -> None:
+        for name, known in _POLICIES.items():
+            if (given := getattr(self, name)) not in known:
+                raise ValueError(f"{name} is {given!r}, expected {' or '.join(map(repr, known))}")
+
+
 def passages_of(
-    documents: Sequence[Document], ids: Sequence[str | None] | None, on_blank: OnBlank, on_bad_text: OnBadText
+    store: PassageStore, documents: Sequence[Document], ids: Sequence[str | None] | None, policies: Policies
 ) -> list[Passage | None]:
-    """Documents as passages, with None for those that are not stored: blank ones, and those with bad text.
+    """Documents as passages of a store, with None for those that are not stored: blank ones, and those with bad text.
 
     A non-empty string under ``metadata["title"]`` becomes the passage's title. What an earlier search wrote into the
     metadata is left out. Documents without an id get that of their content, see :func:`content_id`.
 
     Args:
+        store: Where they are to go; a view of one puts fields of its own into them.
         documents: What to store; left as they are.
         ids: One id per document, None among them for that of its content; None to take the documents' own.
-        on_blank: ``skip`` leaves blank documents out with one warning, ``error`` refuses them.
-        on_bad_text: What becomes of lone surrogates, see ``Passage.made``; ``skip`` leaves out with one warning.
+        policies: What becomes of those that cannot be stored as they are.
 
     Raises:
         ValueError: There are as many ids as documents, or a document is blank and that is an error.
@@ -78,9 +105,9 @@ def passages_of(
     pairs = list(zip(documents, chosen, strict=True))
     blank = sum(is_blank(document) for document in documents)
     if blank:
-        _report_blanks(pairs, blank, on_blank)
+        _report_blanks(pairs, blank, policies.on_blank)
     made = [
-        None if is_blank(document) else _passage_of(document, one, at, on_bad_text)
+        None if is_blank(document) else _passage_of(store, document, one, at, policies)
         for at, (document, one) in enumerate(pairs, start=1)
     ]
     bad = [at for at, one in enumerate(made) if one is None and not is_blank(documents[at])]
@@ -104,15 +131,19 @@ def _report_blanks(pairs: Sequence[tuple[Document, str | None]], count: int, on_
     _log.warning("%d of %d documents are blank and were skipped, the first is number %d", count, len(pairs), at + 1)
 
 
-def _passage_of(document: Document, passage_id: str | None, at: int, on_bad_text: OnBadText) -> Passage | None:
+def _passage_of(
+    store: PassageStore, document: Document, passage_id: str | None, at: int, policies: Policies
+) -> Passage | None:
     name = f"number {at}, without an id" if passage_id is None else passage_id
     for key in RESERVED_KEYS:
         if key in document.metadata:
             raise PassageError(f"document {name!r:.120}: the metadata key {key!r} is reserved; rename it")
-    title = _title_of(document)
+    given = document.metadata if policies.on_metadata == "error" else _converted(document.metadata, name)
+    title = _title_of(given)
     own = {*_OF_A_SEARCH, "title"} if title else {*_OF_A_SEARCH}
-    metadata = {key: value for key, value in document.metadata.items() if key not in own}
-    passage = Passage.made(name, document.page_content, title, metadata, on_bad_text=on_bad_text)
+    metadata = {key: value for key, value in given.items() if key not in own}
+    made = Passage.made(name, document.page_content, title, metadata, on_bad_text=policies.on_bad_text)
+    passage = None if made is None else store.admitted(made)
     if passage is None or passage_id is not None:
         return passage
     return Passage.checked_before(content_id(passage), passage.text, passage.title, passage.metadata)
@@ -128,8 +159,15 @@ def content_id(passage: Passage) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def _title_of(document: Document) -> str:
-    title = document.metadata.get("title")
+def _converted(metadata: Mapping[Any, Any], name: str) -> dict[str, Any]:
+    try:
+        return to_json_metadata(metadata)
+    except PassageError as error:
+        raise PassageError(f"document {name!r:.120}: {error}") from error
+
+
+def _title_of(metadata: Mapping[str, Any]) -> str:
+    title = metadata.get("title")
     return title if isinstance(title, str) else ""
 
 
@@ -185,6 +223,6 @@ def format_documents(documents: Sequence[Document]) -> str:
     """
     filled = [document for document in documents if not is_blank(document)]
     return format_passages(
-        Passage(document.id or str(at), document.page_content, _title_of(document))
+        Passage(document.id or str(at), document.page_content, _title_of(document.metadata))
         for at, document in enumerate(filled, start=1)
     )

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from langchain_core.embeddings import Embeddings
 
-from dpr_rag import Encoder, PassageStore
+from dpr_rag import Encoder, Filter, PassageStore
 from langchain_dpr_rag.batches import DPRVectorStoreRetriever
 from langchain_dpr_rag.closing import Closing, closed_on_error
-from langchain_dpr_rag.documents import OnBadText, OnBlank
+from langchain_dpr_rag.documents import OnBadText, OnBlank, OnMetadata, Policies
 from langchain_dpr_rag.elsewhere import Elsewhere
 from langchain_dpr_rag.foreign import embeddings_of, encoder_of
 from langchain_dpr_rag.moving_in import read_folder
@@ -23,7 +23,8 @@ from langchain_dpr_rag.settings import Fusion, Mode
 from langchain_dpr_rag.writing import WritableStore
 
 _ARGUMENTS = (
-    "embedding, path, store, index, on_blank, on_bad_text, fingerprint, mode, weight, fusion, create, read_only"
+    "embedding, path, store, index, on_blank, on_bad_text, on_metadata, fingerprint, mode, weight, fusion, create, read_only, "
+    "fixed_filter"
 )
 
 
@@ -42,6 +43,7 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
         on_blank: ``skip`` leaves out blank documents with one warning, ``error`` refuses them.
         on_bad_text: What becomes of lone surrogates, as bad PDF files bring them: ``error``, ``replace`` by U+FFFD, or
             ``skip`` their documents with one warning. Surrogate pairs are joined in any case.
+        on_metadata: What becomes of metadata that are no JSON: ``error``, or ``convert`` by ``dpr_rag.to_json_metadata``.
         fingerprint: What identifies foreign embeddings; None takes class, model's name and dimension, and is refused with
             a path where nothing names the model.
         mode: Of searches in words: ``dense``, ``bm25``, or ``hybrid`` of both; None for what the store was tuned to, or else
@@ -51,6 +53,8 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
         create: Make a store where there is none at the path; False refuses a path that was mistyped. A search in an empty
             store says so in the log.
         read_only: Refuse every change, and create nothing.
+        fixed_filter: A dict by which everything this vector store does is restricted, for one tenant of many: filters and ids
+            of calls narrow it, and what is added gets its fields. See ``PassageStore.restricted``.
 
     Instantiate:
         .. code-block:: python
@@ -112,17 +116,19 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
         index: str = "auto",
         on_blank: OnBlank = "skip",
         on_bad_text: OnBadText = "error",
+        on_metadata: OnMetadata = "error",
         fingerprint: str | None = None,
         mode: Mode | None = None,
         weight: float | None = None,
         fusion: Fusion | None = None,
         create: bool = True,
         read_only: bool = False,
+        fixed_filter: Mapping[str, Any] | Filter | None = None,
         **unknown: Any,
     ) -> None:
         refuse_unknown(unknown, _ARGUMENTS)
         self._rank_by(mode, weight, fusion)  # refuses what does not fit before anything is opened
-        self.on_blank, self.on_bad_text = on_blank, on_bad_text
+        self._policies = Policies(on_blank, on_bad_text, on_metadata)
         if store is not None and (
             path is not None
             or embedding is not None
@@ -140,7 +146,8 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
             self._opened = store = open_store(
                 path, encoder_of(embedding, fingerprint), index, create=create, read_only=read_only
             )
-        self.store = store
+        with closed_on_error(self):
+            self._fixed, self.store = fixed_filter, store
 
     def __copy__(self) -> Self:
         copied = type(self).__new__(type(self))

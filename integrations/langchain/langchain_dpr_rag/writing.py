@@ -69,7 +69,7 @@ class WritableStore(SearchableStore):
     def _passages(self, documents: Iterable[Document], ids: Sequence[str | None] | None) -> list[Passage]:
         if isinstance(documents, Document):
             raise TypeError("documents is one Document, expected several; wrap it in a list")
-        made = passages_of(list(documents), ids, self._on_blank, self._on_bad_text)
+        made = passages_of(self.store, list(documents), ids, self._policies)
         return [passage for passage in made if passage is not None]
 
     def add_texts(
@@ -114,7 +114,7 @@ class WritableStore(SearchableStore):
     def _add_with_vectors(
         self, documents: Sequence[Document], vectors: Iterable[Any], ids: Sequence[str | None] | None
     ) -> list[str]:
-        made = passages_of(documents, ids, self._on_blank, self._on_bad_text)
+        made = passages_of(self.store, documents, ids, self._policies)
         passages = [passage for passage in made if passage is not None]
         kept = (vector for passage, vector in zip(made, vectors, strict=True) if passage is not None)
         self.store.add(passages, vectors=kept)
