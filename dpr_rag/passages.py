@@ -22,7 +22,10 @@ OnBadText = Literal["error", "replace", "skip"]
 """What becomes of texts with lone surrogates: see :meth:`Passage.made`."""
 _BAD_TEXTS = ("error", "replace", "skip")
 _ADVICE = ", or pass on_bad_text='replace' or 'skip'"
-_CONVERTING = ", or all of the metadata with dpr_rag.to_json_metadata(metadata)"
+_CONVERTING = (
+    ", or all of the metadata with dpr_rag.to_json_metadata(metadata), as vector stores of the frameworks do with "
+    "on_metadata='convert'"
+)
 _INT64 = 2**63
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -85,6 +85,11 @@ def test_no_advice_of_the_library_stays_python() -> None:
             "text is int 5, expected a string; write it as a string",
         ),
         (
+            "m is date, expected a JSON value; convert it, dates for example with .isoformat(), or all of the metadata with "
+            "dpr_rag.to_json_metadata(metadata), as vector stores of the frameworks do with on_metadata='convert'",
+            "m is date, expected a JSON value; convert it, dates for example to strings",
+        ),
+        (
             "x is damaged;\n  reading on until optimize() builds it anew",
             "x is damaged; reading on until dpr-rag optimize DIR builds it anew",
         ),

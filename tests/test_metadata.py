@@ -215,5 +215,8 @@ def test_strings_of_moments_are_in_the_order_of_time() -> None:
 
 @pytest.mark.parametrize("given", [date(2024, 5, 1), math.nan, 2**70, {1, 2}, np.zeros(2), {1: 2}])
 def test_a_refusal_of_metadata_names_the_helper(given: Any) -> None:
-    with pytest.raises(PassageError, match=r"or all of the metadata with dpr_rag\.to_json_metadata\(metadata\)$"):
+    with pytest.raises(
+        PassageError,
+        match=r"or all of the metadata with dpr_rag\.to_json_metadata\(metadata\), as .* on_metadata='convert'$",
+    ):
         Passage("1", "text", metadata={"field": given})

@@ -21,7 +21,8 @@ _HERE = [
         ),
         ", or pass on_bad_text='replace' or 'skip'": ", or pass --on-bad-text replace or skip",
         "; convert it with str()": "; write it as a string",
-        ", or all of the metadata with dpr_rag.to_json_metadata(metadata)": "",
+        ", or all of the metadata with dpr_rag.to_json_metadata(metadata), as vector stores of the frameworks do with "
+        "on_metadata='convert'": "",
         ", dates for example with .isoformat()": ", dates for example to strings",
         "pass encoder= to PassageStore.open, or vectors= to add": "name one with --model",
         "pass encoder= to PassageStore.open, or search with vectors": "name one with --model",

@@ -78,7 +78,8 @@ class Policies:
     def __post_init__(self) -> None:
         for name, known in _POLICIES.items():
             if (given := getattr(self, name)) not in known:
-                raise ValueError(f"{name} is {given!r}, expected {' or '.join(map(repr, known))}")
+                *first, last = map(repr, known)
+                raise ValueError(f"{name} is {given!r}, expected {', '.join(first)} or {last}")
 
 
 def passages_of(
