@@ -22,7 +22,7 @@ OnBadText = Literal["error", "replace", "skip"]
 """What becomes of texts with lone surrogates: see :meth:`Passage.made`."""
 _BAD_TEXTS = ("error", "replace", "skip")
 _ADVICE = ", or pass on_bad_text='replace' or 'skip'"
-_CONVERTING = (
+CONVERTING = (
     ", or all of the metadata with dpr_rag.to_json_metadata(metadata), as vector stores of the frameworks do with "
     "on_metadata='convert'"
 )
@@ -233,7 +233,7 @@ def _json_copy(value: Any, passage_id: str, where: str, depth: int) -> Any:
         return _copied_object(value, passage_id, where, depth)
     raise PassageError(
         f"passage {passage_id!r}: {where} is {_kind(value)}, expected a JSON value (string, number, true, false, null, "
-        f"list, object); convert it, dates for example with .isoformat(){_CONVERTING}"
+        f"list, object); convert it, dates for example with .isoformat(){CONVERTING}"
     )
 
 
@@ -242,7 +242,7 @@ def _copied_object(value: Mapping[Any, Any], passage_id: str, where: str, depth:
     for key, item in value.items():
         if not isinstance(key, str):
             raise PassageError(
-                f"passage {passage_id!r}: {where} has the key {_kind(key)}, expected a string; convert it{_CONVERTING}"
+                f"passage {passage_id!r}: {where} has the key {_kind(key)}, expected a string; convert it{CONVERTING}"
             )
         name = _checked_string(key, f"a key of {where}", passage_id, empty=True)
         copied[name] = _json_copy(item, passage_id, f"{where}[{key!r}]", depth + 1)
@@ -253,7 +253,7 @@ def _checked_int(value: int, passage_id: str, where: str) -> int:
     if not -_INT64 <= value < _INT64:
         raise PassageError(
             f"passage {passage_id!r}: {where} is {value}, outside the 64-bit integers that filters compare; store it as a "
-            f"string{_CONVERTING}"
+            f"string{CONVERTING}"
         )
     return int(value)
 
@@ -261,6 +261,6 @@ def _checked_int(value: int, passage_id: str, where: str) -> int:
 def _checked_float(value: float, passage_id: str, where: str) -> float:
     if not math.isfinite(value):
         raise PassageError(
-            f"passage {passage_id!r}: {where} is {value}, which JSON cannot hold; store None or a string{_CONVERTING}"
+            f"passage {passage_id!r}: {where} is {value}, which JSON cannot hold; store None or a string{CONVERTING}"
         )
     return float(value)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from dpr_rag.errors import RESTORE, PassageError, StoreCorrupted
+from dpr_rag.passages import CONVERTING
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import added, taken
 from dpr_rag.storage.writer import Writer
@@ -45,7 +46,7 @@ def dump(collection: str, key: str, value: Any) -> str:
     except (TypeError, ValueError) as error:
         raise PassageError(
             f"{collection!r:.60}, key {key!r:.120}: the value is not JSON ({error}); convert it, dates for example with "
-            ".isoformat()"
+            f".isoformat(){CONVERTING}"
         ) from error
 
 

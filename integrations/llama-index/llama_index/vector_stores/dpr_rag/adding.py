@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from llama_index.core.schema import BaseNode, MetadataMode
+from llama_index.vector_stores.dpr_rag.converting import OnMetadata
 from llama_index.vector_stores.dpr_rag.earlier import earlier_of
 from llama_index.vector_stores.dpr_rag.nodes import OnBadText, to_passage
 
@@ -16,13 +17,15 @@ _log = logging.getLogger(__name__)
 OnBlank = Literal["skip", "error"]
 
 
-def checked(on_blank: OnBlank, on_bad_text: OnBadText) -> dict[str, Any]:
-    """The two policies, unless one of them is none."""
+def checked(on_blank: OnBlank, on_bad_text: OnBadText, on_metadata: OnMetadata) -> dict[str, Any]:
+    """The three policies, unless one of them is none."""
     if on_blank not in ("skip", "error"):
         raise ValueError(f"on_blank is {on_blank!r}, expected 'skip' or 'error'")
     if on_bad_text not in ("error", "replace", "skip"):
         raise ValueError(f"on_bad_text is {on_bad_text!r}, expected 'error', 'replace' or 'skip'")
-    return {"on_blank": on_blank, "on_bad_text": on_bad_text}
+    if on_metadata not in ("error", "convert"):
+        raise ValueError(f"on_metadata is {on_metadata!r}, expected 'error' or 'convert'")
+    return {"on_blank": on_blank, "on_bad_text": on_bad_text, "on_metadata": on_metadata}
 
 
 def add_nodes(
@@ -57,7 +60,7 @@ def add_nodes(
             "%d of %d nodes hold lone surrogates and were skipped, the first is %r", len(bad), len(nodes), bad[0]
         )
     filled = [pair for passage, pair in zip(made, filled, strict=True) if passage is not None]
-    passages = [passage for passage in made if passage is not None]
+    passages = [store.admitted(passage) for passage in made if passage is not None]
     store.private.check_repeats(passages)
     earlier = earlier_of(store, passages)
     ready = _with_stored(store, [vector for _, vector in filled], passages, earlier)

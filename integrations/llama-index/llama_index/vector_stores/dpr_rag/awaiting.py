@@ -40,7 +40,7 @@ def _lacking(store: PassageStore, nodes: Sequence[BaseNode], on_bad_text: OnBadT
         for at, node in enumerate(nodes)
         if node.embedding is None and node.get_content(metadata_mode=MetadataMode.NONE).strip()
     }
-    bare = {at: passage for at, passage in wanted.items() if passage is not None}
+    bare = {at: store.admitted(passage) for at, passage in wanted.items() if passage is not None}
     store.private.check_repeats(bare.values())
     known = {one.id: (one.title, one.text) for one in store.get([one.id for one in bare.values()])}
     earlier = earlier_of(store, list(bare.values()))

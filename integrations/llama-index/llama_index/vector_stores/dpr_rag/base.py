@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Self
 
@@ -16,16 +16,17 @@ from llama_index.core.vector_stores.types import (
 )
 from llama_index.vector_stores.dpr_rag.adding import OnBlank, add_nodes, checked
 from llama_index.vector_stores.dpr_rag.awaiting import embedded, with_embedding
+from llama_index.vector_stores.dpr_rag.converting import OnMetadata, prepared
 from llama_index.vector_stores.dpr_rag.docstore import WHOLE
 from llama_index.vector_stores.dpr_rag.elsewhere import Elsewhere
-from llama_index.vector_stores.dpr_rag.filters import to_filter
+from llama_index.vector_stores.dpr_rag.filters import fixed_by, to_filter
 from llama_index.vector_stores.dpr_rag.holding import OnPassageStore
 from llama_index.vector_stores.dpr_rag.moving_in import OnMissing, read_llama_index
 from llama_index.vector_stores.dpr_rag.nodes import OnBadText, marks_of_source, of_sources, to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder, open_store
 from llama_index.vector_stores.dpr_rag.querying import hits_for, tell_if_empty
 
-from dpr_rag import PassageStore
+from dpr_rag import Filter, PassageStore
 from dpr_rag.filters import Comparison
 
 _EVERYTHING = Comparison("id", "exists", True)
@@ -52,6 +53,9 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
         read_only: Refuse every change, and create nothing.
         on_bad_text: What to do with lone surrogates, as bad PDF files bring them: ``error``, ``replace`` by U+FFFD, or
             ``skip`` their nodes with one warning. Surrogate pairs are joined in any case.
+        on_metadata: What to do with metadata that are no JSON: ``error``, or ``convert`` by ``dpr_rag.to_json_metadata``.
+        fixed_filter: ``MetadataFilters``, or a dict of dpr-rag, by which all that this vector store does is restricted, for one
+            tenant of many: calls can narrow it alone, and what is added gets its fields. See ``PassageStore.restricted``.
         **options: Further arguments of ``PassageStore.open``.
 
     Instantiate:
@@ -132,15 +136,19 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
         index: str = "auto",
         on_blank: OnBlank = "skip",
         on_bad_text: OnBadText = "error",
+        on_metadata: OnMetadata = "error",
+        fixed_filter: MetadataFilters | Mapping[str, Any] | Filter | None = None,
         **options: Any,
     ) -> None:
         opening = (path, encoder, fingerprint, options or None, None if index == "auto" else index)
         if store is not None and any(one is not None for one in opening):
             raise ValueError("store= is open already; give it alone, or a path with what opens it")
         named = None if path is None else os.fspath(path)
-        super().__init__(stores_text=True, path=named, **checked(on_blank, on_bad_text))
+        fixed = fixed_by(fixed_filter)
+        told: dict[str, Any] = {"path": named, "fixed_filter": None if fixed is None else fixed.to_dict()}
+        super().__init__(stores_text=True, **told, **checked(on_blank, on_bad_text, on_metadata))
         self._owned = store is None
-        self._store = open_store(path, encoder, fingerprint, index=index, **options) if store is None else store
+        self._hold(open_store(path, encoder, fingerprint, index=index, **options) if store is None else store, fixed)
 
     @classmethod
     def class_name(cls) -> str:
@@ -202,6 +210,7 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
             PassageError: Metadata that are not JSON, or an id that comes twice with different contents.
             VectorError: An embedding of another dimension, or with NaN or infinite values.
         """
+        nodes = prepared(nodes, self.on_metadata)
         return self._add(nodes, [node.embedding for node in nodes])
 
     def _add(self, nodes: Sequence[BaseNode], vectors: Sequence[Any]) -> list[str]:
@@ -211,7 +220,7 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Like :meth:`add`; other embeddings than ``DPREmbedding`` are asked by ``aget_text_embedding_batch``."""
-        nodes = list(nodes)
+        nodes = prepared(nodes, self.on_metadata)
         vectors = await embedded(self._store, nodes, self.on_bad_text)
         return await asyncio.to_thread(self._add, nodes, vectors)
 

@@ -10,6 +10,7 @@ from llama_index.core.schema import BaseNode
 from llama_index.core.storage.docstore.keyval_docstore import KVDocumentStore
 from llama_index.core.storage.index_store.keyval_index_store import KVIndexStore
 from llama_index.vector_stores.dpr_rag.arrivals import Arrivals
+from llama_index.vector_stores.dpr_rag.converting import ConvertingKeyValueStore
 from llama_index.vector_stores.dpr_rag.keyvalue import DPRKeyValueStore
 from llama_index.vector_stores.dpr_rag.nodes import marks_of_source, to_node
 from llama_index.vector_stores.dpr_rag.twins import is_random
@@ -33,10 +34,11 @@ class DPRDocumentStore(KVDocumentStore):
     Args:
         store: The vector store's ``PassageStore``.
         arrivals: What was added to the vector store lately.
+        convert: Make JSON of the documents' metadata, see ``dpr_rag.to_json_metadata``.
     """
 
-    def __init__(self, store: PassageStore, arrivals: Arrivals) -> None:
-        super().__init__(DPRKeyValueStore(store))
+    def __init__(self, store: PassageStore, arrivals: Arrivals, *, convert: bool = False) -> None:
+        super().__init__(ConvertingKeyValueStore(store) if convert else DPRKeyValueStore(store))
         self._store, self._arrivals = store, arrivals
         arrivals.watch()
 

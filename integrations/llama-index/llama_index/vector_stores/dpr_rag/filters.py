@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
 from llama_index.vector_stores.dpr_rag.nodes import SOURCE
 
 from dpr_rag.errors import FilterError
-from dpr_rag.filters import HIDDEN_ID, And, Comparison, Filter, Not, Or
+from dpr_rag.filters import HIDDEN_ID, And, Comparison, Filter, Not, Or, parse_filter
 
 _OF_SOURCE = ("ref_doc_id", "doc_id", "document_id")
 
@@ -62,6 +63,20 @@ def to_filter(filters: MetadataFilters | None) -> Filter | None:
             return Not(Or(tuple(parts)))
         case other:
             raise FilterError(f"the condition {other!r} is unknown, expected and, or or not")
+
+
+def fixed_by(given: MetadataFilters | Mapping[str, Any] | Filter | None) -> Filter | None:
+    """What a vector store is to be restricted to; None for nothing.
+
+    Raises:
+        FilterError: It cannot be understood, or there is nothing in it to restrict anything.
+    """
+    if given is None:
+        return None
+    where = to_filter(given) if isinstance(given, MetadataFilters) else parse_filter(given)
+    if where is None:
+        raise FilterError("fixed_filter has no filters, and would restrict nothing; leave it out, or name a field")
+    return where
 
 
 def _part(given: MetadataFilter | MetadataFilters) -> Filter | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,11 +11,12 @@ from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
 from llama_index.core.storage.storage_context import StorageContext
 from llama_index.vector_stores.dpr_rag.adding import OnBlank
 from llama_index.vector_stores.dpr_rag.arrivals import Arrivals
+from llama_index.vector_stores.dpr_rag.converting import OnMetadata
 from llama_index.vector_stores.dpr_rag.docstore import DPRDocumentStore, DPRIndexStore
 from llama_index.vector_stores.dpr_rag.in_threads import AsyncInThreads
 from llama_index.vector_stores.dpr_rag.nodes import OnBadText
 
-from dpr_rag import Encoder, PassageStore
+from dpr_rag import Encoder, Filter, PassageStore
 
 _log = logging.getLogger(__name__)
 
@@ -31,13 +33,28 @@ class OnPassageStore(AsyncInThreads):
     )
     on_blank: OnBlank = Field(default="skip", description="What to do with nodes whose text is blank.")
     on_bad_text: OnBadText = Field(default="error", description="What to do with lone surrogates.")
+    on_metadata: OnMetadata = Field(default="error", description="What to do with metadata that are no JSON.")
+    fixed_filter: dict[str, Any] | None = Field(
+        default=None, frozen=True, description="What everything is restricted to, as a filter of dpr-rag."
+    )
     _store: PassageStore = PrivateAttr()
+    _whole: PassageStore = PrivateAttr()
     _owned: bool = PrivateAttr(default=True)
     _arrivals: Arrivals = PrivateAttr(default_factory=Arrivals)
 
+    def _hold(self, opened: PassageStore, fixed: Filter | None) -> None:
+        self._whole = opened
+        with ExitStack() as on_error:
+            on_error.callback(self.close)
+            self._store = opened if fixed is None else opened.restricted(fixed)
+            on_error.pop_all()
+
     @property
     def client(self) -> PassageStore:
-        """The ``PassageStore``, for what LlamaIndex has no words for: ``check``, ``optimize``, ``backup``, ``info``."""
+        """The ``PassageStore``, for what LlamaIndex has no words for: ``check``, ``optimize``, ``backup``, ``info``.
+
+        With a ``fixed_filter`` it is a view, which refuses those: they concern the whole store.
+        """
         return self._store
 
     @property
@@ -48,7 +65,7 @@ class OnPassageStore(AsyncInThreads):
     @property
     def docstore(self) -> DPRDocumentStore:
         """A document store in the same file, which knows of the documents what this vector store holds of them."""
-        return DPRDocumentStore(self._store, self._arrivals)
+        return DPRDocumentStore(self._store, self._arrivals, convert=self.on_metadata == "convert")
 
     @property
     def index_store(self) -> DPRIndexStore:
@@ -74,6 +91,8 @@ class OnPassageStore(AsyncInThreads):
         given: dict[str, Any] = {
             "on_blank": data.get("on_blank", "skip"),
             "on_bad_text": data.get("on_bad_text", "error"),
+            "on_metadata": data.get("on_metadata", "error"),
+            "fixed_filter": data.get("fixed_filter"),
         }
         if kwargs.get("store") is None:
             given |= {"path": data.get("path"), "create": False}
@@ -108,7 +127,7 @@ class OnPassageStore(AsyncInThreads):
     def close(self) -> None:
         """Close the store, unless it was given open; a temporary one is gone then."""
         if self._owned:
-            self._store.close()
+            self._whole.close()
 
     def __enter__(self) -> Self:
         return self

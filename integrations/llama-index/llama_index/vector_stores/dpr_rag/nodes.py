@@ -16,6 +16,7 @@ from llama_index.core.schema import (
     Node,
     TextNode,
 )
+from llama_index.vector_stores.dpr_rag.converting import with_json_relations
 from llama_index.vector_stores.dpr_rag.twins import mark_of
 
 from dpr_rag import PRIVATE_KEY, RESERVED_KEYS, Passage
@@ -120,7 +121,7 @@ def of_sources(ref_doc_ids: list[str]) -> Filter:
 
 def _private_fields(node: BaseNode) -> dict[str, Any]:
     """What a passage has no place for, as JSON values, without what is at its default."""
-    fields = node.model_dump(mode="json", exclude=_KEPT_ELSEWHERE, exclude_defaults=True)
+    fields = with_json_relations(node).model_dump(mode="json", exclude=_KEPT_ELSEWHERE, exclude_defaults=True)
     known = next((cls for cls in _CLASSES if isinstance(node, cls)), TextNode)
     fields = {"class_name": known.class_name(), **{key: value for key, value in fields.items() if value is not None}}
     fields["class_name"] = known.class_name()

@@ -13,7 +13,19 @@ from dpr_rag import Encoder, PassageStore
 
 AnyEncoder = Encoder | BaseEmbedding
 _OPTIONS = ("index", "dtype", "bind", "timeout", "language")
-_ARGUMENTS = ("path", "store", "encoder", "fingerprint", "on_blank", "on_bad_text", "create", "read_only", *_OPTIONS)
+_ARGUMENTS = (
+    "path",
+    "store",
+    "encoder",
+    "fingerprint",
+    "on_blank",
+    "on_bad_text",
+    "on_metadata",
+    "fixed_filter",
+    "create",
+    "read_only",
+    *_OPTIONS,
+)
 _PATH = "path= (one folder is one store)"
 _OTHER_WORDS = {
     **dict.fromkeys(
