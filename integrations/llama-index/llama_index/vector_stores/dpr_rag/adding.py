@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from llama_index.core.schema import BaseNode, MetadataMode
-from llama_index.vector_stores.dpr_rag.converting import OnMetadata
+from llama_index.vector_stores.dpr_rag.converting import OnMetadata, converted
 from llama_index.vector_stores.dpr_rag.earlier import earlier_of
-from llama_index.vector_stores.dpr_rag.nodes import OnBadText, to_passage
+from llama_index.vector_stores.dpr_rag.nodes import OnBadText, keeping_hash, to_passage
 
 from dpr_rag import Passage, PassageStore
 
@@ -34,6 +34,7 @@ def add_nodes(
     vectors: Sequence[Any],
     on_blank: OnBlank,
     on_bad_text: OnBadText = "error",
+    on_metadata: OnMetadata = "error",
 ) -> list[str]:
     """Add nodes with one vector each, where None asks the store's encoder for it.
 
@@ -54,13 +55,13 @@ def add_nodes(
         raise ValueError(
             f"node {bare[0]!r} has no embedding and the store no encoder; embed the nodes, or open the store with encoder="
         )
-    made = [to_passage(node, on_bad_text) for node, _ in filled]
+    made = [passage_of(store, node, on_bad_text, on_metadata) for node, _ in filled]
     if bad := [node.node_id for passage, (node, _) in zip(made, filled, strict=True) if passage is None]:
         _log.warning(
             "%d of %d nodes hold lone surrogates and were skipped, the first is %r", len(bad), len(nodes), bad[0]
         )
     filled = [pair for passage, pair in zip(made, filled, strict=True) if passage is not None]
-    passages = [store.admitted(passage) for passage in made if passage is not None]
+    passages = [passage for passage in made if passage is not None]
     store.private.check_repeats(passages)
     earlier = earlier_of(store, passages)
     ready = _with_stored(store, [vector for _, vector in filled], passages, earlier)
@@ -72,6 +73,12 @@ def add_nodes(
     if lacking:
         store.private.add(lacking, instead=earlier)
     return [passage.id for passage in passages]
+
+
+def passage_of(store: PassageStore, node: BaseNode, on_bad_text: OnBadText, on_metadata: OnMetadata) -> Passage | None:
+    """A node as the passage that is stored of it, or None where it is skipped."""
+    made = to_passage(converted(node) if on_metadata == "convert" else node, on_bad_text)
+    return None if made is None else keeping_hash(store.admitted(made), node)
 
 
 def _with_stored(

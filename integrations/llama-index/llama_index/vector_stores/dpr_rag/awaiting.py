@@ -9,15 +9,17 @@ from dataclasses import replace
 from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.vector_stores.types import VectorStoreQuery
 from llama_index.embeddings.dpr_rag.foreign import EmbeddingEncoder
+from llama_index.vector_stores.dpr_rag.adding import passage_of
+from llama_index.vector_stores.dpr_rag.converting import OnMetadata
 from llama_index.vector_stores.dpr_rag.earlier import earlier_of
-from llama_index.vector_stores.dpr_rag.nodes import OnBadText, to_passage
+from llama_index.vector_stores.dpr_rag.nodes import OnBadText
 from llama_index.vector_stores.dpr_rag.querying import ranking_of, words_of
 
 from dpr_rag import Passage, PassageStore
 
 
 async def embedded(
-    store: PassageStore, nodes: Sequence[BaseNode], on_bad_text: OnBadText = "error"
+    store: PassageStore, nodes: Sequence[BaseNode], on_bad_text: OnBadText, on_metadata: OnMetadata
 ) -> list[list[float] | None]:
     """One embedding per node: its own, or that of ``aget_text_embedding_batch`` where the store has to have one.
 
@@ -26,21 +28,23 @@ async def embedded(
     vectors = [node.embedding for node in nodes]
     encoder = store.encoder
     if isinstance(encoder, EmbeddingEncoder):
-        lacking = await asyncio.to_thread(_lacking, store, nodes, on_bad_text)
+        lacking = await asyncio.to_thread(_lacking, store, nodes, on_bad_text, on_metadata)
         if lacking:
             rows = (await encoder.aencode_passages(list(lacking.values()))).tolist()
             vectors = [dict(zip(lacking, rows, strict=True)).get(at, own) for at, own in enumerate(vectors)]
     return vectors
 
 
-def _lacking(store: PassageStore, nodes: Sequence[BaseNode], on_bad_text: OnBadText) -> dict[int, Passage]:
+def _lacking(
+    store: PassageStore, nodes: Sequence[BaseNode], on_bad_text: OnBadText, on_metadata: OnMetadata
+) -> dict[int, Passage]:
     """Passages that have no vector yet, by the place of their nodes; equal ids count once, as equal nodes do."""
     wanted = {
-        at: to_passage(node, on_bad_text)
+        at: passage_of(store, node, on_bad_text, on_metadata)
         for at, node in enumerate(nodes)
         if node.embedding is None and node.get_content(metadata_mode=MetadataMode.NONE).strip()
     }
-    bare = {at: store.admitted(passage) for at, passage in wanted.items() if passage is not None}
+    bare = {at: passage for at, passage in wanted.items() if passage is not None}
     store.private.check_repeats(bare.values())
     known = {one.id: (one.title, one.text) for one in store.get([one.id for one in bare.values()])}
     earlier = earlier_of(store, list(bare.values()))

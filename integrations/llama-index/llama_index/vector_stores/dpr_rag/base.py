@@ -16,7 +16,7 @@ from llama_index.core.vector_stores.types import (
 )
 from llama_index.vector_stores.dpr_rag.adding import OnBlank, add_nodes, checked
 from llama_index.vector_stores.dpr_rag.awaiting import embedded, with_embedding
-from llama_index.vector_stores.dpr_rag.converting import OnMetadata, prepared
+from llama_index.vector_stores.dpr_rag.converting import OnMetadata
 from llama_index.vector_stores.dpr_rag.docstore import WHOLE
 from llama_index.vector_stores.dpr_rag.elsewhere import Elsewhere
 from llama_index.vector_stores.dpr_rag.filters import fixed_by, to_filter
@@ -210,18 +210,17 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
             PassageError: Metadata that are not JSON, or an id that comes twice with different contents.
             VectorError: An embedding of another dimension, or with NaN or infinite values.
         """
-        nodes = prepared(nodes, self.on_metadata)
         return self._add(nodes, [node.embedding for node in nodes])
 
     def _add(self, nodes: Sequence[BaseNode], vectors: Sequence[Any]) -> list[str]:
-        ids = add_nodes(self._store, nodes, vectors, self.on_blank, self.on_bad_text)
+        ids = add_nodes(self._store, nodes, vectors, self.on_blank, self.on_bad_text, self.on_metadata)
         self._arrivals.note(nodes)
         return ids
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Like :meth:`add`; other embeddings than ``DPREmbedding`` are asked by ``aget_text_embedding_batch``."""
-        nodes = prepared(nodes, self.on_metadata)
-        vectors = await embedded(self._store, nodes, self.on_bad_text)
+        nodes = list(nodes)
+        vectors = await embedded(self._store, nodes, self.on_bad_text, self.on_metadata)
         return await asyncio.to_thread(self._add, nodes, vectors)
 
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:

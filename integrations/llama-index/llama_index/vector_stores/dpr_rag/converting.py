@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from llama_index.core.schema import BaseNode, RelatedNodeInfo
@@ -12,11 +12,6 @@ from dpr_rag import to_json_metadata
 from dpr_rag.errors import PassageError
 
 OnMetadata = Literal["error", "convert"]
-
-
-def prepared(nodes: Sequence[BaseNode], on_metadata: OnMetadata) -> list[BaseNode]:
-    """Nodes as they are to be added."""
-    return [converted(node) for node in nodes] if on_metadata == "convert" else list(nodes)
 
 
 def converted(node: BaseNode) -> BaseNode:

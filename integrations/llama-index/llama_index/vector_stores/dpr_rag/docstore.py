@@ -6,16 +6,15 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from llama_index.core.data_structs.data_structs import IndexDict, IndexStruct
-from llama_index.core.schema import BaseNode
 from llama_index.core.storage.docstore.keyval_docstore import KVDocumentStore
 from llama_index.core.storage.index_store.keyval_index_store import KVIndexStore
 from llama_index.vector_stores.dpr_rag.arrivals import Arrivals
 from llama_index.vector_stores.dpr_rag.converting import ConvertingKeyValueStore
 from llama_index.vector_stores.dpr_rag.keyvalue import DPRKeyValueStore
-from llama_index.vector_stores.dpr_rag.nodes import marks_of_source, to_node
+from llama_index.vector_stores.dpr_rag.nodes import hash_of, marks_of_source, to_node
 from llama_index.vector_stores.dpr_rag.twins import is_random
 
-from dpr_rag import PassageStore
+from dpr_rag import Passage, PassageStore
 
 WHOLE = "docstore/whole"
 """Collection of the documents that were seen to be stored whole, with the hash of what was stored."""
@@ -119,18 +118,22 @@ class DPRDocumentStore(KVDocumentStore):
     def _known(self, doc_id: str, noted: str | None) -> str | None:
         if noted is not None and self._seen_whole({doc_id: noted}):
             return noted
-        nodes = [to_node(passage) for passage in self._store.private.marked(marks_of_source(doc_id))]
-        if not nodes:  # an index of another kind may have its nodes here
+        passages = self._store.private.marked(marks_of_source(doc_id))
+        if not passages:  # an index of another kind may have its nodes here
             return noted if self.ref_doc_exists(doc_id) else None
-        return _version_of(nodes) or INCOMPLETE
+        return _version_of(passages) or INCOMPLETE
 
 
-def _version_of(nodes: Sequence[BaseNode]) -> str | None:
+def _version_of(passages: Sequence[Passage]) -> str | None:
     """The hash of the document from which all nodes were made, as they say themselves; None where they may not be all."""
+    nodes = [to_node(passage) for passage in passages]
     following = [node.next_node.node_id for node in nodes if node.next_node is not None]
     if not {node.node_id for node in nodes}.issuperset(following) or (len(nodes) > 1 and not following):
         return None
-    versions = {node.hash if node.source_node is None else node.source_node.hash for node in nodes}
+    versions = {
+        hash_of(passage) if node.source_node is None else node.source_node.hash
+        for passage, node in zip(passages, nodes, strict=True)
+    }
     return versions.pop() if len(versions) == 1 else None
 
 

@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 _CLASSES: tuple[type[BaseNode], ...] = (ImageDocument, Document, ImageNode, IndexNode, TextNode, Node)
 _RESOURCES = ("text_resource", "image_resource", "audio_resource", "video_resource")
 OnBadText = Literal["error", "replace", "skip"]
+_HASHES = "hashes"
 _KEPT_ELSEWHERE = {"id_", "text", "metadata", "embedding"}
 
 
@@ -63,6 +64,37 @@ def to_passage(node: BaseNode, on_bad_text: OnBadText = "error") -> Passage | No
     return Passage.made(node.node_id, text, title, {**metadata, PRIVATE_KEY: kept}, on_bad_text=on_bad_text)
 
 
+def keeping_hash(passage: Passage, node: BaseNode) -> Passage:
+    """A passage with the hash of the node as it was given, where it is a document and what is stored of it has another.
+
+    Pipelines know documents by their hashes, and what is stored may differ: metadata that were converted, bad text that
+    was replaced, fields of a view.
+    """
+    if node.ref_doc_id is not None:
+        return passage
+    stored = to_node(passage).hash
+    try:
+        given = node.hash
+    except UnicodeEncodeError:  # surrogates, which LlamaIndex has no hash of, so that no pipeline knows the document
+        return passage
+    if stored == given:
+        return passage
+    kept = list(passage.metadata[PRIVATE_KEY])
+    kept[2] = [json.dumps({**_stored_fields(passage), _HASHES: [given, stored]}, separators=(",", ":"))]
+    metadata = {**passage.metadata, PRIVATE_KEY: kept}
+    return Passage.checked_before(passage.id, passage.text, passage.title, metadata)
+
+
+def hash_of(passage: Passage) -> str:
+    """The hash of the node that was given, unless others have changed what is stored of it since."""
+    now = to_node(passage).hash
+    match _stored_fields(passage).get(_HASHES):
+        case [str(given), str(stored)] if stored == now:
+            return given
+        case _:
+            return now
+
+
 def to_node(passage: Passage, vector: Vectors | None = None) -> BaseNode:
     """The node that a passage was, or a ``TextNode`` where no node made it; the title is back in the metadata.
 
@@ -88,6 +120,7 @@ def _node_of(passage: Passage) -> BaseNode:
 def _restored(passage: Passage, fields: dict[str, Any]) -> BaseNode:
     metadata = list(passage.visible_metadata.items())
     position = fields.pop("title_at", 0)
+    fields.pop(_HASHES, None)
     if passage.title and TITLE not in passage.metadata:
         metadata.insert(position, (TITLE, passage.title))
     fields |= {"id_": passage.id, "metadata": dict(metadata)}
