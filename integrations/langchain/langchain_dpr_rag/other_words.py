@@ -23,6 +23,7 @@ RIGHT_WORDS = {
     **dict.fromkeys(("similarity_cutoff", "similarity_threshold", "min_relevance", "score_threshold"), _THRESHOLD),
     **dict.fromkeys(("relevance_score_fn", "distance_strategy", "normalize_L2"), _CALIBRATED),
     **{name: _OF_THE_STORE.format(name) for name in ("mode", "weight", "fusion")},
+    **dict.fromkeys(("tenant", "tenant_id"), "fixed_filter={'tenant': ...} of DPRVectorStore"),
     "alpha": _OF_THE_STORE.format("weight"),
     "fetch_k": f"fetch_k {_MMR}",
     "lambda_mult": f"lambda_mult {_MMR}",

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Sequence
+import pickle
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import faiss
 import numpy as np
 import pytest
 from langchain_core.documents import Document
@@ -59,6 +65,36 @@ class WordEmbeddings(Embeddings):
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         return self.encoder.encode_passages([Passage("x", text) for text in texts]).tolist()
+
+
+def save_as_faiss(
+    folder: Path, documents: list[Document], vectors: Any, *, metric: str = "INNER_PRODUCT", name: str = "index"
+) -> Path:
+    """Write a folder as ``FAISS.save_local`` does: the index, and a pickle of document store and row ids."""
+    folder.mkdir(exist_ok=True)
+    index = faiss.IndexFlat(len(vectors[0]), getattr(faiss, f"METRIC_{metric}"))
+    index.add(np.array(vectors, dtype=np.float32))
+    faiss.write_index(index, str(folder / f"{name}.faiss"))
+    module = ModuleType("langchain_community.docstore.in_memory")
+    kind = type("InMemoryDocstore", (), {"__module__": module.__name__})
+    module.InMemoryDocstore = kind
+    parents = {"langchain_community": ModuleType("langchain_community")}
+    parents["langchain_community.docstore"] = ModuleType("langchain_community.docstore")
+    sys.modules.update(parents | {module.__name__: module})
+    try:
+        store = kind()
+        store._dict = {document.id: document for document in documents}
+        rows = {row: document.id for row, document in enumerate(documents)}
+        (folder / f"{name}.pkl").write_bytes(pickle.dumps((store, rows)))
+    finally:
+        for key in (*parents, module.__name__):
+            sys.modules.pop(key)
+    return folder
+
+
+@pytest.fixture
+def save() -> Callable[..., Path]:
+    return save_as_faiss
 
 
 def _word(word: str) -> np.ndarray:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import logging
 import pickle
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import faiss
 import numpy as np
 import pytest
 from langchain_core.documents import Document
@@ -20,32 +17,9 @@ from langchain_dpr_rag import DPRVectorStore
 QUESTION = "a tragedy by Goethe"
 
 
-def save(
-    folder: Path, documents: list[Document], vectors: Any, *, metric: str = "INNER_PRODUCT", name: str = "index"
-) -> Path:
-    """Write a folder as ``FAISS.save_local`` does: the index, and a pickle of document store and row ids."""
-    folder.mkdir(exist_ok=True)
-    index = faiss.IndexFlat(len(vectors[0]), getattr(faiss, f"METRIC_{metric}"))
-    index.add(np.array(vectors, dtype=np.float32))
-    faiss.write_index(index, str(folder / f"{name}.faiss"))
-    module = ModuleType("langchain_community.docstore.in_memory")
-    kind = type("InMemoryDocstore", (), {"__module__": module.__name__})
-    module.InMemoryDocstore = kind
-    parents = {"langchain_community": ModuleType("langchain_community")}
-    parents["langchain_community.docstore"] = ModuleType("langchain_community.docstore")
-    sys.modules.update(parents | {module.__name__: module})
-    try:
-        store = kind()
-        store._dict = {document.id: document for document in documents}
-        rows = {row: document.id for row, document in enumerate(documents)}
-        (folder / f"{name}.pkl").write_bytes(pickle.dumps((store, rows)))
-    finally:
-        for key in (*parents, module.__name__):
-            sys.modules.pop(key)
-    return folder
-
-
-def test_ids_texts_metadata_and_vectors_move_in(tmp_path: Path, foreign: Any, documents: list[Document]) -> None:
+def test_ids_texts_metadata_and_vectors_move_in(
+    save: Any, tmp_path: Path, foreign: Any, documents: list[Document]
+) -> None:
     vectors = foreign.embed_documents([document.page_content for document in documents])
     vectors[0] = [value + 0.5 for value in vectors[0]]  # only a vector that is not encoded again keeps this
     folder = save(tmp_path / "old", documents, vectors)
@@ -60,7 +34,7 @@ def test_ids_texts_metadata_and_vectors_move_in(tmp_path: Path, foreign: Any, do
         assert [one.id for one in store.similarity_search(QUESTION)] == [documents[at].id for at in best]
 
 
-def test_another_name_of_the_index(tmp_path: Path, foreign: Any, documents: list[Document]) -> None:
+def test_another_name_of_the_index(save: Any, tmp_path: Path, foreign: Any, documents: list[Document]) -> None:
     folder = save(tmp_path, documents[:1], [[1.0] * 12], name="mine")
     with DPRVectorStore.from_langchain_faiss(folder, foreign, index_name="mine") as store:
         assert [one.id for one in store.store] == ["hamlet"]
@@ -68,7 +42,7 @@ def test_another_name_of_the_index(tmp_path: Path, foreign: Any, documents: list
         DPRVectorStore.from_langchain_faiss(folder, foreign)
 
 
-def test_blank_documents_stay_behind(tmp_path: Path, foreign: Any, documents: list[Document]) -> None:
+def test_blank_documents_stay_behind(save: Any, tmp_path: Path, foreign: Any, documents: list[Document]) -> None:
     blank = Document(id="blank", page_content=" ")
     folder = save(tmp_path, [documents[0], blank, documents[1]], np.eye(3, 12))
     with DPRVectorStore.from_langchain_faiss(folder, foreign) as store:
@@ -83,7 +57,13 @@ def test_blank_documents_stay_behind(tmp_path: Path, foreign: Any, documents: li
     [("L2", (3, 4), True), ("L2", (3, 3), False), ("INNER_PRODUCT", (3, 4), False), ("L1", (1, 1), True)],
 )
 def test_distances_that_would_rank_otherwise_are_said(
-    tmp_path: Path, foreign: Any, caplog: pytest.LogCaptureFixture, metric: str, lengths: tuple[int, int], warned: bool
+    save: Any,
+    tmp_path: Path,
+    foreign: Any,
+    caplog: pytest.LogCaptureFixture,
+    metric: str,
+    lengths: tuple[int, int],
+    warned: bool,
 ) -> None:
     documents = [Document(id=name, page_content=name) for name in "ab"]
     folder = save(tmp_path, documents, np.diag(lengths) @ np.eye(2, 12), metric=metric)
@@ -92,7 +72,9 @@ def test_distances_that_would_rank_otherwise_are_said(
     assert ("ranked by inner product" in caplog.text) is warned
 
 
-def test_files_that_do_not_belong_together_are_named(tmp_path: Path, foreign: Any, documents: list[Document]) -> None:
+def test_files_that_do_not_belong_together_are_named(
+    save: Any, tmp_path: Path, foreign: Any, documents: list[Document]
+) -> None:
     folder = save(tmp_path / "a", documents, np.eye(4, 12))
     other = save(tmp_path / "b", documents[:3], np.eye(3, 12))
     (folder / "index.faiss").write_bytes((other / "index.faiss").read_bytes())
@@ -102,7 +84,9 @@ def test_files_that_do_not_belong_together_are_named(tmp_path: Path, foreign: An
         DPRVectorStore.from_langchain_faiss(save(tmp_path / "c", documents, np.eye(4)), foreign)
 
 
-def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path, foreign: Any, documents: list[Document]) -> None:
+def test_a_pickle_that_would_run_something_is_refused(
+    save: Any, tmp_path: Path, foreign: Any, documents: list[Document]
+) -> None:
     folder = save(tmp_path / "a", documents, np.eye(4, 12))
 
     class Evil:

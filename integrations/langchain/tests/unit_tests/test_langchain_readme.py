@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.documents import Document
 
 import langchain_dpr_rag
 from dpr_rag.filters import OPERATORS
 from langchain_dpr_rag import DPREmbeddings, DPRRetriever, DPRVectorStore
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+PYTHON = re.compile(r"(?<!-->\n)```python\n(.*?)```", re.DOTALL)
 EXAMPLE = re.compile(r"\.\. code-block:: python\n\n((?: {8}.*(?:\n|$)|\n)+)")
 
 
@@ -35,6 +36,55 @@ def test_readme_runs_and_a_second_run_adds_nothing() -> None:
         assert [sorted(passage.id for passage in store) for store in stores] == [["emma", "iliad"], ["faust", "hamlet"]]
         for store in stores:
             store.close()
+
+
+def tables() -> list[list[tuple[str, list[str]]]]:
+    """Of the tables of other stores' words: what each row says of ours, and every line of code in that."""
+    section = README.split("## Coming from")[1].split("\n## ")[0]
+    found = []
+    for table in re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE):
+        cells = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+        found.append([(right, re.findall(r"`([^`]+)`", right)) for _, right in cells])
+    return found
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["FAISS", "Chroma"])
+def test_each_row_about_other_stores_runs(
+    foreign: Any, documents: list[Document], save: Any, tmp_path: Path, at: int
+) -> None:
+    folder = tmp_path / "saved"
+    save(folder, documents, foreign.embed_documents([one.page_content for one in documents]))
+    other = DPRVectorStore.from_texts(["an epic"], foreign)
+    store = DPRVectorStore.from_documents(documents, foreign)
+    names: dict[str, Any] = {
+        "DPRVectorStore": DPRVectorStore,
+        "embeddings": foreign,
+        "documents": documents,
+        "document": documents[0],
+        "ids": [one.id for one in documents],
+        "texts": ["a", "b"],
+        "metadatas": [{"n": 1}, {"n": 2}],
+        "pairs": [("a", foreign.embed_query("a"))],
+        "question": "a tragedy by Shakespeare",
+        "vector": foreign.embed_query("a tragedy"),
+        "one": "hamlet",
+        "folder": folder,
+        "store": store,
+        "other": other,
+    }
+    done = 0
+    for right, lines in tables()[at]:
+        assert lines or right.startswith("not needed")
+        for line in lines:
+            made = eval(line, names)  # noqa: S307
+            done += 1
+            assert not isinstance(made, list) or made, line
+            if isinstance(made, DPRVectorStore):
+                made.close()
+            if "filter=" in line and "search" in line:
+                assert [one.id for one in made] == ["hamlet"] if "1601" in line else made
+    assert done >= 15
+    assert len(store.store) == (0 if at else 5)  # 4, with one pair and another store's, without the last row's
 
 
 def test_readme_names_what_there_is() -> None:

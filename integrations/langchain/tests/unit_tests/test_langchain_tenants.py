@@ -265,6 +265,8 @@ def test_a_folder_and_the_ways_to_make_one(tmp_path: Path, words: Any) -> None:
     with DPRVectorStore(words, path=path, fixed_filter={"tenant": "b"}) as store:
         assert store.similarity_search("play") == []
         assert store.get_by_ids(["x"]) == []
+    with pytest.raises(TypeError, match="here it is fixed_filter="):
+        DPRVectorStore(words, path=path, tenant="a")
     for wrong in ({}, {"$or": []}, "a", {"tenant": {"$nor": 1}}):
         with pytest.raises(FilterError):
             DPRVectorStore(words, path=path, fixed_filter=wrong)

@@ -205,6 +205,8 @@ def test_a_dict_of_the_store_keeps_the_filter(tmp_path: Path, towers: Any) -> No
 def test_a_filter_that_restricts_nothing_is_refused(tmp_path: Path, towers: Any, wrong: Any) -> None:
     with pytest.raises(FilterError):
         DPRVectorStore(tmp_path / "s", encoder=towers, fixed_filter=wrong)
+    with pytest.raises(TypeError, match="here it is fixed_filter="):
+        DPRVectorStore(tmp_path / "s", encoder=towers, tenant="a")
     with DPRVectorStore(tmp_path / "s", encoder=towers) as store:  # nobody holds it
         with pytest.raises(ValueError, match=r"frozen|fixed_filter"):
             store.fixed_filter = {"tenant": "b"}

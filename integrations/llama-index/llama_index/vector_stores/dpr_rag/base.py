@@ -186,7 +186,7 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
         with ExitStack() as on_error:
             made = cls(path, encoder=encoder, **options)
             on_error.callback(made.close)
-            add_nodes(made.client, nodes, vectors, made.on_blank, made.on_bad_text)
+            made._add(nodes, vectors)
             on_error.pop_all()
         return made
 

@@ -37,6 +37,7 @@ _OTHER_WORDS = {
         ("client", "chroma_collection", "faiss_index", "table", "connection"),
         f"{_PATH}, or store= (an open PassageStore)",
     ),
+    **dict.fromkeys(("tenant", "tenant_id"), "fixed_filter={'tenant': ...}"),
     **dict.fromkeys(("overwrite", "drop_old"), "not needed: adding replaces by id, and clear() empties a store"),
     **dict.fromkeys(("embed_model", "embedding", "embeddings", "embedding_function"), "encoder="),
     **dict.fromkeys(
