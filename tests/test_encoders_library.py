@@ -119,6 +119,19 @@ def test_cut_passages_are_counted_and_said_once(folder: Path, caplog: pytest.Log
     assert caplog.text.count("1 of 3 passages were cut to 24 tokens") == 1
 
 
+def test_a_script_that_it_hardly_reads_is_said_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    encoder = load_encoder(folder)
+    encoder.encode_passages(PASSAGES)
+    encoder.encode_questions(QUESTIONS)
+    assert "hardly reads" not in caplog.text
+    for _ in range(2):
+        encoder.encode_passages([Passage("1", "春茶四月在山中采摘，秋茶则要等到十月。"), Passage("2", "the king")])
+    assert caplog.text.count("1 of 2 texts are in a script that the model hardly reads, such as '春茶") == 1
+    asked = load_encoder(folder)
+    asked.encode_questions(["แมวกินอะไร"])
+    assert caplog.text.count("such as 'แมวกินอะไร'") == 1
+
+
 def test_questions_are_checked(folder: Path) -> None:
     encoder = load_encoder(folder)
     with pytest.raises(PassageError, match="expected a list of strings"):

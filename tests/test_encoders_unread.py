@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dpr_rag import DualEncoder, Passage
@@ -92,3 +94,25 @@ def test_pieces_of_bytes_are_not_read(caplog: pytest.LogCaptureFixture) -> None:
 
     Unread(Bytes(), "<unk>").look(["春春春春"], [[3, 4, 4] * 4])  # type: ignore[arg-type]
     assert len(said(caplog)) == 1
+
+
+def test_bytes_that_a_tokenizer_falls_back_to_are_not_read(caplog: pytest.LogCaptureFixture) -> None:
+    class Pieces:
+        def get_vocab(self, *, with_added_tokens: bool) -> dict[str, int]:
+            return {"<unk>": 0, "▁the": 1, "<0x41>": 2, "<0xE6>": 3, "<0x98>": 4, "<0xA5>": 5, "茶": 6}
+
+    Unread(Pieces(), None).look(["茶茶茶茶"], [[6] * 4])  # type: ignore[arg-type]
+    assert said(caplog) == []
+    Unread(Pieces(), None).look(["春春春春"], [[3, 4, 5] * 4])  # type: ignore[arg-type]
+    assert len(said(caplog)) == 1
+
+
+def test_a_long_prompt_does_not_hide_a_script_that_is_not_read(caplog: pytest.LogCaptureFixture) -> None:
+    default = DualEncoder.default(runtime="openvino")
+    profile = replace(default.profile, title="prefix", question_prefix="Represent this sentence for searching: " * 3)
+    prompted = DualEncoder(default.question_tower, profile=profile, source="prompted", runtime="openvino")
+    prompted.encode_questions([ENGLISH])
+    assert said(caplog) == []
+    prompted.encode_questions(["แมวกินอะไร"])
+    (message,) = said(caplog)
+    assert "such as 'แมวกินอะไร'" in message

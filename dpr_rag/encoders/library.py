@@ -22,6 +22,7 @@ from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.recognition import names_of
 from dpr_rag.encoders.torch_runtime import import_torch
+from dpr_rag.encoders.unread import Unread
 from dpr_rag.encoders.weights import hash_arrays
 from dpr_rag.errors import MissingExtraError, ModelError, UnsupportedModelError
 from dpr_rag.forking import cached
@@ -29,8 +30,10 @@ from dpr_rag.passages import Passage
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from tokenizers import Tokenizer
 
 Backend = Literal["torch", "onnx", "openvino"]
+_BEGINNING = 2000
 _log = logging.getLogger(__name__)
 # of a configuration's differences from its class, what changes no vector
 _IDLE = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "tokenizer_class"}
@@ -132,6 +135,7 @@ class LibraryEncoder(LoadedEncoder):
             VectorError: A vector holds NaN or infinite values.
         """
         checked = self._checked(questions)
+        self._look_at(checked)
         return check_vectors(self._encoded(checked, self.model.encode_query), rows=len(checked), names=checked)
 
     def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
@@ -142,6 +146,7 @@ class LibraryEncoder(LoadedEncoder):
         """
         texts = [f"{passage.title} {passage.text}" if passage.title else passage.text for passage in passages]
         self._count_long(texts)
+        self._look_at(texts)
         names = [passage.id for passage in passages]
         return check_vectors(self._encoded(texts, self.model.encode_document), rows=len(texts), names=names)
 
@@ -158,8 +163,38 @@ class LibraryEncoder(LoadedEncoder):
         if not longest:
             return
         long = [text for text in texts if len(text) > longest]  # a token is at least a character
-        cut = sum(len(ids) > longest for ids in self.model.tokenizer(long, verbose=False)["input_ids"]) if long else 0
+        cut = sum(len(ids) > longest for ids in self._ids_of(long, specials=True)) if long else 0
         self._count_cut(cut, of=len(texts), longest=longest)
+
+    def _look_at(self, texts: Sequence[str]) -> None:
+        """Say once where the model hardly reads the script of many texts."""
+        if self._unread is not None:
+            self._unread.look_through(texts, lambda chosen: self._ids_of([texts[at][:_BEGINNING] for at in chosen]))
+
+    @cached
+    def _unread(self) -> Unread | None:
+        own = self._own_tokenizer
+        return None if own is None else Unread(own, getattr(self.model.tokenizer, "unk_token", None))
+
+    @cached
+    def _own_tokenizer(self) -> Tokenizer | None:
+        """A copy of the model's tokenizer that never cuts; None where it is none of the library of that name.
+
+        The model's own is told before every call how to cut, so that no other thread may use it in between.
+        """
+        backend = getattr(getattr(self.model[0], "tokenizer", None), "backend_tokenizer", None)
+        if backend is None:
+            return None
+        own: Tokenizer = type(backend).from_str(backend.to_str())
+        own.no_truncation()
+        own.no_padding()
+        return own
+
+    def _ids_of(self, texts: Sequence[str], *, specials: bool = False) -> list[list[int]]:
+        if self._own_tokenizer is None:
+            found: list[list[int]] = self.model.tokenizer(list(texts), verbose=False)["input_ids"]
+            return found
+        return [one.ids for one in self._own_tokenizer.encode_batch(list(texts), add_special_tokens=specials)]
 
 
 def _settings_of(module: Any) -> list[Any]:

@@ -86,7 +86,7 @@ class Tokens:
         """Tokenise questions, the profile's prefix before each."""
         profile = self._profile
         texts = [_straightened(text) if profile.straighten else text for text in questions]
-        bodies = self._ids(profile.question_prefix + text.strip() for text in texts)
+        bodies = self._ids((text.strip() for text in texts), prefix=profile.question_prefix)
         return [self._single(ids, profile.question_length) for ids in bodies]
 
     def passages(self, passages: Sequence[Passage]) -> list[TokenSequence]:
@@ -96,7 +96,7 @@ class Tokens:
         if self._profile.title == "pair":
             return self._pairs(titles, texts)
         joined = [f"{title} {text}" if title else text for title, text in zip(titles, texts, strict=True)]
-        bodies = self._ids(self._profile.passage_prefix + text for text in joined)
+        bodies = self._ids(joined, prefix=self._profile.passage_prefix)
         return [self._single(ids, self._profile.passage_length) for ids in bodies]
 
     def _pairs(self, titles: list[str], texts: list[str]) -> list[TokenSequence]:
@@ -122,11 +122,17 @@ class Tokens:
         whole = [self._cls, *ids[:room], self._sep]
         return TokenSequence(whole, len(whole), len(ids) > room)
 
-    def _ids(self, texts: Iterable[str]) -> list[list[int]]:
+    def _ids(self, texts: Iterable[str], *, prefix: str = "") -> list[list[int]]:
         given = list(texts)
-        found = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(given, add_special_tokens=False)]
-        self._unread.look(given, found)
+        found = self._encoded([prefix + text for text in given] if prefix else given)
+        if prefix:  # whose own tokens say nothing of the texts
+            self._unread.look_through(given, lambda chosen: self._encoded([given[at] for at in chosen]))
+        else:
+            self._unread.look(given, found)
         return found
+
+    def _encoded(self, texts: list[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
     def _special(self, token: str) -> int:
         found = self.tokenizer.token_to_id(token)

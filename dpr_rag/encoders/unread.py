@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _SHORTEST = 4
 _MOST_UNKNOWN, _MOST_LETTERS, _WORTH_SAYING = 0.1, 0.5, 0.1
+_BYTE = re.compile("<0x[89A-F][0-9A-F]>")
 
 
 class Unread:
@@ -22,10 +24,10 @@ class Unread:
 
     Args:
         tokenizer: What made the tokens.
-        unknown: Its unknown token.
+        unknown: Its unknown token; None where it has none.
     """
 
-    def __init__(self, tokenizer: Tokenizer, unknown: str) -> None:
+    def __init__(self, tokenizer: Tokenizer, unknown: str | None) -> None:
         self._tokenizer, self._unknown_token = tokenizer, unknown
         self._unknown: int | None = None
         self._letters: frozenset[int] = frozenset()
@@ -33,6 +35,10 @@ class Unread:
 
     def look(self, texts: Sequence[str], tokens: Sequence[Sequence[int]]) -> None:
         """Look at texts and their token ids, and log the first call in which many are unread."""
+        self.look_through(texts, lambda chosen: [tokens[at] for at in chosen])
+
+    def look_through(self, texts: Sequence[str], tokens_of: Callable[[Sequence[int]], Sequence[Sequence[int]]]) -> None:
+        """The same where tokens are not at hand: ``tokens_of`` is asked for those of some texts, by their places."""
         if self._done:
             return
         foreign = [at for at, text in enumerate(texts) if not text.isascii() and _is_foreign(text)]
@@ -40,7 +46,7 @@ class Unread:
             return
         if not self._letters:
             self._learn()
-        unread = [at for at in foreign if self._is_unread(tokens[at])]
+        unread = [at for at, ids in zip(foreign, tokens_of(foreign), strict=True) if self._is_unread(ids)]
         if unread and len(unread) >= _WORTH_SAYING * len(texts):
             self._done = True
             message = (
@@ -52,7 +58,7 @@ class Unread:
 
     def _learn(self) -> None:
         vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
-        self._unknown = vocabulary.get(self._unknown_token)
+        self._unknown = None if self._unknown_token is None else vocabulary.get(self._unknown_token)
         of_bytes = "Ġ" in vocabulary  # pieces of characters, in letters that stand for bytes
         inside = (number for token, number in vocabulary.items() if _is_letter_inside(token, of_bytes))
         self._letters = frozenset([*inside, *([] if self._unknown is None else [self._unknown])]) or frozenset([-1])
@@ -74,6 +80,8 @@ def _is_foreign(text: str) -> bool:
 
 
 def _is_letter_inside(token: str, of_bytes: bool) -> bool:
+    if _BYTE.fullmatch(token):  # what SentencePiece falls back to
+        return True
     if of_bytes:
         return len(token) == 1 and not token.isascii()
     return len(token) == 3 and token.startswith("##") and not token.isascii() and not "\u3000" <= token[2] <= "\uffff"
