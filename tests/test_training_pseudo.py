@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from learning import make_samples
 from dpr_rag import Passage
 from dpr_rag.errors import TrainingError
 from dpr_rag.training import RandomBatches
+from dpr_rag.training.cutting import joined_words, keywords_of, words_of
 from dpr_rag.training.pseudo import AsTyped, Drawing, PseudoQuestions
 
 PASSAGES = [
@@ -54,6 +56,56 @@ def test_keywords_are_rare_words_and_stretches_are_runs() -> None:
     for question, name in asked(stretches):
         assert f" {question} " in f" {PASSAGES[int(name)].text} "
         assert 4 <= len(question.split()) <= round(0.35 * 41)
+
+
+UNSPACED = {
+    "chinese": "春茶四月在山中采摘，秋茶则要等到十月，湖边的茶园最晚。采茶的人清早上山。",
+    "japanese": "春の茶は四月に摘まれ、秋の茶は十月を待つ。湖畔の茶畑が最も遅い。",
+    "thai": "ชาฤดูใบไม้ผลิเก็บในเดือนเมษายนส่วนชาฤดูใบไม้ร่วงต้องรอถึงเดือนตุลาคม",
+}
+
+
+@pytest.mark.parametrize("name", UNSPACED)
+def test_texts_without_spaces_ask_for_themselves_by_parts(name: str) -> None:
+    text, other = UNSPACED[name], "the king of denmark"
+    passages = [Passage("0", text), Passage("1", other)]
+    drawn = {
+        keywords: {
+            question
+            for epoch in range(40)
+            for question, at in asked(
+                PseudoQuestions(passages, drawing=Drawing(keywords=keywords, deletion=0.0)), epoch
+            )
+            if at == "0"
+        }
+        for keywords in (0.0, 1.0)
+    }
+    for stretch in drawn[0.0]:
+        assert stretch in text
+        assert len(stretch) < 0.6 * len(text)
+        assert not unicodedata.combining(stretch[0])
+    for word in {word for question in drawn[1.0] for word in question.split()}:
+        assert word in text
+        assert len(word) < 9  # two characters with their vowels and marks
+    assert len(drawn[0.0]) > 20
+    assert len(drawn[1.0]) > 20
+
+
+def test_words_with_marks_and_apostrophes_are_whole() -> None:
+    assert keywords_of("वसंत की चाय, L'Été") == ["वसंत", "की", "चाय", "l", "été"]
+    assert keywords_of("Tokyo 東京タワー") == ["tokyo", "東京", "京タ", "タワ", "ワー"]
+    assert keywords_of("봄에 딴") == ["봄에", "딴"]
+    assert words_of("春茶，  Tokyo\ntower。") == [" 春", "茶，", " Tokyo", " tower。"]
+    assert joined_words(words_of(" a\n b  c")) == "a b c"
+
+
+def test_what_is_cut_by_characters_is_another_source_than_before() -> None:
+    spaced = PseudoQuestions(PASSAGES[:2]).fingerprint
+    assert (
+        spaced == "pseudo 888590b98b7533243380a574343bd6ef3e3c6469e7e455fbe6d9e9c63f2d3d7c"
+    )  # a training that was begun goes on
+    found = AsTyped(RandomBatches([replace(make_samples(1)[0], question="誰が書きましたか？")]), share=1.0)
+    assert next(found.batches(0, seed=0)).questions == ("誰が書きましたか",)
 
 
 def test_questions_as_they_are_typed() -> None:

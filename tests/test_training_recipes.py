@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ import tiny_models as tiny
 import torch
 from conftest import HashEncoder
 from learning import make_samples, plain_bert
+from test_training_pseudo import UNSPACED
 from test_training_running import assert_equal, weights
 
 from dpr_rag import DualEncoder, Passage, PassageStore
@@ -40,6 +42,7 @@ from dpr_rag.training import (
 from dpr_rag.training.ance import AnceBatches
 from dpr_rag.training.contriever import CropBatches, MomentumContrast
 from dpr_rag.training.cross_encoder import PairBatches
+from dpr_rag.training.cutting import words_of
 from dpr_rag.training.model import Model
 from dpr_rag.training.pseudo import AsTyped, Drawing, PseudoQuestions
 from dpr_rag.training.tas_b import MarginMSE, TasBatches, balanced, cluster_questions
@@ -432,6 +435,28 @@ def test_crops_are_two_spans_of_one_text() -> None:
     assert [one.questions for one in source.batches(3, seed=0)] == [one.questions for one in source.batches(3, seed=0)]
     with pytest.raises(TrainingError, match="0 texts of two words"):
         CropBatches(["alone"])
+
+
+@pytest.mark.parametrize("name", ["chinese", "japanese", "thai"])
+def test_crops_of_texts_without_spaces_are_runs_of_characters(name: str) -> None:
+    text = UNSPACED[name]
+    source = CropBatches([text], longest=0.5, deletion=0.0)
+    crops = [one for epoch in range(30) for one in pair_of(next(iter(source.batches(epoch, seed=0))))]
+    assert all(crop in text and 0 < len(crop) < 0.75 * len(text) for crop in crops)
+    assert not any(unicodedata.combining(crop[0]) for crop in crops)
+    assert len(set(crops)) > 20
+    windowed = CropBatches([text], longest=1.0, shortest=1.0, deletion=0.0, window=6)
+    assert {len(words_of(crop)) for crop in pair_of(next(iter(windowed.batches(0, seed=0))))} == {6}
+
+
+def test_crops_of_spaced_texts_are_what_they_were() -> None:
+    source = CropBatches(["who wrote  hamlet\nand why", "été à la mer"], batch_size=2)
+    assert source.fingerprint == "cdaa02c30c6859544403a465175b85565bd188334fedb20d50c5b020b8d7282b"
+    assert pair_of(next(iter(source.batches(0, seed=0)))) == ["and", "mer", "who", "la"]
+
+
+def pair_of(batch: Batch) -> list[str]:
+    return [*batch.questions, *(one.text for one in batch.passages)]
 
 
 def test_momentum_contrast_by_value(tmp_path: Path) -> None:

@@ -47,11 +47,17 @@ _PIECES = re.compile(rf"([{_OF_RUN}][{_OF_RUN}{_ACCENTS}]*)|([^\s{_OF_RUN}]+)")
 
 
 _WRITTEN = re.compile(rf"\s*(?:{CHARACTER.pattern}|(?:(?!{CHARACTER.pattern})\S)+)")
+_KEYS = re.compile(rf"((?:{CHARACTER.pattern})+)|((?:(?!{CHARACTER.pattern})\S)+)")
 
 
 def written(text: str) -> list[str]:
     """The words of a text as they stand in it, each with the space before it; characters where no spaces part words."""
     return _WRITTEN.findall(text)
+
+
+def keys(text: str) -> list[str]:
+    """The words of a text of words with spaces, and pairs of neighbours where no spaces part words."""
+    return [one for run, word in _KEYS.findall(text) for one in (pairs_of(run) if run else [word])]
 
 
 def holds_units(text: str) -> bool:

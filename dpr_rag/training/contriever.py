@@ -18,6 +18,7 @@ from dpr_rag.errors import TrainingError
 from dpr_rag.passages import Passage
 from dpr_rag.training.batches import Batch, Pick, check_sizes, in_random_order, make_batch
 from dpr_rag.training.checks import check_int
+from dpr_rag.training.cutting import joined_words, words_of
 from dpr_rag.training.model import Model
 from dpr_rag.training.objective import Objective
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 class CropBatches:
     """Two independent crops of each text: one in the place of the question, one in that of its positive (section 3.1).
 
-    Words stand for the paper's tokens: a window of ``window`` words, two spans of it, each word left out at random.
+    Words stand for the paper's tokens, and characters in scripts without spaces, such as Chinese or Thai: a window of
+    ``window`` words, two spans of it, each word left out at random.
 
     Args:
         texts: Passages of a store or a corpus, or plain texts; those of fewer than two words are left out.
@@ -54,7 +56,7 @@ class CropBatches:
     ) -> None:
         check_sizes(batch_size)
         check_int("window", window, 2)
-        words = [(one if isinstance(one, str) else one.text).split() for one in texts]
+        words = [words_of(one if isinstance(one, str) else one.text) for one in texts]
         self._texts = [one for one in words if len(one) > 1]
         if not self._texts or not 0 < shortest <= longest <= 1 or not 0 <= deletion < 1:
             raise TrainingError(
@@ -65,7 +67,9 @@ class CropBatches:
         self._shortest, self._longest = shortest, longest
         digest = hashlib.sha256(repr(("crops", batch_size, shortest, longest, deletion, window)).encode())
         for one in self._texts:
-            digest.update(" ".join(one).encode() + b"\0")
+            digest.update(joined_words(one).encode() + b"\0")
+        if any(not one[at].startswith(" ") for one in self._texts for at in range(1, len(one))):
+            digest.update(b"characters")  # by whose words such texts were cropped before
         self.fingerprint = digest.hexdigest()
 
     def __len__(self) -> int:
@@ -87,7 +91,7 @@ class CropBatches:
         start = int(generator.integers(len(words) - length + 1))
         kept = generator.random(length) >= self._deletion
         kept[generator.integers(length)] = True  # a crop of no words is none
-        return " ".join(word for word, there in zip(words[start : start + length], kept, strict=True) if there)
+        return joined_words(word for word, there in zip(words[start : start + length], kept, strict=True) if there)
 
 
 class MomentumContrast(Objective):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,8 +25,8 @@ from dpr_rag.training.batches import (
     refreshing,
 )
 from dpr_rag.training.checks import check_share
+from dpr_rag.training.cutting import joined_words, keywords_of, words_of
 
-_WORD = re.compile(r"\w+")
 # What a question loses first when it is typed into a search box; unlike stop words of BM25, with the words that ask.
 _LEFT_OUT = frozenset(
     "a an the of in on at to for from by with and or as into than then that this these those it its he she they his her their "
@@ -92,8 +91,10 @@ class PseudoQuestions:
         digest = hashlib.sha256(json.dumps([batch_size, asdict(self._drawing)]).encode())
         self._frequency: Counter[str] = Counter()
         for one in passages:
-            self._frequency.update(set(_words(one.text)))
+            self._frequency.update(set(keywords_of(one.text)))
             digest.update(json.dumps([one.title, one.text]).encode())
+        if not all(one.text.isascii() for one in passages):
+            digest.update(b"characters")  # such texts were cut at spaces before
         self.fingerprint = f"pseudo {digest.hexdigest()}"
 
     def __len__(self) -> int:
@@ -109,11 +110,11 @@ class PseudoQuestions:
         if generator.random() < self._drawing.keywords:
             question = self._keywords(passage, generator)
         else:
-            question = self._stretch(passage.text.split(), generator)
+            question = self._stretch(words_of(passage.text), generator)
         return Pick(question or passage.text, TrainingPassage(passage.text, passage.title, passage.id))
 
     def _keywords(self, passage: Passage, generator: np.random.Generator) -> str:
-        words = list(dict.fromkeys(_words(passage.text)))
+        words = list(dict.fromkeys(keywords_of(passage.text)))
         count = int(generator.integers(2, 6))
         titled = bool(passage.title) and generator.random() < self._drawing.title
         if titled:
@@ -131,7 +132,7 @@ class PseudoQuestions:
         length = min(len(words), max(4, round(share * len(words))))
         start = int(generator.integers(len(words) - length + 1))
         kept = generator.random(length) >= self._drawing.deletion
-        return " ".join(word for word, keep in zip(words[start : start + length], kept, strict=True) if keep)
+        return joined_words(word for word, keep in zip(words[start : start + length], kept, strict=True) if keep)
 
 
 class AsTyped:
@@ -190,10 +191,6 @@ class AsTyped:
         draws = generator.random(2)
         if draws[0] >= self._share:
             return question
-        bare = question.rstrip(" ?")
+        bare = question.rstrip(" ?？؟")
         words = [word for word in bare.split() if word.lower() not in self._left_out]
         return " ".join(words) if draws[1] < self._keywords and len(words) > 1 else bare or question
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
