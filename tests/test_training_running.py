@@ -419,7 +419,7 @@ def test_temperature_follows_the_profile(tmp_path: Path, start: DualEncoder) -> 
     assert TrainingSettings(temperature=0.3).temperature_for(PROFILES["minilm"]) == 0.3
     normalised = replace(PROFILES["minilm"], question_length=32, passage_length=32)
     encoder = tiny.load(tiny.bert(tmp_path / "n"), profile=normalised)
-    settings = replace(SETTINGS, steps=1, temperature=None)
+    settings = replace(SETTINGS, steps=1, warmup_steps=0, temperature=None)
     for name, init, temperature in (("plain", start, 1.0), ("normalised", encoder, 0.05)):
         train(SAMPLES, tmp_path / name, init=init, settings=settings)
         about = json.loads((tmp_path / name / "training" / "training.json").read_text())["about"]
@@ -429,7 +429,7 @@ def test_temperature_follows_the_profile(tmp_path: Path, start: DualEncoder) -> 
 
 
 def test_positives_are_drawn_where_settings_ask_for_it(tmp_path: Path, start: DualEncoder) -> None:
-    settings = replace(SETTINGS, steps=1)
+    settings = replace(SETTINGS, steps=1, warmup_steps=0)
     assert replace(settings, shuffle_positives=True).as_dict() == settings.as_dict()
     for name, drawn in (("fixed", False), ("drawn", True)):
         train(SAMPLES, tmp_path / name, init=start, settings=replace(settings, shuffle_positives=drawn))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -137,6 +138,10 @@ class MomentumContrast(Objective):
             raise TrainingError(
                 "MomentumContrast needs a momentum tower; train with TrainingSettings(towers='momentum', …)"
             )
+
+    def learns_from(self, epoch: Iterable[Batch]) -> bool:
+        """Whether there are two texts: those of earlier batches are in the queue."""
+        return sum(len(batch.questions) for batch in islice(epoch, 2)) > 1
 
     def on_step(self, model: Model) -> None:
         """Let the momentum tower follow, and put the step's passages into the queue."""

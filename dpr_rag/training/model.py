@@ -16,7 +16,8 @@ from dpr_rag.encoders.sides import Side
 from dpr_rag.encoders.torch_runtime import TorchRuntime
 from dpr_rag.encoders.towers import Role, Tower
 from dpr_rag.encoders.weights import Array
-from dpr_rag.errors import TrainingError
+from dpr_rag.errors import TrainingError, VectorError
+from dpr_rag.passages import Passage
 from dpr_rag.training.settings import Towers
 
 if TYPE_CHECKING:
@@ -122,6 +123,21 @@ class Model:
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(tensors[name])
+
+    def check_finite(self) -> None:
+        """Refuse weights that give no vectors any more, as the last step may leave them.
+
+        Raises:
+            TrainingError: They give infinite or NaN ones.
+        """
+        try:
+            self.encoder.encode_questions(["who"])
+            self.encoder.encode_passages([Passage("any", "who")])
+        except VectorError as error:
+            raise TrainingError(
+                f"what was trained gives no finite vectors ({error}); choose another folder for the output and a lower "
+                "learning rate"
+            ) from error
 
     def follow(self, momentum: float) -> None:
         """Move the momentum tower towards the question tower: ``m * old + (1 - m) * new`` (MoCo, He et al. 2020).

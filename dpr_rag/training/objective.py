@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from dpr_rag.errors import TrainingError
@@ -47,6 +47,10 @@ class Objective(ABC):
         """
         return
 
+    def learns_from(self, epoch: Iterable[Batch]) -> bool:
+        """Whether any batch of an epoch has a loss that depends on the weights; asked before anything is written."""
+        return True
+
     def on_step(self, model: Model) -> None:
         """Called after every step of the optimizer."""
         return
@@ -79,6 +83,10 @@ class NegativeLogLikelihood(Objective):
     def fingerprint(self) -> str:
         """Name and temperature."""
         return f"nll/{self.temperature!r}"
+
+    def learns_from(self, epoch: Iterable[Batch]) -> bool:
+        """Whether any batch has more than one passage: the softmax of one is 1."""
+        return any(len(batch.passages) > 1 for batch in epoch)
 
     def loss(self, questions: torch.Tensor, passages: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Mean over the questions of the negative log-likelihood of their positives."""

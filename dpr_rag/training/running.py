@@ -12,6 +12,7 @@ from dpr_rag.encoders.dual import DualEncoder
 from dpr_rag.errors import TrainingError
 from dpr_rag.training.batches import BatchSource, RandomBatches
 from dpr_rag.training.folder import OutputFolder
+from dpr_rag.training.learnable import cautions
 from dpr_rag.training.model import Model
 from dpr_rag.training.objective import NegativeLogLikelihood, Objective
 from dpr_rag.training.processes import Processes
@@ -106,7 +107,8 @@ def _source_of(data: BatchSource | Sequence[TrainingSample], settings: TrainingS
     samples, report = check_samples(data)
     if not samples:
         raise TrainingError(f"nothing to train on: {'; '.join(report.lines()) or 'no samples were given'}")
-    for line in report.lines():
+    told = cautions(samples, settings.batch_size, settings.hard_negatives, settings)
+    for line in [*report.lines(), *told]:
         _log.warning("%s", line.strip())
     return RandomBatches(
         samples,

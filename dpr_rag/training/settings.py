@@ -89,7 +89,8 @@ class TrainingSettings:
         check_int("seed", self.seed, 0)
         if self.warmup_steps is not None:
             check_int("warmup_steps", self.warmup_steps, 0)
-        for name in ("learning_rate", "gradient_norm", "save_minutes"):
+        check_number("learning_rate", self.learning_rate, above=0.0, below=1e30)  # float32 ends soon behind it
+        for name in ("gradient_norm", "save_minutes"):
             check_number(name, getattr(self, name), above=0.0)
         if self.temperature is not None:
             check_number("temperature", self.temperature, above=0.0)

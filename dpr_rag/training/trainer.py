@@ -14,6 +14,7 @@ from dpr_rag.errors import TrainingError
 from dpr_rag.training.batches import Batch, BatchSource, refreshing
 from dpr_rag.training.folder import OutputFolder, Position
 from dpr_rag.training.gradients import add_gradients
+from dpr_rag.training.learnable import check_learnable, check_rates
 from dpr_rag.training.log import Log
 from dpr_rag.training.model import Model
 from dpr_rag.training.objective import Objective
@@ -63,6 +64,9 @@ class Trainer:
         self._refreshed: dict[str, Any] | None = None
         per_epoch = -(-len(source) // settings.accumulate)
         self.steps = settings.steps or settings.epochs * per_epoch
+        check_rates(settings, self.steps)
+        if refreshing(source) is None:
+            check_learnable(source.batches(0, seed=settings.seed), objective)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -84,6 +88,7 @@ class Trainer:
         for group in self._groups():
             self._step(group)
         if self._processes.first:
+            self._model.check_finite()
             self._finish()
         self._processes.wait()
         return self._at
@@ -145,13 +150,13 @@ class Trainer:
         self._refreshed = self._processes.told(source.state() if self._processes.first else {}, self._model.device)
         if not self._processes.first:
             source.restore(self._refreshed)
+        if self._at.step == 0:
+            check_learnable(self._source.batches(0, seed=self._settings.seed), self._objective)
 
     def _step(self, group: Sequence[Batch]) -> None:
         loss = self._loss(group)
         if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss of step {self._at.step} is {loss}; lower the learning rate, or try it without bf16"
-            )
+            raise TrainingError(f"the loss of step {self._at.step} is {loss}; {self._remedy()}")
         self._processes.sum_gradients(self._model.parameters().values())
         rate = learning_rate(self._settings, self._at.step, self.steps)
         norm = self._optimizer.step(rate)
@@ -159,6 +164,14 @@ class Trainer:
         self._questions += sum(len(batch.questions) for batch in group)
         self._advance(len(group))
         self._after_step(loss, rate, norm)
+
+    def _remedy(self) -> str:
+        if self._at.step == self._first == 0 and not self._settings.bf16:
+            return (
+                "nothing was learnt yet, so the model that training starts from gives no finite scores, or the temperature is "
+                "too low; look at what it encodes, or take another"
+            )
+        return "lower the learning rate, or try it without bf16"
 
     def _loss(self, group: Sequence[Batch]) -> float:
         """Add the gradients of the group's mean loss, and return it."""

@@ -57,7 +57,7 @@ class SampleValidation:
         temperature: Of the loss.
 
     Raises:
-        TrainingError: There are no samples.
+        TrainingError: There are no samples, or no two passages to tell apart.
     """
 
     names = ("nll", "average_rank")
@@ -77,6 +77,11 @@ class SampleValidation:
         self._passages: list[TrainingPassage] = []
         self._positives = np.array([self._column(sample.positives[0]) for sample in samples])
         self._negatives = [[self._column(one) for one in sample.hard_negatives[:hard_negatives]] for sample in samples]
+        if len(self._passages) < 2:
+            raise TrainingError(
+                "the validation samples have one passage between them, which is always the first; give samples with different "
+                "positives or hard negatives, or none of this validation"
+            )
         self._batch_size, self._temperature = batch_size, temperature
         self.fingerprint = fingerprint_of("validation", samples, batch_size, hard_negatives, temperature)
 
@@ -130,11 +135,12 @@ class StoreValidation:
     Args:
         store: Where the passages come from; its own vectors are not used.
         questions: Questions with answers or positive ids.
-        ks: The k of the accuracies.
+        ks: The k of the accuracies; those that are no fewer than the passages are left out.
         limit: The first passages only; the positive ones are among them in any case.
 
     Raises:
         EvaluationError: The questions cannot be judged.
+        TrainingError: Every question is right, or wrong, whatever the weights are.
     """
 
     def __init__(
@@ -146,16 +152,30 @@ class StoreValidation:
         limit: int | None = None,
     ) -> None:
         self._by = judge_for(questions)
-        self._questions, self._ks = questions, tuple(ks)
+        self._questions = questions
         passages = {one.id: one for one in islice(store, limit)}
         if limit is not None:
             known = dict.fromkeys(name for question in questions for name in question.positive_ids)
             passages |= {one.id: one for one in store.get(known)}
         self._passages = list(passages.values())
+        self._ks = tuple(k for k in ks if k < len(self._passages))
+        self._check(known={one.id for one in self._passages}, ks=ks)
         self.names = tuple(f"top-{k}" for k in self._ks)
         content = [[one.id, one.title, one.text] for one in self._passages]
         asked = [[one.question, one.answers, one.positive_ids] for one in questions]
         self.fingerprint = hashlib.sha256(json.dumps([content, asked, self._ks]).encode()).hexdigest()
+
+    def _check(self, *, known: set[str], ks: Sequence[int]) -> None:
+        """Refuse what is the same for all weights, so that the start would be kept."""
+        if not self._ks:
+            raise TrainingError(
+                f"the store that is validated on has {len(known)} passages, and all are among the first {min(ks, default=0)}; "
+                "take a store with more passages"
+            )
+        if self._by == "passage" and known.isdisjoint(id for one in self._questions for id in one.positive_ids):
+            raise TrainingError(
+                "none of the positive_ids of the validation questions is in the store; name the store that they were made for"
+            )
 
     def measure(self, encoder: Encoder) -> dict[str, float]:
         """Accuracies of the weights of the moment."""
