@@ -11,8 +11,9 @@ from pathlib import Path
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.choosing import RuntimeName, choose_runtime
 from dpr_rag.encoders.folders import PROFILE_FILE, ModelFolder, find_folder
+from dpr_rag.encoders.kinds import refuse_parts
 from dpr_rag.encoders.loaded import LoadedEncoder
-from dpr_rag.encoders.profiles import Profile
+from dpr_rag.encoders.profiles import PROFILES, Profile
 from dpr_rag.encoders.recognition import recognise_all, refuse_others
 from dpr_rag.encoders.saving import read_about, save_towers
 from dpr_rag.encoders.sides import Progress, Side
@@ -98,9 +99,10 @@ class DualEncoder(LoadedEncoder):
 
         Args:
             question: The question encoder; or the only model, shared by both sides; or a folder that
-                :meth:`save_pretrained` wrote.
+                :meth:`save_pretrained` wrote; or one with Tevatron's ``query_model/`` and ``passage_model/``.
             context: The context encoder, where it is a model of its own.
-            profile: Name of a profile or a profile; recognised from the files where it is None.
+            profile: Name of a profile, perhaps with other fields (``tevatron:passage_length=256``), or a profile;
+                recognised from the files where it is None.
             device: ``"cpu"``, ``"cuda"``, ...; None takes a GPU where PyTorch finds one.
             dtype: ``"int8"`` (OpenVINO), ``"float32"``, ``"bfloat16"`` or ``"float16"`` (PyTorch). None is bfloat16 on a GPU;
                 on a CPU the quickest that is true to the model there: bfloat16, int8 or float32.
@@ -114,6 +116,8 @@ class DualEncoder(LoadedEncoder):
         """
         folders, saved = _folders(question, context)
         given = profile or saved
+        for folder in folders:
+            refuse_parts(folder)
         if given is None:
             for folder in folders:
                 refuse_others(folder)  # before its weights are looked for
@@ -211,11 +215,24 @@ def _folders(question: str | Path, context: str | Path | None) -> tuple[list[Mod
     """The folders of the towers, and the profile where they were saved together."""
     first = find_folder(question)
     if not (first.path / PROFILE_FILE).is_file():
+        towers = _untied(first, context)
+        if towers:
+            return towers, PROFILES["tevatron"]
         return [first] if context is None else [first, find_folder(context)], None
     if context is not None:
         raise ModelError(f"{first.name} was saved with all its towers; pass it alone, without {str(context)!r}")
     saved, roles = read_about(first)
     return [ModelFolder(first.path / role, f"{first.name}/{role}") for role in roles], saved
+
+
+def _untied(folder: ModelFolder, context: str | Path | None) -> list[ModelFolder]:
+    """The two towers of a folder that Tevatron wrote, or none."""
+    towers = folder.untied()
+    if towers:
+        refuse_parts(folder)  # what lies beside them
+    if towers and context is not None:
+        raise ModelError(f"{folder.name} holds both of Tevatron's towers; pass it alone, without {str(context)!r}")
+    return towers
 
 
 def _check_roles(question: Tower, context: Tower | None) -> None:

@@ -17,6 +17,8 @@ WEIGHTS_INDEX = "model.safetensors.index.json"
 PICKLED_WEIGHTS = "pytorch_model.bin"
 PICKLED_INDEX = "pytorch_model.bin.index.json"
 _FETCHED = ["*.json", "*.txt", "*.safetensors", "*.model", "README.md"]
+UNTIED = ("query_model", "passage_model")
+"""Folders of the two towers where Tevatron trained them apart; their tokenizer lies beside them."""
 _CARD = 20_000
 _WITH_WEIGHTS = ("Dense", "LayerNorm")
 
@@ -111,6 +113,22 @@ class ModelFolder:
         except (TypeError, KeyError) as error:
             raise ModelError(f"{self.name}: modules.json is no list of modules with type and path") from error
 
+    def untied(self) -> list[ModelFolder]:
+        """Tevatron's two towers, question first; empty where it is one model.
+
+        Raises:
+            ModelError: One of the two is missing.
+        """
+        there = [(self.path / one).is_dir() for one in UNTIED]
+        if not any(there) or (self.path / "config.json").is_file():
+            return []
+        if not all(there):
+            raise ModelError(
+                f"{self.name}: there is {UNTIED[there.index(True)]}/ and no {UNTIED[there.index(False)]}/; expected both of "
+                "Tevatron's towers"
+            )
+        return [ModelFolder(self.path / one, f"{self.name}/{one}") for one in UNTIED]
+
     def head_folders(self) -> list[str]:
         """The sub-folders of the sentence-transformers modules that have weights of their own."""
         return [path for kind, path in self.modules() if kind in _WITH_WEIGHTS]
@@ -188,7 +206,9 @@ def find_folder(model: str | Path) -> ModelFolder:
         return folder
     folder = _inside(folder)
     own = folder.path.relative_to(folder.top).as_posix()
-    pickled = [str(PurePosixPath(inside or own, "pytorch_model*.bin")) for inside in folder.without_safetensors()]
+    towers = [one.path.name for one in folder.untied() if one.without_safetensors()]
+    pickled = [str(PurePosixPath(tower, "pytorch_model*.bin")) for tower in towers]
+    pickled += [str(PurePosixPath(inside or own, "pytorch_model*.bin")) for inside in folder.without_safetensors()]
     return _inside(ModelFolder(_snapshot(name, [*_FETCHED, *pickled]), name)) if pickled else folder
 
 

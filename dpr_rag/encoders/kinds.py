@@ -17,6 +17,29 @@ _BY_TYPE = {"SparseEncoder": _SPARSE, "MultiVectorEncoder": _LATE, "CrossEncoder
 _BY_NAME = ((re.compile(r"\bsplade|\bopensearch-neural-sparse"), _SPARSE), (re.compile(r"\bcolbert"), _LATE))
 
 
+def refuse_parts(folder: ModelFolder) -> None:
+    """Refuse what is no whole model: an adapter, or one whose vectors pass through another file's weights.
+
+    Args:
+        folder: The model's files.
+
+    Raises:
+        ModelError: It is one.
+    """
+    if (folder.path / "adapter_config.json").is_file():
+        base = folder.json("adapter_config.json", default={}).get("base_model_name_or_path")
+        raise ModelError(
+            f"{folder.name} holds a LoRA adapter (adapter_config.json) of {base!r:.120}, which is no model by itself; merge "
+            "the two with peft's PeftModel.from_pretrained(…).merge_and_unload(), and save model and tokenizer in a folder "
+            "of their own"
+        )
+    if (folder.path / "pooler_config.json").is_file():
+        raise ModelError(
+            f"{folder.name} holds the linear pooler of Tevatron's --add_pooler (pooler.pt), which dpr-rag does not run; take "
+            "a model that was trained without it"
+        )
+
+
 def refuse_other_kinds(folder: ModelFolder, names: tuple[str, ...]) -> None:
     """Refuse what would give vectors, but none that inner products compare.
 
@@ -27,6 +50,7 @@ def refuse_other_kinds(folder: ModelFolder, names: tuple[str, ...]) -> None:
     Raises:
         ModelError: It is a model of another kind.
     """
+    refuse_parts(folder)
     kind = _kind(folder, names)
     if kind is not None:
         raise ModelError(f"{folder.name} is {kind}")

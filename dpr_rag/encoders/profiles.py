@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 from dpr_rag.errors import ModelError
@@ -80,16 +80,36 @@ class Profile:
 def named_profile(profile: str | Profile) -> Profile:
     """Return a profile given by name or as itself.
 
+    Args:
+        profile: A profile; or a name, perhaps with other fields behind it: ``tevatron:pooling=mean,normalise=true``.
+
     Raises:
-        ModelError: No profile has this name.
+        ModelError: No profile has this name, it has no such field, or a value is none of the field's.
     """
     if isinstance(profile, Profile):
         return profile
-    if profile not in PROFILES:
+    name, _, changes = profile.partition(":")
+    if name not in PROFILES:
+        raise ModelError(f"no profile is called {name!r}; pass one of {', '.join(PROFILES)}, or a Profile of your own")
+    if not changes:
+        return PROFILES[name]
+    pairs = (one.partition("=") for one in changes.split(","))
+    return replace(PROFILES[name], **{key.strip(): _value_of(key.strip(), text) for key, _, text in pairs})
+
+
+def _value_of(name: str, text: str) -> str | int | bool:
+    """What a field's value is called as text."""
+    hints = get_type_hints(Profile)
+    if name == "name" or name not in hints:
         raise ModelError(
-            f"no profile is called {profile!r}; pass one of {', '.join(PROFILES)}, or a Profile of your own"
+            f"a profile has no field {name!r:.60}; write NAME:FIELD=VALUE,… with {', '.join(list(hints)[1:])}"
         )
-    return PROFILES[profile]
+    kind = hints[name]
+    try:
+        return {"true": True, "false": False}[text.lower()] if kind is bool else int(text) if kind is int else text
+    except (KeyError, ValueError):
+        expected = "true or false" if kind is bool else "a number"
+        raise ModelError(f"the profile's {name} is {text!r:.60}, expected {expected}") from None
 
 
 def profile_from(data: object, *, where: str) -> Profile:
@@ -149,6 +169,7 @@ PROFILES: Mapping[str, Profile] = {
             question_prefix="Represent this sentence for searching relevant passages: ",
         ),
         Profile("bge-zh", "cls", "prefix", normalise=True, question_prefix="为这个句子生成表示以用于检索相关文章："),
+        Profile("tevatron", "cls", "prefix", question_length=32, passage_length=128),
         Profile("bge-m3", "cls", "prefix", normalise=True, question_length=8192, passage_length=8192),
     )
 }

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dpr_rag.encoders.folders import ModelFolder
+from dpr_rag.encoders.folders import UNTIED, ModelFolder
 from dpr_rag.errors import ModelError, UnsupportedModelError
 
 _LIBRARY = "sentence_bert_config.json"
@@ -16,6 +16,7 @@ _FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt"),
     _LIBRARY,
 )
+_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
 _NORMALISER_FLAGS = {
     "do_lower_case": "lowercase",
     "strip_accents": "strip_accents",
@@ -68,7 +69,9 @@ class TokenizerFiles:
         Raises:
             ModelError: The folder holds no ``tokenizer.json``, ``vocab.txt``, or ``vocab.json`` with ``merges.txt``.
         """
-        files = {name: (folder.path / name).read_bytes() for name in _FILES if (folder.path / name).is_file()}
+        places = [folder.path, *([folder.path.parent] if folder.path.name in UNTIED else [])]
+        path = next((one for one in places if any((one / name).is_file() for name in _VOCABULARIES)), folder.path)
+        files = {name: (path / name).read_bytes() for name in _FILES if (path / name).is_file()}
         if not ("tokenizer.json" in files or "vocab.txt" in files or {"vocab.json", "merges.txt"} <= set(files)):
             raise UnsupportedModelError(
                 f"{folder.name}: no tokenizer in {folder.path}; expected tokenizer.json, vocab.txt, or vocab.json with "
