@@ -11,6 +11,7 @@ from dpr_rag.training.samples import SampleReport, check_samples, read_samples
 from dpr_rag.training.settings import TrainingSettings
 from dpr_rag.training.topics import MixedBatches, TopicBatches
 from dpr_rag.training.validation import SampleValidation, StoreValidation, Validation
+from dpr_rag.training.weighted import WeightedBatches
 
 __all__ = [
     "Batch",
@@ -31,6 +32,7 @@ __all__ = [
     "TrainingResult",
     "TrainingSettings",
     "Validation",
+    "WeightedBatches",
     "check_samples",
     "make_batch",
     "mine",

@@ -23,6 +23,7 @@ from dpr_rag.store import PassageStore
 from dpr_rag.training.batches import Batch, check_positives, check_sizes, draw, fingerprint_of, make_batch
 from dpr_rag.training.checks import check_int
 from dpr_rag.training.mining import Miner, Mining
+from dpr_rag.training.weighted import in_turn
 
 
 class AnceBatches:
@@ -38,6 +39,7 @@ class AnceBatches:
         hard_negatives: Hard negatives of a question, drawn from those found.
         depth: Worst rank of a negative; positives and passages that hold an answer are left out.
         share: Share of the questions in a phase, rounded to one of 1/1, 1/2, 1/3 and so on.
+        refresh: Batches of a phase, whatever share of the questions that is; None goes by the share.
 
     Raises:
         TrainingError: There are no samples, the share is not in (0, 1], or a number is out of range.
@@ -52,6 +54,7 @@ class AnceBatches:
         hard_negatives: int = 1,
         depth: int = 200,
         share: float = 0.2,
+        refresh: int | None = None,
     ) -> None:
         check_positives(samples)
         check_sizes(batch_size, hard_negatives)
@@ -62,17 +65,20 @@ class AnceBatches:
         self._batch_size, self._hard_negatives, self._depth = batch_size, hard_negatives, depth
         self._phases = round(1 / share)
         self._size = -(-len(samples) // self._phases)
+        self._refresh = refresh
+        drawn: int | str = self._phases
+        if refresh is not None:
+            check_int("refresh", refresh, 1)
+            self._size, drawn = refresh * batch_size, f"refreshed after {refresh}"
         self._found: dict[int, tuple[TrainingPassage, ...]] = {}
-        self.fingerprint = fingerprint_of(
-            "ance", samples, batch_size, hard_negatives, depth, self._phases, _content(store)
-        )
+        self.fingerprint = fingerprint_of("ance", samples, batch_size, hard_negatives, depth, drawn, _content(store))
 
     def __len__(self) -> int:
         return -(-self._size // self._batch_size)
 
     def refresh(self, epoch: int, encoder: Encoder) -> None:
         """Encode the corpus with the newest weights and search it for the questions of a phase."""
-        chosen = self._questions(epoch)
+        chosen = list(dict.fromkeys(self._questions(epoch)))
         mining = Mining("dense", negatives=self._depth, last=self._depth)
         with PassageStore.temporary(encoder=encoder) as index:
             index.add(iter(self._store))
@@ -119,6 +125,8 @@ class AnceBatches:
 
     def _questions(self, epoch: int) -> list[int]:
         """The samples of a phase; a cycle of phases goes through all of them, in an order of its own."""
+        if self._refresh is not None:
+            return list(in_turn(len(self._samples), epoch * self._size, self._size, seed=()))
         cycle, phase = divmod(epoch, self._phases)
         order = np.random.default_rng(cycle).permutation(len(self._samples))
         padded = np.resize(order, self._size * self._phases)  # the first ones fill up the last phase
