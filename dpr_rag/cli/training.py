@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dpr_rag.cli.mining import note_lines
 from dpr_rag.cli.options import ContextModel, Profile, Quiet
-from dpr_rag.cli.terminal import note, progress, say
+from dpr_rag.cli.recipe_options import (
+    BatchTeacher,
+    Clusters,
+    Corpus,
+    Deletion,
+    Depth,
+    Momentum,
+    Queue,
+    Recipe,
+    RecipeName,
+    RecipeOptions,
+    Refresh,
+    Scored,
+    TeacherModel,
+    Weights,
+    refuse_foreign,
+)
+from dpr_rag.cli.recipes import Preparation, with_defaults
+from dpr_rag.cli.terminal import note, say
+from dpr_rag.cli.watching import shown
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
     from dpr_rag import DualEncoder
-    from dpr_rag.training import Progress, TrainingResult, TrainingSettings, Validation
-    from dpr_rag.training.progress import Told
+    from dpr_rag.training import TrainingResult, TrainingSettings, Validation
 
 
 class Towers(StrEnum):
@@ -33,11 +50,13 @@ class Towers(StrEnum):
 
 
 def train(
+    context: typer.Context,
     data: Annotated[
         list[Path],
         typer.Argument(
             metavar="TRAIN...",
-            help="Training sets in DPR's JSON, as `mine` writes them, Tevatron's or FlagEmbedding's, or triplets.",
+            help="Training sets in DPR's JSON, as `mine` writes them, Tevatron's or FlagEmbedding's, or triplets; for "
+            "contriever corpora as `index` reads them, or stores.",
             show_default=False,
             parser=place_of,
         ),
@@ -48,6 +67,7 @@ def train(
             "--output", "-o", metavar="DIR", help="Folder for the encoder.", show_default=False, parser=place_of
         ),
     ],
+    recipe: Recipe = RecipeName.dpr,
     init: Annotated[
         str | None,
         typer.Option(
@@ -72,23 +92,52 @@ def train(
             "--dev-questions", metavar="FILE", help="Questions for top-k accuracy on --dev-store.", parser=place_of
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch", min=1, help="Questions of a batch.")] = 128,
-    hard_negatives: Annotated[int, typer.Option("--hard-negatives", min=0, help="Of a question in each epoch.")] = 1,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="How often every sample is seen.")] = 40,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch", min=1, help="Questions of a batch (default: 128; ance 64, tas-b 256, contriever 2,048)."
+        ),
+    ] = None,
+    hard_negatives: Annotated[
+        int, typer.Option("--hard-negatives", min=0, help="dpr, ance: of a question in each epoch.")
+    ] = 1,
+    epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", min=1, help="How often every sample is seen (default: 40; contriever 500,000 steps)."),
+    ] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps in all, instead of epochs.")] = None,
-    rate: Annotated[float, typer.Option("--lr", help="Highest learning rate.")] = 2e-5,
+    rate: Annotated[
+        float | None,
+        typer.Option("--lr", help="Highest learning rate (default: 2e-5; ance 1e-6, tas-b 7e-6, contriever 5e-5)."),
+    ] = None,
     warmup: Annotated[
         int | None,
-        typer.Option("--warmup", min=0, help="Steps of warm-up (default: 1,237, or a tenth of all if less)."),
+        typer.Option(
+            "--warmup",
+            min=0,
+            help="Steps of warm-up (default: 1,237, ance 5,000, contriever 20,000, or a tenth of all if less).",
+        ),
     ] = None,
     dropout: Annotated[float, typer.Option("--dropout", help="Of hidden states and attention.")] = 0.1,
     temperature: Annotated[
         float | None,
         typer.Option(
-            "--temperature", help="Scores are divided by it (default: 0.05 where vectors are normalised, else 1)."
+            "--temperature",
+            help="Scores are divided by it (default: 0.05 for contriever and where vectors are normalised, else 1).",
         ),
     ] = None,
     towers: Annotated[Towers, typer.Option("--towers", help="Train one tower or two.")] = Towers.as_given,
+    weights: Weights = None,
+    store: Corpus = None,
+    refresh: Refresh = None,
+    depth: Depth = 200,
+    teacher: TeacherModel = None,
+    scored: Scored = False,
+    batch_teacher: BatchTeacher = None,
+    clusters: Clusters = None,
+    queue: Queue = 131_072,
+    momentum: Momentum = 0.9995,
+    deletion: Deletion = 0.1,
     accumulate: Annotated[int, typer.Option("--accumulate", min=1, help="Batches of one step.")] = 1,
     bf16: Annotated[bool, typer.Option("--bf16", help="Run the towers in bfloat16.")] = False,
     chunk_tokens: Annotated[
@@ -108,43 +157,54 @@ def train(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of order, draws and dropout.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Train a dual encoder as DPR was; run again, it goes on where it stopped."""
-    from dpr_rag.training import RandomBatches, TrainingSettings, read_samples
+    """Train a dual encoder as DPR was, or by another recipe; run again, it goes on where it stopped."""
+    options = RecipeOptions(
+        weights, store, refresh, depth, teacher, scored, batch_teacher, clusters, queue, momentum, deletion
+    )
+    refuse_foreign(context, recipe, options)
+    from dpr_rag.training import TrainingSettings
     from dpr_rag.training import train as trained
     from dpr_rag.training.processes import join_processes, leave_processes
 
-    settings = TrainingSettings(
-        batch_size=batch_size,
-        hard_negatives=hard_negatives,
-        epochs=epochs,
-        steps=steps,
-        learning_rate=rate,
-        warmup_steps=warmup,
-        dropout=dropout,
-        temperature=temperature,
-        towers=towers.value,
-        accumulate=accumulate,
-        bf16=bf16,
-        chunk_tokens=chunk_tokens,
-        seed=seed,
-        validate_every=validate_every,
-        select=select,
-        average_with_start=average,
-        save_every=save_every,
-    )
-    first = join_processes().first
-    samples, report = read_samples(*data)
-    if first:
-        note(f"{report.samples:,} samples")
-        note_lines(report.lines())
-    encoder = _load(init, context_model, profile)
-    settings = replace(settings, temperature=settings.temperature_for(encoder.profile))
-    measured = _validation(validation, dev_store, dev_questions, settings, quiet=not first)
-    source = RandomBatches(samples, batch_size=batch_size, hard_negatives=hard_negatives)
-    total = batch_size * accumulate * steps if steps else len(samples) * epochs
-    with _shown(total, quiet=quiet or not first) as told:
-        done = trained(source, output, init=encoder, settings=settings, validation=measured, progress=told)
-    if first:
+    given = {
+        "batch_size": batch_size,
+        "learning_rate": rate,
+        "epochs": epochs,
+        "steps": steps,
+        "temperature": temperature,
+        "hard_negatives": hard_negatives,
+        "warmup_steps": warmup,
+        "dropout": dropout,
+        "towers": towers.value,
+        "accumulate": accumulate,
+        "bf16": bf16,
+        "chunk_tokens": chunk_tokens,
+        "seed": seed,
+        "validate_every": validate_every,
+        "select": select,
+        "average_with_start": average,
+        "save_every": save_every,
+    }
+    settings = TrainingSettings(**with_defaults(recipe, given))
+    group = join_processes()
+    start = cache(lambda: _load(init, context_model, profile))
+    with ExitStack() as opened:
+        made = Preparation(data, options, settings, start, output, group, quiet, opened).of(recipe)
+        encoder = start()
+        settings = replace(made.settings, temperature=made.settings.temperature_for(encoder.profile))
+        measured = _validation(validation, dev_store, dev_questions, settings, quiet=not group.first)
+        total = made.steps * settings.batch_size * accumulate
+        with shown(total, quiet=quiet or not group.first) as told:
+            done = trained(
+                made.source,
+                output,
+                init=encoder,
+                settings=settings,
+                objective=made.objective,
+                validation=measured,
+                progress=told,
+            )
+    if group.first:
         say(f"trained {done.steps:,} steps{_kept(done)}: {output}")
     leave_processes()
 
@@ -193,49 +253,3 @@ def _validation(
         with PassageStore.open(store, create=False, read_only=True) as opened:
             found.append(StoreValidation(opened, asked))
     return found
-
-
-@contextmanager
-def _shown(total: int, *, quiet: bool) -> Iterator[Told]:
-    """A bar in questions while a person watches, and a line for every validation."""
-    with progress("training", total, quiet=quiet) as advance, _ends_between_steps() as check:
-
-        def told(now: Progress) -> None:
-            advance(total * now.step // now.steps)
-            if now.measures is not None and not quiet:
-                note(_line(now))
-            check()
-
-        yield told
-
-
-@contextmanager
-def _ends_between_steps() -> Iterator[Callable[[], None]]:
-    """Let the first Ctrl-C wait for the end of the step, where the state can be saved; the second one does not wait."""
-    asked: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
-
-    def note_it(number: int, _: FrameType | None) -> None:
-        asked.append(number)
-        signal.signal(signal.SIGINT, before)
-        note("saving after this step; press Ctrl-C again to stop at once")
-
-    def check() -> None:
-        if asked:
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, note_it)
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _line(now: Progress) -> str:
-    figures = "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in (now.measures or {}).items())
-    left = f"{now.seconds_left / 60:,.0f} min left" if now.step < now.steps else "done"
-    best = " (best)" if now.best else ""
-    return (
-        f"step {now.step:,} of {now.steps:,}: loss {now.loss:.4g}{figures}{best}; "
-        f"{now.questions_per_second:,.1f} questions/s, {left}"
-    )

@@ -1,7 +1,8 @@
 """The output folder of a training: what it trains, where it stands, the log, the best weights, and the encoder in the end.
 
 ``training/`` holds ``training.json`` (what is trained), ``log.jsonl``, ``progress.svg``, ``state-N/`` (weights and
-optimizer as safetensors, the position as JSON) and ``best/``; when all is done the encoder stands beside it.
+optimizer as safetensors, the position as JSON) and ``best/``, and ``prepared.json`` where a recipe has something to
+prepare; when all is done the encoder stands beside it.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class OutputFolder:
         self.log = self.inside / "log.jsonl"
         self.plot = self.inside / "progress.svg"
         self.best = self.inside / "best"
+        self.prepared = self.inside / "prepared.json"
         self._about = self.inside / "training.json"
 
     def begin(self, about: Mapping[str, Any]) -> Literal["new", "unfinished", "finished"]:
@@ -72,9 +74,8 @@ class OutputFolder:
         Raises:
             TrainingError: Another training, or anything else, is at the path.
         """
+        self.check()
         if not self._about.exists():
-            if not self._unused():
-                raise TrainingError(f"{self.path} exists and holds no training; choose a new folder for the output")
             self.inside.mkdir(parents=True, exist_ok=True)
             self._write_about(about, None)
             return "new"
@@ -92,16 +93,23 @@ class OutputFolder:
             )
         return "unfinished" if known.get("finished") is None else "finished"
 
+    def check(self) -> None:
+        """Refuse a place where something else is than a training; nothing is written.
+
+        Raises:
+            TrainingError: There is.
+        """
+        if not self._about.exists() and not self._unused():
+            raise TrainingError(f"{self.path} exists and holds no training; choose a new folder for the output")
+
     def _unused(self) -> bool:
         """Whether nothing is there, or only what a kill left before it was noted what is trained."""
         if not self.path.exists():
             return True
         if not self.path.is_dir() or any(one != self.inside for one in self.path.iterdir()):
             return False
-        partial = partial_of(self._about)
-        return not self.inside.exists() or (
-            self.inside.is_dir() and all(one == partial for one in self.inside.iterdir())
-        )
+        early = {partial_of(self._about), self.prepared, partial_of(self.prepared)}
+        return not self.inside.exists() or (self.inside.is_dir() and early.issuperset(self.inside.iterdir()))
 
     def outcome(self) -> Position:
         """Where a finished training ended.

@@ -1,0 +1,163 @@
+"""The options of `train` that belong to one recipe or another, and the refusal of those that do not belong to the one chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dpr_rag.paths import place_of
+
+
+class RecipeName(StrEnum):
+    """The published recipes."""
+
+    dpr = "dpr"
+    ance = "ance"
+    tas_b = "tas-b"
+    contriever = "contriever"
+
+
+Recipe = Annotated[
+    RecipeName,
+    typer.Option(
+        "--recipe",
+        help="dpr (Karpukhin et al. 2020), ance (Xiong et al. 2021), tas-b (Hofstätter et al. 2021), or contriever (Izacard "
+        "et al. 2022), whose TRAIN are passages without questions.",
+    ),
+]
+Weights = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--weight",
+        metavar="W",
+        help="dpr: how often the samples of a file come in an epoch; once for each TRAIN, in their order.",
+    ),
+]
+Corpus = Annotated[
+    Path | None,
+    typer.Option(
+        "--store", metavar="DIR", help="ance: the store whose passages are searched for negatives.", parser=place_of
+    ),
+]
+Refresh = Annotated[
+    int | None,
+    typer.Option(
+        "--refresh",
+        min=1,
+        help="ance: steps between searches (default: a fifth of the questions, as in its code; its paper has 10,000).",
+    ),
+]
+Depth = Annotated[int, typer.Option("--depth", min=1, help="ance: worst rank of a negative (its paper's).")]
+TeacherModel = Annotated[
+    str | None,
+    typer.Option(
+        "--teacher", metavar="MODEL", help="tas-b: cross-encoder (or encoder) that scores each question's own passages."
+    ),
+]
+Scored = Annotated[
+    bool, typer.Option("--scored", help="tas-b: the scores in TRAIN are a teacher's, and --teacher is not needed.")
+]
+BatchTeacher = Annotated[
+    str | None,
+    typer.Option(
+        "--batch-teacher",
+        metavar="MODEL",
+        help="tas-b: scores every passage of a batch, with a weight of 0.75 (in the paper ColBERT; default: none).",
+    ),
+]
+Clusters = Annotated[
+    int | None,
+    typer.Option(
+        "--clusters",
+        min=1,
+        help="tas-b: clusters of questions, of which a batch is one's (default: one for 200, at most 2,000, the paper's).",
+    ),
+]
+Queue = Annotated[
+    int,
+    typer.Option(
+        "--queue", min=0, help="contriever: texts that MoCo's queue remembers (its paper's); 0 takes the batch alone."
+    ),
+]
+Momentum = Annotated[
+    float,
+    typer.Option("--momentum", min=0, max=1, help="contriever: of the tower that fills the queue (its paper's)."),
+]
+Deletion = Annotated[
+    float, typer.Option("--deletion", min=0, max=1, help="contriever: share of words left out of a crop (its paper's).")
+]
+
+_BELONGS: Mapping[str, tuple[str, ...]] = {
+    "weights": ("dpr",),
+    **dict.fromkeys(("store", "refresh", "depth"), ("ance",)),
+    **dict.fromkeys(("teacher", "scored", "batch_teacher", "clusters"), ("tas-b",)),
+    **dict.fromkeys(("queue", "momentum", "deletion"), ("contriever",)),
+    "hard_negatives": ("dpr", "ance"),
+    "temperature": ("dpr", "ance", "contriever"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeOptions:
+    """What was given for one recipe or another.
+
+    Attributes:
+        weights: Of the data sets, or None.
+        store: Of ANCE.
+        refresh: Steps between two searches.
+        depth: Worst rank of a negative.
+        teacher: Model that scores pairs.
+        scored: Whether the data hold its scores.
+        batch_teacher: Model that scores all passages of a batch.
+        clusters: Of questions.
+        queue: Texts remembered.
+        momentum: Of the tower that follows.
+        deletion: Share of words left out.
+    """
+
+    weights: list[float] | None
+    store: Path | None
+    refresh: int | None
+    depth: int
+    teacher: str | None
+    scored: bool
+    batch_teacher: str | None
+    clusters: int | None
+    queue: int
+    momentum: float
+    deletion: float
+
+
+def refuse_foreign(context: typer.Context, recipe: RecipeName, options: RecipeOptions) -> None:
+    """Refuse options that were given and do not belong to the recipe, by name.
+
+    Raises:
+        typer.BadParameter: One was.
+    """
+    by_name: dict[str, Any] = {one.name: one for one in context.command.params}
+    for name, recipes in _BELONGS.items():
+        if recipe.value not in recipes and _given(context, name):
+            option = by_name[name].opts[0]
+            raise typer.BadParameter(
+                f"{option} belongs to --recipe {' and '.join(recipes)}, not to {recipe.value}; leave it out",
+                param_hint=option,
+            )
+    if recipe is RecipeName.contriever and options.queue and _given(context, "towers"):
+        raise typer.BadParameter(
+            "--towers does not go with contriever's queue, which a tower of its own fills; leave it out, or pass --queue 0",
+            param_hint="--towers",
+        )
+    if not options.queue and _given(context, "momentum"):
+        raise typer.BadParameter(
+            "--momentum moves the tower of the queue, which --queue 0 has not", param_hint="--momentum"
+        )
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"

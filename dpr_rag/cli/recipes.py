@@ -1,0 +1,246 @@
+"""What each recipe of `train` makes of its data and options: batches, an objective and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from dpr_rag.cli.mining import note_lines
+from dpr_rag.cli.models import look
+from dpr_rag.cli.recipe_options import RecipeName, RecipeOptions
+from dpr_rag.cli.terminal import note, progress
+from dpr_rag.errors import NotAStoreError, TrainingError
+
+if TYPE_CHECKING:
+    from dpr_rag import DualEncoder, Passage
+    from dpr_rag.corpora import TrainingSample
+    from dpr_rag.training import BatchSource, Objective, TrainingSettings
+    from dpr_rag.training.processes import Processes
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is trained on and how.
+
+    Attributes:
+        source: The batches.
+        objective: None is the paper's own.
+        settings: With the recipe's own numbers.
+        steps: Steps in all.
+    """
+
+    source: BatchSource
+    objective: Objective | None
+    settings: TrainingSettings
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What all recipes are prepared with.
+
+    Attributes:
+        data: The files.
+        options: Of the recipes.
+        settings: As far as they are the same in all.
+        start: Loads what training starts from, once.
+        output: Where it goes to.
+        group: The processes that train together.
+        quiet: Whether no progress is shown.
+        open: What stays open until training has ended.
+    """
+
+    data: Sequence[Path]
+    options: RecipeOptions
+    settings: TrainingSettings
+    start: Callable[[], DualEncoder]
+    output: Path
+    group: Processes
+    quiet: bool
+    open: ExitStack
+
+    def of(self, recipe: RecipeName) -> Prepared:
+        """Read the data and prepare them for a recipe.
+
+        Raises:
+            typer.BadParameter: An option is missing, or does not go with another.
+            CorpusError: The data cannot be read.
+            TrainingError: They cannot be trained on.
+        """
+        from dpr_rag.training.recipes import RECIPES
+
+        makers = {
+            RecipeName.dpr: self._dpr,
+            RecipeName.ance: self._ance,
+            RecipeName.tas_b: self._tas_b,
+            RecipeName.contriever: self._contriever,
+        }
+        made = makers[recipe]()
+        if recipe is RecipeName.dpr or made.settings.warmup_steps is not None:
+            return made
+        warmup = min(RECIPES[recipe.value].warmup_steps, made.steps // 10)
+        return replace(made, settings=replace(made.settings, warmup_steps=warmup))
+
+    def _dpr(self) -> Prepared:
+        from dpr_rag.training import RandomBatches, WeightedBatches
+
+        settings, weights = self.settings, self.options.weights
+        batch, hard = settings.batch_size, settings.hard_negatives
+        if weights is None:
+            return self._prepared(RandomBatches(self._samples(*self.data), batch_size=batch, hard_negatives=hard))
+        if len(weights) != len(self.data):
+            raise typer.BadParameter(
+                f"{len(weights)} weights for {len(self.data)} files; give --weight once for each TRAIN, in their order",
+                param_hint="--weight",
+            )
+        source = WeightedBatches(
+            [self._samples(one) for one in self.data], weights, batch_size=batch, hard_negatives=hard
+        )
+        if self.group.first:
+            note_lines(
+                f"{count:,} samples of {path} in an epoch" for path, count in zip(self.data, source.counts, strict=True)
+            )
+        return self._prepared(source)
+
+    def _ance(self) -> Prepared:
+        from dpr_rag import PassageStore
+        from dpr_rag.training.ance import AnceBatches
+
+        options, settings = self.options, self.settings
+        if options.store is None:
+            raise typer.BadParameter("ance searches a store for its negatives; name it", param_hint="--store")
+        samples = self._samples(*self.data)
+        store = self.open.enter_context(PassageStore.open(options.store, create=False, read_only=True))
+        refresh = None if options.refresh is None else options.refresh * settings.accumulate
+        source = AnceBatches(
+            samples,
+            store,
+            batch_size=settings.batch_size,
+            hard_negatives=settings.hard_negatives,
+            depth=options.depth,
+            refresh=refresh,
+        )
+        of_epoch = -(-len(samples) // (settings.batch_size * settings.accumulate))
+        return self._prepared(source, steps=settings.steps or settings.epochs * of_epoch)
+
+    def _tas_b(self) -> Prepared:
+        from dpr_rag.training.folder import OutputFolder
+        from dpr_rag.training.tas_b import MarginMSE
+        from dpr_rag.training.teaching import Teaching, clusters_for, teacher_from
+
+        options, settings = self.options, self.settings
+        if (options.teacher is None) != options.scored:
+            raise typer.BadParameter(
+                "tas-b learns a teacher's scores; name the --teacher that gives them, or pass --scored where TRAIN holds them",
+                param_hint="--teacher",
+            )
+        samples = self._with_negatives(self._samples(*self.data))
+        teaching = Teaching(
+            None if options.teacher is None else teacher_from(options.teacher),
+            options.teacher or "",
+            options.clusters or clusters_for(len(samples)),
+            settings.seed,
+        )
+        for turn in (True, False):  # the first process prepares, then the others read
+            if turn == self.group.first:
+                with progress("scoring", len(samples), quiet=self.quiet or not turn) as advance:
+                    source = teaching.batches(
+                        samples,
+                        self.start(),
+                        OutputFolder(self.output),
+                        batch_size=settings.batch_size,
+                        progress=advance,
+                    )
+            self.group.wait()
+        named = options.batch_teacher
+        objective = MarginMSE(in_batch=None if named is None else teacher_from(named), name=named or "")
+        return self._prepared(source, objective)
+
+    def _contriever(self) -> Prepared:
+        from dpr_rag.training import NegativeLogLikelihood
+        from dpr_rag.training.contriever import CropBatches, MomentumContrast
+
+        options, settings = self.options, self.settings
+        source = CropBatches(self._passages(), batch_size=settings.batch_size, deletion=options.deletion)
+        temperature = settings.temperature or 1.0
+        if not options.queue:
+            return self._prepared(source, NegativeLogLikelihood(temperature=temperature))
+        objective = MomentumContrast(queue=options.queue, temperature=temperature, momentum=options.momentum)
+        return self._prepared(source, objective, replace(settings, towers="momentum"))
+
+    def _prepared(
+        self,
+        source: BatchSource,
+        objective: Objective | None = None,
+        settings: TrainingSettings | None = None,
+        *,
+        steps: int | None = None,
+    ) -> Prepared:
+        chosen = settings or self.settings
+        if steps is not None:
+            chosen = replace(chosen, steps=steps)
+        total = chosen.steps or chosen.epochs * -(-len(source) // chosen.accumulate)
+        return Prepared(source, objective, chosen, total)
+
+    def _samples(self, *paths: Path) -> list[TrainingSample]:
+        from dpr_rag.training import read_samples
+        from dpr_rag.training.learnable import cautions
+
+        samples, report = read_samples(*paths)
+        if self.group.first:
+            note(f"{report.samples:,} samples")
+            note_lines(report.lines())
+            note_lines(cautions(samples, self.settings.batch_size, self.settings.hard_negatives, self.settings))
+        return samples
+
+    def _with_negatives(self, samples: list[TrainingSample]) -> list[TrainingSample]:
+        kept = [one for one in samples if one.hard_negatives]
+        if not kept:
+            raise TrainingError(
+                f"none of {len(samples):,} samples has a hard negative, and tas-b learns from pairs; find some with: dpr-rag mine"
+            )
+        if len(kept) < len(samples) and self.group.first:
+            note(f"{len(samples) - len(kept):,} samples without hard negatives were left out")
+        return kept
+
+    def _passages(self) -> Iterator[Passage]:
+        from dpr_rag import PassageStore
+        from dpr_rag.corpora import open_corpus
+
+        for path in self.data:
+            if _is_store(path):
+                with PassageStore.open(path, create=False, read_only=True) as store:
+                    yield from store
+            else:
+                yield from open_corpus(str(path))
+
+
+def _is_store(path: Path) -> bool:
+    try:
+        return path.is_dir() and look(path) is not None
+    except NotAStoreError:
+        return False  # a folder of texts
+
+
+def with_defaults(recipe: RecipeName, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a recipe where none were given: its own, see :data:`~dpr_rag.training.recipes.RECIPES`.
+
+    Args:
+        recipe: Which.
+        given: By the names of ``TrainingSettings``; None where nothing was.
+    """
+    from dpr_rag.training.recipes import RECIPES
+
+    known = RECIPES[recipe.value]
+    found = dict(given)
+    if found["steps"] is None and found["epochs"] is None:
+        found["steps"] = known.steps
+    for name in ("batch_size", "learning_rate", "epochs", "temperature"):
+        if found[name] is None:
+            found[name] = getattr(known, name)
+    return found

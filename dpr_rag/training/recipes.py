@@ -1,0 +1,53 @@
+"""The published recipes by name: their hyperparameters, and where these stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a recipe is trained with, unless one says otherwise.
+
+    Attributes:
+        name: What it is called.
+        source: Where it and its numbers stand.
+        batch_size: Questions (or texts) of a batch.
+        learning_rate: Highest rate of AdamW; ANCE's own optimizer is LAMB.
+        warmup_steps: Steps over which the rate rises, or a tenth of all where that is less.
+        epochs: How often every sample is seen.
+        steps: Steps in all, instead of epochs.
+        temperature: Scores are divided by it; None goes by the model.
+    """
+
+    name: str
+    source: str
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int
+    epochs: int = 40
+    steps: int | None = None
+    temperature: float | None = None
+
+
+RECIPES: Mapping[str, Recipe] = {
+    one.name: one
+    for one in (
+        Recipe("dpr", "Karpukhin et al. 2020 and conf/train/biencoder_nq.yaml of its code", 128, 2e-5, 1237),
+        Recipe(
+            "ance", "Xiong et al. 2021 and commands/run_train.sh of its code: 8 a GPU, 4 GPUs, 2 steps", 64, 1e-6, 5000
+        ),
+        Recipe("tas-b", "Hofstätter et al. 2021, its largest batches", 256, 7e-6, 1237),
+        Recipe(
+            "contriever",
+            "Izacard et al. 2022, section 3 and appendix",
+            2048,
+            5e-5,
+            20_000,
+            steps=500_000,
+            temperature=0.05,
+        ),
+    )
+}
+"""Epochs are DPR's where a paper counts none."""
