@@ -146,7 +146,7 @@ def test_a_teacher_is_known_by_its_files(folder: Path, teacher: DualEncoder) -> 
 @pytest.mark.parametrize("queue", [64, 0])
 def test_contriever_learns_from_passages_alone(folder: Path, queue: int) -> None:
     given = ("train", folder / "s", "--recipe", "contriever", "--init", folder / "bert", "--profile", "contriever")
-    more = ("--queue", queue, *(("--momentum", 0.8) if queue else ()), "--epochs", 20, "--temperature", 4)
+    more = ("--queue", queue, *(("--momentum", 0.99) if queue else ()), "--epochs", 20, "--temperature", 4)
     done = run(*given, "-q", "-o", folder / "out", *FAST, *more)
     assert done.exit_code == 0, done.output
     passages = [one for sample in SAMPLES for one in (*sample.positives, *sample.hard_negatives)]

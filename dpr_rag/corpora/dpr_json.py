@@ -11,8 +11,9 @@ from typing import Any
 from dpr_rag.corpora.arrays import read_objects
 from dpr_rag.corpora.lines import OnBad, bad_line, write_array, write_objects
 from dpr_rag.corpora.question import strings
-from dpr_rag.corpora.samples import TrainingPassage, TrainingSample, number_of, sample_of
+from dpr_rag.corpora.samples import TrainingPassage, TrainingSample, number_of, sample_of, unread_in
 from dpr_rag.corpora.tabular import object_of, passage_of
+from dpr_rag.corpora.triples import is_triples, read_triples
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Hit, check_question
 from dpr_rag.paths import place_of
@@ -41,7 +42,8 @@ def read_training(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Trainin
     """Read a DPR training set, one JSON array or JSONL, plain or gzipped, as a stream.
 
     Known are also the keys of Tevatron (``query, positive_passages, negative_passages``), of FlagEmbedding (``query, pos,
-    neg``) and triplets (``anchor`` or ``query``, ``positive, negative``), whose negatives are hard ones.
+    neg, pos_scores, neg_scores``) and triplets (``anchor`` or ``query``, ``positive, negative``), whose negatives are hard
+    ones; and triples of texts as tables, with tabs between them as in MS MARCO's, or under a header in CSV.
 
     Samples without positives are dropped, as the original does: told to ``on_bad``, or else logged as one warning.
 
@@ -57,7 +59,7 @@ def read_training(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Trainin
     """
     path = place_of(path)
     dropped = 0
-    for line, sample in read_objects(path, lambda item, line: (line, sample_of(item)), on_bad):
+    for line, sample in _samples(path, on_bad):
         if sample.positives:
             yield sample
         elif on_bad is None:
@@ -66,6 +68,23 @@ def read_training(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Trainin
             on_bad(bad_line(path, line, f"the question {sample.question!r:.80} has no positive_ctxs; it is left out"))
     if dropped:
         _log.warning("%s: left out %d questions without positive_ctxs", path, dropped)
+
+
+def _samples(path: Path, on_bad: OnBad) -> Iterator[tuple[int, TrainingSample]]:
+    if is_triples(path):
+        return read_triples(path, on_bad)
+    return read_objects(path, lambda item, line: (line, sample_of(item)), on_bad)
+
+
+def unread_of_training(path: str | Path) -> list[str]:
+    """The keys of a training set's first object that :func:`read_training` passes over; for messages."""
+    place = place_of(path)
+    if is_triples(place):
+        return []
+    try:
+        return next(read_objects(place, lambda item, _: unread_in(item), None), [])
+    except CorpusError:
+        return []  # its reader names the damage
 
 
 def write_training(path: str | Path, samples: Iterable[TrainingSample]) -> int:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dpr_rag.corpora.lines import id_of
-from dpr_rag.corpora.question import asked_of, key_of, strings, unknown
+from dpr_rag.corpora.question import IDS, QUESTIONS, asked_of, key_of, strings, unknown
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import check_question
 
-_POSITIVES = ("positive_ctxs", "positive_passages", "pos", "positive", "positives")
-_NEGATIVES = ("hard_negative_ctxs", "negative_ctxs", "negative_passages", "neg", "negative", "negatives")
+QUESTION_KEYS = ("anchor", "question", "query")
+POSITIVES_KEYS = ("positive_ctxs", "positive_passages", "pos", "positive", "positives")
+NEGATIVES_KEYS = ("hard_negative_ctxs", "negative_ctxs", "negative_passages", "neg", "negative", "negatives")
 _OF_DPR = ("positive_ctxs", "negative_ctxs", "hard_negative_ctxs")
 _ANCHOR = "anchor"
+_SCORES = {"pos": "pos_scores", "neg": "neg_scores"}
+"""Where FlagEmbedding keeps a teacher's scores of the texts under a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class TrainingSample:
 
 def is_sample(item: dict[str, Any]) -> bool:
     """Whether an object is a sample of a training set: it holds texts of positives."""
-    return key_of(_POSITIVES, item) is not None
+    return key_of(POSITIVES_KEYS, item) is not None
 
 
 def sample_of(item: dict[str, Any]) -> TrainingSample:
@@ -72,16 +75,24 @@ def sample_of(item: dict[str, Any]) -> TrainingSample:
         negatives = _passages(item, "negative_ctxs")
         hard = _passages(item, "hard_negative_ctxs") or negatives
         return TrainingSample(asked, answers, _passages(item, "positive_ctxs"), negatives, hard)
-    positive = key_of(_POSITIVES, item)
+    positive = key_of(POSITIVES_KEYS, item)
     if positive is None:
-        raise unknown("positives", _POSITIVES, item)
+        raise CorpusError(
+            f"{unknown('positives', POSITIVES_KEYS, item)}; of questions alone, dpr-rag mine makes samples"
+        )
     negatives = tuple(one for name in _negatives(item) for one in _passages(item, name))
     return TrainingSample(asked, answers, _passages(item, positive), negatives, negatives)
 
 
+def unread_in(item: Iterable[str]) -> list[str]:
+    """The keys of a sample's object that nothing is made of."""
+    known = {*QUESTIONS, *POSITIVES_KEYS, *NEGATIVES_KEYS, *_SCORES.values(), _ANCHOR, "answers", *IDS}
+    return [name for name in item if name.strip().casefold() not in known and name not in _negatives([name])]
+
+
 def _negatives(item: Iterable[str]) -> list[str]:
     """The keys of negatives; sentence-transformers numbers them, ``negative_1`` and so on."""
-    return [name for name in item if name in _NEGATIVES or name.removeprefix("negative_").isdecimal()]
+    return [name for name in item if name in NEGATIVES_KEYS or name.removeprefix("negative_").isdecimal()]
 
 
 def _passages(item: dict[str, Any], name: str) -> tuple[TrainingPassage, ...]:
@@ -89,7 +100,15 @@ def _passages(item: dict[str, Any], name: str) -> tuple[TrainingPassage, ...]:
     items = [items] if isinstance(items, str) else items
     if not isinstance(items, list) or not all(isinstance(entry, dict | str) for entry in items):
         raise CorpusError(f"{name} is {items!r:.60}, expected a list of texts, or of objects with title and text")
-    return tuple(_passage({"text": entry} if isinstance(entry, str) else entry, name) for entry in items)
+    found = tuple(_passage({"text": entry} if isinstance(entry, str) else entry, name) for entry in items)
+    scores = item.get(_SCORES.get(name, ""))
+    if scores is None:
+        return found
+    if not isinstance(scores, list) or len(scores) != len(found):
+        raise CorpusError(
+            f"{_SCORES[name]} is {scores!r:.60}, expected a list of {len(found)} numbers, one for each of {name}"
+        )
+    return tuple(replace(one, score=number_of(score)) for one, score in zip(found, scores, strict=True))
 
 
 def _passage(entry: dict[str, Any], name: str) -> TrainingPassage:

@@ -94,7 +94,8 @@ def named_profile(profile: str | Profile) -> Profile:
     if not changes:
         return PROFILES[name]
     pairs = (one.partition("=") for one in changes.split(","))
-    return replace(PROFILES[name], **{key.strip(): _value_of(key.strip(), text) for key, _, text in pairs})
+    given: dict[str, Any] = {key.strip(): _value_of(key.strip(), text) for key, _, text in pairs}
+    return replace(PROFILES[name], **given)
 
 
 def _value_of(name: str, text: str) -> str | int | bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from dpr_rag.corpora import LeftOut, OnBad, Question, TrainingSample, read_questions, read_training
 from dpr_rag.corpora.arrays import read_objects
 from dpr_rag.corpora.samples import is_sample
+from dpr_rag.corpora.triples import is_triples
 from dpr_rag.errors import CorpusError
 from dpr_rag.paths import place_of
 
@@ -37,6 +38,8 @@ def is_training(path: Path) -> bool:
     """Whether a file is a training set, of DPR's form or one of those that :func:`~dpr_rag.corpora.read_training` knows."""
     if not path.is_file():
         return False
+    if is_triples(path):
+        return True
     try:
         return next(read_objects(path, lambda item, _: is_sample(item), None), False)
     except CorpusError:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dpr_rag.corpora import TrainingPassage, TrainingSample, read_training
+from dpr_rag.corpora.columns import listed
+from dpr_rag.corpora.dpr_json import unread_of_training
 from dpr_rag.errors import CorpusError, TrainingError
 from dpr_rag.training.batches import key_of
 
@@ -26,6 +28,7 @@ class SampleReport:
         contradictions: Hard negatives left out since they are positives of the same question.
         without_hard_negatives: Samples that are kept and have no hard negative.
         examples: The first messages about all of these but the last.
+        unread: Keys of the files that were passed over, where no sample has a hard negative.
     """
 
     samples: int = 0
@@ -35,6 +38,7 @@ class SampleReport:
     contradictions: int = 0
     without_hard_negatives: int = 0
     examples: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """What is worth a line to the person who trains."""
@@ -45,7 +49,8 @@ class SampleReport:
             (self.contradictions, "hard negatives that are positives of the same question were left out"),
             (self.without_hard_negatives, "samples have no hard negative and learn from in-batch negatives only"),
         )
-        return [f"{count:,} {what}" for count, what in counts if count] + [f"  {one}" for one in self.examples]
+        found = [f"{count:,} {what}" for count, what in counts if count] + [f"  {one}" for one in self.examples]
+        return [*found, f"  not read were the keys {listed(self.unread)}"] if self.unread else found
 
 
 class _Notes:
@@ -85,10 +90,16 @@ def read_samples(*paths: str | Path) -> tuple[list[TrainingSample], SampleReport
     read = (sample for path in paths for sample in read_training(path, on_bad=notes.bad))
     samples = list(_usable(read, notes))
     report = SampleReport(len(samples), examples=tuple(notes.examples), **notes.counts)
+    if report.without_hard_negatives == len(samples):
+        report = replace(report, unread=_unread(paths))
     if not samples:
         told = "; ".join(report.lines()) or "no samples at all"
         raise TrainingError(f"{', '.join(map(str, paths))}: nothing to train on: {told}")
     return samples, report
+
+
+def _unread(paths: Iterable[str | Path]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for path in paths for name in unread_of_training(path)))
 
 
 def check_samples(samples: Sequence[TrainingSample]) -> tuple[list[TrainingSample], SampleReport]:

@@ -1,0 +1,90 @@
+"""Triples of texts as tables: MS MARCO's question, positive and negative by tabs, and those of spreadsheets under a header."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dpr_rag.corpora.lines import OnBad, bad_line, tell
+from dpr_rag.corpora.question import ANSWERS, POSITIVES, key_of
+from dpr_rag.corpora.rows import Lines, Shape, header_of, read_rows
+from dpr_rag.corpora.samples import NEGATIVES_KEYS, POSITIVES_KEYS, QUESTION_KEYS, TrainingPassage, TrainingSample
+from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, names_in
+from dpr_rag.errors import CorpusError, PassageError
+from dpr_rag.passages import check_question
+
+_PLAIN = ("question", "positive", "negative")
+
+
+def is_triples(path: Path) -> bool:
+    """Whether a file's first line is a header of triples, or three texts with tabs between them."""
+    try:
+        first = first_line(path)
+    except CorpusError:
+        return False  # its reader names the damage
+    if first[:1] in ("{", "["):
+        return False
+    return _delimiter(first) is not None or _is_plain(first)
+
+
+def _delimiter(first: str) -> str | None:
+    """What stands between the columns of a header that names questions and positives."""
+    for delimiter in "\t,;":
+        names = names_in(first.split(delimiter))
+        judged = key_of((*ANSWERS, *POSITIVES), names)  # then it is a spreadsheet of questions
+        if key_of(QUESTION_KEYS, names) and key_of(POSITIVES_KEYS, names) and not judged:
+            return delimiter
+    return None
+
+
+def _is_plain(first: str) -> bool:
+    """Whether a line is one of MS MARCO's triples; what is known as something else is none, nor are numbers of texts."""
+    cells = first.split("\t")
+    known = delimiter_of(first) is not None or cells[-1].lstrip().startswith("[") or cells[0].strip().isdecimal()
+    return len(cells) == 3 and not known and all(" " in cell.strip() for cell in cells[1:])
+
+
+def read_triples(path: Path, on_bad: OnBad) -> Iterator[tuple[int, TrainingSample]]:
+    """Read triples, each as a sample of its own, with the line where it starts.
+
+    Args:
+        path: The file, possibly gzipped.
+        on_bad: Takes the errors of bad rows; None raises the first.
+
+    Raises:
+        CorpusError: A bad row, with the file's name and its line.
+    """
+    delimiter = _delimiter(first_line(path))
+    lines = Lines(path)
+    names = list(_PLAIN) if delimiter is None else _header(lines, delimiter)
+    wanted = [names.index(key_of(keys, names) or "") for keys in (QUESTION_KEYS, POSITIVES_KEYS)]
+    negatives = [at for at, name in enumerate(names) if name in NEGATIVES_KEYS or _is_numbered(name)]
+    shape = Shape(len(names), tuple(wanted), (delimiter or "\t").encode(), strict=delimiter not in (None, "\t"))
+    for line, row in read_rows(lines, shape, on_bad=on_bad):
+        try:
+            sample = _sample(row, wanted, negatives, len(names))
+        except (CorpusError, PassageError) as error:
+            tell(on_bad, bad_line(path, line, error))
+        else:
+            yield line, sample
+
+
+def _header(lines: Lines, delimiter: str) -> list[str]:
+    for _, line in lines:
+        if line.strip():
+            return names_in(header_of(line, delimiter.encode()))
+    return []
+
+
+def _is_numbered(name: str) -> bool:
+    return name.removeprefix("negative_").isdecimal()
+
+
+def _sample(row: list[str], wanted: list[int], negatives: list[int], width: int) -> TrainingSample:
+    if len(row) != width:
+        raise CorpusError(f"{len(row)} columns, expected {width}: a question, a positive and a negative text")
+    question, positive = (row[at] for at in wanted)
+    if not positive.strip():
+        raise CorpusError("the positive is blank; expected its text")
+    hard = tuple(TrainingPassage(row[at]) for at in negatives if row[at].strip())
+    return TrainingSample(check_question(question), (), (TrainingPassage(positive),), hard, hard)
