@@ -116,6 +116,18 @@ def test_tas_b_learns_its_teachers_margins(
     assert about(folder)["objective"] == ("margin-mse/0.75/teacher" if "--batch-teacher" in more else "margin-mse/0/")
 
 
+def test_vectors_of_length_one_are_said_to_hold_no_wide_margins(folder: Path, teacher: DualEncoder) -> None:
+    given = line(folder, "tas-b", "out", "--teacher", folder / "teacher", "--steps", 2)
+    assert "margins" not in run(*given).stderr
+    given[given.index("--profile") + 1] = "e5"
+    given[given.index(folder / "out")] = folder / "unit"
+    widest = np.abs(margins(teacher)).max()
+    assert (
+        f"the teacher's margins are as wide as {widest:.1f}, and those of vectors of length 1 are 2"
+        in run(*given).stderr
+    )
+
+
 def test_tas_b_takes_scores_that_the_data_hold(folder: Path, teacher: DualEncoder) -> None:
     refused = run(*line(folder, "tas-b", "out"))
     assert refused.exit_code == 2

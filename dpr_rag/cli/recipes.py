@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from dpr_rag.training.processes import Processes
 
 
+_WIDEST = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """What is trained on and how.
@@ -157,6 +160,11 @@ class Preparation:
                         progress=advance,
                     )
             self.group.wait()
+        if self.start().profile.normalise and source.widest > _WIDEST and self.group.first:
+            note(
+                f"the teacher's margins are as wide as {source.widest:.1f}, and those of vectors of length 1 are {_WIDEST} at most: "
+                "start from a model that does not normalise, such as --init distilbert-base-uncased --profile tas-b"
+            )
         named = options.batch_teacher
         objective = MarginMSE(in_batch=None if named is None else teacher_from(named), name=named or "")
         return self._prepared(source, objective)

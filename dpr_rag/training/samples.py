@@ -89,7 +89,7 @@ def read_samples(*paths: str | Path) -> tuple[list[TrainingSample], SampleReport
     notes = _Notes()
     read = (sample for path in paths for sample in read_training(path, on_bad=notes.bad))
     samples = list(_usable(read, notes))
-    report = SampleReport(len(samples), examples=tuple(notes.examples), **notes.counts)
+    report = SampleReport(len(samples), examples=tuple(notes.examples), unread=(), **notes.counts)
     if report.without_hard_negatives == len(samples):
         report = replace(report, unread=_unread(paths))
     if not samples:
@@ -106,7 +106,7 @@ def check_samples(samples: Sequence[TrainingSample]) -> tuple[list[TrainingSampl
     """The same for samples that did not come from a file."""
     notes = _Notes()
     kept = list(_usable(samples, notes))
-    return kept, SampleReport(len(kept), examples=tuple(notes.examples), **notes.counts)
+    return kept, SampleReport(len(kept), examples=tuple(notes.examples), unread=(), **notes.counts)
 
 
 def _usable(samples: Iterable[TrainingSample], notes: _Notes) -> Iterator[TrainingSample]:

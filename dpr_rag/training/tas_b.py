@@ -64,6 +64,9 @@ class TasBatches:
         labels: The cluster of each sample, see :func:`cluster_questions`.
         batch_size: Most questions of a batch (256 in the paper).
 
+    Attributes:
+        widest: The widest of the teacher's margins.
+
     Raises:
         TrainingError: A sample has no scores or no hard negative, there are not as many labels as samples, or the batch
             size is out of range.
@@ -91,6 +94,7 @@ class TasBatches:
             grouped.setdefault(int(label), []).append(at)
         self._clusters = list(grouped.values())
         scores = [[one.score for one in (sample.positives[0], *sample.hard_negatives)] for sample in samples]
+        self.widest = max(abs((own[0] or 0.0) - (one or 0.0)) for own in scores for one in own[1:])
         self.fingerprint = fingerprint_of("tas-b", samples, batch_size, [int(label) for label in labels], scores)
 
     def __len__(self) -> int:
