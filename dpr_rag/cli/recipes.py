@@ -162,8 +162,8 @@ class Preparation:
             self.group.wait()
         if self.start().profile.normalise and source.widest > _WIDEST and self.group.first:
             note(
-                f"the teacher's margins are as wide as {source.widest:.1f}, and those of vectors of length 1 are {_WIDEST} at most: "
-                "start from a model that does not normalise, such as --init distilbert-base-uncased --profile tas-b"
+                f"the teacher's margins are as wide as {source.widest:.1f}, and those of vectors of length 1 are {_WIDEST} at "
+                "most: start from a model that does not normalise, such as --init distilbert-base-uncased --profile tas-b"
             )
         named = options.batch_teacher
         objective = MarginMSE(in_batch=None if named is None else teacher_from(named), name=named or "")
