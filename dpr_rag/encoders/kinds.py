@@ -30,8 +30,7 @@ def refuse_parts(folder: ModelFolder) -> None:
         base = folder.json("adapter_config.json", default={}).get("base_model_name_or_path")
         raise ModelError(
             f"{folder.name} holds a LoRA adapter (adapter_config.json) of {base!r:.120}, which is no model by itself; merge "
-            "the two with peft's PeftModel.from_pretrained(…).merge_and_unload(), and save model and tokenizer in a folder "
-            "of their own"
+            "the two with peft (merge_and_unload), and save model and tokenizer in a folder of their own"
         )
     if (folder.path / "pooler_config.json").is_file():
         raise ModelError(
