@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import re
+
 RESTORE = "restore a backup: PassageStore.restore(copy, path), or dpr-rag restore COPY DIR"
 """What to do about damage to the truth of a store."""
+_BREAK = re.compile(r"\s*[\r\n]+\s*")
+
+
+def install(extra: str) -> str:
+    """How an extra is installed, as every message says it: from a checkout, as no package index has dpr-rag.
+
+    Args:
+        extra: One of those that ``pyproject.toml`` names.
+    """
+    return f"in a checkout of dpr-rag, run: pip install -c constraints.txt '.[{extra}]'"
 
 
 class DprRagError(Exception):
-    """Base class of everything dpr-rag raises on purpose."""
+    """Base class of everything dpr-rag raises on purpose; its message is one line, whatever it quotes."""
+
+    def __init__(self, message: str = "", *more: object) -> None:
+        super().__init__(_BREAK.sub(" ", message.strip()), *more)
+
+
+class ArgumentError(DprRagError, TypeError, ValueError):
+    """An argument of another type or name than is taken, or arguments that do not go together."""
 
 
 class PassageError(DprRagError, ValueError):

@@ -188,5 +188,5 @@ def test_training_without_pytorch_says_what_to_install(folder: Path, monkeypatch
     done = run("train", folder / "nothing.json", "-o", folder / "out")
     assert done.exit_code == 1
     assert "needs PyTorch and transformers" in done.stderr
-    assert "pip install 'dpr-rag[torch]'" in done.stderr
+    assert "pip install -c constraints.txt '.[torch]'" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -371,7 +371,7 @@ def test_parquet_of_others(tmp_path: Path) -> None:
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
-    with pytest.raises(MissingExtraError, match=r"pip install 'dpr-rag\[parquet\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install -c constraints.txt '\.\[parquet\]'"):
         list(read_vectors(tmp_path / "a.parquet"))
     with pytest.raises(MissingExtraError, match="pyarrow"):
         write_vectors(tmp_path / "b.parquet", [(["a"], ROWS[:1])])

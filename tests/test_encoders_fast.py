@@ -70,9 +70,9 @@ def test_without_pytorch_openvino_takes_every_precision(folder: Path, monkeypatc
         encoder = DualEncoder.from_pretrained(folder, dtype=dtype)
         assert isinstance(encoder.sides[0].runtime, FastRuntime)
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'dpr-rag\[torch\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install -c constraints.txt '\.\[torch\]'"):
         DualEncoder.from_pretrained(folder, dtype="float16")
-    with pytest.raises(MissingExtraError, match=r"pip install 'dpr-rag\[torch\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install -c constraints.txt '\.\[torch\]'"):
         DualEncoder.from_pretrained(folder, device="cuda")
 
 

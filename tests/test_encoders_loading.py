@@ -224,7 +224,7 @@ def test_profile_refuses_wrong_values(changes: dict[str, Any]) -> None:
 
 def test_missing_torch(monkeypatch: pytest.MonkeyPatch, pair: tuple[Path, Path]) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'dpr-rag\[torch\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install -c constraints.txt '\.\[torch\]'"):
         DualEncoder.from_pretrained(*pair, runtime="torch")
 
 

@@ -253,6 +253,6 @@ def test_without_ir_measures_answers_are_still_measured(monkeypatch: pytest.Monk
     monkeypatch.setattr(builtins, "__import__", missing)
     assert evaluate({"one": system}, questions, k=5)["one"].ranking["RR@5"].value == 0.75
     system.calls.clear()
-    with pytest.raises(MissingExtraError, match=r"pip install 'dpr-rag\[evaluation\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install -c constraints.txt '\.\[evaluation\]'"):
         evaluate({"one": system}, questions, by="passage")
     assert system.calls == []

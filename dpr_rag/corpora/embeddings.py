@@ -14,7 +14,7 @@ import numpy as np
 
 from dpr_rag.corpora.lines import decoded, id_of, parsed, read_lines, writing
 from dpr_rag.encoder import Vectors, check_vectors
-from dpr_rag.errors import CorpusError, MissingExtraError, VectorError
+from dpr_rag.errors import CorpusError, MissingExtraError, VectorError, install
 from dpr_rag.legacy import read_embeddings
 from dpr_rag.paths import place_of
 
@@ -168,9 +168,7 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow.compute
         import pyarrow.parquet
     except ImportError as error:
-        raise MissingExtraError(
-            "Parquet files need pyarrow, which is missing: pip install 'dpr-rag[parquet]'"
-        ) from error
+        raise MissingExtraError(f"Parquet needs pyarrow ({error}); {install('parquet')}") from error
     return pyarrow, pyarrow.parquet
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from dpr_rag.corpora.columns import Columns, lacking, located
 from dpr_rag.corpora.lines import LeftOut, OnBad, id_of, tell
 from dpr_rag.corpora.making import Maker
-from dpr_rag.errors import CorpusError, MissingExtraError, PassageError
+from dpr_rag.errors import CorpusError, MissingExtraError, PassageError, install
 from dpr_rag.passages import OnBadText, Passage
 from dpr_rag.paths import place_of
 
@@ -97,5 +97,5 @@ def _pyarrow() -> Any:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise MissingExtraError(f"Parquet needs pyarrow ({error}); pip install 'dpr-rag[parquet]'") from error
+        raise MissingExtraError(f"Parquet needs pyarrow ({error}); {install('parquet')}") from error
     return pyarrow

@@ -226,5 +226,6 @@ def _snapshot(name: str, patterns: list[str]) -> Path:
         raise ModelError(f"{name!r} is neither a folder here nor a public model on the hub; check the name") from error
     except (LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
-            f"{name!r} is no folder here, and the hub cannot be reached ({error}); download it first"
+            f"{name!r} is no folder here, and the hub cannot be reached; check the name, or download the model where there is "
+            f"a network and pass its folder ({type(error).__name__})"
         ) from error

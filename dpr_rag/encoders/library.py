@@ -24,7 +24,7 @@ from dpr_rag.encoders.recognition import names_of
 from dpr_rag.encoders.torch_runtime import import_torch
 from dpr_rag.encoders.unread import Unread
 from dpr_rag.encoders.weights import hash_arrays
-from dpr_rag.errors import MissingExtraError, ModelError, UnsupportedModelError
+from dpr_rag.errors import MissingExtraError, ModelError, UnsupportedModelError, install
 from dpr_rag.forking import cached
 from dpr_rag.passages import Passage
 
@@ -219,7 +219,7 @@ def _import_library() -> Any:
             import sentence_transformers
     except ImportError as error:
         raise MissingExtraError(
-            f"this needs sentence-transformers ({error}); pip install 'dpr-rag[sentence-transformers]'"
+            f"this needs sentence-transformers ({error}); {install('sentence-transformers')}"
         ) from error
     return sentence_transformers
 
@@ -260,7 +260,7 @@ def load_encoder(
             raise
         if find_spec("sentence_transformers") is None:
             raise MissingExtraError(
-                f"{error}; sentence-transformers may run it: pip install 'dpr-rag[sentence-transformers]'"
+                f"{error}; sentence-transformers may run it: {install('sentence-transformers')}"
             ) from error
         _log.info("%s; loading it through sentence-transformers", error)
     return LibraryEncoder.from_pretrained(question, device=device)

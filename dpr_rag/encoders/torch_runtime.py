@@ -15,7 +15,7 @@ from dpr_rag.encoders.profiles import Pooling, Profile
 from dpr_rag.encoders.runtime import Batch
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.weights import used
-from dpr_rag.errors import MissingExtraError, ModelError
+from dpr_rag.errors import MissingExtraError, ModelError, install
 from dpr_rag.forking import has_lost_workers
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def import_torch() -> Any:
             import transformers  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(
-            f"this needs PyTorch and transformers ({error}); pip install 'dpr-rag[torch]', which OpenVINO on a CPU does without"
+            f"this needs PyTorch and transformers ({error}), which OpenVINO on a CPU does without; {install('torch')}"
         ) from error
     if has_lost_workers():
         torch.set_num_threads(1)

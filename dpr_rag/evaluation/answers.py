@@ -9,7 +9,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
-from dpr_rag.errors import MissingExtraError
+from dpr_rag.errors import MissingExtraError, install
 from dpr_rag.lexical.unspaced import UNIT, holds_units
 
 if TYPE_CHECKING:
@@ -128,8 +128,8 @@ def regular_expressions() -> ModuleType:
         import regex
     except ImportError as error:
         raise MissingExtraError(
-            f"answers that are regular expressions need the package regex ({error}); pip install 'dpr-rag[evaluation]', or "
-            "give plain answers"
+            f"answers that are regular expressions need the package regex ({error}); give plain answers, or "
+            f"{install('evaluation')}"
         ) from error
     found: ModuleType = regex
     return found

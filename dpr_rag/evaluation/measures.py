@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpr_rag.errors import MissingExtraError
+from dpr_rag.errors import MissingExtraError, install
 from dpr_rag.evaluation.judging import Grades
 from dpr_rag.evaluation.results import Asked, By, Latency
 
@@ -72,7 +72,7 @@ def ir_measures() -> Any:
         import ir_measures
     except ImportError as error:
         raise MissingExtraError(
-            f"nDCG and recall by passage need ir-measures ({error}); pip install 'dpr-rag[evaluation]', or judge by answer"
+            f"nDCG and recall by passage need ir-measures ({error}); judge by answer, or {install('evaluation')}"
         ) from error
     return ir_measures
 

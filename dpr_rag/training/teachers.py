@@ -10,7 +10,7 @@ import numpy as np
 
 from dpr_rag.corpora import TrainingPassage, TrainingSample
 from dpr_rag.encoder import Encoder
-from dpr_rag.errors import MissingExtraError, TrainingError
+from dpr_rag.errors import MissingExtraError, TrainingError, install
 from dpr_rag.passages import Passage
 from dpr_rag.paths import place_of
 from dpr_rag.training.batches import key_of
@@ -113,7 +113,7 @@ def cross_encoder(model: str, *, batch_size: int = 64, device: str | None = None
         from sentence_transformers import CrossEncoder
     except ImportError as error:
         raise MissingExtraError(
-            f"a cross-encoder needs sentence-transformers ({error}); pip install 'dpr-rag[teachers]'"
+            f"a cross-encoder needs sentence-transformers ({error}); {install('teachers')}"
         ) from error
     from torch.nn import Identity
 

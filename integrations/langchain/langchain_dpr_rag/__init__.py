@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpr_rag.errors import MissingExtraError
+from dpr_rag.errors import MissingExtraError, install
 
 try:
     import langchain_core  # noqa: F401
@@ -10,7 +10,7 @@ except ModuleNotFoundError as error:
     if error.name != "langchain_core":
         raise
     raise MissingExtraError(
-        "langchain-core is not installed, which these adapters are for; pip install 'dpr-rag[langchain]'"
+        f"langchain-core is not installed, which these adapters are for; {install('langchain')}"
     ) from error
 
 from langchain_dpr_rag.documents import RANK_KEY, RELEVANCE_KEY, SCORE_KEY, format_documents

@@ -90,4 +90,4 @@ def test_without_langchain_core_the_error_says_what_to_install() -> None:
         "except ImportError as error:\n    sys.stdout.write(str(error))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'dpr-rag[langchain]'" in done.stdout
+    assert "pip install -c constraints.txt '.[langchain]'" in done.stdout

@@ -65,7 +65,7 @@ def test_missing_extra_names_the_install_line(kind: str) -> None:
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("MissingExtraError: llama-index-core is not installed")
-    assert "pip install 'dpr-rag[llama-index]'" in done.stdout
+    assert "pip install -c constraints.txt '.[llama-index]'" in done.stdout
 
 
 @pytest.mark.parametrize("cls", [DPREmbedding, DPRVectorStore, DPRRetriever])

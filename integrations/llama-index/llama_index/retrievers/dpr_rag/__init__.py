@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpr_rag.errors import MissingExtraError
+from dpr_rag.errors import MissingExtraError, install
 
 try:
     import llama_index.core  # noqa: F401
@@ -10,7 +10,7 @@ except ModuleNotFoundError as error:
     if not (error.name or "").startswith("llama_index"):
         raise
     raise MissingExtraError(
-        "llama-index-core is not installed, which these adapters are for; pip install 'dpr-rag[llama-index]'"
+        f"llama-index-core is not installed, which these adapters are for; {install('llama-index')}"
     ) from error
 
 from llama_index.retrievers.dpr_rag.base import DPRRetriever
