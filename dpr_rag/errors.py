@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 RESTORE = "restore a backup: PassageStore.restore(copy, path), or dpr-rag restore COPY DIR"
 """What to do about damage to the truth of a store."""
@@ -16,6 +18,45 @@ def install(extra: str) -> str:
         extra: One of those that ``pyproject.toml`` names.
     """
     return f"in a checkout of dpr-rag, run: pip install -c constraints.txt '.[{extra}]'"
+
+
+def nearest(given: object, known: Iterable[str], elsewhere: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What a message about an unknown name goes on with: the right word for another library's, or what it resembles.
+
+    Args:
+        given: The unknown name; nothing is said of what is no string.
+        known: The names that there are.
+        elsewhere: What is called otherwise here, by its names elsewhere in lower case.
+    """
+    if not isinstance(given, str):
+        return ""
+    if right := elsewhere.get(given.lower()):
+        return f"; here it is {right!r}"
+    from difflib import get_close_matches
+
+    near = get_close_matches(given.lower(), known, 3, 0.7)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def unknown(
+    name: str,
+    given: object,
+    known: Iterable[str],
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
+    *,
+    more: str = "",
+) -> str:
+    """The message about a value that is none of those that there are; the arguments are those of :func:`nearest`.
+
+    Args:
+        name: Of the argument.
+        given: Its value.
+        known: What it may be.
+        elsewhere: What is called otherwise here.
+        more: What else it may be, in words.
+    """
+    names = tuple(known)
+    return f"{name} is {given!r:.80}, expected one of {', '.join(names)}{more}{nearest(given, names, elsewhere)}"
 
 
 class DprRagError(Exception):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dpr_rag.errors import BadTextError, PassageError
+from dpr_rag.errors import BadTextError, PassageError, unknown
 
 MAX_METADATA_DEPTH = 32
 PRIVATE_KEY = "_dpr_rag"
@@ -152,7 +152,7 @@ def check_on_bad_text(on_bad_text: object) -> None:
         PassageError: It is none of ``error``, ``replace`` and ``skip``.
     """
     if on_bad_text not in _BAD_TEXTS:
-        raise PassageError(f"on_bad_text is {on_bad_text!r:.60}, expected one of {', '.join(map(repr, _BAD_TEXTS))}")
+        raise PassageError(unknown("on_bad_text", on_bad_text, _BAD_TEXTS))
 
 
 def is_text(text: str) -> bool:

@@ -12,8 +12,17 @@ from typing import Any
 import pytest
 
 import dpr_rag
-from dpr_rag import errors
-from dpr_rag.errors import DprRagError, ModelError, PassageError, RepeatedIdError, StoreNotFoundError, install
+from dpr_rag import Filter, Passage, PassageStore, Ranking, errors
+from dpr_rag.encoders.profiles import named_profile
+from dpr_rag.errors import (
+    DprRagError,
+    FilterError,
+    ModelError,
+    RepeatedIdError,
+    StoreNotFoundError,
+    install,
+)
+from dpr_rag.lexical import Analyzer
 
 ROOT = Path(dpr_rag.__file__).parents[1]
 SOURCES = sorted(
@@ -80,4 +89,67 @@ def test_a_model_that_there_is_not_is_said_in_one_line_with_the_advice(monkeypat
         "network and pass its folder (LocalEntryNotFoundError)"
     )
     assert isinstance(raised.value.__cause__, hub.errors.LocalEntryNotFoundError)
-    assert not isinstance(raised.value, PassageError)
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        (
+            {"year": {"$foo": 1}},
+            "field 'year': '$foo' is no operator; there are $not (with operators in a dict), $eq, $ne",
+        ),
+        ({"tags": {"$contain": "a"}}, "objects cannot be compared; did you mean '$contains'?"),
+        ({"tags": {"contains": "a"}}, "field 'tags': 'contains' is no operator"),
+        ({"tags": {"contains": "a"}}, "; did you mean '$contains'?"),
+        ({"a": {"$regex": "x"}}, "; here it is '$like'"),
+        ({"a": {"$not_in": ["x"]}}, "; here it is '$nin'"),
+        ({"a": {"$Starts_With": "x"}}, "; here it is '$startswith'"),
+        ({"a": {">=": 1}}, "; here it is '$gte'"),
+        ({"$nor": [{"a": 1}]}, "; here it is '$not'"),
+        ({"$adn": [{"a": 1}]}, "; did you mean '$and'?"),
+    ],
+)
+def test_an_unknown_operator_is_told_what_is_meant(where: dict[str, Any], said: str) -> None:
+    with pytest.raises(FilterError) as raised:
+        Filter.from_dict(where)
+    assert said in str(raised.value)
+    assert " str '" not in str(raised.value)
+
+
+def test_what_resembles_nothing_is_told_nothing() -> None:
+    with pytest.raises(FilterError, match=r"objects cannot be compared$"):
+        Filter.from_dict({"a": {"$zzz": 1}})
+    with pytest.raises(FilterError, match=r"field 'a': int 3 is no operator; .* compared$"):
+        Filter.from_dict({"a": {3: 1}})
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Ranking("sparse"), "mode is 'sparse', expected one of dense, bm25, hybrid; here it is 'bm25'"),
+        (lambda: Ranking("BM25"), "mode is 'BM25', expected one of dense, bm25, hybrid; did you mean 'bm25'?"),
+        (lambda: Ranking("vector"), "; here it is 'dense'"),
+        (lambda: Ranking("hybird"), "; did you mean 'hybrid'?"),
+        (lambda: Ranking(["dense"]), "mode is ['dense'], expected one of dense, bm25, hybrid"),
+        (lambda: Ranking("hybrid", fusion="reciprocal_rerank"), "; here it is 'rrf'"),
+        (lambda: PassageStore.temporary(index="hnws"), "unknown index 'hnws'; .*; did you mean 'hnsw'?"),
+        (
+            lambda: PassageStore.temporary(dtype="fp16"),
+            "dtype is 'fp16', expected one of float32, float16; here it is 'float16'",
+        ),
+        (lambda: Analyzer("de"), "; here it is 'german'"),
+        (lambda: Analyzer("englisch"), "; did you mean 'english'?"),
+        (
+            lambda: Passage.made("1", "a", on_bad_text="ignore"),
+            "on_bad_text is 'ignore', expected one of error, replace, skip",
+        ),
+        (lambda: named_profile("contreiver"), "; did you mean 'contriever'?"),
+        (lambda: named_profile([]), "no profile is called []"),
+    ],
+)
+def test_a_name_of_others_or_with_a_slip_is_told_the_right_one(make: Any, said: str) -> None:
+    with pytest.raises(DprRagError) as raised:
+        make()
+    start, _, end = said.partition(".*")
+    assert start in str(raised.value)
+    assert str(raised.value).endswith(end)

@@ -16,7 +16,7 @@ from dpr_rag.encoders.runtime import Runtime
 from dpr_rag.encoders.tokens import Tokens
 from dpr_rag.encoders.torch_runtime import TorchRuntime
 from dpr_rag.encoders.towers import Tower
-from dpr_rag.errors import ModelError
+from dpr_rag.errors import ModelError, unknown
 
 RuntimeName = Literal["torch", "openvino"]
 
@@ -40,7 +40,7 @@ def choose_runtime(
         MissingExtraError: The library of the runtime is not installed.
     """
     if runtime is not None and runtime not in get_args(RuntimeName):
-        raise ModelError(f"runtime is {runtime!r}, expected one of {', '.join(get_args(RuntimeName))}, or None")
+        raise ModelError(unknown("runtime", runtime, get_args(RuntimeName), more=", or None"))
     if runtime is None:
         runtime = "openvino" if _suits_openvino(device, dtype) else "torch"
         if runtime == "openvino" and dtype is None and _torch_here() and not knows_settings(tower):

@@ -21,7 +21,7 @@ from dpr_rag.encoders.processor import this_processor
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.runtime import Batch
 from dpr_rag.encoders.towers import Tower
-from dpr_rag.errors import ModelError
+from dpr_rag.errors import ModelError, unknown
 from dpr_rag.forking import new_lock, was_loaded
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class FastRuntime:
 
     def __init__(self, tower: Tower, profile: Profile, *, dtype: str = "int8") -> None:
         if dtype not in FAST_DTYPES:
-            raise ModelError(f"dtype is {dtype!r}, expected one of {', '.join(FAST_DTYPES)} with OpenVINO, or None")
+            raise ModelError(unknown("dtype", dtype, FAST_DTYPES, more=" with OpenVINO, or None"))
         self._core = openvino_core()
         # asked of a processor that lacks it, bfloat16 would be imitated, which is slower than float32
         self.dtype = "float32" if dtype == "bfloat16" and "bf16" not in this_processor().abilities else dtype

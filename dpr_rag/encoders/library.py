@@ -24,7 +24,7 @@ from dpr_rag.encoders.recognition import names_of
 from dpr_rag.encoders.torch_runtime import import_torch
 from dpr_rag.encoders.unread import Unread
 from dpr_rag.encoders.weights import hash_arrays
-from dpr_rag.errors import MissingExtraError, ModelError, UnsupportedModelError, install
+from dpr_rag.errors import MissingExtraError, ModelError, UnsupportedModelError, install, unknown
 from dpr_rag.forking import cached
 from dpr_rag.passages import Passage
 
@@ -84,7 +84,7 @@ class LibraryEncoder(LoadedEncoder):
         """
         library = _import_library()
         if backend not in get_args(Backend):
-            raise ModelError(f"backend is {backend!r}, expected one of {', '.join(get_args(Backend))}")
+            raise ModelError(unknown("backend", backend, get_args(Backend)))
         folder = find_folder(model)
         refuse_other_kinds(folder, names_of(folder))
         try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
-from dpr_rag.errors import ModelError
+from dpr_rag.errors import ModelError, nearest
 
 Pooling = Literal["cls", "mean", "max", "last"]
 TitlePolicy = Literal["pair", "prefix", "none"]
@@ -88,9 +88,12 @@ def named_profile(profile: str | Profile) -> Profile:
     """
     if isinstance(profile, Profile):
         return profile
-    name, _, changes = profile.partition(":")
-    if name not in PROFILES:
-        raise ModelError(f"no profile is called {name!r}; pass one of {', '.join(PROFILES)}, or a Profile of your own")
+    name, _, changes = profile.partition(":") if isinstance(profile, str) else (profile, "", "")
+    if not isinstance(name, str) or name not in PROFILES:
+        raise ModelError(
+            f"no profile is called {name!r:.80}; pass one of {', '.join(PROFILES)}, or a Profile of your own"
+            f"{nearest(name, PROFILES)}"
+        )
     if not changes:
         return PROFILES[name]
     pairs = (one.partition("=") for one in changes.split(","))

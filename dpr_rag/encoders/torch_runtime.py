@@ -15,7 +15,7 @@ from dpr_rag.encoders.profiles import Pooling, Profile
 from dpr_rag.encoders.runtime import Batch
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.weights import used
-from dpr_rag.errors import MissingExtraError, ModelError, install
+from dpr_rag.errors import MissingExtraError, ModelError, install, unknown
 from dpr_rag.forking import has_lost_workers
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _device(torch: Any, device: str | None) -> Any:
 
 def _dtype(torch: Any, dtype: str | None, *, on_gpu: bool) -> Any:
     if dtype is not None and dtype not in DTYPES:
-        raise ModelError(f"dtype is {dtype!r}, expected one of {', '.join(DTYPES)}, or None")
+        raise ModelError(unknown("dtype", dtype, DTYPES, more=", or None"))
     return getattr(torch, dtype or ("bfloat16" if on_gpu else "float32"))
 
 

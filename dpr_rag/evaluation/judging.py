@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 from dpr_rag.corpora import Judgement, Question
-from dpr_rag.errors import EvaluationError
+from dpr_rag.errors import EvaluationError, unknown
 from dpr_rag.evaluation.answers import has_answer
 from dpr_rag.evaluation.results import Asked, By
 from dpr_rag.passages import Hit, Passage
@@ -30,7 +30,7 @@ def judge_for(questions: Sequence[Question], by: Choice = "auto", *, judged: Col
         EvaluationError: There are no questions, two with one id, or some that cannot be judged so.
     """
     if by not in get_args(Choice):
-        raise EvaluationError(f"by is {by!r}, expected one of {', '.join(get_args(Choice))}")
+        raise EvaluationError(unknown("by", by, get_args(Choice)))
     if not questions:
         raise EvaluationError("there are no questions; expected at least one with answers or positive_ids")
     name, times = Counter(question.id for question in questions).most_common(1)[0]

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from dataclasses import field as made
 from typing import Any, ClassVar
 
-from dpr_rag.errors import FilterError
+from dpr_rag.errors import FilterError, nearest
 from dpr_rag.filters.fields import HIDDEN_ID, MISSING, fields_of, identifies, looked_up, normal_fields
 from dpr_rag.filters.normal import nfc, normal
 from dpr_rag.filters.operands import check_text, described
 from dpr_rag.filters.operators import OPERATORS
-from dpr_rag.filters.parsing import Parser, check_depth, is_special
+from dpr_rag.filters.parsing import Parser, check_depth, is_special, named
 from dpr_rag.filters.sql import COLUMNS, Condition, sql_field, unlike_python
 from dpr_rag.passages import Passage
 
@@ -139,7 +139,8 @@ class Comparison(Filter):
         object.__setattr__(self, "field", nfc(check_text("field name", self.field)))
         if not isinstance(self.operator, str) or self.operator not in OPERATORS:
             raise FilterError(
-                f"field {self.field!r:.60}: {described(self.operator)} is no operator; there are {', '.join(OPERATORS)}"
+                f"field {self.field!r:.60}: {named(self.operator)} is no operator; there are {', '.join(OPERATORS)}"
+                f"{nearest(self.operator, OPERATORS)}"
             )
         where = f"field {self.field!r:.60}, operator {self.operator}"
         meant = OPERATORS[self.operator]

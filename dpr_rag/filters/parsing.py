@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from dpr_rag.errors import FilterError
+from dpr_rag.errors import FilterError, nearest
 from dpr_rag.filters.normal import nfc
 from dpr_rag.filters.operands import check_text, described
 from dpr_rag.filters.operators import OPERATORS
 
 MAX_DEPTH = 50
 _ALSO = {"$neq": "$ne"}
+_JUNCTIONS = ("$and", "$or", "$not")
+_NAMES = tuple(f"${name}" for name in OPERATORS)
+_OTHER_NAMES = {
+    **dict.fromkeys(("$not_in", "$notin"), "$nin"),
+    **dict.fromkeys(("$regex", "$wildcard"), "$like"),
+    **dict.fromkeys(("$search", "$text", "$substring", "$matches", "$match"), "$text_match"),
+    **dict.fromkeys(("$icontains", "$imatch"), "$text_match_insensitive"),
+    **dict.fromkeys(("$starts_with", "$prefix", "$begins_with"), "$startswith"),
+    **dict.fromkeys(("$ends_with", "$suffix"), "$endswith"),
+    **dict.fromkeys(("$contains_any", "$elemmatch", "$overlaps"), "$any"),
+    **dict.fromkeys(("$contains_all", "$has_all"), "$all"),
+    **dict.fromkeys(("$null", "$is_null", "$isnull", "$is_not_null"), "$exists"),
+    **dict.fromkeys(("$range",), "$between"),
+    **{"=": "$eq", "==": "$eq", "!=": "$ne", "<>": "$ne", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"},
+    **{"$nor": "$not", "$none": "$not", "$all_of": "$and", "$any_of": "$or"},
+}
 Node = TypeVar("Node")
 
 
@@ -60,6 +76,7 @@ class Parser(Generic[Node]):
                 raise FilterError(
                     f"{field!r:.60} stands where a field or one of $and, $or, $not is expected; write operators inside a "
                     f'field, as {{"field": {{"$eq": 1}}}}, and a field of that name as {"$" + field!r:.60}'
+                    f"{_meant(field, _JUNCTIONS)}"
                 )
             field = field[1:]
         if isinstance(value, list | tuple):
@@ -86,10 +103,22 @@ class Parser(Generic[Node]):
             return self.negation(self._field(field, operand, level + 1))
         if not isinstance(name, str) or name[:1] != "$" or name[1:] not in OPERATORS:
             raise FilterError(
-                f"field {field!r:.60}: {described(name)} is no operator; there are $not (with operators in a dict), "
-                f"{', '.join(f'${known}' for known in OPERATORS)}; objects cannot be compared"
+                f"field {field!r:.60}: {named(name)} is no operator; there are $not (with operators in a dict), "
+                f"{', '.join(_NAMES)}; objects cannot be compared{_meant(name, _NAMES)}"
             )
         return self.comparison(field, name[1:], operand)
+
+
+def named(name: object) -> str:
+    """What stands where a name is expected, in a message."""
+    return f"{name!r:.60}" if isinstance(name, str) else described(name)
+
+
+def _meant(name: object, known: Sequence[str]) -> str:
+    """What to say of an unknown operator: its right name, also where its ``$`` was forgotten."""
+    if isinstance(name, str) and name[:1].isalpha():
+        name = f"${name}"
+    return nearest(name, known, _OTHER_NAMES)
 
 
 def is_special(name: str) -> bool:

@@ -11,13 +11,24 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr_rag.derived import Rows
-from dpr_rag.errors import VectorError
+from dpr_rag.errors import VectorError, unknown
 from dpr_rag.lexical import BM25, PHRASES
 
 Mode = Literal["dense", "bm25", "hybrid"]
 Fusion = Literal["weighted", "rrf"]
 Scores = npt.NDArray[np.float64]
 RANK_CONSTANT = 60
+_OTHER_MODES = {
+    **dict.fromkeys(
+        ("sparse", "lexical", "keyword", "keywords", "text", "text_search", "fulltext", "fts", "words"), "bm25"
+    ),
+    **dict.fromkeys(("default", "vector", "vectors", "similarity", "semantic", "embedding", "knn", "ann"), "dense"),
+    **dict.fromkeys(("both", "mixed", "ensemble", "fusion", "rrf", "semantic_hybrid"), "hybrid"),
+}
+_OTHER_FUSIONS = {
+    **dict.fromkeys(("reciprocal_rank", "reciprocal_rank_fusion", "reciprocal_rerank", "ranks", "rank"), "rrf"),
+    **dict.fromkeys(("linear", "sum", "alpha", "relative_score", "dist_based_score", "convex"), "weighted"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +57,14 @@ class Ranking:
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
-            raise VectorError(f"mode is {self.mode!r}, expected one of {', '.join(get_args(Mode))}")
+            raise VectorError(unknown("mode", self.mode, get_args(Mode), _OTHER_MODES))
         weight = self.weight
         if weight is not None and (isinstance(weight, bool) or not isinstance(weight, Real)):
             raise VectorError(f"weight is {weight!r}, expected a number, or None for the one that the store suggests")
         if weight is not None and not 0 <= float(weight) < math.inf:
             raise VectorError(f"weight is {weight!r}, expected a number of at least 0")
         if self.fusion not in get_args(Fusion):
-            raise VectorError(f"fusion is {self.fusion!r}, expected one of {', '.join(get_args(Fusion))}")
+            raise VectorError(unknown("fusion", self.fusion, get_args(Fusion), _OTHER_FUSIONS))
         if weight is not None and (self.mode != "hybrid" or self.fusion == "rrf"):
             raise VectorError(
                 f"weight goes with mode='hybrid' and fusion='weighted', not with {self.mode!r}, {self.fusion!r}"

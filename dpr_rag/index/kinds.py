@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dpr_rag.errors import IndexKindError
+from dpr_rag.errors import IndexKindError, nearest
 
 EF_SEARCH = 400
 AUTO_FLAT_LIMIT = 50_000
@@ -84,7 +84,9 @@ def parse(spec: str) -> tuple[str, dict[str, int]]:
     """
     name, _, rest = str(spec).partition(":")
     if name not in KINDS and name != "auto" and not re.fullmatch(r"(?=.*[A-Z])[A-Za-z0-9_,()\[\]]+", name):
-        raise IndexKindError(f"unknown index {name!r}; choose auto, {', '.join(KINDS)}, or a FAISS factory string")
+        raise IndexKindError(
+            f"unknown index {name!r:.80}; choose auto, {', '.join(KINDS)}, or a FAISS factory string{nearest(name, KINDS)}"
+        )
     links = [int(found) for found in re.findall(r"HNSW(\d+)", name)]
     parameters = {}
     for item in filter(None, rest.split(",")):

@@ -14,7 +14,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from dpr_rag.errors import IndexKindError
+from dpr_rag.errors import IndexKindError, unknown
 from dpr_rag.lexical.characters import lowered_and_spaced, may_hold_identifiers, parts_of, plain, spaced
 from dpr_rag.lexical.unspaced import holds_units, pairs_of, pieces, singles_of
 from dpr_rag.passages import Passage
@@ -41,6 +41,39 @@ LANGUAGES = (
     *("portuguese", "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish", *_UNSTEMMED),
 )
 """Languages whose words are stemmed; ``none``, and those from ``burmese`` to ``tibetan``, take words as they are."""
+
+_CODES = {
+    **{
+        "ar": "arabic",
+        "hy": "armenian",
+        "eu": "basque",
+        "ca": "catalan",
+        "da": "danish",
+        "nl": "dutch",
+        "en": "english",
+    },
+    **{
+        "et": "estonian",
+        "fi": "finnish",
+        "fr": "french",
+        "de": "german",
+        "el": "greek",
+        "hi": "hindi",
+        "hu": "hungarian",
+    },
+    **{"id": "indonesian", "ga": "irish", "it": "italian", "lt": "lithuanian", "ne": "nepali", "no": "norwegian"},
+    **{"pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian", "es": "spanish", "sv": "swedish"},
+    **{
+        "ta": "tamil",
+        "tr": "turkish",
+        "yi": "yiddish",
+        "my": "burmese",
+        "zh": "chinese",
+        "ja": "japanese",
+        "km": "khmer",
+    },
+    **{"ko": "korean", "lo": "lao", "th": "thai", "bo": "tibetan"},
+}
 
 
 @lru_cache(maxsize=64)
@@ -85,7 +118,7 @@ class Analyzer:
 
     def __init__(self, language: str = "english") -> None:
         if language not in LANGUAGES:
-            raise IndexKindError(f"language is {language!r}, expected one of {', '.join(LANGUAGES)}")
+            raise IndexKindError(unknown("language", language, LANGUAGES, _CODES))
         self.language = language
         self._stop_words = _stop_words(language)
         self._stem = _stemmer(language)

@@ -18,6 +18,7 @@ from dpr_rag.errors import (
     StoreCorrupted,
     StoreError,
     StoreNotFoundError,
+    unknown,
 )
 from dpr_rag.filters import SQL_FUNCTIONS
 from dpr_rag.index import ann, kinds
@@ -31,6 +32,10 @@ from dpr_rag.storage.state import State, new_name
 from dpr_rag.store.engine import Engine
 
 _TEMPORARY = "dpr-rag-"
+_OTHER_DTYPES = {
+    **dict.fromkeys(("fp16", "f16", "half"), "float16"),
+    **dict.fromkeys(("fp32", "f32", "float"), "float32"),
+}
 _log = logging.getLogger(__name__)
 
 
@@ -99,7 +104,7 @@ def _check(encoder: Encoder | None, settings: Settings) -> None:
     if encoder is not None and not (isinstance(encoder.fingerprint, str) and encoder.fingerprint):
         raise EncoderMismatchError(f"the encoder's fingerprint is {encoder.fingerprint!r}, expected a non-empty string")
     if settings.dtype not in DTYPES:
-        raise StoreError(f"dtype is {settings.dtype!r}, expected one of {', '.join(DTYPES)}")
+        raise StoreError(unknown("dtype", settings.dtype, DTYPES, _OTHER_DTYPES))
     Analyzer(settings.language)
     name, _ = kinds.parse(settings.index)
     if name != "auto" and name not in kinds.KINDS:

@@ -8,7 +8,7 @@ from itertools import chain, islice, zip_longest
 from typing import Literal, get_args
 
 from dpr_rag.corpora import Question, TrainingPassage, TrainingSample
-from dpr_rag.errors import TrainingError
+from dpr_rag.errors import TrainingError, unknown
 from dpr_rag.evaluation import has_answer
 from dpr_rag.fusion import Ranking
 from dpr_rag.passages import Hit, Passage
@@ -50,7 +50,7 @@ class Mining:
 
     def __post_init__(self) -> None:
         if self.source not in get_args(From):
-            raise TrainingError(f"source is {self.source!r}, expected one of {', '.join(get_args(From))}")
+            raise TrainingError(unknown("source", self.source, get_args(From)))
         if self.negatives < 1 or not 1 <= self.first <= self.last:
             raise TrainingError(
                 f"negatives={self.negatives}, ranks {self.first} to {self.last}: expected at least one negative, and ranks "

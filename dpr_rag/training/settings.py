@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from dpr_rag.encoders.profiles import Profile
-from dpr_rag.errors import TrainingError
+from dpr_rag.errors import TrainingError, unknown
 from dpr_rag.training.checks import check_int, check_number
 
 Towers = Literal["as-given", "shared", "separate", "momentum"]
@@ -99,7 +99,7 @@ class TrainingSettings:
         if self.dropout is not None:
             check_number("dropout", self.dropout, low=0.0, below=1.0)
         if self.towers not in get_args(Towers):
-            raise TrainingError(f"towers is {self.towers!r}, expected one of {', '.join(get_args(Towers))}")
+            raise TrainingError(unknown("towers", self.towers, get_args(Towers)))
 
     def as_dict(self) -> dict[str, Any]:
         """What shapes the weights, as a JSON object; how often is saved and logged does not."""

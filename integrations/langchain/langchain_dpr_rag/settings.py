@@ -8,11 +8,9 @@ from typing import Annotated, Any, Literal, Self
 from langchain_core.retrievers import BaseRetriever
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
+from dpr_rag import Ranking
 from dpr_rag.filters import parse_filter
 from langchain_dpr_rag.other_words import RIGHT_WORDS
-
-Mode = Literal["dense", "bm25", "hybrid"]
-Fusion = Literal["weighted", "rrf"]
 
 
 def _no_bool(given: object) -> object:
@@ -27,6 +25,20 @@ def _readable(given: Any) -> Any:
     return given
 
 
+def _known_mode(given: Any) -> Any:
+    if given is not None:
+        Ranking(given)  # says what others' words for a mode are here
+    return given
+
+
+def _known_fusion(given: Any) -> Any:
+    if given is not None:
+        Ranking("hybrid", fusion=given)
+    return given
+
+
+Mode = Annotated[Literal["dense", "bm25", "hybrid"], BeforeValidator(_known_mode)]
+Fusion = Annotated[Literal["weighted", "rrf"], BeforeValidator(_known_fusion)]
 Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
 Share = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=1)]
 Weight = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, allow_inf_nan=False)]

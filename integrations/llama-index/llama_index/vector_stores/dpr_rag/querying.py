@@ -12,7 +12,7 @@ from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.nodes import of_nodes, of_sources
 
 from dpr_rag import Diversity, Filter, Hit, PassageStore, Ranking
-from dpr_rag.errors import VectorError
+from dpr_rag.errors import ArgumentError, VectorError, nearest
 from dpr_rag.filters import And
 
 _log = logging.getLogger(__name__)
@@ -41,10 +41,11 @@ _OTHER_WORDS = {
 }
 
 
+_MODES = ("default", "mmr", "text_search", "sparse", "hybrid")
 _OTHER_MODES = {
-    **dict.fromkeys(("dense", "vector", "similarity"), "default"),
-    **dict.fromkeys(("bm25", "fts", "keyword", "text"), "text_search"),
-    "semantic_hybrid": "hybrid",
+    **dict.fromkeys(("dense", "vector", "similarity", "semantic", "embedding"), "default"),
+    **dict.fromkeys(("bm25", "fts", "fulltext", "keyword", "keywords", "lexical", "text", "words"), "text_search"),
+    **dict.fromkeys(("semantic_hybrid", "both", "rrf"), "hybrid"),
 }
 
 
@@ -193,10 +194,9 @@ def check_mode(mode: VectorStoreQueryMode | str, alpha: float | None) -> None:
     """
     if mode not in (*LEFT_TO_THE_STORE, *WORDS, VectorStoreQueryMode.HYBRID):
         name = mode.value if isinstance(mode, VectorStoreQueryMode) else mode
-        right = f"; here it is {_OTHER_MODES[name]!r}" if name in _OTHER_MODES else ""
-        raise ValueError(
-            f"the query mode {name!r} is not supported; there are 'default', 'mmr', 'text_search', 'sparse' and 'hybrid'"
-            f"{right}"
+        raise ArgumentError(
+            f"the query mode {name!r:.80} is not supported; there are 'default', 'mmr', 'text_search', 'sparse' and 'hybrid'"
+            f"{nearest(name, _MODES, _OTHER_MODES)}"
         )
     if alpha is not None and not 0 <= alpha <= 1:
         raise VectorError(f"alpha is {alpha!r}, expected a number from 0 to 1")
