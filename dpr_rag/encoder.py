@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from inspect import getattr_static
 from typing import Protocol, TypeGuard, runtime_checkable
@@ -9,7 +10,8 @@ from typing import Protocol, TypeGuard, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from dpr_rag.errors import VectorError
+from dpr_rag.arguments import kind
+from dpr_rag.errors import EncoderMismatchError, VectorError
 from dpr_rag.passages import Passage
 
 Vectors = npt.NDArray[np.float32]
@@ -63,6 +65,23 @@ def _has(value: object, name: str) -> bool:
     return True
 
 
+def check_encoder(value: object) -> Encoder:
+    """An encoder that a store can be filled with.
+
+    Raises:
+        EncoderMismatchError: It is none, or has no fingerprint.
+    """
+    if not is_encoder(value):
+        what = f"the class {value.__name__}, not an instance" if isinstance(value, type) else kind(value)
+        by_name = "; load a model by its name with load_encoder" if isinstance(value, str | os.PathLike) else ""
+        raise EncoderMismatchError(
+            f"encoder is {what}, expected dim, fingerprint, encode_questions and encode_passages{by_name}"
+        )
+    if not isinstance(value.fingerprint, str) or not value.fingerprint:
+        raise EncoderMismatchError(f"the encoder's fingerprint is {value.fingerprint!r}, expected a non-empty string")
+    return value
+
+
 def check_vectors(
     vectors: object, *, rows: int | None = None, dim: int | None = None, names: Sequence[str] = ()
 ) -> Vectors:
@@ -82,7 +101,8 @@ def check_vectors(
             array = np.ascontiguousarray(vectors, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise VectorError(
-            f"vectors of type {type(vectors).__name__} are not a float array of shape [n, dim]: {error}"
+            f"vectors is {kind(vectors)}, expected an array of numbers of shape [n, dim]; give a row of numbers for each text "
+            f"({error!s:.120})"
         ) from error
     if array.ndim != 2 or array.shape[1] == 0:
         raise VectorError(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from dpr_rag.arguments import iterated, kind, remedy
 from dpr_rag.errors import BadTextError, PassageError, unknown
 
 MAX_METADATA_DEPTH = 32
@@ -26,6 +27,7 @@ CONVERTING = (
     ", or all of the metadata with dpr_rag.to_json_metadata(metadata), as vector stores of the frameworks do with "
     "on_metadata='convert'"
 )
+_SEVERAL = "join the parts to one string, or make a passage of each"
 _INT64 = 2**63
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -57,7 +59,7 @@ class Passage:
         object.__setattr__(self, "title", _checked_string(self.title, "title", self.id, empty=True))
         if not isinstance(self.metadata, Mapping):
             raise PassageError(
-                f"passage {self.id!r}: metadata is {_kind(self.metadata)}, expected a dict of JSON values; wrap it in one"
+                f"passage {self.id!r}: metadata is {kind(self.metadata)}, expected a dict of JSON values; wrap it in one"
             )
         object.__setattr__(self, "metadata", _json_copy(self.metadata, self.id, "metadata", 0))
 
@@ -145,13 +147,24 @@ def check_question(question: object) -> str:
     return text
 
 
+def check_questions(questions: object) -> list[str]:
+    """Return questions that can be encoded as a list, see :func:`check_question`.
+
+    Raises:
+        PassageError: One string was given or what is no list, or a question is no string, blank, or no text.
+    """
+    one = "wrap it as [question], or call retrieve() for one" if isinstance(questions, str) else "give [] for none"
+    listed = iterated("questions", questions, "a list of them", error=PassageError, one=one)
+    return [check_question(question) for question in listed]
+
+
 def check_on_bad_text(on_bad_text: object) -> None:
     """Refuse a policy that there is not.
 
     Raises:
         PassageError: It is none of ``error``, ``replace`` and ``skip``.
     """
-    if on_bad_text not in _BAD_TEXTS:
+    if not isinstance(on_bad_text, str) or on_bad_text not in _BAD_TEXTS:
         raise PassageError(unknown("on_bad_text", on_bad_text, _BAD_TEXTS))
 
 
@@ -184,14 +197,11 @@ def _escaped(name: Any) -> Any:
     return rejoined(name).encode("utf-8", "backslashreplace").decode() if isinstance(name, str) else name
 
 
-def _kind(value: object) -> str:
-    return f"{type(value).__name__} {value!r:.60}"
-
-
 def _checked_string(value: object, name: str, passage_id: object, *, empty: bool = False) -> str:
     owner = "" if passage_id is None else f"passage {passage_id!r:.120}: "
     if not isinstance(value, str):
-        raise PassageError(f"{owner}{name} is {_kind(value)}, expected a string; convert it with str()")
+        several = "pass one string for each, as retrieve_batch() takes them" if name == "question" else _SEVERAL
+        raise PassageError(f"{owner}{name} is {kind(value)}, expected a string; {remedy(value, several=several)}")
     if not value and not empty:
         raise PassageError(f"{owner}{name} is empty, expected at least one character; drop it or fill it in")
     text = rejoined(value)
@@ -232,7 +242,7 @@ def _json_copy(value: Any, passage_id: str, where: str, depth: int) -> Any:
     if isinstance(value, Mapping):
         return _copied_object(value, passage_id, where, depth)
     raise PassageError(
-        f"passage {passage_id!r}: {where} is {_kind(value)}, expected a JSON value (string, number, true, false, null, "
+        f"passage {passage_id!r}: {where} is {kind(value)}, expected a JSON value (string, number, true, false, null, "
         f"list, object); convert it, dates for example with .isoformat(){CONVERTING}"
     )
 
@@ -242,7 +252,7 @@ def _copied_object(value: Mapping[Any, Any], passage_id: str, where: str, depth:
     for key, item in value.items():
         if not isinstance(key, str):
             raise PassageError(
-                f"passage {passage_id!r}: {where} has the key {_kind(key)}, expected a string; convert it{CONVERTING}"
+                f"passage {passage_id!r}: {where} has the key {kind(key)}, expected a string; convert it{CONVERTING}"
             )
         name = _checked_string(key, f"a key of {where}", passage_id, empty=True)
         copied[name] = _json_copy(item, passage_id, f"{where}[{key!r}]", depth + 1)

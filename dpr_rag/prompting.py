@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from dpr_rag.errors import PassageError
+from dpr_rag.arguments import check_count, iterated, kind, remedy
+from dpr_rag.errors import ArgumentError, PassageError
 from dpr_rag.passages import Passage
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
@@ -21,11 +22,24 @@ def format_passages(passages: Iterable[Passage], *, start: int = 1) -> str:
     The characters ``&``, ``<``, ``>`` and ``"`` inside a passage are written as in XML, so that a text which contains
     ``</passage>`` and instructions of its own stays inside its delimiters. Numbers count from ``start``, for citations.
     Metadata is left out.
+
+    Raises:
+        PassageError: They are no passages.
+        ArgumentError: ``start`` is no integer of at least 0.
     """
-    return "\n".join(_block(number, passage) for number, passage in enumerate(passages, start=start))
+    start = check_count("start", start, ArgumentError, least=0)
+    one = (
+        "wrap it in a list"
+        if isinstance(passages, Passage)
+        else "give the passages of hits, as [hit.passage for hit in hits]"
+    )
+    listed = iterated("passages", passages, "several passages", error=PassageError, one=one)
+    return "\n".join(_block(number, passage) for number, passage in enumerate(listed, start=start))
 
 
 def _block(number: int, passage: Passage) -> str:
+    if not isinstance(passage, Passage):
+        raise PassageError(f"{kind(passage)} is no passage; give hit.passage of a hit, or a dpr_rag.Passage")
     title = f' title="{_escape(passage.title)}"' if passage.title else ""
     head = f'<passage number="{number}" id="{_escape(passage.id)}"{title}>'
     return f"{head}\n{_escape(passage.text)}\n</passage>"
@@ -37,6 +51,10 @@ def parse_passages(text: str) -> list[Passage]:
     Raises:
         PassageError: Something else is in the text.
     """
+    if not isinstance(text, str):
+        raise PassageError(
+            f"text is {kind(text)}, expected a string; {remedy(text, several='parse one after the other')}"
+        )
     found, at = [], 0
     while at < len(text):
         block = _BLOCK.match(text, at)

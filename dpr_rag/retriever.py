@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from dpr_rag.errors import PassageError, VectorError
+from dpr_rag.arguments import check_count, check_instance, kind
+from dpr_rag.errors import ArgumentError, VectorError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking
-from dpr_rag.passages import Hit
+from dpr_rag.passages import Hit, check_questions
 from dpr_rag.store import PassageStore
 from dpr_rag.store.scope import Where
 
@@ -26,6 +27,7 @@ class Retriever:
         ranking: All of that and more as a ``Ranking``, instead of ``mode``, ``weight`` and ``fusion``.
 
     Raises:
+        ArgumentError: The store is none.
         VectorError: k is below 1, or an option is out of range or goes with another mode.
     """
 
@@ -39,8 +41,13 @@ class Retriever:
         fusion: Fusion | None = None,
         ranking: Ranking | None = None,
     ) -> None:
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise VectorError(f"k is {k!r}, expected an integer of at least 1")
+        if not isinstance(store, PassageStore):
+            raise ArgumentError(
+                f"store is {kind(store)}, expected an open PassageStore; open one with PassageStore.open(path, encoder=…)"
+            )
+        k = check_count("k", k, VectorError)
+        if ranking is not None:
+            check_instance("ranking", ranking, Ranking, VectorError, advice="; or say mode=")
         said = Ranking.of(mode, weight, fusion)
         if ranking is not None and said is not None:
             raise VectorError("ranking was given together with mode, weight or fusion; it says all of them already")
@@ -103,15 +110,12 @@ class Retriever:
             diversity: Choose by maximal marginal relevance; None keeps the order of the scores.
             min_relevance: Leave out hits of less relevance, in [0, 1]; see :meth:`relevance`.
         """
-        if isinstance(questions, str):
-            raise PassageError(
-                f"questions is the string {questions!r:.80}, expected a list of them; call retrieve() for one"
-            )
-        if not len(questions):
+        asked = check_questions(questions)
+        wanted = self.k if k is None else check_count("k", k, VectorError)
+        if not asked:
             return []
-        wanted = self.k if k is None else k
         return self.store.rank(
-            questions,
+            asked,
             wanted,
             filter,
             ranking=self._asked,

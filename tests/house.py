@@ -13,7 +13,7 @@ import dpr_rag
 ROOT = Path(dpr_rag.__file__).parent
 
 FLOORS = {
-    **{"_version": 0, "errors": -1, "derived": 0, "forking": 0, "paths": 0, "sharing": 0},
+    **{"_version": 0, "errors": -2, "arguments": -1, "derived": 0, "forking": 0, "paths": 0, "sharing": 0},
     **{"passages": 1, "metadata": 1, "filters": 1, "encoder": 1, "legacy": 1, "index": 1, "lexical": 1},
     **{"corpora": 2, "encoders": 2, "storage": 2, "fusion": 2, "prompting": 2},
     **{"store": 3, "retriever": 4, "evaluation": 5, "training": 6, "agents": 7, "pages": 7, "cli": 8},
@@ -249,7 +249,7 @@ ADAPTERS_MAY_SAY = {
     "langchain_dpr_rag": {"langchain_dpr_rag", "langchain_core", "numpy", "pydantic"},
     "llama_index": {"llama_index", "numpy", "pydantic"},
 }
-PUBLIC_MODULES = ("corpora", "encoder", "errors", "filters")
+PUBLIC_MODULES = ("arguments", "corpora", "encoder", "errors", "filters")
 
 
 def adapter_files() -> dict[str, tuple[str, Path]]:

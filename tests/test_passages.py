@@ -140,7 +140,7 @@ def test_vectors_become_contiguous_float32() -> None:
         (np.ones((3, 2)), "3 vectors were given for 2 items"),
         (np.ones((2, 3)), "3 dimensions, expected 2"),
         ([[1, 2], [3, None]], r"vector 1 \('b'\) holds NaN"),
-        ([[1, 2], [3]], "not a float array"),
+        ([[1, 2], [3]], "expected an array of numbers of shape"),
     ],
 )
 def test_bad_vectors_are_refused(vectors: object, message: str) -> None:

@@ -277,7 +277,7 @@ def test_vectors_without_an_encoder_fix_only_the_dimension(tmp_path: Path) -> No
         (np.ones(16), 1, r"shape \[16\], expected \[n, dim\]"),
         ([[float("nan")] * 16], 1, "vector 0 holds NaN or infinite"),
         ([[1e39] * 16], 1, "NaN or infinite"),
-        ("text", 1, "not a float array"),
+        ("text", 1, "expected an array of numbers of shape"),
         (np.ones((1, 16)), 0, "k is 0, expected an integer of at least 1"),
         (np.ones((1, 16)), True, "k is True"),
         (np.ones((1, 16)), 1.5, "k is 1.5"),

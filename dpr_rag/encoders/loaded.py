@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from dpr_rag.errors import PassageError
 from dpr_rag.forking import new_lock
-from dpr_rag.passages import check_question
+from dpr_rag.passages import check_questions
 from dpr_rag.sharing import Shared
 
 _log = logging.getLogger(__name__)
@@ -35,11 +34,7 @@ class LoadedEncoder(Shared):
         Raises:
             PassageError: One is no string or blank, or a string was given instead of several.
         """
-        if isinstance(questions, str):
-            raise PassageError(
-                f"questions is the string {questions!r:.60}, expected a list of strings; wrap it as [question]"
-            )
-        return [check_question(question) for question in questions]
+        return check_questions(questions)
 
     def _count_cut(self, cut: int, *, of: int, longest: int) -> None:
         """Count passages that were cut; the first time, that is logged."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dataclasses import field as made
 from typing import Any, ClassVar
 
+from dpr_rag.arguments import check_instance
 from dpr_rag.errors import FilterError, nearest
 from dpr_rag.filters.fields import HIDDEN_ID, MISSING, fields_of, identifies, looked_up, normal_fields
 from dpr_rag.filters.normal import nfc, normal
@@ -57,6 +58,7 @@ class Filter(ABC):
         """Tell whether a passage, or a plain dict of fields, fits, without a database."""
         if isinstance(passage, Mapping):
             return self._holds(normal_fields(passage))
+        check_instance("passage", passage, Passage, FilterError, advice=" or a dict of fields")
         return self._holds(fields_of(passage.id, passage.title, passage.metadata))
 
     def to_sql(self) -> Condition:

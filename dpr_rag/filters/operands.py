@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence, Sized
 from typing import Any
 
+from dpr_rag.arguments import remedy
 from dpr_rag.errors import FilterError
 from dpr_rag.passages import plain, rejoined
 
@@ -54,7 +55,8 @@ def check_text(where: str, value: object) -> str:
         FilterError: It is no string, or holds a lone surrogate.
     """
     if not isinstance(value, str):
-        raise FilterError(f"{where}: {described(value)} was given, expected a string; convert it with str()")
+        several = "compare with several by $in, or by $or"
+        raise FilterError(f"{where}: {described(value)} was given, expected a string; {remedy(value, several=several)}")
     text = rejoined(value)
     try:
         text.encode("utf-8")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
 
+from dpr_rag.arguments import check_number, kind
 from dpr_rag.errors import VectorError
 
 _STEPS = 100
@@ -29,8 +31,18 @@ class Calibration:
     slope: float = 1.0
     offset: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_number("slope", self.slope, VectorError, low=-math.inf)
+        check_number("offset", self.offset, VectorError, low=-math.inf)
+
     def relevance(self, score: float) -> float:
-        """The relevance of a raw score, in [0, 1]."""
+        """The relevance of a raw score, in [0, 1].
+
+        Raises:
+            VectorError: It is no number.
+        """
+        if isinstance(score, bool) or not isinstance(score, Real):
+            raise VectorError(f"score is {kind(score)}, expected the score of a hit; give hit.score")
         return float(0.5 * (1 + np.tanh(0.5 * (self.slope * score + self.offset))))
 
     def keeps(self, least: float) -> Callable[[float], bool]:
@@ -39,8 +51,7 @@ class Calibration:
         Raises:
             VectorError: ``least`` is not in [0, 1].
         """
-        if isinstance(least, bool) or not isinstance(least, int | float) or not 0 <= least <= 1:
-            raise VectorError(f"min_relevance is {least!r}, expected a number from 0 to 1")
+        least = check_number("min_relevance", least, VectorError, high=1.0)
         return lambda score: self.relevance(score) >= least
 
     @staticmethod
@@ -99,6 +110,13 @@ class Calibration:
 
 
 def _check(right: Sequence[float], other: Sequence[float]) -> None:
+    for scores in (right, other):
+        if isinstance(scores, str | bytes) or not isinstance(scores, Sequence | np.ndarray):
+            raise VectorError(f"the scores of a calibration are {kind(scores)}, expected two lists of numbers")
+        if any(isinstance(one, bool) or not isinstance(one, Real) for one in scores):
+            raise VectorError(
+                "a calibration cannot be fitted to what is no number; give two lists of the scores of hits"
+            )
     if not len(right) or not len(other):
         raise VectorError("a calibration needs scores of relevant and of other pairs, at least one of each")
     if not (np.isfinite(right).all() and np.isfinite(other).all()):

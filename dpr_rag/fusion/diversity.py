@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dpr_rag.arguments import check_count, check_number
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import VectorError
 
@@ -27,10 +28,8 @@ class Diversity:
     balance: float = 0.5
 
     def __post_init__(self) -> None:
-        if isinstance(self.candidates, bool) or not isinstance(self.candidates, int) or self.candidates < 1:
-            raise VectorError(f"candidates is {self.candidates!r}, expected an integer of at least 1")
-        if not isinstance(self.balance, int | float) or not 0 <= self.balance <= 1:
-            raise VectorError(f"balance is {self.balance!r}, expected a number from 0 to 1")
+        object.__setattr__(self, "candidates", check_count("candidates", self.candidates, VectorError))
+        object.__setattr__(self, "balance", check_number("balance", self.balance, VectorError, high=1.0))
 
 
 def diversified(question: Vectors, passages: Vectors, k: int, balance: float) -> list[int]:

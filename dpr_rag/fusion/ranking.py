@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from dpr_rag.arguments import check_count, check_instance, check_number
 from dpr_rag.derived import Rows
 from dpr_rag.errors import VectorError, unknown
 from dpr_rag.lexical import BM25, PHRASES
@@ -56,14 +55,13 @@ class Ranking:
     bm25: BM25 = field(default_factory=BM25)
 
     def __post_init__(self) -> None:
-        if self.mode not in get_args(Mode):
+        if not isinstance(self.mode, str) or self.mode not in get_args(Mode):
             raise VectorError(unknown("mode", self.mode, get_args(Mode), _OTHER_MODES))
         weight = self.weight
-        if weight is not None and (isinstance(weight, bool) or not isinstance(weight, Real)):
-            raise VectorError(f"weight is {weight!r}, expected a number, or None for the one that the store suggests")
-        if weight is not None and not 0 <= float(weight) < math.inf:
-            raise VectorError(f"weight is {weight!r}, expected a number of at least 0")
-        if self.fusion not in get_args(Fusion):
+        if weight is not None:
+            more = ", or None for the one that the store suggests"
+            object.__setattr__(self, "weight", check_number("weight", weight, VectorError, more=more))
+        if not isinstance(self.fusion, str) or self.fusion not in get_args(Fusion):
             raise VectorError(unknown("fusion", self.fusion, get_args(Fusion), _OTHER_FUSIONS))
         if weight is not None and (self.mode != "hybrid" or self.fusion == "rrf"):
             raise VectorError(
@@ -71,8 +69,8 @@ class Ranking:
             )
         if self.fusion == "rrf" and self.mode != "hybrid":
             raise VectorError(f"fusion goes with mode='hybrid', not with {self.mode!r}")
-        if isinstance(self.candidates, bool) or not isinstance(self.candidates, int) or self.candidates < 1:
-            raise VectorError(f"candidates is {self.candidates!r}, expected an integer of at least 1")
+        object.__setattr__(self, "candidates", check_count("candidates", self.candidates, VectorError))
+        check_instance("bm25", self.bm25, BM25, VectorError)
 
     @staticmethod
     def of(mode: Mode | None = None, weight: float | None = None, fusion: Fusion | None = None) -> Ranking | None:
@@ -83,7 +81,7 @@ class Ranking:
         """
         if mode is None and (weight is not None or fusion is not None):
             raise VectorError("weight goes with mode='hybrid', and so does fusion; pass mode='hybrid' beside them")
-        return None if mode is None else Ranking(mode, weight, fusion or "weighted")
+        return None if mode is None else Ranking(mode, weight, "weighted" if fusion is None else fusion)
 
     def __str__(self) -> str:
         told = self.mode if self.mode != "hybrid" else f"hybrid {self._fused}"

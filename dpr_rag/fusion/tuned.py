@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from dpr_rag.arguments import check_instance, check_number, kind
+from dpr_rag.errors import VectorError
 from dpr_rag.fusion.calibration import Calibration
 from dpr_rag.fusion.ranking import Ranking
 from dpr_rag.lexical import BM25
@@ -33,6 +35,11 @@ class Tuned:
     language: str = ""
     weight: float | None = None
 
+    def __post_init__(self) -> None:
+        check_instance("ranking", self.ranking, Ranking, VectorError)
+        if self.weight is not None:
+            check_number("weight", self.weight, VectorError, more=", or None")
+
     def as_dict(self) -> dict[str, Any]:
         """The choice as a JSON object, the inverse of :meth:`from_dict`."""
         return {
@@ -43,9 +50,16 @@ class Tuned:
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Tuned:
-        """Read a choice back."""
-        calibrations = {_ranking(ranking): Calibration(**one) for ranking, one in data["calibrations"]}
-        return Tuned(_ranking(data["ranking"]), calibrations, *(data[name] for name in _PLAIN))
+        """Read a choice back.
+
+        Raises:
+            VectorError: It is not what :meth:`as_dict` made.
+        """
+        try:
+            calibrations = {_ranking(ranking): Calibration(**one) for ranking, one in data["calibrations"]}
+            return Tuned(_ranking(data["ranking"]), calibrations, *(data[name] for name in _PLAIN))
+        except (TypeError, LookupError, AttributeError) as error:
+            raise VectorError(f"{kind(data)} is no choice of a ranking, expected what Tuned.as_dict made") from error
 
 
 def _ranking(data: Mapping[str, Any]) -> Ranking:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dpr_rag.arguments import kind
 from dpr_rag.errors import IndexKindError, nearest
 
 EF_SEARCH = 400
@@ -82,7 +83,9 @@ def parse(spec: str) -> tuple[str, dict[str, int]]:
     Raises:
         IndexKindError: An unknown name or parameter, or a value out of its range.
     """
-    name, _, rest = str(spec).partition(":")
+    if not isinstance(spec, str):
+        raise IndexKindError(f"index is {kind(spec)}, expected a string; choose auto, {', '.join(KINDS)}")
+    name, _, rest = spec.partition(":")
     if name not in KINDS and name != "auto" and not re.fullmatch(r"(?=.*[A-Z])[A-Za-z0-9_,()\[\]]+", name):
         raise IndexKindError(
             f"unknown index {name!r:.80}; choose auto, {', '.join(KINDS)}, or a FAISS factory string{nearest(name, KINDS)}"

@@ -117,7 +117,7 @@ class Analyzer:
     """
 
     def __init__(self, language: str = "english") -> None:
-        if language not in LANGUAGES:
+        if not isinstance(language, str) or language not in LANGUAGES:
             raise IndexKindError(unknown("language", language, LANGUAGES, _CODES))
         self.language = language
         self._stop_words = _stop_words(language)

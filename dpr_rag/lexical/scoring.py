@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from dpr_rag.arguments import check_number
 from dpr_rag.derived import Rows
 from dpr_rag.errors import VectorError
 from dpr_rag.lexical.postings import Halves, Places, Postings, halves
@@ -47,15 +48,11 @@ class BM25:
     phrases: float | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.k1, bool) or not isinstance(self.k1, int | float) or not 0 <= self.k1 < math.inf:
-            raise VectorError(f"k1 is {self.k1!r}, expected a number of at least 0")
-        if isinstance(self.b, bool) or not isinstance(self.b, int | float) or not 0 <= self.b <= 1:
-            raise VectorError(f"b is {self.b!r}, expected a number from 0 to 1")
-        given = self.phrases
-        if given is not None and (
-            isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf
-        ):
-            raise VectorError(f"phrases is {given!r}, expected a number of at least 0, or None")
+        object.__setattr__(self, "k1", check_number("k1", self.k1, VectorError))
+        object.__setattr__(self, "b", check_number("b", self.b, VectorError, high=1.0))
+        if self.phrases is not None:
+            phrases = check_number("phrases", self.phrases, VectorError, more=", or None")
+            object.__setattr__(self, "phrases", phrases)
 
 
 class Corpus:

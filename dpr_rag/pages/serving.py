@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from dpr_rag.errors import MissingExtraError, PathError
+from dpr_rag.errors import MissingExtraError, PathError, install
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -43,9 +43,7 @@ def require() -> None:
     try:
         import gradio  # noqa: F401
     except ImportError as error:
-        raise MissingExtraError(
-            "pages need Gradio; install it with: pip install -c constraints.txt '.[chat]'"
-        ) from error
+        raise MissingExtraError(f"pages need Gradio ({error}); {install('chat')}") from error
 
 
 def app_of(blocks: gr.Blocks, css: str, *, hosts: Sequence[str]) -> FastAPI:

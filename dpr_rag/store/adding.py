@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dpr_rag.arguments import check_callable, check_count, iterated, kind
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreError, VectorError
 from dpr_rag.passages import Passage
@@ -24,6 +25,7 @@ from dpr_rag.store.scope import WHOLE, Scope, admitted
 from dpr_rag.store.sources import Replace, check_replace, parted, with_private, without_source
 
 Progress = Callable[[AddReport], None]
+_AS_A_PASSAGE = "a dpr_rag.Passage(id=…, text=…)"
 _Known = dict[str, tuple[int, Passage]]
 
 
@@ -61,9 +63,9 @@ def add(
     scope: Scope = WHOLE,
 ) -> AddReport:
     """Add a stream of passages, see ``PassageStore.add``; for ``instead``, see ``Private.add``."""
-    if batch_size < 1:
-        raise StoreError(f"batch_size is {batch_size}, expected at least 1")
+    batch_size = check_count("batch_size", batch_size, StoreError)
     check_replace(replace)
+    check_callable("progress", progress)
     engine.database.refuse_read_only()
     _check_lengths(passages, vectors)
     report, passages = AddReport(), admitted(scope, passages)
@@ -77,10 +79,8 @@ def add(
 
 
 def _check_lengths(passages: Iterable[Passage], vectors: Iterable[Any] | None) -> None:
-    if isinstance(passages, Passage | str):
-        raise PassageError(
-            f"passages is one {type(passages).__name__}, expected an iterable of passages; wrap it in a list"
-        )
+    if isinstance(passages, Passage):
+        raise PassageError("passages is one Passage, expected several; wrap it in a list")
     if isinstance(passages, Sized) and isinstance(vectors, Sized) and len(passages) != len(vectors):
         raise VectorError(f"{len(vectors)} vectors were given for {len(passages)} passages; give one vector each")
 
@@ -89,11 +89,16 @@ def _batches(
     passages: Iterable[Passage], vectors: Iterable[Any] | None, size: int, policy: Replace
 ) -> Iterator[_Batch]:
     """Cut both streams into batches; they have to end together."""
-    seen, items, rows = SeenIds(), iter(passages), None if vectors is None else iter(vectors)
+    seen = SeenIds()
+    items = iterated(
+        "passages", passages, "a list of passages", error=PassageError, one=f"give {_AS_A_PASSAGE}, in a list"
+    )
+    given_rows = "one vector of numbers for each passage"
+    rows = None if vectors is None else iterated("vectors", vectors, given_rows, error=VectorError, one="give a list")
     while batch := list(islice(items, size)):
         for item in batch:
             if not isinstance(item, Passage):
-                raise PassageError(f"{type(item).__name__} {item!r:.80} is no passage; make a dpr_rag.Passage of it")
+                raise PassageError(f"{kind(item)} is no passage; give {_AS_A_PASSAGE}")
         given = None
         if rows is not None:
             given = check_vectors(

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from dpr_rag.arguments import check_count
 from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Vectors, check_vectors
-from dpr_rag.errors import RESTORE, StoreCorrupted
+from dpr_rag.errors import RESTORE, StoreCorrupted, VectorError
 from dpr_rag.index.segments import Base, Manifest, largest_norm, verify_base
 from dpr_rag.lexical import Analyzer, Postings, analysis_of
 from dpr_rag.passages import Passage
@@ -149,7 +150,8 @@ def _check_words(parent: Path, reader: Reader, state: State, rows: Rows, problem
 
 def index_recall(engine: Engine, sample: int | Vectors, k: int) -> float:
     """Overlap of the index's with the exact top k; see ``PassageStore.measure_index_recall``."""
-    questions = engine.sample(int(sample))[2] if isinstance(sample, int | np.integer) else check_vectors(sample)
+    k = check_count("k", k, VectorError)
+    questions = engine.sample(sample)[2] if isinstance(sample, int | np.integer) else check_vectors(sample)
     if not len(questions) or not engine.state().passages:
         return 1.0
     found, best = (search(engine, Asked(k, questions, exact=exact)) for exact in (False, True))

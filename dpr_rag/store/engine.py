@@ -10,13 +10,14 @@ from typing import TypeVar
 
 import numpy as np
 
+from dpr_rag.arguments import check_count
 from dpr_rag.derived import Rows, SegmentDamagedError, mixed
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
 from dpr_rag.errors import EncoderMismatchError, VectorError
 from dpr_rag.forking import new_lock, new_rlock
 from dpr_rag.fusion import Tuned
 from dpr_rag.lexical import Analyzer
-from dpr_rag.passages import Passage
+from dpr_rag.passages import Passage, check_questions
 from dpr_rag.storage import entries
 from dpr_rag.storage.database import ChangedMeanwhileError, Database
 from dpr_rag.storage.reader import Condition, Reader
@@ -212,15 +213,15 @@ class Engine:
             raise EncoderMismatchError(
                 f"{self.folder} was opened without an encoder; pass encoder= to PassageStore.open, or search with vectors"
             )
-        return check_vectors(self.encoder.encode_questions(list(questions)), rows=len(questions), names=questions)
+        asked = check_questions(questions)
+        return check_vectors(self.encoder.encode_questions(asked), rows=len(asked), names=asked)
 
     def sample(self, count: int, where: Condition | None = None) -> tuple[Rows, list[Passage], Vectors]:
         """Row numbers, passages and vectors, float32 [n, dim], drawn by a hash of the row numbers.
 
         What a passage more or less changes is one of them, so that what is fitted to them stays nearly the same.
         """
-        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
-            raise VectorError(f"a sample of {count!r} was asked for, expected an integer of at least 1")
+        count = check_count("count", count, VectorError)
 
         def drawn(reader: Reader, snapshot: Snapshot) -> tuple[Rows, list[Passage], Vectors]:
             if where is not None:

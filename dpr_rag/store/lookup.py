@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from dpr_rag.arguments import check_count, iterated, kind, remedy
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import FilterError, StoreError, VectorError
 from dpr_rag.filters import Filter
@@ -34,8 +35,7 @@ def get_vectors(engine: Engine, ids: Iterable[str], scope: Scope) -> dict[str, V
 
 def select(engine: Engine, condition: Condition | None, k: int | None) -> list[Passage]:
     """Passages that a filter keeps, in order of insertion; see ``PassageStore.select``."""
-    if k is not None and (isinstance(k, bool) or not isinstance(k, int) or k < 1):
-        raise VectorError(f"k is {k!r}, expected an integer of at least 1, or None for all")
+    k = None if k is None else check_count("k", k, VectorError, more=", or None for all")
 
     def selected(reader: Reader, snapshot: Snapshot) -> list[Passage]:
         if condition is not None:
@@ -64,7 +64,7 @@ def delete(engine: Engine, ids: Iterable[str] | None, where: Where, scope: Scope
     """Delete passages in one commit; see ``PassageStore.delete``."""
     if (ids is None) == (where is None):
         raise StoreError("delete() takes either ids or a filter; give exactly one of them")
-    wanted, asked = _checked(ids or ()), WHOLE.condition(where)
+    wanted, asked = [] if ids is None else _checked(ids), WHOLE.condition(where)
     if isinstance(asked, Filter) and not compared_fields(asked):
         raise FilterError(
             "this filter asks about no field, and would delete everything or nothing; to delete everything, "
@@ -96,10 +96,14 @@ def _prove_beforehand(engine: Engine, ids: Sequence[str]) -> None:
 
 def _checked(ids: Iterable[str]) -> list[str]:
     """Ids as a list, without those that no passage can have; a lone string is a mistake, not a list of characters."""
-    if isinstance(ids, str):
-        raise StoreError(f"ids is the string {ids!r}, expected a list of ids; wrap it as [{ids!r}]")
-    listed = list(ids)
+    advice = f"wrap it as [{ids!r:.80}]" if isinstance(ids, str) else "give [] for none"
+    if isinstance(ids, Mapping):
+        advice = "give list(…) of its keys, or to delete what a filter keeps, filter="
+    if isinstance(ids, Passage):
+        advice = "give [passage.id]"
+    listed = list(iterated("ids", ids, "a list of ids", error=StoreError, one=advice))
     for one in listed:
         if not isinstance(one, str):
-            raise StoreError(f"the id {one!r:.80} is {type(one).__name__}, expected a string; convert it with str()")
+            advice = "give its .id" if isinstance(one, Passage) else remedy(one, several="give one string for each")
+            raise StoreError(f"an id is {kind(one)}, expected a string; {advice}")
     return [one for one in map(rejoined, listed) if is_text(one)]

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from dpr_rag.encoder import Encoder, is_encoder
+from dpr_rag.arguments import check_flag, check_number
+from dpr_rag.encoder import Encoder, check_encoder
 from dpr_rag.errors import (
     RESTORE,
     EncoderMismatchError,
@@ -96,14 +97,12 @@ def _remove_own(claim: Claim, owner: int) -> None:
 
 
 def _check(encoder: Encoder | None, settings: Settings) -> None:
-    if encoder is not None and not is_encoder(encoder):
-        what = f"the class {encoder.__name__}, not an instance" if isinstance(encoder, type) else type(encoder).__name__
-        raise EncoderMismatchError(
-            f"encoder is {what}, expected dim, fingerprint, encode_questions and encode_passages"
-        )
-    if encoder is not None and not (isinstance(encoder.fingerprint, str) and encoder.fingerprint):
-        raise EncoderMismatchError(f"the encoder's fingerprint is {encoder.fingerprint!r}, expected a non-empty string")
-    if settings.dtype not in DTYPES:
+    if encoder is not None:
+        check_encoder(encoder)
+    for name in ("create", "read_only", "bind"):
+        check_flag(name, getattr(settings, name))
+    check_number("timeout", settings.timeout, StoreError, more=" of seconds")
+    if not isinstance(settings.dtype, str) or settings.dtype not in DTYPES:
         raise StoreError(unknown("dtype", settings.dtype, DTYPES, _OTHER_DTYPES))
     Analyzer(settings.language)
     name, _ = kinds.parse(settings.index)

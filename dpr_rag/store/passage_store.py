@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dpr_rag.encoder import Encoder, Vectors
+from dpr_rag.errors import ArgumentError
 from dpr_rag.filters import Filter
 from dpr_rag.passages import Passage
 from dpr_rag.paths import place_of
@@ -35,6 +36,10 @@ class PassageStore(Shared, Searches, Upkeep):
 
     def __init__(self, engine: Engine) -> None:
         """Use :meth:`open` or :meth:`temporary` instead."""
+        if not isinstance(engine, Engine):
+            raise ArgumentError(
+                f"PassageStore({engine!r:.60}) opens nothing; call PassageStore.open(path), or temporary()"
+            )
         self._engine = engine
         self._remove: Callable[[], object] | None = None
         self._restricted: Self | None = None

@@ -9,6 +9,7 @@ from math import isnan
 
 import numpy as np
 
+from dpr_rag.arguments import check_count, check_instance
 from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import VectorError
@@ -55,8 +56,11 @@ class Asked:
 
 def search(engine: Engine, asked: Asked) -> list[list[Hit]]:
     """Hits for each question, all from one generation; see ``PassageStore.search`` and ``PassageStore.rank``."""
-    if isinstance(asked.k, bool) or not isinstance(asked.k, int | np.integer) or asked.k < 1:
-        raise VectorError(f"k is {asked.k!r}, expected an integer of at least 1")
+    check_count("k", asked.k, VectorError)
+    if asked.diversity is not None:
+        check_instance(
+            "diversity", asked.diversity, Diversity, VectorError, advice="; make one as Diversity(candidates)"
+        )
 
     def found(reader: Reader, snapshot: Snapshot) -> list[list[Hit]]:
         vectors = _checked(engine, snapshot, asked)

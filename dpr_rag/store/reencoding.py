@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dpr_rag.encoder import Encoder, Vectors, check_vectors
+from dpr_rag.arguments import check_callable, check_count
+from dpr_rag.encoder import Encoder, Vectors, check_encoder, check_vectors
 from dpr_rag.errors import StoreError
 from dpr_rag.passages import Passage
 from dpr_rag.storage.state import Model, State
@@ -15,6 +16,9 @@ Progress = Callable[[int, int], None]
 
 def reencode(engine: Engine, encoder: Encoder, *, batch_size: int, progress: Progress | None) -> int:
     """Encode everything stored with another encoder; see ``PassageStore.reencode``."""
+    batch_size = check_count("batch_size", batch_size, StoreError)
+    check_callable("progress", progress)
+    check_encoder(encoder)
     engine.database.refuse_read_only()
     model = engine.model_of(encoder)
     _start(engine, model)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dpr_rag.arguments import kind
 from dpr_rag.errors import FilterError, PassageError, StoreError
 from dpr_rag.filters import And, Comparison, Filter, parse_filter
 from dpr_rag.filters.evaluating import compared_fields
@@ -48,6 +49,8 @@ class Scope:
         Raises:
             FilterError: It cannot be understood.
         """
+        if isinstance(where, type):
+            raise FilterError(f"filter is {kind(where)}, expected a dict, a Filter, or a function of a passage")
         given = where if where is None or callable(where) else parse_filter(where)
         fixed = self.where
         if fixed is None or given is None:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from dpr_rag.arguments import check_instance
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import PassageError
+from dpr_rag.errors import ArgumentError, VectorError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Tuned
 from dpr_rag.lexical import BM25
-from dpr_rag.passages import Hit, Passage, check_question
+from dpr_rag.passages import Hit, Passage, check_questions
 from dpr_rag.storage.state import State
 from dpr_rag.store import calibrating, checking, choosing, lexicon, lookup
 from dpr_rag.store.ranking import Asked, Candidates, candidates, search
@@ -50,6 +51,8 @@ class Searches(Scoped):
             FilterError: The filter cannot be understood.
             StoreCorrupted: A passage that was found is damaged.
         """
+        if vectors is None:
+            raise VectorError("vectors is NoneType None, expected float [n, dim]; rank() takes questions in words")
         keep = None if min_relevance is None else self.calibration.keeps(min_relevance)
         asked = Asked(k, vectors, where=self._scope.condition(filter), exact=exact, diversity=diversity, keep=keep)
         return search(self._engine, asked)
@@ -87,8 +90,7 @@ class Searches(Scoped):
             FilterError: The filter cannot be understood.
             StoreCorrupted: A passage that was found is damaged.
         """
-        asked = _checked(questions)
-        state = self._engine.state()
+        asked, state = check_questions(questions), self._engine.state()
         how = self._settled(choosing.ranking_of(self._engine, state) if ranking is None else ranking, state)
         if how.needs_words:
             lexicon.keep_if_due(self._engine, first=True)
@@ -113,7 +115,8 @@ class Searches(Scoped):
             VectorError: The ranking is not hybrid, or there are more or fewer vectors than questions.
             StoreCorrupted: A passage that was found is damaged.
         """
-        engine, asked = self._whole("candidates"), _checked(questions)
+        engine, asked = self._whole("candidates"), check_questions(questions)
+        check_instance("ranking", ranking, Ranking, VectorError)
         lexicon.keep_if_due(engine, first=True)
         encoded = self.encode_questions(asked) if vectors is None else vectors
         return candidates(engine, Asked(ranking.candidates, encoded, asked, ranking=ranking))
@@ -159,6 +162,8 @@ class Searches(Scoped):
             EncoderMismatchError: The choice was made with another encoder or language.
             StoreReadOnlyError: The store was opened read-only.
         """
+        if choice is not None:
+            check_instance("choice", choice, Tuned, ArgumentError, advice=", as evaluation.tune finds it, or None")
         choosing.set_tuned(self._whole("set_tuned"), choice)
 
     @property
@@ -191,13 +196,15 @@ class Searches(Scoped):
         standard deviations over 64 sampled passages, asked for by stretches of each other; no labelled question is needed.
         Measured at first use, and again when the store has doubled, halved or changed encoder or language.
         """
-        return self._suggested(bm25 or BM25(), self._engine.state())
+        bm25 = BM25() if bm25 is None else check_instance("bm25", bm25, BM25, VectorError)
+        return self._suggested(bm25, self._engine.state())
 
     def settled(self, ranking: Ranking) -> Ranking:
         """A ranking with its λ, where it leaves that to the store: as tuned, or else as suggested."""
         return self._settled(ranking, self._engine.state())
 
     def _settled(self, ranking: Ranking, state: State) -> Ranking:
+        check_instance("ranking", ranking, Ranking, VectorError, advice="; make one as Ranking(mode)")
         if not ranking.wants_weight:
             return ranking
         found = choosing.of_state(self._engine, state)
@@ -226,9 +233,3 @@ class Searches(Scoped):
             EncoderMismatchError: The store was opened without an encoder.
         """
         return self._engine.encode_questions(questions)
-
-
-def _checked(questions: Sequence[str]) -> list[str]:
-    if isinstance(questions, str):
-        raise PassageError(f"questions is the string {questions!r:.80}, expected a list of them; wrap it as [question]")
-    return [check_question(question) for question in questions]

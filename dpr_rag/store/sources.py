@@ -50,7 +50,7 @@ def check_replace(replace: object) -> None:
     Raises:
         StoreError: It is neither ``any`` nor ``own``.
     """
-    if replace not in ("any", "own"):
+    if not isinstance(replace, str) or replace not in ("any", "own"):
         raise StoreError(f"replace is {replace!r:.60}, expected 'any' or 'own'")
 
 

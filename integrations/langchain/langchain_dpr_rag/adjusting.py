@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.vectorstores import VectorStore
 
 from dpr_rag import Filter, PassageStore, Ranking, Retriever
+from dpr_rag.errors import ArgumentError
 from langchain_dpr_rag.documents import OnBadText, OnBlank, OnMetadata, Policies
 from langchain_dpr_rag.settings import Fusion, Mode
 
@@ -29,7 +30,7 @@ class AdjustableStore(VectorStore):
     @store.setter
     def store(self, store: PassageStore) -> None:
         if not isinstance(store, PassageStore):
-            raise TypeError(
+            raise ArgumentError(
                 f"store is {type(store).__name__}, expected an open dpr_rag.PassageStore; open a folder with path="
             )
         self._store = store if self._fixed is None else store.restricted(self._fixed)

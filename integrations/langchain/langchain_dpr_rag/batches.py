@@ -18,6 +18,7 @@ from dpr_rag import Diversity, Retriever
 from dpr_rag.encoder import Vectors
 from langchain_dpr_rag.asking import hits_for, vectors_for
 from langchain_dpr_rag.documents import Where, document_of
+from langchain_dpr_rag.given import inputs_given
 from langchain_dpr_rag.other_words import refuse_unknown, told
 from langchain_dpr_rag.searching import SearchableStore
 from langchain_dpr_rag.settings import CheckedRetriever, Condition, Count, Share
@@ -69,7 +70,7 @@ class OnePassRetriever(CheckedRetriever):
             return_exceptions: Put a question's exception in the place of its documents instead of raising it.
             **kwargs: Those of ``invoke``.
         """
-        runs = []
+        inputs, runs = inputs_given(inputs), []
         for query, one in zip(inputs, get_config_list(config, len(inputs)), strict=True):
             manager = CallbackManager.configure(**self._callbacks(one, kwargs))
             runs.append(manager.on_retriever_start(None, query, name=one.get("run_name") or self.get_name()))
@@ -90,7 +91,7 @@ class OnePassRetriever(CheckedRetriever):
         **kwargs: Any,
     ) -> list[Any]:
         """Like :meth:`batch`, without blocking the event loop."""
-        runs = []
+        inputs, runs = inputs_given(inputs), []
         for query, one in zip(inputs, get_config_list(config, len(inputs)), strict=True):
             manager = AsyncCallbackManager.configure(**self._callbacks(one, kwargs))
             runs.append(await manager.on_retriever_start(None, query, name=one.get("run_name") or self.get_name()))

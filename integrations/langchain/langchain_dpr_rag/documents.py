@@ -12,7 +12,8 @@ from typing import Any, Literal
 from langchain_core.documents import Document
 
 from dpr_rag import RESERVED_KEYS, Calibration, Filter, Hit, Passage, PassageStore, format_passages, to_json_metadata
-from dpr_rag.errors import PassageError
+from dpr_rag.errors import ArgumentError, PassageError
+from langchain_dpr_rag.given import documents_given, ids_given, metadatas_given
 
 SCORE_KEY = "dpr_score"
 RANK_KEY = "dpr_rank"
@@ -37,9 +38,7 @@ def documents_of(texts: Sequence[str], metadatas: Sequence[dict[str, Any]] | Non
     Raises:
         ValueError: There are not as many metadatas as texts.
     """
-    given = [{}] * len(texts) if metadatas is None else metadatas
-    if len(given) != len(texts):
-        raise ValueError(f"{len(given)} metadatas were given for {len(texts)} texts; give one each")
+    given = metadatas_given(metadatas, len(texts))
     return [Document(page_content=text, metadata=one) for text, one in zip(texts, given, strict=True)]
 
 
@@ -77,9 +76,9 @@ class Policies:
 
     def __post_init__(self) -> None:
         for name, known in _POLICIES.items():
-            if (given := getattr(self, name)) not in known:
+            if not isinstance(given := getattr(self, name), str) or given not in known:
                 *first, last = map(repr, known)
-                raise ValueError(f"{name} is {given!r}, expected {', '.join(first)} or {last}")
+                raise ArgumentError(f"{name} is {given!r:.80}, expected {', '.join(first)} or {last}")
 
 
 def passages_of(
@@ -100,9 +99,8 @@ def passages_of(
         ValueError: There are as many ids as documents, or a document is blank and that is an error.
         PassageError: A document's id, text or metadata cannot be stored, or it uses the key ``_dpr_rag``.
     """
-    if ids is not None and len(ids) != len(documents):
-        raise ValueError(f"{len(ids)} ids were given for {len(documents)} documents; give one each, or None for some")
-    chosen = [document.id for document in documents] if ids is None else ids
+    given = ids_given(ids, len(documents))
+    chosen = [document.id for document in documents] if given is None else given
     pairs = list(zip(documents, chosen, strict=True))
     blank = sum(is_blank(document) for document in documents)
     if blank:
@@ -126,7 +124,7 @@ def is_blank(document: Document) -> bool:
 def _report_blanks(pairs: Sequence[tuple[Document, str | None]], count: int, on_blank: OnBlank) -> None:
     at, name = next((at, one) for at, (document, one) in enumerate(pairs) if is_blank(document))
     if on_blank == "error":
-        raise ValueError(
+        raise ArgumentError(
             f"document {at + 1} (id {name!r}) is blank, as {count} of {len(pairs)} are; drop them, or pass on_blank='skip'"
         )
     _log.warning("%d of %d documents are blank and were skipped, the first is number %d", count, len(pairs), at + 1)
@@ -222,7 +220,7 @@ def format_documents(documents: Sequence[Document]) -> str:
     Each is numbered from 1, so that a model can cite its sources. Title and text go in, metadata and blank documents
     do not.
     """
-    filled = [document for document in documents if not is_blank(document)]
+    filled = [document for document in documents_given(documents) if not is_blank(document)]
     return format_passages(
         Passage(document.id or str(at), document.page_content, _title_of(document.metadata))
         for at, document in enumerate(filled, start=1)

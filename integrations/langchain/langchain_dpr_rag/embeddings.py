@@ -11,6 +11,8 @@ from langchain_core.embeddings import Embeddings
 
 from dpr_rag import DualEncoder, Encoder, Passage
 from dpr_rag.encoder import Vectors, is_encoder
+from dpr_rag.errors import ArgumentError
+from langchain_dpr_rag.given import text_given, texts_given
 
 
 class TitledText(str):
@@ -77,7 +79,7 @@ class DPREmbeddings(Embeddings):
     @encoder.setter
     def encoder(self, encoder: Encoder) -> None:
         if not is_encoder(encoder):
-            raise TypeError(
+            raise ArgumentError(
                 f"encoder is {type(encoder).__name__}, expected a dpr_rag encoder; load a model by its name with from_pretrained"
             )
         self._encoder = encoder
@@ -89,7 +91,7 @@ class DPREmbeddings(Embeddings):
 
     def embed_query(self, text: str) -> list[float]:
         """The question encoder's vector of one text."""
-        return self._listed(self.encoder.encode_questions([text]))[0]
+        return self._listed(self.encoder.encode_questions([text_given(text)]))[0]
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """The context encoder's vectors of texts without titles.
@@ -97,9 +99,8 @@ class DPREmbeddings(Embeddings):
         Raises:
             PassageError: A text is empty.
         """
-        if not texts:
-            return []
-        return self._listed(self.encoder.encode_passages([_passage_of(at, text) for at, text in enumerate(texts)]))
+        passages = [_passage_of(at, text) for at, text in enumerate(texts_given(texts))]
+        return self._listed(self.encoder.encode_passages(passages)) if passages else []
 
     async def aembed_query(self, text: str) -> list[float]:
         """Like :meth:`embed_query`, in a thread."""

@@ -11,7 +11,7 @@ from langchain_core.embeddings import Embeddings
 
 from dpr_rag import Encoder, Passage
 from dpr_rag.encoder import Vectors, is_encoder
-from dpr_rag.errors import EncoderMismatchError
+from dpr_rag.errors import ArgumentError, EncoderMismatchError
 from langchain_dpr_rag.embeddings import DPREmbeddings, TitledText
 from langchain_dpr_rag.naming import all_within, class_name, name_of, seen_through, wrapped
 
@@ -151,7 +151,7 @@ def _refuse_shared_cache(embeddings: Embeddings) -> None:
         getattr(questions, name, questions) is getattr(passages, name, passages) for name in ("store", "key_encoder")
     ]
     if questions is not None and all(same):
-        raise ValueError(
+        raise ArgumentError(
             f"{class_name(embeddings)} keeps vectors of questions and of passages in one cache, where a question gets the vector "
             "of a passage with the same words; give query_embedding_cache= a store of its own"
         )
@@ -167,13 +167,13 @@ def encoder_of(given: Embeddings | Encoder | None, fingerprint: str | None) -> E
     if isinstance(given, Embeddings) and not isinstance(given, DPREmbeddings):
         return EmbeddingsEncoder(given, fingerprint)
     if fingerprint is not None:
-        raise ValueError("fingerprint was given, which is for foreign embeddings; an encoder has its own")
+        raise ArgumentError("fingerprint was given, which is for foreign embeddings; an encoder has its own")
     if given is None or isinstance(given, DPREmbeddings):
         return None if given is None else given.encoder
     if is_encoder(given):
         return given
     what = f"the class {given.__name__}, not an instance" if isinstance(given, type) else type(given).__name__
-    raise TypeError(f"embedding is {what}, expected LangChain Embeddings or a dpr_rag encoder such as DualEncoder")
+    raise ArgumentError(f"embedding is {what}, expected LangChain Embeddings or a dpr_rag encoder such as DualEncoder")
 
 
 def embeddings_of(encoder: Encoder | None) -> Embeddings | None:

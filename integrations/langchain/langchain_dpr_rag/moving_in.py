@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
 from langchain_core.documents import Document
 
+from dpr_rag.arguments import kind
 from dpr_rag.corpora import read_faiss_vectors, read_langchain_docstore
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import CorpusError
+from dpr_rag.errors import CorpusError, PathError
 
 _ALIKE = 1.01
 _log = logging.getLogger(__name__)
+
+
+def folder_of(given: object) -> Path:
+    """The folder that a path names.
+
+    Raises:
+        PathError: It is no path, or empty.
+    """
+    if not isinstance(given, str | os.PathLike) or not os.fspath(given):
+        raise PathError(f"folder is {kind(given)}, expected the folder that save_local wrote; pass its path")
+    return Path(os.fsdecode(given)).expanduser()
 
 
 def read_folder(folder: Path, index_name: str) -> tuple[list[Document], Vectors]:

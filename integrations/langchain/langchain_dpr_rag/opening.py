@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from dpr_rag import DualEncoder, Encoder, PassageStore
-from dpr_rag.errors import EncoderMismatchError
+from dpr_rag.errors import ArgumentError, EncoderMismatchError
 from langchain_dpr_rag.foreign import EmbeddingsEncoder
 
 
@@ -19,7 +19,7 @@ def open_store(
         StoreNotFoundError: There is none at the path, and none was to be created.
     """
     if path is None and (read_only or not create):
-        raise ValueError("create=False and read_only=True are for a store that exists; give its path")
+        raise ArgumentError("create=False and read_only=True are for a store that exists; give its path")
     chosen = DualEncoder.default() if encoder is None else encoder
     if path is not None:
         return open_folder(path, chosen, index=index, create=create, read_only=read_only)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dpr_rag.errors import ArgumentError
+
 _PATH = "path= (one folder is one store)"
 _EMBEDDING = "embedding="
 _THRESHOLD = (
@@ -40,7 +42,7 @@ def refuse_unknown(given: Mapping[str, Any], known: str) -> None:
         TypeError: There are some; where another library's word for something is known, the message has the right one.
     """
     if given:
-        raise TypeError(told(next(iter(given)), known))
+        raise ArgumentError(told(next(iter(given)), known))
 
 
 def told(name: str, known: str) -> str:

@@ -15,6 +15,7 @@ from pydantic import PrivateAttr, field_validator, model_validator
 
 from dpr_rag import Diversity, DualEncoder, Encoder, PassageStore, Ranking, Retriever
 from dpr_rag.encoder import Vectors
+from dpr_rag.errors import ArgumentError
 from langchain_dpr_rag.asking import hits_for
 from langchain_dpr_rag.batches import OnePassRetriever
 from langchain_dpr_rag.closing import Closing, closed_on_error
@@ -150,7 +151,7 @@ class DPRRetriever(Closing, OnePassRetriever):
         """
         if isinstance(store, DPRVectorStore | PassageStore):
             if embedding is not None or fingerprint is not None or read_only:
-                raise ValueError(
+                raise ArgumentError(
                     "embedding goes with a folder, and so do fingerprint and read_only; the store was opened with its own"
                 )
             return cls(store=store if isinstance(store, PassageStore) else store.store, **kwargs)

@@ -13,6 +13,7 @@ from dpr_rag.encoder import Vectors
 from langchain_dpr_rag.adjusting import AdjustableStore
 from langchain_dpr_rag.asking import hits_for, question_of, vectors_for
 from langchain_dpr_rag.documents import Where, document_of, where_of
+from langchain_dpr_rag.given import check_threshold
 from langchain_dpr_rag.other_words import refuse_unknown
 
 Scored = list[tuple[Document, float]]
@@ -115,6 +116,16 @@ class SearchableStore(AdjustableStore):
         return _scored(
             Retriever(self.store).retrieve_by_vectors([embedding], k, where_of(filter), diversity=diversity)[0]
         )
+
+    def similarity_search_with_relevance_scores(self, query: str, k: int = 4, **kwargs: Any) -> Scored:
+        """The k best documents with their relevances in [0, 1]; ``score_threshold`` is the least of them."""
+        check_threshold(kwargs)
+        return super().similarity_search_with_relevance_scores(query, k, **kwargs)
+
+    async def asimilarity_search_with_relevance_scores(self, query: str, k: int = 4, **kwargs: Any) -> Scored:
+        """Like :meth:`similarity_search_with_relevance_scores`, without blocking the event loop."""
+        check_threshold(kwargs)
+        return await super().asimilarity_search_with_relevance_scores(query, k, **kwargs)
 
     def _similarity_search_with_relevance_scores(self, query: str, k: int = 4, **kwargs: Any) -> Scored:
         found = self.similarity_search_with_score(query, k, **kwargs)

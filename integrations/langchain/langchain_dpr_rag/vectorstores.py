@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self
 
+from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from dpr_rag import Encoder, Filter, PassageStore
+from dpr_rag.errors import ArgumentError
 from langchain_dpr_rag.batches import DPRVectorStoreRetriever
 from langchain_dpr_rag.closing import Closing, closed_on_error
 from langchain_dpr_rag.documents import OnBadText, OnBlank, OnMetadata, Policies
 from langchain_dpr_rag.elsewhere import Elsewhere
 from langchain_dpr_rag.foreign import embeddings_of, encoder_of
-from langchain_dpr_rag.moving_in import read_folder
+from langchain_dpr_rag.given import documents_given
+from langchain_dpr_rag.moving_in import folder_of, read_folder
 from langchain_dpr_rag.opening import open_store
 from langchain_dpr_rag.other_words import refuse_unknown
 from langchain_dpr_rag.settings import Fusion, Mode
@@ -137,7 +139,7 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
             or read_only
             or not create
         ):
-            raise ValueError(
+            raise ArgumentError(
                 "store was given together with path, embedding, fingerprint, index, create or read_only; an open store has "
                 "its own"
             )
@@ -187,6 +189,20 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
         return opened
 
     @classmethod
+    def from_documents(
+        cls, documents: Iterable[Document], embedding: Embeddings | Encoder | None = None, **kwargs: Any
+    ) -> Self:
+        """A store with these documents in it; ``kwargs`` are those of :meth:`from_texts`."""
+        return super().from_documents(documents_given(documents), embedding, **kwargs)  # type: ignore[arg-type]
+
+    @classmethod
+    async def afrom_documents(
+        cls, documents: Iterable[Document], embedding: Embeddings | Encoder | None = None, **kwargs: Any
+    ) -> Self:
+        """Like :meth:`from_documents`, in a thread."""
+        return await asyncio.to_thread(cls.from_documents, documents, embedding, **kwargs)
+
+    @classmethod
     def from_embeddings(
         cls,
         text_embeddings: Iterable[tuple[str, Sequence[float]]],
@@ -232,7 +248,7 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
             CorpusError: A file is missing or damaged, or they do not belong together.
             VectorError: The vectors have another dimension than ``embedding`` makes.
         """
-        documents, vectors = read_folder(Path(folder).expanduser(), index_name)
+        documents, vectors = read_folder(folder_of(folder), index_name)
         with closed_on_error(cls(embedding, **kwargs)) as opened:
             opened._add_with_vectors(documents, vectors, None)
         return opened

@@ -12,6 +12,7 @@ from dpr_rag import Passage
 from langchain_dpr_rag.awaiting import add_awaited
 from langchain_dpr_rag.documents import Where, document_of, documents_of, passages_of, where_of
 from langchain_dpr_rag.foreign import EmbeddingsEncoder
+from langchain_dpr_rag.given import documents_given, pairs_given, texts_given
 from langchain_dpr_rag.other_words import refuse_unknown
 from langchain_dpr_rag.searching import SearchableStore
 
@@ -67,9 +68,7 @@ class WritableStore(SearchableStore):
         return [passage.id for passage in passages]
 
     def _passages(self, documents: Iterable[Document], ids: Sequence[str | None] | None) -> list[Passage]:
-        if isinstance(documents, Document):
-            raise TypeError("documents is one Document, expected several; wrap it in a list")
-        made = passages_of(self.store, list(documents), ids, self._policies)
+        made = passages_of(self.store, documents_given(documents), ids, self._policies)
         return [passage for passage in made if passage is not None]
 
     def add_texts(
@@ -97,9 +96,8 @@ class WritableStore(SearchableStore):
         ids: Sequence[str | None] | None = None,
     ) -> list[str]:
         """Add texts with vectors that were made elsewhere by the same model."""
-        pairs = list(text_embeddings)
-        documents = documents_of([text for text, _ in pairs], metadatas)
-        return self._add_with_vectors(documents, [vector for _, vector in pairs], ids)
+        texts, vectors = pairs_given(text_embeddings)
+        return self._add_with_vectors(documents_of(texts, metadatas), vectors, ids)
 
     async def aadd_embeddings(
         self,
@@ -147,6 +145,4 @@ class WritableStore(SearchableStore):
 
 
 def _documents(texts: Iterable[str], metadatas: Sequence[dict[str, Any]] | None) -> list[Document]:
-    if isinstance(texts, str):
-        raise TypeError("texts is one string, expected several; wrap it in a list")
-    return documents_of(list(texts), metadatas)
+    return documents_of(texts_given(texts), metadatas)

@@ -13,11 +13,11 @@ from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.schema import BaseNode
 from llama_index.core.storage.kvstore.types import BaseKVStore
 from llama_index.embeddings.dpr_rag.cache import RoleCache
-from llama_index.embeddings.dpr_rag.texts import TitledText, as_passages
+from llama_index.embeddings.dpr_rag.texts import TitledText, as_passages, text_given
 
 from dpr_rag import DualEncoder, Encoder
 from dpr_rag.encoder import is_encoder
-from dpr_rag.errors import EncoderMismatchError
+from dpr_rag.errors import ArgumentError, EncoderMismatchError
 
 
 class DPREmbedding(BaseEmbedding):
@@ -99,7 +99,7 @@ class DPREmbedding(BaseEmbedding):
     ) -> None:
         chosen = DualEncoder.default() if encoder is None else encoder
         if not is_encoder(chosen):
-            raise TypeError(
+            raise ArgumentError(
                 f"encoder is {type(encoder).__name__} {encoder!r:.60}, expected a dpr_rag.Encoder; load models with "
                 "DPREmbedding.from_pretrained"
             )
@@ -228,7 +228,7 @@ class DPREmbedding(BaseEmbedding):
 
     def _encode_questions(self, questions: Sequence[str]) -> list[Embedding]:
         """Vectors of questions; of a blank one, which LlamaIndex may ask for and no encoder encodes, one of zeros."""
-        filled = [question for question in questions if question.strip()]
+        filled = [question for question in questions if text_given(question).strip()]
         found = iter(self._encoder.encode_questions(filled).tolist() if filled else [])
         return [next(found) if question.strip() else [0.0] * self._encoder.dim for question in questions]
 

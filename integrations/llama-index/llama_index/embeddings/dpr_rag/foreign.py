@@ -15,7 +15,7 @@ from llama_index.embeddings.dpr_rag.texts import TitledText
 
 from dpr_rag import Encoder, Passage
 from dpr_rag.encoder import is_encoder
-from dpr_rag.errors import EncoderMismatchError
+from dpr_rag.errors import ArgumentError, EncoderMismatchError
 
 Vectors = npt.NDArray[np.float32]
 _UNNAMED = "unknown"  # LlamaIndex's default for model_name
@@ -130,12 +130,12 @@ def encoder_of(given: Any, fingerprint: str | None = None) -> Encoder | None:
     if isinstance(given, BaseEmbedding) and not isinstance(given, DPREmbedding):
         return EmbeddingEncoder(given, fingerprint)
     if fingerprint is not None:
-        raise ValueError(
+        raise ArgumentError(
             "fingerprint was given, which is for other embeddings than DPREmbedding; an encoder has its own"
         )
     bound = given.encoder if isinstance(given, DPREmbedding) else given
     if bound is not None and not is_encoder(bound):
-        raise TypeError(
+        raise ArgumentError(
             f"encoder is {type(bound).__name__} {bound!r:.60}, expected a dpr_rag.Encoder or a DPREmbedding, or another "
             "embedding of LlamaIndex; leave it out where the nodes bring their vectors"
         )

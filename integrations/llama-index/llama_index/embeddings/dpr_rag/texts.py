@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from llama_index.core.schema import BaseNode, MetadataMode
 
 from dpr_rag import Passage
+from dpr_rag.arguments import kind, remedy
+from dpr_rag.errors import ArgumentError
 
 TITLE = "title"
 
@@ -56,6 +58,19 @@ def as_passages(texts: Sequence[str]) -> list[Passage]:
 
 
 def _to_encode(at: int, text: str) -> Passage | None:
+    text_given(text)
     name = text.node_id if isinstance(text, TitledText) else f"text {at}"
     # a store says what becomes of bad text; a vector says nothing of it
     return Passage.made(name, str.__str__(text) or " ", title_of(text), on_bad_text="replace")
+
+
+def text_given(text: object) -> str:
+    """What is to be embedded as a string.
+
+    Raises:
+        ArgumentError: It is no string.
+    """
+    if not isinstance(text, str):
+        several = "embed one after the other, or call the method for several"
+        raise ArgumentError(f"the text is {kind(text)}, expected a string; {remedy(text, several=several)}")
+    return text

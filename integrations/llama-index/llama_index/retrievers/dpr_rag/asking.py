@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from llama_index.core.schema import NodeWithScore, QueryBundle, QueryType
 
+from dpr_rag.errors import ArgumentError
+
 _USUAL = ("question", "query", "input")
 
 
@@ -37,7 +39,7 @@ def checked(given: object) -> str | QueryBundle:
         return given
     inner = given.query_str if isinstance(given, QueryBundle) else given
     name = "query_str" if isinstance(given, QueryBundle) else "the question"
-    raise TypeError(
+    raise ArgumentError(
         f"{name} is {type(inner).__name__} {inner!r:.80}, expected a string or a QueryBundle; {_remedy(inner)}"
     )
 

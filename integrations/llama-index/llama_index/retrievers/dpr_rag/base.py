@@ -26,6 +26,7 @@ from llama_index.vector_stores.dpr_rag.opening import AnyEncoder
 from llama_index.vector_stores.dpr_rag.querying import WORDS, selection_of, tell_if_empty, without_question
 
 from dpr_rag import Diversity, DualEncoder, Hit, PassageStore, Ranking
+from dpr_rag.errors import ArgumentError
 
 _OF_THE_FRAMEWORK = ("object_map", "callback_manager")
 
@@ -205,7 +206,7 @@ class DPRRetriever(Asked, BaseRetriever):
         """
         given = [one for one in (vector_store, store, path) if one is not None]
         if len(given) > 1:
-            raise ValueError("path, vector_store and store were given together; give one of them")
+            raise ArgumentError("path, vector_store and store were given together; give one of them")
         if isinstance(given[0] if given else None, DPRVectorStore | PassageStore):
             made = cls(given[0], encoder=encoder, **kwargs)
         else:
@@ -217,7 +218,7 @@ class DPRRetriever(Asked, BaseRetriever):
             made._owned = True
         with ExitStack() as on_error:
             on_error.callback(made.close)
-            made.vector_store.add(nodes or [])
+            made.vector_store.add([] if nodes is None else nodes)
             on_error.pop_all()
         return made
 

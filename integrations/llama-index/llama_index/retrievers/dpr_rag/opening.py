@@ -10,6 +10,7 @@ from llama_index.vector_stores.dpr_rag import DPRVectorStore
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder, refuse_unknown
 
 from dpr_rag import DualEncoder, PassageStore
+from dpr_rag.errors import ArgumentError
 
 _ARGUMENTS = ("store", "encoder", "read_only", *NAMES, "callback_manager", "object_map", "objects", "verbose")
 _OTHER_WORDS = {
@@ -50,7 +51,7 @@ def as_vector_store(
     """
     if not isinstance(store, DPRVectorStore | PassageStore):
         if not isinstance(store, str | os.PathLike):
-            raise TypeError(
+            raise ArgumentError(
                 f"store is {type(store).__name__}, expected a path, a dpr_rag.PassageStore, or a DPRVectorStore of this "
                 "package; an index has it under .vector_store, another framework's adapter its PassageStore under .store"
             )
@@ -58,5 +59,5 @@ def as_vector_store(
             encoder = DualEncoder.default()
         return DPRVectorStore(store, encoder=encoder, create=False, read_only=read_only)
     if encoder is not None or read_only:
-        raise ValueError("encoder= and read_only= go with a path; the store was opened with its own")
+        raise ArgumentError("encoder= and read_only= go with a path; the store was opened with its own")
     return store if isinstance(store, DPRVectorStore) else DPRVectorStore(store=store)

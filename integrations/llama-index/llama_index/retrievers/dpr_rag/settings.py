@@ -9,10 +9,12 @@ from typing import Any
 from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
 from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQueryMode
 from llama_index.vector_stores.dpr_rag.filters import to_filter
+from llama_index.vector_stores.dpr_rag.given import ids_given
 from llama_index.vector_stores.dpr_rag.querying import LEFT_TO_THE_STORE, check_mode, diversity_for, ranking_for
 
 from dpr_rag import Diversity, PassageStore, Ranking
-from dpr_rag.errors import VectorError
+from dpr_rag.arguments import check_count, check_number
+from dpr_rag.errors import ArgumentError, VectorError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,7 @@ class Settings:
     doc_ids: list[str] | None = None
 
     def __post_init__(self) -> None:
-        k = self.similarity_top_k
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise VectorError(f"similarity_top_k is {k!r:.60}, expected an integer of at least 1")
+        check_count("similarity_top_k", self.similarity_top_k, VectorError)
         to_filter(self.filters)
         _check_ids("node_ids", self.node_ids)
         _check_ids("doc_ids", self.doc_ids)
@@ -52,11 +52,11 @@ class Settings:
     def _check_together(self) -> None:
         check_mode(self.mode, self.alpha)
         if self.alpha is not None and (self.ranking is not None or self.mode != VectorStoreQueryMode.HYBRID):
-            raise ValueError("alpha goes with mode='hybrid', and not with ranking=, which has a weight of its own")
+            raise ArgumentError("alpha goes with mode='hybrid', and not with ranking=, which has a weight of its own")
         if self.ranking is not None and self.mode not in LEFT_TO_THE_STORE:
-            raise ValueError(f"mode={self.mode!r} and ranking= were both given; ranking alone says how to rank")
+            raise ArgumentError(f"mode={self.mode!r} and ranking= were both given; ranking alone says how to rank")
         if self.diversity is not None and self.mode == VectorStoreQueryMode.MMR:
-            raise ValueError("mode='mmr' and diversity= were both given; diversity alone says how to choose")
+            raise ArgumentError("mode='mmr' and diversity= were both given; diversity alone says how to choose")
 
     def ranking_in(self, store: PassageStore, *, without_words: bool) -> Ranking:
         """What was given; or what the mode means now, since a store may grow or be tuned meanwhile.
@@ -80,19 +80,17 @@ NAMES = tuple(field.name for field in fields(Settings))
 
 
 def _check_ids(name: str, ids: Sequence[str] | None) -> None:
-    if isinstance(ids, str):
-        raise TypeError(f"{name} is the string {ids!r:.60}, expected a list of ids; wrap it in [ ]")
-    for one in ids or ():
-        if not isinstance(one, str):
-            raise TypeError(f"{name} holds {one!r:.60}, expected strings")
+    if ids is not None:
+        ids_given(name, ids)
 
 
 def _check_type(name: str, value: Any, kind: type) -> None:
     if value is not None and not isinstance(value, kind):
-        raise TypeError(f"{name} is {type(value).__name__} {value!r:.60}, expected a dpr_rag.{kind.__name__} or None")
+        raise ArgumentError(
+            f"{name} is {type(value).__name__} {value!r:.60}, expected a dpr_rag.{kind.__name__} or None"
+        )
 
 
 def _check_share(name: str, value: Any) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (number and 0 <= value <= 1):
-        raise VectorError(f"{name} is {value!r:.60}, expected a number from 0 to 1")
+    if value is not None:
+        check_number(name, value, VectorError, high=1.0)

@@ -12,6 +12,7 @@ from llama_index.vector_stores.dpr_rag.earlier import earlier_of
 from llama_index.vector_stores.dpr_rag.nodes import OnBadText, keeping_hash, to_passage
 
 from dpr_rag import Passage, PassageStore
+from dpr_rag.errors import ArgumentError
 
 _log = logging.getLogger(__name__)
 OnBlank = Literal["skip", "error"]
@@ -19,12 +20,12 @@ OnBlank = Literal["skip", "error"]
 
 def checked(on_blank: OnBlank, on_bad_text: OnBadText, on_metadata: OnMetadata) -> dict[str, Any]:
     """The three policies, unless one of them is none."""
-    if on_blank not in ("skip", "error"):
-        raise ValueError(f"on_blank is {on_blank!r}, expected 'skip' or 'error'")
-    if on_bad_text not in ("error", "replace", "skip"):
-        raise ValueError(f"on_bad_text is {on_bad_text!r}, expected 'error', 'replace' or 'skip'")
-    if on_metadata not in ("error", "convert"):
-        raise ValueError(f"on_metadata is {on_metadata!r}, expected 'error' or 'convert'")
+    if not isinstance(on_blank, str) or on_blank not in ("skip", "error"):
+        raise ArgumentError(f"on_blank is {on_blank!r:.80}, expected 'skip' or 'error'")
+    if not isinstance(on_bad_text, str) or on_bad_text not in ("error", "replace", "skip"):
+        raise ArgumentError(f"on_bad_text is {on_bad_text!r:.80}, expected 'error', 'replace' or 'skip'")
+    if not isinstance(on_metadata, str) or on_metadata not in ("error", "convert"):
+        raise ArgumentError(f"on_metadata is {on_metadata!r:.80}, expected 'error' or 'convert'")
     return {"on_blank": on_blank, "on_bad_text": on_bad_text, "on_metadata": on_metadata}
 
 
@@ -52,7 +53,7 @@ def add_nodes(
     filled = _without_blank(nodes, vectors, on_blank)
     bare = [node.node_id for node, vector in filled if vector is None]
     if bare and store.encoder is None:
-        raise ValueError(
+        raise ArgumentError(
             f"node {bare[0]!r} has no embedding and the store no encoder; embed the nodes, or open the store with encoder="
         )
     made = [passage_of(store, node, on_bad_text, on_metadata) for node, _ in filled]
@@ -98,7 +99,7 @@ def _without_blank(nodes: Sequence[BaseNode], vectors: Sequence[Any], on_blank: 
     texts = [node.get_content(metadata_mode=MetadataMode.NONE).strip() for node in nodes]
     blank = [node.node_id for node, text in zip(nodes, texts, strict=True) if not text]
     if blank and on_blank == "error":
-        raise ValueError(
+        raise ArgumentError(
             f"node {blank[0]!r} has no text, and {len(blank)} of {len(nodes)} have none; drop them, or on_blank='skip'"
         )
     if blank:

@@ -20,13 +20,15 @@ from llama_index.vector_stores.dpr_rag.converting import OnMetadata
 from llama_index.vector_stores.dpr_rag.docstore import WHOLE
 from llama_index.vector_stores.dpr_rag.elsewhere import Elsewhere
 from llama_index.vector_stores.dpr_rag.filters import fixed_by, to_filter
+from llama_index.vector_stores.dpr_rag.given import id_given, ids_given, nodes_given, path_given, query_given
 from llama_index.vector_stores.dpr_rag.holding import OnPassageStore
 from llama_index.vector_stores.dpr_rag.moving_in import OnMissing, read_llama_index
 from llama_index.vector_stores.dpr_rag.nodes import OnBadText, marks_of_source, of_sources, to_node
-from llama_index.vector_stores.dpr_rag.opening import AnyEncoder, open_store
+from llama_index.vector_stores.dpr_rag.opening import AnyEncoder, given_or_opened
 from llama_index.vector_stores.dpr_rag.querying import hits_for, tell_if_empty
 
 from dpr_rag import Filter, PassageStore
+from dpr_rag.errors import ArgumentError
 from dpr_rag.filters import Comparison
 
 _EVERYTHING = Comparison("id", "exists", True)
@@ -140,15 +142,14 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
         fixed_filter: MetadataFilters | Mapping[str, Any] | Filter | None = None,
         **options: Any,
     ) -> None:
-        opening = (path, encoder, fingerprint, options or None, None if index == "auto" else index)
-        if store is not None and any(one is not None for one in opening):
-            raise ValueError("store= is open already; give it alone, or a path with what opens it")
-        named = None if path is None else os.fspath(path)
         fixed = fixed_by(fixed_filter)
-        told: dict[str, Any] = {"path": named, "fixed_filter": None if fixed is None else fixed.to_dict()}
+        told: dict[str, Any] = {
+            "path": None if path is None else path_given(path),
+            "fixed_filter": None if fixed is None else fixed.to_dict(),
+        }
         super().__init__(stores_text=True, **told, **checked(on_blank, on_bad_text, on_metadata))
         self._owned = store is None
-        self._hold(open_store(path, encoder, fingerprint, index=index, **options) if store is None else store, fixed)
+        self._hold(given_or_opened(store, path, encoder, fingerprint, index, options), fixed)
 
     @classmethod
     def class_name(cls) -> str:
@@ -210,6 +211,7 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
             PassageError: Metadata that are not JSON, or an id that comes twice with different contents.
             VectorError: An embedding of another dimension, or with NaN or infinite values.
         """
+        nodes = nodes_given(nodes)
         return self._add(nodes, [node.embedding for node in nodes])
 
     def _add(self, nodes: Sequence[BaseNode], vectors: Sequence[Any]) -> list[str]:
@@ -219,13 +221,14 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Like :meth:`add`; other embeddings than ``DPREmbedding`` are asked by ``aget_text_embedding_batch``."""
-        nodes = list(nodes)
+        nodes = nodes_given(nodes)
         vectors = await embedded(self._store, nodes, self.on_bad_text, self.on_metadata)
         return await asyncio.to_thread(self._add, nodes, vectors)
 
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """Like :meth:`query`; other embeddings than ``DPREmbedding`` are asked by ``aget_query_embedding``."""
-        return await asyncio.to_thread(self.query, await with_embedding(self._store, query), **kwargs)
+        query = await with_embedding(self._store, query_given(query))
+        return await asyncio.to_thread(self.query, query, **kwargs)
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """The nodes with the largest inner products, or as the store was tuned, best first; with ``mmr`` in the order chosen.
@@ -245,7 +248,7 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
             FilterError: A filter cannot be understood.
             EncoderMismatchError: There are only words, and the store has no encoder.
         """
-        hits = hits_for(self._store, query, kwargs)
+        hits = hits_for(self._store, query_given(query), kwargs)
         tell_if_empty(self._store, hits)
         return VectorStoreQueryResult(
             nodes=[to_node(hit.passage) for hit in hits],
@@ -264,13 +267,15 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
         if node_ids is None:
             found = list(self._store) if where is None else self._store.select(where)
         else:
-            found = [one for one in self._store.get(node_ids) if where is None or where.matches(one)]
+            found = [
+                one for one in self._store.get(ids_given("node_ids", node_ids)) if where is None or where.matches(one)
+            ]
         vectors = self._store.get_vectors([passage.id for passage in found])
         return [to_node(passage, vectors.get(passage.id)) for passage in found]
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete all nodes of a source document; a node without a source is its own, what no node made has none."""
-        self._arrivals.forget(ref_doc_id)
+        self._arrivals.forget(id_given("ref_doc_id", ref_doc_id))
         self._store.private.write({WHOLE: {ref_doc_id: None}})
         self._store.private.delete_marked(marks_of_source(ref_doc_id))
         if "\0" in ref_doc_id:  # which SQLite's JSON functions cut, so that marks do not say
@@ -286,13 +291,14 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
         """
         where = to_filter(filters)
         if node_ids is None and where is None:
-            raise ValueError("delete_nodes() got neither node_ids nor filters; use clear() to delete everything")
+            raise ArgumentError("delete_nodes() got neither node_ids nor filters; use clear() to delete everything")
         if node_ids is None:
             self._store.delete(filter=where)
         elif where is None:
-            self._store.delete(node_ids)
+            self._store.delete(ids_given("node_ids", node_ids))
         else:
-            self._store.delete([passage.id for passage in self._store.get(node_ids) if where.matches(passage)])
+            found = self._store.get(ids_given("node_ids", node_ids))
+            self._store.delete([passage.id for passage in found if where.matches(passage)])
 
     def clear(self) -> None:
         """Delete everything."""

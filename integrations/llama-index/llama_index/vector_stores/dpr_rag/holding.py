@@ -17,6 +17,7 @@ from llama_index.vector_stores.dpr_rag.in_threads import AsyncInThreads
 from llama_index.vector_stores.dpr_rag.nodes import OnBadText
 
 from dpr_rag import Encoder, Filter, PassageStore
+from dpr_rag.errors import ArgumentError
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class OnPassageStore(AsyncInThreads):
             given |= {"path": data.get("path"), "create": False}
         given |= kwargs
         if given.get("store") is None and given["path"] is None:
-            raise ValueError(
+            raise ArgumentError(
                 f"the dict of a {cls.class_name()} has no path, as that of a temporary store or of one that was given open; "
                 "pass path= or store="
             )

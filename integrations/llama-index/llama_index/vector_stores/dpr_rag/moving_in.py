@@ -16,8 +16,9 @@ from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.storage.index_store import SimpleIndexStore
 from llama_index.core.vector_stores.simple import DEFAULT_VECTOR_STORE, NAMESPACE_SEP, SimpleVectorStore
 from llama_index.core.vector_stores.types import DEFAULT_PERSIST_FNAME
+from llama_index.vector_stores.dpr_rag.given import path_given
 
-from dpr_rag.errors import CorpusError
+from dpr_rag.errors import ArgumentError, CorpusError
 
 _log = logging.getLogger(__name__)
 _DOCSTORE, _INDEX_STORE, _ID_MAP = "docstore.json", "index_store.json", "id_map.json"
@@ -44,9 +45,9 @@ def read_llama_index(
         ValueError: ``on_missing`` is neither of the two.
         CorpusError: A file is missing or malformed, or a vector or a node is.
     """
-    if on_missing not in ("error", "skip"):
-        raise ValueError(f"on_missing is {on_missing!r}, expected 'error' or 'skip'")
-    folder = Path(persist_dir).expanduser()
+    if not isinstance(on_missing, str) or on_missing not in ("error", "skip"):
+        raise ArgumentError(f"on_missing is {on_missing!r}, expected 'error' or 'skip'")
+    folder = Path(path_given(persist_dir)).expanduser()
     nodes = _documents(folder)
     held = _held_by_index(folder)
     vectors, metric = _vectors(_vector_file(folder, namespace), held)

@@ -10,6 +10,8 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.embeddings.dpr_rag.foreign import encoder_of
 
 from dpr_rag import Encoder, PassageStore
+from dpr_rag.arguments import check_instance
+from dpr_rag.errors import ArgumentError
 
 AnyEncoder = Encoder | BaseEmbedding
 _OPTIONS = ("index", "dtype", "bind", "timeout", "language")
@@ -61,7 +63,7 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str], other_words: Mapp
     """
     for name in given:
         right = f"; here it is {other_words[name]}" if name in other_words else ""
-        raise TypeError(f"unknown argument {name!r}, expected one of {', '.join(known)}{right}")
+        raise ArgumentError(f"unknown argument {name!r}, expected one of {', '.join(known)}{right}")
 
 
 def open_store(
@@ -90,8 +92,29 @@ def open_store(
     """
     refuse_unknown([name for name in options if name not in _OPTIONS], _ARGUMENTS, _OTHER_WORDS)
     if path is None and (read_only or not create):
-        raise ValueError("create=False and read_only=True are for a store that exists; give its path")
+        raise ArgumentError("create=False and read_only=True are for a store that exists; give its path")
     bound = encoder_of(encoder, fingerprint)
     if path is None:
         return PassageStore.temporary(encoder=bound, **options)
     return PassageStore.open(path, encoder=bound, create=create, read_only=read_only, **options)
+
+
+def given_or_opened(
+    store: PassageStore | None,
+    path: str | os.PathLike[str] | None,
+    encoder: AnyEncoder | None,
+    fingerprint: str | None,
+    index: str,
+    options: dict[str, Any],
+) -> PassageStore:
+    """The open store that was given, alone; or the one that the other arguments open.
+
+    Raises:
+        ArgumentError: ``store`` is none, or was given with what opens one.
+    """
+    if store is None:
+        return open_store(path, encoder, fingerprint, index=index, **options)
+    opening = (path, encoder, fingerprint, options or None, None if str(index) == "auto" else index)
+    if any(one is not None for one in opening):
+        raise ArgumentError("store= is open already; give it alone, or a path with what opens it")
+    return check_instance("store", store, PassageStore, ArgumentError, advice="; open a folder with path=")

@@ -12,6 +12,7 @@ from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.nodes import of_nodes, of_sources
 
 from dpr_rag import Diversity, Filter, Hit, PassageStore, Ranking
+from dpr_rag.arguments import check_count, check_number
 from dpr_rag.errors import ArgumentError, VectorError, nearest
 from dpr_rag.filters import And
 
@@ -51,6 +52,7 @@ _OTHER_MODES = {
 
 def hits_for(store: PassageStore, query: VectorStoreQuery, options: Mapping[str, Any]) -> list[Hit]:
     """What a query finds; see ``DPRVectorStore.query``."""
+    check_mode(query.mode, query.alpha)
     k, words = _wanted(query), words_of(query.query_str)
     diversity = diversity_for(query.mode, max(k, 1), threshold=query.mmr_threshold, options=options)
     more: dict[str, Any] = {"diversity": diversity, "min_relevance": options.get("min_relevance")}
@@ -64,9 +66,9 @@ def hits_for(store: PassageStore, query: VectorStoreQuery, options: Mapping[str,
     if words:
         return store.rank([words], k, where, ranking=ranking, vectors=vectors, **more)[0]
     if words is None and vectors is not None:
-        raise ValueError(f"the mode {query.mode!r} looks for words; give query_str")
+        raise ArgumentError(f"the mode {query.mode!r} looks for words; give query_str")
     if words is None and where is None:
-        raise ValueError("the query has neither query_embedding nor query_str nor filters; give one of them")
+        raise ArgumentError("the query has neither query_embedding nor query_str nor filters; give one of them")
     return without_question(store, where, k)
 
 
@@ -93,7 +95,7 @@ def words_of(given: object) -> str | None:
     if given is None:
         return None
     if not isinstance(given, str):
-        raise TypeError(f"query_str is {type(given).__name__} {given!r:.80}, expected the question as a string")
+        raise ArgumentError(f"query_str is {type(given).__name__} {given!r:.80}, expected the question as a string")
     return given if given.strip() else ""
 
 
@@ -147,7 +149,7 @@ def diversity_for(
     if unknown:
         right = _OTHER_WORDS.get(unknown[0])
         hint = f"; it is called {right} here" if right else ""
-        raise TypeError(f"{unknown[0]!r} is no option of a query{hint}; there are {', '.join(_OPTIONS)}")
+        raise ArgumentError(f"{unknown[0]!r} is no option of a query{hint}; there are {', '.join(_OPTIONS)}")
     if mode != VectorStoreQueryMode.MMR:
         return None
     chosen = threshold if given.get("mmr_threshold") is None else given["mmr_threshold"]
@@ -192,21 +194,23 @@ def check_mode(mode: VectorStoreQueryMode | str, alpha: float | None) -> None:
         ValueError: The mode is not supported.
         VectorError: ``alpha`` is not in [0, 1].
     """
-    if mode not in (*LEFT_TO_THE_STORE, *WORDS, VectorStoreQueryMode.HYBRID):
+    if not isinstance(mode, str) or mode not in (*LEFT_TO_THE_STORE, *WORDS, VectorStoreQueryMode.HYBRID):
         name = mode.value if isinstance(mode, VectorStoreQueryMode) else mode
         raise ArgumentError(
             f"the query mode {name!r:.80} is not supported; there are 'default', 'mmr', 'text_search', 'sparse' and 'hybrid'"
             f"{nearest(name, _MODES, _OTHER_MODES)}"
         )
-    if alpha is not None and not 0 <= alpha <= 1:
-        raise VectorError(f"alpha is {alpha!r}, expected a number from 0 to 1")
+    if alpha is not None:
+        check_number("alpha", alpha, VectorError, high=1.0)
 
 
 def _candidates(k: int, options: Mapping[str, Any]) -> int:
     fixed, factor = options.get("mmr_prefetch_k"), options.get("mmr_prefetch_factor")
     if fixed is not None and factor is not None:
-        raise ValueError("mmr_prefetch_k and mmr_prefetch_factor were both given; give one of them")
-    return int(fixed) if fixed is not None else int(k * (_PREFETCH_FACTOR if factor is None else factor))
+        raise ArgumentError("mmr_prefetch_k and mmr_prefetch_factor were both given; give one of them")
+    if fixed is not None:
+        return check_count("mmr_prefetch_k", fixed, VectorError, least=0)
+    return int(k * (_PREFETCH_FACTOR if factor is None else check_number("mmr_prefetch_factor", factor, VectorError)))
 
 
 def selection_of(

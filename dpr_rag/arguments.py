@@ -1,0 +1,129 @@
+"""What an argument has to be, checked where it comes in: the message says what was given, what fits, and what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+from dpr_rag.errors import ArgumentError, DprRagError
+
+_USUAL = ("question", "query", "input", "text")
+_Kind = TypeVar("_Kind")
+
+
+def kind(value: object) -> str:
+    """A value with its type, as messages name it."""
+    return f"the class {value.__name__}" if isinstance(value, type) else f"{type(value).__name__} {value!r:.60}"
+
+
+def remedy(value: object, *, several: str) -> str:
+    """What to do with what stands where a string is expected.
+
+    Args:
+        value: What stands there.
+        several: What to do with several strings.
+    """
+    if value is None:
+        return "fill it in, or leave it out"
+    if isinstance(value, bytes | bytearray):
+        return "decode it, as with .decode('utf-8')"
+    if isinstance(value, Mapping):
+        names = [key for key in value if isinstance(key, str)]
+        name = next((one for one in (*_USUAL, *names) if one in names), "text")
+        return f"pick the string out of it, as with [{name!r:.60}]"
+    if isinstance(value, int | float | Integral | Real):
+        return "convert it with str()"
+    return several if isinstance(value, Iterable) else "pass its text as a string"
+
+
+def iterated(name: str, values: object, of: str, *, error: type[DprRagError], one: str) -> Iterator[Any]:
+    """An iterator over a list or another iterable of things, none of which is iterable by itself in another sense.
+
+    Args:
+        name: Of the argument.
+        values: What was given; strings, bytes and mappings are refused, whose parts are something else.
+        of: What it has to be, such as ``a list of ids``.
+        error: What is raised where it is not.
+        one: What to do with a single thing.
+
+    Raises:
+        DprRagError: As ``error`` says.
+    """
+    if isinstance(values, str | bytes | bytearray | Mapping | type):
+        raise error(f"{name} is {_told(values)}, expected {of}; {one}")
+    try:
+        return iter(values)  # type: ignore[call-overload,no-any-return]
+    except TypeError as cause:
+        raise error(f"{name} is {_told(values)}, expected {of}; {one}") from cause
+
+
+def _told(value: object) -> str:
+    return f"the string {value!r:.80}" if isinstance(value, str) else kind(value)
+
+
+def check_count(name: str, value: object, error: type[DprRagError], *, least: int = 1, more: str = "") -> int:
+    """An integer of at least ``least``, numpy's as well, as Python's own.
+
+    Raises:
+        DprRagError: As ``error`` says, where it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        given = repr(value) if isinstance(value, str | float | int | Integral) or value is None else kind(value)
+        raise error(f"{name} is {given:.80}, expected an integer of at least {least}{more}")
+    return int(value)
+
+
+def check_number(
+    name: str,
+    value: object,
+    error: type[DprRagError],
+    *,
+    low: float = 0.0,
+    high: float = math.inf,
+    more: str = "",
+) -> float:
+    """A finite number from ``low`` to ``high``, numpy's as well, as Python's own.
+
+    Raises:
+        DprRagError: As ``error`` says, where it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high or math.isinf(value):
+        bounds = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
+        raise error(f"{name} is {value!r:.80}, expected a number{'' if low == -math.inf else f' {bounds}'}{more}")
+    return float(value)
+
+
+def check_instance(
+    name: str, value: object, expected: type[_Kind], error: type[DprRagError], *, advice: str = ""
+) -> _Kind:
+    """An instance of a class.
+
+    Raises:
+        DprRagError: As ``error`` says, where it is none.
+    """
+    if not isinstance(value, expected):
+        article = "an" if expected.__name__[:1] in "AEIOU" else "a"
+        raise error(f"{name} is {_told(value)}, expected {article} {expected.__name__}{advice}")
+    return value
+
+
+def check_callable(name: str, value: object) -> None:
+    """Refuse what cannot be called, before the work that it is to be called after.
+
+    Raises:
+        ArgumentError: It is neither a function nor None.
+    """
+    if value is not None and not callable(value):
+        raise ArgumentError(f"{name} is {_told(value)}, expected a function, or None")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is no truth value: ``"false"`` would count as true.
+
+    Raises:
+        ArgumentError: It is neither True nor False.
+    """
+    if not isinstance(value, bool):
+        raise ArgumentError(f"{name} is {_told(value)}, expected True or False")
