@@ -30,6 +30,10 @@ FOR_PROGRAMS = (
     "cross_encoder_from",
     "runs on the device",
     "dtype='float32'",
+    "os.fsdecode(path)",
+    "expected an open PassageStore",
+    "opens nothing; call PassageStore.open",
+    "rank() takes questions in words",
 )
 # Names of settings that the options beside them share, and of keys in files: no advice.
 SAID = re.compile(

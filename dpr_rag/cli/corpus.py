@@ -62,7 +62,7 @@ class Corpus:
         from dpr_rag.corpora import LeftOut
 
         if not path.strip():
-            raise CorpusError("the path of the corpus is empty; write . for the current folder")
+            raise typer.BadParameter("its path is empty; write . for the current folder", param_hint="CORPUS")
         self._path, self._form, self._skip_bad, self._on_bad_text = path, form, skip_bad, on_bad_text
         self._columns = columns
         self.bad = self.unreadable = 0

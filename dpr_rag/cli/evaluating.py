@@ -27,6 +27,7 @@ from dpr_rag.cli.models import ModelChoice, encoder_of, only_reads
 from dpr_rag.cli.options import AsJson, ContextModel, FusionKind, Model, Profile, Quiet, Weight
 from dpr_rag.cli.runs import QuestionsOption, Runs, check_named, note_unasked, read_runs, with_texts
 from dpr_rag.cli.terminal import note, progress, say_json
+from dpr_rag.cli.usage import usage
 from dpr_rag.errors import CorpusError
 from dpr_rag.paths import place_of
 
@@ -170,7 +171,8 @@ def _rankings(
         if not modes:
             return {opened.ranking.mode: opened.ranking}
         said: dict[str, Any] = {mode: (weight, fusion) if mode == "hybrid" else () for mode in modes}
-        return {mode: opened.ranking_for(mode, *more) for mode, more in said.items()}  # type: ignore[arg-type]  # it refuses others
+        with usage("--mode"):
+            return {mode: opened.ranking_for(mode, *more) for mode, more in said.items()}  # type: ignore[arg-type]  # it refuses others
 
 
 def _check_writable(sources: Sequence[Path], paths: Sequence[Path]) -> None:
@@ -178,7 +180,9 @@ def _check_writable(sources: Sequence[Path], paths: Sequence[Path]) -> None:
     taken = {path.resolve() for path in sources}
     for path in paths:
         if path.resolve() in taken:
-            raise CorpusError(f"{path} would overwrite the questions, a run or another result; name a file of its own")
+            raise typer.BadParameter(
+                f"{path} would overwrite the questions, a run or another result; name a file of its own"
+            )
         taken.add(path.resolve())
         if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
             raise CorpusError(f"{path}: cannot be written; name a file in a folder that exists and can be written to")

@@ -14,9 +14,21 @@ import typer
 from dpr_rag.cli.corpus import Corpus, IdColumn, TextColumn, TitleColumn
 from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.models import ModelChoice, encoder_of, look
-from dpr_rag.cli.options import BatchSize, Bind, ContextModel, IndexKind, Language, Model, Profile, Quiet, StoreFolder
+from dpr_rag.cli.options import (
+    BatchSize,
+    Bind,
+    ContextModel,
+    IndexKind,
+    Language,
+    Model,
+    Profile,
+    Quiet,
+    StoreFolder,
+    check_store_options,
+)
 from dpr_rag.cli.shards import add_pairs, matched
 from dpr_rag.cli.terminal import Advance, Stopwatch, note, progress, say
+from dpr_rag.errors import unknown
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
@@ -100,7 +112,11 @@ def index(
 ) -> None:
     """Add a corpus to a store: creates the store, continues after an interruption, or extends it."""
     from dpr_rag.corpora import Columns
+    from dpr_rag.corpora.opening import FORMATS
 
+    check_store_options(kind, language)
+    if form is not None and form not in FORMATS:
+        raise typer.BadParameter(unknown("the format", form, FORMATS), param_hint="--format")
     columns = Columns(id_column, text_column, title_column)
     source = Corpus(corpus, form, columns=columns, skip_bad=skip_bad, on_bad_text=on_bad_text.value)
     passages = source.passages()

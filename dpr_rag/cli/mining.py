@@ -15,6 +15,7 @@ from dpr_rag.cli.labelled import Limit, Questions, Regex, split_to_tune_on
 from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.options import ContextModel, Model, Profile, Quiet
 from dpr_rag.cli.terminal import Advance, note, progress, say
+from dpr_rag.cli.usage import usage
 from dpr_rag.errors import CorpusError
 from dpr_rag.paths import place_of
 
@@ -77,7 +78,8 @@ def mine(
     from dpr_rag.training.inputs import is_training, read_minable
     from dpr_rag.training.mining import Miner
 
-    mining = Mining(source.value, negatives, first, last, margin, regex, keep)
+    with usage():
+        mining = Mining(source.value, negatives, first, last, margin, regex, keep)
     _check_folder(output)
     skipped, left_out = SkipReport(keep=5), LeftOut()
     split = split_to_tune_on(questions, split, order=("train", "dev"), purpose="learn from")

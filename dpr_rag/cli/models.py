@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from dpr_rag.cli.usage import usage
 from dpr_rag.errors import EncoderMismatchError, StoreNotFoundError
 
 if TYPE_CHECKING:
@@ -46,23 +47,38 @@ class ModelChoice:
         from dpr_rag import DualEncoder, load_encoder
 
         if self.question is not None and self.question != DEFAULT:
+            check_profile(self.profile)
             return load_encoder(self.question, self.context, profile=self.profile)
         if self.context or self.profile:
             raise typer.BadParameter("--context-model and --profile need --model beside them", param_hint="--model")
         return DualEncoder.default()
 
 
+def check_profile(name: str | None) -> None:
+    """Refuse a profile that there is not.
+
+    Raises:
+        typer.BadParameter: No profile has this name.
+    """
+    from dpr_rag.encoders.profiles import named_profile
+
+    if name is not None:
+        with usage("--profile"):
+            named_profile(name)
+
+
 def ranking_of(path: Path, mode: str | None, weight: float | None, fusion: str | None) -> Ranking:
     """How to rank: as the options say, and for the rest as the store was tuned.
 
     Raises:
-        VectorError: An option is unknown, or goes with another mode.
+        typer.BadParameter: An option is unknown, or goes with another mode.
         StoreNotFoundError: There is no store.
     """
     from dpr_rag import PassageStore
 
     with PassageStore.open(path, create=False, read_only=True) as store:
-        return store.ranking_for(mode, weight, fusion)  # type: ignore[arg-type]  # it refuses what it does not know
+        with usage("--mode"):
+            return store.ranking_for(mode, weight, fusion)  # type: ignore[arg-type]  # it refuses what it does not know
 
 
 def only_reads(path: Path, rankings: Iterable[Ranking]) -> bool:

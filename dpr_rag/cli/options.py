@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dpr_rag.errors import FilterError
+from dpr_rag.cli.usage import usage
 from dpr_rag.paths import place_of
 
 
@@ -16,8 +16,7 @@ def read_filter(text: str | None) -> dict[str, Any] | None:
     """Read the JSON object of ``--filter``.
 
     Raises:
-        typer.BadParameter: The text is no JSON object.
-        FilterError: It is nested too deep to be read.
+        typer.BadParameter: The text is no JSON object, or no filter.
     """
     if text is None:
         return None
@@ -25,14 +24,33 @@ def read_filter(text: str | None) -> dict[str, Any] | None:
     try:
         value = json.loads(text)
     except RecursionError as error:
-        raise FilterError(
-            "the filter of --filter is nested too deep to be read; flatten its $and, $or and $not"
+        raise typer.BadParameter(
+            "it is nested too deep to be read; flatten its $and, $or and $not", param_hint="--filter"
         ) from error
     except ValueError as error:  # JSONDecodeError, or an integer of more digits than Python reads
         raise typer.BadParameter(f"{text!r:.200} is not JSON ({error}); {example}", param_hint="--filter") from error
     if not isinstance(value, dict):
         raise typer.BadParameter(f"{text!r:.200} is no JSON object; {example}", param_hint="--filter")
+    from dpr_rag.filters import parse_filter
+
+    with usage("--filter"):
+        parse_filter(value)
     return value
+
+
+def check_store_options(kind: str | None, language: str | None) -> None:
+    """Refuse an index or a language that there is not, before any work.
+
+    Raises:
+        typer.BadParameter: One is unknown.
+    """
+    from dpr_rag.index import kinds
+    from dpr_rag.lexical import Analyzer
+
+    with usage("--index"):
+        kinds.parse(kind or "auto")
+    with usage("--language"):
+        Analyzer("none" if language is None else language)
 
 
 StoreFolder = Annotated[

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dpr_rag.cli.escaping import printable
+from dpr_rag.cli.fields import note_unknown_fields
 from dpr_rag.cli.from_files import Files, made_of
 from dpr_rag.cli.options import FilterText, StoreFolder, read_filter
 from dpr_rag.cli.terminal import confirm, note, say
+from dpr_rag.cli.usage import usage
 from dpr_rag.errors import StoreError
 
 if TYPE_CHECKING:
@@ -46,6 +48,12 @@ def delete(
         raise typer.BadParameter(
             "name passages by ID, or else by --filter or by --file, and not by both", param_hint="ID"
         )
+    if chosen is not None:
+        from dpr_rag.filters import parse_filter
+        from dpr_rag.store.lookup import check_deletable
+
+        with usage("--filter"):
+            check_deletable(parse_filter(chosen))
     if any(not path.strip() for path in files or ()):
         raise typer.BadParameter("a PATH is empty; write . for the current folder", param_hint="--file")
     from dpr_rag import PassageStore
@@ -59,6 +67,8 @@ def delete(
             _ask(wanted, opened, yes=yes)
             count = opened.delete(wanted.ids) if wanted.ids else opened.delete(filter=wanted.where)
             say(f"deleted {count:,}; {opened.count():,} left")
+        if not count:
+            note_unknown_fields(opened, chosen)
     if count < len(wanted.ids):
         note(f"{len(wanted.ids) - count:,} of {len(wanted.ids):,} ids are not in the store")
     if wanted.missing:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dpr_rag.cli.fields import note_unknown_fields
 from dpr_rag.cli.models import ModelChoice, encoder_of, only_reads, ranking_of
 from dpr_rag.cli.options import (
     AsJson,
@@ -67,24 +68,30 @@ def search(
     reads = not bind and only_reads(store, [ranking])
     with PassageStore.open(store, encoder=encoder, create=False, read_only=reads, bind=bind) as opened:
         retriever = Retriever(opened, k=k, ranking=ranking)
+        found_any = False
         while batch := list(islice(questions, _BATCH)):
             for asked, hits in zip(batch, retriever.retrieve_batch(batch, filter=chosen), strict=True):
+                found_any = found_any or bool(hits)
                 if as_json:
                     say_json(question_record(asked, hits))
                 else:
                     show_hits(asked, hits)
+        if not found_any:
+            note_unknown_fields(opened, chosen)
 
 
 def read_questions(given: Sequence[str], file: Path | None) -> Iterator[str]:
     """Questions from the arguments, then from a file, then from standard input; blank lines are skipped.
 
     Raises:
-        typer.BadParameter: No question was given.
+        typer.BadParameter: No question was given, or a blank one.
         OSError: The file cannot be read.
         CorpusError: The questions are no UTF-8; raised at once for a file, else when such a line is reached.
     """
     if not given and file is None:
         raise typer.BadParameter("ask at least one question, or read them with --file FILE or -", param_hint="QUESTION")
+    if any(not text.strip() for text in given):
+        raise typer.BadParameter("a question is blank; ask with at least one word", param_hint="QUESTION")
     stdin = "-" in given or str(file) == "-"
     lines = [] if file is None or str(file) == "-" else _lines_of(file)
     return chain((text for text in given if text != "-"), _asked(lines), _asked(_stdin() if stdin else ()))

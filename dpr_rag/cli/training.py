@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpr_rag.cli.mining import note_lines
+from dpr_rag.cli.models import check_profile
 from dpr_rag.cli.options import ContextModel, Profile, Quiet
 from dpr_rag.cli.recipe_options import (
     BatchTeacher,
@@ -33,6 +34,7 @@ from dpr_rag.cli.recipe_options import (
 )
 from dpr_rag.cli.recipes import Preparation, with_defaults
 from dpr_rag.cli.terminal import note, say
+from dpr_rag.cli.usage import usage
 from dpr_rag.cli.watching import shown
 from dpr_rag.paths import place_of
 
@@ -185,7 +187,8 @@ def train(
         "average_with_start": average,
         "save_every": save_every,
     }
-    settings = TrainingSettings(**with_defaults(recipe, given))
+    with usage():
+        settings = TrainingSettings(**with_defaults(recipe, given))
     group = join_processes()
     start = cache(lambda: _load(init, context_model, profile))
     with ExitStack() as opened:
@@ -224,6 +227,7 @@ def _load(init: str | None, context: str | None, profile: str | None) -> DualEnc
         if context or profile:
             raise typer.BadParameter("--context-model and --profile need --init beside them", param_hint="--init")
         return DualEncoder.default(device="cpu", runtime="torch")
+    check_profile(profile)
     return DualEncoder.from_pretrained(init, context, profile=profile, device="cpu", runtime="torch")
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from dpr_rag.cli.options import ContextModel, IndexKind, Language, Profile, StoreFolder
+from dpr_rag.cli.models import check_profile
+from dpr_rag.cli.options import ContextModel, IndexKind, Language, Profile, StoreFolder, check_store_options
 from dpr_rag.cli.terminal import Stopwatch, say
 from dpr_rag.errors import StoreCorrupted
 from dpr_rag.paths import place_of
@@ -26,6 +27,7 @@ def optimize(store: StoreFolder, kind: IndexKind = None, language: Language = No
     """Fold everything into one base segment, of another index kind or for the words of another language if one is named."""
     from dpr_rag import PassageStore
 
+    check_store_options(kind, language)
     watch = Stopwatch()
     with PassageStore.open(store, create=False) as opened:
         before = opened.info().bytes_on_disk
@@ -91,5 +93,6 @@ def convert(
     """Convert DPR's original checkpoints (.cp) to a model folder, and back."""
     from dpr_rag.encoders.checkpoints import convert as convert_model
 
+    check_profile(profile)
     encoder = convert_model(source, target, context=context_model, base=base, profile=profile)
     say(f"wrote {target} (fingerprint {encoder.fingerprint})")

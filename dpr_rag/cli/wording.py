@@ -23,6 +23,8 @@ _HERE = [
         "; convert it with str()": "; write it as a string",
         ", or all of the metadata with dpr_rag.to_json_metadata(metadata), as vector stores of the frameworks do with "
         "on_metadata='convert'": "",
+        "; decode it, as with .decode('utf-8')": "; write it as text",
+        "pass one string for each, as retrieve_batch() takes them": "ask one question after the other",
         ", dates for example with .isoformat()": ", dates for example to strings",
         "pass encoder= to PassageStore.open, or vectors= to add": "name one with --model",
         "pass encoder= to PassageStore.open, or search with vectors": "name one with --model",

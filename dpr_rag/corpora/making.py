@@ -59,4 +59,4 @@ class Maker:
 
 
 def _is_missing(value: object) -> bool:
-    return value is None or value == ""
+    return value is None or (isinstance(value, str) and not value.strip())

@@ -15,7 +15,7 @@ from dpr_rag.corpora.parquet import parquet_by_row
 from dpr_rag.corpora.tables import csv_by_line, tsv_by_line
 from dpr_rag.corpora.tabular import json_by_line, jsonl_by_line
 from dpr_rag.corpora.texts import SUFFIXES, read_by_file
-from dpr_rag.errors import CorpusError, UnreadableError
+from dpr_rag.errors import CorpusError, UnreadableError, nearest
 from dpr_rag.passages import OnBadText, Passage, check_on_bad_text
 from dpr_rag.paths import place_of
 
@@ -85,7 +85,7 @@ def open_by_place(
     """
     kind = format or _format_of(path)
     if kind not in FORMATS:
-        raise CorpusError(f"{path}: the format {kind!r} is unknown, expected {_listed()}")
+        raise CorpusError(f"{path}: the format {kind!r} is unknown, expected {_listed()}{nearest(kind, FORMATS)}")
     if columns is not None and columns.given() and kind in {"python", "text"}:
         raise CorpusError(f"{path}: the format {kind} has no columns; leave their names out, or name another format")
     if kind == "python":

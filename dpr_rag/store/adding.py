@@ -70,12 +70,22 @@ def add(
     _check_lengths(passages, vectors)
     report, passages = AddReport(), admitted(scope, passages)
     if isinstance(passages, Sequence):
+        for one in passages:
+            _refuse_blank(one)
         check_repeats(passages)
     for batch in _batches(passages, vectors, batch_size, replace):
         report += _add_batch(engine, batch, replace, instead, scope) + batch.twins
         if progress is not None:
             progress(report)
     return report
+
+
+def _refuse_blank(passage: object) -> None:
+    """Refuse what has no word: no question is about it, and its vector is near to many."""
+    if isinstance(passage, Passage) and passage.text.isspace() and not passage.title.strip():
+        raise PassageError(
+            f"passage {passage.id!r:.120}: text and title are blank, expected a word; leave it out, or fill it in"
+        )
 
 
 def _check_lengths(passages: Iterable[Passage], vectors: Iterable[Any] | None) -> None:
@@ -99,6 +109,7 @@ def _batches(
         for item in batch:
             if not isinstance(item, Passage):
                 raise PassageError(f"{kind(item)} is no passage; give {_AS_A_PASSAGE}")
+            _refuse_blank(item)
         given = None
         if rows is not None:
             given = check_vectors(
@@ -115,7 +126,9 @@ def _stacked(rows: Iterable[Any]) -> Any:
         with np.errstate(over="ignore"):  # see check_vectors
             return np.array(listed, dtype=np.float32) if listed else np.empty((0, 1), np.float32)
     except (TypeError, ValueError) as error:
-        raise VectorError(f"the vectors are not rows of numbers of one length: {error}") from error
+        raise VectorError(
+            f"the vectors are not rows of numbers of one length; give one such row each ({error!s:.120})"
+        ) from error
 
 
 def _add_batch(

@@ -60,16 +60,25 @@ def count(engine: Engine, condition: Condition | None) -> int:
     return engine.with_snapshot(counted)
 
 
+def check_deletable(condition: Condition | None) -> None:
+    """Refuse a filter by which everything or nothing would be deleted.
+
+    Raises:
+        FilterError: It asks about no field.
+    """
+    if isinstance(condition, Filter) and not compared_fields(condition):
+        raise FilterError(
+            "this filter asks about no field, and would delete everything or nothing; to delete everything, "
+            'give {"id": {"$exists": True}}'
+        )
+
+
 def delete(engine: Engine, ids: Iterable[str] | None, where: Where, scope: Scope) -> int:
     """Delete passages in one commit; see ``PassageStore.delete``."""
     if (ids is None) == (where is None):
         raise StoreError("delete() takes either ids or a filter; give exactly one of them")
     wanted, asked = [] if ids is None else _checked(ids), WHOLE.condition(where)
-    if isinstance(asked, Filter) and not compared_fields(asked):
-        raise FilterError(
-            "this filter asks about no field, and would delete everything or nothing; to delete everything, "
-            'give {"id": {"$exists": True}}'
-        )
+    check_deletable(asked)
     condition = None if asked is None else scope.condition(asked)
     engine.database.refuse_read_only()
     if isinstance(condition, Filter) and engine.state().base is not None:

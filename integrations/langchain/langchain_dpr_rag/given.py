@@ -94,6 +94,8 @@ def pairs_given(pairs: object) -> tuple[list[str], list[Any]]:
         ArgumentError: They are no list of pairs.
     """
     form = "give [(text, vector), …]"
+    if isinstance(pairs, Document):  # whose fields pydantic iterates as pairs
+        raise ArgumentError(f"text_embeddings is {kind(pairs)}, expected a list of pairs; {form}")
     listed = list(iterated("text_embeddings", pairs, "a list of pairs", error=ArgumentError, one=form))
     for at, pair in enumerate(listed, start=1):
         if not isinstance(pair, tuple | list) or len(pair) != 2:

@@ -27,7 +27,7 @@ from llama_index.vector_stores.dpr_rag.nodes import OnBadText, marks_of_source, 
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder, given_or_opened
 from llama_index.vector_stores.dpr_rag.querying import hits_for, tell_if_empty
 
-from dpr_rag import Filter, PassageStore
+from dpr_rag import Filter, Passage, PassageStore
 from dpr_rag.errors import ArgumentError
 from dpr_rag.filters import Comparison
 
@@ -264,12 +264,7 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
             filters: Leaves out what it does not match.
         """
         where = to_filter(filters)
-        if node_ids is None:
-            found = list(self._store) if where is None else self._store.select(where)
-        else:
-            found = [
-                one for one in self._store.get(ids_given("node_ids", node_ids)) if where is None or where.matches(one)
-            ]
+        found = self._store.select(where) if node_ids is None else self._with_ids(node_ids, where)
         vectors = self._store.get_vectors([passage.id for passage in found])
         return [to_node(passage, vectors.get(passage.id)) for passage in found]
 
@@ -294,11 +289,12 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
             raise ArgumentError("delete_nodes() got neither node_ids nor filters; use clear() to delete everything")
         if node_ids is None:
             self._store.delete(filter=where)
-        elif where is None:
-            self._store.delete(ids_given("node_ids", node_ids))
         else:
-            found = self._store.get(ids_given("node_ids", node_ids))
-            self._store.delete([passage.id for passage in found if where.matches(passage)])
+            self._store.delete([passage.id for passage in self._with_ids(node_ids, where)])
+
+    def _with_ids(self, node_ids: list[str], where: Filter | None) -> list[Passage]:
+        found = self._store.get(ids_given("node_ids", node_ids))
+        return found if where is None else [one for one in found if where.matches(one)]
 
     def clear(self) -> None:
         """Delete everything."""

@@ -1,0 +1,27 @@
+"""What a command line says wrongly by itself: exit code 2 and the usage, whichever part of the library finds it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from dpr_rag.cli.wording import on_the_command_line
+from dpr_rag.errors import DprRagError
+
+
+@contextmanager
+def usage(option: str | None = None) -> Iterator[None]:
+    """Turn the library's refusal of an option's value into wrong usage; what files and stores hold is none of its business.
+
+    Args:
+        option: The option or argument that the value is of; None where the message names it.
+
+    Raises:
+        typer.BadParameter: The library refused it.
+    """
+    try:
+        yield
+    except DprRagError as error:
+        raise typer.BadParameter(on_the_command_line(str(error)), param_hint=option) from error
