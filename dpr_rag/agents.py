@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 from dpr_rag import __version__
-from dpr_rag.errors import DprRagError, MissingExtraError
+from dpr_rag.errors import DprRagError, MissingExtraError, install
 from dpr_rag.fusion import Mode
 from dpr_rag.passages import Passage
 from dpr_rag.prompting import format_passages
@@ -20,9 +20,7 @@ try:
     from mcp.server.mcpserver.exceptions import ResourceError, ToolError
     from pydantic import Field
 except ImportError as error:
-    raise MissingExtraError(
-        "tools for agents need the package mcp; install it with: pip install -c constraints.txt '.[mcp]'"
-    ) from error
+    raise MissingExtraError(f"tools for agents need the package mcp ({error}); {install('mcp')}") from error
 
 MOST = 50
 """Passages of one answer at most, as they fill the context of a model."""

@@ -17,6 +17,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 from uuid import UUID
 
+from dpr_rag.arguments import check_callable
 from dpr_rag.errors import PassageError
 from dpr_rag.passages import MAX_METADATA_DEPTH, plain
 
@@ -63,6 +64,7 @@ def to_json_metadata(metadata: Mapping[Any, Any], *, default: Default | None = N
     """
     if not isinstance(metadata, Mapping):
         raise PassageError(f"metadata is {_kind(metadata)}, expected a mapping; wrap it in a dict")
+    check_callable("default", default)
     return _object(metadata, default, "metadata", 0)
 
 

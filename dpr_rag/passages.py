@@ -201,7 +201,10 @@ def _checked_string(value: object, name: str, passage_id: object, *, empty: bool
     owner = "" if passage_id is None else f"passage {passage_id!r:.120}: "
     if not isinstance(value, str):
         several = "pass one string for each, as retrieve_batch() takes them" if name == "question" else _SEVERAL
-        raise PassageError(f"{owner}{name} is {kind(value)}, expected a string; {remedy(value, several=several)}")
+        advice = remedy(value, several=several)
+        if value is None and name == "question":
+            advice = "ask with at least one word"
+        raise PassageError(f"{owner}{name} is {kind(value)}, expected a string; {advice}")
     if not value and not empty:
         raise PassageError(f"{owner}{name} is empty, expected at least one character; drop it or fill it in")
     text = rejoined(value)

@@ -28,6 +28,7 @@ from dpr_rag import (
     format_passages,
     load_encoder,
     parse_passages,
+    to_json_metadata,
 )
 from dpr_rag.encoders.loaded import LoadedEncoder
 from dpr_rag.errors import DprRagError, PassageError, StoreError, VectorError
@@ -159,6 +160,9 @@ CALLS: dict[str, tuple[Call, str]] = {
     "Passage metadata": (lambda p, v: Passage("1", "a", "", v), "{} {a: 1}"),
     "Passage.made": (lambda p, v: Passage.made("1", v), "text"),
     "Passage.made policy": (lambda p, v: Passage.made("1", "a", on_bad_text=v), ""),
+    "restricted": (lambda p, v: p.store.restricted(v), "{a: 1}"),
+    "to_json_metadata": (lambda p, v: to_json_metadata(v), "{} {a: 1}"),
+    "to_json_metadata default": (lambda p, v: to_json_metadata({"a": object()}, default=v), "class"),
     "check_question": (lambda p, v: check_question(v), "text"),
     "format_passages": (lambda p, v: format_passages(v), "[passage]"),
     "format_passages start": (lambda p, v: format_passages(PASSAGES, start=v), "5 0"),
@@ -227,7 +231,7 @@ def test_the_right_ones_are_taken(name: str, place: Place) -> None:
         (lambda p: p.store.delete("id"), StoreError, "ids is the string 'id', expected a list of ids; wrap it as ['id']"),
         (lambda p: p.store.delete({"year": 1}), StoreError, "or to delete what a filter keeps, filter="),
         (lambda p: p.store.delete([PASSAGES[0]]), StoreError, "expected a string; give its .id"),
-        (lambda p: p.retriever.retrieve(None), PassageError, "question is NoneType None, expected a string; fill it in"),
+        (lambda p: p.retriever.retrieve(None), PassageError, "question is NoneType None, expected a string; ask with at least"),
         (lambda p: p.retriever.retrieve(b"who"), PassageError, "expected a string; decode it, as with .decode('utf-8')"),
         (lambda p: p.retriever.retrieve(["a", "b"]), PassageError, "pass one string for each, as retrieve_batch() takes them"),
         (lambda p: p.retriever.retrieve({"x": 1, "query": "a"}), PassageError, "pick the string out of it, as with ['query']"),

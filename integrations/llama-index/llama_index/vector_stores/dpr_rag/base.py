@@ -143,10 +143,8 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
         **options: Any,
     ) -> None:
         fixed = fixed_by(fixed_filter)
-        told: dict[str, Any] = {
-            "path": None if path is None else path_given(path),
-            "fixed_filter": None if fixed is None else fixed.to_dict(),
-        }
+        named = None if path is None else path_given(path)
+        told: dict[str, Any] = {"path": named, "fixed_filter": None if fixed is None else fixed.to_dict()}
         super().__init__(stores_text=True, **told, **checked(on_blank, on_bad_text, on_metadata))
         self._owned = store is None
         self._hold(given_or_opened(store, path, encoder, fingerprint, index, options), fixed)
