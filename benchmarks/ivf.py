@@ -143,6 +143,12 @@ def seconds(start: float) -> float:
     return round(time.perf_counter() - start, 1)
 
 
+def used(began: float) -> dict[str, float]:
+    """Seconds of all cores since then, and the most memory that this process took so far, mapped files included."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    return {"core_s": round(time.process_time() - began, 1), "peak_mib": peak}
+
+
 def say(args: argparse.Namespace, figures: dict[str, Any]) -> None:
     """Print figures and keep them."""
     line = json.dumps({**figures, "cpu": processor(), "load": round(os.getloadavg()[0], 1)})
@@ -194,10 +200,9 @@ def built(folder: Path, written: Written, arm: str, args: argparse.Namespace) ->
         spent = seconds(began)
 
     ann.train = timed  # type: ignore[assignment]
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     manifest = finish_base(home, written, chosen, generation=1, dtype="float16")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    figures = {"factory": chosen.factory, "build_s": seconds(start), "training_s": spent, "peak_mib": peak}
+    figures = {"factory": chosen.factory, "build_s": seconds(start), "training_s": spent, **used(cpu)}
     say(args, {"count": manifest.count, "arm": arm, **figures})
     record.write_text(json.dumps(asdict(manifest)))
     return manifest
@@ -215,13 +220,12 @@ def trained_only(folder: Path, written: Written, arm: str, questions: np.ndarray
     path = folder / f"centroids-{arm}.npy"
     if not path.exists():
         index = faiss.index_factory(written.matrix.dim, chosen.factory, faiss.METRIC_INNER_PRODUCT)
-        start = time.perf_counter()
+        start, began = time.perf_counter(), time.process_time()
         if arm == "grown":
             train(index, source)
         else:
             index.train(source.matrix.take(source.drawn(int(arm))))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-        figures = {"factory": chosen.factory, "training_s": seconds(start), "peak_mib": peak}
+        figures = {"factory": chosen.factory, "training_s": seconds(start), **used(began)}
         say(args, {"count": written.matrix.count, "arm": arm, **figures})
         np.save(path, index.quantizer.reconstruct_n(0, index.nlist))
     found = np.load(path)
