@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from browser import CHROMIUM, Tab, chromium
 
+from dpr_rag import DualEncoder, Passage, PassageStore
 from dpr_rag.corpora import read_questions
 
 pytestmark = [
@@ -52,9 +53,9 @@ return bad;
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """`dpr-rag chat` on a free port; it ends as by Ctrl-C."""
-    command = [sys.executable, "-c", "from dpr_rag.cli import main; main()", "chat", "notes.dpr", "--port", "0"]
+def served(folder: Path, name: str = "chat") -> Iterator[str]:
+    """A page's command on a free port; it ends as by Ctrl-C."""
+    command = [sys.executable, "-c", "from dpr_rag.cli import main; main()", name, "notes.dpr", "--port", "0"]
     with open(folder / "errors", "wb") as errors:
         process = subprocess.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=errors, text=True, preexec_fn=_interruptible
@@ -143,3 +144,46 @@ def test_hostile_passages_and_names_stay_in_their_frames_on_every_screen(tmp_pat
             assert {one for one in tab.requests if not one.startswith((address, "data:", "blob:"))} == set()
             if pictures := os.environ.get("DPR_RAG_PICTURES"):
                 tab.picture(Path(pictures) / f"chat-{width}-{'dark' if dark else 'light'}.png")
+
+
+def test_the_playground_compares_filters_and_draws(tmp_path: Path) -> None:
+    animals = {"krill": 1, "squid": 2, "plankton": 1, HOSTILE: 3}
+    with PassageStore.open(tmp_path / "notes.dpr", encoder=DualEncoder.default()) as store:
+        store.add(
+            Passage(f"p{at}", f"Whale number {at} eats {food}. ${{1+1}} {{{{x}}}}", f"Whale {food}", {"depth": depth})
+            for at, (food, depth) in enumerate(animals.items())
+        )
+    (tmp_path / "browser").mkdir()
+    with served(tmp_path, "ui") as address, chromium(tmp_path / "browser") as tab:
+        tab.show(address)
+        tab.wait("return document.querySelector('#question textarea') !== null")
+        tab.type("#question textarea", "which whale eats squid?")
+        tab.press("Enter", 13, "\r")
+        tab.wait("return document.querySelectorAll('.columns section').length === 3")
+        firsts = "return [...document.querySelectorAll('.columns section')].map(one => one.querySelector('.hit b').innerText)"
+        assert tab.value(firsts) == ["1. Whale squid"] * 3
+        assert "${1+1} {{x}}" in tab.value("return document.querySelector('.columns').innerText")
+        marks = tab.value(
+            "return [...document.querySelectorAll('.columns mark')].map(one => one.innerText.toLowerCase())"
+        )
+        assert {"whale", "eats", "squid"} == set(marks)
+        tab.value("document.querySelector('.columns [data-near]').click()")
+        tab.wait("return document.querySelectorAll('.near .hit').length === 3")
+        tab.value("[...document.querySelectorAll('[data-filter]')].find(one => one.innerText === 'depth: 1').click()")
+        tab.wait("return document.querySelectorAll('.columns section:first-child .hit').length === 2")
+        assert tab.value("return document.querySelector('#filter textarea').value") == '{"depth": 1}'
+        tab.value("[...document.querySelectorAll('button[role=tab]')].find(one => one.innerText === 'Map').click()")
+        tab.wait("return document.querySelector('#draw') !== null")
+        tab.value("document.querySelector('#draw').click()")
+        tab.wait(
+            "return document.querySelectorAll('#map circle').length === 5 && document.querySelectorAll('#map .asked').length"
+        )
+        assert tab.value("return document.title") == "dpr-rag: notes.dpr"
+        assert (
+            tab.value(
+                "return document.querySelectorAll(':is(.columns, .near, #map) :is(img, script, iframe, a)').length"
+            )
+            == 0
+        )
+        assert {one for one in tab.requests if not one.startswith((address, "data:", "blob:"))} == set()
+    assert (tmp_path / "errors").read_text() == ""

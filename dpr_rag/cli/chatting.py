@@ -1,19 +1,25 @@
-"""The command `chat`: a page with a chatbot over a store."""
+"""The commands `chat` and `ui`: pages over a store in the browser."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from dpr_rag.cli.models import ModelChoice, encoder_of, look
-from dpr_rag.cli.options import ContextModel, Model, Profile
+from dpr_rag.cli.options import ContextModel, Model, Profile, StoreFolder
 from dpr_rag.cli.terminal import note, say
 from dpr_rag.paths import place_of
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _NAMES = ("127.0.0.1", "localhost", "[::1]")
+
+Host = Annotated[str, typer.Option("--host", metavar="NAME", help="Address to listen on.")]
+Port = Annotated[
+    int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+]
 
 
 def chat(
@@ -43,10 +49,8 @@ def chat(
             parser=place_of,
         ),
     ] = None,
-    host: Annotated[str, typer.Option("--host", metavar="NAME", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
-    ] = 7860,
+    host: Host = "127.0.0.1",
+    port: Port = 7860,
 ) -> None:
     """Open a chatbot over a store in the browser; files dropped on the page join the store."""
     if base_url is not None and llm is None:
@@ -67,8 +71,34 @@ def chat(
     encoder = encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
     with PassageStore.open(store, encoder=encoder) as opened:
         talk = Chat(opened, memory, memory.path.with_name(f"{store.name}-labelled.jsonl"), language_model)
-        at_home = host in _LOOPBACK
-        app = serving.app_of(chat_page(talk, folders=at_home), CSS, hosts=_NAMES if at_home else ["*"])
-        if not at_home:
-            note(f"everybody who reaches {host} can read this store and add files to it")
-        serving.run(app, host, port, lambda address: say(f"{address}  (Ctrl-C ends it)"))
+        _serve(chat_page(talk, folders=host in _LOOPBACK), CSS, host, port, "read this store and add files to it")
+
+
+def _serve(page: Any, css: str, host: str, port: int, can: str) -> None:
+    from dpr_rag.pages import serving
+
+    at_home = host in _LOOPBACK
+    app = serving.app_of(page, css, hosts=_NAMES if at_home else ["*"])
+    if not at_home:
+        note(f"everybody who reaches {host} can {can}")
+    serving.run(app, host, port, lambda address: say(f"{address}  (Ctrl-C ends it)"))
+
+
+def ui(
+    store: StoreFolder,
+    model: Model = None,
+    context_model: ContextModel = None,
+    profile: Profile = None,
+    host: Host = "127.0.0.1",
+    port: Port = 7861,
+) -> None:
+    """Open a playground over a store in the browser: every mode side by side, a map of the passages, tuning."""
+    from dpr_rag.pages import serving
+
+    serving.require()
+    from dpr_rag import PassageStore
+    from dpr_rag.pages.playground import CSS, playground_page
+
+    encoder = encoder_of(store, ModelChoice(model, context_model, profile))
+    with PassageStore.open(store, encoder=encoder, create=False, read_only=not os.access(store, os.W_OK)) as opened:
+        _serve(playground_page(opened), CSS, host, port, "ask this store")

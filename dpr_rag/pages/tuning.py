@@ -1,0 +1,64 @@
+"""Labelled questions on a page: the store tuned to them, and every mode judged by them."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+from dpr_rag.corpora import Question, read_questions
+from dpr_rag.evaluation import Run, System, Tuning, evaluate, tune
+from dpr_rag.evaluation.report.page import page
+from dpr_rag.pages.comparing import MODES
+from dpr_rag.pages.marking import plain_markdown
+from dpr_rag.retriever import Retriever
+from dpr_rag.store import PassageStore
+
+_DEPTH = 100
+_TOPS = (1, 5, 20)
+
+
+class Trial:
+    """Tunes and judges one store."""
+
+    def __init__(self, store: PassageStore) -> None:
+        self._store = store
+
+    def tune(self, file: Path) -> str:
+        """Choose how the store ranks, see :func:`~dpr_rag.evaluation.tune`, and tell in Markdown.
+
+        Raises:
+            CorpusError: The questions cannot be read.
+            EvaluationError: There are too few, or nothing to judge by.
+        """
+        return _told(tune(self._store, _read(file), keep=True))
+
+    def report(self, file: Path) -> str:
+        """Judge every mode, and return the report as a frame of its own.
+
+        Raises:
+            CorpusError: The questions cannot be read.
+            EvaluationError: There is nothing to judge by.
+        """
+        modes = MODES if self._store.encoder is not None else ("bm25",)
+        systems: dict[str, System | Run] = {mode: Retriever(self._store, mode=mode) for mode in modes}
+        found = evaluate(systems, _read(file), k=min(_DEPTH, max(1, self._store.count())))
+        told = page(found, {"questions": file.name, "store": str(self._store.path)}, title=self._store.path.name)
+        return f'<iframe class="report" sandbox="" title="Evaluation" srcdoc="{escape(told)}"></iframe>'
+
+
+def _read(file: Path) -> list[Question]:
+    return list(read_questions(file))
+
+
+def _told(found: Tuning) -> str:
+    head = f"{found.questions:,} questions, judged by {found.by}; 95 % intervals in brackets."
+    rows = [f"| | MRR@{found.k} | behind the best | {' | '.join(f'top-{k}' for k in _TOPS)} |", "|---" * 6 + "|"]
+    for one in found.candidates:
+        tops = [f"{100 * one.accuracy[k].value:.1f}" if k in one.accuracy else "" for k in _TOPS]
+        value, behind = (
+            f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+            for estimate in (one.value, one.less_than_best)
+        )
+        rows.append(f"| {plain_markdown(one.name)} | {value} | {behind} | {' | '.join(tops)} |")
+    table = "\n".join(rows)
+    return f"{head}\n\n{table}\n\nChosen: {plain_markdown(str(found.chosen.ranking))}. The store ranks so from now on."
