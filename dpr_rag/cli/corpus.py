@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpr_rag.cli.escaping import printable
-from dpr_rag.cli.repeats import Placed, placed_error, without_repeats
+from dpr_rag.cli.repeats import placed_error, without_repeats
 from dpr_rag.cli.terminal import is_watched, note, progress
 from dpr_rag.errors import CorpusError, RepeatedIdError, UnreadableError
 
 if TYPE_CHECKING:
     from dpr_rag import Passage
-    from dpr_rag.corpora import Columns, OnBad
+    from dpr_rag.corpora import Columns, Found, OnBad, Opened
     from dpr_rag.passages import OnBadText
 
 _SHOWN_BAD = 5
@@ -41,9 +41,28 @@ TitleColumn = Annotated[
     typer.Option("--title-column", metavar="NAME", help="The same of the title; all other columns become metadata."),
 ]
 
+Part = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        "--collection",
+        metavar="NAME",
+        help="Which split of a saved dataset, or collection of a Chroma folder, where there are several.",
+    ),
+]
+
 
 class Corpus:
     """The passages of a corpus, and what was wrong with it.
+
+    Args:
+        path: A file, a folder, or ``python:``.
+        form: Its format; None finds it.
+        columns: What the user called the columns.
+        skip_bad: Whether malformed entries are counted instead of ending the reading.
+        on_bad_text: What becomes of lone surrogates.
+        part: Which split or collection, where there are several.
+        vectors: Whether its own vectors are read, too.
 
     Attributes:
         bad: How many malformed entries were skipped.
@@ -58,18 +77,25 @@ class Corpus:
         columns: Columns | None = None,
         skip_bad: bool = False,
         on_bad_text: OnBadText = "error",
+        part: str | None = None,
+        vectors: bool = False,
     ) -> None:
         from dpr_rag.corpora import LeftOut
 
         if not path.strip():
             raise typer.BadParameter("its path is empty; write . for the current folder", param_hint="CORPUS")
         self._path, self._form, self._skip_bad, self._on_bad_text = path, form, skip_bad, on_bad_text
-        self._columns = columns
+        self._columns, self._part, self._vectors = columns, part, vectors
+        self._told = False
         self.bad = self.unreadable = 0
         self._left_out = LeftOut()
 
     def passages(self) -> Iterator[Passage]:
         """Read from the start, the first passage at once; what is wrong is counted, and some of it shown."""
+        return (one.passage for one in self.found())
+
+    def found(self) -> Iterator[Found]:
+        """Read as :meth:`passages` does, with the vectors that lie beside the passages."""
         self.bad = self.unreadable = 0
         self._left_out.clear()
         opened = self._read(self._take)
@@ -86,30 +112,39 @@ class Corpus:
                     advance(total)
         return total
 
-    def _read(self, on_bad: OnBad, *, counting: bool = False) -> Iterator[Passage]:
+    def _read(self, on_bad: OnBad, *, counting: bool = False) -> Iterator[Found]:
         from dpr_rag.store import source_path, with_source
 
-        found = self._open(on_bad, counting=counting)
+        opened = self._open(on_bad, counting=counting)
+        self._tell(opened)
+        found = opened.found
         if self._skip_bad and not counting and on_bad is not None:
             found = without_repeats(found, on_bad)
         last: Path | str | None = None
         source = ""
-        for passage, file, _ in found:
-            if file is not last:
-                last, source = file, file if isinstance(file, str) else source_path(file)
-            yield with_source(passage, source)
+        for one in found:
+            if one.source is not last:
+                last, source = one.source, one.source if isinstance(one.source, str) else source_path(one.source)
+            yield one._replace(passage=with_source(one.passage, source))
 
-    def _open(self, on_bad: OnBad, *, counting: bool) -> Iterator[Placed]:
-        from dpr_rag.corpora import LeftOut, open_by_place
+    def _tell(self, opened: Opened) -> None:
+        """Say once what the corpus is, where its name does not."""
+        if opened.what and not self._told:
+            note(f"found {printable(opened.what)}")
+        self._told = True
 
-        return open_by_place(
-            self._path,
-            format=self._form,
-            on_bad=on_bad,
-            on_bad_text=self._on_bad_text,
-            left_out=LeftOut() if counting else self._left_out,
-            columns=self._columns,
+    def _open(self, on_bad: OnBad, *, counting: bool) -> Opened:
+        from dpr_rag.corpora import Columns, LeftOut, Reading, open_reading
+
+        reading = Reading(
+            self._columns or Columns(),
+            on_bad,
+            self._on_bad_text,
+            LeftOut() if counting else self._left_out,
+            self._part,
+            self._vectors,
         )
+        return open_reading(self._path, reading, format=self._form)
 
     @contextmanager
     def placing_repeats(self, prefix: str) -> Iterator[None]:
@@ -117,7 +152,7 @@ class Corpus:
         try:
             yield
         except RepeatedIdError as error:
-            found = self._open(self._pass, counting=True)
+            found = self._open(self._pass, counting=True).found
             raise placed_error(found, error.passage_id.removeprefix(prefix), error) from error
 
     def _pass(self, error: CorpusError) -> None:

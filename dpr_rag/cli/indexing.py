@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace as changed
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpr_rag.cli.corpus import Corpus, IdColumn, TextColumn, TitleColumn
+from dpr_rag.cli.corpus import Corpus, IdColumn, Part, TextColumn, TitleColumn
 from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.models import ModelChoice, encoder_of, look
 from dpr_rag.cli.options import (
@@ -26,7 +26,7 @@ from dpr_rag.cli.options import (
     StoreFolder,
     check_store_options,
 )
-from dpr_rag.cli.shards import add_pairs, matched
+from dpr_rag.cli.shards import Pair, add_pairs, matched, with_own_vectors
 from dpr_rag.cli.terminal import Advance, Stopwatch, note, progress, say
 from dpr_rag.errors import unknown
 from dpr_rag.paths import place_of
@@ -74,12 +74,14 @@ def index(
         typer.Option(
             "--format",
             metavar="NAME",
-            help="tsv, csv, jsonl, json, parquet, beir, text or python (default: found by name and content).",
+            help="tsv, csv, jsonl, json, parquet, beir, dataset, chroma, llama-index, langchain, text or python (default: "
+            "found by name and content).",
         ),
     ] = None,
     id_column: IdColumn = None,
     text_column: TextColumn = None,
     title_column: TitleColumn = None,
+    part: Part = None,
     kind: IndexKind = None,
     language: Language = None,
     dtype: Annotated[
@@ -94,6 +96,14 @@ def index(
             parser=place_of,
         ),
     ] = None,
+    keep_vectors: Annotated[
+        bool,
+        typer.Option(
+            "--keep-vectors",
+            help="Take over the vectors that lie in the corpus itself (Chroma, LangChain, LlamaIndex, Parquet, datasets); "
+            "--model says what made them.",
+        ),
+    ] = False,
     bind: Bind = False,
     prefix: Annotated[
         str, typer.Option("--prefix", metavar="TEXT", help="Put this before every id, such as the name of a project.")
@@ -118,9 +128,17 @@ def index(
     if form is not None and form not in FORMATS:
         raise typer.BadParameter(unknown("the format", form, FORMATS), param_hint="--format")
     columns = Columns(id_column, text_column, title_column)
-    source = Corpus(corpus, form, columns=columns, skip_bad=skip_bad, on_bad_text=on_bad_text.value)
-    passages = source.passages()
-    encoder = _encoder_for(store, ModelChoice(model, context_model, profile), needed=not vectors)
+    if keep_vectors and vectors:
+        raise typer.BadParameter(
+            "the vectors come from the corpus itself, or from --vectors", param_hint="--keep-vectors"
+        )
+    source = Corpus(
+        corpus, form, columns=columns, skip_bad=skip_bad, on_bad_text=on_bad_text.value, part=part, vectors=keep_vectors
+    )
+    found = source.found()
+    passages = (one.passage for one in found)
+    pairs = with_own_vectors(found) if keep_vectors else matched(passages, vectors) if vectors else None
+    encoder = _encoder_for(store, ModelChoice(model, context_model, profile), needed=not (vectors or keep_vectors))
     settled = _note_settled(store, kind, dtype, language)
     asked = "auto" if settled else kind or "auto"
     from dpr_rag import PassageStore
@@ -134,7 +152,7 @@ def index(
                 opened,
                 passages,
                 total,
-                vectors=vectors,
+                pairs=pairs,
                 batch_size=batch_size,
                 quiet=quiet,
                 prefix=prefix,
@@ -175,7 +193,7 @@ def add_corpus(
     total: int | None,
     *,
     batch_size: int,
-    vectors: Sequence[Path] | None = None,
+    pairs: Iterable[Pair] | None = None,
     quiet: bool = False,
     prefix: str = "",
     replace: Replace = "any",
@@ -187,7 +205,7 @@ def add_corpus(
         passages: The corpus.
         total: How many there are, if somebody counted.
         batch_size: Passages per commit.
-        vectors: Embedding shards to take the vectors from, instead of encoding.
+        pairs: Passages with their vectors, to be added instead of encoding the corpus.
         quiet: Show no progress bar.
         prefix: What is put before every id.
         replace: Whose passages may be replaced, see ``PassageStore.add``.
@@ -195,8 +213,7 @@ def add_corpus(
     watch = Stopwatch()
     with progress("indexing", total, quiet=quiet) as advance:
         told = _by_total(advance)
-        if vectors:
-            pairs = matched(iter(passages), vectors)
+        if pairs is not None:
             named = ((_prefixed(passage, prefix), vector) for passage, vector in pairs)
             report = add_pairs(store, named, batch_size=batch_size, progress=told, replace=replace)
         else:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpr_rag.errors import CorpusError
 
 if TYPE_CHECKING:
     from dpr_rag import Passage
+    from dpr_rag.corpora import Found
 
-Placed = tuple["Passage", Path | str, str]
 _CHUNK = 1000
 
 
-def placed_error(found: Iterable[Placed], passage_id: str, error: Exception) -> Exception:
+def placed_error(found: Iterable[Found], passage_id: str, error: Exception) -> Exception:
     """The error about an id that comes twice, with the places of both; the corpus is read again for them.
 
     Args:
@@ -24,27 +23,27 @@ def placed_error(found: Iterable[Placed], passage_id: str, error: Exception) -> 
         passage_id: The id as the corpus has it.
         error: What the store said, which is returned where there are no places.
     """
-    same = [(place, _contents(passage)) for passage, _, place in found if passage.id == passage_id and place]
+    same = [(one.place, _contents(one.passage)) for one in found if one.passage.id == passage_id and one.place]
     others = [place for place, contents in same if contents != same[0][1]]
     return CorpusError(f"{others[0]}: {error}; the first is at {same[0][0]}") if others else error
 
 
-def without_repeats(found: Iterable[Placed], tell: Callable[[CorpusError], None]) -> Iterator[Placed]:
+def without_repeats(found: Iterable[Found], tell: Callable[[CorpusError], None]) -> Iterator[Found]:
     """Leave out passages whose id came before with other contents; 16 bytes are held of each."""
     from dpr_rag.store.repeats import SeenIds
 
     ids, contents, rest = SeenIds(), SeenIds(), iter(found)
     while chunk := list(islice(rest, _CHUNK)):
-        keys = [_contents(passage) for passage, _, _ in chunk]
-        again = set(ids.again([passage.id for passage, _, _ in chunk]))
+        keys = [_contents(one.passage) for one in chunk]
+        again = set(ids.again([one.passage.id for one in chunk]))
         known = set(contents.again(keys))
         first: dict[str, str] = {}
         for one, key in zip(chunk, keys, strict=True):
-            name = one[0].id
+            name = one.passage.id
             if first.setdefault(name, key) == key and (name not in again or key in known):
                 yield one
             else:
-                where = f"{one[2]}: " if one[2] else ""
+                where = f"{one.place}: " if one.place else ""
                 tell(
                     CorpusError(f"{where}the id {name!r:.120} came before with other contents; give it one of its own")
                 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dpr_rag import PassageStore
+    from dpr_rag.corpora import Found
     from dpr_rag.store import AddReport
     from dpr_rag.store.sources import Replace
 
@@ -49,6 +50,18 @@ def add_pairs(
         progress=progress,
         replace=replace,
     )
+
+
+def with_own_vectors(found: Iterable[Found]) -> Iterator[Pair]:
+    """Pair every passage with the vector that lies beside it in the corpus.
+
+    Raises:
+        CorpusError: One has none.
+    """
+    for one in found:
+        if one.vector is None:
+            raise CorpusError(f"{one.place}: has no vector; leave out --keep-vectors, so that all are encoded anew")
+        yield one.passage, one.vector
 
 
 def matched(passages: Iterator[Passage], shards: Iterable[Path]) -> Iterator[Pair]:

@@ -13,8 +13,10 @@ from dpr_rag.corpora.dpr_json import (
     write_training,
 )
 from dpr_rag.corpora.embeddings import read_vectors, write_vectors
+from dpr_rag.corpora.formats import FORMATS
+from dpr_rag.corpora.found import Found, Opened, Reading
 from dpr_rag.corpora.lines import LeftOut, OnBad, SkipReport
-from dpr_rag.corpora.opening import FORMATS, open_by_place, open_corpus
+from dpr_rag.corpora.opening import open_by_place, open_corpus, open_reading
 from dpr_rag.corpora.parquet import read_parquet
 from dpr_rag.corpora.qrels import Judgement, read_qrels
 from dpr_rag.corpora.question import Question
@@ -29,16 +31,20 @@ from dpr_rag.legacy import read_langchain_docstore
 __all__ = [
     "FORMATS",
     "Columns",
+    "Found",
     "Judgement",
     "LeftOut",
     "OnBad",
+    "Opened",
     "Question",
+    "Reading",
     "Result",
     "SkipReport",
     "TrainingPassage",
     "TrainingSample",
     "open_by_place",
     "open_corpus",
+    "open_reading",
     "read_beir",
     "read_beir_questions",
     "read_csv",

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from dpr_rag.corpora.columns import Columns, lacking, located
-from dpr_rag.corpora.lines import LeftOut, OnBad, id_of, tell
+from dpr_rag.corpora.columnar import ROWS, import_pyarrow, layout_of, passages_of
+from dpr_rag.corpora.columns import Columns
+from dpr_rag.corpora.found import Found, Reading
+from dpr_rag.corpora.lines import LeftOut, OnBad
 from dpr_rag.corpora.making import Maker
-from dpr_rag.errors import CorpusError, MissingExtraError, PassageError, install
+from dpr_rag.errors import CorpusError
 from dpr_rag.passages import OnBadText, Passage
 from dpr_rag.paths import place_of
-
-_ROWS = 1000
-_WRITTEN = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID)
 
 
 def read_parquet(
@@ -30,7 +25,8 @@ def read_parquet(
 ) -> Iterator[Passage]:
     """Read passages from Parquet as a stream; columns beside id, text and title become metadata in their own types.
 
-    Dates, times, decimals and UUIDs become strings, as metadata are JSON.
+    Dates, times, decimals and UUIDs become strings, as metadata are JSON. Columns of bytes, and of vectors under the names of
+    :data:`~dpr_rag.corpora.columnar.VECTORS`, are left out and counted.
 
     Args:
         path: The file.
@@ -43,59 +39,19 @@ def read_parquet(
         CorpusError: A damaged file, or a bad row, with its number from 1.
         MissingExtraError: pyarrow is not installed.
     """
-    found = parquet_by_row(place_of(path), columns or Columns(), on_bad, left_out, on_bad_text)
-    return (passage for _, passage in found)
+    reading = Reading(columns or Columns(), on_bad, on_bad_text, left_out)
+    return (one.passage for one in parquet_by_row(place_of(path), reading))
 
 
-def parquet_by_row(
-    file: Path, wanted: Columns, on_bad: OnBad, left_out: LeftOut | None, on_bad_text: OnBadText = "error"
-) -> Iterator[tuple[int, Passage]]:
-    """Read passages as :func:`read_parquet` does, each with the number of its row, from 1."""
-    arrow = _pyarrow()
+def parquet_by_row(file: Path, reading: Reading) -> Iterator[Found]:
+    """Read passages as :func:`read_parquet` does, each with its row, and its vector where those are wanted."""
+    arrow = import_pyarrow("Parquet")
+    counting = Maker.counting(file, reading.left_out, reading.on_bad_text)
     try:
-        with arrow.parquet.ParquetFile(file) as opened, Maker.counting(file, left_out, on_bad_text) as maker:
-            found = _found(file, tuple(opened.schema_arrow.names), wanted)
-            rows = (row for batch in opened.iter_batches(_ROWS) for row in batch.to_pylist())
-            for number, row in enumerate(rows, 1):
-                try:
-                    passage = _made(row, found, maker)
-                except (CorpusError, PassageError) as error:
-                    tell(on_bad, CorpusError(f"{file}: row {number}: {error}"))
-                else:
-                    if passage is not None:
-                        yield number, passage
+        with arrow.parquet.ParquetFile(file) as opened, counting as maker:
+            layout = layout_of(file, opened.schema_arrow, reading.columns, vectors=reading.vectors)
+            maker.left_out.update(layout.beside)
+            batches = opened.iter_batches(ROWS, columns=list(layout.kept) if layout.beside else None)
+            yield from passages_of(file, batches, layout, maker, reading.on_bad)
     except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError, OSError) as error:
         raise CorpusError(f"{file}: is no Parquet that can be read ({error}); write it anew") from error
-
-
-def _found(file: Path, names: tuple[str, ...], wanted: Columns) -> Columns:
-    try:
-        found = located(names, wanted)
-        if not (found.id and found.text):
-            raise lacking(found, names)
-    except CorpusError as error:
-        raise CorpusError(f"{file}: {error}") from error
-    return found
-
-
-def _made(row: dict[str, Any], found: Columns, maker: Maker) -> Passage | None:
-    known = [None if name is None else row.pop(name) for name in (found.id, found.text, found.title)]
-    return maker.make(id_of(known[0]), known[1], known[2], {name: _plain(value) for name, value in row.items()})
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it, as far as there is one way to write it."""
-    if isinstance(value, _WRITTEN):
-        return value.isoformat() if isinstance(value, datetime.date | datetime.time) else str(value)
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    return {name: _plain(one) for name, one in value.items()} if isinstance(value, dict) else value
-
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError(f"Parquet needs pyarrow ({error}); {install('parquet')}") from error
-    return pyarrow

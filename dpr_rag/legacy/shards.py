@@ -1,4 +1,4 @@
-"""DPR's pickled embedding shards, and the document stores of LangChain's FAISS folders."""
+"""DPR's pickled embedding shards, and what LangChain's FAISS folders and Chroma's segments pickle."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ _LANGCHAIN = {
         ("langchain.schema", "Document"),
     )
 }
+
+_CHROMA = "chromadb.segment.impl.vector.local_persistent_hnsw.PersistentData"
 
 
 def read_embeddings(path: str | Path) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
@@ -111,3 +113,27 @@ def _document(key: object, state: object, path: Path) -> dict[str, Any]:
         "page_content": fields["page_content"],
         "metadata": fields.get("metadata") or {},
     }
+
+
+def read_chroma_labels(path: str | Path) -> tuple[dict[str, int], int | None]:
+    """Read the ``index_metadata.pickle`` of a Chroma segment: a dict, or in older versions an object that is not built.
+
+    Args:
+        path: The file.
+
+    Returns:
+        For each id the label of its vector in the HNSW files beside it; and the last operation that they hold, where this
+        file says it.
+
+    Raises:
+        UnsafeFileError: The file asks for more than numbers, strings and plain containers.
+        CorpusError: It is truncated, damaged or no such file.
+    """
+    path = Path(path)
+    described, allowance = _read(path, **{_CHROMA: Kept})
+    value = plain(described, path, allowance)
+    fields = value.get("__dict__", value) if isinstance(value, dict) else {}
+    labels, last = fields.get("id_to_label"), fields.get("max_seq_id")
+    if not isinstance(labels, dict) or not all(isinstance(key, str) and type(at) is int for key, at in labels.items()):
+        raise CorpusError(f"{path}: holds no labels of ids as Chroma writes them; fetch the folder again")
+    return labels, last if type(last) is int else None

@@ -1,0 +1,155 @@
+"""Passages out of Arrow's columns, as Parquet and saved datasets have them: which column is what, and values as JSON."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dpr_rag.corpora.columns import Columns, lacking, located
+from dpr_rag.corpora.found import Found
+from dpr_rag.corpora.lines import OnBad, id_of, tell
+from dpr_rag.corpora.making import Maker
+from dpr_rag.errors import CorpusError, MissingExtraError, PassageError, install
+
+ROWS = 1000
+"""Rows that are held at once."""
+VECTORS = ("vector", "emb", "embedding", "embeddings", "vectors")
+"""What the columns of vectors are called, the first that is there counts."""
+_WRITTEN = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which columns hold what.
+
+    Attributes:
+        found: The passage's.
+        kept: All that are read, in the order of the file.
+        vector: The column of vectors, where they are wanted, or None.
+        beside: The columns that are not read, each with the reason.
+    """
+
+    found: Columns
+    kept: tuple[str, ...]
+    vector: str | None
+    beside: tuple[str, ...]
+
+
+def layout_of(
+    file: Path, schema: Any, wanted: Columns, *, vectors: bool = False, features: dict[str, str] | None = None
+) -> Layout:
+    """Find the passage among the columns of a schema.
+
+    Args:
+        file: For messages.
+        schema: A ``pyarrow.Schema``.
+        wanted: What the user called the columns.
+        vectors: Whether a column of vectors is read.
+        features: Names of types by column, where the file has better ones than Arrow's.
+
+    Raises:
+        CorpusError: The id or the text is not found, or is of a type that no text is.
+    """
+    named = {field.name: (features or {}).get(field.name, str(field.type)) for field in schema}
+    bytes_in = [field.name for field in schema if _holds_bytes(field.type)]
+    vector = next((name for name in VECTORS if name in named and _is_vector(schema.field(name).type)), None)
+    try:
+        found = _found(named, {*bytes_in, *([vector] if vector else [])}, wanted)
+    except CorpusError as error:
+        raise CorpusError(f"{file}: {error}") from error
+    unread = [*bytes_in, *([vector] if vector and not vectors else [])]
+    beside = tuple(f"column {name} ({named[name]:.60})" for name in unread)
+    return Layout(found, tuple(name for name in named if name not in unread), vector if vectors else None, beside)
+
+
+def _found(named: dict[str, str], no_text: set[str], wanted: Columns) -> Columns:
+    found = located(tuple(named), wanted)
+    if not (found.id and found.text):
+        raise lacking(found, tuple(named))
+    wrong = [name for name in (found.id, found.text, found.title) if name in no_text]
+    if wrong:
+        raise CorpusError(
+            f"the column {wrong[0]!r:.120} is of the type {named[wrong[0]]:.120}, expected text; name another"
+        )
+    return found
+
+
+def _holds_bytes(kind: Any) -> bool:
+    """Whether a column holds bytes somewhere, as images and sounds do, which are no metadata."""
+    types = _pyarrow_types()
+    if kind.num_fields:
+        return any(_holds_bytes(kind.field(at).type) for at in range(kind.num_fields))
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)) and not (
+        types.is_decimal(kind)
+    )
+
+
+def _is_vector(kind: Any) -> bool:
+    types = _pyarrow_types()
+    lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return bool(lists and types.is_floating(kind.value_type))
+
+
+def passages_of(
+    file: Path, batches: Iterable[Any], layout: Layout, maker: Maker, on_bad: OnBad, start: int = 0
+) -> Iterator[Found]:
+    """Make passages of record batches, each with its row as the place, counted from 1, and its vector where there is one.
+
+    Args:
+        file: For messages.
+        batches: With the columns ``layout.kept``.
+        layout: Which columns hold what.
+        maker: Makes the passages.
+        on_bad: Takes the errors of bad rows; None raises the first.
+        start: Rows that came before.
+    """
+    rows = (row for batch in batches for row in batch.to_pylist())
+    for number, row in enumerate(rows, start + 1):
+        vector = None if layout.vector is None else row.pop(layout.vector)
+        try:
+            passage = _made(row, layout.found, maker)
+        except (CorpusError, PassageError) as error:
+            tell(on_bad, CorpusError(f"{file}: row {number}: {error}"))
+        else:
+            if passage is not None:
+                yield Found(passage, file, f"{file}: row {number}", vector)
+
+
+def _made(row: dict[str, Any], found: Columns, maker: Maker) -> Any:
+    known = [None if name is None else row.pop(name) for name in (found.id, found.text, found.title)]
+    return maker.make(id_of(known[0]), known[1], known[2], {name: _plain(value) for name, value in row.items()})
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it, as far as there is one way to write it."""
+    if isinstance(value, _WRITTEN):
+        return value.isoformat() if isinstance(value, datetime.date | datetime.time) else str(value)
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return {name: _plain(one) for name, one in value.items()} if isinstance(value, dict) else value
+
+
+def import_pyarrow(what: str) -> Any:
+    """Return pyarrow with its module for Parquet.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.ipc
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError(f"{what} needs pyarrow ({error}); {install('parquet')}") from error
+    return pyarrow
+
+
+def _pyarrow_types() -> Any:
+    import pyarrow.types
+
+    return pyarrow.types

@@ -1,0 +1,95 @@
+"""The formats of corpora: what each is, and how a file or folder shows its own by name and content."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dpr_rag.corpora.chroma import is_chroma
+from dpr_rag.corpora.datasets import is_dataset
+from dpr_rag.corpora.langchain import is_dump, is_faiss_folder
+from dpr_rag.corpora.lines import read_lines
+from dpr_rag.corpora.llama_index import is_persisted
+from dpr_rag.corpora.magic import PARQUET
+from dpr_rag.corpora.texts import SUFFIXES
+from dpr_rag.errors import CorpusError, UnreadableError
+from dpr_rag.paths import place_of
+
+FORMATS = {
+    "tsv": "*.tsv[.gz]: id, text, title with tabs between, as psgs_w100.tsv; or id, text, as MS MARCO's collection.tsv",
+    "csv": "*.csv[.gz]: columns under a header",
+    "jsonl": "*.jsonl[.gz]: an object with id, title, text, metadata a line",
+    "json": "*.json[.gz]: an array of such objects",
+    "parquet": "*.parquet: columns with such names",
+    "beir": "a folder with corpus.jsonl",
+    "dataset": "a folder that Hugging Face's datasets saved (save_to_disk), or *.arrow",
+    "chroma": "a folder of Chroma, with chroma.sqlite3",
+    "llama-index": "a folder that LlamaIndex persisted, with docstore.json",
+    "langchain": "a folder of LangChain's FAISS store, with *.faiss and *.pkl; or *.json that its InMemoryVectorStore dumped",
+    "text": "a folder of .txt and .md files, or one of them, split into passages of 100 words",
+    "python": "'python:' for the docstrings of the standard library, 'python:json,gzip' for those of modules",
+}
+PYTHON = "python:"
+_ENDINGS = {f".{form}": form for form in ("tsv", "csv", "jsonl", "json", "parquet")} | {
+    ".ndjson": "jsonl",
+    ".arrow": "dataset",
+    ".txt": "text",
+    ".md": "text",
+}
+_FOLDERS = {"dataset": is_dataset, "chroma": is_chroma, "llama-index": is_persisted, "langchain": is_faiss_folder}
+
+
+def format_of(path: str | Path) -> str:
+    """Find the format of a corpus.
+
+    Raises:
+        CorpusError: There is nothing, or nothing tells what it is.
+    """
+    if str(path).startswith(PYTHON):
+        return "python"
+    place = place_of(path)
+    if not place.exists():
+        raise CorpusError(f"{path}: does not exist; give {listed_formats()}")
+    found = _of_folder(place) if place.is_dir() else _of_file(place)
+    if found is None:
+        raise CorpusError(f"{path}: cannot tell its format; name one of {listed_formats()}")
+    return found
+
+
+def _of_folder(folder: Path) -> str | None:
+    try:
+        with os.scandir(folder):
+            pass
+    except OSError as error:  # which the search below would pass over
+        raise UnreadableError(f"{folder}: cannot be listed ({error.strerror or error}); check its rights") from error
+    if any((folder / name).is_file() for name in ("corpus.jsonl", "corpus.jsonl.gz")):
+        return "beir"
+    moved = [form for form, is_such in _FOLDERS.items() if is_such(folder)]
+    if moved:
+        return moved[0]
+    return "text" if any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*")) else None
+
+
+def _of_file(file: Path) -> str | None:
+    ending = Path(file.name.removesuffix(".gz")).suffix.lower()
+    if ending in _ENDINGS:
+        return "langchain" if ending == ".json" and is_dump(file) else _ENDINGS[ending]
+    if _begins_with(file, PARQUET):
+        return "parquet"
+    first = next((line for _, line in read_lines(file) if line.strip()), b"")
+    if first.lstrip().startswith((b"{", b"[")):
+        return "jsonl" if first.lstrip().startswith(b"{") else "json"
+    return "tsv" if b"\t" in first and b"\0" not in first else None
+
+
+def _begins_with(file: Path, magic: bytes) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(magic)) == magic
+    except OSError as error:
+        raise UnreadableError(f"{file}: cannot be read ({error.strerror or error}); check the path") from error
+
+
+def listed_formats() -> str:
+    """All formats for a message."""
+    return "; ".join(f"{name} ({what})" for name, what in FORMATS.items())

@@ -1,0 +1,64 @@
+"""How a corpus is read, and what a reader finds: a passage, where it stands, and the vector that it brings along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dpr_rag.corpora.columns import Columns
+from dpr_rag.corpora.lines import LeftOut, OnBad
+from dpr_rag.passages import OnBadText, Passage
+
+ALL = Columns()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a corpus is read.
+
+    Attributes:
+        columns: What the user called the columns that hold id, text and title.
+        on_bad: Takes the errors of bad records; None raises the first.
+        on_bad_text: What becomes of lone surrogates, see :meth:`~dpr_rag.Passage.made`.
+        left_out: Takes the number of what is left out, by reason; None logs it as a warning.
+        part: Which of several that lie in one place: the split of a dataset, the collection of a Chroma folder.
+        vectors: Whether vectors that lie beside the passages are read, too.
+    """
+
+    columns: Columns = ALL
+    on_bad: OnBad = None
+    on_bad_text: OnBadText = "error"
+    left_out: LeftOut | None = None
+    part: str | None = None
+    vectors: bool = False
+
+
+class Found(NamedTuple):
+    """A passage of a corpus.
+
+    Attributes:
+        passage: The passage.
+        source: Its file, or what stands for one, such as ``python:gzip``.
+        place: File and line, or row, for messages; empty where the id says it.
+        vector: What another library made of it, a list or array of shape [dim], not checked; None where there is none.
+    """
+
+    passage: Passage
+    source: Path | str
+    place: str
+    vector: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A corpus that is about to be read.
+
+    Attributes:
+        found: Its passages, as a stream.
+        what: What it is, in words, where its name does not say it: a store of another library, a split of a dataset.
+    """
+
+    found: Iterator[Found]
+    what: str = ""

@@ -1,0 +1,47 @@
+"""JSON files that are read whole: what other libraries write beside their data, or as their stores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dpr_rag.corpora.lines import parsed
+from dpr_rag.errors import CorpusError, UnreadableError
+
+T = TypeVar("T")
+_KINDS = {dict: "an object", list: "a list", str: "a string", int: "an integer"}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Raises:
+        UnreadableError: It cannot be read.
+        CorpusError: It holds no JSON object.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start + 1}); write it anew") from error
+    except OSError as error:
+        raise UnreadableError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+    try:
+        value = parsed(text)
+    except CorpusError as error:
+        raise CorpusError(f"{path}: {str(error).replace('write one JSON object a line', 'write it anew')}") from error
+    if not isinstance(value, dict):
+        raise CorpusError(f"{path}: holds {value!r:.60}, expected a JSON object; write it anew")
+    return value
+
+
+def member(path: Path, owner: Any, key: str, kind: type[T]) -> T:
+    """Return what stands under a key.
+
+    Raises:
+        CorpusError: Nothing does, or something of another type.
+    """
+    value = owner.get(key) if isinstance(owner, dict) else None
+    if not isinstance(value, kind) or isinstance(value, bool):
+        there = "missing" if value is None else f"{value!r:.60}"
+        raise CorpusError(f"{path}: {key!r:.120} is {there}, expected {_KINDS[kind]}; write it anew")
+    return value
