@@ -45,6 +45,10 @@ _HERE = [
 ]
 _HERE += [
     (r"columns=Columns\((id|text|title)=…\)", r"--\1-column NAME"),
+    (r"name the split with part=NAME", "name the split with --split NAME"),
+    (r"with part=NAME", "with --collection NAME"),
+    (r"move in without vectors", "leave out --keep-vectors"),
+    (r"leave them to the encoder, or give files of vectors", "leave out --keep-vectors, or give files with --vectors"),
     (r"optimize\((index|language)='([^']*)'\) changes it", r"change it with: dpr-rag optimize DIR --\1 \2"),
 ]
 _PATTERNS = [(re.compile(python), here) for python, here in _HERE]

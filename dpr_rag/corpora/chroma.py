@@ -178,7 +178,7 @@ def _refuse_unfinished(file: Path, database: sqlite3.Connection, collection: _Co
     if last is not None and last > done:
         raise CorpusError(
             f"{file}: operations on the collection {collection.name!r:.120} wait in the queue, from {done + 1:,} to {last:,}; "
-            "open it once with chromadb, for example collection.count(), and close it"
+            "open it once with chromadb, which works them off, and close it"
         )
 
 
