@@ -102,7 +102,15 @@ class CorpusError(DprRagError, ValueError):
 
 
 class UnreadableError(CorpusError):
-    """A file that cannot be opened or a folder that cannot be listed; the message names it and the reason."""
+    """A file that cannot be opened or a folder that cannot be listed; the message names it and the reason.
+
+    Attributes:
+        counted_by: The word that a file is counted by where it is passed over.
+    """
+
+    def __init__(self, message: str, counted_by: str = "unreadable file") -> None:
+        super().__init__(message)
+        self.counted_by = counted_by
 
 
 class UnsafeFileError(DprRagError, ValueError):

@@ -37,6 +37,7 @@ SPEAKERS = {
     "numpy": set(FLOORS),
     "pydantic": {"agents"},
     "pyarrow": {"corpora"},
+    "pypdf": {"corpora"},
     "regex": {"evaluation"},
     "rich": {"cli"},
     "safetensors": {"encoders", "training"},

@@ -12,8 +12,6 @@ from dpr_rag.paths import place_of
 if TYPE_CHECKING:
     from dpr_rag import Passage
 
-_TEXTS = (".txt", ".md")
-
 
 class Made(NamedTuple):
     """What is known of the file that a passage was made of.
@@ -29,11 +27,12 @@ class Made(NamedTuple):
 
 def made_of(passage: Passage) -> Made:
     """What is known of the file that a passage was made of."""
+    from dpr_rag.corpora.texts import SUFFIXES
     from dpr_rag.store import source_of
 
     source = source_of(passage)
     name, _, number = passage.id.rpartition("#")
-    is_text = number.isdecimal() and (not source or source.lower().endswith(_TEXTS))
+    is_text = number.isdecimal() and (not source or source.lower().endswith(SUFFIXES))
     return Made(source, name if is_text else "")
 
 

@@ -26,15 +26,14 @@ FORMATS = {
     "chroma": "a folder of Chroma, with chroma.sqlite3",
     "llama-index": "a folder that LlamaIndex persisted, with docstore.json",
     "langchain": "a folder of LangChain's FAISS store, with *.faiss and *.pkl; or *.json that its InMemoryVectorStore dumped",
-    "text": "a folder of .txt and .md files, or one of them, split into passages of 100 words",
+    "text": "a folder of .txt, .md, .html, .docx and .pdf files, or one of them, split into passages of 100 words",
     "python": "'python:' for the docstrings of the standard library, 'python:json,gzip' for those of modules",
 }
 PYTHON = "python:"
 _ENDINGS = {f".{form}": form for form in ("tsv", "csv", "jsonl", "json", "parquet")} | {
     ".ndjson": "jsonl",
     ".arrow": "dataset",
-    ".txt": "text",
-    ".md": "text",
+    **dict.fromkeys(SUFFIXES, "text"),
 }
 _FOLDERS = {"dataset": is_dataset, "chroma": is_chroma, "llama-index": is_persisted, "langchain": is_faiss_folder}
 

@@ -1,18 +1,19 @@
-"""Folders of ``.txt`` and ``.md`` files, split into passages of 100 words as DPR splits Wikipedia."""
+"""Folders of texts, web pages, PDF and Word files, split into passages of 100 words as DPR splits Wikipedia."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from dpr_rag.corpora.lines import BAD_TEXT, LeftOut, OnBad, bad_line, decoded, read_lines, tell
-from dpr_rag.corpora.splitting import HEADING, split_lines
+from dpr_rag.corpora.lines import BAD_TEXT, LeftOut, OnBad, tell
+from dpr_rag.corpora.splitting import split_lines
 from dpr_rag.corpora.walking import EMPTY, walk
+from dpr_rag.corpora.written import NEEDS_PYPDF, is_beyond, read_written
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
 from dpr_rag.passages import OnBadText, Passage, check_on_bad_text
 from dpr_rag.paths import place_of
 
-SUFFIXES = (".txt", ".md")
+SUFFIXES = (".txt", ".md", ".html", ".htm", ".xhtml", ".docx", ".pdf")
 WORDS = 100
 
 
@@ -30,12 +31,19 @@ def read_texts(
     In scripts without spaces between words, such as those of Chinese, Japanese and Thai, three characters count as two
     words, so that a model reads all of a passage, and a cut falls behind punctuation where it can.
 
-    A passage's title is the file's first markdown heading, or the file's name without its ending; its id is the folder's
+    Of web pages (.html, .htm, .xhtml) scripts, styles and navigation are left out, see
+    :func:`~dpr_rag.corpora.html.decode_html` for their charset; of Word documents (.docx) what tracked changes have deleted.
+    PDF files need pypdf: without it they are left out of a folder and counted. Their passages have ``page`` in their
+    metadata, from 1, and ``last_page`` where they go on to another. Nothing is fetched that a file refers to.
+
+    A passage's title is the file's own (the first markdown heading, the title of a page or document), or its name without
+    its ending; its id is the folder's
     name with the path inside it, ``#`` and a number from 1. Hidden files and folders, linked folders and files of other
     endings are passed over.
 
     Args:
-        path: A folder, read in sorted order with what lies below it, or one file.
+        path: A folder, read in sorted order with what lies below it, or one file, which is read as text where its ending
+            says nothing else.
         words: Largest number of words of a passage.
         sentences: Whether a passage ends where a sentence does, unless the sentence alone is longer.
         on_bad: Takes the errors of lines that are not UTF-8, of files and folders that cannot be read, and of broken links,
@@ -49,7 +57,8 @@ def read_texts(
 
     Raises:
         CorpusError: A bad line, with the file's name and the line's number; a missing path; words below 1.
-        UnreadableError: A file or folder that cannot be read.
+        UnreadableError: A file or folder that cannot be read, an encrypted file, or a scan without text.
+        MissingExtraError: One PDF file is given, and pypdf is not installed.
     """
     read = read_by_file(
         path, words=words, sentences=sentences, on_bad=on_bad, on_bad_text=on_bad_text, left_out=left_out
@@ -73,18 +82,21 @@ def read_by_file(
     if words < 1:
         raise CorpusError(f"words is {words}, expected at least 1, such as {WORDS}")
     if not path.exists():
-        raise CorpusError(f"{path}: does not exist; give a folder of .txt and .md files, or one file")
+        raise CorpusError(
+            f"{path}: does not exist; give a folder of .txt, .md, .html, .docx and .pdf files, or one file"
+        )
     for file, name in _files(path, on_bad, counted):
         number, bad = 0, _Heard(on_bad)
         try:
-            title = _heading(file) or file.stem
-            texts = split_lines(_lines(file, bad.hear if on_bad else None), words, sentences=sentences)
+            written = read_written(file, bad.hear if on_bad else None)
+            texts = split_lines(written.lines, words, sentences=sentences)
             for number, text in enumerate(texts, 1):
-                yield from ((one, file) for one in _made(f"{name}#{number}", text, title, on_bad, on_bad_text, counted))
+                found = (f"{name}#{number}", text, written.title or file.stem, written.place_of_next(text))
+                yield from ((one, file) for one in _made(*found, on_bad, on_bad_text, counted))
         except UnreadableError as error:
             if file == path:
                 raise
-            counted["unreadable file"] += 1
+            counted[error.counted_by] += 1
             tell(on_bad, error)
         else:
             counted.update([] if number or bad.count else [EMPTY])
@@ -102,11 +114,17 @@ class _Heard:
 
 
 def _made(
-    name: str, text: str, title: str, on_bad: OnBad, on_bad_text: OnBadText, left_out: LeftOut
+    name: str,
+    text: str,
+    title: str,
+    metadata: Mapping[str, int],
+    on_bad: OnBad,
+    on_bad_text: OnBadText,
+    left_out: LeftOut,
 ) -> Iterator[Passage]:
     """The passage, unless it is bad or skipped."""
     try:
-        passage = Passage.made(name, text, title, on_bad_text=on_bad_text)
+        passage = Passage.made(name, text, title, metadata, on_bad_text=on_bad_text)
     except PassageError as error:
         tell(on_bad, CorpusError(f"{name!r:.200}: {error}"))
         return
@@ -122,29 +140,7 @@ def _files(path: Path, on_bad: OnBad, left_out: LeftOut) -> Iterator[tuple[Path,
         return
     top = path.resolve().name
     for file in walk(path, SUFFIXES, on_bad=on_bad, left_out=left_out):
+        if is_beyond(file):
+            left_out[NEEDS_PYPDF] += 1
+            continue
         yield file, f"{top}/{file.relative_to(path).as_posix()}"
-
-
-def _lines(path: Path, on_bad: OnBad) -> Iterator[str]:
-    for number, line in read_lines(path):
-        try:
-            text = decoded(line)
-        except CorpusError as error:
-            tell(on_bad, bad_line(path, number, error))
-        else:
-            yield text
-
-
-def _heading(path: Path) -> str:
-    """Return the first heading outside code fences of a markdown file, or nothing."""
-    if path.suffix.lower() != ".md":
-        return ""
-    fenced = False
-    for _, line in read_lines(path):
-        text = line.decode("utf-8", "replace")
-        if text.lstrip().startswith(("```", "~~~")):
-            fenced = not fenced
-        found = None if fenced else HEADING.fullmatch(text)
-        if found and found[1]:
-            return str(found[1])
-    return ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from dpr_rag.corpora.lines import LeftOut, OnBad, tell
 from dpr_rag.errors import UnreadableError
 
-UNREADABLE = ("unreadable folder", "unreadable file", "broken link")
+UNREADABLE = ("unreadable folder", "unreadable file", "broken link", "encrypted file", "file without text")
 """The reasons that are a fault of what was to be read."""
 LINKED_FOLDER, HIDDEN, SPECIAL, EMPTY = "linked folder", "hidden file or folder", "special file", "empty file"
 _MOST_ENDINGS = 5

@@ -1,0 +1,108 @@
+"""Files of running text, told by their endings: the lines of each, its title, and where its pages end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from dpr_rag.corpora.docx import read_docx
+from dpr_rag.corpora.html import Page, decode_html
+from dpr_rag.corpora.lines import OnBad, bad_line, decoded, read_lines, tell
+from dpr_rag.corpora.pdf import Pages, PdfFile
+from dpr_rag.corpora.splitting import HEADING
+from dpr_rag.errors import CorpusError, UnreadableError
+
+MOST_BYTES = 64 << 20
+"""Bytes of a web page that are read; more is no page."""
+NEEDS_PYPDF = "PDF file (pip install 'dpr-rag[files]' reads them)"
+"""What files are counted by that only an extra reads."""
+_PDF, _DOCX, _HTML = (".pdf",), (".docx",), (".html", ".htm", ".xhtml")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file of running text.
+
+    Attributes:
+        title: Its own title, possibly empty.
+        lines: Its lines, without their ends.
+        pages: Where its pages end, as far as the lines have been read; None where it has none.
+    """
+
+    title: str
+    lines: Iterator[str]
+    pages: Pages | None = None
+
+    def place_of_next(self, text: str) -> dict[str, int]:
+        """The pages of what follows what was asked for before, as metadata."""
+        if self.pages is None:
+            return {}
+        first, last = self.pages.of_next(text)
+        return {"page": first} if first == last else {"page": first, "last_page": last}
+
+
+def is_beyond(file: Path) -> bool:
+    """Whether a file is of a kind that only an extra reads which is not installed."""
+    return file.suffix.lower() in _PDF and find_spec("pypdf") is None
+
+
+def read_written(file: Path, on_bad: OnBad) -> Written:
+    """Open a file; what is no web page, PDF or Word document by its ending is text.
+
+    Args:
+        file: The file.
+        on_bad: Takes the errors of lines and pages that cannot be read; None raises the first.
+
+    Raises:
+        UnreadableError: It cannot be read.
+        MissingExtraError: It is a PDF file, and pypdf is not installed.
+    """
+    ending = file.suffix.lower()
+    if ending in _PDF:
+        pdf = PdfFile(file, on_bad)
+        return Written(pdf.title, pdf.lines(), pdf.pages)
+    if ending in _DOCX:
+        title, lines = read_docx(file)
+        return Written(title, iter(lines))
+    if ending in _HTML:
+        page = Page(decode_html(_bytes(file)))
+        return Written(page.title, iter(page.lines))
+    return Written(_heading(file), _lines(file, on_bad))
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UnreadableError(f"{file}: cannot be read ({error.strerror or error}); check the path") from error
+    if len(data) > MOST_BYTES:
+        raise UnreadableError(f"{file}: is larger than {MOST_BYTES >> 20} MiB, which no web page is; split it")
+    return data
+
+
+def _lines(path: Path, on_bad: OnBad) -> Iterator[str]:
+    for number, line in read_lines(path):
+        try:
+            text = decoded(line)
+        except CorpusError as error:
+            tell(on_bad, bad_line(path, number, error))
+        else:
+            yield text
+
+
+def _heading(path: Path) -> str:
+    """Return the first heading outside code fences of a markdown file, or nothing."""
+    if path.suffix.lower() != ".md":
+        return ""
+    fenced = False
+    for _, line in read_lines(path):
+        text = line.decode("utf-8", "replace")
+        if text.lstrip().startswith(("```", "~~~")):
+            fenced = not fenced
+        found = None if fenced else HEADING.fullmatch(text)
+        if found and found[1]:
+            return str(found[1])
+    return ""

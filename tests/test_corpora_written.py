@@ -1,0 +1,214 @@
+"""Web pages, Word documents and PDF files in folders: what a reader sees of them, and nothing that they would like to have."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from written_files import WORD, docx, paragraph, pdf
+
+from dpr_rag.corpora import LeftOut, open_corpus, read_texts
+from dpr_rag.corpora import docx as docx_module
+from dpr_rag.corpora import written as written_module
+from dpr_rag.errors import CorpusError, MissingExtraError, UnreadableError
+from dpr_rag.passages import Passage
+
+PAGE = """<!DOCTYPE html><html><head><meta charset="utf-8"><title>The  Title</title><style>p { x }</style></head>
+<body><nav><a>Home</a></nav><h1>Head</h1><script>if (a < b) evil()</script>
+<p>One <b>bo</b>ld   word &amp; more<br>next</p><ul><li>first<li>second</ul>
+<table><tr><td>a</td><td>b<b>c</b></td></tr></table><pre>def f():
+    return 1
+</pre><noscript>no</noscript><img src="https://example.org/x.png"><iframe src="file:///etc/passwd"></iframe></body></html>"""
+
+
+def text_of(path: Path) -> str:
+    return "\n".join(one.text for one in read_texts(path))
+
+
+def page(path: Path, html: str | bytes) -> Path:
+    path.write_bytes(html.encode() if isinstance(html, str) else html)
+    return path
+
+
+def test_a_page_is_what_a_reader_sees(tmp_path: Path) -> None:
+    (found,) = open_corpus(page(tmp_path / "a.html", PAGE))
+    expected = "Head\nOne bold word & more\nnext\nfirst\nsecond\na\tbc\ndef f():\n    return 1"
+    assert found == Passage("a.html#1", expected, "The Title")
+
+
+@pytest.mark.parametrize("name", ["a.htm", "a.HTML", "a.xhtml"])
+def test_pages_have_several_endings(tmp_path: Path, name: str) -> None:
+    page(tmp_path / name, "<h1>Only\n a head</h1>x")
+    assert [(one.title, one.text) for one in open_corpus(tmp_path)] == [("Only a head", "Only a head\nx")]
+
+
+def test_a_page_without_a_title_has_its_name(tmp_path: Path) -> None:
+    assert [one.title for one in open_corpus(page(tmp_path / "about.html", "<p>x"))] == ["about"]
+
+
+def test_a_navigation_that_nobody_closed_ends_with_the_content(tmp_path: Path) -> None:
+    assert text_of(page(tmp_path / "a.html", "<body><nav><a>Home<main><p>text</main>")) == "text"
+
+
+@pytest.mark.parametrize(
+    ("head", "charset"),
+    [
+        ('<meta charset="iso-8859-2">', "iso-8859-2"),
+        ("<meta http-equiv=Content-Type content='text/html; charset=Shift_JIS'>", "shift_jis"),
+        ('<?xml version="1.0" encoding="koi8-r"?>', "koi8-r"),
+        ("", "utf-8"),
+        ("", "utf-8-sig"),
+        ("", "utf-16"),
+    ],
+)
+def test_the_charset_of_a_page_is_honoured(tmp_path: Path, head: str, charset: str) -> None:
+    word = {"iso-8859-2": "żółw", "shift_jis": "日本", "koi8-r": "мир"}.get(charset, "žluťoučký")
+    assert text_of(page(tmp_path / "a.html", f"{head}<p>{word}</p>".encode(charset))) == word
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", "zip", "unicode_escape", "rot13", "x" * 99, "idna"])
+def test_other_charsets_are_read_as_browsers_do(tmp_path: Path, charset: str) -> None:
+    data = f"<meta charset={charset}><p>\\u0041 caf".encode() + b"\xe9 \x93x\x94"
+    assert text_of(page(tmp_path / "a.html", data)) == "\\u0041 café “x”"
+
+
+def test_bytes_that_a_charset_does_not_have_are_replaced(tmp_path: Path) -> None:
+    assert text_of(page(tmp_path / "a.html", b"<meta charset=utf-8><p>caf\xe9 x")) == "caf\ufffd x"
+
+
+def test_a_page_nested_without_end_is_read(tmp_path: Path) -> None:
+    start = time.monotonic()
+    assert text_of(page(tmp_path / "a.html", "<div>" * 100_000 + "x" + "<nav>" * 100_000)) == "x"
+    assert time.monotonic() - start < 60
+
+
+def test_a_page_beyond_the_limit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(written_module, "MOST_BYTES", 1 << 20)
+    with pytest.raises(UnreadableError, match=r"a\.html: is larger than 1 MiB"):
+        list(open_corpus(page(tmp_path / "a.html", "x" * ((1 << 20) + 1))))
+
+
+def test_a_document_has_its_paragraphs_and_rows(tmp_path: Path) -> None:
+    cell = "<w:tc><w:p><w:r><w:t>{}</w:t></w:r></w:p></w:tc>"
+    row = f"<w:tr>{cell.format('a')}{cell.format('b')}</w:tr>"
+    runs = "<w:r><w:t>One</w:t><w:tab/><w:t>two </w:t></w:r>"
+    runs += "<w:hyperlink><w:r><w:t>three</w:t></w:r></w:hyperlink>"
+    tracked = "<w:p><w:ins><w:r><w:t>new</w:t></w:r></w:ins><w:del><w:r><w:delText>old</w:delText></w:r></w:del></w:p>"
+    moved = "<w:p><w:moveFrom><w:r><w:t>gone</w:t></w:r></w:moveFrom><w:sdt><w:r><w:t>kept</w:t></w:r></w:sdt></w:p>"
+    twice = "<w:p><mc:Choice><w:r><w:t>box</w:t></w:r></mc:Choice><mc:Fallback><w:r><w:t>box</w:t></w:r></mc:Fallback></w:p>"
+    body = f"{paragraph('Head', 'Title')}<w:p>{runs}</w:p><w:tbl>{row}</w:tbl>{tracked}{moved}{twice}"
+    notes = f'<w:footnotes xmlns:w="{WORD}">{paragraph("A note.")}</w:footnotes>'
+    path = docx(tmp_path / "a.docx", body, title="of the properties", extra={"word/footnotes.xml": notes})
+    assert list(open_corpus(path)) == [
+        Passage("a.docx#1", "Head\nOne\ttwo three\na\tb\nnew\nkept\nbox\nA note.", "Head")
+    ]
+
+
+def test_titles_of_documents(tmp_path: Path) -> None:
+    one = paragraph("A chapter", "Heading1")
+    assert [item.title for item in open_corpus(docx(tmp_path / "a.docx", one, title="Of &amp; it"))] == ["Of & it"]
+    assert [item.title for item in open_corpus(docx(tmp_path / "b.docx", one))] == ["A chapter"]
+    path = docx(tmp_path / "c.docx", paragraph("x"), main="word/document2.xml")
+    assert [(item.title, item.text) for item in open_corpus(path)] == [("c", "x")]
+
+
+def test_a_document_that_unpacks_without_end_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docx_module, "MOST_BYTES", 1 << 20)
+    path = docx(tmp_path / "a.docx", paragraph("x" * (2 << 20)))
+    assert path.stat().st_size < 1 << 14
+    with pytest.raises(UnreadableError, match=r"a\.docx: its part word/document\.xml unpacks to more than 1 MiB"):
+        list(open_corpus(path))
+
+
+@pytest.mark.parametrize("part", ["word/document.xml", "_rels/.rels", "docProps/core.xml", "word/footnotes.xml"])
+def test_no_part_of_a_document_declares_entities(tmp_path: Path, part: str) -> None:
+    bomb = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>'
+    with pytest.raises(UnreadableError, match=r"a\.docx: it declares a document type"):
+        list(open_corpus(docx(tmp_path / "a.docx", paragraph("x"), extra={part: bomb})))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"no zip", "is no Word document that can be read"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is encrypted with a password, or in the format of Word 97"),
+        (b"PK\x05\x06" + bytes(18), "is no Word document that can be read"),
+    ],
+)
+def test_other_files_under_the_name_of_a_document_are_named(tmp_path: Path, data: bytes, said: str) -> None:
+    (tmp_path / "a.docx").write_bytes(data)
+    with pytest.raises(UnreadableError, match=rf"a\.docx: {said}"):
+        list(open_corpus(tmp_path / "a.docx"))
+
+
+def test_a_document_that_ends_early_is_named(tmp_path: Path) -> None:
+    path = docx(tmp_path / "a.docx", "<w:p>")
+    with pytest.raises(UnreadableError, match=r"a\.docx: is no Word document that can be read \(mismatched tag"):
+        list(open_corpus(path))
+
+
+def test_what_cannot_be_read_is_passed_over_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.docx").write_bytes(b"no zip")
+    page(tmp_path / "b.html", "<p>x")
+    page(tmp_path / "c.html", "<script>x</script>")
+    left_out, bad = LeftOut(), []
+    assert [one.id for one in open_corpus(tmp_path, left_out=left_out, on_bad=bad.append)] == [
+        f"{tmp_path.name}/b.html#1"
+    ]
+    assert (left_out, len(bad)) == ({"unreadable file": 1, "empty file": 1}, 1)
+
+
+def test_without_pypdf_files_of_a_folder_are_counted_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        pdf(tmp_path / f"{name}.pdf", ["x"])
+    page(tmp_path / "c.html", "<p>x")
+    monkeypatch.setattr(written_module, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "pypdf", None)
+    left_out = LeftOut()
+    assert len(list(open_corpus(tmp_path, left_out=left_out))) == 1
+    assert left_out == {"PDF file (pip install 'dpr-rag[files]' reads them)": 2}
+    with pytest.raises(MissingExtraError, match=r"PDF files need pypdf .*pip install 'dpr-rag\[files\]'"):
+        list(open_corpus(tmp_path / "a.pdf"))
+
+
+def test_passages_of_a_pdf_name_their_pages(tmp_path: Path) -> None:
+    pytest.importorskip("pypdf")
+    path = pdf(tmp_path / "a.pdf", ["one two", "three"], [], ["four five six"], ["seven"], title="Numbers")
+    assert list(read_texts(path, words=2)) == [
+        Passage("a.pdf#1", "one two", "Numbers", {"page": 1}),
+        Passage("a.pdf#2", "three\n\nfour", "Numbers", {"page": 1, "last_page": 3}),
+        Passage("a.pdf#3", "five six", "Numbers", {"page": 3}),
+        Passage("a.pdf#4", "seven", "Numbers", {"page": 4}),
+    ]
+
+
+@pytest.mark.parametrize("title", ["", "Microsoft Word - draft", "draft.docx", "untitled"])
+def test_a_pdf_with_the_name_of_a_file_for_a_title_has_its_own(tmp_path: Path, title: str) -> None:
+    pytest.importorskip("pypdf")
+    assert [one.title for one in open_corpus(pdf(tmp_path / "own.pdf", ["x"], title=title))] == ["own"]
+
+
+def test_encrypted_files_and_scans_are_named_and_counted(tmp_path: Path) -> None:
+    pytest.importorskip("pypdf")
+    pdf(tmp_path / "a.pdf", ["x"], encrypt=True)
+    pdf(tmp_path / "b.pdf", [], [])
+    pdf(tmp_path / "c.pdf", ["x"])
+    left_out, bad = LeftOut(), []
+    found = [one.id for one in open_corpus(tmp_path, left_out=left_out, on_bad=bad.append)]
+    assert found == [f"{tmp_path.name}/c.pdf#1"]
+    assert left_out == {"encrypted file": 1, "file without text": 1}
+    assert [str(one) for one in bad] == [
+        f"{tmp_path / 'a.pdf'}: is encrypted with a password; save it without one",
+        f"{tmp_path / 'b.pdf'}: has no text on its 2 pages, as scans have none; recognise it first, for example with ocrmypdf",
+    ]
+
+
+def test_damaged_pdfs_are_named(tmp_path: Path) -> None:
+    pytest.importorskip("pypdf")
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.4 and no more")
+    with pytest.raises(CorpusError, match=r"a\.pdf: is no PDF that can be read"):
+        list(open_corpus(tmp_path / "a.pdf"))
