@@ -42,7 +42,7 @@ SPEAKERS = {
     "rich": {"cli"},
     "safetensors": {"encoders", "training"},
     "sentence_transformers": {"encoders", "training"},
-    "sqlite3": {"storage", "pages"},
+    "sqlite3": {"corpora", "storage", "pages"},
     "tokenizers": {"encoders"},
     "torch": {"encoders", "legacy", "training"},
     "transformers": {"encoders", "training"},

@@ -39,7 +39,7 @@ def notes(tmp_path: Path) -> Path:
         (below / "b.md").write_text("below", "utf-8")
     (folder / "a.TXT").write_text("read", "utf-8")
     (folder / "empty.md").write_text("\n \n", "utf-8")
-    for name in ("x.pdf", "y.PDF", "z.html", "Makefile", ".hidden.md"):
+    for name in ("x.png", "y.PNG", "z.css", "Makefile", ".hidden.md"):
         (folder / name).write_text("not read", "utf-8")
     (folder / "linked").symlink_to(outside)
     (folder / "file-link.md").symlink_to(folder / "a.TXT")
@@ -50,15 +50,15 @@ def notes(tmp_path: Path) -> Path:
 LEFT = {
     "linked folder": 1,
     "hidden file or folder": 2,
-    ".pdf file": 2,
-    ".html file": 1,
+    ".png file": 2,
+    ".css file": 1,
     "file without an ending": 1,
     "empty file": 1,
     "special file": 1,
 }
 TOLD = (
-    "1 empty file, 1 file without an ending, 2 hidden files or folders, 1 linked folder, 1 special file, 2 .pdf files, "
-    "1 .html file"
+    "1 empty file, 1 file without an ending, 2 hidden files or folders, 1 linked folder, 1 special file, 2 .png files, "
+    "1 .css file"
 )
 
 
@@ -91,7 +91,7 @@ def test_index_says_what_it_left_out_in_one_line(notes: Path, tmp_path: Path) ->
 
 def test_broken_links_are_unreadable_and_the_rest_is_indexed(notes: Path, tmp_path: Path) -> None:
     (notes / "a-gone.md").symlink_to(tmp_path / "nowhere.md")
-    (notes / "gone.pdf").symlink_to(tmp_path / "nowhere.pdf")
+    (notes / "gone.png").symlink_to(tmp_path / "nowhere.png")
     (notes / "folder-gone").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UnreadableError, match=r"a-gone\.md: is a link to .*nowhere\.md, which is not there"):
         list(read_texts(notes))
@@ -101,7 +101,7 @@ def test_broken_links_are_unreadable_and_the_rest_is_indexed(notes: Path, tmp_pa
     assert f"skipped: {notes / 'a-gone.md'}: is a link to" in done.stderr
     last = done.stderr.splitlines()[-1]
     assert last.startswith("left out: 2 broken links, 1 empty file")
-    assert "3 .pdf files" in last
+    assert "3 .png files" in last
     assert last.endswith("; --skip-bad accepts what cannot be read")
     done = run("index", notes, "--store", tmp_path / "s", "--skip-bad")
     assert done.exit_code == 0
