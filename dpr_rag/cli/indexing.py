@@ -74,7 +74,7 @@ def index(
         typer.Option(
             "--format",
             metavar="NAME",
-            help="tsv, csv, jsonl, json, parquet, beir, dataset, chroma, llama-index, langchain, text or python (default: "
+            help="tsv, csv, jsonl, json, ctxs, parquet, beir, dataset, chroma, llama-index, langchain, text or python (default: "
             "found by name and content).",
         ),
     ] = None,

@@ -129,7 +129,8 @@ def read_results(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Result]:
         on_bad: Takes the errors of bad results; None raises the first.
 
     Yields:
-        The results; a hit's rank is its place in ``ctxs``.
+        The results; a hit's rank is its place in ``ctxs``, and its score minus that where no passage of the question has one,
+        as in files of FiD.
 
     Raises:
         CorpusError: A bad result, with the file's name and the line where it starts.
@@ -142,9 +143,12 @@ def _result(item: dict[str, Any]) -> Result:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise CorpusError(f"ctxs is {entries!r:.60}, expected a list of objects with id, title, text and score")
     hits, found = [], []
+    scored = any("score" in entry for entry in entries)
     for rank, entry in enumerate(entries, 1):
         rest = dict(entry)
-        score, has_answer = number_of(rest.pop("score", None)), rest.pop("has_answer", None)
+        # FiD's files have their passages in order, and some no scores
+        score = number_of(rest.pop("score", None)) if scored else -float(rank)
+        has_answer = rest.pop("has_answer", None)
         if not isinstance(has_answer, bool | None):
             raise CorpusError(f"has_answer is {has_answer!r:.60}, expected true or false")
         hits.append(Hit(passage_of(rest), score, rank))

@@ -11,6 +11,7 @@ from dpr_rag.corpora.langchain import is_dump, is_faiss_folder
 from dpr_rag.corpora.lines import read_lines
 from dpr_rag.corpora.llama_index import is_persisted
 from dpr_rag.corpora.magic import PARQUET
+from dpr_rag.corpora.retrieved import holds_ctxs
 from dpr_rag.corpora.texts import SUFFIXES
 from dpr_rag.errors import CorpusError, UnreadableError
 from dpr_rag.paths import place_of
@@ -20,6 +21,7 @@ FORMATS = {
     "csv": "*.csv[.gz]: columns under a header",
     "jsonl": "*.jsonl[.gz]: an object with id, title, text, metadata a line",
     "json": "*.json[.gz]: an array of such objects",
+    "ctxs": "*.json[l][.gz] of questions with passages under ctxs, as FiD's inputs and DPR's results",
     "parquet": "*.parquet: columns with such names",
     "beir": "a folder with corpus.jsonl",
     "dataset": "a folder that Hugging Face's datasets saved (save_to_disk), or *.arrow",
@@ -72,13 +74,19 @@ def _of_folder(folder: Path) -> str | None:
 def _of_file(file: Path) -> str | None:
     ending = Path(file.name.removesuffix(".gz")).suffix.lower()
     if ending in _ENDINGS:
-        return "langchain" if ending == ".json" and is_dump(file) else _ENDINGS[ending]
+        return _of_json(file, _ENDINGS[ending]) if _ENDINGS[ending] in {"json", "jsonl"} else _ENDINGS[ending]
     if _begins_with(file, PARQUET):
         return "parquet"
     first = next((line for _, line in read_lines(file) if line.strip()), b"")
     if first.lstrip().startswith((b"{", b"[")):
-        return "jsonl" if first.lstrip().startswith(b"{") else "json"
+        return _of_json(file, "jsonl" if first.lstrip().startswith(b"{") else "json")
     return "tsv" if b"\t" in first and b"\0" not in first else None
+
+
+def _of_json(file: Path, form: str) -> str:
+    if form == "json" and is_dump(file):
+        return "langchain"
+    return "ctxs" if holds_ctxs(file) else form
 
 
 def _begins_with(file: Path, magic: bytes) -> bool:

@@ -16,6 +16,7 @@ from dpr_rag.corpora.langchain import open_langchain
 from dpr_rag.corpora.lines import LeftOut, OnBad
 from dpr_rag.corpora.llama_index import open_llama_index
 from dpr_rag.corpora.parquet import parquet_by_row
+from dpr_rag.corpora.retrieved import passages_of_ctxs
 from dpr_rag.corpora.tables import csv_by_line, tsv_by_line
 from dpr_rag.corpora.tabular import json_by_line, jsonl_by_line
 from dpr_rag.corpora.texts import read_by_file
@@ -113,7 +114,8 @@ def open_reading(path: str | Path, reading: Reading, *, format: str | None = Non
         return open_dataset(file, reading)
     if kind in _STORES:
         return _STORES[kind](file, reading)
-    return Opened(parquet_by_row(file, reading) if kind == "parquet" else _by_line(file, kind, reading))
+    read = {"parquet": parquet_by_row, "ctxs": passages_of_ctxs}.get(kind)
+    return Opened(_by_line(file, kind, reading) if read is None else read(file, reading))
 
 
 def _refuse_what_is_not_there(path: str | Path, kind: str, reading: Reading) -> None:
