@@ -209,13 +209,15 @@ def test_bad_rows_of_parquet_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "said"),
     [
-        (b"PK\x03\x04", "zip"),
-        (b"\x28\xb5\x2f\xfd", "Zstandard"),
-        (b"\xfd7zXZ\x00", "xz"),
-        (b"BZh91AY", "bzip2"),
-        (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
+        (b"PK\x03\x04", "zip.*unpack it first, or let a Word document's name end in .docx"),
+        (b"\x28\xb5\x2f\xfd", "Zstandard.*with unzstd; only gzip is read packed"),
+        (b"\xfd7zXZ\x00", "xz.*with unxz"),
+        (b"BZh91AY", "bzip2.*with bunzip2"),
+        (b"7z\xbc\xaf\x27\x1c", "7-Zip.*with 7z x"),
+        (b"\x04\x22\x4d\x18", "LZ4.*with unlz4"),
+        (b"\xd0\xcf\x11\xe0", "Office document"),
         (b"\xff\xfei\x00d\x00", "UTF-16"),
-        (b"%PDF-1.7", "PDF"),
+        (b"%PDF-1.7", "PDF.*a name that ends in .pdf"),
         (b"SQLite format 3\0", "SQLite"),
     ],
 )

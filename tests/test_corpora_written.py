@@ -170,8 +170,8 @@ def test_without_pypdf_files_of_a_folder_are_counted_with_the_remedy(
     monkeypatch.setitem(sys.modules, "pypdf", None)
     left_out = LeftOut()
     assert len(list(open_corpus(tmp_path, left_out=left_out))) == 1
-    assert left_out == {"PDF file (pip install 'dpr-rag[files]' reads them)": 2}
-    with pytest.raises(MissingExtraError, match=r"PDF files need pypdf .*pip install 'dpr-rag\[files\]'"):
+    assert left_out == {"PDF file (in a checkout of dpr-rag, run: pip install -c constraints.txt '.[files]')": 2}
+    with pytest.raises(MissingExtraError, match=r"PDF files need pypdf .*pip install -c constraints.txt '\.\[files\]'"):
         list(open_corpus(tmp_path / "a.pdf"))
 
 

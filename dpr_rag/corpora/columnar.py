@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpr_rag.corpora.columns import Columns, lacking, located
+from dpr_rag.corpora.columns import VECTORS, Columns, lacking, located
 from dpr_rag.corpora.found import Found
 from dpr_rag.corpora.lines import OnBad, id_of, tell
 from dpr_rag.corpora.making import Maker
@@ -18,8 +18,6 @@ from dpr_rag.errors import CorpusError, MissingExtraError, PassageError, install
 
 ROWS = 1000
 """Rows that are held at once."""
-VECTORS = ("vector", "emb", "embedding", "embeddings", "vectors")
-"""What the columns of vectors are called, the first that is there counts."""
 _WRITTEN = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID)
 
 

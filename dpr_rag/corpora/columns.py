@@ -17,6 +17,8 @@ USUAL: dict[Field, tuple[str, ...]] = {
     "title": ("title",),
 }
 """What BEIR, DPR, MS MARCO, Pyserini and Tevatron call them, the first that is there counts; case, spaces and hyphens do not."""
+VECTORS = ("vector", "emb", "embedding", "embeddings", "vectors")
+"""What columns, keys or arrays of vectors are called, the first that is there counts."""
 _NAME_IT: dict[Field, str] = {"id": "columns=Columns(id=…)", "text": "columns=Columns(text=…)"}
 _NAME_THEM = "columns=Columns(id=…, text=…, title=…)"
 _WORDS = re.compile(r"[^\W\d](?:[\w .-]*\w)?")

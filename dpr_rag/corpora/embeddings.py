@@ -1,4 +1,4 @@
-"""Vectors that were encoded elsewhere: DPR's shards, ``.npy`` with ids, and Parquet, read in blocks and written."""
+"""Vectors that were encoded elsewhere, read in blocks from files of many forms; and written as ``.npy`` or Parquet."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import glob
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from dpr_rag.corpora.lines import decoded, id_of, parsed, read_lines, writing
+from dpr_rag.corpora.columnar import import_pyarrow
+from dpr_rag.corpora.lines import id_of, writing
+from dpr_rag.corpora.shards import is_shard, read_shard
 from dpr_rag.encoder import Vectors, check_vectors
-from dpr_rag.errors import CorpusError, MissingExtraError, VectorError, install
-from dpr_rag.legacy import read_embeddings
+from dpr_rag.errors import CorpusError, VectorError
 from dpr_rag.paths import place_of
 
 BLOCK = 4096
@@ -27,9 +26,10 @@ def read_vectors(path: str | Path, ids: str | Path | None = None, *, block: int 
     """Read vectors and their ids in blocks, from the format that the files' first bytes tell.
 
     Args:
-        path: A file, or a glob pattern of shards, which are read in order with numbers compared as numbers:
-            DPR's pickled shards (through the allow-listing reader), ``.npy`` (memory-mapped), Parquet with the
-            columns ``id`` and ``vector``.
+        path: A file, or a glob pattern of shards, which are read in order with numbers compared as numbers: the pickled
+            shards of DPR and Tevatron (through the allow-listing reader), ``.npy`` (memory-mapped), ``.npz`` with vectors
+            and ids, Parquet with columns such as ``id`` and ``vector``, or ``_id`` and ``emb``, JSONL with such keys; or
+            a folder that Pyserini encoded to, of which only FAISS files that you trust should be opened.
         ids: For one ``.npy`` file, the ids of its rows: a text file with one a line, or a ``.json`` list. Without
             it they lie beside: ``name.ids.txt`` or ``name.ids.json`` for ``name.npy``.
         block: Largest number of rows of a block.
@@ -48,7 +48,7 @@ def read_vectors(path: str | Path, ids: str | Path | None = None, *, block: int 
         raise CorpusError(f"{path}: ids={str(ids)!r} goes with one file, these are {len(files)}; lay ids beside each")
     dim: int | None = None
     for file in files:
-        for names, values in _read_file(file, ids, block):
+        for names, values in read_shard(file, ids, block):
             vectors = _checked(values, names, dim, file)
             dim = vectors.shape[1]
             yield names, vectors
@@ -63,9 +63,9 @@ def _checked(values: object, names: list[str], dim: int | None, file: Path) -> V
 
 def _shards(path: str | Path) -> list[Path]:
     place = place_of(path)
-    if place.is_file():
+    if place.is_file() or is_shard(place):
         return [place]
-    found = [Path(name) for name in glob.glob(str(place)) if not Path(name).is_dir()]
+    found = [Path(name) for name in glob.glob(str(place)) if not Path(name).is_dir() or is_shard(Path(name))]
     broken = [name for name in found if not name.exists()]
     if broken:
         raise CorpusError(f"{broken[0]}: is a link to nothing, so that its vectors would be missing; mend or remove it")
@@ -77,99 +77,6 @@ def _shards(path: str | Path) -> list[Path]:
 def _natural(path: Path) -> list[tuple[int, str]]:
     parts = re.split(r"(\d+)", str(path))
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-
-
-def _read_file(file: Path, ids: str | Path | None, block: int) -> Iterator[tuple[list[str], Any]]:
-    with file.open("rb") as opened:
-        head = opened.read(6)
-    if head.startswith(b"\x93NUMPY"):
-        return _read_npy(file, ids, block)
-    if ids is not None:
-        raise CorpusError(f"{file}: ids={str(ids)!r} goes with .npy files; this one holds its own ids")
-    return _read_parquet(file, block) if head.startswith(b"PAR1") else _read_pickle(file, block)
-
-
-def _read_pickle(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
-    records = read_embeddings(file)
-    while rows := list(islice(records, block)):
-        dims = {len(vector) for _, vector in rows}
-        if len(dims) > 1:
-            raise VectorError(f"{file}: vectors of {sorted(dims)} dimensions in one shard, expected one dimension")
-        yield [name for name, _ in rows], np.stack([vector for _, vector in rows])
-
-
-def _read_npy(file: Path, ids: str | Path | None, block: int) -> Iterator[tuple[list[str], Any]]:
-    try:
-        matrix = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise CorpusError(f"{file}: a damaged .npy file, or one of objects ({error}); write float32 anew") from error
-    if matrix.ndim != 2 or matrix.dtype.kind != "f":
-        raise CorpusError(f"{file}: {matrix.dtype} of shape {list(matrix.shape)}, expected floats of shape [n, dim]")
-    source = _sidecar(file) if ids is None else place_of(ids)
-    names = _read_ids(source)
-    count = sum(1 for _ in _read_ids(source))
-    if count != len(matrix):
-        raise CorpusError(f"{source}: {count} ids for the {len(matrix)} rows of {file}; give one each")
-    for start in range(0, len(matrix), block):
-        yield list(islice(names, block)), matrix[start : start + block]
-
-
-def _sidecar(file: Path) -> Path:
-    known = [file.with_suffix(ending) for ending in (".ids.txt", ".ids.json")]
-    for source in known:
-        if source.is_file():
-            return source
-    raise CorpusError(f"{file}: has no ids; lay {known[0].name} (one id a line) beside it, or give ids=")
-
-
-def _read_ids(source: Path) -> Iterator[str]:
-    if source.suffix == ".json":
-        names = parsed(source.read_text("utf-8"))
-        if not isinstance(names, list):
-            raise CorpusError(f"{source}: holds {type(names).__name__}, expected a JSON list of ids")
-        yield from (id_of(name) for name in names)
-        return
-    for number, line in read_lines(source):
-        try:
-            yield id_of(decoded(line))
-        except CorpusError as error:
-            raise CorpusError(f"{source}:{number}: {error}") from error
-
-
-def _read_parquet(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
-    pyarrow, parquet = _pyarrow()
-    try:
-        opened = parquet.ParquetFile(file)
-        missing = {"id", "vector"} - set(opened.schema_arrow.names)
-        if missing:
-            raise CorpusError(f"{file}: has the columns {opened.schema_arrow.names}, expected id and vector")
-        for batch in opened.iter_batches(batch_size=block, columns=["id", "vector"]):
-            yield _parquet_block(batch, file, pyarrow)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise CorpusError(f"{file}: a damaged Parquet file ({error}); fetch it again") from error
-
-
-def _parquet_block(batch: Any, file: Path, pyarrow: Any) -> tuple[list[str], Any]:
-    column = batch.column("vector")
-    try:
-        names = [id_of(name) for name in batch.column("id").to_pylist()]
-        flat = column.flatten().to_numpy(zero_copy_only=False)
-    except (CorpusError, AttributeError) as error:
-        raise CorpusError(f"{file}: {error}") from error
-    lengths = set(pyarrow.compute.list_value_length(column).to_pylist())
-    if flat.dtype.kind != "f" or len(lengths) > 1:
-        raise CorpusError(f"{file}: the column 'vector' is {column.type}, expected lists of floats of equal length")
-    return names, flat.reshape(len(names), -1)
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.compute
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError(f"Parquet needs pyarrow ({error}); {install('parquet')}") from error
-    return pyarrow, pyarrow.parquet
 
 
 def write_vectors(path: str | Path, blocks: Iterable[tuple[Sequence[str], Any]]) -> int:
@@ -238,13 +145,13 @@ def _one_line(path: Path, name: str) -> str:
 
 
 def _write_parquet(path: Path, blocks: Iterator[Block]) -> int:
-    pyarrow, parquet = _pyarrow()
+    pyarrow = import_pyarrow("Parquet")
     partial = path.with_name(f".{path.name}.partial")
     ids, vectors = next(blocks)
     count, dim = 0, vectors.shape[1]
     schema = pyarrow.schema([("id", pyarrow.string()), ("vector", pyarrow.list_(pyarrow.float32(), dim))])
     try:
-        with parquet.ParquetWriter(partial, schema) as writer:
+        with pyarrow.parquet.ParquetWriter(partial, schema) as writer:
             for names, values in chain([(ids, vectors)], blocks):
                 flat = pyarrow.array(values.reshape(-1))
                 column = pyarrow.FixedSizeListArray.from_arrays(flat, dim)

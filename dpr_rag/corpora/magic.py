@@ -9,20 +9,24 @@ from dpr_rag.errors import UnreadableError
 LENGTH = 16
 """How many first bytes :func:`refuse_foreign` asks for."""
 PARQUET = b"PAR1"
-_UNPACK = "unpack it first; only gzip is read packed"
+_UNPACK = "unpack it first, with {}; only gzip is read packed"
 _EXPORT = "export it as text, JSONL or CSV"
 _FORMS = {
-    b"PK\x03\x04": ("a zip archive (as .docx, .xlsx and .npz are, too)", "unpack or export it first"),
-    b"\x28\xb5\x2f\xfd": ("Zstandard-compressed", _UNPACK),
-    b"\xfd7zXZ\0": ("xz-compressed", _UNPACK),
-    b"\x04\x22\x4d\x18": ("LZ4-compressed", _UNPACK),
-    b"7z\xbc\xaf\x27\x1c": ("a 7-Zip archive", _UNPACK),
+    b"PK\x03\x04": (
+        "a zip archive (as .docx, .xlsx and .npz are, too)",
+        "unpack it first, or let a Word document's name end in .docx",
+    ),
+    b"\x28\xb5\x2f\xfd": ("Zstandard-compressed", _UNPACK.format("unzstd")),
+    b"\xfd7zXZ\0": ("xz-compressed", _UNPACK.format("unxz")),
+    b"\x04\x22\x4d\x18": ("LZ4-compressed", _UNPACK.format("unlz4")),
+    b"7z\xbc\xaf\x27\x1c": ("a 7-Zip archive", _UNPACK.format("7z x")),
     b"\xff\xfe": ("UTF-16 text", "convert it to UTF-8, for example with iconv"),
     b"\xfe\xff": ("UTF-16 text", "convert it to UTF-8, for example with iconv"),
-    b"%PDF-": ("a PDF document", _EXPORT),
+    b"%PDF-": ("a PDF document", "give it a name that ends in .pdf"),
+    b"\xd0\xcf\x11\xe0": ("an old or encrypted Office document", "save it as .docx without a password"),
     b"SQLite format 3\0": ("an SQLite database", _EXPORT),
     b"\x93NUMPY": ("a NumPy array", "give a file of passages or questions"),
-    b"ARROW1": ("an Arrow file", "write it as Parquet"),
+    b"ARROW1": ("an Arrow file", "give it a name that ends in .arrow where passages are read, or write it as Parquet"),
     PARQUET: ("a Parquet file", "give it a name that ends in .parquet where passages are read, or export it"),
 }
 
@@ -38,6 +42,10 @@ def refuse_foreign(path: Path, head: bytes) -> None:
         UnreadableError: It is packed, or of a form that is read by other programs.
     """
     bzip2 = head[:3] == b"BZh" and head[4:7] == b"1AY"
-    known = [("bzip2-compressed", _UNPACK)] if bzip2 else [_FORMS[magic] for magic in _FORMS if head.startswith(magic)]
+    known = (
+        [("bzip2-compressed", _UNPACK.format("bunzip2"))]
+        if bzip2
+        else [_FORMS[magic] for magic in _FORMS if head.startswith(magic)]
+    )
     for what, remedy in known:
         raise UnreadableError(f"{path}: is {what}; {remedy}")

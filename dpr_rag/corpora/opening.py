@@ -98,7 +98,9 @@ def open_reading(path: str | Path, reading: Reading, *, format: str | None = Non
     """
     kind = format or format_of(path)
     if kind not in FORMATS:
-        raise CorpusError(f"{path}: the format {kind!r} is unknown, expected {listed_formats()}{nearest(kind, FORMATS)}")
+        raise CorpusError(
+            f"{path}: the format {kind!r} is unknown, expected {listed_formats()}{nearest(kind, FORMATS)}"
+        )
     _refuse_what_is_not_there(path, kind, reading)
     if kind == "python":
         names = [name.strip() for name in str(path).removeprefix(PYTHON).split(",") if name.strip()]

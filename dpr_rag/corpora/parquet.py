@@ -26,7 +26,7 @@ def read_parquet(
     """Read passages from Parquet as a stream; columns beside id, text and title become metadata in their own types.
 
     Dates, times, decimals and UUIDs become strings, as metadata are JSON. Columns of bytes, and of vectors under the names of
-    :data:`~dpr_rag.corpora.columnar.VECTORS`, are left out and counted.
+    :data:`~dpr_rag.corpora.columns.VECTORS`, are left out and counted.
 
     Args:
         path: The file.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.corpora.lines import OnBad, tell
-from dpr_rag.errors import CorpusError, MissingExtraError, UnreadableError
+from dpr_rag.errors import CorpusError, MissingExtraError, UnreadableError, install
 
 ENCRYPTED, NO_TEXT = "encrypted file", "file without text"
 _NO_TITLE = re.compile(r"untitled|microsoft \w+ - .*|.*\.(?:docx?|pdf|tex|indd|qxd|dvi|rtf)", re.IGNORECASE)
@@ -150,5 +150,5 @@ def import_pypdf() -> Any:
         import pypdf
         import pypdf.errors
     except ImportError as error:
-        raise MissingExtraError(f"PDF files need pypdf ({error}); pip install 'dpr-rag[files]'") from error
+        raise MissingExtraError(f"PDF files need pypdf ({error}); {install('files')}") from error
     return pypdf

@@ -12,11 +12,11 @@ from dpr_rag.corpora.html import Page, decode_html
 from dpr_rag.corpora.lines import OnBad, bad_line, decoded, read_lines, tell
 from dpr_rag.corpora.pdf import Pages, PdfFile
 from dpr_rag.corpora.splitting import HEADING
-from dpr_rag.errors import CorpusError, UnreadableError
+from dpr_rag.errors import CorpusError, UnreadableError, install
 
 MOST_BYTES = 64 << 20
 """Bytes of a web page that are read; more is no page."""
-NEEDS_PYPDF = "PDF file (pip install 'dpr-rag[files]' reads them)"
+NEEDS_PYPDF = f"PDF file ({install('files')})"
 """What files are counted by that only an extra reads."""
 _PDF, _DOCX, _HTML = (".pdf",), (".docx",), (".html", ".htm", ".xhtml")
 

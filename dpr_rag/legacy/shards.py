@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ _CHROMA = "chromadb.segment.impl.vector.local_persistent_hnsw.PersistentData"
 
 
 def read_embeddings(path: str | Path) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    """Read one shard of DPR's ``generate_dense_embeddings.py``: a pickled list of (id, vector).
+    """Read one shard of DPR's ``generate_dense_embeddings.py``, a pickled list of (id, vector), or Tevatron's (vectors, ids).
 
     The shard is held in memory, since pickle knows no other way; DPR writes shards of a few hundred thousand.
 
@@ -48,10 +48,16 @@ def read_embeddings(path: str | Path) -> Iterator[tuple[str, npt.NDArray[np.floa
     """
     path = Path(path)
     records, allowance = _read(path)
-    if not isinstance(records, list):
-        raise CorpusError(f"{path}: holds {type(records).__name__}, expected a pickled list of (id, vector)")
-    for at, record in enumerate(records):
-        pair = plain(record, path, allowance)
+    made: Iterable[Any] = ()
+    if isinstance(records, tuple):
+        made = _zipped(path, plain(records, path, allowance))
+    elif isinstance(records, list):
+        made = (plain(record, path, allowance) for record in records)
+    else:
+        raise CorpusError(
+            f"{path}: holds {type(records).__name__}, expected a pickled list of (id, vector), or a pair of vectors and ids"
+        )
+    for at, pair in enumerate(made):
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise CorpusError(f"{path}: record {at} is {type(pair).__name__}, expected a pair of id and vector")
         name, vector = pair
@@ -61,6 +67,20 @@ def read_embeddings(path: str | Path) -> Iterator[tuple[str, npt.NDArray[np.floa
         if not isinstance(vector, np.ndarray) or vector.ndim != 1 or vector.dtype.kind != "f":
             raise CorpusError(f"{path}: the vector of record {at} is no array of floats of shape [dim]")
         yield str(name), vector.astype(np.float32, copy=False)
+
+
+def _zipped(path: Path, pair: tuple[Any, ...]) -> list[tuple[Any, Any]]:
+    """The ids and vectors of Tevatron's pair: an array of shape [n, dim], and n ids."""
+    vectors, ids = pair if len(pair) == 2 else (None, None)
+    if isinstance(ids, np.ndarray):
+        ids = ids.tolist()
+    if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or not isinstance(ids, list | tuple):
+        raise CorpusError(
+            f"{path}: holds a tuple, expected a pair of vectors of shape [n, dim] and their ids, as Tevatron writes"
+        )
+    if len(ids) != len(vectors):
+        raise CorpusError(f"{path}: {len(ids):,} ids for {len(vectors):,} vectors; encode the corpus anew")
+    return list(zip(ids, vectors, strict=True))
 
 
 def _read(path: Path, **allowed: Any) -> tuple[Any, Allowance]:

@@ -1,0 +1,111 @@
+"""NumPy's ``.npz`` archives of vectors and ids, read as streams; nothing is unpickled, and no size is believed unseen."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+from numpy.lib import format as npy
+
+from dpr_rag.corpora.columns import VECTORS, listed
+from dpr_rag.corpora.lines import id_of
+from dpr_rag.errors import CorpusError
+
+_IDS = ("ids", "id", "_id", "docids", "docid", "doc_ids", "pids", "passage_ids", "lookup_indices")
+_ENDING = ".npy"
+_LONGEST_ID = 4096
+
+
+class _Array(NamedTuple):
+    """One array of an archive, as its header describes it."""
+
+    member: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran: bool
+
+
+def read_archive(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
+    """Read vectors and ids in blocks.
+
+    The vectors are the array under one of the names :data:`~dpr_rag.corpora.columns.VECTORS`, or the only one of floats in
+    two dimensions; the ids are ``ids`` or the only one of strings or integers in one.
+
+    Args:
+        file: The archive.
+        block: Largest number of rows of a block.
+
+    Raises:
+        CorpusError: An array is missing, of another shape or kind, or damaged; ids and rows differ in number.
+    """
+    try:
+        with ZipFile(file) as archive:
+            arrays = {name: array for name, array in _arrays(file, archive)}
+            vectors = _one(file, arrays, VECTORS, "vectors", lambda one: len(one.shape) == 2 and one.dtype.kind == "f")
+            ids = _one(file, arrays, _IDS, "ids", lambda one: len(one.shape) == 1 and one.dtype.kind in "iuSU")
+            if vectors.shape[0] != ids.shape[0]:
+                raise CorpusError(f"{file}: {ids.shape[0]:,} ids for {vectors.shape[0]:,} vectors; give one each")
+            yield from _blocks(file, archive, vectors, ids, block)
+    except (BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError, OSError) as error:
+        if isinstance(error, CorpusError):
+            raise
+        raise CorpusError(f"{file}: a damaged .npz file ({error!s:.200}); write it anew") from error
+
+
+def _arrays(file: Path, archive: ZipFile) -> Iterator[tuple[str, _Array]]:
+    for member in archive.infolist():
+        if not member.filename.endswith(_ENDING):
+            continue
+        with archive.open(member) as opened:
+            version = npy.read_magic(opened)
+            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, fortran, dtype = read(opened)
+            start = opened.tell()
+        array = _Array(member.filename, shape, dtype, fortran)
+        if not dtype.hasobject and math.prod(shape) * dtype.itemsize != member.file_size - start:
+            raise CorpusError(
+                f"{file}: the array {member.filename!r:.80} of shape {list(shape)} holds {member.file_size - start:,} bytes, "
+                "which do not fit; write it anew"
+            )
+        yield member.filename.removesuffix(_ENDING), array
+
+
+def _one(file: Path, arrays: dict[str, _Array], names: tuple[str, ...], what: str, fits: Any) -> _Array:
+    named = [arrays[name] for name in names if name in arrays and fits(arrays[name])]
+    found = named[:1] or [one for one in arrays.values() if fits(one)]
+    if len(found) == 1 and not found[0].fortran:
+        return found[0]
+    told = listed([f"{name} ({one.dtype}, {list(one.shape)})" for name, one in arrays.items()])
+    raise CorpusError(
+        f"{file}: holds {told or 'no arrays'}, in which no {what} are known; write them as 'vectors', floats of shape [n, dim] "
+        "in C order, and 'ids', strings or integers of shape [n]"
+    )
+
+
+def _blocks(file: Path, archive: ZipFile, vectors: _Array, ids: _Array, block: int) -> Iterator[tuple[list[str], Any]]:
+    rows, dim = vectors.shape
+    if ids.dtype.itemsize > _LONGEST_ID:
+        raise CorpusError(
+            f"{file}: ids of {ids.dtype.itemsize:,} bytes each, expected {_LONGEST_ID:,} at most; shorten them"
+        )
+    with archive.open(vectors.member) as values, archive.open(ids.member) as names:
+        for opened in (values, names):
+            version = npy.read_magic(opened)
+            (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(opened)
+        for start in range(0, rows, block):
+            count = min(block, rows - start)
+            found = np.frombuffer(names.read(count * ids.dtype.itemsize), ids.dtype)
+            matrix = np.frombuffer(values.read(count * dim * vectors.dtype.itemsize), vectors.dtype)
+            yield [_name(file, one) for one in found.tolist()], matrix.reshape(count, dim)
+
+
+def _name(file: Path, value: Any) -> str:
+    try:
+        return id_of(value.decode("utf-8") if isinstance(value, bytes) else value)
+    except CorpusError as error:
+        raise CorpusError(f"{file}: {error}") from error
