@@ -135,7 +135,9 @@ def test_tables_in_sparing_quotes_are_read_as_csv_reads_them_or_named(
             writer.writerow(row)
     report = SkipReport()
     found = [(item.id, item.text, item.title) for item in read_tsv(path, on_bad=report)]
-    assert found == rows or "look like rows" in report.examples[0]
+    # a passage without text is its title, and without both it is left out
+    kept = [(name, text, title) if text.strip() else (name, title, "") for name, text, title in rows]
+    assert found == [row for row in kept if row[1].strip()] or "look like rows" in report.examples[0]
 
 
 def test_what_the_writer_writes_is_never_taken_for_rows(tmp_path: Path) -> None:
