@@ -11,7 +11,8 @@ from dpr_rag._version import __version__
 if TYPE_CHECKING:
     from dpr_rag.encoder import Encoder
     from dpr_rag.encoders.dual import DualEncoder
-    from dpr_rag.encoders.library import LibraryEncoder, load_encoder
+    from dpr_rag.encoders.library import LibraryEncoder
+    from dpr_rag.encoders.loading import load_encoder
     from dpr_rag.errors import DprRagError
     from dpr_rag.filters import Filter
     from dpr_rag.fusion import Calibration, Diversity, Ranking, Tuned
@@ -41,7 +42,7 @@ _HOMES = {
     "Tuned": "fusion",
     "check_question": "passages",
     "format_passages": "prompting",
-    "load_encoder": "encoders.library",
+    "load_encoder": "encoders.loading",
     "parse_passages": "prompting",
     "to_json_metadata": "metadata",
 }

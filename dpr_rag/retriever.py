@@ -8,7 +8,7 @@ from typing import Any
 
 from dpr_rag.arguments import check_count, check_instance, kind
 from dpr_rag.errors import ArgumentError, VectorError
-from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking
+from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
 from dpr_rag.passages import Hit, check_questions
 from dpr_rag.store import PassageStore
 from dpr_rag.store.scope import Where
@@ -24,7 +24,12 @@ class Retriever:
             or else ``dense``.
         weight: For ``hybrid``: λ of BM25 + λ · inner product; None for the one that the store was tuned to or suggests.
         fusion: For ``hybrid``: ``weighted``, or ``rrf`` for reciprocal rank fusion.
-        ranking: All of that and more as a ``Ranking``, instead of ``mode``, ``weight`` and ``fusion``.
+        candidates: For ``hybrid``: how many passages each leg brings, at least 1; None for 200, or what the store was tuned with.
+        k1: For ``bm25`` and ``hybrid``: how much it counts that a word stands in a passage often, at least 0; None for 0.9, or
+            what the store was tuned with. See ``BM25`` for this and the next two.
+        b: How much long passages are held back, from 0 to 1; None for 0.4, or what the store was tuned with.
+        phrases: How much words count that follow each other as in the question, at least 0; None for what goes with the mode.
+        ranking: All of that as a ``Ranking``, instead of what stands between ``k`` and this.
 
     Raises:
         ArgumentError: The store is none.
@@ -39,6 +44,10 @@ class Retriever:
         mode: Mode | None = None,
         weight: float | None = None,
         fusion: Fusion | None = None,
+        candidates: int | None = None,
+        k1: float | None = None,
+        b: float | None = None,
+        phrases: float | None = None,
         ranking: Ranking | None = None,
     ) -> None:
         if not isinstance(store, PassageStore):
@@ -48,11 +57,12 @@ class Retriever:
         k = check_count("k", k, VectorError)
         if ranking is not None:
             check_instance("ranking", ranking, Ranking, VectorError, advice="; or say mode=")
-        said = Ranking.of(mode, weight, fusion)
-        if ranking is not None and said is not None:
-            raise VectorError("ranking was given together with mode, weight or fusion; it says all of them already")
-        self.store, self.k = store, k
-        self._given, self._said = ranking, None if said is None else (mode, weight, fusion)
+        self._wishes = Wishes(mode, weight, fusion, candidates, k1, b, phrases)
+        if ranking is not None and self._wishes:
+            raise VectorError(
+                "ranking was given together with mode, weight, fusion, candidates, k1, b or phrases; it says all of them already"
+            )
+        self.store, self.k, self._given = store, k, ranking
 
     @property
     def ranking(self) -> Ranking:
@@ -62,7 +72,7 @@ class Retriever:
     @property
     def _asked(self) -> Ranking | None:
         """What was said, or None where all is left to the store."""
-        return self._given if self._said is None else self.store.ranking_for(*self._said)
+        return self.store.ranking_of(self._wishes) if self._wishes else self._given
 
     def retrieve(
         self,

@@ -28,8 +28,6 @@ FOR_PROGRAMS = (
     "call refresh(",
     "momentum tower",
     "cross_encoder_from",
-    "runs on the device",
-    "dtype='float32'",
     "os.fsdecode(path)",
     "expected an open PassageStore",
     "opens nothing; call PassageStore.open",

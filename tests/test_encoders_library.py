@@ -169,7 +169,7 @@ def test_commands_take_it_by_model(folder: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dpr_rag.encoders.library.find_spec", lambda name: None)
+    monkeypatch.setattr("dpr_rag.encoders.loading.find_spec", lambda name: None)
     with pytest.raises(
         MissingExtraError, match=r"ModernBertModel.*pip install -c constraints.txt '\.\[sentence-transformers\]'"
     ):

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of, look
-from dpr_rag.cli.options import ContextModel, Model, Profile, StoreFolder
+from dpr_rag.cli.options import StoreFolder
 from dpr_rag.cli.terminal import note, say
 from dpr_rag.paths import place_of
 
@@ -22,7 +23,9 @@ Port = Annotated[
 ]
 
 
+@expanded
 def chat(
+    choice: ModelChoice,
     store: Annotated[
         Path, typer.Argument(metavar="STORE", help="Folder of the store; a new one begins empty.", parser=place_of)
     ] = Path("chat.dpr"),
@@ -37,9 +40,6 @@ def chat(
     base_url: Annotated[
         str | None, typer.Option("--base-url", metavar="URL", help="Where a server of that provider's kind listens.")
     ] = None,
-    model: Model = None,
-    context_model: ContextModel = None,
-    profile: Profile = None,
     conversations: Annotated[
         Path | None,
         typer.Option(
@@ -66,7 +66,6 @@ def chat(
 
     language_model = None if llm is None else open_model(llm, base_url)
     memory = Memory(conversations or store.with_name(f"{store.name}.chat"))
-    choice = ModelChoice(model, context_model, profile)
     known = look(store)
     encoder = encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
     with PassageStore.open(store, encoder=encoder) as opened:
@@ -84,11 +83,10 @@ def _serve(page: Any, css: str, host: str, port: int, can: str) -> None:
     serving.run(app, host, port, lambda address: say(f"{address}  (Ctrl-C ends it)"))
 
 
+@expanded
 def ui(
     store: StoreFolder,
-    model: Model = None,
-    context_model: ContextModel = None,
-    profile: Profile = None,
+    choice: ModelChoice,
     host: Host = "127.0.0.1",
     port: Port = 7861,
 ) -> None:
@@ -99,6 +97,6 @@ def ui(
     from dpr_rag import PassageStore
     from dpr_rag.pages.playground import CSS, playground_page
 
-    encoder = encoder_of(store, ModelChoice(model, context_model, profile))
+    encoder = encoder_of(store, choice)
     with PassageStore.open(store, encoder=encoder, create=False, read_only=not os.access(store, os.W_OK)) as opened:
         _serve(playground_page(opened), CSS, host, port, "ask this store")

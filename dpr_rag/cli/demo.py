@@ -9,10 +9,14 @@ from typing import Annotated
 
 import typer
 
+from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.indexing import add_corpus, encode_anew
 from dpr_rag.cli.models import ModelChoice, is_outdated, look
 from dpr_rag.cli.options import Quiet
+from dpr_rag.cli.ranking import RankingChoice
+from dpr_rag.cli.running import Running
 from dpr_rag.cli.terminal import note, say, show_hits
+from dpr_rag.cli.usage import usage
 from dpr_rag.paths import place_of
 
 QUESTIONS = (
@@ -25,27 +29,34 @@ QUESTIONS = (
 )
 
 
+@expanded
 def demo(
+    running: Running,
+    how: RankingChoice,
     store: Annotated[
         Path, typer.Option("--store", metavar="DIR", help="Folder of the demo's store.", parser=place_of)
     ] = Path("demo.dpr"),
     quiet: Quiet = False,
 ) -> None:
     """Index the docstrings of this Python's standard library and ask them a handful of questions."""
+    _ = how.asked  # what is wrong is better told before the work
     note("loading the default encoder")
-    encoder = ModelChoice().load()
+    encoder = ModelChoice(running.device, running.runtime, running.precision).load()
     from dpr_rag import PassageStore, Retriever
     from dpr_rag.corpora import open_corpus
 
     if is_outdated(look(store), encoder):
         note(f"an earlier version's default encoder made the vectors in {store}: encoding them anew")
         encode_anew(store, encoder, batch_size=512, quiet=quiet)
-    with PassageStore.open(store, encoder=encoder) as opened:
+    with PassageStore.open(store, encoder=encoder, language=how.language) as opened:
         note(f"indexing the standard library's docstrings into {store} (what is already there is not encoded again)")
         passages = list(open_corpus("python:"))
         add_corpus(opened, passages, len(passages), batch_size=512, quiet=quiet)
         say()
-        for question, hits in zip(QUESTIONS, Retriever(opened, k=3).retrieve_batch(QUESTIONS), strict=True):
+        with usage():
+            ranking = opened.ranking_of(how.asked)
+        retriever = Retriever(opened, k=3, ranking=ranking)
+        for question, hits in zip(QUESTIONS, retriever.retrieve_batch(QUESTIONS), strict=True):
             show_hits(question, hits)
     say(f"Ask your own:\n  {command()} search {shlex.quote(str(store))} 'how do I …?'")
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.figures import circumstances, index_recall_of, settings_of, show
 from dpr_rag.cli.labelled import (
     By,
@@ -24,19 +24,28 @@ from dpr_rag.cli.labelled import (
     told_questions,
 )
 from dpr_rag.cli.models import ModelChoice, encoder_of, only_reads
-from dpr_rag.cli.options import AsJson, ContextModel, FusionKind, Model, Profile, Quiet, Weight
+from dpr_rag.cli.options import AsJson, FusionKind, Quiet, Weight
+from dpr_rag.cli.ranking import Legs
+from dpr_rag.cli.results import ResultFiles
 from dpr_rag.cli.runs import QuestionsOption, Runs, check_named, note_unasked, read_runs, with_texts
-from dpr_rag.cli.terminal import note, progress, say_json
+from dpr_rag.cli.terminal import progress, say_json
 from dpr_rag.cli.usage import usage
-from dpr_rag.errors import CorpusError
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
     from dpr_rag import PassageStore, Ranking
-    from dpr_rag.evaluation import Evaluation, Run, System
+    from dpr_rag.evaluation import Run, System
+    from dpr_rag.evaluation.results import By as JudgedBy
+    from dpr_rag.fusion import Wishes
+
+_DEPTH = 100
 
 
+@expanded
 def evaluate(
+    choice: ModelChoice,
+    legs: Legs,
+    files: ResultFiles,
     store: Annotated[
         Path | None, typer.Argument(metavar="[DIR]", help="Folder of the store.", show_default=False, parser=place_of)
     ] = None,
@@ -49,38 +58,25 @@ def evaluate(
             help="dense, bm25 or hybrid; repeat it to compare them (default: as tuned, or dense).",
         ),
     ] = None,
-    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Passages per question.")] = 100,
+    k: Annotated[
+        int | None,
+        typer.Option("--k", "-k", min=1, help="Passages per question (default: 100, or what the measures look at)."),
+    ] = None,
+    measures: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--measure",
+            metavar="NAME",
+            help="nDCG@10, R@100, MAP, MRR@10, P@5, accuracy@20, …, instead of the usual; may be repeated.",
+        ),
+    ] = None,
     by: ByChoice = By.auto,
     regex: Regex = False,
     split: Split = None,
     qrels: Qrels = None,
     limit: Limit = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            "--report", metavar="FILE", help="Write a page with curves and lost questions (HTML).", parser=place_of
-        ),
-    ] = None,
-    results: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            metavar="FILE",
-            help="Write DPR's result JSON; a file per mode where there are several.",
-            parser=place_of,
-        ),
-    ] = None,
     runs: Runs = None,
     named: QuestionsOption = None,
-    run: Annotated[
-        Path | None,
-        typer.Option(
-            "--write-run",
-            metavar="FILE",
-            help="Write a TREC run; a file per mode where there are several.",
-            parser=place_of,
-        ),
-    ] = None,
     as_json: AsJson = False,
     batch_size: Annotated[
         int | None,
@@ -92,9 +88,6 @@ def evaluate(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap behind the intervals.")] = 0,
     weight: Weight = None,
     fusion: FusionKind = None,
-    model: Model = None,
-    context_model: ContextModel = None,
-    profile: Profile = None,
     quiet: Quiet = False,
 ) -> None:
     """Measure how often the right passages come first: accuracy, ranking measures, latencies, and a page to look at."""
@@ -103,10 +96,12 @@ def evaluate(
 
     questions = check_named(store, questions or named, runs)
     others = read_runs(runs)
-    rankings = _rankings(store, modes, weight, fusion)
+    rankings = _rankings(store, modes, weight, fusion, legs)
     labelled = read_labelled(questions, split, limit, by, qrels=qrels, zeros=True)
     asked = labelled.questions
-    _check_writable([questions, *(runs or ())], [path for path in (report, results, run) if path is not None])
+    k = _depth(k, measures, labelled.by)
+    files.check([questions, *(runs or ())])
+    files.check_ids(asked, others, store)
     note_unasked(others, asked)
     judge = partial(
         measured,
@@ -115,6 +110,7 @@ def evaluate(
         by=labelled.by,
         regex=regex,
         judgements=labelled.judgements,
+        measures=measures or (),
         own_hits=not questions.is_dir(),
         left_out=labelled.left_out,
         batch_size=batch_size,
@@ -124,8 +120,7 @@ def evaluate(
     if store is None:
         found = judge(others)
     else:
-        choice = ModelChoice(model, context_model, profile)
-        with _opened(store, rankings, choice) as opened:
+        with _opened(store, rankings, choice, legs.language) as opened:
             if labelled.by == "passage":
                 note_missing(opened, asked)
             ours = {mode: Retriever(opened, k=k, ranking=ranking) for mode, ranking in rankings.items()}
@@ -143,75 +138,63 @@ def evaluate(
         say_json(found.figures() | {"settings": settings})
     else:
         show(found, settings)
-    _write(found, report, results, run, settings)
+    files.write(found, settings)
 
 
-def _opened(store: Path, rankings: Mapping[str, Ranking], choice: ModelChoice) -> PassageStore:
+def _depth(k: int | None, measures: Sequence[str] | None, by: JudgedBy) -> int:
+    """How many passages are asked for: as many as the measures look at, where nothing was said.
+
+    Raises:
+        typer.BadParameter: A measure is unknown, looks deeper than was said, or cannot be measured so.
+    """
+    from dpr_rag.evaluation.named import parse_measure, parse_measures
+
+    with usage("--measure"):
+        cutoffs = [one.cutoff or 0 for one in map(parse_measure, measures or ())]
+        depth = max([_DEPTH, *cutoffs]) if k is None else k
+        parse_measures(measures or (), k=depth, by=by)
+    return depth
+
+
+def _opened(store: Path, rankings: Mapping[str, Ranking], choice: ModelChoice, language: str | None) -> PassageStore:
     """The store, with its encoder where vectors count."""
     from dpr_rag import PassageStore
 
     needed = any(ranking.needs_vectors for ranking in rankings.values())
     encoder = encoder_of(store, choice) if needed else None
     reads = only_reads(store, rankings.values())
-    return PassageStore.open(store, encoder=encoder, create=False, read_only=reads)
+    return PassageStore.open(store, encoder=encoder, create=False, read_only=reads, language=language)
 
 
 def _rankings(
-    store: Path | None, modes: Sequence[str] | None, weight: float | None, fusion: str | None
+    store: Path | None, modes: Sequence[str] | None, weight: float | None, fusion: str | None, legs: Legs
 ) -> dict[str, Ranking]:
     if store is None:
-        if modes:
-            raise typer.BadParameter("--mode asks a store; name its folder", param_hint="DIR")
+        if modes or legs != Legs():
+            raise typer.BadParameter(
+                "--mode asks a store, and so do the options of a ranking; name its folder", param_hint="DIR"
+            )
         return {}
     if "hybrid" not in (modes or ()) and not (weight is None and fusion is None):
         raise typer.BadParameter("--weight and --fusion need --mode hybrid", param_hint="--mode")
     from dpr_rag import PassageStore
 
     with PassageStore.open(store, create=False, read_only=True) as opened:
-        if not modes:
-            return {opened.ranking.mode: opened.ranking}
-        said: dict[str, Any] = {mode: (weight, fusion) if mode == "hybrid" else () for mode in modes}
-        with usage("--mode"):
-            return {mode: opened.ranking_for(mode, *more) for mode, more in said.items()}  # type: ignore[arg-type]  # it refuses others
+        with usage():
+            found = [opened.ranking_of(one) for one in _wishes(modes, weight, fusion, legs)]
+    return {one.mode: one for one in found}
 
 
-def _check_writable(sources: Sequence[Path], paths: Sequence[Path]) -> None:
-    """Find out now, and not after the last question, that a file has no folder or is needed for something else."""
-    taken = {path.resolve() for path in sources}
-    for path in paths:
-        if path.resolve() in taken:
-            raise typer.BadParameter(
-                f"{path} would overwrite the questions, a run or another result; name a file of its own"
-            )
-        taken.add(path.resolve())
-        if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
-            raise CorpusError(f"{path}: cannot be written; name a file in a folder that exists and can be written to")
-
-
-def _write(
-    found: Evaluation, report: Path | None, results: Path | None, run: Path | None, settings: Mapping[str, str]
-) -> None:
-    from dpr_rag.evaluation import write_dpr_results, write_report, write_run
-
-    if report is not None:
-        title = f"Retrieval from {Path(settings['store']).name}" if "store" in settings else "Retrieval"
-        write_report(report, found, settings, title=title)
-        note(f"wrote {report}")
-    for system in found.systems:
-        if results is not None:
-            target = _of_mode(results, system.name, len(found.systems))
-            write_dpr_results(target, system, found.by)
-            note(f"wrote {target}")
-        if run is not None:
-            target = _of_mode(run, system.name, len(found.systems))
-            write_run(target, system)
-            note(f"wrote {target}")
-
-
-def _of_mode(path: Path, mode: str, count: int) -> Path:
-    """The file of one mode among several: results.json becomes results.dense.json."""
-    if count == 1:
-        return path
-    packed = ".gz" if path.suffix == ".gz" else ""
-    plain = path.with_name(path.name.removesuffix(packed))
-    return plain.with_name(f"{plain.stem}.{mode}{plain.suffix}{packed}")
+def _wishes(modes: Sequence[str] | None, weight: float | None, fusion: str | None, legs: Legs) -> Iterator[Wishes]:
+    """What is asked of each ranking: of several, each gets the options that go with it."""
+    if modes is None or len(modes) < 2:
+        yield legs.wishes(modes[0] if modes else None, weight, fusion)
+        return
+    words = Legs(k1=legs.k1, b=legs.b, phrases=legs.phrases)
+    if (legs.candidates is not None and "hybrid" not in modes) or (words.said and set(modes) == {"dense"}):
+        yield legs.wishes("dense", None, None)  # which refuses them
+    for mode in modes:
+        if mode == "hybrid":
+            yield legs.wishes(mode, weight, fusion)
+        else:
+            yield (words if mode == "bm25" else Legs()).wishes(mode, None, None)

@@ -64,7 +64,7 @@ def show_left_out(asked: int, left_out: Mapping[str, int]) -> None:
 def _rows(found: Evaluation) -> Iterator[list[str]]:
     from dpr_rag.evaluation.report.tables import decimal, mean_of
 
-    for k in found.ks:
+    for k in () if found.measures else found.ks:
         yield [f"top-{k} accuracy", *(interval(system.accuracy[k], percent) for system in found.systems)]
     for name in found.systems[0].ranking:
         yield [mean_of(name), *(interval(system.ranking[name], decimal) for system in found.systems)]

@@ -13,19 +13,9 @@ import typer
 
 from dpr_rag.cli.corpus import Corpus, IdColumn, Part, TextColumn, TitleColumn
 from dpr_rag.cli.escaping import printable
+from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of, look
-from dpr_rag.cli.options import (
-    BatchSize,
-    Bind,
-    ContextModel,
-    IndexKind,
-    Language,
-    Model,
-    Profile,
-    Quiet,
-    StoreFolder,
-    check_store_options,
-)
+from dpr_rag.cli.options import BatchSize, Bind, IndexKind, Language, Quiet, StoreFolder, check_store_options
 from dpr_rag.cli.shards import Pair, add_pairs, matched, with_own_vectors
 from dpr_rag.cli.terminal import Advance, Stopwatch, note, progress, say
 from dpr_rag.errors import unknown
@@ -39,7 +29,7 @@ if TYPE_CHECKING:
 _SHOWN_OWNERS = 3
 
 
-class Precision(StrEnum):
+class StoredAs(StrEnum):
     """How a new store keeps its vectors."""
 
     float32 = "float32"
@@ -54,6 +44,7 @@ class BadText(Enum):
     skip = "skip"
 
 
+@expanded
 def index(
     corpus: Annotated[
         str,
@@ -66,9 +57,7 @@ def index(
     store: Annotated[
         Path, typer.Option("--store", metavar="DIR", help="Folder of the store.", show_default=False, parser=place_of)
     ],
-    model: Model = None,
-    context_model: ContextModel = None,
-    profile: Profile = None,
+    choice: ModelChoice,
     form: Annotated[
         str | None,
         typer.Option(
@@ -85,7 +74,7 @@ def index(
     kind: IndexKind = None,
     language: Language = None,
     dtype: Annotated[
-        Precision | None, typer.Option("--dtype", help="How a new store keeps vectors (default: float32).")
+        StoredAs | None, typer.Option("--dtype", help="How a new store keeps vectors (default: float32).")
     ] = None,
     vectors: Annotated[
         list[Path] | None,
@@ -138,13 +127,13 @@ def index(
     found = source.found()
     passages = (one.passage for one in found)
     pairs = with_own_vectors(found) if keep_vectors else matched(passages, vectors) if vectors else None
-    encoder = _encoder_for(store, ModelChoice(model, context_model, profile), needed=not (vectors or keep_vectors))
+    encoder = _encoder_for(store, choice, needed=not (vectors or keep_vectors))
     settled = _note_settled(store, kind, dtype, language)
     asked = "auto" if settled else kind or "auto"
     from dpr_rag import PassageStore
 
-    precision = (dtype or Precision.float32).value
-    words = "english" if settled or language is None else language
+    precision = (dtype or StoredAs.float32).value
+    words = None if settled else language  # what comes too late was said
     with PassageStore.open(store, encoder=encoder, bind=bind, index=asked, dtype=precision, language=words) as opened:
         total = None if quiet else source.count()
         with source.placing_repeats(prefix):
@@ -171,7 +160,7 @@ def _encoder_for(store: Path, choice: ModelChoice, *, needed: bool) -> DualEncod
     return encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
 
 
-def _note_settled(store: Path, kind: str | None, dtype: Precision | None, language: str | None) -> bool:
+def _note_settled(store: Path, kind: str | None, dtype: StoredAs | None, language: str | None) -> bool:
     """Whether there is a store already; say what of the wishes comes too late for it."""
     known = look(store)
     if known is None:
@@ -268,19 +257,18 @@ def encode_anew(store: Path, encoder: DualEncoder | LibraryEncoder, *, batch_siz
         return opened.reencode(encoder, batch_size=batch_size, progress=lambda done, _total: advance(done))
 
 
+@expanded
 def reencode(
     store: StoreFolder,
-    model: Model = None,
-    context_model: ContextModel = None,
-    profile: Profile = None,
+    choice: ModelChoice,
     batch_size: BatchSize = 512,
     quiet: Quiet = False,
 ) -> None:
     """Encode all stored passages again with another model; the old vectors serve until the switch."""
-    if model is None:
+    if choice.question is None:
         # replacing every vector is hours of work at scale, and not to be done because an option was forgotten
         raise typer.BadParameter("name the model to encode with, for example --model my-model", param_hint="--model")
-    encoder = ModelChoice(model, context_model, profile).load()
+    encoder = choice.load()
     watch = Stopwatch()
     count = encode_anew(store, encoder, batch_size=batch_size, quiet=quiet)
     say(f"encoded {count:,} again {watch.rate(count)}")

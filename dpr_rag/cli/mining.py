@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpr_rag.cli.escaping import printable
+from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.labelled import Limit, Questions, Regex, split_to_tune_on
 from dpr_rag.cli.models import ModelChoice, encoder_of
-from dpr_rag.cli.options import ContextModel, Model, Profile, Quiet
+from dpr_rag.cli.options import Quiet
+from dpr_rag.cli.ranking import Words
 from dpr_rag.cli.terminal import Advance, note, progress, say
 from dpr_rag.cli.usage import usage
 from dpr_rag.errors import CorpusError
@@ -32,6 +34,7 @@ class Source(StrEnum):
     both = "both"
 
 
+@expanded
 def mine(
     questions: Questions,
     store: Annotated[
@@ -48,6 +51,8 @@ def mine(
             parser=place_of,
         ),
     ],
+    choice: ModelChoice,
+    words: Words,
     source: Annotated[
         Source, typer.Option("--from", help="Where hard negatives come from: words, vectors, or both in turn.")
     ] = Source.bm25,
@@ -65,9 +70,6 @@ def mine(
         typer.Option("--split", metavar="NAME", help="Of a BEIR folder: its qrels (default: train, else dev)."),
     ] = None,
     limit: Limit = None,
-    model: Model = None,
-    context_model: ContextModel = None,
-    profile: Profile = None,
     quiet: Quiet = False,
 ) -> None:
     """Find hard negatives for questions, or new ones for a training set."""
@@ -79,7 +81,7 @@ def mine(
     from dpr_rag.training.mining import Miner
 
     with usage():
-        mining = Mining(source.value, negatives, first, last, margin, regex, keep)
+        mining = Mining(source.value, negatives, first, last, margin, regex, keep, words.bm25())
     _check_folder(output)
     skipped, left_out = SkipReport(keep=5), LeftOut()
     split = split_to_tune_on(questions, split, order=("train", "dev"), purpose="learn from")
@@ -87,8 +89,8 @@ def mine(
     asked: Iterable[Question | TrainingSample] = islice(found, limit)
     if not is_training(questions):  # which may be too large to be counted, and is read as a stream
         asked = list(asked)
-    encoder = encoder_of(store, ModelChoice(model, context_model, profile)) if source != Source.bm25 else None
-    with PassageStore.open(store, encoder=encoder, create=False) as opened:
+    encoder = encoder_of(store, choice) if source != Source.bm25 else None
+    with PassageStore.open(store, encoder=encoder, create=False, language=words.language) as opened:
         miner = Miner(opened, mining)
         total = len(asked) if isinstance(asked, list) else limit
         with progress("mining", total, quiet=quiet) as advance:

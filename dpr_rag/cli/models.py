@@ -7,15 +7,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dpr_rag.cli.options import ContextModel, Model, Profile
+from dpr_rag.cli.running import Running, check_profile
+from dpr_rag.cli.telling import told_encoder
+from dpr_rag.cli.terminal import note
 from dpr_rag.cli.usage import usage
 from dpr_rag.errors import EncoderMismatchError, StoreNotFoundError
 
 if TYPE_CHECKING:
     from dpr_rag import DualEncoder, LibraryEncoder, Ranking
+    from dpr_rag.cli.ranking import RankingChoice
     from dpr_rag.store import StoreInfo
 
 DEFAULT = "default"
@@ -23,51 +28,64 @@ DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class ModelChoice:
-    """What ``--model``, ``--context-model`` and ``--profile`` said.
+class ModelChoice(Running):
+    """What the options said of the encoder that a command uses.
 
     Attributes:
         question: Folder or hub name of the question encoder; None or ``default`` means the default encoder.
         context: Folder or hub name of the context encoder, if it is another one.
         profile: Name of the profile, if it is not to be recognised.
+        question_prompt: Name of the prompt before questions, if it is not to be the usual one.
+        passage_prompt: The same before passages.
     """
 
-    question: str | None = None
-    context: str | None = None
-    profile: str | None = None
+    question: Model = None
+    context: ContextModel = None
+    profile: Profile = None
+    question_prompt: Annotated[
+        str | None,
+        typer.Option(
+            "--question-prompt",
+            metavar="NAME",
+            help="Which prompt of the model's files goes before questions (default: query or question).",
+        ),
+    ] = None
+    passage_prompt: Annotated[
+        str | None,
+        typer.Option(
+            "--passage-prompt",
+            metavar="NAME",
+            help="The same before passages (default: document, passage or corpus).",
+        ),
+    ] = None
 
     def load(self) -> DualEncoder | LibraryEncoder:
-        """Load what the user named, or the default encoder.
+        """Load what the user named, or the default encoder, and say what it is.
 
         Raises:
-            typer.BadParameter: A context encoder or a profile was given without ``--model``.
+            typer.BadParameter: A context encoder, a profile or a prompt was given without ``--model``.
             MissingExtraError: What runs it is not installed.
             ModelError: The model cannot be used.
         """
         from dpr_rag import DualEncoder, load_encoder
 
+        encoder: DualEncoder | LibraryEncoder
         if self.question is not None and self.question != DEFAULT:
             check_profile(self.profile)
-            return load_encoder(self.question, self.context, profile=self.profile)
-        if self.context or self.profile:
-            raise typer.BadParameter("--context-model and --profile need --model beside them", param_hint="--model")
-        return DualEncoder.default()
+            prompts: Any = {"question_prompt_name": self.question_prompt, "passage_prompt_name": self.passage_prompt}
+            encoder = load_encoder(self.question, self.context, profile=self.profile, **prompts, **self.as_options())
+        elif any(one is not None for one in (self.context, self.profile, self.question_prompt, self.passage_prompt)):
+            raise typer.BadParameter(
+                "--context-model, --profile, --question-prompt and --passage-prompt need --model beside them",
+                param_hint="--model",
+            )
+        else:
+            encoder = DualEncoder.default(**self.as_options())
+        note(told_encoder(encoder))
+        return encoder
 
 
-def check_profile(name: str | None) -> None:
-    """Refuse a profile that there is not.
-
-    Raises:
-        typer.BadParameter: No profile has this name.
-    """
-    from dpr_rag.encoders.profiles import named_profile
-
-    if name is not None:
-        with usage("--profile"):
-            named_profile(name)
-
-
-def ranking_of(path: Path, mode: str | None, weight: float | None, fusion: str | None) -> Ranking:
+def ranking_of(path: Path, how: RankingChoice) -> Ranking:
     """How to rank: as the options say, and for the rest as the store was tuned.
 
     Raises:
@@ -77,8 +95,8 @@ def ranking_of(path: Path, mode: str | None, weight: float | None, fusion: str |
     from dpr_rag import PassageStore
 
     with PassageStore.open(path, create=False, read_only=True) as store:
-        with usage("--mode"):
-            return store.ranking_for(mode, weight, fusion)  # type: ignore[arg-type]  # it refuses what it does not know
+        with usage():
+            return store.ranking_of(how.asked)
 
 
 def only_reads(path: Path, rankings: Iterable[Ranking]) -> bool:
@@ -136,4 +154,5 @@ def is_outdated(info: StoreInfo | None, encoder: DualEncoder | LibraryEncoder) -
 def _advice(info: StoreInfo) -> str:
     question, _, context = (info.source or "MODEL").partition(" + ")
     models = f"--model {quote(question)}" + (f" --context-model {quote(context)}" if context else "")
-    return f"{models}, and the --profile that it was filled with if one was named (fingerprint {info.fingerprint})"
+    named = "and the --profile, --question-prompt and --passage-prompt that it was filled with if any were named"
+    return f"{models}, {named} (fingerprint {info.fingerprint})"

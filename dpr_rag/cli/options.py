@@ -104,7 +104,9 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Passages per commit.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bar.")]
 Language = Annotated[
     str | None,
-    typer.Option("--language", metavar="NAME", help="Whose words BM25 stems, or none (default: english)."),
+    typer.Option(
+        "--language", metavar="NAME", help="Whose words BM25 stems, or none; a store keeps its own (default: english)."
+    ),
 ]
 IndexKind = Annotated[
     str | None,

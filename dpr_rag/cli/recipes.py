@@ -56,6 +56,7 @@ class Preparation:
         group: The processes that train together.
         quiet: Whether no progress is shown.
         open: What stays open until training has ended.
+        device: Where teachers run, as the training does; None takes a GPU where there is one.
     """
 
     data: Sequence[Path]
@@ -66,6 +67,7 @@ class Preparation:
     group: Processes
     quiet: bool
     open: ExitStack
+    device: str | None = None
 
     def of(self, recipe: RecipeName) -> Prepared:
         """Read the data and prepare them for a recipe.
@@ -144,7 +146,7 @@ class Preparation:
             )
         samples = self._with_negatives(self._samples(*self.data))
         teaching = Teaching(
-            None if options.teacher is None else teacher_from(options.teacher),
+            None if options.teacher is None else teacher_from(options.teacher, device=self.device),
             options.teacher or "",
             options.clusters or clusters_for(len(samples)),
             settings.seed,
@@ -166,7 +168,9 @@ class Preparation:
                 "most: start from a model that does not normalise, such as --init distilbert-base-uncased --profile tas-b"
             )
         named = options.batch_teacher
-        objective = MarginMSE(in_batch=None if named is None else teacher_from(named), name=named or "")
+        objective = MarginMSE(
+            in_batch=None if named is None else teacher_from(named, device=self.device), name=named or ""
+        )
         return self._prepared(source, objective)
 
     def _contriever(self) -> Prepared:

@@ -12,21 +12,18 @@ from typing import Annotated, Any
 
 import typer
 
+from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.fields import note_unknown_fields
 from dpr_rag.cli.models import ModelChoice, encoder_of, only_reads, ranking_of
 from dpr_rag.cli.options import (
     AsJson,
     Bind,
-    ContextModel,
     FilterText,
-    FusionKind,
-    Mode,
-    Model,
-    Profile,
     StoreFolder,
-    Weight,
     read_filter,
 )
+from dpr_rag.cli.ranking import RankingChoice
+from dpr_rag.cli.telling import told_record
 from dpr_rag.cli.terminal import say_json, show_facts, show_hits
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Hit
@@ -35,8 +32,11 @@ from dpr_rag.paths import place_of
 _BATCH = 64
 
 
+@expanded
 def search(
     store: StoreFolder,
+    choice: ModelChoice,
+    how: RankingChoice,
     question: Annotated[
         list[str] | None,
         typer.Argument(
@@ -50,23 +50,19 @@ def search(
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Hits per question.")] = 5,
     as_json: AsJson = False,
     filter_text: FilterText = None,
-    model: Model = None,
-    context_model: ContextModel = None,
-    profile: Profile = None,
     bind: Bind = False,
-    mode: Mode = None,
-    weight: Weight = None,
-    fusion: FusionKind = None,
 ) -> None:
     """Ask a store questions; scores are exact inner products, BM25 scores or both fused: higher is better."""
     chosen = read_filter(filter_text)
     questions = read_questions(question or [], file)
     from dpr_rag import PassageStore, Retriever
 
-    ranking = ranking_of(store, mode, weight, fusion)
-    encoder = encoder_of(store, ModelChoice(model, context_model, profile)) if ranking.needs_vectors else None
+    ranking = ranking_of(store, how)
+    encoder = encoder_of(store, choice) if ranking.needs_vectors else None
     reads = not bind and only_reads(store, [ranking])
-    with PassageStore.open(store, encoder=encoder, create=False, read_only=reads, bind=bind) as opened:
+    with PassageStore.open(
+        store, encoder=encoder, create=False, read_only=reads, bind=bind, language=how.language
+    ) as opened:
         retriever = Retriever(opened, k=k, ranking=ranking)
         found_any = False
         while batch := list(islice(questions, _BATCH)):
@@ -163,6 +159,8 @@ def info(
 
 def readable(name: str, value: object) -> str:
     """A fact as people read it: grouped digits, units, a dash for nothing."""
+    if name in ("profile", "filled"):
+        return told_record(name, value)
     if value is None or value == "":
         return "-"
     if name == "bytes_on_disk" and isinstance(value, int):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.mining import note_lines
-from dpr_rag.cli.models import check_profile
-from dpr_rag.cli.options import ContextModel, Profile, Quiet
+from dpr_rag.cli.options import Quiet
 from dpr_rag.cli.recipe_options import (
     BatchTeacher,
     Clusters,
@@ -33,13 +33,13 @@ from dpr_rag.cli.recipe_options import (
     refuse_foreign,
 )
 from dpr_rag.cli.recipes import Preparation, with_defaults
+from dpr_rag.cli.running import Start
 from dpr_rag.cli.terminal import note, say
 from dpr_rag.cli.usage import usage
 from dpr_rag.cli.watching import shown
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
-    from dpr_rag import DualEncoder
     from dpr_rag.training import TrainingResult, TrainingSettings, Validation
 
 
@@ -51,6 +51,7 @@ class Towers(StrEnum):
     separate = "separate"
 
 
+@expanded
 def train(
     context: typer.Context,
     data: Annotated[
@@ -69,15 +70,8 @@ def train(
             "--output", "-o", metavar="DIR", help="Folder for the encoder.", show_default=False, parser=place_of
         ),
     ],
+    begin: Start,
     recipe: Recipe = RecipeName.dpr,
-    init: Annotated[
-        str | None,
-        typer.Option(
-            "--init", metavar="MODEL", help="Folder or hub name to start from (default: the built-in encoder)."
-        ),
-    ] = None,
-    context_model: ContextModel = None,
-    profile: Profile = None,
     validation: Annotated[
         Path | None,
         typer.Option("--dev", metavar="FILE", help="Held-out training set: loss and average rank.", parser=place_of),
@@ -164,6 +158,7 @@ def train(
         weights, store, refresh, depth, teacher, scored, batch_teacher, clusters, queue, momentum, deletion
     )
     refuse_foreign(context, recipe, options)
+    begin.check()
     from dpr_rag.training import TrainingSettings
     from dpr_rag.training import train as trained
     from dpr_rag.training.processes import join_processes, leave_processes
@@ -179,7 +174,7 @@ def train(
         "dropout": dropout,
         "towers": towers.value,
         "accumulate": accumulate,
-        "bf16": bf16,
+        "bf16": begin.in_bfloat16(bf16),
         "chunk_tokens": chunk_tokens,
         "seed": seed,
         "validate_every": validate_every,
@@ -190,9 +185,9 @@ def train(
     with usage():
         settings = TrainingSettings(**with_defaults(recipe, given))
     group = join_processes()
-    start = cache(lambda: _load(init, context_model, profile))
+    start = cache(lambda: begin.load(quiet=not group.first))
     with ExitStack() as opened:
-        made = Preparation(data, options, settings, start, output, group, quiet, opened).of(recipe)
+        made = Preparation(data, options, settings, start, output, group, quiet, opened, begin.device).of(recipe)
         encoder = start()
         settings = replace(made.settings, temperature=made.settings.temperature_for(encoder.profile))
         measured = _validation(validation, dev_store, dev_questions, settings, quiet=not group.first)
@@ -206,6 +201,7 @@ def train(
                 objective=made.objective,
                 validation=measured,
                 progress=told,
+                device=begin.device,
             )
     if group.first:
         say(f"trained {done.steps:,} steps{_kept(done)}: {output}")
@@ -218,17 +214,6 @@ def _kept(done: TrainingResult) -> str:
     start = "" if done.start is None else f"start {done.start:.4g} -> "
     kept = f", {start}best {done.best:.4g} after step {done.best_step:,}"
     return kept if done.best_step else f"{kept} (nothing surpassed the start, which is what was written)"
-
-
-def _load(init: str | None, context: str | None, profile: str | None) -> DualEncoder:
-    from dpr_rag import DualEncoder
-
-    if init is None:
-        if context or profile:
-            raise typer.BadParameter("--context-model and --profile need --init beside them", param_hint="--init")
-        return DualEncoder.default(device="cpu", runtime="torch")
-    check_profile(profile)
-    return DualEncoder.from_pretrained(init, context, profile=profile, device="cpu", runtime="torch")
 
 
 def _validation(

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.figures import interval, percent, show_left_out
 from dpr_rag.cli.labelled import By, ByChoice, Limit, Regex, Split, note_missing, read_labelled, split_to_tune_on
 from dpr_rag.cli.models import ModelChoice, encoder_of
-from dpr_rag.cli.options import AsJson, ContextModel, Model, Profile, Quiet, StoreFolder
+from dpr_rag.cli.options import AsJson, Quiet, StoreFolder
+from dpr_rag.cli.ranking import Legs
 from dpr_rag.cli.terminal import output, progress, say, say_json
 from dpr_rag.paths import place_of
 
@@ -20,8 +22,11 @@ if TYPE_CHECKING:
     from dpr_rag.evaluation import Tuning
 
 
+@expanded
 def tune(
     store: StoreFolder,
+    choice: ModelChoice,
+    legs: Legs,
     questions: Annotated[
         Path | None,
         typer.Argument(
@@ -41,9 +46,6 @@ def tune(
     limit: Limit = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the folds and of the bootstrap.")] = 0,
     as_json: AsJson = False,
-    model: Model = None,
-    context_model: ContextModel = None,
-    profile: Profile = None,
     quiet: Quiet = False,
 ) -> None:
     """Choose mode, fusion and λ on your own questions by cross-validation; the store ranks so from then on."""
@@ -57,10 +59,11 @@ def tune(
             opened.set_tuned(None)
         say("The store ranks by inner product again.")
         return
+    bm25 = legs.bm25()
     labelled = read_labelled(questions, split_to_tune_on(questions, split), limit, by)
     asked = labelled.questions
-    encoder = encoder_of(store, ModelChoice(model, context_model, profile))
-    with PassageStore.open(store, encoder=encoder, create=False, read_only=dry_run) as opened:
+    encoder = encoder_of(store, choice)
+    with PassageStore.open(store, encoder=encoder, create=False, read_only=dry_run, language=legs.language) as opened:
         if labelled.by == "passage":
             note_missing(opened, asked)
         with progress("asking", len(asked), quiet=quiet) as advance:
@@ -70,6 +73,8 @@ def tune(
                 k=k,
                 by=labelled.by,
                 regex=regex,
+                candidates=200 if legs.candidates is None else legs.candidates,
+                bm25=bm25,
                 keep=not dry_run,
                 seed=seed,
                 left_out=labelled.left_out,

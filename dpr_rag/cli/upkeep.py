@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from dpr_rag.cli.models import check_profile
 from dpr_rag.cli.options import ContextModel, IndexKind, Language, Profile, StoreFolder, check_store_options
+from dpr_rag.cli.running import check_profile
 from dpr_rag.cli.terminal import Stopwatch, say
 from dpr_rag.errors import StoreCorrupted
 from dpr_rag.paths import place_of

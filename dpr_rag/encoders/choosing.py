@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,11 +15,17 @@ from dpr_rag.encoders.processor import Ability, this_processor
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.runtime import Runtime
 from dpr_rag.encoders.tokens import Tokens
-from dpr_rag.encoders.torch_runtime import TorchRuntime
+from dpr_rag.encoders.torch_runtime import DTYPES, TorchRuntime
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.errors import ModelError, unknown
 
 RuntimeName = Literal["torch", "openvino"]
+PRECISIONS: Mapping[str, tuple[str, ...]] = {
+    "openvino": FAST_DTYPES,
+    "torch": DTYPES,
+    "sentence-transformers": (),  # it takes the precision that a model's files name
+}
+"""What each runtime calculates in."""
 
 _log = logging.getLogger(__name__)
 _GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")

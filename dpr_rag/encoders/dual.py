@@ -7,13 +7,16 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.choosing import RuntimeName, choose_runtime
+from dpr_rag.encoders.describing import described
 from dpr_rag.encoders.folders import PROFILE_FILE, ModelFolder, find_folder
 from dpr_rag.encoders.kinds import refuse_parts
 from dpr_rag.encoders.loaded import LoadedEncoder
 from dpr_rag.encoders.profiles import PROFILES, Profile
+from dpr_rag.encoders.prompts import PromptNames
 from dpr_rag.encoders.recognition import recognise_all, refuse_others
 from dpr_rag.encoders.saving import read_about, save_towers
 from dpr_rag.encoders.sides import Progress, Side
@@ -88,6 +91,8 @@ class DualEncoder(LoadedEncoder):
         context: str | Path | None = None,
         *,
         profile: str | Profile | None = None,
+        question_prompt_name: str | None = None,
+        passage_prompt_name: str | None = None,
         device: str | None = None,
         dtype: str | None = None,
         runtime: RuntimeName | None = None,
@@ -103,6 +108,9 @@ class DualEncoder(LoadedEncoder):
             context: The context encoder, where it is a model of its own.
             profile: Name of a profile, perhaps with other fields (``tevatron:passage_length=256``), or a profile;
                 recognised from the files where it is None.
+            question_prompt_name: Which of the prompts that the files of a sentence-transformers model name goes before
+                questions; None takes what they name ``query`` or ``question``, or else the family's.
+            passage_prompt_name: The same before passages, ``document``, ``passage`` or ``corpus``.
             device: ``"cpu"``, ``"cuda"``, ...; None takes a GPU where PyTorch finds one.
             dtype: ``"int8"`` (OpenVINO), ``"float32"``, ``"bfloat16"`` or ``"float16"`` (PyTorch). None is bfloat16 on a GPU;
                 on a CPU the quickest that is true to the model there: bfloat16, int8 or float32.
@@ -110,7 +118,7 @@ class DualEncoder(LoadedEncoder):
                 or where ``dtype`` names a precision and PyTorch is there, and OpenVINO else.
 
         Raises:
-            ModelError: Not a model, missing weights, unknown architecture or profile, swapped roles.
+            ModelError: Not a model, missing weights, unknown architecture, profile or prompt, swapped roles.
             UnsafeFileError: ``pytorch_model.bin`` asks for more than tensors and plain containers.
             MissingExtraError: What runs it is not installed.
         """
@@ -123,7 +131,7 @@ class DualEncoder(LoadedEncoder):
                 refuse_others(folder)  # before its weights are looked for
         towers = [load_tower(folder) for folder in folders]
         source = " + ".join(str(model) for model in (question, context) if model is not None)
-        chosen = recognise_all(folders, profile=given)
+        chosen = recognise_all(folders, profile=given, prompts=PromptNames(question_prompt_name, passage_prompt_name))
         return cls(*towers, profile=chosen, source=source, device=device, dtype=dtype, runtime=runtime)
 
     @classmethod
@@ -171,6 +179,12 @@ class DualEncoder(LoadedEncoder):
     def runtime(self) -> str:
         """What runs the towers, and in which precision, for people to read."""
         return " and ".join(dict.fromkeys(str(side.runtime) for side in self.sides))
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """How texts become vectors, as a JSON object, for people to read: profile, pooling, prompts, lengths; stores keep it."""
+        question, passage = self._question.tokens.question_length, self._context.tokens.passage_length
+        return described(self.profile, question_length=question, passage_length=passage).as_dict()
 
     @property
     def sides(self) -> tuple[Side, Side]:

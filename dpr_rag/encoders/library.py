@@ -1,4 +1,4 @@
-"""`LibraryEncoder`: any model that sentence-transformers runs, as an encoder; and `load_encoder`, which takes it where needed."""
+"""`LibraryEncoder`: any model that sentence-transformers runs, as an encoder."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from dpr_rag.encoder import Vectors, check_vectors
-from dpr_rag.encoders.choosing import RuntimeName
-from dpr_rag.encoders.dual import DualEncoder
+from dpr_rag.encoders.describing import Description
 from dpr_rag.encoders.folders import find_folder
 from dpr_rag.encoders.kinds import refuse_other_kinds
 from dpr_rag.encoders.loaded import LoadedEncoder
 from dpr_rag.encoders.native import NATIVE
-from dpr_rag.encoders.profiles import Profile
+from dpr_rag.encoders.prompts import PromptNames, named_prompt
 from dpr_rag.encoders.recognition import names_of
 from dpr_rag.encoders.torch_runtime import import_torch
 from dpr_rag.encoders.unread import Unread
 from dpr_rag.encoders.weights import hash_arrays
-from dpr_rag.errors import MissingExtraError, ModelError, UnsupportedModelError, install, unknown
+from dpr_rag.errors import MissingExtraError, ModelError, install, unknown
 from dpr_rag.forking import cached
 from dpr_rag.passages import Passage
 
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from tokenizers import Tokenizer
 
+_USUAL = {"question": ("query",), "passage": ("document", "passage", "corpus")}
 Backend = Literal["torch", "onnx", "openvino"]
 _BEGINNING = 2000
 _log = logging.getLogger(__name__)
@@ -47,6 +46,7 @@ class LibraryEncoder(LoadedEncoder):
     Args:
         model: What the library loaded. Changing it later changes neither the fingerprint nor stores.
         source: Where its weights came from, for people to read.
+        prompts: Which of the model's prompts go before questions and passages; what is not named is the library's choice.
 
     Attributes:
         model: The same.
@@ -54,10 +54,10 @@ class LibraryEncoder(LoadedEncoder):
         truncated: Passages cut to the model's length so far.
 
     Raises:
-        ModelError: It is compared by a distance, or its vectors have no fixed dimension.
+        ModelError: It is compared by a distance, its vectors have no fixed dimension, or it has no prompt of such a name.
     """
 
-    def __init__(self, model: SentenceTransformer, *, source: str) -> None:
+    def __init__(self, model: SentenceTransformer, *, source: str, prompts: PromptNames | None = None) -> None:
         super().__init__(source)
         self.model = model
         similarity = model.similarity_fn_name
@@ -66,15 +66,27 @@ class LibraryEncoder(LoadedEncoder):
                 f"{source}: similarity_fn_name is {similarity!r}; dpr-rag ranks by inner product, expected cosine or dot"
             )
         self._unit = similarity == "cosine"
+        known = {name: text or "" for name, text in model.prompts.items()}
+        wanted = prompts or PromptNames()
+        named = {side: named_prompt(known, name, side, source) for side, name in wanted.given}
+        self._named = {side: text for side, text in named.items() if text != _usual(model, _USUAL[side])}
 
     @classmethod
     def from_pretrained(
-        cls, model: str | Path, *, device: str | None = None, backend: Backend = "torch"
+        cls,
+        model: str | Path,
+        *,
+        question_prompt_name: str | None = None,
+        passage_prompt_name: str | None = None,
+        device: str | None = None,
+        backend: Backend = "torch",
     ) -> LibraryEncoder:
         """Load a folder or a model of the hub; code that it brings along is not run.
 
         Args:
             model: Path of a folder, or a hub name.
+            question_prompt_name: Which of the model's prompts goes before questions; None takes the library's choice.
+            passage_prompt_name: The same before passages.
             device: ``"cpu"``, ``"cuda"``, ...; None lets the library choose.
             backend: What the library runs it with; the fingerprint is that of the weights in its form.
 
@@ -96,18 +108,46 @@ class LibraryEncoder(LoadedEncoder):
             raise ModelError(
                 f"{folder.name}: sentence-transformers cannot load it ({type(error).__name__}: {error!s:.300})"
             ) from error
-        return cls(loaded, source=str(model))
+        names = PromptNames(question_prompt_name, passage_prompt_name)
+        made = cls(loaded, source=str(model), prompts=names)
+        if not names and not any(loaded.prompts.values()):
+            _log.warning(
+                "%s names no prompts for questions and passages; if its card asks for some, it lacks them", model
+            )
+        return made
 
     @cached
     def dim(self) -> int:
         """Number of components of every vector."""
         found = self.model.truncate_dim or self.model.get_embedding_dimension()
-        return int(found) if found else int(self._encoded([""], self.model.encode_document).shape[1])
+        return int(found) if found else int(self._encoded([""], self.model.encode_document, "passage").shape[1])
 
     @property
     def runtime(self) -> str:
         """What runs it, for people to read."""
         return f"sentence-transformers ({self.model.get_backend()}) on {self.model.device}"
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """How texts become vectors, as a JSON object, for people to read: pooling, prompts, lengths; stores keep it."""
+        model, longest = self.model, self.model.max_seq_length
+        question, passage = self._prompts
+        return Description(
+            "sentence-transformers",
+            ", ".join(mode for module in model for mode in _poolings(module)) or "own",
+            str(model.similarity_fn_name),
+            "prefix",
+            question,
+            passage,
+            longest,
+            longest,
+            model.truncate_dim,
+        ).as_dict()
+
+    @property
+    def _prompts(self) -> tuple[str, ...]:
+        """What goes before questions and before passages."""
+        return tuple(self._named.get(side, _usual(self.model, names)) for side, names in _USUAL.items())
 
     @cached
     def fingerprint(self) -> str:
@@ -124,6 +164,7 @@ class LibraryEncoder(LoadedEncoder):
             "dim": self.dim,
             "length": model.max_seq_length,
             "title": "prefix",
+            **({"named": self._named} if self._named else {}),
         }
         return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -136,7 +177,9 @@ class LibraryEncoder(LoadedEncoder):
         """
         checked = self._checked(questions)
         self._look_at(checked)
-        return check_vectors(self._encoded(checked, self.model.encode_query), rows=len(checked), names=checked)
+        return check_vectors(
+            self._encoded(checked, self.model.encode_query, "question"), rows=len(checked), names=checked
+        )
 
     def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
         """Encode passages to float32 vectors of shape [n, dim], in their order.
@@ -148,14 +191,17 @@ class LibraryEncoder(LoadedEncoder):
         self._count_long(texts)
         self._look_at(texts)
         names = [passage.id for passage in passages]
-        return check_vectors(self._encoded(texts, self.model.encode_document), rows=len(texts), names=names)
+        return check_vectors(self._encoded(texts, self.model.encode_document, "passage"), rows=len(texts), names=names)
 
-    def _encoded(self, texts: Sequence[str], encode: Any) -> Vectors:
+    def _encoded(self, texts: Sequence[str], encode: Any, side: str) -> Vectors:
         if not texts:
             return np.empty((0, self.dim), np.float32)
         import_torch()
+        prompt = {"prompt": self._named[side]} if side in self._named else {}
         with NATIVE.held():
-            found = encode(list(texts), convert_to_numpy=True, show_progress_bar=False, normalize_embeddings=self._unit)
+            found = encode(
+                list(texts), convert_to_numpy=True, show_progress_bar=False, normalize_embeddings=self._unit, **prompt
+            )
         return np.asarray(found, np.float32)
 
     def _count_long(self, texts: Sequence[str]) -> None:
@@ -197,6 +243,18 @@ class LibraryEncoder(LoadedEncoder):
         return [one.ids for one in self._own_tokenizer.encode_batch(list(texts), add_special_tokens=specials)]
 
 
+def _usual(model: SentenceTransformer, names: Sequence[str]) -> str:
+    """The prompt that the library takes where none is named."""
+    name = next((one for one in names if one in model.prompts), model.default_prompt_name)
+    return (model.prompts.get(name) or "") if name else ""
+
+
+def _poolings(module: Any) -> list[str]:
+    """How a module pools, if it does."""
+    mode = getattr(module, "pooling_mode", None)
+    return [mode] if isinstance(mode, str) else [str(one) for one in mode or ()]
+
+
 def _settings_of(module: Any) -> list[Any]:
     """What a module does beside its weights."""
     found: list[Any] = [type(module).__name__]
@@ -222,45 +280,3 @@ def _import_library() -> Any:
             f"this needs sentence-transformers ({error}); {install('sentence-transformers')}"
         ) from error
     return sentence_transformers
-
-
-def load_encoder(
-    question: str | Path,
-    context: str | Path | None = None,
-    *,
-    profile: str | Profile | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    runtime: RuntimeName | Literal["sentence-transformers"] | None = None,
-) -> DualEncoder | LibraryEncoder:
-    """Load whatever model it is: by itself where dpr-rag runs it, else through sentence-transformers, where that is installed.
-
-    Args:
-        question: As for :meth:`DualEncoder.from_pretrained`.
-        context: The same.
-        profile: The same; a model with a profile is run by dpr-rag.
-        device: The same.
-        dtype: The same.
-        runtime: The same, or ``"sentence-transformers"``.
-
-    Raises:
-        ModelError: Nothing runs it.
-        MissingExtraError: What would run it is not installed.
-    """
-    if runtime == "sentence-transformers":
-        if context is not None or profile is not None or dtype is not None:
-            raise ModelError("runtime 'sentence-transformers' takes one model, without context, profile and dtype")
-        return LibraryEncoder.from_pretrained(question, device=device)
-    try:
-        return DualEncoder.from_pretrained(
-            question, context, profile=profile, device=device, dtype=dtype, runtime=runtime
-        )
-    except UnsupportedModelError as error:
-        if any(given is not None for given in (context, profile, dtype, runtime)):
-            raise
-        if find_spec("sentence_transformers") is None:
-            raise MissingExtraError(
-                f"{error}; sentence-transformers may run it: {install('sentence-transformers')}"
-            ) from error
-        _log.info("%s; loading it through sentence-transformers", error)
-    return LibraryEncoder.from_pretrained(question, device=device)

@@ -9,12 +9,11 @@ from typing import Any
 
 from dpr_rag.encoders.folders import ModelFolder
 from dpr_rag.encoders.profiles import PROFILES, Pooling, Profile
+from dpr_rag.encoders.prompts import ABOUT, USUAL, PromptNames, named_prompt, prompts_of, usual_prompts
 from dpr_rag.errors import ModelError, UnsupportedModelError
 
 _log = logging.getLogger(__name__)
 _RUN = {"Transformer", "Pooling", "Normalize", "Dense", "LayerNorm"}
-_QUESTION_PROMPTS = ("query", "question")
-_PASSAGE_PROMPTS = ("document", "passage", "corpus")
 _POOLINGS: Mapping[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
 _FORMER = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
 _THROUGH_LIBRARY = "load it through the library itself, or pass profile="
@@ -61,7 +60,7 @@ def profile_of(folder: ModelFolder, modules: Mapping[str, str], family: Profile 
     generic = replace(PROFILES["minilm"], name="sentence-transformers", question_length=512, passage_length=512)
     base = family or generic
     longest = _longest(folder)
-    about: dict[str, Any] = folder.beside("config_sentence_transformers.json", default={})
+    about: dict[str, Any] = folder.beside(ABOUT, default={})
     found = replace(
         base,
         pooling=_pooling(folder, modules["Pooling"]),
@@ -188,16 +187,47 @@ def _with_prompts(folder: ModelFolder, about: Mapping[str, Any], profile: Profil
     A default prompt is for those who do not say what they encode; the library's ``encode_query`` and ``encode_document`` do
     without it as well.
     """
-    prompts = about.get("prompts") or {}
-    if not isinstance(prompts, dict) or not all(isinstance(one, str | None) for one in prompts.values()):
-        raise ModelError(f"{folder.name}: the prompts are {prompts!r:.80}, expected an object of texts by name")
+    prompts = prompts_of(folder)
     other = str(about.get("default_prompt_name") or "") or None
-    if other not in (None, *_QUESTION_PROMPTS, *_PASSAGE_PROMPTS) and prompts.get(other):
+    if other not in (None, *USUAL) and prompts.get(other):
         _log.warning(
-            "%s: the prompt %r is for neither questions nor passages and is not used; pass profile= if it should be",
+            "%s: the prompt %r is for neither questions nor passages and is not used; pass question_prompt_name= or "
+            "passage_prompt_name= if it should be",
             folder.name,
             other,
         )
-    question = next((prompts[name] for name in _QUESTION_PROMPTS if prompts.get(name)), profile.question_prefix)
-    passage = next((prompts[name] for name in _PASSAGE_PROMPTS if prompts.get(name)), profile.passage_prefix)
-    return replace(profile, question_prefix=question, passage_prefix=passage)
+    question, passage = usual_prompts(prompts)
+    return replace(
+        profile,
+        question_prefix=profile.question_prefix if question is None else question,
+        passage_prefix=profile.passage_prefix if passage is None else passage,
+    )
+
+
+def with_named_prompts(profile: Profile, question: ModelFolder, passage: ModelFolder, names: PromptNames) -> Profile:
+    """A profile with the prompts that a caller named.
+
+    Args:
+        profile: What counts where nothing is named.
+        question: The folder whose files have the question's prompt.
+        passage: The folder whose files have the passage's.
+        names: The names.
+
+    Raises:
+        ModelError: A folder has no prompt of that name.
+        UnsupportedModelError: It leaves prompts out of the pooling, which dpr-rag does not.
+    """
+    folders = {"question": question, "passage": passage}
+    texts = {
+        side: named_prompt(prompts_of(folders[side]), name, side, folders[side].name) for side, name in names.given
+    }
+    found = replace(
+        profile,
+        question_prefix=texts.get("question", profile.question_prefix),
+        passage_prefix=texts.get("passage", profile.passage_prefix),
+    )
+    for folder in folders.values():
+        pooling = dict(folder.modules()).get("Pooling")
+        if pooling is not None and (found.question_prefix or found.passage_prefix):
+            _refuse_left_out_prompts(folder, pooling)
+    return found

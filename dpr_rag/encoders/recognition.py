@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from dpr_rag.encoders.folders import ModelFolder
 from dpr_rag.encoders.kinds import refuse_other_kinds
-from dpr_rag.encoders.modules import modules_of, profile_of
+from dpr_rag.encoders.modules import modules_of, profile_of, with_named_prompts
 from dpr_rag.encoders.profiles import PROFILES, Profile, named_profile
+from dpr_rag.encoders.prompts import PromptNames
 from dpr_rag.errors import ModelError
 
 _log = logging.getLogger(__name__)
@@ -56,14 +57,7 @@ def recognise(folder: ModelFolder, *, profile: str | Profile | None = None) -> P
     family = _family(folder)
     modules = modules_of(folder)
     if modules:
-        found = profile_of(folder, modules, family)
-        if (
-            family is None
-            and found.name == "sentence-transformers"
-            and not (found.question_prefix or found.passage_prefix)
-        ):
-            _log.warning(_UNKNOWN, folder.name)
-        return found
+        return profile_of(folder, modules, family)
     if family is None:
         raise ModelError(
             f"{folder.name}: nothing in the folder tells how its token vectors are pooled (no modules.json, "
@@ -83,8 +77,15 @@ def refuse_others(folder: ModelFolder) -> None:
     modules_of(folder)
 
 
-def recognise_all(folders: Sequence[ModelFolder], *, profile: str | Profile | None = None) -> Profile:
-    """Return the profile that all towers of one encoder share.
+def recognise_all(
+    folders: Sequence[ModelFolder], *, profile: str | Profile | None = None, prompts: PromptNames | None = None
+) -> Profile:
+    """Return the profile that all towers of one encoder share; a model that was guessed to have no prompts is warned of.
+
+    Args:
+        folders: The question encoder's and the context encoder's, or one for both.
+        profile: See :func:`recognise`.
+        prompts: Which prompts of the files are wanted.
 
     Raises:
         ModelError: The towers are of different families, or one cannot be recognised.
@@ -95,7 +96,12 @@ def recognise_all(folders: Sequence[ModelFolder], *, profile: str | Profile | No
             f"{folders[0].name} is a model of the family {found[0].name!r}, {folders[-1].name} of {found[-1].name!r}; "
             "pass two towers that were trained together, or profile="
         )
-    return found[0]
+    chosen = with_named_prompts(found[0], folders[0], folders[-1], prompts) if prompts else found[0]
+    if profile is None and not prompts and not (chosen.question_prefix or chosen.passage_prefix):
+        for folder in folders:
+            if folder.modules() and _family(folder) is None:
+                _log.warning(_UNKNOWN, folder.name)
+    return chosen
 
 
 def _family(folder: ModelFolder) -> Profile | None:

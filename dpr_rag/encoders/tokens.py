@@ -63,6 +63,11 @@ class Tokens:
         self._check_vocabulary()
 
     @property
+    def question_length(self) -> int:
+        """Most tokens of a question: the profile's length, or the model's positions where they are fewer."""
+        return min(self._profile.question_length, self._longest)
+
+    @property
     def passage_length(self) -> int:
         """Most tokens of a passage: the profile's length, or the model's positions where they are fewer."""
         return min(self._profile.passage_length, self._longest)

@@ -153,16 +153,26 @@ def _pooled(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch
 
 
 def _device(torch: Any, device: str | None) -> Any:
+    """The device of a name.
+
+    Raises:
+        ModelError: There is none of this name on this machine, or PyTorch was built without it.
+    """
     try:
         found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    except (RuntimeError, TypeError) as error:
-        raise ModelError(f"device is {device!r}, expected for example 'cpu', 'cuda' or 'cuda:1' ({error})") from error
+        torch.empty(1, device=found).cpu()
+    # without a GPU, or without CUDA in PyTorch, it is the first tensor that fails
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        there = f"; {torch.cuda.device_count()} CUDA devices are here"
+        raise ModelError(
+            f"device is {device!r}, expected cpu, cuda, cuda:1, mps or another that PyTorch has here{there} ({error!s:.120})"
+        ) from error
     return found
 
 
 def _dtype(torch: Any, dtype: str | None, *, on_gpu: bool) -> Any:
     if dtype is not None and dtype not in DTYPES:
-        raise ModelError(unknown("dtype", dtype, DTYPES, more=", or None"))
+        raise ModelError(unknown("dtype", dtype, DTYPES, more=" with PyTorch, or None"))
     return getattr(torch, dtype or ("bfloat16" if on_gpu else "float32"))
 
 

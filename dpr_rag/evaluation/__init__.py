@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpr_rag.evaluation.answers import has_answer
-from dpr_rag.evaluation.files import write_dpr_results, write_run
+from dpr_rag.evaluation.files import check_run_ids, write_dpr_results, write_per_question, write_run
 from dpr_rag.evaluation.judging import judge_for
 from dpr_rag.evaluation.report import write_report
 from dpr_rag.evaluation.results import Asked, Comparison, Estimate, Evaluation, Latency, SystemResult
@@ -22,12 +22,14 @@ __all__ = [
     "System",
     "SystemResult",
     "Tuning",
+    "check_run_ids",
     "evaluate",
     "has_answer",
     "judge_for",
     "read_run",
     "tune",
     "write_dpr_results",
+    "write_per_question",
     "write_report",
     "write_run",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,10 @@ import numpy as np
 from dpr_rag.corpora import Result, write_results
 from dpr_rag.corpora.lines import writing
 from dpr_rag.errors import CorpusError
-from dpr_rag.evaluation.results import Asked, By, SystemResult
+from dpr_rag.evaluation.results import Asked, By, Evaluation, SystemResult
 from dpr_rag.paths import place_of
+
+_ABOUT = ("question_id", "question", "system")
 
 
 def write_dpr_results(path: str | Path, system: SystemResult, by: By) -> int:
@@ -31,6 +35,51 @@ def write_dpr_results(path: str | Path, system: SystemResult, by: By) -> int:
 def _result(one: Asked, by: By) -> Result:
     right = one.right if by == "answer" else (None,) * len(one.hits)
     return Result(one.question.question, one.question.answers, one.hits, right)
+
+
+def write_per_question(path: str | Path, evaluation: Evaluation) -> int:
+    """Write what each measure gives for each question and system, and return how many lines; to compare systems by others' tests.
+
+    Columns or keys are ``question_id``, ``question``, ``system``, and the measures by their names.
+
+    Args:
+        path: A file that ends in ``.tsv`` (quoted as csv does where a question holds a tab, a quotation mark or a line break)
+            or ``.jsonl``, with ``.gz`` behind it or not.
+        evaluation: What was measured.
+
+    Raises:
+        CorpusError: The name ends otherwise, or the file cannot be written.
+    """
+    path, names = place_of(path), list(evaluation.systems[0].values)
+    form = per_question_form(path)
+    with writing(path) as file:
+        table = csv.writer(file, delimiter="\t", lineterminator="\n")
+        if form == ".tsv":
+            table.writerow([*_ABOUT, *names])
+        lines = 0
+        for row, one in enumerate(evaluation.systems[0].asked):
+            for system in evaluation.systems:
+                about = (one.question.id, one.question.question, system.name)
+                values = [system.values[name][row] for name in names]
+                if form == ".tsv":
+                    table.writerow([*about, *map(repr, values)])
+                else:
+                    record = dict(zip((*_ABOUT, *names), (*about, *values), strict=True))
+                    file.write(f"{json.dumps(record, ensure_ascii=False)}\n")
+                lines += 1
+    return lines
+
+
+def per_question_form(path: Path) -> str:
+    """The form that a file's name asks for: ``.tsv`` or ``.jsonl``.
+
+    Raises:
+        CorpusError: It ends otherwise.
+    """
+    form = Path(path.name.lower().removesuffix(".gz")).suffix
+    if form not in (".tsv", ".jsonl"):
+        raise CorpusError(f"{path}: the name ends in neither .tsv nor .jsonl, by which the form is chosen; rename it")
+    return form
 
 
 def write_run(path: str | Path, system: SystemResult) -> int:
@@ -53,10 +102,26 @@ def write_run(path: str | Path, system: SystemResult) -> int:
     return lines
 
 
+def check_run_ids(path: str | Path, ids: Iterable[str]) -> None:
+    """Find out before the work whether a run can name some questions or passages.
+
+    Raises:
+        CorpusError: An id holds white space, which the form cannot hold.
+    """
+    for name in ids:
+        _one_word(place_of(path), name)
+
+
+def fits_a_run(name: str) -> bool:
+    """Whether TREC's run form can hold an id."""
+    return name.split() == [name]
+
+
 def _one_word(path: Path, name: str) -> str:
-    if len(name.split()) != 1 or name != name.strip():
+    if not fits_a_run(name):
         raise CorpusError(
-            f"{path}: the id {name!r:.120} holds white space, which TREC's run form cannot hold; write DPR's result JSON"
+            f"{path}: the id {name!r:.120} holds white space, which TREC's run form cannot hold; write DPR's result JSON with "
+            "write_dpr_results instead, or rename it"
         )
     return name
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpr_rag.errors import MissingExtraError, install
 from dpr_rag.evaluation.judging import Grades
+from dpr_rag.evaluation.named import Measure, in_ir_measures, measured
 from dpr_rag.evaluation.results import Asked, By, Latency
 
 KS = (1, 5, 20, 100)
 _NDCG_DEPTH = 10
+_Name = TypeVar("_Name", str, Measure)
 
 
 def ks_up_to(k: int) -> tuple[int, ...]:
@@ -40,6 +42,27 @@ def ranking(asked: Sequence[Asked], by: By, k: int, grades: Grades) -> dict[str,
         return {f"RR@{k}": np.array([1 / one.first if one.first else 0.0 for one in asked], np.float64)}
     package, depth = ir_measures(), min(_NDCG_DEPTH, k)
     wanted = {f"RR@{k}": package.RR, f"nDCG@{depth}": package.nDCG @ depth, f"R@{k}": package.R @ k}
+    return _by_trec_eval(package, wanted, asked, grades)
+
+
+def chosen(
+    measures: Sequence[Measure], asked: Sequence[Asked], by: By, grades: Grades
+) -> dict[str, NDArray[np.float64]]:
+    """The measures that were asked for of each question, float64 [n] by name.
+
+    Raises:
+        MissingExtraError: One comes from ir-measures, and that is not installed.
+    """
+    others = [one for one in measures if one.needs_all]
+    package = ir_measures() if others else None
+    wanted = {one: in_ir_measures(package, one) for one in others}
+    return measured(measures, asked, by, _by_trec_eval(package, wanted, asked, grades) if wanted else {})
+
+
+def _by_trec_eval(
+    package: Any, wanted: Mapping[_Name, Any], asked: Sequence[Asked], grades: Grades
+) -> dict[_Name, NDArray[np.float64]]:
+    """Measures of ir-measures for each question; 0 where trec_eval says nothing of it."""
     qrels, run = _numbered(asked, grades)
     found = {measure: np.zeros(len(asked)) for measure in wanted.values()}
     for metric in package.pytrec_eval.iter_calc(list(found), qrels, run):

@@ -80,6 +80,8 @@ class SystemResult:
         accuracy: Top-k accuracy by k: the share of questions with a right passage among the first k.
         ranking: Means of ranking measures by name, such as ``RR@100``.
         latency: How long single questions took, or None where they were asked in batches.
+        values: What each measure gives for every question, in their order; its means are ``ranking`` and ``accuracy``, which
+            is called ``accuracy@k`` here.
     """
 
     name: str
@@ -87,6 +89,7 @@ class SystemResult:
     accuracy: Mapping[int, Estimate]
     ranking: Mapping[str, Estimate]
     latency: Latency | None
+    values: Mapping[str, tuple[float, ...]] = field(default_factory=dict, repr=False)
 
     def first_ranks(self) -> NDArray[np.float64]:
         """Rank of the first right passage of each question, infinite where there is none; float64 [n]."""
@@ -135,6 +138,7 @@ class Evaluation:
         comparisons: Every pair of systems, the later one first, at every k of the accuracy.
         left_out: How many questions of the file were not asked, by reason.
         own_hits: How many hits were left out since their id is the question's, by system; empty where they count.
+        measures: Names of the measures that were asked for; empty where none was, and the usual ones are shown.
     """
 
     by: By
@@ -145,6 +149,7 @@ class Evaluation:
     comparisons: tuple[Comparison, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
     own_hits: Mapping[str, int] = field(default_factory=dict)
+    measures: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> SystemResult:
         """The result of the system with this name.
@@ -190,6 +195,7 @@ class Evaluation:
             "regex": self.regex,
             "by_characters": self.by_characters,
             "seed": self.seed,
+            "measures": list(self.measures),
             "systems": {system.name: _figures_of(system) for system in self.systems},
             "comparisons": [_comparison_object(item) for item in self.comparisons],
         }

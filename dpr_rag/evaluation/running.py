@@ -15,7 +15,9 @@ from dpr_rag.corpora import Judgement, Question
 from dpr_rag.errors import EvaluationError
 from dpr_rag.evaluation.answers import regular_expressions
 from dpr_rag.evaluation.judging import Choice, grades_of, judge_for, judged, without_own
+from dpr_rag.evaluation.measures import chosen as chosen_of
 from dpr_rag.evaluation.measures import ir_measures, ks_up_to, latency_of, ranking, success
+from dpr_rag.evaluation.named import parse_measures
 from dpr_rag.evaluation.results import Asked, Comparison, Evaluation, Latency, SystemResult
 from dpr_rag.evaluation.runs import Run, check_run
 from dpr_rag.evaluation.statistics import Bootstrap, mcnemar
@@ -44,6 +46,7 @@ def evaluate(
     by: Choice = "auto",
     regex: bool = False,
     judgements: Iterable[Judgement] = (),
+    measures: Iterable[str] = (),
     own_hits: bool = True,
     left_out: Mapping[str, int] | None = None,
     batch_size: int | None = None,
@@ -65,6 +68,8 @@ def evaluate(
         regex: By answer: answers are regular expressions, as in CuratedTREC.
         judgements: By passage: graded relevance for nDCG, as in BEIR; without them every positive passage counts 1.
             Questions that are judged and have no relevant passage count as lost, as in trec_eval.
+        measures: What to measure instead of the usual, by name: ``nDCG@10``, ``R@100``, ``MAP``, ``MRR@10``, ``P@5``,
+            ``accuracy@20``, as ir-measures, trec_eval or papers write them. Values are trec_eval's.
         own_hits: Whether a hit counts whose id is the question's own. BEIR leaves it out, since in some of its sets (ArguAna,
             Quora) questions are passages themselves; one that is judged relevant stays.
         left_out: How many questions were left out on reading, by reason, for the report; see ``read_questions``.
@@ -86,9 +91,11 @@ def evaluate(
     judgements = list(judgements)
     chosen = judge_for(asked, by, judged={one.question_id for one in judgements})
     grades = grades_of(asked, judgements)
-    if chosen == "passage":  # what is missing is better told before the work than after it
+    named = parse_measures([measures] if isinstance(measures, str) else measures, k=k, by=chosen)
+    # what is missing is better told before the work than after it
+    if chosen == "passage" and (not named or any(one.needs_all for one in named)):
         ir_measures()
-    elif regex:
+    elif chosen == "answer" and regex:
         regular_expressions()
     for name, system in systems.items():
         if isinstance(system, Run):
@@ -114,11 +121,13 @@ def evaluate(
         shared = [_shared(hits[:k], pool) for hits in found]
         runs[name] = [judged(one, hits, chosen, regex=regex) for one, hits in zip(asked, shared, strict=True)]
         columns |= {(name, at): success(runs[name], at) for at in ks_up_to(k)}
-        columns |= {(name, of): values for of, values in ranking(runs[name], chosen, k, grades).items()}
+        found_of = chosen_of(named, runs[name], chosen, grades) if named else ranking(runs[name], chosen, k, grades)
+        columns |= {(name, of): values for of, values in found_of.items()}
     bootstrap = Bootstrap(columns, seed=seed)
-    results = tuple(_result(name, run, latencies[name], columns, bootstrap) for name, run in runs.items())
+    shown = tuple(map(str, named))
+    results = tuple(_result(name, run, latencies[name], columns, bootstrap, shown) for name, run in runs.items())
     pairs = tuple(_comparisons(list(runs), ks_up_to(k), columns, bootstrap))
-    return Evaluation(chosen, k, regex and chosen == "answer", seed, results, pairs, dict(left_out or {}), own)
+    return Evaluation(chosen, k, regex and chosen == "answer", seed, results, pairs, dict(left_out or {}), own, shown)
 
 
 def _ask(
@@ -151,12 +160,22 @@ def _shared(hits: Sequence[Hit], pool: dict[str, Passage]) -> list[Hit]:
 
 
 def _result(
-    name: str, run: list[Asked], latency: Latency | None, columns: _Columns, bootstrap: Bootstrap[_Key]
+    name: str,
+    run: list[Asked],
+    latency: Latency | None,
+    columns: _Columns,
+    bootstrap: Bootstrap[_Key],
+    shown: Sequence[str],
 ) -> SystemResult:
     estimates = {measure: bootstrap.estimate((owner, measure)) for owner, measure in columns if owner == name}
     accuracy = {measure: one for measure, one in estimates.items() if isinstance(measure, int)}
     others = {measure: one for measure, one in estimates.items() if isinstance(measure, str)}
-    return SystemResult(name, tuple(run), accuracy, others, latency)
+    values = {
+        measure if isinstance(measure, str) else f"accuracy@{measure}": tuple(found.tolist())
+        for (owner, measure), found in columns.items()
+        if owner == name and (not shown or measure in shown)
+    }
+    return SystemResult(name, tuple(run), accuracy, others, latency, values)
 
 
 def _comparisons(

@@ -6,6 +6,7 @@ from dpr_rag.fusion.calibration import Calibration
 from dpr_rag.fusion.diversity import Diversity, diversified, diversified_by
 from dpr_rag.fusion.ranking import Fusion, Legs, Mode, Ranked, Ranking, fused_matrix
 from dpr_rag.fusion.tuned import Tuned
+from dpr_rag.fusion.wishes import Wishes
 
 __all__ = [
     "Calibration",
@@ -16,6 +17,7 @@ __all__ = [
     "Ranked",
     "Ranking",
     "Tuned",
+    "Wishes",
     "diversified",
     "diversified_by",
     "fused_matrix",

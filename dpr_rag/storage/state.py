@@ -24,11 +24,14 @@ class Model:
         dim: Components per vector.
         fingerprint: Of the encoder, or empty where vectors came without one.
         source: Where its weights came from, plain text for people.
+        about: What is recorded for people of how the vectors were made, see ``dpr_rag.store.recording``; None in stores of
+            earlier versions.
     """
 
     dim: int
     fingerprint: str = ""
     source: str = ""
+    about: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from dpr_rag.storage.fields import seen_of
 from dpr_rag.storage.records import to_stored
 from dpr_rag.storage.state import Model
 from dpr_rag.storage.writer import Writer
+from dpr_rag.store import recording
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.repeats import SeenIds, check_against, check_repeats, parted_twins
 from dpr_rag.store.reports import AddReport
@@ -146,7 +147,7 @@ def _add_batch(
         needed = batch.passages if batch.given is not None else [p for p in ready if _is_new_text(known.get(p.id), p)]
         vectors = _vectors(engine, batch, needed)
         with engine.writing() as writer:
-            model = _model(engine, writer, vectors)
+            model = _model(engine, writer, vectors, given=batch.given is not None)
             known = engine.known(writer, (passage.id for passage in batch.passages))
             scope.refuse_taken(known)
             ready, owners = parted(batch.passages, known, policy)
@@ -181,18 +182,19 @@ def _vectors(engine: Engine, batch: _Batch, needed: Sequence[Passage]) -> Vector
     return check_vectors(engine.encoder.encode_passages(needed), rows=len(needed), dim=engine.encoder.dim, names=names)
 
 
-def _model(engine: Engine, writer: Writer, vectors: Vectors) -> Model:
-    """The model the store has, or gets with its first vectors."""
+def _model(engine: Engine, writer: Writer, vectors: Vectors, *, given: bool) -> Model:
+    """The model the store has, or gets with its first vectors, with a note of what made these."""
     engine.check_model(writer.now)
     dim = vectors.shape[1]
     model = writer.now.model
     if model is None:
         model = Model(dim) if engine.encoder is None else engine.model_of(engine.encoder)
+        model = recording.described(model, engine.encoder)
     if dim != model.dim:
         raise VectorError(
             f"vectors have {dim} dimensions, {engine.folder} holds {model.dim}; use the encoder that filled it"
         )
-    return model
+    return recording.noted(model, engine.encoder, given=given) if len(vectors) else model
 
 
 def _write(

@@ -22,7 +22,7 @@ from dpr_rag.storage.fields import Fields
 from dpr_rag.storage.place import INDEX_FOLDER
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State, added
-from dpr_rag.store import choosing
+from dpr_rag.store import choosing, recording
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.ranking import Asked, search
 from dpr_rag.store.reports import CheckReport, StoreInfo
@@ -177,6 +177,8 @@ def info(engine: Engine) -> StoreInfo:
         dtype=state.dtype,
         fingerprint="" if state.model is None else state.model.fingerprint,
         source="" if state.model is None else state.model.source,
+        profile=recording.profile_in(state.model),
+        filled=recording.runs_in(state.model),
         generation=state.generation,
         index=state.index,
         kind="flat" if plan is None else plan.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dpr_rag.errors import EncoderMismatchError
-from dpr_rag.fusion import Fusion, Mode, Ranking, Tuned
+from dpr_rag.fusion import Ranking, Tuned, Wishes
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
 
@@ -48,20 +48,11 @@ def _stamped(choice: Tuned, state: State) -> Tuned:
     return replace(choice, fingerprint=fingerprint, language=language)
 
 
-def ranking_of(
-    engine: Engine,
-    state: State,
-    mode: Mode | None = None,
-    weight: float | None = None,
-    fusion: Fusion | None = None,
-) -> Ranking:
+def ranking_of(engine: Engine, state: State, wishes: Wishes | None = None) -> Ranking:
     """The ranking that options say; what they leave open is as tuned."""
     found = of_state(engine, state)
     known = Ranking() if found is None else found.ranking
-    said = Ranking.of(mode, weight, fusion)
-    if said is None or (said.mode == known.mode and weight is None and fusion is None):
-        return known
-    return replace(said, candidates=known.candidates, bm25=known.bm25)
+    return known if wishes is None else wishes.over(known)
 
 
 def told(engine: Engine, state: State) -> str:

@@ -30,8 +30,10 @@ from dpr_rag.storage.database import Database
 from dpr_rag.storage.holding import was_written
 from dpr_rag.storage.schema import FILE_NAME
 from dpr_rag.storage.state import State, new_name
+from dpr_rag.store import recording
 from dpr_rag.store.engine import Engine
 
+ENGLISH = "english"
 _TEMPORARY = "dpr-rag-"
 _OTHER_DTYPES = {
     **dict.fromkeys(("fp16", "f16", "half"), "float16"),
@@ -50,7 +52,7 @@ class Settings:
     dtype: str = "float32"
     bind: bool = False
     timeout: float = 30.0
-    language: str = "english"
+    language: str | None = None
 
 
 def open_engine(folder: Path, encoder: Encoder | None, settings: Settings) -> Engine:
@@ -75,7 +77,7 @@ def open_engine(folder: Path, encoder: Encoder | None, settings: Settings) -> En
 
 
 def _first_state(settings: Settings) -> State:
-    return State(dtype=settings.dtype, index=settings.index, language=settings.language, store=new_name())
+    return State(dtype=settings.dtype, index=settings.index, language=settings.language or ENGLISH, store=new_name())
 
 
 def open_temporary(encoder: Encoder | None, settings: Settings) -> tuple[Engine, Callable[[], None]]:
@@ -104,7 +106,7 @@ def _check(encoder: Encoder | None, settings: Settings) -> None:
     check_number("timeout", settings.timeout, StoreError, more=" of seconds")
     if not isinstance(settings.dtype, str) or settings.dtype not in DTYPES:
         raise StoreError(unknown("dtype", settings.dtype, DTYPES, _OTHER_DTYPES))
-    Analyzer(settings.language)
+    Analyzer(settings.language or ENGLISH)
     name, _ = kinds.parse(settings.index)
     if name != "auto" and name not in kinds.KINDS:
         ann.check_factory(name, None if encoder is None else encoder.dim)
@@ -129,7 +131,7 @@ def _settle(engine: Engine, settings: Settings) -> None:
     state = engine.state()
     if settings.index not in ("auto", state.index):
         _log.warning("%s keeps its index %r; optimize(index=%r) changes it", engine.folder, state.index, settings.index)
-    if settings.language not in ("english", state.language):
+    if settings.language not in (None, state.language):
         _log.warning(
             "%s keeps its language %r; optimize(language=%r) changes it",
             engine.folder,
@@ -150,5 +152,5 @@ def _bind(engine: Engine, encoder: Encoder) -> None:
                 f"{engine.folder} holds vectors of {writer.now.model and writer.now.model.dim} dimensions, the encoder "
                 f"makes {model.dim}; bind the encoder that made them"
             )
-        writer.now = replace(writer.now, model=model)
+        writer.now = replace(writer.now, model=recording.bound(model, encoder, writer.now.model))
         writer.commit_state()

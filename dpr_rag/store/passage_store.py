@@ -56,7 +56,7 @@ class PassageStore(Shared, Searches, Upkeep):
         dtype: str = "float32",
         bind: bool = False,
         timeout: float = 30.0,
-        language: str = "english",
+        language: str | None = None,
     ) -> Self:
         """Open a store, or create one.
 
@@ -70,7 +70,8 @@ class PassageStore(Shared, Searches, Upkeep):
             dtype: For a new store: ``float32`` or ``float16`` vectors.
             bind: Attach ``encoder`` to a store whose vectors came without one.
             timeout: Seconds to wait for another writer.
-            language: For a new store: whose words BM25 stems (``LANGUAGES``), or ``none``. Later: :meth:`optimize`.
+            language: For a new store: whose words BM25 stems (``LANGUAGES``), or ``none``; None is ``english``. A store that
+                exists keeps its own, which a warning says where another one is asked for. Later: :meth:`optimize`.
 
         Raises:
             StoreNotFoundError: There is none, and none was to be created.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from dpr_rag.arguments import check_callable, check_count
 from dpr_rag.encoder import Encoder, Vectors, check_encoder, check_vectors
 from dpr_rag.errors import StoreError
 from dpr_rag.passages import Passage
 from dpr_rag.storage.state import Model, State
+from dpr_rag.store import recording
 from dpr_rag.store.engine import Engine
 
 Progress = Callable[[int, int], None]
@@ -20,8 +22,8 @@ def reencode(engine: Engine, encoder: Encoder, *, batch_size: int, progress: Pro
     check_callable("progress", progress)
     check_encoder(encoder)
     engine.database.refuse_read_only()
-    model = engine.model_of(encoder)
-    _start(engine, model)
+    model = recording.described(engine.model_of(encoder), encoder)
+    _start(engine, model, encoder)
     encoded = 0
     while not _finished(engine, encoder, model):
         with engine.reading() as reader:
@@ -36,12 +38,16 @@ def reencode(engine: Engine, encoder: Encoder, *, batch_size: int, progress: Pro
     return encoded
 
 
-def _start(engine: Engine, model: Model) -> None:
+def _start(engine: Engine, model: Model, encoder: Encoder) -> None:
     """Note the new encoder, or go on with what an interrupted call has encoded with the same one."""
     with engine.writing() as writer:
-        if writer.now.pending != model:
-            writer.start_vectors(model)
+        pending = writer.now.pending
+        if pending is None or pending != model:
+            writer.start_vectors(recording.noted(model, encoder))
             writer.commit_state()
+        elif (noted := recording.noted(pending, encoder)) is not pending:
+            writer.now = replace(writer.now, pending=noted)
+            writer.put_state()
 
 
 def _store(engine: Engine, batch: list[tuple[int, Passage]], vectors: Vectors, model: Model) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,10 @@ class StoreInfo:
         dtype: How vectors are stored.
         fingerprint: Of the encoder; empty where vectors came without one.
         source: Where the encoder's weights came from, for people to read.
+        profile: How the encoder turns texts into vectors, as it says itself (``DualEncoder.description``); None where that is
+            not recorded, as in stores of earlier versions, of vectors that were given, or of encoders that do not say.
+        filled: What ran the encoder, in which precision, and since when (UTC, ISO 8601), the earliest first; None where that is
+            not recorded.
         generation: Number of the last commit.
         index: Index asked for.
         kind: Index in use by the base segment; ``flat`` where there is none.
@@ -88,6 +93,8 @@ class StoreInfo:
     dtype: str
     fingerprint: str
     source: str
+    profile: dict[str, Any] | None
+    filled: dict[str, str] | None
     generation: int
     index: str
     kind: str

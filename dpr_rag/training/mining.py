@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
 from typing import Literal, get_args
 
@@ -11,6 +11,7 @@ from dpr_rag.corpora import Question, TrainingPassage, TrainingSample
 from dpr_rag.errors import TrainingError, unknown
 from dpr_rag.evaluation import has_answer
 from dpr_rag.fusion import Ranking
+from dpr_rag.lexical import BM25
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.store import PassageStore
 from dpr_rag.training.batches import key_of
@@ -35,6 +36,7 @@ class Mining:
             ``bm25`` or ``dense``: their scores have different scales. None takes it whatever it scores.
         regex: Answers are regular expressions.
         keep: For training samples: add to the hard negatives that are there, instead of replacing them.
+        bm25: Parameters of BM25.
 
     Raises:
         TrainingError: A value is out of range, or a margin is given for both rankings.
@@ -47,6 +49,7 @@ class Mining:
     margin: float | None = None
     regex: bool = False
     keep: bool = False
+    bm25: BM25 = field(default_factory=BM25)
 
     def __post_init__(self) -> None:
         if self.source not in get_args(From):
@@ -134,13 +137,18 @@ class Miner:
         iterator = iter(questions)
         while batch := list(islice(iterator, _BATCH)):
             texts = [one.question for one in batch]
-            found = {leg: self._store.rank(texts, self._mining.last, ranking=Ranking(leg)) for leg in self._mining.legs}
+            found = {
+                leg: self._store.rank(texts, self._mining.last, ranking=self._ranking(leg)) for leg in self._mining.legs
+            }
             for at, one in enumerate(batch):
                 self._count("questions")
                 sample = self._sample(one, {leg: hits[at] for leg, hits in found.items()})
                 if sample is not None:
                     self._count("samples")
                     yield sample
+
+    def _ranking(self, leg: Leg) -> Ranking:
+        return Ranking(leg, bm25=self._mining.bm25)
 
     def _sample(self, asked: Question | TrainingSample, found: dict[Leg, list[Hit]]) -> TrainingSample | None:
         positives = self._positives(asked, found)
@@ -159,7 +167,7 @@ class Miner:
         if isinstance(asked, TrainingSample):
             return asked.positives
         wanted = dict.fromkeys(asked.positive_ids)
-        known = self._store.get(wanted)
+        known = self._store.get(list(wanted))
         if len(known) < len(wanted):
             missing = sorted(wanted.keys() - {one.id for one in known})
             self._count("missing_positives", f"not in the store: {missing[0]!r:.100}", add=len(missing))
@@ -207,7 +215,7 @@ class Miner:
         there = [one.id for one in self._store.get(ids)]
         if not there:
             return None
-        (hits,) = self._store.rank([question], len(there), {"id": {"$in": there}}, ranking=Ranking(leg))
+        (hits,) = self._store.rank([question], len(there), {"id": {"$in": there}}, ranking=self._ranking(leg))
         return hits[0].score if hits else 0.0  # a passage without any word of the question has BM25's 0
 
     def _answers(self, asked: Question | TrainingSample, passage: Passage) -> bool:

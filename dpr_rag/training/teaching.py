@@ -12,7 +12,7 @@ import numpy as np
 from dpr_rag.corpora import TrainingSample
 from dpr_rag.encoders.dual import DualEncoder
 from dpr_rag.encoders.folders import PROFILE_FILE, find_folder
-from dpr_rag.encoders.library import load_encoder
+from dpr_rag.encoders.loading import load_encoder
 from dpr_rag.training.batches import fingerprint_of
 from dpr_rag.training.cross_encoder import PROFILE, pair_teacher
 from dpr_rag.training.folder import OutputFolder, write_text

@@ -16,7 +16,8 @@ RIGHT: dict[By, str] = {
 def figures(evaluation: Evaluation) -> Html:
     """Every measure of every system, with its interval, and the latencies."""
     systems = evaluation.systems
-    rows: list[list[str]] = [[f"top-{k}", *(_cell(one.accuracy[k], percent) for one in systems)] for k in evaluation.ks]
+    ks = () if evaluation.measures else evaluation.ks
+    rows: list[list[str]] = [[f"top-{k}", *(_cell(one.accuracy[k], percent) for one in systems)] for k in ks]
     for name in systems[0].ranking:
         rows.append([mean_of(name), *(_cell(one.ranking[name], decimal) for one in systems)])
     latencies = [one.latency for one in systems]

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
-from dpr_rag import DualEncoder, Encoder, Passage
+from dpr_rag import DualEncoder, Encoder, Passage, load_encoder
 from dpr_rag.encoder import Vectors, is_encoder
 from dpr_rag.errors import ArgumentError
 from langchain_dpr_rag.given import text_given, texts_given
@@ -86,8 +86,19 @@ class DPREmbeddings(Embeddings):
 
     @classmethod
     def from_pretrained(cls, question: str | Path, context: str | Path | None = None, **options: Any) -> Self:
-        """Load a model; the arguments are those of ``DualEncoder.from_pretrained``."""
-        return cls(DualEncoder.from_pretrained(question, context, **options))
+        """Load a model from folders or hub names, by sentence-transformers where dpr-rag does not run it.
+
+        Args:
+            question: The question encoder, or the only model.
+            context: The context encoder, where it is a model of its own.
+            **options: Those of ``dpr_rag.load_encoder``: ``profile``; ``question_prompt_name`` and ``passage_prompt_name``;
+                ``device``, ``dtype`` (the precision) and ``runtime``.
+
+        Raises:
+            ModelError: Nothing runs it, or an option is unknown to it.
+            MissingExtraError: What would run it is not installed.
+        """
+        return cls(load_encoder(question, context, **options))
 
     def embed_query(self, text: str) -> list[float]:
         """The question encoder's vector of one text."""

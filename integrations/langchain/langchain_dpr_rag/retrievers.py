@@ -13,7 +13,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import LangSmithRetrieverParams
 from pydantic import PrivateAttr, field_validator, model_validator
 
-from dpr_rag import Diversity, DualEncoder, Encoder, PassageStore, Ranking, Retriever
+from dpr_rag import Diversity, DualEncoder, Encoder, PassageStore, Retriever
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import ArgumentError
 from langchain_dpr_rag.asking import hits_for
@@ -48,6 +48,8 @@ class DPRRetriever(Closing, OnePassRetriever):
             else ``dense``.
         weight: With ``hybrid``: λ of BM25 + λ · inner product; None for the one that the store was tuned to or suggests.
         fusion: With ``hybrid``: ``weighted``, or ``rrf`` for reciprocal rank fusion.
+        candidates: With ``hybrid``: passages that each leg brings; None for 200, or what the store was tuned with.
+        k1, b, phrases: With ``bm25`` and ``hybrid``: parameters of BM25, see ``dpr_rag.BM25``; None as ``candidates``.
         include_scores: Put score and rank into the metadata of the documents.
 
     Instantiate:
@@ -96,6 +98,10 @@ class DPRRetriever(Closing, OnePassRetriever):
     mode: Mode | None = None
     weight: Weight | None = None
     fusion: Fusion | None = None
+    candidates: Count | None = None
+    k1: Weight | None = None
+    b: Share | None = None
+    phrases: Weight | None = None
     include_scores: bool = False
     _opened: PassageStore | None = PrivateAttr(default=None)
 
@@ -111,7 +117,7 @@ class DPRRetriever(Closing, OnePassRetriever):
 
     @model_validator(mode="after")
     def _check_ranking(self) -> Self:
-        Ranking.of(self.mode, self.weight, self.fusion)
+        _ = self._core  # it refuses what does not go together
         return self
 
     def __copy__(self) -> Self:
@@ -214,7 +220,8 @@ class DPRRetriever(Closing, OnePassRetriever):
 
     @property
     def _core(self) -> Retriever:
-        return Retriever(self.store, k=self.k, mode=self.mode, weight=self.weight, fusion=self.fusion)
+        ranked = ("mode", "weight", "fusion", "candidates", "k1", "b", "phrases")
+        return Retriever(self.store, k=self.k, **{name: getattr(self, name) for name in ranked})
 
     def _retrieve_all(
         self,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 
-from dpr_rag import Encoder, Passage
+from dpr_rag import DualEncoder, Encoder, Passage
 from dpr_rag.errors import PassageError
 from langchain_dpr_rag import DPREmbeddings
 from langchain_dpr_rag.foreign import EmbeddingsEncoder, embeddings_of, encoder_of
@@ -91,3 +91,20 @@ def test_without_langchain_core_the_error_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install -c constraints.txt '.[langchain]'" in done.stdout
+
+
+def test_a_model_by_name_runs_where_the_options_say(words: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def load(*models: Any, **options: Any) -> Any:
+        asked.update(models=models, **options)
+        return words
+
+    monkeypatch.setattr(DualEncoder, "from_pretrained", load)
+    options = {"device": "cpu", "dtype": "bfloat16", "runtime": "torch"}
+    prompts = {"question_prompt_name": "fact", "passage_prompt_name": "plain"}
+    made = DPREmbeddings.from_pretrained("q", "c", profile="e5", **options, **prompts)
+    assert made.encoder is words
+    assert asked == {"models": ("q", "c"), "profile": "e5", **options, **prompts}
+    with pytest.raises(TypeError, match="precision"):
+        DPREmbeddings.from_pretrained("q", precision="int8")

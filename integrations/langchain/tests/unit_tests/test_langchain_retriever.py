@@ -21,7 +21,7 @@ from langchain_core.runnables import RunnablePassthrough
 from langchain_core.tools import create_retriever_tool
 from pydantic import ValidationError
 
-from dpr_rag import Passage, PassageStore, Ranking, Retriever, Tuned, parse_passages
+from dpr_rag import BM25, Passage, PassageStore, Ranking, Retriever, Tuned, parse_passages
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreClosedError, StoreNotFoundError, VectorError
 from langchain_dpr_rag import DPRRetriever, DPRVectorStore, format_documents
 
@@ -381,3 +381,22 @@ def test_a_mode_that_there_is_not_is_refused(plays: DPRVectorStore) -> None:
         DPRRetriever.from_store(plays, mode="sparse")
     with pytest.raises(VectorError, match="weight goes with mode='hybrid'"):
         DPRVectorStore(store=plays.store, weight=1.0)
+
+
+def test_parameters_of_the_words_reach_the_search(words: Any) -> None:
+    texts = ["the king and the king", "a king of a long and cold country", "a comedy"]
+    with DPRRetriever.from_texts(texts, words, mode="bm25", k=3, include_scores=True) as retriever:
+        for settings, bm25 in (({"k1": 2.0, "b": 1.0}, BM25(2.0, 1.0)), ({"phrases": 0.7}, BM25(phrases=0.7))):
+            other = retriever.model_copy(update=settings)
+            wanted = Retriever(retriever.store, k=3, ranking=Ranking("bm25", bm25=bm25)).retrieve(
+                "a king of a long and cold country"
+            )
+            found = [one.metadata["dpr_score"] for one in other.invoke("a king of a long and cold country")]
+            assert found == pytest.approx([hit.score for hit in wanted])
+            assert found != pytest.approx(
+                [one.metadata["dpr_score"] for one in retriever.invoke("a king of a long and cold country")]
+            )
+        for settings in ({"b": 1.5}, {"k1": -1.0}, {"candidates": 0}, {"candidates": 5}):
+            with pytest.raises(ValidationError):
+                retriever.model_copy(update=settings)
+        assert retriever.model_copy(update={"mode": "hybrid", "candidates": 5})._core.ranking.candidates == 5

@@ -172,11 +172,12 @@ def test_from_pretrained_and_the_default(monkeypatch: pytest.MonkeyPatch, towers
 
     monkeypatch.setattr(DualEncoder, "from_pretrained", load)
     monkeypatch.setattr(DualEncoder, "default", lambda: towers)
-    made = DPREmbedding.from_pretrained("q", "c", profile="dpr", device="cpu", runtime="torch", embed_batch_size=7)
+    prompts: dict[str, Any] = {"question_prompt_name": None, "passage_prompt_name": "p"}
+    given: dict[str, Any] = {"profile": "dpr", "device": "cpu", "runtime": "torch"}
+    made = DPREmbedding.from_pretrained("q", "c", embed_batch_size=7, **given, **prompts)
     assert made.encoder is towers
     assert made.embed_batch_size == 7
-    options = {"profile": "dpr", "device": "cpu", "dtype": None, "runtime": "torch"}
-    assert asked == {"models": ("q", "c"), **options}
+    assert asked == {"models": ("q", "c"), "dtype": None, **given, **prompts}
     assert DPREmbedding().encoder is towers
 
 

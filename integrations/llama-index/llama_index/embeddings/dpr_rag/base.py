@@ -15,7 +15,7 @@ from llama_index.core.storage.kvstore.types import BaseKVStore
 from llama_index.embeddings.dpr_rag.cache import RoleCache
 from llama_index.embeddings.dpr_rag.texts import TitledText, as_passages, text_given
 
-from dpr_rag import DualEncoder, Encoder
+from dpr_rag import DualEncoder, Encoder, load_encoder
 from dpr_rag.encoder import is_encoder
 from dpr_rag.errors import ArgumentError, EncoderMismatchError
 
@@ -123,27 +123,38 @@ class DPREmbedding(BaseEmbedding):
         context: str | Path | None = None,
         *,
         profile: str | None = None,
+        question_prompt_name: str | None = None,
+        passage_prompt_name: str | None = None,
         device: str | None = None,
         dtype: str | None = None,
-        runtime: Literal["torch", "openvino"] | None = None,
+        runtime: Literal["torch", "openvino", "sentence-transformers"] | None = None,
         **kwargs: Any,
     ) -> DPREmbedding:
-        """Load the encoder from folders or hub names; see ``DualEncoder.from_pretrained``.
+        """Load the encoder from folders or hub names; see ``dpr_rag.load_encoder``.
 
         Args:
             question: The question encoder, or the only model.
             context: The context encoder, where it is a model of its own.
             profile: Name of a profile, where the files do not tell.
+            question_prompt_name: Which of the prompts that the model's files name goes before questions.
+            passage_prompt_name: The same before passages.
             device: ``"cpu"``, ``"cuda"``, ...; None takes a GPU where there is one.
             dtype: ``"int8"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-            runtime: ``"torch"`` or ``"openvino"``.
+            runtime: ``"torch"``, ``"openvino"`` or ``"sentence-transformers"``.
             **kwargs: Arguments of the class.
 
         Raises:
-            ModelError: No model, missing weights, or swapped roles.
+            ModelError: No model, missing weights, swapped roles, or no prompt of that name.
         """
-        encoder = DualEncoder.from_pretrained(
-            question, context, profile=profile, device=device, dtype=dtype, runtime=runtime
+        encoder = load_encoder(
+            question,
+            context,
+            profile=profile,
+            question_prompt_name=question_prompt_name,
+            passage_prompt_name=passage_prompt_name,
+            device=device,
+            dtype=dtype,
+            runtime=runtime,
         )
         return cls(encoder, **kwargs)
 

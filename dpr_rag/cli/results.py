@@ -1,0 +1,147 @@
+"""The files that `evaluate` writes: the options that name them, what is checked before the work, and the writing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dpr_rag.cli.terminal import note
+from dpr_rag.cli.usage import usage
+from dpr_rag.errors import CorpusError
+from dpr_rag.paths import place_of
+
+if TYPE_CHECKING:
+    from dpr_rag.corpora import Question
+    from dpr_rag.evaluation import Evaluation, Run
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFiles:
+    """Where the results go."""
+
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="FILE", help="Write a page with curves and lost questions (HTML).", parser=place_of
+        ),
+    ] = None
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Write DPR's result JSON; a file per mode where there are several.",
+            parser=place_of,
+        ),
+    ] = None
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-run",
+            metavar="FILE",
+            help="Write a TREC run; a file per mode where there are several.",
+            parser=place_of,
+        ),
+    ] = None
+    per_question: Annotated[
+        Path | None,
+        typer.Option(
+            "--per-question",
+            metavar="FILE",
+            help="Write every measure of every question and system: .tsv or .jsonl.",
+            parser=place_of,
+        ),
+    ] = None
+
+    def check(self, sources: Sequence[Path]) -> None:
+        """Find out now, and not after the last question, that a file has no folder or is needed for something else.
+
+        Raises:
+            typer.BadParameter: One is needed for something else, or its name does not say its form.
+            CorpusError: One cannot be written.
+        """
+        from dpr_rag.evaluation.files import per_question_form
+
+        taken = {path.resolve() for path in sources}
+        for path in (self.report, self.results, self.run, self.per_question):
+            if path is None:
+                continue
+            if path.resolve() in taken:
+                raise typer.BadParameter(
+                    f"{path} would overwrite the questions, a run or another result; name a file of its own"
+                )
+            taken.add(path.resolve())
+            if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+                raise CorpusError(
+                    f"{path}: cannot be written; name a file in a folder that exists and can be written to"
+                )
+        if self.per_question is not None:
+            with usage("--per-question"):
+                per_question_form(self.per_question)
+
+    def check_ids(self, asked: Sequence[Question], runs: Mapping[str, Run], store: Path | None) -> None:
+        """Find out now, and not after the last question, that a run cannot name a question or a passage.
+
+        Args:
+            asked: The questions.
+            runs: Runs of other systems.
+            store: The store that is to be asked, if one is.
+
+        Raises:
+            CorpusError: Naming the first id.
+        """
+        if self.run is None:
+            return
+        from dpr_rag import PassageStore
+        from dpr_rag.evaluation import check_run_ids
+        from dpr_rag.evaluation.files import fits_a_run
+
+        found: Iterator[str] = (
+            hit.passage.id for one in runs.values() for question in asked for hit in one.hits(question)
+        )
+        check_run_ids(self.run, chain((question.id for question in asked), found))
+        if store is not None:
+            with PassageStore.open(store, create=False, read_only=True) as opened:
+                check_run_ids(
+                    self.run, (one.id for one in opened.select(lambda passage: not fits_a_run(passage.id), 1))
+                )
+
+    def write(self, found: Evaluation, settings: Mapping[str, str]) -> None:
+        """Write them.
+
+        Raises:
+            CorpusError: One cannot be written.
+        """
+        from dpr_rag.evaluation import write_dpr_results, write_per_question, write_report, write_run
+
+        if self.report is not None:
+            title = f"Retrieval from {Path(settings['store']).name}" if "store" in settings else "Retrieval"
+            write_report(self.report, found, settings, title=title)
+            note(f"wrote {self.report}")
+        if self.per_question is not None:
+            write_per_question(self.per_question, found)
+            note(f"wrote {self.per_question}")
+        for system in found.systems:
+            if self.results is not None:
+                target = _of_mode(self.results, system.name, len(found.systems))
+                write_dpr_results(target, system, found.by)
+                note(f"wrote {target}")
+            if self.run is not None:
+                target = _of_mode(self.run, system.name, len(found.systems))
+                write_run(target, system)
+                note(f"wrote {target}")
+
+
+def _of_mode(path: Path, mode: str, count: int) -> Path:
+    """The file of one mode among several: results.json becomes results.dense.json."""
+    if count == 1:
+        return path
+    packed = ".gz" if path.suffix == ".gz" else ""
+    plain = path.with_name(path.name.removesuffix(packed))
+    return plain.with_name(f"{plain.stem}.{mode}{plain.suffix}{packed}")

@@ -1,0 +1,54 @@
+"""What an encoder says of itself, for people to read and for stores to keep."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dpr_rag.encoders.profiles import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """How an encoder turns its input into vectors.
+
+    Attributes:
+        profile: Name of the profile.
+        pooling: What becomes of the tokens' vectors.
+        similarity: What an inner product is: ``cosine`` or ``dot``.
+        title: What becomes of titles, see ``Profile.title``.
+        question_prompt: Stands before every question.
+        passage_prompt: Stands before every passage.
+        question_length: Most tokens of a question, or None for any number.
+        passage_length: The same of a passage.
+        truncate_dim: How many components are kept, or None for all.
+    """
+
+    profile: str
+    pooling: str
+    similarity: str
+    title: str
+    question_prompt: str
+    passage_prompt: str
+    question_length: int | None
+    passage_length: int | None
+    truncate_dim: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as a JSON object."""
+        return asdict(self)
+
+
+def described(profile: Profile, *, question_length: int, passage_length: int) -> Description:
+    """What a profile says, with the lengths that the model's positions leave of its own."""
+    return Description(
+        profile=profile.name,
+        pooling=profile.pooling,
+        similarity="cosine" if profile.normalise else "dot",
+        title=profile.title,
+        question_prompt=profile.question_prefix,
+        passage_prompt=profile.passage_prefix,
+        question_length=question_length,
+        passage_length=passage_length,
+        truncate_dim=profile.kept or None,
+    )

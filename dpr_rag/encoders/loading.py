@@ -1,0 +1,65 @@
+"""`load_encoder`: a model by itself where dpr-rag runs it, else through sentence-transformers."""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from dpr_rag.encoders.choosing import RuntimeName
+from dpr_rag.encoders.dual import DualEncoder
+from dpr_rag.encoders.library import LibraryEncoder
+from dpr_rag.encoders.profiles import Profile
+from dpr_rag.errors import MissingExtraError, ModelError, UnsupportedModelError, install
+
+_log = logging.getLogger(__name__)
+
+
+def load_encoder(
+    question: str | Path,
+    context: str | Path | None = None,
+    *,
+    profile: str | Profile | None = None,
+    question_prompt_name: str | None = None,
+    passage_prompt_name: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    runtime: RuntimeName | Literal["sentence-transformers"] | None = None,
+) -> DualEncoder | LibraryEncoder:
+    """Load whatever model it is: by itself where dpr-rag runs it, else through sentence-transformers, where that is installed.
+
+    Args:
+        question: As for :meth:`DualEncoder.from_pretrained`.
+        context: The same.
+        profile: The same; a model with a profile is run by dpr-rag.
+        question_prompt_name: The same.
+        passage_prompt_name: The same.
+        device: The same.
+        dtype: The same.
+        runtime: The same, or ``"sentence-transformers"``.
+
+    Raises:
+        ModelError: Nothing runs it.
+        MissingExtraError: What would run it is not installed.
+    """
+    prompts: Any = {"question_prompt_name": question_prompt_name, "passage_prompt_name": passage_prompt_name}
+    if runtime == "sentence-transformers":
+        if context is not None or profile is not None or dtype is not None:
+            raise ModelError("runtime 'sentence-transformers' takes one model, without context, profile and dtype")
+        return LibraryEncoder.from_pretrained(question, device=device, **prompts)
+    try:
+        return DualEncoder.from_pretrained(
+            question, context, profile=profile, device=device, dtype=dtype, runtime=runtime, **prompts
+        )
+    except UnsupportedModelError as error:
+        if any(given is not None for given in (context, profile, dtype, runtime)):
+            raise UnsupportedModelError(
+                f"{error}; sentence-transformers may run it, but takes one model, without context, profile, dtype and runtime"
+            ) from error
+        if find_spec("sentence_transformers") is None:
+            raise MissingExtraError(
+                f"{error}; sentence-transformers may run it: {install('sentence-transformers')}"
+            ) from error
+        _log.info("%s; loading it through sentence-transformers", error)
+    return LibraryEncoder.from_pretrained(question, device=device, **prompts)

@@ -1,0 +1,69 @@
+"""Prompts by name: those that a sentence-transformers folder has, and which of them go before questions and passages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dpr_rag.encoders.folders import ModelFolder
+from dpr_rag.errors import ModelError
+
+ABOUT = "config_sentence_transformers.json"
+_QUESTION = ("query", "question")
+_PASSAGE = ("document", "passage", "corpus")
+USUAL = (*_QUESTION, *_PASSAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptNames:
+    """Which of a model's prompts a caller wants.
+
+    Attributes:
+        question: Name of the prompt before questions; None leaves it to the model's files.
+        passage: The same before passages.
+    """
+
+    question: str | None = None
+    passage: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.question is not None or self.passage is not None
+
+    @property
+    def given(self) -> list[tuple[str, str]]:
+        """The side and the name of each prompt that was named."""
+        pairs = (("question", self.question), ("passage", self.passage))
+        return [(side, name) for side, name in pairs if name is not None]
+
+
+def prompts_of(folder: ModelFolder) -> dict[str, str]:
+    """The prompts that a folder's files have, by name; an empty text is a prompt, too.
+
+    Raises:
+        ModelError: They are no object of texts.
+    """
+    prompts = folder.beside(ABOUT, default={}).get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(one, str | None) for one in prompts.values()):
+        raise ModelError(f"{folder.name}: the prompts are {prompts!r:.80}, expected an object of texts by name")
+    return {name: text or "" for name, text in prompts.items()}
+
+
+def usual_prompts(prompts: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The prompts for questions and for passages by the names that the library gives them, None where there is none."""
+    question, passage = (
+        next((prompts[name] for name in names if prompts.get(name)), None) for names in (_QUESTION, _PASSAGE)
+    )
+    return question, passage
+
+
+def named_prompt(prompts: Mapping[str, str], name: str, side: str, model: str) -> str:
+    """The text of a prompt.
+
+    Raises:
+        ModelError: The model has none of this name.
+    """
+    if name in prompts:
+        return prompts[name]
+    known = f"the prompts {', '.join(map(repr, prompts))}" if prompts else "no prompts"
+    remedy = "name one of them" if prompts else "leave it out, or pass profile= with prompts"
+    raise ModelError(f"{side}_prompt_name is {name!r:.120}; the files of {model} have {known}; {remedy}")
