@@ -163,11 +163,8 @@ def test_piped_questions_must_be_text(store: Path) -> None:
         (["check", "{there}/none.dpr"], "none.dpr"),
         (["index", "{there}/none.jsonl", "--store", "{there}/new.dpr"], "none.jsonl"),
         (["search", "{store}", "x", "--file", "{there}/none.txt"], "none.txt"),
-        (["search", "{store}", "x", "--filter", '{{"year": {{"$about": 1}}}}'], "$about"),
         (["search", "{store}", "x", "--model", "other"], "other-64"),
-        (["optimize", "{store}", "--index", "magic"], "magic"),
         (["search", "{store}", "--file", "{latin}"], "latin.txt: the questions are not UTF-8 (byte 0xe4"),
-        (["search", "{store}", "x", "--filter", '{{"$not":' * 5_000], "nested too deep"),
     ],
 )
 def test_an_error_is_one_line_and_ends_with_1(store: Path, tmp_path: Path, args: list[str], message: str) -> None:

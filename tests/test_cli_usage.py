@@ -47,6 +47,8 @@ def in_words(done: Result) -> str:
         (["index", "CORPUS", "--store", "NEW", "--language", "de"], "here it is 'german'"),
         (["index", "CORPUS", "--store", "NEW", "--format", "jsnol"], "did you mean 'jsonl'?"),
         (["index", " ", "--store", "NEW"], "its path is empty; write . for the current folder"),
+        (["optimize", "STORE", "--index", "magic"], "unknown index 'magic'"),
+        (["search", "STORE", "x", "--filter", '{"$not":' * 5_000], "nested too deep"),
         (["optimize", "STORE", "--index", "hnws"], "did you mean 'hnsw'"),
         (["optimize", "STORE", "--language", "xx"], "language is 'xx'"),
         (["evaluate", "STORE", "CORPUS", "--mode", "sparse"], "here it is 'bm25'"),

@@ -77,6 +77,8 @@ def delete(engine: Engine, ids: Iterable[str] | None, where: Where, scope: Scope
     """Delete passages in one commit; see ``PassageStore.delete``."""
     if (ids is None) == (where is None):
         raise StoreError("delete() takes either ids or a filter; give exactly one of them")
+    if isinstance(ids, Mapping):
+        raise StoreError(f"ids is {kind(ids)}, expected a list of ids; to delete what a filter keeps, pass filter=")
     wanted, asked = [] if ids is None else _checked(ids), WHOLE.condition(where)
     check_deletable(asked)
     condition = None if asked is None else scope.condition(asked)
@@ -106,11 +108,10 @@ def _prove_beforehand(engine: Engine, ids: Sequence[str]) -> None:
 def _checked(ids: Iterable[str]) -> list[str]:
     """Ids as a list, without those that no passage can have; a lone string is a mistake, not a list of characters."""
     advice = f"wrap it as [{ids!r:.80}]" if isinstance(ids, str) else "give [] for none"
-    if isinstance(ids, Mapping):
-        advice = "give list(…) of its keys, or to delete what a filter keeps, filter="
     if isinstance(ids, Passage):
         advice = "give [passage.id]"
-    listed = list(iterated("ids", ids, "a list of ids", error=StoreError, one=advice))
+    given = list(ids) if isinstance(ids, Mapping) else ids
+    listed = list(iterated("ids", given, "a list of ids", error=StoreError, one=advice))
     for one in listed:
         if not isinstance(one, str):
             advice = "give its .id" if isinstance(one, Passage) else remedy(one, several="give one string for each")

@@ -73,7 +73,7 @@ CALLS: dict[str, tuple[Call, str]] = {
     "add_embeddings vector": (lambda p, v: p.store.add_embeddings([("a", v)]), ""),
     "delete": (lambda p, v: p.store.delete(v), "None [text]"),
     "delete filter": (lambda p, v: p.store.delete(filter=v), "None {a: 1} class"),
-    "get_by_ids": (lambda p, v: p.store.get_by_ids(v), "[text]"),
+    "get_by_ids": (lambda p, v: p.store.get_by_ids(v), "[text] {a: 1}"),
     "similarity_search": (lambda p, v: p.store.similarity_search(v), "text"),
     "similarity_search k": (lambda p, v: p.store.similarity_search("q", v), "None 5"),
     "similarity_search filter": (lambda p, v: p.store.similarity_search("q", filter=v), "None {a: 1} class"),
@@ -117,7 +117,7 @@ CALLS: dict[str, tuple[Call, str]] = {
     "format_documents": (lambda p, v: format_documents(v), "[document]"),
 }
 ADVICE = re.compile(
-    r"\b(expected|give|pass|call|choose|wrap|make|fill|drop|ask|name|write|load|check|should be|is no number)\b"
+    r"\b(expected|give|pass|call|choose|wrap|make|fill|drop|ask|name|write|load|check|should be|is no number|use)\b"
 )
 
 

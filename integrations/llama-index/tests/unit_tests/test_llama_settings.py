@@ -32,7 +32,7 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"similarity_top_k": True}, VectorError, "similarity_top_k is True"),
     ({"filters": {"a": 1}}, FilterError, "filters is dict"),
     ({"node_ids": "rice"}, TypeError, "node_ids is the string 'rice', expected a list"),
-    ({"doc_ids": [7]}, TypeError, r"doc_ids holds 7, expected strings"),
+    ({"doc_ids": [7]}, TypeError, "doc_ids: an id is int 7, expected a string"),
     ({"mode": "svm"}, ValueError, "the query mode 'svm' is not supported"),
     ({"alpha": 0.5}, ValueError, "alpha goes with mode='hybrid'"),
     ({"mode": "hybrid", "alpha": 1.5}, VectorError, r"alpha is 1\.5"),
