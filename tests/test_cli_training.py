@@ -168,10 +168,8 @@ def test_interrupted_training_saves_and_goes_on(folder: Path, monkeypatch: pytes
     ("args", "message"),
     [
         (("mine", "q.jsonl", "--store", "s", "-o", "no/t.json"), "name a file in a folder that exists"),
-        (("mine", "q.jsonl", "--store", "s", "-o", "t.json", "--first", 9, "--last", 3), "ranks 9 to 3"),
         (("mine", "absent.jsonl", "--store", "s", "-o", "t.json"), "absent.jsonl: cannot be read"),
         (("train", "q.jsonl", "-o", "out", "--init", "bert"), "nothing to train on"),
-        (("train", "q.jsonl", "-o", "out", "--lr", 0), "learning_rate is 0.0, expected a number above 0"),
     ],
 )
 def test_one_line_for_what_cannot_be_done(

@@ -52,7 +52,7 @@ def in_words(done: Result) -> str:
         (["optimize", "STORE", "--index", "hnws"], "did you mean 'hnsw'"),
         (["optimize", "STORE", "--language", "xx"], "language is 'xx'"),
         (["evaluate", "STORE", "CORPUS", "--mode", "sparse"], "here it is 'bm25'"),
-        (["train", "CORPUS", "-o", "NEW", "--lr", "-1"], "learning_rate is -1.0, expected"),
+        (["train", "CORPUS", "-o", "NEW", "--lr", "0"], "learning_rate is 0.0, expected a number above 0"),
         (["mine", "CORPUS", "--store", "STORE", "-o", "NEW", "--first", "5", "--last", "2"], "ranks 5 to 2"),
         (["convert", "x.cp", "NEW", "--profile", "nothing"], "no profile is called 'nothing'"),
         (["delete", "STORE", "--filter", "{}"], "this filter asks about no field"),

@@ -32,6 +32,7 @@ FOR_PROGRAMS = (
     "expected an open PassageStore",
     "opens nothing; call PassageStore.open",
     "rank() takes questions in words",
+    "to delete what a filter keeps, pass filter=",
 )
 # Names of settings that the options beside them share, and of keys in files: no advice.
 SAID = re.compile(
