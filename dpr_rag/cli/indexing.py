@@ -111,7 +111,7 @@ def index(
 ) -> None:
     """Add a corpus to a store: creates the store, continues after an interruption, or extends it."""
     from dpr_rag.corpora import Columns
-    from dpr_rag.corpora.opening import FORMATS
+    from dpr_rag.corpora.formats import FORMATS
 
     check_store_options(kind, language)
     if form is not None and form not in FORMATS:
