@@ -242,3 +242,45 @@ def test_bad_training_data_of_others(tmp_path: Path, item: dict[str, Any], said:
     report = SkipReport()
     assert list(read_training(file(tmp_path / "t.jsonl", item), on_bad=report)) == []
     assert said in report.examples[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        (
+            '<?xml version="1.0"?>\n<!DOCTYPE x [ <!ELEMENT topic (query)> ]>\n<x>\n<topic number="7" type="faceted">\n'
+            "  <query>obama &amp; family</query>\n <subtopic number='1'>x</subtopic>\n</topic>\n</x>\n",
+            [("7", "obama & family")],
+        ),
+        (
+            '<topics task="COVID" batch="1">\n  <topic number="1">\n    <query>origin</query>\n    <question>what is\n the origin'
+            "</question>\n  </topic>\n</topics>\n",
+            [("1", "what is the origin")],
+        ),
+        (
+            "<topics>\n\n<top lang='en'>\n<num>176</num>\n<title>YSR death</title>\n<desc>x</desc>\n</top>\n</topics>\n",
+            [("176", "YSR death")],
+        ),
+        (
+            "<queries>\n\t<query>\n\t\t<qid>0001</qid>\n\t\t<content>ascii code</content>\n\t</query>\n\t<query>\n\t\t<qid>2</qid>"
+            "\n\t\t<content>CAD</content>\n\t</query>\n</queries>\n",
+            [("0001", "ascii code"), ("2", "CAD")],
+        ),
+        (
+            "<top>\n<num> Number: MB051 </num>\n<query> budget cuts </query>\n<querytime> Tue </querytime>\n</top>\n",
+            [("MB051", "budget cuts")],
+        ),
+        ('{"id": "464", "title": "a thorough understanding"}\n', [("464", "a thorough understanding")]),
+        ('{"qid": "2:25", "query_txt": "can it", "query_modality": "text"}\n', [("2:25", "can it")]),
+    ],
+)
+def test_topics_of_other_tracks(tmp_path: Path, text: str, asked: list[tuple[str, str]]) -> None:
+    path = tmp_path / ("t.jsonl" if text.startswith("{") else "topics.txt")
+    path.write_text(text, "utf-8")
+    assert [(one.id, one.question) for one in read_questions(path)] == asked
+
+
+def test_markup_without_topics_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.xml").write_text('<?xml version="1.0"?>\n<page>x</page>\n', "utf-8")
+    with pytest.raises(CorpusError, match=r"t\.xml: holds no topics, neither <top> nor <topic>"):
+        list(read_questions(tmp_path / "t.xml"))

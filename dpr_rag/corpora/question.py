@@ -13,7 +13,7 @@ from dpr_rag.errors import CorpusError
 from dpr_rag.passages import check_question
 
 IDS = ("id", "_id", "qid", "query_id", "question_id")
-QUESTIONS = ("question", "query", "input", "text", "query_text")
+QUESTIONS = ("question", "query", "input", "text", "query_text", "query_txt", "title")
 ANSWERS = ("answers", "answer")
 POSITIVES = ("positive_ids", "positive_document_ids")
 _PASSAGES = "positive_passages"

@@ -17,7 +17,7 @@ from dpr_rag.corpora.qrels import ZERO, read_qrels, with_judgements
 from dpr_rag.corpora.question import ANSWERS, IDS, POSITIVES, QUESTIONS, Question, question_object, question_of, strings
 from dpr_rag.corpora.rows import Shape, quoted, read_rows
 from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, names_in, no_questions, read_spreadsheet
-from dpr_rag.corpora.topics import OPENING, is_query, read_queries, read_topics
+from dpr_rag.corpora.topics import holds_topics, is_query, read_queries, read_topics
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
 from dpr_rag.paths import place_of
@@ -44,7 +44,8 @@ def read_questions(
       or told by its first character. See :func:`~dpr_rag.corpora.question.question_of`.
     - A spreadsheet as CSV: under a header with the columns ``question`` and ``answers`` (or ``positive_ids``), several
       answers of a cell as a list or separated by ``|``. See :func:`~dpr_rag.corpora.spreadsheets.read_spreadsheet`.
-    - TREC's topics, told by ``<top>``; and MS MARCO's ``id <tab> question``, whose id has no space and which holds no list.
+    - TREC's topics, told by ``<top>``, or as XML; and MS MARCO's ``id <tab> question``, whose id has no space and which
+      holds no list.
     - DPR's ``question <tab> ["answer", …]`` as in ``nq-test.qa.csv``: everything else. The list is read as a Python
       literal and nothing is evaluated.
 
@@ -91,7 +92,7 @@ def _of_file(path: Path, on_bad: OnBad) -> Iterator[Question]:
     first = first_line(path)
     if _is_json(path) or _looks_like_json(first):
         return read_objects(path, question_of, on_bad)
-    if first.lower().startswith(OPENING):
+    if holds_topics(first):
         return read_topics(path, on_bad)
     delimiter = delimiter_of(first)
     if delimiter is not None:

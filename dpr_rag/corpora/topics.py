@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 from dpr_rag.corpora.lines import OnBad, bad_line, decoded, read_lines, tell
@@ -11,43 +12,63 @@ from dpr_rag.corpora.question import Question
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
 
-OPENING = "<top>"
-_CLOSING = "</top>"
-_NUMBER = re.compile(r"<num>\s*(?:Number:)?\s*([^\s<]+)", re.IGNORECASE)
-_TITLE = re.compile(r"<title>\s*(?:Topic:)?([^<]*)", re.IGNORECASE)
+_FIRST = re.compile(r"<(?:top(?:ics?)?\b|queries\b|\?xml\b|!doctype\b)", re.IGNORECASE)
+# A topic, in TREC's form or as XML; <query> is one where it stands alone, elsewhere a part of one.
+_OPENING = re.compile(r"\s*<(top|topic)(?:\s[^>]*)?>", re.IGNORECASE)
+_ALONE = re.compile(r"\s*<(query)>\s*", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"<num>\s*(?:Number:)?\s*([^\s<]+)|<top(?:ic)?\s[^>]*?number\s*=\s*[\"'](\S+?)[\"']|<qid>\s*([^\s<]+)",
+    re.IGNORECASE,
+)
+_ASKED = tuple(
+    re.compile(rf"<{tag}>\s*(?:Topic:)?([^<]*)", re.IGNORECASE) for tag in ("question", "title", "content", "query")
+)
+
+
+def holds_topics(first: str) -> bool:
+    """Whether the first line of a file is one of topics."""
+    return _FIRST.match(first) is not None
 
 
 def read_topics(path: Path, on_bad: OnBad) -> Iterator[Question]:
-    """Read TREC's topics, ``<top>`` with ``<num>`` and ``<title>``; the title is the question.
+    """Read TREC's topics: ``<top>`` with ``<num>`` and ``<title>``, or XML of ``<topic number=…>`` or ``<query>``.
+
+    What is asked stands under ``question``, ``title``, ``content`` or ``query``, the first that is there. The file is read
+    as lines, not as XML: nothing that it declares counts.
 
     Args:
         path: The file, possibly gzipped.
         on_bad: Takes the errors of bad topics; None raises the first.
 
     Raises:
-        CorpusError: A topic without number or title, with the file's name and the line where it starts.
+        CorpusError: A topic without number or question, with the file's name and the line where it starts; no topic at all.
     """
-    start, lines = 0, list[str]()
+    start, lines, closing, count = 0, list[str](), "", 0
     for number, line in read_lines(path):
         try:
             text = decoded(line)
-            if text.strip().lower().startswith(OPENING):
-                start, lines = number, []
+            opening = _OPENING.match(text) or (None if start else _ALONE.fullmatch(text))
+            if opening:
+                start, lines, closing = number, [], f"</{opening[1].lower()}>"
+                count += 1
             lines.append(text)
-            found = _topic("\n".join(lines)) if _CLOSING in text.lower() and start else None
+            found = _topic("\n".join(lines)) if start and closing in text.lower() else None
         except (CorpusError, PassageError) as error:
             tell(on_bad, bad_line(path, start or number, error))
+            start = 0
         else:
             if found is not None:
-                start, lines = 0, []
+                start = 0
                 yield found
+    if not count:
+        raise CorpusError(f"{path}: holds no topics, neither <top> nor <topic>; give a file of questions")
 
 
 def _topic(text: str) -> Question:
-    number, title = _NUMBER.search(text), _TITLE.search(text)
-    if number is None or title is None:
+    number, asked = _NUMBER.search(text), next(filter(None, (one.search(text) for one in _ASKED)), None)
+    if number is None or asked is None:
         raise CorpusError(f"the topic has no {'<title>' if number else '<num>'}; add it")
-    return Question(number[1], check_question(" ".join(title[1].split())))
+    return Question(next(filter(None, number.groups())), check_question(" ".join(unescape(asked[1]).split())))
 
 
 def is_query(line: str) -> bool:
