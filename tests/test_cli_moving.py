@@ -18,6 +18,7 @@ from dpr_rag.cli.app import app
 TEXTS = ["alpha", "beta", "gamma"]
 OWN = TinyEncoder("tiny")
 VECTORS = np.eye(3, OWN.dim, dtype=np.float32)
+ALIEN = "the vectors are not alike to what the model makes of the same passages (cosine 0.00 in the median of 3)"
 
 
 @pytest.fixture(autouse=True)
@@ -56,8 +57,17 @@ def test_vectors_are_taken_over_and_bound_to_the_model_that_is_named(tmp_path: P
     done = run("index", chroma, "--store", tmp_path / "s", "--keep-vectors", "--model", "tiny")
     assert done.exit_code == 0, done.output
     np.testing.assert_array_equal(stored(tmp_path / "s"), np.ones(3))
+    assert ALIEN in done.stderr
     with PassageStore.open(tmp_path / "s", read_only=True) as opened:
         assert opened.info().fingerprint == OWN.fingerprint
+
+
+def test_vectors_of_the_model_that_is_named_are_taken_in_silence(tmp_path: Path) -> None:
+    documents = {text: {"chroma:document": text, "title": text.title()} for text in TEXTS}
+    queue = [(ADD, text, OWN.encode_questions([f"{text} {text}"])[0].tolist()) for text in TEXTS]
+    folder = write_chroma(tmp_path / "c", Collection("c", documents, queue=queue, space="ip"), dim=OWN.dim)
+    done = run("index", folder, "--store", tmp_path / "s", "--keep-vectors", "--model", "tiny")
+    assert (done.exit_code, done.stderr.count("\n"), "not alike" in done.stderr) == (0, 1, False)
 
 
 def test_vectors_without_a_model_bind_nothing(tmp_path: Path, chroma: Path) -> None:

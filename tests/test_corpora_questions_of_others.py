@@ -262,7 +262,8 @@ def test_bad_training_data_of_others(tmp_path: Path, item: dict[str, Any], said:
             [("176", "YSR death")],
         ),
         (
-            "<queries>\n\t<query>\n\t\t<qid>0001</qid>\n\t\t<content>ascii code</content>\n\t</query>\n\t<query>\n\t\t<qid>2</qid>"
+            "<queries>\n\t<query>\n\t\t<qid>0001</qid>\n\t\t<content>ascii code</content>\n\t</query>\n\t<query>\n\t\t<qid>2"
+            "</qid>"
             "\n\t\t<content>CAD</content>\n\t</query>\n</queries>\n",
             [("0001", "ascii code"), ("2", "CAD")],
         ),

@@ -16,7 +16,7 @@ from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of, look
 from dpr_rag.cli.options import BatchSize, Bind, IndexKind, Language, Quiet, StoreFolder, check_store_options
-from dpr_rag.cli.shards import Pair, add_pairs, matched, with_own_vectors
+from dpr_rag.cli.shards import Pair, add_pairs, compared, matched, with_own_vectors
 from dpr_rag.cli.terminal import Advance, Stopwatch, note, progress, say
 from dpr_rag.errors import unknown
 from dpr_rag.paths import place_of
@@ -110,8 +110,7 @@ def index(
     quiet: Quiet = False,
 ) -> None:
     """Add a corpus to a store: creates the store, continues after an interruption, or extends it."""
-    from dpr_rag.corpora import Columns
-    from dpr_rag.corpora.formats import FORMATS
+    from dpr_rag.corpora import FORMATS, Columns
 
     check_store_options(kind, language)
     if form is not None and form not in FORMATS:
@@ -128,6 +127,7 @@ def index(
     passages = (one.passage for one in found)
     pairs = with_own_vectors(found) if keep_vectors else matched(passages, vectors) if vectors else None
     encoder = _encoder_for(store, choice, needed=not (vectors or keep_vectors))
+    pairs = compared(pairs, encoder) if keep_vectors and pairs is not None and encoder is not None else pairs
     settled = _note_settled(store, kind, dtype, language)
     asked = "auto" if settled else kind or "auto"
     from dpr_rag import PassageStore

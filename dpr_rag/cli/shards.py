@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from itertools import tee
+from itertools import chain, islice, tee
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dpr_rag.encoder import Vectors
+import numpy as np
+
+from dpr_rag.cli.terminal import note
+from dpr_rag.encoder import Encoder, Vectors
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Passage
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 Pair = tuple[Passage, Vectors]
 _PREFIX = "wiki:"  # early shards name passages so, the corpus does not
+_COMPARED, _ALIKE = 8, 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -62,6 +66,33 @@ def with_own_vectors(found: Iterable[Found]) -> Iterator[Pair]:
         if one.vector is None:
             raise CorpusError(f"{one.place}: has no vector; leave out --keep-vectors, so that all are encoded anew")
         yield one.passage, one.vector
+
+
+def compared(pairs: Iterable[Pair], encoder: Encoder) -> Iterator[Pair]:
+    """Say so where an encoder would hardly have made the vectors: they are of another model, which the dimension does not tell.
+
+    Args:
+        pairs: What goes into the store.
+        encoder: What its questions will be encoded with; it encodes the first few passages.
+    """
+    rest = iter(pairs)
+    first = list(islice(rest, _COMPARED))
+    given = [vector for _, vector in first]
+    if first and all(len(vector) == encoder.dim for vector in given):
+        made = encoder.encode_passages([passage for passage, _ in first])
+        cosine = float(np.median([_cosine(*pair) for pair in zip(made, given, strict=True)]))
+        if cosine < _ALIKE:
+            note(
+                f"the vectors are not alike to what the model makes of the same passages (cosine {cosine:.2f} in the median of "
+                f"{len(first)}), so that its questions will hardly find them; name the model that made them with --model, or "
+                "leave out --keep-vectors"
+            )
+    yield from chain(first, rest)
+
+
+def _cosine(made: Vectors, given: Any) -> float:
+    lengths = float(np.linalg.norm(made) * np.linalg.norm(given))
+    return float(made @ np.asarray(given, np.float32)) / lengths if lengths else 0.0
 
 
 def matched(passages: Iterator[Passage], shards: Iterable[Path]) -> Iterator[Pair]:

@@ -15,6 +15,7 @@ from dpr_rag.corpora.dpr_json import (
 from dpr_rag.corpora.embeddings import read_vectors, write_vectors
 from dpr_rag.corpora.formats import FORMATS
 from dpr_rag.corpora.found import Found, Opened, Reading
+from dpr_rag.corpora.langchain import read_langchain_folder
 from dpr_rag.corpora.lines import LeftOut, OnBad, SkipReport
 from dpr_rag.corpora.opening import open_by_place, open_corpus, open_reading
 from dpr_rag.corpora.parquet import read_parquet
@@ -53,6 +54,7 @@ __all__ = [
     "read_json",
     "read_jsonl",
     "read_langchain_docstore",
+    "read_langchain_folder",
     "read_parquet",
     "read_qrels",
     "read_questions",

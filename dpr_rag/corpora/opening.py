@@ -26,6 +26,7 @@ from dpr_rag.paths import place_of
 
 _TABLES = {"tsv": tsv_by_line, "csv": csv_by_line}
 _OBJECTS = {"jsonl": jsonl_by_line, "json": json_by_line, "beir": jsonl_by_line}
+_RECORDS = {"parquet": parquet_by_row, "ctxs": passages_of_ctxs}
 _STORES: dict[str, Callable[[Path, Reading], Opened]] = {
     "chroma": open_chroma,
     "llama-index": open_llama_index,
@@ -116,8 +117,9 @@ def open_reading(path: str | Path, reading: Reading, *, format: str | None = Non
         return open_dataset(file, reading)
     if kind in _STORES:
         return _STORES[kind](file, reading)
-    read = {"parquet": parquet_by_row, "ctxs": passages_of_ctxs}.get(kind)
-    return Opened(_by_line(file, kind, reading) if read is None else read(file, reading))
+    if kind in _RECORDS:
+        return Opened(_RECORDS[kind](file, reading))
+    return Opened(_by_line(file, kind, reading))
 
 
 def _refuse_what_is_not_there(path: str | Path, kind: str, reading: Reading) -> None:

@@ -157,14 +157,14 @@ def _read_parquet(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
     try:
         with arrow.parquet.ParquetFile(file) as opened:
             names = tuple(opened.schema_arrow.names)
-            found = located(names, Columns()).id, next((one for one in VECTORS if one in names), None)
-            if None in found:
+            ids, vectors = located(names, Columns()).id, next((one for one in VECTORS if one in names), None)
+            if ids is None or vectors is None:
                 raise CorpusError(
                     f"{file}: has the columns {listed(names)}, expected one of ids ({', '.join(USUAL['id'])}) and one of vectors "
                     f"({', '.join(VECTORS)})"
                 )
-            for batch in opened.iter_batches(batch_size=block, columns=list(found)):
-                yield _parquet_block(batch, file, *found)
+            for batch in opened.iter_batches(batch_size=block, columns=[ids, vectors]):
+                yield _parquet_block(batch, file, ids, vectors)
     except (arrow.ArrowException, OSError) as error:
         raise CorpusError(f"{file}: a damaged Parquet file ({error}); fetch it again") from error
 

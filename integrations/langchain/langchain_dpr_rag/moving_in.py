@@ -10,7 +10,7 @@ import numpy as np
 from langchain_core.documents import Document
 
 from dpr_rag.arguments import kind
-from dpr_rag.corpora import read_faiss_vectors, read_langchain_docstore
+from dpr_rag.corpora import read_langchain_folder
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import CorpusError, PathError
 
@@ -38,22 +38,9 @@ def read_folder(folder: Path, index_name: str) -> tuple[list[Document], Vectors]
     """
     if Path(index_name).name != index_name:
         raise CorpusError(f"index_name is {index_name!r}, expected the name of a file inside {folder}")
-    vectors, metric = read_faiss_vectors(folder / f"{index_name}.faiss")
-    stored, rows = read_langchain_docstore(folder / f"{index_name}.pkl")
-    if sorted(rows) != list(range(len(vectors))):
-        raise CorpusError(
-            f"{folder}: the index has {len(vectors)} vectors, the document store {len(rows)}; save it anew"
-        )
-    lost = [rows[row] for row in range(len(vectors)) if rows[row] not in stored]
-    if lost:
-        raise CorpusError(
-            f"{folder}: {len(lost)} vectors have lost their documents, the first is {lost[0]!r}; save it anew"
-        )
+    found, vectors, metric = read_langchain_folder(folder, index_name)
     _compare_metrics(folder, vectors, metric)
-    return [
-        Document(id=rows[row], page_content=stored[rows[row]]["page_content"], metadata=stored[rows[row]]["metadata"])
-        for row in range(len(vectors))
-    ], vectors
+    return [Document(id=one.id, page_content=one.text, metadata=one.metadata) for one in found], vectors
 
 
 def _compare_metrics(folder: Path, vectors: Vectors, metric: str) -> None:
