@@ -12,7 +12,7 @@ import numpy.typing as npt
 from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import IndexKindError
-from dpr_rag.index.kinds import EF_SEARCH, Plan
+from dpr_rag.index.kinds import EF_SEARCH, Plan, probed
 from dpr_rag.index.library import import_faiss
 from dpr_rag.index.training import Source, train
 
@@ -183,4 +183,6 @@ class AnnIndex:
         return faiss.SearchParameters(**given) if given else None
 
     def _nprobe(self, index: Any, share: float) -> int:
-        return int(max(1, min(int(self._plan.parameters.get("nprobe", index.nprobe) / share), index.nlist)))
+        # a FAISS index that nobody told otherwise would search one cluster
+        probes = self._plan.parameters.get("nprobe", probed(index.nlist))
+        return int(max(1, min(int(probes / share), index.nlist)))
