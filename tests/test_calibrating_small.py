@@ -39,6 +39,8 @@ def passages(count: int, words: int = 40) -> list[Passage]:
         (range(100, 201), range(9), 120, 160),
         # one score for all right ones: a tenth of the way to the others' median of 4
         ([120] * 20, range(9), 120 - 11.6, 120),
+        # one score for all right ones that is the border of the others as well
+        ([70] * 20, range(81), 67, 70),
         # seven of eight others below 70, which more than one of five right ones are, too: half of the way to their median of 40
         (range(101), range(81), 70, 85),
         # the same where two of five right ones lie further above
