@@ -55,17 +55,12 @@ VALUE = st.recursive(
 FEW = st.lists(TEXT, max_size=2)
 QUESTION = HARD.filter(str.strip)
 CHECKED = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-<<<<<<< HEAD
 BARE = st.lists(st.builds(Passage, HARD, FILLED, st.just("") | HARD), max_size=5)
-FULL = st.lists(
-    st.builds(Passage, HARD, FILLED, st.just("") | HARD, st.dictionaries(TEXT, VALUE, max_size=2)), max_size=5
-)
-=======
-BARE = st.lists(st.builds(Passage, HARD, HARD, st.just("") | HARD), max_size=5)
 # Hypothesis tries the constants of the sources, too; what a passage was read from goes into no file.
 KEY = TEXT.filter(lambda key: key != SOURCE_KEY)
-FULL = st.lists(st.builds(Passage, HARD, HARD, st.just("") | HARD, st.dictionaries(KEY, VALUE, max_size=2)), max_size=5)
->>>>>>> 94bb7e7 (Round trips of files are tried without what a passage was read from, which no file holds)
+FULL = st.lists(
+    st.builds(Passage, HARD, FILLED, st.just("") | HARD, st.dictionaries(KEY, VALUE, max_size=2)), max_size=5
+)
 
 
 def file(path: Path, data: str | bytes) -> Path:
