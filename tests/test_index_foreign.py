@@ -52,3 +52,35 @@ def test_what_gives_no_vectors_is_named(tmp_path: Path) -> None:
         with pytest.raises(CorpusError, match=said) as caught:
             read_faiss_vectors(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
+
+
+def made(path: Path, factory: str) -> bytearray:
+    index = faiss.index_factory(16, factory, faiss.METRIC_INNER_PRODUCT)
+    index.train(VECTORS)
+    index.add(VECTORS)
+    faiss.write_index(index, str(path))
+    return bytearray(path.read_bytes())
+
+
+def test_a_kind_on_which_faiss_crashes_ends_another_process(tmp_path: Path) -> None:
+    made(tmp_path / "i", "IVF8,PQ4x4fs")
+    with pytest.raises(CorpusError, match=r"ended by SIG\w+"):
+        read_faiss_vectors(tmp_path / "i")
+
+
+@pytest.mark.parametrize("count", [2**60, 2**40, 10**9])
+@pytest.mark.parametrize("factory", ["Flat", "PQ4x4", "IVF8,Flat", "HNSW8"])
+def test_a_file_that_claims_more_vectors_than_it_holds_is_refused(tmp_path: Path, factory: str, count: int) -> None:
+    content = made(tmp_path / "i", factory)
+    content[8:16] = count.to_bytes(8, "little")
+    (tmp_path / "i").write_bytes(content)
+    with pytest.raises(CorpusError, match="cannot give its vectors back"):
+        read_faiss_vectors(tmp_path / "i")
+
+
+@pytest.mark.parametrize("factory", ["Flat", "IVF8,Flat", "HNSW16", "SQ8", "PCA8,Flat"])
+def test_a_truncated_file_is_refused(tmp_path: Path, factory: str) -> None:
+    content = made(tmp_path / "i", factory)
+    (tmp_path / "i").write_bytes(content[: len(content) // 2])
+    with pytest.raises(CorpusError, match="cannot give its vectors back"):
+        read_faiss_vectors(tmp_path / "i")
