@@ -133,6 +133,8 @@ def test_search_without_hits_says_so(store: Path) -> None:
         (["search", "{store}"], "ask at least one question"),
         (["search", "{store}", "x", "--filter", "{year: 1}"], "is not JSON"),
         (["search", "{store}", "x", "--filter", "[1]"], "is no JSON object"),
+        (["search", "{store}", "x", "--filter", '{"year": 1, "year": 2}'], "key 'year' stands twice in one object"),
+        (["delete", "{store}", "--filter", '{"$and": [{"a": 1, "a": 2}]}'], "key 'a' stands twice in one object"),
         (["search", "{store}", "x", "--filter", "9" * 5_000], "is not JSON"),
         (["search", "{store}", "x", "-k", "0"], "greater than or equal to 1"),
         (["delete", "{store}"], "name passages by ID"),

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dpr_rag.cli.usage import usage
+from dpr_rag.corpora.values import Keys
 from dpr_rag.paths import place_of
 
 
@@ -16,19 +17,26 @@ def read_filter(text: str | None) -> dict[str, Any] | None:
     """Read the JSON object of ``--filter``.
 
     Raises:
-        typer.BadParameter: The text is no JSON object, or no filter.
+        typer.BadParameter: The text is no JSON object, or no filter; or an object in it has a key twice.
     """
     if text is None:
         return None
     example = """expected a JSON object such as '{"year": {"$gte": 1990}}'"""
+    keys = Keys()
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=keys)
     except RecursionError as error:
         raise typer.BadParameter(
             "it is nested too deep to be read; flatten its $and, $or and $not", param_hint="--filter"
         ) from error
     except ValueError as error:  # JSONDecodeError, or an integer of more digits than Python reads
         raise typer.BadParameter(f"{text!r:.200} is not JSON ({error}); {example}", param_hint="--filter") from error
+    if keys.twice is not None:
+        raise typer.BadParameter(
+            f"the key {keys.twice!r:.120} stands twice in one object, of which the last alone would count; give both conditions "
+            'with $and: {"$and": [{…}, {…}]}',
+            param_hint="--filter",
+        )
     if not isinstance(value, dict):
         raise typer.BadParameter(f"{text!r:.200} is no JSON object; {example}", param_hint="--filter")
     from dpr_rag.filters import parse_filter

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar
 
-from dpr_rag.corpora.lines import OnBad, bad_line, expect_object, read_json_lines, refuse_constant, tell
+from dpr_rag.corpora.lines import OnBad, bad_line, read_json_lines, tell
+from dpr_rag.corpora.packed import unpacked
+from dpr_rag.corpora.values import Keys, expect_object, key_twice, refuse_constant
 from dpr_rag.errors import CorpusError, PassageError
 
 T = TypeVar("T")
 CHUNK = 1 << 20
 MAX_ITEM = 64 << 20
-_BLANK = " \t\r\n"
+_BLANK = re.compile(r"[ \t\r\n]*")
 
 
 def read_objects(path: Path, build: Callable[[dict[str, Any], int], T], on_bad: OnBad) -> Iterator[T]:
@@ -35,8 +38,10 @@ def read_objects(path: Path, build: Callable[[dict[str, Any], int], T], on_bad: 
     if not _is_array(path):
         yield from read_json_lines(path, build, on_bad)
         return
-    for line, item in read_array(path):
+    for line, item, twice in read_array(path):
         try:
+            if twice is not None:
+                raise key_twice(twice)
             record = build(expect_object(item), line)
         except (CorpusError, PassageError) as error:
             tell(on_bad, bad_line(path, line, error))
@@ -53,22 +58,21 @@ def _is_array(path: Path) -> bool:
     return head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
 
 
-def _opened(path: Path) -> BinaryIO:
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         raw = path.open("rb")
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
-    if raw.peek(2)[:2] == b"\x1f\x8b":
-        raw.close()
-        return cast("BinaryIO", gzip.open(path, "rb"))
-    return raw
+    with raw, unpacked(path, raw) as file:
+        yield file
 
 
-def read_array(path: Path) -> Iterator[tuple[int, Any]]:
+def read_array(path: Path) -> Iterator[tuple[int, Any, str | None]]:
     """Read the items of a JSON array, holding one item and one chunk of the file at a time.
 
     Yields:
-        The line where each object starts, from 1, and the object.
+        The line where each object starts, from 1, the object, and a key that stands twice in it or inside it, if any.
 
     Raises:
         CorpusError: Broken syntax, an item that is no object or larger than 64 MiB, bytes that are not UTF-8.
@@ -95,7 +99,8 @@ class _Window:
         self._path = path
         self._file = file
         self._decode = codecs.getincrementaldecoder("utf-8-sig")()
-        self._json = json.JSONDecoder(parse_constant=refuse_constant)
+        self._keys = Keys()
+        self._json = json.JSONDecoder(parse_constant=refuse_constant, object_pairs_hook=self._keys)
         self._text = ""
         self._at = 0
         self._line = 1
@@ -107,8 +112,7 @@ class _Window:
     def next_character(self) -> str:
         """Return the next character that is not blank without taking it; at the end of the file an empty string."""
         while True:
-            while self._at < len(self._text) and self._text[self._at] in _BLANK:
-                self._take(self._at + 1)
+            self._take(_BLANK.match(self._text, self._at).end())  # type: ignore[union-attr]  # nothing is blank, too
             if self._at < len(self._text):
                 return self._text[self._at]
             if not self._grow(CHUNK):
@@ -122,10 +126,11 @@ class _Window:
             )
         self._take(self._at + 1)
 
-    def item(self) -> tuple[int, Any]:
+    def item(self) -> tuple[int, Any, str | None]:
         if self.next_character() != "{":
             raise self.error(f"found {self.next_character()!r}, expected the object of one record")
         while True:
+            self._keys.twice = None
             try:
                 value, end = self._json.raw_decode(self._text, self._at)
             except RecursionError as error:
@@ -133,12 +138,16 @@ class _Window:
             except ValueError as error:
                 # an object that is cut off by the window's end cannot be told from broken syntax: read on
                 size = len(self._text) - self._at
-                if size > MAX_ITEM or not self._grow(max(CHUNK, size)):
+                if size > MAX_ITEM:
+                    raise self.error(
+                        f"the record that starts here is longer than {MAX_ITEM >> 20} MiB, or no JSON ({error}); split it"
+                    ) from error
+                if not self._grow(max(CHUNK, size)):
                     raise self.error(f"the record that starts here is cut off or no JSON ({error})") from error
             else:
                 line = self._line
                 self._take(end)
-                return line, value
+                return line, value, self._keys.twice
 
     def _take(self, end: int) -> None:
         self._line += self._text.count("\n", self._at, end)

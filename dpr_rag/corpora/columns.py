@@ -73,16 +73,24 @@ def located(names: tuple[str, ...], wanted: Columns, kind: str = "column") -> Co
     """
     found = {field: _given(name, names, kind) for field, name in wanted.given().items()}
     taken = set(found.values())
+    by_spelling: dict[str, list[str]] = {}  # a file may have very many columns
+    for name in names:
+        by_spelling.setdefault(_folded(name), []).append(name)
     for field, usual in USUAL.items():
         if field not in found:
-            known = [name for one in usual for name in _spelled(one, names) if name not in taken]
+            known = [name for one in usual for name in _first(one, by_spelling.get(one, [])) if name not in taken]
             found |= {field: known[0]} if known else {}
     return Columns(**found)
 
 
+def _first(wanted: str, names: Iterable[str]) -> list[str]:
+    """Names that are one but for their spelling, those in the very spelling first."""
+    return sorted(names, key=lambda name: name != wanted)
+
+
 def _spelled(wanted: str, names: Iterable[str]) -> list[str]:
-    """The names that are written so, those in the very spelling first."""
-    return sorted((name for name in names if _folded(name) == _folded(wanted)), key=lambda name: name != wanted)
+    """The names that are written so."""
+    return _first(wanted, (name for name in names if _folded(name) == _folded(wanted)))
 
 
 def _folded(name: str) -> str:

@@ -10,10 +10,13 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from dpr_rag.corpora.magic import LENGTH, refuse_foreign
+from dpr_rag.corpora.packed import unpacked
+from dpr_rag.corpora.values import expect_object, parsed
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
 
 OnBad = Callable[[CorpusError], None] | None
@@ -21,6 +24,8 @@ LeftOut = Counter[str]
 """How much a reader left out, by reason."""
 BAD_TEXT = "passage with lone surrogates"
 """What a skipped passage is counted by."""
+LONGEST = 64 << 20
+"""Most bytes of a line."""
 T = TypeVar("T")
 
 
@@ -90,16 +95,16 @@ def read_lines(path: Path, *, ends: bool = False) -> Iterator[tuple[int, bytes]]
 
     Raises:
         UnreadableError: The file cannot be read, or is no text.
-        CorpusError: Its compressed data are damaged.
+        CorpusError: Its compressed data are damaged, or unpack to far more than text does; a line is longer than 64 MiB.
     """
     number = 0
     try:
         with path.open("rb") as raw:
-            head = raw.peek(LENGTH)
-            refuse_foreign(path, head)
-            zipped = head[:2] == b"\x1f\x8b"
-            with gzip.GzipFile(fileobj=raw) if zipped else raw as file:
-                for number, line in enumerate(file, 1):
+            refuse_foreign(path, raw.peek(LENGTH))
+            with unpacked(path, raw) as file:
+                for number, line in enumerate(iter(partial(file.readline, LONGEST + 1), b""), 1):
+                    if len(line) > LONGEST:
+                        raise _too_long(path, number)
                     if number == 1:
                         line = line.removeprefix(b"\xef\xbb\xbf")
                     yield number, line if ends else without_end(line)
@@ -109,6 +114,14 @@ def read_lines(path: Path, *, ends: bool = False) -> Iterator[tuple[int, bytes]]
         ) from error
     except OSError as error:
         raise UnreadableError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+
+
+def _too_long(path: Path, number: int) -> CorpusError:
+    return bad_line(
+        path,
+        number,
+        f"the line is longer than {LONGEST >> 20} MiB, expected a record, or a paragraph, a line; put line breaks between them",
+    )
 
 
 def without_end(line: bytes) -> bytes:
@@ -128,29 +141,6 @@ def decoded(line: bytes) -> str:
         raise CorpusError(
             f"byte {error.start + 1} (0x{line[error.start]:02x}) is not UTF-8; convert the file, for example with iconv"
         ) from error
-
-
-def parsed(text: str) -> Any:
-    """Parse one JSON value, strictly.
-
-    Raises:
-        CorpusError: It is no JSON; NaN and Infinity are none either.
-    """
-    try:
-        return json.loads(text, parse_constant=refuse_constant)
-    except RecursionError as error:
-        raise CorpusError("the JSON value is nested too deeply; flatten it") from error
-    except ValueError as error:
-        raise CorpusError(f"is not JSON ({error}); write one JSON object a line") from error
-
-
-def refuse_constant(name: str) -> None:
-    """Refuse the NaN and Infinity that Python's parser would accept.
-
-    Raises:
-        ValueError: Always.
-    """
-    raise ValueError(f"{name} is no JSON number")
 
 
 def read_json_lines(path: Path, build: Callable[[dict[str, Any], int], T], on_bad: OnBad) -> Iterator[T]:
@@ -173,17 +163,6 @@ def read_json_lines(path: Path, build: Callable[[dict[str, Any], int], T], on_ba
             tell(on_bad, bad_line(path, number, error))
         else:
             yield record
-
-
-def expect_object(value: object) -> dict[str, Any]:
-    """Return a JSON object.
-
-    Raises:
-        CorpusError: It is another kind of value.
-    """
-    if not isinstance(value, dict):
-        raise CorpusError(f'holds {value!r:.60}, expected a JSON object such as {{"id": …, "text": …}}')
-    return value
 
 
 def id_of(value: object, name: str = "id") -> str:

@@ -11,8 +11,9 @@ import numpy as np
 
 from dpr_rag.corpora.columnar import import_pyarrow
 from dpr_rag.corpora.columns import USUAL, VECTORS, Columns, listed, located
-from dpr_rag.corpora.lines import bad_line, decoded, id_of, parsed, read_json_lines, read_lines
+from dpr_rag.corpora.lines import bad_line, decoded, id_of, read_json_lines, read_lines
 from dpr_rag.corpora.numpy_archives import read_archive
+from dpr_rag.corpora.values import parsed
 from dpr_rag.errors import CorpusError, UnreadableError, VectorError
 from dpr_rag.index.foreign import read_faiss_vectors
 from dpr_rag.legacy import read_embeddings

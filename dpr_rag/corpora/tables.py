@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dpr_rag.corpora.columns import Columns, lacking, located, no_header, refuse_header
+from dpr_rag.corpora.columns import Columns, lacking, listed, located, no_header, refuse_header
 from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, tell, without_end
 from dpr_rag.corpora.making import Maker
 from dpr_rag.corpora.rows import Lines, Shape, header_of, read_rows, width_of
@@ -181,14 +182,15 @@ def _headless(width: int) -> _Layout:
 
 def _check_twice(names: tuple[str, ...]) -> None:
     if len(set(names)) < len(names):
-        raise CorpusError(f"the header {list(names)} names a column twice; rename one")
+        twice = Counter(names).most_common(1)[0][0]
+        raise CorpusError(f"the header {listed(names)} names the column {twice!r:.120} twice; rename one")
 
 
 def _made(row: list[str], layout: _Layout, delimiter: str, maker: Maker) -> Passage | None:
     names, found = layout.names, layout.found
     if len(row) != len(names):
         between = "tabs" if delimiter == _TAB else repr(delimiter)
-        raise CorpusError(f"{len(row)} columns, expected {len(names)}: {', '.join(names)}, with {between} between")
+        raise CorpusError(f"{len(row)} columns, expected {len(names)}: {listed(names)}, with {between} between")
     if names == COLUMNS:
         return maker.make(row[0], row[1], row[2])
     fields = dict(zip(names, row, strict=True))

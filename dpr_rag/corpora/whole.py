@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dpr_rag.corpora.lines import parsed
+from dpr_rag.corpora.values import parsed
 from dpr_rag.errors import CorpusError, UnreadableError
 
 T = TypeVar("T")

@@ -1,0 +1,58 @@
+"""Files of bytes, plain or gzipped, with a bound on what a small file may unpack to."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from dpr_rag.errors import CorpusError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+ALWAYS, MOST = 256 << 20, 200
+"""A file may unpack to so many bytes whatever its size, and otherwise to so many times its size; text comes to 3 to 20 times."""
+_GZIP = b"\x1f\x8b"
+
+
+@contextmanager
+def unpacked(path: Path, raw: io.BufferedReader) -> Iterator[BinaryIO]:
+    """The bytes of an open file, unpacked where its first two say that it is gzipped.
+
+    Raises:
+        CorpusError: While it is read: it unpacks to far more than text does.
+    """
+    if raw.peek(2)[:2] != _GZIP:
+        yield raw
+        return
+    with gzip.GzipFile(fileobj=raw) as packed, io.BufferedReader(_Bounded(path, raw, packed), 1 << 17) as file:
+        yield file
+
+
+class _Bounded(io.RawIOBase):
+    def __init__(self, path: Path, raw: io.BufferedReader, packed: gzip.GzipFile) -> None:
+        found = os.fstat(raw.fileno())
+        self._path, self._packed, self._size = path, packed, found.st_size
+        # a pipe has no size
+        self._left = max(ALWAYS, MOST * found.st_size) if stat.S_ISREG(found.st_mode) else None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        count = self._packed.readinto(buffer)
+        if self._left is not None:
+            self._left -= count
+            if self._left < 0:
+                raise CorpusError(
+                    f"{self._path}: its {self._size:,} bytes unpack to more than {max(ALWAYS, MOST * self._size):,}, and "
+                    f"text to no more than {MOST} times its packed size; if it is one all the same, unpack it with gunzip "
+                    "and give that file"
+                )
+        return count

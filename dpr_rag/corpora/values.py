@@ -1,0 +1,74 @@
+"""JSON values as the field's files hold them: strict, and with no key twice in one object."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from dpr_rag.errors import CorpusError
+
+
+class Keys:
+    """Builds JSON's objects and notes a key that stands twice in one: of two values for it, one would go in silence.
+
+    Attributes:
+        twice: The first such key, or None.
+    """
+
+    __slots__ = ("twice",)
+
+    def __init__(self) -> None:
+        self.twice: str | None = None
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Build one object; a hook for ``object_pairs_hook``."""
+        found = dict(pairs)
+        if len(found) < len(pairs) and self.twice is None:
+            self.twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        return found
+
+
+def key_twice(key: str) -> CorpusError:
+    """The error for an object with a key twice."""
+    return CorpusError(
+        f"the key {key!r:.120} stands twice in one object; keep one of the two, or write a list under it"
+    )
+
+
+def parsed(text: str) -> Any:
+    """Parse one JSON value, strictly.
+
+    Raises:
+        CorpusError: It is no JSON; NaN and Infinity are none either. A key stands twice in one object.
+    """
+    keys = Keys()
+    try:
+        value = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=keys)
+    except RecursionError as error:
+        raise CorpusError("the JSON value is nested too deeply; flatten it") from error
+    except ValueError as error:
+        raise CorpusError(f"is not JSON ({error}); write one JSON object a line") from error
+    if keys.twice is not None:
+        raise key_twice(keys.twice)
+    return value
+
+
+def refuse_constant(name: str) -> None:
+    """Refuse the NaN and Infinity that Python's parser would accept.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(f"{name} is no JSON number")
+
+
+def expect_object(value: object) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Raises:
+        CorpusError: It is another kind of value.
+    """
+    if not isinstance(value, dict):
+        raise CorpusError(f'holds {value!r:.60}, expected a JSON object such as {{"id": …, "text": …}}')
+    return value
