@@ -9,12 +9,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import Any, BinaryIO
 
 from dpr_rag.errors import CorpusError
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 ALWAYS, MOST = 256 << 20, 200
 """A file may unpack to so many bytes whatever its size, and otherwise to so many times its size; text comes to 3 to 20 times."""
@@ -45,7 +42,7 @@ class _Bounded(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         count = self._packed.readinto(buffer)
         if self._left is not None:
             self._left -= count

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dpr_rag.errors import StoreCorrupted, StoreError
-from dpr_rag.storage.schema import FILE_NAME
+from dpr_rag.storage.schema import FILE_NAME, refuse_foreign
 from dpr_rag.storage.state import State
 
 WRITER_FILE = "writer.json"
@@ -128,6 +128,7 @@ def state_alone(path: Path) -> State | None:
 def _state_in(path: Path, options: str) -> State | None:
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{options}", uri=True)) as connection:
+            refuse_foreign(connection, path)
             record = connection.execute("SELECT value, crc FROM state WHERE one = 1").fetchone()
         return None if record is None else State.decode(*record, path)
     except (sqlite3.Error, StoreCorrupted):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from dpr_rag.errors import (
@@ -43,6 +45,8 @@ CREATE INDEX removed_generation ON removed (generation);
 
 _OF_ADAPTERS = (entries.TABLE, *marks.INDEXES)
 
+_STATISTICS = ("sqlite_stat1", "sqlite_stat4")  # what ANALYZE leaves, which runs nothing
+Item = tuple[object, object, object]
 Migration = Callable[[sqlite3.Connection], None]
 
 
@@ -87,12 +91,16 @@ MIGRATIONS: Mapping[int, Migration] = {1: _know_words, 2: _know_tuning, 3: _know
 
 def create(connection: sqlite3.Connection, initial: tuple[str, int]) -> None:
     """Make the tables of the current format and the first state inside the running transaction."""
-    for statement in _TABLES.strip().split(";\n"):
-        connection.execute(statement.removesuffix(";"))
+    _make_tables(connection)
     _make_for_adapters(connection)
     connection.execute("INSERT INTO state VALUES (1, ?, ?)", initial)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    for statement in _TABLES.strip().split(";\n"):
+        connection.execute(statement.removesuffix(";"))
 
 
 def is_blank(connection: sqlite3.Connection) -> bool:
@@ -101,13 +109,55 @@ def is_blank(connection: sqlite3.Connection) -> bool:
     return bool(tables == 0 and connection.execute("PRAGMA application_id").fetchone()[0] == 0)
 
 
+@cache
+def _expected(adapters: bool) -> Mapping[str, Item]:
+    """What SQLite records of the tables and indexes that this version makes, by name."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        _make_tables(connection)
+        if adapters:
+            _make_for_adapters(connection)
+        return _recorded(connection)
+
+
+def _recorded(connection: sqlite3.Connection) -> Mapping[str, Item]:
+    found = connection.execute("SELECT name, type, tbl_name, sql FROM sqlite_master")
+    return {str(name): (kind, table, sql) for name, kind, table, sql in found if name not in _STATISTICS}
+
+
+def refuse_foreign(connection: sqlite3.Connection, path: object) -> None:
+    """Refuse a file with anything in its schema that dpr-rag did not make, before a statement can run it.
+
+    A trigger or a view named like a table of ours would run a stranger's code as the store is read or written. (SQLite's own
+    ``trusted_schema`` cannot be off: up to 3.40 at least it then refuses ``json_extract`` in an index, and so ours.)
+
+    Raises:
+        StoreCorrupted: Naming what is there, is another than it should be, or is missing.
+    """
+    connection.execute("BEGIN")  # another process may raise the format meanwhile
+    try:
+        number = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        found, known, needed = _recorded(connection), _expected(True), _expected(number >= entries.KNOWN_SINCE)
+    finally:
+        connection.execute("ROLLBACK")
+    for name, item in found.items():
+        if name not in known:
+            raise StoreCorrupted(
+                f"{path} holds the {item[0]} {name!r:.100}, which dpr-rag did not make and which may run as the store is used; "
+                f"if it is yours, remove it with SQLite's DROP {str(item[0]).upper():.20}; if not, do not use the file"
+            )
+        if item != known[name]:
+            raise StoreCorrupted(f"{path}: its {item[0]} {name!r} is another than dpr-rag makes; {RESTORE}")
+    if lost := sorted(needed.keys() - found.keys()):
+        raise StoreCorrupted(f"{path} has lost its {needed[lost[0]][0]} {lost[0]!r}; {RESTORE}")
+
+
 def check(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
     """Refuse foreign files and newer formats, and bring older formats up to date.
 
     Raises:
         StoreNotFoundError: The file is blank: whoever began to create the store has not finished, or was killed.
         NotAStoreError: The file is a SQLite database of something else.
-        StoreCorrupted: It has a store's tables, but not its mark.
+        StoreCorrupted: It has a store's tables, but not its mark; or others than a store's.
         StoreFormatError: A newer dpr-rag wrote it.
         StoreReadOnlyError: It is older and would have to be migrated, but was opened read-only.
     """
@@ -120,6 +170,7 @@ def check(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> Non
     found = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if found > FORMAT:
         raise StoreFormatError(f"{path} has format {found}, this dpr-rag reads up to {FORMAT}; upgrade dpr-rag")
+    refuse_foreign(connection, path)
     if read_only and found in READ_AS_THEY_ARE:
         return
     if found < FORMAT and read_only:
