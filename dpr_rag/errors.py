@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-RESTORE = "restore a backup: PassageStore.restore(copy, path), or dpr-rag restore COPY DIR"
+RESTORE = (
+    "restore a backup: PassageStore.restore(copy, path), or dpr-rag restore COPY DIR; where there is none, "
+    "PassageStore.recover(path, new), or dpr-rag recover DIR NEW, gets out what is whole"
+)
 """What to do about damage to the truth of a store."""
 _BREAK = re.compile(r"\s*[\r\n]+\s*")
 

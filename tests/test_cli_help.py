@@ -22,6 +22,7 @@ COMMANDS = (
     "delete",
     "check",
     "optimize",
+    "recover",
     "backup",
     "restore",
     "reencode",

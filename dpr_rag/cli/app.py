@@ -19,6 +19,7 @@ from dpr_rag.cli import (
     evaluating,
     indexing,
     mining,
+    recovering,
     removing,
     searching,
     training,
@@ -118,6 +119,7 @@ app.command()(upkeep.check)
 app.command()(upkeep.optimize)
 app.command()(upkeep.backup)
 app.command()(upkeep.restore)
+app.command()(recovering.recover)
 app.command()(indexing.reencode)
 app.command()(upkeep.convert)
 app.command()(demo.demo)

@@ -63,6 +63,7 @@ FORMS: Mapping[str, Form] = {
 }
 RELATIVE = "encoder.relative_attention_bias.weight"
 _BUCKETS, _FARTHEST = 32, 128
+_SMALL = 1 << 12
 ACTIVATIONS = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "relu": ""}
 
 
@@ -100,6 +101,45 @@ def check_settings(tower: Tower, form: Form) -> None:
             f"{name}: {form.hidden} is {config[form.hidden]}, no multiple of the {config[form.heads]} {form.heads}; compare "
             "config.json with the model's original"
         )
+
+
+def check_sizes(tower: Tower, form: Form) -> None:
+    """Hold the sizes in the configuration against the weights before anything of those sizes is made.
+
+    Raises:
+        ModelError: A size is another than that of the weights, or there are weights of fewer layers.
+    """
+    config, state, name = tower.config, tower.state, tower.tokenizer.name
+    layers = {one.removeprefix(form.prefix).partition(".")[0] for one in state if one.startswith(form.prefix)}
+    if isinstance(config.get(form.layers), int) and config[form.layers] > len(layers):
+        raise ModelError(
+            f"{name}: weights are missing: {form.layers} in config.json is {config[form.layers]}, and there are weights of "
+            f"{len(layers)} layers; the model would answer at random; fetch or save all of its weights"
+        )
+    for setting, weight, axis in _sizes(form):
+        given, array = config.get(setting), state.get(weight)
+        if (
+            not isinstance(given, int) or given <= _SMALL
+        ):  # what does not fit is named by check_fit, with all that does not
+            continue
+        if array is not None and array.ndim > axis and array.shape[axis] == given:
+            continue
+        found = "is missing" if array is None else f"has the shape {list(array.shape)}"
+        raise ModelError(
+            f"{name}: weights have the wrong shape: {setting} in config.json is {given}, and {weight} {found}; config.json "
+            "belongs to another model; fetch the matching one"
+        )
+
+
+def _sizes(form: Form) -> list[tuple[str, str, int]]:
+    """Settings that are sizes, each with a weight of that size and the axis that has it."""
+    return [
+        ("vocab_size", "embeddings.word_embeddings.weight", 0),
+        (form.hidden, "embeddings.word_embeddings.weight", 1),
+        ("max_position_embeddings", "embeddings.position_embeddings.weight", 0),
+        ("type_vocab_size", "embeddings.token_type_embeddings.weight", 0),
+        (form.inner, f"{form.prefix}0.{form.up}.weight", 0),
+    ]
 
 
 def activation_of(tower: Tower, form: Form) -> str:

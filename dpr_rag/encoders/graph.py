@@ -19,6 +19,7 @@ from dpr_rag.encoders.forms import (
     activation_of,
     bucket_of,
     check_settings,
+    check_sizes,
     first_position,
     shapes_of,
 )
@@ -52,6 +53,7 @@ def build_graph(tower: Tower, profile: Profile, *, int8: bool) -> Model:
     form = FORMS[tower.backbone]
     state = used(tower.state)
     check_settings(tower, form)
+    check_sizes(tower, form)
     check_fit(tower.tokenizer.name, state, shapes_of(tower, profile, form))
     return _Builder(tower, profile, form, state, int8).model()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dpr_rag.encoders.forms import first_position
 from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.profiles import Profile
+from dpr_rag.encoders.tokenizer_bounds import refuse_hostile
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.unread import Unread
 from dpr_rag.errors import ModelError
@@ -78,10 +79,12 @@ class Tokens:
         with NATIVE.held():
             from tokenizers import Tokenizer
 
+        specification = self._tower.tokenizer.specification()
+        refuse_hostile(self._tower.tokenizer.name, specification)
         try:
-            return Tokenizer.from_str(json.dumps(self._tower.tokenizer.specification()))
-        except Exception as error:  # the library raises no class of its own
-            if type(error) not in (Exception, ValueError, TypeError):
+            return Tokenizer.from_str(json.dumps(specification))
+        except BaseException as error:
+            if not _is_librarys(error):
                 raise
             raise ModelError(
                 f"{self._tower.tokenizer.name}: its tokenizer files describe no tokenizer ({error}); fetch them again"
@@ -137,7 +140,16 @@ class Tokens:
         return found
 
     def _encoded(self, texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        tokenizer = self.tokenizer
+        try:
+            return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        except BaseException as error:
+            if not _is_librarys(error):
+                raise
+            raise ModelError(
+                f"{self._tower.tokenizer.name}: its tokenizer gives up on a text ({error!s:.200}); a regular expression in "
+                "tokenizer.json takes too long, or an unknown token is missing there: compare it with the model's original"
+            ) from error
 
     def _special(self, token: str) -> int:
         found = self.tokenizer.token_to_id(token)
@@ -169,6 +181,11 @@ class Tokens:
                 f"{self._tower.tokenizer.name}: the tokenizer has {known} tokens, the model's embeddings {rows} rows; "
                 "they belong to different models, copy the right tokenizer files"
             )
+
+
+def _is_librarys(error: BaseException) -> bool:
+    """Whether the ``tokenizers`` library raised it, which has no class of its own; a panic of Rust is not even an Exception."""
+    return type(error) in (Exception, ValueError, TypeError) or type(error).__name__ == "PanicException"
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:

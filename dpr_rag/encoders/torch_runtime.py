@@ -10,6 +10,7 @@ import numpy as np
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.fitting import check_fit, check_positions, has_head
+from dpr_rag.encoders.forms import FORMS, check_sizes
 from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.profiles import Pooling, Profile
 from dpr_rag.encoders.runtime import Batch
@@ -190,6 +191,7 @@ def _backbone(tower: Tower) -> Any:
     from huggingface_hub.errors import StrictDataclassError
 
     check_positions(tower)
+    check_sizes(tower, FORMS[tower.backbone])
     settings = {name: tower.config[name] for name in _SETTINGS[tower.backbone] if name in tower.config}
     settings["attn_implementation"] = "sdpa"
     try:

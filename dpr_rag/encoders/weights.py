@@ -19,6 +19,7 @@ Array = npt.NDArray[Any]
 State = Mapping[str, Array]
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
+_MOST_TENSORS = 100_000
 _IDLE = re.compile(
     r"^(pooler|cls|classifier|lm_head|vocab_transform|vocab_layer_norm|vocab_projector)\.|(^|\.)(position_ids|token_type_ids)$"
 )
@@ -39,11 +40,16 @@ def read_safetensors(path: Path) -> dict[str, Array]:
             pass  # the library checks the header, the offsets and the file's length
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is not a whole safetensors file ({error}); fetch it again") from error
-    mapped = np.memmap(path, dtype=np.uint8, mode="c")
+    mapped = np.memmap(path, dtype=np.uint8, mode="c").view(np.ndarray)
     start = 8 + int.from_bytes(mapped[:8].tobytes(), "little")
     header = json.loads(mapped[8:start].tobytes())
     header.pop("__metadata__", None)
-    return {name: _tensor(mapped[start:], entry, f"{path}: {name}") for name, entry in header.items()}
+    if len(header) > _MOST_TENSORS:
+        raise ModelError(
+            f"{path} holds {len(header):,} tensors, expected at most {_MOST_TENSORS:,}; no encoder has so many, check the file"
+        )
+    data = mapped[start:]
+    return {name: _tensor(data, entry, f"{path}: {name}") for name, entry in header.items()}
 
 
 def _tensor(data: Array, entry: Mapping[str, Any], where: str) -> Array:
@@ -51,8 +57,10 @@ def _tensor(data: Array, entry: Mapping[str, Any], where: str) -> Array:
     if dtype is None:
         raise ModelError(f"{where} is of type {entry['dtype']}, expected one of {', '.join(_DTYPES)}")
     begin, end = entry["data_offsets"]
-    raw = np.asarray(data[begin:end]).view(np.ndarray)
-    array = np.frombuffer(raw, dtype=dtype).reshape(entry["shape"])
+    try:
+        array = np.frombuffer(data[begin:end], dtype=dtype).reshape(entry["shape"])
+    except ValueError as error:  # of no numbers at all, in a shape that numpy does not have
+        raise ModelError(f"{where} has the shape {entry['shape']!s:.200}, which no array has ({error})") from error
     if entry["dtype"] == "BF16":
         return (array.astype("<u4") << 16).view("<f4")
     return np.require(array, requirements="A")

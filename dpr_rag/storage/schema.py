@@ -124,11 +124,16 @@ def _recorded(connection: sqlite3.Connection) -> Mapping[str, Item]:
     return {str(name): (kind, table, sql) for name, kind, table, sql in found if name not in _STATISTICS}
 
 
-def refuse_foreign(connection: sqlite3.Connection, path: object) -> None:
+def refuse_foreign(connection: sqlite3.Connection, path: object, *, complete: bool = True) -> None:
     """Refuse a file with anything in its schema that dpr-rag did not make, before a statement can run it.
 
     A trigger or a view named like a table of ours would run a stranger's code as the store is read or written. (SQLite's own
     ``trusted_schema`` cannot be off: up to 3.40 at least it then refuses ``json_extract`` in an index, and so ours.)
+
+    Args:
+        connection: To the file.
+        path: The file, for messages.
+        complete: Whether nothing may be missing.
 
     Raises:
         StoreCorrupted: Naming what is there, is another than it should be, or is missing.
@@ -147,8 +152,20 @@ def refuse_foreign(connection: sqlite3.Connection, path: object) -> None:
             )
         if item != known[name]:
             raise StoreCorrupted(f"{path}: its {item[0]} {name!r} is another than dpr-rag makes; {RESTORE}")
-    if lost := sorted(needed.keys() - found.keys()):
+    if complete and (lost := sorted(needed.keys() - found.keys())):
         raise StoreCorrupted(f"{path} has lost its {needed[lost[0]][0]} {lost[0]!r}; {RESTORE}")
+
+
+def refuse_newer(connection: sqlite3.Connection, path: object) -> int:
+    """The number of the file's format.
+
+    Raises:
+        StoreFormatError: A newer dpr-rag wrote it.
+    """
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if found > FORMAT:
+        raise StoreFormatError(f"{path} has format {found}, this dpr-rag reads up to {FORMAT}; upgrade dpr-rag")
+    return found
 
 
 def check(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
@@ -167,9 +184,7 @@ def check(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> Non
         if connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'vector_b'").fetchone()[0]:
             raise StoreCorrupted(f"{path} has lost the mark of a dpr-rag store; {RESTORE}")
         raise NotAStoreError(f"{path} is a SQLite database, but not a dpr-rag store; choose another folder")
-    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if found > FORMAT:
-        raise StoreFormatError(f"{path} has format {found}, this dpr-rag reads up to {FORMAT}; upgrade dpr-rag")
+    found = refuse_newer(connection, path)
     refuse_foreign(connection, path)
     if read_only and found in READ_AS_THEY_ARE:
         return

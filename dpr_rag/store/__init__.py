@@ -1,7 +1,16 @@
 """The passage store: SQLite as the truth, FAISS segments derived from it."""
 
 from dpr_rag.store.passage_store import PassageStore
-from dpr_rag.store.reports import AddReport, CheckReport, StoreInfo
+from dpr_rag.store.reports import AddReport, CheckReport, RecoverReport, StoreInfo
 from dpr_rag.store.sources import source_of, source_path, with_source
 
-__all__ = ["AddReport", "CheckReport", "PassageStore", "StoreInfo", "source_of", "source_path", "with_source"]
+__all__ = [
+    "AddReport",
+    "CheckReport",
+    "PassageStore",
+    "RecoverReport",
+    "StoreInfo",
+    "source_of",
+    "source_path",
+    "with_source",
+]

@@ -33,8 +33,8 @@ def backup(engine: Engine, target: Path) -> None:
         raise StoreError(f"{target} exists already; back up to a new path")
     if engine.folder in target.absolute().parents:
         raise StoreError(f"{target} lies inside the store itself; back up to a path outside {engine.folder}")
-    with _claimed(target.parent, f"{target.name}.partial-") as claimed:
-        partial = claimed / "copy"
+    with claimed(target.parent, f"{target.name}.partial-") as place:
+        partial = place / "copy"
         partial.mkdir()
         engine.database.backup(partial / FILE_NAME)
         with closing(open_engine(partial, None, Settings())) as copy:
@@ -46,7 +46,7 @@ def backup(engine: Engine, target: Path) -> None:
 
 
 @contextmanager
-def _claimed(parent: Path, prefix: str) -> Iterator[Path]:
+def claimed(parent: Path, prefix: str) -> Iterator[Path]:
     """A folder that only this user may read; what a killed process left of one goes."""
     remove_abandoned(parent, prefix)
     claim = Claim(parent, prefix, mode=0o700)
@@ -69,7 +69,7 @@ def restore(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     try:
         # inside the target, which may be a filesystem of its own
-        with _claimed(target, _RESTORING) as partial:
+        with claimed(target, _RESTORING) as partial:
             _copied_store(source, partial / "copy")
             _put_in_place(partial / "copy", target)
     except BaseException:

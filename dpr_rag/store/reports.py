@@ -57,6 +57,34 @@ class CheckReport:
 
 
 @dataclass(frozen=True, slots=True)
+class RecoverReport:
+    """What came out of a damaged store, and what did not.
+
+    Attributes:
+        passages: How many are in the new store.
+        encoded: How many of them were encoded anew, since their vectors were damaged.
+        lost: Ids of the passages whose texts are damaged.
+        without_vectors: Ids of the passages whose texts are whole, and which were left out for their damaged vectors.
+        nameless: How many more passages are lost whose ids are, too; None where the store's own record is.
+        entries: How many records of adapters are in the new store.
+        lost_entries: How many are lost; None where the store's own record is.
+    """
+
+    passages: int
+    encoded: int = 0
+    lost: tuple[str, ...] = ()
+    without_vectors: tuple[str, ...] = ()
+    nameless: int | None = 0
+    entries: int = 0
+    lost_entries: int | None = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything came out."""
+        return not (self.lost or self.without_vectors or self.nameless != 0 or self.lost_entries != 0)
+
+
+@dataclass(frozen=True, slots=True)
 class StoreInfo:
     """A store in figures.
 

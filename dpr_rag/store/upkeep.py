@@ -7,8 +7,8 @@ import os
 from dpr_rag.encoder import Encoder
 from dpr_rag.lexical import Analyzer
 from dpr_rag.paths import place_of
-from dpr_rag.store import checking, copying, folding, lexicon, reencoding
-from dpr_rag.store.reports import CheckReport, StoreInfo
+from dpr_rag.store import checking, copying, folding, lexicon, recovering, reencoding
+from dpr_rag.store.reports import CheckReport, RecoverReport, StoreInfo
 from dpr_rag.store.scope import Scoped
 
 
@@ -74,6 +74,32 @@ class Upkeep(Scoped):
             StoreCorrupted: The copy is damaged.
         """
         copying.restore(place_of(copy).absolute(), place_of(path).absolute())
+
+    @staticmethod
+    def recover(
+        path: str | os.PathLike[str], target: str | os.PathLike[str], *, encoder: Encoder | None = None
+    ) -> RecoverReport:
+        """Copy all that is whole of a damaged store into a new one, where there is no backup to restore.
+
+        Passages and vectors come out whose checksums hold, in their order, with what adapters keep and the store's settings;
+        the index and the postings are built anew. The damaged store is only read, and stays as it is.
+
+        Args:
+            path: The damaged store.
+            target: A path where there is nothing.
+            encoder: The encoder that filled it: passages whose vectors are damaged are encoded anew. Without it they are
+                left out. Needed where the store's own record is damaged: then all passages are encoded anew.
+
+        Returns:
+            What came out, and the ids of what did not.
+
+        Raises:
+            StoreNotFoundError: There is no store at ``path``.
+            StoreError: There is something at ``target`` already.
+            EncoderMismatchError: It was filled with another encoder.
+            StoreCorrupted: Not even its schema can be read, or its own record cannot and there is no encoder.
+        """
+        return recovering.recover(place_of(path).absolute(), place_of(target).absolute(), encoder)
 
     def reencode(self, encoder: Encoder, *, batch_size: int = 512, progress: reencoding.Progress | None = None) -> int:
         """Encode all stored passages with another encoder and switch over to it.

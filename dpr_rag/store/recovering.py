@@ -1,0 +1,184 @@
+"""Gets out of a damaged store what is whole, into a new one; the damaged one stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from dpr_rag.derived import Rows
+from dpr_rag.encoder import Encoder, Vectors, check_vectors
+from dpr_rag.errors import EncoderMismatchError, StoreCorrupted, StoreError, StoreNotFoundError
+from dpr_rag.passages import Passage
+from dpr_rag.storage import entries
+from dpr_rag.storage.locking import FolderLock
+from dpr_rag.storage.place import WRITER_FILE, refuse_foreign_log, refuse_links
+from dpr_rag.storage.recovering import Remains, opened
+from dpr_rag.storage.schema import FILE_NAME
+from dpr_rag.storage.state import Model, State
+from dpr_rag.store import folding, lexicon
+from dpr_rag.store.copying import claimed
+from dpr_rag.store.engine import Engine
+from dpr_rag.store.opening import Settings, open_engine
+from dpr_rag.store.reports import RecoverReport
+
+_BATCH = 512
+
+
+def fingerprint_of(source: Path) -> str | None:
+    """The encoder's fingerprint in a store that may be damaged; empty for none, None where it cannot be read."""
+    with _held(source), opened(_file(source)) as remains:
+        state = remains.state
+        return None if state is None else state.model.fingerprint if state.model else ""
+
+
+def recover(source: Path, target: Path, encoder: Encoder | None) -> RecoverReport:
+    """Copy what is whole, and only then give the new store its name; see ``PassageStore.recover``."""
+    if target.exists():
+        raise StoreError(f"{target} exists already; recover to a new path")
+    if source.resolve() in target.resolve().parents:
+        raise StoreError(f"{target} lies inside the store {source}; recover to a path outside")
+    refuse_links(source)
+    refuse_foreign_log(_file(source))
+    with _held(source), opened(_file(source)) as remains:
+        with claimed(target.parent, f"{target.name}.partial-") as place:
+            settings = _settings(source, remains.state, encoder)
+            with closing(open_engine(place / "copy", encoder, settings)) as engine:
+                report = _Recovery(source, remains, engine).run()
+            (place / "copy" / WRITER_FILE).unlink(missing_ok=True)
+            (place / "copy").rename(target)
+    return report
+
+
+@contextmanager
+def _held(source: Path) -> Iterator[None]:
+    """Nobody puts another store in its place meanwhile."""
+    lock = FolderLock(source, alone=False, wait=30)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _file(source: Path) -> Path:
+    if not (source / FILE_NAME).is_file():
+        raise StoreNotFoundError(f"there is no store at {source}; give the folder that holds {FILE_NAME}")
+    return source / FILE_NAME
+
+
+def _settings(source: Path, state: State | None, encoder: Encoder | None) -> Settings:
+    """As the damaged store is set, as far as its own record can be read."""
+    if state is None and encoder is None:
+        raise StoreCorrupted(
+            f"{source}: the store's own record is damaged, so that it cannot be told what its vectors are; pass encoder=, the "
+            "encoder that filled it, to encode the passages anew"
+        )
+    if state is None:
+        return Settings()
+    its = state.model
+    if encoder is not None and its is not None and its.fingerprint != encoder.fingerprint:
+        raise EncoderMismatchError(
+            f"{source} was filled with the encoder {its.fingerprint or 'of vectors that came without one'!r}, not with "
+            f"{encoder.fingerprint!r}; recover it with that encoder, or with none, and passages with damaged vectors stay out"
+        )
+    return Settings(index=state.index, dtype=state.dtype, language=state.language)
+
+
+@dataclass(slots=True)
+class _Recovery:
+    """One run: batch after batch of passages, then what adapters keep."""
+
+    source: Path
+    remains: Remains
+    engine: Engine
+    encoded: int = 0
+    without: list[str] = field(default_factory=list)
+    seen: list[int] = field(default_factory=list)
+
+    def run(self) -> RecoverReport:
+        self._begin()
+        found = self.remains.passages()
+        while batch := list(islice(found, _BATCH)):
+            self._take(batch)
+        kept = self._take_entries()
+        folding.fold_if_due(self.engine)
+        lexicon.keep_if_due(self.engine)
+        return self._report(kept)
+
+    def _begin(self) -> None:
+        state = self.remains.state
+        with self.engine.writing() as writer:
+            writer.now = replace(writer.now, model=self._model(), tuned=None if state is None else state.tuned)
+            writer.commit_state()
+
+    def _model(self) -> Model | None:
+        if self.remains.state is not None:
+            return self.remains.state.model
+        return None if self.engine.encoder is None else self.engine.model_of(self.engine.encoder)
+
+    def _take(self, batch: Sequence[tuple[int, Passage]]) -> None:
+        vectors = self.remains.vectors([row for row, _ in batch])
+        self.seen += [row for row, _ in batch]
+        missing = [(row, passage) for row, passage in batch if row not in vectors]
+        vectors |= self._encoded(missing)
+        self.without += [passage.id for row, passage in missing if row not in vectors]
+        # of two versions of one passage, the one that was added last
+        kept = {passage.id: (passage, vectors[row]) for row, passage in batch if row in vectors}
+        if not kept:
+            return
+        with self.engine.writing() as writer:
+            older = writer.by_ids(kept)
+            if older:
+                writer.remove([row for row, _ in older.values()])
+            writer.insert([passage for passage, _ in kept.values()], np.stack([one for _, one in kept.values()]))
+            writer.commit_state()
+
+    def _encoded(self, missing: Sequence[tuple[int, Passage]]) -> dict[int, Vectors]:
+        encoder = self.engine.encoder
+        if encoder is None or not missing:
+            return {}
+        passages = [passage for _, passage in missing]
+        names = [passage.id for passage in passages]
+        found = check_vectors(encoder.encode_passages(passages), rows=len(passages), dim=int(encoder.dim), names=names)
+        self.encoded += len(passages)
+        return {row: vector for (row, _), vector in zip(missing, found, strict=True)}
+
+    def _take_entries(self) -> int:
+        found, kept = self.remains.entries(), 0
+        while batch := list(islice(found, _BATCH)):
+            with self.engine.writing() as writer:
+                kept += entries.write(writer, _by_collection(batch))
+        return kept
+
+    def _report(self, kept: int) -> RecoverReport:
+        state, seen = self.remains.state, np.array(self.seen, np.int64)
+        lost = _once(self.remains.names(lambda row: not _is_in(seen, row)))
+        return RecoverReport(
+            passages=self.engine.state().passages,
+            encoded=self.encoded,
+            lost=lost,
+            without_vectors=_once(self.without),
+            nameless=None if state is None else max(0, state.passages - len(seen) - len(lost)),
+            entries=kept,
+            lost_entries=None if state is None else max(0, state.entries - kept),
+        )
+
+
+def _once(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+def _is_in(ascending: Rows, row: int) -> bool:
+    at = int(np.searchsorted(ascending, row))
+    return at < len(ascending) and int(ascending[at]) == row
+
+
+def _by_collection(batch: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, str | None]]:
+    found: dict[str, dict[str, str | None]] = {}
+    for collection, key, value in batch:
+        found.setdefault(collection, {})[key] = value
+    return found

@@ -1,0 +1,247 @@
+"""What is whole of a damaged store comes out, verified and in order; what is not is named; the damaged one stays as it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import HashEncoder, make_passages
+from typer.testing import CliRunner
+
+from dpr_rag import Passage, PassageStore
+from dpr_rag.cli.app import app
+from dpr_rag.errors import EncoderMismatchError, StoreCorrupted, StoreError, StoreNotFoundError
+from dpr_rag.store import RecoverReport
+
+PAGE = 8192
+COUNT = 400
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("whole") / "store"
+    with PassageStore.open(path, encoder=HashEncoder(), language="german", dtype="float16") as store:
+        store.add(make_passages(COUNT))
+        store.optimize()
+        store.delete(["5", "6"])
+        store.add([Passage("late", "a late text", "title", {"year": 1999})])
+        store.private.write({"notes": {str(at): {"n": at} for at in range(50)}})
+    return path
+
+
+@pytest.fixture
+def damaged(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "damaged"))
+
+
+def content(path: Path) -> dict[str, tuple[Passage, bytes]]:
+    with PassageStore.open(path, create=False, read_only=True) as store:
+        passages = list(store)
+        vectors = store.get_vectors([passage.id for passage in passages])
+        return {passage.id: (passage, vectors[passage.id].tobytes()) for passage in passages}
+
+
+def run(folder: Path, statement: str) -> None:
+    with closing(sqlite3.connect(folder / "passages.sqlite")) as connection, connection:
+        connection.execute(statement)
+
+
+def overwrite(file: Path, page: int, fill: bytes = b"\xa5") -> None:
+    with file.open("r+b") as opened:
+        opened.seek(page * PAGE)
+        opened.write(fill * PAGE)
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_whole_store_comes_out_whole_with_its_settings(whole: Path, tmp_path: Path) -> None:
+    report = PassageStore.recover(whole, tmp_path / "new")
+    assert (report.passages, report.encoded, report.lost, report.entries) == (COUNT - 1, 0, (), 50)
+    assert report.is_whole
+    assert list(content(tmp_path / "new").items()) == list(content(whole).items())
+    with PassageStore.open(tmp_path / "new", encoder=HashEncoder(), create=False) as store:
+        info = store.info()
+        assert (info.language, info.dtype, info.fingerprint) == ("german", "float16", HashEncoder().fingerprint)
+        assert store.private.read("notes", ["7"]) == {"7": {"n": 7}}
+        assert store.check().passages == COUNT - 1
+        assert store.add(make_passages(3, 1000)).added == 3
+
+
+@pytest.mark.parametrize(
+    ("statement", "lost", "without"),
+    [
+        ("UPDATE passage SET text = 'other' WHERE row = 8", ("7",), ()),
+        ("UPDATE passage SET metadata = x'ff00' WHERE row = 8", ("7",), ()),
+        ("UPDATE passage SET text = CAST(x'ff41' AS TEXT) WHERE row = 8", ("7",), ()),
+        ("UPDATE vector_a SET vector = zeroblob(32) WHERE row = 8", (), ("7",)),
+        ("UPDATE vector_a SET vector = 'text' WHERE row = 8", (), ("7",)),
+        ("DELETE FROM vector_a WHERE row = 8", (), ("7",)),
+    ],
+)
+def test_one_damaged_row_costs_one_passage_which_is_named(
+    damaged: Path, whole: Path, tmp_path: Path, statement: str, lost: tuple[str, ...], without: tuple[str, ...]
+) -> None:
+    run(damaged, statement)
+    before = snapshot(damaged)
+    report = PassageStore.recover(damaged, tmp_path / "new")
+    assert (report.lost, report.without_vectors, report.nameless) == (lost, without, 0)
+    assert content(tmp_path / "new") == {name: one for name, one in content(whole).items() if name != "7"}
+    assert snapshot(damaged).items() >= {name: data for name, data in before.items() if "-shm" not in name}.items()
+
+
+def test_with_the_encoder_a_damaged_vector_is_made_anew(damaged: Path, whole: Path, tmp_path: Path) -> None:
+    run(damaged, "UPDATE vector_a SET vector = zeroblob(32) WHERE row = 8")
+    report = PassageStore.recover(damaged, tmp_path / "new", encoder=HashEncoder())
+    assert (report.encoded, report.without_vectors, report.is_whole) == (1, (), True)
+    assert content(tmp_path / "new") == content(whole)
+
+
+def test_another_encoder_is_refused_by_name(damaged: Path, tmp_path: Path) -> None:
+    with pytest.raises(EncoderMismatchError, match=r"hash-16-.*not with 'hash-16-other'"):
+        PassageStore.recover(damaged, tmp_path / "new", encoder=HashEncoder(salt="other"))
+    assert not (tmp_path / "new").exists()
+
+
+def recovered_or_none(damaged: Path, new: Path) -> RecoverReport | None:
+    """None where the store is refused as one of which nothing can be read, with nothing left behind."""
+    try:
+        return PassageStore.recover(damaged, new, encoder=HashEncoder())
+    except StoreError as error:
+        if new.exists() or "passages.sqlite" not in str(error):
+            raise
+        return None
+
+
+def hold_against(report: RecoverReport, new: Path, right: dict[str, tuple[Passage, bytes]]) -> None:
+    found = content(new)
+    missing = right.keys() - found.keys()
+    assert set(report.lost) <= missing
+    assert report.passages == len(found)
+    with PassageStore.open(new, create=False) as store:
+        assert store.check().passages == len(found)
+    if report.nameless is None:  # with the store's own record the size of its numbers is lost
+        assert all(found[name][0] == right[name][0] for name in found)
+    else:
+        assert found.items() <= right.items()
+        assert len(missing) == len(report.lost) + len(report.without_vectors) + report.nameless
+
+
+def test_whatever_page_is_lost_what_comes_out_is_right_and_what_does_not_is_counted(
+    whole: Path, tmp_path: Path
+) -> None:
+    right = content(whole)
+    file = tmp_path / "damaged" / "passages.sqlite"
+    pages = (whole / "passages.sqlite").stat().st_size // PAGE
+    outcomes = []
+    for page in range(pages):
+        shutil.rmtree(tmp_path / "damaged", ignore_errors=True)
+        shutil.rmtree(tmp_path / "new", ignore_errors=True)
+        shutil.copytree(whole, tmp_path / "damaged")
+        overwrite(file, page, b"\xa5" if page % 2 else b"\0")
+        report = recovered_or_none(tmp_path / "damaged", tmp_path / "new")
+        outcomes.append(0 if report is None else report.passages)
+        if report is not None:
+            hold_against(report, tmp_path / "new", right)
+    assert outcomes[0] == 0  # without the first page the file is no database
+    assert sorted(outcomes)[1] == 0  # nor is anything found without the root of the passages
+    assert min(sorted(outcomes)[2:]) > COUNT / 2
+
+
+def test_without_the_stores_own_record_the_encoder_makes_all_vectors_anew(
+    damaged: Path, whole: Path, tmp_path: Path
+) -> None:
+    run(damaged, "UPDATE state SET value = 'x'")
+    with pytest.raises(StoreCorrupted, match=r"own record is damaged.*pass encoder="):
+        PassageStore.recover(damaged, tmp_path / "new")
+    report = PassageStore.recover(damaged, tmp_path / "new", encoder=HashEncoder())
+    assert (report.passages, report.encoded, report.nameless, report.is_whole) == (COUNT - 1, COUNT - 1, None, False)
+    assert content(tmp_path / "new").keys() == content(whole).keys()
+
+
+def test_damaged_segments_and_notes_cost_nothing(damaged: Path, whole: Path, tmp_path: Path) -> None:
+    for file in [path for path in (damaged / "index").rglob("*") if path.is_file()]:
+        file.write_bytes(b"\xa5" * file.stat().st_size)
+    (damaged / "writer.json").write_bytes(b"\xa5")
+    assert PassageStore.recover(damaged, tmp_path / "new").is_whole
+    assert content(tmp_path / "new") == content(whole)
+
+
+def test_records_of_adapters_that_are_damaged_are_counted(damaged: Path, tmp_path: Path) -> None:
+    run(damaged, "UPDATE entry SET value = '1' WHERE key IN ('3', '4')")
+    report = PassageStore.recover(damaged, tmp_path / "new")
+    assert (report.entries, report.lost_entries, report.is_whole) == (48, 2, False)
+
+
+def test_an_older_format_is_recovered_into_the_current_one(tmp_path: Path) -> None:
+    for number in range(1, 5):
+        old = shutil.copytree(Path(__file__).parent / "golden" / f"format-{number}", tmp_path / f"old-{number}")
+        report = PassageStore.recover(old, tmp_path / f"new-{number}")
+        assert report.is_whole
+        assert report.passages
+        assert content(tmp_path / f"new-{number}") == content(Path(old))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_only_be_read_is_recovered(damaged: Path, whole: Path, tmp_path: Path) -> None:
+    run(damaged, "UPDATE passage SET text = 'other' WHERE row = 8")
+    for path in (*damaged.rglob("*"), damaged):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        assert PassageStore.recover(damaged, tmp_path / "new").lost == ("7",)
+    finally:
+        damaged.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "said"),
+    [
+        (lambda path: path.mkdir(), StoreError, "exists already"),
+        (lambda path: path.write_text("x"), StoreError, "exists already"),
+    ],
+)
+def test_what_is_there_is_not_written_over(
+    damaged: Path, tmp_path: Path, make: Callable[[Path], object], error: type[Exception], said: str
+) -> None:
+    make(tmp_path / "new")
+    with pytest.raises(error, match=said):
+        PassageStore.recover(damaged, tmp_path / "new")
+
+
+def test_places_that_cannot_be_are_named(damaged: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="lies inside the store"):
+        PassageStore.recover(damaged, damaged / "new")
+    with pytest.raises(StoreNotFoundError, match="there is no store at"):
+        PassageStore.recover(tmp_path / "nowhere", tmp_path / "new")
+
+
+def test_the_command_lists_the_lost_ids_on_standard_output_and_ends_with_1(damaged: Path, tmp_path: Path) -> None:
+    run(damaged, "UPDATE passage SET text = 'other' WHERE id IN ('7', '8')")
+    run(damaged, "UPDATE vector_a SET vector = zeroblob(32) WHERE row = (SELECT row FROM passage WHERE id = '9')")
+    done = CliRunner().invoke(app, ["recover", str(damaged), str(tmp_path / "new")], prog_name="dpr-rag")
+    assert done.exit_code == 1
+    assert sorted(done.stdout.split()) == ["7", "8", "9"]
+    said = " ".join(done.stderr.split())
+    assert "2 passages are lost" in said
+    assert "1 passages were left out, their vectors are damaged; name the encoder" in said
+    assert f"recovered {COUNT - 4:,} passages" in said
+
+
+def test_the_command_says_how_many_came_out_of_a_whole_store(whole: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["recover", str(whole), str(tmp_path / "new")], prog_name="dpr-rag")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert np.isclose(len(content(tmp_path / "new")), COUNT - 1)
+
+
+def test_damage_is_answered_with_recover_where_there_is_no_backup(damaged: Path) -> None:
+    run(damaged, "UPDATE passage SET text = 'other' WHERE row = 8")
+    with PassageStore.open(damaged, create=False) as store:
+        with pytest.raises(StoreCorrupted, match=r"restore a backup.*dpr-rag recover DIR NEW"):
+            store.get(["7"])
