@@ -315,7 +315,7 @@ def test_array_is_streamed(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(arrays, "CHUNK", 8)
     path = file(tmp_path / "t.json", '[ {"n": 1} ,\n{"n": 2}, {"n": ' + "9" * 500 + "oops")
     items = arrays.read_array(path)
-    assert [next(items), next(items)] == [(1, {"n": 1}), (2, {"n": 2})]
+    assert [next(items), next(items)] == [(1, {"n": 1}, None), (2, {"n": 2}, None)]
 
 
 @CHECKED

@@ -16,7 +16,7 @@ from dpr_rag.corpora.lines import OnBad, id_of, tell
 from dpr_rag.corpora.making import Maker
 from dpr_rag.errors import CorpusError, MissingExtraError, PassageError, install
 
-ROWS = 1000
+ROWS = 100  # a few bytes of a file may stand for very long texts, once for each row
 """Rows that are held at once."""
 _WRITTEN = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID)
 

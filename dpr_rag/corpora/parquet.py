@@ -53,5 +53,5 @@ def parquet_by_row(file: Path, reading: Reading) -> Iterator[Found]:
             maker.left_out.update(layout.beside)
             batches = opened.iter_batches(ROWS, columns=list(layout.kept) if layout.beside else None)
             yield from passages_of(file, batches, layout, maker, reading.on_bad)
-    except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError, OSError) as error:
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise CorpusError(f"{file}: is no Parquet that can be read ({error}); write it anew") from error

@@ -166,7 +166,7 @@ def _read_parquet(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
                 )
             for batch in opened.iter_batches(batch_size=block, columns=[ids, vectors]):
                 yield _parquet_block(batch, file, ids, vectors)
-    except (arrow.ArrowException, OSError) as error:
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise CorpusError(f"{file}: a damaged Parquet file ({error}); fetch it again") from error
 
 
