@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpr_rag.cli.models import ModelChoice
-from dpr_rag.cli.options import ContextModel, Model, Profile, StoreFolder
+from dpr_rag.cli.options import StoreFolder
 from dpr_rag.cli.terminal import note, say
 from dpr_rag.paths import place_of
 
@@ -20,15 +20,12 @@ if TYPE_CHECKING:
 def recover(
     store: StoreFolder,
     new: Annotated[Path, typer.Argument(metavar="NEW", help="Folder to create.", show_default=False, parser=place_of)],
-    model: Model = None,
-    context_model: ContextModel = None,
-    profile: Profile = None,
+    choice: ModelChoice,
 ) -> None:
     """Copy what is whole of a damaged store to a new one, and list the ids of what is lost; exit code 1 when anything is."""
     from dpr_rag import PassageStore
 
-    choice = ModelChoice(model, context_model, profile)
-    encoder = choice.load() if model is not None else _default_of(store, choice)
+    encoder = choice.load() if choice.question is not None else _default_of(store, choice)
     report = PassageStore.recover(store, new, encoder=encoder)
     _list(report, has_encoder=encoder is not None)
     again = f", {report.encoded:,} of them encoded anew" if report.encoded else ""
@@ -42,7 +39,7 @@ def _default_of(store: Path, choice: ModelChoice) -> DualEncoder | LibraryEncode
     from dpr_rag.store.recovering import fingerprint_of
 
     fingerprint = fingerprint_of(store)
-    encoder = choice.load() if fingerprint or choice.context or choice.profile else None
+    encoder = choice.load() if fingerprint else None
     return encoder if encoder is not None and encoder.fingerprint == fingerprint else None
 
 

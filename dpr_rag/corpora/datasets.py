@@ -115,7 +115,7 @@ def _stream(file: Path) -> Iterator[Any]:
             whole = mapped.read(len(_OF_FILE)) == _OF_FILE
             mapped.seek(0)
             yield arrow.ipc.open_file(mapped) if whole else arrow.ipc.open_stream(mapped)
-    except (arrow.ArrowException, OSError) as error:
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise CorpusError(
             f"{file}: is no Arrow file that can be read ({error!s:.200}); save the dataset anew"
         ) from error
