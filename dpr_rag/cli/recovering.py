@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice
 from dpr_rag.cli.options import StoreFolder
 from dpr_rag.cli.terminal import note, say
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from dpr_rag.store import RecoverReport
 
 
+@expanded
 def recover(
     store: StoreFolder,
     new: Annotated[Path, typer.Argument(metavar="NEW", help="Folder to create.", show_default=False, parser=place_of)],
