@@ -108,7 +108,7 @@ def test_a_person_brings_a_file_asks_about_it_and_finds_everything_again(tmp_pat
             tab.value("document.querySelector('#picks input').click()")
             tab.wait("return document.querySelector('#labels').innerText.includes('1 question labelled')")
         assert [(one.question, one.positive_ids) for one in read_questions(tmp_path / "notes.dpr-labelled.jsonl")] == [
-            ("what does the blue whale eat?", ("whales.md#1",))
+            ("what does the blue whale eat?", ("upload:whales.md#1",))
         ]
         with served(tmp_path) as address:
             tab.show(address)
@@ -116,7 +116,7 @@ def test_a_person_brings_a_file_asks_about_it_and_finds_everything_again(tmp_pat
             assert tab.value(REPLIES)[0].startswith("The blue whale eats krill, up to four tonnes a day. [1]")
             tab.wait("return document.querySelector('#picks input')?.checked")
             assert {one for one in tab.requests if not one.startswith((address, "data:", "blob:"))} == set()
-    assert (tmp_path / "errors").read_text() == ""
+    assert [line for line in (tmp_path / "errors").read_text().splitlines() if not line.startswith("model ")] == []
 
 
 def test_hostile_passages_and_names_stay_in_their_frames_on_every_screen(tmp_path: Path) -> None:
@@ -186,4 +186,4 @@ def test_the_playground_compares_filters_and_draws(tmp_path: Path) -> None:
             == 0
         )
         assert {one for one in tab.requests if not one.startswith((address, "data:", "blob:"))} == set()
-    assert (tmp_path / "errors").read_text() == ""
+    assert [line for line in (tmp_path / "errors").read_text().splitlines() if not line.startswith("model ")] == []

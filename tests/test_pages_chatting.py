@@ -147,7 +147,7 @@ def test_only_the_chosen_sources_are_searched(talk: Chat, tmp_path: Path) -> Non
     notes.write_text("krill are small")
     list(talk.files.add_upload(notes))
     _, turn = asked(talk, "whales", settings=Settings(min_relevance=0.0, sources=("upload:krill.txt",)))
-    assert [one.id for one in turn.citations] == ["krill.txt#1"]
+    assert [one.id for one in turn.citations] == ["upload:krill.txt#1"]
 
 
 def test_conversations_are_there_after_a_restart(talk: Chat, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_rows_of_two_tables_keep_apart(talk: Chat, tmp_path: Path) -> None:
     for name in ("one.csv", "two.csv"):
         (tmp_path / name).write_text(f"id,text\n1,{name} holds this\n")
         list(talk.files.add_upload(tmp_path / name))
-    assert [one.id for one in talk.store][2:] == ["one.csv:1", "two.csv:1"]
+    assert [one.id for one in talk.store][2:] == ["upload:one.csv:1", "upload:two.csv:1"]
 
 
 def test_a_folder_is_added_with_its_places_as_sources(talk: Chat, tmp_path: Path) -> None:
@@ -252,3 +252,50 @@ def test_a_conversation_as_markdown_holds_questions_replies_and_passages(talk: C
 def test_turns_are_json_and_back(talk: Chat) -> None:
     _, turn = asked(talk, "tea")
     assert Turn.from_dict(json.loads(json.dumps(turn.to_dict()))) == turn
+
+
+def test_what_was_said_meanwhile_stays(talk: Chat) -> None:
+    """Two pages of one conversation: a thumb, and another question, while a reply grows."""
+    conversation, _ = asked(talk, "green tea")
+    growing = talk.ask("whales", conversation, ALL)
+    next(growing)
+    talk.judge(conversation, 0, thumb="up")
+    asked(talk, "black tea", conversation)
+    *_, (kept, turns) = growing
+    assert (kept, [one.question for one in turns]) == (conversation, ["green tea", "black tea", "whales"])
+    assert [one.thumb for one in talk.turns(conversation)] == ["up", "", ""]
+    assert talk.labels == 1
+
+
+def test_a_conversation_that_was_deleted_while_a_reply_grew_stays_so(talk: Chat) -> None:
+    conversation, _ = asked(talk, "green tea")
+    growing = talk.ask("whales", conversation, ALL)
+    next(growing)
+    talk.memory.forget(conversation)
+    *_, (kept, turns) = growing
+    assert kept is None
+    assert [one.question for one in turns] == ["green tea", "whales"]
+    assert talk.memory.listed() == []
+
+
+def test_an_upload_replaces_no_other_file(talk: Chat, tmp_path: Path) -> None:
+    for folder in ("mine", "yours"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "notes.md").write_text(f"{folder} says this")
+    list(talk.files.add_path(tmp_path / "mine" / "notes.md"))
+    list(talk.files.add_upload(tmp_path / "yours" / "notes.md"))
+    rows = tmp_path / "a.jsonl"
+    rows.write_text('{"id": "notes.md#1", "text": "a lie"}\n{"id": "upload:notes.md#1", "text": "a lie"}\n')
+    list(talk.files.add_upload(rows))
+    assert talk.files.listed() == [
+        (str(tmp_path / "mine" / "notes.md"), 1),
+        ("upload:a.jsonl", 2),
+        ("upload:notes.md", 1),
+    ]
+    assert [one.text for one in talk.store][2:4] == ["mine says this", "yours says this"]
+
+
+def test_a_problem_names_no_place_of_the_machine(talk: Chat, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("colour,size\nred,5\n")
+    (bad,) = talk.files.add_upload(tmp_path / "bad.csv")
+    assert str(tmp_path) not in bad.problems[0]

@@ -91,3 +91,11 @@ def test_markdown_is_shown_as_it_stands() -> None:
 )
 def test_texts_are_cut_where_sentences_end(text: str, expected: list[str]) -> None:
     assert sentences_of(text) == expected
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text", ["." * 200_000 + "x end.", "?!" * 100_000 + "x", '."' * 100_000 + "x", "。x" * 100_000]
+)
+def test_rows_of_signs_take_no_longer_than_others(text: str) -> None:
+    assert "".join(sentences_of(text)).replace(" ", "") == text.replace(" ", "") or len(sentences_of(text)) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from socket import gethostname
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,6 @@ from dpr_rag.cli.terminal import note, say
 from dpr_rag.paths import place_of
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 Host = Annotated[str, typer.Option("--host", metavar="NAME", help="Address to listen on.")]
 Port = Annotated[
@@ -68,7 +68,7 @@ def chat(
     memory = Memory(conversations or store.with_name(f"{store.name}.chat"))
     known = look(store)
     encoder = encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
-    with PassageStore.open(store, encoder=encoder) as opened:
+    with serving.private_uploads(), PassageStore.open(store, encoder=encoder) as opened:
         talk = Chat(opened, memory, memory.path.with_name(f"{store.name}-labelled.jsonl"), language_model)
         _serve(chat_page(talk, folders=host in _LOOPBACK), CSS, host, port, "read this store and add files to it")
 
@@ -77,7 +77,7 @@ def _serve(page: Any, css: str, host: str, port: int, can: str) -> None:
     from dpr_rag.pages import serving
 
     at_home = host in _LOOPBACK
-    app = serving.app_of(page, css, hosts=_NAMES if at_home else ["*"])
+    app = serving.app_of(page, css, hosts=_LOOPBACK if at_home else (host.lower(), gethostname().lower(), "*"))
     if not at_home:
         note(f"everybody who reaches {host} can {can}")
     serving.run(app, host, port, lambda address: say(f"{address}  (Ctrl-C ends it)"))
@@ -98,5 +98,9 @@ def ui(
     from dpr_rag.pages.playground import CSS, playground_page
 
     encoder = encoder_of(store, choice)
-    with PassageStore.open(store, encoder=encoder, create=False, read_only=not os.access(store, os.W_OK)) as opened:
+    reads = not os.access(store, os.W_OK)
+    with (
+        serving.private_uploads(),
+        PassageStore.open(store, encoder=encoder, create=False, read_only=reads) as opened,
+    ):
         _serve(playground_page(opened), CSS, host, port, "ask this store")

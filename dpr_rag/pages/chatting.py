@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 
 from dpr_rag.pages.answering import Answerer, Settings
 from dpr_rag.pages.files import Files
@@ -29,7 +30,7 @@ class Chat:
     def __init__(self, store: PassageStore, memory: Memory, labelled: Path, model: ChatModel | None) -> None:
         self.store, self.memory, self.labelled, self.model = store, memory, labelled, model
         self.answerer, self.files = Answerer(store, model), Files(store)
-        self.labels = len(memory.labelled())
+        self.labels, self._labelling = len(memory.labelled()), Lock()
 
     def turns(self, conversation: str | None) -> tuple[Turn, ...]:
         """What was said in a conversation; nothing in a new one, or one that is gone."""
@@ -58,7 +59,7 @@ class Chat:
         for turn in self.answerer.reply(grown.question, before, settings):
             grown = turn
             yield conversation, (*before, grown)
-        yield self._keep(conversation, (*before, grown))
+        yield self._kept(conversation, lambda now: (*now[:at], grown)) or (None, (*before, grown))
 
     def judge(
         self, conversation: str | None, at: int, *, thumb: str | None = None, picked: Sequence[str] | None = None
@@ -71,23 +72,31 @@ class Chat:
             thumb: ``up``, ``down`` or an empty string; None leaves it.
             picked: Ids of the passages that answer the question; None leaves them.
         """
-        turns = list(self.turns(conversation))
-        if not 0 <= at < len(turns):
-            return tuple(turns)
-        turn = turns[at]
-        turns[at] = replace(
-            turn,
-            thumb=turn.thumb if thumb is None else thumb,
-            picked=turn.picked if picked is None else tuple(picked),
-        )
-        self._keep(conversation, tuple(turns))
-        return tuple(turns)
 
-    def _keep(self, conversation: str | None, turns: tuple[Turn, ...]) -> tuple[str, tuple[Turn, ...]]:
-        kept = self.memory.keep(conversation, turns)
-        if self.labels or any(turn.positive_ids for turn in turns):
-            self.labels = self.memory.write_labelled(self.labelled)
-        return kept, turns
+        def judged(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+            if not 0 <= at < len(turns):
+                return turns
+            turn = turns[at]
+            new = replace(
+                turn,
+                thumb=turn.thumb if thumb is None else thumb,
+                picked=turn.picked if picked is None else tuple(picked),
+            )
+            return (*turns[:at], new, *turns[at + 1 :])
+
+        kept = self._kept(conversation, judged) if conversation else None
+        return kept[1] if kept else ()
+
+    def _kept(
+        self, conversation: str | None, changed: Callable[[tuple[Turn, ...]], tuple[Turn, ...]]
+    ) -> tuple[str, tuple[Turn, ...]] | None:
+        known = self.memory.change(conversation, changed)
+        if known is None:
+            return None
+        with self._labelling:
+            if self.labels or any(turn.positive_ids for turn in known.turns):
+                self.labels = self.memory.write_labelled(self.labelled)
+        return known.id, known.turns
 
     def told_labels(self) -> str:
         """What the labelled questions are good for, in one line of Markdown; empty where there are none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from dpr_rag.passages import Passage
 MOST_SENTENCES = 3
 _PASSAGES = 5
 _SHARE = 0.8
-_SENTENCE = re.compile(r".+?(?:[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？]+|\n|$)", re.DOTALL)
+# possessive, and begun at the first of a row of signs alone: a text of nothing but dots takes no longer than others
+_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*+(?=\s|\Z)|(?<![。！？])[。！？]++|\n")
 _SHORTEST = 3
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t].*$", re.MULTILINE)
 
@@ -42,9 +43,17 @@ def extract(question: str, citations: Sequence[Citation], encoder: Encoder | Non
 def sentences_of(text: str) -> list[str]:
     """The sentences of a text, each on one line, without headings and what is too short to say anything."""
     text = _HEADING.sub("", text) if text.lstrip().startswith("#") else text
-    cut = (" ".join(sentence.split()) for sentence in _SENTENCE.findall(text))
+    cut = (" ".join(sentence.split()) for sentence in _cut(text))
     long = [sentence for sentence in cut if len(sentence) > _SHORTEST]
     return long or [" ".join(text.split())]
+
+
+def _cut(text: str) -> Iterator[str]:
+    start = 0
+    for end in _END.finditer(text):
+        yield text[start : end.end()]
+        start = end.end()
+    yield text[start:]
 
 
 def _by_vectors(question: str, sentences: Sequence[str], encoder: Encoder) -> np.ndarray:

@@ -56,7 +56,7 @@ class Files:
             return sorted((source, count) for source, count in self._counts.items() if source and count)
 
     def add_upload(self, path: Path) -> Iterator[Progress]:
-        """Add one file that came from a browser; an earlier one of that name is replaced.
+        """Add one file that came from a browser; an earlier one of that name is replaced, if anything is read.
 
         Yields:
             How far it is, after every few passages.
@@ -82,14 +82,17 @@ class Files:
                 self._store.add(batch)
                 for passage in batch:
                     seen.setdefault(named_source(passage), set()).add(passage.id)
-                now = replace(now, passages=now.passages + len(batch), problems=tuple(problems))
+                now = replace(now, passages=now.passages + len(batch))
                 yield now
             self._drop_what_is_gone(seen)
-        except DprRagError as error:
-            problems.append(str(error))
+        except (DprRagError, MemoryError) as error:
+            problems.append(str(error) or "it is too large")
+        finally:
+            self._changed()
         if not now.passages and not problems:
             problems.append(f"{path.name}: no text was found in it")
-        yield replace(now, problems=tuple(problems), done=True)
+        # an upload lies where nobody need know
+        yield replace(now, problems=tuple(one.replace(str(path), path.name) for one in problems), done=True)
 
     def _read(self, path: Path, source: str | None, problems: list[str]) -> Iterator[Passage]:
         def note(error: CorpusError) -> None:
@@ -98,13 +101,14 @@ class Files:
         for passage, file, _ in open_by_place(str(path), on_bad=note, on_bad_text="replace"):
             if source is None:
                 yield with_source(passage, file if isinstance(file, str) else source_path(file))
-            else:  # ids of tables are numbers in every table
-                own = passage.id.startswith(path.name)
-                named = passage if own else replace(passage, id=f"{path.name}:{passage.id}")
-                yield with_source(named, source)
+            else:  # names of its own, which no other file can have
+                own = passage.id.removeprefix(f"{path.name}#")
+                name = f"{source}#{own}" if own.isdecimal() and own != passage.id else f"{source}:{passage.id}"
+                yield with_source(replace(passage, id=name), source)
 
     def _drop_what_is_gone(self, seen: dict[str, set[str]]) -> None:
         """Delete what an earlier form of the same files had more than this one."""
+        self._changed()
         known = dict(self.listed())
         fuller = {source for source, ids in seen.items() if known.get(source, 0) > len(ids)}
         if fuller:
@@ -114,7 +118,13 @@ class Files:
 
     def remove(self, source: str) -> int:
         """Delete all passages of a source, and return how many there were."""
-        return self._store.delete(filter=lambda passage: named_source(passage) == source)
+        count = self._store.delete(filter=lambda passage: named_source(passage) == source)
+        self._changed()
+        return count
+
+    def _changed(self) -> None:
+        with self._lock:
+            self._counts = Counter()
 
 
 def shown(source: str) -> str:

@@ -12,7 +12,8 @@ import gradio as gr
 from dpr_rag.pages.answering import Settings
 from dpr_rag.pages.chatting import Chat
 from dpr_rag.pages.files import Progress, shown
-from dpr_rag.pages.marking import plain_html, plain_markdown
+from dpr_rag.pages.marking import plain_markdown
+from dpr_rag.pages.serving import is_upload, uploads
 from dpr_rag.pages.shown import messages_of, thumbs_of
 from dpr_rag.pages.turns import DOWN, UP, Turn, as_markdown
 
@@ -38,8 +39,9 @@ class Handlers:
 
     def retry(self, data: gr.RetryData, current: str | None, *settings: Any) -> Iterator[Parts]:
         """The same question again; what came after it goes."""
-        at = _turn(data.index)
-        yield from self._asked(self._chat.turns(current)[at].question, current, settings, at)
+        at, turns = _turn(data.index), self._chat.turns(current)
+        if at < len(turns):
+            yield from self._asked(turns[at].question, current, settings, at)
 
     def edit(self, data: gr.EditData, current: str | None, *settings: Any) -> Iterator[Parts]:
         """An earlier question in other words; what came after it goes."""
@@ -72,7 +74,7 @@ class Handlers:
     def export(self, current: str | None) -> str:
         """Write the conversation to a Markdown file."""
         known = self._chat.memory.get(current) if current else None
-        path = Path(tempfile.mkdtemp(prefix="dpr-rag-")) / "conversation.md"
+        path = Path(tempfile.mkdtemp(dir=uploads())) / "conversation.md"
         turns = known.turns if known else ()
         path.write_text(as_markdown(known.title if known else "Conversation", turns), encoding="utf-8")
         return str(path)
@@ -80,10 +82,13 @@ class Handlers:
     def add_uploads(self, paths: Sequence[str] | None) -> Iterator[Parts]:
         """Add the files that were dropped."""
         done = ""
-        for path in paths or ():
-            for progress in self._chat.files.add_upload(Path(path)):
+        for path in map(Path, paths or ()):
+            if not is_upload(path):
+                continue
+            for progress in self._chat.files.add_upload(path):
                 yield *self._shelf(done + _told(progress)), gr.skip()
             done += _told(progress)
+            path.unlink(missing_ok=True)
         yield *self._shelf(done), None
 
     def add_folder(self, path: str) -> Iterator[Parts]:
@@ -99,7 +104,7 @@ class Handlers:
         if not source:
             return self._shelf("Choose a file first.")
         count = self._chat.files.remove(source)
-        return self._shelf(f"Removed {plain_html(shown(source))}: {_passages(count)}.")
+        return self._shelf(f"Removed {plain_markdown(shown(source))}: {_passages(count)}.")
 
     def _asked(
         self, question: str, current: str | None, settings: Sequence[Any], at: int | None = None
@@ -160,6 +165,6 @@ def _passages(count: int) -> str:
 
 
 def _told(progress: Progress) -> str:
-    name = plain_html(progress.name)
+    name = plain_markdown(progress.name)
     said = f"{name}: {_passages(progress.passages)}" + ("." if progress.done else " …")
-    return f"{said} {plain_html('; '.join(progress.problems)[:300])}\n\n" if progress.problems else f"{said}\n\n"
+    return f"{said} {plain_markdown('; '.join(progress.problems)[:300])}\n\n" if progress.problems else f"{said}\n\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,7 @@ class Memory:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path, timeout=30)) as database, database:
+        with closing(sqlite3.connect(self.path, timeout=30, isolation_level=None)) as database, database:
             yield database
 
     def listed(self) -> list[tuple[str, str]]:
@@ -78,27 +78,37 @@ class Memory:
             row = database.execute("SELECT id, title, turns FROM conversation WHERE id = ?", [conversation]).fetchone()
         if row is None:
             return None
-        return Conversation(row[0], row[1], tuple(Turn.from_dict(turn) for turn in json.loads(row[2])))
+        return Conversation(row[0], row[1], _read(row[2]))
 
-    def keep(self, conversation: str | None, turns: Sequence[Turn]) -> str:
-        """Write down a conversation, a new one where no id is given, and the labels of its turns; return its id."""
+    def change(
+        self, conversation: str | None, changed: Callable[[tuple[Turn, ...]], tuple[Turn, ...]]
+    ) -> Conversation | None:
+        """Change what was said in a conversation, in one transaction: nothing that was said meanwhile is lost.
+
+        Args:
+            conversation: Its id; None begins a new one.
+            changed: Makes the new turns of those that are there.
+
+        Returns:
+            The conversation as it is now, or None where it is gone; it does not come back.
+        """
         kept = conversation or uuid4().hex
-        title = " ".join(turns[0].question.split())[:_TITLE] if turns else "New conversation"
-        written = json.dumps([turn.to_dict() for turn in turns], ensure_ascii=False)
-        labels = [
-            (kept, at, turn.searched, json.dumps(turn.positive_ids, ensure_ascii=False))
-            for at, turn in enumerate(turns)
-            if turn.positive_ids and turn.searched
-        ]
         with self._open() as database:
+            database.execute("BEGIN IMMEDIATE")
+            row = database.execute("SELECT turns FROM conversation WHERE id = ?", [kept]).fetchone()
+            if row is None and conversation is not None:
+                return None
+            turns = changed(() if row is None else _read(row[0]))
+            title = " ".join(turns[0].question.split())[:_TITLE] if turns else "New conversation"
+            written = json.dumps([turn.to_dict() for turn in turns], ensure_ascii=False)
             database.execute(
                 "INSERT INTO conversation VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
                 "SET title = excluded.title, changed = excluded.changed, turns = excluded.turns",
                 [kept, title, time.time(), written],
             )
             database.execute("DELETE FROM label WHERE conversation = ?", [kept])
-            database.executemany("INSERT INTO label VALUES (?, ?, ?, ?)", labels)
-        return kept
+            database.executemany("INSERT INTO label VALUES (?, ?, ?, ?)", _labels(kept, turns))
+        return Conversation(kept, title, turns)
 
     def forget(self, conversation: str) -> None:
         """Remove a conversation; what it taught stays."""
@@ -115,3 +125,15 @@ class Memory:
     def write_labelled(self, path: Path) -> int:
         """Write the labelled questions in the form that ``tune``, ``mine``, ``train`` and ``evaluate`` read; return how many."""
         return write_questions(path, self.labelled())
+
+
+def _read(turns: str) -> tuple[Turn, ...]:
+    return tuple(Turn.from_dict(turn) for turn in json.loads(turns))
+
+
+def _labels(conversation: str, turns: Iterable[Turn]) -> list[tuple[str, int, str, str]]:
+    return [
+        (conversation, at, turn.searched, json.dumps(turn.positive_ids, ensure_ascii=False))
+        for at, turn in enumerate(turns)
+        if turn.positive_ids and turn.searched
+    ]

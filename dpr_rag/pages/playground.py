@@ -14,6 +14,7 @@ from dpr_rag.lexical import Analyzer
 from dpr_rag.pages.columns import CLICKED, CSS, comparison_html, map_html, neighbours_html, text_of
 from dpr_rag.pages.comparing import Map, compare, map_of, neighbours
 from dpr_rag.pages.marking import plain_markdown
+from dpr_rag.pages.serving import is_upload
 from dpr_rag.pages.tuning import Trial
 from dpr_rag.store import PassageStore
 
@@ -103,7 +104,7 @@ class _Handlers:
 
     def judge(self, file: str | None) -> Parts:
         """Evaluate every mode, with the report in a frame of its own."""
-        if file is None:
+        if file is None or not is_upload(Path(file)):
             return "Choose a file with labelled questions first.", ""
         try:
             return "", self._trial.report(Path(file))
@@ -111,7 +112,7 @@ class _Handlers:
             return plain_markdown(str(error)), ""
 
     def _tried(self, file: str | None, trial: Any) -> str:
-        if file is None:
+        if file is None or not is_upload(Path(file)):
             return "Choose a file with labelled questions first."
         try:
             return str(trial(Path(file)))

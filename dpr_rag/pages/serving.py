@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from dpr_rag.errors import MissingExtraError, PathError, install
 
@@ -53,16 +57,14 @@ def app_of(blocks: gr.Blocks, css: str, *, hosts: Sequence[str]) -> FastAPI:
         blocks: The page.
         css: Its own style.
         hosts: Names by which it may be asked for, so that a page from elsewhere cannot give this address another name;
-            ``*`` for all.
+            ``*`` also for any address in numbers.
     """
     import gradio as gr
     from fastapi import FastAPI
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(_AtHome)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-
+    app.add_middleware(_AtHome, hosts=frozenset(hosts))
+    blocks.has_launched = True  # until then, Gradio takes any path of this machine for an upload
     theme = gr.themes.Default(font=list(_FONT), font_mono=list(_MONOSPACE)).set(
         button_primary_background_fill="*primary_700",  # Gradio's own are too light to read
         button_primary_background_fill_dark="*primary_700",
@@ -87,18 +89,62 @@ def app_of(blocks: gr.Blocks, css: str, *, hosts: Sequence[str]) -> FastAPI:
 
 
 class _AtHome:
-    """Adds headers to every response; by itself, as the framework's own way would hold streams back."""
+    """Refuses what other pages ask for, and adds headers; by itself, as the framework's own way would hold streams back."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+        self._app, self._hosts = app, hosts
+
+    def _welcome(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a request names this page, and comes from it or from no page at all."""
+        host = headers.get(b"host", b"").decode("latin-1")
+        name = urlsplit(f"//{host}").hostname or ""
+        if name not in self._hosts and not ("*" in self._hosts and _is_address(name)):
+            return False
+        origin = headers.get(b"origin")
+        return origin is None or urlsplit(origin.decode("latin-1")).netloc == host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and not self._welcome(dict(scope["headers"])):
+            from starlette.responses import PlainTextResponse
+
+            await PlainTextResponse("This page answers its own requests alone.", 403)(scope, receive, send)
+            return
+
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *_HEADERS]
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def private_uploads() -> Iterator[None]:
+    """A folder for what browsers send, which nobody else can read and which is gone at the end."""
+    with TemporaryDirectory(prefix="dpr-rag-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["GRADIO_TEMP_DIR"]
+
+
+def uploads() -> str:
+    """The folder of :func:`private_uploads`."""
+    return os.environ["GRADIO_TEMP_DIR"]
+
+
+def is_upload(path: Path) -> bool:
+    """Whether a file lies where uploads do, links followed."""
+    return path.resolve().is_relative_to(Path(uploads()).resolve())
 
 
 def _server(config: uvicorn.Config) -> uvicorn.Server:
