@@ -231,3 +231,25 @@ def test_a_record_that_is_lost_is_noticed(tmp_path: Path) -> None:
     for keys in (None, ["a"], ["c"]):
         with PassageStore.open(tmp_path / "s") as store, pytest.raises(StoreCorrupted, match="1 entries where 2 were"):
             store.private.read("docs", keys)
+
+
+def same(passage_id: str, tenant: str) -> Passage:
+    return Passage(passage_id, "the same text", "title", {"tenant": tenant})
+
+
+def test_what_a_passage_of_a_view_succeeds_is_of_the_view_too() -> None:
+    with PassageStore.temporary() as store:
+        store.add([same("a1", "a"), same("b1", "b")], vectors=np.eye(2))
+        view = store.restricted({"tenant": "a"})
+        view.private.add([same("a2", "a")], vectors=[[1.0, 0.0]], instead={"a2": ["a1", "b1"]})
+        assert [passage.id for passage in store] == ["b1", "a2"]
+
+
+@pytest.mark.parametrize("vector", [[1.0, 0.0], [0.0, 1.0]], ids=["unchanged", "another vector"])
+def test_a_passage_never_makes_room_for_itself(vector: list[float]) -> None:
+    with PassageStore.temporary() as store:
+        store.add([same("a1", "a"), same("a2", "a")], vectors=np.eye(2)[[0, 0]])
+        store.private.add([same("a1", "a")], vectors=[vector], instead={"a1": ["a1", "a2"]})
+        assert [passage.id for passage in store] == ["a1"]
+        assert store.get_vectors(["a1"])["a1"].tolist() == vector
+        assert store.check().passages == 1

@@ -257,11 +257,12 @@ SAYS_NOTHING_OF_PASSAGES = {
         "path",
         "ranking",
         "ranking_for",
+        "ranking_of",
         "read_only",
     ),
     *("settled", "suggested_weight", "tuned"),
 }
-OF_THE_CLASS = {"open", "restore", "temporary"}
+OF_THE_CLASS = {"open", "recover", "restore", "temporary"}
 
 
 @pytest.mark.parametrize("name", OF_THE_WHOLE)

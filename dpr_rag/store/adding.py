@@ -153,15 +153,24 @@ def _add_batch(
             ready, owners = parted(batch.passages, known, policy)
             encoded = {p.id: vector for p, vector in zip(needed, vectors, strict=True)}
             if all(p.id in encoded or not _is_new_text(known.get(p.id), p) for p in ready):
-                gone = _succeeded(writer, ready, instead)
+                gone = _succeeded(writer, batch.passages, ready, instead, scope)
                 return _write(writer, model, ready, known, encoded, gone) + AddReport(owners=owners)
 
 
-def _succeeded(writer: Writer, passages: Sequence[Passage], instead: Mapping[str, Sequence[str]]) -> list[int]:
-    """Rows of the passages that those of the batch succeed, unless their texts have changed since."""
-    successors = {old: passage for passage in passages for old in instead.get(passage.id, ())}
-    found = writer.by_ids(successors) if successors else {}
-    return [row for one, (row, old) in found.items() if not _is_new_text((row, old), successors[one])]
+def _succeeded(
+    writer: Writer,
+    batch: Sequence[Passage],
+    ready: Sequence[Passage],
+    instead: Mapping[str, Sequence[str]],
+    scope: Scope,
+) -> list[int]:
+    """Rows of the passages that those of the batch succeed: seen ones of the same text still, and none that comes itself."""
+    successors = {old: passage for passage in ready for old in instead.get(passage.id, ())}
+    wanted = successors.keys() - {passage.id for passage in batch}
+    found = writer.by_ids(wanted) if wanted else {}
+    return [
+        row for one, (row, old) in found.items() if scope.holds(old) and not _is_new_text((row, old), successors[one])
+    ]
 
 
 def _is_new_text(known: tuple[int, Passage] | None, passage: Passage) -> bool:

@@ -109,7 +109,8 @@ class Private:
         Args:
             passages: What to add.
             vectors: One vector per passage.
-            instead: From the id of a passage to those that go in the same commit, if their title and text are its own.
+            instead: From the id of a passage to those that go in the same commit, if their title and text are its own, the
+                view holds them, and they are not added here themselves.
             batch_size: Passages per commit.
         """
         how: dict[str, Any] = {"batch_size": batch_size, "instead": instead, "scope": self._scope}
