@@ -254,6 +254,7 @@ SAYS_NOTHING_OF_PASSAGES = {
         "dim",
         "encode_questions",
         "encoder",
+        "is_temporary",
         "path",
         "ranking",
         "ranking_for",

@@ -128,6 +128,11 @@ class PassageStore(Shared, Searches, Upkeep):
         return self._engine.folder
 
     @property
+    def is_temporary(self) -> bool:
+        """Whether its folder is gone once it is closed, as that of :meth:`temporary`."""
+        return self._remove is not None if self._restricted is None else self._restricted.is_temporary
+
+    @property
     def encoder(self) -> Encoder | None:
         """The encoder it was opened with."""
         return self._engine.encoder

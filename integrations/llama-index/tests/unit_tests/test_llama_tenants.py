@@ -210,3 +210,19 @@ def test_a_filter_that_restricts_nothing_is_refused(tmp_path: Path, towers: Any,
     with DPRVectorStore(tmp_path / "s", encoder=towers) as store:  # nobody holds it
         with pytest.raises(ValueError, match=r"frozen|fixed_filter"):
             store.fixed_filter = {"tenant": "b"}
+
+
+@pytest.mark.parametrize("tenant", [0, 1])
+def test_the_tenants_0_and_1_are_numbers(tmp_path: Path, towers: Any, tenant: int) -> None:
+    with PassageStore.open(tmp_path / "s", encoder=towers) as whole:
+        DPRVectorStore(store=whole).add([TextNode(id_="true", text="play", metadata={"tenant": bool(tenant)})])
+        for fixed in (all_of(one("tenant", tenant)), all_of(all_of(one("tenant", tenant)))):
+            view = DPRVectorStore(store=whole, fixed_filter=fixed)
+            view.add([TextNode(id_="number", text="play", metadata={})])
+            assert ids(view.get_nodes()) == {"number"}
+            assert ids(view.get_nodes(filters=all_of(one("tenant", tenant)))) == {"number"}
+            assert view.get_nodes()[0].metadata["tenant"] is tenant
+        among = DPRVectorStore(store=whole, fixed_filter=all_of(one("tenant", [tenant, 2], "in")))
+        assert ids(among.get_nodes()) == {"number"}
+        others = DPRVectorStore(store=whole, fixed_filter=all_of(one("tenant", tenant, "!=")))
+        assert ids(others.get_nodes()) == {"true"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from llama_index.core.data_structs.data_structs import IndexDict, IndexStruct
 from llama_index.core.storage.docstore.keyval_docstore import KVDocumentStore
@@ -12,6 +13,7 @@ from llama_index.vector_stores.dpr_rag.arrivals import Arrivals
 from llama_index.vector_stores.dpr_rag.converting import ConvertingKeyValueStore
 from llama_index.vector_stores.dpr_rag.keyvalue import DPRKeyValueStore
 from llama_index.vector_stores.dpr_rag.nodes import hash_of, marks_of_source, to_node
+from llama_index.vector_stores.dpr_rag.persisting import persist
 from llama_index.vector_stores.dpr_rag.twins import is_random
 
 from dpr_rag import Passage, PassageStore
@@ -40,6 +42,14 @@ class DPRDocumentStore(KVDocumentStore):
         super().__init__(ConvertingKeyValueStore(store) if convert else DPRKeyValueStore(store))
         self._store, self._arrivals = store, arrivals
         arrivals.watch()
+
+    def persist(self, persist_path: str = "", fs: Any = None) -> None:
+        """Write nothing, as everything is on disk already.
+
+        Raises:
+            StoreError: The store is temporary.
+        """
+        persist(self._store, persist_path, asked_for=False)
 
     def get_document_hash(self, doc_id: str) -> str | None:
         """The hash of the version that is stored whole, ``incomplete`` where it is not, None where nothing is."""
@@ -149,6 +159,15 @@ class DPRIndexStore(KVIndexStore):
 
     def __init__(self, store: PassageStore) -> None:
         super().__init__(DPRKeyValueStore(store))
+        self._store = store
+
+    def persist(self, persist_path: str = "", fs: Any = None) -> None:
+        """Write nothing, as everything is on disk already.
+
+        Raises:
+            StoreError: The store is temporary.
+        """
+        persist(self._store, persist_path, asked_for=False)
 
     def add_index_struct(self, index_struct: IndexStruct) -> None:
         """Keep what an index knows."""

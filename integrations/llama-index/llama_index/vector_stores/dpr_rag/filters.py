@@ -31,7 +31,7 @@ _NAMES = {
 _LISTS = {FilterOperator.EQ: "in", FilterOperator.NE: "nin"}
 
 
-def to_filter(filters: MetadataFilters | None) -> Filter | None:
+def to_filter(filters: MetadataFilters | None, *, exactly: bool = False) -> Filter | None:
     """Translate filters; None means that there is nothing to filter by, as in an empty list of them.
 
     A field is what the node's metadata say under the key. ``ref_doc_id``, ``doc_id`` and ``document_id`` are the id of its
@@ -42,6 +42,10 @@ def to_filter(filters: MetadataFilters | None) -> Filter | None:
     strings; a null is a value that equals None, not a missing field.
     ``MetadataFilter`` takes no booleans, so 1 also stands for true and 0 for false, as in Python.
 
+    Args:
+        filters: What to translate.
+        exactly: Take 0 and 1 as the numbers that they are, and never for booleans.
+
     Raises:
         FilterError: It is no ``MetadataFilters``, or an operator does not take its value.
     """
@@ -51,7 +55,7 @@ def to_filter(filters: MetadataFilters | None) -> Filter | None:
         raise FilterError(
             f"filters is {type(filters).__name__} {filters!r:.60}, expected llama_index's MetadataFilters"
         )
-    parts = [part for part in map(_part, filters.filters) if part is not None]
+    parts = [part for one in filters.filters if (part := _part(one, exactly)) is not None]
     if not parts:
         return None
     match filters.condition or FilterCondition.AND:
@@ -68,41 +72,43 @@ def to_filter(filters: MetadataFilters | None) -> Filter | None:
 def fixed_by(given: MetadataFilters | Mapping[str, Any] | Filter | None) -> Filter | None:
     """What a vector store is to be restricted to; None for nothing.
 
+    What is added gets the one value of a field, and the tenant 1 is not the tenant true: 0 and 1 are numbers here.
+
     Raises:
         FilterError: It cannot be understood, or there is nothing in it to restrict anything.
     """
     if given is None:
         return None
-    where = to_filter(given) if isinstance(given, MetadataFilters) else parse_filter(given)
+    where = to_filter(given, exactly=True) if isinstance(given, MetadataFilters) else parse_filter(given)
     if where is None:
         raise FilterError("fixed_filter has no filters, and would restrict nothing; leave it out, or name a field")
     return where
 
 
-def _part(given: MetadataFilter | MetadataFilters) -> Filter | None:
-    return to_filter(given) if isinstance(given, MetadataFilters) else _comparison(given)
+def _part(given: MetadataFilter | MetadataFilters, exactly: bool) -> Filter | None:
+    return to_filter(given, exactly=exactly) if isinstance(given, MetadataFilters) else _comparison(given, exactly)
 
 
-def _comparison(given: MetadataFilter) -> Filter:
+def _comparison(given: MetadataFilter, exactly: bool) -> Filter:
     if given.key in _OF_SOURCE:
-        own = Comparison(given.key, "exists", True)
-        return Or((And((own, _about(given.key, given))), And((Not(own), _about(SOURCE, given)))))
+        own, of_source = Comparison(given.key, "exists", True), _about(SOURCE, given, exactly)
+        return Or((And((own, _about(given.key, given, exactly))), And((Not(own), of_source))))
     if given.key == "id":
-        own, among_own = Comparison(HIDDEN_ID, "exists", True), _about("id", given)
+        own, among_own = Comparison(HIDDEN_ID, "exists", True), _about("id", given, exactly)
         # without the key, what the core takes for the field is the passage's id, which no metadata say
         return Or((Not(own), among_own)) if among_own.matches({}) else And((own, among_own))
-    return _about(given.key, given)
+    return _about(given.key, given, exactly)
 
 
-def _about(field: str, given: MetadataFilter) -> Filter:
+def _about(field: str, given: MetadataFilter, exactly: bool) -> Filter:
     if given.operator is FilterOperator.IS_EMPTY:
         return Or((Comparison(field, "exists", False), Comparison(field, "is_empty", True)))
     if given.operator not in _NAMES:
         raise FilterError(f"field {given.key!r:.60}: the operator {given.operator!r} is unknown")
-    if given.operator in _LISTS and _is_zero_or_one(given.value):
-        return Comparison(field, _LISTS[given.operator], _with_booleans([given.value]))
     value = given.value
-    if given.operator in (FilterOperator.IN, FilterOperator.NIN) and isinstance(value, list):
+    if not exactly and given.operator in _LISTS and _is_zero_or_one(value):
+        return Comparison(field, _LISTS[given.operator], _with_booleans([value]))
+    if not exactly and given.operator in (FilterOperator.IN, FilterOperator.NIN) and isinstance(value, list):
         return Comparison(field, _NAMES[given.operator], _with_booleans(value))
     return Comparison(field, _NAMES[given.operator], value)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -15,11 +14,10 @@ from llama_index.vector_stores.dpr_rag.converting import OnMetadata
 from llama_index.vector_stores.dpr_rag.docstore import DPRDocumentStore, DPRIndexStore
 from llama_index.vector_stores.dpr_rag.in_threads import AsyncInThreads
 from llama_index.vector_stores.dpr_rag.nodes import OnBadText
+from llama_index.vector_stores.dpr_rag.persisting import persist
 
 from dpr_rag import Encoder, Filter, PassageStore
 from dpr_rag.errors import ArgumentError
-
-_log = logging.getLogger(__name__)
 
 
 class OnPassageStore(AsyncInThreads):
@@ -77,16 +75,26 @@ class OnPassageStore(AsyncInThreads):
         """All three as LlamaIndex's ``StorageContext``, which is there again when the folder is opened the next time."""
         return StorageContext.from_defaults(docstore=self.docstore, index_store=self.index_store, vector_store=self)
 
+    @property
+    def read_only(self) -> bool:
+        """Whether every change is refused."""
+        return self._store.read_only
+
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """Where the store is and how it was opened, for :meth:`from_dict`; not what opens it elsewhere: its encoder."""
+        return {**super().to_dict(**kwargs), "read_only": self.read_only}
+
     @classmethod
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
         """Open the store of a dict that ``to_dict`` made; there has to be one.
 
         Args:
             data: The dict.
-            **kwargs: Further arguments of the class: ``encoder``, which no dict holds, or ``read_only``.
+            **kwargs: Further arguments of the class: ``encoder``, which no dict holds, or another ``read_only``.
 
         Raises:
-            ValueError: The dict names no folder: it is of a temporary store, or of one that was given open.
+            ValueError: The dict names no folder: it is of a temporary store, or of one that was given open; or it is of a
+                store opened read-only, and the one given open may be written to.
             StoreNotFoundError: There is no store in the folder.
         """
         given: dict[str, Any] = {
@@ -95,8 +103,13 @@ class OnPassageStore(AsyncInThreads):
             "on_metadata": data.get("on_metadata", "error"),
             "fixed_filter": data.get("fixed_filter"),
         }
-        if kwargs.get("store") is None:
-            given |= {"path": data.get("path"), "create": False}
+        read_only, store = bool(data.get("read_only", False)), kwargs.get("store")
+        if store is None:
+            given |= {"path": data.get("path"), "create": False, "read_only": read_only}
+        elif read_only and isinstance(store, PassageStore) and not store.read_only:
+            raise ArgumentError(
+                f"the dict is of a {cls.class_name()} opened read-only, and store= may be written to; open it with read_only=True"
+            )
         given |= kwargs
         if given.get("store") is None and given["path"] is None:
             raise ArgumentError(
@@ -122,8 +135,14 @@ class OnPassageStore(AsyncInThreads):
         return self.__copy__()  # what is open cannot be opened twice
 
     def persist(self, persist_path: str = "", fs: Any = None) -> None:
-        """Do nothing: what ``add`` and ``delete`` returned from is on disk already, in the store's own folder."""
-        _log.info("nothing to persist: every change is on disk in %s", self._store.path)
+        """Write nothing: what ``add`` and ``delete`` returned from is on disk already, in the store's own folder.
+
+        ``StorageContext.persist`` can be called; a warning in the log says so where another place was named.
+
+        Raises:
+            StoreError: The store is temporary: what it holds would be gone when it is closed.
+        """
+        persist(self._store, persist_path)
 
     def close(self) -> None:
         """Close the store, unless it was given open; a temporary one is gone then."""

@@ -1,0 +1,46 @@
+"""What ``persist`` means for a store whose every change is on disk at once: nothing, or that nothing could last."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from dpr_rag import PassageStore
+from dpr_rag.errors import StoreError
+
+_log = logging.getLogger(__name__)
+_OF_A_CONTEXT = (
+    "__"  # StorageContext.persist gives each vector store the name of its namespace, these, and a file's name
+)
+
+
+def persist(store: PassageStore, persist_path: str | os.PathLike[str] = "", *, asked_for: bool = True) -> None:
+    """Say in the log that everything is on disk already, and refuse to leave what is going to be gone.
+
+    Args:
+        store: What was to be persisted.
+        persist_path: Where to; nothing is written there, which a warning says where a user named the place.
+        asked_for: Whether a user may have named it, rather than LlamaIndex.
+
+    Raises:
+        StoreError: The store is temporary.
+    """
+    if store.is_temporary:
+        raise StoreError(
+            f"the store is temporary, in {store.path}, and gone when it is closed, so that nothing of it can be persisted; make "
+            "it with DPRVectorStore(path), or copy what it holds with PassageStore.backup(path), which is client.backup(path) "
+            "of a vector store without fixed_filter"
+        )
+    named = os.fspath(persist_path)
+    elsewhere = asked_for and named and _OF_A_CONTEXT not in Path(named).name and not _is_place_of(store, named)
+    _log.log(
+        logging.WARNING if elsewhere else logging.INFO,
+        "nothing to persist: every change is on disk in %s%s",
+        store.path,
+        f", and nothing was written to {named}; PassageStore.backup(path) makes a copy" if elsewhere else "",
+    )
+
+
+def _is_place_of(store: PassageStore, named: str) -> bool:
+    return Path(named).expanduser().resolve() == store.path.resolve()
