@@ -13,9 +13,17 @@ _USUAL = ("question", "query", "input", "text")
 _Kind = TypeVar("_Kind")
 
 
+def shown(value: object, width: int = 60) -> str:
+    """The first characters of a value's ``repr``, for messages; Python refuses to write integers of over 4,300 digits."""
+    try:
+        return repr(value)[:width]
+    except ValueError:
+        return f"of {value.bit_length()} bits" if isinstance(value, int) else "too long to be written out"
+
+
 def kind(value: object) -> str:
     """A value with its type, as messages name it."""
-    return f"the class {value.__name__}" if isinstance(value, type) else f"{type(value).__name__} {value!r:.60}"
+    return f"the class {value.__name__}" if isinstance(value, type) else f"{type(value).__name__} {shown(value)}"
 
 
 def remedy(value: object, *, several: str) -> str:
@@ -70,7 +78,7 @@ def check_count(name: str, value: object, error: type[DprRagError], *, least: in
         DprRagError: As ``error`` says, where it is none.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        given = repr(value) if isinstance(value, str | float | int | Integral) or value is None else kind(value)
+        given = shown(value, 80) if isinstance(value, str | float | int | Integral) or value is None else kind(value)
         raise error(f"{name} is {given:.80}, expected an integer of at least {least}{more}")
     return int(value)
 
@@ -89,10 +97,18 @@ def check_number(
     Raises:
         DprRagError: As ``error`` says, where it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high or math.isinf(value):
+    number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else _as_float(value)
+    if not low <= number <= high or math.isinf(number):
         bounds = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
-        raise error(f"{name} is {value!r:.80}, expected a number{'' if low == -math.inf else f' {bounds}'}{more}")
-    return float(value)
+        raise error(f"{name} is {shown(value, 80)}, expected a number{'' if low == -math.inf else f' {bounds}'}{more}")
+    return number
+
+
+def _as_float(value: Real) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # of integers and fractions
+        return math.inf
 
 
 def check_instance(

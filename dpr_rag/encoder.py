@@ -99,7 +99,7 @@ def check_vectors(
     try:
         with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused below
             array = np.ascontiguousarray(vectors, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise VectorError(
             f"vectors is {kind(vectors)}, expected an array of numbers of shape [n, dim]; give a row of numbers for each text "
             f"({error!s:.120})"

@@ -17,11 +17,12 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 from uuid import UUID
 
-from dpr_rag.arguments import check_callable
+from dpr_rag.arguments import check_callable, kind, shown
 from dpr_rag.errors import PassageError
-from dpr_rag.passages import MAX_METADATA_DEPTH, plain
+from dpr_rag.passages import MAX_METADATA_DEPTH, plain, rejoined
 
 _INT64 = 2**63
+_MOST_DIGITS = 4300  # that Python writes of an integer
 Default = Callable[[Any], Any]
 
 
@@ -33,7 +34,7 @@ def to_json_metadata(metadata: Mapping[Any, Any], *, default: Default | None = N
     ======================================================== =====================================================
     string, boolean, None, finite number                     the same
     NaN, infinity, NaT, pandas' NA                           None, as JSON has no such numbers
-    integer beyond 64 bits                                   its digits as a string
+    integer beyond 64 bits                                   its digits as a string, up to 4,300 of them
     ``datetime``, ``numpy.datetime64``, pandas' Timestamp    ISO 8601 string; with a timezone in UTC (``…+00:00``),
                                                              without one as it is
     ``date``, ``time``                                       ISO 8601 string
@@ -60,10 +61,11 @@ def to_json_metadata(metadata: Mapping[Any, Any], *, default: Default | None = N
         default: Makes something of what the table does not know, such as ``str``; the result is converted in turn.
 
     Raises:
-        PassageError: Something cannot be converted; nested deeper than 32 levels; or two keys are one as JSON.
+        PassageError: Something cannot be converted; a number is too large for a float, or an integer for 4,300 digits; nested
+            deeper than 32 levels; or two keys are one as JSON.
     """
     if not isinstance(metadata, Mapping):
-        raise PassageError(f"metadata is {_kind(metadata)}, expected a mapping; wrap it in a dict")
+        raise PassageError(f"metadata is {kind(metadata)}, expected a mapping; wrap it in a dict")
     check_callable("default", default)
     return _object(metadata, default, "metadata", 0)
 
@@ -90,24 +92,24 @@ def _converted(value: Any, default: Default | None, where: str, depth: int) -> A
     if default is not None:
         return _converted(default(value), default, where, depth + 1)
     raise PassageError(
-        f"{where} is {_kind(value)}, of which no JSON form is known; convert it, drop it, or give a default such as str"
+        f"{where} is {kind(value)}, of which no JSON form is known; convert it, drop it, or give a default such as str"
     )
 
 
 def _object(value: Mapping[Any, Any], default: Default | None, where: str, depth: int) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key, item in value.items():
-        name = _key(key, default, where)
+        name = rejoined(_key(key, default, where))  # as a passage does
         if name in made:
             raise PassageError(f"{where} has two keys that are {name!r:.120} as JSON; rename one of them")
-        made[name] = _converted(item, default, f"{where}[{key!r:.60}]", depth + 1)
+        made[name] = _converted(item, default, f"{where}[{shown(key)}]", depth + 1)
     return made
 
 
 def _key(key: Any, default: Default | None, where: str) -> str:
     made = _converted(key, default, f"a key of {where}", 0)
     if isinstance(made, list | dict):
-        raise PassageError(f"{where} has the key {_kind(key)}, expected a string or what can be written as one")
+        raise PassageError(f"{where} has the key {kind(key)}, expected a string or what can be written as one")
     return made if isinstance(made, str) else json.dumps(made)
 
 
@@ -125,17 +127,42 @@ def _scalar(value: Any, where: str) -> Any:
         return value
     if type(value).__name__ in ("NaTType", "NAType"):
         return None
-    return _number(value) if isinstance(value, int | float | Decimal | Fraction) else NotImplemented
+    return _number(value, where) if isinstance(value, int | float | Decimal | Fraction) else NotImplemented
 
 
-def _number(value: float | Decimal | Fraction) -> int | float | str | None:
+def _number(value: float | Decimal | Fraction, where: str) -> int | float | str | None:
     if isinstance(value, int):
-        return int(value) if -_INT64 <= value < _INT64 else str(int(value))
-    if not math.isfinite(value):
+        return int(value) if -_INT64 <= value < _INT64 else _digits(int(value), where)
+    if isinstance(value, float | Decimal) and not _is_finite(value):
         return None
+    if isinstance(value, Decimal) and value.adjusted() >= _MOST_DIGITS:
+        raise _too_large(where)  # before all digits of 1e999999999 are written out
     if isinstance(value, Decimal | Fraction) and value == int(value):
-        return _number(int(value))
-    return float(value)
+        return _number(int(value), where)
+    try:
+        made = float(value)
+    except OverflowError as error:
+        raise _too_large(where) from error
+    if math.isinf(made):
+        raise _too_large(where)
+    return made
+
+
+def _is_finite(value: float | Decimal) -> bool:
+    return value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)  # which a signalling NaN refuses
+
+
+def _digits(value: int, where: str) -> str:
+    try:
+        return str(value)
+    except ValueError as error:
+        raise _too_large(where) from error
+
+
+def _too_large(where: str) -> PassageError:
+    return PassageError(
+        f"{where} is a number beyond the floats, or an integer of more than {_MOST_DIGITS} digits; store it as a string"
+    )
 
 
 def _ordered(items: list[Any]) -> list[Any]:
@@ -177,7 +204,7 @@ def _in_utc(value: datetime, where: str) -> str:
         return (value if value.utcoffset() is None else value.astimezone(UTC)).isoformat()
     except OverflowError as error:
         raise PassageError(
-            f"{where} is {_kind(value)}, which lies outside of the years 1 to 9999 in UTC; store it as a string"
+            f"{where} is {kind(value)}, which lies outside of the years 1 to 9999 in UTC; store it as a string"
         ) from error
 
 
@@ -197,7 +224,3 @@ def _unpacked(value: Any) -> Any:
     )  # tolist would make bare numbers of them
     made = value.tolist() if not of_times else list(value) if getattr(value, "ndim", 0) else value[()]
     return NotImplemented if isinstance(made, type(value)) else made
-
-
-def _kind(value: object) -> str:
-    return f"{type(value).__name__} {value!r:.60}"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dpr_rag.arguments import iterated, kind, remedy
+from dpr_rag.arguments import iterated, kind, remedy, shown
 from dpr_rag.errors import BadTextError, PassageError, unknown
 
 MAX_METADATA_DEPTH = 32
@@ -44,7 +44,7 @@ class Passage:
         metadata: JSON object of the user's own, at most 32 levels deep, copied on construction.
 
     Raises:
-        PassageError: A field has the wrong type, is empty, or cannot be stored as JSON.
+        PassageError: A field has the wrong type, is empty, or cannot be stored as JSON, or two keys are one as text.
         BadTextError: A field holds a lone surrogate; :meth:`made` can replace it.
     """
 
@@ -189,7 +189,10 @@ def _mended(value: Any) -> Any:
     if isinstance(value, list):
         return [_mended(item) for item in value]
     if isinstance(value, Mapping):
-        return {_escaped(key): _mended(item) for key, item in value.items()}
+        made: dict[Any, Any] = {}
+        for key, item in value.items():
+            made[_new_name(made, _escaped(key), "metadata")] = _mended(item)
+        return made
     return value
 
 
@@ -198,7 +201,7 @@ def _escaped(name: Any) -> Any:
 
 
 def _checked_string(value: object, name: str, passage_id: object, *, empty: bool = False) -> str:
-    owner = "" if passage_id is None else f"passage {passage_id!r:.120}: "
+    owner = "" if passage_id is None else f"passage {shown(passage_id, 120)}: "
     if not isinstance(value, str):
         several = "pass one string for each, as retrieve_batch() takes them" if name == "question" else _SEVERAL
         advice = remedy(value, several=several)
@@ -251,21 +254,30 @@ def _json_copy(value: Any, passage_id: str, where: str, depth: int) -> Any:
 
 
 def _copied_object(value: Mapping[Any, Any], passage_id: str, where: str, depth: int) -> dict[str, Any]:
-    copied = {}
+    copied: dict[str, Any] = {}
     for key, item in value.items():
         if not isinstance(key, str):
             raise PassageError(
                 f"passage {passage_id!r}: {where} has the key {kind(key)}, expected a string; convert it{CONVERTING}"
             )
         name = _checked_string(key, f"a key of {where}", passage_id, empty=True)
-        copied[name] = _json_copy(item, passage_id, f"{where}[{key!r}]", depth + 1)
+        copied[_new_name(copied, name, f"passage {passage_id!r}: {where}")] = _json_copy(
+            item, passage_id, f"{where}[{key!r}]", depth + 1
+        )
     return copied
+
+
+def _new_name(taken: Mapping[Any, Any], name: Any, where: str) -> Any:
+    """A key that is not there yet: two may become one by their surrogates, and one value would be lost."""
+    if name in taken:
+        raise PassageError(f"{where} has two keys that are {shown(name, 120)} as text; rename one of them")
+    return name
 
 
 def _checked_int(value: int, passage_id: str, where: str) -> int:
     if not -_INT64 <= value < _INT64:
         raise PassageError(
-            f"passage {passage_id!r}: {where} is {value}, outside the 64-bit integers that filters compare; store it as a "
+            f"passage {passage_id!r}: {where} is {shown(value)}, outside the 64-bit integers that filters compare; store it as a "
             f"string{CONVERTING}"
         )
     return int(value)

@@ -81,7 +81,14 @@ TABLE: list[tuple[Any, Any]] = [
     (Decimal("20.00"), 20),
     (Decimal("NaN"), None),
     (Decimal("1e40"), "1" + "0" * 40),
+    (Decimal("sNaN"), None),
+    (Decimal("-Infinity"), None),
+    (Decimal(10**400), "1" + "0" * 400),
+    (Decimal("1e-99999"), 0.0),
+    (10**4299, "1" + "0" * 4299),
     (Fraction(1, 4), 0.25),
+    (Fraction(10**400, 1), "1" + "0" * 400),
+    (Fraction(1, 10**5000), 0.0),
     (Kind.PLAY, "play"),
     (Kind.DAY, "2024-05-01"),
     (Level.HIGH, 3),
@@ -220,3 +227,28 @@ def test_a_refusal_of_metadata_names_the_helper(given: Any) -> None:
         match=r"or all of the metadata with dpr_rag\.to_json_metadata\(metadata\), as .* on_metadata='convert'$",
     ):
         Passage("1", "text", metadata={"field": given})
+
+
+LARGE = [
+    10**5000,
+    Fraction(10**400, 3),
+    Fraction(10**5000, 3),
+    Decimal("1e5000"),
+    Decimal("1e999999999"),
+    {10**5000: 1},
+]
+
+
+@pytest.mark.parametrize(
+    "value", [*LARGE, Decimal("1" * 400 + ".5"), [10**5000], {10**5000}], ids=lambda one: type(one).__name__
+)
+def test_numbers_that_json_cannot_hold_are_refused_by_name(value: Any) -> None:
+    with pytest.raises(
+        PassageError, match=r"metadata\['x'\].* is a number beyond the floats, or an integer of more than 4300 digits"
+    ):
+        to_json_metadata({"x": value})
+
+
+def test_keys_that_become_one_by_their_surrogates_are_refused() -> None:
+    with pytest.raises(PassageError, match=r"metadata\['x'\] has two keys that are '😀' as JSON"):
+        to_json_metadata({"x": {"\ud83d\ude00": 1, "😀": 2}})

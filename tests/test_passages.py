@@ -251,3 +251,25 @@ def test_index_says_what_became_of_bad_text(
 def test_a_number_of_numpy_is_kept_as_pythons_own() -> None:
     kept = Passage("a", "t", metadata={"x": [np.float32(1), np.int64(2)], "y": np.bool_(True)}).metadata
     assert repr(kept) == "{'x': [1.0, 2], 'y': True}"
+
+
+def test_keys_that_become_one_by_their_surrogates_are_refused() -> None:
+    twice = {"\ud83d\ude00": 1, "😀": 2}
+    for metadata, where in ((twice, "metadata"), ({"x": [twice]}, r"metadata\['x'\]\[0\]")):
+        with pytest.raises(PassageError, match=rf"passage 'a': {where} has two keys that are '😀' as text"):
+            Passage("a", "text", metadata=metadata)
+    for beside in (twice, {"\ud800": 1, "\\ud800": 2}):
+        with pytest.raises(PassageError, match="metadata has two keys that are"):
+            Passage.made("a", "\udc00", metadata={"y": "\ud800", **beside}, on_bad_text="replace")
+
+
+def test_integers_of_any_size_are_refused_by_name() -> None:
+    large = 10**5000
+    with pytest.raises(
+        PassageError, match=r"passage 'a': metadata\['x'\] is of 16610 bits, outside the 64-bit integers"
+    ):
+        Passage("a", "text", metadata={"x": large})
+    with pytest.raises(PassageError, match="metadata has the key int of 16610 bits"):
+        Passage("a", "text", metadata={large: 1})
+    with pytest.raises(PassageError, match="passage of 16610 bits: id is int of 16610 bits"):
+        Passage(large, "text")  # type: ignore[arg-type]

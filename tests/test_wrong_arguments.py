@@ -255,3 +255,16 @@ def test_numbers_of_numpy_count_as_pythons_own(place: Place) -> None:
     assert len(place.retriever.retrieve("text", three)) == len(Retriever(place.store, k=three).retrieve("text")) == 3
     assert Ranking("hybrid", np.float32(0.5)) == Ranking("hybrid", 0.5)
     assert [type(one) for one in (BM25(np.float32(1)).k1, Diversity(three).candidates)] == [float, int]
+
+
+def test_integers_too_large_for_a_float_are_refused_by_name() -> None:
+    with PassageStore.temporary() as store:
+        for vectors in ([[10**400, 0]], [[10**5000]]):
+            with pytest.raises(VectorError):
+                store.add([Passage("b", "text")], vectors=vectors)
+            with pytest.raises(VectorError):
+                store.search(vectors, 1)
+        with pytest.raises(StoreError, match="an id is int of 16610 bits, expected a string"):
+            store.get([10**5000])  # type: ignore[list-item]
+        with pytest.raises(VectorError, match="min_relevance is"):
+            store.search([[1.0]], 1, min_relevance=10**400)

@@ -126,7 +126,7 @@ def _stacked(rows: Iterable[Any]) -> Any:
     try:
         with np.errstate(over="ignore"):  # see check_vectors
             return np.array(listed, dtype=np.float32) if listed else np.empty((0, 1), np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise VectorError(
             f"the vectors are not rows of numbers of one length; give one such row each ({error!s:.120})"
         ) from error
