@@ -265,3 +265,19 @@ def test_the_index_in_a_segment_holds_the_centroids(tmp_path: Path) -> None:
     held = inner.quantizer.reconstruct_n(0, 102)
     expected = centroids(lambda part: vectors[part], np.arange(4000), 102, seed=training._SEED)
     assert np.array_equal(held, expected)
+
+
+@pytest.mark.parametrize(
+    ("index", "count"),
+    [("IVF1500,Flat", 1500), ("IVF1500,SQ8", 1500), ("PQ4", 256), ("IVF4,PQ4", 256), ("OPQ4,PQ4", 256)],
+)
+def test_an_index_that_needs_every_vector_is_built_though_one_is_long(index: str, count: int, tmp_path: Path) -> None:
+    vectors = clustered(count, DIM)
+    vectors[count // 2] *= 1000
+    with PassageStore.open(tmp_path / "s", index=index) as store:
+        store.add(make_passages(count), vectors=vectors)
+        store.optimize()
+        assert store.info().index == index
+        assert store.search(vectors[count // 2][None], 1)[0][0].dense == pytest.approx(
+            float(vectors[count // 2] @ vectors[count // 2]), rel=1e-5
+        )

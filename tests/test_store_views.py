@@ -277,3 +277,12 @@ def test_every_method_of_a_store_is_thought_of() -> None:
     inherited = ("__contains__", "__iter__", "__len__")
     names = {name for name, _ in inspect.getmembers(PassageStore) if not name.startswith("_") or name in inherited}
     assert names == {*OF_THE_WHOLE, *RESTRICTED, *SAYS_NOTHING_OF_PASSAGES, *OF_THE_CLASS}
+
+
+def test_a_sample_of_nothing_has_the_dimension(view: PassageStore) -> None:
+    found, vectors = view.restricted({"n": 99}).sample(5)
+    assert (found, vectors.shape, vectors.dtype) == ([], (0, Bags.dim), np.float32)
+    with PassageStore.temporary(encoder=Bags()) as empty:
+        assert empty.sample(5)[1].shape == (0, Bags.dim)
+    with PassageStore.temporary() as unknown:
+        assert unknown.sample(5)[1].shape == (0, 0)

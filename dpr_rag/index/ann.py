@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,7 @@ def build(plan: Plan, source: Source, path: Path, *, norm: float) -> None:
         raise IndexKindError(f"{plan.name!r} cannot hold vectors of length {norm:g} in float16; choose another index")
     dim = source.matrix.dim
     try:
-        index = faiss.index_factory(dim, plan.factory, faiss.METRIC_INNER_PRODUCT)
-        _configure(index, plan)
-        if not index.is_trained:
-            train(index, source)
+        index = _trained(plan, source)
         for block in source.blocks():
             index.add(block)
         faiss.write_index(index, str(path))
@@ -49,6 +47,22 @@ def build(plan: Plan, source: Source, path: Path, *, norm: float) -> None:
             f"FAISS cannot build {plan.name!r} ({plan.factory}) over {dim} dimensions: {_first_line(error)}; "
             "choose another index"
         ) from error
+
+
+def _trained(plan: Plan, source: Source) -> Any:
+    """A new index, trained without the long vectors, or with them where FAISS asks for more than are left."""
+    faiss = import_faiss()
+    index = faiss.index_factory(source.matrix.dim, plan.factory, faiss.METRIC_INNER_PRODUCT)
+    _configure(index, plan)
+    if index.is_trained:
+        return index
+    try:
+        train(index, source)
+    except RuntimeError:
+        if not source.long:
+            raise
+        return _trained(plan, replace(source, long=()))
+    return index
 
 
 def check_factory(factory: str, dim: int | None) -> None:

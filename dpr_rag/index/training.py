@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,8 @@ def _give_centroids(index: Any, inverted: Any, source: Source) -> None:
         return vectors
 
     positions = source.drawn(inverted.nlist * POINTS_PER_CLUSTER)
+    if len(positions) < inverted.nlist:  # directions count here, not lengths
+        positions = replace(source, long=()).drawn(inverted.nlist * POINTS_PER_CLUSTER)
     if len(positions) < inverted.nlist:
         return  # FAISS says what is missing
     if source.matrix.count < _FEWEST * inverted.nlist:

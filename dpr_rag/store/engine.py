@@ -228,13 +228,19 @@ class Engine:
                 self.prove_for(reader, snapshot, where)
             rows = snapshot.kept(reader, where)
             if not len(rows):
-                return rows, [], np.empty((0, 1), np.float32)
+                return rows, [], np.empty((0, self._dim(snapshot.state)), np.float32)
             chosen = np.sort(rows[np.argsort(mixed(rows), kind="stable")[:count]])
             drawn = chosen.tolist()
             passages, vectors = reader.by_rows(drawn), reader.vectors_of(snapshot.state, drawn)
             return chosen, [passages[row] for row in drawn], np.stack([vectors[row] for row in drawn])
 
         return self.with_snapshot(drawn)
+
+    def _dim(self, state: State) -> int:
+        """Components per vector; 0 while nothing has fixed it."""
+        if state.model is not None:
+            return state.model.dim
+        return 0 if self.encoder is None else int(self.encoder.dim)
 
     def with_snapshot(self, action: Callable[[Reader, Snapshot], _Result]) -> _Result:
         """Run an action on a transaction and its snapshot; it is repeated where a segment was damaged or others went ahead."""
