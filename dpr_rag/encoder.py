@@ -97,8 +97,7 @@ def check_vectors(
         VectorError: Wrong shape or dimension, or a value that is NaN or infinite.
     """
     try:
-        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused below
-            array = np.ascontiguousarray(vectors, dtype=np.float32)
+        array = as_floats(vectors)
     except (TypeError, ValueError, OverflowError) as error:
         raise VectorError(
             f"vectors is {kind(vectors)}, expected an array of numbers of shape [n, dim]; give a row of numbers for each text "
@@ -126,3 +125,44 @@ def check_vectors(
             f"a vector holds a value beyond {LARGEST:g}, whose inner products overflow float32; scale it down"
         )
     return array
+
+
+def as_floats(vectors: object) -> Vectors:
+    """Numbers as a C-contiguous float32 array; what is too large for float32 becomes infinite.
+
+    Raises:
+        TypeError: They are strings, complex numbers or times.
+        ValueError: Rows are of different lengths.
+        OverflowError: An integer is too large for any float.
+    """
+    array = np.asarray(vectors)
+    if array.dtype.kind in "SUcmM":
+        raise TypeError(f"they are of the type {array.dtype}")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def check_encoded(
+    encoder: object, method: str, vectors: object, *, rows: int, dim: int | None = None, names: Sequence[str] = ()
+) -> Vectors:
+    """What an encoder returned, as :func:`check_vectors` does, with the encoder's name in the message.
+
+    Args:
+        encoder: What was asked.
+        method: By which method.
+        vectors: What it returned.
+        rows: How many texts it was given.
+        dim: Components per vector, if that is known.
+        names: What to call each row in a message.
+
+    Raises:
+        VectorError: It is no array of finite numbers of that shape.
+    """
+    try:
+        return check_vectors(vectors, rows=rows, dim=dim, names=names)
+    except VectorError as error:
+        shape = getattr(vectors, "shape", None)
+        what = kind(vectors) if shape is None else f"{type(vectors).__name__} of shape {list(shape)}"
+        raise VectorError(
+            f"{type(encoder).__name__}.{method}() returned {what} for {rows} texts, expected a row of numbers for each: {error}"
+        ) from error

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dpr_rag.arguments import check_callable, check_count, iterated, kind
-from dpr_rag.encoder import Vectors, check_vectors
+from dpr_rag.encoder import Vectors, as_floats, check_encoded, check_vectors
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreError, VectorError
 from dpr_rag.passages import Passage
 from dpr_rag.storage.fields import seen_of
@@ -124,8 +124,7 @@ def _batches(
 def _stacked(rows: Iterable[Any]) -> Any:
     listed = list(rows)
     try:
-        with np.errstate(over="ignore"):  # see check_vectors
-            return np.array(listed, dtype=np.float32) if listed else np.empty((0, 1), np.float32)
+        return as_floats(listed) if listed else np.empty((0, 1), np.float32)
     except (TypeError, ValueError, OverflowError) as error:
         raise VectorError(
             f"the vectors are not rows of numbers of one length; give one such row each ({error!s:.120})"
@@ -188,7 +187,9 @@ def _vectors(engine: Engine, batch: _Batch, needed: Sequence[Passage]) -> Vector
     if not needed:
         return np.empty((0, engine.encoder.dim), np.float32)
     names = [passage.id for passage in needed]
-    return check_vectors(engine.encoder.encode_passages(needed), rows=len(needed), dim=engine.encoder.dim, names=names)
+    made = engine.encoder.encode_passages(needed)
+    shape: dict[str, Any] = {"rows": len(needed), "dim": engine.encoder.dim, "names": names}
+    return check_encoded(engine.encoder, "encode_passages", made, **shape)
 
 
 def _model(engine: Engine, writer: Writer, vectors: Vectors, *, given: bool) -> Model:

@@ -12,7 +12,7 @@ import numpy as np
 
 from dpr_rag.arguments import check_count
 from dpr_rag.derived import Rows, SegmentDamagedError, mixed
-from dpr_rag.encoder import Encoder, Vectors, check_vectors
+from dpr_rag.encoder import Encoder, Vectors, check_encoded
 from dpr_rag.errors import EncoderMismatchError, VectorError
 from dpr_rag.forking import new_lock, new_rlock
 from dpr_rag.fusion import Tuned
@@ -214,7 +214,8 @@ class Engine:
                 f"{self.folder} was opened without an encoder; pass encoder= to PassageStore.open, or search with vectors"
             )
         asked = check_questions(questions)
-        return check_vectors(self.encoder.encode_questions(asked), rows=len(asked), names=asked)
+        made = self.encoder.encode_questions(asked)
+        return check_encoded(self.encoder, "encode_questions", made, rows=len(asked), names=asked)
 
     def sample(self, count: int, where: Condition | None = None) -> tuple[Rows, list[Passage], Vectors]:
         """Row numbers, passages and vectors, float32 [n, dim], drawn by a hash of the row numbers.

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dpr_rag.derived import Rows
-from dpr_rag.encoder import Encoder, Vectors, check_vectors
+from dpr_rag.encoder import Encoder, Vectors, check_encoded
 from dpr_rag.errors import EncoderMismatchError, StoreCorrupted, StoreError, StoreNotFoundError
 from dpr_rag.passages import Passage
 from dpr_rag.storage import entries
@@ -143,7 +143,14 @@ class _Recovery:
             return {}
         passages = [passage for _, passage in missing]
         names = [passage.id for passage in passages]
-        found = check_vectors(encoder.encode_passages(passages), rows=len(passages), dim=int(encoder.dim), names=names)
+        found = check_encoded(
+            encoder,
+            "encode_passages",
+            encoder.encode_passages(passages),
+            rows=len(passages),
+            dim=int(encoder.dim),
+            names=names,
+        )
         self.encoded += len(passages)
         return {row: vector for (row, _), vector in zip(missing, found, strict=True)}
 

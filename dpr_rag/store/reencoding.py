@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from dpr_rag.arguments import check_callable, check_count
-from dpr_rag.encoder import Encoder, Vectors, check_encoder, check_vectors
+from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_encoder
 from dpr_rag.errors import StoreError
 from dpr_rag.passages import Passage
 from dpr_rag.storage.state import Model, State
@@ -30,7 +30,9 @@ def reencode(engine: Engine, encoder: Encoder, *, batch_size: int, progress: Pro
             batch = reader.missing_vectors(reader.state().next_vectors, batch_size)
         passages = [passage for _, passage in batch]
         names = [passage.id for passage in passages]
-        vectors = check_vectors(encoder.encode_passages(passages), rows=len(batch), dim=model.dim, names=names)
+        vectors = check_encoded(
+            encoder, "encode_passages", encoder.encode_passages(passages), rows=len(batch), dim=model.dim, names=names
+        )
         _store(engine, batch, vectors, model)
         encoded += len(batch)
         if progress is not None:

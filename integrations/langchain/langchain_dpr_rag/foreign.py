@@ -10,7 +10,7 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 
 from dpr_rag import Encoder, Passage
-from dpr_rag.encoder import Vectors, is_encoder
+from dpr_rag.encoder import Vectors, check_encoded, is_encoder
 from dpr_rag.errors import ArgumentError, EncoderMismatchError
 from langchain_dpr_rag.embeddings import DPREmbeddings, TitledText
 from langchain_dpr_rag.naming import all_within, class_name, name_of, seen_through, wrapped
@@ -47,7 +47,10 @@ class EmbeddingsEncoder:
         """Components per vector; asked of the embeddings once, without a lock, so that slow ones keep no others waiting."""
         if self._dim is None:
             core = seen_through(self.embeddings)
-            self._dim = core.encoder.dim if isinstance(core, DPREmbeddings) else len(core.embed_query("dimension"))
+            if isinstance(core, DPREmbeddings):
+                self._dim = core.encoder.dim
+            else:
+                self._dim = check_encoded(core, "embed_query", [core.embed_query("dimension")], rows=1).shape[1]
         return self._dim
 
     @property
@@ -99,11 +102,12 @@ class EmbeddingsEncoder:
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Embed questions one by one, since LangChain knows no other way; float32 [n, dim]."""
-        return self._array([self.embeddings.embed_query(question) for question in questions])
+        vectors = [self.embeddings.embed_query(question) for question in questions]
+        return self._array("embed_query", vectors, len(questions))
 
     def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
         """Embed passages, float32 [n, dim]: texts, with their titles where an encoder stands behind wrappers."""
-        return self._array(self.embeddings.embed_documents(self._texts(passages)))
+        return self._array("embed_documents", self.embeddings.embed_documents(self._texts(passages)), len(passages))
 
     def _texts(self, passages: Sequence[Passage]) -> list[str]:
         if self._takes_titles:
@@ -118,11 +122,12 @@ class EmbeddingsEncoder:
         for start in range(0, len(questions), _AT_ONCE):
             some = questions[start : start + _AT_ONCE]
             vectors += await asyncio.gather(*(self.embeddings.aembed_query(one) for one in some))
-        return self._array(vectors)
+        return self._array("aembed_query", vectors, len(questions))
 
     async def aencode_passages(self, passages: Sequence[Passage]) -> Vectors:
         """Like :meth:`encode_passages`, by the embeddings' own asynchronous method."""
-        return self._array(await self.embeddings.aembed_documents(self._texts(passages)))
+        vectors = await self.embeddings.aembed_documents(self._texts(passages))
+        return self._array("aembed_documents", vectors, len(passages))
 
     @property
     def _takes_titles(self) -> bool:
@@ -136,8 +141,11 @@ class EmbeddingsEncoder:
                 "titles do not go through %s; its vectors are those of the texts alone", class_name(self.embeddings)
             )
 
-    def _array(self, vectors: list[list[float]]) -> Vectors:
-        return np.array(vectors, dtype=np.float32).reshape(len(vectors), -1 if vectors else self.dim)
+    def _array(self, method: str, vectors: object, rows: int) -> Vectors:
+        """Lists or arrays, as a model's own ``encode`` returns them."""
+        if not rows:
+            return np.empty((0, self.dim), np.float32)
+        return check_encoded(self.embeddings, method, vectors, rows=rows)
 
 
 def _text_of(passage: Passage) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.bridge.pydantic import ValidationError
 from llama_index.core.embeddings.mock_embed_model import MockEmbedding
 from llama_index.embeddings.dpr_rag.base import DPREmbedding
 from llama_index.embeddings.dpr_rag.texts import TitledText
 
 from dpr_rag import Encoder, Passage
-from dpr_rag.encoder import is_encoder
-from dpr_rag.errors import ArgumentError, EncoderMismatchError
+from dpr_rag.encoder import check_encoded, is_encoder
+from dpr_rag.errors import ArgumentError, EncoderMismatchError, VectorError
 
 Vectors = npt.NDArray[np.float32]
 _UNNAMED = "unknown"  # LlamaIndex's default for model_name
@@ -45,28 +47,53 @@ class EmbeddingEncoder:
     def dim(self) -> int:
         """Components per vector; asked of the embedding once, without a lock, so that a slow one keeps no other waiting."""
         if self._dim is None:
-            self._dim = len(self.embedding.get_query_embedding("dimension"))
+            with self._refusing("get_query_embedding"):
+                one = self.embedding.get_query_embedding("dimension")
+            self._dim = check_encoded(self.embedding, "get_query_embedding", [one], rows=1).shape[1]
         return self._dim
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Embed questions one by one, since LlamaIndex knows no other way; float32 [n, dim]."""
-        return self._array([self.embedding.get_query_embedding(question) for question in questions])
+        with self._refusing("get_query_embedding"):
+            vectors = [self.embedding.get_query_embedding(question) for question in questions]
+        return self._array("get_query_embedding", vectors, len(questions))
 
     def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
         """Embed passages; float32 [n, dim]."""
-        return self._array(self.embedding.get_text_embedding_batch([TitledText.from_passage(one) for one in passages]))
+        texts = [TitledText.from_passage(one) for one in passages]
+        with self._refusing("get_text_embedding_batch"):
+            vectors = self.embedding.get_text_embedding_batch(texts)
+        return self._array("get_text_embedding_batch", vectors, len(passages))
 
     async def aencode_questions(self, questions: Sequence[str]) -> Vectors:
         """Like :meth:`encode_questions`, by the embedding's own asynchronous method."""
-        return self._array([await self.embedding.aget_query_embedding(question) for question in questions])
+        with self._refusing("aget_query_embedding"):
+            vectors = [await self.embedding.aget_query_embedding(question) for question in questions]
+        return self._array("aget_query_embedding", vectors, len(questions))
 
     async def aencode_passages(self, passages: Sequence[Passage]) -> Vectors:
         """Like :meth:`encode_passages`, by the embedding's own asynchronous method."""
         texts = [TitledText.from_passage(one) for one in passages]
-        return self._array(await self.embedding.aget_text_embedding_batch(texts))
+        with self._refusing("aget_text_embedding_batch"):
+            vectors = await self.embedding.aget_text_embedding_batch(texts)
+        return self._array("aget_text_embedding_batch", vectors, len(passages))
 
-    def _array(self, vectors: list[list[float]]) -> Vectors:
-        return np.array(vectors, dtype=np.float32).reshape(len(vectors), -1 if vectors else self.dim)
+    @contextmanager
+    def _refusing(self, method: str) -> Iterator[None]:
+        """LlamaIndex puts what an embedding returned into an event, which takes lists of numbers alone, and says so."""
+        try:
+            yield
+        except ValidationError as error:
+            raise VectorError(
+                f"{type(self.embedding).__name__}.{method}() returned what LlamaIndex refuses, expected numbers for each "
+                f"text: {error!s:.300}"
+            ) from error
+
+    def _array(self, method: str, vectors: object, rows: int) -> Vectors:
+        """Lists or arrays, as a model's own ``encode`` returns them."""
+        if not rows:
+            return np.empty((0, self.dim), np.float32)
+        return check_encoded(self.embedding, method, vectors, rows=rows)
 
     def _named(self) -> str:
         name = name_of(self.embedding)

@@ -59,4 +59,4 @@ async def with_embedding(store: PassageStore, query: VectorStoreQuery) -> Vector
     ranking = await asyncio.to_thread(ranking_of, store, query)
     if not ranking.needs_vectors:
         return query
-    return replace(query, query_embedding=await encoder.embedding.aget_query_embedding(words))
+    return replace(query, query_embedding=(await encoder.aencode_questions([words]))[0].tolist())
