@@ -10,7 +10,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 from dpr_rag import __version__
 from dpr_rag.errors import DprRagError, MissingExtraError, install
 from dpr_rag.fusion import Mode
-from dpr_rag.passages import Passage
+from dpr_rag.passages import RESERVED_KEYS, Passage
 from dpr_rag.prompting import format_passages
 from dpr_rag.retriever import Retriever
 from dpr_rag.store import PassageStore, source_of
@@ -139,4 +139,8 @@ def _passage(item: dict[str, Any], at: int) -> Passage:
     if unknown or not {"id", "text"} <= item.keys():
         wrong = f"has {', '.join(map(repr, sorted(unknown)))}" if unknown else "lacks id or text"
         raise DprRagError(f"passages[{at}] {wrong}; expected id, text, and perhaps title and metadata")
-    return Passage(**item)
+    passage = Passage(**item)
+    for key in RESERVED_KEYS:
+        if key in passage.metadata:
+            raise DprRagError(f"passages[{at}]: the metadata key {key!r} is dpr-rag's own; choose another name")
+    return passage

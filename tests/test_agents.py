@@ -11,7 +11,7 @@ import pytest
 from conftest import HashEncoder
 from mcp import Client, StdioServerParameters
 
-from dpr_rag import DualEncoder, Passage, PassageStore
+from dpr_rag import RESERVED_KEYS, DualEncoder, Passage, PassageStore
 from dpr_rag.agents import server_for
 from dpr_rag.prompting import format_passages, parse_passages
 from dpr_rag.store import with_source
@@ -106,6 +106,13 @@ async def test_passages_are_added_only_where_that_is_allowed(store: PassageStore
             "passages[0] has 'year'; expected id, text, and perhaps title and metadata",
         ),
         ({"id": "m", "text": 5}, "text is int 5, expected a string"),
+        *(
+            (
+                {"id": "m", "text": "a", "metadata": {key: ["node:m"]}},
+                f"passages[0]: the metadata key '{key}' is dpr-rag's own",
+            )
+            for key in RESERVED_KEYS
+        ),
     ):
         told = await called(store, "add_passages", writable=True, passages=[wrong])
         assert told.startswith("error: ")

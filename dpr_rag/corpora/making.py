@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.corpora.lines import BAD_TEXT, LeftOut, told
-from dpr_rag.passages import OnBadText, Passage, check_on_bad_text
+from dpr_rag.passages import RESERVED_KEYS, OnBadText, Passage, check_on_bad_text
 
 EMPTY_PASSAGE = "passage without text and title"
 """What a record is counted by that has neither."""
+RESERVED = "metadata under the reserved key {}"
+"""What metadata are counted by that no file may bring."""
 _log = getLogger(__name__)
 
 
@@ -40,7 +42,10 @@ class Maker:
             _log.warning("%s: left out %s", path, told(counted))
 
     def make(self, name: str, text: Any, title: Any, metadata: Mapping[str, Any] | None = None) -> Passage | None:
-        """Make a passage, or count why there is none.
+        """Make a passage, or count why there is none; metadata under a reserved key are left out and counted.
+
+        What stands under such a key is believed: an adapter makes a node of it, with paths and all. A file can come from
+        anybody.
 
         Text that is empty or missing is common in BEIR's corpora (FiQA, SCIDOCS), whose documents are title and text joined.
 
@@ -52,10 +57,18 @@ class Maker:
         if _is_missing(text):
             self.left_out[EMPTY_PASSAGE] += 1
             return None
-        passage = Passage.made(name, text, "" if title is None else title, metadata, on_bad_text=self.on_bad_text)
+        own = unreserved({} if metadata is None else metadata)
+        passage = Passage.made(name, text, "" if title is None else title, own, on_bad_text=self.on_bad_text)
         if passage is None:
             self.left_out[BAD_TEXT] += 1
+        elif metadata is not None:
+            self.left_out.update(RESERVED.format(key) for key in metadata if key not in own)
         return passage
+
+
+def unreserved(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata as a file may bring them: without what dpr-rag and its adapters keep under ``RESERVED_KEYS``."""
+    return {key: value for key, value in metadata.items() if key not in RESERVED_KEYS}
 
 
 def _is_missing(value: object) -> bool:

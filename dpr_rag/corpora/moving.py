@@ -12,7 +12,6 @@ from dpr_rag.corpora.found import Found, Opened, Reading
 from dpr_rag.corpora.lines import id_of, tell
 from dpr_rag.corpora.making import Maker
 from dpr_rag.errors import CorpusError, PassageError
-from dpr_rag.passages import RESERVED_KEYS
 
 INNER_PRODUCT = "inner product"
 _TITLE, _ALIKE = "title", 1.01
@@ -66,7 +65,7 @@ def moved(path: Path, documents: Iterable[Document], reading: Reading) -> Iterat
 def _metadata(given: Any) -> dict[str, Any]:
     if given is not None and not isinstance(given, Mapping):
         raise CorpusError(f"metadata is {given!r:.60}, expected an object")
-    unseen = (*RESERVED_KEYS, *(_OF_LLAMA_INDEX if given and all(key in given for key in _OF_LLAMA_INDEX) else ()))
+    unseen = _OF_LLAMA_INDEX if given and all(key in given for key in _OF_LLAMA_INDEX) else ()
     return {key: value for key, value in (given or {}).items() if key not in unseen}
 
 

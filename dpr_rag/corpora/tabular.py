@@ -9,11 +9,11 @@ from typing import Any
 from dpr_rag.corpora.arrays import read_objects
 from dpr_rag.corpora.columns import Columns, lacking, located
 from dpr_rag.corpora.lines import LeftOut, OnBad, id_of, read_json_lines, write_objects, writing
-from dpr_rag.corpora.making import Maker
+from dpr_rag.corpora.making import Maker, unreserved
 from dpr_rag.corpora.rows import written
 from dpr_rag.corpora.tables import COLUMNS
 from dpr_rag.errors import CorpusError
-from dpr_rag.passages import SOURCE_KEY, OnBadText, Passage
+from dpr_rag.passages import OnBadText, Passage
 from dpr_rag.paths import place_of
 
 DEFAULT = Columns()
@@ -124,7 +124,7 @@ def passage_of(item: dict[str, Any]) -> Passage:
         PassageError: A value that no passage can have, such as an empty text.
     """
     name, text, title, metadata = fields_of(item)
-    return Passage(name, text, "" if title is None else title, metadata)
+    return Passage(name, text, "" if title is None else title, unreserved(metadata))
 
 
 def fields_of(item: dict[str, Any], wanted: Columns = DEFAULT) -> tuple[str, Any, Any, dict[str, Any]]:
@@ -157,8 +157,8 @@ def object_of(passage: Passage) -> dict[str, Any]:
 
 
 def exported_metadata(passage: Passage) -> dict[str, Any]:
-    """The metadata that go into a file: without what the passage was read from, which is another file now."""
-    return {key: value for key, value in passage.metadata.items() if key != SOURCE_KEY}
+    """The metadata that go into a file: the user's own, as a reader takes no others."""
+    return passage.visible_metadata
 
 
 def write_jsonl(path: str | Path, passages: Iterable[Passage]) -> int:
@@ -166,7 +166,7 @@ def write_jsonl(path: str | Path, passages: Iterable[Passage]) -> int:
 
     Args:
         path: The file to write or replace; it appears once it is complete.
-        passages: What to write.
+        passages: What to write; what lies under ``RESERVED_KEYS`` stays out, as :func:`read_jsonl` would not take it.
 
     Returns:
         How many were written.
