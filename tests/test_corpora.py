@@ -38,7 +38,7 @@ from dpr_rag.corpora import (
     write_tsv,
 )
 from dpr_rag.errors import CorpusError
-from dpr_rag.passages import SOURCE_KEY, Hit, Passage
+from dpr_rag.passages import RESERVED_KEYS, Hit, Passage
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 HARD = st.one_of(TEXT, st.text('"\t\r\n\0\ufeff\u2028\x85 a', min_size=1, max_size=8))
@@ -56,8 +56,8 @@ FEW = st.lists(TEXT, max_size=2)
 QUESTION = HARD.filter(str.strip)
 CHECKED = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 BARE = st.lists(st.builds(Passage, HARD, FILLED, st.just("") | HARD), max_size=5)
-# Hypothesis tries the constants of the sources, too; what a passage was read from goes into no file.
-KEY = TEXT.filter(lambda key: key != SOURCE_KEY)
+# Hypothesis tries the constants of the sources, too; what users do not see goes into no file.
+KEY = TEXT.filter(lambda key: key not in RESERVED_KEYS)
 FULL = st.lists(
     st.builds(Passage, HARD, FILLED, st.just("") | HARD, st.dictionaries(KEY, VALUE, max_size=2)), max_size=5
 )
