@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import pickle
+import re
 import subprocess
 import sys
 import time
@@ -16,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpr_rag.corpora import LeftOut, SkipReport, read_docstrings, read_texts, read_vectors, write_vectors
-from dpr_rag.errors import CorpusError, MissingExtraError, VectorError
+from dpr_rag.errors import CorpusError, MissingExtraError, UnreadableError, VectorError
 from dpr_rag.passages import Passage
 
 
@@ -168,8 +170,34 @@ def test_bad_bytes_are_named(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"a\.txt:2: byte 4 \(0xe9\) is not UTF-8"):
         list(read_texts(tmp_path))
     report = SkipReport()
-    assert [item.text for item in read_texts(tmp_path, on_bad=report)] == ["fine\nfine too"]
+    assert [item.text for item in read_texts(tmp_path / "a.txt", on_bad=report)] == ["fine\nfine too"]
     assert report.count == 1
+
+
+LATE = b"word\n" * 300 + b"caf\xe9\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (LATE, r"bad\.txt:301: byte 4 \(0xe9\) is not UTF-8; convert the file"),
+        ("word".encode("utf-16"), r"bad\.txt: is UTF-16 text; convert it to UTF-8"),
+        (gzip.compress(b"word " * 9000)[:-20], r"bad\.txt:1: the gzip data are damaged"),
+    ],
+    ids=["Latin-1", "UTF-16", "damaged"],
+)
+def test_a_text_of_a_folder_that_is_not_utf_8_is_left_out_whole_and_the_rest_read(
+    tmp_path: Path, data: bytes, said: str
+) -> None:
+    put(tmp_path, bad_txt=data, good_txt="good")
+    with pytest.raises(UnreadableError, match=said):
+        list(read_texts(tmp_path))
+    left_out, bad = LeftOut(), list[CorpusError]()
+    assert [one.text for one in read_texts(tmp_path, on_bad=bad.append, left_out=left_out)] == ["good"]
+    assert (left_out, len(bad)) == ({"unreadable file": 1}, 1)
+    assert re.search(said, str(bad[0]))
+    with pytest.raises(CorpusError, match=said):
+        list(read_texts(tmp_path / "bad.txt"))
 
 
 def test_texts_refuse_a_missing_folder_and_blocks_of_nothing(tmp_path: Path) -> None:
@@ -413,4 +441,4 @@ def test_a_file_that_cannot_be_decoded_is_not_called_empty(tmp_path: Path) -> No
     found = [passage.text for passage in read_texts(tmp_path, on_bad=bad.append, left_out=left_out)]
     assert found == ["good"]
     assert [str(error).split(":")[0] for error in bad] == [str(tmp_path / "a.txt")]
-    assert dict(left_out) == {"empty file": 1}
+    assert dict(left_out) == {"empty file": 1, "unreadable file": 1}

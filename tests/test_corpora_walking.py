@@ -143,6 +143,21 @@ def test_what_may_not_be_read_is_counted_and_the_rest_is_indexed(
     assert run("index", notes, "--store", tmp_path / "s", "--skip-bad").exit_code == 0
 
 
+def test_a_text_that_is_not_utf_8_does_not_end_the_indexing_of_a_folder(notes: Path, tmp_path: Path) -> None:
+    (notes / "a-latin.txt").write_bytes(b"caf\xe9\n")
+    (notes / "a-wide.txt").write_bytes("café".encode("utf-16"))
+    done = run("index", notes, "--store", tmp_path / "s")
+    assert (done.exit_code, done.stdout[:8]) == (1, "added 3,")
+    assert f"skipped: {notes / 'a-latin.txt'}:1: byte 4 (0xe9) is not UTF-8; convert the file" in done.stderr
+    assert f"skipped: {notes / 'a-wide.txt'}: is UTF-16 text; convert it" in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("left out: 2 unreadable files, ")
+    assert last.endswith("; --skip-bad accepts what cannot be read")
+    assert run("index", notes, "--store", tmp_path / "s", "--skip-bad").exit_code == 0
+    alone = run("index", notes / "a-latin.txt", "--store", tmp_path / "t")
+    assert (alone.exit_code, "a-latin.txt:1: byte 4 (0xe9) is not UTF-8" in alone.stderr) == (1, True)
+
+
 @pytest.mark.skipif(AS_ROOT, reason="root may read everything")
 def test_permissions_are_kept_to(notes: Path, tmp_path: Path) -> None:
     (notes / "sub").chmod(0)

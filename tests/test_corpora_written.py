@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from written_files import WORD, docx, paragraph, pdf
@@ -211,4 +212,31 @@ def test_damaged_pdfs_are_named(tmp_path: Path) -> None:
     pytest.importorskip("pypdf")
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.4 and no more")
     with pytest.raises(CorpusError, match=r"a\.pdf: is no PDF that can be read"):
+        list(open_corpus(tmp_path / "a.pdf"))
+
+
+def test_a_bad_page_ends_the_reading_of_its_file_alone_and_not_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pypdf = pytest.importorskip("pypdf")
+    read = pypdf.PageObject.extract_text
+
+    def extract_text(one: Any) -> str:
+        if "bad" in read(one):
+            raise ValueError("no font")
+        return str(read(one))
+
+    monkeypatch.setattr(pypdf.PageObject, "extract_text", extract_text)
+    pdf(tmp_path / "a.pdf", ["one"], ["bad"], ["three"])
+    page(tmp_path / "b.html", "<p>x")
+    left_out, bad = LeftOut(), list[CorpusError]()
+    assert [one.text.split() for one in open_corpus(tmp_path, left_out=left_out, on_bad=bad.append)] == [
+        ["one", "three"],
+        ["x"],
+    ]
+    assert left_out == {"unreadable page": 1}
+    assert [(type(one), str(one)) for one in bad] == [
+        (UnreadableError, f"{tmp_path / 'a.pdf'}: page 2 cannot be read (no font); save the file anew")
+    ]
+    with pytest.raises(CorpusError, match=r"page 2 cannot be read"):
         list(open_corpus(tmp_path / "a.pdf"))

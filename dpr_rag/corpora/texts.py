@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dpr_rag.corpora.lines import BAD_TEXT, LeftOut, OnBad, tell
 from dpr_rag.corpora.splitting import split_lines
-from dpr_rag.corpora.walking import EMPTY, walk
-from dpr_rag.corpora.written import NEEDS_PYPDF, is_beyond, read_written
+from dpr_rag.corpora.walking import EMPTY, UNREADABLE_PAGE, walk
+from dpr_rag.corpora.written import NEEDS_PYPDF, check_text, is_beyond, read_written
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
 from dpr_rag.passages import OnBadText, Passage, check_on_bad_text
 from dpr_rag.paths import place_of
@@ -46,8 +46,8 @@ def read_texts(
             says nothing else.
         words: Largest number of words of a passage.
         sentences: Whether a passage ends where a sentence does, unless the sentence alone is longer.
-        on_bad: Takes the errors of lines that are not UTF-8, of files and folders that cannot be read, and of broken links,
-            all of which are left out; None raises the first.
+        on_bad: Takes the errors of files and folders that cannot be read, such as texts that are not UTF-8, of pages and of
+            broken links, all of which are left out, and of the bad lines where one file is given; None raises the first.
         on_bad_text: What becomes of lone surrogates, which the names of files can bring into ids and titles; see
             :meth:`~dpr_rag.Passage.made`.
         left_out: Takes the number of files, folders, links and passages that were passed over, by reason.
@@ -86,8 +86,10 @@ def read_by_file(
             f"{path}: does not exist; give a folder of .txt, .md, .html, .docx and .pdf files, or one file"
         )
     for file, name in _files(path, on_bad, counted):
-        number, bad = 0, _Heard(on_bad)
+        number, bad = 0, _Heard(on_bad, None if file == path else counted)
         try:
+            if file != path:
+                check_text(file)
             written = read_written(file, bad.hear if on_bad else None)
             texts = split_lines(written.lines, words, sentences=sentences)
             for number, text in enumerate(texts, 1):
@@ -103,14 +105,21 @@ def read_by_file(
 
 
 class _Heard:
-    """Hands errors of one file on, and counts them: a file of which nothing could be read is not empty."""
+    """Hands errors of one file on, and counts them: a file of which nothing could be read is not empty.
 
-    def __init__(self, on_bad: OnBad) -> None:
-        self._on_bad, self.count = on_bad, 0
+    A page of a file in a folder is left out as a whole file is: it does not end the reading of all others.
+    """
+
+    def __init__(self, on_bad: OnBad, of_folder: LeftOut | None) -> None:
+        self._on_bad, self._of_folder, self.count = on_bad, of_folder, 0
 
     def hear(self, error: CorpusError) -> None:
         self.count += 1
-        tell(self._on_bad, error)
+        if self._of_folder is None:
+            tell(self._on_bad, error)
+        else:
+            self._of_folder[UNREADABLE_PAGE] += 1
+            tell(self._on_bad, UnreadableError(str(error), UNREADABLE_PAGE))
 
 
 def _made(

@@ -10,12 +10,20 @@ from pathlib import Path
 from dpr_rag.corpora.lines import LeftOut, OnBad, tell
 from dpr_rag.errors import UnreadableError
 
-UNREADABLE = ("unreadable folder", "unreadable file", "broken link", "encrypted file", "file without text")
+UNREADABLE_PAGE = "unreadable page"
+UNREADABLE = (
+    "unreadable folder",
+    "unreadable file",
+    UNREADABLE_PAGE,
+    "broken link",
+    "encrypted file",
+    "file without text",
+)
 """The reasons that are a fault of what was to be read."""
 LINKED_FOLDER, HIDDEN, SPECIAL, EMPTY = "linked folder", "hidden file or folder", "special file", "empty file"
 _MOST_ENDINGS = 5
 _PLURAL = r"\1s"
-_NOUN = re.compile(r"\b(file|folder|link|module|passage)\b")
+_NOUN = re.compile(r"\b(file|folder|link|module|passage|page)\b")
 
 
 def walk(root: Path, endings: Sequence[str], *, on_bad: OnBad, left_out: LeftOut) -> Iterator[Path]:

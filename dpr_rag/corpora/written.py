@@ -72,6 +72,23 @@ def read_written(file: Path, on_bad: OnBad) -> Written:
     return Written(_heading(file), _lines(file, on_bad))
 
 
+def check_text(file: Path) -> None:
+    """Refuse a file of plain text that is damaged or not UTF-8, which cannot be told before its last line.
+
+    Raises:
+        UnreadableError: Naming the line.
+    """
+    if file.suffix.lower() in (*_PDF, *_DOCX, *_HTML):
+        return
+    try:
+        for _ in _lines(file, None):
+            pass
+    except UnreadableError:
+        raise
+    except CorpusError as error:
+        raise UnreadableError(str(error)) from error
+
+
 def _bytes(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
