@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,45 @@ def test_piped_questions_must_be_text(store: Path) -> None:
     done = CliRunner().invoke(app, ["search", str(store), "-"], input=asked, prog_name="dpr-rag")
     assert done.exit_code == 1
     assert done.stderr.startswith("dpr-rag: error: standard input: the questions are not UTF-8 (byte 0xe4")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_question(store: Path, tmp_path: Path) -> None:
+    asked = b"\xef\xbb\xbfcats\n\xef\xbb\xbfdogs\n"
+    (tmp_path / "asked.txt").write_bytes(asked)
+    for args, data in (["-"], asked), (["--file", "-"], asked), (["--file", str(tmp_path / "asked.txt")], None):
+        done = CliRunner().invoke(app, ["search", str(store), "--json", *args], input=data, prog_name="dpr-rag")
+        assert [json.loads(line)["question"] for line in done.stdout.splitlines()] == ["cats", "\ufeffdogs"]
+
+
+def test_a_search_says_that_a_store_is_empty(tmp_path: Path) -> None:
+    with PassageStore.open(tmp_path / "a b.dpr", encoder=TinyEncoder("tiny")):
+        pass
+    said = f"the store {tmp_path / 'a b.dpr'} is empty; fill it with: dpr-rag index CORPUS --store '{tmp_path / 'a b.dpr'}'\n"
+    for mode in "dense", "bm25":
+        done = run("search", tmp_path / "a b.dpr", "cats", "--mode", mode)
+        assert (done.exit_code, done.stderr) == (0, said)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["index", "/dev/zero", "--store", "{new}"],
+        *(["index", "/dev/zero", "--store", "{new}", "--format", form] for form in ("text", "jsonl", "json", "csv")),
+        ["index", "{there}/link.pdf", "--store", "{new}"],
+        ["index", "{there}/books.jsonl", "--store", "{new}", "--vectors", "/dev/zero"],
+        ["search", "{store}", "--file", "/dev/zero"],
+        ["evaluate", "{store}", "/dev/zero"],
+        ["train", "/dev/zero", "--output", "{new}"],
+    ],
+)
+def test_a_device_is_no_file(store: Path, tmp_path: Path, args: list[str]) -> None:
+    (tmp_path / "link.pdf").symlink_to("/dev/zero")
+    done = run(*[arg.format(store=store, there=tmp_path, new=tmp_path / "new") for arg in args])
+    assert done.exit_code == 1
+    assert re.fullmatch(
+        r"dpr-rag: error: \S+: is a device, expected a file or a pipe; copy what is on it to a file first\n",
+        done.stderr,
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -24,7 +25,7 @@ from dpr_rag.cli.options import (
 )
 from dpr_rag.cli.ranking import RankingChoice
 from dpr_rag.cli.telling import told_record
-from dpr_rag.cli.terminal import say_json, show_facts, show_hits
+from dpr_rag.cli.terminal import note, say_json, show_facts, show_hits
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Hit
 from dpr_rag.paths import place_of
@@ -72,7 +73,9 @@ def search(
                     say_json(question_record(asked, hits))
                 else:
                     show_hits(asked, hits)
-        if not found_any:
+        if not len(opened):
+            note(f"the store {store} is empty; fill it with: dpr-rag index CORPUS --store {shlex.quote(str(store))}")
+        elif not found_any:
             note_unknown_fields(opened, chosen)
 
 
@@ -81,7 +84,7 @@ def read_questions(given: Sequence[str], file: Path | None) -> Iterator[str]:
 
     Raises:
         typer.BadParameter: No question was given, or a blank one.
-        OSError: The file cannot be read.
+        UnreadableError: The file cannot be read, or is none.
         CorpusError: The questions are no UTF-8; raised at once for a file, else when such a line is reached.
     """
     if not given and file is None:
@@ -94,8 +97,11 @@ def read_questions(given: Sequence[str], file: Path | None) -> Iterator[str]:
 
 
 def _lines_of(file: Path) -> list[str]:
+    from dpr_rag.corpora.lines import read_lines
+
+    read = b"\n".join(line for _, line in read_lines(file))
     try:
-        return file.read_text("utf-8").splitlines()
+        return read.decode().splitlines()
     except UnicodeDecodeError as error:
         raise _no_text(str(file), error) from error
 
@@ -104,7 +110,8 @@ def _stdin() -> Iterator[str]:
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="strict")  # in the C locale Python lets anything pass
     try:
-        yield from sys.stdin
+        for number, line in enumerate(sys.stdin):
+            yield line if number else line.removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise _no_text("standard input", error) from error
 

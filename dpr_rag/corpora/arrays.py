@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from dpr_rag.corpora.lines import OnBad, bad_line, read_json_lines, tell
+from dpr_rag.corpora.magic import refuse_device
 from dpr_rag.corpora.packed import unpacked
 from dpr_rag.corpora.values import Keys, expect_object, key_twice, refuse_constant
 from dpr_rag.errors import CorpusError, PassageError
@@ -60,6 +61,7 @@ def _is_array(path: Path) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
+    refuse_device(path)
     try:
         raw = path.open("rb")
     except OSError as error:

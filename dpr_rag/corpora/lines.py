@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from dpr_rag.corpora.magic import LENGTH, refuse_foreign
+from dpr_rag.corpora.magic import LENGTH, refuse_device, refuse_foreign
 from dpr_rag.corpora.packed import unpacked
 from dpr_rag.corpora.values import expect_object, parsed
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
@@ -98,6 +98,7 @@ def read_lines(path: Path, *, ends: bool = False) -> Iterator[tuple[int, bytes]]
         CorpusError: Its compressed data are damaged, or unpack to far more than text does; a line is longer than 64 MiB.
     """
     number = 0
+    refuse_device(path)
     try:
         with path.open("rb") as raw:
             refuse_foreign(path, raw.peek(LENGTH))

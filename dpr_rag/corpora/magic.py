@@ -1,7 +1,8 @@
-"""Files that are no text: told by their first bytes, and refused as what they are."""
+"""Files that are no text: told by their first bytes, and refused as what they are; and devices, which are no files."""
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from dpr_rag.errors import UnreadableError
@@ -49,3 +50,19 @@ def refuse_foreign(path: Path, head: bytes) -> None:
     )
     for what, remedy in known:
         raise UnreadableError(f"{path}: is {what}; {remedy}")
+
+
+def refuse_device(path: Path) -> None:
+    """Refuse a device, such as ``/dev/zero``, which has no end; regular files and pipes have one.
+
+    A path where nothing is, is for the reader to refuse.
+
+    Raises:
+        UnreadableError: It is one.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise UnreadableError(f"{path}: is a device, expected a file or a pipe; copy what is on it to a file first")

@@ -12,6 +12,7 @@ import numpy as np
 from dpr_rag.corpora.columnar import import_pyarrow
 from dpr_rag.corpora.columns import USUAL, VECTORS, Columns, listed, located
 from dpr_rag.corpora.lines import bad_line, decoded, id_of, read_json_lines, read_lines
+from dpr_rag.corpora.magic import refuse_device
 from dpr_rag.corpora.numpy_archives import read_archive
 from dpr_rag.corpora.values import parsed
 from dpr_rag.errors import CorpusError, UnreadableError, VectorError
@@ -61,6 +62,7 @@ def read_shard(file: Path, ids: str | Path | None, block: int) -> Iterator[tuple
 
 
 def _head(file: Path) -> bytes:
+    refuse_device(file)
     try:
         with file.open("rb") as opened:
             return opened.read(16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dpr_rag.corpora.magic import refuse_device
 from dpr_rag.corpora.values import parsed
 from dpr_rag.errors import CorpusError, UnreadableError
 
@@ -19,6 +20,7 @@ def read_json(path: Path) -> dict[str, Any]:
         UnreadableError: It cannot be read.
         CorpusError: It holds no JSON object.
     """
+    refuse_device(path)
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from dpr_rag.corpora.docx import read_docx
 from dpr_rag.corpora.html import Page, decode_html
 from dpr_rag.corpora.lines import OnBad, bad_line, decoded, read_lines, tell
+from dpr_rag.corpora.magic import refuse_device
 from dpr_rag.corpora.pdf import Pages, PdfFile
 from dpr_rag.corpora.splitting import HEADING
 from dpr_rag.errors import CorpusError, UnreadableError, install
@@ -59,6 +60,7 @@ def read_written(file: Path, on_bad: OnBad) -> Written:
         UnreadableError: It cannot be read.
         MissingExtraError: It is a PDF file, and pypdf is not installed.
     """
+    refuse_device(file)
     ending = file.suffix.lower()
     if ending in _PDF:
         pdf = PdfFile(file, on_bad)
