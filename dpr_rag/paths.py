@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from dpr_rag.arguments import kind
 from dpr_rag.errors import PathError
+
+_LONGEST = 255  # of every file system in use, though a path without its folders yet does not show it
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?=/)")
+_USER = re.compile(r"~[A-Za-z_][\w.-]*")
+_VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{\w+\})")
 
 
 def place_of(path: str | os.PathLike[str]) -> Path:
     """The place that a path from outside means: ``~`` and ``~name`` at its start are home folders.
 
     A shell expands them where they begin a word, and not in ``--store=~/wiki.dpr``, a notebook, or a configuration file.
-    Where there is no such user, the path stays as it is; ``./~`` is always a folder of that name.
+    ``./~`` is always a folder of that name. What looks like something else than a path of this machine, such as
+    ``s3://bucket/wiki`` or ``$HOME/wiki``, means a folder of that name only where there is one already.
 
     Raises:
-        PathError: It is none, or empty, as a variable that is not set leaves it.
+        PathError: It is none, or empty, as a variable that is not set leaves it; no file can have it; or it is a URI, a
+            variable, a user or a database in memory.
     """
     if not isinstance(path, str | os.PathLike):
         raise PathError(
@@ -28,5 +38,51 @@ def place_of(path: str | os.PathLike[str]) -> Path:
     if not given.strip():
         raise PathError("the path is empty; write . for the current folder")
     place = Path(os.path.expanduser(given))
+    _refuse_impossible(place)
+    _refuse_other_words(given, place)
     # A Path drops the "./", and would be taken for a home folder the next time.
     return place.absolute() if place.parts[:1] and place.parts[0].startswith("~") else place
+
+
+def _refuse_impossible(place: Path) -> None:
+    """Refuse what no file can be called, which the system would say in many words at many places."""
+    try:
+        too_long = any(len(os.fsencode(part)) > _LONGEST for part in place.parts)
+        os.lstat(place)
+    except ValueError as error:
+        why = "a NUL character" if "\0" in str(place) else "characters that are not text"
+        raise PathError(f"the path {str(place)!r:.120} holds {why}, expected a name that a file can have") from error
+    except OSError as error:
+        too_long = too_long or error.errno == errno.ENAMETOOLONG
+    if too_long:
+        raise PathError(
+            f"the path {str(place)!r:.120} is too long, expected at most {_LONGEST} bytes a name; shorten it"
+        )
+
+
+def _refuse_other_words(given: str, place: Path) -> None:
+    """Refuse what other programs understand, and what would be a folder of that name here, unless there is one."""
+    said = _said_of_start(given)
+    if said and not os.path.lexists(place.parts[0]):
+        raise PathError(f"the path {given!r:.120} {said}")
+    for at, part in enumerate(place.parts):
+        found = _VARIABLE.match(part)
+        if found and not os.path.lexists(Path(*place.parts[: at + 1])):
+            raise PathError(
+                f"the path {given!r:.120} holds {found[0]}, which is not expanded; write what it stands for"
+            )
+
+
+def _said_of_start(given: str) -> str:
+    scheme, user = _SCHEME.match(given), _USER.fullmatch(given.split("/", 1)[0])
+    if given == ":memory:":
+        return "names no folder; PassageStore.temporary() is a store that is gone on close"
+    if scheme:
+        rest = unquote(given[scheme.end() :].lstrip("/"))
+        there = f", such as /{rest:.120}" if scheme[0].lower() == "file:" else ""
+        return f"is a URI, expected a path of this machine{there}"
+    if user and os.path.expanduser(user[0]) == user[0]:
+        return (
+            f"begins with a user {user[0]} whom this machine does not know; write ./{user[0]} for a file of that name"
+        )
+    return ""

@@ -28,6 +28,7 @@ from dpr_rag.corpora import (
     write_vectors,
 )
 from dpr_rag.encoders.checkpoints import convert
+from dpr_rag.errors import PathError
 from dpr_rag.paths import place_of
 from dpr_rag.store import source_path
 from dpr_rag.training.folder import OutputFolder
@@ -53,16 +54,58 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("~", "{home}"),
         ("~/x.dpr", "{home}/x.dpr"),
         ("./~/x", "{work}/~/x"),
-        ("~nobody-of-that-name/x", "{work}/~nobody-of-that-name/x"),
+        ("./~nobody-of-that-name/x", "{work}/~nobody-of-that-name/x"),
         ("~$report.txt", "{work}/~$report.txt"),
         ("a/~/b", "a/~/b"),
         ("-", "-"),
         ("a", "a"),
+        ("a:b", "a:b"),
+        ("price $5.txt", "price $5.txt"),
+        ("a$HOME", "a$HOME"),
     ],
 )
 def test_place_of_a_path(home: Path, given: str, meant: str) -> None:
     expected = Path(meant.format(home=home, work=os.getcwd()))
     assert place_of(given) == place_of(place_of(given)) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (":memory:", r"names no folder; PassageStore\.temporary\(\) is a store that is gone on close"),
+        ("file:///tmp/a%20b", r"is a URI, expected a path of this machine, such as /tmp/a b"),
+        ("file:/tmp/x", r"is a URI, expected a path of this machine, such as /tmp/x"),
+        ("s3://bucket/x", r"is a URI, expected a path of this machine$"),
+        ("$HOME/x", r"holds \$HOME, which is not expanded; write what it stands for"),
+        ("data/${USER}/x", r"holds \$\{USER\}, which is not expanded"),
+        (
+            "~nobody-of-that-name/x",
+            r"begins with a user ~nobody-of-that-name whom this machine does not know; write \./~",
+        ),
+        ("a\0b", r"holds a NUL character"),
+        ("a/" + "ü" * 128, r"is too long, expected at most 255 bytes a name; shorten it"),
+    ],
+)
+@pytest.mark.parametrize("kind", [str, Path])
+def test_what_is_no_path_of_this_machine_is_refused_and_makes_no_folder(
+    home: Path, kind: Callable[[str], str | Path], given: str, said: str
+) -> None:
+    with pytest.raises(PathError, match=said):
+        PassageStore.open(kind(given))
+    with pytest.raises(PathError, match=said):
+        open_corpus(kind(given))
+    done = CliRunner().invoke(app, ["index", "a.jsonl", "--store", given])
+    assert done.exit_code == 2
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize("given", [":memory:", "file:/x", "s3://b/x", "$HOME/x", "~nobody-of-that-name/x"])
+def test_a_store_of_an_odd_name_that_is_there_still_opens(home: Path, given: str) -> None:
+    Path(f"./{given}").mkdir(parents=True)
+    with PassageStore.open(given, encoder=HashEncoder()) as store:
+        store.add(PASSAGES)
+    with PassageStore.open(Path.cwd() / Path(f"./{given}"), create=False) as store:
+        assert list(store) == PASSAGES
 
 
 @pytest.mark.parametrize("kind", [str, Path])
