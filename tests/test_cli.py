@@ -372,3 +372,15 @@ def test_vectors_without_an_encoder_need_a_binding(tmp_path: Path) -> None:
 
 def test_version() -> None:
     assert run("--version").stdout == f"dpr-rag {__version__}\n"
+
+
+def test_memory_that_is_used_up_is_one_line(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def retrieve(*args: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("dpr_rag.Retriever.retrieve_batch", retrieve)
+    done = run("search", store, "cats")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        "dpr-rag: error: the memory is used up; give the process more, or less to do at once, by --batch-size or --k\n"
+    )

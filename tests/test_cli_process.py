@@ -151,3 +151,18 @@ def test_light_commands_load_no_heavy_library(small: Path, args: list[str]) -> N
     words = [arg.format(store=small) for arg in args]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
     assert done.stderr == "set()"
+
+
+@pytest.mark.parametrize(
+    "args", [["search", "{store}", "number 7"], ["search", "{store}", "number 7", "--json"], ["--version"]]
+)
+def test_a_closed_standard_output_is_no_error(small: Path, args: list[str]) -> None:
+    line = command(*(small if one == "{store}" else one for one in args))
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *map(str, line)], stderr=PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_closed_standard_error_does_not_hide_that_a_command_failed(small: Path) -> None:
+    line = map(str, command("info", small / "nowhere"))
+    done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *line], stdout=PIPE, text=True)
+    assert (done.returncode, done.stdout) == (1, "")

@@ -13,6 +13,7 @@ def main() -> None:
 
     Exit codes: 0 done, 1 an error (one line on standard error), 2 wrong usage, 130 interrupted.
     """
+    _open_closed_streams()
     let_streams_escape()
     try:
         from dpr_rag.cli.app import app
@@ -22,6 +23,16 @@ def main() -> None:
         sys.exit(130)
     finally:
         _flush()
+
+
+def _open_closed_streams() -> None:
+    """Put the null device in the place of standard streams that were closed before the start, as by ``>&-``.
+
+    Python leaves None there, and the system gives their numbers to the next files that are opened.
+    """
+    for name, mode in ("stdin", "r"), ("stdout", "w"), ("stderr", "w"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
 
 
 def _flush() -> None:

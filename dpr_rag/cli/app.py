@@ -53,6 +53,11 @@ class Commands(TyperGroup):
         except (DprRagError, OSError) as error:
             warn(f"dpr-rag: error: {_one_line(error)}")
             raise typer.Exit(1) from None
+        except MemoryError:
+            warn(
+                "dpr-rag: error: the memory is used up; give the process more, or less to do at once, by --batch-size or --k"
+            )
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             warn(f"\ndpr-rag: interrupted{_how_to_go_on(ctx.invoked_subcommand)}")
             raise typer.Exit(130) from None
