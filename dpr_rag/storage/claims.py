@@ -34,7 +34,11 @@ class Claim:
         while self._descriptor is None:
             self.path = parent / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}"
             self.path.mkdir(mode=mode)
-            self._descriptor = _held(self.path)  # None where another process took it for abandoned just now
+            try:
+                self._descriptor = _held(self.path)  # None where another process took it for abandoned just now
+            except BaseException:
+                self.path.rmdir()
+                raise
 
     def release(self) -> None:
         """Remove the folder, unless it has been moved to its place, and let go of it."""
@@ -42,6 +46,16 @@ class Claim:
             shutil.rmtree(self.path, ignore_errors=True)
             os.close(self._descriptor)
             self._descriptor = None
+            _remove_rest(self.path)
+
+
+def _remove_rest(folder: Path) -> None:
+    """Remove what is left where a process may not open as many files as ``shutil.rmtree`` takes."""
+    for place, _, names in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            for name in names:
+                os.unlink(os.path.join(place, name))
+            os.rmdir(place)
 
 
 def _held(folder: Path) -> int | None:

@@ -18,6 +18,7 @@ from dpr_rag.storage.locking import nobody_else
 from dpr_rag.storage.place import INDEX_FOLDER, LOG, PARTS, WRITER_FILE, identity_of, refuse_links
 from dpr_rag.storage.schema import FILE_NAME
 from dpr_rag.storage.state import new_name
+from dpr_rag.storage.translating import told_of_place
 from dpr_rag.store import segment_folders
 from dpr_rag.store.checking import check
 from dpr_rag.store.engine import Engine
@@ -48,12 +49,17 @@ def backup(engine: Engine, target: Path) -> None:
 @contextmanager
 def claimed(parent: Path, prefix: str) -> Iterator[Path]:
     """A folder that only this user may read; what a killed process left of one goes."""
-    remove_abandoned(parent, prefix)
-    claim = Claim(parent, prefix, mode=0o700)
     try:
-        yield claim.path
-    finally:
-        claim.release()
+        remove_abandoned(parent, prefix)
+        claim = Claim(parent, prefix, mode=0o700)
+        try:
+            yield claim.path
+        finally:
+            claim.release()
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"nothing was copied, as {parent} cannot be written {told_of_place(error)}") from error
 
 
 def restore(source: Path, target: Path) -> None:

@@ -30,6 +30,7 @@ from dpr_rag.storage.database import Database
 from dpr_rag.storage.holding import was_written
 from dpr_rag.storage.schema import FILE_NAME
 from dpr_rag.storage.state import State, new_name
+from dpr_rag.storage.translating import told_of_place
 from dpr_rag.store import recording
 from dpr_rag.store.engine import Engine
 
@@ -82,9 +83,13 @@ def _first_state(settings: Settings) -> State:
 
 def open_temporary(encoder: Encoder | None, settings: Settings) -> tuple[Engine, Callable[[], None]]:
     """Create a store in a temporary folder; the second of the pair removes it, but not from a forked child."""
-    place = Path(tempfile.gettempdir())
-    remove_abandoned(place, _TEMPORARY)
-    claim = Claim(place, _TEMPORARY, mode=0o700)
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))  # tempfile would say that there is no folder
+        place = Path(tempfile.gettempdir())
+        remove_abandoned(place, _TEMPORARY)
+        claim = Claim(place, _TEMPORARY, mode=0o700)
+    except OSError as error:
+        raise StoreError(f"a temporary store cannot be made {told_of_place(error)}") from error
     remove = partial(_remove_own, claim, os.getpid())
     try:
         return open_engine(claim.path / "store", encoder, settings), remove

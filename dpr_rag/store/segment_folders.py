@@ -13,6 +13,7 @@ from pathlib import Path
 from dpr_rag.errors import RESTORE, StoreError
 from dpr_rag.storage.claims import Claim, remove_abandoned
 from dpr_rag.storage.place import INDEX_FOLDER, refuse_links
+from dpr_rag.storage.translating import told_of_place
 
 _BUILDING = "building-"
 _OWN = re.compile(r"(?:base|words)-[0-9]+-[0-9a-f]{8}")
@@ -44,8 +45,8 @@ def building(store: Path) -> Iterator[Path]:
             claim.release()
     except OSError as error:
         raise StoreError(
-            f"{store / INDEX_FOLDER} cannot be written ({error.strerror or error}); free some space or check its permissions: "
-            "what is stored is untouched, and is searched without a new index"
+            f"{store / INDEX_FOLDER} cannot be written {told_of_place(error)}: what is stored is untouched, and is searched "
+            "without a new index"
         ) from error
 
 
