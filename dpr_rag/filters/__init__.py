@@ -6,6 +6,7 @@ from dpr_rag.filters.expression import And, Comparison, Filter, Not, Or, parse_f
 from dpr_rag.filters.fields import HIDDEN_ID, kept_field
 from dpr_rag.filters.functions import SQL_FUNCTIONS
 from dpr_rag.filters.operators import OPERATORS
+from dpr_rag.filters.predicates import answered, check_predicate
 
 __all__ = [
     "HIDDEN_ID",
@@ -16,6 +17,8 @@ __all__ = [
     "Filter",
     "Not",
     "Or",
+    "answered",
+    "check_predicate",
     "kept_field",
     "parse_filter",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 from dpr_rag.derived import Rows, mixed
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import RESTORE, FilterError, StoreCorrupted, StoreReplacedError
-from dpr_rag.filters import Filter
+from dpr_rag.filters import Filter, answered
 from dpr_rag.passages import Passage
 from dpr_rag.storage import ids as ids_index
 from dpr_rag.storage.records import PASSAGE_COLUMNS, check_record, read_passage, read_vectors
@@ -285,6 +285,6 @@ def marks(rows: Rows, generations: Rows) -> int:
 
 def _kept(predicate: Callable[[Passage], bool], passage: Passage) -> bool:
     try:
-        return predicate(passage)
+        return answered(predicate, passage)
     except (sqlite3.Error, UnicodeDecodeError) as error:  # must not pass for damage of this file
         raise FilterError(f"the predicate failed on passage {passage.id!r:.120}: {error}") from error

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dpr_rag.arguments import kind
 from dpr_rag.errors import FilterError, PassageError, StoreError
-from dpr_rag.filters import And, Comparison, Filter, parse_filter
+from dpr_rag.filters import And, Comparison, Filter, check_predicate, parse_filter
 from dpr_rag.filters.evaluating import compared_fields
 from dpr_rag.filters.fields import MISSING, RESERVED, fields_of, looked_up
 from dpr_rag.passages import Passage
@@ -47,10 +46,9 @@ class Scope:
         """A filter of a call as it is evaluated: it can narrow what is seen, and never widen it.
 
         Raises:
-            FilterError: It cannot be understood.
+            FilterError: It cannot be understood, or is a function that never answers with True or False.
         """
-        if isinstance(where, type):
-            raise FilterError(f"filter is {kind(where)}, expected a dict, a Filter, or a function of a passage")
+        check_predicate(where)
         given = where if where is None or callable(where) else parse_filter(where)
         fixed = self.where
         if fixed is None or given is None:
@@ -58,7 +56,7 @@ class Scope:
         if isinstance(given, Filter):
             return And((fixed, given))
         asked = given  # a predicate is asked about what is seen alone
-        return lambda passage: fixed.matches(passage) and bool(asked(passage))
+        return lambda passage: fixed.matches(passage) and asked(passage)
 
     def holds(self, passage: Passage) -> bool:
         """Whether a passage is seen."""

@@ -13,6 +13,7 @@ from langchain_core.documents import Document
 
 from dpr_rag import RESERVED_KEYS, Calibration, Filter, Hit, Passage, PassageStore, format_passages, to_json_metadata
 from dpr_rag.errors import ArgumentError, PassageError
+from dpr_rag.filters import check_predicate
 from langchain_dpr_rag.given import documents_given, ids_given, metadatas_given
 
 SCORE_KEY = "dpr_score"
@@ -203,9 +204,14 @@ class Judged(Document):
 
 
 def where_of(given: Where) -> Mapping[str, Any] | Filter | Callable[[Passage], bool] | None:
-    """A filter as the core takes it: a callable on documents, or on their metadata, becomes one on passages."""
+    """A filter as the core takes it: a callable on documents, or on their metadata, becomes one on passages.
+
+    Raises:
+        FilterError: The callable never answers with True or False, such as a coroutine function.
+    """
+    check_predicate(given)
     if callable(given):
-        return lambda passage: bool(given(_judged(passage)))
+        return lambda passage: given(_judged(passage))
     return given
 
 

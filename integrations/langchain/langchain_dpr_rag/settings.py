@@ -9,7 +9,7 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from dpr_rag import Ranking
-from dpr_rag.filters import parse_filter
+from dpr_rag.filters import check_predicate, parse_filter
 from langchain_dpr_rag.other_words import RIGHT_WORDS
 
 
@@ -20,6 +20,7 @@ def _no_bool(given: object) -> object:
 
 
 def _readable(given: Any) -> Any:
+    check_predicate(given)
     if given is not None and not callable(given):
         parse_filter(given)
     return given

@@ -14,7 +14,7 @@ import pytest
 from langchain_core.documents import Document
 from pydantic import ValidationError
 
-from dpr_rag.errors import PassageError, StoreNotFoundError, StoreReadOnlyError
+from dpr_rag.errors import FilterError, PassageError, StoreNotFoundError, StoreReadOnlyError
 from langchain_dpr_rag import DPRRetriever, DPRVectorStore
 
 QUESTION = "a tragedy by Goethe"
@@ -192,6 +192,33 @@ def test_a_filter_may_judge_the_metadata_as_a_dict(plays: DPRVectorStore) -> Non
         assert sorted(ids_of(DPRRetriever.from_store(plays, filter=one).invoke(QUESTION))) == ["faust", "hamlet"]
     with pytest.raises(KeyError, match="year"):
         plays.similarity_search(QUESTION, filter=lambda metadata: metadata["year"] > 1600)
+
+
+async def judged_later(document: Document) -> bool:
+    return False
+
+
+@pytest.mark.parametrize(
+    ("where", "named"),
+    [
+        (judged_later, "judged_later, a coroutine function"),
+        (lambda document: judged_later(document), "coroutine"),
+        (lambda document: document.metadata.get, "method"),
+        (lambda metadata: metadata.get("year"), "expected True or False"),
+        (lambda document: "False", "str 'False'"),
+        (Document, "the class Document"),
+    ],
+)
+def test_a_filter_that_does_not_answer_selects_and_deletes_nothing(
+    where: Any, named: str, plays: DPRVectorStore
+) -> None:
+    with pytest.raises(FilterError, match=named):
+        plays.similarity_search(QUESTION, filter=where)
+    with pytest.raises(FilterError, match=named):
+        plays.delete(filter=where)
+    with pytest.raises((FilterError, ValidationError), match=named):
+        DPRRetriever.from_store(plays, filter=where).invoke(QUESTION)
+    assert len(plays.store) == 4
 
 
 def test_defaults_are_those_that_are_written(words: Any) -> None:

@@ -1,0 +1,73 @@
+"""Functions that select passages: those that cannot answer are refused, and an answer is True or False."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from dpr_rag.arguments import kind
+from dpr_rag.errors import FilterError
+from dpr_rag.passages import Passage
+
+_NEVER_ANSWERING = (
+    (inspect.iscoroutinefunction, "a coroutine function (async def)"),
+    (inspect.isgeneratorfunction, "a generator function (with yield)"),
+    (inspect.isasyncgenfunction, "an asynchronous generator function"),
+)
+
+
+def check_predicate(predicate: object) -> None:
+    """Refuse what can be called and never answers with True or False: each of its answers would count as yes.
+
+    Args:
+        predicate: What was given as a filter; what cannot be called is left alone.
+
+    Raises:
+        FilterError: It is a class, or a coroutine or generator function, by itself, in a ``partial`` or as ``__call__``.
+    """
+    if isinstance(predicate, type):
+        raise FilterError(f"filter is {kind(predicate)}, expected a dict, a Filter, or a function of a passage")
+    asked: Any = predicate
+    while isinstance(asked, partial):
+        asked = asked.func
+    for asks, what in _NEVER_ANSWERING:
+        if callable(asked) and (asks(asked) or asks(type(asked).__call__)):
+            name = getattr(asked, "__qualname__", None) or kind(asked)
+            raise FilterError(
+                f"filter is {name:.120}, {what}, expected a plain function that returns True or False; "
+                "find out beforehand what it waits for, and compare with that"
+            )
+
+
+def answered(predicate: Callable[[Passage], bool], passage: Passage) -> bool:
+    """What a predicate says of a passage.
+
+    Raises:
+        FilterError: It is neither True nor False, numpy's included. Truth is not guessed: a method that was not called,
+            the string ``"False"`` and ``NotImplemented`` would all keep the passage.
+    """
+    answer: object = predicate(passage)
+    if answer is True or answer is False:
+        return answer
+    if isinstance(answer, np.bool_):
+        return bool(answer)
+    if inspect.iscoroutine(answer):
+        answer.close()  # nobody awaits it
+    raise FilterError(
+        f"the filter's function answered {kind(answer)} about passage {passage.id!r:.120}, expected True or False; "
+        f"{_advice(answer)}"
+    )
+
+
+def _advice(answer: object) -> str:
+    if answer is None:
+        return "return one of them on every path, or wrap what may be missing in bool(…)"
+    if inspect.isawaitable(answer):
+        return "give a function that needs no await"
+    if callable(answer):
+        return "call it, as with (…)"
+    return "compare with what is wanted, as with ==, or wrap it in bool(…)"
