@@ -26,7 +26,7 @@ from dpr_rag import BM25, Diversity, Hit, Passage, PassageStore, Ranking, Retrie
 from dpr_rag.errors import EncoderMismatchError, IndexKindError, StoreCorrupted, StoreError, VectorError
 from dpr_rag.filters import parse_filter
 from dpr_rag.index import matrix
-from dpr_rag.lexical import Analyzer, Corpus, Postings, analysis, analysis_of, scoring
+from dpr_rag.lexical import Analyzer, Corpus, Postings, analysis, analysis_of, characters, scoring
 from dpr_rag.lexical.postings import grown
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.writer import Writer
@@ -243,6 +243,13 @@ def test_tokens_are_letters_numbers_marks_and_underscores() -> None:
         ("a\u202eb\u200f", "ab"),
         ("آية۝آية", "آية آية"),
         ("＿x", "_x"),
+        ("wait…what a‥b no‼yes what⁇ever", "wait what a b no yes what ever"),
+        ("f（x）y Ａ，b c：d；e ／f 5－4 k．m", "f x y a b c d e f 5 4 k m"),
+        ("a﹒b a﹐b f⁽x⁾y k₊m 1․2", "a b a b f x y k m 1 2"),
+        ("COVID\u201119 non\u2011breaking", "covid 19 non breaking"),
+        ("采摘，秋茶", "采摘 秋茶"),
+        ("soft\xad\nware soft\xad \r\n  ware soft\xad\u2028ware", "software software software"),
+        ("soft\xad ware", "soft ware"),
     ],
 )
 def test_a_word_is_found_whatever_the_form_of_its_characters(written: str, words: str) -> None:
@@ -259,19 +266,52 @@ def test_a_word_is_found_whatever_the_form_of_its_characters(written: str, words
         ("max_tokens", "max_tokens max tokens"),
         ("MAX_TOKENS", "max_tokens max tokens"),
         ("__init__", "__init__ init"),
-        ("parseJSON2Dict", "parsejson2dict parse json2 dict"),
-        ("utf8Decoder", "utf8decoder utf8 decoder"),
+        ("parseJSON2Dict", "parsejson2dict parse json2 dict parsejson json"),
+        ("utf8Decoder", "utf8decoder utf8 decoder utf"),
         ("straßeName", "straßename straße name"),
         ("pH URLs DNAs 3D A4B2C3", "ph urls dnas 3d a4b2c3"),
         ("iPhone", "iphone phone"),
         ("McDonald", "mcdonald mc donald"),
         ("Word WORD word", "word word word"),
         ("isEmpty", "isempty is empty"),
+        ("userID42", "userid42 user id42 userid id"),
+        ("HTTP2Server", "http2server http2 server http"),
+        ("HTTP2server", "http2server http server"),
+        ("parseHTTPResponse2", "parsehttpresponse2 parse http response2 parsehttpresponse response"),
+        ("iPhone15Pro", "iphone15pro phone15 pro iphone phone"),
+        ("SQLite3", "sqlite3 sq lite3 sqlite lite"),
+        ("iOS17", "ios17 os17 ios os"),
+        ("abc42DEF", "abc42def abc def"),
+        ("user_id42", "user_id42 user id42 id"),
+        ("naïveID٤٢", "naïveid٤٢ naïve id٤٢ naïveid id"),
+        ("b2b B2B b2B h2o H2O 3d mp3 MP3 MP3s PS5s", "b2b b2b b2b h2o h2o 3d mp3 mp3 mp3s ps5s"),
+        ("python3 COVID19 Covid19 19th 1990s", "python3 covid19 covid19 19th 1990s"),
     ],
 )
 def test_identifiers_are_followed_by_what_they_are_made_of(word: str, parts: str) -> None:
     analyzer = Analyzer("none")
     assert analyzer.sequence(word) == [analyzer.sequence(part)[0] for part in parts.split()]
+
+
+@given(st.text("aAbBcC042_ ", max_size=12))
+def test_whether_a_text_may_hold_identifiers_is_never_a_wrong_no(text: str) -> None:
+    words = "".join(char if char.isalnum() or char == "_" else " " for char in text).split()
+    assert characters.may_hold_identifiers(text) or not any(map(characters.parts_of, words))
+
+
+def test_every_compatible_character_of_punctuation_parts_words() -> None:
+    for code in range(0x110000):
+        char = chr(code)
+        stands_for = normalize("NFKC", char)
+        if decomposition(char).startswith("<") and all(category(one)[0] == "P" for one in stands_for):
+            joins = {"_", "'"} & set(stands_for)
+            assert words_of(Analyzer("none"), f"wait{char}what") == ["wait", "what"] or joins, hex(code)
+
+
+def test_a_non_breaking_hyphen_is_a_hyphen(store: PassageStore) -> None:
+    texts = ["The COVID\u201119 pandemic.", "The COVID-19 pandemic.", "x"]
+    store.add([Passage(str(at), text) for at, text in enumerate(texts)])
+    assert set(retrieved(store, "COVID-19")) == set(retrieved(store, "COVID\u201119")) == {"0", "1"}
 
 
 def test_an_identifier_is_found_by_its_parts_and_first_where_it_stands_whole(store: PassageStore) -> None:

@@ -322,7 +322,7 @@ def test_a_row_that_exists_already_is_damage(filled: Path, tmp_path: Path) -> No
 
 
 def test_postings_name_all_that_made_them() -> None:
-    assert analysis_of("none") == f"analysis 5, none, Unicode {analysis.unicodedata.unidata_version}"
+    assert analysis_of("none") == f"analysis 6, none, Unicode {analysis.unicodedata.unidata_version}"
     assert "PyStemmer" in analysis_of("english")
     assert "stop-words" not in analysis_of("english")
     assert "stop-words" in analysis_of("dutch")
@@ -347,7 +347,7 @@ def test_postings_of_another_stemmer_are_built_anew_and_said_so(
     with caplog.at_level(logging.WARNING, logger="dpr_rag"), PassageStore.open(tmp_path / "s", read_only=True) as store:
         assert store.check().passages == 20
         assert len(Retriever(store, mode="bm25", k=50).retrieve("wandelen")) == 20
-    assert f"made with {old['analysis']}, and are built anew with analysis 5, dutch" in caplog.text
+    assert f"made with {old['analysis']}, and are built anew with analysis 6, dutch" in caplog.text
     with PassageStore.open(tmp_path / "s") as store:
         assert len(Retriever(store, mode="bm25", k=50).retrieve("wandelen")) == 20
         assert "PyStemmer 9.9" in store._engine.state().lexical["analysis"]

@@ -20,11 +20,15 @@ _UNSPACED = (
 )
 # ASCII with one letter for all small letters, for all capitals and for all digits.
 _SHAPES = bytes.maketrans((ascii_lowercase + ascii_uppercase + digits).encode(), b"a" * 26 + b"A" * 26 + b"0" * 10)
+_DIGITS = re.compile(r"\d+")
+_ACROSS_DIGITS = re.compile(b"a0+A|A0+a")
 # ASCII with spaces for what is of no word, as it stands and in lower case.
 _SPACED = bytes(code if chr(code).isalnum() or code == ord("_") else ord(" ") for code in range(128)).ljust(256)
 _LOWERED = _SPACED.lower()
 # The vowel am of Thai and Lao comes apart into a ring and a vowel, and a tone between or behind them looks the same.
 _RING_AND_TONE = re.compile("([\u0e4d\u0ecd])([\u0e48-\u0e4b\u0ec8-\u0ecb])")
+# A soft hyphen that is seen: the word goes on in the next line.
+_HYPHENATED = re.compile(r"\u00ad(?=\s*[\n\r\x0b\x0c\x85\u2028\u2029])\s+")
 _BETWEEN_WORDS = re.compile(rf"\u200b(?={_UNSPACED})|(?<={_UNSPACED})\u200b")
 
 
@@ -55,6 +59,8 @@ def _plain_of(char: str) -> str:
 def _of_compatible(char: str, kind: str, form: str) -> str:
     """The letters and digits that a character stands for; those of ``½``, ``①`` and ``㎏`` are words of their own."""
     letters = "".join(one if _is_of_word(one) else " " for one in unicodedata.normalize("NFKC", char)).strip()
+    if not letters:  # punctuation in another shape: it parts words as what it stands for does
+        return " "
     if form == "<super" and kind[0] == "S":  # the ™ behind a name is no part of it and no word
         return " "
     if kind[0] in "PS" and unicodedata.category(letters[:1] or " ")[0] == "M":  # ´ is a space with an accent
@@ -73,9 +79,13 @@ def plain(text: str) -> str:
     Ligatures, full-width letters, presentation forms and mathematical letters are those that they stand for (Unicode's
     NFKC), except that numbers stay apart: ``3½`` is 3 and 1 and 2, and ``10²`` 10 and 2. Format characters (soft hyphens,
     joiners, byte order marks) are dropped. A zero-width space separates words next to a script that is written
-    without spaces, such as Thai or Khmer; elsewhere it is a place where a long word may break, as a soft hyphen is.
+    without spaces, such as Thai or Khmer; elsewhere it is a place where a long word may break, as a soft hyphen is. A word
+    that is broken at a soft hyphen is put together again. Punctuation in another shape, such as a non-breaking hyphen, an
+    ellipsis or a full-width comma, parts words as ASCII's does.
     """
     text = unicodedata.normalize("NFC", text)
+    if "\u00ad" in text:
+        text = _HYPHENATED.sub("", text)
     if "\u200b" in text:
         text = _BETWEEN_WORDS.sub(" ", text)
     text = unicodedata.normalize("NFC", _RAISED_DIGITS.sub(r" \g<0>", text).translate(_PLAIN))
@@ -87,7 +97,10 @@ def may_hold_identifiers(text: str) -> bool:
     shape = text.encode().translate(_SHAPES)
     if b"_" in shape or b"aA" in shape:
         return True
-    return (b"AA" in shape and b"AAa" in shape) or (b"0A" in shape and b"0Aa" in shape)
+    if (b"AA" in shape and b"AAa" in shape) or (b"0A" in shape and b"0Aa" in shape):
+        return True
+    behind_digits = (b"0A" in shape and b"a0" in shape) or (b"0a" in shape and b"A0" in shape)
+    return behind_digits and _ACROSS_DIGITS.search(shape) is not None
 
 
 def spaced(text: str) -> str:
@@ -103,12 +116,27 @@ def lowered_and_spaced(text: str) -> str:
 def parts_of(word: str) -> list[str]:
     """The words that an identifier is made of, such as ``get``, ``User`` and ``Name`` in ``getUserName``; none of other words.
 
-    Single letters are left out, such as those of ``pH`` and ``iPhone``: they would be found everywhere.
+    Single letters are left out, such as those of ``pH`` and ``iPhone``: they would be found everywhere. Where an identifier
+    has digits, such as ``HTTP2Server``, ``userID42`` and ``SQLite3``, what stands between them is a part as well (``HTTP``,
+    ``ID``, ``SQLite``). Words in one case, such as ``mp3``, ``COVID19`` and ``MP3s``, stay whole.
     """
-    if "_" not in word and (word[1:].islower() or word.islower() or word.isupper()):
+    if "_" not in word and (_is_of_one_case(word) or (word[-1:] == "s" and _is_of_one_case(word[:-1]))):
         return []
-    found = [part for piece in word.split("_") for part in _humps(piece) if len(part) > 1]
-    return [] if found == [word] else found
+    pieces = word.split("_")
+    found = [part for piece in pieces for part in _humps(piece) if len(part) > 1 and part != word]
+    known = {word, *found}
+    between = (part for piece in pieces for run in _runs(piece) for part in (run, *_humps(run)))
+    return found + [part for part in dict.fromkeys(between) if len(part) > 1 and part not in known]
+
+
+def _is_of_one_case(word: str) -> bool:
+    return word[1:].islower() or word.islower() or word.isupper()
+
+
+def _runs(piece: str) -> list[str]:
+    """What stands between the digits of a piece that has some."""
+    runs = _DIGITS.split(piece)
+    return runs if len(runs) > 1 else []
 
 
 def _humps(piece: str) -> list[str]:
