@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -11,6 +12,13 @@ from dpr_rag.errors import ArgumentError, DprRagError
 
 _USUAL = ("question", "query", "input", "text")
 _Kind = TypeVar("_Kind")
+# What leaves no trace on a page: spaces and control characters, what only tells how to set or order text, fillers, selectors
+# of a glyph, the pattern of Braille without dots, and what stands where nothing could be decoded.
+_UNSEEN = re.compile(
+    r"[\s\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u2060-\u206f"
+    r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff"
+    r"\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff]*"
+)
 
 
 def shown(value: object, width: int = 60) -> str:
@@ -24,6 +32,14 @@ def shown(value: object, width: int = 60) -> str:
 def kind(value: object) -> str:
     """A value with its type, as messages name it."""
     return f"the class {value.__name__}" if isinstance(value, type) else f"{type(value).__name__} {shown(value)}"
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text holds nothing to be read: nothing at all, or white space and characters that are not seen.
+
+    Extracted text often consists of zero-width spaces, byte order marks, soft hyphens, NUL or U+FFFD alone.
+    """
+    return _UNSEEN.fullmatch(text) is not None
 
 
 def remedy(value: object, *, several: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dpr_rag.arguments import iterated, kind, remedy, shown
+from dpr_rag.arguments import is_blank, iterated, kind, remedy, shown
 from dpr_rag.errors import BadTextError, PassageError, unknown
 
 MAX_METADATA_DEPTH = 32
@@ -142,7 +142,7 @@ def check_question(question: object) -> str:
         PassageError: It is no string, blank, or holds a lone surrogate.
     """
     text = _checked_string(question, "question", None)
-    if not text.strip():
+    if is_blank(text):
         raise PassageError(f"the question {text!r} is blank; ask with at least one word")
     return text
 

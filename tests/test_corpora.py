@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dpr_rag.arguments import is_blank
 from dpr_rag.corpora import (
     FORMATS,
     Judgement,
@@ -42,7 +43,7 @@ from dpr_rag.passages import RESERVED_KEYS, Hit, Passage
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 HARD = st.one_of(TEXT, st.text('"\t\r\n\0\ufeff\u2028\x85 a', min_size=1, max_size=8))
-FILLED = HARD.filter(str.strip)  # what is white space alone is no text
+FILLED = HARD.filter(lambda text: not is_blank(text))
 VALUE = st.recursive(
     st.none()
     | st.booleans()
@@ -53,7 +54,7 @@ VALUE = st.recursive(
     max_leaves=4,
 )
 FEW = st.lists(TEXT, max_size=2)
-QUESTION = HARD.filter(str.strip)
+QUESTION = FILLED
 CHECKED = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 BARE = st.lists(st.builds(Passage, HARD, FILLED, st.just("") | HARD), max_size=5)
 # Hypothesis tries the constants of the sources, too; what users do not see goes into no file.

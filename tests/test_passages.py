@@ -6,6 +6,8 @@ import dataclasses
 import enum
 import json
 import os
+import re
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dpr_rag import PRIVATE_KEY, Hit, Passage, PassageStore
+from dpr_rag.arguments import is_blank
 from dpr_rag.cli import models
 from dpr_rag.cli.app import app
-from dpr_rag.corpora import open_corpus
+from dpr_rag.corpora import LeftOut, open_corpus, read_texts
 from dpr_rag.encoder import Encoder, check_vectors
 from dpr_rag.errors import BadTextError, CorpusError, DprRagError, PassageError, VectorError
 from dpr_rag.passages import MAX_METADATA_DEPTH, check_question
@@ -230,6 +233,59 @@ def test_one_bad_page_of_a_hundred(tmp_path: Path) -> None:
     assert [one.id for one in open_corpus(tmp_path / "t", on_bad_text="replace")] == [r"t/caf\udce9.txt#1"]
 
 
+UNSEEN = [
+    "\u200b",
+    "\ufeff",
+    "\xad",
+    "\u200e",
+    "\u3164",
+    "\u2800",
+    "\0",
+    "\x07\x1b",
+    "\ufffd",
+    "\ufe0f",
+    "\u2060 \u200d\n",
+]
+
+
+@pytest.mark.parametrize("text", ["", " \t\u3000", *UNSEEN, "".join(UNSEEN)])
+def test_what_is_not_seen_is_blank(text: str) -> None:
+    assert is_blank(text)
+    assert not is_blank(f"{text}?{text}")
+
+
+def test_control_and_format_characters_are_blank_but_for_those_with_a_shape() -> None:
+    shown = re.compile("[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd\U00013430-\U0001345f]")
+    for char in map(chr, (*range(0xD800), *range(0xE000, 0x110000))):
+        kind = unicodedata.category(char)
+        if kind in ("Cc", "Cf", "Zs", "Zl", "Zp") or char.isspace():
+            assert is_blank(char) != bool(shown.match(char)), hex(ord(char))
+        elif kind[0] in "LNPS" and char not in "\u115f\u1160\u3164\uffa0\u2800\ufffc\ufffd\U0001d159":
+            assert not is_blank(char), hex(ord(char))
+
+
+@pytest.mark.parametrize("text", UNSEEN)
+def test_what_is_not_seen_is_neither_asked_nor_stored(text: str, tmp_path: Path, store: PassageStore) -> None:
+    with pytest.raises(PassageError, match="blank"):
+        check_question(text)
+    with pytest.raises(PassageError, match="passage 'b': text and title are blank"):
+        store.add([Passage("a", "words"), Passage("b", text, text)])
+    assert len(store) == 0
+    lines = [
+        {"id": "1", "text": text, "title": text},
+        {"id": "2", "text": text, "title": "T"},
+        {"id": "3", "text": "\ud800"},
+    ]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    left_out = LeftOut()
+    found = list(open_corpus(tmp_path / "p.jsonl", on_bad_text="replace", left_out=left_out))
+    assert [(one.id, one.text) for one in found] == [("2", "T")]
+    assert dict(left_out) == {"passage without text and title": 2}
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "page.txt").write_text(f"{text}\n\n{text}", "utf-8")
+    assert list(read_texts(tmp_path / "t")) == []
+
+
 @pytest.mark.parametrize(
     ("policy", "code", "told"),
     [
@@ -242,7 +298,7 @@ def test_index_says_what_became_of_bad_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str, code: int, told: str
 ) -> None:
     monkeypatch.setattr(models.ModelChoice, "load", lambda choice: HashEncoder())
-    (tmp_path / "p.jsonl").write_text('{"id": "1", "text": "fine"}\n{"id": "2", "text": "\\ud800"}\n')
+    (tmp_path / "p.jsonl").write_text('{"id": "1", "text": "fine"}\n{"id": "2", "text": "bad \\ud800"}\n')
     line = ["index", tmp_path / "p.jsonl", "--store", tmp_path / "s.dpr", "--on-bad-text", policy]
     done = CliRunner().invoke(app, list(map(str, line)))
     assert (done.exit_code, told in done.output) == (code, True), done.output

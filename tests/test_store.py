@@ -33,7 +33,15 @@ from dpr_rag.storage import schema
 from dpr_rag.store import AddReport, folding, segment_folders
 
 GOLDEN = Path(__file__).parent / "golden"
-ODD = ["plain", "NUL \x00 inside", "ü\u0301 \U0001f600", "line\nbreak\ttab", "\x00", " a ", "'; DROP TABLE passage; --"]
+ODD = [
+    "plain",
+    "NUL \x00 inside",
+    "ü\u0301 \U0001f600",
+    "line\nbreak\ttab",
+    "\x00a",
+    " a ",
+    "'; DROP TABLE passage; --",
+]
 
 
 def test_any_text_comes_back_byte_for_byte(store: PassageStore) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dpr_rag.arguments import is_blank
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.fields import note_unknown_fields
 from dpr_rag.cli.models import ModelChoice, encoder_of, only_reads, ranking_of
@@ -89,7 +90,7 @@ def read_questions(given: Sequence[str], file: Path | None) -> Iterator[str]:
     """
     if not given and file is None:
         raise typer.BadParameter("ask at least one question, or read them with --file FILE or -", param_hint="QUESTION")
-    if any(not text.strip() for text in given):
+    if any(is_blank(text) for text in given):
         raise typer.BadParameter("a question is blank; ask with at least one word", param_hint="QUESTION")
     stdin = "-" in given or str(file) == "-"
     lines = [] if file is None or str(file) == "-" else _lines_of(file)
@@ -122,7 +123,7 @@ def _no_text(source: str, error: UnicodeDecodeError) -> CorpusError:
 
 
 def _asked(lines: Iterable[str]) -> Iterator[str]:
-    return (line.strip() for line in lines if line.strip())
+    return (line.strip() for line in lines if not is_blank(line))
 
 
 def question_record(question: str, hits: Sequence[Hit]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from logging import getLogger
 from pathlib import Path
 from types import ModuleType
 
+from dpr_rag.arguments import is_blank
 from dpr_rag.corpora.lines import LeftOut, OnBad, tell
 from dpr_rag.corpora.splitting import split_lines
 from dpr_rag.errors import CorpusError, PassageError
@@ -271,7 +272,7 @@ def _of_members(owner: ModuleType | type, name: str) -> Iterator[_Entry]:
             continue
         doc = getattr(value, "__doc__", None)
         is_class = isinstance(value, type)
-        if not (is_class or inspect.isroutine(value)) or not isinstance(doc, str) or not doc.strip():
+        if not (is_class or inspect.isroutine(value)) or not isinstance(doc, str) or is_blank(doc):
             continue
         kind = "class" if is_class else "method" if isinstance(owner, type) else "function"
         signature = f"{name}.{member}{_text_signature(value)}"

@@ -9,6 +9,7 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
+from dpr_rag.arguments import is_blank
 from dpr_rag.corpora.lines import BAD_TEXT, LeftOut, told
 from dpr_rag.passages import RESERVED_KEYS, OnBadText, Passage, check_on_bad_text
 
@@ -61,7 +62,11 @@ class Maker:
         passage = Passage.made(name, text, "" if title is None else title, own, on_bad_text=self.on_bad_text)
         if passage is None:
             self.left_out[BAD_TEXT] += 1
-        elif metadata is not None:
+            return None
+        if is_blank(passage.text) and is_blank(passage.title):  # what stands for lone surrogates is no word
+            self.left_out[EMPTY_PASSAGE] += 1
+            return None
+        if metadata is not None:
             self.left_out.update(RESERVED.format(key) for key in metadata if key not in own)
         return passage
 
@@ -72,4 +77,4 @@ def unreserved(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
+    return value is None or (isinstance(value, str) and is_blank(value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from dpr_rag.arguments import is_blank
 from dpr_rag.corpora.lines import BAD_TEXT, LeftOut, OnBad, tell
 from dpr_rag.corpora.splitting import split_lines
 from dpr_rag.corpora.walking import EMPTY, UNREADABLE_PAGE, walk
@@ -92,7 +93,7 @@ def read_by_file(
                 check_text(file)
             written = read_written(file, bad.hear if on_bad else None)
             texts = split_lines(written.lines, words, sentences=sentences)
-            for number, text in enumerate(texts, 1):
+            for number, text in enumerate((text for text in texts if not is_blank(text)), 1):
                 found = (f"{name}#{number}", text, written.title or file.stem, written.place_of_next(text))
                 yield from ((one, file) for one in _made(*found, on_bad, on_bad_text, counted))
         except UnreadableError as error:

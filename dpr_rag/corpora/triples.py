@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from dpr_rag.arguments import is_blank
 from dpr_rag.corpora.lines import OnBad, bad_line, tell
 from dpr_rag.corpora.question import ANSWERS, POSITIVES, key_of
 from dpr_rag.corpora.rows import Lines, Shape, header_of, read_rows
@@ -84,7 +85,7 @@ def _sample(row: list[str], wanted: list[int], negatives: list[int], width: int)
     if len(row) != width:
         raise CorpusError(f"{len(row)} columns, expected {width}: a question, a positive and a negative text")
     question, positive = (row[at] for at in wanted)
-    if not positive.strip():
+    if is_blank(positive):
         raise CorpusError("the positive is blank; expected its text")
-    hard = tuple(TrainingPassage(row[at]) for at in negatives if row[at].strip())
+    hard = tuple(TrainingPassage(row[at]) for at in negatives if not is_blank(row[at]))
     return TrainingSample(check_question(question), (), (TrainingPassage(positive),), hard, hard)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
+from dpr_rag.arguments import is_blank
 from dpr_rag.pages.answering import Answerer, Settings
 from dpr_rag.pages.files import Files
 from dpr_rag.pages.memory import Memory
@@ -52,7 +53,7 @@ class Chat:
             The conversation's id, and its turns with the new one as it grows.
         """
         before = self.turns(conversation)[:at]
-        if not question.strip():
+        if is_blank(question):
             yield conversation, before
             return
         grown = Turn(question.strip())

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from dpr_rag.arguments import is_blank
 from dpr_rag.errors import DprRagError, FilterError
 from dpr_rag.lexical import Analyzer
 from dpr_rag.pages.columns import CLICKED, CSS, comparison_html, map_html, neighbours_html, text_of
@@ -64,7 +65,7 @@ class _Handlers:
         self._map: tuple[int, Map | None] | None = None
 
     def ask(self, question: str, k: int, where: str) -> Parts:
-        if not question.strip():
+        if is_blank(question):
             return "", gr.skip()
         try:
             found = compare(self._store, question, int(k), _filter(where))
@@ -93,7 +94,7 @@ class _Handlers:
         if drawn is None:
             return "<p>A map needs at least three passages.</p>"
         try:
-            found = compare(self._store, question, int(k), _filter(where)) if question.strip() else None
+            found = compare(self._store, question, int(k), _filter(where)) if not is_blank(question) else None
         except DprRagError as error:
             return f"<p>{text_of(str(error))}</p>"
         return map_html(drawn, found)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dpr_rag.arguments import check_callable, check_count, iterated, kind
+from dpr_rag.arguments import check_callable, check_count, is_blank, iterated, kind
 from dpr_rag.encoder import Vectors, as_floats, check_encoded, check_vectors
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreError, VectorError
 from dpr_rag.passages import Passage
@@ -83,7 +83,7 @@ def add(
 
 def _refuse_blank(passage: object) -> None:
     """Refuse what has no word: no question is about it, and its vector is near to many."""
-    if isinstance(passage, Passage) and passage.text.isspace() and not passage.title.strip():
+    if isinstance(passage, Passage) and is_blank(passage.text) and is_blank(passage.title):
         raise PassageError(
             f"passage {passage.id!r:.120}: text and title are blank, expected a word; leave it out, or fill it in"
         )

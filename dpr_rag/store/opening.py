@@ -111,7 +111,7 @@ def _check(encoder: Encoder | None, settings: Settings) -> None:
     check_number("timeout", settings.timeout, StoreError, more=" of seconds")
     if not isinstance(settings.dtype, str) or settings.dtype not in DTYPES:
         raise StoreError(unknown("dtype", settings.dtype, DTYPES, _OTHER_DTYPES))
-    Analyzer(settings.language or ENGLISH)
+    Analyzer(ENGLISH if settings.language is None else settings.language)
     name, _ = kinds.parse(settings.index)
     if name != "auto" and name not in kinds.KINDS:
         ann.check_factory(name, None if encoder is None else encoder.dim)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dpr_rag.arguments import is_blank
 from dpr_rag.corpora import TrainingPassage, TrainingSample, read_training
 from dpr_rag.corpora.columns import listed
 from dpr_rag.corpora.dpr_json import unread_of_training
@@ -128,7 +129,7 @@ def _usable(samples: Iterable[TrainingSample], notes: _Notes) -> Iterator[Traini
 
 
 def _with_text(passages: tuple[TrainingPassage, ...], name: str, notes: _Notes) -> tuple[TrainingPassage, ...]:
-    kept = tuple(one for one in passages if one.text.strip())
+    kept = tuple(one for one in passages if not is_blank(one.text))
     if len(kept) < len(passages):
         notes.add("blank_passages", f"{name} has a passage without text", len(passages) - len(kept))
     return kept

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from dpr_rag import Diversity, Hit, PassageStore, Retriever
+from dpr_rag.arguments import is_blank
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import PassageError
 from langchain_dpr_rag.documents import Where, where_of
@@ -73,7 +74,7 @@ def hits_for(
         PassageError: A question is no string, or holds what is no text.
     """
     asked, where = [question_of(one) for one in questions], where_of(filter)
-    filled = [one for one in asked if one.strip()]
+    filled = [one for one in asked if not is_blank(one)]
     answers = core.retrieve_batch(filled, k, where, vectors=vectors, diversity=diversity, min_relevance=min_relevance)
     _tell_if_empty(core.store, answers)
     found = iter(answers)
@@ -81,7 +82,7 @@ def hits_for(
         return list(found)
     kept = [] if where is None or where == {} else core.store.select(where, core.k if k is None else k)
     blank = [Hit(passage, 0.0, rank) for rank, passage in enumerate(kept, start=1)]
-    return [next(found) if one.strip() else blank for one in asked]
+    return [blank if is_blank(one) else next(found) for one in asked]
 
 
 def _tell_if_empty(store: PassageStore, answers: Sequence[Sequence[Hit]]) -> None:
@@ -97,5 +98,5 @@ async def vectors_for(core: Retriever, questions: Sequence[object]) -> Vectors |
     encoder = core.store.encoder
     if not isinstance(encoder, EmbeddingsEncoder) or not core.ranking.needs_vectors:
         return None
-    filled = [one for one in map(question_of, questions) if one.strip()]
+    filled = [one for one in map(question_of, questions) if not is_blank(one)]
     return await encoder.aencode_questions(filled) if filled else None

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from langchain_core.documents import Document
 
 from dpr_rag import RESERVED_KEYS, Calibration, Filter, Hit, Passage, PassageStore, format_passages, to_json_metadata
+from dpr_rag.arguments import is_blank as is_blank_text
 from dpr_rag.errors import ArgumentError, PassageError
 from dpr_rag.filters import check_predicate
 from langchain_dpr_rag.given import documents_given, ids_given, metadatas_given
@@ -118,8 +119,8 @@ def passages_of(
 
 
 def is_blank(document: Document) -> bool:
-    """Whether a document holds nothing but white space, as those that PDF loaders make of empty pages."""
-    return not document.page_content.strip()
+    """Whether a document holds nothing but white space and what is not seen, as those that PDF loaders make of empty pages."""
+    return is_blank_text(document.page_content)
 
 
 def _report_blanks(pairs: Sequence[tuple[Document, str | None]], count: int, on_blank: OnBlank) -> None:
@@ -143,7 +144,7 @@ def _passage_of(
     own = {*_OF_A_SEARCH, "title"} if title else {*_OF_A_SEARCH}
     metadata = {key: value for key, value in given.items() if key not in own}
     made = Passage.made(name, document.page_content, title, metadata, on_bad_text=policies.on_bad_text)
-    passage = None if made is None else store.admitted(made)
+    passage = None if made is None or is_blank_text(made.text) else store.admitted(made)
     if passage is None or passage_id is not None:
         return passage
     return Passage.checked_before(content_id(passage), passage.text, passage.title, passage.metadata)

@@ -14,6 +14,7 @@ from langchain_core.retrievers import LangSmithRetrieverParams
 from pydantic import PrivateAttr, field_validator, model_validator
 
 from dpr_rag import Diversity, DualEncoder, Encoder, PassageStore, Retriever
+from dpr_rag.arguments import is_blank
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import ArgumentError
 from langchain_dpr_rag.asking import hits_for
@@ -251,7 +252,7 @@ class DPRRetriever(Closing, OnePassRetriever):
             return [[document_of(hit.passage) for hit in found] for found in hits]
         calibration = None if least is None else core.calibration
         pairs = zip(queries, hits, strict=True)
-        return [[scored_document(hit, calibration, bool(query.strip())) for hit in found] for query, found in pairs]
+        return [[scored_document(hit, calibration, not is_blank(query)) for hit in found] for query, found in pairs]
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any

@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.documents import Document
 
 from dpr_rag import Diversity, Hit, Retriever
+from dpr_rag.arguments import is_blank
 from dpr_rag.encoder import Vectors
 from langchain_dpr_rag.adjusting import AdjustableStore
 from langchain_dpr_rag.asking import hits_for, question_of, vectors_for
@@ -129,7 +130,7 @@ class SearchableStore(AdjustableStore):
 
     def _similarity_search_with_relevance_scores(self, query: str, k: int = 4, **kwargs: Any) -> Scored:
         found = self.similarity_search_with_score(query, k, **kwargs)
-        if not question_of(query).strip():
+        if is_blank(question_of(query)):
             return _wholly_relevant(found)
         relevance = self._select_relevance_score_fn()
         return [(document, relevance(score)) for document, score in found]
@@ -201,7 +202,7 @@ class SearchableStore(AdjustableStore):
 
     async def _asimilarity_search_with_relevance_scores(self, query: str, k: int = 4, **kwargs: Any) -> Scored:
         found = await self.asimilarity_search_with_score(query, k, **kwargs)
-        if not question_of(query).strip():
+        if is_blank(question_of(query)):
             return _wholly_relevant(found)
         # the first relevance fits the calibration, which encodes
         relevance = await asyncio.to_thread(self._select_relevance_score_fn)

@@ -35,7 +35,7 @@ def retrievers_of(store: DPRVectorStore) -> list[Any]:
     return [*own, *modes, DPRRetriever.from_store(store, search_type="mmr", score_threshold=0.99)]
 
 
-@pytest.mark.parametrize("blank", ["", "  \n"])
+@pytest.mark.parametrize("blank", ["", "  \n", "\u200b\ufeff", "\0"])
 def test_a_blank_question_finds_nothing_or_what_the_filter_keeps(plays: DPRVectorStore, blank: str) -> None:
     for retriever in retrievers_of(plays):
         assert retriever.invoke(blank) == []

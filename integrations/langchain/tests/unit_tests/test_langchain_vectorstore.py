@@ -220,7 +220,9 @@ def test_blank_documents_are_skipped_with_one_warning(
     assert [record.getMessage() for record in caplog.records] == [
         "2 of 4 documents are blank and were skipped, the first is number 1"
     ]
-    assert empty.add_documents([Document(page_content=" ")]) == []
+    assert (
+        empty.add_documents([Document(page_content=one) for one in (" ", "\u200b", "\ufeff\xad", "\0", "\ufffd")]) == []
+    )
     assert [one.id for one in empty.store] == ["hamlet", "errors"]
 
 

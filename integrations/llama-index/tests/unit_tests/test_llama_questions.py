@@ -32,7 +32,7 @@ def found_by(retriever: Any, given: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("blank", ["", " \n", QueryBundle("", custom_embedding_strs=[" "])])
+@pytest.mark.parametrize("blank", ["", " \n", "\u200b\ufeff", QueryBundle("\0", custom_embedding_strs=["\xad"])])
 def test_a_blank_question_finds_nothing_or_what_the_filter_keeps(filled: Any, mode: str, blank: Any) -> None:
     assert found_by(DPRRetriever(filled, mode=mode), blank) == []
     retriever = DPRRetriever(filled, mode=mode, filters=OLD, min_relevance=0.99)

@@ -361,7 +361,10 @@ def test_blank_nodes_are_skipped_with_one_warning(
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == [
         "3 of 4 nodes have no text and were skipped, the first is 'p1'"
     ]
-    assert store.add([node("p5", "")]) == []
+    assert (
+        store.add([node(f"p{at}", text) for at, text in enumerate(("", "\u200b", "\ufeff\xad", "\0", "\ufffd"), 5)])
+        == []
+    )
 
 
 def test_blank_nodes_can_be_refused(towers: Any, node: Any) -> None:

@@ -16,6 +16,7 @@ from llama_index.embeddings.dpr_rag.cache import RoleCache
 from llama_index.embeddings.dpr_rag.texts import TitledText, as_passages, text_given
 
 from dpr_rag import DualEncoder, Encoder, load_encoder
+from dpr_rag.arguments import is_blank
 from dpr_rag.encoder import is_encoder
 from dpr_rag.errors import ArgumentError, EncoderMismatchError
 
@@ -239,9 +240,9 @@ class DPREmbedding(BaseEmbedding):
 
     def _encode_questions(self, questions: Sequence[str]) -> list[Embedding]:
         """Vectors of questions; of a blank one, which LlamaIndex may ask for and no encoder encodes, one of zeros."""
-        filled = [question for question in questions if text_given(question).strip()]
+        filled = [question for question in questions if not is_blank(text_given(question))]
         found = iter(self._encoder.encode_questions(filled).tolist() if filled else [])
-        return [next(found) if question.strip() else [0.0] * self._encoder.dim for question in questions]
+        return [[0.0] * self._encoder.dim if is_blank(question) else next(found) for question in questions]
 
     def _encode_passages(self, texts: Sequence[str]) -> list[Embedding]:
         return cast(list[Embedding], self._encoder.encode_passages(as_passages(texts)).tolist())

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from llama_index.core.schema import NodeWithScore, QueryBundle, QueryType
 
+from dpr_rag.arguments import is_blank
 from dpr_rag.errors import ArgumentError
 
 _USUAL = ("question", "query", "input")
@@ -62,4 +63,4 @@ def _remedy(given: object) -> str:
 
 def strings_of(bundle: QueryBundle) -> list[str]:
     """The strings whose embeddings stand for the question, without blank ones."""
-    return [one for one in bundle.embedding_strs if one.strip()]
+    return [one for one in bundle.embedding_strs if not is_blank(one)]

@@ -26,6 +26,7 @@ from llama_index.vector_stores.dpr_rag.opening import AnyEncoder
 from llama_index.vector_stores.dpr_rag.querying import WORDS, selection_of, tell_if_empty, without_question
 
 from dpr_rag import Diversity, DualEncoder, Hit, PassageStore, Ranking
+from dpr_rag.arguments import is_blank
 from dpr_rag.errors import ArgumentError
 
 _OF_THE_FRAMEWORK = ("object_map", "callback_manager")
@@ -248,9 +249,10 @@ class DPRRetriever(Asked, BaseRetriever):
         client, words, k = self._vector_store.client, query_bundle.query_str, settings.similarity_top_k
         ranking = self._ranking(settings, query_bundle)
         by_vector = query_bundle.embedding is not None or bool(strings_of(query_bundle))
-        if ranking.needs_words and not words.strip() and by_vector and ranking.needs_vectors:
+        if ranking.needs_words and is_blank(words) and by_vector and ranking.needs_vectors:
             ranking = Ranking()
-        if not (words.strip() if ranking.needs_words else by_vector):
+        unasked = is_blank(words) if ranking.needs_words else not by_vector
+        if unasked:
             return _scored(without_question(client, where, k))
         options: dict[str, Any] = {
             "diversity": settings.diversity_used(),
@@ -266,7 +268,7 @@ class DPRRetriever(Asked, BaseRetriever):
 
     def _ranking(self, settings: Settings, bundle: QueryBundle) -> Ranking:
         by_vector = bundle.embedding is not None or bool(bundle.custom_embedding_strs)
-        return settings.ranking_in(self._vector_store.client, without_words=by_vector and not bundle.query_str.strip())
+        return settings.ranking_in(self._vector_store.client, without_words=by_vector and is_blank(bundle.query_str))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await asyncio.to_thread(self._retrieve, await self._embedded(query_bundle))

@@ -6,6 +6,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 
 from dpr_rag import Passage, format_passages
+from dpr_rag.arguments import is_blank
 
 
 class DelimitPassages(BaseNodePostprocessor):
@@ -24,7 +25,7 @@ class DelimitPassages(BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        filled = [node for node in nodes if node.node.get_content(metadata_mode=MetadataMode.NONE).strip()]
+        filled = [node for node in nodes if not is_blank(node.node.get_content(metadata_mode=MetadataMode.NONE))]
         return [_delimited(number, node) for number, node in enumerate(filled, start=1)]
 
 

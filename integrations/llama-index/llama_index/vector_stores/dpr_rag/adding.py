@@ -12,6 +12,7 @@ from llama_index.vector_stores.dpr_rag.earlier import earlier_of
 from llama_index.vector_stores.dpr_rag.nodes import OnBadText, keeping_hash, to_passage
 
 from dpr_rag import Passage, PassageStore
+from dpr_rag.arguments import is_blank
 from dpr_rag.errors import ArgumentError
 
 _log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def add_nodes(
 def passage_of(store: PassageStore, node: BaseNode, on_bad_text: OnBadText, on_metadata: OnMetadata) -> Passage | None:
     """A node as the passage that is stored of it, or None where it is skipped."""
     made = to_passage(converted(node) if on_metadata == "convert" else node, on_bad_text)
-    return None if made is None else keeping_hash(store.admitted(made), node)
+    return None if made is None or is_blank(made.text) else keeping_hash(store.admitted(made), node)
 
 
 def _with_stored(
@@ -96,12 +97,12 @@ def _with_stored(
 
 def _without_blank(nodes: Sequence[BaseNode], vectors: Sequence[Any], on_blank: OnBlank) -> list[tuple[BaseNode, Any]]:
     """Loaders of PDF files emit a node for a page without text; its vector would be near to any question."""
-    texts = [node.get_content(metadata_mode=MetadataMode.NONE).strip() for node in nodes]
-    blank = [node.node_id for node, text in zip(nodes, texts, strict=True) if not text]
+    blanks = [is_blank(node.get_content(metadata_mode=MetadataMode.NONE)) for node in nodes]
+    blank = [node.node_id for node, is_one in zip(nodes, blanks, strict=True) if is_one]
     if blank and on_blank == "error":
         raise ArgumentError(
             f"node {blank[0]!r} has no text, and {len(blank)} of {len(nodes)} have none; drop them, or on_blank='skip'"
         )
     if blank:
         _log.warning("%d of %d nodes have no text and were skipped, the first is %r", len(blank), len(nodes), blank[0])
-    return [(node, vector) for node, vector, text in zip(nodes, vectors, texts, strict=True) if text]
+    return [(node, vector) for node, vector, is_one in zip(nodes, vectors, blanks, strict=True) if not is_one]

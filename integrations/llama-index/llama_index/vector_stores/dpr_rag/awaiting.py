@@ -16,6 +16,7 @@ from llama_index.vector_stores.dpr_rag.nodes import OnBadText
 from llama_index.vector_stores.dpr_rag.querying import ranking_of, words_of
 
 from dpr_rag import Passage, PassageStore
+from dpr_rag.arguments import is_blank
 
 
 async def embedded(
@@ -42,7 +43,7 @@ def _lacking(
     wanted = {
         at: passage_of(store, node, on_bad_text, on_metadata)
         for at, node in enumerate(nodes)
-        if node.embedding is None and node.get_content(metadata_mode=MetadataMode.NONE).strip()
+        if node.embedding is None and not is_blank(node.get_content(metadata_mode=MetadataMode.NONE))
     }
     bare = {at: passage for at, passage in wanted.items() if passage is not None}
     store.private.check_repeats(bare.values())

@@ -12,7 +12,7 @@ from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.nodes import of_nodes, of_sources
 
 from dpr_rag import Diversity, Filter, Hit, PassageStore, Ranking
-from dpr_rag.arguments import check_count, check_number
+from dpr_rag.arguments import check_count, check_number, is_blank
 from dpr_rag.errors import ArgumentError, VectorError, nearest
 from dpr_rag.filters import And
 
@@ -96,7 +96,7 @@ def words_of(given: object) -> str | None:
         return None
     if not isinstance(given, str):
         raise ArgumentError(f"query_str is {type(given).__name__} {given!r:.80}, expected the question as a string")
-    return given if given.strip() else ""
+    return "" if is_blank(given) else given
 
 
 def vectors_of(query: VectorStoreQuery) -> list[Any] | None:
