@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dpr_rag import Passage
+from dpr_rag.arguments import is_blank
 from dpr_rag.corpora import Judgement, Question, SkipReport, read_questions, write_beir
 from dpr_rag.corpora.questions import qrels_of
 from dpr_rag.errors import CorpusError
@@ -21,7 +22,7 @@ from dpr_rag.errors import CorpusError
 WORD = st.text(
     st.characters(exclude_categories=("Cs", "Z"), exclude_characters="|\0\r\n\x0b\x0c\x1c\x1d\x1e\x1f\x85\ufeff\t"),
     min_size=1,
-)
+).filter(lambda text: not is_blank(text))
 
 
 def file(path: Path, data: str | bytes) -> Path:

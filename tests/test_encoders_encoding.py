@@ -39,7 +39,7 @@ def test_low_precision_runs_close_to_float32(tmp_path: Path) -> None:
     assert 0 < np.abs(exact - rounded).max() < 0.1
     with pytest.raises(ModelError, match="dtype is 'int8', expected one of float32, bfloat16, float16"):
         load(folder, dtype="int8")
-    with pytest.raises(ModelError, match="device is 'abacus', expected for example"):
+    with pytest.raises(ModelError, match="device is 'abacus', expected cpu, cuda"):
         DualEncoder.from_pretrained(folder, device="abacus")
 
 
