@@ -226,6 +226,7 @@ def test_a_store_in_many_groups_finds_nearly_all(
         assert store.check().indexed == 6000
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("clusters", [1000, 8000])
 def test_an_interrupt_ends_the_training(clusters: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while FAISS looks for centroids comes through as what it is, and leaves the store as it was."""
