@@ -62,6 +62,21 @@ def remedy(value: object, *, several: str) -> str:
     return several if isinstance(value, Iterable) else "pass its text as a string"
 
 
+def check_text(text: object, *, several: str) -> str:
+    """A text that is to be embedded.
+
+    Args:
+        text: What was given.
+        several: What to do with several strings.
+
+    Raises:
+        ArgumentError: It is no string.
+    """
+    if not isinstance(text, str):
+        raise ArgumentError(f"the text is {kind(text)}, expected a string; {remedy(text, several=several)}")
+    return text
+
+
 def iterated(name: str, values: object, of: str, *, error: type[DprRagError], one: str) -> Iterator[Any]:
     """An iterator over a list or another iterable of things, none of which is iterable by itself in another sense.
 

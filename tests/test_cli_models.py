@@ -239,6 +239,18 @@ def test_a_prompt_that_there_is_not_is_answered_with_those_there_are(there: Path
     assert "--question-prompt and --passage-prompt need --model" in " ".join(alone.stderr.replace("│", " ").split())
 
 
+def write_samples(path: Path) -> None:
+    passage = {"title": "hamlet", "text": "a tragedy"}
+    sample = {
+        "question": "who",
+        "answers": [],
+        "positive_ctxs": [passage],
+        "negative_ctxs": [],
+        "hard_negative_ctxs": [],
+    }
+    path.write_text(json.dumps([sample, sample | {"question": "what"}]))
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -248,15 +260,7 @@ def test_a_prompt_that_there_is_not_is_answered_with_those_there_are(there: Path
     ],
 )
 def test_training_names_what_it_runs_in(there: Path, options: tuple[str, ...], said: str) -> None:
-    passage = {"title": "hamlet", "text": "a tragedy"}
-    sample = {
-        "question": "who",
-        "answers": [],
-        "positive_ctxs": [passage],
-        "negative_ctxs": [],
-        "hard_negative_ctxs": [],
-    }
-    (there / "t.json").write_text(json.dumps([sample, sample | {"question": "what"}]))
+    write_samples(there / "t.json")
     done = run("train", there / "t.json", "-o", there / "out", *options)
     assert done.exit_code == 2, done.output
     assert said in " ".join(done.stderr.replace("│", " ").split())
@@ -265,15 +269,7 @@ def test_training_names_what_it_runs_in(there: Path, options: tuple[str, ...], s
 def test_training_runs_where_and_in_what_precision_the_options_say(
     there: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passage = {"title": "hamlet", "text": "a tragedy"}
-    sample = {
-        "question": "who",
-        "answers": [],
-        "positive_ctxs": [passage],
-        "negative_ctxs": [],
-        "hard_negative_ctxs": [],
-    }
-    (there / "t.json").write_text(json.dumps([sample, sample | {"question": "what"}]))
+    write_samples(there / "t.json")
     given: dict[str, object] = {}
 
     def train(*args: object, **options: object) -> object:

@@ -129,4 +129,4 @@ class Files:
 
 def shown(source: str) -> str:
     """A source as people call it: the file's name."""
-    return source.removeprefix(UPLOAD) if source.startswith(UPLOAD) else source
+    return source.removeprefix(UPLOAD)

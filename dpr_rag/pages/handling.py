@@ -86,7 +86,7 @@ class Handlers:
             if not is_upload(path):
                 continue
             for progress in self._chat.files.add_upload(path):
-                yield *self._shelf(done + _told(progress)), gr.skip()
+                yield *self._growing(done + _told(progress)), gr.skip()
             done += _told(progress)
             path.unlink(missing_ok=True)
         yield *self._shelf(done), None
@@ -97,7 +97,7 @@ class Handlers:
 
         if path.strip() and self._folders:  # the field is hidden, but what it calls can be called
             for progress in self._chat.files.add_path(place_of(path.strip())):
-                yield self._shelf(_told(progress))
+                yield self._shelf(_told(progress)) if progress.done else self._growing(_told(progress))
 
     def remove(self, source: str | None) -> Parts:
         """Remove a file's passages."""
@@ -111,10 +111,8 @@ class Handlers:
     ) -> Iterator[Parts]:
         mode, k, least, only = settings
         wanted = Settings(None if mode == TUNED else mode, int(k), float(least), tuple(only or ()))
-        before = current
         for conversation, turns in self._chat.ask(question, current, wanted, at=at):
-            if (conversation == before and conversation is not None) or conversation is None:
-                yield self._box(turns), conversation, gr.skip(), gr.skip(), gr.skip()
+            yield self._box(turns), conversation, gr.skip(), gr.skip(), gr.skip()
         yield self._talk(conversation)
 
     def _talk(self, conversation: str | None) -> Parts:
@@ -131,6 +129,10 @@ class Handlers:
 
     def _box(self, turns: Sequence[Turn]) -> Any:
         return gr.update(value=messages_of(turns, self._chat.answerer.analyzer), feedback_value=thumbs_of(turns))
+
+    def _growing(self, said: str) -> Parts:
+        """The same while passages come in: to count them by file takes a look at each in the store."""
+        return said, gr.skip(), gr.skip(), gr.skip()
 
     def _shelf(self, said: str) -> Parts:
         """Values for the line about files, the list of files, the choice among them, and the head of the page."""

@@ -26,14 +26,9 @@ def marked(text: str, by: str, analyzer: Analyzer) -> str:
     wanted = frozenset(analyzer.sequence(by))
     made, shown = [], 0
     for start, end in _joined(_spans(text, wanted, analyzer)):
-        made += [_escaped(text[shown:start]), "<mark>", _escaped(text[start:end]), "</mark>"]
+        made += [plain_html(text[shown:start]), "<mark>", plain_html(text[start:end]), "</mark>"]
         shown = end
-    return "".join([*made, _escaped(text[shown:])])
-
-
-def plain_html(text: str) -> str:
-    """A text as HTML on one line, in which nothing is markup."""
-    return _escaped(text)
+    return "".join([*made, plain_html(text[shown:])])
 
 
 def plain_markdown(text: str) -> str:
@@ -69,5 +64,6 @@ def _joined(spans: Iterator[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def _escaped(text: str) -> str:
+def plain_html(text: str) -> str:
+    """A text as HTML on one line, in which nothing is markup."""
     return escape(text).replace("\r\n", "\n").replace("\n", _BREAK).replace("\r", _BREAK)

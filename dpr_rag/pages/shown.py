@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from dpr_rag.lexical import Analyzer
@@ -24,6 +25,7 @@ def thumbs_of(turns: Sequence[Turn]) -> list[str | None]:
     return [_THUMBS[turn.thumb] for turn in turns]
 
 
+@lru_cache(maxsize=256)  # while a reply grows, the turns before it are shown again with every piece
 def _pair(turn: Turn, analyzer: Analyzer) -> tuple[dict[str, Any], dict[str, Any]]:
     return (
         {"role": "user", "content": turn.question},

@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 
-from dpr_rag.arguments import check_number, iterated, kind, remedy
+from dpr_rag.arguments import check_number, check_text, iterated, kind, remedy
 from dpr_rag.errors import ArgumentError
 
 
@@ -129,7 +129,4 @@ def text_given(text: object) -> str:
     Raises:
         ArgumentError: It is no string.
     """
-    if not isinstance(text, str):
-        several = "call embed_documents() for several"
-        raise ArgumentError(f"the text is {kind(text)}, expected a string; {remedy(text, several=several)}")
-    return text
+    return check_text(text, several="call embed_documents() for several")

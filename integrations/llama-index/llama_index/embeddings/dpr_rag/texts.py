@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from llama_index.core.schema import BaseNode, MetadataMode
 
 from dpr_rag import Passage
-from dpr_rag.arguments import kind, remedy
-from dpr_rag.errors import ArgumentError
+from dpr_rag.arguments import check_text
 
 TITLE = "title"
 
@@ -70,7 +69,4 @@ def text_given(text: object) -> str:
     Raises:
         ArgumentError: It is no string.
     """
-    if not isinstance(text, str):
-        several = "embed one after the other, or call the method for several"
-        raise ArgumentError(f"the text is {kind(text)}, expected a string; {remedy(text, several=several)}")
-    return text
+    return check_text(text, several="embed one after the other, or call the method for several")
