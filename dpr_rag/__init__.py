@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dpr_rag.metadata import to_json_metadata
     from dpr_rag.passages import PRIVATE_KEY, RESERVED_KEYS, Hit, Passage, check_question
     from dpr_rag.prompting import format_passages, parse_passages
+    from dpr_rag.remote import RemoteRetriever, RemoteStore
     from dpr_rag.retriever import Retriever
     from dpr_rag.store import PassageStore
 
@@ -38,6 +39,8 @@ _HOMES = {
     "Passage": "passages",
     "PassageStore": "store",
     "Ranking": "fusion",
+    "RemoteRetriever": "remote.retriever",
+    "RemoteStore": "remote.store",
     "Retriever": "retriever",
     "Tuned": "fusion",
     "check_question": "passages",
@@ -62,6 +65,8 @@ __all__ = [
     "Passage",
     "PassageStore",
     "Ranking",
+    "RemoteRetriever",
+    "RemoteStore",
     "Retriever",
     "Tuned",
     "__version__",

@@ -188,6 +188,30 @@ class EncoderMismatchError(StoreError):
     """The store was built with another encoder, or has none, or vectors of another dimension."""
 
 
+class ServiceError(DprRagError):
+    """A service that answers for a store gave an answer that cannot be understood; base class of all that concerns one."""
+
+
+class ServiceUnavailableError(ServiceError, ConnectionError):
+    """The service cannot be reached, or is ending."""
+
+
+class ServiceBusyError(ServiceUnavailableError):
+    """The service has as many requests as it takes; ask again later."""
+
+
+class ServiceTimeoutError(ServiceError, TimeoutError):
+    """The service, or a request to it, took too long."""
+
+
+class AccessError(ServiceError, PermissionError):
+    """The service refuses a request without its token, or with another one."""
+
+
+class RequestError(ServiceError, ValueError):
+    """A request that the service cannot understand, or that is larger than it takes."""
+
+
 class EvaluationError(DprRagError, ValueError):
     """Questions, systems or options with which nothing can be measured."""
 

@@ -22,6 +22,7 @@ from dpr_rag.cli import (
     recovering,
     removing,
     searching,
+    serving,
     training,
     tuning,
     upkeep,
@@ -115,6 +116,7 @@ app.command()(searching.info)
 app.command()(chatting.chat)
 app.command()(chatting.ui)
 app.command()(agents.mcp)
+app.command()(serving.serve)
 app.command()(evaluating.evaluate)
 app.command()(tuning.tune)
 app.command()(mining.mine)

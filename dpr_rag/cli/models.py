@@ -115,8 +115,15 @@ def look(path: Path) -> StoreInfo | None:
         return None
 
 
-def encoder_of(path: Path, choice: ModelChoice) -> DualEncoder | LibraryEncoder:
+def encoder_of(
+    path: Path, choice: ModelChoice, *, loaded: DualEncoder | LibraryEncoder | None = None
+) -> DualEncoder | LibraryEncoder:
     """Load the encoder for an existing store; what the store names is shown, never loaded.
+
+    Args:
+        path: Folder of the store.
+        choice: What the user named.
+        loaded: What it loaded for another store.
 
     Raises:
         StoreNotFoundError: There is no store at the path.
@@ -128,12 +135,12 @@ def encoder_of(path: Path, choice: ModelChoice) -> DualEncoder | LibraryEncoder:
             f"there is no store at {str(path)!r}; make one with: dpr-rag index CORPUS --store {path}"
         )
     if choice.question is not None:
-        return choice.load()
+        return loaded or choice.load()
     if info.passages and not info.fingerprint:
         raise EncoderMismatchError(
             f"the store {str(path)!r} holds vectors that came without an encoder; name theirs with --model MODEL --bind"
         )
-    encoder = choice.load()
+    encoder = loaded or choice.load()
     if is_outdated(info, encoder):
         raise EncoderMismatchError(
             f"the store {str(path)!r} was filled by the default encoder of an earlier version; encode it anew with: "

@@ -1,0 +1,119 @@
+"""The command `serve`: stores over HTTP."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dpr_rag.cli.models import ModelChoice, encoder_of
+from dpr_rag.cli.options import ContextModel, Model, Profile
+from dpr_rag.cli.terminal import note, say
+from dpr_rag.paths import place_of
+
+
+def serve(
+    stores: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="STORE...",
+            help="Folders of stores, as DIR or NAME=DIR; without a name it is the folder's, less .dpr.",
+            show_default=False,
+        ),
+    ],
+    host: Annotated[str, typer.Option("--host", metavar="NAME", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8000,
+    uds: Annotated[
+        Path | None,
+        typer.Option("--uds", metavar="PATH", help="Listen on a Unix socket instead of a port.", parser=place_of),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            metavar="TOKEN",
+            help="What requests must bring; others on this machine see it among the processes, but not DPR_RAG_TOKEN in the "
+            "environment.",
+        ),
+    ] = None,
+    writable: Annotated[
+        bool, typer.Option("--writable", help="Let passages be added and deleted; takes a token.")
+    ] = False,
+    model: Model = None,
+    context_model: ContextModel = None,
+    profile: Profile = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Questions encoded together at most.")] = 64,
+    pause: Annotated[
+        float, typer.Option("--pause", metavar="MS", min=0, max=1000, help="Milliseconds to collect them in.")
+    ] = 2.0,
+    waiting: Annotated[
+        int,
+        typer.Option("--waiting", metavar="N", min=1, help="Questions that may wait; others are told to come back."),
+    ] = 512,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="Time for an answer to be made.")
+    ] = 30.0,
+) -> None:
+    """Answer for stores over HTTP: retrieval, passages, vectors, /healthz, /metrics and /openapi.json."""
+    from dpr_rag import PassageStore
+    from dpr_rag.remote.access import token_of
+    from dpr_rag.service import Limits, create_app
+    from dpr_rag.service.serving import LOOPBACK, on_port, on_unix_socket, run
+
+    named = named_stores(stores)
+    secret, at_home = token_of(token), uds is not None or host in LOOPBACK
+    _refuse_open(host, secret, at_home=at_home, writable=writable)
+    limits = Limits(batch=batch, pause=pause / 1000, waiting=waiting, seconds=timeout)
+    with ExitStack() as closing:
+        opened, encoder = {}, None
+        for name, path in named.items():
+            encoder = encoder_of(path, ModelChoice(model, context_model, profile), loaded=encoder)
+            store = PassageStore.open(path, encoder=encoder, create=False, read_only=not writable)
+            opened[name] = closing.enter_context(store)
+        app = create_app(opened, token=secret, writable=writable, at_home=at_home, limits=limits)
+        if not at_home:
+            note("requests and the token travel as they are, readable on their way; put a proxy with TLS before them")
+        listening, address = closing.enter_context(on_port(host, port) if uds is None else on_unix_socket(uds))
+        run(app, listening, limits, lambda: say(f"{address}  (Ctrl-C ends it)"))
+
+
+def named_stores(given: list[str]) -> dict[str, Path]:
+    """Folders by name, of arguments such as ``wiki.dpr`` and ``plays=~/a.dpr``.
+
+    Raises:
+        typer.BadParameter: Two stores have one name, or a name cannot be one.
+        PathError: A path is empty.
+    """
+    from dpr_rag.errors import RequestError
+    from dpr_rag.service.stores import check_name
+
+    named: dict[str, Path] = {}
+    for one in given:
+        left, equals, right = one.partition("=")
+        plain = not equals or "/" in left or Path(one).is_dir()
+        path = place_of(one if plain else right)
+        name = (path.absolute().name.removesuffix(".dpr") or path.name) if plain else left
+        try:
+            check_name(name)
+        except RequestError as error:
+            raise typer.BadParameter(f"{error}; give it one: NAME={path}", param_hint="STORE") from None
+        if name in named:
+            raise typer.BadParameter(
+                f"two stores are called {name!r}; give one another name: NAME={path}", param_hint="STORE"
+            )
+        named[name] = path
+    return named
+
+
+def _refuse_open(host: str, token: str | None, *, at_home: bool, writable: bool) -> None:
+    remedy = "set the environment variable DPR_RAG_TOKEN, or pass --token"
+    if token is None and writable:
+        raise typer.BadParameter(f"whoever may write needs a token; {remedy}", param_hint="--writable")
+    if token is None and not at_home:
+        raise typer.BadParameter(
+            f"other machines reach {host}, so that a token is needed; {remedy}", param_hint="--host"
+        )

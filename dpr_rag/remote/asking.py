@@ -1,0 +1,92 @@
+"""What is sent to a service, checked as far as that takes no store; and addresses as people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+from dpr_rag.encoder import check_vectors
+from dpr_rag.errors import FilterError, PassageError, PathError
+from dpr_rag.filters import Filter, parse_filter
+from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode
+from dpr_rag.passages import Passage
+from dpr_rag.remote.wire import options_record
+
+Where = Filter | Mapping[str, Any] | Callable[[Passage], bool] | None
+SCHEMES = ("http://", "https://")
+
+
+def said_of(mode: Mode | None, weight: float | None, fusion: Fusion | None) -> dict[str, Any]:
+    """What options say of a ranking, in the service's words."""
+    return {
+        name: value for name, value in (("mode", mode), ("weight", weight), ("fusion", fusion)) if value is not None
+    }
+
+
+def where_record(where: Where) -> dict[str, Any] | None:
+    """A filter as a JSON object.
+
+    Raises:
+        FilterError: It cannot be understood, or is a predicate, which cannot travel.
+    """
+    if where is None:
+        return None
+    if callable(where):
+        raise FilterError("a predicate cannot be sent to a service; say the same as a dict of fields and operators")
+    return parse_filter(where).to_dict()
+
+
+def listed(questions: Sequence[str]) -> list[str]:
+    """Questions as a list.
+
+    Raises:
+        PassageError: They are one string, or one of them is none.
+    """
+    if isinstance(questions, str):
+        raise PassageError(f"questions is the string {questions!r:.80}, expected a list of them; wrap it as [question]")
+    for one in questions:
+        if not isinstance(one, str):
+            raise PassageError(
+                f"the question is {type(one).__name__} {one!r:.60}, expected a string; convert it with str()"
+            )
+    return list(questions)
+
+
+def options_of(
+    k: int,
+    where: Where,
+    said: Mapping[str, Any],
+    diversity: Diversity | None,
+    min_relevance: float | None,
+    vectors: Any,
+) -> dict[str, Any]:
+    """What a retrieval is asked for beside its questions, checked as far as that takes no store.
+
+    Raises:
+        FilterError: The filter cannot be understood, or cannot travel.
+        VectorError: Vectors are none, or ``min_relevance`` is not in [0, 1].
+    """
+    if min_relevance is not None:
+        Calibration().keeps(min_relevance)  # refuses what is out of range as the store does
+    checked = None if vectors is None else check_vectors(vectors)
+    return options_record(
+        k=k, where=where_record(where), said=said, diversity=diversity, min_relevance=min_relevance, vectors=checked
+    )
+
+
+def parted(address: str) -> tuple[str, str | None]:
+    """The address without its query, and the store that the query names.
+
+    Raises:
+        PathError: It is no address, or names more than a store.
+    """
+    if not isinstance(address, str) or not address.lower().startswith(SCHEMES):
+        raise PathError(f"{address!r:.200} is no address of a service; expected one such as http://127.0.0.1:8000")
+    parts = urlsplit(address)
+    query = parse_qs(parts.query, keep_blank_values=True)
+    if query.keys() - {"store"} or len(query.get("store", [])) > 1:
+        raise PathError(
+            f"{address!r:.200} says more than the store's name; leave out all but the query store and its name"
+        )
+    return urlunsplit(parts._replace(query="")), query.get("store", [None])[0]

@@ -1,0 +1,149 @@
+"""How hits, rankings and errors are written as JSON, and read back: what the service and its client agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from dpr_rag import errors
+from dpr_rag.encoder import Vectors
+from dpr_rag.errors import DprRagError, ServiceError
+from dpr_rag.fusion import Ranking
+from dpr_rag.lexical import BM25
+from dpr_rag.passages import PRIVATE_KEY, Hit, Passage
+
+STATUS: Mapping[type[DprRagError], int] = {
+    errors.PassageError: 422,
+    errors.BadTextError: 422,
+    errors.RepeatedIdError: 422,
+    errors.FilterError: 422,
+    errors.VectorError: 422,
+    errors.RequestError: 422,
+    errors.AccessError: 401,
+    errors.StoreReadOnlyError: 403,
+    errors.StoreNotFoundError: 404,
+    errors.EncoderMismatchError: 409,
+    errors.ServiceBusyError: 429,
+    errors.ModelError: 500,
+    errors.MissingExtraError: 500,
+    errors.ForkedProcessError: 500,
+    errors.NotAStoreError: 500,
+    errors.StoreFormatError: 500,
+    errors.StoreCorrupted: 500,
+    errors.StoreError: 500,
+    errors.ServiceError: 500,
+    errors.DprRagError: 500,
+    errors.StoreLocked: 503,
+    errors.StoreReplacedError: 503,
+    errors.StoreClosedError: 503,
+    errors.ServiceUnavailableError: 503,
+    errors.ServiceTimeoutError: 504,
+}
+"""The errors that travel, and the status of HTTP that goes with each; one that is not here travels as its nearest base."""
+
+_BY_NAME = {kind.__name__: kind for kind in STATUS}
+
+
+def kind_of(error: DprRagError) -> type[DprRagError]:
+    """The class under which an error travels."""
+    return next(kind for kind in type(error).__mro__ if kind in STATUS)
+
+
+def error_record(kind: type[DprRagError], message: str, passage_id: str | None = None) -> dict[str, Any]:
+    """An error as a JSON object."""
+    record = {"error": kind.__name__, "message": message}
+    return record if passage_id is None else {**record, "passage_id": passage_id}
+
+
+def error_of(record: object, status: int) -> DprRagError:
+    """The error in an answer; of a class that is not known, or in another form, as a ``ServiceError``."""
+    if not isinstance(record, Mapping) or not isinstance(record.get("message"), str):
+        return ServiceError(f"the service answered with the status {status} and no error of dpr-rag; check its address")
+    message, name = record["message"], record.get("error")
+    kind = _BY_NAME.get(name) if isinstance(name, str) else None
+    if kind is errors.RepeatedIdError:
+        return errors.RepeatedIdError(message, str(record.get("passage_id", "")))
+    return ServiceError(f"{message} (status {status})") if kind is None else kind(message)
+
+
+def passage_record(passage: Passage, *, private: bool = False) -> dict[str, Any]:
+    """A passage as a JSON object, without what users do not see, unless an adapter asks for what it keeps there."""
+    record = {
+        "id": passage.id,
+        "title": passage.title,
+        "text": passage.text,
+        "metadata": passage.visible_metadata,
+    }
+    kept = passage.metadata.get(PRIVATE_KEY) if private else None
+    return record if kept is None else {**record, "private": kept}
+
+
+def hit_record(hit: Hit, *, private: bool = False) -> dict[str, Any]:
+    """A hit as a JSON object, with the keys of ``dpr-rag search --json``; numbers are read back as they were, to the bit."""
+    legs = {leg: value for leg, value in (("dense", hit.dense), ("bm25", hit.bm25)) if value is not None}
+    return {"rank": hit.rank, "score": hit.score, **legs, **passage_record(hit.passage, private=private)}
+
+
+def passage_of(record: Mapping[str, Any]) -> Passage:
+    """The inverse of :func:`passage_record`."""
+    private = {PRIVATE_KEY: record["private"]} if "private" in record else {}
+    return Passage(record["id"], record["text"], record.get("title", ""), {**record.get("metadata", {}), **private})
+
+
+def hit_of(record: Mapping[str, Any]) -> Hit:
+    """The inverse of :func:`hit_record`."""
+    return Hit(passage_of(record), record["score"], record["rank"], record.get("dense"), record.get("bm25"))
+
+
+def hits_of(answer: Mapping[str, Any], questions: int) -> list[list[Hit]]:
+    """The hits of an answer, as many lists as there were questions.
+
+    Raises:
+        ServiceError: There are more or fewer, or one is no hit.
+    """
+    try:
+        found = [[hit_of(record) for record in one["hits"]] for one in answer["results"]]
+    except (KeyError, TypeError, errors.PassageError) as error:
+        raise ServiceError(
+            f"the service's answer holds no hits ({error}); is another version of dpr-rag there?"
+        ) from error
+    if len(found) != questions:
+        raise ServiceError(f"the service answered {len(found)} questions of {questions}; is dpr-rag there?")
+    return found
+
+
+def ranking_of(record: Mapping[str, Any]) -> Ranking:
+    """The inverse of ``asdict``.
+
+    Raises:
+        TypeError: It is no ranking.
+        VectorError: A value is out of range.
+    """
+    return Ranking(**{**record, "bm25": BM25(**record["bm25"])})
+
+
+def vectors_record(vectors: Any) -> list[list[float]]:
+    """Vectors as lists; numbers of float32 are read back as they were, to the bit."""
+    return [list(map(float, row)) for row in vectors]
+
+
+def options_record(
+    *,
+    k: int,
+    where: Mapping[str, Any] | None,
+    said: Mapping[str, Any],
+    diversity: Any = None,
+    min_relevance: float | None = None,
+    vectors: Vectors | None = None,
+) -> dict[str, Any]:
+    """What a retrieval is asked for beside its questions; what is left to the store is left out."""
+    given = {
+        "k": int(k),
+        "filter": where,
+        **said,
+        "diversity": None if diversity is None else asdict(diversity),
+        "min_relevance": min_relevance,
+        "vectors": None if vectors is None else vectors_record(vectors),
+    }
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,171 @@
+"""What requests ask of a store, as functions for its threads: nothing here knows of HTTP, and nothing of the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from dpr_rag.encoder import Vectors
+from dpr_rag.errors import PassageError, RequestError
+from dpr_rag.filters import parse_filter
+from dpr_rag.fusion import Diversity, Ranking
+from dpr_rag.passages import RESERVED_KEYS, Hit, Passage, check_question
+from dpr_rag.remote.wire import hit_record, passage_record, ranking_of
+from dpr_rag.retriever import Retriever
+from dpr_rag.service import models
+from dpr_rag.service.limits import Limits
+from dpr_rag.service.stores import Served
+
+
+def questions_of(asked: models.Retrieve) -> list[str] | None:
+    """The questions of a request; None where there are vectors alone."""
+    return [asked.questions] if isinstance(asked.questions, str) else asked.questions
+
+
+def ranking_for(served: Served, asked: models.Ranked) -> Ranking:
+    """How a request wants passages ranked, the rest as the store was tuned."""
+    given = None if asked.ranking is None else ranking_of(asked.ranking.model_dump())
+    return Retriever(served.store, mode=asked.mode, weight=asked.weight, fusion=asked.fusion, ranking=given).ranking
+
+
+def prepared(served: Served, asked: models.Retrieve, limits: Limits) -> Ranking:
+    """Everything that can be refused before a question is encoded, and how to rank.
+
+    Raises:
+        RequestError: It asks for nothing, or for too much.
+        DprRagError: The store would refuse it.
+    """
+    questions = questions_of(asked)
+    if questions is None and asked.vectors is None:
+        raise RequestError("neither questions nor vectors were given; give one of them, or both")
+    ranking = ranking_for(served, asked)
+    most = [asked.k, ranking.candidates, asked.diversity.candidates if asked.diversity else 1]
+    limits.check_count("hits", max(most), limits.hits)
+    limits.check_texts("questions", questions or [])
+    for question in questions or []:
+        check_question(question)
+    if asked.filter is not None:
+        parse_filter(asked.filter)
+    return ranking
+
+
+def retrieved(served: Served, asked: models.Retrieve, ranking: Ranking, vectors: Any) -> dict[str, Any]:
+    """The hits of each question."""
+    questions = questions_of(asked)
+    said = asked.ranking is not None or asked.mode is not None
+    options: dict[str, Any] = {
+        "diversity": None
+        if asked.diversity is None
+        else Diversity(asked.diversity.candidates, asked.diversity.balance),
+        "min_relevance": asked.min_relevance,
+    }
+    if questions is not None:
+        retriever = Retriever(served.store, ranking=ranking)
+        hits = retriever.retrieve_batch(questions, asked.k, asked.filter, vectors=vectors, **options)
+    elif asked.exact:
+        hits = served.store.search(vectors, asked.k, asked.filter, exact=True, **options)
+    else:
+        retriever = Retriever(served.store, ranking=ranking if said else None)
+        hits = retriever.retrieve_by_vectors(vectors, asked.k, asked.filter, **options)
+    return {"results": _results(questions, hits, private=asked.private)}
+
+
+def _results(questions: Sequence[str] | None, hits: Sequence[Sequence[Hit]], *, private: bool) -> list[dict[str, Any]]:
+    texts = [None] * len(hits) if questions is None else questions
+    return [
+        {"question": text, "hits": [hit_record(hit, private=private) for hit in found]}
+        for text, found in zip(texts, hits, strict=True)
+    ]
+
+
+def told_ranking(served: Served, asked: models.RankingAsked) -> dict[str, Any]:
+    """How the store ranks."""
+    ranking = ranking_for(served, asked)
+    return {"ranking": asdict(served.store.settled(ranking) if asked.settle else ranking)}
+
+
+def told_calibration(served: Served, asked: models.Ranked) -> dict[str, Any]:
+    """What turns scores into relevances."""
+    return asdict(served.store.calibration_of(ranking_for(served, asked)))
+
+
+def got(served: Served, asked: models.Get, limits: Limits) -> dict[str, Any]:
+    """Passages by id or by filter; of a filter that keeps more than one answer holds, none.
+
+    Raises:
+        RequestError: Neither or both were given, or there are too many.
+    """
+    _check_selection(asked)
+    if asked.ids is not None:
+        limits.check_count("ids", len(asked.ids), limits.passages)
+        found = served.store.get(asked.ids)
+    else:
+        if asked.k is not None:
+            limits.check_count("passages", asked.k, limits.passages)
+        found = served.store.select(asked.filter, limits.passages + 1 if asked.k is None else asked.k)
+        if len(found) > limits.passages:
+            raise RequestError(
+                f"the filter keeps more than the {limits.passages:,} passages that this service gives at once; give k"
+            )
+    return {"passages": [passage_record(one, private=asked.private) for one in found]}
+
+
+def counted(served: Served, asked: models.Count) -> dict[str, Any]:
+    """How many passages there are, or how many a filter keeps."""
+    return {"count": served.store.count(asked.filter)}
+
+
+def added(served: Served, asked: models.Add, limits: Limits) -> dict[str, Any]:
+    """What became of the passages of a request.
+
+    Raises:
+        PassageError: One cannot be stored, or uses a key that is kept for adapters.
+    """
+    limits.check_count("passages", len(asked.passages), limits.passages)
+    limits.check_texts("passages", [text for one in asked.passages for text in (one.title, one.text)])
+    report = served.store.add([_passage(one) for one in asked.passages], vectors=asked.vectors)
+    return {"added": report.added, "replaced": report.replaced, "unchanged": report.unchanged}
+
+
+def _passage(given: models.GivenPassage) -> Passage:
+    for key in RESERVED_KEYS:
+        if key in given.metadata:
+            raise PassageError(
+                f"passage {given.id!r:.120}: the key {key!r} is kept for dpr-rag itself; give it another name"
+            )
+    return Passage(given.id, given.text, given.title, given.metadata)
+
+
+def deleted(served: Served, asked: models.Selection) -> dict[str, Any]:
+    """How many passages a request removed."""
+    _check_selection(asked)
+    return {"deleted": served.store.delete(asked.ids, filter=asked.filter)}
+
+
+def _check_selection(asked: models.Selection) -> None:
+    if (asked.ids is None) == (asked.filter is None):
+        raise RequestError("expected either ids or a filter; give exactly one of them")
+
+
+def told_store(served: Served, *, writable: bool) -> dict[str, Any]:
+    """A store in figures, without its place and that of its model."""
+    info = served.store.info()
+    named = ("passages", "dim", "fingerprint", "generation", "index", "ranking", "language")
+    return {"name": served.name, **{name: getattr(info, name) for name in named}, "writable": writable}
+
+
+def passages_to_encode(asked: models.Encode, limits: Limits) -> list[Passage]:
+    """The passages of a request, with ids that nobody sees."""
+    given = asked.passages or []
+    limits.check_count("passages", len(given), limits.questions)
+    limits.check_texts("passages", [text for one in given for text in (one.title, one.text)])
+    return [Passage(str(at), one.text, one.title) for at, one in enumerate(given)]
+
+
+def told_vectors(served: Served, vectors: Vectors) -> dict[str, Any]:
+    """Vectors and what identifies their encoder."""
+    encoder = served.store.encoder
+    if encoder is None:
+        return {}
+    return {"fingerprint": encoder.fingerprint, "dim": int(encoder.dim), "vectors": vectors.tolist()}

@@ -1,0 +1,63 @@
+"""The application: stores, token and limits joined to what a server runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from dpr_rag._version import __version__
+from dpr_rag.errors import AccessError
+from dpr_rag.service import refusing
+from dpr_rag.service.gate import Gate
+from dpr_rag.service.limits import Limits
+from dpr_rag.service.routes import router_for
+from dpr_rag.service.stores import Service
+from dpr_rag.store import PassageStore
+
+
+def create_app(
+    stores: Mapping[str, PassageStore],
+    *,
+    token: str | None = None,
+    writable: bool = False,
+    at_home: bool = True,
+    limits: Limits | None = None,
+) -> FastAPI:
+    """An application of FastAPI that answers for open stores; it closes none of them.
+
+    Args:
+        stores: Open stores by the names that requests use.
+        token: What requests have to bring, all but ``/healthz``; None lets everybody in.
+        writable: Whether passages may be added and deleted, which takes a token.
+        at_home: Whether only this machine reaches it: without a token, requests for other names than the loopback's are
+            refused then, so that no page in a browser can ask.
+        limits: What it bears.
+
+    Raises:
+        AccessError: It is writable, or reached from elsewhere, without a token.
+        RequestError: There is no store, or a name cannot be one.
+    """
+    if token is None and (writable or not at_home):
+        raise AccessError("writing, and listening for other machines, takes a token; give one")
+    service = Service(stores, writable=writable, limits=limits or Limits())
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="dpr-rag",
+        version=__version__,
+        description="Dense passage retrieval over HTTP.",
+        docs_url=None,  # its page would load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    app.include_router(router_for(service))
+    refusing.install(app, service)
+    app.add_middleware(Gate, token=token, at_home=at_home, meters=service.meters)
+    return app

@@ -1,0 +1,96 @@
+"""Who may ask: by token, and by the name under which a browser believes to know this machine; and what was answered."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from typing import TYPE_CHECKING
+
+from dpr_rag.errors import AccessError, DprRagError, RequestError
+from dpr_rag.remote.wire import error_record
+from dpr_rag.service.meters import Meters
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+OPEN = "/healthz"
+"""The path that needs no token: it tells nothing but whether the service is well."""
+_ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_AT_HOME = {"127.0.0.1", "localhost", "[::1]"}
+
+
+class Gate:
+    """Stands before an application.
+
+    Args:
+        app: What is behind.
+        token: What has to come as ``Authorization: Bearer``; None lets everybody in who calls this machine by its own name,
+            so that no page in a browser can give it another one and read what is answered.
+        at_home: Whether it listens on the loopback alone.
+        meters: Count what is answered.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str | None, at_home: bool, meters: Meters) -> None:
+        self._app, self._meters = app, meters
+        self._token = None if token is None else _digest(token.encode())
+        self._names = _AT_HOME if at_home and token is None else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or let it through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start, status = time.perf_counter(), 500
+
+        async def seen(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", []), *_ALWAYS]
+            await send(message)
+
+        try:
+            refusal = self._refusal(scope)
+            await (self._app(scope, receive, seen) if refusal is None else _refuse(*refusal, seen))
+        finally:
+            path = getattr(scope.get("route"), "path", "other")
+            self._meters.answered(path, status, time.perf_counter() - start)
+
+    def _refusal(self, scope: Scope) -> tuple[int, DprRagError] | None:
+        if self._names is not None and _host(scope) not in self._names:
+            return 421, RequestError(
+                "this service is asked as 127.0.0.1 or localhost; with a token it has other names, too"
+            )
+        if self._token is None or scope["path"] == OPEN:
+            return None
+        given = _headers(scope, b"authorization")
+        word, _, token = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
+        fits = hmac.compare_digest(_digest(token.strip()), self._token)  # digests, so that not even the length shows
+        if fits and word.lower() == b"bearer":
+            return None
+        return 401, AccessError("the token is missing or another one; send it as Authorization: Bearer TOKEN")
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
+
+
+def _headers(scope: Scope, name: bytes) -> list[bytes]:
+    return [value for key, value in scope["headers"] if key == name]
+
+
+def _host(scope: Scope) -> str:
+    given = _headers(scope, b"host")
+    name = given[0].decode("latin-1") if len(given) == 1 else ""
+    return (name[: name.index("]") + 1] if name.startswith("[") and "]" in name else name.partition(":")[0]).lower()
+
+
+async def _refuse(status: int, error: DprRagError, send: Send) -> None:
+    body = json.dumps(error_record(type(error), str(error))).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

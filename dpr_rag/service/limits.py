@@ -1,0 +1,75 @@
+"""How much a service takes: of one request, of all at once, and of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dpr_rag.errors import RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a service bears; what is more is refused, never cut.
+
+    Attributes:
+        body: Bytes of a request's body.
+        questions: Questions, or vectors, of one request.
+        passages: Passages of one request or answer.
+        characters: Characters of a question, and of the title and text of a passage.
+        hits: Hits per question, and candidates of a ranking or of diversity.
+        waiting: Questions that are accepted and not answered yet; beyond, the answer is 429.
+        batch: Questions encoded together at most.
+        pause: Seconds to collect questions for a batch, while it is not full.
+        threads: Searches at once.
+        seconds: Time for a request to arrive whole, and for its answer to be made.
+        connections: Connections at once; beyond, the answer is 503.
+        ending: Seconds that requests have to be answered in when the service is to end.
+
+    Raises:
+        RequestError: A value is out of range.
+    """
+
+    body: int = 8 * 2**20
+    questions: int = 256
+    passages: int = 1000
+    characters: int = 100_000
+    hits: int = 1000
+    waiting: int = 512
+    batch: int = 64
+    pause: float = 0.002
+    threads: int = 4
+    seconds: float = 30.0
+    connections: int = 1000
+    ending: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            least = 0 if name == "pause" else 1
+            if isinstance(value := getattr(self, name), bool) or not isinstance(value, int | float) or value < least:
+                if name == "seconds" and isinstance(value, int | float) and value > 0:
+                    continue
+                raise RequestError(f"{name} is {value!r}, expected a number of at least {least}")
+
+    def check_count(self, name: str, count: int, most: int) -> None:
+        """Refuse a number that is too large.
+
+        Raises:
+            RequestError: It is.
+        """
+        if count > most:
+            raise RequestError(
+                f"{name}: {count:,} were asked for, and this service takes {most:,} at once; ask for less"
+            )
+
+    def check_texts(self, name: str, texts: Sequence[str]) -> None:
+        """Refuse texts that are too long.
+
+        Raises:
+            RequestError: One is.
+        """
+        longest = max(map(len, texts), default=0)
+        if longest > self.characters:
+            raise RequestError(
+                f"{name}: a text has {longest:,} characters, and this service takes {self.characters:,}; shorten it"
+            )

@@ -1,0 +1,244 @@
+"""What requests and answers consist of, as the OpenAPI document describes them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dpr_rag.fusion import Fusion, Mode
+
+StoreName = Annotated[str | None, Field(description="Which store; may be left out where there is one.")]
+Where = Annotated[
+    dict[str, Any] | None,
+    Field(description='Selects passages before the top k, such as {"year": {"$gte": 1700}}.'),
+]
+Ids = Annotated[list[str] | None, Field(description="Ids of passages; unknown ones are left out.")]
+
+
+class Asked(BaseModel):
+    """A request: fields that are unknown or of another type are refused by name."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    store: StoreName = None
+
+
+class Words(BaseModel):
+    """The parameters of BM25."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    k1: float = 0.9
+    b: float = 0.4
+    phrases: float | None = None
+
+
+class WholeRanking(BaseModel):
+    """How passages are ranked, in full."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    mode: Mode = "dense"
+    weight: float | None = None
+    fusion: Fusion = "weighted"
+    candidates: int = 200
+    bm25: Words = Field(default_factory=Words)
+
+
+class Diverse(BaseModel):
+    """Choose by maximal marginal relevance."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    candidates: int = 20
+    balance: float = 0.5
+
+
+class Ranked(Asked):
+    """How passages are ranked; what is left out is as the store was tuned."""
+
+    mode: Mode | None = Field(None, description="dense by inner product, bm25 by words, hybrid by both.")
+    weight: float | None = Field(None, description="For hybrid: λ of BM25 + λ · inner product.")
+    fusion: Fusion | None = Field(None, description="For hybrid: weighted, or rrf for reciprocal ranks.")
+    ranking: WholeRanking | None = Field(None, description="All of that and more, instead of mode, weight and fusion.")
+
+
+class RankingAsked(Ranked):
+    """How does the store rank?"""
+
+    settle: bool = Field(False, description="With λ, where that is left to the store.")
+
+
+class Retrieve(Ranked):
+    """Questions in words, their vectors, or both where the vectors are known already."""
+
+    questions: str | list[str] | None = Field(None, description="One question, or several.")
+    vectors: list[list[float]] | None = Field(None, description="Question vectors, [n, dim].")
+    k: int = Field(10, description="Hits per question.")
+    filter: Where = None
+    diversity: Diverse | None = None
+    min_relevance: float | None = Field(None, description="Leave out hits of less relevance, in [0, 1].")
+    exact: bool = Field(False, description="With vectors alone: search exactly also where the index is approximate.")
+    private: bool = Field(False, description="With what an adapter keeps in the passages.")
+
+
+class Selection(Asked):
+    """Passages by id or by filter; give one of them."""
+
+    ids: Ids = None
+    filter: Where = None
+
+
+class Get(Selection):
+    """Which passages to read."""
+
+    k: int | None = Field(None, description="With a filter: the first so many.")
+    private: bool = Field(False, description="With what an adapter keeps in the passages.")
+
+
+class Count(Asked):
+    """How many passages are there, or does a filter keep?"""
+
+    filter: Where = None
+
+
+class GivenPassage(BaseModel):
+    """A passage."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: str
+    text: str
+    title: str = ""
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class Add(Asked):
+    """Passages to add; those whose id exists are replaced."""
+
+    passages: list[GivenPassage]
+    vectors: list[list[float]] | None = Field(None, description="One vector per passage; else the service encodes.")
+
+
+class Text(BaseModel):
+    """Title and text of a passage that is encoded and not stored."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: str
+    title: str = ""
+
+
+class Encode(Asked):
+    """Questions or passages to encode; give one of them."""
+
+    questions: list[str] | None = None
+    passages: list[Text] | None = None
+
+
+class FoundPassage(BaseModel):
+    """A passage as it is stored."""
+
+    id: str
+    title: str
+    text: str
+    metadata: dict[str, Any]
+    private: Any = Field(None, description="What an adapter keeps in it, where that was asked for.")
+
+
+class FoundHit(FoundPassage):
+    """A passage, and why it was found: higher scores are better."""
+
+    rank: int
+    score: float
+    dense: float | None = Field(None, description="Exact inner product; missing where vectors did not count.")
+    bm25: float | None = Field(None, description="BM25; missing where words did not count.")
+
+
+class Result(BaseModel):
+    """One question and its hits, best first."""
+
+    question: str | None
+    hits: list[FoundHit]
+
+
+class Results(BaseModel):
+    """The hits of each question, in their order."""
+
+    results: list[Result]
+
+
+class Passages(BaseModel):
+    """Passages by id in the order asked for, or by filter in order of insertion."""
+
+    passages: list[FoundPassage]
+
+
+class Number(BaseModel):
+    """How many passages."""
+
+    count: int
+
+
+class Deleted(BaseModel):
+    """How many passages there were and are no more."""
+
+    deleted: int
+
+
+class Added(BaseModel):
+    """What became of the passages."""
+
+    added: int
+    replaced: int
+    unchanged: int
+
+
+class Encoded(BaseModel):
+    """Vectors, [n, dim], and what identifies their encoder."""
+
+    fingerprint: str
+    dim: int
+    vectors: list[list[float]]
+
+
+class RankingTold(BaseModel):
+    """How the store ranks."""
+
+    ranking: WholeRanking
+
+
+class CalibrationTold(BaseModel):
+    """relevance = 1 / (1 + exp(-(slope · score + offset)))."""
+
+    slope: float
+    offset: float
+
+
+class StoreTold(BaseModel):
+    """A store in figures."""
+
+    name: str
+    passages: int
+    dim: int | None
+    fingerprint: str
+    generation: int
+    index: str
+    ranking: str
+    language: str
+    writable: bool
+
+
+class Stores(BaseModel):
+    """The stores of this service."""
+
+    stores: list[StoreTold]
+
+
+class Told(BaseModel):
+    """An error: the class that dpr-rag raises in Python, and what was wrong."""
+
+    error: str
+    message: str
+    passage_id: str | None = Field(None, description="With RepeatedIdError: the id.")

@@ -1,0 +1,103 @@
+"""How a request's body is read: within a size and a time, as JSON that means one thing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from fastapi import HTTPException, Request, Response
+from fastapi.routing import APIRoute
+
+_LARGE = 65_536
+
+
+class StrictRequest(Request):
+    """A request whose body has a size, comes in time, and is JSON without repeated keys, NaN or endless nesting."""
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            HTTPException: It is not JSON, too large or too slow.
+        """
+        if not hasattr(self, "_body"):
+            kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind != "application/json":  # what a web page may send elsewhere without being allowed to
+                raise HTTPException(415, f"the content type is {kind!r:.80}, expected application/json")
+            limits = self.app.state.service.limits
+            try:
+                async with asyncio.timeout(limits.seconds):
+                    self._body = await self._within(limits.body)
+            except TimeoutError:
+                raise HTTPException(408, f"the body did not arrive within {limits.seconds:g} s") from None
+        return self._body
+
+    async def _within(self, most: int) -> bytes:
+        told = self.headers.get("content-length", "")
+        parts, size = [], int(told) if told.isdigit() else 0
+        if size <= most:
+            size = 0
+            async for part in self.stream():
+                size += len(part)
+                if size > most:
+                    break
+                parts.append(part)
+        if size > most:
+            raise HTTPException(
+                413, f"the body has more than the {most:,} bytes that this service takes; ask for less at once"
+            )
+        return b"".join(parts)
+
+    async def json(self) -> Any:
+        """The body as JSON; a large one is read in a thread.
+
+        Raises:
+            HTTPException: It is none, or ambiguous.
+        """
+        body = await self.body()
+        if len(body) < _LARGE:
+            return read_json(body)
+        return await self.app.state.service.searching.run(partial(read_json, body))
+
+
+class StrictRoute(APIRoute):
+    """Reads its requests as a :class:`StrictRequest`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, given such a request."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            return await handler(StrictRequest(request.scope, request.receive))
+
+        return handle
+
+
+def read_json(body: bytes) -> Any:
+    """A JSON text, as RFC 8259 has it and with one meaning.
+
+    Raises:
+        HTTPException: It is none, nested too deep, or holds NaN, infinity or one key twice.
+    """
+    try:
+        return json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse)
+    except RecursionError:
+        raise HTTPException(400, "the body is nested too deep to be read") from None
+    except ValueError as error:  # of bytes, of JSON, or of an integer with more digits than Python reads
+        raise HTTPException(400, f"the body cannot be read as JSON: {error!s:.200}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice!r:.80} comes twice in one object")
+    return made
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")

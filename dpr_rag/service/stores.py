@@ -1,0 +1,110 @@
+"""The stores that a service answers for, by name, and what they share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dpr_rag.errors import RequestError, StoreNotFoundError
+from dpr_rag.service.batching import Batcher
+from dpr_rag.service.limits import Limits
+from dpr_rag.service.meters import Meters
+from dpr_rag.service.workers import Entrance, Workers
+from dpr_rag.store import PassageStore
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One store.
+
+    Attributes:
+        name: What requests call it.
+        store: The open store.
+        batcher: Encodes its questions; None where it has no encoder.
+    """
+
+    name: str
+    store: PassageStore
+    batcher: Batcher | None
+
+
+class Service:
+    """Stores with the threads that work for them; stores with the same encoder share its batches.
+
+    Args:
+        stores: Open stores by name.
+        writable: Whether passages may be added and deleted.
+        limits: What the service bears.
+
+    Raises:
+        RequestError: There is no store, or a name cannot be one.
+    """
+
+    def __init__(self, stores: Mapping[str, PassageStore], *, writable: bool, limits: Limits) -> None:
+        if not stores:
+            raise RequestError("a service without a store has nothing to answer; give at least one")
+        for name in stores:
+            check_name(name)
+        self.writable, self.limits, self.meters = writable, limits, Meters()
+        self.searching = Workers(limits.threads, "searching")
+        self.writing, self.watching = Workers(1, "writing"), Workers(1, "watching")
+        self.entrance = Entrance(limits.waiting)
+        self.meters.watch(lambda: self.entrance.inside)
+        self._batchers: dict[tuple[str, int], Batcher] = {}
+        self._served = {name: Served(name, store, self._batcher(store)) for name, store in stores.items()}
+
+    @property
+    def stores(self) -> tuple[Served, ...]:
+        """All of them."""
+        return tuple(self._served.values())
+
+    def served(self, name: str | None) -> Served:
+        """The store of a name, or the only one.
+
+        Raises:
+            StoreNotFoundError: There is none of that name.
+            RequestError: No name was given, and there are several.
+        """
+        if name is None and len(self._served) > 1:
+            raise RequestError(f"store is missing, and there are several: {', '.join(self._served)}; name one of them")
+        found = next(iter(self._served.values())) if name is None else self._served.get(name)
+        if found is None:
+            raise StoreNotFoundError(f"there is no store {name!r:.80} here; there are {', '.join(self._served)}")
+        return found
+
+    def without_places(self, message: str) -> str:
+        """A message with the stores' names in the place of their folders."""
+        for one in sorted(self.stores, key=lambda one: -len(str(one.store.path))):
+            message = message.replace(str(one.store.path), f"the store {one.name!r}")
+        return message
+
+    def close(self) -> None:
+        """Wait for what is running, and end the threads; the stores stay open."""
+        for batcher in self._batchers.values():
+            batcher.close()
+        for workers in (self.searching, self.writing, self.watching):
+            workers.close()
+
+    def _batcher(self, store: PassageStore) -> Batcher | None:
+        encoder = store.encoder
+        if encoder is None:
+            return None
+        key = (encoder.fingerprint, int(encoder.dim))
+        if key not in self._batchers:
+            self._batchers[key] = Batcher(encoder, self.limits, self.meters)
+        return self._batchers[key]
+
+
+def check_name(name: object) -> None:
+    """Refuse what cannot be the name of a store.
+
+    Raises:
+        RequestError: It has other characters than ASCII letters, digits, dots, dashes and underscores, or too many.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise RequestError(
+            f"{name!r:.80} cannot name a store; expected up to 64 ASCII letters, digits, dots, dashes and underscores"
+        )

@@ -1,0 +1,68 @@
+"""Threads in which a service searches and writes, and how many questions it lets in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from dpr_rag.errors import ServiceBusyError
+
+_Result = TypeVar("_Result")
+
+
+class Workers:
+    """So many threads, and no queue but those who wait on the event loop, who can give up.
+
+    A thread cannot be stopped: one that works for somebody who gave up counts as busy until it is done.
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._free = asyncio.Semaphore(threads)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"dpr-rag-{name}")
+
+    async def run(self, action: Callable[[], _Result]) -> _Result:
+        """The result of an action in the next thread that is free."""
+        await self._free.acquire()
+        loop = asyncio.get_running_loop()
+        future = self._pool.submit(action)
+
+        def done(_: Future[_Result]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._free.release)
+
+        future.add_done_callback(done)
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Wait for what is running, and end the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+class Entrance:
+    """Lets in so many questions at once, and refuses others instead of letting a queue grow.
+
+    Attributes:
+        inside: How many are in.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.inside = 0
+
+    @contextmanager
+    def passed(self, questions: int) -> Iterator[None]:
+        """Be inside for the length of a block; a request with more questions than may be in has to come alone.
+
+        Raises:
+            ServiceBusyError: There are too many inside.
+        """
+        if self.inside and self.inside + questions > self._most:
+            raise ServiceBusyError(f"{self.inside:,} questions wait for an answer already; ask again in a moment")
+        self.inside += questions
+        try:
+            yield
+        finally:
+            self.inside -= questions

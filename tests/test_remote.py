@@ -1,0 +1,367 @@
+"""The client answers what the local retriever answers, to the bit, and raises what it raises."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Iterator
+
+import httpx
+import numpy as np
+import pytest
+from conftest import HashEncoder
+from serving import TOKEN, service_on
+
+from dpr_rag import (
+    BM25,
+    Diversity,
+    Hit,
+    Passage,
+    PassageStore,
+    Ranking,
+    RemoteRetriever,
+    RemoteStore,
+    Retriever,
+    errors,
+)
+from dpr_rag.filters import And, Comparison
+from dpr_rag.remote.patience import Patience
+from dpr_rag.remote.wire import STATUS, error_of, error_record, kind_of
+
+HERE = "http://localhost"
+QUESTIONS = ["a tragedy about a prince", "number 7 or text", "über Größe ☃ \0"]
+WORDS = "prince tragedy play number snow river king queen sword letter ghost castle".split()
+
+
+def passages() -> list[Passage]:
+    generator = np.random.default_rng(5)
+    return [
+        Passage(
+            f"p{at}/ü",
+            " ".join(generator.choice(WORDS, 12)),
+            f"title {at % 5}" if at % 3 else "",
+            {"year": 1600 + at, "nested": {"a": [at, None, 0.1 * at]}, "_dpr_rag_source": "/secret/place.txt"},
+        )
+        for at in range(60)
+    ]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PassageStore]:
+    with PassageStore.open(tmp_path_factory.mktemp("stores") / "plays.dpr", encoder=HashEncoder(48)) as store:
+        store.add(passages())
+        yield store
+
+
+@pytest.fixture(scope="module")
+def uds(local: PassageStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with service_on(tmp_path_factory.mktemp("s") / "s", {"plays": local}, token=TOKEN, writable=True) as path:
+        yield path
+
+
+def asked(uds: str, **options: object) -> RemoteRetriever:
+    return RemoteRetriever(HERE, token=TOKEN, uds=uds, **options)
+
+
+def visible(hits: list[list[Hit]]) -> list[list[Hit]]:
+    return [
+        [
+            dataclasses.replace(hit, passage=dataclasses.replace(hit.passage, metadata=hit.passage.visible_metadata))
+            for hit in found
+        ]
+        for found in hits
+    ]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"mode": "bm25"},
+        {"mode": "hybrid"},
+        {"mode": "hybrid", "weight": 0.1},
+        {"mode": "hybrid", "fusion": "rrf"},
+        {"ranking": Ranking("hybrid", 3.3, candidates=7, bm25=BM25(1.2, 0.75, 0.1))},
+    ],
+)
+@pytest.mark.parametrize(
+    "call",
+    [
+        {},
+        {"k": 3, "filter": {"year": {"$gte": 1630}}},
+        {"filter": And((Comparison("year", "lt", 1650), Comparison("title", "exists", True)))},
+        {"diversity": Diversity(20, 0.3)},
+    ],
+)
+def test_hits_equal_the_local_retrievers_to_the_bit(local: PassageStore, uds: str, how: dict, call: dict) -> None:
+    expected = visible(Retriever(local, k=7, **how).retrieve_batch(QUESTIONS, **call))
+    with asked(uds, k=7, **how) as remote:
+        assert remote.retrieve_batch(QUESTIONS, **call) == expected
+        assert [remote.retrieve(one, **call) for one in QUESTIONS] == expected
+        assert any(expected)
+
+    async def awaited() -> None:
+        async with asked(uds, k=7, **how) as remote:
+            assert await remote.aretrieve_batch(QUESTIONS, **call) == expected
+            assert await asyncio.gather(*(remote.aretrieve(one, **call) for one in QUESTIONS)) == expected
+
+    asyncio.run(awaited())
+
+
+def test_a_threshold_leaves_out_the_same_hits(local: PassageStore, uds: str) -> None:
+    retriever = Retriever(local, k=9)
+    least = retriever.relevance(retriever.retrieve("prince sword")[3].score)
+    with asked(uds, k=9) as remote:
+        found = remote.retrieve("prince sword", min_relevance=least)
+    assert [found] == visible([retriever.retrieve("prince sword", min_relevance=least)])
+    assert len(found) == 4
+
+
+def test_vectors_and_what_else_a_store_tells_are_the_same(local: PassageStore, uds: str) -> None:
+    vectors = local.encode_questions(QUESTIONS)
+    with asked(uds, k=4) as remote:
+        assert np.array_equal(remote.store.encode_questions(QUESTIONS), vectors)
+        assert remote.retrieve_by_vectors(vectors) == visible(Retriever(local, k=4).retrieve_by_vectors(vectors))
+        assert remote.store.search(vectors, 4, exact=True) == visible(local.search(vectors, 4, exact=True))
+        assert remote.ranking == local.ranking
+        assert remote.calibration == local.calibration
+        assert remote.relevance(1.5) == Retriever(local).relevance(1.5)
+        assert remote.store.settled(Ranking("hybrid")) == local.settled(Ranking("hybrid"))
+        assert [one.id for one in remote.store.select({"year": {"$lt": 1603}})] == ["p0/ü", "p1/ü", "p2/ü"]
+        assert remote.store.get(["p9/ü", "none", "p3/ü"])[0].metadata == local.get(["p9/ü"])[0].visible_metadata
+        assert len(remote.store) == 60
+        assert remote.retrieve_batch([]) == []
+
+
+def test_a_source_of_the_server_never_travels(uds: str) -> None:
+    with RemoteStore(HERE, token=TOKEN, uds=uds, private=True) as store:
+        found = store.rank(["prince"], 60)[0]
+        assert len(found) == 60
+        assert not any("secret" in str(hit) for hit in found)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (lambda one: one.retrieve(" "), errors.PassageError),
+        (lambda one: one.retrieve("half \ud800"), errors.BadTextError),
+        (lambda one: one.retrieve_batch("prince"), errors.PassageError),
+        (lambda one: one.retrieve_batch([5]), errors.PassageError),
+        (lambda one: one.retrieve("prince", 0), errors.VectorError),
+        (lambda one: one.retrieve("prince", True), errors.VectorError),
+        (lambda one: one.retrieve("prince", filter={"year": {"$near": 5}}), errors.FilterError),
+        (lambda one: one.retrieve("prince", filter=5), errors.FilterError),
+        (lambda one: one.retrieve("prince", filter=lambda passage: True), errors.FilterError),
+        (lambda one: one.retrieve("prince", min_relevance=2), errors.VectorError),
+        (lambda one: one.retrieve("prince", min_relevance="high"), errors.VectorError),
+        (lambda one: one.retrieve_by_vectors([[1.0, 2.0]]), errors.VectorError),
+        (lambda one: one.retrieve_by_vectors([[float("nan")] * 48]), errors.VectorError),
+        (lambda one: one.retrieve_batch(["a b", "c"], vectors=[[0.5] * 48]), errors.VectorError),
+    ],
+)
+def test_errors_are_of_the_local_classes(local: PassageStore, uds: str, call: object, kind: type[Exception]) -> None:
+    with asked(uds) as remote, pytest.raises(kind) as raised:
+        call(remote)
+    assert type(raised.value) is kind
+    assert str(local.path) not in str(raised.value)
+    if "lambda passage" not in repr(call) and kind is not errors.FilterError:
+        with pytest.raises(kind):
+            call(Retriever(local))
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (lambda: RemoteRetriever("plays.dpr"), errors.PathError),
+        (lambda: RemoteRetriever("http://"), errors.PathError),
+        (lambda: RemoteRetriever("ftp://host"), errors.PathError),
+        (lambda: RemoteRetriever("http://user:secret@host"), errors.PathError),
+        (lambda: RemoteRetriever("http://host?store=a&token=b"), errors.PathError),
+        (lambda: RemoteRetriever(HERE, k=0), errors.VectorError),
+        (lambda: RemoteRetriever(HERE, mode="sparse"), errors.VectorError),
+        (lambda: RemoteRetriever(HERE, weight=1.0), errors.VectorError),
+        (lambda: RemoteRetriever(HERE, mode="dense", ranking=Ranking()), errors.VectorError),
+        (lambda: RemoteRetriever(HERE, token="two words"), errors.AccessError),
+        (lambda: RemoteRetriever(HERE, token=""), errors.AccessError),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before(call: object, kind: type[Exception]) -> None:
+    with pytest.raises(kind) as raised:
+        call()
+    assert "secret" not in str(raised.value) or kind is errors.PathError
+
+
+def test_every_class_of_error_comes_back_as_itself() -> None:
+    for kind in STATUS:
+        made = kind("said", "7") if kind is errors.RepeatedIdError else kind("said")
+        back = error_of(error_record(kind_of(made), str(made), getattr(made, "passage_id", None)), 500)
+        assert type(back) is kind
+        assert str(back) == "said"
+    assert kind_of(errors.UnsupportedModelError("x")) is errors.ModelError
+    assert kind_of(errors.EvaluationError("x")) is errors.DprRagError
+
+
+@pytest.mark.parametrize(
+    "name", ["KeyboardInterrupt", "SystemExit", "__class__", "os.system", "Exception", 7, None, ["a"]]
+)
+def test_a_name_that_is_not_in_the_table_makes_no_class(name: object) -> None:
+    assert type(error_of({"error": name, "message": "said"}, 418)) is errors.ServiceError
+
+
+@pytest.mark.parametrize("record", [None, 5, [], "text", {}, {"message": 7}, {"error": "FilterError"}])
+def test_an_answer_of_something_else_is_a_service_error(record: object) -> None:
+    assert type(error_of(record, 502)) is errors.ServiceError
+
+
+def test_a_wrong_token_is_refused(uds: str) -> None:
+    with (
+        RemoteRetriever(HERE, uds=uds, token="another") as remote,
+        pytest.raises(errors.AccessError, match="the token is missing or another one"),
+    ):
+        remote.retrieve("prince")
+
+
+def test_the_token_of_the_environment_counts(uds: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DPR_RAG_TOKEN", TOKEN)
+    with RemoteRetriever(f"{HERE}/?store=plays", uds=uds) as remote:
+        assert len(remote.retrieve("prince", 2)) == 2
+        assert remote.store.path == f"{HERE}?store=plays"
+
+
+def test_writes_come_back_by_value(local: PassageStore, uds: str) -> None:
+    with RemoteStore(HERE, token=TOKEN, uds=uds) as store:
+        assert store.add([Passage("new", "a new text", "t", {"tag": "x"})]) == {
+            "added": 1,
+            "replaced": 0,
+            "unchanged": 0,
+        }
+        assert store.add([Passage("new", "a new text", "t", {"tag": "x"})])["unchanged"] == 1
+        assert local.get(["new"]) == [Passage("new", "a new text", "t", {"tag": "x"})]
+        with pytest.raises(errors.RepeatedIdError) as raised:
+            store.add([Passage("a", "one"), Passage("a", "two")])
+        assert raised.value.passage_id == "a"
+        with pytest.raises(errors.FilterError):
+            store.delete(filter={})
+        with pytest.raises(errors.RequestError):
+            store.delete()
+        assert store.delete(filter={"tag": "x"}) == 1
+        assert store.delete(["new"]) == 0
+    assert local.get(["new"]) == []
+
+
+class Answering(httpx.BaseTransport):
+    def __init__(self, *answers: httpx.Response | Exception) -> None:
+        self.answers, self.seen = list(answers), 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.seen += 1
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+BUSY = {"error": "ServiceBusyError", "message": "later"}
+
+
+def scripted(
+    monkeypatch: pytest.MonkeyPatch, *answers: httpx.Response | Exception
+) -> tuple[RemoteStore, Answering, list]:
+    transport, pauses = Answering(*answers), []
+    monkeypatch.setattr("dpr_rag.remote.channel.time.sleep", pauses.append)
+    monkeypatch.setattr("dpr_rag.remote.channel.httpx.HTTPTransport", lambda **_: transport)
+    return RemoteStore(HERE, uds="none", retries=2), transport, pauses
+
+
+def test_refusals_are_waited_out_as_long_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = [httpx.Response(429, json=BUSY, headers={"retry-after": "3"}), httpx.Response(503, text="by a proxy")]
+    store, transport, pauses = scripted(monkeypatch, *refused, httpx.Response(200, json={"count": 7}))
+    assert store.count() == 7
+    assert transport.seen == 3
+    assert 3 <= pauses[0] <= 3.1
+    assert 0 <= pauses[1] <= 0.2
+
+
+def test_after_the_last_retry_the_refusal_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, transport, _ = scripted(monkeypatch, *[httpx.Response(429, json=BUSY)] * 3)
+    with pytest.raises(errors.ServiceBusyError, match="later"):
+        store.count()
+    assert transport.seen == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (httpx.Response(500, json={"error": "StoreCorrupted", "message": "m"}), errors.StoreCorrupted),
+        (httpx.Response(502, text="<html>"), errors.ServiceError),
+        (httpx.Response(302, headers={"location": "http://elsewhere/"}), errors.ServiceError),
+        (httpx.Response(200, text="<html>"), errors.ServiceError),
+        (httpx.Response(200, json=[1]), errors.ServiceError),
+        (httpx.ReadTimeout("slow"), errors.ServiceTimeoutError),
+        (httpx.Response(503, headers={"retry-after": "86400"}, json=BUSY), errors.ServiceBusyError),
+    ],
+)
+def test_other_answers_are_not_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, answer: httpx.Response, kind: type[Exception]
+) -> None:
+    store, transport, pauses = scripted(monkeypatch, answer)
+    with pytest.raises(kind) as raised:
+        store.count()
+    assert type(raised.value) is kind
+    assert (transport.seen, pauses) == (1, [])
+
+
+def test_a_deletion_that_may_have_happened_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, transport, _ = scripted(monkeypatch, httpx.ReadError("cut"), httpx.Response(200, json={"deleted": 0}))
+    with pytest.raises(errors.ServiceUnavailableError):
+        store.delete(["1"])
+    assert transport.seen == 1
+    store, transport, _ = scripted(monkeypatch, httpx.ConnectError("no"), httpx.Response(200, json={"deleted": 1}))
+    assert store.delete(["1"]) == 1
+
+
+def test_reads_are_sent_again_when_a_connection_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = [httpx.RemoteProtocolError("gone"), httpx.ReadError("cut")]
+    store, transport, _ = scripted(monkeypatch, *broken, httpx.Response(200, json={"count": 1}))
+    assert store.count() == 1
+    assert transport.seen == 3
+
+
+def test_pauses_are_drawn_at_random_below_a_doubling_bound() -> None:
+    drawn = [Patience("x", 9)._next() for _ in range(50)]
+    assert len(set(drawn)) > 40
+    assert max(drawn) <= 0.1
+    patience = Patience("x", 12)
+    bounds = [patience._next() for _ in range(12)]
+    assert max(bounds) <= 5
+
+
+def test_nobody_there_is_told_after_the_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, transport, _ = scripted(monkeypatch, *[httpx.ConnectError("refused")] * 3)
+    with pytest.raises(errors.ServiceUnavailableError, match="is dpr-rag serve running there"):
+        store.count()
+    assert transport.seen == 3
+
+
+@pytest.mark.parametrize("answer", [{}, {"results": 5}, {"results": [{"hits": [{}]}]}, {"results": []}])
+def test_an_answer_without_hits_is_told(monkeypatch: pytest.MonkeyPatch, answer: dict) -> None:
+    store, _, _ = scripted(monkeypatch, httpx.Response(200, json=answer))
+    with pytest.raises(errors.ServiceError):
+        store.rank(["one"], 3)
+
+
+def test_a_closed_client_says_so(uds: str) -> None:
+    remote = asked(uds)
+    remote.close()
+    with pytest.raises(errors.StoreClosedError):
+        remote.retrieve("prince")
+
+
+def test_copies_are_the_object_itself_and_pickling_is_refused(uds: str) -> None:
+    import copy
+    import pickle
+
+    with RemoteStore(HERE, token=TOKEN, uds=uds) as store:
+        assert copy.deepcopy(store) is store
+        with pytest.raises(TypeError, match="from its address"):
+            pickle.dumps(store)
