@@ -40,9 +40,9 @@ def prepared(served: Served, asked: models.Retrieve, limits: Limits) -> Ranking:
     if questions is None and asked.vectors is None:
         raise RequestError("neither questions nor vectors were given; give one of them, or both")
     ranking = ranking_for(served, asked)
-    most = [asked.k, ranking.candidates, asked.diversity.candidates if asked.diversity else 1]
-    limits.check_count("hits", max(most), limits.hits)
+    given = [one.candidates for one in (asked.ranking, asked.diversity) if one is not None]
     limits.check_texts("questions", questions or [])
+    limits.check_count("hits", max([asked.k, *given]), limits.hits)
     for question in questions or []:
         check_question(question)
     if asked.filter is not None:

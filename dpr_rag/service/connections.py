@@ -8,8 +8,6 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEADERS = 16_384
-"""Bytes of a request's line and headers."""
 _ARRIVING, _READING = 10.0, 30.0
 
 

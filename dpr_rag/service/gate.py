@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dpr_rag.errors import AccessError, DprRagError, RequestError
 from dpr_rag.remote.wire import error_record
+from dpr_rag.service.limits import HEADERS
 from dpr_rag.service.meters import Meters
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Gate:
             self._meters.answered(path, status, time.perf_counter() - start)
 
     def _refusal(self, scope: Scope) -> tuple[int, DprRagError] | None:
+        if _size(scope) > HEADERS:  # of those that come in one piece the parser takes more
+            return 431, RequestError(f"the headers have more than {HEADERS:,} bytes; send fewer")
         if self._names is not None and _host(scope) not in self._names:
             return 421, RequestError(
                 "this service is asked as 127.0.0.1 or localhost; with a token it has other names, too"
@@ -75,6 +78,11 @@ class Gate:
 
 def _digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
+
+
+def _size(scope: Scope) -> int:
+    target = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+    return target + sum(len(key) + len(value) for key, value in scope["headers"])
 
 
 def _headers(scope: Scope, name: bytes) -> list[bytes]:

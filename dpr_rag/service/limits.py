@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from dpr_rag.errors import RequestError
 
+HEADERS = 16_384
+"""Bytes of a request's target and headers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

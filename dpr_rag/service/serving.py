@@ -15,8 +15,8 @@ from typing import Any
 import uvicorn
 
 from dpr_rag.errors import PathError
-from dpr_rag.service.connections import HEADERS, PatientProtocol
-from dpr_rag.service.limits import Limits
+from dpr_rag.service.connections import PatientProtocol
+from dpr_rag.service.limits import HEADERS, Limits
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
