@@ -80,7 +80,8 @@ def visible(hits: list[list[Hit]]) -> list[list[Hit]]:
         {"mode": "bm25"},
         {"mode": "hybrid"},
         {"mode": "hybrid", "weight": 0.1},
-        {"mode": "hybrid", "fusion": "rrf"},
+        {"mode": "hybrid", "fusion": "rrf", "candidates": 9},
+        {"mode": "bm25", "k1": 1.4, "b": 0.9, "phrases": 0.2},
         {"ranking": Ranking("hybrid", 3.3, candidates=7, bm25=BM25(1.2, 0.75, 0.1))},
     ],
 )

@@ -8,21 +8,23 @@ from typing import Annotated
 
 import typer
 
+from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of
-from dpr_rag.cli.options import ContextModel, Model, Profile
 from dpr_rag.cli.terminal import note, say
 from dpr_rag.paths import place_of
 
 
+@expanded
 def serve(
     stores: Annotated[
         list[str],
         typer.Argument(
-            metavar="STORE...",
+            metavar="STORE",
             help="Folders of stores, as DIR or NAME=DIR; without a name it is the folder's, less .dpr.",
             show_default=False,
         ),
     ],
+    choice: ModelChoice,
     host: Annotated[str, typer.Option("--host", metavar="NAME", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
@@ -43,9 +45,6 @@ def serve(
     writable: Annotated[
         bool, typer.Option("--writable", help="Let passages be added and deleted; takes a token.")
     ] = False,
-    model: Model = None,
-    context_model: ContextModel = None,
-    profile: Profile = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Questions encoded together at most.")] = 64,
     pause: Annotated[
         float, typer.Option("--pause", metavar="MS", min=0, max=1000, help="Milliseconds to collect them in.")
@@ -71,7 +70,7 @@ def serve(
     with ExitStack() as closing:
         opened, encoder = {}, None
         for name, path in named.items():
-            encoder = encoder_of(path, ModelChoice(model, context_model, profile), loaded=encoder)
+            encoder = encoder_of(path, choice, loaded=encoder)
             store = PassageStore.open(path, encoder=encoder, create=False, read_only=not writable)
             opened[name] = closing.enter_context(store)
         app = create_app(opened, token=secret, writable=writable, at_home=at_home, limits=limits)

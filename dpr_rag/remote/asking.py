@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
+from dpr_rag.arguments import check_count, check_instance
 from dpr_rag.encoder import check_vectors
-from dpr_rag.errors import FilterError, PassageError, PathError
+from dpr_rag.errors import FilterError, PathError, VectorError
 from dpr_rag.filters import Filter, parse_filter
-from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode
+from dpr_rag.fusion import Calibration, Diversity, Wishes
 from dpr_rag.passages import Passage
 from dpr_rag.remote.wire import options_record
 
@@ -17,11 +19,9 @@ Where = Filter | Mapping[str, Any] | Callable[[Passage], bool] | None
 SCHEMES = ("http://", "https://")
 
 
-def said_of(mode: Mode | None, weight: float | None, fusion: Fusion | None) -> dict[str, Any]:
+def said_of(wishes: Wishes) -> dict[str, Any]:
     """What options say of a ranking, in the service's words."""
-    return {
-        name: value for name, value in (("mode", mode), ("weight", weight), ("fusion", fusion)) if value is not None
-    }
+    return {name: value for name, value in asdict(wishes).items() if value is not None}
 
 
 def where_record(where: Where) -> dict[str, Any] | None:
@@ -37,24 +37,8 @@ def where_record(where: Where) -> dict[str, Any] | None:
     return parse_filter(where).to_dict()
 
 
-def listed(questions: Sequence[str]) -> list[str]:
-    """Questions as a list.
-
-    Raises:
-        PassageError: They are one string, or one of them is none.
-    """
-    if isinstance(questions, str):
-        raise PassageError(f"questions is the string {questions!r:.80}, expected a list of them; wrap it as [question]")
-    for one in questions:
-        if not isinstance(one, str):
-            raise PassageError(
-                f"the question is {type(one).__name__} {one!r:.60}, expected a string; convert it with str()"
-            )
-    return list(questions)
-
-
 def options_of(
-    k: int,
+    k: object,
     where: Where,
     said: Mapping[str, Any],
     diversity: Diversity | None,
@@ -67,11 +51,18 @@ def options_of(
         FilterError: The filter cannot be understood, or cannot travel.
         VectorError: Vectors are none, or ``min_relevance`` is not in [0, 1].
     """
+    if diversity is not None:
+        check_instance("diversity", diversity, Diversity, VectorError)
     if min_relevance is not None:
         Calibration().keeps(min_relevance)  # refuses what is out of range as the store does
     checked = None if vectors is None else check_vectors(vectors)
     return options_record(
-        k=k, where=where_record(where), said=said, diversity=diversity, min_relevance=min_relevance, vectors=checked
+        k=check_count("k", k, VectorError),
+        where=where_record(where),
+        said=said,
+        diversity=diversity,
+        min_relevance=min_relevance,
+        vectors=checked,
     )
 
 

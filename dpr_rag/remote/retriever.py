@@ -7,10 +7,11 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
 
+from dpr_rag.arguments import check_count, check_instance
 from dpr_rag.errors import VectorError
-from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking
-from dpr_rag.passages import Hit
-from dpr_rag.remote.asking import Where, listed, options_of, said_of
+from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
+from dpr_rag.passages import Hit, check_questions
+from dpr_rag.remote.asking import Where, options_of, said_of
 from dpr_rag.remote.store import RemoteStore
 
 
@@ -25,10 +26,14 @@ class RemoteRetriever:
         store: Name of the store, where the service has several.
         token: What opens the service; None takes the environment variable ``DPR_RAG_TOKEN``.
         k: Hits per question, unless a call asks otherwise.
-        mode: As for ``Retriever``, and so are ``weight``, ``fusion`` and ``ranking``.
-        weight: For ``hybrid``.
-        fusion: For ``hybrid``.
-        ranking: All of that and more.
+        mode: As for ``Retriever``, like all that follow up to ``ranking``.
+        weight: λ.
+        fusion: How both legs are joined.
+        candidates: How many passages each leg brings.
+        k1: Of BM25.
+        b: Of BM25.
+        phrases: Weight of words that follow each other.
+        ranking: All of that as a ``Ranking``.
         timeout: Seconds that each attempt may take.
         retries: How often a request is repeated that did not get through, or was refused for now.
         uds: Path of a Unix socket to connect to instead of the address's host.
@@ -48,16 +53,24 @@ class RemoteRetriever:
         mode: Mode | None = None,
         weight: float | None = None,
         fusion: Fusion | None = None,
+        candidates: int | None = None,
+        k1: float | None = None,
+        b: float | None = None,
+        phrases: float | None = None,
         ranking: Ranking | None = None,
         timeout: float = 30.0,
         retries: int = 4,
         uds: str | None = None,
     ) -> None:
-        self.k = _checked(k)
-        if ranking is not None and Ranking.of(mode, weight, fusion) is not None:
-            raise VectorError("ranking was given together with mode, weight or fusion; it says all of them already")
-        Ranking.of(mode, weight, fusion)
-        self._said = {"ranking": asdict(ranking)} if ranking is not None else said_of(mode, weight, fusion)
+        self.k = check_count("k", k, VectorError)
+        if ranking is not None:
+            check_instance("ranking", ranking, Ranking, VectorError, advice="; or say mode=")
+        wishes = Wishes(mode, weight, fusion, candidates, k1, b, phrases)
+        if ranking is not None and wishes:
+            raise VectorError(
+                "ranking was given together with mode, weight, fusion, candidates, k1, b or phrases; it says all of them already"
+            )
+        self._said = {"ranking": asdict(ranking)} if ranking is not None else said_of(wishes)
         self._given = ranking
         self._owned = not isinstance(address, RemoteStore)
         self.store = (
@@ -109,7 +122,7 @@ class RemoteRetriever:
     ) -> list[list[Hit]]:
         """Passages for many questions, in one request, see ``Retriever.retrieve_batch``."""
         body = self._asked(questions, k, filter, vectors, diversity, min_relevance)
-        return self.store.retrieved(body, len(questions)) if len(questions) else []
+        return self.store.retrieved(body, len(body["questions"])) if body["questions"] else []
 
     def retrieve_by_vectors(
         self,
@@ -148,7 +161,7 @@ class RemoteRetriever:
     ) -> list[list[Hit]]:
         """Like :meth:`retrieve_batch`, without holding up the event loop."""
         body = self._asked(questions, k, filter, None, diversity, min_relevance)
-        return await self.store.aretrieved(body, len(questions)) if len(questions) else []
+        return await self.store.aretrieved(body, len(body["questions"])) if body["questions"] else []
 
     def _asked(
         self,
@@ -160,10 +173,10 @@ class RemoteRetriever:
         min_relevance: float | None,
     ) -> dict[str, Any]:
         options = options_of(self._k(k), where, self._said, diversity, min_relevance, vectors)
-        return {"questions": listed(questions), **options}
+        return {"questions": check_questions(questions), **options}
 
     def _k(self, k: int | None) -> int:
-        return self.k if k is None else _checked(k)
+        return self.k if k is None else check_count("k", k, VectorError)
 
     def close(self) -> None:
         """Close the connections, unless an open store was given; the service goes on."""
@@ -193,9 +206,3 @@ class RemoteRetriever:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.store.path!r}, k={self.k})"
-
-
-def _checked(k: object) -> int:
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise VectorError(f"k is {k!r}, expected an integer of at least 1")
-    return k

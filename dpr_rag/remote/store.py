@@ -7,14 +7,13 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-import numpy as np
-
+from dpr_rag.arguments import check_instance
 from dpr_rag.encoder import Vectors, check_vectors
-from dpr_rag.errors import ServiceError, StoreReadOnlyError
-from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking
-from dpr_rag.passages import Hit, Passage
+from dpr_rag.errors import ServiceError, StoreReadOnlyError, VectorError
+from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
+from dpr_rag.passages import Hit, Passage, check_questions
 from dpr_rag.remote.access import token_of
-from dpr_rag.remote.asking import Where, listed, options_of, parted, said_of, where_record
+from dpr_rag.remote.asking import Where, options_of, parted, said_of, where_record
 from dpr_rag.remote.channel import Channel
 from dpr_rag.remote.wire import hits_of, passage_of, passage_record, ranking_of, vectors_record
 from dpr_rag.sharing import Shared
@@ -76,9 +75,11 @@ class RemoteStore(Shared):
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
         """Search for questions in words, see ``PassageStore.rank``."""
+        if ranking is not None:
+            check_instance("ranking", ranking, Ranking, VectorError)
         said = {} if ranking is None else {"ranking": asdict(ranking)}
-        options = options_of(k, filter, said, diversity, min_relevance, vectors)
-        return self.retrieved({"questions": listed(questions), **options}, len(questions))
+        asked, options = check_questions(questions), options_of(k, filter, said, diversity, min_relevance, vectors)
+        return self.retrieved({"questions": asked, **options}, len(asked))
 
     def search(
         self,
@@ -154,8 +155,8 @@ class RemoteStore(Shared):
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Encode questions with the service's encoder, float32 [n, dim]."""
-        answer = self._ask("/v1/encode", {"questions": listed(questions)})
-        return check_vectors(np.array(answer["vectors"], np.float32), rows=len(questions))
+        asked = check_questions(questions)
+        return check_vectors(self._ask("/v1/encode", {"questions": asked}).get("vectors"), rows=len(asked))
 
     @property
     def ranking(self) -> Ranking:
@@ -163,10 +164,22 @@ class RemoteStore(Shared):
         return self.ranking_for()
 
     def ranking_for(
-        self, mode: Mode | None = None, weight: float | None = None, fusion: Fusion | None = None
+        self,
+        mode: Mode | None = None,
+        weight: float | None = None,
+        fusion: Fusion | None = None,
+        *,
+        candidates: int | None = None,
+        k1: float | None = None,
+        b: float | None = None,
+        phrases: float | None = None,
     ) -> Ranking:
         """How passages are ranked where a call says so much, see ``PassageStore.ranking_for``."""
-        return self._ranking(said_of(mode, weight, fusion))
+        return self.ranking_of(Wishes(mode, weight, fusion, candidates, k1, b, phrases))
+
+    def ranking_of(self, wishes: Wishes) -> Ranking:
+        """The same for options that were put together."""
+        return self._ranking(said_of(wishes))
 
     def settled(self, ranking: Ranking) -> Ranking:
         """A ranking with its λ, see ``PassageStore.settled``."""

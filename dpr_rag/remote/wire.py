@@ -14,6 +14,7 @@ from dpr_rag.lexical import BM25
 from dpr_rag.passages import PRIVATE_KEY, Hit, Passage
 
 STATUS: Mapping[type[DprRagError], int] = {
+    errors.ArgumentError: 422,
     errors.PassageError: 422,
     errors.BadTextError: 422,
     errors.RepeatedIdError: 422,

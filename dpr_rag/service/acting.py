@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import PassageError, RequestError
 from dpr_rag.filters import parse_filter
-from dpr_rag.fusion import Diversity, Ranking
+from dpr_rag.fusion import Diversity, Ranking, Wishes
 from dpr_rag.passages import RESERVED_KEYS, Hit, Passage, check_question
 from dpr_rag.remote.wire import hit_record, passage_record, ranking_of
 from dpr_rag.retriever import Retriever
 from dpr_rag.service import models
 from dpr_rag.service.limits import Limits
 from dpr_rag.service.stores import Served
+
+_WISHES = tuple(field.name for field in fields(Wishes))
 
 
 def questions_of(asked: models.Retrieve) -> list[str] | None:
@@ -26,7 +28,8 @@ def questions_of(asked: models.Retrieve) -> list[str] | None:
 def ranking_for(served: Served, asked: models.Ranked) -> Ranking:
     """How a request wants passages ranked, the rest as the store was tuned."""
     given = None if asked.ranking is None else ranking_of(asked.ranking.model_dump())
-    return Retriever(served.store, mode=asked.mode, weight=asked.weight, fusion=asked.fusion, ranking=given).ranking
+    wishes = {name: getattr(asked, name) for name in _WISHES}
+    return Retriever(served.store, **wishes, ranking=given).ranking
 
 
 def prepared(served: Served, asked: models.Retrieve, limits: Limits) -> Ranking:
@@ -40,9 +43,9 @@ def prepared(served: Served, asked: models.Retrieve, limits: Limits) -> Ranking:
     if questions is None and asked.vectors is None:
         raise RequestError("neither questions nor vectors were given; give one of them, or both")
     ranking = ranking_for(served, asked)
-    given = [one.candidates for one in (asked.ranking, asked.diversity) if one is not None]
     limits.check_texts("questions", questions or [])
-    limits.check_count("hits", max([asked.k, *given]), limits.hits)
+    given = [one.candidates for one in (asked, asked.ranking, asked.diversity) if one is not None]
+    limits.check_count("hits", max(asked.k, *(one or 0 for one in given)), limits.hits)
     for question in questions or []:
         check_question(question)
     if asked.filter is not None:
@@ -53,7 +56,7 @@ def prepared(served: Served, asked: models.Retrieve, limits: Limits) -> Ranking:
 def retrieved(served: Served, asked: models.Retrieve, ranking: Ranking, vectors: Any) -> dict[str, Any]:
     """The hits of each question."""
     questions = questions_of(asked)
-    said = asked.ranking is not None or asked.mode is not None
+    said = any(getattr(asked, name) is not None for name in (*_WISHES, "ranking"))
     options: dict[str, Any] = {
         "diversity": None
         if asked.diversity is None

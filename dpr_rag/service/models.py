@@ -61,7 +61,11 @@ class Ranked(Asked):
     mode: Mode | None = Field(None, description="dense by inner product, bm25 by words, hybrid by both.")
     weight: float | None = Field(None, description="For hybrid: λ of BM25 + λ · inner product.")
     fusion: Fusion | None = Field(None, description="For hybrid: weighted, or rrf for reciprocal ranks.")
-    ranking: WholeRanking | None = Field(None, description="All of that and more, instead of mode, weight and fusion.")
+    candidates: int | None = Field(None, description="For hybrid: how many passages each leg brings.")
+    k1: float | None = Field(None, description="Of BM25.")
+    b: float | None = Field(None, description="Of BM25.")
+    phrases: float | None = Field(None, description="Weight of words that follow each other.")
+    ranking: WholeRanking | None = Field(None, description="All of that, instead of what stands before it.")
 
 
 class RankingAsked(Ranked):
