@@ -35,6 +35,10 @@ def place_of(path: str | os.PathLike[str]) -> Path:
     given = os.fspath(path)
     if isinstance(given, bytes):
         raise PathError(f"the path is {kind(given)}, expected text; decode it with os.fsdecode(path)")
+    if given.lower().startswith(("http://", "https://")):
+        raise PathError(
+            f"{given!r:.200} is an address, where a path is expected; download a file first, and ask a service by RemoteRetriever"
+        )
     if not given.strip():
         raise PathError("the path is empty; write . for the current folder")
     place = Path(os.path.expanduser(given))

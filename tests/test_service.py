@@ -314,6 +314,16 @@ def test_reserved_keys_are_not_let_in(client: Client, plays: PassageStore) -> No
     assert plays.get(["9"]) == []
 
 
+@pytest.mark.parametrize("field", ["_dpr_rag_source", "_dpr_rag_source.x"])
+@pytest.mark.parametrize("path", ["retrieve", "passages/get", "passages/count", "passages/delete"])
+def test_no_filter_finds_out_where_files_of_the_server_lie(client: Client, path: str, field: str) -> None:
+    one = client(token=TOKEN, writable=True)
+    where = {"$not": {"$or": [{"year": 5}, {field: {"$startswith": "/srv"}}]}}
+    body = {"filter": where, **({"questions": "a"} if path == "retrieve" else {})}
+    answer = one.post(f"/v1/{path}", json=body, headers=BEARER)
+    assert (answer.status_code, answer.json()["error"]) == (422, "FilterError")
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [

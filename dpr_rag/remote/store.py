@@ -14,7 +14,6 @@ from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
 from dpr_rag.passages import Hit, Passage, check_questions
 from dpr_rag.remote.access import token_of
 from dpr_rag.remote.asking import Where, options_of, parted, said_of, where_record
-from dpr_rag.remote.channel import Channel
 from dpr_rag.remote.wire import hits_of, passage_of, passage_record, ranking_of, vectors_record
 from dpr_rag.sharing import Shared
 
@@ -37,6 +36,7 @@ class RemoteStore(Shared):
     Raises:
         PathError: The address is none.
         AccessError: The token cannot be one.
+        MissingExtraError: httpx is not installed.
     """
 
     encoder = None
@@ -52,6 +52,8 @@ class RemoteStore(Shared):
         uds: str | None = None,
         private: bool = False,
     ) -> None:
+        from dpr_rag.remote.channel import Channel  # the adapters know this class without httpx
+
         plain, named = parted(address)
         self.name = store if store is not None else named
         self._channel = Channel(plain, token=token_of(token), timeout=timeout, retries=retries, uds=uds)
@@ -75,11 +77,23 @@ class RemoteStore(Shared):
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
         """Search for questions in words, see ``PassageStore.rank``."""
-        if ranking is not None:
-            check_instance("ranking", ranking, Ranking, VectorError)
-        said = {} if ranking is None else {"ranking": asdict(ranking)}
-        asked, options = check_questions(questions), options_of(k, filter, said, diversity, min_relevance, vectors)
-        return self.retrieved({"questions": asked, **options}, len(asked))
+        body = _ranked(questions, ranking, options_of(k, filter, {}, diversity, min_relevance, vectors))
+        return self.retrieved(body, len(body["questions"]))
+
+    async def arank(
+        self,
+        questions: Sequence[str],
+        k: int,
+        filter: Where = None,
+        *,
+        ranking: Ranking | None = None,
+        vectors: Any = None,
+        diversity: Diversity | None = None,
+        min_relevance: float | None = None,
+    ) -> list[list[Hit]]:
+        """Like :meth:`rank`, without holding up the event loop."""
+        body = _ranked(questions, ranking, options_of(k, filter, {}, diversity, min_relevance, vectors))
+        return await self.aretrieved(body, len(body["questions"]))
 
     def search(
         self,
@@ -240,3 +254,10 @@ class RemoteStore(Shared):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r})"
+
+
+def _ranked(questions: Sequence[str], ranking: Ranking | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    if ranking is not None:
+        check_instance("ranking", ranking, Ranking, VectorError)
+    said = {} if ranking is None else {"ranking": asdict(ranking)}
+    return {"questions": check_questions(questions), **said, **options}

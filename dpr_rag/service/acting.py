@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import PassageError, RequestError
-from dpr_rag.filters import parse_filter
+from dpr_rag.errors import FilterError, PassageError, RequestError
+from dpr_rag.filters import Filter, parse_filter
+from dpr_rag.filters.evaluating import compared_fields
 from dpr_rag.fusion import Diversity, Ranking, Wishes
-from dpr_rag.passages import RESERVED_KEYS, Hit, Passage, check_question
+from dpr_rag.passages import RESERVED_KEYS, SOURCE_KEY, Hit, Passage, check_question
 from dpr_rag.remote.wire import hit_record, passage_record, ranking_of
 from dpr_rag.retriever import Retriever
 from dpr_rag.service import models
@@ -18,6 +19,20 @@ from dpr_rag.service.limits import Limits
 from dpr_rag.service.stores import Served
 
 _WISHES = tuple(field.name for field in fields(Wishes))
+
+
+def where_of(given: Mapping[str, Any] | None) -> Filter | None:
+    """A filter as the store takes it.
+
+    Raises:
+        FilterError: It cannot be understood, or asks where the server's files lie, which answers would give away bit by bit.
+    """
+    if given is None:
+        return None
+    where = parse_filter(given)
+    if any(field.partition(".")[0] == SOURCE_KEY for field in compared_fields(where)):
+        raise FilterError(f"field {SOURCE_KEY!r} is dpr-rag's own, and is not told; ask about fields of the metadata")
+    return where
 
 
 def questions_of(asked: models.Retrieve) -> list[str] | None:
@@ -48,8 +63,7 @@ def prepared(served: Served, asked: models.Retrieve, limits: Limits) -> Ranking:
     limits.check_count("hits", max(asked.k, *(one or 0 for one in given)), limits.hits)
     for question in questions or []:
         check_question(question)
-    if asked.filter is not None:
-        parse_filter(asked.filter)
+    where_of(asked.filter)
     return ranking
 
 
@@ -65,12 +79,12 @@ def retrieved(served: Served, asked: models.Retrieve, ranking: Ranking, vectors:
     }
     if questions is not None:
         retriever = Retriever(served.store, ranking=ranking)
-        hits = retriever.retrieve_batch(questions, asked.k, asked.filter, vectors=vectors, **options)
+        hits = retriever.retrieve_batch(questions, asked.k, where_of(asked.filter), vectors=vectors, **options)
     elif asked.exact:
-        hits = served.store.search(vectors, asked.k, asked.filter, exact=True, **options)
+        hits = served.store.search(vectors, asked.k, where_of(asked.filter), exact=True, **options)
     else:
         retriever = Retriever(served.store, ranking=ranking if said else None)
-        hits = retriever.retrieve_by_vectors(vectors, asked.k, asked.filter, **options)
+        hits = retriever.retrieve_by_vectors(vectors, asked.k, where_of(asked.filter), **options)
     return {"results": _results(questions, hits, private=asked.private)}
 
 
@@ -106,7 +120,7 @@ def got(served: Served, asked: models.Get, limits: Limits) -> dict[str, Any]:
     else:
         if asked.k is not None:
             limits.check_count("passages", asked.k, limits.passages)
-        found = served.store.select(asked.filter, limits.passages + 1 if asked.k is None else asked.k)
+        found = served.store.select(where_of(asked.filter), limits.passages + 1 if asked.k is None else asked.k)
         if len(found) > limits.passages:
             raise RequestError(
                 f"the filter keeps more than the {limits.passages:,} passages that this service gives at once; give k"
@@ -116,7 +130,7 @@ def got(served: Served, asked: models.Get, limits: Limits) -> dict[str, Any]:
 
 def counted(served: Served, asked: models.Count) -> dict[str, Any]:
     """How many passages there are, or how many a filter keeps."""
-    return {"count": served.store.count(asked.filter)}
+    return {"count": served.store.count(where_of(asked.filter))}
 
 
 def added(served: Served, asked: models.Add, limits: Limits) -> dict[str, Any]:
@@ -143,7 +157,7 @@ def _passage(given: models.GivenPassage) -> Passage:
 def deleted(served: Served, asked: models.Selection) -> dict[str, Any]:
     """How many passages a request removed."""
     _check_selection(asked)
-    return {"deleted": served.store.delete(asked.ids, filter=asked.filter)}
+    return {"deleted": served.store.delete(asked.ids, filter=where_of(asked.filter))}
 
 
 def _check_selection(asked: models.Selection) -> None:

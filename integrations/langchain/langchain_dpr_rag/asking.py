@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
-from dpr_rag import Diversity, Hit, PassageStore, Retriever
+from langchain_core.documents import Document
+
+from dpr_rag import Diversity, Hit, PassageStore, RemoteRetriever, RemoteStore, Retriever
 from dpr_rag.arguments import is_blank
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import PassageError
-from langchain_dpr_rag.documents import Where, where_of
+from langchain_dpr_rag.documents import Where, document_of, scored_document, where_of
 from langchain_dpr_rag.foreign import EmbeddingsEncoder
 
 _USUAL = ("question", "query", "input")
@@ -47,7 +50,7 @@ def _remedy(given: object) -> str:
 
 
 def hits_for(
-    core: Retriever,
+    core: Retriever | RemoteRetriever,
     questions: Sequence[object],
     k: int | None,
     filter: Where,
@@ -76,16 +79,39 @@ def hits_for(
     asked, where = [question_of(one) for one in questions], where_of(filter)
     filled = [one for one in asked if not is_blank(one)]
     answers = core.retrieve_batch(filled, k, where, vectors=vectors, diversity=diversity, min_relevance=min_relevance)
+    return _with_blank(core, asked, answers, k, where)
+
+
+async def ahits_for(
+    core: RemoteRetriever,
+    questions: Sequence[object],
+    k: int | None,
+    filter: Where,
+    *,
+    diversity: Diversity | None = None,
+    min_relevance: float | None = None,
+) -> list[list[Hit]]:
+    """The same from a service, which is waited for without a thread."""
+    asked, where = [question_of(one) for one in questions], where_of(filter)
+    filled = [one for one in asked if not is_blank(one)]
+    answers = await core.aretrieve_batch(filled, k, where, diversity=diversity, min_relevance=min_relevance)
+    return await asyncio.to_thread(_with_blank, core, asked, answers, k, where)
+
+
+def _with_blank(
+    core: Retriever | RemoteRetriever, asked: Sequence[str], answers: Sequence[list[Hit]], k: int | None, where: Where
+) -> list[list[Hit]]:
+    """The answers in the places of the questions that have words, and what the filter keeps in those of the others."""
     _tell_if_empty(core.store, answers)
     found = iter(answers)
-    if len(filled) == len(asked):
+    if len(answers) == len(asked):
         return list(found)
     kept = [] if where is None or where == {} else core.store.select(where, core.k if k is None else k)
     blank = [Hit(passage, 0.0, rank) for rank, passage in enumerate(kept, start=1)]
     return [blank if is_blank(one) else next(found) for one in asked]
 
 
-def _tell_if_empty(store: PassageStore, answers: Sequence[Sequence[Hit]]) -> None:
+def _tell_if_empty(store: PassageStore | RemoteStore, answers: Sequence[Sequence[Hit]]) -> None:
     """A path that was mistyped makes an empty store, whose answers look like those to a bad question."""
     if answers and not any(answers) and not len(store):
         _log.warning(
@@ -93,7 +119,23 @@ def _tell_if_empty(store: PassageStore, answers: Sequence[Sequence[Hit]]) -> Non
         )
 
 
-async def vectors_for(core: Retriever, questions: Sequence[object]) -> Vectors | None:
+def plain_documents(
+    core: Retriever | RemoteRetriever, questions: Sequence[str], hits: Sequence[Sequence[Hit]]
+) -> list[list[Document]]:
+    """The documents of hits."""
+    return [[document_of(hit.passage) for hit in found] for found in hits]
+
+
+def scored_documents(
+    core: Retriever | RemoteRetriever, questions: Sequence[str], hits: Sequence[Sequence[Hit]], *, calibrated: bool
+) -> list[list[Document]]:
+    """The documents of hits with score and rank, and with their relevance where that is ``calibrated``."""
+    calibration = core.calibration if calibrated else None
+    pairs = zip(questions, hits, strict=True)
+    return [[scored_document(hit, calibration, not is_blank(text)) for hit in found] for text, found in pairs]
+
+
+async def vectors_for(core: Retriever | RemoteRetriever, questions: Sequence[object]) -> Vectors | None:
     """Vectors of the questions that are not blank, where embeddings have an asynchronous side of their own; else None."""
     encoder = core.store.encoder
     if not isinstance(encoder, EmbeddingsEncoder) or not core.ranking.needs_vectors:

@@ -14,7 +14,7 @@ from langchain_core.runnables.config import get_config_list
 from langchain_core.vectorstores import VectorStoreRetriever
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dpr_rag import Diversity, Retriever
+from dpr_rag import Diversity, RemoteRetriever, Retriever
 from dpr_rag.encoder import Vectors
 from langchain_dpr_rag.asking import hits_for, vectors_for
 from langchain_dpr_rag.documents import Where, document_of
@@ -46,7 +46,7 @@ class OnePassRetriever(CheckedRetriever):
 
     @property
     @abstractmethod
-    def _core(self) -> Retriever:
+    def _core(self) -> Retriever | RemoteRetriever:
         """The core's retriever, as the settings are now."""
 
     async def _aretrieve_all(self, queries: Sequence[str], **kwargs: Any) -> list[list[Document]]:

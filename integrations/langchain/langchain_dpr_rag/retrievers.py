@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal, Self
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Literal, Self, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
@@ -13,16 +15,15 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import LangSmithRetrieverParams
 from pydantic import PrivateAttr, field_validator, model_validator
 
-from dpr_rag import Diversity, DualEncoder, Encoder, PassageStore, Retriever
-from dpr_rag.arguments import is_blank
+from dpr_rag import Diversity, DualEncoder, Encoder, PassageStore, RemoteRetriever, RemoteStore, Retriever
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import ArgumentError
-from langchain_dpr_rag.asking import hits_for
+from langchain_dpr_rag.asking import ahits_for, hits_for, plain_documents, scored_documents
 from langchain_dpr_rag.batches import OnePassRetriever
 from langchain_dpr_rag.closing import Closing, closed_on_error
-from langchain_dpr_rag.documents import Where, document_of, scored_document
+from langchain_dpr_rag.documents import Where
 from langchain_dpr_rag.foreign import embeddings_of, encoder_of
-from langchain_dpr_rag.opening import open_folder
+from langchain_dpr_rag.opening import is_address, open_folder
 from langchain_dpr_rag.other_words import refuse_unknown
 from langchain_dpr_rag.settings import Condition, Count, Fusion, Mode, Share, Weight
 from langchain_dpr_rag.vectorstores import DPRVectorStore
@@ -38,7 +39,7 @@ class DPRRetriever(Closing, OnePassRetriever):
         In a checkout of the repository: ``pip install -c constraints.txt '.[langchain]'``
 
     Key arguments:
-        store: An open ``dpr_rag.PassageStore`` with an encoder.
+        store: An open ``dpr_rag.PassageStore`` with an encoder, or a ``dpr_rag.RemoteStore``.
         k: Documents per question.
         filter: A dict, or a callable on documents; selects before the top k.
         score_threshold: Least relevance in [0, 1]; less relevant documents are left out.
@@ -89,7 +90,7 @@ class DPRRetriever(Closing, OnePassRetriever):
             chain = {"context": retriever | format_documents, "question": RunnablePassthrough()} | prompt | model
     """
 
-    store: PassageStore
+    store: PassageStore | RemoteStore
     k: Count = 4
     filter: Condition = None
     score_threshold: Share | None = None
@@ -104,12 +105,12 @@ class DPRRetriever(Closing, OnePassRetriever):
     b: Share | None = None
     phrases: Weight | None = None
     include_scores: bool = False
-    _opened: PassageStore | None = PrivateAttr(default=None)
+    _opened: PassageStore | RemoteStore | None = PrivateAttr(default=None)
 
     @field_validator("store", mode="before")
     @classmethod
     def _check_store(cls, given: object) -> object:
-        if not isinstance(given, PassageStore):
+        if not isinstance(given, PassageStore | RemoteStore):
             raise ValueError(  # noqa: TRY004 - a validator's error has to be a ValueError
                 f"store is {type(given).__name__}, expected an open dpr_rag.PassageStore; from_store opens folders, and "
                 "shares that of a DPRVectorStore"
@@ -136,32 +137,41 @@ class DPRRetriever(Closing, OnePassRetriever):
     @classmethod
     def from_store(
         cls,
-        store: PassageStore | DPRVectorStore | str | os.PathLike[str],
+        store: PassageStore | RemoteStore | DPRVectorStore | str | os.PathLike[str],
         embedding: Embeddings | Encoder | None = None,
         *,
         fingerprint: str | None = None,
         read_only: bool = False,
+        token: str | None = None,
         **kwargs: Any,
     ) -> Self:
         """A retriever on a store that exists.
 
         Args:
-            store: An open store, or the folder of one.
+            store: An open store, the folder of one, or the address of a service such as ``http://127.0.0.1:8000``, where
+                ``?store=NAME`` names one of several.
             embedding: What embeds, where a folder is given; None for the default encoder, or none with ``mode="bm25"``.
             fingerprint: What identifies foreign embeddings; see :class:`DPRVectorStore`.
             read_only: Refuse every change, where a folder is given.
+            token: What opens the service, where an address is given; None takes ``DPR_RAG_TOKEN`` of the environment.
             **kwargs: Those of the constructor.
 
         Raises:
             StoreNotFoundError: There is no store in the folder.
             EncoderMismatchError: Something else embedded its passages.
         """
-        if isinstance(store, DPRVectorStore | PassageStore):
+        service = is_address(store)
+        if service or isinstance(store, DPRVectorStore | PassageStore | RemoteStore):
             if embedding is not None or fingerprint is not None or read_only:
                 raise ArgumentError(
                     "embedding goes with a folder, and so do fingerprint and read_only; the store was opened with its own"
                 )
-            return cls(store=store if isinstance(store, PassageStore) else store.store, **kwargs)
+        if token is not None and not service:
+            raise ArgumentError("token goes with the address of a service, and this is none; leave it out")
+        if isinstance(store, str) and service:
+            return cls._over(RemoteStore(store, token=token), **kwargs)
+        if isinstance(store, DPRVectorStore | PassageStore | RemoteStore):
+            return cls(store=store.store if isinstance(store, DPRVectorStore) else store, **kwargs)
         encoder = encoder_of(embedding, fingerprint)
         if encoder is None and kwargs.get("mode") != "bm25":  # words alone need no model
             encoder = DualEncoder.default()
@@ -212,7 +222,7 @@ class DPRRetriever(Closing, OnePassRetriever):
         return made
 
     @classmethod
-    def _over(cls, opened: PassageStore, **kwargs: Any) -> Self:
+    def _over(cls, opened: PassageStore | RemoteStore, **kwargs: Any) -> Self:
         """A retriever that closes this store at its own end."""
         with closed_on_error(opened):
             made = cls(store=opened, **kwargs)
@@ -220,39 +230,43 @@ class DPRRetriever(Closing, OnePassRetriever):
         return made
 
     @property
-    def _core(self) -> Retriever:
+    def _core(self) -> Retriever | RemoteRetriever:
         ranked = ("mode", "weight", "fusion", "candidates", "k1", "b", "phrases")
-        return Retriever(self.store, k=self.k, **{name: getattr(self, name) for name in ranked})
+        settings = {"k": self.k, **{name: getattr(self, name) for name in ranked}}
+        if isinstance(self.store, RemoteStore):
+            return RemoteRetriever(self.store, **settings)
+        return Retriever(self.store, **settings)
 
     def _retrieve_all(
+        self, queries: Sequence[str], vectors: Vectors | None = None, /, **kwargs: Any
+    ) -> list[list[Document]]:
+        core, (options, written) = self._core, self._said(**kwargs)
+        return written(core, queries, hits_for(core, queries, vectors=vectors, **options))
+
+    async def _aretrieve_all(self, queries: Sequence[str], **kwargs: Any) -> list[list[Document]]:
+        if not isinstance(self.store, RemoteStore):
+            return await super()._aretrieve_all(queries, **kwargs)
+        core, (options, written) = self._core, self._said(**kwargs)
+        hits = await ahits_for(cast(RemoteRetriever, core), queries, **options)
+        return await asyncio.to_thread(written, core, queries, hits)
+
+    def _said(
         self,
-        queries: Sequence[str],
-        vectors: Vectors | None = None,
-        /,
         *,
         k: int | None = None,
         filter: Where = None,
         score_threshold: float | None = None,
         include_scores: bool | None = None,
         **kwargs: Any,
-    ) -> list[list[Document]]:
+    ) -> tuple[dict[str, Any], Callable[..., list[list[Document]]]]:
+        """What is asked beside the questions, as a call says or else as the fields do; and what makes documents of hits."""
         refuse_unknown(kwargs, "k, filter, score_threshold, include_scores")
-        core = self._core
         least = self.score_threshold if score_threshold is None else score_threshold
-        hits = hits_for(
-            core,
-            queries,
-            k,
-            self.filter if filter is None else filter,
-            vectors=vectors,
-            min_relevance=least,
-            diversity=Diversity(self.fetch_k, self.lambda_mult) if self.search_type == "mmr" else None,
-        )
-        if not (self.include_scores if include_scores is None else include_scores):
-            return [[document_of(hit.passage) for hit in found] for found in hits]
-        calibration = None if least is None else core.calibration
-        pairs = zip(queries, hits, strict=True)
-        return [[scored_document(hit, calibration, not is_blank(query)) for hit in found] for query, found in pairs]
+        diversity = Diversity(self.fetch_k, self.lambda_mult) if self.search_type == "mmr" else None
+        where = self.filter if filter is None else filter
+        with_scores = self.include_scores if include_scores is None else include_scores
+        written = partial(scored_documents, calibrated=least is not None) if with_scores else plain_documents
+        return {"k": k, "filter": where, "min_relevance": least, "diversity": diversity}, written
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any

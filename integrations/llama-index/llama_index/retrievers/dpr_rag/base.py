@@ -19,13 +19,14 @@ from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQue
 from llama_index.embeddings.dpr_rag.foreign import EmbeddingEncoder
 from llama_index.retrievers.dpr_rag.asking import Asked, strings_of
 from llama_index.retrievers.dpr_rag.opening import as_vector_store, refuse_other_words
+from llama_index.retrievers.dpr_rag.services import ahits_at_once, hits_at_once
 from llama_index.retrievers.dpr_rag.settings import NAMES, Settings
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 from llama_index.vector_stores.dpr_rag.nodes import to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder
 from llama_index.vector_stores.dpr_rag.querying import WORDS, selection_of, tell_if_empty, without_question
 
-from dpr_rag import Diversity, DualEncoder, Hit, PassageStore, Ranking
+from dpr_rag import Diversity, DualEncoder, Hit, PassageStore, Ranking, RemoteStore
 from dpr_rag.arguments import is_blank
 from dpr_rag.errors import ArgumentError
 
@@ -39,10 +40,11 @@ class DPRRetriever(Asked, BaseRetriever):
         In a checkout of the repository: ``pip install -c constraints.txt '.[llama-index]'``
 
     Key arguments:
-        store: A ``DPRVectorStore``, an open ``PassageStore`` (whoever filled it, LangChain for example), or the path of
-            a store, which the retriever opens, and closes on ``close``.
+        store: A ``DPRVectorStore``, an open ``PassageStore`` (whoever filled it, LangChain for example), the path of
+            a store, which the retriever opens, and closes on ``close``, or the address of a service (``http://…``).
         encoder: With a path: the encoder that filled the store, None for the default one, or an embedding.
         read_only: With a path: refuse every change.
+        token: With an address: what opens the service; None takes ``DPR_RAG_TOKEN`` of the environment.
         similarity_top_k: Nodes per question; 2 as everywhere in LlamaIndex.
         filters: Select nodes before the top k.
         mode: ``default`` for what the store was tuned to, or else inner products; ``mmr`` for maximal marginal relevance among
@@ -125,10 +127,11 @@ class DPRRetriever(Asked, BaseRetriever):
 
     def __init__(
         self,
-        store: DPRVectorStore | PassageStore | str | os.PathLike[str] | None = None,
+        store: DPRVectorStore | PassageStore | RemoteStore | str | os.PathLike[str] | None = None,
         *,
         encoder: AnyEncoder | None = None,
         read_only: bool = False,
+        token: str | None = None,
         similarity_top_k: int = DEFAULT_SIMILARITY_TOP_K,
         filters: MetadataFilters | None = None,
         mode: VectorStoreQueryMode | str = VectorStoreQueryMode.DEFAULT,
@@ -150,8 +153,8 @@ class DPRRetriever(Asked, BaseRetriever):
         )
         self.__dict__.update({name: getattr(settings, name) for name in NAMES})
         super().__init__(callback_manager, object_map, objects, verbose)
-        self._owned = not isinstance(store, DPRVectorStore | PassageStore)
-        self._vector_store = as_vector_store(store, encoder, read_only, words_only=mode in WORDS)
+        self._owned = not isinstance(store, DPRVectorStore | PassageStore | RemoteStore)
+        self._vector_store = as_vector_store(store, encoder, read_only, words_only=mode in WORDS, token=token)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a setting, checked together with the others."""
@@ -226,7 +229,7 @@ class DPRRetriever(Asked, BaseRetriever):
     @property
     def vector_store(self) -> DPRVectorStore:
         """The store behind it, to add to and to delete from."""
-        return self._vector_store
+        return held if isinstance(held := self._vector_store, DPRVectorStore) else held.refuse()
 
     def close(self) -> None:
         """Close the store, unless it was given open."""
@@ -242,11 +245,13 @@ class DPRRetriever(Asked, BaseRetriever):
         self.close()
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        settings = Settings(**self._current())
+        settings, client = Settings(**self._current()), self._vector_store.client
+        if (found := hits_at_once(client, settings, query_bundle)) is not None:
+            return _scored(found)
         if any(ids is not None and not ids for ids in (settings.node_ids, settings.doc_ids)):
             return []  # in a query of LlamaIndex's own, no node_ids restrict nothing
         where = selection_of(node_ids=settings.node_ids, doc_ids=settings.doc_ids, filters=settings.filters)
-        client, words, k = self._vector_store.client, query_bundle.query_str, settings.similarity_top_k
+        words, k = query_bundle.query_str, settings.similarity_top_k
         ranking = self._ranking(settings, query_bundle)
         by_vector = query_bundle.embedding is not None or bool(strings_of(query_bundle))
         if ranking.needs_words and is_blank(words) and by_vector and ranking.needs_vectors:
@@ -254,10 +259,7 @@ class DPRRetriever(Asked, BaseRetriever):
         unasked = is_blank(words) if ranking.needs_words else not by_vector
         if unasked:
             return _scored(without_question(client, where, k))
-        options: dict[str, Any] = {
-            "diversity": settings.diversity_used(),
-            "min_relevance": settings.min_relevance,
-        }
+        options: dict[str, Any] = {"diversity": settings.diversity_used(), "min_relevance": settings.min_relevance}
         vectors = [self._embedding(query_bundle)] if ranking.needs_vectors else None
         if ranking.needs_words:
             (hits,) = client.rank([words], k, where, ranking=ranking, vectors=vectors, **options)
@@ -271,6 +273,9 @@ class DPRRetriever(Asked, BaseRetriever):
         return settings.ranking_in(self._vector_store.client, without_words=by_vector and is_blank(bundle.query_str))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        client, settings = self._vector_store.client, Settings(**self._current())
+        if (found := await ahits_at_once(client, settings, query_bundle)) is not None:
+            return _scored(found)
         return await asyncio.to_thread(self._retrieve, await self._embedded(query_bundle))
 
     async def _embedded(self, bundle: QueryBundle) -> QueryBundle:

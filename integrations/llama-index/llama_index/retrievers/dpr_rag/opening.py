@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import cast
 
+from llama_index.retrievers.dpr_rag.services import Service, is_address
 from llama_index.retrievers.dpr_rag.settings import NAMES
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder, refuse_unknown
 
-from dpr_rag import DualEncoder, PassageStore
+from dpr_rag import DualEncoder, PassageStore, RemoteStore
 from dpr_rag.errors import ArgumentError
 
-_ARGUMENTS = ("store", "encoder", "read_only", *NAMES, "callback_manager", "object_map", "objects", "verbose")
+_ARGUMENTS = ("store", "encoder", "read_only", "token", *NAMES, "callback_manager", "object_map", "objects", "verbose")
 _OTHER_WORDS = {
     **dict.fromkeys(
         ("index", "vector_store", "path", "persist_dir"), "store, the first argument, as index.vector_store"
@@ -36,20 +38,24 @@ def refuse_other_words(given: Iterable[str]) -> None:
 
 
 def as_vector_store(
-    store: DPRVectorStore | PassageStore | str | os.PathLike[str] | None,
+    store: DPRVectorStore | PassageStore | RemoteStore | str | os.PathLike[str] | None,
     encoder: AnyEncoder | None,
     read_only: bool,
     *,
     words_only: bool,
-) -> DPRVectorStore:
-    """See ``DPRRetriever``.
+    token: str | None,
+) -> DPRVectorStore | Service:
+    """See ``DPRRetriever``; nodes come whole from a service whose address is given.
 
     Raises:
         TypeError: It is none of the three.
         ValueError: What goes with a path was given with something else.
         StoreNotFoundError: There is no store at the path.
     """
-    if not isinstance(store, DPRVectorStore | PassageStore):
+    service = is_address(store)
+    if token is not None and not service:
+        raise ArgumentError("token= goes with the address of a service, and this is none; leave it out")
+    if not service and not isinstance(store, DPRVectorStore | PassageStore | RemoteStore):
         if not isinstance(store, str | os.PathLike):
             raise ArgumentError(
                 f"store is {type(store).__name__}, expected a path, a dpr_rag.PassageStore, or a DPRVectorStore of this "
@@ -60,4 +66,8 @@ def as_vector_store(
         return DPRVectorStore(store, encoder=encoder, create=False, read_only=read_only)
     if encoder is not None or read_only:
         raise ArgumentError("encoder= and read_only= go with a path; the store was opened with its own")
-    return store if isinstance(store, DPRVectorStore) else DPRVectorStore(store=store)
+    if isinstance(store, str):
+        return Service(RemoteStore(store, token=token, private=True))
+    if isinstance(store, RemoteStore):
+        return Service(store)
+    return store if isinstance(store, DPRVectorStore) else DPRVectorStore(store=cast(PassageStore, store))

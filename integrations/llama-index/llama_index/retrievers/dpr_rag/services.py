@@ -1,0 +1,80 @@
+"""A retriever on a service: what it holds in the place of a vector store, and a question that takes one request."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NoReturn
+
+from llama_index.core.schema import QueryBundle
+from llama_index.retrievers.dpr_rag.settings import Settings
+from llama_index.vector_stores.dpr_rag.querying import LEFT_TO_THE_STORE, selection_of
+
+from dpr_rag import Hit, PassageStore, RemoteStore
+from dpr_rag.arguments import is_blank
+from dpr_rag.errors import ArgumentError
+
+
+def is_address(given: object) -> bool:
+    """Whether a service is meant, where a folder could be given as well."""
+    return isinstance(given, str) and given.lower().startswith(("http://", "https://"))
+
+
+class Service:
+    """What a ``DPRRetriever`` asks where a service answers.
+
+    Attributes:
+        client: The store behind the service.
+        encoder: None; the service encodes.
+    """
+
+    encoder = None
+
+    def __init__(self, client: RemoteStore) -> None:
+        self.client = client
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+    def refuse(self) -> NoReturn:
+        """Refuse to be a vector store.
+
+        Raises:
+            ArgumentError: Always.
+        """
+        raise ArgumentError(
+            f"{self.client.path} is a service, which is asked and holds no vector store here; add nodes where its store lies"
+        )
+
+
+def hits_at_once(client: RemoteStore | PassageStore, settings: Settings, bundle: QueryBundle) -> list[Hit] | None:
+    """The hits of a service for a question in words, by one request; None for other questions, and where there is no service."""
+    if not isinstance(client, RemoteStore):
+        return None
+    asked = _asked(client, settings, bundle)
+    return None if asked is None else client.rank(**asked)[0]
+
+
+async def ahits_at_once(
+    client: RemoteStore | PassageStore, settings: Settings, bundle: QueryBundle
+) -> list[Hit] | None:
+    """The same, without a thread that waits for the answer."""
+    if not isinstance(client, RemoteStore):
+        return None
+    asked = await asyncio.to_thread(_asked, client, settings, bundle)
+    return None if asked is None else (await client.arank(**asked))[0]
+
+
+def _asked(client: RemoteStore, settings: Settings, bundle: QueryBundle) -> dict[str, Any] | None:
+    none_wanted = any(ids is not None and not ids for ids in (settings.node_ids, settings.doc_ids))
+    if none_wanted or bundle.embedding is not None or bundle.custom_embedding_strs or is_blank(bundle.query_str):
+        return None
+    left = settings.ranking is None and settings.mode in LEFT_TO_THE_STORE
+    return {
+        "questions": [bundle.query_str],
+        "k": settings.similarity_top_k,
+        "filter": selection_of(node_ids=settings.node_ids, doc_ids=settings.doc_ids, filters=settings.filters),
+        "ranking": None if left else settings.ranking_in(client, without_words=False),
+        "diversity": settings.diversity_used(),
+        "min_relevance": settings.min_relevance,
+    }
