@@ -1,0 +1,202 @@
+"""Measure ``dpr-rag serve`` under load on the loopback, with batches and without, and at twice what it can carry.
+
+    python benchmarks/service.py STORE QUESTIONS.jsonl [--callers 64] [--seconds 600] [--rounds 1] [--waiting 512]
+
+Three pieces, each against a service of its own, that starts anew and is warmed up first:
+
+* ``alone``: 64 callers, each of whom asks again as soon as it is answered; the service encodes question by question.
+* ``batched``: the same callers; the service encodes together what waits.
+* ``twice``: questions come evenly, twice as many a second as ``batched`` answered, whether answers come or not.
+
+Every answer is compared with the first one to the same question, and every question gets one answer: 200, or 429 where the
+service has enough; anything else counts as lost. ``memory`` is the service's resident set in MiB, once a second: at the
+start, and the medians of the first and of the last fifth. The callers are one process, which takes a part of the machine.
+One JSON line a piece.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+SERVE = "from dpr_rag.cli import main; main()"
+WARM = 200
+HEAD = "POST /v1/retrieve HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n"
+
+
+@dataclass
+class Seen:
+    """What callers saw."""
+
+    statuses: Counter[int | str] = field(default_factory=Counter)
+    waits: list[float] = field(default_factory=list)
+    answers: dict[int, bytes] = field(default_factory=dict)
+    others: int = 0
+
+    def add(self, question: int, status: int, body: bytes, seconds: float) -> None:
+        self.statuses[status] += 1
+        if status == 200:
+            self.waits.append(seconds)
+            self.others += self.answers.setdefault(question, body) != body
+
+
+class Callers:
+    """Connections that are kept open, and questions in turn; far cheaper than a client library."""
+
+    def __init__(self, port: int, bodies: list[bytes]) -> None:
+        self.port, self.bodies, self.turn = port, bodies, count()
+        self.idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def ask(self, seen: Seen) -> None:
+        at = next(self.turn) % len(self.bodies)
+        start = time.perf_counter()
+        try:
+            status, body = await asyncio.wait_for(self._asked(self.bodies[at]), 120)
+        except (OSError, EOFError, TimeoutError, ValueError) as error:
+            seen.statuses[type(error).__name__] += 1
+        else:
+            seen.add(at, status, body, time.perf_counter() - start)
+
+    async def _asked(self, body: bytes) -> tuple[int, bytes]:
+        stream = self.idle.pop() if self.idle else await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = stream
+        writer.write(HEAD.format(len(body)).encode() + body)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head)
+        answer = await reader.readexactly(int(length.group(1)) if length else 0)
+        self.idle.append(stream)
+        return int(head[9:12]), answer
+
+    async def again_and_again(self, callers: int, seconds: float) -> Seen:
+        seen, end = Seen(), time.perf_counter() + seconds
+
+        async def caller() -> None:
+            while time.perf_counter() < end:
+                await self.ask(seen)
+
+        await asyncio.gather(*(caller() for _ in range(callers)))
+        return seen
+
+    async def evenly(self, rate: float, seconds: float) -> Seen:
+        seen, start, tasks = Seen(), time.perf_counter(), set()
+        for at in range(int(rate * seconds)):
+            await asyncio.sleep(max(0.0, start + at / rate - time.perf_counter()))
+            task = asyncio.create_task(self.ask(seen))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        await asyncio.gather(*tasks)
+        return seen
+
+
+@contextmanager
+def service(store: Path, *options: str) -> Iterator[tuple[int, int]]:
+    """Port and process of a service."""
+    command = [sys.executable, "-c", SERVE, "serve", str(store), "--port", "0", *options]
+    environment = {name: value for name, value in os.environ.items() if name != "DPR_RAG_TOKEN"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as one:
+        assert one.stdout is not None
+        port = re.search(r":(\d+) ", one.stdout.readline())
+        assert port is not None
+        yield int(port.group(1)), one.pid
+        one.terminate()
+        assert one.wait(120) == 0
+
+
+def resident(pid: int) -> float:
+    """MiB of a process in memory; of Linux."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+async def watched(pid: int, memory: list[float]) -> None:
+    while True:
+        memory.append(resident(pid))
+        await asyncio.sleep(1)
+
+
+async def piece(
+    port: int, pid: int, bodies: list[bytes], args: argparse.Namespace, rate: float | None
+) -> dict[str, object]:
+    callers, memory = Callers(port, bodies), []
+    warm = Seen()
+    for _ in range(0, WARM, 8):
+        await asyncio.gather(*(callers.ask(warm) for _ in range(8)))
+    watching = asyncio.create_task(watched(pid, memory))
+    start = time.perf_counter()
+    if rate is None:
+        seen = await callers.again_and_again(args.callers, args.seconds)
+    else:
+        seen = await callers.evenly(rate, args.seconds)
+    took = time.perf_counter() - start
+    watching.cancel()
+    for _, writer in callers.idle:
+        writer.close()
+    p50, p99 = np.percentile(seen.waits, (50, 99)) * 1000
+    fifth = max(1, len(memory) // 5)
+    asked = sum(seen.statuses.values())
+    return {
+        "asked": asked,
+        "answered": seen.statuses[200],
+        "refused": seen.statuses[429],
+        "lost": asked - seen.statuses[200] - seen.statuses[429],
+        "statuses": {str(key): value for key, value in seen.statuses.items()},
+        "other answers": seen.others,
+        "questions/s": round(seen.statuses[200] / took, 1),
+        "p50 ms": round(float(p50), 1),
+        "p99 ms": round(float(p99), 1),
+        "memory": [round(one, 1) for one in (memory[0], median(memory[:fifth]), median(memory[-fifth:]), max(memory))],
+    }
+
+
+def processor() -> str:
+    """The CPU's name."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def main() -> None:
+    """Run the pieces."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("questions", type=Path)
+    parser.add_argument("--callers", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--waiting", default="512")
+    parser.add_argument("--pause", default="2")
+    args = parser.parse_args()
+    lines = [json.loads(line)["question"] for line in args.questions.read_text("utf-8").splitlines()]
+    bodies = [json.dumps({"questions": one, "k": 10}).encode() for one in lines]
+    print(json.dumps({"cpu": processor(), "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0]}))
+    common = ("--waiting", args.waiting)
+    for at in range(args.rounds):
+        carried = 0.0
+        for name in ("alone", "batched", "twice"):
+            options = ("--batch", "1", "--pause", "0") if name == "alone" else ("--pause", args.pause)
+            with service(args.store, *common, *options) as (port, pid):
+                found = asyncio.run(piece(port, pid, bodies, args, 2 * carried if name == "twice" else None))
+            carried = float(str(found["questions/s"]))
+            print(json.dumps({"round": at, "piece": name, **found}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
