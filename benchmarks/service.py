@@ -10,7 +10,8 @@ Three pieces, each against a service of its own, that starts anew and is warmed 
 
 Every answer is compared with the first one to the same question, and every question gets one answer: 200, or 429 where the
 service has enough; anything else counts as lost. ``memory`` is the service's resident set in MiB, once a second: at the
-start, and the medians of the first and of the last fifth. The callers are one process, which takes a part of the machine.
+start, the medians of the first and of the last fifth, and the most. The callers are one process, which takes its part of
+the machine.
 One JSON line a piece.
 """
 
@@ -37,6 +38,7 @@ import numpy as np
 
 SERVE = "from dpr_rag.cli import main; main()"
 WARM = 200
+IDLE = 3.0  # seconds; the service closes a connection that is idle for 5
 HEAD = "POST /v1/retrieve HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n"
 
 
@@ -61,7 +63,7 @@ class Callers:
 
     def __init__(self, port: int, bodies: list[bytes]) -> None:
         self.port, self.bodies, self.turn = port, bodies, count()
-        self.idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self.idle: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def ask(self, seen: Seen) -> None:
         at = next(self.turn) % len(self.bodies)
@@ -74,14 +76,21 @@ class Callers:
             seen.add(at, status, body, time.perf_counter() - start)
 
     async def _asked(self, body: bytes) -> tuple[int, bytes]:
-        stream = self.idle.pop() if self.idle else await asyncio.open_connection("127.0.0.1", self.port)
-        reader, writer = stream
+        reader, writer = await self._connection()
         writer.write(HEAD.format(len(body)).encode() + body)
         head = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"content-length: (\d+)", head)
         answer = await reader.readexactly(int(length.group(1)) if length else 0)
-        self.idle.append(stream)
+        self.idle.append((time.monotonic(), reader, writer))
         return int(head[9:12]), answer
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while self.idle:
+            since, reader, writer = self.idle.pop()
+            if time.monotonic() - since < IDLE:
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection("127.0.0.1", self.port)
 
     async def again_and_again(self, callers: int, seconds: float) -> Seen:
         seen, end = Seen(), time.perf_counter() + seconds
@@ -125,6 +134,12 @@ def resident(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def processor_seconds(pid: int) -> float:
+    """Seconds that all threads of a process have worked; of Linux."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def watched(pid: int, memory: list[float]) -> None:
     while True:
         memory.append(resident(pid))
@@ -139,14 +154,15 @@ async def piece(
     for _ in range(0, WARM, 8):
         await asyncio.gather(*(callers.ask(warm) for _ in range(8)))
     watching = asyncio.create_task(watched(pid, memory))
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), processor_seconds(pid)
     if rate is None:
         seen = await callers.again_and_again(args.callers, args.seconds)
     else:
         seen = await callers.evenly(rate, args.seconds)
     took = time.perf_counter() - start
+    worked = processor_seconds(pid) - worked
     watching.cancel()
-    for _, writer in callers.idle:
+    for _, _, writer in callers.idle:
         writer.close()
     p50, p99 = np.percentile(seen.waits, (50, 99)) * 1000
     fifth = max(1, len(memory) // 5)
@@ -159,6 +175,7 @@ async def piece(
         "statuses": {str(key): value for key, value in seen.statuses.items()},
         "other answers": seen.others,
         "questions/s": round(seen.statuses[200] / took, 1),
+        "CPU ms a question": round(worked / max(1, seen.statuses[200]) * 1000, 1),
         "p50 ms": round(float(p50), 1),
         "p99 ms": round(float(p99), 1),
         "memory": [round(one, 1) for one in (memory[0], median(memory[:fifth]), median(memory[-fifth:]), max(memory))],
