@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 from collections.abc import Iterator
 
 import httpx
@@ -349,6 +350,17 @@ def test_an_answer_without_hits_is_told(monkeypatch: pytest.MonkeyPatch, answer:
     store, _, _ = scripted(monkeypatch, httpx.Response(200, json=answer))
     with pytest.raises(errors.ServiceError):
         store.rank(["one"], 3)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of a process with threads; the child asks and ends
+def test_a_forked_child_asks_by_connections_of_its_own(uds: str) -> None:
+    with asked(uds, k=3) as remote:
+        expected = remote.retrieve("prince")
+        if not (child := os.fork()):
+            os._exit(0 if remote.retrieve("prince") == expected else 1)
+        found = [remote.retrieve("prince") for _ in range(5)]
+        assert os.waitpid(child, 0)[1] == 0
+    assert found == [expected] * 5
 
 
 def test_a_closed_client_says_so(uds: str) -> None:

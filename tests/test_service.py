@@ -354,6 +354,16 @@ def test_a_store_that_cannot_be_read_is_unwell(client: Client, fresh: PassageSto
     assert (one.get("/healthz").status_code, one.get("/healthz").json()) == (503, {"status": "failing"})
 
 
+def test_a_view_is_served_like_a_store_and_shows_no_more(client: Client, plays: PassageStore) -> None:
+    with plays.restricted({"year": {"$lt": 1700}}) as view:
+        one = client({"early": view})
+        assert one.post("/v1/passages/count", json={}).json() == {"count": 2}
+        found = one.post("/v1/retrieve", json={"questions": "Faust tragic play"}).json()
+        assert {hit["id"] for hit in found["results"][0]["hits"]} == {"1", "3"}
+        (told,) = one.get("/v1/stores").json()["stores"]
+        assert (told["name"], told["passages"]) == ("early", 2)
+
+
 def test_words_alone_need_no_encoder(client: Client, plays: PassageStore) -> None:
     with PassageStore.open(plays.path, read_only=True) as bare:
         one = client({"plays": bare})

@@ -166,10 +166,16 @@ def _check_selection(asked: models.Selection) -> None:
 
 
 def told_store(served: Served, *, writable: bool) -> dict[str, Any]:
-    """A store in figures, without its place and that of its model."""
-    info = served.store.info()
-    named = ("passages", "dim", "fingerprint", "generation", "index", "ranking", "language")
-    return {"name": served.name, **{name: getattr(info, name) for name in named}, "writable": writable}
+    """A store in figures, without its place and that of its model; a view tells of what it shows."""
+    store = served.store
+    return {
+        "name": served.name,
+        "passages": store.count(),
+        "dim": store.dim,
+        "fingerprint": "" if store.encoder is None else store.encoder.fingerprint,
+        "ranking": str(store.ranking),
+        "writable": writable,
+    }
 
 
 def passages_to_encode(asked: models.Encode, limits: Limits) -> list[Passage]:

@@ -226,11 +226,8 @@ class StoreTold(BaseModel):
     name: str
     passages: int
     dim: int | None
-    fingerprint: str
-    generation: int
-    index: str
+    fingerprint: str = Field(description="Of the encoder that questions are encoded with; empty where there is none.")
     ranking: str
-    language: str
     writable: bool
 
 
