@@ -193,6 +193,21 @@ def test_what_cannot_be_asked_is_refused_before(call: object, kind: type[Excepti
     assert "secret" not in str(raised.value) or kind is errors.PathError
 
 
+@pytest.mark.parametrize("value", [5, -1, 2.5, True, b"text", ["text"], {"a": 1}, object(), float("nan"), "", Passage])
+@pytest.mark.parametrize("name", ["address", "store", "token", "timeout", "retries", "uds", "k", "mode", "ranking"])
+def test_a_wrong_argument_is_an_error_of_dpr_rag_or_fits(name: str, value: object) -> None:
+    fits = {"timeout": (5, 2.5), "retries": (5,), "k": (5,)}.get(name, ())
+    given = {"address": HERE, name: value}
+    if any(value is one for one in fits) or (
+        name in ("timeout", "retries", "k") and value in fits and value is not True
+    ):
+        RemoteRetriever(**given).close()
+        return
+    with pytest.raises(errors.DprRagError) as raised:
+        RemoteRetriever(**given)
+    assert "object at 0x" not in str(raised.value) or len(str(raised.value)) < 400
+
+
 def test_every_class_of_error_comes_back_as_itself() -> None:
     for kind in STATUS:
         made = kind("said", "7") if kind is errors.RepeatedIdError else kind("said")
@@ -357,7 +372,11 @@ def test_a_forked_child_asks_by_connections_of_its_own(uds: str) -> None:
     with asked(uds, k=3) as remote:
         expected = remote.retrieve("prince")
         if not (child := os.fork()):
-            os._exit(0 if remote.retrieve("prince") == expected else 1)
+            code = 1
+            try:
+                code = int(remote.retrieve("prince") != expected)
+            finally:
+                os._exit(code)
         found = [remote.retrieve("prince") for _ in range(5)]
         assert os.waitpid(child, 0)[1] == 0
     assert found == [expected] * 5

@@ -14,7 +14,7 @@ from conftest import HashEncoder
 from starlette.testclient import TestClient
 
 from dpr_rag import Passage, PassageStore, Retriever
-from dpr_rag.errors import AccessError, RequestError, StoreClosedError, StoreCorrupted, StoreReplacedError
+from dpr_rag.errors import AccessError, RequestError, StoreClosedError, StoreCorrupted, StoreLocked, StoreReplacedError
 from dpr_rag.service import Limits, create_app
 from dpr_rag.service.reading import read_json
 
@@ -330,6 +330,7 @@ def test_no_filter_finds_out_where_files_of_the_server_lie(client: Client, path:
         (StoreCorrupted("/srv/data/plays.dpr: passage 7 is damaged"), 500),
         (StoreReplacedError("/srv/data/plays.dpr holds another store"), 503),
         (StoreClosedError("/srv/data/plays.dpr is closed"), 503),
+        (StoreLocked("/srv/data/plays.dpr is being written by process 77"), 503),
         (RuntimeError("/srv/data secret"), 500),
     ],
 )

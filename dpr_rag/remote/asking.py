@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
-from dpr_rag.arguments import check_count, check_instance
+from dpr_rag.arguments import check_count, check_instance, kind
 from dpr_rag.encoder import check_vectors
-from dpr_rag.errors import FilterError, PathError, VectorError
+from dpr_rag.errors import ArgumentError, FilterError, PathError, VectorError
 from dpr_rag.filters import Filter, parse_filter
 from dpr_rag.fusion import Calibration, Diversity, Wishes
 from dpr_rag.passages import Passage
@@ -64,6 +64,16 @@ def options_of(
         min_relevance=min_relevance,
         vectors=checked,
     )
+
+
+def check_text(name: str, value: object) -> None:
+    """Refuse what is no string, or an empty one.
+
+    Raises:
+        ArgumentError: It is.
+    """
+    if not isinstance(value, str) or not value:
+        raise ArgumentError(f"{name} is {kind(value)}, expected a string of at least one character; or leave it out")
 
 
 def parted(address: str) -> tuple[str, str | None]:

@@ -7,13 +7,13 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from dpr_rag.arguments import check_instance
+from dpr_rag.arguments import check_count, check_instance, check_number
 from dpr_rag.encoder import Vectors, check_vectors
-from dpr_rag.errors import ServiceError, StoreReadOnlyError, VectorError
+from dpr_rag.errors import ArgumentError, ServiceError, StoreReadOnlyError, VectorError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
 from dpr_rag.passages import Hit, Passage, check_questions
 from dpr_rag.remote.access import token_of
-from dpr_rag.remote.asking import Where, options_of, parted, said_of, where_record
+from dpr_rag.remote.asking import Where, check_text, options_of, parted, said_of, where_record
 from dpr_rag.remote.wire import hits_of, passage_of, passage_record, ranking_of, vectors_record
 from dpr_rag.sharing import Shared
 
@@ -36,6 +36,7 @@ class RemoteStore(Shared):
     Raises:
         PathError: The address is none.
         AccessError: The token cannot be one.
+        ArgumentError: Another argument is of another type, or out of range.
         MissingExtraError: httpx is not installed.
     """
 
@@ -55,6 +56,11 @@ class RemoteStore(Shared):
         from dpr_rag.remote.channel import Channel  # the adapters know this class without httpx
 
         plain, named = parted(address)
+        for name, value in (("store", store), ("uds", uds)):
+            if value is not None:
+                check_text(name, value)
+        timeout = check_number("timeout", timeout, ArgumentError, more=" of seconds")
+        retries = check_count("retries", retries, ArgumentError, least=0)
         self.name = store if store is not None else named
         self._channel = Channel(plain, token=token_of(token), timeout=timeout, retries=retries, uds=uds)
         self._always = {} if self.name is None else {"store": self.name}
