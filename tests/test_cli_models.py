@@ -77,7 +77,7 @@ def line_of(command: str, there: Path) -> list[str]:
 def test_every_command_that_opens_an_encoder_says_where_it_runs() -> None:
     found = options_of()
     opening = {name for name, options in found.items() if options & {"--model", "--init"}} | {"demo"}
-    assert opening == {*LINES, "train", "demo", "chat", "ui", "mcp", "recover"}
+    assert opening == {*LINES, "train", "demo", "chat", "ui", "mcp", "recover", "serve"}
     assert {name: RUNNING - found[name] for name in opening} == {name: set() for name in opening}
 
 
