@@ -220,5 +220,9 @@ class ChatError(DprRagError, RuntimeError):
     """A language model cannot be had, or did not answer."""
 
 
+class ScalingError(DprRagError, RuntimeError):
+    """A cluster cannot be used, or a worker of it failed."""
+
+
 class TrainingError(DprRagError, ValueError):
     """Training data, settings or an output folder with which no training can begin or go on."""

@@ -16,7 +16,7 @@ FLOORS = {
     **{"_version": 0, "errors": -2, "arguments": -1, "derived": 0, "forking": 0, "paths": 0, "sharing": 0},
     **{"passages": 1, "metadata": 1, "filters": 1, "encoder": 1, "legacy": 1, "index": 1, "lexical": 1},
     **{"corpora": 2, "encoders": 2, "storage": 2, "fusion": 2, "prompting": 2},
-    **{"store": 3, "remote": 3, "retriever": 4, "evaluation": 5, "training": 6},
+    **{"store": 3, "remote": 3, "retriever": 4, "evaluation": 5, "training": 6, "scaling": 6},
     **{"agents": 7, "pages": 7, "service": 7, "cli": 8},
 }
 # The vocabulary of floor 1: its other rooms may say these types, and each of these the ones before it.
@@ -35,6 +35,7 @@ SPEAKERS = {
     "Stemmer": {"lexical"},
     "stop_words": {"lexical"},
     "mcp": {"agents"},
+    "ray": {"scaling"},
     "matplotlib": {"evaluation"},
     "huggingface_hub": {"encoders"},
     "ir_measures": {"evaluation"},

@@ -62,6 +62,7 @@ def there(tmp_path: Path, model: Path) -> Path:
 
 LINES = {
     "index": ("index", "{there}/c.jsonl", "--store", "{there}/new"),
+    "encode": ("encode", "{there}/c.jsonl", "-o", "{there}/out"),
     "search": ("search", "{there}/s", "who wrote hamlet"),
     "evaluate": ("evaluate", "{there}/s", "{there}/q.jsonl"),
     "tune": ("tune", "{there}/s", "{there}/q.jsonl", "--dry-run"),
@@ -77,7 +78,7 @@ def line_of(command: str, there: Path) -> list[str]:
 def test_every_command_that_opens_an_encoder_says_where_it_runs() -> None:
     found = options_of()
     opening = {name for name, options in found.items() if options & {"--model", "--init"}} | {"demo"}
-    assert opening == {*LINES, "train", "demo", "chat", "ui", "mcp", "recover", "serve"}
+    assert opening == {*LINES, "train", "demo", "chat", "ui", "mcp", "recover", "serve", "load"}
     assert {name: RUNNING - found[name] for name in opening} == {name: set() for name in opening}
 
 

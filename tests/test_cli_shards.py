@@ -42,7 +42,9 @@ def test_shards_bring_their_vectors(tmp_path: Path, corpus: Path) -> None:
     first = shard(tmp_path, "first", slice(0, 4), prefix="wiki:")
     second = shard(tmp_path, "second", slice(6, 9))
     store = tmp_path / "store.dpr"
-    done = run("index", corpus, "--store", store, "--vectors", first, "--vectors", second, "--batch-size", 2)
+    done = run(
+        "index", corpus, "--store", store, "--vectors", first, "--vectors", second, "--batch-size", 2, "--skip-bad"
+    )
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("added 7, replaced 0, unchanged 0 in ")
     with PassageStore.open(store, read_only=True) as opened:
@@ -57,21 +59,47 @@ def test_shards_bring_their_vectors(tmp_path: Path, corpus: Path) -> None:
     assert "the shards end before the corpus: '10' and what follows have no vectors and were left out" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ((slice(0, 4), slice(6, 10)), "second.npy: 2 passages before '7' have no vectors"),
+        ((slice(0, 4), slice(4, 9)), "the shards end before the corpus: '10' and what follows have no vectors"),
+        ((slice(0, 4), slice(0, 4)), "second.npy: the vector of '1' has no passage in the rest of the corpus"),
+    ],
+)
+def test_a_missing_or_doubled_shard_is_an_error(
+    tmp_path: Path, corpus: Path, rows: tuple[slice, slice], words: str
+) -> None:
+    given = [
+        part
+        for name, one in zip(("first", "second"), rows, strict=True)
+        for part in ("--vectors", shard(tmp_path, name, one))
+    ]
+    done = run("index", corpus, "--store", tmp_path / "store.dpr", *given)
+    assert done.exit_code == 1
+    assert words in done.stderr
+
+
 def test_shards_out_of_order_are_refused(tmp_path: Path, corpus: Path) -> None:
     late, early = shard(tmp_path, "late", slice(5, 8)), shard(tmp_path, "early", slice(0, 2))
-    done = run("index", corpus, "--store", tmp_path / "store.dpr", "--vectors", late, "--vectors", early)
+    order = ("--vectors", late, "--vectors", early)
+    done = run("index", corpus, "--store", tmp_path / "store.dpr", *order)
+    assert done.exit_code == 1
+    assert "late.npy: 5 passages before '6' have no vectors" in done.stderr
+    assert "give all shards in the corpus's order" in done.stderr
+    done = run("index", corpus, "--store", tmp_path / "store.dpr", *order, "--skip-bad")
     assert done.exit_code == 1
     assert "early.npy: the vector of '1' has no passage in the rest of the corpus" in done.stderr
 
 
 def test_matched_reads_one_passage_beyond_what_it_needs(tmp_path: Path) -> None:
     passages = iter(PASSAGES)
-    pairs = list(shards.matched(passages, [shard(tmp_path, "part", slice(2, 4))]))
+    pairs = list(shards.matched(passages, [shard(tmp_path, "part", slice(2, 4))], partial=True))
     assert [passage.id for passage, _ in pairs] == ["3", "4"]
     np.testing.assert_array_equal(np.stack([vector for _, vector in pairs]), VECTORS[2:4])
     assert next(passages).id == "6"  # the one before tells that the shards end early
     with pytest.raises(CorpusError, match="has no passage"):
-        list(shards.matched(iter(PASSAGES[:3]), [shard(tmp_path, "more", slice(2, 4))]))
+        list(shards.matched(iter(PASSAGES[:3]), [shard(tmp_path, "more", slice(2, 4))], partial=True))
 
 
 def test_demo_hands_quiet_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from dpr_rag.cli import (
     mining,
     recovering,
     removing,
+    scaling,
     searching,
     serving,
     training,
@@ -33,7 +34,7 @@ from dpr_rag.cli.wording import on_the_command_line
 from dpr_rag.errors import DprRagError
 
 _UsageError: type[Any] = typer.BadParameter.__bases__[0]  # of click, or of the copy of it that typer brings
-_RESUMABLE = {"index", "reencode", "demo", "train"}
+_RESUMABLE = {"index", "reencode", "demo", "train", "encode", "load", "export", "merge"}
 
 
 class Commands(TyperGroup):
@@ -129,4 +130,8 @@ app.command()(upkeep.restore)
 app.command()(recovering.recover)
 app.command()(indexing.reencode)
 app.command()(upkeep.convert)
+app.command()(scaling.encode)
+app.command()(scaling.load)
+app.command()(scaling.export)
+app.command()(scaling.merge)
 app.command()(demo.demo)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,12 +15,11 @@ import typer
 from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.repeats import placed_error, without_repeats
 from dpr_rag.cli.terminal import is_watched, note, progress
-from dpr_rag.errors import CorpusError, RepeatedIdError, UnreadableError
+from dpr_rag.errors import CorpusError, RepeatedIdError, UnreadableError, unknown
 
 if TYPE_CHECKING:
     from dpr_rag import Passage
-    from dpr_rag.corpora import Columns, Found, OnBad, Opened
-    from dpr_rag.passages import OnBadText
+    from dpr_rag.corpora import Found, OnBad, Opened
 
 _SHOWN_BAD = 5
 
@@ -52,16 +53,66 @@ Part = Annotated[
 ]
 
 
+class BadText(Enum):
+    """What becomes of lone surrogates: an error, U+FFFD in their place, or their passages are left out."""
+
+    error = "error"
+    replace = "replace"
+    skip = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusOptions:
+    """What the options said of how a corpus is read.
+
+    Attributes:
+        form: Its format; None finds it.
+        id_column: Column or key of the id, if it has an unusual name.
+        text_column: The same of the text.
+        title_column: The same of the title.
+        part: Which split or collection, where there are several.
+        skip_bad: Whether malformed entries are counted instead of ending the reading.
+        on_bad_text: What becomes of lone surrogates.
+    """
+
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="tsv, csv, jsonl, json, ctxs, parquet, beir, dataset, chroma, llama-index, langchain, text or python (default: "
+            "found by name and content).",
+        ),
+    ] = None
+    id_column: IdColumn = None
+    text_column: TextColumn = None
+    title_column: TitleColumn = None
+    part: Part = None
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Count malformed entries and unreadable files instead of failing.")
+    ] = False
+    on_bad_text: Annotated[
+        BadText, typer.Option("--on-bad-text", help="What becomes of passages with lone surrogates, which are no text.")
+    ] = BadText.error
+
+    def check(self) -> None:
+        """Refuse a format that there is not, before any work.
+
+        Raises:
+            typer.BadParameter: It is unknown.
+        """
+        from dpr_rag.corpora import FORMATS
+
+        if self.form is not None and self.form not in FORMATS:
+            raise typer.BadParameter(unknown("the format", self.form, FORMATS), param_hint="--format")
+
+
 class Corpus:
     """The passages of a corpus, and what was wrong with it.
 
     Args:
         path: A file, a folder, or ``python:``.
-        form: Its format; None finds it.
-        columns: What the user called the columns.
-        skip_bad: Whether malformed entries are counted instead of ending the reading.
-        on_bad_text: What becomes of lone surrogates.
-        part: Which split or collection, where there are several.
+        options: How it is read.
         vectors: Whether its own vectors are read, too.
 
     Attributes:
@@ -69,23 +120,12 @@ class Corpus:
         unreadable: How many files, folders and links could not be read.
     """
 
-    def __init__(
-        self,
-        path: str,
-        form: str | None = None,
-        *,
-        columns: Columns | None = None,
-        skip_bad: bool = False,
-        on_bad_text: OnBadText = "error",
-        part: str | None = None,
-        vectors: bool = False,
-    ) -> None:
+    def __init__(self, path: str, options: CorpusOptions | None = None, *, vectors: bool = False) -> None:
         from dpr_rag.corpora import LeftOut
 
         if not path.strip():
             raise typer.BadParameter("its path is empty; write . for the current folder", param_hint="CORPUS")
-        self._path, self._form, self._skip_bad, self._on_bad_text = path, form, skip_bad, on_bad_text
-        self._columns, self._part, self._vectors = columns, part, vectors
+        self._path, self._options, self._vectors = path, options or CorpusOptions(), vectors
         self._told = False
         self.bad = self.unreadable = 0
         self._left_out = LeftOut()
@@ -118,7 +158,7 @@ class Corpus:
         opened = self._open(on_bad, counting=counting)
         self._tell(opened)
         found = opened.found
-        if self._skip_bad and not counting and on_bad is not None:
+        if self._options.skip_bad and not counting and on_bad is not None:
             found = without_repeats(found, on_bad)
         last: Path | str | None = None
         source = ""
@@ -136,15 +176,11 @@ class Corpus:
     def _open(self, on_bad: OnBad, *, counting: bool) -> Opened:
         from dpr_rag.corpora import Columns, LeftOut, Reading, open_reading
 
-        reading = Reading(
-            self._columns or Columns(),
-            on_bad,
-            self._on_bad_text,
-            LeftOut() if counting else self._left_out,
-            self._part,
-            self._vectors,
-        )
-        return open_reading(self._path, reading, format=self._form)
+        how = self._options
+        columns = Columns(how.id_column, how.text_column, how.title_column)
+        left_out = LeftOut() if counting else self._left_out
+        reading = Reading(columns, on_bad, how.on_bad_text.value, left_out, how.part, self._vectors)
+        return open_reading(self._path, reading, format=how.form)
 
     @contextmanager
     def placing_repeats(self, prefix: str) -> Iterator[None]:
@@ -157,7 +193,7 @@ class Corpus:
 
     def _pass(self, error: CorpusError) -> None:
         """Pass over what is wrong, unless the corpus ends with it."""
-        if not self._skip_bad and not isinstance(error, UnreadableError):
+        if not self._options.skip_bad and not isinstance(error, UnreadableError):
             raise error
 
     def _take(self, error: CorpusError) -> None:
@@ -176,5 +212,5 @@ class Corpus:
         if self.bad:
             note(f"skipped {self.bad:,} malformed entries")
         if self._left_out:
-            advice = "" if self._skip_bad or not self.unreadable else "; --skip-bad accepts what cannot be read"
+            advice = "" if self._options.skip_bad or not self.unreadable else "; --skip-bad accepts what cannot be read"
             note(f"left out: {printable(in_words(self._left_out))}{advice}")

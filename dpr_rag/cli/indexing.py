@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace as changed
-from enum import Enum, StrEnum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpr_rag.cli.corpus import Corpus, IdColumn, Part, TextColumn, TitleColumn
+from dpr_rag.cli.corpus import Corpus, CorpusOptions
 from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of, look
 from dpr_rag.cli.options import BatchSize, Bind, IndexKind, Language, Quiet, StoreFolder, check_store_options
 from dpr_rag.cli.shards import Pair, add_pairs, compared, matched, with_own_vectors
 from dpr_rag.cli.terminal import Advance, Stopwatch, note, progress, say
-from dpr_rag.errors import unknown
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
@@ -29,6 +28,22 @@ if TYPE_CHECKING:
 _SHOWN_OWNERS = 3
 
 
+CorpusArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="CORPUS",
+        help="File or folder of passages; python: stands for the standard library's docstrings.",
+        show_default=False,
+    ),
+]
+StoreOption = Annotated[
+    Path, typer.Option("--store", metavar="DIR", help="Folder of the store.", show_default=False, parser=place_of)
+]
+Prefix = Annotated[
+    str, typer.Option("--prefix", metavar="TEXT", help="Put this before every id, such as the name of a project.")
+]
+
+
 class StoredAs(StrEnum):
     """How a new store keeps its vectors."""
 
@@ -36,52 +51,24 @@ class StoredAs(StrEnum):
     float16 = "float16"
 
 
-class BadText(Enum):
-    """What becomes of lone surrogates: an error, U+FFFD in their place, or their passages are left out."""
-
-    error = "error"
-    replace = "replace"
-    skip = "skip"
+Dtype = Annotated[StoredAs | None, typer.Option("--dtype", help="How a new store keeps vectors (default: float32).")]
 
 
 @expanded
 def index(
-    corpus: Annotated[
-        str,
-        typer.Argument(
-            metavar="CORPUS",
-            help="File or folder of passages; python: stands for the standard library's docstrings.",
-            show_default=False,
-        ),
-    ],
-    store: Annotated[
-        Path, typer.Option("--store", metavar="DIR", help="Folder of the store.", show_default=False, parser=place_of)
-    ],
+    corpus: CorpusArgument,
+    store: StoreOption,
     choice: ModelChoice,
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help="tsv, csv, jsonl, json, ctxs, parquet, beir, dataset, chroma, llama-index, langchain, text or python (default: "
-            "found by name and content).",
-        ),
-    ] = None,
-    id_column: IdColumn = None,
-    text_column: TextColumn = None,
-    title_column: TitleColumn = None,
-    part: Part = None,
+    reading: CorpusOptions,
     kind: IndexKind = None,
     language: Language = None,
-    dtype: Annotated[
-        StoredAs | None, typer.Option("--dtype", help="How a new store keeps vectors (default: float32).")
-    ] = None,
+    dtype: Dtype = None,
     vectors: Annotated[
         list[Path] | None,
         typer.Option(
             "--vectors",
             metavar="SHARD",
-            help="Embedding shard, or glob pattern of shards, in the corpus's order; may be repeated.",
+            help="Embedding shard, glob pattern of shards, or folder that encode wrote, in the corpus's order; may be repeated.",
             parser=place_of,
         ),
     ] = None,
@@ -94,41 +81,33 @@ def index(
         ),
     ] = False,
     bind: Bind = False,
-    prefix: Annotated[
-        str, typer.Option("--prefix", metavar="TEXT", help="Put this before every id, such as the name of a project.")
-    ] = "",
+    prefix: Prefix = "",
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace passages that other files brought under the same ids.")
     ] = False,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Count malformed entries and unreadable files instead of failing.")
-    ] = False,
-    on_bad_text: Annotated[
-        BadText, typer.Option("--on-bad-text", help="What becomes of passages with lone surrogates, which are no text.")
-    ] = BadText.error,
     batch_size: BatchSize = 512,
     quiet: Quiet = False,
 ) -> None:
     """Add a corpus to a store: creates the store, continues after an interruption, or extends it."""
-    from dpr_rag.corpora import FORMATS, Columns
-
     check_store_options(kind, language)
-    if form is not None and form not in FORMATS:
-        raise typer.BadParameter(unknown("the format", form, FORMATS), param_hint="--format")
-    columns = Columns(id_column, text_column, title_column)
+    reading.check()
     if keep_vectors and vectors:
         raise typer.BadParameter(
             "the vectors come from the corpus itself, or from --vectors", param_hint="--keep-vectors"
         )
-    source = Corpus(
-        corpus, form, columns=columns, skip_bad=skip_bad, on_bad_text=on_bad_text.value, part=part, vectors=keep_vectors
-    )
+    source = Corpus(corpus, reading, vectors=keep_vectors)
     found = source.found()
     passages = (one.passage for one in found)
-    pairs = with_own_vectors(found) if keep_vectors else matched(passages, vectors) if vectors else None
+    pairs = (
+        with_own_vectors(found)
+        if keep_vectors
+        else matched(passages, vectors, partial=reading.skip_bad)
+        if vectors
+        else None
+    )
     encoder = _encoder_for(store, choice, needed=not (vectors or keep_vectors))
     pairs = compared(pairs, encoder) if keep_vectors and pairs is not None and encoder is not None else pairs
-    settled = _note_settled(store, kind, dtype, language)
+    settled = note_settled(store, kind, dtype, language)
     asked = "auto" if settled else kind or "auto"
     from dpr_rag import PassageStore
 
@@ -149,7 +128,7 @@ def index(
             )
     source.say_left_out()
     _note_owners(report.owners)
-    if report.left_out or (source.unreadable and not skip_bad):
+    if report.left_out or (source.unreadable and not reading.skip_bad):
         raise typer.Exit(1)
 
 
@@ -160,7 +139,7 @@ def _encoder_for(store: Path, choice: ModelChoice, *, needed: bool) -> DualEncod
     return encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
 
 
-def _note_settled(store: Path, kind: str | None, dtype: StoredAs | None, language: str | None) -> bool:
+def note_settled(store: Path, kind: str | None, dtype: StoredAs | None, language: str | None) -> bool:
     """Whether there is a store already; say what of the wishes comes too late for it."""
     known = look(store)
     if known is None:
@@ -203,19 +182,24 @@ def add_corpus(
     with progress("indexing", total, quiet=quiet) as advance:
         told = _by_total(advance)
         if pairs is not None:
-            named = ((_prefixed(passage, prefix), vector) for passage, vector in pairs)
+            named = ((prefixed(passage, prefix), vector) for passage, vector in pairs)
             report = add_pairs(store, named, batch_size=batch_size, progress=told, replace=replace)
         else:
-            named_only = (_prefixed(passage, prefix) for passage in passages)
+            named_only = (prefixed(passage, prefix) for passage in passages)
             report = store.add(named_only, batch_size=batch_size, progress=told, replace=replace)
-    say(
-        f"added {report.added:,}, replaced {report.replaced:,}, unchanged {report.unchanged:,} {watch.rate(report.total)}"
-    )
+    say_added(report, watch)
     _note_cut(store.encoder)
     return report
 
 
-def _prefixed(passage: Passage, prefix: str) -> Passage:
+def say_added(report: AddReport, watch: Stopwatch) -> None:
+    """Say what came into a store, and how quickly."""
+    told = f"added {report.added:,}, replaced {report.replaced:,}, unchanged {report.unchanged:,}"
+    say(f"{told} {watch.rate(report.total)}")
+
+
+def prefixed(passage: Passage, prefix: str) -> Passage:
+    """A passage under the id that ``--prefix`` gives it."""
     return changed(passage, id=prefix + passage.id) if prefix else passage
 
 

@@ -95,18 +95,19 @@ def _cosine(made: Vectors, given: Any) -> float:
     return float(made @ np.asarray(given, np.float32)) / lengths if lengths else 0.0
 
 
-def matched(passages: Iterator[Passage], shards: Iterable[Path]) -> Iterator[Pair]:
-    """Pair every vector with its passage; passages without a vector are passed over, and a warning says so.
+def matched(passages: Iterator[Passage], shards: Iterable[Path], *, partial: bool = False) -> Iterator[Pair]:
+    """Pair every vector with its passage.
 
     Args:
         passages: The corpus.
-        shards: Embedding shards in its order; they may cover a part of it.
+        shards: Embedding shards in its order, and folders of parts that `encode` wrote.
+        partial: Whether they may cover a part of it; passages without a vector are passed over then, and a warning says so.
 
     Yields:
         A passage and its float32 vector of shape [dim].
 
     Raises:
-        CorpusError: A vector's passage does not follow in the corpus.
+        CorpusError: A vector's passage does not follow in the corpus, or a passage has no vector.
     """
     from dpr_rag.corpora.embeddings import read_vectors
 
@@ -115,15 +116,26 @@ def matched(passages: Iterator[Passage], shards: Iterable[Path]) -> Iterator[Pai
         for ids, vectors in read_vectors(shard):
             for passage_id, vector in zip(ids, vectors, strict=True):
                 passage, passed = _passage_of(passage_id, passages, shard)
+                if passed and not partial:
+                    raise _without_vectors(f"{shard}: {passed:,} passages before {passage.id!r:.120}")
                 missed += passed
                 yield passage, vector
     if missed:
         _log.warning("%d passages between those with vectors have none and were left out", missed)
     after = next(passages, None)
+    if after is not None and not partial:
+        raise _without_vectors(f"the shards end before the corpus: {after.id!r:.120} and what follows")
     if after is not None:
         _log.warning(
             "the shards end before the corpus: %r and what follows have no vectors and were left out", after.id
         )
+
+
+def _without_vectors(which: str) -> CorpusError:
+    return CorpusError(
+        f"{which} have no vectors, as if a shard were missing; give all shards in the corpus's order, or --skip-bad to leave "
+        "these passages out"
+    )
 
 
 def _passage_of(passage_id: str, passages: Iterator[Passage], shard: Path) -> tuple[Passage, int]:

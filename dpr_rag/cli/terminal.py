@@ -98,7 +98,7 @@ def log_as_notes() -> Iterator[None]:
     library, store = logging.getLogger("dpr_rag"), logging.getLogger("dpr_rag.store")
     handler, level = LogNotes(), store.level
     handler.addFilter(
-        lambda record: record.name != "dpr_rag.encoders.dual"
+        lambda record: record.name != "dpr_rag.encoders.loaded"
     )  # cut passages are counted once, at the end
     library.addHandler(handler)
     store.setLevel(logging.INFO)

@@ -12,6 +12,7 @@ from typing import Any
 
 from dpr_rag.corpora.columnar import import_pyarrow
 from dpr_rag.corpora.lines import id_of, writing
+from dpr_rag.corpora.parts import is_encoded, parts_of
 from dpr_rag.corpora.shards import is_shard, read_shard
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import CorpusError, VectorError
@@ -29,7 +30,8 @@ def read_vectors(path: str | Path, ids: str | Path | None = None, *, block: int 
         path: A file, or a glob pattern of shards, which are read in order with numbers compared as numbers: the pickled
             shards of DPR and Tevatron (through the allow-listing reader), ``.npy`` (memory-mapped), ``.npz`` with vectors
             and ids, Parquet with columns such as ``id`` and ``vector``, or ``_id`` and ``emb``, JSONL with such keys; or
-            a folder that Pyserini encoded to, of which only FAISS files that you trust should be opened.
+            a folder that Pyserini encoded to, of which only FAISS files that you trust should be opened, or one that
+            ``dpr-rag encode`` wrote, of which all parts must be there.
         ids: For one ``.npy`` file, the ids of its rows: a text file with one a line, or a ``.json`` list. Without
             it they lie beside: ``name.ids.txt`` or ``name.ids.json`` for ``name.npy``.
         block: Largest number of rows of a block.
@@ -65,6 +67,8 @@ def _shards(path: str | Path) -> list[Path]:
     place = place_of(path)
     if place.is_file() or is_shard(place):
         return [place]
+    if is_encoded(place):
+        return [file for file, _ in parts_of([place])]
     found = [Path(name) for name in glob.glob(str(place)) if not Path(name).is_dir() or is_shard(Path(name))]
     broken = [name for name in found if not name.exists()]
     if broken:

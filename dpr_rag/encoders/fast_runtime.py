@@ -17,7 +17,7 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.forms import FORMS, first_position
 from dpr_rag.encoders.graph import build_graph, openvino_core
 from dpr_rag.encoders.native import NATIVE
-from dpr_rag.encoders.processor import this_processor
+from dpr_rag.encoders.processor import cores, this_processor
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.runtime import Batch
 from dpr_rag.encoders.towers import Tower
@@ -72,7 +72,7 @@ class FastRuntime:
         self.dtype = "float32" if dtype == "bfloat16" and "bf16" not in this_processor().abilities else dtype
         self._graph = build_graph(tower, profile, int8=dtype == "int8")
         self.dim = int(self._graph.output(0).partial_shape[1].get_length())
-        self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._cores = cores()
         self._each_alone = self.dtype != "float32"
         self.streams = min(self._cores, _MOST_ALONE if self._each_alone else _MOST_STREAMS)
         self.token_budget = 1 if self._each_alone else _BUDGET

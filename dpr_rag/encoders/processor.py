@@ -58,6 +58,16 @@ def this_processor() -> Processor:
     return Processor(info.get("model name") or platform.machine(), frozenset(found), limits)
 
 
+def cores() -> int:
+    """How many processors an encoder may use: those of the process, or fewer where ``OMP_NUM_THREADS`` says so.
+
+    Schedulers (Ray, Slurm's scripts, containers) tell their processes by that variable what their share is.
+    """
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return min(there, int(said)) if said.isdecimal() and int(said) else there
+
+
 @cache
 def _info() -> Mapping[str, str]:
     """The first processor's lines of Linux's list; nothing where there is none."""

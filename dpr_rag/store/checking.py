@@ -13,7 +13,7 @@ import numpy as np
 from dpr_rag.arguments import check_count
 from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Vectors, check_vectors
-from dpr_rag.errors import RESTORE, StoreCorrupted, VectorError
+from dpr_rag.errors import RESTORE, StoreCorrupted, StoreError, VectorError
 from dpr_rag.index.segments import Base, Manifest, largest_norm, verify_base
 from dpr_rag.lexical import Analyzer, Postings, analysis_of
 from dpr_rag.passages import Passage
@@ -33,6 +33,17 @@ _PAGE = 1000
 
 def iterate(engine: Engine, *, page: int) -> Iterator[Passage]:
     """All passages in order of insertion, a page a transaction, so that nothing is held open in between."""
+    for passages, _ in _pages(engine, page, vectors=False):
+        yield from passages
+
+
+def pages(engine: Engine, *, page: int) -> Iterator[tuple[list[Passage], Vectors]]:
+    """The same with their vectors; see ``PassageStore.batches``."""
+    for passages, vectors in _pages(engine, page, vectors=True):
+        yield passages, np.array(vectors, np.float32)
+
+
+def _pages(engine: Engine, page: int, *, vectors: bool) -> Iterator[tuple[list[Passage], list[Vectors]]]:
     with engine.reading() as reader:
         before = reader.current_state()
     last = seen = total = 0
@@ -40,14 +51,18 @@ def iterate(engine: Engine, *, page: int) -> Iterator[Passage]:
         with engine.reading() as reader:
             found, part = reader.page_after(last, page)
             now = reader.current_state()
-        total = added(total, part)
-        for row, passage in found:
-            last, seen = row, seen + 1
-            if row >= before.next_row:  # added since: replacing what comes must end
-                return
-            yield passage
+            if vectors and now.model != before.model and before.model is not None:
+                raise StoreError(f"{engine.folder} was encoded anew meanwhile; read it again from the start")
+            rows = [row for row, _ in found if row < before.next_row]  # added since: replacing what comes must end
+            held = reader.vectors_of(now, rows) if vectors else {}
+        total, seen = added(total, part), seen + len(rows)
+        if rows:
+            yield [passage for row, passage in found if row < before.next_row], [held[row] for row in rows if vectors]
+        if len(rows) < len(found):
+            return
         if len(found) < page:
             break
+        last = rows[-1]
     if now.generation == before.generation and total != now.passage_sum:
         raise StoreCorrupted(f"{engine.folder} lists {seen} of {now.passages} passages, or others; {RESTORE}")
 

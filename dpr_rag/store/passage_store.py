@@ -9,8 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from dpr_rag.arguments import check_count
 from dpr_rag.encoder import Encoder, Vectors
-from dpr_rag.errors import ArgumentError
+from dpr_rag.errors import ArgumentError, StoreError
 from dpr_rag.filters import Filter
 from dpr_rag.passages import Passage
 from dpr_rag.paths import place_of
@@ -232,6 +233,24 @@ class PassageStore(Shared, Searches, Upkeep):
             StoreCorrupted: One is damaged, or one is missing though nothing changed meanwhile.
         """
         return filter(self._scope.holds, checking.iterate(self._engine, page=_PAGE))
+
+    def batches(self, size: int = _PAGE) -> Iterator[tuple[list[Passage], Vectors]]:
+        """Passages with their vectors, in order of insertion: to copy a store to where nothing is encoded.
+
+        Args:
+            size: Largest number of passages of a batch; each is of one commit.
+
+        Yields:
+            Passages, and float32 vectors of shape [n, dim]. Changes made meanwhile may or may not be seen.
+
+        Raises:
+            StoreCorrupted: One is damaged, or one is missing though nothing changed meanwhile.
+            StoreError: The store was re-encoded meanwhile.
+        """
+        for passages, vectors in checking.pages(self._engine, page=check_count("size", size, StoreError)):
+            seen = [at for at, passage in enumerate(passages) if self._scope.holds(passage)]
+            if seen:
+                yield [passages[at] for at in seen], vectors[seen]
 
     def close(self) -> None:
         """Close the store; a temporary one is gone then. A view leaves it open."""

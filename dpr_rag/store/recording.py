@@ -26,13 +26,13 @@ def noted(model: Model, encoder: Encoder | None, *, given: bool = False) -> Mode
 
     Args:
         model: As it is recorded.
-        encoder: The encoder of the store, if it has one.
+        encoder: The encoder of the store, if it has one; what stands for one that is elsewhere says under ``given`` what ran it.
         given: Whether the vectors were given with the passages.
     """
     about = model.about
     if about is None:
         about = {"profile": _profile_of(encoder), "runs": {EARLIER: ""}}
-    how = GIVEN if given else _runtime_of(encoder)
+    how = getattr(encoder, "given", GIVEN) if given else _runtime_of(encoder)
     if how in about["runs"] and model.about is not None:
         return model
     now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,204 @@
+"""Commands for what outgrows one machine: `encode` and `load`, `export` and `merge`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dpr_rag.cli.corpus import Corpus, CorpusOptions
+from dpr_rag.cli.expanding import expanded
+from dpr_rag.cli.indexing import (
+    CorpusArgument,
+    Dtype,
+    Prefix,
+    StoredAs,
+    StoreOption,
+    note_settled,
+    prefixed,
+    say_added,
+)
+from dpr_rag.cli.models import ModelChoice
+from dpr_rag.cli.options import (
+    BatchSize,
+    Bind,
+    FilterText,
+    IndexKind,
+    Language,
+    Quiet,
+    StoreFolder,
+    check_store_options,
+    read_filter,
+)
+from dpr_rag.cli.terminal import Stopwatch, progress, say
+from dpr_rag.cli.usage import usage
+from dpr_rag.paths import place_of
+
+OutFolder = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="OUT",
+        help="Folder of the parts; all shards may share one.",
+        show_default=False,
+        parser=place_of,
+    ),
+]
+PartSize = Annotated[
+    int, typer.Option("--part-size", min=1, metavar="N", help="Most passages of a part; the same for all shards.")
+]
+_ROWS = 10_000
+
+
+class Engine(StrEnum):
+    """Who encodes."""
+
+    local = "local"
+    ray = "ray"
+
+
+@expanded
+def encode(
+    corpus: CorpusArgument,
+    out: OutFolder,
+    choice: ModelChoice,
+    reading: CorpusOptions,
+    shard: Annotated[
+        str,
+        typer.Option(
+            "--shard", metavar="I/N", help="Which of N processes this is, from 0/N to N-1/N; each does its share."
+        ),
+    ] = "0/1",
+    part_size: PartSize = _ROWS,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="Who encodes: this process, or the workers of a Ray cluster.")
+    ] = Engine.local,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="HOST:PORT",
+            help="Of the Ray cluster (default: that of the environment, or a new one on this machine).",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, metavar="N", help="Ray's workers (default: all GPUs, or all CPUs but one)."),
+    ] = None,
+    prefix: Prefix = "",
+    quiet: Quiet = False,
+) -> None:
+    """Encode a corpus to Parquet parts, on one machine or on many; run again, it goes on where it stopped."""
+    from dpr_rag.scaling import Shard, encode, encode_on_ray
+
+    with usage("--shard"):
+        share = Shard.parsed(shard)
+    on_ray = engine == Engine.ray
+    if not on_ray and (address is not None or workers is not None):
+        raise typer.BadParameter("it goes with --engine ray", param_hint="--address" if address else "--workers")
+    if on_ray and share.of > 1:
+        raise typer.BadParameter("Ray shares the work out itself; leave it out with --engine ray", param_hint="--shard")
+    reading.check()
+    source = Corpus(corpus, reading)
+    watch = Stopwatch()
+    with progress("encoding", None, quiet=quiet) as advance, source.placing_repeats(prefix):
+        passages = (prefixed(passage, prefix) for passage in source.passages())
+        if on_ray:
+            spread: Any = {"address": address, "workers": workers, "rows": part_size, "progress": advance}
+            done = encode_on_ray(passages, choice.load, out, **spread)
+        else:
+            done = encode(passages, choice.load(), out, shard=share, rows=part_size, progress=advance)
+    source.say_left_out()
+    before = f", {done.there:,} were there" if done.there else ""
+    say(f"encoded {done.encoded:,} of {done.passages:,} passages{before} {watch.rate(done.encoded)}")
+    if source.unreadable and not reading.skip_bad:
+        raise typer.Exit(1)
+
+
+@expanded
+def load(
+    parts: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="OUT…", help="Folders of parts: those of every shard.", show_default=False, parser=place_of
+        ),
+    ],
+    store: StoreOption,
+    choice: ModelChoice,
+    kind: IndexKind = None,
+    language: Language = None,
+    dtype: Dtype = None,
+    bind: Bind = False,
+    batch_size: BatchSize = 512,
+    quiet: Quiet = False,
+) -> None:
+    """Fill a store with what was encoded or exported; nothing is encoded again, and a part that is missing is an error."""
+    from dpr_rag import PassageStore
+    from dpr_rag.corpora.parts import parts_of
+    from dpr_rag.scaling import encoder_of_parts, load
+
+    check_store_options(kind, language)
+    total = sum(mark.passages for _, mark in parts_of(parts))
+    encoder = encoder_of_parts(parts) if choice.question is None else choice.load()
+    settled = note_settled(store, kind, dtype, language)
+    asked, words = ("auto", None) if settled else (kind or "auto", language)
+    how = (dtype or StoredAs.float32).value
+    watch = Stopwatch()
+    with (
+        PassageStore.open(store, encoder=encoder, bind=bind, index=asked, dtype=how, language=words) as opened,
+        progress("loading", total, quiet=quiet) as advance,
+    ):
+        report = load(parts, opened, batch_size=batch_size, progress=advance)
+    say_added(report, watch)
+
+
+def export(
+    store: StoreFolder,
+    out: OutFolder,
+    filter: FilterText = None,
+    part_size: PartSize = _ROWS,
+    quiet: Quiet = False,
+) -> None:
+    """Write a store's passages and vectors as Parquet parts, which `load` and every reader of Parquet takes."""
+    from dpr_rag import PassageStore
+    from dpr_rag.scaling import export
+
+    kept = read_filter(filter)
+    watch = Stopwatch()
+    with PassageStore.open(store, create=False, read_only=True) as opened:
+        with progress("exporting", opened.count(kept), quiet=quiet) as advance:
+            done = export(opened, out, filter=kept, rows=part_size, progress=advance)
+    say(f"wrote {done.passages:,} passages in {done.parts:,} parts to {out} {watch.rate(done.passages)}")
+
+
+def merge(
+    stores: Annotated[
+        list[Path], typer.Argument(metavar="DIR…", help="Stores of one encoder.", show_default=False, parser=place_of)
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="Store to create or extend.", show_default=False, parser=place_of
+        ),
+    ],
+    kind: IndexKind = None,
+    batch_size: BatchSize = 512,
+    quiet: Quiet = False,
+) -> None:
+    """Join stores that one encoder filled, without encoding again."""
+    from dpr_rag import PassageStore
+    from dpr_rag.scaling import merge, recorded
+
+    check_store_options(kind, None)
+    watch = Stopwatch()
+    with ExitStack() as opened:
+        sources = [opened.enter_context(PassageStore.open(one, create=False, read_only=True)) for one in stores]
+        encoder = recorded(sources[0])
+        target = opened.enter_context(PassageStore.open(out, encoder=encoder, index=kind or "auto"))
+        with progress("merging", sum(one.count() for one in sources), quiet=quiet) as advance:
+            report = merge(sources, target, batch_size=batch_size, progress=advance)
+    say_added(report, watch)

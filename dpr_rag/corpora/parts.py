@@ -1,0 +1,273 @@
+"""Parts of an encoded corpus: Parquet files of passages and their vectors, each of which says where in the corpus it stands."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dpr_rag.corpora.columnar import import_pyarrow
+from dpr_rag.corpora.values import parsed
+from dpr_rag.derived import checksum
+from dpr_rag.encoder import Vectors, check_vectors
+from dpr_rag.errors import CorpusError, DprRagError, PassageError
+from dpr_rag.passages import SOURCE_KEY, Passage
+
+KEY = b"dpr_rag"
+FORM = 1
+LARGEST = 1 << 32
+"""Bytes of a part before compression."""
+ANEW = "encode it anew: remove it and run the same command again"
+_COLUMNS = ("id", "title", "text", "metadata", "vector")
+_DIGITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a part says of itself, in the metadata of the Parquet file under the key ``dpr_rag``, as JSON.
+
+    Attributes:
+        number: Of the part, from 0; together the parts are the corpus, in its order.
+        passages: How many it holds.
+        before: Chained checksum of all passages of the corpus before this part; 0 for the first.
+        after: The same with those of this part, which is what the next one has under ``before``.
+        last: Whether the corpus ends with it.
+        dim: Components per vector; 0 for a part that waits for its vectors, and holds passages alone.
+        fingerprint: Of the encoder, empty where nobody knows.
+        source: Where the encoder's weights came from, plain text for people.
+        profile: What the encoder says of how it reads, plain values, or None.
+        runtime: What ran it in which numbers, for people.
+        vectors: Checksum of the vectors.
+    """
+
+    number: int
+    passages: int
+    before: int
+    after: int
+    last: bool
+    dim: int = 0
+    fingerprint: str = ""
+    source: str = ""
+    profile: Mapping[str, Any] | None = None
+    runtime: str = ""
+    vectors: int = 0
+    form: int = field(default=FORM, kw_only=True)
+
+    @property
+    def name(self) -> str:
+        """The part's file."""
+        return f"part-{self.number:0{_DIGITS}}.parquet"
+
+
+def chained(value: int, passage: Passage) -> int:
+    """The chained checksum of a corpus with one more passage; the file that it came from does not count."""
+    metadata = {name: one for name, one in passage.metadata.items() if name != SOURCE_KEY}
+    whole = [passage.id, passage.title, passage.text, metadata]
+    return checksum(json.dumps(whole, separators=(",", ":"), sort_keys=True).encode(), seed=value)
+
+
+def write_part(folder: Path, mark: Mark, passages: Sequence[Passage], vectors: Vectors | None) -> Path:
+    """Write a part under its name: all of it, or nothing.
+
+    Args:
+        folder: Where the parts of the corpus lie; made where it is not there.
+        mark: What it says of itself; the checksum of the vectors is put in.
+        passages: In the corpus's order.
+        vectors: Theirs, float32 of shape [n, dim], or None where the part waits for them.
+
+    Raises:
+        CorpusError: The folder cannot be written.
+        MissingExtraError: pyarrow is not installed.
+    """
+    arrow = import_pyarrow("Parquet")
+    texts = [
+        [passage.id for passage in passages],
+        [passage.title for passage in passages],
+        [passage.text for passage in passages],
+        [json.dumps(passage.metadata, ensure_ascii=False) for passage in passages],
+    ]
+    columns, sum_of_vectors = [arrow.array(one, arrow.string()) for one in texts], 0
+    if vectors is not None:
+        values = check_vectors(vectors, rows=len(passages), dim=mark.dim, names=[passage.id for passage in passages])
+        columns.append(arrow.FixedSizeListArray.from_arrays(arrow.array(values.reshape(-1)), mark.dim))
+        sum_of_vectors = checksum(values)
+    told = json.dumps({**asdict(mark), "vectors": sum_of_vectors}, sort_keys=True)
+    table = arrow.table(columns, names=list(_COLUMNS[: len(columns)])).replace_schema_metadata({KEY: told.encode()})
+    place, partial = folder / mark.name, folder / f".{mark.name}.{secrets.token_hex(4)}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with partial.open("xb") as file:
+            arrow.parquet.write_table(
+                table, file, compression={**dict.fromkeys(_COLUMNS[:4], "zstd")}, use_dictionary=False
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, place)
+    except OSError as error:
+        raise CorpusError(
+            f"{folder}: cannot be written ({error.strerror or error}); give another folder, or room"
+        ) from error
+    finally:
+        _forget(partial)
+    return place
+
+
+def _forget(partial: Path) -> None:
+    try:
+        partial.unlink(missing_ok=True)
+    except OSError:
+        return  # the folder is not there, or not ours: the error that led here says so
+
+
+def read_mark(file: Path) -> Mark:
+    """What a part says of itself; reads its end alone.
+
+    Raises:
+        CorpusError: It is damaged, no part, or of a later version.
+    """
+    arrow = import_pyarrow("Parquet")
+    try:
+        found = (arrow.parquet.read_schema(file).metadata or {}).get(KEY)
+    except (arrow.ArrowException, OSError) as error:
+        raise CorpusError(f"{file}: a damaged Parquet file ({error}); {ANEW}") from error
+    if found is None:
+        raise CorpusError(f"{file}: is Parquet, but no part that dpr-rag encoded; index it with: dpr-rag index {file}")
+    return _mark_of(file, found)
+
+
+def _mark_of(file: Path, told: bytes) -> Mark:
+    try:
+        values = parsed(told.decode())
+        if isinstance(values, dict) and type(values.get("form")) is int and values["form"] > FORM:
+            raise CorpusError(f"{file}: was written by a later version of dpr-rag; read it with that one")
+        mark = Mark(**values)
+        _check(mark)
+    except (TypeError, ValueError) as error:
+        raise CorpusError(f"{file}: what it says of itself cannot be read ({error!s:.120}); {ANEW}") from error
+    return mark
+
+
+def _check(mark: Mark) -> None:
+    counts = (mark.number, mark.passages, mark.before, mark.after, mark.dim, mark.vectors)
+    texts = (mark.fingerprint, mark.source, mark.runtime)
+    if not all(type(one) is int and 0 <= one < 1 << 64 for one in counts) or type(mark.last) is not bool:
+        raise ValueError("a number is none")
+    if not all(isinstance(one, str) for one in texts) or not isinstance(mark.profile, dict | None):
+        raise ValueError("a text is none")
+
+
+def is_encoded(folder: Path) -> bool:
+    """Whether a folder holds parts of an encoded corpus."""
+    return folder.is_dir() and any(_part_files(folder))
+
+
+def _part_files(folder: Path) -> Iterator[Path]:
+    return folder.glob("part-" + "[0-9]" * _DIGITS + ".parquet")
+
+
+def parts_of(folders: Iterable[Path]) -> list[tuple[Path, Mark]]:
+    """The parts of one corpus in its order, after the proof that all are there, none twice, and all of one encoder.
+
+    Args:
+        folders: Where they lie, in one folder or in several.
+
+    Raises:
+        CorpusError: There are none, some are missing or doubled, or they are of several corpora or encoders.
+    """
+    places = list(folders)
+    found = sorted(
+        ((file, read_mark(file)) for one in places for file in _part_files(one)), key=lambda pair: pair[1].number
+    )
+    if not found:
+        raise CorpusError(f"{', '.join(map(str, places))}: holds no part-….parquet; write them with: dpr-rag encode")
+    for (earlier, one), (later, other) in pairwise(found):
+        if one.number == other.number:
+            raise CorpusError(f"{earlier} and {later} are the same part of the corpus; remove one of them")
+    _refuse_missing(places[0], found)
+    for (earlier, one), (later, other) in pairwise(found):
+        if one.after != other.before or one.last:
+            raise CorpusError(
+                f"{later} does not follow {earlier}: they were encoded from corpora that differ; encode one of them anew"
+            )
+        if (one.fingerprint, one.dim) != (other.fingerprint, other.dim):
+            raise CorpusError(
+                f"{later} is of the encoder {other.fingerprint!r}, {earlier} of {one.fingerprint!r}; encode all with one"
+            )
+    return found
+
+
+def _refuse_missing(place: Path, found: Sequence[tuple[Path, Mark]]) -> None:
+    there = {mark.number for _, mark in found}
+    missing = [number for number in range(found[-1][1].number) if number not in there]
+    lost = len(missing)
+    end = "" if found[-1][1].last else f"{' and ' if lost else ''}what comes after part {found[-1][1].number}"
+    if not lost and not end:
+        return
+    named = ", ".join(map(str, missing[:5])) + (" …" if lost > 5 else "")
+    told = f"part{'' if lost == 1 else 's'} {named}" if lost else ""
+    raise CorpusError(
+        f"{place}: lacks {told}{end} of the corpus, so that passages would be missing; run dpr-rag encode again with the same "
+        "arguments, and every --shard of it, and give all folders"
+    )
+
+
+def read_part(file: Path) -> tuple[list[Passage], Vectors]:
+    """Read a part, and prove that all is as it was written.
+
+    Args:
+        file: The part.
+
+    Returns:
+        Passages, and their vectors of shape [n, dim]; [n, 0] where it waits for them.
+
+    Raises:
+        CorpusError: It is damaged.
+        MissingExtraError: pyarrow is not installed.
+    """
+    mark = read_mark(file)
+    arrow = import_pyarrow("Parquet")
+    try:
+        with arrow.parquet.ParquetFile(file) as opened:
+            _refuse_large(opened.metadata)
+            table = opened.read(columns=list(_COLUMNS if mark.dim else _COLUMNS[:4]))
+        passages = [_passage(*row) for row in zip(*(table.column(at).to_pylist() for at in range(4)), strict=True)]
+        vectors = (
+            _vectors(table.column(4), len(passages), mark.dim) if mark.dim else np.empty((len(passages), 0), np.float32)
+        )
+    except (arrow.ArrowException, OSError, ValueError, TypeError, AttributeError, LookupError, DprRagError) as error:
+        raise CorpusError(f"{file}: is damaged ({error!s:.120}); {ANEW}") from error
+    after = mark.before
+    for passage in passages:
+        after = chained(after, passage)
+    if (after, len(passages), checksum(vectors) if mark.dim else 0) != (mark.after, mark.passages, mark.vectors):
+        raise CorpusError(f"{file}: holds other passages or vectors than were written to it; {ANEW}")
+    return passages, vectors
+
+
+def _vectors(column: Any, rows: int, dim: int) -> Vectors:
+    numbers = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return check_vectors(numbers.reshape(rows, dim), rows=rows, dim=dim)
+
+
+def _refuse_large(metadata: Any) -> None:
+    """Refuse a file whose few bytes stand for more than fits into memory: parts are neither so long nor so written."""
+    groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
+    columns = [group.column(at) for group in groups for at in range(group.num_columns)]
+    if sum(one.total_uncompressed_size for one in columns) > LARGEST or any(
+        "DICTIONARY" in name for one in columns for name in one.encodings
+    ):
+        raise ValueError("it is longer than parts are, or written in another way")
+
+
+def _passage(name: Any, title: Any, text: Any, metadata: Any) -> Passage:
+    found = parsed(metadata)
+    if not isinstance(found, dict):
+        raise PassageError(f"metadata is {metadata!r:.60}, expected an object")
+    return Passage(id=name, title=title, text=text, metadata=found)

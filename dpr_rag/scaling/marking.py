@@ -1,0 +1,104 @@
+"""What is written into a part of its encoder, and the encoder that stands for it where the parts are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+from dpr_rag.corpora.parts import Mark, read_mark
+from dpr_rag.encoder import Encoder
+from dpr_rag.errors import CorpusError, EncoderMismatchError
+from dpr_rag.passages import Passage
+from dpr_rag.scaling.cutting import Part
+
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def marked(part: Part, encoder: Encoder) -> Mark:
+    """The mark of a part whose passages an encoder encodes."""
+    description = getattr(encoder, "description", None)
+    profile = None
+    if isinstance(description, Mapping):
+        profile = {str(name): value for name, value in description.items() if type(value) in _PLAIN}
+    return Mark(
+        part.number,
+        len(part.passages),
+        part.before,
+        part.after,
+        part.last,
+        dim=encoder.dim,
+        fingerprint=encoder.fingerprint,
+        source=_text(encoder, "source"),
+        profile=profile,
+        runtime=_text(encoder, "runtime"),
+    )
+
+
+def _text(encoder: Encoder, name: str) -> str:
+    found = getattr(encoder, name, "")
+    return found if isinstance(found, str) else ""
+
+
+def is_there(folder: Path, mark: Mark) -> bool:
+    """Whether a part was written by an earlier run.
+
+    Raises:
+        CorpusError: Another one has its name.
+    """
+    file = folder / mark.name
+    if not file.exists():
+        return False
+    found = read_mark(file)
+    if (found.fingerprint, found.dim) != (mark.fingerprint, mark.dim):
+        raise CorpusError(
+            f"{file}: is of the encoder {found.fingerprint!r}, not of {mark.fingerprint!r}; encode to a new folder"
+        )
+    # what ran the encoder may differ between machines
+    if found != replace(mark, source=found.source, profile=found.profile, runtime=found.runtime, vectors=found.vectors):
+        raise CorpusError(
+            f"{file}: is part {found.number} of another corpus, or was cut by another --rows; encode to a new folder"
+        )
+    return True
+
+
+class Elsewhere:
+    """The encoder that made the vectors of parts, where it is not at hand: it says what it is, and encodes nothing.
+
+    Attributes:
+        dim: Components per vector.
+        fingerprint: What identifies it.
+        source: Where its weights came from, plain text for people.
+        description: What it said of how it reads, or None.
+        given: What ran it, for people.
+    """
+
+    def __init__(self, mark: Mark) -> None:
+        """Stand for the encoder of a part."""
+        self.dim, self.fingerprint, self.source = mark.dim, mark.fingerprint, mark.source
+        self.description = mark.profile
+        self.given = f"{mark.runtime or 'a runtime that the encoder does not name'}, elsewhere"
+
+    def encode_questions(self, questions: Sequence[str]) -> NoReturn:
+        """Encode nothing.
+
+        Raises:
+            EncoderMismatchError: Always.
+        """
+        self._refuse()
+
+    def encode_passages(self, passages: Sequence[Passage]) -> NoReturn:
+        """Encode nothing.
+
+        Raises:
+            EncoderMismatchError: Always.
+        """
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        named = f" ({self.source})" if self.source else ""
+        raise EncoderMismatchError(
+            f"the passages were encoded elsewhere, and the model that did it{named} is not loaded; pass encoder=, the model "
+            "itself"
+        )

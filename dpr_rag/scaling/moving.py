@@ -1,0 +1,187 @@
+"""Vectors on their way without being made again: parts into a store, a store into parts, several stores into one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dpr_rag.arguments import check_callable, check_count
+from dpr_rag.corpora.parts import Mark, parts_of, read_part, write_part
+from dpr_rag.encoder import Encoder, Vectors
+from dpr_rag.errors import EncoderMismatchError, PassageError, StoreError
+from dpr_rag.filters import Filter
+from dpr_rag.passages import Passage
+from dpr_rag.scaling.cutting import ROWS, parts
+from dpr_rag.scaling.encoding import Encoded
+from dpr_rag.scaling.marking import Elsewhere, is_there, marked
+from dpr_rag.store import AddReport, PassageStore
+
+Progress = Callable[[int], None]
+_BATCH = 512
+
+
+def encoder_of_parts(folders: Iterable[Path]) -> Encoder:
+    """What stands for the encoder of parts: a store that is opened with it takes them, and no others.
+
+    Raises:
+        CorpusError: See :func:`~dpr_rag.corpora.parts.parts_of`.
+        EncoderMismatchError: The parts do not say which encoder made them.
+    """
+    found = parts_of(folders)
+    mark = found[0][1]
+    if not mark.fingerprint:
+        raise EncoderMismatchError(
+            f"{found[0][0]}: does not say which encoder made the vectors; pass encoder=, the one that did"
+        )
+    return Elsewhere(mark)
+
+
+def load(
+    folders: Iterable[Path], store: PassageStore, *, batch_size: int = _BATCH, progress: Progress | None = None
+) -> AddReport:
+    """Add the passages and vectors of an encoded corpus to a store.
+
+    Nothing is added before all parts are known to be there. What a killed call has added stays; call it again.
+
+    Args:
+        folders: Where the parts lie, in one folder or in several.
+        store: Where they go; it was filled by the same encoder, or is empty.
+        batch_size: Passages per commit.
+        progress: Called with the passages that are done.
+
+    Raises:
+        CorpusError: Parts are missing, doubled, damaged, or of several corpora or encoders.
+        EncoderMismatchError: The store was filled by another encoder.
+    """
+    check_callable("progress", progress)
+    found = parts_of(folders)
+    _refuse_other(store, found[0][1].fingerprint, str(found[0][0].parent))
+    total = AddReport()
+    for file, _ in found:
+        passages, vectors = read_part(file)
+        total += store.add(passages, vectors=vectors, batch_size=batch_size)
+        if progress is not None:
+            progress(total.total)
+    return total
+
+
+def _refuse_other(store: PassageStore, fingerprint: str, place: str) -> None:
+    known = store.info().fingerprint or ("" if store.encoder is None else store.encoder.fingerprint)
+    if known and fingerprint and known != fingerprint:
+        raise EncoderMismatchError(
+            f"{place} holds vectors of the encoder {fingerprint!r}, {store.path} those of {known!r}; encode them with one"
+        )
+
+
+def export(
+    store: PassageStore,
+    out: Path,
+    *,
+    filter: Mapping[str, Any] | Filter | None = None,
+    rows: int = ROWS,
+    progress: Progress | None = None,
+) -> Encoded:
+    """Write the passages and vectors of a store as parts, as :func:`~dpr_rag.scaling.encode` does.
+
+    Args:
+        store: The store; it should not change meanwhile.
+        out: The folder; what an earlier call wrote of the same passages stays.
+        filter: Only the passages that it keeps.
+        rows: Most passages of a part.
+        progress: Called with the passages that are done.
+
+    Raises:
+        CorpusError: The folder cannot be written, or holds parts of other passages.
+        StoreError: The store is empty.
+        MissingExtraError: pyarrow is not installed.
+    """
+    rows = check_count("rows", rows, StoreError)
+    check_callable("progress", progress)
+    seen = store if filter is None else store.restricted(filter)
+    kept: list[Vectors] = []  # of the passages that the cutting has taken, and not yet given back
+    done = Encoded()
+    encoder = _encoder_of(store)
+    for part in parts(_noting(seen, kept), rows):
+        count = len(part.passages)
+        mark = marked(part, encoder)
+        vectors, kept[:] = np.array(kept[:count], np.float32), kept[count:]
+        fresh = not is_there(out, mark)
+        if fresh:
+            write_part(out, mark, part.passages, vectors)
+        done = done.with_part(count, fresh=fresh)
+        if progress is not None:
+            progress(done.passages)
+    if not done.passages:
+        raise StoreError(f"{seen!r} holds no passage; there is nothing to export")
+    return done
+
+
+def recorded(store: PassageStore) -> Encoder | None:
+    """What stands for the encoder that a store was filled with, without loading it; None where nobody said which it was."""
+    return _encoder_of(store) if store.info().fingerprint else None
+
+
+def _encoder_of(store: PassageStore) -> Elsewhere:
+    info = store.info()
+    runs = ", ".join(info.filled or ())
+    return Elsewhere(Mark(0, 0, 0, 0, False, info.dim or 1, info.fingerprint, info.source, info.profile, runs))
+
+
+def _noting(store: PassageStore, kept: list[Vectors]) -> Iterator[Passage]:
+    for passages, vectors in store.batches(_BATCH):
+        for passage, vector in zip(passages, vectors, strict=True):
+            kept.append(vector)
+            yield passage
+
+
+def merge(
+    sources: Sequence[PassageStore], target: PassageStore, *, batch_size: int = _BATCH, progress: Progress | None = None
+) -> AddReport:
+    """Add the passages and vectors of several stores to one, without encoding anything.
+
+    Args:
+        sources: Stores, or views of stores, of one encoder; of an id that several have with the same contents, one is kept.
+        target: Where they go; what a killed call has added stays, and the call is repeated.
+        batch_size: Passages per commit.
+        progress: Called with the passages that are done.
+
+    Raises:
+        EncoderMismatchError: They were not all filled by one encoder.
+        PassageError: Two have an id with different contents; what was added before it stays.
+    """
+    batch_size = check_count("batch_size", batch_size, StoreError)
+    check_callable("progress", progress)
+    known = {str(source.path): source.info().fingerprint for source in (target, *sources) if source.count()}
+    if len(set(known.values())) > 1:
+        told = ", ".join(f"{place} of {one or 'an encoder that nobody named'}" for place, one in known.items())
+        raise EncoderMismatchError(f"the stores hold vectors of several encoders: {told:.600}; encode them with one")
+    total = AddReport()
+    for source in sources:
+        for passages, vectors in source.batches(batch_size):
+            _refuse_others(source, target, passages)
+            total += target.add(passages, vectors=vectors, batch_size=batch_size)
+            if progress is not None:
+                progress(total.total)
+    return total
+
+
+def _refuse_others(source: PassageStore, target: PassageStore, passages: Sequence[Passage]) -> None:
+    there = {passage.id: passage for passage in target.get([passage.id for passage in passages])}
+    for passage in passages:
+        other = there.get(passage.id)
+        if other is not None and (other.title, other.text, other.metadata) != (
+            passage.title,
+            passage.text,
+            passage.metadata,
+        ):
+            raise PassageError(
+                f"{passage.id!r:.120} is another passage in {source.path} than in {target.path}; delete one of the two, "
+                "or index one corpus with --prefix"
+            )
+
+
+def _told(passage: Passage) -> tuple[str, str, str]:
+    return passage.title, passage.text, repr(passage.visible_metadata)
