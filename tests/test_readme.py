@@ -1,4 +1,4 @@
-"""Runs the README: its Python blocks in order, and its command lines as far as their arguments."""
+"""Runs the README: its Python blocks in order, and its command lines and those of the pages as far as their arguments."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from dpr_rag.index.kinds import AUTO_FLAT_LIMIT, KINDS
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text("utf-8")
+PAGES = "".join(path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(r"(?P<mark><!-- test: skip \([^)]+\) -->\n)?```(?P<kind>\w+)\n(?P<body>.*?)```", re.DOTALL)
 
 
-def blocks(kind: str, *, skipped: bool = False) -> list[str]:
-    return [found["body"] for found in BLOCK.finditer(TEXT) if found["kind"] == kind and bool(found["mark"]) == skipped]
+def blocks(kind: str, *, skipped: bool = False, text: str = TEXT) -> list[str]:
+    return [found["body"] for found in BLOCK.finditer(text) if found["kind"] == kind and bool(found["mark"]) == skipped]
 
 
 def command_lines() -> list[str]:
-    lines = "\n".join(blocks("sh")).replace("\\\n", " ").splitlines()
-    return [line for line in lines if line.startswith("dpr-rag ")]
+    lines = "\n".join([*blocks("sh"), *blocks("sh", text=PAGES)]).replace("\\\n", " ").splitlines()
+    return [line.strip() for line in lines if line.lstrip().startswith("dpr-rag ")]
 
 
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
