@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -17,6 +17,7 @@ from dpr_rag.encoders.folders import find_folder
 from dpr_rag.encoders.kinds import refuse_other_kinds
 from dpr_rag.encoders.loaded import LoadedEncoder
 from dpr_rag.encoders.native import NATIVE
+from dpr_rag.encoders.plain_letters import PlainLetters
 from dpr_rag.encoders.prompts import PromptNames, named_prompt
 from dpr_rag.encoders.recognition import names_of
 from dpr_rag.encoders.torch_runtime import import_torch
@@ -41,7 +42,8 @@ _IDLE = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers
 class LibraryEncoder(LoadedEncoder):
     """A model that sentence-transformers runs: ``encode_query`` for questions, ``encode_document`` for passages.
 
-    A title goes before its text with a space between them. Vectors of models that are compared by cosine have length 1.
+    A title goes before its text with a space between them, and letters are read as :class:`DualEncoder` reads them. Vectors
+    of models that are compared by cosine have length 1.
 
     Args:
         model: What the library loaded. Changing it later changes neither the fingerprint nor stores.
@@ -175,7 +177,7 @@ class LibraryEncoder(LoadedEncoder):
             PassageError: A question is no string or blank.
             VectorError: A vector holds NaN or infinite values.
         """
-        checked = self._checked(questions)
+        checked = self._plain(self._checked(questions))
         self._look_at(checked)
         return check_vectors(
             self._encoded(checked, self.model.encode_query, "question"), rows=len(checked), names=checked
@@ -187,7 +189,7 @@ class LibraryEncoder(LoadedEncoder):
         Raises:
             VectorError: A vector holds NaN or infinite values; the message names the passage.
         """
-        texts = [f"{passage.title} {passage.text}" if passage.title else passage.text for passage in passages]
+        texts = self._plain(f"{one.title} {one.text}" if one.title else one.text for one in passages)
         self._count_long(texts)
         self._look_at(texts)
         names = [passage.id for passage in passages]
@@ -216,6 +218,15 @@ class LibraryEncoder(LoadedEncoder):
         """Say once where the model hardly reads the script of many texts."""
         if self._unread is not None:
             self._unread.look_through(texts, lambda chosen: self._ids_of([texts[at][:_BEGINNING] for at in chosen]))
+
+    def _plain(self, texts: Iterable[str]) -> list[str]:
+        """The texts with plain letters where the model would make nothing of their shapes."""
+        return list(texts if self._letters is None else map(self._letters.read, texts))
+
+    @cached
+    def _letters(self) -> PlainLetters | None:
+        own = self._own_tokenizer
+        return None if own is None else PlainLetters(own, getattr(self.model.tokenizer, "unk_token", None))
 
     @cached
     def _unread(self) -> Unread | None:

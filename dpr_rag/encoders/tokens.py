@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dpr_rag.encoders.forms import first_position
 from dpr_rag.encoders.native import NATIVE
+from dpr_rag.encoders.plain_letters import PlainLetters
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.tokenizer_bounds import refuse_hostile
 from dpr_rag.encoders.towers import Tower
@@ -39,8 +41,9 @@ class TokenSequence:
 class Tokens:
     """Turns questions and passages into token ids for one tower.
 
-    Text is stripped, a title is placed by the profile's policy, and the longest of the two is cut first down to the
-    smaller of the profile's and the model's length. Needs ``tokenizers`` only; one object serves all threads.
+    Text is stripped, letters in shapes that the model does not know become plain ones (:class:`PlainLetters`), a title is
+    placed by the profile's policy, and the longest of the two is cut first down to the smaller of the profile's and the
+    model's length. Needs ``tokenizers`` only; one object serves all threads.
 
     Args:
         tower: The model whose tokenizer files and lengths apply.
@@ -60,6 +63,7 @@ class Tokens:
         pad = self._setting("pad_token_id")
         self.pad = self._special(specials["pad"]) if pad is None else pad
         self._longest = self._most_positions()
+        self._plain = PlainLetters(self.tokenizer, specials["unk"])
         self._unread = Unread(self.tokenizer, specials["unk"])
         self._check_vocabulary()
 
@@ -131,7 +135,8 @@ class Tokens:
         return TokenSequence(whole, len(whole), len(ids) > room)
 
     def _ids(self, texts: Iterable[str], *, prefix: str = "") -> list[list[int]]:
-        given = list(texts)
+        with self._naming_the_tokenizer():
+            given = list(map(self._plain.read, texts))
         found = self._encoded([prefix + text for text in given] if prefix else given)
         if prefix:  # whose own tokens say nothing of the texts
             self._unread.look_through(given, lambda chosen: self._encoded([given[at] for at in chosen]))
@@ -141,8 +146,13 @@ class Tokens:
 
     def _encoded(self, texts: list[str]) -> list[list[int]]:
         tokenizer = self.tokenizer
-        try:
+        with self._naming_the_tokenizer():
             return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+    @contextmanager
+    def _naming_the_tokenizer(self) -> Iterator[None]:
+        try:
+            yield
         except BaseException as error:
             if not _is_librarys(error):
                 raise

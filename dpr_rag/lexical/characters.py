@@ -12,8 +12,8 @@ _APOSTROPHES = "'’＇"
 _IGNORED = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 # Format characters that are seen, such as the end of a verse, or that part a word from its annotation.
 _SEEN = re.compile(r"[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\ufff9-\ufffb\U000110bd\U000110cd]")
-_RAISED = "[\u00b2\u00b3\u00b9\u2070\u2074-\u2079\u2080-\u2089]"
-_RAISED_DIGITS = re.compile(rf"{_RAISED}(?<=\d{_RAISED})")
+RAISED_DIGITS = "⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉"
+_RAISED_DIGITS = re.compile(rf"[{RAISED_DIGITS}](?<=\d[{RAISED_DIGITS}])")
 # Scripts without spaces between words: Thai to Tibetan, Myanmar, Khmer, Tai, and those of East Asia.
 _UNSPACED = (
     r"[\u0e00-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\ua9e0-\ua9ff\uaa60-\uaadf\u2e80-\ua4cf\uf900-\ufaff]"
@@ -54,6 +54,21 @@ def _plain_of(char: str) -> str:
     if not form.startswith("<"):
         return char if _is_of_word(char) else " "
     return _of_compatible(char, kind, form)
+
+
+def letters_of(char: str) -> str:
+    """What a character stands for where it is another shape of plain ones, in running text; itself where it is none.
+
+    Letters and digits are those of :func:`plain`, punctuation and spaces NFKC's own, and format characters nothing.
+    """
+    kind = unicodedata.category(char)
+    if kind == "Cf":
+        return char if _SEEN.match(char) else ""
+    form = unicodedata.decomposition(char).partition(">")[0]
+    if not form.startswith("<"):
+        return char
+    plain_form = unicodedata.normalize("NFKC", char)
+    return _of_compatible(char, kind, form) if any(map(str.isalnum, plain_form)) else plain_form
 
 
 def _of_compatible(char: str, kind: str, form: str) -> str:
