@@ -68,7 +68,7 @@ class Filter(ABC):
         ensure_ascii=False, separators=(",", ":"))``) of the table in scope and needs ``SQL_FUNCTIONS`` on the
         connection.
         """
-        leaves = list(self._comparisons())
+        leaves = list(self.comparisons())
         in_python = "dpr_rag_matches(?, id, title, metadata)"
         if len(leaves) > _MAX_NATIVE_COMPARISONS or self._depth() > _MAX_NATIVE_DEPTH:
             return in_python, [self._canonical()]
@@ -90,9 +90,10 @@ class Filter(ABC):
     @abstractmethod
     def _parts(self) -> tuple[Filter, ...]: ...
 
-    def _comparisons(self) -> Iterator[Comparison]:
+    def comparisons(self) -> Iterator[Comparison]:
+        """All that it compares, in the order in which they are written."""
         for part in self._parts():
-            yield from part._comparisons()
+            yield from part.comparisons()
 
     def _depth(self) -> int:
         return 1 + max((part._depth() for part in self._parts()), default=0)
@@ -179,7 +180,8 @@ class Comparison(Filter):
     def _parts(self) -> tuple[Filter, ...]:
         return ()
 
-    def _comparisons(self) -> Iterator[Comparison]:
+    def comparisons(self) -> Iterator[Comparison]:
+        """Itself."""
         yield self
 
 

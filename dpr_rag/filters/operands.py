@@ -14,6 +14,7 @@ from dpr_rag.passages import plain, rejoined
 Scalar = str | int | float | bool | None
 
 _INT64 = 2**63
+_ANY_RUN, _MOST_WILDCARDS = re.compile("%+"), 1000
 
 
 def kind_of(value: object) -> str:
@@ -113,9 +114,14 @@ def check_like(where: str, value: Any) -> str:
     """Return a pattern in which every backslash escapes a character.
 
     Raises:
-        FilterError: It is no string, or ends in a lone backslash.
+        FilterError: It is no string, ends in a lone backslash, or has more than 1,000 times ``%``.
     """
     pattern = check_text(where, value)
+    if (wildcards := len(_ANY_RUN.findall(pattern))) > _MOST_WILDCARDS:
+        raise FilterError(
+            f"{where}: the pattern {pattern!r:.60} has {wildcards:,} wildcards %, expected {_MOST_WILDCARDS:,} at most; look for "
+            "parts of a text by $text_match, joined by $and"
+        )
     if re.search(r"(?<!\\)(\\\\)*\\\Z", pattern):
         raise FilterError(
             f"{where}: the pattern {pattern!r:.60} ends in a lone backslash, which escapes nothing; double it"

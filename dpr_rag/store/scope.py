@@ -11,6 +11,7 @@ from dpr_rag.errors import FilterError, PassageError, StoreError
 from dpr_rag.filters import And, Comparison, Filter, check_predicate, parse_filter
 from dpr_rag.filters.evaluating import compared_fields
 from dpr_rag.filters.fields import MISSING, RESERVED, fields_of, looked_up
+from dpr_rag.filters.merging import merged
 from dpr_rag.passages import Passage
 from dpr_rag.storage.reader import Condition
 from dpr_rag.store.engine import Engine
@@ -36,6 +37,7 @@ class Scope:
             FilterError: It cannot be understood, is no dict and no ``Filter``, or asks about no field.
         """
         given = parse_filter(where)
+        merged(given)
         if not compared_fields(given):
             raise FilterError(
                 'the filter of a view asks about no field, and would restrict nothing; name one: {"tenant": "a"}'
@@ -46,10 +48,11 @@ class Scope:
         """A filter of a call as it is evaluated: it can narrow what is seen, and never widen it.
 
         Raises:
-            FilterError: It cannot be understood, or is a function that never answers with True or False.
+            FilterError: It cannot be understood, makes too many comparisons, or is a function that never answers with True or
+                False.
         """
         check_predicate(where)
-        given = where if where is None or callable(where) else parse_filter(where)
+        given = where if where is None or callable(where) else merged(parse_filter(where))
         fixed = self.where
         if fixed is None or given is None:
             return given if fixed is None else fixed
