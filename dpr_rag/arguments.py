@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -12,6 +14,11 @@ from dpr_rag.errors import ArgumentError, DprRagError
 
 _USUAL = ("question", "query", "input", "text")
 _Kind = TypeVar("_Kind")
+_NEVER_ANSWERING = (
+    (inspect.iscoroutinefunction, "a coroutine function (async def)"),
+    (inspect.isgeneratorfunction, "a generator function (with yield)"),
+    (inspect.isasyncgenfunction, "an asynchronous generator function"),
+)
 # What leaves no trace on a page: spaces and control characters, what only tells how to set or order text, fillers, selectors
 # of a glyph, the pattern of Braille without dots, and what stands where nothing could be decoded.
 _UNSEEN = re.compile(
@@ -160,10 +167,23 @@ def check_callable(name: str, value: object) -> None:
     """Refuse what cannot be called, before the work that it is to be called after.
 
     Raises:
-        ArgumentError: It is neither a function nor None.
+        ArgumentError: It is neither a function nor None, or one that does nothing when it is called.
     """
     if value is not None and not callable(value):
         raise ArgumentError(f"{name} is {_told(value)}, expected a function, or None")
+    if (what := never_answering(value)) is not None:
+        raise ArgumentError(f"{name} is {what}, expected a plain function: nobody would run what it returns")
+
+
+def never_answering(function: object) -> str | None:
+    """What a function is that does nothing when it is called, by itself, in a ``partial`` or as ``__call__``; None if none."""
+    asked: Any = function
+    while isinstance(asked, partial):
+        asked = asked.func
+    for asks, what in _NEVER_ANSWERING:
+        if callable(asked) and (asks(asked) or asks(type(asked).__call__)):
+            return f"{getattr(asked, '__qualname__', None) or kind(asked):.120}, {what}"
+    return None
 
 
 def check_flag(name: str, value: object) -> None:

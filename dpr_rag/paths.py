@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
 from dpr_rag.arguments import kind
-from dpr_rag.errors import PathError
+from dpr_rag.errors import DprRagError, PathError
 
 _LONGEST = 255  # of every file system in use, though a path without its folders yet does not show it
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?=/)")
@@ -46,6 +48,36 @@ def place_of(path: str | os.PathLike[str]) -> Path:
     _refuse_other_words(given, place)
     # A Path drops the "./", and would be taken for a home folder the next time.
     return place.absolute() if place.parts[:1] and place.parts[0].startswith("~") else place
+
+
+def told_of_place(error: OSError) -> str:
+    """Why a place cannot be written, and what to do, for messages."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"({error.strerror}); close some, or raise the limit of this process (ulimit -n)"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return "(a file stands where a folder is needed); choose another path"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"({error.strerror}); free some space, or raise the limit on files (ulimit -f)"
+    return f"({error.strerror or error}); choose another path, or check its folder, its permissions and its space"
+
+
+@contextmanager
+def written(path: Path, error: type[DprRagError]) -> Iterator[None]:
+    """What the system refuses while a place is written, as an error of this package with the place and the remedy.
+
+    Args:
+        path: The place, for the message.
+        error: What is raised.
+
+    Raises:
+        DprRagError: As ``error`` says.
+    """
+    try:
+        yield
+    except OSError as problem:
+        if isinstance(problem, DprRagError):
+            raise
+        raise error(f"{path}: cannot be written {told_of_place(problem)}") from problem
 
 
 def _refuse_impossible(place: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.corpora.columnar import import_pyarrow
-from dpr_rag.corpora.lines import id_of, writing
+from dpr_rag.corpora.lines import id_of, partly, writing
 from dpr_rag.corpora.parts import is_encoded, parts_of
 from dpr_rag.corpora.shards import is_shard, read_shard
 from dpr_rag.encoder import Vectors, check_vectors
@@ -118,20 +117,15 @@ def _uniform(path: Path, blocks: Iterable[tuple[Sequence[str], Any]]) -> Iterato
 
 
 def _write_npy(path: Path, blocks: Iterable[Block]) -> int:
-    partial = path.with_name(f".{path.name}.partial")
     count = dim = 0
-    try:
-        with partial.open("wb") as file, writing(path.with_suffix(".ids.txt")) as names:
-            file.write(bytes(_NPY_HEADER))
-            for ids, vectors in blocks:
-                names.writelines(f"{_one_line(path, name)}\n" for name in ids)
-                file.write(vectors.astype("<f4", copy=False).tobytes())
-                count, dim = count + len(ids), vectors.shape[1]
-            file.seek(0)
-            file.write(_npy_header(count, dim))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with partly(path) as partial, partial.open("wb") as file, writing(path.with_suffix(".ids.txt")) as names:
+        file.write(bytes(_NPY_HEADER))
+        for ids, vectors in blocks:
+            names.writelines(f"{_one_line(path, name)}\n" for name in ids)
+            file.write(vectors.astype("<f4", copy=False).tobytes())
+            count, dim = count + len(ids), vectors.shape[1]
+        file.seek(0)
+        file.write(_npy_header(count, dim))
     return count
 
 
@@ -150,18 +144,14 @@ def _one_line(path: Path, name: str) -> str:
 
 def _write_parquet(path: Path, blocks: Iterator[Block]) -> int:
     pyarrow = import_pyarrow("Parquet")
-    partial = path.with_name(f".{path.name}.partial")
     ids, vectors = next(blocks)
     count, dim = 0, vectors.shape[1]
     schema = pyarrow.schema([("id", pyarrow.string()), ("vector", pyarrow.list_(pyarrow.float32(), dim))])
-    try:
+    with partly(path) as partial:
         with pyarrow.parquet.ParquetWriter(partial, schema) as writer:
             for names, values in chain([(ids, vectors)], blocks):
                 flat = pyarrow.array(values.reshape(-1))
                 column = pyarrow.FixedSizeListArray.from_arrays(flat, dim)
                 writer.write_table(pyarrow.table([pyarrow.array(names, pyarrow.string()), column], schema=schema))
                 count += len(names)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return count

@@ -10,7 +10,7 @@ from dpr_rag.corpora.datasets import is_dataset
 from dpr_rag.corpora.langchain import is_dump, is_faiss_folder
 from dpr_rag.corpora.lines import read_lines
 from dpr_rag.corpora.llama_index import is_persisted
-from dpr_rag.corpora.magic import PARQUET, refuse_device
+from dpr_rag.corpora.magic import PARQUET, refuse_device, refuse_pipe
 from dpr_rag.corpora.retrieved import holds_ctxs
 from dpr_rag.corpora.texts import SUFFIXES
 from dpr_rag.errors import CorpusError, UnreadableError
@@ -52,6 +52,7 @@ def format_of(path: str | Path) -> str:
     if not place.exists():
         raise CorpusError(f"{path}: does not exist; give {listed_formats()}")
     refuse_device(place)
+    refuse_pipe(place)
     found = _of_folder(place) if place.is_dir() else _of_file(place)
     if found is None:
         raise CorpusError(f"{path}: cannot tell its format; name one of {listed_formats()}")

@@ -9,15 +9,17 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
+from dpr_rag.arguments import check_callable
 from dpr_rag.corpora.magic import LENGTH, refuse_device, refuse_foreign
 from dpr_rag.corpora.packed import unpacked
 from dpr_rag.corpora.values import expect_object, parsed
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
+from dpr_rag.paths import written
 
 OnBad = Callable[[CorpusError], None] | None
 LeftOut = Counter[str]
@@ -75,7 +77,9 @@ def tell(on_bad: OnBad, error: CorpusError) -> None:
 
     Raises:
         CorpusError: ``on_bad`` is None.
+        ArgumentError: It cannot be called, or does nothing when it is.
     """
+    check_callable("on_bad", on_bad)
     if on_bad is None:
         raise error
     on_bad(error)
@@ -184,8 +188,7 @@ def writing(path: Path) -> Iterator[TextIO]:
     Raises:
         CorpusError: The file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with partly(path) as partial:
         with partial.open("wb") as raw:
             if path.suffix == ".gz":
                 # without name and time, equal content gives equal bytes
@@ -194,11 +197,23 @@ def writing(path: Path) -> Iterator[TextIO]:
             else:
                 with _text(raw) as text:
                     yield text
-        os.replace(partial, path)
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be written ({error.strerror or error}); check the folder") from error
+
+
+@contextmanager
+def partly(path: Path) -> Iterator[Path]:
+    """The place beside a file's own where it stands until it is complete.
+
+    Raises:
+        CorpusError: It cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with written(path, CorpusError):
+            yield partial
+            os.replace(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # told above, where it matters
+            partial.unlink()
 
 
 def _text(file: Any) -> TextIO:

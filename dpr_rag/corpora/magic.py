@@ -52,6 +52,23 @@ def refuse_foreign(path: Path, head: bytes) -> None:
         raise UnreadableError(f"{path}: is {what}; {remedy}")
 
 
+def refuse_pipe(path: Path) -> None:
+    """Refuse a pipe where a file is looked at before it is read: what was looked at would be gone.
+
+    Raises:
+        UnreadableError: It is one.
+    """
+    try:
+        is_pipe = stat.S_ISFIFO(path.stat().st_mode) or stat.S_ISSOCK(path.stat().st_mode)
+    except OSError:
+        return
+    if is_pipe:
+        raise UnreadableError(
+            f"{path}: is a pipe, which can be read only once, expected a file, whose form is looked at first; write what comes "
+            "out of it to a file, and give that"
+        )
+
+
 def refuse_device(path: Path) -> None:
     """Refuse a device, such as ``/dev/zero``, which has no end; regular files and pipes have one.
 

@@ -15,7 +15,7 @@ from dpr_rag.corpora.found import Found, Opened, Reading
 from dpr_rag.corpora.langchain import open_langchain
 from dpr_rag.corpora.lines import LeftOut, OnBad
 from dpr_rag.corpora.llama_index import open_llama_index
-from dpr_rag.corpora.magic import refuse_device
+from dpr_rag.corpora.magic import refuse_device, refuse_pipe
 from dpr_rag.corpora.parquet import parquet_by_row
 from dpr_rag.corpora.retrieved import passages_of_ctxs
 from dpr_rag.corpora.tables import csv_by_line, tsv_by_line
@@ -111,6 +111,7 @@ def open_reading(path: str | Path, reading: Reading, *, format: str | None = Non
     if not file.exists():
         raise CorpusError(f"{path}: does not exist; give {listed_formats()}")
     refuse_device(file)
+    refuse_pipe(file)
     if kind == "text":
         read = read_by_file(path, on_bad=reading.on_bad, on_bad_text=reading.on_bad_text, left_out=reading.left_out)
         return Opened(Found(passage, source, "") for passage, source in read)

@@ -9,6 +9,7 @@ from pathlib import Path
 from dpr_rag.corpora.cells import parts_of
 from dpr_rag.corpora.columns import listed
 from dpr_rag.corpora.lines import OnBad, bad_line, read_lines, tell, without_end
+from dpr_rag.corpora.magic import refuse_pipe
 from dpr_rag.corpora.question import ANSWERS, IDS, POSITIVES, QUESTIONS, Question, key_of
 from dpr_rag.corpora.rows import Lines, Shape, header_of, read_rows
 from dpr_rag.errors import CorpusError, PassageError
@@ -99,6 +100,11 @@ def _question(names: list[str], row: list[str], line: int) -> Question:
 
 
 def first_line(path: Path) -> str:
-    """The first line that is not blank, as far as it is text; for telling forms of files apart."""
+    """The first line that is not blank, as far as it is text; for telling forms of files apart.
+
+    Raises:
+        UnreadableError: It is a pipe, or cannot be read.
+    """
+    refuse_pipe(path)
     lines = (line.decode("utf-8", "replace").strip() for _, line in islice(read_lines(path), 1000))
     return next((line for line in lines if line), "")

@@ -11,6 +11,7 @@ from dpr_rag.encoders.folders import PROFILE_FILE, ModelFolder
 from dpr_rag.encoders.profiles import Profile, profile_from
 from dpr_rag.encoders.towers import Role, Tower
 from dpr_rag.errors import ModelError
+from dpr_rag.paths import written
 
 _FORMAT = 1
 
@@ -21,10 +22,15 @@ def save_towers(path: Path, towers: Mapping[Role, Tower], profile: Profile, *, s
     The folder is built beside its place and renamed into it, so a reader never sees half of it.
 
     Raises:
-        ModelError: Something other than a saved encoder is at the path.
+        ModelError: Something other than a saved encoder is at the path, or it cannot be written.
     """
     if path.exists() and not (path / PROFILE_FILE).is_file() and (not path.is_dir() or any(path.iterdir())):
         raise ModelError(f"{path} exists and is no saved encoder; pass a new folder, or an encoder's to replace")
+    with written(path, ModelError):
+        _put(path, towers, profile, source)
+
+
+def _put(path: Path, towers: Mapping[Role, Tower], profile: Profile, source: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
         built = Path(beside, "new")

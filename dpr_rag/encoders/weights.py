@@ -67,13 +67,20 @@ def _tensor(data: Array, entry: Mapping[str, Any], where: str) -> Array:
 
 
 def write_safetensors(path: Path, state: State) -> None:
-    """Write arrays as a safetensors file that transformers reads, replacing an older one atomically."""
+    """Write arrays as a safetensors file that transformers reads, replacing an older one atomically.
+
+    Raises:
+        ModelError: The library cannot write it.
+    """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     temporary = path.with_name(f"{path.name}.part")
-    save_file(
-        {name: np.ascontiguousarray(array) for name, array in state.items()}, temporary, metadata={"format": "pt"}
-    )
+    arrays = {name: np.ascontiguousarray(array) for name, array in state.items()}
+    try:
+        save_file(arrays, temporary, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise ModelError(f"{path}: cannot be written ({error}); check its folder, and the space there") from error
     os.replace(temporary, path)
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dpr_rag.arguments import check_callable
 from dpr_rag.corpora import Judgement, Question
 from dpr_rag.errors import EvaluationError
 from dpr_rag.evaluation.answers import regular_expressions
@@ -85,6 +86,7 @@ def evaluate(
         EvaluationError: There is nothing to ask, or nothing to judge by, or an option is out of range.
         MissingExtraError: By passage, and ir-measures is not installed; or by regular expressions, and regex is not.
     """
+    check_callable("progress", progress)
     asked = list(questions)
     if not systems or k < 1 or (batch_size is not None and batch_size < 1):
         raise EvaluationError(f"{len(systems)} systems, k={k}, batch_size={batch_size}: expected at least 1 of each")

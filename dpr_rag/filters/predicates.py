@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 import numpy as np
 
-from dpr_rag.arguments import kind
+from dpr_rag.arguments import kind, never_answering
 from dpr_rag.errors import FilterError
 from dpr_rag.passages import Passage
-
-_NEVER_ANSWERING = (
-    (inspect.iscoroutinefunction, "a coroutine function (async def)"),
-    (inspect.isgeneratorfunction, "a generator function (with yield)"),
-    (inspect.isasyncgenfunction, "an asynchronous generator function"),
-)
 
 
 def check_predicate(predicate: object) -> None:
@@ -31,16 +23,11 @@ def check_predicate(predicate: object) -> None:
     """
     if isinstance(predicate, type):
         raise FilterError(f"filter is {kind(predicate)}, expected a dict, a Filter, or a function of a passage")
-    asked: Any = predicate
-    while isinstance(asked, partial):
-        asked = asked.func
-    for asks, what in _NEVER_ANSWERING:
-        if callable(asked) and (asks(asked) or asks(type(asked).__call__)):
-            name = getattr(asked, "__qualname__", None) or kind(asked)
-            raise FilterError(
-                f"filter is {name:.120}, {what}, expected a plain function that returns True or False; "
-                "find out beforehand what it waits for, and compare with that"
-            )
+    if (what := never_answering(predicate)) is not None:
+        raise FilterError(
+            f"filter is {what}, expected a plain function that returns True or False; "
+            "find out beforehand what it waits for, and compare with that"
+        )
 
 
 def answered(predicate: Callable[[Passage], bool], passage: Passage) -> bool:

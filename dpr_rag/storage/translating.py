@@ -51,14 +51,6 @@ def _translate(error: sqlite3.Error, path: Path) -> StoreError:
     return StoreError(f"{path}: {error}; nothing of this change was stored")
 
 
-def told_of_place(error: OSError) -> str:
-    """Why a place cannot be written, and what to do, for messages."""
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return f"({error.strerror}); close some, or raise the limit of this process (ulimit -n)"
-    advice = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check its permissions and its space"
-    return f"({error.strerror or error}); {advice}"
-
-
 def _too_many_files() -> bool:
     """Whether this process may not open as many files as a connection takes; SQLite says only that it cannot open one."""
     opened: list[int] = []

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.errors import NotAStoreError, StoreCorrupted, StoreError, StoreLocked, StoreNotFoundError
+from dpr_rag.paths import told_of_place, written
 from dpr_rag.storage.claims import Claim, is_claim, remove_abandoned
 from dpr_rag.storage.database import is_open_here
 from dpr_rag.storage.locking import nobody_else
 from dpr_rag.storage.place import INDEX_FOLDER, LOG, PARTS, WRITER_FILE, identity_of, refuse_links
 from dpr_rag.storage.schema import FILE_NAME
 from dpr_rag.storage.state import new_name
-from dpr_rag.storage.translating import told_of_place
 from dpr_rag.store import segment_folders
 from dpr_rag.store.checking import check
 from dpr_rag.store.engine import Engine
@@ -72,7 +72,8 @@ def restore(source: Path, target: Path) -> None:
         raise StoreError(f"{target} lies inside the copy {source}; restore it to a path outside")
     _refuse_foreign(target)
     is_new = not target.exists()
-    target.mkdir(parents=True, exist_ok=True)
+    with written(target, StoreError):
+        target.mkdir(parents=True, exist_ok=True)
     try:
         # inside the target, which may be a filesystem of its own
         with claimed(target, _RESTORING) as partial:

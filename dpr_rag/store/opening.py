@@ -25,12 +25,12 @@ from dpr_rag.filters import SQL_FUNCTIONS
 from dpr_rag.index import ann, kinds
 from dpr_rag.index.matrix import DTYPES
 from dpr_rag.lexical import Analyzer
+from dpr_rag.paths import told_of_place, written
 from dpr_rag.storage.claims import Claim, remove_abandoned
 from dpr_rag.storage.database import Database
 from dpr_rag.storage.holding import was_written
 from dpr_rag.storage.schema import FILE_NAME
 from dpr_rag.storage.state import State, new_name
-from dpr_rag.storage.translating import told_of_place
 from dpr_rag.store import recording
 from dpr_rag.store.engine import Engine
 
@@ -128,7 +128,8 @@ def _prepare_folder(folder: Path, settings: Settings) -> None:
         raise NotAStoreError(f"{folder} exists, but is no dpr-rag store; choose another path")
     if not foreign and (not settings.create or settings.read_only):
         raise StoreNotFoundError(f"there is no store at {folder}; check the path, or make one with create=True")
-    folder.mkdir(parents=True, exist_ok=True)
+    with written(folder, StoreError):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _settle(engine: Engine, settings: Settings) -> None:

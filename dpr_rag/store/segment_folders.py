@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dpr_rag.errors import RESTORE, StoreError
+from dpr_rag.paths import told_of_place
 from dpr_rag.storage.claims import Claim, remove_abandoned
 from dpr_rag.storage.place import INDEX_FOLDER, refuse_links
-from dpr_rag.storage.translating import told_of_place
 
 _BUILDING = "building-"
 _OWN = re.compile(r"(?:base|words)-[0-9]+-[0-9a-f]{8}")

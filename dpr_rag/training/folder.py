@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dpr_rag.encoders.folders import PROFILE_FILE
 from dpr_rag.errors import TrainingError
-from dpr_rag.paths import place_of
+from dpr_rag.paths import place_of, written
 
 if TYPE_CHECKING:
     import torch
@@ -76,7 +76,8 @@ class OutputFolder:
         """
         self.check()
         if not self._about.exists():
-            self.inside.mkdir(parents=True, exist_ok=True)
+            with written(self.inside, TrainingError):
+                self.inside.mkdir(parents=True, exist_ok=True)
             self._write_about(about, None)
             return "new"
         known = self._read(self._about)
@@ -142,7 +143,15 @@ class OutputFolder:
             position: Where the training stands.
             tensors: Groups of tensors (weights, optimizer, objective) by the name of their file.
             extra: What else is needed to go on, as a JSON object.
+
+        Raises:
+            TrainingError: It cannot be written.
         """
+        with written(self.inside, TrainingError):
+            self._save(position, tensors, extra)
+
+    def _save(self, position: Position, tensors: Mapping[str, Tensors], extra: Mapping[str, Any]) -> None:
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         partial = self.inside / "state.partial"
@@ -150,7 +159,10 @@ class OutputFolder:
         partial.mkdir()
         for name, group in tensors.items():
             file = partial / f"{name}.safetensors"
-            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in group.items()}, file)
+            try:
+                save_file({key: tensor.detach().cpu().contiguous() for key, tensor in group.items()}, file)
+            except SafetensorError as error:
+                raise TrainingError(f"{file}: cannot be written ({error}); free some space, and go on") from error
             _sync(file)
         state = {"format": _FORMAT, "position": asdict(position), "extra": extra}
         write_text(partial / "state.json", json.dumps(state, ensure_ascii=False))
@@ -211,11 +223,16 @@ def _short(value: Any) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
+    """Write a file, whole or not at all.
+
+    Raises:
+        TrainingError: It cannot be written.
+    """
     partial = partial_of(path)
-    partial.write_text(text, encoding="utf-8")
-    _sync(partial)
-    os.replace(partial, path)
+    with written(path, TrainingError):
+        partial.write_text(text, encoding="utf-8")
+        _sync(partial)
+        os.replace(partial, path)
 
 
 def partial_of(path: Path) -> Path:

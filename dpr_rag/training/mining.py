@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
 from typing import Literal, get_args
 
+from dpr_rag.arguments import check_callable
 from dpr_rag.corpora import Question, TrainingPassage, TrainingSample
 from dpr_rag.errors import TrainingError, unknown
 from dpr_rag.evaluation import has_answer
@@ -248,6 +249,7 @@ def mine(
     Raises:
         EncoderMismatchError: ``dense`` was asked for and the store has no encoder.
     """
+    check_callable("progress", progress)
     miner = Miner(store, mining)
     samples: list[TrainingSample] = []
     for sample in miner.mine(questions):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from logging import getLogger
 from pathlib import Path
 
+from dpr_rag.arguments import check_callable
 from dpr_rag.corpora import TrainingSample
 from dpr_rag.encoders.dual import DualEncoder
 from dpr_rag.errors import TrainingError
@@ -76,6 +77,7 @@ def train(
             nothing takes; the objective does not fit the towers; another training is in the folder; or the loss is no
             longer finite.
     """
+    check_callable("progress", progress)
     chosen = settings or TrainingSettings()
     chosen = replace(chosen, temperature=chosen.temperature_for(init.profile))
     model = Model(init, towers=chosen.towers, dropout=chosen.dropout, device=device)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from dpr_rag.arguments import check_callable
 from dpr_rag.corpora import TrainingPassage, TrainingSample
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import MissingExtraError, TrainingError, install
@@ -47,6 +48,7 @@ def score_samples(
     Raises:
         TrainingError: The teacher gives another number of scores than it was asked for, or one that is not finite.
     """
+    check_callable("progress", progress)
     done: list[TrainingSample] = []
     for start in range(0, len(samples), batch_size):
         chosen = samples[start : start + batch_size]
