@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from dpr_rag.corpora import (
     SkipReport,
     TrainingPassage,
     TrainingSample,
+    open_corpus,
     read_qrels,
     read_questions,
     read_training,
@@ -285,3 +288,78 @@ def test_markup_without_topics_is_named(tmp_path: Path) -> None:
     (tmp_path / "t.xml").write_text('<?xml version="1.0"?>\n<page>x</page>\n', "utf-8")
     with pytest.raises(CorpusError, match=r"t\.xml: holds no topics, neither <top> nor <topic>"):
         list(read_questions(tmp_path / "t.xml"))
+
+
+ASKED = {"expected": ("Who wrote Hamlet?", ("Shakespeare",))}
+SETS: dict[str, Any] = {
+    "ragas": [
+        {"user_input": ASKED["expected"][0], "reference": "Shakespeare", "response": "x", "reference_contexts": ["a"]}
+    ],
+    "ragas before": [
+        {"question": ASKED["expected"][0], "ground_truth": "Shakespeare", "answer": "Kyd", "contexts": ["a"]}
+    ],
+    "ragas at first": [{"question": ASKED["expected"][0], "answer": "Kyd", "ground_truths": ["Shakespeare"]}],
+    "deepeval": [
+        {"input": ASKED["expected"][0], "expected_output": "Shakespeare", "actual_output": "Kyd", "context": ["a"]}
+    ],
+    "deepeval goldens": {"goldens": [{"input": ASKED["expected"][0], "expected_output": "Shakespeare"}]},
+    "llama-index": {
+        "examples": [
+            {
+                "query": ASKED["expected"][0],
+                "query_by": None,
+                "reference_answer": "Shakespeare",
+                "reference_contexts": ["a"],
+            }
+        ]
+    },
+    "langsmith": [{"id": "7", "inputs": {"question": ASKED["expected"][0]}, "outputs": {"answer": "Shakespeare"}}],
+    "langsmith output": [{"inputs": {"input": ASKED["expected"][0]}, "outputs": {"output": "Shakespeare"}}],
+}
+
+
+@pytest.mark.parametrize("indent", [None, 4])
+@pytest.mark.parametrize("name", SETS)
+def test_sets_of_other_evaluations_give_the_question_and_the_right_answer(
+    name: str, indent: int | None, tmp_path: Path
+) -> None:
+    path = file(tmp_path / "set.json", json.dumps(SETS[name], indent=indent))
+    (found,) = read_questions(path)
+    assert (found.question, found.answers) == ASKED["expected"]
+    assert found.id == ("7" if name == "langsmith" else found.id)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "user_input,reference,reference_contexts\nWho wrote Hamlet?,Shakespeare,\"['a']\"\n",
+        "question,answer,ground_truth\nWho wrote Hamlet?,Kyd,Shakespeare\n",
+        "input,expected_output,actual_output\nWho wrote Hamlet?,Shakespeare,Kyd\n",
+    ],
+)
+def test_tables_of_other_evaluations_do_too(text: str, tmp_path: Path) -> None:
+    (found,) = read_questions(file(tmp_path / "set.csv", text))
+    assert (found.question, found.answers) == ASKED["expected"]
+
+
+def test_pairs_of_llama_index_name_their_passages(tmp_path: Path) -> None:
+    pairs = {
+        "queries": {"q1": "Who?", "q2": " "},
+        "corpus": {"n1": "He"},
+        "relevant_docs": {"q1": ["n1"]},
+        "mode": "text",
+    }
+    report = SkipReport()
+    found = list(read_questions(file(tmp_path / "pairs.json", json.dumps(pairs, indent=4)), on_bad=report))
+    assert found == [Question("q1", "Who?", (), ("n1",))]
+    assert report.count == 1
+    with pytest.raises(CorpusError, match="'relevant_docs' is missing, expected an object"):
+        list(read_questions(file(tmp_path / "pairs.json", {"queries": {"q1": "Who?"}})))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_refused_where_a_file_is_looked_at_before(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.tsv")
+    for read in (read_questions, read_training, open_corpus, partial(open_corpus, format="tsv")):
+        with pytest.raises(CorpusError, match=r"pipe.tsv: is a pipe, which can be read only once, .* to a file"):
+            list(read(tmp_path / "pipe.tsv"))

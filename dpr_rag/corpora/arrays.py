@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from dpr_rag.corpora.lines import OnBad, bad_line, read_json_lines, tell
-from dpr_rag.corpora.magic import refuse_device
+from dpr_rag.corpora.magic import refuse_device, refuse_pipe
 from dpr_rag.corpora.packed import unpacked
 from dpr_rag.corpora.values import Keys, expect_object, key_twice, refuse_constant
 from dpr_rag.errors import CorpusError, PassageError
@@ -36,6 +36,7 @@ def read_objects(path: Path, build: Callable[[dict[str, Any], int], T], on_bad: 
         CorpusError: A bad record, with the file's name and line. An array whose syntax is broken ends the reading
             even where bad records are collected, since nothing tells where the next record starts.
     """
+    refuse_pipe(path)
     if not _is_array(path):
         yield from read_json_lines(path, build, on_bad)
         return

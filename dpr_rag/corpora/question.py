@@ -13,8 +13,10 @@ from dpr_rag.errors import CorpusError
 from dpr_rag.passages import check_question
 
 IDS = ("id", "_id", "qid", "query_id", "question_id")
-QUESTIONS = ("question", "query", "input", "text", "query_text", "query_txt", "title")
-ANSWERS = ("answers", "answer")
+QUESTIONS = ("question", "query", "input", "text", "query_text", "query_txt", "title", "user_input")
+# Where RAGAS and DeepEval give a right answer, ``answer`` is what a model said; ``reference`` is the right one in RAGAS alone.
+_RIGHT = ("ground_truths", "ground_truth", "reference_answer", "expected_output")
+ANSWERS = ("answers", *_RIGHT, "answer", "reference")
 POSITIVES = ("positive_ids", "positive_document_ids")
 _PASSAGES = "positive_passages"
 _KILT = "output"
@@ -47,12 +49,16 @@ def question_of(item: dict[str, Any], line: int) -> Question:
     """Return the question that a JSON object holds.
 
     Known are the keys of this package, NQ-open, TriviaQA and SQuAD (``answer``, ``answers`` with ``aliases`` or ``text``),
-    KILT (``input``, ``output``; its provenance names pages, not passages), Tevatron (``positive_passages``) and BEIR.
+    KILT (``input``, ``output``; its provenance names pages, not passages), Tevatron (``positive_passages``), BEIR, RAGAS
+    (``user_input`` and ``reference``, or ``question`` and ``ground_truth``), DeepEval (``input``, ``expected_output``),
+    LlamaIndex's ``LabelledRagDataset`` (``query``, ``reference_answer``) and LangSmith (``inputs``, ``outputs``). Contexts
+    that these hold are texts without ids, and say nothing of a store's passages.
 
     Raises:
         CorpusError: A key is missing or has the wrong type.
         PassageError: The question is blank or no text.
     """
+    item = _of_langsmith(item)
     _refuse_training(item)
     name, asked = key_of(IDS, item), asked_of(item)
     ids = item.get(key_of(POSITIVES, item) or "") or []
@@ -66,6 +72,16 @@ def question_of(item: dict[str, Any], line: int) -> Question:
         _answers_of(item),
         tuple(id_of(entry, "positive id") for entry in [*ids, *_ids_of_passages(item)]),
     )
+
+
+def _of_langsmith(item: dict[str, Any]) -> dict[str, Any]:
+    """An example of LangSmith, whose question and answer lie in objects of their own, as one object."""
+    inputs, outputs = item.get("inputs"), item.get("outputs") or {}
+    if not isinstance(inputs, dict) or not isinstance(outputs, dict) or key_of(QUESTIONS, item) is not None:
+        return item
+    said = outputs.get("output")
+    right = {"answer": said} if isinstance(said, str) and key_of(ANSWERS, outputs) is None else {}
+    return {**{name: item[name] for name in IDS if name in item}, **outputs, **right, **inputs}
 
 
 def asked_of(item: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from dpr_rag.corpora.cells import is_numpy_list, parts_of
 from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, tell, told, write_objects, writing
 from dpr_rag.corpora.qrels import ZERO, read_qrels, with_judgements
 from dpr_rag.corpora.question import ANSWERS, IDS, POSITIVES, QUESTIONS, Question, question_object, question_of, strings
+from dpr_rag.corpora.question_sets import holds_question_set, read_question_set
 from dpr_rag.corpora.rows import Shape, quoted, read_rows
 from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, names_in, no_questions, read_spreadsheet
 from dpr_rag.corpora.topics import holds_topics, is_query, read_queries, read_topics
@@ -40,7 +41,8 @@ def read_questions(
     - A folder is a BEIR one: ``queries.jsonl``, and ``qrels/{split}.tsv`` for the ``positive_ids``. Questions without
       a relevant passage in the split are left out.
     - JSON, as one array or one object a line: ``{"id", "question", "answers", "positive_ids"}``, of which only the
-      question is needed, or with the keys of NQ-open, TriviaQA, SQuAD, KILT or Tevatron. Named ``.json`` or ``.jsonl``,
+      question is needed, or with the keys of NQ-open, TriviaQA, SQuAD, KILT, Tevatron, RAGAS, DeepEval, LlamaIndex or
+      LangSmith. Named ``.json`` or ``.jsonl``,
       or told by its first character. See :func:`~dpr_rag.corpora.question.question_of`.
     - A spreadsheet as CSV: under a header with the columns ``question`` and ``answers`` (or ``positive_ids``), several
       answers of a cell as a list or separated by ``|``. See :func:`~dpr_rag.corpora.spreadsheets.read_spreadsheet`.
@@ -91,7 +93,7 @@ def _without_zeros(questions: Iterable[Question], zeros: bool, left_out: LeftOut
 def _of_file(path: Path, on_bad: OnBad) -> Iterator[Question]:
     first = first_line(path)
     if _is_json(path) or _looks_like_json(first):
-        return read_objects(path, question_of, on_bad)
+        return read_question_set(path, on_bad) if holds_question_set(path) else read_objects(path, question_of, on_bad)
     if holds_topics(first):
         return read_topics(path, on_bad)
     delimiter = delimiter_of(first)
