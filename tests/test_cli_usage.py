@@ -95,7 +95,7 @@ def test_a_field_that_no_passage_has_is_named_with_names_near_it(store: Path) ->
     done = run("search", store, "tragedy", "--mode", "bm25", "--filter", '{"yaer": 1601}')
     assert (done.exit_code, done.stdout.count("no passage matches")) == (0, 1)
     assert in_words(done) == (
-        "no passage has a field 'yaer'; did you mean 'year'? (fields: id, specs, specs.acts, title, year)"
+        "dpr-rag: no passage has a field 'yaer'; did you mean 'year'? (fields: id, specs, specs.acts, title, year)"
     )
     deeper = run("search", store, "tragedy", "--mode", "bm25", "--json", "--filter", '{"specs.act": 5}')
     assert "no passage has a field 'specs.act'; did you mean 'specs.acts'" in in_words(deeper)

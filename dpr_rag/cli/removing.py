@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dpr_rag.cli.escaping import printable
-from dpr_rag.cli.fields import note_unknown_fields
 from dpr_rag.cli.from_files import Files, made_of
 from dpr_rag.cli.options import FilterText, StoreFolder, read_filter
 from dpr_rag.cli.terminal import confirm, note, say
@@ -67,8 +66,6 @@ def delete(
             _ask(wanted, opened, yes=yes)
             count = opened.delete(wanted.ids) if wanted.ids else opened.delete(filter=wanted.where)
             say(f"deleted {count:,}; {opened.count():,} left")
-        if not count:
-            note_unknown_fields(opened, chosen)
     if count < len(wanted.ids):
         note(f"{len(wanted.ids) - count:,} of {len(wanted.ids):,} ids are not in the store")
     if wanted.missing:

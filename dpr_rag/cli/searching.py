@@ -15,7 +15,6 @@ import typer
 
 from dpr_rag.arguments import is_blank
 from dpr_rag.cli.expanding import expanded
-from dpr_rag.cli.fields import note_unknown_fields
 from dpr_rag.cli.models import ModelChoice, encoder_of, only_reads, ranking_of
 from dpr_rag.cli.options import (
     AsJson,
@@ -66,18 +65,14 @@ def search(
         store, encoder=encoder, create=False, read_only=reads, bind=bind, language=how.language
     ) as opened:
         retriever = Retriever(opened, k=k, ranking=ranking)
-        found_any = False
         while batch := list(islice(questions, _BATCH)):
             for asked, hits in zip(batch, retriever.retrieve_batch(batch, filter=chosen), strict=True):
-                found_any = found_any or bool(hits)
                 if as_json:
                     say_json(question_record(asked, hits))
                 else:
                     show_hits(asked, hits)
         if not len(opened):
             note(f"the store {store} is empty; fill it with: dpr-rag index CORPUS --store {shlex.quote(str(store))}")
-        elif not found_any:
-            note_unknown_fields(opened, chosen)
 
 
 def read_questions(given: Sequence[str], file: Path | None) -> Iterator[str]:

@@ -49,6 +49,7 @@ class Engine:
         self.tuned: tuple[int, Tuned | None] | None = None
         self.analyzer: Analyzer | None = None
         self.unusable: list[str] = []
+        self.told: set[tuple[str, str]] = set()  # views, and fields that were looked for in vain there
         self.has_displaced = False  # whether postings that another version made were replaced by this process's
         self.unkept = -1  # generation at which postings could not be written; trying again at once would fail again
         self._refreshing, self.calibrating, self.wording = new_lock(), new_lock(), new_lock()

@@ -23,6 +23,7 @@ from dpr_rag.store.reports import AddReport
 from dpr_rag.store.scope import Where
 from dpr_rag.store.searches import Searches
 from dpr_rag.store.sources import Replace
+from dpr_rag.store.unknown_fields import tell_unknown
 from dpr_rag.store.upkeep import Upkeep
 
 _PAGE = 500
@@ -201,6 +202,8 @@ class PassageStore(Shared, Searches, Upkeep):
             StoreError: Neither or both were given.
         """
         gone = lookup.delete(self._engine, ids, filter, self._scope)
+        if not gone and filter is not None:
+            tell_unknown(self._engine, self._scope, filter, self._scope.condition(filter))
         lexicon.keep_if_due(self._engine)
         return gone
 
@@ -218,7 +221,10 @@ class PassageStore(Shared, Searches, Upkeep):
 
     def count(self, filter: Where = None) -> int:
         """How many passages there are, or how many a filter keeps."""
-        return lookup.count(self._engine, self._scope.condition(filter))
+        where = self._scope.condition(filter)
+        if not (found := lookup.count(self._engine, where)):
+            tell_unknown(self._engine, self._scope, filter, where)
+        return found
 
     def __len__(self) -> int:
         return self.count()

@@ -12,10 +12,12 @@ from dpr_rag.errors import ArgumentError, VectorError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Tuned, Wishes
 from dpr_rag.lexical import BM25
 from dpr_rag.passages import Hit, Passage, check_questions
+from dpr_rag.storage.reader import Condition
 from dpr_rag.storage.state import State
 from dpr_rag.store import calibrating, checking, choosing, lexicon, lookup
 from dpr_rag.store.ranking import Asked, Candidates, candidates, search
 from dpr_rag.store.scope import Scoped, Where
+from dpr_rag.store.unknown_fields import tell_unknown
 
 
 class Searches(Scoped):
@@ -55,7 +57,7 @@ class Searches(Scoped):
             raise VectorError("vectors is NoneType None, expected float [n, dim]; rank() takes questions in words")
         keep = None if min_relevance is None else self.calibration.keeps(min_relevance)
         asked = Asked(k, vectors, where=self._scope.condition(filter), exact=exact, diversity=diversity, keep=keep)
-        return search(self._engine, asked)
+        return self._told(filter, asked.where, search(self._engine, asked))
 
     def rank(
         self,
@@ -99,7 +101,14 @@ class Searches(Scoped):
             vectors = self.encode_questions(asked)
         where = self._scope.condition(filter)
         dense = vectors if how.needs_vectors else None
-        return search(self._engine, Asked(k, dense, asked, where, how, diversity=diversity, keep=keep))
+        found = search(self._engine, Asked(k, dense, asked, where, how, diversity=diversity, keep=keep))
+        return self._told(filter, where, found)
+
+    def _told(self, given: Where, condition: Condition | None, found: list[list[Hit]]) -> list[list[Hit]]:
+        """What was found; where that is nothing, fields of the filter that no passage has are told."""
+        if not any(found):
+            tell_unknown(self._engine, self._scope, given, condition)
+        return found
 
     def candidates(self, questions: Sequence[str], ranking: Ranking, *, vectors: Any = None) -> Candidates:
         """What a hybrid ranking chooses from, for those who try many λ or join the legs in other ways.
@@ -133,7 +142,10 @@ class Searches(Scoped):
             VectorError: k is below 1.
             StoreCorrupted: A passage that was found is damaged.
         """
-        return lookup.select(self._engine, self._scope.condition(filter), k)
+        where = self._scope.condition(filter)
+        if not (found := lookup.select(self._engine, where, k)):
+            tell_unknown(self._engine, self._scope, filter, where)
+        return found
 
     @property
     def ranking(self) -> Ranking:

@@ -1,0 +1,71 @@
+"""A filter that keeps nothing because no passage has its field: said once, with the name that was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dpr_rag import Passage, PassageStore
+from dpr_rag.filters import Filter
+
+ONE = np.ones((1, 2), np.float32)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[PassageStore]:
+    with PassageStore.open(tmp_path / "s") as made:
+        metadata = [{"lang": "en", "specs": {"acts": 5}}, {"lang": "de", "secret": 1}]
+        made.add([Passage(str(at), "text", metadata=one) for at, one in enumerate(metadata)], vectors=np.eye(2))
+        yield made
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [one.getMessage() for one in caplog.records if one.name == "dpr_rag.store.unknown_fields"]
+
+
+@pytest.mark.parametrize("how", ["search", "select", "count", "delete"])
+def test_a_field_that_no_passage_has_is_said_once(
+    store: PassageStore, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    for _ in range(2):
+        for where in ({"lagn": "en"}, Filter.from_dict({"lagn": {"$gt": "a"}})):
+            found = store.search(ONE, 3, where) if how == "search" else getattr(store, how)(filter=where)
+            assert found in (0, [], [[]])
+    (message,) = said(caplog)
+    expected = (
+        "no passage has a field 'lagn'; did you mean 'lang'? (fields: id, lang, secret, specs, specs.acts, title)"
+    )
+    assert message == expected
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"lang": "fr"},
+        {"lagn": {"$ne": "en"}},
+        {"lagn": {"$exists": True}},
+        {"$or": [{"lagn": "en"}, {"lang": "en"}]},
+        lambda passage: False,
+    ],
+)
+def test_nothing_is_said_where_the_field_is_there_or_passages_were_found(
+    store: PassageStore, caplog: pytest.LogCaptureFixture, where: object
+) -> None:
+    store.search(ONE, 3, where)
+    assert said(caplog) == []
+
+
+def test_of_an_empty_store_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with PassageStore.open(tmp_path / "empty") as empty:
+        assert empty.count({"lagn": 1}) == 0
+    assert said(caplog) == []
+
+
+def test_a_view_tells_its_own_fields_alone(store: PassageStore, caplog: pytest.LogCaptureFixture) -> None:
+    view = store.restricted({"lang": "en"})
+    assert view.count({"secret": 1}) == 0
+    (message,) = said(caplog)
+    assert message == "no passage has a field 'secret' (fields: id, lang, specs, specs.acts, title)"
