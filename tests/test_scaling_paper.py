@@ -42,4 +42,6 @@ def test_the_steps_to_table_2_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with PassageStore.open(tmp_path / "wiki.dpr", create=False, read_only=True) as store:
         info = store.info()
     assert (info.passages, info.index, info.dtype) == (4, "flat", "float16")
-    assert re.search(r"top-100 accuracy +100\.0", done.stdout), done.stdout  # one of both passages with an answer is among four
+    assert re.search(r"top-100 accuracy +100\.0", done.stdout), (
+        done.stdout
+    )  # one of both passages with an answer is among four

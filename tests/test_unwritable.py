@@ -14,6 +14,7 @@ import tiny_models as tiny
 from dpr_rag import DualEncoder, Passage, PassageStore
 from dpr_rag.corpora import write_beir, write_jsonl, write_questions, write_vectors
 from dpr_rag.errors import DprRagError
+from dpr_rag.legacy.checkpoints import write_checkpoint
 from dpr_rag.training.folder import write_text
 
 PASSAGES = [Passage(str(at), "text " * 2000) for at in range(40)]
@@ -48,6 +49,7 @@ WRITERS: dict[str, Callable[[Path, Any, Any], object]] = {
     "questions": lambda path, *_: write_questions(path, []),
     "npy": lambda path, *_: write_vectors(path.with_suffix(".npy"), BLOCKS),
     "parquet": lambda path, *_: write_vectors(path.with_suffix(".parquet"), BLOCKS),
+    "checkpoint": lambda path, *_: write_checkpoint(path, {"model_dict": {"a": np.ones(10_000, np.float32)}}),
     "training": lambda path, *_: write_text(path, "x" * 100_000),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from dpr_rag.errors import ModelError
 from dpr_rag.legacy.standins import Sealed
 from dpr_rag.legacy.torch_files import read_torch
+from dpr_rag.paths import written
 
 CHECKPOINT_FIELDS = ("model_dict", "optimizer_dict", "scheduler_dict", "offset", "epoch", "encoder_params")
 
@@ -62,7 +64,8 @@ def write_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
             before training.
 
     Raises:
-        ModelError: An unknown field, no ``model_dict``, or a value that is no array, number, string or container.
+        ModelError: An unknown field, no ``model_dict``, a value that is no array, number, string or container; or the file
+            cannot be written.
     """
     import torch
 
@@ -75,10 +78,15 @@ def write_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
     tensors = {name: _with_tensors(filled[name], name) for name in CHECKPOINT_FIELDS}
     partial = path.with_name(f".{path.name}.partial")
     try:
-        torch.save(tensors, partial)
-        os.replace(partial, path)
+        with written(path, ModelError):
+            with partial.open("wb") as file:
+                torch.save(tensors, file)
+            os.replace(partial, path)
+    except RuntimeError as error:  # of torch, where the disk fills up
+        raise ModelError(f"{path}: cannot be written ({error!s:.100}); free some space") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # told above, where it matters
+            partial.unlink()
 
 
 def _with_tensors(value: Any, where: str) -> Any:
