@@ -286,3 +286,32 @@ def test_a_sample_of_nothing_has_the_dimension(view: PassageStore) -> None:
         assert empty.sample(5)[1].shape == (0, Bags.dim)
     with PassageStore.temporary() as unknown:
         assert unknown.sample(5)[1].shape == (0, 0)
+
+
+def _nested(levels: int, inner: dict[str, Any]) -> dict[str, Any]:
+    for level in range(levels):
+        inner = {"$or": [inner]} if level % 2 else {"$and": [inner]}
+    return inner
+
+
+def test_a_filter_may_be_nested_as_deep_in_a_view_as_in_the_store(view: PassageStore) -> None:
+    deepest = _nested(49, {"n": {"$lt": 3}})
+    assert [one.id for one in view.select(deepest)] == ["a0", "a1", "a2"]
+    assert view.count(deepest) == 3
+    assert {hit.passage.id for hit in view.search(np.ones((1, Bags.dim), np.float32), 9, deepest)[0]} == {
+        "a0",
+        "a1",
+        "a2",
+    }
+    with pytest.raises(FilterError, match="deeper than 50"):
+        view.count(_nested(50, {"n": 1}))
+    assert view.delete(filter=deepest) == 3
+    assert (len(view), view.count({"n": {"$lt": 3}})) == (COUNT - 3, 0)
+
+
+def test_a_view_whose_own_filter_is_nested_as_deep_as_can_be_takes_filters(whole: PassageStore) -> None:
+    deep = whole.restricted(_nested(49, {"tenant": "a"}))
+    assert {one.id for one in deep.select({"n": {"$lt": 2}})} == {"a0", "a1"}
+    assert {one.id for one in deep.select(_nested(49, {"n": 1}))} == {"a1"}
+    assert deep.delete(filter={"n": 1}) == 1
+    assert len(whole) == 2 * COUNT - 1

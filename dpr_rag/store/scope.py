@@ -57,7 +57,7 @@ class Scope:
         if fixed is None or given is None:
             return given if fixed is None else fixed
         if isinstance(given, Filter):
-            return And((fixed, given))
+            return _both(fixed, given)
         asked = given  # a predicate is asked about what is seen alone
         return lambda passage: fixed.matches(passage) and asked(passage)
 
@@ -153,3 +153,11 @@ class Scoped:
                 "was restricted"
             )
         return self._engine
+
+
+def _both(fixed: Filter, given: Filter) -> Condition:
+    """Both must hold; where each is as deep as filters may be, without the level that joining them takes."""
+    try:
+        return And((fixed, given))
+    except FilterError:
+        return lambda passage: fixed.matches(passage) and given.matches(passage)

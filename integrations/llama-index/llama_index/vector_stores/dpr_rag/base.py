@@ -9,11 +9,7 @@ from contextlib import ExitStack
 from typing import Any, Self
 
 from llama_index.core.schema import BaseNode
-from llama_index.core.vector_stores.types import (
-    MetadataFilters,
-    VectorStoreQuery,
-    VectorStoreQueryResult,
-)
+from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQuery, VectorStoreQueryResult
 from llama_index.vector_stores.dpr_rag.adding import OnBlank, add_nodes, checked
 from llama_index.vector_stores.dpr_rag.awaiting import embedded, with_embedding
 from llama_index.vector_stores.dpr_rag.converting import OnMetadata
@@ -22,16 +18,15 @@ from llama_index.vector_stores.dpr_rag.elsewhere import Elsewhere
 from llama_index.vector_stores.dpr_rag.filters import fixed_by, to_filter
 from llama_index.vector_stores.dpr_rag.given import id_given, ids_given, nodes_given, path_given, query_given
 from llama_index.vector_stores.dpr_rag.holding import OnPassageStore
+from llama_index.vector_stores.dpr_rag.keywords import check_adding, check_deleting, check_deleting_nodes
 from llama_index.vector_stores.dpr_rag.moving_in import OnMissing, read_llama_index
 from llama_index.vector_stores.dpr_rag.nodes import OnBadText, marks_of_source, of_sources, to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder, given_or_opened
-from llama_index.vector_stores.dpr_rag.querying import hits_for, tell_if_empty
+from llama_index.vector_stores.dpr_rag.querying import check_options, hits_for, tell_if_empty
 
 from dpr_rag import Filter, Passage, PassageStore
 from dpr_rag.errors import ArgumentError
 from dpr_rag.filters import Comparison
-
-_EVERYTHING = Comparison("id", "exists", True)
 
 
 class DPRVectorStore(OnPassageStore, Elsewhere):
@@ -199,7 +194,7 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
 
         Args:
             nodes: Nodes with embeddings; without one where the store has an encoder.
-            **kwargs: Taken for LlamaIndex's sake, and ignored.
+            **kwargs: None are known; what an index gives its transformations too, as ``show_progress``, is none of its business.
 
         Returns:
             The ids of the nodes that are stored now, in order, without those that were blank.
@@ -209,6 +204,7 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
             PassageError: Metadata that are not JSON, or an id that comes twice with different contents.
             VectorError: An embedding of another dimension, or with NaN or infinite values.
         """
+        check_adding("add", kwargs)
         nodes = nodes_given(nodes)
         return self._add(nodes, [node.embedding for node in nodes])
 
@@ -219,12 +215,14 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Like :meth:`add`; other embeddings than ``DPREmbedding`` are asked by ``aget_text_embedding_batch``."""
+        check_adding("async_add", kwargs)
         nodes = nodes_given(nodes)
         vectors = await embedded(self._store, nodes, self.on_bad_text, self.on_metadata)
         return await asyncio.to_thread(self._add, nodes, vectors)
 
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """Like :meth:`query`; other embeddings than ``DPREmbedding`` are asked by ``aget_query_embedding``."""
+        check_options(kwargs)
         query = await with_embedding(self._store, query_given(query))
         return await asyncio.to_thread(self.query, query, **kwargs)
 
@@ -268,6 +266,7 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete all nodes of a source document; a node without a source is its own, what no node made has none."""
+        check_deleting(delete_kwargs)
         self._arrivals.forget(id_given("ref_doc_id", ref_doc_id))
         self._store.private.write({WHOLE: {ref_doc_id: None}})
         self._store.private.delete_marked(marks_of_source(ref_doc_id))
@@ -282,6 +281,7 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
         Raises:
             ValueError: Neither ids nor filters were given; ``clear`` deletes everything.
         """
+        check_deleting_nodes(delete_kwargs)
         where = to_filter(filters)
         if node_ids is None and where is None:
             raise ArgumentError("delete_nodes() got neither node_ids nor filters; use clear() to delete everything")
@@ -296,4 +296,4 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
 
     def clear(self) -> None:
         """Delete everything."""
-        self._store.delete(filter=_EVERYTHING)
+        self._store.delete(filter=Comparison("id", "exists", True))

@@ -37,6 +37,9 @@ _OTHER_WORDS = {
     "where": "VectorStoreQuery.filters",
     "mode": "VectorStoreQuery.mode; of an index, vector_store_query_mode=",
     "alpha": "VectorStoreQuery.alpha",
+    "embed_model": "encoder= of DPRVectorStore(path, ...)",
+    **dict.fromkeys(("node_ids", "doc_ids"), "VectorStoreQuery.node_ids and VectorStoreQuery.doc_ids"),
+    **dict.fromkeys(("query_str", "query_embedding"), "VectorStoreQuery(query_str=..., query_embedding=...)"),
     "sparse_top_k": "VectorStoreQuery.sparse_top_k",
     "hybrid_top_k": "VectorStoreQuery.hybrid_top_k",
 }
@@ -145,11 +148,7 @@ def diversity_for(
         VectorError: A value is out of range.
     """
     given = dict(options or {})
-    unknown = sorted(set(given) - set(_OPTIONS))
-    if unknown:
-        right = _OTHER_WORDS.get(unknown[0])
-        hint = f"; it is called {right} here" if right else ""
-        raise ArgumentError(f"{unknown[0]!r} is no option of a query{hint}; there are {', '.join(_OPTIONS)}")
+    check_options(given)
     if mode != VectorStoreQueryMode.MMR:
         return None
     chosen = threshold if given.get("mmr_threshold") is None else given["mmr_threshold"]
@@ -206,6 +205,19 @@ def check_mode(mode: VectorStoreQueryMode | str, alpha: float | None) -> None:
         )
     if alpha is not None:
         check_number("alpha", alpha, VectorError, high=1.0)
+
+
+def check_options(given: Mapping[str, Any]) -> None:
+    """Refuse keyword arguments that a query does not know.
+
+    Raises:
+        ArgumentError: There is one.
+    """
+    unknown = sorted(set(given) - set(_OPTIONS))
+    if unknown:
+        right = _OTHER_WORDS.get(unknown[0])
+        hint = f"; it is called {right} here" if right else nearest(unknown[0], _OPTIONS)
+        raise ArgumentError(f"{unknown[0]!r:.80} is no option of a query{hint}; there are {', '.join(_OPTIONS)}")
 
 
 def _candidates(k: int, options: Mapping[str, Any]) -> int:
