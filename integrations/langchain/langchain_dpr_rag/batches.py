@@ -19,7 +19,7 @@ from dpr_rag.encoder import Vectors
 from langchain_dpr_rag.asking import hits_for, vectors_for
 from langchain_dpr_rag.documents import Where, document_of
 from langchain_dpr_rag.given import inputs_given
-from langchain_dpr_rag.other_words import refuse_unknown, told
+from langchain_dpr_rag.other_words import OF_A_STORE, check_search_type, refuse_unknown, told
 from langchain_dpr_rag.searching import SearchableStore
 from langchain_dpr_rag.settings import CheckedRetriever, Condition, Count, Share
 
@@ -177,6 +177,7 @@ class DPRVectorStoreRetriever(OnePassRetriever, VectorStoreRetriever):
         if isinstance(given, dict):
             for name in SearchOptions.model_fields.keys() & given.keys():
                 raise ValueError(f"{name} goes into search_kwargs: as_retriever(search_kwargs={{{name!r}: ...}})")
+            check_search_type(given.get("search_type", "similarity"), OF_A_STORE)
             inside = given.get("search_kwargs")
             for name in inside if isinstance(inside, dict) else ():
                 if name not in SearchOptions.model_fields:

@@ -13,6 +13,14 @@ from dpr_rag import DualEncoder, Encoder, Passage, load_encoder
 from dpr_rag.encoder import Vectors, is_encoder
 from dpr_rag.errors import ArgumentError
 from langchain_dpr_rag.given import text_given, texts_given
+from langchain_dpr_rag.other_words import refuse_unknown
+
+_PRETRAINED = "DPREmbeddings.from_pretrained(name or folder)"
+_OTHER_WORDS = {
+    **dict.fromkeys(("model", "model_name", "model_id", "model_path", "question_model", "context_model"), _PRETRAINED),
+    **dict.fromkeys(("repo_id", "model_kwargs", "encode_kwargs", "device", "dtype", "runtime", "profile"), _PRETRAINED),
+    **dict.fromkeys(("embedding", "embeddings", "embed_model"), "encoder="),
+}
 
 
 class TitledText(str):
@@ -68,7 +76,8 @@ class DPREmbeddings(Embeddings):
     on, through wrappers such as caches too.
     """
 
-    def __init__(self, encoder: Encoder | None = None) -> None:
+    def __init__(self, encoder: Encoder | None = None, **unknown: Any) -> None:
+        refuse_unknown(unknown, "encoder", _OTHER_WORDS)
         self.encoder = DualEncoder.default() if encoder is None else encoder
 
     @property

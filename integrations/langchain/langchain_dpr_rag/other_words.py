@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
-from dpr_rag.errors import ArgumentError
+from dpr_rag.errors import ArgumentError, nearest
 
 _PATH = "path= (one folder is one store)"
 _EMBEDDING = "embedding="
@@ -26,6 +28,10 @@ RIGHT_WORDS = {
     **dict.fromkeys(("relevance_score_fn", "distance_strategy", "normalize_L2"), _CALIBRATED),
     **{name: _OF_THE_STORE.format(name) for name in ("mode", "weight", "fusion")},
     **dict.fromkeys(("tenant", "tenant_id"), "fixed_filter={'tenant': ...} of DPRVectorStore"),
+    **dict.fromkeys(
+        ("client", "async_client", "index", "vectorstore", "vector_store"),
+        "store= (an open dpr_rag.PassageStore); DPRRetriever.from_store() takes a DPRVectorStore too",
+    ),
     "alpha": _OF_THE_STORE.format("weight"),
     "fetch_k": f"fetch_k {_MMR}",
     "lambda_mult": f"lambda_mult {_MMR}",
@@ -35,17 +41,47 @@ RIGHT_WORDS = {
 }
 
 
-def refuse_unknown(given: Mapping[str, Any], known: str) -> None:
+def refuse_unknown(
+    given: Mapping[str, Any], known: str, other_words: Mapping[str, str] = MappingProxyType(RIGHT_WORDS)
+) -> None:
     """Refuse arguments that would otherwise be ignored in silence.
 
     Raises:
         TypeError: There are some; where another library's word for something is known, the message has the right one.
     """
     if given:
-        raise ArgumentError(told(next(iter(given)), known))
+        raise ArgumentError(told(next(iter(given)), known, other_words))
 
 
-def told(name: str, known: str) -> str:
-    """What to say of an unknown argument."""
-    right = RIGHT_WORDS.get(name)
-    return f"unknown argument {name!r}, expected one of {known}" + (f"; here it is {right}" if right else "")
+def told(name: str, known: str, other_words: Mapping[str, str] = MappingProxyType(RIGHT_WORDS)) -> str:
+    """What to say of an unknown argument: another library's word for something, or one that was mistyped."""
+    right = other_words.get(name)
+    meant = f"; here it is {right}" if right else nearest(name, re.findall(r"[a-z_0-9]+", known))
+    return f"unknown argument {name!r:.80}, expected one of {known}{meant}"
+
+
+_MODE = "search_type='similarity' with mode={0!r} of DPRVectorStore or DPRRetriever"
+_RANKED = {
+    **dict.fromkeys(("hybrid", "semantic_hybrid", "similarity_hybrid"), _MODE.format("hybrid")),
+    **dict.fromkeys(("bm25", "sparse", "keyword", "fulltext", "full_text"), _MODE.format("bm25")),
+    **dict.fromkeys(("dense", "semantic", "vector", "cosine"), "search_type='similarity'"),
+    **dict.fromkeys(("max_marginal_relevance", "diversity"), "search_type='mmr'"),
+}
+OF_A_STORE = ("similarity", "mmr", "similarity_score_threshold")
+OF_A_RETRIEVER = ("similarity", "mmr")
+
+
+def check_search_type(given: object, known: tuple[str, ...]) -> None:
+    """Refuse a way to search that there is not, with the right word for it.
+
+    Raises:
+        ArgumentError: It is none of those that are known.
+    """
+    if isinstance(given, str) and given in known:
+        return
+    name = given if isinstance(given, str) else ""
+    if name == "similarity_score_threshold":
+        right = "; here it is score_threshold=, with search_type='similarity'"
+    else:
+        right = f"; here it is {_RANKED[name]}" if name in _RANKED else nearest(name, known)
+    raise ArgumentError(f"search_type is {given!r:.80}, expected {', '.join(map(repr, known))}{right}")

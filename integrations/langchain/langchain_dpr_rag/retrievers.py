@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, Self, cast
+from typing import Any, Self, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
@@ -15,21 +15,22 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import LangSmithRetrieverParams
 from pydantic import PrivateAttr, field_validator, model_validator
 
-from dpr_rag import Diversity, DualEncoder, Encoder, PassageStore, RemoteRetriever, RemoteStore, Retriever
+from dpr_rag import Diversity, DualEncoder, Encoder, Filter, PassageStore, RemoteRetriever, RemoteStore, Retriever
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import ArgumentError
 from langchain_dpr_rag.asking import ahits_for, hits_for, plain_documents, scored_documents
 from langchain_dpr_rag.batches import OnePassRetriever
 from langchain_dpr_rag.closing import Closing, closed_on_error
 from langchain_dpr_rag.documents import Where
+from langchain_dpr_rag.filling import Filling
 from langchain_dpr_rag.foreign import embeddings_of, encoder_of
 from langchain_dpr_rag.opening import is_address, open_folder
 from langchain_dpr_rag.other_words import refuse_unknown
-from langchain_dpr_rag.settings import Condition, Count, Fusion, Mode, Share, Weight
+from langchain_dpr_rag.settings import Condition, Count, Fusion, Mode, SearchType, Share, Weight
 from langchain_dpr_rag.vectorstores import DPRVectorStore
 
 
-class DPRRetriever(Closing, OnePassRetriever):
+class DPRRetriever(Closing, Filling, OnePassRetriever):
     """Dense passage retrieval for LangChain chains.
 
     A passage is the same document however it was found, so that what merges documents sees it once; scores come on
@@ -94,7 +95,7 @@ class DPRRetriever(Closing, OnePassRetriever):
     k: Count = 4
     filter: Condition = None
     score_threshold: Share | None = None
-    search_type: Literal["similarity", "mmr"] = "similarity"
+    search_type: SearchType = "similarity"
     fetch_k: Count = 20
     lambda_mult: Share = 0.5
     mode: Mode | None = None
@@ -105,7 +106,7 @@ class DPRRetriever(Closing, OnePassRetriever):
     b: Share | None = None
     phrases: Weight | None = None
     include_scores: bool = False
-    _opened: PassageStore | RemoteStore | None = PrivateAttr(default=None)
+    _opened: DPRVectorStore | PassageStore | RemoteStore | None = PrivateAttr(default=None)
 
     @field_validator("store", mode="before")
     @classmethod
@@ -143,6 +144,7 @@ class DPRRetriever(Closing, OnePassRetriever):
         fingerprint: str | None = None,
         read_only: bool = False,
         token: str | None = None,
+        fixed_filter: Mapping[str, Any] | Filter | None = None,
         **kwargs: Any,
     ) -> Self:
         """A retriever on a store that exists.
@@ -154,6 +156,7 @@ class DPRRetriever(Closing, OnePassRetriever):
             fingerprint: What identifies foreign embeddings; see :class:`DPRVectorStore`.
             read_only: Refuse every change, where a folder is given.
             token: What opens the service, where an address is given; None takes ``DPR_RAG_TOKEN`` of the environment.
+            fixed_filter: What every search is restricted to, where a folder is given; see :class:`DPRVectorStore`.
             **kwargs: Those of the constructor.
 
         Raises:
@@ -162,70 +165,34 @@ class DPRRetriever(Closing, OnePassRetriever):
         """
         service = is_address(store)
         if service or isinstance(store, DPRVectorStore | PassageStore | RemoteStore):
-            if embedding is not None or fingerprint is not None or read_only:
+            if embedding is not None or fingerprint is not None or read_only or fixed_filter is not None:
                 raise ArgumentError(
-                    "embedding goes with a folder, and so do fingerprint and read_only; the store was opened with its own"
+                    "embedding goes with a folder, and so do fingerprint, read_only and fixed_filter; the store was opened with "
+                    "its own"
                 )
         if token is not None and not service:
             raise ArgumentError("token goes with the address of a service, and this is none; leave it out")
         if isinstance(store, str) and service:
-            return cls._over(RemoteStore(store, token=token), **kwargs)
+            remote = RemoteStore(store, token=token)
+            return cls._over(remote, remote, **kwargs)
         if isinstance(store, DPRVectorStore | PassageStore | RemoteStore):
             return cls(store=store.store if isinstance(store, DPRVectorStore) else store, **kwargs)
         encoder = encoder_of(embedding, fingerprint)
         if encoder is None and kwargs.get("mode") != "bm25":  # words alone need no model
             encoder = DualEncoder.default()
-        return cls._over(open_folder(store, encoder, create=False, read_only=read_only), **kwargs)
+        with closed_on_error(open_folder(store, encoder, create=False, read_only=read_only)) as opened:
+            return cls._over(opened, opened if fixed_filter is None else opened.restricted(fixed_filter), **kwargs)
 
     @classmethod
-    def from_documents(
+    def _over(
         cls,
-        documents: Iterable[Document],
-        embedding: Embeddings | Encoder | None = None,
-        *,
-        path: str | os.PathLike[str] | None = None,
-        ids: Sequence[str | None] | None = None,
-        fingerprint: str | None = None,
+        opened: DPRVectorStore | PassageStore | RemoteStore,
+        store: PassageStore | RemoteStore,
         **kwargs: Any,
     ) -> Self:
-        """A retriever on a store with these documents in it, temporary without a path.
-
-        Args:
-            documents: What to retrieve.
-            embedding: What embeds; None for the default encoder.
-            path: Folder of the store, which may exist.
-            ids: See ``DPRVectorStore.add_documents``; without them a second run adds nothing.
-            fingerprint: What identifies foreign embeddings; see :class:`DPRVectorStore`.
-            **kwargs: Those of the constructor.
-        """
-        with closed_on_error(DPRVectorStore(embedding, path=path, fingerprint=fingerprint)) as vector_store:
-            made = cls._over(vector_store.store, **kwargs)
-            vector_store.add_documents(documents, ids=ids)
-        return made
-
-    @classmethod
-    def from_texts(
-        cls,
-        texts: Iterable[str],
-        embedding: Embeddings | Encoder | None = None,
-        metadatas: Sequence[dict[str, Any]] | None = None,
-        *,
-        path: str | os.PathLike[str] | None = None,
-        ids: Sequence[str | None] | None = None,
-        fingerprint: str | None = None,
-        **kwargs: Any,
-    ) -> Self:
-        """Like :meth:`from_documents`, with texts and metadata apart."""
-        with closed_on_error(DPRVectorStore(embedding, path=path, fingerprint=fingerprint)) as vector_store:
-            made = cls._over(vector_store.store, **kwargs)
-            vector_store.add_texts(texts, metadatas, ids=ids)
-        return made
-
-    @classmethod
-    def _over(cls, opened: PassageStore | RemoteStore, **kwargs: Any) -> Self:
-        """A retriever that closes this store at its own end."""
+        """A retriever on a store, or on a view of it, that closes at its own end what was opened for it."""
         with closed_on_error(opened):
-            made = cls(store=opened, **kwargs)
+            made = cls(store=store, **kwargs)
         made._opened = opened
         return made
 

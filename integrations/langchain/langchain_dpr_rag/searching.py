@@ -15,13 +15,23 @@ from langchain_dpr_rag.adjusting import AdjustableStore
 from langchain_dpr_rag.asking import hits_for, question_of, vectors_for
 from langchain_dpr_rag.documents import Where, document_of, where_of
 from langchain_dpr_rag.given import check_threshold
-from langchain_dpr_rag.other_words import refuse_unknown
+from langchain_dpr_rag.other_words import OF_A_STORE, check_search_type, refuse_unknown
 
 Scored = list[tuple[Document, float]]
 
 
 class SearchableStore(AdjustableStore):
     """What a :class:`DPRVectorStore` can be asked."""
+
+    def search(self, query: str, search_type: str, **kwargs: Any) -> list[Document]:
+        """One of the searches by its name: ``similarity``, ``mmr`` or ``similarity_score_threshold``."""
+        check_search_type(search_type, OF_A_STORE)
+        return super().search(query, search_type, **kwargs)
+
+    async def asearch(self, query: str, search_type: str, **kwargs: Any) -> list[Document]:
+        """Like :meth:`search`, without blocking the event loop."""
+        check_search_type(search_type, OF_A_STORE)
+        return await super().asearch(query, search_type, **kwargs)
 
     def similarity_search(self, query: str, k: int = 4, filter: Where = None, **kwargs: Any) -> list[Document]:
         """The k best documents, best first; ``filter`` selects before the top k."""

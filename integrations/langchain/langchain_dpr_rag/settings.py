@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 
 from dpr_rag import Ranking
 from dpr_rag.filters import check_predicate, parse_filter
-from langchain_dpr_rag.other_words import RIGHT_WORDS
+from langchain_dpr_rag.other_words import OF_A_RETRIEVER, RIGHT_WORDS, check_search_type
 
 
 def _no_bool(given: object) -> object:
@@ -38,6 +38,12 @@ def _known_fusion(given: Any) -> Any:
     return given
 
 
+def _known_search_type(given: Any) -> Any:
+    check_search_type(given, OF_A_RETRIEVER)
+    return given
+
+
+SearchType = Annotated[Literal["similarity", "mmr"], BeforeValidator(_known_search_type)]
 Mode = Annotated[Literal["dense", "bm25", "hybrid"], BeforeValidator(_known_mode)]
 Fusion = Annotated[Literal["weighted", "rrf"], BeforeValidator(_known_fusion)]
 Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]

@@ -24,7 +24,7 @@ from langchain_dpr_rag.other_words import refuse_unknown
 from langchain_dpr_rag.settings import Fusion, Mode
 from langchain_dpr_rag.writing import WritableStore
 
-_ARGUMENTS = (
+ARGUMENTS = (
     "embedding, path, store, index, on_blank, on_bad_text, on_metadata, fingerprint, mode, weight, fusion, create, read_only, "
     "fixed_filter"
 )
@@ -128,7 +128,7 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
         fixed_filter: Mapping[str, Any] | Filter | None = None,
         **unknown: Any,
     ) -> None:
-        refuse_unknown(unknown, _ARGUMENTS)
+        refuse_unknown(unknown, ARGUMENTS)
         self._rank_by(mode, weight, fusion)  # refuses what does not fit before anything is opened
         self._policies = Policies(on_blank, on_bad_text, on_metadata)
         if store is not None and (
@@ -189,6 +189,22 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
         return opened
 
     @classmethod
+    async def afrom_texts(
+        cls,
+        texts: Iterable[str],
+        embedding: Embeddings | Encoder | None = None,
+        metadatas: Sequence[dict[str, Any]] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Like :meth:`from_texts` and ``aadd_texts``: other embeddings are asked by ``aembed_documents``."""
+        adding = {"batch_size": kwargs.pop("batch_size")} if "batch_size" in kwargs else {}
+        with closed_on_error(await asyncio.to_thread(cls, embedding, **kwargs)) as opened:
+            await opened.aadd_texts(texts, metadatas, ids=ids, **adding)
+        return opened
+
+    @classmethod
     def from_documents(
         cls, documents: Iterable[Document], embedding: Embeddings | Encoder | None = None, **kwargs: Any
     ) -> Self:
@@ -199,8 +215,9 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
     async def afrom_documents(
         cls, documents: Iterable[Document], embedding: Embeddings | Encoder | None = None, **kwargs: Any
     ) -> Self:
-        """Like :meth:`from_documents`, in a thread."""
-        return await asyncio.to_thread(cls.from_documents, documents, embedding, **kwargs)
+        """Like :meth:`from_documents` and :meth:`afrom_texts`."""
+        listed = await asyncio.to_thread(documents_given, documents)
+        return await super().afrom_documents(listed, embedding, **kwargs)  # type: ignore[arg-type]
 
     @classmethod
     def from_embeddings(

@@ -94,8 +94,10 @@ class WritableStore(SearchableStore):
         metadatas: Sequence[dict[str, Any]] | None = None,
         *,
         ids: Sequence[str | None] | None = None,
+        **kwargs: Any,
     ) -> list[str]:
         """Add texts with vectors that were made elsewhere by the same model."""
+        refuse_unknown(kwargs, "text_embeddings, metadatas, ids")
         texts, vectors = pairs_given(text_embeddings)
         return self._add_with_vectors(documents_of(texts, metadatas), vectors, ids)
 
@@ -105,9 +107,10 @@ class WritableStore(SearchableStore):
         metadatas: Sequence[dict[str, Any]] | None = None,
         *,
         ids: Sequence[str | None] | None = None,
+        **kwargs: Any,
     ) -> list[str]:
         """Like :meth:`add_embeddings`, in a thread."""
-        return await asyncio.to_thread(self.add_embeddings, text_embeddings, metadatas, ids=ids)
+        return await asyncio.to_thread(self.add_embeddings, text_embeddings, metadatas, ids=ids, **kwargs)
 
     def _add_with_vectors(
         self, documents: Sequence[Document], vectors: Iterable[Any], ids: Sequence[str | None] | None

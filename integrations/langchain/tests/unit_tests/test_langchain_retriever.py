@@ -22,7 +22,14 @@ from langchain_core.tools import create_retriever_tool
 from pydantic import ValidationError
 
 from dpr_rag import BM25, Passage, PassageStore, Ranking, Retriever, Tuned, parse_passages
-from dpr_rag.errors import EncoderMismatchError, PassageError, StoreClosedError, StoreNotFoundError, VectorError
+from dpr_rag.errors import (
+    ArgumentError,
+    EncoderMismatchError,
+    PassageError,
+    StoreClosedError,
+    StoreNotFoundError,
+    VectorError,
+)
 from langchain_dpr_rag import DPRRetriever, DPRVectorStore, format_documents
 
 QUESTION = "a tragedy by Goethe"
@@ -279,8 +286,9 @@ def test_closing_is_for_who_opened(plays: DPRVectorStore, words: Any, tmp_path: 
 
 
 def test_arguments_are_checked_before_anything_is_stored(words: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="kk"):
+    with pytest.raises(ArgumentError, match="kk"):
         DPRRetriever.from_texts(["a", "b"], words, path=tmp_path / "s", kk=1)
+    assert not (tmp_path / "s").exists()
     with DPRRetriever.from_texts(["a", "b"], words, path=tmp_path / "s") as retriever:
         assert sorted(one.page_content for one in retriever.invoke("a")) == ["a", "b"]
 
