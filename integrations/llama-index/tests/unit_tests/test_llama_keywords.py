@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 from llama_index.core import StorageContext, VectorStoreIndex
+from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.schema import Document, TextNode
 from llama_index.core.vector_stores.types import VectorStoreQuery
 from llama_index.embeddings.dpr_rag import DPREmbedding
+from llama_index.retrievers.dpr_rag import DPRRetriever
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 
 from dpr_rag.errors import ArgumentError
@@ -90,3 +95,40 @@ def test_what_an_index_hands_on_works(filled: Any, embedding: DPREmbedding) -> N
     with pytest.raises(ArgumentError, match=r"here it is delete_nodes\(filters=...\)"):
         index.delete_ref_doc("d8", filters=None)
     assert len(filled.client) == 4
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("model_name", r"here it is DPREmbedding.from_pretrained\("),
+        ("query_instruction", "whose files name the prompts"),
+        ("batch_size", "here it is embed_batch_size="),
+        ("embed_model", "here it is encoder="),
+        ("encodr", "did you mean 'encoder'"),
+    ],
+)
+def test_words_of_other_embeddings_are_told_the_right_one(towers: Any, wrong: str, right: str) -> None:
+    with pytest.raises(ArgumentError, match=f"unknown argument '{wrong}', expected one of encoder, .*{right}"):
+        DPREmbedding(**{"encoder": towers, wrong: "x"})
+
+
+def test_a_retriever_is_made_with_all_that_its_store_is_made_with(towers: Any, node: Any, tmp_path: Path) -> None:
+    named = set(inspect.signature(DPRVectorStore.__init__).parameters) - {"self", "options"}
+    of_store = {"index": "flat", "on_blank": "error", "on_bad_text": "replace", "on_metadata": "convert"}
+    of_store |= {"fixed_filter": {"tenant": "a"}, "dtype": "float16", "language": "german", "create": True}
+    assert named - {"path", "store", "encoder", "fingerprint"} <= of_store.keys()
+    nodes = [node("a", "Ein Text", day=date(2024, 5, 31))]
+    options: dict[str, Any] = {"path": tmp_path / "s", "encoder": towers}
+    with DPRRetriever.from_defaults(nodes, similarity_top_k=1, **options, **of_store) as retriever:
+        (passage,) = retriever.vector_store.client
+        assert {name: passage.metadata[name] for name in ("day", "tenant")} == {"day": "2024-05-31", "tenant": "a"}
+        assert (retriever.vector_store.on_blank, retriever.similarity_top_k) == ("error", 1)
+    with DPRRetriever.from_defaults(read_only=True, **options) as retriever:
+        assert (retriever.vector_store.read_only, len(retriever.retrieve("Text"))) == (True, 1)
+    with DPRRetriever.from_defaults(
+        nodes, encoder=MockEmbedding(3), fingerprint="a mock", on_metadata="convert"
+    ) as other:
+        assert other.vector_store.encoder.fingerprint == "a mock"
+    for wrong, right in (("top_k", "here it is similarity_top_k="), ("nonsense", "fixed_filter")):
+        with pytest.raises(ArgumentError, match=f"unknown argument '{wrong}'.*{right}"):
+            DPRRetriever.from_defaults(nodes, **options, **{wrong: 1})

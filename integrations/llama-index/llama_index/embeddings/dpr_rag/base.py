@@ -13,6 +13,7 @@ from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.schema import BaseNode
 from llama_index.core.storage.kvstore.types import BaseKVStore
 from llama_index.embeddings.dpr_rag.cache import RoleCache
+from llama_index.embeddings.dpr_rag.other_words import refuse_unknown
 from llama_index.embeddings.dpr_rag.texts import TitledText, as_passages, text_given
 
 from dpr_rag import DualEncoder, Encoder, load_encoder
@@ -97,7 +98,9 @@ class DPREmbedding(BaseEmbedding):
         num_workers: int | None = None,
         embeddings_cache: BaseKVStore | None = None,
         rate_limiter: Any = None,
+        **unknown: Any,
     ) -> None:
+        refuse_unknown(unknown)
         chosen = DualEncoder.default() if encoder is None else encoder
         if not is_encoder(chosen):
             raise ArgumentError(

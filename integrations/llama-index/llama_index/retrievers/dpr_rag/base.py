@@ -18,7 +18,7 @@ from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBun
 from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQueryMode
 from llama_index.embeddings.dpr_rag.foreign import EmbeddingEncoder
 from llama_index.retrievers.dpr_rag.asking import Asked, strings_of
-from llama_index.retrievers.dpr_rag.opening import as_vector_store, refuse_other_words
+from llama_index.retrievers.dpr_rag.opening import as_vector_store, parted, refuse_other_words
 from llama_index.retrievers.dpr_rag.services import ahits_at_once, hits_at_once
 from llama_index.retrievers.dpr_rag.settings import NAMES, Settings
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
@@ -202,7 +202,7 @@ class DPRRetriever(Asked, BaseRetriever):
             path: The store's folder; None makes a temporary store.
             vector_store: Use this one instead.
             store: Use this ``PassageStore`` instead.
-            **kwargs: Arguments of the class.
+            **kwargs: Arguments of the class; where a store is opened, also those of ``DPRVectorStore``, such as ``fixed_filter``.
 
         Raises:
             ValueError: More than one store was given, or an encoder for one that is open already.
@@ -214,7 +214,8 @@ class DPRRetriever(Asked, BaseRetriever):
         if isinstance(given[0] if given else None, DPRVectorStore | PassageStore):
             made = cls(given[0], encoder=encoder, **kwargs)
         else:
-            opened = DPRVectorStore(path, encoder=DualEncoder.default() if encoder is None else encoder)
+            of_store, kwargs = parted(kwargs)
+            opened = DPRVectorStore(path, encoder=DualEncoder.default() if encoder is None else encoder, **of_store)
             with ExitStack() as on_error:
                 on_error.callback(opened.close)
                 made = cls(opened, **kwargs)
@@ -222,7 +223,8 @@ class DPRRetriever(Asked, BaseRetriever):
             made._owned = True
         with ExitStack() as on_error:
             on_error.callback(made.close)
-            made.vector_store.add([] if nodes is None else nodes)
+            if nodes is not None:
+                made.vector_store.add(nodes)
             on_error.pop_all()
         return made
 
@@ -256,8 +258,7 @@ class DPRRetriever(Asked, BaseRetriever):
         by_vector = query_bundle.embedding is not None or bool(strings_of(query_bundle))
         if ranking.needs_words and is_blank(words) and by_vector and ranking.needs_vectors:
             ranking = Ranking()
-        unasked = is_blank(words) if ranking.needs_words else not by_vector
-        if unasked:
+        if is_blank(words) if ranking.needs_words else not by_vector:
             return _scored(without_question(client, where, k))
         options: dict[str, Any] = {"diversity": settings.diversity_used(), "min_relevance": settings.min_relevance}
         vectors = [self._embedding(query_bundle)] if ranking.needs_vectors else None

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import cast
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 from llama_index.retrievers.dpr_rag.services import Service, is_address
 from llama_index.retrievers.dpr_rag.settings import NAMES
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
-from llama_index.vector_stores.dpr_rag.opening import AnyEncoder, refuse_unknown
+from llama_index.vector_stores.dpr_rag.opening import ARGUMENTS, AnyEncoder, refuse_unknown
 
 from dpr_rag import DualEncoder, PassageStore, RemoteStore
 from dpr_rag.errors import ArgumentError
 
 _ARGUMENTS = ("store", "encoder", "read_only", "token", *NAMES, "callback_manager", "object_map", "objects", "verbose")
+_OF_A_STORE = tuple(name for name in ARGUMENTS if name not in ("path", "store", "encoder"))
 _OTHER_WORDS = {
     **dict.fromkeys(
         ("index", "vector_store", "path", "persist_dir"), "store, the first argument, as index.vector_store"
@@ -35,6 +36,18 @@ def refuse_other_words(given: Iterable[str]) -> None:
         TypeError: There is one; the message has the right word where other retrievers' word for it is known.
     """
     refuse_unknown(given, _ARGUMENTS, _OTHER_WORDS)
+
+
+def parted(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arguments of the store that a retriever is made with, and its own.
+
+    Raises:
+        ArgumentError: One is neither.
+    """
+    of_store = {name: value for name, value in given.items() if name in _OF_A_STORE}
+    own = {name: value for name, value in given.items() if name not in of_store}
+    refuse_unknown([name for name in own if name not in _ARGUMENTS], (*_ARGUMENTS, *_OF_A_STORE), _OTHER_WORDS)
+    return of_store, own
 
 
 def as_vector_store(

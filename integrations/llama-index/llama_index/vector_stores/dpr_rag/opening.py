@@ -15,7 +15,7 @@ from dpr_rag.errors import ArgumentError
 
 AnyEncoder = Encoder | BaseEmbedding
 _OPTIONS = ("index", "dtype", "bind", "timeout", "language")
-_ARGUMENTS = (
+ARGUMENTS = (
     "path",
     "store",
     "encoder",
@@ -90,7 +90,7 @@ def open_store(
         ValueError: A fingerprint goes with something that has its own.
         EncoderMismatchError: Another encoder filled the store, or nothing names the embedding.
     """
-    refuse_unknown([name for name in options if name not in _OPTIONS], _ARGUMENTS, _OTHER_WORDS)
+    refuse_unknown([name for name in options if name not in _OPTIONS], ARGUMENTS, _OTHER_WORDS)
     if path is None and (read_only or not create):
         raise ArgumentError("create=False and read_only=True are for a store that exists; give its path")
     bound = encoder_of(encoder, fingerprint)
