@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any, TypeGuard
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
@@ -121,13 +122,20 @@ class EmbeddingsEncoder:
         vectors: list[list[float]] = []
         for start in range(0, len(questions), _AT_ONCE):
             some = questions[start : start + _AT_ONCE]
-            vectors += await asyncio.gather(*(self.embeddings.aembed_query(one) for one in some))
+            vectors += await asyncio.gather(*(self._awaited("embed_query", one) for one in some))
         return self._array("aembed_query", vectors, len(questions))
 
     async def aencode_passages(self, passages: Sequence[Passage]) -> Vectors:
         """Like :meth:`encode_passages`, by the embeddings' own asynchronous method."""
-        vectors = await self.embeddings.aembed_documents(self._texts(passages))
+        vectors = await self._awaited("embed_documents", self._texts(passages))
         return self._array("aembed_documents", vectors, len(passages))
+
+    async def _awaited(self, method: str, given: str | list[str]) -> Any:
+        """The asynchronous method, or the other one in a thread where a class of the caller's own has none."""
+        waiting = getattr(self.embeddings, f"a{method}", None)
+        if waiting is None:
+            return await asyncio.to_thread(getattr(self.embeddings, method), given)
+        return await waiting(given)
 
     @property
     def _takes_titles(self) -> bool:
@@ -172,16 +180,24 @@ def encoder_of(given: Embeddings | Encoder | None, fingerprint: str | None) -> E
         TypeError: It is neither LangChain embeddings nor an encoder.
         ValueError: A fingerprint goes with something that has its own.
     """
-    if isinstance(given, Embeddings) and not isinstance(given, DPREmbeddings):
+    if _is_foreign(given):
         return EmbeddingsEncoder(given, fingerprint)
+    if not (given is None or isinstance(given, DPREmbeddings) or is_encoder(given)):
+        what = f"the class {given.__name__}, not an instance" if isinstance(given, type) else type(given).__name__
+        raise ArgumentError(
+            f"embedding is {what}, expected LangChain Embeddings or a dpr_rag encoder such as DualEncoder"
+        )
     if fingerprint is not None:
         raise ArgumentError("fingerprint was given, which is for foreign embeddings; an encoder has its own")
-    if given is None or isinstance(given, DPREmbeddings):
-        return None if given is None else given.encoder
-    if is_encoder(given):
-        return given
-    what = f"the class {given.__name__}, not an instance" if isinstance(given, type) else type(given).__name__
-    raise ArgumentError(f"embedding is {what}, expected LangChain Embeddings or a dpr_rag encoder such as DualEncoder")
+    return given.encoder if isinstance(given, DPREmbeddings) else given
+
+
+def _is_foreign(given: object) -> TypeGuard[Embeddings]:
+    """LangChain's embeddings, or what embeds like them without their base class, as its other stores take it."""
+    if isinstance(given, Embeddings):
+        return not isinstance(given, DPREmbeddings)
+    methods = [getattr(given, name, None) for name in ("embed_documents", "embed_query")]
+    return not isinstance(given, type) and not is_encoder(given) and all(map(callable, methods))
 
 
 def embeddings_of(encoder: Encoder | None) -> Embeddings | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,3 +72,44 @@ def test_an_encoder_that_returns_no_vectors_is_told_so_by_name(name: str) -> Non
             store.add([Passage("1", "one"), Passage("2", "two")])
         with pytest.raises(VectorError, match=r"Core.encode_questions\(\) returned"):
             store.encode_questions(["one", "two"])
+
+
+class Slotted:
+    """Embeds, and has neither LangChain's base class nor asynchronous methods."""
+
+    __slots__ = ("asked",)
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [self.embed_query(text) for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        self.asked.append(text)
+        return [1.0, 0.0] if "king" in text else [0.0, 1.0]
+
+
+def test_what_embeds_without_langchains_base_class_is_taken_as_other_stores_take_it(tmp_path: Path) -> None:
+    embeddings = Slotted()
+    with DPRVectorStore(embeddings, path=tmp_path / "s", fingerprint="mine") as store:
+        store.add_texts(["a queen", "a king"], ids=["queen", "king"])
+        assert [one.id for one in store.similarity_search("the king", k=1)] == ["king"]
+        assert store.embeddings is embeddings
+    with DPRVectorStore(embeddings, path=tmp_path / "s", fingerprint="mine", create=False) as again:
+        assert [one.id for one in again.similarity_search("who", k=1)] == ["queen"]
+
+
+def test_what_cannot_be_awaited_embeds_in_a_thread() -> None:
+    async def run() -> list[str | None]:
+        with DPRVectorStore(Slotted()) as store:
+            await store.aadd_texts(["a queen", "a king"], ids=["queen", "king"])
+            return [one.id for one in await store.asimilarity_search("the king", k=1)]
+
+    assert asyncio.run(run()) == ["king"]
+
+
+@pytest.mark.parametrize("given", ["all-MiniLM-L6-v2", len, Slotted])
+def test_what_does_not_embed_is_told_so_first_with_a_fingerprint_too(given: Any) -> None:
+    with pytest.raises(TypeError, match=r"embedding is .*, expected LangChain Embeddings"):
+        DPRVectorStore(given, fingerprint="mine")
