@@ -261,6 +261,7 @@ def test_writes_come_back_by_value(local: PassageStore, uds: str) -> None:
             store.delete(filter={})
         with pytest.raises(errors.RequestError):
             store.delete()
+        assert store.delete(["new"], filter={"tag": "y"}) == 0
         assert store.delete(filter={"tag": "x"}) == 1
         assert store.delete(["new"]) == 0
     assert local.get(["new"]) == []

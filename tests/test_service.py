@@ -122,6 +122,7 @@ def test_passages_are_added_read_counted_and_deleted(client: Client, fresh: Pass
     year = {"filter": {"year": {"$lt": 1605}}}
     assert one.post("/v1/passages/count", json=year).json() == {"count": 2}
     assert [found["id"] for found in one.post("/v1/passages/get", json={**year, "k": 1}).json()["passages"]] == ["1"]
+    assert one.post("/v1/passages/delete", json={"ids": ["4"], **year}).json() == {"deleted": 0}
     assert one.post("/v1/passages/delete", json=year).json() == {"deleted": 2}
     assert [passage.id for passage in fresh] == ["2", "4"]
 

@@ -100,12 +100,32 @@ def test_delete_by_ids_or_filter(store: PassageStore) -> None:
     assert store.delete(filter={"half": 0}) == 9
     assert store.delete([]) == 0
     assert [passage.id for passage in store] == [str(at) for at in range(3, 20, 2)]
-    for arguments in ({}, {"ids": ["1"], "filter": {"half": 1}}):
-        with pytest.raises(StoreError, match="exactly one"):
-            store.delete(**arguments)
+    with pytest.raises(StoreError, match="neither ids nor a filter"):
+        store.delete()
     with pytest.raises(StoreError, match=r"wrap it as \['11'\]"):
         store.delete("11")
     assert len(store) == 9
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_of_ids_and_a_filter_both_have_to_fit(store: PassageStore, folded: bool) -> None:
+    store.add(make_passages(20))
+    if folded:
+        store.optimize()
+    asked: list[str] = []
+
+    def is_two(passage: Passage) -> bool:
+        asked.append(passage.id)
+        return passage.id == "2"
+
+    assert store.delete(["1", "2", "3", "nowhere"], filter={"half": 1}) == 2
+    assert store.delete(["2", "4"], filter=is_two) == 1
+    assert sorted(asked) == ["2", "4"]  # not the whole store
+    assert store.delete([], filter={"half": 1}) == store.delete(["5"], filter={"half": 0}) == 0
+    assert [passage.id for passage in store] == ["0", *map(str, range(4, 20))]
+    with pytest.raises(FilterError, match="answered str"):
+        store.delete(["4"], filter=lambda passage: "no")  # type: ignore[arg-type, return-value]
+    assert "4" in store
 
 
 def test_get_count_and_contains(store: PassageStore) -> None:

@@ -141,6 +141,8 @@ def test_ids_of_others_are_neither_got_nor_deleted_nor_replaced(whole: PassageSt
     assert [one.id for one in view] == OF_A
     assert {one.id for one in view.sample(99)[0]} == set(OF_A)
     assert view.delete(["b1", "b2", "a3"]) == 1
+    everything = {"id": {"$exists": True}}
+    assert view.delete(["b1", "b2"], filter=everything) == view.delete(["b1"], filter=lambda passage: True) == 0
     with pytest.raises(PassageError, match="'b1' belongs to a passage outside of this view"):
         view.add([Passage("b1", "mine now")])
     assert {one.id for one in whole} == {*OF_A, *OF_B} - {"a3"}

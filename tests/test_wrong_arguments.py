@@ -227,7 +227,7 @@ def test_the_right_ones_are_taken(name: str, place: Place) -> None:
         (lambda p: p.store.add(["s"]), PassageError, "str 's' is no passage; give a dpr_rag.Passage(id=…, text=…)"),
         (lambda p: Retriever("path"), DprRagError, "store is str 'path', expected an open PassageStore; open one with"),
         (lambda p: p.store.get(None), StoreError, "ids is NoneType None, expected a list of ids; give [] for none"),
-        (lambda p: p.store.delete(None), StoreError, "delete() takes either ids or a filter; give exactly one of them"),
+        (lambda p: p.store.delete(None), StoreError, "delete() got neither ids nor a filter; give one of them, or both for"),
         (lambda p: p.store.delete("id"), StoreError, "ids is the string 'id', expected a list of ids; wrap it as ['id']"),
         (lambda p: p.store.delete({"year": 1}), StoreError, "to delete what a filter keeps, pass filter="),
         (lambda p: p.store.delete([PASSAGES[0]]), StoreError, "expected a string; give its .id"),

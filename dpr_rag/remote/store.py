@@ -161,7 +161,7 @@ class RemoteStore(Shared):
         return {name: int(number) for name, number in self._ask("/v1/passages", body).items()}
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
-        """Delete passages by id or by filter, in one commit; the service has to be ``--writable``.
+        """Delete as ``PassageStore.delete`` does, in one commit; the service has to be ``--writable``.
 
         A connection that breaks meanwhile is an error, not tried again: what was deleted could not be counted.
 

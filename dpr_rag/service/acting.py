@@ -113,7 +113,8 @@ def got(served: Served, asked: models.Get, limits: Limits) -> dict[str, Any]:
     Raises:
         RequestError: Neither or both were given, or there are too many.
     """
-    _check_selection(asked)
+    if (asked.ids is None) == (asked.filter is None):
+        raise RequestError("expected either ids or a filter; give exactly one of them")
     if asked.ids is not None:
         limits.check_count("ids", len(asked.ids), limits.passages)
         found = served.store.get(asked.ids)
@@ -155,14 +156,14 @@ def _passage(given: models.GivenPassage) -> Passage:
 
 
 def deleted(served: Served, asked: models.Selection) -> dict[str, Any]:
-    """How many passages a request removed."""
-    _check_selection(asked)
+    """How many passages a request removed.
+
+    Raises:
+        RequestError: Neither ids nor a filter were given.
+    """
+    if asked.ids is None and asked.filter is None:
+        raise RequestError("expected ids, a filter or both; give one of them")
     return {"deleted": served.store.delete(asked.ids, filter=where_of(asked.filter))}
-
-
-def _check_selection(asked: models.Selection) -> None:
-    if (asked.ids is None) == (asked.filter is None):
-        raise RequestError("expected either ids or a filter; give exactly one of them")
 
 
 def told_store(served: Served, *, writable: bool) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class Retrieve(Ranked):
 
 
 class Selection(Asked):
-    """Passages by id or by filter; give one of them."""
+    """Passages by id or by filter; give one of them, or to delete those that fit both, both."""
 
     ids: Ids = None
     filter: Where = None

@@ -135,7 +135,7 @@ class Reader:
     def rows_where(self, where: Condition, *, after: int = 0) -> Rows:
         """Ascending row numbers, above one, of the passages that a filter or a predicate keeps."""
         if not isinstance(where, Filter):
-            kept = (row for row, passage in self.every(after=after) if _kept(where, passage))
+            kept = (row for row, passage in self.every(after=after) if fits(where, passage))
             return np.fromiter(kept, dtype=np.int64)
         condition, parameters = where.to_sql()
         sql = f"SELECT row FROM passage WHERE row > ? AND {condition} ORDER BY row"
@@ -283,8 +283,15 @@ def marks(rows: Rows, generations: Rows) -> int:
     return int(mixed(mixed(rows) + generations.astype(np.uint64)).sum(dtype=np.uint64))
 
 
-def _kept(predicate: Callable[[Passage], bool], passage: Passage) -> bool:
+def fits(where: Condition, passage: Passage) -> bool:
+    """Whether a filter or a predicate keeps a passage.
+
+    Raises:
+        FilterError: The predicate answers neither True nor False, or fails like a damaged file.
+    """
+    if isinstance(where, Filter):
+        return where.matches(passage)
     try:
-        return answered(predicate, passage)
+        return answered(where, passage)
     except (sqlite3.Error, UnicodeDecodeError) as error:  # must not pass for damage of this file
         raise FilterError(f"the predicate failed on passage {passage.id!r:.120}: {error}") from error

@@ -10,7 +10,7 @@ from dpr_rag.errors import FilterError, StoreError, VectorError
 from dpr_rag.filters import Filter
 from dpr_rag.filters.evaluating import compared_fields
 from dpr_rag.passages import Passage, is_text, rejoined
-from dpr_rag.storage.reader import Condition, Reader
+from dpr_rag.storage.reader import Condition, Reader, fits
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.scope import WHOLE, Scope, Where
 from dpr_rag.store.snapshot import Snapshot
@@ -75,27 +75,36 @@ def check_deletable(condition: Condition | None) -> None:
 
 def delete(engine: Engine, ids: Iterable[str] | None, where: Where, scope: Scope) -> int:
     """Delete passages in one commit; see ``PassageStore.delete``."""
-    if (ids is None) == (where is None):
-        raise StoreError("delete() takes either ids or a filter; give exactly one of them")
+    if ids is None and where is None:
+        raise StoreError(
+            "delete() got neither ids nor a filter; give one of them, or both for the passages that fit both"
+        )
     if isinstance(ids, Mapping):
         raise StoreError(f"ids is {kind(ids)}, expected a list of ids; to delete what a filter keeps, pass filter=")
-    wanted, asked = [] if ids is None else _checked(ids), WHOLE.condition(where)
-    check_deletable(asked)
-    condition = None if asked is None else scope.condition(asked)
+    wanted, asked = None if ids is None else _checked(ids), WHOLE.condition(where)
+    if wanted is None:  # ids alone bound what goes
+        check_deletable(asked)
+    condition = scope.condition(asked)
     engine.database.refuse_read_only()
-    if isinstance(condition, Filter) and engine.state().base is not None:
+    if wanted is None and isinstance(condition, Filter) and engine.state().base is not None:
         engine.with_snapshot(lambda reader, snapshot: None)  # so that the base's fields are at hand below
-    _prove_beforehand(engine, wanted)
+    _prove_beforehand(engine, wanted or [])
     with engine.writing() as writer:
-        if condition is not None:
-            rows = engine.doomed(writer, condition).tolist()
-            writer.by_rows(rows)  # proves what goes: a wrong checksum would spoil the sum of all others
-        else:
-            rows = [row for row, passage in engine.known(writer, wanted).values() if scope.holds(passage)]
+        rows = _doomed(engine, writer, wanted, condition)
         if rows:
             writer.remove(rows)
             writer.commit_state()
     return len(rows)
+
+
+def _doomed(engine: Engine, writer: Reader, ids: Sequence[str] | None, condition: Condition | None) -> list[int]:
+    """The rows of the passages with these ids that fit the condition, or, without ids, of all that fit it; proven."""
+    if ids is not None:
+        known = engine.known(writer, ids).values()
+        return [row for row, passage in known if condition is None or fits(condition, passage)]
+    rows: list[int] = [] if condition is None else engine.doomed(writer, condition).tolist()
+    writer.by_rows(rows)  # proves what goes: a wrong checksum would spoil the sum of all others
+    return rows
 
 
 def _prove_beforehand(engine: Engine, ids: Sequence[str]) -> None:

@@ -193,13 +193,13 @@ class PassageStore(Shared, Searches, Upkeep):
         return report
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
-        """Delete passages by id or by filter, in one commit.
+        """Delete passages by id, by filter, or those of the ids that the filter keeps, in one commit.
 
         Returns:
             How many there were; unknown ids are ignored.
 
         Raises:
-            StoreError: Neither or both were given.
+            StoreError: Neither was given.
         """
         gone = lookup.delete(self._engine, ids, filter, self._scope)
         if not gone and filter is not None:

@@ -95,7 +95,11 @@ def _values(embeddings: Embeddings) -> Iterator[Any]:
     """What an object holds: attributes, private ones of pydantic, slots, and what stands in lists and dicts among them."""
     private = getattr(embeddings, "__pydantic_private__", None) or {}
     slots = [name for kind in type(embeddings).__mro__ for name in getattr(kind, "__slots__", ()) if name[:2] != "__"]
-    for value in (*_attributes(embeddings).values(), *private.values(), *(getattr(embeddings, name, None) for name in slots)):
+    for value in (
+        *_attributes(embeddings).values(),
+        *private.values(),
+        *(getattr(embeddings, name, None) for name in slots),
+    ):
         yield value
         if isinstance(value, list | tuple | Mapping):
             yield from list(islice(value.values() if isinstance(value, Mapping) else value, _LOOKED_AT))

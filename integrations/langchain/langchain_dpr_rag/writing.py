@@ -122,7 +122,7 @@ class WritableStore(SearchableStore):
         return [passage.id for passage in passages]
 
     def delete(self, ids: Sequence[str] | None = None, *, filter: Where = None, **kwargs: Any) -> bool:
-        """Delete documents by id, by metadata, or, with neither, all of them.
+        """Delete documents by id, by metadata, those of the ids that the filter keeps, or, with neither, all of them.
 
         Returns:
             True, also when an id is unknown.

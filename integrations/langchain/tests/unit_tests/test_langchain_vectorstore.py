@@ -137,6 +137,13 @@ def test_delete_by_id_by_metadata_and_all(plays: DPRVectorStore) -> None:
     assert len(plays.store) == 0
 
 
+def test_of_ids_and_a_filter_both_have_to_fit(plays: DPRVectorStore) -> None:
+    everyone = {one.id for one in plays.store}
+    assert plays.delete(["hamlet", "faust"], filter={"year": {"$gte": 1700}}) is True
+    assert asyncio.run(plays.adelete(["hamlet", "iliad"], filter=lambda document: "Troy" in document.page_content))
+    assert {one.id for one in plays.store} == everyone - {"faust", "iliad"}
+
+
 def test_all_are_deleted_also_where_metadata_has_an_id_of_its_own(empty: DPRVectorStore) -> None:
     empty.add_texts(["a", "b"], [{"id": None}, {"id": [1]}])
     assert empty.delete()

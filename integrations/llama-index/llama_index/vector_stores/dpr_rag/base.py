@@ -285,10 +285,7 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
         where = to_filter(filters)
         if node_ids is None and where is None:
             raise ArgumentError("delete_nodes() got neither node_ids nor filters; use clear() to delete everything")
-        if node_ids is None:
-            self._store.delete(filter=where)
-        else:
-            self._store.delete([passage.id for passage in self._with_ids(node_ids, where)])
+        self._store.delete(None if node_ids is None else ids_given("node_ids", node_ids), filter=where)
 
     def _with_ids(self, node_ids: list[str], where: Filter | None) -> list[Passage]:
         found = self._store.get(ids_given("node_ids", node_ids))
