@@ -118,6 +118,7 @@ def test_the_threshold_of_the_call_wins_over_that_of_the_query(filled: Any) -> N
     assert relevant != different
     assert asked(1.0, mmr_threshold=0.0) == different
     assert asked(0.0, mmr_threshold=1.0) == relevant
+    assert asked(1.0, mmr_threshold=None) == asked(0.0, mmr_threshold=None) == asked(None)  # as LlamaIndex reads it
 
 
 def test_nodes_bring_their_embeddings(filled: Any, towers: Any, plays: list[Any]) -> None:

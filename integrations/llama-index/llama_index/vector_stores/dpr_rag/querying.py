@@ -151,7 +151,7 @@ def diversity_for(
     check_options(given)
     if mode != VectorStoreQueryMode.MMR:
         return None
-    chosen = threshold if given.get("mmr_threshold") is None else given["mmr_threshold"]
+    chosen = given.get("mmr_threshold", threshold)
     return Diversity(max(k, _candidates(k, given)), _BALANCE if chosen is None else chosen)
 
 
