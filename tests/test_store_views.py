@@ -139,6 +139,8 @@ def test_ids_of_others_are_neither_got_nor_deleted_nor_replaced(whole: PassageSt
     assert list(view.get_vectors(["b1", "a1"])) == ["a1"]
     assert ("b1" in view, "a1" in view, len(view)) == (False, True, COUNT)
     assert [one.id for one in view] == OF_A
+    paged = [(one.id, vector.tolist()) for page in view.batches(2) for one, vector in zip(*page, strict=True)]
+    assert paged == [(name, vector.tolist()) for name, vector in view.get_vectors(OF_A).items()]
     assert {one.id for one in view.sample(99)[0]} == set(OF_A)
     assert view.delete(["b1", "b2", "a3"]) == 1
     everything = {"id": {"$exists": True}}
@@ -246,7 +248,20 @@ OF_THE_WHOLE: dict[str, Callable[[PassageStore], object]] = {
     "set_tuned": lambda store: store.set_tuned(None),
 }
 RESTRICTED = {
-    *("add", "admitted", "close", "count", "delete", "get", "get_vectors", "private", "rank", "restricted", "sample"),
+    *(
+        "add",
+        "admitted",
+        "batches",
+        "close",
+        "count",
+        "delete",
+        "get",
+        "get_vectors",
+        "private",
+        "rank",
+        "restricted",
+        "sample",
+    ),
     *("search", "select", "__contains__", "__iter__", "__len__"),
 }
 SAYS_NOTHING_OF_PASSAGES = {
