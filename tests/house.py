@@ -34,6 +34,7 @@ SPEAKERS = {
     "openvino": {"encoders"},
     "Stemmer": {"lexical"},
     "stop_words": {"lexical"},
+    "markdown_it": {"pages"},
     "mcp": {"agents"},
     "ray": {"scaling"},
     "matplotlib": {"evaluation"},

@@ -60,19 +60,20 @@ def test_words_of_another_text_are_marked_in_any_inflection(text: str, by: str, 
 def test_a_passage_stays_on_one_line_inside_its_frame(text: str) -> None:
     citation = Citation(1, text, text, text, text, 0.5, 1.0, None)
     turn = Turn("q", "Reply", text, (citation,), answered=True)
-    html = messages_of([turn], Analyzer())[1]["content"].split("\n\n")[-1]
+    html = messages_of([turn], Analyzer())[1]["content"]
     assert "\n" not in html
     assert "\r" not in html
-    assert set(Seen(html).tags) <= {"details", "summary", "small", "div", "br", "mark"}
+    assert set(Seen(html).tags) <= {"details", "summary", "small", "div", "br", "mark", "p"}
     assert html.count("<details") == html.count("</details>") == 1
-    assert html.startswith("<details")
+    assert html.startswith('<div class="reply"><p>Reply</p></div><small>searched: ')
     assert html.endswith("</details>")
 
 
 def test_quoted_replies_are_no_markup_and_those_of_models_are() -> None:
-    for quoted, shown in ((True, r"\# \*a\* \!\[x\]\(y\)"), (False, "# *a* ![x](y)")):
+    for quoted, shown in ((True, "<p># *a* ![x](y)</p>"), (False, "<h1><em>a</em> ![x](y)</h1>")):
         turn = Turn("q", "# *a* ![x](y)", "q", (), answered=True, quoted=quoted)
-        assert messages_of([turn], Analyzer())[1]["content"] == shown
+        assert messages_of([turn], Analyzer())[1]["content"] == f'<div class="reply">{shown}</div>'
+
 
 
 def test_markdown_is_shown_as_it_stands() -> None:

@@ -6,6 +6,7 @@ import gradio as gr
 
 from dpr_rag.pages.chatting import Chat
 from dpr_rag.pages.handling import TUNED, Handlers
+from dpr_rag.pages.replies import OPENED
 
 _MODES = [TUNED, "dense", "bm25", "hybrid"]
 _ASKING = 4
@@ -14,9 +15,9 @@ _NARROW = "() => { if (innerWidth < 700) document.querySelector('#side .toggle-b
 CSS = """
 .passage { border: 1px solid var(--border-color-primary); border-radius: 6px; margin: .35em 0; padding: .3em .6em; }
 .passage summary { cursor: pointer; } .passage div { margin-top: .4em; overflow-wrap: anywhere; }
-mark { background: #ffe38a; color: #1a1a1a; border-radius: 2px; }
+.cite { cursor: pointer; text-decoration: underline; color: inherit; }
+.cite:focus-visible, .passage summary:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; border-radius: 3px; }
 #upload .or { color: inherit; }
-footer { display: none !important; }
 """
 
 
@@ -86,5 +87,6 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
         upload.upload(page.add_uploads, [upload], [*shelf, upload])
         folder.submit(page.add_folder, [folder], shelf)
         remove.click(page.remove, [sources], shelf)
+        blocks.load(None, None, None, js=OPENED)
         blocks.load(page.begin, None, [*talk, *shelf], js=_NARROW)
     return blocks  # type: ignore[no-any-return]

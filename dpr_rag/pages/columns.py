@@ -43,8 +43,6 @@ CSS = """
 .map .found { fill: #2563eb; fill-opacity: 1; }
 .map .asked { fill: #dc2626; fill-opacity: 1; }
 .report { width: 100%; height: 80vh; border: 0; background: #fff; }
-mark { background: #ffe38a; color: #1a1a1a; border-radius: 2px; }
-footer { display: none !important; }
 """
 
 

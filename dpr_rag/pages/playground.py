@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,24 +101,23 @@ class _Handlers:
 
     def tune(self, file: str | None) -> str:
         """Choose the ranking on labelled questions."""
-        return self._tried(file, self._trial.tune)
+        told, error = _tried(file, self._trial.tune)
+        return told or error
 
     def judge(self, file: str | None) -> Parts:
         """Evaluate every mode, with the report in a frame of its own."""
-        if file is None or not is_upload(Path(file)):
-            return "Choose a file with labelled questions first.", ""
-        try:
-            return "", self._trial.report(Path(file))
-        except DprRagError as error:
-            return plain_markdown(str(error)), ""
+        report, error = _tried(file, self._trial.report)
+        return error, report
 
-    def _tried(self, file: str | None, trial: Any) -> str:
-        if file is None or not is_upload(Path(file)):
-            return "Choose a file with labelled questions first."
-        try:
-            return str(trial(Path(file)))
-        except DprRagError as error:
-            return plain_markdown(str(error))
+
+def _tried(file: str | None, trial: Callable[[Path], str]) -> tuple[str, str]:
+    """What a trial on an uploaded file tells, and what went wrong, as Markdown; one of the two is empty."""
+    if file is None or not is_upload(Path(file)):
+        return "", "Choose a file with labelled questions first."
+    try:
+        return trial(Path(file)), ""
+    except DprRagError as error:
+        return "", plain_markdown(str(error))
 
 
 def _filter(text: str) -> Mapping[str, Any] | None:

@@ -31,6 +31,10 @@ _HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
 ]
+_CSS = """
+mark { background: #ffe38a; color: #1a1a1a; border-radius: 2px; }
+footer { display: none !important; }
+"""
 _LARGEST_FILE = "200mb"
 _FONT = ("system-ui", "sans-serif")
 _MONOSPACE = ("ui-monospace", "monospace")
@@ -55,7 +59,7 @@ def app_of(blocks: gr.Blocks, css: str, *, hosts: Sequence[str]) -> FastAPI:
 
     Args:
         blocks: The page.
-        css: Its own style.
+        css: Its own style, beside that of all pages.
         hosts: Names by which it may be asked for, so that a page from elsewhere cannot give this address another name;
             ``*`` also for any address in numbers.
     """
@@ -83,7 +87,7 @@ def app_of(blocks: gr.Blocks, css: str, *, hosts: Sequence[str]) -> FastAPI:
         mcp_server=False,
         enable_monitoring=False,
         theme=theme,
-        css=css,
+        css=_CSS + css,
     )
     return mounted
 

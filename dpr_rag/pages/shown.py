@@ -8,7 +8,8 @@ from typing import Any
 
 from dpr_rag.lexical import Analyzer
 from dpr_rag.pages.files import shown
-from dpr_rag.pages.marking import marked, plain_html, plain_markdown
+from dpr_rag.pages.marking import marked, plain_html
+from dpr_rag.pages.replies import reply_html
 from dpr_rag.pages.turns import DOWN, UP, Citation, Turn
 
 LIKE, DISLIKE = "Like", "Dislike"
@@ -34,11 +35,10 @@ def _pair(turn: Turn, analyzer: Analyzer) -> tuple[dict[str, Any], dict[str, Any
 
 
 def _reply(turn: Turn, analyzer: Analyzer) -> str:
-    asked = "" if turn.searched in ("", turn.question) else f"\n\n<small>searched: {plain_html(turn.searched)}</small>"
+    asked = "" if turn.searched in ("", turn.question) else f"<small>searched: {plain_html(turn.searched)}</small>"
     by = f"{turn.searched} {turn.reply if turn.answered else ''}"
-    cited = "\n\n".join(cited_html(citation, by, analyzer) for citation in turn.citations)
-    said = plain_markdown(turn.reply) if turn.quoted else turn.reply
-    return f"{said}{asked}\n\n{cited}".strip()
+    cited = "".join(cited_html(citation, by, analyzer) for citation in turn.citations)
+    return f"{reply_html(turn)}{asked}{cited}"
 
 
 def cited_html(citation: Citation, by: str, analyzer: Analyzer) -> str:

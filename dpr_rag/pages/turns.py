@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +11,12 @@ from dpr_rag.passages import Hit, Passage
 from dpr_rag.store import source_of
 
 UP, DOWN = "up", "down"
+_LIST = r"[0-9]{1,4}(?:[,;] ?[0-9]{1,4})*"
+CITED = {
+    False: re.compile(rf"\[{_LIST}\]|【{_LIST}】"),
+    True: re.compile(rf"(?<=\s)\[{_LIST}\](?!\S)"),
+}
+"""Numbers in a reply, as ``[1]`` or ``[1, 2]``; in a quoted one (True) those that stand apart, as texts have footnotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +95,10 @@ class Turn:
 
     @property
     def cited(self) -> tuple[Citation, ...]:
-        """The passages whose numbers the reply names, as ``[1]``."""
-        return tuple(citation for citation in self.citations if f"[{citation.number}]" in self.reply)
+        """The passages whose numbers the reply names, as ``[1]`` or ``[1, 2]``."""
+        groups = CITED[self.quoted].findall(self.reply)
+        numbers = {int(number) for group in groups for number in re.findall("[0-9]+", group)}
+        return tuple(citation for citation in self.citations if citation.number in numbers)
 
 
 def named_source(passage: Passage) -> str:
