@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections import Counter
 from collections.abc import Callable
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 from dpr_rag import __version__
 from dpr_rag.errors import DprRagError, MissingExtraError, install
@@ -21,6 +22,9 @@ try:
     from pydantic import Field
 except ImportError as error:
     raise MissingExtraError(f"tools for agents need the package mcp ({error}); {install('mcp')}") from error
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 MOST = 50
 """Passages of one answer at most, as they fill the context of a model."""
@@ -94,6 +98,35 @@ def server_for(store: PassageStore, *, writable: bool = False) -> MCPServer[Any]
             return _told(ToolError, tools.add)(passages)
 
     return served
+
+
+def http_app(served: MCPServer[Any], *, host: str, token: str | None) -> ASGIApp:
+    """The tools over streamable HTTP, under ``/mcp``.
+
+    Args:
+        served: What :func:`server_for` made.
+        host: The address to listen on; on this machine's own, what pages of other origins and under other names ask is refused.
+        token: What has to come as ``Authorization: Bearer``; None lets everybody in who reaches the address.
+    """
+    app = served.streamable_http_app(host=host)
+    return app if token is None else _Guarded(app, token)
+
+
+class _Guarded:
+    """Refuses requests without the token."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app, self._wanted = app, f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = dict(scope.get("headers", ())).get(b"authorization", b"")
+        if scope["type"] == "http" and not hmac.compare_digest(given, self._wanted):
+            from starlette.responses import PlainTextResponse
+
+            refusal = "send the token as Authorization: Bearer TOKEN\n"
+            await PlainTextResponse(refusal, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 def _told(kind: type[Exception], tool: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +13,11 @@ from pathlib import Path
 import pytest
 from conftest import HashEncoder
 from mcp import Client, StdioServerParameters
+from typer.testing import CliRunner
 
 from dpr_rag import RESERVED_KEYS, DualEncoder, Passage, PassageStore
 from dpr_rag.agents import server_for
+from dpr_rag.cli.app import app
 from dpr_rag.prompting import format_passages, parse_passages
 from dpr_rag.store import with_source
 
@@ -129,3 +134,70 @@ async def test_the_command_speaks_to_the_official_client(tmp_path: Path) -> None
     async with Client(command) as client:
         result = await client.call_tool("search_passages", {"question": "what is steeped?", "k": 1})
     assert result.content[0].text == format_passages([TEA])
+
+
+HTTP = [sys.executable, "-c", "from dpr_rag.cli import main; main()", "mcp", "s", "--transport", "http", "--port", "0"]
+ASKED = """
+import asyncio, json, sys
+import httpx2
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+
+async def main(address):
+    found = {}
+    with httpx2.Client() as plain:
+        for name, headers in {"none": {}, "wrong": {"authorization": "Bearer no"}}.items():
+            found[name] = plain.post(address, json={}, headers=headers).status_code
+        right = {"authorization": "Bearer secret", "accept": "application/json, text/event-stream"}
+        for name, headers in {"origin": {"origin": "http://evil.example"}, "host": {"host": "evil.example"}}.items():
+            found[name] = plain.post(address, json={}, headers={**right, **headers}).status_code
+    async with httpx2.AsyncClient(headers={"authorization": "Bearer secret"}) as http:
+        async with Client(streamable_http_client(address, http_client=http)) as client:
+            found["tools"] = [tool.name for tool in (await client.list_tools()).tools]
+            for tool, asked in {"search_passages": {"question": "what is steeped?", "k": 1}, "get_passage": {"id": "t"}}.items():
+                found[tool] = (await client.call_tool(tool, asked)).content[0].text
+            found["resource"] = (await client.read_resource("passage://by-id/t")).contents[0].text
+    print(json.dumps(found))
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def test_over_http_the_official_client_is_answered_and_others_are_refused(tmp_path: Path) -> None:
+    with PassageStore.open(tmp_path / "s", encoder=DualEncoder.default()) as store:
+        store.add([FORGED, TEA])
+    process = subprocess.Popen(
+        HTTP,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "DPR_RAG_TOKEN": "secret"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[0]
+        done = subprocess.run([sys.executable, "-c", ASKED, address], capture_output=True, text=True, timeout=100)
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        process.stdout.close()  # type: ignore[union-attr]
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [found[name] for name in ("none", "wrong", "origin", "host")] == [401, 401, 403, 421]
+    assert found["tools"] == ["search_passages", "get_passage", "list_sources"]
+    assert found["search_passages"] == found["get_passage"] == found["resource"] == format_passages([TEA])
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--host", "0.0.0.0"], "other machines reach 0.0.0.0, so that a token is needed"),  # noqa: S104
+        (["--writable"], "whoever may write needs a token"),
+    ],
+)
+def test_nobody_is_served_from_afar_or_may_write_over_http_without_a_token(more: list[str], said: str) -> None:
+    found = CliRunner().invoke(app, ["mcp", "s", "--transport", "http", *more], env={"COLUMNS": "300"})
+    assert found.exit_code == 2
+    assert said in " ".join(found.output.split())

@@ -28,7 +28,9 @@ def turn(question: str, reply: str, *named: str, quoted: bool = False) -> Turn:
 
 
 def links(made: Turn) -> list[str]:
-    return [piece.split("</a>")[0] for piece in reply_html(made).split('<a class="cite" role="button" tabindex="0">')[1:]]
+    return [
+        piece.split("</a>")[0] for piece in reply_html(made).split('<a class="cite" role="button" tabindex="0">')[1:]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,9 @@ def test_a_number_opens_the_passage_of_its_own_reply_by_mouse_and_by_keyboard(tm
         tab.value(f"{number}[2].click()")
         assert tab.value(OPEN) == ["Sencha is told here."]
         assert tab.value(FOCUS).startswith("[2] Sencha")
-        seen = "const at = document.activeElement.getBoundingClientRect(); return at.top >= 0 && at.bottom <= innerHeight"
+        seen = (
+            "const at = document.activeElement.getBoundingClientRect(); return at.top >= 0 && at.bottom <= innerHeight"
+        )
         assert tab.wait(seen, 5)
         for key, code, text, at, opened in (("Enter", 13, "\r", 0, "Krill"), (" ", 32, " ", 1, "Squid")):
             tab.value(f"{number}[{at}].focus()")

@@ -75,7 +75,6 @@ def test_quoted_replies_are_no_markup_and_those_of_models_are() -> None:
         assert messages_of([turn], Analyzer())[1]["content"] == f'<div class="reply">{shown}</div>'
 
 
-
 def test_markdown_is_shown_as_it_stands() -> None:
     assert plain_markdown("a_b <c> [1] 5%") == r"a\_b \<c\> \[1\] 5\%"
 

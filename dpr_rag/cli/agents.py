@@ -10,6 +10,8 @@ import typer
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.options import StoreFolder
+from dpr_rag.cli.serving import LOOPBACK, Token, refuse_open, warn_plain
+from dpr_rag.cli.terminal import say
 
 
 class Transport(StrEnum):
@@ -28,16 +30,28 @@ def mcp(
     ] = Transport.stdio,
     writable: Annotated[bool, typer.Option("--writable", help="Let agents add passages as well.")] = False,
     host: Annotated[str, typer.Option("--host", metavar="NAME", help="Address for http.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", metavar="N", min=1, max=65535, help="Port for http.")] = 8080,
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port for http; 0 takes a free one.")
+    ] = 8080,
+    token: Token = None,
 ) -> None:
     """Offer a store to agents as tools, by the Model Context Protocol."""
     from dpr_rag import PassageStore
-    from dpr_rag.agents import server_for
+    from dpr_rag.agents import http_app, server_for
+    from dpr_rag.pages.serving import run
+    from dpr_rag.remote.access import token_of
 
+    over_http, at_home = transport is Transport.http, host in LOOPBACK
+    secret = token_of(token) if over_http else None
+    if over_http:
+        refuse_open(host, secret, at_home=at_home, writable=writable)
     encoder = encoder_of(store, choice)
     with PassageStore.open(store, encoder=encoder, create=False, read_only=not writable) as opened:
         served = server_for(opened, writable=writable)
-        if transport is Transport.stdio:
+        if not over_http:
             served.run("stdio")
-        else:
-            served.run("streamable-http", host=host, port=port)
+            return
+        if not at_home:
+            warn_plain()
+        app = http_app(served, host=host, token=secret)
+        run(app, host, port, lambda address: say(f"{address}/mcp  (Ctrl-C ends it)"))

@@ -12,10 +12,9 @@ import typer
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of, look
 from dpr_rag.cli.options import StoreFolder
+from dpr_rag.cli.serving import LOOPBACK
 from dpr_rag.cli.terminal import note, say
 from dpr_rag.paths import place_of
-
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 Host = Annotated[str, typer.Option("--host", metavar="NAME", help="Address to listen on.")]
 Port = Annotated[
@@ -70,14 +69,14 @@ def chat(
     encoder = encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
     with serving.private_uploads(), PassageStore.open(store, encoder=encoder) as opened:
         talk = Chat(opened, memory, memory.path.with_name(f"{store.name}-labelled.jsonl"), language_model)
-        _serve(chat_page(talk, folders=host in _LOOPBACK), CSS, host, port, "read this store and add files to it")
+        _serve(chat_page(talk, folders=host in LOOPBACK), CSS, host, port, "read this store and add files to it")
 
 
 def _serve(page: Any, css: str, host: str, port: int, can: str) -> None:
     from dpr_rag.pages import serving
 
-    at_home = host in _LOOPBACK
-    app = serving.app_of(page, css, hosts=_LOOPBACK if at_home else (host.lower(), gethostname().lower(), "*"))
+    at_home = host in LOOPBACK
+    app = serving.app_of(page, css, hosts=LOOPBACK if at_home else (host.lower(), gethostname().lower(), "*"))
     if not at_home:
         note(f"everybody who reaches {host} can {can}")
     serving.run(app, host, port, lambda address: say(f"{address}  (Ctrl-C ends it)"))

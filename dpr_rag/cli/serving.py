@@ -13,6 +13,17 @@ from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.terminal import note, say
 from dpr_rag.paths import place_of
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        metavar="TOKEN",
+        help="What requests must bring; others on this machine see it among the processes, but not DPR_RAG_TOKEN in the "
+        "environment.",
+    ),
+]
+
 
 @expanded
 def serve(
@@ -33,15 +44,7 @@ def serve(
         Path | None,
         typer.Option("--uds", metavar="PATH", help="Listen on a Unix socket instead of a port.", parser=place_of),
     ] = None,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            "--token",
-            metavar="TOKEN",
-            help="What requests must bring; others on this machine see it among the processes, but not DPR_RAG_TOKEN in the "
-            "environment.",
-        ),
-    ] = None,
+    token: Token = None,
     writable: Annotated[
         bool, typer.Option("--writable", help="Let passages be added and deleted; takes a token.")
     ] = False,
@@ -61,11 +64,11 @@ def serve(
     from dpr_rag import PassageStore
     from dpr_rag.remote.access import token_of
     from dpr_rag.service import Limits, create_app
-    from dpr_rag.service.serving import LOOPBACK, on_port, on_unix_socket, run
+    from dpr_rag.service.serving import on_port, on_unix_socket, run
 
     named = named_stores(stores)
     secret, at_home = token_of(token), uds is not None or host in LOOPBACK
-    _refuse_open(host, secret, at_home=at_home, writable=writable)
+    refuse_open(host, secret, at_home=at_home, writable=writable)
     limits = Limits(batch=batch, pause=pause / 1000, waiting=waiting, seconds=timeout)
     with ExitStack() as closing:
         opened, encoder = {}, None
@@ -75,7 +78,7 @@ def serve(
             opened[name] = closing.enter_context(store)
         app = create_app(opened, token=secret, writable=writable, at_home=at_home, limits=limits)
         if not at_home:
-            note("requests and the token travel as they are, readable on their way; put a proxy with TLS before them")
+            warn_plain()
         listening, address = closing.enter_context(on_port(host, port) if uds is None else on_unix_socket(uds))
         run(app, listening, limits, lambda: say(f"{address}  (Ctrl-C ends it)"))
 
@@ -108,7 +111,17 @@ def named_stores(given: list[str]) -> dict[str, Path]:
     return named
 
 
-def _refuse_open(host: str, token: str | None, *, at_home: bool, writable: bool) -> None:
+def warn_plain() -> None:
+    """Tell that nothing is encrypted."""
+    note("requests and the token travel as they are, readable on their way; put a proxy with TLS before them")
+
+
+def refuse_open(host: str, token: str | None, *, at_home: bool, writable: bool) -> None:
+    """Refuse to serve others, or to let anybody write, without a token.
+
+    Raises:
+        typer.BadParameter: There is none.
+    """
     remedy = "set the environment variable DPR_RAG_TOKEN, or pass --token"
     if token is None and writable:
         raise typer.BadParameter(f"whoever may write needs a token; {remedy}", param_hint="--writable")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -66,13 +67,20 @@ def open_model(name: str, base_url: str | None = None) -> LangChainModel:
         from langchain.chat_models import init_chat_model
     except ImportError as error:
         raise MissingExtraError("models by name need LangChain; install it with: pip install langchain") from error
-    options: dict[str, Any] = {} if base_url is None else {"base_url": base_url}
     try:
-        return LangChainModel(init_chat_model(name, **options), name)
+        return LangChainModel(init_chat_model(name, **_options(name, base_url)), name)
     except ImportError as error:
         raise MissingExtraError(f"the model {name!r} needs another package: {_one_line(error)}") from error
     except Exception as error:  # each provider has exceptions of its own
         raise ChatError(f"the model {name!r} cannot be used: {_one_line(error)}") from error
+
+
+def _options(name: str, base_url: str | None) -> dict[str, Any]:
+    if base_url is None:
+        return {}
+    # servers on one's own machine take any key, but OpenAI's client does not start without one
+    keyless = name.startswith("openai:") and not os.environ.get("OPENAI_API_KEY")
+    return {"base_url": base_url, **({"api_key": "none"} if keyless else {})}
 
 
 def _one_line(error: Exception) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Collection
 from functools import lru_cache
 
 from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 from dpr_rag.pages.marking import plain_html
 from dpr_rag.pages.turns import CITED, Turn
@@ -52,7 +51,9 @@ def reply_html(turn: Turn) -> str:
 
 @lru_cache(maxsize=1)
 def _markdown() -> MarkdownIt:
-    return MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"]).disable(_LEFT_OUT)
+    return (
+        MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"]).disable(_LEFT_OUT)
+    )
 
 
 def _on_one_line(html: str) -> str:

@@ -18,7 +18,6 @@ from dpr_rag.errors import PathError
 from dpr_rag.service.connections import PatientProtocol
 from dpr_rag.service.limits import HEADERS, Limits
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BACKLOG = 512
 
