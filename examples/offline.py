@@ -26,14 +26,15 @@ class ToolCaller(BaseChatModel):
     """Calls its first tool with what the user said, then repeats the tool's answer; LangChain's fakes cannot call tools."""
 
     tool: str = ""
+    asks: str = "query"
 
     @property
     def _llm_type(self) -> str:
         return "tool-caller"
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> ToolCaller:
-        """Remember the first tool's name."""
-        return ToolCaller(tool=tools[0].name)
+        """Remember the first tool, and the argument that takes what the user said."""
+        return ToolCaller(tool=tools[0].name, asks=next(iter(tools[0].args)))
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         last = messages[-1]
@@ -41,5 +42,5 @@ class ToolCaller(BaseChatModel):
             answer = AIMessage(f"{ANSWER}\n\n{last.text}")
         else:
             asked = next(message for message in reversed(messages) if isinstance(message, HumanMessage))
-            answer = AIMessage("", tool_calls=[{"name": self.tool, "args": {"query": asked.text}, "id": "call-1"}])
+            answer = AIMessage("", tool_calls=[{"name": self.tool, "args": {self.asks: asked.text}, "id": "call-1"}])
         return ChatResult(generations=[ChatGeneration(message=answer)])

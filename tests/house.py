@@ -17,7 +17,7 @@ FLOORS = {
     **{"passages": 1, "metadata": 1, "filters": 1, "encoder": 1, "legacy": 1, "index": 1, "lexical": 1},
     **{"corpora": 2, "encoders": 2, "storage": 2, "fusion": 2, "prompting": 2},
     **{"store": 3, "remote": 3, "retriever": 4, "evaluation": 5, "training": 6, "scaling": 6},
-    **{"agents": 7, "pages": 7, "service": 7, "cli": 8},
+    **{"agents": 7, "pages": 7, "service": 7, "cli": 8, "__main__": 9},
 }
 # The vocabulary of floor 1: its other rooms may say these types, and each of these the ones before it.
 VOCABULARY = ("passages", "encoder")
@@ -29,7 +29,7 @@ SPEAKERS = {
     "h11": {"service"},
     "httpx": {"remote", "service"},
     "prometheus_client": {"service"},
-    "starlette": {"pages", "service"},
+    "starlette": {"agents", "pages", "service"},
     "uvicorn": {"pages", "service"},
     "openvino": {"encoders"},
     "Stemmer": {"lexical"},

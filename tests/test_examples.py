@@ -66,6 +66,17 @@ def test_langchain_agent_calls_the_tool_and_reads_it(
     assert [passage.title for passage in passages] == best[:2]
 
 
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")  # of LlamaIndex's agents
+@pytest.mark.parametrize("example", ["langchain_mcp_agent", "llama_index_mcp_agent"], indirect=True)
+def test_agents_of_both_frameworks_read_passages_by_the_model_context_protocol(
+    example: ModuleType, demo: Path, best: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    example.main([QUESTION, "--store", str(demo)])
+    printed = capsys.readouterr().out
+    passages = parse_passages(printed[printed.index("<passage ") :].strip())
+    assert [passage.title for passage in passages][:3] == best
+
+
 @pytest.mark.parametrize("example", ["langchain_chatbot", "llama_index_chatbot"], indirect=True)
 def test_chatbots_remember_what_was_asked(
     example: ModuleType, demo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

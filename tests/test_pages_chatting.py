@@ -299,3 +299,15 @@ def test_a_problem_names_no_place_of_the_machine(talk: Chat, tmp_path: Path) -> 
     (tmp_path / "bad.csv").write_text("colour,size\nred,5\n")
     (bad,) = talk.files.add_upload(tmp_path / "bad.csv")
     assert str(tmp_path) not in bad.problems[0]
+
+
+def test_a_conversation_keeps_the_name_that_it_was_given(talk: Chat) -> None:
+    conversation, _ = asked(talk, "green tea")
+    talk.memory.rename(conversation, "  My \n tea ")
+    asked(talk, "black tea", conversation)
+    assert talk.memory.listed() == [(conversation, "My tea")]
+    talk.memory.rename(conversation, " ")
+    assert talk.memory.listed() == [(conversation, "green tea")]
+    list(talk.ask("white tea", conversation, ALL, at=0))
+    assert talk.memory.listed() == [(conversation, "white tea")]
+    talk.memory.rename("gone", "x")

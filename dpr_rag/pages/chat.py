@@ -17,6 +17,7 @@ CSS = """
 .passage summary { cursor: pointer; } .passage div { margin-top: .4em; overflow-wrap: anywhere; }
 .cite { cursor: pointer; text-decoration: underline; color: inherit; }
 .cite:focus-visible, .passage summary:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; border-radius: 3px; }
+#chat button[title="Clear"], #chat button[aria-label="Clear"] { display: none; }
 #upload .or { color: inherit; }
 """
 
@@ -34,7 +35,15 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
         with gr.Sidebar(label="Conversations and files", elem_id="side"):
             listed = gr.Radio(label="Conversations", choices=[], elem_id="conversations")
             with gr.Row():
-                new, forget = gr.Button("New", size="sm"), gr.Button("Delete", size="sm")
+                new = gr.Button("New", size="sm", min_width=80, elem_id="new")
+                forget = gr.Button("Delete", size="sm", min_width=80, elem_id="forget")
+            name = gr.Textbox(
+                show_label=False,
+                container=False,
+                max_lines=1,
+                placeholder="Rename it: type and press Enter",
+                elem_id="name",
+            )
             export = gr.DownloadButton("Export as Markdown", size="sm", elem_id="export")
             with gr.Accordion("Your files", open=True):
                 upload = gr.File(label="Drop files here", file_count="multiple", elem_id="upload", height=150)
@@ -64,7 +73,12 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
         labels = gr.Markdown(chat.told_labels(), elem_id="labels")
         with gr.Row():
             asked = gr.Textbox(
-                show_label=False, placeholder="Your question", scale=8, elem_id="question", autofocus=True
+                show_label=False,
+                container=False,
+                placeholder="Your question",
+                scale=8,
+                elem_id="question",
+                autofocus=True,
             )
             send = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="ask")
         settings, talk = [mode, k, least, only], [box, current, listed, picks, labels]
@@ -82,6 +96,7 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
         listed.input(page.choose, [listed], talk)
         new.click(page.new, None, talk)
         forget.click(page.forget, [current], talk)
+        name.submit(page.rename, [current, name], [listed, name])
         export.click(page.export, [current], [export])
         shelf = [status, sources, only, head]
         upload.upload(page.add_uploads, [upload], [*shelf, upload])

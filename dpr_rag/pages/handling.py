@@ -71,6 +71,12 @@ class Handlers:
             self._chat.memory.forget(current)
         return self.begin()[:5]
 
+    def rename(self, current: str | None, title: str) -> Parts:
+        """Another name for the conversation that is shown; the field is empty again."""
+        if current:
+            self._chat.memory.rename(current, title)
+        return self._talk(current)[2], ""
+
     def export(self, current: str | None) -> str:
         """Write the conversation to a Markdown file."""
         known = self._chat.memory.get(current) if current else None

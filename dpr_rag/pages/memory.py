@@ -30,7 +30,7 @@ class Conversation:
 
     Attributes:
         id: Its id.
-        title: The first question, shortened.
+        title: The first question, shortened, or the name that it was given.
         turns: What was said.
     """
 
@@ -95,11 +95,13 @@ class Memory:
         kept = conversation or uuid4().hex
         with self._open() as database:
             database.execute("BEGIN IMMEDIATE")
-            row = database.execute("SELECT turns FROM conversation WHERE id = ?", [kept]).fetchone()
+            row = database.execute("SELECT turns, title FROM conversation WHERE id = ?", [kept]).fetchone()
             if row is None and conversation is not None:
                 return None
-            turns = changed(() if row is None else _read(row[0]))
-            title = " ".join(turns[0].question.split())[:_TITLE] if turns else "New conversation"
+            before = () if row is None else _read(row[0])
+            turns = changed(before)
+            named = row is not None and row[1] != _title(before)
+            title = row[1] if named else _title(turns)
             written = json.dumps([turn.to_dict() for turn in turns], ensure_ascii=False)
             database.execute(
                 "INSERT INTO conversation VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
@@ -109,6 +111,15 @@ class Memory:
             database.execute("DELETE FROM label WHERE conversation = ?", [kept])
             database.executemany("INSERT INTO label VALUES (?, ?, ?, ?)", _labels(kept, turns))
         return Conversation(kept, title, turns)
+
+    def rename(self, conversation: str, title: str) -> None:
+        """Give a conversation a name of its own; a blank one gives back that of its first question."""
+        with self._open() as database:
+            database.execute("BEGIN IMMEDIATE")
+            row = database.execute("SELECT turns FROM conversation WHERE id = ?", [conversation]).fetchone()
+            if row is not None:
+                named = _short(title) or _title(_read(row[0]))
+                database.execute("UPDATE conversation SET title = ? WHERE id = ?", [named, conversation])
 
     def forget(self, conversation: str) -> None:
         """Remove a conversation; what it taught stays."""
@@ -125,6 +136,14 @@ class Memory:
     def write_labelled(self, path: Path) -> int:
         """Write the labelled questions in the form that ``tune``, ``mine``, ``train`` and ``evaluate`` read; return how many."""
         return write_questions(path, self.labelled())
+
+
+def _short(title: str) -> str:
+    return " ".join(title.split())[:_TITLE]
+
+
+def _title(turns: tuple[Turn, ...]) -> str:
+    return _short(turns[0].question) if turns else "New conversation"
 
 
 def _read(turns: str) -> tuple[Turn, ...]:

@@ -74,6 +74,8 @@ def app_of(blocks: gr.Blocks, css: str, *, hosts: Sequence[str]) -> FastAPI:
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_hover_dark="*primary_800",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
     )
     mounted: FastAPI = gr.mount_gradio_app(
         app,
