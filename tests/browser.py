@@ -72,8 +72,9 @@ class Tab:
         self._call("DOM.setFileInputFiles", nodeId=field, files=[str(file) for file in files])
 
     def picture(self, file: Path) -> None:
-        """Write down what the window shows, as PNG."""
-        file.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
+        """Write down what the window shows, as PNG or WebP."""
+        kind = {"format": "webp", "quality": 80} if file.suffix == ".webp" else {"format": "png"}
+        file.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", **kind)["data"]))
 
     def press(self, key: str, code: int, text: str = "") -> None:
         """Press a key and let it go."""
