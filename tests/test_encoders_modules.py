@@ -175,9 +175,9 @@ def test_prompts_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
     profile = recognise(find_folder(folder))
     assert (profile.question_prefix, profile.passage_prefix) == ("query: ", "passage: ")
     about(folder, prompts={"clustering": "topic: "}, default_prompt_name="clustering", similarity_fn_name="cosine")
-    profile = recognise(find_folder(folder))
+    profile = load(folder).profile
     assert (profile.question_prefix, profile.passage_prefix) == ("", "")
-    assert "the prompt 'clustering' is for neither questions nor passages" in caplog.text
+    assert "the prompts 'clustering' are for neither questions nor passages" in caplog.text
 
 
 def test_prompts_that_are_left_out_of_the_pooling_are_refused(tmp_path: Path) -> None:

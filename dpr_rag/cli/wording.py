@@ -11,6 +11,8 @@ _HERE = [
         "open it once with PassageStore.open(…, bind=True)": "pass --bind",
         'give {"id": {"$exists": True}}': """give --filter '{"id": {"$exists": true}}'""",
         ", or a Profile of your own": "",
+        "; take another model, or, in Python, read that code, load the model with SentenceTransformer(…, "
+        "trust_remote_code=True), and pass LibraryEncoder(model, source=…)": "; take another model",
         "pass profile=": "pass --profile",
         "or profile=": "or --profile",
         "pass base= (on the command line --base)": "pass --base",

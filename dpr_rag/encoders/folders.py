@@ -107,9 +107,20 @@ class ModelFolder:
         Raises:
             ModelError: ``modules.json`` is not a list of modules.
         """
+        return [(kind.rsplit(".", 1)[-1], path) for kind, path in self._listed()]
+
+    def foreign_modules(self) -> list[str]:
+        """The types of those modules that are of another package than sentence-transformers.
+
+        Raises:
+            ModelError: ``modules.json`` is not a list of modules.
+        """
+        return [kind for kind, _ in self._listed() if kind.partition(".")[0] != "sentence_transformers"]
+
+    def _listed(self) -> list[tuple[str, str]]:
         listed = self.beside("modules.json", default=[])
         try:
-            return [(str(item["type"]).rsplit(".", 1)[-1], str(item["path"])) for item in listed]
+            return [(str(item["type"]), str(item["path"])) for item in listed]
         except (TypeError, KeyError) as error:
             raise ModelError(f"{self.name}: modules.json is no list of modules with type and path") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from dpr_rag.encoders.folders import ModelFolder
 from dpr_rag.errors import ModelError
@@ -14,7 +15,17 @@ _LATE = "a late-interaction model (ColBERT), with a vector for every token; dpr-
 _CROSS = "a cross-encoder, which scores a question and a passage together; it reranks what was retrieved, see examples/rerank.py"
 _BY_MODULE = {"SpladePooling": _SPARSE, "MLMTransformer": _SPARSE, "SparseAutoEncoder": _SPARSE}
 _BY_TYPE = {"SparseEncoder": _SPARSE, "MultiVectorEncoder": _LATE, "CrossEncoder": _CROSS}
-_BY_NAME = ((re.compile(r"\bsplade|\bopensearch-neural-sparse"), _SPARSE), (re.compile(r"\bcolbert"), _LATE))
+_TCT = (
+    "a TCT-ColBERT, which puts [CLS] [Q] or [CLS] [D] before its texts and leaves those out of the mean; dpr-rag takes the mean "
+    "of all tokens, and would give other vectors; encode with Pyserini, whose embeddings dpr-rag reads, or take another model"
+)
+_BY_NAME = (
+    (re.compile(r"\bsplade|\bopensearch-neural-sparse"), _SPARSE),
+    (re.compile(r"\bcolbert"), _LATE),
+    (re.compile(r"\btct[_-]colbert"), _TCT),
+)
+_IN_TRANSFORMERS = ("nomic_bert", "gte", "jina_embeddings_v3")
+"""Types that were code of the models' own before transformers had classes of the same weights."""
 
 
 def refuse_parts(folder: ModelFolder) -> None:
@@ -36,6 +47,30 @@ def refuse_parts(folder: ModelFolder) -> None:
         raise ModelError(
             f"{folder.name} holds the linear pooler of Tevatron's --add_pooler (pooler.pt), which dpr-rag does not run; take "
             "a model that was trained without it"
+        )
+
+
+def refuse_own_code(folder: ModelFolder) -> None:
+    """Refuse a model that brings along the code that runs it.
+
+    Without that code, libraries take their own class of the same type and of the same weights, whose attention or positions
+    are others, and so are the vectors.
+
+    Args:
+        folder: The model's files.
+
+    Raises:
+        ModelError: It is one.
+    """
+    mapped = folder.config.get("auto_map")
+    own: list[Any] = list(folder.foreign_modules())
+    if isinstance(mapped, dict) and folder.config.get("model_type") not in _IN_TRANSFORMERS:
+        own += [code for name, code in mapped.items() if name.startswith("AutoModel")]
+    if own:
+        raise ModelError(
+            f"{folder.name} needs code of its own ({own[0]!s:.120}) to be itself, and dpr-rag runs no code of a model; "
+            "take another model, or, in Python, read that code, load the model with SentenceTransformer(…, "
+            "trust_remote_code=True), and pass LibraryEncoder(model, source=…)"
         )
 
 
@@ -61,6 +96,8 @@ def _kind(folder: ModelFolder, names: tuple[str, ...]) -> str | None:
     found = [_BY_MODULE[name] for name in modules if name in _BY_MODULE]
     if isinstance(named, str) and named in _BY_TYPE:
         found.append(_BY_TYPE[named])
+    if any(kind.startswith("pylate.") for kind in folder.foreign_modules()):
+        found.append(_LATE)
     if "ColBERT" in folder.architecture or (folder.path / "artifact.metadata").is_file():
         found.append(_LATE)
     if folder.architecture.endswith("ForSequenceClassification"):

@@ -13,12 +13,13 @@ import numpy as np
 
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.encoders.describing import Description
-from dpr_rag.encoders.folders import find_folder
-from dpr_rag.encoders.kinds import refuse_other_kinds
+from dpr_rag.encoders.folders import ModelFolder, find_folder
+from dpr_rag.encoders.kinds import refuse_other_kinds, refuse_own_code
 from dpr_rag.encoders.loaded import LoadedEncoder
+from dpr_rag.encoders.made_up import no_weights_made_up
 from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.plain_letters import PlainLetters
-from dpr_rag.encoders.prompts import PromptNames, named_prompt
+from dpr_rag.encoders.prompts import PromptNames, named_prompt, warn_of_unused
 from dpr_rag.encoders.recognition import names_of
 from dpr_rag.encoders.torch_runtime import import_torch
 from dpr_rag.encoders.unread import Unread
@@ -101,21 +102,18 @@ class LibraryEncoder(LoadedEncoder):
             raise ModelError(unknown("backend", backend, get_args(Backend)))
         folder = find_folder(model)
         refuse_other_kinds(folder, names_of(folder))
-        try:
-            with NATIVE.held():
-                loaded = library.SentenceTransformer(
-                    str(folder.top), device=device, backend=backend, local_files_only=True
-                )
-        except (ValueError, OSError, KeyError, TypeError, ImportError, RuntimeError, AttributeError) as error:
-            raise ModelError(
-                f"{folder.name}: sentence-transformers cannot load it ({type(error).__name__}: {error!s:.300})"
-            ) from error
+        if backend == "torch":  # the others run a graph that holds all of the code
+            refuse_own_code(folder)
+        with no_weights_made_up(folder.name):
+            loaded = _loaded(library, folder, device=device, backend=backend)
         names = PromptNames(question_prompt_name, passage_prompt_name)
         made = cls(loaded, source=str(model), prompts=names)
-        if not names and not any(loaded.prompts.values()):
-            _log.warning(
-                "%s names no prompts for questions and passages; if its card asks for some, it lacks them", model
-            )
+        if not names and not made._prompts[0]:
+            known = {name: text or "" for name, text in loaded.prompts.items()}
+            if not warn_of_unused(known, str(model)) and not any(known.values()):
+                _log.warning(
+                    "%s names no prompts for questions and passages; if its card asks for some, it lacks them", model
+                )
         return made
 
     @cached
@@ -252,6 +250,17 @@ class LibraryEncoder(LoadedEncoder):
             found: list[list[int]] = self.model.tokenizer(list(texts), verbose=False)["input_ids"]
             return found
         return [one.ids for one in self._own_tokenizer.encode_batch(list(texts), add_special_tokens=specials)]
+
+
+def _loaded(library: Any, folder: ModelFolder, **options: Any) -> SentenceTransformer:
+    try:
+        with NATIVE.held():
+            loaded: SentenceTransformer = library.SentenceTransformer(str(folder.top), local_files_only=True, **options)
+            return loaded
+    except (ValueError, OSError, KeyError, TypeError, ImportError, RuntimeError, AttributeError) as error:
+        raise ModelError(
+            f"{folder.name}: sentence-transformers cannot load it ({type(error).__name__}: {error!s:.300})"
+        ) from error
 
 
 def _usual(model: SentenceTransformer, names: Sequence[str]) -> str:

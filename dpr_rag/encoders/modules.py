@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from dpr_rag.encoders.folders import ModelFolder
 from dpr_rag.encoders.profiles import PROFILES, Pooling, Profile
-from dpr_rag.encoders.prompts import ABOUT, USUAL, PromptNames, named_prompt, prompts_of, usual_prompts
+from dpr_rag.encoders.prompts import ABOUT, PromptNames, named_prompt, prompts_of, usual_prompts
 from dpr_rag.errors import ModelError, UnsupportedModelError
 
 _log = logging.getLogger(__name__)
-_RUN = {"Transformer", "Pooling", "Normalize", "Dense", "LayerNorm"}
+_RUN = re.compile("Transformer(, Pooling)?(, Dense(, LayerNorm)?)?(, Normalize)?")
 _POOLINGS: Mapping[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
 _FORMER = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
 _THROUGH_LIBRARY = "load it through the library itself, or pass profile="
@@ -22,6 +23,8 @@ _CONFIGS = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
+_USUAL = 512
+_COUNTING = ("roberta", "xlm-roberta", "camembert", "mpnet")  # their positions begin behind the padding's number
 _UNLIMITED = 100_000  # transformers writes 1e30 where a tokenizer has no longest input
 
 
@@ -29,14 +32,14 @@ def modules_of(folder: ModelFolder) -> dict[str, str]:
     """The modules of the folder, class name to sub-folder, all of which dpr-rag can run; empty for other folders.
 
     Raises:
-        UnsupportedModelError: A module is one that it cannot run.
+        UnsupportedModelError: A module is one that it cannot run, comes twice, or at another place.
     """
     modules = dict(folder.modules())
-    unknown = [name for name in modules if name not in _RUN]
-    if unknown or ("LayerNorm" in modules and "Dense" not in modules):
+    asked = ", ".join(name for name, _ in folder.modules())
+    if modules and not _RUN.fullmatch(asked):
         raise UnsupportedModelError(
-            f"{folder.name}: modules.json asks for {', '.join(modules)}, expected Transformer, Pooling, perhaps Dense, "
-            "LayerNorm after it, and Normalize; dpr-rag does not run other modules"
+            f"{folder.name}: modules.json asks for {asked}, expected Transformer, Pooling, perhaps Dense, LayerNorm after it, "
+            "and Normalize, each once and in this order; dpr-rag does not run other modules"
         )
     if modules and "Pooling" not in modules:
         raise ModelError(
@@ -58,7 +61,7 @@ def profile_of(folder: ModelFolder, modules: Mapping[str, str], family: Profile 
         ModelError: They are damaged.
     """
     generic = replace(PROFILES["minilm"], name="sentence-transformers", question_length=512, passage_length=512)
-    base = family or generic
+    base = family or replace(generic, question_length=_room(folder), passage_length=_room(folder))
     longest = _longest(folder)
     about: dict[str, Any] = folder.beside(ABOUT, default={})
     found = replace(
@@ -69,7 +72,7 @@ def profile_of(folder: ModelFolder, modules: Mapping[str, str], family: Profile 
         **_head(folder, modules),
         **_similarity(folder, about, modules, family),
     )
-    found = _with_prompts(folder, about, found)
+    found = _with_prompts(folder, found)
     if found.question_prefix or found.passage_prefix:
         _refuse_left_out_prompts(folder, modules["Pooling"])
     if replace(found, name="minilm") == PROFILES["minilm"]:
@@ -92,6 +95,15 @@ def _longest(folder: ModelFolder) -> int | None:
         if given is None or (type(given) is int and given > _UNLIMITED)
         else _positive(folder, name, "model_max_length", given)
     )
+
+
+def _room(folder: ModelFolder) -> int:
+    """Most tokens that a model of no known family can read, but at least the usual ones, which its positions may cut later."""
+    positions, padding = (folder.config.get(name) for name in ("max_position_embeddings", "pad_token_id"))
+    if type(positions) is not int:
+        return _USUAL
+    behind = folder.config.get("model_type") in _COUNTING
+    return max(_USUAL, positions - (padding + 1 if behind and type(padding) is int else 0))
 
 
 def _positive(folder: ModelFolder, file: str, key: str, value: object) -> int:
@@ -181,21 +193,13 @@ def _similarity(
     return {"normalise": unit or named == "cosine", "kept": kept}
 
 
-def _with_prompts(folder: ModelFolder, about: Mapping[str, Any], profile: Profile) -> Profile:
+def _with_prompts(folder: ModelFolder, profile: Profile) -> Profile:
     """The prompts named for questions and for passages; the family's where the file has none.
 
     A default prompt is for those who do not say what they encode; the library's ``encode_query`` and ``encode_document`` do
     without it as well.
     """
     prompts = prompts_of(folder)
-    other = str(about.get("default_prompt_name") or "") or None
-    if other not in (None, *USUAL) and prompts.get(other):
-        _log.warning(
-            "%s: the prompt %r is for neither questions nor passages and is not used; pass question_prompt_name= or "
-            "passage_prompt_name= if it should be",
-            folder.name,
-            other,
-        )
     question, passage = usual_prompts(prompts)
     return replace(
         profile,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dpr_rag.encoders.folders import ModelFolder
 from dpr_rag.errors import ModelError
 
+_log = logging.getLogger(__name__)
 ABOUT = "config_sentence_transformers.json"
 _QUESTION = ("query", "question")
 _PASSAGE = ("document", "passage", "corpus")
@@ -54,6 +56,18 @@ def usual_prompts(prompts: Mapping[str, str]) -> tuple[str | None, str | None]:
         next((prompts[name] for name in names if prompts.get(name)), None) for names in (_QUESTION, _PASSAGE)
     )
     return question, passage
+
+
+def warn_of_unused(prompts: Mapping[str, str], model: str) -> bool:
+    """Log the prompts whose names tell neither questions nor passages, and which are not used; whether there are any."""
+    others = [name for name, text in prompts.items() if text and name not in USUAL]
+    if others:
+        text = (
+            "%s: the prompts %s are for neither questions nor passages by their names, and none is used; pass "
+            "question_prompt_name= or passage_prompt_name= if one should be"
+        )
+        _log.warning(text, model, ", ".join(map(repr, others)))
+    return bool(others)
 
 
 def named_prompt(prompts: Mapping[str, str], name: str, side: str, model: str) -> str:

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from dpr_rag.encoders.folders import ModelFolder
-from dpr_rag.encoders.kinds import refuse_other_kinds
+from dpr_rag.encoders.kinds import refuse_other_kinds, refuse_own_code
 from dpr_rag.encoders.modules import modules_of, profile_of, with_named_prompts
 from dpr_rag.encoders.profiles import PROFILES, Profile, named_profile
-from dpr_rag.encoders.prompts import PromptNames
+from dpr_rag.encoders.prompts import PromptNames, prompts_of, warn_of_unused
 from dpr_rag.errors import ModelError
 
 _log = logging.getLogger(__name__)
@@ -67,13 +67,14 @@ def recognise(folder: ModelFolder, *, profile: str | Profile | None = None) -> P
 
 
 def refuse_others(folder: ModelFolder) -> None:
-    """Refuse a folder that holds no dual encoder, or modules that dpr-rag cannot run.
+    """Refuse a folder that holds no dual encoder, or code or modules that dpr-rag cannot run.
 
     Raises:
         ModelError: It is a model of another kind.
         UnsupportedModelError: A module is one that it cannot run.
     """
     refuse_other_kinds(folder, names_of(folder))
+    refuse_own_code(folder)
     modules_of(folder)
 
 
@@ -97,11 +98,18 @@ def recognise_all(
             "pass two towers that were trained together, or profile="
         )
     chosen = with_named_prompts(found[0], folders[0], folders[-1], prompts) if prompts else found[0]
-    if profile is None and not prompts and not (chosen.question_prefix or chosen.passage_prefix):
+    if profile is None and not prompts and not chosen.question_prefix:
         for folder in folders:
-            if folder.modules() and _family(folder) is None:
-                _log.warning(_UNKNOWN, folder.name)
+            _warn(folder, chosen)
     return chosen
+
+
+def _warn(folder: ModelFolder, chosen: Profile) -> None:
+    """Say where a model may lack a prompt before its questions."""
+    if not folder.modules() or warn_of_unused(prompts_of(folder), folder.name):
+        return
+    if not chosen.passage_prefix and _family(folder) is None:
+        _log.warning(_UNKNOWN, folder.name)
 
 
 def _family(folder: ModelFolder) -> Profile | None:

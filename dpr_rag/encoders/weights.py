@@ -113,7 +113,12 @@ def _canonical(name: str, prefixes: list[tuple[str, str]]) -> str:
 
 def used(state: State) -> dict[str, Array]:
     """The weights that take part in encoding: all but poolers, language-model and classification heads, position counters."""
-    return {name: array for name, array in state.items() if not _IDLE.search(name)}
+    return {name: array for name, array in state.items() if not is_idle(name)}
+
+
+def is_idle(name: str) -> bool:
+    """Whether a weight takes no part in encoding."""
+    return _IDLE.search(name) is not None
 
 
 def hash_weights(state: State) -> str:

@@ -1,0 +1,60 @@
+"""Weights that transformers makes up where a model's files lack them: it reports them in its log alone, and goes on."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dpr_rag.encoders.weights import is_idle
+from dpr_rag.errors import ModelError
+
+_REPORTER = "transformers.modeling_utils"
+_ROW = re.compile(r"^(\S.*?)\s*\|[^|]*MISSING", re.MULTILINE)
+
+
+class _Report(logging.Filter):
+    """Reads the reports of what was loaded, in place of those who would only see them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.missing: list[str] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if "LOAD REPORT" not in text:
+            return True
+        self.missing += [name for name in _ROW.findall(text) if not is_idle(name)]
+        return False
+
+
+@contextmanager
+def no_weights_made_up(name: str) -> Iterator[None]:
+    """Load a model with transformers inside, and have it refused where a weight in use was missing.
+
+    Args:
+        name: What to call the model in a message.
+
+    Raises:
+        ModelError: One was.
+    """
+    log, report = logging.getLogger(_REPORTER), _Report()
+    level = log.level
+    log.addFilter(report)
+    log.setLevel(logging.WARNING)  # the report is not even made where its level is off
+    try:
+        yield
+    except ModelError:
+        if not report.missing:  # which says more than what came of it
+            raise
+    finally:
+        log.removeFilter(report)
+        log.setLevel(level)
+    if report.missing:
+        shown = ", ".join(report.missing[:5]) + (
+            f" and {len(report.missing) - 5} more" if len(report.missing) > 5 else ""
+        )
+        raise ModelError(
+            f"{name}: weights are missing: {shown}; the model would answer at random; fetch or save all of its weights"
+        )
