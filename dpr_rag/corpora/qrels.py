@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, decoded, id_of, tell
+from dpr_rag.corpora.nested import is_nested, read_nested
 from dpr_rag.corpora.question import Question
 from dpr_rag.corpora.rows import Lines, Shape, read_rows
 from dpr_rag.errors import CorpusError
@@ -14,6 +15,7 @@ from dpr_rag.paths import place_of
 
 _BEIR = Shape(3, (0, 1, 2))
 _TREC_WIDTH = 4
+_COMMENT = b"#"
 _HEADERS = ("query-id", "query_id", "qid", "query")
 ZERO = "judged with 0 alone"
 
@@ -36,6 +38,9 @@ class Judgement:
 def read_qrels(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Judgement]:
     """Read judgements as BEIR has them, three columns with tabs between, with or without a header, or TREC, four columns.
 
+    Or as one JSON object ``{query-id: {corpus-id: score}}``, as ranx and pytrec_eval have it. Lines of TREC's form that begin
+    with ``#`` are comments, as for trec_eval.
+
     Args:
         path: The file, possibly gzipped.
         on_bad: Takes the errors of bad lines; None raises the first.
@@ -47,6 +52,9 @@ def read_qrels(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Judgement]
         CorpusError: A bad line, or one that contradicts an earlier one, with the file's name and the line's number.
     """
     path = place_of(path)
+    if is_nested(path):
+        yield from _nested(path)
+        return
     seen: dict[tuple[str, str], tuple[int, int]] = {}
     for line, row in _rows(path, on_bad):
         if row and row[0].strip().casefold() in _HEADERS and not row[-1].strip().lstrip("-").isdecimal():
@@ -61,16 +69,26 @@ def read_qrels(path: str | Path, *, on_bad: OnBad = None) -> Iterator[Judgement]
                 yield judgement
 
 
+def _nested(path: Path) -> Iterator[Judgement]:
+    for question, passage, relevance in read_nested(path):
+        if not isinstance(relevance, int):
+            raise CorpusError(f"{path}: the score is {relevance!r:.60}, expected an integer")
+        yield Judgement(id_of(question, "query-id"), id_of(passage, "corpus-id"), relevance)
+
+
 def _rows(path: Path, on_bad: OnBad) -> Iterator[tuple[int, list[str]]]:
     """The rows of either form; a row of TREC's has four columns, with any white space between."""
     lines = Lines(path)
-    first = next((line for line in map(lines.ahead, range(1000)) if line is None or line.strip()), None) or b""
+    ahead = map(lines.ahead, range(1000))
+    first = (
+        next((line for line in ahead if line is None or (line.strip() and not line.startswith(_COMMENT))), None) or b""
+    )
     if len(first.split(b"\t")) == _BEIR.width or len(first.split()) != _TREC_WIDTH:
         yield from read_rows(lines, _BEIR, on_bad=on_bad)
         return
     for number, line in lines:
         try:
-            row = _of_trec(decoded(line).split())
+            row = [] if line.startswith(_COMMENT) else _of_trec(decoded(line).split())
         except CorpusError as error:
             tell(on_bad, bad_line(path, number, error))
         else:

@@ -14,7 +14,10 @@ from dpr_rag.passages import check_question
 
 QUESTION_KEYS = ("anchor", "question", "query")
 POSITIVES_KEYS = ("positive_ctxs", "positive_passages", "pos", "positive", "positives")
-NEGATIVES_KEYS = ("hard_negative_ctxs", "negative_ctxs", "negative_passages", "neg", "negative", "negatives")
+NEGATIVES_KEYS = (
+    *("hard_negative_ctxs", "negative_ctxs", "negative_passages", "neg", "negative", "negatives"),
+    *("hard_negative", "hard_negatives"),
+)
 _OF_DPR = ("positive_ctxs", "negative_ctxs", "hard_negative_ctxs")
 _ANCHOR = "anchor"
 _SCORES = {"pos": "pos_scores", "neg": "neg_scores"}

@@ -1,4 +1,4 @@
-"""Runs of other systems, to be judged beside ours: TREC's form, MS MARCO's, and DPR's result JSON."""
+"""Runs of other systems, to be judged beside ours: TREC's form, MS MARCO's, ranx's JSON, and DPR's result JSON."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from dpr_rag.corpora import Question, read_results
 from dpr_rag.corpora.lines import bad_line, decoded, read_lines
+from dpr_rag.corpora.nested import is_nested, read_nested
 from dpr_rag.errors import CorpusError, EvaluationError
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.paths import place_of
@@ -54,8 +55,9 @@ class Run:
 def read_run(path: str | Path) -> Run:
     """Read a run: TREC's ``qid Q0 docid rank score tag``, MS MARCO's ``qid pid rank``, or DPR's result JSON.
 
-    As trec_eval does, TREC's hits are put in the order of their scores, read as float32, and of ids (falling) where scores
-    are equal; the rank is not looked at.
+    Or one JSON object ``{qid: {docid: score}}``, as ranx, pytrec_eval, BEIR and MTEB have it. As trec_eval does, hits with
+    scores are put in the order of these, read as float32, and of ids (falling) where scores are equal; TREC's rank is not
+    looked at, nor are lines that begin with ``#``.
 
     Args:
         path: The file, possibly gzipped.
@@ -65,11 +67,15 @@ def read_run(path: str | Path) -> Run:
     """
     path = place_of(path)
     first = next((line.strip() for _, line in read_lines(path) if line.strip()), b"")
+    rows: dict[str, dict[str, float]] = {}
+    if is_nested(path):
+        for question, passage, score in read_nested(path):
+            rows.setdefault(question, {})[passage] = score
+        return Run({question: _ranked(scores) for question, scores in rows.items()}, bare=True)
     if first.startswith((b"{", b"[")):
         return Run({one.question: one.hits for one in read_results(path)}, by_question=True)
-    rows: dict[str, dict[str, float]] = {}
     for number, line in read_lines(path):
-        if line.strip():
+        if line.strip() and not line.startswith(b"#"):
             try:
                 _take(rows, *_row(decoded(line).split()))
             except CorpusError as error:
@@ -89,10 +95,16 @@ def _row(cells: list[str]) -> tuple[str, str, float]:
     if len(cells) == len(_TREC):
         return cells[0], cells[2], _number(cells[4], "score")
     if len(cells) == len(_MS_MARCO):
-        return cells[0], cells[1], -_number(cells[2], "rank")
+        return cells[0], cells[1], -_rank(cells[2])
     raise CorpusError(
         f"{len(cells)} columns, expected the 6 of a TREC run ({' '.join(_TREC)}) or the 3 of MS MARCO's ({' '.join(_MS_MARCO)})"
     )
+
+
+def _rank(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise CorpusError(f"the rank is {text!r:.60}, expected an integer from 1")
+    return int(text)
 
 
 def _number(text: str, name: str) -> float:
