@@ -38,10 +38,16 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe(
             "ance", "Xiong et al. 2021 and commands/run_train.sh of its code: 8 a GPU, 4 GPUs, 2 steps", 64, 1e-6, 5000
         ),
-        Recipe("tas-b", "Hofstätter et al. 2021, its largest batches", 256, 7e-6, 1237),
+        Recipe(
+            "tas-b",
+            "Hofstätter et al. 2021, its largest batches; config/train/defaults.yaml and modes/tas_balanced.yaml of matchmaker: "
+            "Adam at 7e-6 without decay or warm-up, in-batch weight .75, ten bins",
+            *(256, 7e-6, 1237),
+        ),
         Recipe(
             "contriever",
-            "Izacard et al. 2022, section 3 and appendix",
+            "Izacard et al. 2022, and example_scripts/contriever.sh of its code: 64 a GPU, 32 GPUs, crops of .05 to .5 of 256 "
+            "tokens (its README says .1), deletion .1",
             2048,
             5e-5,
             20_000,
@@ -50,4 +56,6 @@ RECIPES: Mapping[str, Recipe] = {
         ),
     )
 }
-"""Epochs are DPR's where a paper counts none."""
+"""Epochs are DPR's where a paper counts none, and so is the rest of the optimizer: a warm-up for TAS-B, whose code has none
+and takes patience for its schedule; no weight decay and AdamW's own betas for Contriever, whose code has .01 and (.9, .98);
+gradients clipped at 2.0, which neither code does."""
