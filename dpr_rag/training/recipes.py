@@ -41,7 +41,7 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe(
             "tas-b",
             "Hofstätter et al. 2021, its largest batches; config/train/defaults.yaml and modes/tas_balanced.yaml of matchmaker: "
-            "Adam at 7e-6 without decay or warm-up, in-batch weight .75, ten bins",
+            "Adam at 7e-6 without weight decay, in-batch weight .75, ten bins",
             *(256, 7e-6, 1237),
         ),
         Recipe(
@@ -56,6 +56,6 @@ RECIPES: Mapping[str, Recipe] = {
         ),
     )
 }
-"""Epochs are DPR's where a paper counts none, and so is the rest of the optimizer: a warm-up for TAS-B, whose code has none
-and takes patience for its schedule; no weight decay and AdamW's own betas for Contriever, whose code has .01 and (.9, .98);
+"""Epochs are DPR's where a paper counts none, and so is the rest of the optimizer: a warm-up and a straight
+fall for TAS-B, whose code has a cosine; no weight decay and AdamW's own betas for Contriever, whose code has .01 and (.9, .98);
 gradients clipped at 2.0, which neither code does."""
