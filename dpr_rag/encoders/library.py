@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _USUAL = {"question": ("query",), "passage": ("document", "passage", "corpus")}
 Backend = Literal["torch", "onnx", "openvino"]
 _BEGINNING = 2000
+_WITHOUT = "%s names no prompts for questions and passages; if its card asks for some, it lacks them"
 _log = logging.getLogger(__name__)
 # of a configuration's differences from its class, what changes no vector
 _IDLE = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "tokenizer_class"}
@@ -111,9 +112,7 @@ class LibraryEncoder(LoadedEncoder):
         if not names and not made._prompts[0]:
             known = {name: text or "" for name, text in loaded.prompts.items()}
             if not warn_of_unused(known, str(model)) and not any(known.values()):
-                _log.warning(
-                    "%s names no prompts for questions and passages; if its card asks for some, it lacks them", model
-                )
+                _log.warning(_WITHOUT, model)
         return made
 
     @cached
