@@ -254,8 +254,7 @@ class LibraryEncoder(LoadedEncoder):
 def _loaded(library: Any, folder: ModelFolder, **options: Any) -> SentenceTransformer:
     try:
         with NATIVE.held():
-            loaded: SentenceTransformer = library.SentenceTransformer(str(folder.top), local_files_only=True, **options)
-            return loaded
+            return library.SentenceTransformer(str(folder.top), local_files_only=True, **options)  # type: ignore[no-any-return]
     except (ValueError, OSError, KeyError, TypeError, ImportError, RuntimeError, AttributeError) as error:
         raise ModelError(
             f"{folder.name}: sentence-transformers cannot load it ({type(error).__name__}: {error!s:.300})"
