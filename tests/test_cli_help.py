@@ -28,6 +28,10 @@ COMMANDS = (
     "restore",
     "reencode",
     "convert",
+    "encode",
+    "load",
+    "export",
+    "merge",
     "demo",
 )
 MEANT = {
@@ -59,6 +63,10 @@ MEANT = {
     "restore": ["COPY", "DIR"],
     "reencode": ["--model", "--quiet"],
     "convert": ["SOURCE", "TARGET"],
+    "encode": ["CORPUS", "--out", "--shard", "--part-size", "--engine", "--address", "--workers", "--model", "--format"],
+    "load": ["OUT", "--store", "--index", "--dtype", "--model"],
+    "export": ["DIR", "--out", "--filter", "--part-size"],
+    "merge": ["DIR", "--out", "--index"],
     "demo": ["--store", "--quiet"],
 }
 

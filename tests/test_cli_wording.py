@@ -24,7 +24,7 @@ FOR_PROGRAMS = (
     "questions is the string",
     "needs questions in words",
     "read_only=False",
-    "delete() takes either",
+    "delete() got neither",
     "call refresh(",
     "momentum tower",
     "cross_encoder_from",
