@@ -8,28 +8,33 @@ from pathlib import Path
 
 from browser import chromium
 from test_pages_browser import ask, served
+from typer.testing import CliRunner
 
-from dpr_rag import DualEncoder, PassageStore
-from dpr_rag.corpora import open_corpus
+from dpr_rag.cli.app import app
 
-DOCS = Path(__file__).parent.parent / "docs"
-QUESTIONS = ("how do I compress bytes with gzip?", "and the other way round?")
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+ASKED = ("How much may a hotel in Zurich cost?", "Who keeps the key of the bicycle cellar?")
+COMPARED = "who has to approve a flight?"
 
 
 def main(folder: Path) -> None:
-    """Ask both pages about the documentation of a few modules, and take their pictures."""
+    """Ask both pages about the handbook among the examples, and take their pictures."""
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as made:
         place = Path(made)
-        with PassageStore.open(place / "notes.dpr", encoder=DualEncoder.default()) as store:
-            store.add(open_corpus("python:gzip,zlib"))
+        indexed = CliRunner().invoke(
+            app, ["index", str(ROOT / "examples" / "handbook"), "--store", str(place / "notes.dpr")]
+        )
+        assert indexed.exit_code == 0, indexed.output
         (place / "browser").mkdir()
         with chromium(place / "browser") as tab:
             with served(place) as address:
-                for width, dark, question in ((1280, False, QUESTIONS[0]), (390, True, QUESTIONS[0])):
+                for width, dark in ((1280, False), (390, True)):
                     tab.show(address, width=width, dark=dark)
                     tab.wait("return /passages?;/.test(document.body.innerText)")
-                    ask(tab, question, 1 if not dark else 2)
+                    for number, question in enumerate(() if dark else ASKED, 1):
+                        ask(tab, question, number)
                     tab.wait("return document.querySelectorAll('#picks input').length > 0")
                     tab.wait("return document.querySelectorAll('#chat .cite').length > 0")
                     tab.value("[...document.querySelectorAll('#chat .cite')].at(-1).click()")
@@ -38,7 +43,7 @@ def main(folder: Path) -> None:
             with served(place, "ui") as address:
                 tab.show(address)
                 tab.wait("return document.querySelector('#question textarea') !== null")
-                tab.type("#question textarea", QUESTIONS[0])
+                tab.type("#question textarea", COMPARED)
                 tab.press("Enter", 13, "\r")
                 tab.wait("return document.querySelectorAll('.columns section').length === 3")
                 tab.picture(folder / "playground.webp")

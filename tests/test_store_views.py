@@ -45,7 +45,7 @@ REFUSED: dict[str, Any] = {
     "deep": None,
 }
 deep: dict[str, Any] = {"tenant": "b"}
-for _ in range(49):
+for _ in range(50):
     deep = {"$not": deep}
 REFUSED["deep"] = deep
 
