@@ -132,13 +132,13 @@ def test_characters_without_spaces_count_as_parts_of_words(
     tmp_path: Path, text: str, words: int, blocks: list[str]
 ) -> None:
     put(tmp_path, a_txt=text)
-    assert [item.text for item in read_texts(tmp_path / "a.txt", words=words)] == blocks
+    assert [item.text for item in read_texts(tmp_path / "a.txt", words=words, sentences=False)] == blocks
 
 
 @pytest.mark.parametrize(
     ("text", "words", "blocks"),
     [
-        ("春が来た。「夏だ！」秋は？冬", 3, ["春が来た。", "「夏だ！」秋は？", "冬"]),
+        ("春が来た。「夏だ！」秋は？冬", 3, ["春が来た。", "「夏だ！」", "秋は？冬"]),
         ("राम घर गया। वह सोया।", 4, ["राम घर गया।", "वह सोया।"]),
         ("هل هذا كتاب؟ نعم هذا كتاب", 5, ["هل هذا كتاب؟", "نعم هذا كتاب"]),
         ("ទឹកត្រជាក់។ ភ្លៀងធ្លាក់។", 5, ["ទឹកត្រជាក់។", "ភ្លៀងធ្លាក់។"]),
@@ -148,6 +148,51 @@ def test_characters_without_spaces_count_as_parts_of_words(
 def test_sentences_end_by_the_marks_of_their_script(tmp_path: Path, text: str, words: int, blocks: list[str]) -> None:
     put(tmp_path, a_txt=text)
     assert [item.text for item in read_texts(tmp_path / "a.txt", words=words, sentences=True)] == blocks
+
+
+HANDBOOK = (
+    "Trains are booked in second class. Flights need the approval of Mr. Brandt. Hotels cost up to 142 euros a night. "
+    "What costs more is asked for beforehand."
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentences", "blocks"),
+    [
+        # a rest of two words would be near to many questions
+        (
+            26,
+            False,
+            [
+                "Trains are booked in second class. Flights need the approval of Mr. Brandt.",
+                "Hotels cost up to 142 euros a night. What costs more is asked for beforehand.",
+            ],
+        ),
+        (
+            22,
+            True,
+            [
+                "Trains are booked in second class. Flights need the approval of Mr. Brandt.",
+                "Hotels cost up to 142 euros a night. What costs more is asked for beforehand.",
+            ],
+        ),
+        (28, True, [HANDBOOK]),
+    ],
+)
+def test_a_small_rest_shares_with_the_passage_before_it(
+    tmp_path: Path, words: int, sentences: bool, blocks: list[str]
+) -> None:
+    put(tmp_path, a_txt=HANDBOOK)
+    assert [one.text for one in read_texts(tmp_path / "a.txt", words=words, sentences=sentences)] == blocks
+
+
+def test_no_passage_of_a_long_text_is_a_few_words(tmp_path: Path) -> None:
+    for count in range(100, 420, 7):
+        put(tmp_path, a_txt=" ".join(f"w{n}{'.' if n % 11 == 10 else ''}" for n in range(count)))
+        for sentences in (False, True):
+            made = [one.text.split() for one in read_texts(tmp_path / "a.txt", sentences=sentences)]
+            assert [word for one in made for word in one] == (tmp_path / "a.txt").read_text().split()
+            assert 33 <= min(map(len, made)) <= max(map(len, made)) <= 100
 
 
 @settings(max_examples=150, deadline=None)

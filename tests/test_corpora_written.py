@@ -179,7 +179,7 @@ def test_without_pypdf_files_of_a_folder_are_counted_with_the_remedy(
 def test_passages_of_a_pdf_name_their_pages(tmp_path: Path) -> None:
     pytest.importorskip("pypdf")
     path = pdf(tmp_path / "a.pdf", ["one two", "three"], [], ["four five six"], ["seven"], title="Numbers")
-    assert list(read_texts(path, words=2)) == [
+    assert list(read_texts(path, words=2, sentences=False)) == [
         Passage("a.pdf#1", "one two", "Numbers", {"page": 1}),
         Passage("a.pdf#2", "three\n\nfour", "Numbers", {"page": 1, "last_page": 3}),
         Passage("a.pdf#3", "five six", "Numbers", {"page": 3}),

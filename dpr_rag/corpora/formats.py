@@ -28,7 +28,8 @@ FORMATS = {
     "chroma": "a folder of Chroma, with chroma.sqlite3",
     "llama-index": "a folder that LlamaIndex persisted, with docstore.json",
     "langchain": "a folder of LangChain's FAISS store, with *.faiss and *.pkl; or *.json that its InMemoryVectorStore dumped",
-    "text": "a folder of .txt, .md, .html, .docx and .pdf files, or one of them, split into passages of 100 words",
+    "text": "a folder of .txt, .md, .html, .docx and .pdf files, or one of them, split at sentences into passages of 100 words "
+    "at most",
     "python": "'python:' for the docstrings of the standard library, 'python:json,gzip' for those of modules",
 }
 PYTHON = "python:"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 from unicodedata import category
 
@@ -49,12 +50,15 @@ def split_lines(lines: Iterable[str], words: int, *, sentences: bool = False) ->
         words: Largest number of words of a block.
         sentences: Whether a block ends where a sentence does, unless the sentence alone is longer.
 
+    A rest of less than a third of a block would say little, and few words are near to many questions: it shares the text with
+    the block before it, half and half.
+
     Yields:
         The blocks, without white space around them but for the indentation of a first line that is whole.
     """
     spaced = _spaced(lines)
     units = _sentences(spaced) if sentences else _phrases(word for _, found in spaced for word in found)
-    return map(_as_it_stands, _blocks(units, words * _OF_WORD))
+    return map(_as_it_stands, _levelled(_blocks(units, words * _OF_WORD), words * _OF_WORD, sentences=sentences))
 
 
 def _spaced(lines: Iterable[str]) -> Iterator[tuple[str, list[_Word]]]:
@@ -103,7 +107,7 @@ def _sentences(lines: Iterable[tuple[str, list[_Word]]]) -> Iterator[list[_Word]
             sentence = []
         for word in words:
             sentence.append(word)
-            if _END.search(word.text) and not _ABBREVIATION.fullmatch(word.text):
+            if _ends_sentence(word):
                 yield sentence
                 sentence = []
         if alone and sentence:
@@ -111,6 +115,10 @@ def _sentences(lines: Iterable[tuple[str, list[_Word]]]) -> Iterator[list[_Word]
             sentence = []
     if sentence:
         yield sentence
+
+
+def _ends_sentence(word: _Word) -> bool:
+    return _END.search(word.text) is not None and not _ABBREVIATION.fullmatch(word.text)
 
 
 def _blocks(units: Iterable[list[_Word]], most: int) -> Iterator[list[_Word]]:
@@ -128,6 +136,35 @@ def _blocks(units: Iterable[list[_Word]], most: int) -> Iterator[list[_Word]]:
             size += word.size
     if block:
         yield block
+
+
+def _levelled(blocks: Iterable[list[_Word]], most: int, *, sentences: bool) -> Iterator[list[_Word]]:
+    """The blocks, the last two of them of about the same length where the last would be a small rest."""
+    before: list[_Word] = []
+    last: list[_Word] = []
+    for block in blocks:
+        if before:
+            yield before
+        before, last = last, block
+    if before and 3 * sum(word.size for word in last) < most:
+        both = before + last
+        if cut := _middle(both, most, sentences=sentences):
+            before, last = both[:cut], both[cut:]
+    yield from (block for block in (before, last) if block)
+
+
+def _middle(words: list[_Word], most: int, *, sentences: bool) -> int:
+    """Where to cut in two: near the middle, and rather behind a sentence, or only there; 0 where neither half would fit."""
+    total, run, best, nearest = sum(word.size for word in words), 0, 0, float("inf")
+    for at, (word, following) in enumerate(pairwise(words), 1):
+        run += word.size
+        ends = _ends_sentence(word) or "\n" in following.space.strip(" \t").removeprefix("\n")
+        if max(run, total - run) > most or not (ends or (following.space and not sentences)):
+            continue
+        distance = abs(run - total / 2) - ends * most / 6
+        if distance < nearest:
+            best, nearest = at, distance
+    return best
 
 
 def _as_it_stands(block: list[_Word]) -> str:
