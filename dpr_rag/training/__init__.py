@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dpr_rag.training.batches import Batch, BatchSource, Pick, RandomBatches, RefreshingSource, make_batch
+from dpr_rag.training.distilling import Distillation, TaughtBatches
 from dpr_rag.training.mining import Mining, MiningReport, mine
 from dpr_rag.training.objective import NegativeLogLikelihood, Objective
 from dpr_rag.training.progress import Progress
@@ -16,6 +17,7 @@ from dpr_rag.training.weighted import WeightedBatches
 __all__ = [
     "Batch",
     "BatchSource",
+    "Distillation",
     "Mining",
     "MiningReport",
     "MixedBatches",
@@ -28,6 +30,7 @@ __all__ = [
     "SampleReport",
     "SampleValidation",
     "StoreValidation",
+    "TaughtBatches",
     "TopicBatches",
     "TrainingResult",
     "TrainingSettings",
