@@ -116,6 +116,23 @@ def test_questions_with_answers_only_take_the_best_that_holds_one(store: Passage
     assert report.without_positive == 0
 
 
+@pytest.mark.parametrize("leg", ["bm25", "dense"])
+def test_a_positive_found_by_its_answer_stands_no_further_down_than_it_may(store: PassageStore, leg: str) -> None:
+    asked = Question("3", "tragedy king Lear", ("goethe",))
+    (hits,) = store.rank([asked.question], 10, ranking=Ranking(leg))
+    rank = [hit.passage.id for hit in hits].index("faust") + 1
+    assert rank > 1
+    (sample,), _ = mine([asked], store, mining=Mining(leg, positive_last=rank))
+    assert [one.id for one in sample.positives] == ["faust"]
+    assert [one.id for one in sample.hard_negatives] == [hit.passage.id for hit in hits if hit.passage.id != "faust"]
+    none, report = mine([asked], store, mining=Mining(leg, positive_last=rank - 1))
+    assert (none, report.without_positive) == ([], 1)
+    (known,), _ = mine([Question("4", asked.question, (), ("faust",))], store, mining=Mining(leg, positive_last=1))
+    assert [one.id for one in known.positives] == ["faust"]  # what is known needs no rank
+    with pytest.raises(TrainingError, match=r"positive_last=101, expected a rank from 1 to last=100"):
+        Mining(leg, positive_last=101)
+
+
 def test_questions_without_positive_are_counted_and_named(store: PassageStore) -> None:
     asked = [
         Question("4", "tragedy", ("Molière",)),

@@ -59,6 +59,15 @@ def mine(
     negatives: Annotated[int, typer.Option("--negatives", "-n", min=1, help="Hard negatives of a question.")] = 30,
     first: Annotated[int, typer.Option("--first", min=1, help="Best rank of a negative.")] = 1,
     last: Annotated[int, typer.Option("--last", min=1, help="Worst rank of a negative.")] = 100,
+    positive_last: Annotated[
+        int | None,
+        typer.Option(
+            "--positive-last",
+            min=1,
+            help="Worst rank of a passage found by its answer (default: as --last).",
+            show_default=False,
+        ),
+    ] = None,
     margin: Annotated[
         float | None,
         typer.Option("--margin", help="Negatives score at least so much below the best positive (not for both)."),
@@ -81,7 +90,7 @@ def mine(
     from dpr_rag.training.mining import Miner
 
     with usage():
-        mining = Mining(source.value, negatives, first, last, margin, regex, keep, words.bm25())
+        mining = Mining(source.value, negatives, first, last, margin, regex, keep, words.bm25(), positive_last)
     _check_folder(output)
     skipped, left_out = SkipReport(keep=5), LeftOut()
     split = split_to_tune_on(questions, split, order=("train", "dev"), purpose="learn from")

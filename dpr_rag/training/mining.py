@@ -32,12 +32,15 @@ class Mining:
         source: ``bm25`` as in the paper, ``dense`` by the store's own encoder, or ``both`` in turn.
         negatives: Hard negatives of a question, at most.
         first: Best rank that a negative may have, from 1.
-        last: Worst rank that one may have; where a question has answers only, its positive is sought down to here too.
+        last: Worst rank that one may have.
         margin: Least distance by which a negative's score stays below the best positive's, by the same ranking, which is
             ``bm25`` or ``dense``: their scores have different scales. None takes it whatever it scores.
         regex: Answers are regular expressions.
         keep: For training samples: add to the hard negatives that are there, instead of replacing them.
         bm25: Parameters of BM25.
+        positive_last: Where a question has answers only: worst rank that its positive may have, no more than ``last``; None
+            seeks it down to ``last``. An answer such as a number stands in many passages that say nothing about the question,
+            the more the further down.
 
     Raises:
         TrainingError: A value is out of range, or a margin is given for both rankings.
@@ -51,6 +54,7 @@ class Mining:
     regex: bool = False
     keep: bool = False
     bm25: BM25 = field(default_factory=BM25)
+    positive_last: int | None = None
 
     def __post_init__(self) -> None:
         if self.source not in get_args(From):
@@ -59,6 +63,10 @@ class Mining:
             raise TrainingError(
                 f"negatives={self.negatives}, ranks {self.first} to {self.last}: expected at least one negative, and ranks "
                 "from 1 that rise"
+            )
+        if self.positive_last is not None and not 1 <= self.positive_last <= self.last:
+            raise TrainingError(
+                f"positive_last={self.positive_last}, expected a rank from 1 to last={self.last}: no more passages are looked at"
             )
         if self.margin is not None:
             check_number("margin", self.margin)
@@ -174,7 +182,7 @@ class Miner:
             self._count("missing_positives", f"not in the store: {missing[0]!r:.100}", add=len(missing))
         if known:
             return tuple(_training_passage(one) for one in known)
-        hits = chain.from_iterable(found.values())
+        hits = chain.from_iterable(ranked[: self._mining.positive_last] for ranked in found.values())
         best = next((hit for hit in hits if self._answers(asked, hit.passage)), None)
         return () if best is None else (_training_passage(best.passage, best.score),)
 
