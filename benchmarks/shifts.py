@@ -144,8 +144,8 @@ def tasks(data: Data, folder: Path, most: int, part: str) -> Iterator[tuple[str,
     if (folder / "pubmedqa").is_dir():
         yield "pubmedqa", lambda: Task("pubmedqa", data.asked("pubmedqa", "test"), ("pubmedqa",))
     short = [replace(one, question=keywords(one.question, 6)) for one in dev]
-    yield "squad, keywords", lambda: Task("squad, keywords", short, ("squad",))
-    yield "squad, no titles", lambda: Task("squad, no titles", dev, ("bare",))
+    yield "squad as keywords", lambda: Task("squad as keywords", short, ("squad",))
+    yield "squad without titles", lambda: Task("squad without titles", dev, ("bare",))
     some = sorted(introductions, key=lambda one: share_of(f"some {one.id}"))[:most]
     yield "nameless", lambda: Task("nameless", descriptions(some, nameless), wiki)
     middle = descriptions(some, lambda one: keywords(one.text[len(one.text) // 2 :], 5))
