@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import dpr_rag
+from dpr_rag.cli.searching import readable
 from dpr_rag.cli.terminal import log_as_notes
 from dpr_rag.cli.wording import on_the_command_line
 
@@ -52,6 +53,8 @@ def messages() -> Iterator[str]:
 
 def _tells(called: ast.expr) -> bool:
     name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
+    if name == "append" and isinstance(called, ast.Attribute):
+        return isinstance(called.value, ast.Name) and called.value.id == "problems"
     return name.endswith("Error") or name in {"StoreLocked", "StoreCorrupted", "bad_line", "error", "warning", "info"}
 
 
@@ -84,6 +87,10 @@ def test_no_advice_of_the_library_stays_python() -> None:
             "s keeps its index 'flat'; change it with: dpr-rag optimize DIR --index hnsw",
         ),
         (
+            "everything is searched exactly; optimize() builds one",
+            "everything is searched exactly; dpr-rag optimize DIR builds one",
+        ),
+        (
             "text is int 5, expected a string; convert it with str()",
             "text is int 5, expected a string; write it as a string",
         ),
@@ -100,6 +107,11 @@ def test_no_advice_of_the_library_stays_python() -> None:
 )
 def test_advice_by_value(python: str, here: str) -> None:
     assert on_the_command_line(python) == here
+
+
+def test_info_says_why_in_the_words_of_the_command_line() -> None:
+    said = readable("reason", "no base segment yet: everything is searched exactly; optimize() builds one")
+    assert said == "no base segment yet: everything is searched exactly; dpr-rag optimize DIR builds one"
 
 
 def test_warnings_are_put_so_too(capsys: pytest.CaptureFixture[str]) -> None:

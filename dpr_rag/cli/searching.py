@@ -26,6 +26,7 @@ from dpr_rag.cli.options import (
 from dpr_rag.cli.ranking import RankingChoice
 from dpr_rag.cli.telling import told_record
 from dpr_rag.cli.terminal import note, say_json, show_facts, show_hits
+from dpr_rag.cli.wording import on_the_command_line
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Hit
 from dpr_rag.paths import place_of
@@ -166,6 +167,8 @@ def readable(name: str, value: object) -> str:
         return told_record(name, value)
     if value is None or value == "":
         return "-"
+    if name == "reason":
+        return on_the_command_line(str(value))
     if name == "bytes_on_disk" and isinstance(value, int):
         return f"{value / 1e6:,.1f} MB"
     if isinstance(value, dict):

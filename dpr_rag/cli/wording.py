@@ -35,7 +35,7 @@ _HERE = [
         ),
         "or call reencode() again": "or run reencode again",
         "until optimize(index=...) names another one": "until dpr-rag optimize DIR --index KIND names another one",
-        "until optimize() builds it anew": "until dpr-rag optimize DIR builds it anew",
+        "optimize() builds": "dpr-rag optimize DIR builds",
         "pass encoder=, the one that did": "name it with --model, and pass --bind where the store knows none",
         "pass encoder=, the model itself": "name it with --model",
         "pass encoder=, the encoder that filled it,": "name the encoder that filled it with --model",
