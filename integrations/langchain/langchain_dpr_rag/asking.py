@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from langchain_core.documents import Document
 
 from dpr_rag import Diversity, Hit, PassageStore, RemoteRetriever, RemoteStore, Retriever
-from dpr_rag.arguments import is_blank
+from dpr_rag.arguments import check_count, check_number, is_blank
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import PassageError
+from dpr_rag.errors import PassageError, VectorError
 from langchain_dpr_rag.documents import Where, document_of, scored_document, where_of
 from langchain_dpr_rag.foreign import EmbeddingsEncoder
 
@@ -133,6 +133,16 @@ def scored_documents(
     calibration = core.calibration if calibrated else None
     pairs = zip(questions, hits, strict=True)
     return [[scored_document(hit, calibration, not is_blank(text)) for hit in found] for text, found in pairs]
+
+
+def diversity_of(fetch_k: int, lambda_mult: float) -> Diversity:
+    """How to choose by maximal marginal relevance, refused by LangChain's names.
+
+    Raises:
+        VectorError: A value is out of range.
+    """
+    count = check_count("fetch_k", fetch_k, VectorError)
+    return Diversity(count, check_number("lambda_mult", lambda_mult, VectorError, high=1.0))
 
 
 async def vectors_for(core: Retriever | RemoteRetriever, questions: Sequence[object]) -> Vectors | None:

@@ -14,9 +14,9 @@ from langchain_core.runnables.config import get_config_list
 from langchain_core.vectorstores import VectorStoreRetriever
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dpr_rag import Diversity, RemoteRetriever, Retriever
+from dpr_rag import RemoteRetriever, Retriever
 from dpr_rag.encoder import Vectors
-from langchain_dpr_rag.asking import hits_for, vectors_for
+from langchain_dpr_rag.asking import diversity_of, hits_for, vectors_for
 from langchain_dpr_rag.documents import Where, document_of
 from langchain_dpr_rag.given import inputs_given
 from langchain_dpr_rag.other_words import OF_A_STORE, check_search_type, refuse_unknown, told
@@ -206,7 +206,7 @@ class DPRVectorStoreRetriever(OnePassRetriever, VectorStoreRetriever):
         """The core's options for the search type; others are refused, as in ``invoke``."""
         chosen: dict[str, Any] = {}
         if self.search_type == "mmr":
-            chosen["diversity"] = Diversity(options.pop("fetch_k", 20), options.pop("lambda_mult", 0.5))
+            chosen["diversity"] = diversity_of(options.pop("fetch_k", 20), options.pop("lambda_mult", 0.5))
         elif self.search_type == "similarity_score_threshold":
             chosen["min_relevance"] = options.pop("score_threshold", None)
         refuse_unknown(options, "k, filter, and those of the search type")

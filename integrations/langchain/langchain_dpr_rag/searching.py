@@ -12,7 +12,7 @@ from dpr_rag import Diversity, Hit, Retriever
 from dpr_rag.arguments import is_blank
 from dpr_rag.encoder import Vectors
 from langchain_dpr_rag.adjusting import AdjustableStore
-from langchain_dpr_rag.asking import hits_for, question_of, vectors_for
+from langchain_dpr_rag.asking import diversity_of, hits_for, question_of, vectors_for
 from langchain_dpr_rag.documents import Where, document_of, where_of
 from langchain_dpr_rag.given import check_threshold
 from langchain_dpr_rag.other_words import OF_A_STORE, check_search_type, refuse_unknown
@@ -95,7 +95,7 @@ class SearchableStore(AdjustableStore):
             **kwargs: None are known.
         """
         refuse_unknown(kwargs, "k, fetch_k, lambda_mult, filter")
-        return _plain(self._found(query, k, filter, Diversity(fetch_k, lambda_mult)))
+        return _plain(self._found(query, k, filter, diversity_of(fetch_k, lambda_mult)))
 
     def max_marginal_relevance_search_by_vector(
         self,
@@ -123,7 +123,7 @@ class SearchableStore(AdjustableStore):
     ) -> Scored:
         """Like :meth:`max_marginal_relevance_search_by_vector`, with each document's own exact inner product."""
         refuse_unknown(kwargs, "k, fetch_k, lambda_mult, filter")
-        diversity = Diversity(fetch_k, lambda_mult)
+        diversity = diversity_of(fetch_k, lambda_mult)
         return _scored(
             Retriever(self.store).retrieve_by_vectors([embedding], k, where_of(filter), diversity=diversity)[0]
         )
@@ -182,7 +182,7 @@ class SearchableStore(AdjustableStore):
     ) -> list[Document]:
         """Like :meth:`max_marginal_relevance_search`, without blocking the event loop."""
         refuse_unknown(kwargs, "k, fetch_k, lambda_mult, filter")
-        return _plain(await self._afound(query, k, filter, Diversity(fetch_k, lambda_mult)))
+        return _plain(await self._afound(query, k, filter, diversity_of(fetch_k, lambda_mult)))
 
     async def amax_marginal_relevance_search_by_vector(
         self,

@@ -51,6 +51,17 @@ class Place:
         self.embeddings = DPREmbeddings(TinyEncoder())
 
 
+@pytest.mark.parametrize(("name", "value"), [("lambda_mult", 2), ("lambda_mult", None), ("fetch_k", 0)])
+def test_diversity_is_refused_by_the_name_that_was_given(place: Place, name: str, value: Any) -> None:
+    told = rf"^{name} is {value}, expected "
+    with pytest.raises(DprRagError, match=told):
+        place.store.max_marginal_relevance_search("q", **{name: value})
+    with pytest.raises(DprRagError, match=told):
+        place.store.max_marginal_relevance_search_by_vector([1.0] * 8, **{name: value})
+    with pytest.raises(DprRagError, match=told):
+        asyncio.run(place.store.amax_marginal_relevance_search("q", **{name: value}))
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     made = Place(tmp_path_factory.mktemp("place"))

@@ -57,6 +57,14 @@ class Place:
         return self.store.query(query)
 
 
+@pytest.mark.parametrize(("mode", "name", "value"), [("mmr", "mmr_threshold", 2.5), ("hybrid", "sparse_top_k", 0)])
+def test_an_option_of_a_query_is_refused_by_the_name_that_was_given(
+    place: Place, mode: str, name: str, value: float
+) -> None:
+    with pytest.raises(DprRagError, match=rf"^{name} is {value}, expected "):
+        place.asked(mode=mode, **{name: value})
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     made = Place(tmp_path_factory.mktemp("place"))

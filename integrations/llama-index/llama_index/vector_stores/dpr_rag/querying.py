@@ -152,7 +152,8 @@ def diversity_for(
     if mode != VectorStoreQueryMode.MMR:
         return None
     chosen = given.get("mmr_threshold", threshold)
-    return Diversity(max(k, _candidates(k, given)), _BALANCE if chosen is None else chosen)
+    balance = _BALANCE if chosen is None else check_number("mmr_threshold", chosen, VectorError, high=1.0)
+    return Diversity(max(k, _candidates(k, given)), balance)
 
 
 def ranking_for(
@@ -187,7 +188,9 @@ def ranking_for(
     if alpha is not None:
         settled = store.settled(replace(both, fusion="weighted"))
         both = replace(settled, weight=(settled.weight or 0.0) * alpha / (1 - alpha))
-    return both if candidates is None else replace(both, candidates=candidates)
+    if candidates is None:
+        return both
+    return replace(both, candidates=check_count("sparse_top_k", candidates, VectorError))
 
 
 def check_mode(mode: VectorStoreQueryMode | str, alpha: float | None) -> None:
