@@ -104,9 +104,10 @@ def check_vectors(
             f"({error!s:.120})"
         ) from error
     if array.ndim != 2 or array.shape[1] == 0:
-        raise VectorError(
-            f"vectors have shape {list(array.shape)}, expected [n, dim]; wrap a single vector as [vector]"
+        advice = (
+            "wrap a single vector as [vector]" if array.ndim == 1 and array.size > 1 else "give a row of numbers each"
         )
+        raise VectorError(f"vectors have shape {list(array.shape)}, expected [n, dim]; {advice}")
     if rows is not None and array.shape[0] != rows:
         raise VectorError(f"{array.shape[0]} vectors were given for {rows} items; give one vector each")
     if dim is not None and array.shape[1] != dim:

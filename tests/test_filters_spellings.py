@@ -42,12 +42,38 @@ PASSAGES = [
         ({"tag": {"$neq": "a"}}, [1, 2, 3, 4]),
         ({"tag": {"$ilike": "b%"}}, [1]),
         ({"tag": {"$not": {"$neq": "a"}}}, [0]),
+        ({"tag": {"$in": {"a", "c"}}}, [0]),
+        ({"tag": {"$any": {"a": 1}.keys()}}, [2, 3]),
+        ({"n": {"$in": np.array([1, 3])}}, [0, 3]),
+        ({"n": {"$nin": range(2)}}, [1, 2, 4]),
+        ({"n": {"$between": np.array([2.0, 3.0])}}, [1]),
     ],
 )
 def test_spelling(where: dict, expected: list[int]) -> None:
     read = Filter.from_dict(where)
     assert select(PASSAGES, read) == expected
     assert Filter.from_dict(read.to_dict()) == read
+
+
+@pytest.mark.parametrize(
+    ("where", "advice"),
+    [
+        ({"n": {"$in": iter([1])}}, "make one with list(…)"),
+        ({"n": {"$in": np.int64(1)}}, "wrap it in [ ]"),
+        ({"tag": {"$not_contains": "a"}}, '; here it is {"$not": {"$contains": …}}'),
+        ({"tag": {"$nlike": "a%"}}, '; here it is {"$not": {"$like": …}}'),
+        ({"tag": {"$notIn": ["a"]}}, "; here it is '$nin'"),
+        ({"specs": {"screen": {"size": 5}}}, "; the field 'screen' in it is 'specs.screen'"),
+        ({"n": {"gt": 5}}, "; did you mean '$gt' or '$gte'?"),
+        ({"AND": [{"n": 1}]}, "; did you mean '$and'?"),
+        ({"must": [{"n": 1}]}, "; here it is '$and'"),
+        ({"must_not": [{"n": 1}]}, "; here it is '$not'"),
+    ],
+)
+def test_what_is_written_otherwise_here_is_told_so(where: dict, advice: str) -> None:
+    with pytest.raises(FilterError) as told:
+        Filter.from_dict(where)
+    assert str(told.value).endswith(advice)
 
 
 def test_lists_compare_by_type_and_order() -> None:

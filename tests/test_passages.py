@@ -139,7 +139,9 @@ def test_vectors_become_contiguous_float32() -> None:
     ("vectors", "message"),
     [
         (np.ones((2, 0)), r"shape \[2, 0\]"),
-        (np.ones((2, 2, 2)), r"shape \[2, 2, 2\]"),
+        (np.ones((2, 2, 2)), r"shape \[2, 2, 2\], expected \[n, dim\]; give a row of numbers each"),
+        (np.ones(2), r"shape \[2\], expected \[n, dim\]; wrap a single vector as \[vector\]"),
+        ([None], r"shape \[1\], expected \[n, dim\]; give a row of numbers each"),
         (np.ones((3, 2)), "3 vectors were given for 2 items"),
         (np.ones((2, 3)), "3 dimensions, expected 2"),
         ([[1, 2], [3, None]], r"vector 1 \('b'\) holds NaN"),

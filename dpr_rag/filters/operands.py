@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence, Set, Sized
 from typing import Any
 
 from dpr_rag.arguments import remedy
@@ -130,14 +130,21 @@ def check_like(where: str, value: Any) -> str:
 
 
 def check_list(where: str, value: Any) -> tuple[Scalar, ...]:
-    """Return a list of scalars as a tuple.
+    """Return a list of scalars, or a set, a range or an array of them, as a tuple.
 
     Raises:
-        FilterError: It is no list, or an item is no scalar.
+        FilterError: It is none of these, or an item is no scalar.
     """
+    value = sorted(value, key=repr) if isinstance(value, Set | range) else listed(value)
     if not isinstance(value, list | tuple):
-        raise FilterError(f"{where}: {described(value)} was given, expected a list of scalars; wrap it in [ ]")
+        advice = "wrap it in [ ]" if kind_of(plain(value)) != "container" else "make one with list(…)"
+        raise FilterError(f"{where}: {described(value)} was given, expected a list of scalars; {advice}")
     return tuple(check_scalar(f"{where}, item {at}", item) for at, item in enumerate(value))
+
+
+def listed(value: Any) -> Any:
+    """An array of numpy or pandas as a list; everything else as it is."""
+    return value.tolist() if isinstance(value, Sized) and hasattr(type(value), "tolist") else value
 
 
 def check_between(where: str, value: Any) -> tuple[Scalar, ...]:
@@ -146,6 +153,7 @@ def check_between(where: str, value: Any) -> tuple[Scalar, ...]:
     Raises:
         FilterError: It is no list of two, or they have no common order.
     """
+    value = listed(value)
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise FilterError(f"{where}: {described(value)} was given, expected a list [low, high]")
     low, high = (check_ordered(f"{where}, item {at}", item) for at, item in enumerate(value))

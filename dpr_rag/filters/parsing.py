@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -27,8 +28,10 @@ _OTHER_NAMES = {
     **dict.fromkeys(("$null", "$is_null", "$isnull", "$is_not_null"), "$exists"),
     **dict.fromkeys(("$range",), "$between"),
     **{"=": "$eq", "==": "$eq", "!=": "$ne", "<>": "$ne", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"},
+    **{"$must": "$and", "$should": "$or", "$must_not": "$not"},
     **{"$nor": "$not", "$none": "$not", "$all_of": "$and", "$any_of": "$or"},
 }
+_NEGATED = re.compile(rf"\$n(?:ot)?_?({'|'.join(OPERATORS)})")
 Node = TypeVar("Node")
 
 
@@ -80,6 +83,11 @@ class Parser(Generic[Node]):
                 )
             field = field[1:]
         if isinstance(value, list | tuple):
+            if any(isinstance(item, Mapping) for item in value):
+                raise FilterError(
+                    f"field {field!r:.60}: {described(value)} with objects among them was given, expected values; filters "
+                    f"are joined by $and, $or and $not{_meant(field, _JUNCTIONS)}"
+                )
             return self.disjunction((self.comparison(field, "in", value), self.comparison(field, "eq", value)))
         return self._field(field, value, level) if isinstance(value, Mapping) else self.comparison(field, "eq", value)
 
@@ -104,7 +112,7 @@ class Parser(Generic[Node]):
         if not isinstance(name, str) or name[:1] != "$" or name[1:] not in OPERATORS:
             raise FilterError(
                 f"field {field!r:.60}: {named(name)} is no operator; there are $not (with operators in a dict), "
-                f"{', '.join(_NAMES)}; objects cannot be compared{_meant(name, _NAMES)}"
+                f"{', '.join(_NAMES)}; objects cannot be compared{_meant(name, _NAMES) or _inside(field, name)}"
             )
         return self.comparison(field, name[1:], operand)
 
@@ -118,7 +126,16 @@ def _meant(name: object, known: Sequence[str]) -> str:
     """What to say of an unknown operator: its right name, also where its ``$`` was forgotten."""
     if isinstance(name, str) and name[:1].isalpha():
         name = f"${name}"
+    if isinstance(name, str) and name.lower() not in _OTHER_NAMES and (opposite := _NEGATED.fullmatch(name.lower())):
+        return f'; here it is {{"$not": {{"${opposite[1]}": …}}}}'
     return nearest(name, known, _OTHER_NAMES)
+
+
+def _inside(field: str, name: object) -> str:
+    """What to say where the fields of an object were written as the object."""
+    if not isinstance(name, str) or not name or name[0] == "$":
+        return ""
+    return f"; the field {name!r:.60} in it is {f'{field}.{name}'!r:.120}"
 
 
 def is_special(name: str) -> bool:
