@@ -401,7 +401,7 @@ SURROGATE = "a\ud800"
         ({"a": {"$gte": True}}, "operator gte: bool True was given, expected a number or a string"),
         ({"a": {"$in": "abc"}}, r"operator in: str 'abc' was given, expected a list of scalars; wrap it in \[ \]"),
         ({"a": {"$nin": {"b": 1}}}, "operator nin: dict of 1 items was given, expected a list"),
-        ({"a": {"$in": {1, 2}}}, "operator in: set of 2 items was given, expected a list"),
+        ({"a": {"$in": {1: 2}}}, "operator in: dict of 1 items was given, expected a list"),
         ({"a": {"$any": [1, [2]]}}, "operator any, item 1: list of 1 items was given, expected a string"),
         ({"a": {"$all": 1}}, "operator all: int 1 was given, expected a list"),
         ({"a": {"$contains": [1]}}, "operator contains: list of 1 items"),
