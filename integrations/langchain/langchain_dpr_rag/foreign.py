@@ -153,7 +153,7 @@ class EmbeddingsEncoder:
         """Lists or arrays, as a model's own ``encode`` returns them."""
         if not rows:
             return np.empty((0, self.dim), np.float32)
-        return check_encoded(self.embeddings, method, vectors, rows=rows)
+        return check_encoded(self.embeddings, method, vectors, rows=rows, dim=self._dim)
 
 
 def _text_of(passage: Passage) -> str:

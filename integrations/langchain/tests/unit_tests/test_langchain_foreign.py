@@ -52,6 +52,15 @@ def test_what_is_no_vectors_is_refused_by_name(name: str) -> None:
         assert store.get_by_ids(["1", "2"]) == []
 
 
+def test_documents_of_other_dimensions_than_questions_are_refused_by_name() -> None:
+    told = r"^Returning.embed_documents\(\) returned .*: vectors have 3 dimensions, expected 2"
+    with (
+        DPRVectorStore(Returning(lambda texts: [[1.0] * 3] * len(texts))) as store,
+        pytest.raises(VectorError, match=told),
+    ):
+        store.add_texts(["one"])
+
+
 class Core:
     dim, fingerprint = 2, "core"
 

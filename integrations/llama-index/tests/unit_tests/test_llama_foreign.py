@@ -48,3 +48,12 @@ def test_what_is_no_vectors_is_refused_by_name(made: Any) -> None:
         ):
             store.add([TextNode(id_="1", text="one"), TextNode(id_="2", text="three")])
         assert len(store.client) == 0
+
+
+def test_texts_of_other_dimensions_than_questions_are_refused_by_name() -> None:
+    told = r"^Returning.get_text_embedding_batch\(\) returned .*: vectors have 3 dimensions, expected 2"
+    with (
+        DPRVectorStore(encoder=Returning(made=lambda text: [1.0] * 3)) as store,
+        pytest.raises(VectorError, match=told),
+    ):
+        store.add([TextNode(id_="1", text="one")])

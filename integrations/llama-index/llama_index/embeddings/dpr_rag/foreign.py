@@ -93,7 +93,7 @@ class EmbeddingEncoder:
         """Lists or arrays, as a model's own ``encode`` returns them."""
         if not rows:
             return np.empty((0, self.dim), np.float32)
-        return check_encoded(self.embedding, method, vectors, rows=rows)
+        return check_encoded(self.embedding, method, vectors, rows=rows, dim=self._dim)
 
     def _named(self) -> str:
         name = name_of(self.embedding)
