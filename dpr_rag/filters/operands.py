@@ -144,7 +144,7 @@ def check_list(where: str, value: Any) -> tuple[Scalar, ...]:
 
 def listed(value: Any) -> Any:
     """An array of numpy or pandas as a list; everything else as it is."""
-    return value.tolist() if isinstance(value, Sized) and hasattr(type(value), "tolist") else value
+    return value.tolist() if hasattr(type(value), "tolist") else value
 
 
 def check_between(where: str, value: Any) -> tuple[Scalar, ...]:
