@@ -67,6 +67,7 @@ _HERE += [
     ),
     (r"(runtime is '[^']*', expected one of .*), or None", r"\1, or auto"),
     (r"columns=Columns\((id|text|title)=…\)", r"--\1-column NAME"),
+    (r"positive_last=(\S+), expected (.*) last=([^:]+)", r"--positive-last is \1, expected \2 --last \3"),
     (r"name the split with part=NAME", "name the split with --split NAME"),
     (r"with part=NAME", "with --collection NAME"),
     (r"move in without vectors", "leave out --keep-vectors"),
