@@ -23,7 +23,7 @@ from stack import Line, lines, passages_of
 
 from dpr_rag import DualEncoder, Hit, PassageStore, Ranking
 
-LEASTS = (0.1, 0.3, 0.5, 0.7, 0.9)
+LEASTS = (0.1, 0.25, 0.3, 0.5, 0.7, 0.9)
 RANKINGS = {
     "dense": Ranking(),
     "bm25": Ranking("bm25"),
