@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dpr_rag import DualEncoder, LibraryEncoder
     from dpr_rag.store import RecoverReport
 
+_SHOWN = 10
+
 
 @expanded
 def recover(
@@ -59,6 +61,14 @@ def _list(report: RecoverReport, *, has_encoder: bool) -> None:
     if report.nameless is None:
         note(
             "the store's own record is damaged: what it held in all cannot be told, and every passage was encoded anew"
+        )
+    if report.may_be_deleted:
+        names = ", ".join(map(repr, report.may_be_deleted[:_SHOWN])) + (
+            ", …" if len(report.may_be_deleted) > _SHOWN else ""
+        )
+        note(
+            f"{len(report.may_be_deleted):,} of the passages may be deleted ones or older versions, since the damage hides "
+            f"whether their pages were in use: {names}"
         )
     if report.lost_entries:
         note(f"{report.lost_entries:,} records of adapters are lost")

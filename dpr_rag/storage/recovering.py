@@ -1,12 +1,14 @@
-"""Reads what is whole of a damaged store file: row by row around pages that cannot be read, each against its checksum."""
+"""Reads what is whole of a damaged store file, against its checksums: through SQLite, and page by page where that fails."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,12 +20,16 @@ from dpr_rag.storage import schema
 from dpr_rag.storage.connecting import connect
 from dpr_rag.storage.entries import entry_crc
 from dpr_rag.storage.records import read_passage, read_vectors
-from dpr_rag.storage.state import State
+from dpr_rag.storage.scanning import Scan
+from dpr_rag.storage.state import State, added
 from dpr_rag.storage.translating import translated
 
-_STEP = 256
-_PASSAGES = "SELECT row, id, title, metadata, text, crc FROM passage NOT INDEXED WHERE row"
+_TABLES = {
+    "passage": "row, id, title, metadata, text, crc FROM passage NOT INDEXED WHERE row",
+    "entry": "rowid, collection, key, value, crc FROM entry NOT INDEXED WHERE rowid",
+}
 Record = tuple[Any, ...]
+_Found = TypeVar("_Found")
 
 
 @contextmanager
@@ -31,136 +37,190 @@ def opened(path: Path) -> Iterator[Remains]:
     """Open a store file to read what is whole of it, also where :class:`~dpr_rag.storage.database.Database` refuses it.
 
     Raises:
-        StoreCorrupted: Not even its schema can be read, or it holds a stranger's.
+        StoreCorrupted: Its schema cannot be read, or holds a stranger's, and no passage is found on its pages.
         StoreFormatError: A newer dpr-rag wrote it.
     """
-    with translated(path), closing(connect(path, mode="ro", timeout=30, functions={})) as connection:
+    with ExitStack() as until:
+        try:
+            with translated(path):
+                remains = Remains(until.enter_context(_connected(path)), path, until)
+        except StoreCorrupted:
+            # no statement can run on it, and none has to: pages are read as they lie
+            remains = Remains(until.enter_context(closing(sqlite3.connect(":memory:"))), path, until)
+            if not remains.is_found:
+                raise
+        with translated(path):
+            yield remains
+
+
+@contextmanager
+def _connected(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(connect(path, mode="ro", timeout=30, functions={})) as connection:
         schema.refuse_newer(connection, path)
         schema.refuse_foreign(connection, path, complete=False)
         # a damaged text fails its checksum, and not the reading of the rows behind it
         connection.text_factory = lambda text: text.decode("utf-8", "replace")
         connection.execute("BEGIN")
-        yield Remains(connection, path)
+        yield connection
 
 
 class Remains:
     """What can still be read of a store file; every record that comes out matches its checksum."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        """Use a connection with a running read transaction."""
-        self._connection, self._path = connection, path
-        self._guesses = path.stat().st_size  # a row takes more than a byte
+    def __init__(self, connection: sqlite3.Connection, path: Path, until: ExitStack) -> None:
+        """Use a connection with a running read transaction, and keep the file open until the stack is closed."""
+        self._connection, self._path, self._until = connection, path, until
         self.state = self._read_state()
         self.indexed, self._index_is_whole = self._read_index()
+        self._lists: dict[str, tuple[Rows, bool]] = {}
+        self._doubtful: list[str] = []
+        self._sum = self._count = 0
+
+    @cached_property
+    def _scan(self) -> Scan:
+        return Scan(self._path, self._until)
+
+    @property
+    def is_found(self) -> bool:
+        """Whether anything is found of a store at all."""
+        return self.state is not None or len(self._scan.rows("passage")) > 0
 
     def passages(self) -> Iterator[tuple[int, Passage]]:
         """Passages with their row numbers, in order of insertion."""
-        for record in self._rows(_PASSAGES, self._last()):
-            try:
-                yield record[0], read_passage(record, self._path)
-            except StoreCorrupted:
-                continue
+        for record, passage, scanned in self._read("passage", self._passage):
+            self._sum, self._count = added(self._sum, record[5]), self._count + 1
+            if scanned and not self._scan.knows_free:
+                self._doubtful.append(passage.id)
+            yield record[0], passage
+
+    def may_be_deleted(self) -> list[str]:
+        """Ids of those passages that came out of which it cannot be told whether they were deleted, or are older versions."""
+        state = self.state
+        proven = state is not None and (self._count, self._sum) == (state.passages, state.passage_sum)
+        return [] if proven else self._doubtful
 
     def vectors(self, rows: Sequence[int]) -> dict[int, Vectors]:
         """Those of the vectors in use that are whole, by row number; float32 [dim] each."""
         state, found = self.state, {}
         if state is None or state.model is None:
             return {}
-        sql = f"SELECT row, vector, crc FROM {state.vectors} WHERE row = ?"
         for row in rows:
-            for record in self._fetched(sql, (row,)):
-                try:
-                    found[row] = read_vectors([record], state.model.dim, state.dtype, self._path)[0]
-                except StoreCorrupted:
-                    continue
+            records = self._fetched(f"SELECT row, vector, crc FROM {state.vectors} WHERE row = ?", row)
+            whole = [*self._whole_vectors(records, state)] or [*self._scanned_vectors(row, state)]
+            if len(whole) == 1:
+                found[row] = whole[0]
         return found
 
     def entries(self) -> Iterator[tuple[str, str, str]]:
         """Records of adapters: collection, key and JSON text, in order of insertion."""
-        last = int(next(iter(self._fetched("SELECT max(rowid) FROM entry", ())), (0,))[0] or 0)
-        select = "SELECT rowid, collection, key, value, crc FROM entry NOT INDEXED WHERE rowid"
-        for _, collection, key, value, crc in self._rows(select, last):
-            texts = isinstance(collection, str) and isinstance(key, str) and isinstance(value, str)
-            if texts and entry_crc(collection, key, value) == crc:
-                yield collection, key, value
+        for record, _, _ in self._read("entry", _is_entry):
+            yield record[1], record[2], record[3]
 
     def names(self, lost: Callable[[int], bool]) -> list[str]:
         """Ids of lost rows, as far as the index on ids still has them."""
-        names: list[str] = []
+        found = _Run(self._connection, "SELECT id, row FROM passage INDEXED BY sqlite_autoindex_passage_1")
+        return [name for name, row in found if isinstance(row, int) and isinstance(name, str) and lost(row)]
+
+    def _passage(self, record: Record) -> Passage | None:
         try:
-            found = self._connection.execute("SELECT id, row FROM passage INDEXED BY sqlite_autoindex_passage_1")
-            names.extend(name for name, row in found if isinstance(row, int) and isinstance(name, str) and lost(row))
-        except sqlite3.Error:
-            pass  # what comes behind is known by its number alone
-        return names
+            return read_passage(record, self._path)
+        except StoreCorrupted:
+            return None
+
+    def _whole_vectors(self, records: Iterable[Record], state: State) -> Iterator[Vectors]:
+        for record in records:
+            with suppress(StoreCorrupted):
+                yield read_vectors([record], state.model.dim if state.model else 0, state.dtype, self._path)[0]
+
+    def _scanned_vectors(self, row: int, state: State) -> Iterator[Vectors]:
+        """Vectors on pages in use; none where some may be another encoder's, as on pages that re-encoding fills or has left."""
+        if state.pending is None and self._scan.knows_free:
+            yield from self._whole_vectors(self._scan.records("vector", row), state)
 
     def _read_state(self) -> State | None:
-        for record in self._fetched("SELECT value, crc FROM state WHERE one = 1", ()):
-            try:
-                return State.decode(record[0], record[1], self._path)
-            except StoreCorrupted:
-                break
-        return None
+        read = self._fetched("SELECT value, crc FROM state WHERE one = ?", 1)
+        return self._decoded(read) or self._decoded(record[1:] for record in self._scan.records("state", 1))
+
+    def _decoded(self, records: Iterable[Record]) -> State | None:
+        """The newest of what is whole."""
+        found = []
+        for record in records:
+            with suppress(StoreCorrupted):
+                found.append(State.decode(record[0], record[1], self._path))
+        return max(found, key=lambda state: state.generation, default=None)
 
     def _read_index(self) -> tuple[Rows, bool]:
         """Row numbers in the index on ids, ascending, and whether all of it could be read."""
-        rows: list[int] = []
-        try:
-            cursor = self._connection.execute("SELECT row FROM passage INDEXED BY sqlite_autoindex_passage_1")
-            rows.extend(record[0] for record in cursor if isinstance(record[0], int))
-            whole = self.state is None or len(rows) == self.state.passages
-        except sqlite3.Error:
-            whole = False
-        return np.unique(np.array(rows, np.int64)), whole
+        run = _Run(self._connection, "SELECT row FROM passage INDEXED BY sqlite_autoindex_passage_1")
+        rows = np.unique(np.array([record[0] for record in run if isinstance(record[0], int)], np.int64))
+        return rows, run.ended and (self.state is None or len(rows) == self.state.passages)
 
-    def _last(self) -> int:
-        return int(self.indexed.max(initial=0)) if self.state is None else self.state.next_row - 1
+    def _read(self, kind: str, read: Callable[[Record], _Found | None]) -> Iterator[tuple[Record, _Found, bool]]:
+        """Whole records with ascending row numbers, and whether they were found on pages alone.
 
-    def _rows(self, select: str, last: int) -> Iterator[Record]:
-        """Records with ascending row numbers up to ``last``: in one run, and one by one where that meets a damaged page."""
-        at = 0
-        while at < last:
-            run = self._run(f"{select} > ? ORDER BY 1", at)
+        They are read in one run, and one by one behind where that meets a damaged page.
+        """
+        at, select = 0, f"SELECT {_TABLES[kind]}"
+        if self._listed(kind)[1]:
+            run = _Run(self._connection, f"{select} > 0 ORDER BY 1")
             for record in run:
-                if not isinstance(record[0], int) or record[0] <= at:  # a page stands in the place of another
-                    break
                 at = record[0]
-                yield record
-            else:
-                if run.ended:
-                    return
-            for row in self._next(at, last):
-                at = row
-                yield from self._fetched(f"{select} = ?", (row,))
+                if (found := read(record)) is not None:
+                    yield record, found, False
+            if run.ended:
+                return
+        for row in self._numbers(kind, at):
+            fetched = [(record, False) for record in self._fetched(f"{select} = ?", row)]
+            for record, scanned in chain(fetched, ((record, True) for record in self._scan.records(kind, row))):
+                if (found := read(record)) is not None:
+                    yield record, found, scanned
+                    break
 
-    def _run(self, sql: str, after: int) -> _Run:
-        return _Run(self._connection, sql, after)
+    def _listed(self, kind: str) -> tuple[Rows, bool]:
+        """Row numbers that the table's tree leads to, ascending, and whether these are all."""
+        if kind not in self._lists:
+            self._lists[kind] = self._list(kind)
+        return self._lists[kind]
 
-    def _next(self, after: int, last: int) -> list[int]:
-        """The next row numbers that may be there."""
-        if self._index_is_whole:
-            at = int(np.searchsorted(self.indexed, after, side="right"))
-            return self.indexed[at : at + _STEP].tolist() or [last]
-        guessed = min(_STEP, self._guesses)
-        self._guesses -= guessed
-        return list(range(after + 1, min(after + guessed, last) + 1)) or [last]
+    def _list(self, kind: str) -> tuple[Rows, bool]:
+        run = _Run(self._connection, f"SELECT {_TABLES[kind].split(',')[0]} {_TABLES[kind].partition('crc ')[2]} > 0")
+        rows = np.array([row for (row,) in run if isinstance(row, int)], np.int64)
+        known = None if self.state is None else self.state.passages if kind == "passage" else self.state.entries
+        return np.unique(rows), run.ended and known in (None, len(rows)) and bool(np.all(np.diff(rows) > 0))
 
-    def _fetched(self, sql: str, values: tuple[int, ...]) -> list[Record]:
-        try:
-            return self._connection.execute(sql, values).fetchall()
-        except sqlite3.Error:
-            return []
+    def _numbers(self, kind: str, after: int) -> list[int]:
+        """Row numbers above one that may be there, ascending: none that is known to be deleted."""
+        found = self._scan.rows(kind)
+        if kind == "passage" and self._index_is_whole:
+            found = self.indexed
+        elif kind == "passage":
+            removed = [record[0] for record in _Run(self._connection, "SELECT row FROM removed")]
+            found = np.union1d(self.indexed, np.setdiff1d(found, np.array(removed, np.int64)))
+        elif not self._scan.knows_free:
+            found = found[:0]
+        found = np.union1d(self._listed(kind)[0], found)
+        rows: list[int] = found[found > after].tolist()
+        return rows
+
+    def _fetched(self, sql: str, row: int) -> list[Record]:
+        return list(_Run(self._connection, sql, row))
+
+
+def _is_entry(record: Record) -> bool | None:
+    _, collection, key, value, crc = record
+    texts = isinstance(collection, str) and isinstance(key, str) and isinstance(value, str)
+    return True if texts and entry_crc(collection, key, value) == crc else None
 
 
 class _Run:
     """The records of a statement up to the first that cannot be read; ``ended`` says whether there was none such."""
 
-    def __init__(self, connection: sqlite3.Connection, sql: str, after: int) -> None:
-        self._connection, self._sql, self._after, self.ended = connection, sql, after, False
+    def __init__(self, connection: sqlite3.Connection, sql: str, *values: int) -> None:
+        self._connection, self._sql, self._values, self.ended = connection, sql, values, False
 
     def __iter__(self) -> Iterator[Record]:
         try:
-            yield from self._connection.execute(self._sql, (self._after,))
+            yield from self._connection.execute(self._sql, self._values)
         except sqlite3.Error:
             return
         self.ended = True

@@ -172,6 +172,7 @@ class _Recovery:
             nameless=None if state is None else max(0, state.passages - len(seen) - len(lost)),
             entries=kept,
             lost_entries=None if state is None else max(0, state.entries - kept),
+            may_be_deleted=_once(self.remains.may_be_deleted()),
         )
 
 

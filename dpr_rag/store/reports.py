@@ -68,6 +68,8 @@ class RecoverReport:
         nameless: How many more passages are lost whose ids are, too; None where the store's own record is.
         entries: How many records of adapters are in the new store.
         lost_entries: How many are lost; None where the store's own record is.
+        may_be_deleted: Ids of passages in the new store that may be deleted ones or older versions: found on pages of which the
+            damage does not let tell whether they are in use.
     """
 
     passages: int
@@ -77,11 +79,13 @@ class RecoverReport:
     nameless: int | None = 0
     entries: int = 0
     lost_entries: int | None = 0
+    may_be_deleted: tuple[str, ...] = ()
 
     @property
     def is_whole(self) -> bool:
-        """Whether everything came out."""
-        return not (self.lost or self.without_vectors or self.nameless != 0 or self.lost_entries != 0)
+        """Whether everything came out, and nothing else."""
+        missing = self.lost or self.without_vectors or self.nameless != 0 or self.lost_entries != 0
+        return not (missing or self.may_be_deleted)
 
 
 @dataclass(frozen=True, slots=True)
