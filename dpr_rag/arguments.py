@@ -5,15 +5,18 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial, wraps
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from dpr_rag.errors import ArgumentError, DprRagError
+from dpr_rag.errors import ArgumentError, DprRagError, nearest
 
 _USUAL = ("question", "query", "input", "text")
 _Kind = TypeVar("_Kind")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_Class = TypeVar("_Class", bound=type)
 _NEVER_ANSWERING = (
     (inspect.iscoroutinefunction, "a coroutine function (async def)"),
     (inspect.isgeneratorfunction, "a generator function (with yield)"),
@@ -26,6 +29,29 @@ _UNSEEN = re.compile(
     r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff"
     r"\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff]*"
 )
+
+_OTHER_WORDS = {
+    **dict.fromkeys(("top_k", "topk", "n", "n_results", "num_results", "limit", "similarity_top_k", "top_n"), "k"),
+    **dict.fromkeys(("filters", "where", "pre_filter", "expr", "metadata_filter"), "filter"),
+    **dict.fromkeys(("embedding", "embeddings", "embed_model", "embedding_function", "model", "model_name"), "encoder"),
+    **dict.fromkeys(("score_threshold", "similarity_cutoff", "similarity_threshold", "threshold"), "min_relevance"),
+    **dict.fromkeys(("alpha", "lambda_", "dense_weight"), "weight"),
+    **dict.fromkeys(("search_type", "query_mode", "vector_store_query_mode"), "mode"),
+    **dict.fromkeys(("query", "query_str", "text", "input", "q"), "question"),
+    **dict.fromkeys(("queries", "texts", "inputs"), "questions"),
+    **dict.fromkeys(
+        ("persist_directory", "persist_dir", "folder_path", "uri", "url", "collection_name", "dir"), "path"
+    ),
+    **dict.fromkeys(("readonly", "mode"), "read_only"),
+    **dict.fromkeys(("page_content", "content", "contents", "body", "document"), "text"),
+    **dict.fromkeys(("id_", "node_id", "doc_id", "_id", "passage_id", "docid"), "id"),
+    **dict.fromkeys(("meta", "metadatas", "extra_info", "payload"), "metadata"),
+    **dict.fromkeys(("documents", "docs", "nodes", "items"), "passages"),
+    **dict.fromkeys(("metrics", "metric"), "measures"),
+    **dict.fromkeys(("retrievers", "runs"), "systems"),
+    **dict.fromkeys(("qrels", "relevance"), "judgements"),
+}
+"""What arguments are called here, by their names elsewhere."""
 
 
 def shown(value: object, width: int = 60) -> str:
@@ -194,3 +220,44 @@ def check_flag(name: str, value: object) -> None:
     """
     if not isinstance(value, bool):
         raise ArgumentError(f"{name} is {_told(value)}, expected True or False")
+
+
+def names_known(**elsewhere: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """A decorator: a call with an argument that the function does not have is told the right name.
+
+    Names are looked at once Python has refused the call; one that fits costs a call more.
+
+    Args:
+        **elsewhere: What this function's arguments are called here, by their names elsewhere, beside what is known of all.
+    """
+
+    def decorated(function: Callable[_P, _R]) -> Callable[_P, _R]:
+        @wraps(function)
+        def called(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            try:
+                return function(*args, **kwargs)
+            except TypeError as error:
+                within = error.__traceback__ is None or error.__traceback__.tb_next is not None
+                if within or (told := _unknown_name(function, kwargs, elsewhere)) is None:
+                    raise
+            raise ArgumentError(told)
+
+        return called
+
+    return decorated
+
+
+def fields_known(kind: _Class) -> _Class:
+    """A decorator: :func:`names_known` for what makes an object of a class."""
+    kind.__init__ = names_known()(kind.__init__)  # type: ignore[misc]
+    return kind
+
+
+def _unknown_name(function: Callable[..., Any], given: Iterable[str], elsewhere: Mapping[str, str]) -> str | None:
+    known = [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
+    name = next((one for one in given if one not in known), None)
+    if name is None:
+        return None
+    words = {**{other: right for other, right in _OTHER_WORDS.items() if right in known}, **elsewhere}
+    called = function.__qualname__.removesuffix(".__init__")
+    return f"{called}() has no argument {name!r:.80}, expected {', '.join(known)}{nearest(name, known, words)}"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dpr_rag.arguments import is_blank, iterated, kind, remedy, shown
+from dpr_rag.arguments import fields_known, is_blank, iterated, kind, remedy, shown
 from dpr_rag.errors import BadTextError, PassageError, unknown
 
 MAX_METADATA_DEPTH = 32
@@ -32,6 +32,7 @@ _INT64 = 2**63
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+@fields_known
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A piece of text that can be retrieved.

@@ -6,12 +6,22 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from dpr_rag.arguments import check_count, check_instance, kind
+from dpr_rag.arguments import check_count, check_instance, kind, names_known
 from dpr_rag.errors import ArgumentError, VectorError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
 from dpr_rag.passages import Hit, check_questions
 from dpr_rag.store import PassageStore
 from dpr_rag.store.scope import Where
+
+_OF_CALLS = {
+    **dict.fromkeys(
+        ("min_relevance", "score_threshold", "similarity_cutoff"), "min_relevance, an argument of retrieve()"
+    ),
+    **dict.fromkeys(("filter", "filters", "where"), "filter, an argument of retrieve()"),
+    **dict.fromkeys(
+        ("encoder", "embedding", "embeddings", "embed_model"), "encoder, an argument of PassageStore.open()"
+    ),
+}
 
 
 class Retriever:
@@ -36,6 +46,7 @@ class Retriever:
         VectorError: k is below 1, or an option is out of range or goes with another mode.
     """
 
+    @names_known(**_OF_CALLS)
     def __init__(
         self,
         store: PassageStore,
@@ -74,6 +85,7 @@ class Retriever:
         """What was said, or None where all is left to the store."""
         return self.store.ranking_of(self._wishes) if self._wishes else self._given
 
+    @names_known()
     def retrieve(
         self,
         question: str,
@@ -100,6 +112,7 @@ class Retriever:
         """
         return self.retrieve_batch([question], k, filter, diversity=diversity, min_relevance=min_relevance)[0]
 
+    @names_known()
     def retrieve_batch(
         self,
         questions: Sequence[str],

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dpr_rag.arguments import names_known
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.choosing import RuntimeName, choose_runtime
 from dpr_rag.encoders.describing import described
@@ -85,6 +86,14 @@ class DualEncoder(LoadedEncoder):
         _check_dimensions(self._question, self._context, source)
 
     @classmethod
+    @names_known(
+        **dict.fromkeys(
+            ("model", "model_name", "model_id", "model_name_or_path", "model_path", "question_model"), "question"
+        ),
+        **dict.fromkeys(("context_model", "ctx_model", "passage_model", "document_model"), "context"),
+        torch_dtype="dtype",
+        backend="runtime",
+    )
     def from_pretrained(
         cls,
         question: str | Path,

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
+from dpr_rag.arguments import check_instance, iterated
 from dpr_rag.corpora import Judgement, Question
 from dpr_rag.errors import EvaluationError, unknown
 from dpr_rag.evaluation.answers import has_answer
@@ -16,6 +17,19 @@ from dpr_rag.passages import Hit, Passage
 Choice = Literal["auto", "answer", "passage"]
 Grades = Mapping[str, Mapping[str, int]]
 _FIELDS: dict[By, str] = {"answer": "answers", "passage": "positive_ids"}
+
+
+def questions_of(given: Iterable[Question]) -> list[Question]:
+    """All questions that were given.
+
+    Raises:
+        EvaluationError: One is none.
+    """
+    advice = "; make one with Question(id, question, answers), or read a file with read_questions()"
+    asked = list(iterated("questions", given, "a list of Questions", error=EvaluationError, one=advice[2:]))
+    for one in asked:
+        check_instance("one of questions", one, Question, EvaluationError, advice=advice)
+    return asked
 
 
 def judge_for(questions: Sequence[Question], by: Choice = "auto", *, judged: Collection[str] = ()) -> By:

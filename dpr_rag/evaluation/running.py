@@ -11,11 +11,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dpr_rag.arguments import check_callable
+from dpr_rag.arguments import check_callable, check_count, check_flag, check_instance, iterated, kind, names_known
 from dpr_rag.corpora import Judgement, Question
 from dpr_rag.errors import EvaluationError
 from dpr_rag.evaluation.answers import regular_expressions
-from dpr_rag.evaluation.judging import Choice, grades_of, judge_for, judged, without_own
+from dpr_rag.evaluation.judging import Choice, grades_of, judge_for, judged, questions_of, without_own
 from dpr_rag.evaluation.measures import chosen as chosen_of
 from dpr_rag.evaluation.measures import ir_measures, ks_up_to, latency_of, ranking, success
 from dpr_rag.evaluation.named import parse_measures
@@ -39,6 +39,10 @@ class System(Protocol):
         """The same for many questions."""
 
 
+_READ = "read them with read_qrels()"
+
+
+@names_known()
 def evaluate(
     systems: Mapping[str, System | Run],
     questions: Iterable[Question],
@@ -87,10 +91,13 @@ def evaluate(
         MissingExtraError: By passage, and ir-measures is not installed; or by regular expressions, and regex is not.
     """
     check_callable("progress", progress)
-    asked = list(questions)
-    if not systems or k < 1 or (batch_size is not None and batch_size < 1):
-        raise EvaluationError(f"{len(systems)} systems, k={k}, batch_size={batch_size}: expected at least 1 of each")
-    judgements = list(judgements)
+    check_flag("regex", regex)
+    check_flag("own_hits", own_hits)
+    k, seed = check_count("k", k, EvaluationError), check_count("seed", seed, EvaluationError, least=0)
+    batch_size = None if batch_size is None else check_count("batch_size", batch_size, EvaluationError)
+    _check_systems(systems)
+    asked = questions_of(questions)
+    judgements = _judgements_of(judgements)
     chosen = judge_for(asked, by, judged={one.question_id for one in judgements})
     grades = grades_of(asked, judgements)
     named = parse_measures([measures] if isinstance(measures, str) else measures, k=k, by=chosen)
@@ -130,6 +137,24 @@ def evaluate(
     results = tuple(_result(name, run, latencies[name], columns, bootstrap, shown) for name, run in runs.items())
     pairs = tuple(_comparisons(list(runs), ks_up_to(k), columns, bootstrap))
     return Evaluation(chosen, k, regex and chosen == "answer", seed, results, pairs, dict(left_out or {}), own, shown)
+
+
+def _check_systems(systems: Mapping[str, System | Run]) -> None:
+    if not isinstance(systems, Mapping) or not systems:
+        raise EvaluationError(f"systems is {kind(systems)}, expected a dict of at least one, by name")
+    for name, system in systems.items():
+        asks = (getattr(system, method, None) for method in ("retrieve", "retrieve_batch"))
+        if not isinstance(system, Run) and not all(map(callable, asks)):
+            raise EvaluationError(
+                f"system {name!r:.80} is {kind(system)}, expected a Retriever, or what else has retrieve() and retrieve_batch()"
+            )
+
+
+def _judgements_of(given: Iterable[Judgement]) -> list[Judgement]:
+    found = list(iterated("judgements", given, "a list of Judgements", error=EvaluationError, one=_READ))
+    for one in found:
+        check_instance("one of judgements", one, Judgement, EvaluationError, advice=f"; {_READ}")
+    return found
 
 
 def _ask(

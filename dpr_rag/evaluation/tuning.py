@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dpr_rag.arguments import check_callable, check_count, check_flag, check_instance, names_known
 from dpr_rag.corpora import Question
 from dpr_rag.errors import EvaluationError, StoreReadOnlyError
-from dpr_rag.evaluation.judging import Choice, judge_for
+from dpr_rag.evaluation.judging import Choice, judge_for, questions_of
 from dpr_rag.evaluation.legs import JudgedLegs, read_legs, spreads
 from dpr_rag.evaluation.measures import ks_up_to
 from dpr_rag.evaluation.results import By, Estimate
@@ -72,6 +73,7 @@ class Tuning:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
+@names_known()
 def tune(
     store: PassageStore,
     questions: Iterable[Question],
@@ -114,7 +116,17 @@ def tune(
         EncoderMismatchError: The store has no encoder.
         StoreReadOnlyError: The choice cannot be written.
     """
-    asked = list(questions)
+    check_callable("progress", progress)
+    check_flag("regex", regex)
+    check_flag("keep", keep)
+    check_instance(
+        "store", store, PassageStore, EvaluationError, advice="; open one with PassageStore.open(path, encoder=…)"
+    )
+    k, seed = check_count("k", k, EvaluationError), check_count("seed", seed, EvaluationError, least=0)
+    candidates = check_count("candidates", candidates, EvaluationError)
+    if bm25 is not None:
+        check_instance("bm25", bm25, BM25, EvaluationError)
+    asked = questions_of(questions)
     if not 1 <= k <= candidates:
         raise EvaluationError(f"k is {k!r}, expected 1 to {candidates}, the number of candidates")
     chosen_by = judge_for(asked, by)

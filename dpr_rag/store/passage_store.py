@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from dpr_rag.arguments import check_count
+from dpr_rag.arguments import check_count, names_known
 from dpr_rag.encoder import Encoder, Vectors
 from dpr_rag.errors import ArgumentError, StoreError
 from dpr_rag.filters import Filter
@@ -47,6 +47,7 @@ class PassageStore(Shared, Searches, Upkeep):
         self._restricted: Self | None = None
 
     @classmethod
+    @names_known()
     def open(
         cls,
         path: str | os.PathLike[str],
@@ -87,6 +88,7 @@ class PassageStore(Shared, Searches, Upkeep):
         return cls(opening.open_engine(place_of(path).absolute(), encoder, settings))
 
     @classmethod
+    @names_known()
     def temporary(cls, *, encoder: Encoder | None = None, index: str = "auto", dtype: str = "float32") -> Self:
         """A new store in a temporary folder that is gone on close, for notebooks and tests."""
         engine, remove = opening.open_temporary(encoder, opening.Settings(index=index, dtype=dtype))
@@ -152,6 +154,7 @@ class PassageStore(Shared, Searches, Upkeep):
             return model.dim
         return None if self.encoder is None else self.encoder.dim
 
+    @names_known()
     def add(
         self,
         passages: Iterable[Passage],

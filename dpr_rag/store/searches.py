@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from dpr_rag.arguments import check_instance
+from dpr_rag.arguments import check_instance, names_known
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import ArgumentError, VectorError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Tuned, Wishes
@@ -23,6 +23,7 @@ from dpr_rag.store.unknown_fields import tell_unknown
 class Searches(Scoped):
     """What a ``PassageStore`` can be asked."""
 
+    @names_known()
     def search(
         self,
         vectors: Any,
@@ -59,6 +60,7 @@ class Searches(Scoped):
         asked = Asked(k, vectors, where=self._scope.condition(filter), exact=exact, diversity=diversity, keep=keep)
         return self._told(filter, asked.where, search(self._engine, asked))
 
+    @names_known()
     def rank(
         self,
         questions: Sequence[str],
