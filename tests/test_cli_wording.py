@@ -21,7 +21,10 @@ PYTHON = re.compile(r"\b[a-zA-Z_]{2,}\((?!s\))|(?<![-\w])[a-z_]{2,}=(?!=)")
 FOR_PROGRAMS = (
     "is open and cannot be pickled",
     "ids=… goes with",
-    "expected at least 1 of each",
+    "read them with read_qrels()",
+    "make one with Question(",
+    "what else has retrieve()",
+    "() has no argument",
     "questions is the string",
     "needs questions in words",
     "read_only=False",

@@ -237,7 +237,7 @@ def test_auto_takes_what_all_questions_have() -> None:
 @pytest.mark.parametrize("options", [{"k": 0}, {"batch_size": 0}, {"systems": {}}])
 def test_options_out_of_range(options: dict) -> None:
     questions, system = ranked(1)
-    with pytest.raises(EvaluationError, match="expected at least 1 of each"):
+    with pytest.raises(EvaluationError, match=r"expected (an integer of at least 1|a dict of at least one)"):
         evaluate(options.pop("systems", {"one": system}), questions, **options)
 
 

@@ -122,7 +122,7 @@ def tune(
     check_instance(
         "store", store, PassageStore, EvaluationError, advice="; open one with PassageStore.open(path, encoder=…)"
     )
-    k, seed = check_count("k", k, EvaluationError), check_count("seed", seed, EvaluationError, least=0)
+    k, seed = check_count("k", k, EvaluationError, least=0), check_count("seed", seed, EvaluationError, least=0)
     candidates = check_count("candidates", candidates, EvaluationError)
     if bm25 is not None:
         check_instance("bm25", bm25, BM25, EvaluationError)

@@ -80,6 +80,9 @@ class DPREmbeddings(Embeddings):
         refuse_unknown(unknown, "encoder", _OTHER_WORDS)
         self.encoder = DualEncoder.default() if encoder is None else encoder
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._encoder!r})"
+
     @property
     def encoder(self) -> Encoder:
         """What encodes; another one counts from the next call on."""

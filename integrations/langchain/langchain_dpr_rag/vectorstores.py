@@ -26,8 +26,9 @@ from langchain_dpr_rag.writing import WritableStore
 
 ARGUMENTS = (
     "embedding, path, store, index, on_blank, on_bad_text, on_metadata, fingerprint, mode, weight, fusion, create, read_only, "
-    "fixed_filter"
+    "fixed_filter, dtype, bind, timeout, language"
 )
+OPTIONS = ("dtype", "bind", "timeout", "language")
 
 
 class DPRVectorStore(Closing, WritableStore, Elsewhere):
@@ -57,6 +58,8 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
         read_only: Refuse every change, and create nothing.
         fixed_filter: A dict by which everything this vector store does is restricted, for one tenant of many: filters and ids
             of calls narrow it, and what is added gets its fields. See ``PassageStore.restricted``.
+        **options: Further arguments of ``PassageStore.open``: ``dtype`` (``float16`` halves the vectors), ``language`` (of BM25),
+            ``timeout`` and ``bind``; without a path ``dtype`` alone.
 
     Instantiate:
         .. code-block:: python
@@ -126,9 +129,9 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
         create: bool = True,
         read_only: bool = False,
         fixed_filter: Mapping[str, Any] | Filter | None = None,
-        **unknown: Any,
+        **options: Any,
     ) -> None:
-        refuse_unknown(unknown, ARGUMENTS)
+        refuse_unknown({name: value for name, value in options.items() if name not in OPTIONS}, ARGUMENTS)
         self._rank_by(mode, weight, fusion)  # refuses what does not fit before anything is opened
         self._policies = Policies(on_blank, on_bad_text, on_metadata)
         if store is not None and (
@@ -138,18 +141,22 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
             or index != "auto"
             or read_only
             or not create
+            or options
         ):
             raise ArgumentError(
-                "store was given together with path, embedding, fingerprint, index, create or read_only; an open store has "
-                "its own"
+                "store was given together with path, embedding, fingerprint, index, create, read_only, dtype, bind, timeout or "
+                "language; an open store has its own"
             )
         self._opened = None
         if store is None:
             self._opened = store = open_store(
-                path, encoder_of(embedding, fingerprint), index, create=create, read_only=read_only
+                path, encoder_of(embedding, fingerprint), index=index, create=create, read_only=read_only, **options
             )
         with closed_on_error(self):
             self._fixed, self.store = fixed_filter, store
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.store!r})"
 
     def __copy__(self) -> Self:
         copied = type(self).__new__(type(self))

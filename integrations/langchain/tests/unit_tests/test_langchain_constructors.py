@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from pydantic import ValidationError
 
+from dpr_rag import DualEncoder, PassageStore
 from dpr_rag.errors import ArgumentError, VectorError
 from langchain_dpr_rag import DPREmbeddings, DPRRetriever, DPRVectorStore
+from langchain_dpr_rag.vectorstores import ARGUMENTS
 
 TEXTS = ["a tragedy by Shakespeare", "a comedy by Shakespeare"]
 
@@ -148,3 +151,20 @@ def test_an_open_store_is_not_filled_by_a_retriever(plays: DPRVectorStore) -> No
 def test_words_of_others_are_told_the_right_one(call: Any, right: str, plays: DPRVectorStore) -> None:
     with pytest.raises((ArgumentError, ValidationError), match=right):
         call(plays)
+
+
+def test_a_store_takes_all_that_a_passage_store_is_opened_with(tmp_path: Path) -> None:
+    encoder = DualEncoder.default()
+    options = set(inspect.signature(PassageStore.open).parameters) - {"path", "encoder"}
+    assert options <= set(re.findall(r"\w+", ARGUMENTS))
+    given: dict[str, Any] = {"dtype": "float16", "language": "german", "timeout": 5.0, "bind": False}
+    with DPRVectorStore(encoder, path=tmp_path / "store", **given) as opened:
+        assert (opened.store.info().dtype, opened.store.info().language) == ("float16", "german")
+        assert repr(opened) == f"DPRVectorStore({opened.store!r})"
+        with pytest.raises(ArgumentError, match="language; an open store has its own"):
+            DPRVectorStore(store=opened.store, language="german")
+    with DPRVectorStore(encoder, dtype="float16") as temporary:
+        assert temporary.store.info().dtype == "float16"
+    with pytest.raises(ArgumentError, match=r"temporary.*has no argument 'language'"):
+        DPRVectorStore(encoder, language="german")
+    assert repr(DPREmbeddings(encoder)) == f"DPREmbeddings({encoder!r})"
