@@ -93,9 +93,9 @@ OF_A_STORE: dict[str, Any] = {
 
 
 def test_a_retriever_is_made_with_all_that_its_store_is_made_with(foreign: Embeddings, tmp_path: Path) -> None:
-    named = inspect.signature(DPRVectorStore.__init__).parameters.keys() - {"self", "embedding", "store", "unknown"}
+    named = inspect.signature(DPRVectorStore.__init__).parameters.keys() - {"self", "embedding", "store", "options"}
     assert named == OF_A_STORE.keys()
-    given = {**OF_A_STORE, "path": tmp_path / "s"}
+    given = {**OF_A_STORE, "path": tmp_path / "s", "dtype": "float16"}
     metadata = [{"day": date(2024, 5, 31)}, {}]
     with DPRRetriever.from_texts(TEXTS, foreign, metadata, k=1, **given) as retriever:
         assert (retriever.mode, retriever.weight, retriever.fusion, retriever.k) == ("hybrid", 0.5, "weighted", 1)
