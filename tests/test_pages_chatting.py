@@ -234,7 +234,7 @@ def test_a_folder_is_added_with_its_places_as_sources(talk: Chat, tmp_path: Path
 
 def test_a_file_that_cannot_be_read_is_told_and_nothing_else_falls(talk: Chat, tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("")
-    (tmp_path / "bad.csv").write_text("colour,size\nred,5\n")
+    (tmp_path / "bad.csv").write_text('id,text\n1,"open\n')
     (empty,) = talk.files.add_upload(tmp_path / "empty.txt")
     assert empty.problems == ("empty.txt: no text was found in it",)
     (bad,) = talk.files.add_upload(tmp_path / "bad.csv")
@@ -296,7 +296,7 @@ def test_an_upload_replaces_no_other_file(talk: Chat, tmp_path: Path) -> None:
 
 
 def test_a_problem_names_no_place_of_the_machine(talk: Chat, tmp_path: Path) -> None:
-    (tmp_path / "bad.csv").write_text("colour,size\nred,5\n")
+    (tmp_path / "bad.csv").write_text('id,text\n1,"open\n')
     (bad,) = talk.files.add_upload(tmp_path / "bad.csv")
     assert str(tmp_path) not in bad.problems[0]
 

@@ -10,7 +10,7 @@ from dpr_rag.corpora.datasets import is_dataset
 from dpr_rag.corpora.langchain import is_dump, is_faiss_folder
 from dpr_rag.corpora.lines import read_lines
 from dpr_rag.corpora.llama_index import is_persisted
-from dpr_rag.corpora.magic import PARQUET, refuse_device, refuse_pipe
+from dpr_rag.corpora.magic import PARQUET, refuse_device, refuse_other_kinds, refuse_pipe
 from dpr_rag.corpora.retrieved import holds_ctxs
 from dpr_rag.corpora.texts import SUFFIXES
 from dpr_rag.errors import CorpusError, UnreadableError
@@ -80,6 +80,7 @@ def _of_file(file: Path) -> str | None:
         return _of_json(file, _ENDINGS[ending]) if _ENDINGS[ending] in {"json", "jsonl"} else _ENDINGS[ending]
     if _begins_with(file, PARQUET):
         return "parquet"
+    refuse_other_kinds(file)
     first = next((line for _, line in read_lines(file) if line.strip()), b"")
     if first.lstrip().startswith((b"{", b"[")):
         return _of_json(file, "jsonl" if first.lstrip().startswith(b"{") else "json")

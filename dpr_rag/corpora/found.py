@@ -25,6 +25,8 @@ class Reading:
         left_out: Takes the number of what is left out, by reason; None logs it as a warning.
         part: Which of several that lie in one place: the split of a dataset, the collection of a Chroma folder.
         vectors: Whether vectors that lie beside the passages are read, too.
+        numbered: Whether a table whose header names no id or no text is read all the same: ids are the file's name with the
+            number of the row, and the text is the whole row under the names of its columns.
     """
 
     columns: Columns = ALL
@@ -33,6 +35,7 @@ class Reading:
     left_out: LeftOut | None = None
     part: str | None = None
     vectors: bool = False
+    numbered: bool = False
 
 
 class Found(NamedTuple):

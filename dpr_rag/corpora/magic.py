@@ -30,6 +30,31 @@ _FORMS = {
     b"ARROW1": ("an Arrow file", "give it a name that ends in .arrow where passages are read, or write it as Parquet"),
     PARQUET: ("a Parquet file", "give it a name that ends in .parquet where passages are read, or export it"),
 }
+_OTHERS = {
+    "images": (
+        ".png .jpg .jpeg .gif .bmp .tif .tiff .webp .svg .heic .ico",
+        "recognise the text in it first, as a PDF",
+    ),
+    "spreadsheets": (".xlsx .xls .xlsm .ods .numbers", "save the sheet as CSV"),
+    "old Word documents": (".doc .dot", "save it as .docx"),
+    "documents of this kind": (".odt .rtf .pages .wpd .epub .mobi", "save it as .docx or PDF"),
+    "presentations": (".ppt .pptx .odp .key", "save it as PDF"),
+    "sound and films": (".mp3 .wav .ogg .flac .m4a .mp4 .mov .avi .mkv .webm", "give a transcript"),
+    "archives": (".zip .rar .tar .tgz", "unpack it, and give what is inside"),
+    "mails": (".eml .msg .mbox", "save it as text"),
+}
+_BY_ENDING = {ending: (what, remedy) for what, (endings, remedy) in _OTHERS.items() for ending in endings.split()}
+
+
+def refuse_other_kinds(path: Path) -> None:
+    """Refuse what people have in their folders and no reader reads, by the ending of its name.
+
+    Raises:
+        UnreadableError: Saying what to do instead.
+    """
+    if path.suffix.lower() in _BY_ENDING:
+        what, remedy = _BY_ENDING[path.suffix.lower()]
+        raise UnreadableError(f"{path}: {what} are not read; {remedy}")
 
 
 def refuse_foreign(path: Path, head: bytes) -> None:

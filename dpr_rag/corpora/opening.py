@@ -142,9 +142,16 @@ def _by_line(path: Path, kind: str, reading: Reading) -> Iterator[Found]:
     if kind == "beir" and reading.left_out is not None:
         reading.left_out.update(_beside(file))
     if kind in _TABLES:
-        found = _TABLES[kind](file, reading.columns, reading.on_bad, reading.left_out)
+        found = _TABLES[kind](file, reading.columns, reading.on_bad, reading.left_out, numbered=reading.numbered)
     else:
-        found = _OBJECTS[kind](file, reading.columns, reading.on_bad, reading.left_out, reading.on_bad_text)
+        found = _OBJECTS[kind](
+            file,
+            reading.columns,
+            reading.on_bad,
+            reading.left_out,
+            reading.on_bad_text,
+            numbered=reading.numbered,
+        )
     return (Found(passage, file, f"{file}:{line}") for line, passage in found)
 
 

@@ -28,12 +28,14 @@ class _Layout:
     Attributes:
         names: Of all columns.
         found: Which of them hold the passage.
-        header: The first row, where it is a header.
+        header: Whether the first row is a header.
+        name: What ids begin with where no column holds them: this, ``#`` and the number of the row from 1.
     """
 
     names: tuple[str, ...]
     found: Columns
     header: bool
+    name: str = ""
 
     @property
     def needed(self) -> tuple[int, ...]:
@@ -76,30 +78,43 @@ def read_csv(
     return (passage for _, passage in csv_by_line(place_of(path), columns or Columns(), on_bad, left_out))
 
 
-def tsv_by_line(path: Path, wanted: Columns, on_bad: OnBad, left_out: LeftOut | None) -> Iterator[tuple[int, Passage]]:
-    """Read passages as :func:`read_tsv` does, each with the line where it starts."""
-    return _read(Lines(path), _TAB, wanted, on_bad, left_out)
+def tsv_by_line(
+    path: Path, wanted: Columns, on_bad: OnBad, left_out: LeftOut | None, *, numbered: bool = False
+) -> Iterator[tuple[int, Passage]]:
+    """Read passages as :func:`read_tsv` does, each with the line where it starts; ``numbered`` as in ``Reading``."""
+    return _read(Lines(path), _TAB, wanted, on_bad, left_out, numbered=numbered)
 
 
-def csv_by_line(path: Path, wanted: Columns, on_bad: OnBad, left_out: LeftOut | None) -> Iterator[tuple[int, Passage]]:
-    """Read passages as :func:`read_csv` does, each with the line where it starts."""
+def csv_by_line(
+    path: Path, wanted: Columns, on_bad: OnBad, left_out: LeftOut | None, *, numbered: bool = False
+) -> Iterator[tuple[int, Passage]]:
+    """Read passages as :func:`read_csv` does, each with the line where it starts; ``numbered`` as in ``Reading``."""
     lines = Lines(path)
     if _first(lines)[1].lower().startswith(b"sep="):  # Excel's own line about the delimiter
         next(lines)
-    return _read(lines, _delimiter(_first(lines)[1], wanted), wanted, on_bad, left_out, strict=True)
+    return _read(lines, _delimiter(_first(lines)[1], wanted), wanted, on_bad, left_out, strict=True, numbered=numbered)
 
 
 def _read(
-    lines: Lines, delimiter: str, wanted: Columns, on_bad: OnBad, left_out: LeftOut | None, *, strict: bool = False
+    lines: Lines,
+    delimiter: str,
+    wanted: Columns,
+    on_bad: OnBad,
+    left_out: LeftOut | None,
+    *,
+    strict: bool = False,
+    numbered: bool,
 ) -> Iterator[tuple[int, Passage]]:
-    layout = _layout(lines, delimiter, wanted, strict=strict)
+    layout = _layout(lines, delimiter, wanted, strict=strict, numbered=numbered)
     shape = Shape(len(layout.names), layout.needed, delimiter.encode(), strict=strict)
     with Maker.counting(lines.path, left_out) as maker:
+        number = 0
         for line, row in read_rows(lines, shape, on_bad=on_bad):
             if layout.header and tuple(row) == layout.names:
                 continue  # the header, which shards joined by cat repeat
+            number += 1
             try:
-                passage = _made(row, layout, delimiter, maker)
+                passage = _made(row, layout, delimiter, maker, number)
             except (CorpusError, PassageError) as error:
                 tell(on_bad, bad_line(lines.path, line, error))
             else:
@@ -129,7 +144,7 @@ def _delimiter(first: bytes, wanted: Columns) -> str:
     return max(_DELIMITERS, key=known)
 
 
-def _layout(lines: Lines, delimiter: str, wanted: Columns, *, strict: bool) -> _Layout:
+def _layout(lines: Lines, delimiter: str, wanted: Columns, *, strict: bool, numbered: bool) -> _Layout:
     """Find the columns by the first row."""
     number, first = _first(lines)
     names = tuple(header_of(first, delimiter.encode()))
@@ -145,12 +160,23 @@ def _layout(lines: Lines, delimiter: str, wanted: Columns, *, strict: bool) -> _
         if found.id and found.text:
             _check_twice(names)
             return _Layout(names, found, header=True)
+        if first and numbered and (strict or _looks_like_header(names)):
+            _check_twice(names)
+            return _Layout(names, found, header=True, name=lines.path.name)
         if first and (strict or wanted.given()):
             raise lacking(found, names)
         refuse_header(list(names))
         return _headless(width_of(lines, delimiter.encode()))
     except CorpusError as error:
         raise bad_line(lines.path, number, error) from error
+
+
+def _looks_like_header(names: tuple[str, ...]) -> bool:
+    try:
+        refuse_header(list(names))
+    except CorpusError:
+        return True
+    return False
 
 
 def _are_numbers(wanted: Columns, names: tuple[str, ...]) -> bool:
@@ -186,7 +212,7 @@ def _check_twice(names: tuple[str, ...]) -> None:
         raise CorpusError(f"the header {listed(names)} names the column {twice!r:.120} twice; rename one")
 
 
-def _made(row: list[str], layout: _Layout, delimiter: str, maker: Maker) -> Passage | None:
+def _made(row: list[str], layout: _Layout, delimiter: str, maker: Maker, number: int) -> Passage | None:
     names, found = layout.names, layout.found
     if len(row) != len(names):
         between = "tabs" if delimiter == _TAB else repr(delimiter)
@@ -194,5 +220,16 @@ def _made(row: list[str], layout: _Layout, delimiter: str, maker: Maker) -> Pass
     if names == COLUMNS:
         return maker.make(row[0], row[1], row[2])
     fields = dict(zip(names, row, strict=True))
+    if layout.name:
+        return _numbered_row(fields, layout, maker, number)
     known = [fields.pop(name) if name is not None else "" for name in (found.id, found.text, found.title)]
     return maker.make(known[0], known[1], known[2], fields)
+
+
+def _numbered_row(fields: dict[str, str], layout: _Layout, maker: Maker, number: int) -> Passage | None:
+    """A row without a column for the id or the text: the text is then what a person reads, under the columns' names."""
+    found = layout.found
+    lines = [f"{name}: {cell}" for name, cell in fields.items() if name.strip() and cell.strip() and name != found.id]
+    name, title = (fields.pop(column) if column else "" for column in (found.id, found.title))
+    text = fields.pop(found.text) if found.text else "\n".join(lines)
+    return maker.make(name or f"{layout.name}#{number}", text, title or Path(layout.name).stem, fields)

@@ -90,17 +90,29 @@ def read_json(
 
 
 def jsonl_by_line(
-    path: Path, wanted: Columns, on_bad: OnBad, left_out: LeftOut | None, on_bad_text: OnBadText = "error"
+    path: Path,
+    wanted: Columns,
+    on_bad: OnBad,
+    left_out: LeftOut | None,
+    on_bad_text: OnBadText = "error",
+    *,
+    numbered: bool = False,
 ) -> Iterator[tuple[int, Passage]]:
     """Read passages as :func:`read_jsonl` does, each with its line."""
-    return _read(read_json_lines, path, wanted, on_bad, left_out, on_bad_text)
+    return _read(read_json_lines, path, wanted, on_bad, left_out, on_bad_text, numbered)
 
 
 def json_by_line(
-    path: Path, wanted: Columns, on_bad: OnBad, left_out: LeftOut | None, on_bad_text: OnBadText = "error"
+    path: Path,
+    wanted: Columns,
+    on_bad: OnBad,
+    left_out: LeftOut | None,
+    on_bad_text: OnBadText = "error",
+    *,
+    numbered: bool = False,
 ) -> Iterator[tuple[int, Passage]]:
     """Read passages as :func:`read_json` does, each with the line where it starts."""
-    return _read(read_objects, path, wanted, on_bad, left_out, on_bad_text)
+    return _read(read_objects, path, wanted, on_bad, left_out, on_bad_text, numbered)
 
 
 def _read(
@@ -110,9 +122,15 @@ def _read(
     on_bad: OnBad,
     left_out: LeftOut | None,
     on_bad_text: OnBadText,
+    numbered: bool,
 ) -> Iterator[tuple[int, Passage]]:
+    def fields(item: dict[str, Any], line: int) -> tuple[str, Any, Any, dict[str, Any]]:
+        if numbered and located(tuple(item), wanted, "key").id is None:
+            item = {**item, wanted.id or "id": f"{path.name}#{line}"}
+        return fields_of(item, wanted)
+
     with Maker.counting(path, left_out, on_bad_text) as maker:
-        records = read(path, lambda item, line: (line, maker.make(*fields_of(item, wanted))), on_bad)
+        records = read(path, lambda item, line: (line, maker.make(*fields(item, line))), on_bad)
         yield from ((line, passage) for line, passage in records if passage is not None)
 
 

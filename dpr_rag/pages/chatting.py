@@ -30,7 +30,7 @@ class Chat:
 
     def __init__(self, store: PassageStore, memory: Memory, labelled: Path, model: ChatModel | None) -> None:
         self.store, self.memory, self.labelled, self.model = store, memory, labelled, model
-        self.answerer, self.files = Answerer(store, model), Files(store)
+        self.answerer, self.files = Answerer(store, model), Files(store, memory)
         self.labels, self._labelling = len(memory.labelled()), Lock()
 
     def turns(self, conversation: str | None) -> tuple[Turn, ...]:

@@ -1,22 +1,39 @@
-"""Files that people bring: read, split and added to the store while the talk goes on; listed and removed by file."""
+"""Files that people bring: split and added to the store while the talk goes on; listed and removed by file."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from threading import Lock
+from typing import Protocol
 
-from dpr_rag.corpora import open_by_place
-from dpr_rag.errors import CorpusError, DprRagError
+from dpr_rag.errors import DprRagError
+from dpr_rag.pages.reading import Brought, Heard, files_of, read
 from dpr_rag.pages.turns import named_source
-from dpr_rag.passages import Passage
-from dpr_rag.store import PassageStore, source_path, with_source
+from dpr_rag.store import AddReport, PassageStore, with_source
 
 UPLOAD = "upload:"
 _AT_ONCE = 32
+
+
+class Marks(Protocol):
+    """Remembers over a restart, and a crash, which files are being added."""
+
+    def begun(self, source: str) -> None:
+        """A file is about to be added."""
+        ...
+
+    def ended(self, source: str) -> None:
+        """It was read to its end, or removed."""
+        ...
+
+    def unfinished(self) -> list[str]:
+        """The files that were begun and did not end."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +45,14 @@ class Progress:
         passages: How many of its passages are in the store.
         problems: What could not be read.
         done: Whether all of it is in.
+        notes: What else is good to know, such as what was left out or replaced.
     """
 
     name: str
     passages: int = 0
     problems: tuple[str, ...] = ()
     done: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class Files:
@@ -41,12 +60,14 @@ class Files:
 
     Args:
         store: An open store with an encoder.
+        marks: Remembers which files are being added; None forgets it with the process.
     """
 
-    def __init__(self, store: PassageStore) -> None:
-        self._store = store
+    def __init__(self, store: PassageStore, marks: Marks | None = None) -> None:
+        self._store, self._marks = store, marks
         self._counts: Counter[str] = Counter()
         self._lock = Lock()
+        self._adding: Counter[str] = Counter()
 
     def listed(self) -> list[tuple[str, int]]:
         """The sources and how many passages each brought, by name; passages without a source are left out."""
@@ -55,14 +76,23 @@ class Files:
                 self._counts = Counter(map(named_source, self._store))
             return sorted((source, count) for source, count in self._counts.items() if source and count)
 
-    def add_upload(self, path: Path) -> Iterator[Progress]:
+    def unfinished(self) -> list[str]:
+        """The sources that were not read to their ends, as the process ended before."""
+        return [one for one in (self._marks.unfinished() if self._marks else []) if not self._adding[one]]
+
+    def add_upload(self, path: Path, name: str = "") -> Iterator[Progress]:
         """Add one file that came from a browser; an earlier one of that name is replaced, if anything is read.
+
+        Args:
+            path: The file.
+            name: What it is called; an empty string leaves its own name.
 
         Yields:
             How far it is, after every few passages.
         """
-        source = f"{UPLOAD}{path.name}"
-        return self._add(path, source)
+        source = f"{UPLOAD}{name or path.name}"
+        heard = Heard()
+        return self._add(name or path.name, path, [Brought(path, source, source)], heard)
 
     def add_path(self, path: Path) -> Iterator[Progress]:
         """Add a file or a folder of this machine; its files keep their places as sources.
@@ -70,61 +100,105 @@ class Files:
         Yields:
             How far it is, after every few passages.
         """
-        return self._add(path, None)
+        heard = Heard()
+        return self._add(path.name, path, files_of(path, heard), heard)
 
-    def _add(self, path: Path, source: str | None) -> Iterator[Progress]:
-        problems: list[str] = []
-        now = Progress(path.name)
-        seen: dict[str, set[str]] = {}
+    def _add(self, name: str, path: Path, brought: Iterable[Brought], heard: Heard) -> Iterator[Progress]:
+        now, known = Progress(name), dict(self.listed())
+        replaced = same = 0
         try:
-            passages = self._read(path, source, problems)
-            while batch := list(islice(passages, _AT_ONCE)):
-                self._store.add(batch)
-                for passage in batch:
-                    seen.setdefault(named_source(passage), set()).add(passage.id)
-                now = replace(now, passages=now.passages + len(batch))
-                yield now
-            self._drop_what_is_gone(seen)
-        except (DprRagError, MemoryError) as error:
-            problems.append(str(error) or "it is too large")
+            for file in brought:
+                before = now.passages
+                count, changed = yield from self._add_file(file, now, heard)
+                now = replace(now, passages=before + count)
+                replaced += bool(count and changed and known.get(file.source))
+                same += bool(count and not changed)
+        except (DprRagError, MemoryError) as error:  # of the folder itself
+            heard.problem(error, path)
+        heard.notes += _told_before(name, replaced, same, of_folder=path.is_dir())
+        if not now.passages and not heard.problems and not path.is_dir():
+            heard.left_out.clear()  # which says the same in other words
+            heard.problems.append(f"{name}: no text was found in it")
+        yield replace(now, problems=heard.told_problems(), notes=heard.told(), done=True)
+
+    def _add_file(self, file: Brought, now: Progress, heard: Heard) -> Generator[Progress, None, tuple[int, bool]]:
+        """Add one file; how many passages it brought, and whether the store is another one now."""
+        done, gone, seen = AddReport(), 0, dict[str, set[str]]()
+        with self._marked(file.source):
+            try:
+                passages = (with_source(passage, source) for passage, source in read(file, heard))
+                while batch := list(islice(passages, _AT_ONCE)):
+                    done += self._store.add(batch)
+                    for passage in batch:
+                        seen.setdefault(named_source(passage), set()).add(passage.id)
+                    yield replace(now, passages=now.passages + done.total)
+                gone = self._drop_what_is_gone(seen)
+            except (DprRagError, MemoryError) as error:
+                heard.problem(error, file.path)
+            finally:
+                self._changed()
+        return done.total, bool(done.added or done.replaced or gone)
+
+    @contextmanager
+    def _marked(self, source: str) -> Iterator[None]:
+        """Remember that a file is being added; what ends the process, or closes the page, leaves the mark."""
+        self._adding[source] += 1
+        try:
+            if self._marks:
+                self._marks.begun(source)
+            yield
+            if self._marks:
+                self._marks.ended(source)
         finally:
-            self._changed()
-        if not now.passages and not problems:
-            problems.append(f"{path.name}: no text was found in it")
-        # an upload lies where nobody need know
-        yield replace(now, problems=tuple(one.replace(str(path), path.name) for one in problems), done=True)
+            self._adding[source] -= 1
 
-    def _read(self, path: Path, source: str | None, problems: list[str]) -> Iterator[Passage]:
-        def note(error: CorpusError) -> None:
-            problems.append(str(error))
-
-        for passage, file, _ in open_by_place(str(path), on_bad=note, on_bad_text="replace"):
-            if source is None:
-                yield with_source(passage, file if isinstance(file, str) else source_path(file))
-            else:  # names of its own, which no other file can have
-                own = passage.id.removeprefix(f"{path.name}#")
-                name = f"{source}#{own}" if own.isdecimal() and own != passage.id else f"{source}:{passage.id}"
-                yield with_source(replace(passage, id=name), source)
-
-    def _drop_what_is_gone(self, seen: dict[str, set[str]]) -> None:
-        """Delete what an earlier form of the same files had more than this one."""
+    def _drop_what_is_gone(self, seen: dict[str, set[str]]) -> int:
+        """Delete what an earlier form of the same files had more than this one, and return how much."""
         self._changed()
         known = dict(self.listed())
         fuller = {source for source, ids in seen.items() if known.get(source, 0) > len(ids)}
-        if fuller:
-            self._store.delete(
-                filter=lambda one: (source := named_source(one)) in fuller and one.id not in seen[source]
-            )
+        if not fuller:
+            return 0
+        return self._store.delete(
+            filter=lambda one: (source := named_source(one)) in fuller and one.id not in seen[source]
+        )
 
     def remove(self, source: str) -> int:
         """Delete all passages of a source, and return how many there were."""
         count = self._store.delete(filter=lambda passage: named_source(passage) == source)
         self._changed()
+        if self._marks:
+            self._marks.ended(source)
         return count
 
     def _changed(self) -> None:
         with self._lock:
             self._counts = Counter()
+
+
+def _told_before(name: str, replaced: int, same: int, *, of_folder: bool) -> list[str]:
+    """What became of files that were in the store before."""
+    if of_folder:
+        return [
+            f"{count:,} of its files were in the store before, {what}"
+            for count, what in ((replaced, "and were replaced"), (same, "unchanged"))
+            if count
+        ]
+    if replaced:
+        return [f"it replaced the earlier {name}; to keep both, give one another name"]
+    return ["it was in the store before, unchanged"] if same else []
+
+
+def own_names(paths: Iterable[Path]) -> list[tuple[Path, str]]:
+    """Files that come together, with names of their own: of several ``a.txt``, the second is ``a (2).txt``."""
+    named: dict[str, Path] = {}
+    for path in dict.fromkeys(paths):
+        name, number = path.name, 1
+        while name in named:
+            number += 1
+            name = f"{path.stem} ({number}){path.suffix}"
+        named[name] = path
+    return [(path, name) for name, path in named.items()]
 
 
 def shown(source: str) -> str:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import gradio as gr
 
 from dpr_rag.pages.answering import Settings
 from dpr_rag.pages.chatting import Chat
-from dpr_rag.pages.files import Progress, shown
+from dpr_rag.pages.files import Progress, own_names, shown
 from dpr_rag.pages.marking import plain_markdown
 from dpr_rag.pages.serving import is_upload, uploads
 from dpr_rag.pages.shown import messages_of, thumbs_of
 from dpr_rag.pages.turns import DOWN, UP, Turn, as_markdown
 
 TUNED = "as tuned"
+_LONGEST = 300
 Parts = tuple[Any, ...]
 
 
@@ -30,7 +32,7 @@ class Handlers:
     def begin(self) -> Parts:
         """The last conversation and the files, when the page opens."""
         listed = self._chat.memory.listed()
-        return (*self._talk(listed[0][0] if listed else None), *self._shelf(""))
+        return (*self._talk(listed[0][0] if listed else None), *self._shelf(self._unfinished()))
 
     def ask(self, question: str, current: str | None, *settings: Any) -> Iterator[Parts]:
         """A new question."""
@@ -88,10 +90,8 @@ class Handlers:
     def add_uploads(self, paths: Sequence[str] | None) -> Iterator[Parts]:
         """Add the files that were dropped."""
         done = ""
-        for path in map(Path, paths or ()):
-            if not is_upload(path):
-                continue
-            for progress in self._chat.files.add_upload(path):
+        for path, name in own_names(path for path in map(Path, paths or ()) if is_upload(path)):
+            for progress in self._chat.files.add_upload(path, name):
                 yield *self._growing(done + _told(progress)), gr.skip()
             done += _told(progress)
             path.unlink(missing_ok=True)
@@ -142,8 +142,17 @@ class Handlers:
 
     def _shelf(self, said: str) -> Parts:
         """Values for the line about files, the list of files, the choice among them, and the head of the page."""
-        listed = [(f"{shown(source)} ({count:,})", source) for source, count in self._chat.files.listed()]
+        half = set(self._chat.files.unfinished())
+        listed = [
+            (f"{shown(source)} ({count:,}{', not read to its end' if source in half else ''})", source)
+            for source, count in self._chat.files.listed()
+        ]
         return said, gr.update(choices=listed), gr.update(choices=listed), self._head()
+
+    def _unfinished(self) -> str:
+        """What to say of files whose adding did not end."""
+        named = [plain_markdown(shown(source)) for source in self._chat.files.unfinished()]
+        return "\n\n".join(f"{name} was not read to its end; add it again." for name in named)
 
     def _head(self) -> str:
         model = self._chat.model
@@ -173,6 +182,6 @@ def _passages(count: int) -> str:
 
 
 def _told(progress: Progress) -> str:
-    name = plain_markdown(progress.name)
-    said = f"{name}: {_passages(progress.passages)}" + ("." if progress.done else " …")
-    return f"{said} {plain_markdown('; '.join(progress.problems)[:300])}\n\n" if progress.problems else f"{said}\n\n"
+    said = f"{plain_markdown(progress.name)}: {_passages(progress.passages)}" + ("." if progress.done else " …")
+    more = [shorten(one, _LONGEST, placeholder=" …") for one in (*progress.notes, *progress.problems)]
+    return "".join(f"{one}\n\n" for one in [said, *map(plain_markdown, more)])

@@ -22,6 +22,7 @@ CREATE TABLE conversation (id TEXT PRIMARY KEY, title TEXT NOT NULL, changed REA
 CREATE TABLE label (conversation TEXT, turn INTEGER, question TEXT NOT NULL, positive_ids TEXT NOT NULL,
                     PRIMARY KEY (conversation, turn));
 """
+_MARKS = "CREATE TABLE IF NOT EXISTS adding (source TEXT PRIMARY KEY)"  # files of earlier versions have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Memory:
                     raise StoreError(f"{path} holds no conversations of this version; name another file")
                 if not found:
                     database.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {_FORMAT};COMMIT")
+                database.execute(_MARKS)
         except sqlite3.Error as error:
             raise StoreError(
                 f"{path} cannot be used for conversations ({error}); name a file that can be written"
@@ -125,6 +127,21 @@ class Memory:
         """Remove a conversation; what it taught stays."""
         with self._open() as database:
             database.execute("DELETE FROM conversation WHERE id = ?", [conversation])
+
+    def begun(self, source: str) -> None:
+        """Note that a file is about to be added to the store."""
+        with self._open() as database:
+            database.execute("INSERT OR REPLACE INTO adding VALUES (?)", [source])
+
+    def ended(self, source: str) -> None:
+        """Note that a file was read to its end, or removed."""
+        with self._open() as database:
+            database.execute("DELETE FROM adding WHERE source = ?", [source])
+
+    def unfinished(self) -> list[str]:
+        """The files that were begun and did not end, in the order of their names."""
+        with self._open() as database:
+            return [source for (source,) in database.execute("SELECT source FROM adding ORDER BY source")]
 
     def labelled(self) -> list[Question]:
         """Questions with the passages that answer them; of equal questions, what was said last."""

@@ -1,0 +1,199 @@
+"""What people bring to the chatbot, as they have it: names that come twice, folders of all kinds, tables, charsets, a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import HashEncoder
+
+from dpr_rag import PassageStore
+from dpr_rag.pages.charsets import in_utf8
+from dpr_rag.pages.files import Files, Progress, own_names
+from dpr_rag.pages.memory import Memory
+from dpr_rag.pages.wording import on_the_page
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[Files]:
+    with PassageStore.open(tmp_path / "s", encoder=HashEncoder(64)) as store:
+        yield Files(store, Memory(tmp_path / "chat"))
+
+
+def written(path: Path, contents: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
+    return path
+
+
+def last_of(progress: Iterator[Progress]) -> Progress:
+    *_, last = progress
+    return last
+
+
+def texts(files: Files) -> list[str]:
+    return [passage.text for passage in files._store]
+
+
+def test_files_of_one_name_that_come_together_are_both_kept(files: Files, tmp_path: Path) -> None:
+    given = [written(tmp_path / name / "readme.txt", name) for name in ("one", "two", "three")]
+    for path, name in own_names([*given, given[0]]):
+        assert last_of(files.add_upload(path, name)) == Progress(name, 1, (), done=True)
+    assert files.listed() == [(f"upload:readme{which}.txt", 1) for which in (" (2)", " (3)", "")]
+    assert sorted(texts(files)) == ["one", "three", "two"]
+
+
+def test_a_file_that_replaces_an_earlier_one_says_so_and_an_equal_one_that_it_is_there(
+    files: Files, tmp_path: Path
+) -> None:
+    file = written(tmp_path / "a.txt", "word " * 300)
+    assert last_of(files.add_upload(file)).notes == ()
+    assert last_of(files.add_upload(file)).notes == ("it was in the store before, unchanged",)
+    for contents in ("word " * 200, "other"):  # the first is a beginning of the file: passages only go
+        told = last_of(files.add_upload(written(file, contents))).notes
+        assert told == ("it replaced the earlier a.txt; to keep both, give one another name",)
+    assert texts(files) == ["other"]
+
+
+def test_a_folder_says_what_it_left_out_and_reads_tables_as_a_drop_does(files: Files, tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    for name in ("photo.png", "old.doc", "prices.xlsx", "empty.txt", ".hidden"):
+        written(folder / name, "" if name == "empty.txt" else "x")
+    written(folder / "a.md", "alpha")
+    for name in ("one", "two"):
+        written(folder / name / "faq.csv", f"question,answer\nWho?,{name}\n")
+    told = last_of(files.add_path(folder))
+    assert (told.passages, told.problems) == (3, ())
+    assert told.notes == ("left out: 1 empty file, 1 hidden file or folder, 1 .doc file, 1 .png file, 1 .xlsx file",)
+    assert {passage.id: passage.text for passage in files._store} == {
+        "docs/a.md#1": "alpha",
+        "docs/one/faq.csv#1": "question: Who?\nanswer: one",
+        "docs/two/faq.csv#1": "question: Who?\nanswer: two",
+    }
+    assert files.listed()[0] == (str(folder / "a.md"), 1)
+    assert last_of(files.add_path(folder)).notes[0] == "3 of its files were in the store before, unchanged"
+
+
+def test_a_folder_of_tables_alone_is_read(files: Files, tmp_path: Path) -> None:
+    written(tmp_path / "t" / "a.csv", "id;text\n7;alpha\n")
+    assert last_of(files.add_path(tmp_path / "t")) == Progress("t", 1, (), done=True)
+    assert [passage.id for passage in files._store] == ["t/a.csv:7"]
+
+
+@pytest.mark.parametrize(
+    ("table", "passages"),
+    [
+        (
+            "question,answer\nWho?,I\nWhere?,There\n",
+            [("a.csv#1", "a", "question: Who?\nanswer: I"), ("a.csv#2", "a", "question: Where?\nanswer: There")],
+        ),
+        ("text;year\nalpha;1990\n", [("a.csv#1", "a", "alpha")]),
+        ("title,text\nT,alpha\n", [("a.csv#1", "T", "alpha")]),
+        (",name,price\n0,tea,\n", [("a.csv#1", "a", "name: tea")]),
+        ("id,text\nx,alpha\n", [("a.csv:x", "", "alpha")]),
+    ],
+)
+def test_a_table_without_known_columns_is_a_passage_a_row(
+    files: Files, tmp_path: Path, table: str, passages: list[tuple[str, str, str]]
+) -> None:
+    last_of(files.add_upload(written(tmp_path / "a.csv", table)))
+    assert [(one.id.removeprefix("upload:"), one.title, one.text) for one in files._store] == passages
+
+
+def test_objects_without_an_id_are_numbered_by_their_lines(files: Files, tmp_path: Path) -> None:
+    file = written(tmp_path / "a.jsonl", '{"text": "alpha"}\n\n{"text": "beta", "id": "b"}\n{"text": "gamma"}\n')
+    last_of(files.add_upload(file))
+    assert [one.id for one in files._store] == ["upload:a.jsonl#1", "upload:a.jsonl:b", "upload:a.jsonl#4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("photo.png", "photo.png: images are not read; recognise the text in it first, as a PDF"),
+        ("prices.xlsx", "prices.xlsx: spreadsheets are not read; save the sheet as CSV"),
+        ("old.doc", "old.doc: old Word documents are not read; save it as .docx"),
+        ("x.zip", "x.zip: archives are not read; unpack it, and give what is inside"),
+        (
+            "x.qqq",
+            "x.qqq: this kind of file is not read; give .txt, .md, .html, .docx, .pdf, .csv, .tsv, .jsonl or .json",
+        ),
+    ],
+)
+def test_a_file_that_is_not_read_is_told_in_words_for_people(
+    files: Files, tmp_path: Path, name: str, problem: str
+) -> None:
+    assert last_of(
+        files.add_upload(written(tmp_path / name, b"PK\x03\x04 x"[0 if name.endswith("xlsx") else 4 :]))
+    ).problems == (problem,)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.csv", "a.tsv"])
+@pytest.mark.parametrize(("charset", "called"), [("cp1252", "Windows-1252"), ("utf-16", "UTF-16")])
+def test_texts_of_old_editors_are_read_and_that_is_said(
+    files: Files, tmp_path: Path, name: str, charset: str, called: str
+) -> None:
+    between = "\t" if name == "a.tsv" else ","
+    table = f"id{between}text\n1{between}Grüße – „schön“, café"
+    text = 'id,text\n1,"Grüße – „schön“, café"' if name == "a.csv" else table
+    told = last_of(files.add_upload(written(tmp_path / name, text.encode(charset))))
+    assert (told.problems, told.notes) == ((), (f"{name} was read as {called}",))
+    assert texts(files)[0].endswith("Grüße – „schön“, café")
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        "Привет, мир. Это простой текст".encode("cp1251"),
+        "γειά σου κόσμε".encode("cp1253"),
+        b"caf\xe9 \x81 undefined",
+        b"caf\xe9 \x00\x01 binary",
+    ],
+)
+def test_what_does_not_look_like_windows_1252_is_not_guessed(files: Files, tmp_path: Path, contents: bytes) -> None:
+    file = written(tmp_path / "a.txt", contents)
+    assert in_utf8(file, tmp_path / "s") == (file, "")
+    told = last_of(files.add_upload(file))
+    assert (told.passages, len(told.problems)) == (0, 1)
+    assert "a.txt:1: byte" in told.problems[0]
+    assert told.problems[0].endswith(" is neither UTF-8 nor Windows-1252; save it as UTF-8")
+
+
+def test_a_file_that_was_not_read_to_its_end_is_known_after_a_crash_and_completed(tmp_path: Path) -> None:
+    file = written(tmp_path / "mid.txt", "word " * 100 * 80)
+    with PassageStore.open(tmp_path / "s", encoder=HashEncoder(64)) as store:
+        files = Files(store, Memory(tmp_path / "chat"))
+        growing = files.add_upload(file)
+        next(growing)
+        assert files.unfinished() == [], "it is being added"
+        again = Files(store, Memory(tmp_path / "chat"))  # as after a crash: nothing was closed
+        assert (again.unfinished(), again.listed()) == (["upload:mid.txt"], [("upload:mid.txt", 32)])
+        assert last_of(again.add_upload(file)).passages == 80
+        assert (again.unfinished(), again.listed()) == ([], [("upload:mid.txt", 80)])
+        growing.close()
+        next(again.add_upload(file))
+        again.remove("upload:mid.txt")
+        assert again.unfinished() == []
+
+
+@pytest.mark.parametrize(
+    ("message", "here"),
+    [
+        (
+            "a.jsonl:1: no key of a, b is known for the id (id, _id); name it with columns=Columns(id=…)",
+            "a.jsonl:1: no key of a, b is known for the id (id, _id); call one of them “id”",
+        ),
+        ("the store was filled by another; pass encoder=, the one that did", "the store was filled by another"),
+        (
+            "it has no vectors; open it once with PassageStore.open(…, bind=True); or ask by words",
+            "it has no vectors; or ask by words",
+        ),
+        ("two\nlines", "two lines"),
+        (
+            "PDF files need pypdf; install it with: pip install pypdf",
+            "PDF files need pypdf; install it with: pip install pypdf",
+        ),
+    ],
+)
+def test_a_message_on_the_page_gives_no_advice_in_python(message: str, here: str) -> None:
+    assert on_the_page(message) == here
