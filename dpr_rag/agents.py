@@ -14,12 +14,12 @@ from dpr_rag.fusion import Mode
 from dpr_rag.passages import RESERVED_KEYS, Passage
 from dpr_rag.prompting import format_passages
 from dpr_rag.retriever import Retriever
-from dpr_rag.store import PassageStore, source_of
+from dpr_rag.store import PassageStore, shown_source, source_of
 
 try:
     from mcp.server import MCPServer
     from mcp.server.mcpserver.exceptions import ResourceError, ToolError
-    from pydantic import Field
+    from pydantic import Field, ValidationError
 except ImportError as error:
     raise MissingExtraError(f"tools for agents need the package mcp ({error}); {install('mcp')}") from error
 
@@ -46,7 +46,7 @@ def server_for(store: PassageStore, *, writable: bool = False) -> MCPServer[Any]
         writable: Whether there is the tool ``add_passages`` as well.
     """
     tools = _Tools(store)
-    served: MCPServer[Any] = MCPServer(
+    served = _Server(
         "dpr-rag", instructions=_INSTRUCTIONS, version=__version__, log_level="WARNING", subscriptions=False
     )
 
@@ -98,6 +98,25 @@ def server_for(store: PassageStore, *, writable: bool = False) -> MCPServer[Any]
             return _told(ToolError, tools.add)(passages)
 
     return served
+
+
+class _Server(MCPServer[Any]):
+    """Says in a line which arguments are wrong, and refuses those that no tool takes, which would be passed over."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
+        """Call a tool by its name."""
+        takes = {tool.name: list(tool.input_schema["properties"]) for tool in await self.list_tools()}.get(name)
+        unknown = sorted(arguments.keys() - set(takes or arguments))
+        if takes is not None and unknown:
+            raise ToolError(f"{name} takes no {unknown[0]!r:.80}; it takes {', '.join(takes) or 'nothing'}")
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            wrong = error.__cause__.errors(include_url=False, include_context=False)
+            told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in wrong)
+            raise ToolError(f"{name}: {' '.join(told.split()):.600}") from error
 
 
 def http_app(served: MCPServer[Any], *, host: str, token: str | None) -> ASGIApp:
@@ -155,10 +174,15 @@ class _Tools:
         return format_passages(self._store.get([passage_id])) or _NONE
 
     def sources(self) -> str:
-        counted = Counter(map(source_of, self._store))
+        counted = Counter[str]()
+        names: dict[str, str] = {}
+        for passage in self._store:
+            source = source_of(passage)
+            counted[source] += 1
+            names.setdefault(source, shown_source(source, passage.id))
+        listed = sorted((names[source], source) for source in counted)
         return json.dumps(
-            [{"source": source or None, "passages": count} for source, count in sorted(counted.items())],
-            ensure_ascii=False,
+            [{"source": name or None, "passages": counted[source]} for name, source in listed], ensure_ascii=False
         )
 
     def add(self, given: list[dict[str, Any]]) -> str:

@@ -9,10 +9,14 @@ from dpr_rag.arguments import check_count, iterated, kind, remedy
 from dpr_rag.errors import ArgumentError, PassageError
 from dpr_rag.passages import Passage
 
-_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "[": "&#91;"}
 _CHARACTERS = {escape: character for character, escape in _ESCAPES.items()}
-_SPECIAL = re.compile(r'[&<>"]')
-_ESCAPED = re.compile(r"&(?:amp|lt|gt|quot);")
+# chat templates part turns by tokens; most are in angle brackets, those of Llama 2 and Mistral in square ones
+_TURNS = (
+    r"INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|PREFIX|MIDDLE|SUFFIX|ARGS|CALL_ID|THINK"
+)
+_SPECIAL = re.compile(rf'[&<>"]|\[(?=/?(?:{_TURNS})\])')
+_ESCAPED = re.compile(r"&(?:amp|lt|gt|quot|#91);")
 _BLOCK = re.compile(r'<passage number="[0-9]+" id="([^"]*)"(?: title="([^"]*)")?>\n([^<>]*)\n</passage>\n?')
 
 
@@ -20,7 +24,9 @@ def format_passages(passages: Iterable[Passage], *, start: int = 1) -> str:
     """Write passages one after the other as ``<passage number="1" id="…" title="…">`` … ``</passage>``.
 
     The characters ``&``, ``<``, ``>`` and ``"`` inside a passage are written as in XML, so that a text which contains
-    ``</passage>`` and instructions of its own stays inside its delimiters. Numbers count from ``start``, for citations.
+    ``</passage>`` and instructions of its own stays inside its delimiters. So is ``[`` of tokens such as ``[INST]``, by
+    which Mistral's and Llama's chat templates part the turns of a talk; those in angle brackets are none then either.
+    Numbers count from ``start``, for citations.
     Metadata is left out.
 
     Raises:

@@ -67,13 +67,17 @@ async def test_a_search_takes_what_a_retriever_takes(store: PassageStore, asked:
         ({"question": "a", "filter": {"year": {"$near": 5}}}, "near"),
         ({"question": "a", "k": 0}, "greater than or equal to 1"),
         ({"question": "a", "k": 1000}, "less than or equal to 50"),
-        ({"question": "a", "mode": "sparse"}, "mode"),
+        ({"question": "a", "mode": "sparse"}, "search_passages: mode: Input should be 'dense', 'bm25' or 'hybrid'"),
+        ({"query": "a"}, "search_passages takes no 'query'; it takes question, k, filter, mode"),
+        ({"k": 5}, "search_passages: question: Field required"),
     ],
 )
 async def test_what_cannot_be_asked_is_told(store: PassageStore, asked: dict, error: str) -> None:
     told = await called(store, "search_passages", **asked)
     assert told.startswith("error: ")
     assert error in told
+    assert "\n" not in told
+    assert "http" not in told
 
 
 async def test_a_passage_is_read_by_its_id_as_a_tool_and_as_a_resource(store: PassageStore) -> None:
@@ -88,7 +92,7 @@ async def test_a_passage_is_read_by_its_id_as_a_tool_and_as_a_resource(store: Pa
 async def test_sources_are_listed_with_their_counts(store: PassageStore) -> None:
     assert json.loads(await called(store, "list_sources")) == [
         {"source": None, "passages": 1},
-        {"source": "/notes/tea.md", "passages": 1},
+        {"source": "tea.md", "passages": 1},
     ]
 
 

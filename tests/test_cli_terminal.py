@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from dpr_rag.cli.app import app
 from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.options import read_filter
 from dpr_rag.cli.searching import readable
-from dpr_rag.cli.terminal import first_lines, log_as_notes
+from dpr_rag.cli.terminal import first_lines, log_as_notes, progress
 
 
 @pytest.mark.parametrize(
@@ -73,3 +76,35 @@ def test_read_filter() -> None:
 )
 def test_readable(name: str, value: object, shown: str) -> None:
     assert readable(name, value) == shown
+
+
+def test_progress_that_is_no_terminal_says_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([0.0, 10.0, 31.0, 40.0, 62.0, 100.0, 130.0])
+    monkeypatch.setattr("dpr_rag.cli.terminal.time.monotonic", lambda: next(clock))
+    with progress("indexing", 9000) as advance:
+        for done in (1000, 3100, 4000, 6200):
+            advance(done)
+    with progress("indexing", None, quiet=True) as advance:
+        advance(5)
+    assert capsys.readouterr().err.splitlines() == [
+        "indexing: 3,100 of 9,000, 100/s",
+        "indexing: 6,200 of 9,000, 100/s",
+    ]
+
+
+@pytest.mark.parametrize(("command", "code"), [("mcp", 0), ("info", 130)])
+def test_an_interrupt_is_the_way_to_end_a_server_and_breaks_off_all_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, code: int
+) -> None:
+    def interrupted(*given: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dpr_rag.cli.agents.encoder_of", interrupted)
+    monkeypatch.setattr("dpr_rag.PassageStore.open", interrupted)
+    (tmp_path / "s").mkdir()
+    ended = CliRunner().invoke(
+        app, [command, str(tmp_path / "s"), *(["--transport", "http"] if command == "mcp" else [])]
+    )
+    assert (ended.exit_code, "interrupted" in ended.stderr) == (code, bool(code))

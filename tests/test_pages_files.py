@@ -10,7 +10,7 @@ from conftest import HashEncoder
 
 from dpr_rag import PassageStore
 from dpr_rag.pages.charsets import in_utf8
-from dpr_rag.pages.files import Files, Progress, own_names
+from dpr_rag.pages.files import Files, Progress, own_names, shown, shown_apart
 from dpr_rag.pages.memory import Memory
 from dpr_rag.pages.wording import on_the_page
 
@@ -197,3 +197,16 @@ def test_a_file_that_was_not_read_to_its_end_is_known_after_a_crash_and_complete
 )
 def test_a_message_on_the_page_gives_no_advice_in_python(message: str, here: str) -> None:
     assert on_the_page(message) == here
+
+
+def test_sources_are_shown_without_the_places_of_the_machine() -> None:
+    assert shown("/home/me/docs/a/x.md", "docs/a/x.md#3") == "docs/a/x.md"
+    assert shown("/home/me/docs/a/x.md", "7") == "x.md"
+    assert (shown("upload:x.md", "upload:x.md#1"), shown("python:gzip")) == ("x.md", "python:gzip")
+    assert shown_apart(["/home/me/a/x.md", "/home/me/b/x.md", "/home/me/y.md", "upload:z.md"]) == {
+        "/home/me/a/x.md": "a/x.md",
+        "/home/me/b/x.md": "b/x.md",
+        "/home/me/y.md": "y.md",
+        "upload:z.md": "z.md",
+    }
+    assert shown_apart(["upload:x.md", "/x.md"]) == {"upload:x.md": "x.md", "/x.md": "/x.md"}

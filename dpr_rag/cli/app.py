@@ -34,6 +34,7 @@ from dpr_rag.cli.wording import on_the_command_line
 from dpr_rag.errors import DprRagError
 
 _UsageError: type[Any] = typer.BadParameter.__bases__[0]  # of click, or of the copy of it that typer brings
+_UNTIL_INTERRUPTED = {"chat", "ui", "mcp", "serve"}  # for which Ctrl-C is the way to end
 _RESUMABLE = {"index", "reencode", "demo", "train", "encode", "load", "export", "merge"}
 
 
@@ -61,6 +62,8 @@ class Commands(TyperGroup):
             )
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
+            if ctx.invoked_subcommand in _UNTIL_INTERRUPTED:
+                raise typer.Exit(0) from None
             warn(f"\ndpr-rag: interrupted{_how_to_go_on(ctx.invoked_subcommand)}")
             raise typer.Exit(130) from None
 

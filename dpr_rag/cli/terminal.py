@@ -31,6 +31,7 @@ from dpr_rag.passages import Hit
 
 Advance = Callable[[int], None]
 _LINES = 3
+_BETWEEN_LINES = 30.0
 
 
 class _Terminal(Console):
@@ -151,9 +152,24 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:,.0f}/s" if task.speed else "…/s", style="cyan")
 
 
+class _Lines:
+    """Says now and then how far something is, where a bar could not be drawn anew: in a file, or a log."""
+
+    def __init__(self, label: str, total: int | None) -> None:
+        self._label, self._of = label, "" if total is None else f" of {total:,}"
+        self._start = self._last = time.monotonic()
+
+    def told(self, done: int) -> None:
+        """Take how many are done; most of it is not told."""
+        now = time.monotonic()
+        if now - self._last >= _BETWEEN_LINES:
+            self._last = now
+            note(f"{self._label}: {done:,}{self._of}, {done / (now - self._start):,.0f}/s")
+
+
 @contextmanager
 def progress(label: str, total: int | None, *, quiet: bool = False) -> Iterator[Advance]:
-    """Show a bar with rate and time left while standard error is a terminal.
+    """Show a bar with rate and time left while standard error is a terminal, or else a line every half minute.
 
     Args:
         label: What is under way.
@@ -164,6 +180,9 @@ def progress(label: str, total: int | None, *, quiet: bool = False) -> Iterator[
         A function that takes how many are done.
     """
     console = notes()
+    if not console.is_terminal:
+        yield (lambda done: None) if quiet else _Lines(label, total).told
+        return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -172,7 +191,7 @@ def progress(label: str, total: int | None, *, quiet: bool = False) -> Iterator[
         _Rate(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         task = bar.add_task(label, total=total)
         yield lambda done: bar.update(task, completed=done)
 

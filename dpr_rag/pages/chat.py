@@ -10,8 +10,13 @@ from dpr_rag.pages.replies import OPENED
 
 _MODES = [TUNED, "dense", "bm25", "hybrid"]
 _ASKING = 4
-# on a phone the sidebar would cover the talk
-_NARROW = "() => { if (innerWidth < 700) document.querySelector('#side .toggle-button')?.click() }"
+# on a phone, or in a window that becomes as narrow, the sidebar would cover the talk
+_NARROW = """() => {
+  const side = () => document.querySelector('#side .toggle-button');
+  const close = () => { if (document.querySelector('#side.open, #side .sidebar.open, .sidebar.open')) side()?.click(); };
+  if (innerWidth < 700) side()?.click();
+  matchMedia('(max-width: 699px)').addEventListener('change', event => { if (event.matches) close(); });
+}"""
 CSS = """
 .passage { border: 1px solid var(--border-color-primary); border-radius: 6px; margin: .35em 0; padding: .3em .6em; }
 .passage summary { cursor: pointer; } .passage div { margin-top: .4em; overflow-wrap: anywhere; }
@@ -47,7 +52,13 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
             export = gr.DownloadButton("Export as Markdown", size="sm", elem_id="export")
             with gr.Accordion("Your files", open=True):
                 upload = gr.File(label="Drop files here", file_count="multiple", elem_id="upload", height=150)
-                folder = gr.Textbox(label="or a folder of this machine", visible=folders, elem_id="folder")
+                folder = gr.Textbox(
+                    label="or a folder of this machine",
+                    placeholder="/home/me/notes",
+                    visible=folders,
+                    elem_id="folder",
+                )
+                bring = gr.Button("Add this folder", size="sm", visible=folders, elem_id="bring")
                 status = gr.Markdown(elem_id="status")
                 sources = gr.Dropdown(label="In the store", choices=[], elem_id="sources")
                 remove = gr.Button("Remove this file", size="sm")
@@ -100,7 +111,7 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
         export.click(page.export, [current], [export])
         shelf = [status, sources, only, head]
         upload.upload(page.add_uploads, [upload], [*shelf, upload])
-        folder.submit(page.add_folder, [folder], shelf)
+        gr.on([folder.submit, bring.click], page.add_folder, [folder], shelf)
         remove.click(page.remove, [sources], shelf)
         blocks.load(None, None, None, js=OPENED)
         blocks.load(page.begin, None, [*talk, *shelf], js=_NARROW)

@@ -14,7 +14,7 @@ from typing import Protocol
 from dpr_rag.errors import DprRagError
 from dpr_rag.pages.reading import Brought, Heard, files_of, read
 from dpr_rag.pages.turns import named_source
-from dpr_rag.store import AddReport, PassageStore, with_source
+from dpr_rag.store import AddReport, PassageStore, shown_source, with_source
 
 UPLOAD = "upload:"
 _AT_ONCE = 32
@@ -201,6 +201,22 @@ def own_names(paths: Iterable[Path]) -> list[tuple[Path, str]]:
     return [(path, name) for name, path in named.items()]
 
 
-def shown(source: str) -> str:
-    """A source as people call it: the file's name."""
-    return source.removeprefix(UPLOAD)
+def shown(source: str, passage_id: str = "") -> str:
+    """A source as people call it: the file's name, or the path inside the folder that was added."""
+    return shown_source(source.removeprefix(UPLOAD), passage_id)
+
+
+def shown_apart(sources: Iterable[str]) -> dict[str, str]:
+    """What to call each of several sources: the file's name, with as much of its folders as tells it from the others."""
+    left = {source: source.removeprefix(UPLOAD).split("/") for source in sources}
+    named: dict[str, str] = {}
+    length = 1
+    while left:
+        tails = {source: "/".join(parts[-length:]) for source, parts in left.items()}
+        often = Counter((*tails.values(), *named.values()))
+        for source, tail in tails.items():
+            if often[tail] == 1 or length >= len(left[source]):
+                named[source] = tail
+                del left[source]
+        length += 1
+    return named

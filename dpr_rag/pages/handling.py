@@ -12,7 +12,7 @@ import gradio as gr
 
 from dpr_rag.pages.answering import Settings
 from dpr_rag.pages.chatting import Chat
-from dpr_rag.pages.files import Progress, own_names, shown
+from dpr_rag.pages.files import Progress, own_names, shown, shown_apart
 from dpr_rag.pages.marking import plain_markdown
 from dpr_rag.pages.serving import is_upload, uploads
 from dpr_rag.pages.shown import messages_of, thumbs_of
@@ -142,10 +142,11 @@ class Handlers:
 
     def _shelf(self, said: str) -> Parts:
         """Values for the line about files, the list of files, the choice among them, and the head of the page."""
-        half = set(self._chat.files.unfinished())
+        half, counted = set(self._chat.files.unfinished()), self._chat.files.listed()
+        names = shown_apart(source for source, _ in counted)
         listed = [
-            (f"{shown(source)} ({count:,}{', not read to its end' if source in half else ''})", source)
-            for source, count in self._chat.files.listed()
+            (f"{names[source]} ({count:,}{', not read to its end' if source in half else ''})", source)
+            for source, count in counted
         ]
         return said, gr.update(choices=listed), gr.update(choices=listed), self._head()
 

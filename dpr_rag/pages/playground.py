@@ -17,6 +17,7 @@ from dpr_rag.pages.comparing import Map, compare, map_of, neighbours
 from dpr_rag.pages.marking import plain_markdown
 from dpr_rag.pages.serving import is_upload
 from dpr_rag.pages.tuning import Trial
+from dpr_rag.pages.wording import on_the_page
 from dpr_rag.store import PassageStore
 
 __all__ = ["CSS", "playground_page"]
@@ -70,7 +71,7 @@ class _Handlers:
         try:
             found = compare(self._store, question, int(k), _filter(where))
         except DprRagError as error:
-            return f"<p>{text_of(str(error))}</p>", gr.skip()
+            return f"<p>{text_of(on_the_page(str(error)))}</p>", gr.skip()
         return comparison_html(found, self._analyzer), gr.skip()
 
     def clicked(self, data: gr.EventData, question: str, k: int, where: str) -> Parts:
@@ -82,7 +83,7 @@ class _Handlers:
         try:
             wanted = json.dumps({**(_filter(where) or {}), **json.loads(data.filter)}, ensure_ascii=False)
         except DprRagError as error:
-            return gr.skip(), f"<p>{text_of(str(error))}</p>", gr.skip()
+            return gr.skip(), f"<p>{text_of(on_the_page(str(error)))}</p>", gr.skip()
         return wanted, *self.ask(question, k, wanted)
 
     def draw(self, question: str, k: int, where: str) -> str:
@@ -96,7 +97,7 @@ class _Handlers:
         try:
             found = compare(self._store, question, int(k), _filter(where)) if not is_blank(question) else None
         except DprRagError as error:
-            return f"<p>{text_of(str(error))}</p>"
+            return f"<p>{text_of(on_the_page(str(error)))}</p>"
         return map_html(drawn, found)
 
     def tune(self, file: str | None) -> str:
@@ -117,7 +118,7 @@ def _tried(file: str | None, trial: Callable[[Path], str]) -> tuple[str, str]:
     try:
         return trial(Path(file)), ""
     except DprRagError as error:
-        return "", plain_markdown(str(error))
+        return "", plain_markdown(on_the_page(str(error)))
 
 
 def _filter(text: str) -> Mapping[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from dpr_rag.store.passage_store import PassageStore
 from dpr_rag.store.reports import AddReport, CheckReport, RecoverReport, StoreInfo
-from dpr_rag.store.sources import source_of, source_path, with_source
+from dpr_rag.store.sources import shown_source, source_of, source_path, with_source
 
 __all__ = [
     "AddReport",
@@ -10,6 +10,7 @@ __all__ = [
     "PassageStore",
     "RecoverReport",
     "StoreInfo",
+    "shown_source",
     "source_of",
     "source_path",
     "with_source",

@@ -20,6 +20,22 @@ def source_of(passage: Passage) -> str:
     return source if isinstance(source, str) else ""
 
 
+def shown_source(source: str, passage_id: str = "") -> str:
+    """A source as anybody may see it: never with the places of the machine that indexed it.
+
+    Args:
+        source: What :func:`source_of` returned.
+        passage_id: Of a passage that has it; the ids of texts begin with the path inside the folder that was indexed.
+
+    Returns:
+        The path inside that folder, or the file's name; what is no path stays.
+    """
+    if not os.path.isabs(source):
+        return source
+    inside = passage_id.rpartition("#")[0]
+    return inside if inside and source.endswith(f"/{inside}") else os.path.basename(source)
+
+
 def with_source(passage: Passage, source: str) -> Passage:
     """The passage with its source: the absolute path of a file, see :func:`source_path`, or a name such as ``python:gzip``."""
     return _with(passage, {SOURCE_KEY: source})
