@@ -33,6 +33,11 @@ class Tab:
         for domain in ("Page", "Network", "Log", "Runtime"):
             self._call(f"{domain}.enable")
 
+    def resize(self, width: int) -> None:
+        """Give the window another width, with the page as it is."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self._call("Emulation.setDeviceMetricsOverride", **size)
+
     def show(self, page: Path | str, *, width: int = 1280, dark: bool = False) -> None:
         """Open a file, or an address, in a window of this width, of a desktop or a phone, in light or dark."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}

@@ -94,6 +94,11 @@ def test_a_person_brings_a_file_asks_about_it_and_finds_everything_again(tmp_pat
             tab.drop("#upload input[type=file]", tmp_path / "whales.md")
             tab.wait("return document.querySelector('#status').innerText.includes('whales.md: 1 passage.')")
             assert "1 passage;" in tab.value("return document.querySelector('#head').innerText")
+            tab.value("document.querySelector('#new').click()")
+            tab.wait("return /What is said about Whales\\?/.test(document.querySelector('#chat').innerText)")
+            assert tab.value("return document.querySelector('#folder textarea, #folder input').placeholder") != ""
+            tab.value("document.querySelector('#bring').click()")
+            tab.wait("return document.querySelector('#status').innerText.includes('Type where the folder lies first.')")
             reply = ask(tab, "what does the blue whale eat?", 1)
             assert reply.startswith("The blue whale eats krill, up to four tonnes a day. [1]")
             assert "[1] Whales — whales.md" in reply
@@ -116,6 +121,9 @@ def test_a_person_brings_a_file_asks_about_it_and_finds_everything_again(tmp_pat
             assert tab.value(REPLIES)[0].startswith("The blue whale eats krill, up to four tonnes a day. [1]")
             tab.wait("return document.querySelector('#picks input')?.checked")
             assert {one for one in tab.requests if not one.startswith((address, "data:", "blob:"))} == set()
+            assert tab.value("return document.querySelector('.sidebar').classList.contains('open')")
+            tab.resize(390)
+            tab.wait("return !document.querySelector('.sidebar').classList.contains('open')")
     assert [line for line in (tmp_path / "errors").read_text().splitlines() if not line.startswith("model ")] == []
 
 

@@ -100,6 +100,7 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
             [asked, *talk],
             concurrency_limit=_ASKING,
         )
+        box.example_select(page.example, [current, *settings], [asked, *talk], concurrency_limit=_ASKING)
         box.retry(page.retry, [current, *settings], talk, concurrency_limit=_ASKING)
         box.edit(page.edit, [current, *settings], talk, concurrency_limit=_ASKING)
         box.like(page.like, [current], [labels])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -20,6 +21,7 @@ from dpr_rag.pages.turns import DOWN, UP, Turn, as_markdown
 
 TUNED = "as tuned"
 _LONGEST = 300
+_LOOKED_AT = 200
 Parts = tuple[Any, ...]
 
 
@@ -37,6 +39,11 @@ class Handlers:
     def ask(self, question: str, current: str | None, *settings: Any) -> Iterator[Parts]:
         """A new question."""
         for talk in self._asked(question, current, settings):
+            yield "", *talk
+
+    def example(self, data: gr.SelectData, current: str | None, *settings: Any) -> Iterator[Parts]:
+        """A question that the page proposed."""
+        for talk in self._asked(str(data.value["text"]), current, settings):
             yield "", *talk
 
     def retry(self, data: gr.RetryData, current: str | None, *settings: Any) -> Iterator[Parts]:
@@ -101,7 +108,9 @@ class Handlers:
         """Add a folder of this machine."""
         from dpr_rag.paths import place_of
 
-        if path.strip() and self._folders:  # the field is hidden, but what it calls can be called
+        if not path.strip():
+            yield self._growing("Type where the folder lies first.")
+        elif self._folders:  # the field is hidden, but what it calls can be called
             for progress in self._chat.files.add_path(place_of(path.strip())):
                 yield self._shelf(_told(progress)) if progress.done else self._growing(_told(progress))
 
@@ -134,7 +143,16 @@ class Handlers:
         )
 
     def _box(self, turns: Sequence[Turn]) -> Any:
-        return gr.update(value=messages_of(turns, self._chat.answerer.analyzer), feedback_value=thumbs_of(turns))
+        shown_now = {
+            "value": messages_of(turns, self._chat.answerer.analyzer),
+            "feedback_value": thumbs_of(turns),
+        }
+        return gr.update(**shown_now) if turns else gr.update(**shown_now, examples=self._examples())
+
+    def _examples(self) -> list[dict[str, str]]:
+        """Questions to begin with, of the first titles in the store."""
+        titles = dict.fromkeys(one.title for one in islice(self._chat.store, _LOOKED_AT) if one.title)
+        return [{"text": f"What is said about {shorten(title, 60, placeholder=' …')}?"} for title in islice(titles, 3)]
 
     def _growing(self, said: str) -> Parts:
         """The same while passages come in: to count them by file takes a look at each in the store."""

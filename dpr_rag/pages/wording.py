@@ -10,6 +10,7 @@ _HERE = [
         r"cannot tell its format; name one of .*": (
             "this kind of file is not read; give .txt, .md, .html, .docx, .pdf, .csv, .tsv, .jsonl or .json"
         ),
+        r"does not exist; give .*": "does not exist",
         r"[;,]? ?(?:convert the file|convert it to UTF-8), for example with iconv": "; save it as UTF-8",
         r" \((?:0x[0-9a-f]{2})\) is not UTF-8": " is neither UTF-8 nor Windows-1252",
         r"; name it with columns=Columns\((id|text)=…\)": r"; call one of them “\1”",
