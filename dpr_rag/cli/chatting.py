@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from socket import gethostname
-from typing import Annotated, Any
+from threading import Thread
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +16,9 @@ from dpr_rag.cli.options import StoreFolder
 from dpr_rag.cli.serving import LOOPBACK
 from dpr_rag.cli.terminal import note, say
 from dpr_rag.paths import place_of
+
+if TYPE_CHECKING:
+    from dpr_rag.encoder import Encoder
 
 Host = Annotated[str, typer.Option("--host", metavar="NAME", help="Address to listen on.")]
 Port = Annotated[
@@ -69,7 +73,13 @@ def chat(
     encoder = encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
     with serving.private_uploads(), PassageStore.open(store, encoder=encoder) as opened:
         talk = Chat(opened, memory, memory.path.with_name(f"{store.name}-labelled.jsonl"), language_model)
+        _warm(encoder)
         _serve(chat_page(talk, folders=host in LOOPBACK), CSS, host, port, "read this store and add files to it")
+
+
+def _warm(encoder: Encoder) -> None:
+    """Encode something while the page is being opened: a runtime compiles the model at the first question."""
+    Thread(target=encoder.encode_questions, args=(["what is this?"],), daemon=True).start()
 
 
 def _serve(page: Any, css: str, host: str, port: int, can: str) -> None:
@@ -102,4 +112,5 @@ def ui(
         serving.private_uploads(),
         PassageStore.open(store, encoder=encoder, create=False, read_only=reads) as opened,
     ):
+        _warm(encoder)
         _serve(playground_page(opened), CSS, host, port, "ask this store")
