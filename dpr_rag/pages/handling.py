@@ -143,7 +143,7 @@ class Handlers:
         )
 
     def _box(self, turns: Sequence[Turn]) -> Any:
-        shown_now = {
+        shown_now: dict[str, Any] = {
             "value": messages_of(turns, self._chat.answerer.analyzer),
             "feedback_value": thumbs_of(turns),
         }
