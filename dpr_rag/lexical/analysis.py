@@ -120,7 +120,7 @@ class Analyzer:
         if not isinstance(language, str) or language not in LANGUAGES:
             raise IndexKindError(unknown("language", language, LANGUAGES, _CODES))
         self.language = language
-        self._stop_words = _stop_words(language)
+        self._stop_words = stop_words_of(language)
         self._stem = _stemmer(language)
         self._known: dict[str, int | None] = {}
         self._spelled = _Spelled()
@@ -205,7 +205,8 @@ def _stemmer(language: str) -> Callable[[str], str]:
     return stem
 
 
-def _stop_words(language: str) -> frozenset[str]:
+def stop_words_of(language: str) -> frozenset[str]:
+    """The words of a language that say little by themselves, in lower case; none where no list of them is known."""
     if language == "english":
         return frozenset(_ENGLISH_STOP_WORDS.split())
     if language in _UNSTEMMED:

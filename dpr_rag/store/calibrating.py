@@ -19,6 +19,7 @@ from dpr_rag.storage.state import State
 from dpr_rag.store.choosing import of_state
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.ranking import Asked, scores_of, search
+from dpr_rag.store.sampling import are_copies, asked_for
 
 _PASSAGES, _ASKED_FOR = 64, 128
 _WORDS = 12
@@ -98,7 +99,7 @@ def _ratio_of_spreads(engine: Engine, bm25: BM25) -> float:
 
 
 def _sample(engine: Engine, ranking: Ranking, count: int) -> tuple[Rows, list[Passage], Vectors]:
-    found = engine.sample(count)
+    found = asked_for(engine, count)
     if ranking.needs_vectors:
         engine.check_model(engine.state())  # another process may have re-encoded since the store was opened
     return found
@@ -142,7 +143,7 @@ def _found(engine: Engine, ranking: Ranking, passages: Sequence[Passage]) -> tup
         found = [hit.score for hit in hits if hit.passage.id == passage.id]
         own += found
         first += found if hits and hits[0].passage.id == passage.id else []
-        other += [hit.score for hit in hits if _is_elsewhere(hit.passage, passage)][:1]
+        other += next(([hit.score] for hit in hits if _is_elsewhere(hit.passage, passage)), [])
     return (first if len(first) >= _FEWEST_SURE else own), other
 
 
@@ -153,8 +154,9 @@ def _asked(engine: Engine, ranking: Ranking, stretches: Sequence[str], words: Se
     return search(engine, Asked(_DEPTH, vectors, words, None, how))
 
 
-def _is_elsewhere(passage: Passage, asked_for: Passage) -> bool:
-    return passage.id != asked_for.id and not (asked_for.title and passage.title == asked_for.title)
+def _is_elsewhere(passage: Passage, wanted: Passage) -> bool:
+    same_title = wanted.title and passage.title == wanted.title
+    return passage.id != wanted.id and not same_title and not are_copies(passage, wanted)
 
 
 def _products(questions: Vectors, passages: Vectors) -> Scores:
