@@ -363,3 +363,47 @@ def test_a_pipe_is_refused_where_a_file_is_looked_at_before(tmp_path: Path) -> N
     for read in (read_questions, read_training, open_corpus, partial(open_corpus, format="tsv")):
         with pytest.raises(CorpusError, match=r"pipe.tsv: is a pipe, which can be read only once, .* to a file"):
             list(read(tmp_path / "pipe.tsv"))
+
+
+def _squad(*qas: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"title": "Hamlet", "paragraphs": [{"context": "a tragedy by Shakespeare", "qas": list(qas)}]}]
+
+
+@pytest.mark.parametrize("head", [{}, {"version": "v2.0"}, {"version": 1.1}])
+def test_the_file_that_squad_itself_publishes_is_read(tmp_path: Path, head: dict[str, Any]) -> None:
+    asked = {"id": "s1", "question": "who wrote Hamlet", "answers": [{"text": "Shakespeare", "answer_start": 13}]}
+    impossible = {"id": "s2", "question": "who wrote Faust", "answers": [], "is_impossible": True}
+    left_out = LeftOut()
+    path = file(tmp_path / "dev.json", {**head, "data": _squad(asked, impossible)})
+    assert list(read_questions(path, left_out=left_out)) == [Question("s1", "who wrote Hamlet", ("Shakespeare",))]
+    assert dict(left_out) == {"that nothing answers (is_impossible)": 1}
+
+
+def test_the_file_that_triviaqa_itself_publishes_is_read(tmp_path: Path) -> None:
+    answer = {"Aliases": ["W. S."], "NormalizedAliases": ["w s"], "Type": "Entity", "Value": "Shakespeare"}
+    asked = {"Answer": answer, "EntityPages": [], "Question": "who wrote Hamlet", "QuestionId": "tc_1"}
+    path = file(tmp_path / "wikipedia-dev.json", json.dumps({"Data": [asked], "Domain": "Wikipedia"}, indent=4))
+    assert list(read_questions(path)) == [Question("tc_1", "who wrote Hamlet", ("Shakespeare", "W. S."))]
+
+
+def test_a_bad_question_of_squad_is_named_by_its_place(tmp_path: Path) -> None:
+    path = file(tmp_path / "dev.json", {"data": _squad({"id": "s1", "question": "who", "answers": []}, {"id": "s2"})})
+    with pytest.raises(CorpusError, match=r"dev\.json: data\[0\]\.paragraphs\[0\]\.qas\[1\]: no key of id is known"):
+        list(read_questions(path))
+
+
+def test_a_topic_that_holds_nothing_but_its_question_is_one(tmp_path: Path) -> None:
+    data = '<topics task="2021">\n<topic number="7">\nA 45-year-old\nwith &amp; cough.\n</topic>\n</topics>\n'
+    assert list(read_questions(file(tmp_path / "t.xml", data))) == [Question("7", "A 45-year-old with & cough.")]
+
+
+@pytest.mark.parametrize("header", ["#id\ttext\ttitle", "# ID\ttext\ttitle"])
+def test_a_header_that_is_marked_as_a_comment_is_a_header(tmp_path: Path, header: str) -> None:
+    path = file(tmp_path / "p.tsv", f"{header}\n1\ta tragedy by Shakespeare\tHamlet\n")
+    assert [(one.id, one.title) for one in open_corpus(path)] == [("1", "Hamlet")]
+
+
+def test_a_commented_header_in_unknown_words_is_no_passage(tmp_path: Path) -> None:
+    path = file(tmp_path / "p.tsv", "#key\tanswer\theading\n1\ta tragedy by Shakespeare\tHamlet\n")
+    with pytest.raises(CorpusError, match="looks like a header"):
+        list(open_corpus(path))

@@ -94,7 +94,7 @@ def _spelled(wanted: str, names: Iterable[str]) -> list[str]:
 
 
 def _folded(name: str) -> str:
-    return re.sub(r"[ -]", "_", name.strip().casefold())
+    return re.sub(r"[ -]", "_", name.strip().removeprefix("#").lstrip().casefold())  # "#id": a header as a comment
 
 
 def _given(wanted: str, names: tuple[str, ...], kind: str) -> str:
@@ -124,7 +124,7 @@ def refuse_header(names: list[str]) -> None:
     Raises:
         CorpusError: Every cell is a name of up to three words, the first one without a digit as ids mostly have.
     """
-    cells = [name.strip() for name in names]
+    cells = [name.strip().lstrip("#").lstrip() for name in names]
     if len(cells) < 2 or any(char.isdigit() for char in cells[0]) or not all(map(_is_name, cells)):
         return
     raise CorpusError(

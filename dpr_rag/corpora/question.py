@@ -12,7 +12,7 @@ from dpr_rag.corpora.lines import id_of
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import check_question
 
-IDS = ("id", "_id", "qid", "query_id", "question_id")
+IDS = ("id", "_id", "qid", "query_id", "question_id", "questionid")
 QUESTIONS = ("question", "query", "input", "text", "query_text", "query_txt", "title", "user_input")
 # Where RAGAS and DeepEval give a right answer, ``answer`` is what a model said; ``reference`` is the right one in RAGAS alone.
 _RIGHT = ("ground_truths", "ground_truth", "reference_answer", "expected_output")
@@ -134,11 +134,15 @@ def _answers(value: Any, key: str) -> tuple[str, ...]:
     if isinstance(value, str):
         parts = list_in(value)
         return ((value,) if value else ()) if parts is None else parts
-    if isinstance(value, dict):  # SQuAD has texts with their places, TriviaQA a value with its aliases
-        known = value.get("text", value.get("aliases"))
+    if isinstance(value, list) and value and all(isinstance(one, dict) and "text" in one for one in value):
+        value = [one["text"] for one in value]  # SQuAD's own files
+    if isinstance(value, dict):  # data sets of SQuAD have texts with their places, TriviaQA a value with its aliases
+        named = key_of(("text", "aliases"), value)
+        known = None if named is None else value[named]
         if known is None:
             raise CorpusError(f"{key} is {value!r:.60}, expected a list of strings, or an object with text or aliases")
-        main = [value["value"]] if isinstance(value.get("value"), str) else []
+        first = value.get(key_of(("value",), value) or "")
+        main = [first] if isinstance(first, str) else []
         return tuple(dict.fromkeys([*main, *strings(known, key)])) if main else strings(known, key)
     return strings(value, key)
 

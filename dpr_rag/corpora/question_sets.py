@@ -1,4 +1,4 @@
-"""Question sets that other projects keep in one JSON object: LlamaIndex's data sets, DeepEval's goldens."""
+"""Question sets that others keep in one JSON object: SQuAD's and TriviaQA's own files, LlamaIndex's, DeepEval's goldens."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dpr_rag.corpora.lines import OnBad, bad_line, read_lines, tell
+from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, read_lines, tell
 from dpr_rag.corpora.question import Question, question_of, strings
 from dpr_rag.corpora.values import expect_object
 from dpr_rag.corpora.whole import member, read_json
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
 
-_LISTS = ("examples", "goldens", "test_cases", "testCases")
-_BEGINS = re.compile(rb'\s*\{\s*"(examples|goldens|test_cases|testCases|queries)"\s*:\s*[\[{]')
+_LISTS = ("examples", "goldens", "test_cases", "testCases", "data", "Data")
+_BEGINS = re.compile(
+    rb'\s*\{\s*(?:"version"\s*:\s*(?:"[^"]*"|[\d.]+)\s*,\s*)?'
+    rb'"(examples|goldens|test_cases|testCases|queries|data)"\s*:\s*[\[{]',
+    re.IGNORECASE,
+)
+UNANSWERABLE = "that nothing answers (is_impossible)"
 
 
 def holds_question_set(path: Path) -> bool:
@@ -28,8 +33,11 @@ def holds_question_set(path: Path) -> bool:
     return _BEGINS.match(head) is not None
 
 
-def read_question_set(path: Path, on_bad: OnBad) -> Iterator[Question]:
+def read_question_set(path: Path, on_bad: OnBad, left_out: LeftOut) -> Iterator[Question]:
     """Read the questions of such an object; of LlamaIndex's pairs for embedding models, the passages' ids are its own.
+
+    SQuAD's questions lie under ``data``, ``paragraphs`` and ``qas``; those of its second version that nothing answers are
+    left out and counted.
 
     Raises:
         CorpusError: It is damaged, or a question is.
@@ -39,13 +47,34 @@ def read_question_set(path: Path, on_bad: OnBad) -> Iterator[Question]:
     if name is None:
         yield from _of_pairs(path, whole, on_bad)
         return
-    for number, item in enumerate(member(path, whole, name, list), 1):
+    number = 0
+    for place, item in _items(path, name, member(path, whole, name, list)):
+        number += 1
         try:
-            question = question_of(expect_object(item), number)
+            found = expect_object(item)
+            question = question_of(found, number)
         except (CorpusError, PassageError) as error:
-            tell(on_bad, CorpusError(f"{path}: {name}[{number - 1}]: {error}"))
+            tell(on_bad, CorpusError(f"{path}: {place}: {error}"))
+            continue
+        if found.get("is_impossible") is True and not question.answers:
+            left_out[UNANSWERABLE] += 1
         else:
             yield question
+
+
+def _items(path: Path, name: str, items: list[Any]) -> Iterator[tuple[str, Any]]:
+    """What may be a question, with its place in the file: the items, or the questions of their paragraphs."""
+    for number, item in enumerate(items):
+        place = f"{name}[{number}]"
+        if not (isinstance(item, dict) and "paragraphs" in item):
+            yield place, item
+            continue
+        for row, paragraph in enumerate(member(path, item, "paragraphs", list)):
+            within = f"{place}.paragraphs[{row}]"
+            if not isinstance(paragraph, dict):
+                raise CorpusError(f"{path}: {within} is {paragraph!r:.60}, expected an object with context and qas")
+            for one, asked in enumerate(member(path, paragraph, "qas", list)):
+                yield f"{within}.qas[{one}]", asked
 
 
 def _of_pairs(path: Path, whole: Mapping[str, Any], on_bad: OnBad) -> Iterator[Question]:

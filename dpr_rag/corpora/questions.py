@@ -42,8 +42,7 @@ def read_questions(
       a relevant passage in the split are left out.
     - JSON, as one array or one object a line: ``{"id", "question", "answers", "positive_ids"}``, of which only the
       question is needed, or with the keys of NQ-open, TriviaQA, SQuAD, KILT, Tevatron, RAGAS, DeepEval, LlamaIndex or
-      LangSmith. Named ``.json`` or ``.jsonl``,
-      or told by its first character. See :func:`~dpr_rag.corpora.question.question_of`.
+      LangSmith, and SQuAD's and TriviaQA's own files. Named ``.json`` or ``.jsonl``, or told by its first character. See :func:`~dpr_rag.corpora.question.question_of`.
     - A spreadsheet as CSV: under a header with the columns ``question`` and ``answers`` (or ``positive_ids``), several
       answers of a cell as a list or separated by ``|``. See :func:`~dpr_rag.corpora.spreadsheets.read_spreadsheet`.
     - TREC's topics, told by ``<top>``, or as XML; and MS MARCO's ``id <tab> question``, whose id has no space and which
@@ -72,7 +71,7 @@ def read_questions(
         found = read_beir_questions(path, split=name, on_bad=on_bad, left_out=counted)
         found = found if judged is None else _without_zeros(found, zeros, counted)
     else:
-        found = _of_file(path, on_bad)
+        found = _of_file(path, on_bad, counted)
     if qrels is not None:
         place = place_of(qrels)
         judgements = read_qrels(place, on_bad=on_bad)
@@ -90,10 +89,11 @@ def _without_zeros(questions: Iterable[Question], zeros: bool, left_out: LeftOut
             left_out[ZERO] += 1
 
 
-def _of_file(path: Path, on_bad: OnBad) -> Iterator[Question]:
+def _of_file(path: Path, on_bad: OnBad, left_out: LeftOut) -> Iterator[Question]:
     first = first_line(path)
     if _is_json(path) or _looks_like_json(first):
-        return read_question_set(path, on_bad) if holds_question_set(path) else read_objects(path, question_of, on_bad)
+        is_set = holds_question_set(path)
+        return read_question_set(path, on_bad, left_out) if is_set else read_objects(path, question_of, on_bad)
     if holds_topics(first):
         return read_topics(path, on_bad)
     delimiter = delimiter_of(first)

@@ -23,6 +23,8 @@ _NUMBER = re.compile(
 _ASKED = tuple(
     re.compile(rf"<{tag}>\s*(?:Topic:)?([^<]*)", re.IGNORECASE) for tag in ("question", "title", "content", "query")
 )
+# Where a topic has no parts, what it holds is asked, as in the Clinical Trials tracks.
+_WHOLE = re.compile(r"\s*<topic\s[^>]*>([^<]*)</topic>\s*", re.IGNORECASE)
 
 
 def holds_topics(first: str) -> bool:
@@ -33,7 +35,7 @@ def holds_topics(first: str) -> bool:
 def read_topics(path: Path, on_bad: OnBad) -> Iterator[Question]:
     """Read TREC's topics: ``<top>`` with ``<num>`` and ``<title>``, or XML of ``<topic number=…>`` or ``<query>``.
 
-    What is asked stands under ``question``, ``title``, ``content`` or ``query``, the first that is there. The file is read
+    What is asked stands under ``question``, ``title``, ``content`` or ``query``, the first that is there, or is all that a topic holds. The file is read
     as lines, not as XML: nothing that it declares counts.
 
     Args:
@@ -65,7 +67,10 @@ def read_topics(path: Path, on_bad: OnBad) -> Iterator[Question]:
 
 
 def _topic(text: str) -> Question:
-    number, asked = _NUMBER.search(text), next(filter(None, (one.search(text) for one in _ASKED)), None)
+    number, asked = (
+        _NUMBER.search(text),
+        next(filter(None, (one.search(text) for one in _ASKED)), _WHOLE.fullmatch(text)),
+    )
     if number is None or asked is None:
         raise CorpusError(f"the topic has no {'<title>' if number else '<num>'}; add it")
     return Question(next(filter(None, number.groups())), check_question(" ".join(unescape(asked[1]).split())))
