@@ -42,7 +42,8 @@ def read_questions(
       a relevant passage in the split are left out.
     - JSON, as one array or one object a line: ``{"id", "question", "answers", "positive_ids"}``, of which only the
       question is needed, or with the keys of NQ-open, TriviaQA, SQuAD, KILT, Tevatron, RAGAS, DeepEval, LlamaIndex or
-      LangSmith, and SQuAD's and TriviaQA's own files. Named ``.json`` or ``.jsonl``, or told by its first character. See :func:`~dpr_rag.corpora.question.question_of`.
+      LangSmith, and SQuAD's and TriviaQA's own files. Named ``.json`` or ``.jsonl``, or told by its first character.
+      See :func:`~dpr_rag.corpora.question.question_of`.
     - A spreadsheet as CSV: under a header with the columns ``question`` and ``answers`` (or ``positive_ids``), several
       answers of a cell as a list or separated by ``|``. See :func:`~dpr_rag.corpora.spreadsheets.read_spreadsheet`.
     - TREC's topics, told by ``<top>``, or as XML; and MS MARCO's ``id <tab> question``, whose id has no space and which

@@ -35,8 +35,8 @@ def holds_topics(first: str) -> bool:
 def read_topics(path: Path, on_bad: OnBad) -> Iterator[Question]:
     """Read TREC's topics: ``<top>`` with ``<num>`` and ``<title>``, or XML of ``<topic number=…>`` or ``<query>``.
 
-    What is asked stands under ``question``, ``title``, ``content`` or ``query``, the first that is there, or is all that a topic holds. The file is read
-    as lines, not as XML: nothing that it declares counts.
+    What is asked stands under ``question``, ``title``, ``content`` or ``query``, the first that is there, or is all that a
+    topic holds. The file is read as lines, not as XML: nothing that it declares counts.
 
     Args:
         path: The file, possibly gzipped.
