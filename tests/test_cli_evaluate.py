@@ -188,7 +188,7 @@ def test_a_folder_with_nothing_but_zeros_says_so(store: Path, tmp_path: Path) ->
     write_beir(tmp_path / "beir", [], questions=asked, splits={"test": [Judgement("q1", "1", 0)]})
     done = run("evaluate", store, tmp_path / "beir")
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
-    assert "1 of 1 questions have no positive_ids" in done.stderr
+    assert "every judgement of the 1 questions is 0 or less" in done.stderr
     refused = run("mine", tmp_path / "beir", "--split", "test", "--store", store, "-o", tmp_path / "t.json")
     assert "left out 1 of 1 questions: 1 judged with 0 alone" in refused.stderr
 

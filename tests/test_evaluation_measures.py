@@ -256,3 +256,11 @@ def test_without_ir_measures_answers_are_still_measured(monkeypatch: pytest.Monk
     with pytest.raises(MissingExtraError, match=r"pip install -c constraints.txt '\.\[evaluation\]'"):
         evaluate({"one": system}, questions, by="passage")
     assert system.calls == []
+
+
+def test_judgements_of_zero_alone_are_called_what_they_are() -> None:
+    asked = [Question("1", "who", ()), Question("2", "what", ())]
+    with pytest.raises(EvaluationError, match=r"^every judgement of the 2 questions is 0 or less"):
+        judge_for(asked, judged={"1", "2"})
+    with pytest.raises(EvaluationError, match="2 of 2 questions have no positive_ids"):
+        judge_for(asked, "passage", judged={"1"})

@@ -48,7 +48,7 @@ def test_a_question_judged_with_zero_alone_is_lost_as_in_trec_eval() -> None:
 
 
 def test_questions_without_any_relevant_passage_cannot_be_judged() -> None:
-    with pytest.raises(EvaluationError, match="1 of 1 questions have no positive_ids"):
+    with pytest.raises(EvaluationError, match="every judgement of the 1 questions is 0 or less"):
         evaluate({"s": Fixed("a")}, [Question("1", "x")], by="passage", judgements=[Judgement("1", "a", 0)])
 
 

@@ -57,6 +57,11 @@ def judge_for(questions: Sequence[Question], by: Choice = "auto", *, judged: Col
     for one, ids in lacking.items():
         if not ids:
             return one
+    if "passage" in lacking and set(lacking["passage"]) <= set(judged):
+        raise EvaluationError(
+            f"every judgement of the {len(questions):,} questions is 0 or less, so no passage is right for any of them; "
+            "judge at least one with 1 or more"
+        )
     raise EvaluationError(
         " and ".join(_lack(_FIELDS[one], ids, len(questions)) for one, ids in lacking.items())
         + "; every question needs answers, or every one positive_ids: add them, or leave those questions out"
