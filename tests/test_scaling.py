@@ -18,6 +18,7 @@ from dpr_rag.corpora import read_vectors
 from dpr_rag.corpora.parts import KEY, parts_of, read_mark, read_part
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import CorpusError, EncoderMismatchError, PassageError, StoreError
+from dpr_rag.passages import SOURCE_KEY
 from dpr_rag.scaling import Encoded, Shard, encode, encoder_of_parts, export, load, merge, recorded
 
 ODD = {"n": 2**53, "f": 0.1, "list": [1, "é", None, {"a": True}], "_dpr_rag_source": "/a/file.txt"}
@@ -313,6 +314,25 @@ class TestMoving:
             assert [hit.score for hit in hits[0]] == sorted(exact.tolist(), reverse=True)[:3]
             assert whole.info().fingerprint == "tiny-64"
             assert merge([one, two], whole).unchanged == 25
+
+    def test_one_corpus_that_was_read_from_two_places_is_merged(self, tmp_path: Path) -> None:
+        here, elsewhere = (
+            [Passage(f"p{i}", f"text {i}", "", {"year": i, SOURCE_KEY: at}) for i in (1, 2)] for at in "ab"
+        )
+        with (
+            self.filled(tmp_path / "a", here) as one,
+            self.filled(tmp_path / "b", [*elsewhere, Passage("p3", "text 3")]) as two,
+            PassageStore.open(tmp_path / "c", encoder=recorded(one)) as whole,
+        ):
+            report = merge([one, two], whole, batch_size=2)
+            assert (report.added, report.replaced, report.unchanged) == (3, 0, 2)
+            assert [passage.metadata[SOURCE_KEY] for passage in whole.get(["p1", "p2"])] == ["a", "a"]
+        with self.filled(tmp_path / "d", [Passage("p1", "text 1", "", {"year": 2, SOURCE_KEY: "b"})]) as other:
+            with (
+                PassageStore.open(tmp_path / "c") as whole,
+                pytest.raises(PassageError, match="'p1' is another passage"),
+            ):
+                merge([other], whole)
 
     def test_an_id_with_two_contents_is_named(self, tmp_path: Path) -> None:
         with (

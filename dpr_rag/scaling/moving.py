@@ -13,7 +13,7 @@ from dpr_rag.corpora.parts import Mark, parts_of, read_part, write_part
 from dpr_rag.encoder import Encoder, Vectors
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreError
 from dpr_rag.filters import Filter
-from dpr_rag.passages import Passage
+from dpr_rag.passages import SOURCE_KEY, Passage
 from dpr_rag.scaling.cutting import ROWS, parts
 from dpr_rag.scaling.encoding import Encoded
 from dpr_rag.scaling.marking import Elsewhere, is_there, marked
@@ -161,26 +161,40 @@ def merge(
     total = AddReport()
     for source in sources:
         for passages, vectors in source.batches(batch_size):
-            _refuse_others(source, target, passages)
-            total += target.add(passages, vectors=vectors, batch_size=batch_size)
+            there = _there(source, target, passages)
+            new = [row for row, passage in enumerate(passages) if passage.id not in there]
+            total += AddReport(unchanged=len(there))
+            total += target.add([passages[row] for row in new], vectors=vectors[new], batch_size=batch_size)
             if progress is not None:
                 progress(total.total)
     return total
 
 
-def _refuse_others(source: PassageStore, target: PassageStore, passages: Sequence[Passage]) -> None:
-    there = {passage.id: passage for passage in target.get([passage.id for passage in passages])}
+def _there(source: PassageStore, target: PassageStore, passages: Sequence[Passage]) -> set[str]:
+    """Ids of the passages that the target has from elsewhere: of another file on another machine, but the same to a reader.
+
+    Raises:
+        PassageError: One has other contents there.
+    """
+    stored = {passage.id: passage for passage in target.get([passage.id for passage in passages])}
+    found = set[str]()
     for passage in passages:
-        other = there.get(passage.id)
-        if other is not None and (other.title, other.text, other.metadata) != (
-            passage.title,
-            passage.text,
-            passage.metadata,
-        ):
+        other = stored.get(passage.id)
+        if other is None:
+            continue
+        if _contents(other) != _contents(passage):
             raise PassageError(
                 f"{passage.id!r:.120} is another passage in {source.path} than in {target.path}; delete one of the two, "
                 "or index one corpus with --prefix"
             )
+        if other.metadata != passage.metadata:
+            found.add(passage.id)
+    return found
+
+
+def _contents(passage: Passage) -> tuple[str, str, dict[str, Any]]:
+    """What makes a passage another one: not the file that it was read from, which lies elsewhere on each machine."""
+    return passage.title, passage.text, {key: one for key, one in passage.metadata.items() if key != SOURCE_KEY}
 
 
 def _told(passage: Passage) -> tuple[str, str, str]:
