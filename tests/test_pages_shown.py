@@ -83,7 +83,7 @@ def test_markdown_is_shown_as_it_stands() -> None:
     ("text", "expected"),
     [
         ("One. Two! Three?", ["One.", "Two!", "Three?"]),
-        ("# Title\n\nOne line\nwith a break.", ["One line", "with a break."]),
+        ("# Title\n\nOne line\nwith a break.", ["One line with a break."]),
         ("In 1.5 litres. “Quoted.” The end", ["In 1.5 litres.", "“Quoted.”", "The end"]),
         ("鲸鱼吃磷虾。它们很大！", ["鲸鱼吃磷虾。", "它们很大！"]),
         ("ok", ["ok"]),
@@ -95,7 +95,7 @@ def test_texts_are_cut_where_sentences_end(text: str, expected: list[str]) -> No
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(
-    "text", ["." * 200_000 + "x end.", "?!" * 100_000 + "x", '."' * 100_000 + "x", "。x" * 100_000]
+    "text", ["." * 200_000 + "x end.", "?!" * 100_000 + "x", '."' * 100_000 + "x", "x。" * 100_000]
 )
 def test_rows_of_signs_take_no_longer_than_others(text: str) -> None:
     assert "".join(sentences_of(text)).replace(" ", "") == text.replace(" ", "") or len(sentences_of(text)) == 1

@@ -8,12 +8,11 @@ from itertools import pairwise
 from typing import NamedTuple
 from unicodedata import category
 
+from dpr_rag.lexical.sentences import ends_sentence
 from dpr_rag.lexical.unspaced import CHARACTER, holds_units
 
 HEADING = re.compile(r" {0,3}#{1,6}\s+(.*?)(?:\s+#+)?\s*")
 _WORD = re.compile(r"\S+")
-# Enders also of Arabic, Urdu, Armenian, Hindi, Tibetan, Burmese, Amharic and Khmer, and what may close behind them.
-_END = re.compile(r"""[.!?…。！？｡．‼⁇-⁉؟۔։।॥།༎၊။።፧។៕]["'”’»)\]」』】）〉》〕］｝｣]*$""")
 _OPENING = r"(\[{“‘«「『【（〈《〔〖［｛｢"
 # A character with its marks, or else a word, each with the brackets and stops that no line may part from it.
 _PIECE = re.compile(
@@ -22,10 +21,6 @@ _PIECE = re.compile(
 # A word counts as three of these, a character in a script without spaces as two: 100 words of English are some 130 tokens,
 # and models take one or less for such a character.
 _OF_WORD, _OF_CHARACTER = 3, 2
-_ABBREVIATION = re.compile(
-    r"(?:[^\W\d_]|(?:[^\W\d_]\.)+[^\W\d_]|mrs?|ms|dr|prof|st|jr|sr|vs|etc|approx|no|vol|fig|ca|cf|inc|ltd|co|gen|col|sen|rev)\.",
-    re.IGNORECASE,
-)
 
 
 class _Word(NamedTuple):
@@ -106,10 +101,10 @@ def _sentences(lines: Iterable[tuple[str, list[_Word]]]) -> Iterator[list[_Word]
             yield sentence
             sentence = []
         for word in words:
-            sentence.append(word)
-            if _ends_sentence(word):
+            if sentence and _ends_sentence(sentence, word):
                 yield sentence
                 sentence = []
+            sentence.append(word)
         if alone and sentence:
             yield sentence
             sentence = []
@@ -117,8 +112,8 @@ def _sentences(lines: Iterable[tuple[str, list[_Word]]]) -> Iterator[list[_Word]
         yield sentence
 
 
-def _ends_sentence(word: _Word) -> bool:
-    return _END.search(word.text) is not None and not _ABBREVIATION.fullmatch(word.text)
+def _ends_sentence(said: list[_Word], following: _Word) -> bool:
+    return ends_sentence(said[-2].text if len(said) > 1 else "", said[-1].text, following.text)
 
 
 def _blocks(units: Iterable[list[_Word]], most: int) -> Iterator[list[_Word]]:
@@ -158,7 +153,7 @@ def _middle(words: list[_Word], most: int, *, sentences: bool) -> int:
     total, run, best, nearest = sum(word.size for word in words), 0, 0, float("inf")
     for at, (word, following) in enumerate(pairwise(words), 1):
         run += word.size
-        ends = _ends_sentence(word) or "\n" in following.space.strip(" \t").removeprefix("\n")
+        ends = _ends_sentence(words[max(0, at - 2) : at], following) or "\n" in following.space.strip(" \t").removeprefix("\n")
         if max(run, total - run) > most or not (ends or (following.space and not sentences)):
             continue
         distance = abs(run - total / 2) - ends * most / 6

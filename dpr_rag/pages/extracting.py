@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from dpr_rag.encoder import Encoder
 from dpr_rag.lexical import Analyzer
+from dpr_rag.lexical.sentences import sentences
 from dpr_rag.pages.turns import Citation
 from dpr_rag.passages import Passage
 
 MOST_SENTENCES = 3
 _PASSAGES = 5
 _SHARE = 0.8
-# possessive, and begun at the first of a row of signs alone: a text of nothing but dots takes no longer than others
-_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*+(?=\s|\Z)|(?<![。！？])[。！？]++|\n")
-_SHORTEST = 3
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t].*$", re.MULTILINE)
 
 
@@ -41,27 +39,19 @@ def extract(question: str, citations: Sequence[Citation], encoder: Encoder | Non
 
 
 def sentences_of(text: str) -> list[str]:
-    """The sentences of a text, each on one line, without headings and what is too short to say anything."""
+    """The sentences of a text, each on one line, without headings and what holds no letter or digit."""
     text = _HEADING.sub("", text) if text.lstrip().startswith("#") else text
-    cut = (" ".join(sentence.split()) for sentence in _cut(text))
-    long = [sentence for sentence in cut if len(sentence) > _SHORTEST]
-    return long or [" ".join(text.split())]
+    cut = (" ".join(sentence.split()) for sentence in sentences(text))
+    told = [sentence for sentence in cut if any(map(str.isalnum, sentence))]
+    return told or [" ".join(text.split())]
 
 
-def _cut(text: str) -> Iterator[str]:
-    start = 0
-    for end in _END.finditer(text):
-        yield text[start : end.end()]
-        start = end.end()
-    yield text[start:]
-
-
-def _by_vectors(question: str, sentences: Sequence[str], encoder: Encoder) -> np.ndarray:
-    passages = [Passage(str(at), sentence) for at, sentence in enumerate(sentences)]
+def _by_vectors(question: str, texts: Sequence[str], encoder: Encoder) -> np.ndarray:
+    passages = [Passage(str(at), sentence) for at, sentence in enumerate(texts)]
     scores: np.ndarray = encoder.encode_passages(passages) @ encoder.encode_questions([question])[0]
     return scores
 
 
-def _by_words(question: str, sentences: Sequence[str], analyzer: Analyzer) -> np.ndarray:
+def _by_words(question: str, texts: Sequence[str], analyzer: Analyzer) -> np.ndarray:
     asked = frozenset(analyzer.sequence(question))
-    return np.array([len(asked.intersection(analyzer.sequence(sentence))) for sentence in sentences], float)
+    return np.array([len(asked.intersection(analyzer.sequence(sentence))) for sentence in texts], float)
