@@ -18,6 +18,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_rag import source_line
 from offline import chat_model
 
+from dpr_rag.conversation import standalone
 from langchain_dpr_rag import DPRRetriever, format_documents
 
 TURNS_KEPT = 6
@@ -57,12 +58,12 @@ class Chatbot:
         return "\n".join([answer, *(source_line(number, one) for number, one in enumerate(documents, start=1))])
 
     def standalone(self, question: str) -> str:
-        """The question with what it refers to; without a real model the question before stands in front."""
+        """The question with what it refers to; without a real model those before stand in front where it leans on them."""
         asked = [message.text for message in self.history if isinstance(message, HumanMessage)]
         if not asked:
             return question
         if not self.condense:
-            return f"{asked[-1]} {question}"
+            return standalone(question, asked)
         return (CONDENSE | self.model | StrOutputParser()).invoke({"history": self.history, "question": question})
 
 

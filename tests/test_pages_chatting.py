@@ -80,13 +80,16 @@ def test_quoting_by_words_alone_needs_no_encoder(tmp_path: Path) -> None:
 
 def test_a_follow_up_is_looked_up_with_the_question_before_it(talk: Chat) -> None:
     conversation, _ = asked(talk, "green tea")
-    _, turn = asked(talk, "how many degrees", conversation)
-    assert turn.searched == "green tea how many degrees"
-    assert [one.question for one in talk.turns(conversation)] == ["green tea", "how many degrees"]
+    _, turn = asked(talk, "and how many degrees", conversation)
+    assert turn.searched == "green tea and how many degrees"
+    _, turn = asked(talk, "why?", conversation)
+    assert turn.searched == "green tea and how many degrees why?"
+    _, turn = asked(talk, "which whales sing", conversation)
+    assert turn.searched == "which whales sing"
 
 
 def test_a_model_makes_a_follow_up_standalone_and_is_told_passages_and_what_was_said(talk: Chat) -> None:
-    model = Scripted("They eat krill [1].", "What do blue\nwhales sing?", "Songs [1].")
+    model = Scripted("They eat krill [1].", "What do blue whales sing?", "Songs [1].")
     chat = with_model(talk, model)
     conversation, first = asked(chat, "whales eat", settings=Settings(k=1, min_relevance=0.0))
     *growing, (_, turns) = chat.ask("and sing?", conversation, Settings(k=1, min_relevance=0.0))
@@ -98,6 +101,22 @@ def test_a_model_makes_a_follow_up_standalone_and_is_told_passages_and_what_was_
     assert model.told[0][1:] == [("human", "whales eat")]
     assert model.told[1][:3] == [("human", "whales eat"), ("ai", "They eat krill [1]. "), ("human", "and sing?")]
     assert model.told[2][1:] == [("human", "whales eat"), ("ai", "They eat krill [1]. "), ("human", "and sing?")]
+
+
+@pytest.mark.parametrize("put", ["They sing.\n\n![x](http://example.org/x.png)", "word " * 60, "", " "])
+def test_what_a_model_writes_instead_of_a_question_is_not_looked_up(talk: Chat, put: str) -> None:
+    conversation, _ = asked(talk, "whales")
+    chat = with_model(talk, Scripted(put, "Songs [1]."))
+    assert asked(chat, "and why?", conversation)[1].searched == "whales and why?"
+    chat = with_model(talk, Scripted(put, "Tea [1]."))
+    assert asked(chat, "who steeps green tea", conversation)[1].searched == "who steeps green tea"
+
+
+def test_a_refusal_quotes_what_was_asked(talk: Chat) -> None:
+    conversation, _ = asked(talk, "whales")
+    _, turn = asked(talk, "and why?", conversation, Settings(min_relevance=1.0))
+    assert (turn.searched, turn.answered) == ("whales and why?", False)
+    assert turn.reply == "The passages hold no answer to “and why?”. The nearest are below."
 
 
 def test_below_the_least_relevance_no_model_is_asked_and_the_nearest_are_shown(talk: Chat) -> None:

@@ -37,8 +37,9 @@ _NUMBERED = _words(
 )
 # These may end a sentence, which shows in the word behind.
 _EITHER = _words(
-    "St Ste Mt Av ft ph.d b.sc m.sc etc inc Inc ltd Co corp llc jr sr esq Bros dept univ al Ave blvd Rd ca usw gmbh u.dgl str max min env ex "
-    "ej Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Mon Tue Tues Wed Thu Thur Thurs Fri Sat Sun Okt Dez Mär"
+    "St Ste Mt Av ft ph.d b.sc m.sc etc inc Inc ltd Co corp llc jr sr esq Bros dept univ al Ave blvd Rd ca usw gmbh u.dgl "
+    "str max min "
+    "env ex ej Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Mon Tue Tues Wed Thu Thur Thurs Fri Sat Sun Okt Dez Mär"
 )
 _STARTERS = _words(
     "the a an this that these those it its he she they we you i his her their our your my there here in on at by for from to "

@@ -1,0 +1,109 @@
+"""Conversations without a language model: what leans on the question before, and what two and three turns are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dpr_rag import DualEncoder, PassageStore
+from dpr_rag.conversation import Leaning, leaning, standalone
+from dpr_rag.corpora import read_texts
+from dpr_rag.pages.answering import Answerer, Settings
+from dpr_rag.pages.turns import Turn
+
+HANDBOOK = Path(__file__).parent.parent / "examples" / "handbook"
+ALONE = [
+    "How much are hotels in Zurich?",
+    "where is parking?",
+    "How do I reset my badge?",
+    "who keeps the bicycle cellar key",
+    "How long does it take to get a laptop?",
+    "Is there a car park?",
+    "Wo ist der Parkplatz?",
+    "¿Qué es el presupuesto?",
+    "Où est la clé de la cave?",
+    "停车场在哪里？",
+    "I want to be reimbursed",
+]
+SOME = [
+    "and flights?",
+    "What about parental leave?",
+    "who leads it?",
+    "in Zurich?",
+    "Und wer leitet es?",
+]
+SOME += ["Y el aparcamiento?", "¿Quién paga eso?", "它多少钱？", "それはどこですか？"]
+ALL = [
+    "why?",
+    "how much?",
+    "and who must I ask for it?",
+    "When?",
+    "how long does it take?",
+    "warum?",
+    "pourquoi?",
+    "And then?",
+]
+
+# (question, what the reply holds; None where nothing must be told) of two or three turns each
+TALKS = [
+    [("How much are hotels in Zurich?", "190 euros"), ("where does the party take place", None)],
+    [("How much are hotels in Zurich?", "190 euros"), ("where is parking?", "twelve places")],
+    [("who keeps the bicycle cellar key", "Mr. Duarte"), ("How do I reset my badge?", "badge")],
+    [("Can I take unpaid leave?", "Unpaid leave"), ("and who must I ask for it?", "Marta Oyelaran")],
+    [
+        ("What is the budget of project Alder?", "48,000"),
+        ("who leads it?", "Lindqvist"),
+        ("where is parking?", "twelve"),
+    ],
+    [
+        ("How many days of leave do I have?", "28 days"),
+        ("can they be carried over?", "carried"),
+        ("who approves it?", "team lead"),
+    ],
+    [("How do I get a new laptop?", "five working"), ("what happens to the old one?", "a tenth of its price")],
+    [("how long must a password be?", "fourteen"), ("and where do I reset it?", "help desk in room 2.14")],
+    [("When is the building open?", "seven in the morning"), ("and at weekends?", "alarm")],
+    [("What is paid for meals?", "32 euros"), ("and hotels?", "142 euros"), ("in Zurich?", "190 euros")],
+    [("When must I hand in expenses?", "30 days"), ("when are they paid?", "next salary")],
+    [("When are backups made?", "at noon"), ("Which meeting room has a projector?", "Rhine")],
+]
+
+
+@pytest.mark.parametrize(
+    ("questions", "expected"),
+    [(ALONE, Leaning.NONE), (SOME, Leaning.SOME), (ALL, Leaning.ALL)],
+    ids=["none", "some", "all"],
+)
+def test_a_question_leans_on_others_by_its_pronouns_or_where_it_has_no_words_of_its_own(
+    questions: list[str], expected: Leaning
+) -> None:
+    assert {question: leaning(question) for question in questions} == dict.fromkeys(questions, expected)
+
+
+def test_what_a_question_leans_on_stands_in_front_and_nothing_older() -> None:
+    before = ["green tea", "What do whales eat?", "and sharks?", "how many?"]
+    assert standalone("why?", before) == "What do whales eat? how many? why?"
+    assert standalone("why?", before[:2]) == "What do whales eat? why?"
+    assert standalone("Where do penguins live?", before) == "Where do penguins live?"
+    assert standalone("why?", []) == "why?"
+    assert [standalone(blank, before[:2]) for blank in ("?", "")] == ["What do whales eat? ?", "What do whales eat? "]
+
+
+@pytest.fixture(scope="module")
+def answerer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answerer]:
+    with PassageStore.open(tmp_path_factory.mktemp("talks") / "s", encoder=DualEncoder.default()) as store:
+        store.add(read_texts(HANDBOOK, sentences=True))
+        yield Answerer(store, None)
+
+
+@pytest.mark.parametrize("talk", TALKS, ids=lambda talk: talk[0][0][:30])
+def test_new_questions_and_follow_ups_are_answered_from_the_right_sentence(
+    answerer: Answerer, talk: list[tuple[str, str | None]]
+) -> None:
+    before: list[Turn] = []
+    for question, expected in talk:
+        *_, turn = answerer.reply(question, before, Settings())
+        assert expected in turn.reply if expected else (turn.answered, question in turn.reply) == (False, True)
+        before.append(turn)
