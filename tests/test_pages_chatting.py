@@ -156,6 +156,13 @@ def test_asking_an_earlier_question_in_other_words_replaces_what_followed(talk: 
     assert talk.turns(conversation) == turns
 
 
+def test_what_is_typed_while_a_reply_grows_stays(talk: Chat) -> None:
+    handling = pytest.importorskip("dpr_rag.pages.handling", reason="needs gradio", exc_type=ImportError)
+    fields = [parts[0] for parts in handling.Handlers(talk, folders=False).ask("tea", None, None, 5, 0.0, [])]
+    assert (fields[0], len(fields) > 2) == ("", True)
+    assert "" not in fields[1:]
+
+
 def test_a_blank_question_changes_nothing(talk: Chat) -> None:
     assert list(talk.ask("  ", None, ALL)) == [(None, ())]
     assert talk.memory.listed() == []

@@ -37,9 +37,11 @@ class Handlers:
         return (*self._talk(listed[0][0] if listed else None), *self._shelf(self._unfinished()))
 
     def ask(self, question: str, current: str | None, *settings: Any) -> Iterator[Parts]:
-        """A new question."""
+        """A new question; the field is emptied once, so that the next one can be typed while the reply grows."""
+        field: Any = ""
         for talk in self._asked(question, current, settings):
-            yield "", *talk
+            yield field, *talk
+            field = gr.skip()
 
     def example(self, data: gr.SelectData, current: str | None, *settings: Any) -> Iterator[Parts]:
         """A question that the page proposed."""
