@@ -153,7 +153,9 @@ def _middle(words: list[_Word], most: int, *, sentences: bool) -> int:
     total, run, best, nearest = sum(word.size for word in words), 0, 0, float("inf")
     for at, (word, following) in enumerate(pairwise(words), 1):
         run += word.size
-        ends = _ends_sentence(words[max(0, at - 2) : at], following) or "\n" in following.space.strip(" \t").removeprefix("\n")
+        ends = _ends_sentence(words[max(0, at - 2) : at], following) or "\n" in following.space.strip(
+            " \t"
+        ).removeprefix("\n")
         if max(run, total - run) > most or not (ends or (following.space and not sentences)):
             continue
         distance = abs(run - total / 2) - ends * most / 6
