@@ -120,7 +120,9 @@ def _blocks(units: Iterable[list[_Word]], most: int) -> Iterator[list[_Word]]:
     block: list[_Word] = []
     size = 0
     for unit in units:
-        if block and size + sum(word.size for word in unit) > most:
+        needed = sum(word.size for word in unit)
+        # what is cut anyway may begin behind a heading, which is no passage of its own
+        if block and size + needed > most and (needed <= most or 3 * size >= most):
             yield block
             block, size = [], 0
         for word in unit:
