@@ -51,7 +51,7 @@ TALKS = [
     [("How much are hotels in Zurich?", "190 euros"), ("where does the party take place", None)],
     [("How much are hotels in Zurich?", "190 euros"), ("where is parking?", "twelve places")],
     [("who keeps the bicycle cellar key", "Mr. Duarte"), ("How do I reset my badge?", "badge")],
-    [("Can I take unpaid leave?", "Unpaid leave"), ("and who must I ask for it?", "Marta Oyelaran")],
+    [("Can I take unpaid leave?", "Unpaid leave"), ("How long must a password be?", "fourteen")],
     [
         ("What is the budget of project Alder?", "48,000"),
         ("who leads it?", "Lindqvist"),
