@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dpr_rag.arguments import is_blank
 from dpr_rag.corpora import Judgement, Question, SkipReport, read_qrels, read_questions, read_tsv, write_tsv
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Passage
@@ -64,8 +65,9 @@ def test_raw_rows_are_read_as_they_stand_or_named(tmp_path: Path, rows: list[tup
     found = read(tmp_path / "raw.tsv", HEADER + "".join("\t".join(row) + "\n" for row in rows), on_bad=report)
     named = {int(example.split(":")[1]) for example in report.examples}
     read_ones = [tuple(map(enclosed, row)) for line, row in enumerate(rows, 2) if line not in named]
-    # a title alone is text
-    assert found == [(one, text or title, title if text else "") for one, text, title in read_ones if text or title]
+    # a title alone is text, and white space is none
+    parts = [(one, title, "") if is_blank(text) else (one, text, title) for one, text, title in read_ones]
+    assert found == [part for part in parts if not is_blank(part[1])]
 
 
 def test_a_quoted_field_over_lines_that_look_like_rows_is_an_error_that_names_the_line(tmp_path: Path) -> None:
