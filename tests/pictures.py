@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from browser import chromium
@@ -14,7 +15,7 @@ from dpr_rag.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-ASKED = ("How much may a hotel in Zurich cost?", "Who keeps the key of the bicycle cellar?")
+ASKED = {"How much may a hotel in Zurich cost?": "190 euros", "Who keeps the key of the bicycle cellar?": "Duarte"}
 COMPARED = "who has to approve a flight?"
 
 
@@ -33,8 +34,10 @@ def main(folder: Path) -> None:
                 for width, dark in ((1280, False), (390, True)):
                     tab.show(address, width=width, dark=dark)
                     tab.wait("return /passages?;/.test(document.body.innerText)")
-                    for number, question in enumerate(() if dark else ASKED, 1):
-                        ask(tab, question, number)
+                    for question, answer in ASKED.items() if not dark else ():
+                        ask(tab, question, 1)
+                        tab.wait(f"return document.querySelector('#chat').innerText.includes({answer!r})")
+                        time.sleep(3)  # a question that is sent while a reply grows stays in the field
                     tab.wait("return document.querySelectorAll('#picks input').length > 0")
                     tab.wait("return document.querySelectorAll('#chat .cite').length > 0")
                     tab.value("[...document.querySelectorAll('#chat .cite')].at(-1).click()")

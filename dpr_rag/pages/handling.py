@@ -168,7 +168,8 @@ class Handlers:
             (f"{names[source]} ({count:,}{', not read to its end' if source in half else ''})", source)
             for source, count in counted
         ]
-        return said, gr.update(choices=listed), gr.update(choices=listed), self._head()
+        named = f"In the store: {_files(len(listed))}" if listed else "In the store"
+        return said, gr.update(choices=listed, label=named), gr.update(choices=listed), self._head()
 
     def _unfinished(self) -> str:
         """What to say of files whose adding did not end."""
@@ -200,6 +201,10 @@ def _picks(turns: Sequence[Turn]) -> Any:
 
 def _passages(count: int) -> str:
     return f"{count:,} passage{'' if count == 1 else 's'}"
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file{'' if count == 1 else 's'}"
 
 
 def _told(progress: Progress) -> str:
