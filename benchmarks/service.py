@@ -1,6 +1,6 @@
 """Measure ``dpr-rag serve`` under load on the loopback, with batches and without, and at twice what it can carry.
 
-    python benchmarks/service.py STORE QUESTIONS.jsonl [--callers 64] [--seconds 600] [--rounds 1] [--waiting 512]
+    python benchmarks/service.py STORE QUESTIONS.jsonl [--callers 64] [--seconds 600] [--first-seconds 60] [--rounds 1]
 
 Three pieces, each against a service of its own, that starts anew and is warmed up first:
 
@@ -149,6 +149,7 @@ async def watched(pid: int, memory: list[float]) -> None:
 async def piece(
     port: int, pid: int, bodies: list[bytes], args: argparse.Namespace, rate: float | None
 ) -> dict[str, object]:
+    seconds = args.seconds if rate is not None or args.first_seconds is None else args.first_seconds
     callers, memory = Callers(port, bodies), []
     warm = Seen()
     for _ in range(0, WARM, 8):
@@ -156,9 +157,9 @@ async def piece(
     watching = asyncio.create_task(watched(pid, memory))
     start, worked = time.perf_counter(), processor_seconds(pid)
     if rate is None:
-        seen = await callers.again_and_again(args.callers, args.seconds)
+        seen = await callers.again_and_again(args.callers, seconds)
     else:
-        seen = await callers.evenly(rate, args.seconds)
+        seen = await callers.evenly(rate, seconds)
     took = time.perf_counter() - start
     worked = processor_seconds(pid) - worked
     watching.cancel()
@@ -197,6 +198,7 @@ def main() -> None:
     parser.add_argument("questions", type=Path)
     parser.add_argument("--callers", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--first-seconds", type=float, help="of the first two pieces (default: as --seconds)")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--waiting", default="512")
     parser.add_argument("--pause", default="2")
