@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,10 @@ def test_hard_negatives_of_triplets(key: str, tmp_path: Path) -> None:
     samples, report = read_samples(written(tmp_path / "t.jsonl", line + "\n"))
     assert [one.text for one in samples[0].hard_negatives] == ["goethe did"]
     assert (report.without_hard_negatives, report.unread) == (0, ())
+
+
+def test_a_pipe_of_judgements_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    """What is looked at first would be gone, and a line cut there could still be a judgement."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CorpusError, match="is a pipe"):
+        list(read_qrels(tmp_path / "pipe"))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpr_rag.corpora.splitting import split_lines
-from dpr_rag.lexical.sentences import sentences
+from dpr_rag.lexical.sentences import ends_sentence, sentences
 from dpr_rag.pages.extracting import sentences_of
 
 ONE = [
@@ -80,3 +80,9 @@ def test_passages_of_whole_sentences_are_not_cut_there_either(text: str) -> None
 @given(st.text(alphabet="aI3. !?…。「」”\n\rと-A", max_size=60) | st.text(max_size=60))
 def test_sentences_together_are_the_text(text: str) -> None:
     assert "".join(sentences(text)) == text
+
+
+@pytest.mark.parametrize("signs", [".", "?" + "'", "…", "(", "'"])
+def test_signs_without_end_are_looked_at_once(signs: str) -> None:
+    """A hang guard: what is quadratic here takes hours."""
+    assert ends_sentence("", f"{signs * 200_000}word.", "Next")

@@ -44,6 +44,18 @@ def test_files_of_one_name_that_come_together_are_both_kept(files: Files, tmp_pa
     assert sorted(texts(files)) == ["one", "three", "two"]
 
 
+def test_files_of_one_name_in_two_folders_do_not_take_each_others_passages(files: Files, tmp_path: Path) -> None:
+    for top in ("x", "y"):
+        written(tmp_path / top / "docs" / "a.txt", f"text of {top}")
+    first, second = (last_of(files.add_path(tmp_path / top / "docs")) for top in ("x", "y"))
+    assert (first.passages, first.notes) == (1, ())
+    assert second.passages == 0
+    assert "1 passages of a.txt were left out" in second.notes[0]
+    assert texts(files) == ["text of x"]
+    again = last_of(files.add_path(tmp_path / "x" / "docs"))
+    assert again.notes == ("1 of its files were in the store before, unchanged",)
+
+
 def test_a_file_that_replaces_an_earlier_one_says_so_and_an_equal_one_that_it_is_there(
     files: Files, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import numpy as np
@@ -243,6 +244,20 @@ def test_the_token_of_the_environment_counts(uds: str, monkeypatch: pytest.Monke
     with RemoteRetriever(f"{HERE}/?store=plays", uds=uds) as remote:
         assert len(remote.retrieve("prince", 2)) == 2
         assert remote.store.path == f"{HERE}?store=plays"
+
+
+@pytest.mark.parametrize("wrong", ["17", {"17": 1}, b"17", 17])
+def test_a_lone_id_is_no_list_of_its_characters(uds: str, wrong: Any) -> None:
+    with RemoteStore(HERE, token=TOKEN, uds=uds) as store:
+        before = store.count()
+        for call in (store.get, store.delete):
+            with pytest.raises(errors.StoreError, match="ids is"):
+                call(wrong)
+        with pytest.raises(errors.PassageError, match="passages is"):
+            store.add(wrong)
+        with pytest.raises(errors.PassageError, match="a passage"):
+            store.add(["text"])  # type: ignore[list-item]
+        assert store.count() == before
 
 
 def test_writes_come_back_by_value(local: PassageStore, uds: str) -> None:

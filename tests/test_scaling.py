@@ -138,6 +138,13 @@ def test_a_shard_that_is_none_is_refused(text: str) -> None:
         Shard.parsed(text)
 
 
+def test_a_part_too_long_to_be_read_again_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dpr_rag.corpora.parts.LARGEST", 1000)
+    with pytest.raises(CorpusError, match="give a smaller --part-size"):
+        encode(PASSAGES, ENCODER, tmp_path)
+    assert names(tmp_path) == []
+
+
 def test_no_passages_are_no_corpus(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="holds no passage"):
         encode([], ENCODER, tmp_path)
@@ -253,6 +260,46 @@ class TestLoading:
         with pytest.raises(CorpusError, match=words):
             read_mark(file)
 
+    @pytest.mark.parametrize("number", [2, 10**7, 10**12])
+    def test_a_part_under_another_name_is_refused_at_once(self, out: Path, number: int) -> None:
+        file = out / "part-00000004.parquet"
+        table = pyarrow.parquet.read_table(file)
+        mark = {**json.loads(table.schema.metadata[KEY]), "number": number}
+        pyarrow.parquet.write_table(table.replace_schema_metadata({KEY: json.dumps(mark)}), file)
+        with pytest.raises(CorpusError, match="under the name of another one"):
+            parts_of([out])
+
+    def test_millions_of_missing_parts_are_counted_without_listing_them(self, out: Path) -> None:
+        file = out / "part-00000004.parquet"
+        table = pyarrow.parquet.read_table(file)
+        mark = {**json.loads(table.schema.metadata[KEY]), "number": 99_999_999}
+        last = out / "part-99999999.parquet"
+        pyarrow.parquet.write_table(table.replace_schema_metadata({KEY: json.dumps(mark)}), last)
+        file.unlink()
+        with pytest.raises(CorpusError, match=r"lacks parts 4, 5, 6, 7, 8 … of"):
+            parts_of([out])
+
+    @pytest.mark.parametrize(
+        "how",
+        [
+            {"column_encoding": {"text": "DELTA_BYTE_ARRAY"}, "use_dictionary": False},
+            {"use_dictionary": ["text"]},
+        ],
+    )
+    def test_few_bytes_that_stand_for_many_are_refused(self, out: Path, how: dict[str, object]) -> None:
+        file = out / "part-00000001.parquet"
+        pyarrow.parquet.write_table(pyarrow.parquet.read_table(file), file, **how)
+        with pytest.raises(CorpusError, match="written in another way"):
+            read_part(file)
+
+    def test_more_rows_than_a_part_says_are_refused(self, out: Path) -> None:
+        file = out / "part-00000001.parquet"
+        table = pyarrow.parquet.read_table(file)
+        twice = pyarrow.concat_tables([table, table]).replace_schema_metadata(table.schema.metadata)
+        pyarrow.parquet.write_table(twice, file, use_dictionary=False)
+        with pytest.raises(CorpusError, match="than it says"):
+            read_part(file)
+
     def test_parquet_of_others_is_told(self, out: Path) -> None:
         file = out / "part-00000001.parquet"
         pyarrow.parquet.write_table(pyarrow.parquet.read_table(file).replace_schema_metadata(None), file)
@@ -333,6 +380,24 @@ class TestMoving:
                 pytest.raises(PassageError, match="'p1' is another passage"),
             ):
                 merge([other], whole)
+
+    def test_an_empty_target_of_another_encoder_takes_nothing(self, tmp_path: Path) -> None:
+        with (
+            self.filled(tmp_path / "a", PASSAGES[:2]) as one,
+            PassageStore.open(tmp_path / "c", encoder=TinyEncoder("other")) as whole,
+        ):
+            with pytest.raises(EncoderMismatchError, match=r"several encoders.*tiny-64.*other-64"):
+                merge([one], whole)
+            assert whole.count() == 0
+
+    def test_other_vectors_of_the_same_passages_are_not_taken_for_exported_ones(self, tmp_path: Path) -> None:
+        for name, factor in (("a", 1), ("b", 2)):
+            with PassageStore.open(tmp_path / name) as store:
+                store.add(PASSAGES[:3], vectors=factor * ENCODER.encode_passages(PASSAGES[:3]))
+        with PassageStore.open(tmp_path / "a") as one, PassageStore.open(tmp_path / "b") as two:
+            export(one, tmp_path / "out")
+            with pytest.raises(CorpusError, match="other vectors of the same passages"):
+                export(two, tmp_path / "out")
 
     def test_an_id_with_two_contents_is_named(self, tmp_path: Path) -> None:
         with (

@@ -21,7 +21,7 @@ from dpr_rag.cli.indexing import (
     prefixed,
     say_added,
 )
-from dpr_rag.cli.models import ModelChoice
+from dpr_rag.cli.models import ModelChoice, look
 from dpr_rag.cli.options import (
     BatchSize,
     Bind,
@@ -35,6 +35,7 @@ from dpr_rag.cli.options import (
 )
 from dpr_rag.cli.terminal import Stopwatch, progress, say
 from dpr_rag.cli.usage import usage
+from dpr_rag.errors import StoreError
 from dpr_rag.paths import place_of
 
 OutFolder = Annotated[
@@ -197,8 +198,16 @@ def merge(
     watch = Stopwatch()
     with ExitStack() as opened:
         sources = [opened.enter_context(PassageStore.open(one, create=False, read_only=True)) for one in stores]
-        encoder = recorded(sources[0])
-        target = opened.enter_context(PassageStore.open(out, encoder=encoder, index=kind or "auto"))
+        filled = [one for one in sources if one.count()] or sources
+        languages = {one.info().language for one in filled}
+        if len(languages) > 1:
+            raise StoreError(
+                f"the stores stem words of several languages ({', '.join(sorted(languages))}); give them one with: "
+                "dpr-rag optimize DIR --language NAME"
+            )
+        words = languages.pop() if look(out) is None else None
+        how: Any = {"encoder": recorded(filled[0]), "index": kind or "auto", "language": words}
+        target = opened.enter_context(PassageStore.open(out, **how))
         with progress("merging", sum(one.count() for one in sources), quiet=quiet) as advance:
             report = merge(sources, target, batch_size=batch_size, progress=advance)
     say_added(report, watch)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dpr_rag.corpora.lines import decoded, read_lines
+from dpr_rag.corpora.magic import refuse_pipe
 from dpr_rag.corpora.values import parsed
 from dpr_rag.errors import CorpusError
 
@@ -16,6 +17,7 @@ _LOOKED_AT = 10
 
 def is_nested(path: Path) -> bool:
     """Whether a file begins as an object of objects, and not as a record with passages under ``ctxs``."""
+    refuse_pipe(path)  # it is read again
     lines = (line for _, line in read_lines(path) if line.strip())
     head = b"\n".join(line for line, _ in zip(lines, range(_LOOKED_AT), strict=False))
     return _BEGINNING.match(head) is not None and b'"ctxs"' not in head

@@ -7,7 +7,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ FORM = 1
 LARGEST = 1 << 32
 """Bytes of a part before compression."""
 ANEW = "encode it anew: remove it and run the same command again"
+_ENCODINGS, _TEXTS = {"PLAIN", "RLE", "BIT_PACKED"}, 4
 _COLUMNS = ("id", "title", "text", "metadata", "vector")
 _DIGITS = 8
 
@@ -98,6 +99,10 @@ def write_part(folder: Path, mark: Mark, passages: Sequence[Passage], vectors: V
         values = check_vectors(vectors, rows=len(passages), dim=mark.dim, names=[passage.id for passage in passages])
         columns.append(arrow.FixedSizeListArray.from_arrays(arrow.array(values.reshape(-1)), mark.dim))
         sum_of_vectors = checksum(values)
+    if sum(one.nbytes for one in columns) > LARGEST:
+        raise CorpusError(
+            f"{folder}: part {mark.number} would be too long to be read again; give a smaller --part-size"
+        )
     told = json.dumps({**asdict(mark), "vectors": sum_of_vectors}, sort_keys=True)
     table = arrow.table(columns, names=list(_COLUMNS[: len(columns)])).replace_schema_metadata({KEY: told.encode()})
     place, partial = folder / mark.name, folder / f".{mark.name}.{secrets.token_hex(4)}.partial"
@@ -145,12 +150,16 @@ def read_mark(file: Path) -> Mark:
 def _mark_of(file: Path, told: bytes) -> Mark:
     try:
         values = parsed(told.decode())
-        if isinstance(values, dict) and type(values.get("form")) is int and values["form"] > FORM:
-            raise CorpusError(f"{file}: was written by a later version of dpr-rag; read it with that one")
-        mark = Mark(**values)
-        _check(mark)
+        later = isinstance(values, dict) and type(values.get("form")) is int and values["form"] > FORM
+        mark = None if later else Mark(**values)
+        if mark is not None:
+            _check(mark)
     except (TypeError, ValueError) as error:
         raise CorpusError(f"{file}: what it says of itself cannot be read ({error!s:.120}); {ANEW}") from error
+    if mark is None:
+        raise CorpusError(f"{file}: was written by a later version of dpr-rag; read it with that one")
+    if file.name != mark.name:
+        raise CorpusError(f"{file}: is part {mark.number} under the name of another one; call it {mark.name}")
     return mark
 
 
@@ -205,12 +214,13 @@ def parts_of(folders: Iterable[Path]) -> list[tuple[Path, Mark]]:
 
 def _refuse_missing(place: Path, found: Sequence[tuple[Path, Mark]]) -> None:
     there = {mark.number for _, mark in found}
-    missing = [number for number in range(found[-1][1].number) if number not in there]
-    lost = len(missing)
+    last = found[-1][1].number
+    lost = last + 1 - len(there)
+    missing = list(islice((number for number in range(last) if number not in there), 5)) if lost else []
     end = "" if found[-1][1].last else f"{' and ' if lost else ''}what comes after part {found[-1][1].number}"
     if not lost and not end:
         return
-    named = ", ".join(map(str, missing[:5])) + (" …" if lost > 5 else "")
+    named = ", ".join(map(str, missing)) + (" …" if lost > 5 else "")
     told = f"part{'' if lost == 1 else 's'} {named}" if lost else ""
     raise CorpusError(
         f"{place}: lacks {told}{end} of the corpus, so that passages would be missing; run dpr-rag encode again with the same "
@@ -235,7 +245,7 @@ def read_part(file: Path) -> tuple[list[Passage], Vectors]:
     arrow = import_pyarrow("Parquet")
     try:
         with arrow.parquet.ParquetFile(file) as opened:
-            _refuse_large(opened.metadata)
+            _refuse_large(opened.metadata, mark)
             table = opened.read(columns=list(_COLUMNS if mark.dim else _COLUMNS[:4]))
         passages = [_passage(*row) for row in zip(*(table.column(at).to_pylist() for at in range(4)), strict=True)]
         vectors = (
@@ -256,14 +266,16 @@ def _vectors(column: Any, rows: int, dim: int) -> Vectors:
     return check_vectors(numbers.reshape(rows, dim), rows=rows, dim=dim)
 
 
-def _refuse_large(metadata: Any) -> None:
+def _refuse_large(metadata: Any, mark: Mark) -> None:
     """Refuse a file whose few bytes stand for more than fits into memory: parts are neither so long nor so written."""
     groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
     columns = [group.column(at) for group in groups for at in range(group.num_columns)]
-    if sum(one.total_uncompressed_size for one in columns) > LARGEST or any(
-        "DICTIONARY" in name for one in columns for name in one.encodings
-    ):
-        raise ValueError("it is longer than parts are, or written in another way")
+    size = sum(one.total_uncompressed_size for one in columns)
+    # of every string four bytes say how long it is
+    if size > LARGEST or metadata.num_rows != mark.passages or 4 * _TEXTS * mark.passages > size:
+        raise ValueError("it is longer than parts are, or than it says")
+    if not all({*one.encodings} <= _ENCODINGS for one in columns):
+        raise ValueError("it is written in another way than parts are")
 
 
 def _passage(name: Any, title: Any, text: Any, metadata: Any) -> Passage:

@@ -66,6 +66,7 @@ def ends_sentence(before: str, word: str, following: str) -> bool:
         word: The word with its signs, as it stands between spaces.
         following: The word behind it, or an empty string where the text ends.
     """
+    word = word[-_NEAR:]  # signs without end are looked at once
     if not following or _LAST.search(word) is None:
         return _LAST.search(word) is not None
     if _QUOTED.search(word):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -109,7 +109,7 @@ class Files:
         try:
             for file in brought:
                 before = now.passages
-                count, changed = yield from self._add_file(file, now, heard)
+                count, changed = yield from self._add_file(file, now, heard, known)
                 now = replace(now, passages=before + count)
                 replaced += bool(count and changed and known.get(file.source))
                 same += bool(count and not changed)
@@ -121,23 +121,31 @@ class Files:
             heard.problems.append(f"{name}: no text was found in it")
         yield replace(now, problems=heard.told_problems(), notes=heard.told(), done=True)
 
-    def _add_file(self, file: Brought, now: Progress, heard: Heard) -> Generator[Progress, None, tuple[int, bool]]:
+    def _add_file(
+        self, file: Brought, now: Progress, heard: Heard, known: Mapping[str, int]
+    ) -> Generator[Progress, None, tuple[int, bool]]:
         """Add one file; how many passages it brought, and whether the store is another one now."""
         done, gone, seen = AddReport(), 0, dict[str, set[str]]()
         with self._marked(file.source):
             try:
                 passages = (with_source(passage, source) for passage, source in read(file, heard))
                 while batch := list(islice(passages, _AT_ONCE)):
-                    done += self._store.add(batch)
+                    done += self._store.add(batch, replace="own")
                     for passage in batch:
                         seen.setdefault(named_source(passage), set()).add(passage.id)
-                    yield replace(now, passages=now.passages + done.total)
-                gone = self._drop_what_is_gone(seen)
+                    yield replace(now, passages=now.passages + done.total - done.left_out)
+                gone = self._drop_what_is_gone(seen) if any(one in known for one in seen) else 0
             except (DprRagError, MemoryError) as error:
                 heard.problem(error, file.path)
             finally:
                 self._changed()
-        return done.total, bool(done.added or done.replaced or gone)
+        if done.left_out:
+            told = ", ".join(shown_source(one) or one for one in done.owners)
+            heard.notes.append(
+                f"{done.left_out:,} passages of {file.path.name} were left out, as {told} of another place has "
+                "their names; give the file or its folder another name"
+            )
+        return done.total - done.left_out, bool(done.added or done.replaced or gone)
 
     @contextmanager
     def _marked(self, source: str) -> Iterator[None]:

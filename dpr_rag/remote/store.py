@@ -7,9 +7,9 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from dpr_rag.arguments import check_count, check_instance, check_number
+from dpr_rag.arguments import check_count, check_instance, check_number, iterated, kind
 from dpr_rag.encoder import Vectors, check_vectors
-from dpr_rag.errors import ArgumentError, ServiceError, StoreReadOnlyError, VectorError
+from dpr_rag.errors import ArgumentError, PassageError, ServiceError, StoreError, StoreReadOnlyError, VectorError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
 from dpr_rag.passages import Hit, Passage, check_questions
 from dpr_rag.remote.access import token_of
@@ -135,7 +135,7 @@ class RemoteStore(Shared):
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Passages by id, in the order asked for; unknown ids are left out."""
-        body = {"ids": list(ids), **self._private}
+        body = {"ids": _ids(ids), **self._private}
         return [passage_of(one) for one in self._ask("/v1/passages/get", body)["passages"]]
 
     def count(self, filter: Where = None) -> int:
@@ -155,7 +155,9 @@ class RemoteStore(Shared):
         Raises:
             StoreReadOnlyError: The service only reads.
         """
-        body: dict[str, Any] = {"passages": [passage_record(one) for one in passages]}
+        given = iterated("passages", passages, "a list of passages", error=PassageError, one="wrap it in a list")
+        checked = (check_instance("a passage", one, Passage, PassageError) for one in given)
+        body: dict[str, Any] = {"passages": [passage_record(one) for one in checked]}
         if vectors is not None:
             body["vectors"] = vectors_record(vectors)
         return {name: int(number) for name, number in self._ask("/v1/passages", body).items()}
@@ -168,7 +170,9 @@ class RemoteStore(Shared):
         Returns:
             How many there were; unknown ids are ignored.
         """
-        body: dict[str, Any] = {} if ids is None else {"ids": list(ids)}
+        if isinstance(ids, Mapping):
+            raise StoreError(f"ids is {kind(ids)}, expected a list of ids; to delete what a filter keeps, pass filter=")
+        body: dict[str, Any] = {} if ids is None else {"ids": _ids(ids)}
         where = where_record(filter)
         body |= {} if where is None else {"filter": where}
         return int(self._ask("/v1/passages/delete", body, repeatable=False)["deleted"])
@@ -260,6 +264,11 @@ class RemoteStore(Shared):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r})"
+
+
+def _ids(ids: Iterable[str]) -> list[str]:
+    """Ids as a list; a lone string is a mistake, not a list of characters."""
+    return list(iterated("ids", ids, "a list of ids", error=StoreError, one=f"wrap it as [{ids!r:.80}]"))
 
 
 def _ranked(questions: Sequence[str], ranking: Ranking | None, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,10 @@ class Part(NamedTuple):
     last: bool
 
 
+def _length(passage: Passage) -> int:
+    return len(passage.text) + len(passage.title) + len(str(passage.metadata))
+
+
 def parts(passages: Iterable[Passage], rows: int = ROWS) -> Iterator[Part]:
     """Cut a corpus as it is read; a part of long texts ends earlier.
 
@@ -46,7 +50,7 @@ def parts(passages: Iterable[Passage], rows: int = ROWS) -> Iterator[Part]:
         after, characters = before, 0
         while following is not None and len(held) < rows and characters < _CHARACTERS:
             held.append(following)
-            after, characters = chained(after, following), characters + len(following.text)
+            after, characters = chained(after, following), characters + _length(following)
             following = next(items, None)
         yield Part(number, held, before, after, following is None)
         number, before = number + 1, after

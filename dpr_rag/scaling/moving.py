@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from dpr_rag.arguments import check_callable, check_count
-from dpr_rag.corpora.parts import Mark, parts_of, read_part, write_part
+from dpr_rag.corpora.parts import Mark, parts_of, read_mark, read_part, write_part
+from dpr_rag.derived import checksum
 from dpr_rag.encoder import Encoder, Vectors
-from dpr_rag.errors import EncoderMismatchError, PassageError, StoreError
+from dpr_rag.errors import CorpusError, EncoderMismatchError, PassageError, StoreError
 from dpr_rag.filters import Filter
 from dpr_rag.passages import SOURCE_KEY, Passage
 from dpr_rag.scaling.cutting import ROWS, parts
@@ -111,6 +112,8 @@ def export(
         fresh = not is_there(out, mark)
         if fresh:
             write_part(out, mark, part.passages, vectors)
+        elif read_mark(out / mark.name).vectors != checksum(vectors):
+            raise CorpusError(f"{out / mark.name}: holds other vectors of the same passages; export to a new folder")
         done = done.with_part(count, fresh=fresh)
         if progress is not None:
             progress(done.passages)
@@ -142,6 +145,8 @@ def merge(
 ) -> AddReport:
     """Add the passages and vectors of several stores to one, without encoding anything.
 
+    What an adapter keeps beside passages, as LlamaIndex its docstore, stays where it is; the same holds for :func:`export`.
+
     Args:
         sources: Stores, or views of stores, of one encoder; of an id that several have with the same contents, one is kept.
         target: Where they go; what a killed call has added stays, and the call is repeated.
@@ -154,7 +159,11 @@ def merge(
     """
     batch_size = check_count("batch_size", batch_size, StoreError)
     check_callable("progress", progress)
-    known = {str(source.path): source.info().fingerprint for source in (target, *sources) if source.count()}
+    known = {str(source.path): source.info().fingerprint for source in sources if source.count()}
+    if target.count() or target.encoder is not None:
+        known[str(target.path)] = target.info().fingerprint or (
+            "" if target.encoder is None else target.encoder.fingerprint
+        )
     if len(set(known.values())) > 1:
         told = ", ".join(f"{place} of {one or 'an encoder that nobody named'}" for place, one in known.items())
         raise EncoderMismatchError(f"the stores hold vectors of several encoders: {told:.600}; encode them with one")

@@ -32,7 +32,9 @@ def tell_unknown(engine: Engine, scope: Scope, where: Where, condition: Any) -> 
         return
     given = parse_filter(where) if isinstance(where, Filter | Mapping) else condition
     asked = {one.field for one in given.comparisons() if one.operator != "exists"}
-    new = sorted(name for name in asked if (str(scope), name) not in engine.told and not name.startswith(RESERVED))
+    new = sorted(name for name in asked if (str(scope), name) not in engine.told and not name.startswith(RESERVED))[
+        :_SHOWN
+    ]
     engine.told.update((str(scope), name) for name in new)
     unknown = [name for name in new if not lookup.count(engine, scope.condition(Comparison(name, "exists", True)))]
     if not unknown:
