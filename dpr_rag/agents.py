@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 from dpr_rag import __version__
 from dpr_rag.errors import DprRagError, MissingExtraError, install
+from dpr_rag.filters.public import parse_public
 from dpr_rag.fusion import Mode
 from dpr_rag.passages import RESERVED_KEYS, Passage
 from dpr_rag.prompting import format_passages
@@ -167,7 +168,7 @@ class _Tools:
         self._store = store
 
     def search(self, question: str, k: int, where: dict[str, Any] | None, mode: Mode | None) -> str:
-        hits = Retriever(self._store, mode=mode).retrieve(question, k, where)
+        hits = Retriever(self._store, mode=mode).retrieve(question, k, None if where is None else parse_public(where))
         return format_passages(hit.passage for hit in hits) or _NONE
 
     def get(self, passage_id: str) -> str:

@@ -65,6 +65,7 @@ async def test_a_search_takes_what_a_retriever_takes(store: PassageStore, asked:
     [
         ({"question": " "}, "the question ' ' is blank; ask with at least one word"),
         ({"question": "a", "filter": {"year": {"$near": 5}}}, "near"),
+        ({"question": "a", "filter": {"_dpr_rag_source": {"$like": "/home/%"}}}, "is dpr-rag's own, and is not told"),
         ({"question": "a", "k": 0}, "greater than or equal to 1"),
         ({"question": "a", "k": 1000}, "less than or equal to 50"),
         ({"question": "a", "mode": "sparse"}, "search_passages: mode: Input should be 'dense', 'bm25' or 'hybrid'"),

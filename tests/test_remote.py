@@ -27,6 +27,7 @@ from dpr_rag import (
     errors,
 )
 from dpr_rag.filters import And, Comparison
+from dpr_rag.remote.channel import Channel
 from dpr_rag.remote.patience import Patience
 from dpr_rag.remote.wire import STATUS, error_of, error_record, kind_of
 
@@ -413,3 +414,17 @@ def test_copies_are_the_object_itself_and_pickling_is_refused(uds: str) -> None:
         assert copy.deepcopy(store) is store
         with pytest.raises(TypeError, match="from its address"):
             pickle.dumps(store)
+
+
+@pytest.mark.parametrize(
+    ("address", "by_proxy"),
+    [
+        ("http://127.0.0.1:8000", False),
+        ("http://localhost", False),
+        ("http://[::1]:8000", False),
+        ("https://rag.example", True),
+    ],
+)
+def test_what_goes_to_this_machine_goes_through_no_proxy(address: str, by_proxy: bool) -> None:
+    channel = Channel(address, token=TOKEN, timeout=1.0, retries=0)
+    assert channel._settings()["trust_env"] is by_proxy

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 
 from dpr_rag.encoders.weights import is_idle
 from dpr_rag.errors import ModelError
+from dpr_rag.forking import new_lock
 
 _REPORTER = "transformers.modeling_utils"
+_LOADING = new_lock()
 _ROW = re.compile(r"^(\S.*?)\s*\|[^|]*MISSING", re.MULTILINE)
 
 
@@ -40,17 +42,18 @@ def no_weights_made_up(name: str) -> Iterator[None]:
         ModelError: One was.
     """
     log, report = logging.getLogger(_REPORTER), _Report()
-    level = log.level
-    log.addFilter(report)
-    log.setLevel(logging.WARNING)  # the report is not even made where its level is off
-    try:
-        yield
-    except ModelError:
-        if not report.missing:  # which says more than what came of it
-            raise
-    finally:
-        log.removeFilter(report)
-        log.setLevel(level)
+    with _LOADING:  # or one model is told what another one lacks
+        level = log.level
+        log.addFilter(report)
+        log.setLevel(logging.WARNING)  # the report is not even made where its level is off
+        try:
+            yield
+        except ModelError:
+            if not report.missing:  # which says more than what came of it
+                raise
+        finally:
+            log.removeFilter(report)
+            log.setLevel(level)
     if report.missing:
         shown = ", ".join(report.missing[:5]) + (
             f" and {len(report.missing) - 5} more" if len(report.missing) > 5 else ""

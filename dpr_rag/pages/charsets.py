@@ -27,8 +27,8 @@ def in_utf8(file: Path, folder: Path) -> tuple[Path, str]:
     if _is_utf8(file):
         return file, ""
     data = file.read_bytes()
-    for name, text in (("UTF-16", _utf_16(data)), (WINDOWS, _windows(data))):
-        if text is not None:
+    for name, decoded in (("UTF-16", _utf_16), (WINDOWS, _windows)):
+        if (text := decoded(data)) is not None:
             copy = folder / file.name
             copy.write_text(text, encoding="utf-8", newline="")
             return copy, name
@@ -71,6 +71,7 @@ def _windows(data: bytes) -> str | None:
         text = data.decode("cp1252")
     except UnicodeDecodeError:
         return None
-    letters = _LETTERS.findall(text)
-    special = sum(not letter.isascii() for letter in letters)
-    return None if _CONTROL.search(text) or special > _MOST_SPECIAL * max(1, len(letters)) else text
+    letters = special = 0
+    for found in _LETTERS.finditer(text):
+        letters, special = letters + 1, special + (not found[0].isascii())
+    return None if _CONTROL.search(text) or special > _MOST_SPECIAL * max(1, letters) else text

@@ -24,6 +24,7 @@ except ImportError as error:
 
 from dpr_rag.remote.patience import REFUSED_FOR_NOW, Patience
 
+_AT_HOME = {"127.0.0.1", "localhost", "::1"}
 _CONNECTIONS = httpx.Limits(max_connections=256, max_keepalive_connections=64, keepalive_expiry=4.0)
 
 
@@ -135,7 +136,9 @@ class Channel:
         if self._token is not None:
             headers["authorization"] = f"Bearer {self._token}"
         trusted = self.address.startswith("https:")  # reading the certificates takes longer than many a question
-        options = {"timeout": self._timeout, "limits": _CONNECTIONS, "verify": trusted}
+        # what goes to this machine goes through no proxy, whatever the environment says
+        outside = httpx.URL(self.address).host not in _AT_HOME
+        options = {"timeout": self._timeout, "limits": _CONNECTIONS, "verify": trusted, "trust_env": outside}
         return {"base_url": self.address, "headers": headers, **options}
 
 

@@ -7,11 +7,11 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import FilterError, PassageError, RequestError
-from dpr_rag.filters import Filter, parse_filter
-from dpr_rag.filters.evaluating import compared_fields
+from dpr_rag.errors import PassageError, RequestError
+from dpr_rag.filters import Filter
+from dpr_rag.filters.public import parse_public
 from dpr_rag.fusion import Diversity, Ranking, Wishes
-from dpr_rag.passages import RESERVED_KEYS, SOURCE_KEY, Hit, Passage, check_question
+from dpr_rag.passages import RESERVED_KEYS, Hit, Passage, check_question
 from dpr_rag.remote.wire import hit_record, passage_record, ranking_of
 from dpr_rag.retriever import Retriever
 from dpr_rag.service import models
@@ -27,12 +27,7 @@ def where_of(given: Mapping[str, Any] | None) -> Filter | None:
     Raises:
         FilterError: It cannot be understood, or asks where the server's files lie, which answers would give away bit by bit.
     """
-    if given is None:
-        return None
-    where = parse_filter(given)
-    if any(field.partition(".")[0] == SOURCE_KEY for field in compared_fields(where)):
-        raise FilterError(f"field {SOURCE_KEY!r} is dpr-rag's own, and is not told; ask about fields of the metadata")
-    return where
+    return None if given is None else parse_public(given)
 
 
 def questions_of(asked: models.Retrieve) -> list[str] | None:
