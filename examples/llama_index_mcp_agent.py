@@ -1,4 +1,6 @@
-"""An agent of LlamaIndex's with a tool of `dpr-rag mcp`, reached by the official client (pip install 'dpr-rag[mcp]').
+"""An agent of LlamaIndex's with a tool of `dpr-rag mcp`, reached by the official client.
+
+Needs pip install -c constraints.txt '.[mcp]' in a checkout.
 
 make demo                                                    # once: makes demo.dpr
 python examples/llama_index_mcp_agent.py "how do I compress bytes with gzip?"

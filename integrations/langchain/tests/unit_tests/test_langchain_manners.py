@@ -96,7 +96,10 @@ def test_the_error_lists_every_argument_that_there_is(words: Any) -> None:
         DPRVectorStore(words, nonsense=1)
     listed = str(caught.value).rpartition("one of ")[2].split(", ")
     parameters = inspect.signature(DPRVectorStore.__init__).parameters.values()
-    assert sorted(listed) == sorted(one.name for one in parameters if one.name not in ("self", "unknown"))
+    options = inspect.signature(PassageStore.open).parameters  # those that the store hands on
+    handed_on = [name for name in ("bind", "dtype", "language", "timeout") if name in options]
+    named = [one.name for one in parameters if one.name not in ("self", "options")]
+    assert sorted(listed) == sorted([*named, *handed_on])
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,8 @@ def test_a_path_that_was_mistyped_is_noticed(words: Any, tmp_path: Path, caplog:
         caplog.clear()
         store.add_texts(["a play"])
         assert store.similarity_search("a play", filter={"year": 1}) == []
-        assert caplog.text == ""
+        assert "empty" not in caplog.text
+        assert "no passage has a field 'year'" in caplog.text
 
 
 def test_a_store_that_is_opened_to_read_refuses_changes(words: Any, tmp_path: Path, documents: list[Document]) -> None:

@@ -203,7 +203,7 @@ def test_mmr_trades_relevance_for_difference(node: Any) -> None:
         assert small.query(query).similarities == pytest.approx([1.0, 0.4])
         with pytest.raises(ValueError, match="mmr_prefetch_k and mmr_prefetch_factor were both given"):
             chosen(mmr_prefetch_k=3, mmr_prefetch_factor=2)
-        with pytest.raises(VectorError, match=r"balance is 1\.5"):
+        with pytest.raises(VectorError, match=r"mmr_threshold is 1\.5"):
             chosen(mmr_threshold=1.5)
         with pytest.raises(
             TypeError,
