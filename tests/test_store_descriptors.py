@@ -74,7 +74,7 @@ def test_a_backup_below_a_file_says_so(tmp_path: Path) -> None:
         PassageStore.open(tmp_path / "s", encoder=HashEncoder()) as store,
         pytest.raises(
             StoreError,
-            match=r"nothing was copied, as .*file cannot be written \(a file stands where a folder is needed\); choose another path",
+            match=r"nothing was copied, as .*file cannot be written \(a file stands where a folder is needed\); choose",
         ),
     ):
         store.backup(tmp_path / "file" / "c")

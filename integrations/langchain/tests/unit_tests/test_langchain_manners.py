@@ -14,6 +14,7 @@ import pytest
 from langchain_core.documents import Document
 from pydantic import ValidationError
 
+from dpr_rag import PassageStore
 from dpr_rag.errors import FilterError, PassageError, StoreNotFoundError, StoreReadOnlyError
 from langchain_dpr_rag import DPRRetriever, DPRVectorStore
 
