@@ -248,6 +248,24 @@ def test_pages_are_read_as_the_log_left_them(tmp_path: Path) -> None:
     assert content(tmp_path / "new") == content(tmp_path / "store")
 
 
+def test_a_frame_that_claims_more_pages_than_there_can_be_costs_no_time(tmp_path: Path) -> None:
+    """A hang guard: four thousand million empty pages take hours."""
+    store = PassageStore.open(tmp_path / "store", encoder=HashEncoder())
+    store.add([Passage(str(at), f"text-of-{at} " * 90) for at in range(40)])
+    copy = Path(shutil.copytree(tmp_path / "store", tmp_path / "killed"))
+    store.close()
+    with (copy / "passages.sqlite").open("r+b") as file:
+        file.write(b"\xa5" * PAGE)
+    damage_first_page_in_log(copy)
+    log = copy / "passages.sqlite-wal"
+    data = bytearray(log.read_bytes())
+    ends = [at for at in range(32, len(data) - PAGE, 24 + PAGE) if any(data[at + 4 : at + 8])]
+    data[ends[-1] + 4] |= 0x80
+    log.write_bytes(data)
+    PassageStore.recover(copy, tmp_path / "new")
+    assert content(tmp_path / "new") == content(tmp_path / "store")
+
+
 def damage_first_page_in_log(folder: Path) -> None:
     """Damage the first page in the log as well, wherever it stands."""
     log = folder / "passages.sqlite-wal"

@@ -7,6 +7,7 @@ is told by its checksum, which the caller holds it against. (https://sqlite.org/
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -106,13 +107,15 @@ class _Pages:
     def _read_log(self) -> None:
         """Note where the pages of whole commits lie in the log."""
         salt = self._log.read(_LOG_HEADER)[16:24]
+        # a damaged frame may claim any number: there are no more pages than the file has and the log can add
+        most = self.count + os.fstat(self._log.fileno()).st_size // (_FRAME_HEADER + PAGE)
         waiting: dict[int, int] = {}
         while len(frame := self._log.read(_FRAME_HEADER)) == _FRAME_HEADER and frame[8:16] == salt:
             waiting[int.from_bytes(frame[:4], "big")] = self._log.tell()
             self._log.seek(PAGE, 1)
             if pages := int.from_bytes(frame[4:8], "big"):  # the size of the file, given by the last frame of a commit
                 self._logged.update(waiting)
-                self.count = pages
+                self.count = min(pages, most)
                 waiting.clear()
 
 
