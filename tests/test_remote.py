@@ -178,6 +178,7 @@ def test_errors_are_of_the_local_classes(local: PassageStore, uds: str, call: ob
     [
         (lambda: RemoteRetriever("plays.dpr"), errors.PathError),
         (lambda: RemoteRetriever("http://"), errors.PathError),
+        (lambda: RemoteRetriever("http://[::1:8000"), errors.PathError),
         (lambda: RemoteRetriever("ftp://host"), errors.PathError),
         (lambda: RemoteRetriever("http://user:secret@host"), errors.PathError),
         (lambda: RemoteRetriever("http://host?store=a&token=b"), errors.PathError),

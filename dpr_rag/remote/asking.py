@@ -84,7 +84,10 @@ def parted(address: str) -> tuple[str, str | None]:
     """
     if not isinstance(address, str) or not address.lower().startswith(SCHEMES):
         raise PathError(f"{address!r:.200} is no address of a service; expected one such as http://127.0.0.1:8000")
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:  # brackets that do not close
+        raise PathError(f"{address!r:.200} is no address of a service ({error}); check its host") from error
     query = parse_qs(parts.query, keep_blank_values=True)
     if query.keys() - {"store"} or len(query.get("store", [])) > 1:
         raise PathError(

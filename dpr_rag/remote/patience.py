@@ -77,7 +77,7 @@ class Patience:
 def _seconds(asked: str | None) -> float:
     if not asked:
         return 0.0
-    if asked.strip().isdigit():
+    if asked.isascii() and asked.strip().isdecimal():
         return float(asked)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(asked).timestamp() - time.time())

@@ -37,7 +37,7 @@ class StrictRequest(Request):
 
     async def _within(self, most: int) -> bytes:
         told = self.headers.get("content-length", "")
-        parts, size = [], int(told) if told.isdigit() else 0
+        parts, size = [], int(told) if told.isascii() and told.isdecimal() else 0
         if size <= most:
             size = 0
             async for part in self.stream():
