@@ -11,16 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from dpr_rag._version import __version__
-from dpr_rag.errors import DprRagError, MissingExtraError, PathError, ServiceError, StoreClosedError
+from dpr_rag.errors import DprRagError, MissingExtraError, PathError, ServiceError, StoreClosedError, install
 from dpr_rag.forking import new_lock
 from dpr_rag.remote.wire import error_of
 
 try:
     import httpx
 except ImportError as error:
-    raise MissingExtraError(
-        "asking a service needs httpx; install it with: pip install -c constraints.txt '.[client]'"
-    ) from error
+    raise MissingExtraError(f"asking a service needs httpx; {install('client')}") from error
 
 from dpr_rag.remote.patience import REFUSED_FOR_NOW, Patience
 

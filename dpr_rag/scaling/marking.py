@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -12,16 +12,11 @@ from dpr_rag.encoder import Encoder
 from dpr_rag.errors import CorpusError, EncoderMismatchError
 from dpr_rag.passages import Passage
 from dpr_rag.scaling.cutting import Part
-
-_PLAIN = (str, int, float, bool, type(None))
+from dpr_rag.store.recording import profile_of
 
 
 def marked(part: Part, encoder: Encoder) -> Mark:
     """The mark of a part whose passages an encoder encodes."""
-    description = getattr(encoder, "description", None)
-    profile = None
-    if isinstance(description, Mapping):
-        profile = {str(name): value for name, value in description.items() if type(value) in _PLAIN}
     return Mark(
         part.number,
         len(part.passages),
@@ -31,7 +26,7 @@ def marked(part: Part, encoder: Encoder) -> Mark:
         dim=encoder.dim,
         fingerprint=encoder.fingerprint,
         source=_text(encoder, "source"),
-        profile=profile,
+        profile=profile_of(encoder),
         runtime=_text(encoder, "runtime"),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpr_rag.errors import MissingExtraError
+from dpr_rag.errors import MissingExtraError, install
 
 try:
     import fastapi  # noqa: F401
@@ -10,9 +10,7 @@ try:
     import prometheus_client  # noqa: F401
     import uvicorn  # noqa: F401
 except ImportError as error:
-    raise MissingExtraError(
-        f"a service needs {error.name}; install what it needs with: pip install -c constraints.txt '.[service]'"
-    ) from error
+    raise MissingExtraError(f"a service needs {error.name}; {install('service')}") from error
 
 from dpr_rag.service.app import create_app
 from dpr_rag.service.limits import Limits

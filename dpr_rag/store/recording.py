@@ -18,7 +18,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 def described(model: Model, encoder: Encoder | None) -> Model:
     """A model with what its encoder says of itself."""
-    return replace(model, about={"profile": _profile_of(encoder), "runs": {}})
+    return replace(model, about={"profile": profile_of(encoder), "runs": {}})
 
 
 def noted(model: Model, encoder: Encoder | None, *, given: bool = False) -> Model:
@@ -31,7 +31,7 @@ def noted(model: Model, encoder: Encoder | None, *, given: bool = False) -> Mode
     """
     about = model.about
     if about is None:
-        about = {"profile": _profile_of(encoder), "runs": {EARLIER: ""}}
+        about = {"profile": profile_of(encoder), "runs": {EARLIER: ""}}
     how = getattr(encoder, "given", GIVEN) if given else _runtime_of(encoder)
     if how in about["runs"] and model.about is not None:
         return model
@@ -42,7 +42,7 @@ def noted(model: Model, encoder: Encoder | None, *, given: bool = False) -> Mode
 def bound(model: Model, encoder: Encoder, earlier: Model) -> Model:
     """A model whose encoder was named after its vectors had been given."""
     runs = {EARLIER: ""} if earlier.about is None else earlier.about["runs"]
-    return replace(model, about={"profile": _profile_of(encoder), "runs": runs})
+    return replace(model, about={"profile": profile_of(encoder), "runs": runs})
 
 
 def profile_in(model: Model | None) -> dict[str, Any] | None:
@@ -58,7 +58,7 @@ def runs_in(model: Model | None) -> dict[str, str] | None:
     return dict(sorted(model.about["runs"].items(), key=lambda pair: (pair[1], pair[0])))
 
 
-def _profile_of(encoder: Encoder | None) -> dict[str, Any] | None:
+def profile_of(encoder: Encoder | None) -> dict[str, Any] | None:
     """What an encoder says of itself under ``description``, as far as it is plain; one of another maker's may say nothing."""
     found = getattr(encoder, "description", None)
     if not isinstance(found, Mapping):
