@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from dpr_rag.fusion import Calibration, Diversity, Ranking, Tuned
     from dpr_rag.lexical import BM25
     from dpr_rag.metadata import to_json_metadata
+    from dpr_rag.milvus import MilvusStore
     from dpr_rag.passages import PRIVATE_KEY, RESERVED_KEYS, Hit, Passage, check_question
+    from dpr_rag.paths import is_address, is_service
     from dpr_rag.prompting import format_passages, parse_passages
     from dpr_rag.remote import RemoteRetriever, RemoteStore
     from dpr_rag.retriever import Retriever
     from dpr_rag.store import PassageStore
+    from dpr_rag.stores import Store, open_store
 
 _HOMES = {
     "PRIVATE_KEY": "passages",
@@ -36,16 +39,21 @@ _HOMES = {
     "Filter": "filters",
     "Hit": "passages",
     "LibraryEncoder": "encoders.library",
+    "MilvusStore": "milvus",
     "Passage": "passages",
     "PassageStore": "store",
     "Ranking": "fusion",
     "RemoteRetriever": "remote.retriever",
     "RemoteStore": "remote.store",
     "Retriever": "retriever",
+    "Store": "stores",
     "Tuned": "fusion",
     "check_question": "passages",
     "format_passages": "prompting",
+    "is_address": "paths",
+    "is_service": "paths",
     "load_encoder": "encoders.loading",
+    "open_store": "stores",
     "parse_passages": "prompting",
     "to_json_metadata": "metadata",
 }
@@ -62,17 +70,22 @@ __all__ = [
     "Filter",
     "Hit",
     "LibraryEncoder",
+    "MilvusStore",
     "Passage",
     "PassageStore",
     "Ranking",
     "RemoteRetriever",
     "RemoteStore",
     "Retriever",
+    "Store",
     "Tuned",
     "__version__",
     "check_question",
     "format_passages",
+    "is_address",
+    "is_service",
     "load_encoder",
+    "open_store",
     "parse_passages",
     "to_json_metadata",
 ]

@@ -196,6 +196,22 @@ class ServiceUnavailableError(ServiceError, ConnectionError):
     """The service cannot be reached, or is ending."""
 
 
+class NotAcknowledgedError(ServiceUnavailableError):
+    """An engine went away while passages were added: some are stored, of others nobody knows.
+
+    Attributes:
+        passage_ids: The first passages that were not acknowledged; they may be stored or not, and can be added again.
+        acknowledged: How many of the call's passages were.
+    """
+
+    def __init__(self, message: str, passage_ids: tuple[str, ...] = (), acknowledged: int = 0) -> None:
+        super().__init__(message, passage_ids, acknowledged)
+        self.passage_ids, self.acknowledged = passage_ids, acknowledged
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class ServiceBusyError(ServiceUnavailableError):
     """The service has as many requests as it takes; ask again later."""
 

@@ -13,10 +13,27 @@ from urllib.parse import unquote
 from dpr_rag.arguments import kind
 from dpr_rag.errors import DprRagError, PathError
 
+_SERVICES = ("http://", "https://")
+_ENGINES = ("milvus://", "milvus+tls://", "milvus+lite:")
 _LONGEST = 255  # of every file system in use, though a path without its folders yet does not show it
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?=/)")
 _USER = re.compile(r"~[A-Za-z_][\w.-]*")
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{\w+\})")
+
+
+def is_service(given: object) -> bool:
+    """Whether the address of a ``dpr-rag serve`` is meant, where a folder could be given as well."""
+    return isinstance(given, str) and given.lower().startswith(_SERVICES)
+
+
+def is_engine(given: object) -> bool:
+    """Whether a collection of a search engine is meant: ``milvus://…``, ``milvus+tls://…`` or ``milvus+lite:…``."""
+    return isinstance(given, str) and given.lower().startswith(_ENGINES)
+
+
+def is_address(given: object) -> bool:
+    """Whether an address of a store is meant, which ``open_store`` opens, where a folder could be given as well."""
+    return is_service(given) or is_engine(given)
 
 
 def place_of(path: str | os.PathLike[str]) -> Path:
@@ -37,7 +54,9 @@ def place_of(path: str | os.PathLike[str]) -> Path:
     given = os.fspath(path)
     if isinstance(given, bytes):
         raise PathError(f"the path is {kind(given)}, expected text; decode it with os.fsdecode(path)")
-    if given.lower().startswith(("http://", "https://")):
+    if is_engine(given):
+        raise PathError(f"{given!r:.200} is an address, where a path is expected; open_store opens what lies there")
+    if is_service(given):
         raise PathError(
             f"{given!r:.200} is an address, where a path is expected; download a file first, and ask a service by RemoteRetriever"
         )

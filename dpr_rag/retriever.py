@@ -10,8 +10,7 @@ from dpr_rag.arguments import check_count, check_instance, kind, names_known
 from dpr_rag.errors import ArgumentError, VectorError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
 from dpr_rag.passages import Hit, check_questions
-from dpr_rag.store import PassageStore
-from dpr_rag.store.scope import Where
+from dpr_rag.stores import Store, Where, is_store
 
 _OF_CALLS = {
     **dict.fromkeys(
@@ -28,7 +27,8 @@ class Retriever:
     """Retrieves passages from a store for questions.
 
     Args:
-        store: An open store; it needs an encoder for questions in words, unless they are ranked by BM25 alone.
+        store: An open store of any kind, see ``open_store``; it needs an encoder for questions in words, unless they are ranked
+            by BM25 alone, or a service encodes.
         k: Hits per question, unless a call asks otherwise.
         mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both; None for what the store was tuned to,
             or else ``dense``.
@@ -49,7 +49,7 @@ class Retriever:
     @names_known(**_OF_CALLS)
     def __init__(
         self,
-        store: PassageStore,
+        store: Store,
         *,
         k: int = 10,
         mode: Mode | None = None,
@@ -61,7 +61,7 @@ class Retriever:
         phrases: float | None = None,
         ranking: Ranking | None = None,
     ) -> None:
-        if not isinstance(store, PassageStore):
+        if not is_store(store):
             raise ArgumentError(
                 f"store is {kind(store)}, expected an open PassageStore; open one with PassageStore.open(path, encoder=…)"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -21,6 +22,7 @@ from dpr_rag.store.engine import Engine
 from dpr_rag.store.ranking import Asked, scores_of, search
 from dpr_rag.store.sampling import are_copies, asked_for
 
+Ask = Callable[[Sequence[str], Sequence[str]], list[list[Hit]]]
 _PASSAGES, _ASKED_FOR = 64, 128
 _WORDS = 12
 _ASKED_WORDS = 8
@@ -91,7 +93,7 @@ def _ratio_of_spreads(engine: Engine, bm25: BM25) -> float:
     rows, passages, vectors = _sample(engine, Ranking(), _PASSAGES)
     if len(passages) < _FEWEST:
         return 1.0
-    texts, own = [_stretch(one) for one in passages], np.eye(len(passages), dtype=bool)
+    texts, own = [stretch_of(one) for one in passages], np.eye(len(passages), dtype=bool)
     questions = vectors if engine.encoder is None else engine.encode_questions(texts)
     legs = scores_of(engine, texts, rows, bm25), _products(questions, vectors)
     words, dense = (float(leg[~own].reshape(len(leg), -1).std(axis=1).mean()) for leg in legs)
@@ -118,27 +120,36 @@ def _self_sampled(engine: Engine, ranking: Ranking) -> Calibration:
     if not passages:
         return Calibration()
     if engine.encoder is None and not ranking.needs_words:
-        return _by_vectors(vectors)
-    right, other = _found(engine, ranking, passages)
+        return by_vectors(vectors)
+    return self_sampled(passages, partial(_asked, engine, ranking))
+
+
+def self_sampled(passages: Sequence[Passage], ask: Ask) -> Calibration:
+    """The calibration by passages that are asked for by stretches of themselves, for any store.
+
+    Args:
+        passages: Some of the store, drawn at random.
+        ask: Gives the best hits for stretches that the encoder reads and the words that BM25 sees, question by question.
+    """
+    right, other = _found(ask, passages)
     if len(other) < _FEWEST_SURE:
-        other += [hits[0].score for hits in _asked(engine, ranking, _ELSEWHERE, _ELSEWHERE) if hits]
+        other += [hits[0].score for hits in ask(_ELSEWHERE, _ELSEWHERE) if hits]
     if len(right) < _FEWEST_SURE or len(other) < _FEWEST_SURE:
         return Calibration.fit(right or [0.0], other or [0.0])
     return Calibration.anchored(right, other)
 
 
-def _by_vectors(vectors: Vectors) -> Calibration:
+def by_vectors(vectors: Vectors) -> Calibration:
     """Where nobody encodes questions, stored vectors ask for themselves: the best other one among the sampled is wrong."""
     scores, own = _products(vectors, vectors), np.eye(len(vectors), dtype=bool)
     others = np.where(own, -np.inf, scores).max(axis=1).tolist() if len(vectors) > 1 else [0.0]
     return Calibration.fit(scores[own].tolist(), others)
 
 
-def _found(engine: Engine, ranking: Ranking, passages: Sequence[Passage]) -> tuple[list[float], list[float]]:
+def _found(ask: Ask, passages: Sequence[Passage]) -> tuple[list[float], list[float]]:
     """Scores of passages that come first when they are asked for, or of all where few do; and of the best from elsewhere."""
     first, own, other = list[float](), list[float](), list[float]()
-    wordings = ([wording(one) for one in passages] for wording in (_stretch, _some_words))
-    asked = _asked(engine, ranking, *wordings)
+    asked = ask([stretch_of(one) for one in passages], [_some_words(one) for one in passages])
     for passage, hits in zip(passages, asked, strict=True):
         found = [hit.score for hit in hits if hit.passage.id == passage.id]
         own += found
@@ -163,7 +174,7 @@ def _products(questions: Vectors, passages: Vectors) -> Scores:
     return questions.astype(np.float64) @ passages.T.astype(np.float64)
 
 
-def _stretch(passage: Passage) -> str:
+def stretch_of(passage: Passage) -> str:
     """Words from the middle, at most half of them: a whole text would find itself too well."""
     return _text(_middle(passage, _WORDS), passage)
 

@@ -1,0 +1,215 @@
+"""Adding passages to a collection: batch by batch, each encoded, sent under the message limit, and acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from dpr_rag.arguments import check_callable, check_count, is_blank, iterated, kind
+from dpr_rag.encoder import Encoder, Vectors, as_floats, check_encoded, check_vectors
+from dpr_rag.errors import (
+    EncoderMismatchError,
+    NotAcknowledgedError,
+    PassageError,
+    ServiceError,
+    StoreError,
+    VectorError,
+)
+from dpr_rag.milvus.collection import Collection
+from dpr_rag.milvus.kinds import Kind
+from dpr_rag.milvus.records import Kept, Rows, key_of, record_of, size_of
+from dpr_rag.passages import Passage
+from dpr_rag.store.repeats import SeenIds, check_against, check_repeats, parted_twins
+from dpr_rag.store.reports import AddReport
+from dpr_rag.store.scope import Scope, admitted
+from dpr_rag.store.sources import with_private
+
+Progress = Callable[[AddReport], None]
+_MOST_BYTES = 16 << 20
+"""Of one message; Milvus takes 64 MiB."""
+_NAMED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where passages go.
+
+    Attributes:
+        collection: The collection.
+        encoder: Encodes them, or None.
+        kind: Index of a collection that is to be made.
+        scope: The view that they are added through.
+        rows: Numbers for them.
+    """
+
+    collection: Collection
+    encoder: Encoder | None
+    kind: Kind
+    scope: Scope
+    rows: Rows
+
+
+def add(
+    target: Target,
+    passages: Iterable[Passage],
+    vectors: Iterable[Any] | None,
+    *,
+    batch_size: int = 512,
+    progress: Progress | None = None,
+) -> AddReport:
+    """Add a stream of passages, see ``MilvusStore.add``."""
+    batch_size = check_count("batch_size", batch_size, StoreError)
+    check_callable("progress", progress)
+    if isinstance(passages, Passage):
+        raise PassageError("passages is one Passage, expected several; wrap it in a list")
+    if isinstance(passages, Sized) and isinstance(vectors, Sized) and len(passages) != len(vectors):
+        raise VectorError(f"{len(vectors)} vectors were given for {len(passages)} passages; give one vector each")
+    report, passages = AddReport(), admitted(target.scope, passages)
+    if isinstance(passages, Sequence):
+        for one in passages:
+            _refuse_blank(one)
+        check_repeats(passages)
+    seen = SeenIds()
+    for batch, given in _batches(passages, vectors, batch_size):
+        places, twins = parted_twins(batch, given, "any")
+        chosen = [batch[at] for at in places]
+        rows = None if given is None else given[places]
+        report = _add_batch(target, chosen, rows, seen.again([one.id for one in chosen]), report) + twins
+        if progress is not None:
+            progress(report)
+    return report
+
+
+def _batches(
+    passages: Iterable[Passage], vectors: Iterable[Any] | None, size: int
+) -> Iterator[tuple[list[Passage], Vectors | None]]:
+    items = iterated("passages", passages, "a list of passages", error=PassageError, one="give them in a list")
+    rows = (
+        None if vectors is None else iterated("vectors", vectors, "a vector each", error=VectorError, one="give a list")
+    )
+    while batch := list(islice(items, size)):
+        for item in batch:
+            if not isinstance(item, Passage):
+                raise PassageError(f"{kind(item)} is no passage; give a dpr_rag.Passage(id=…, text=…)")
+            _refuse_blank(item)
+        given = None
+        if rows is not None:
+            listed = list(islice(rows, len(batch)))
+            given = check_vectors(as_floats(listed), rows=len(batch), names=[item.id for item in batch])
+        yield batch, given
+    if rows is not None and next(rows, None) is not None:
+        raise VectorError("there are more vectors than passages; give one vector each")
+
+
+def _refuse_blank(passage: object) -> None:
+    if isinstance(passage, Passage) and is_blank(passage.text) and is_blank(passage.title):
+        raise PassageError(
+            f"passage {passage.id!r:.120}: text and title are blank, expected a word; leave it out, or fill it in"
+        )
+
+
+def _add_batch(
+    target: Target, batch: Sequence[Passage], given: Vectors | None, again: Sequence[str], before: AddReport
+) -> AddReport:
+    known = {kept.passage.id: kept for kept in _known(target.collection, batch).values()}
+    stored = {passage_id: (kept.row, kept.passage) for passage_id, kept in known.items()}
+    target.scope.refuse_taken(stored)
+    check_against(stored, batch, again)
+    vectors = _vectors(target, batch, given, known)
+    if not target.collection.exists:
+        fingerprint = "" if target.encoder is None else target.encoder.fingerprint
+        target.collection.create(len(next(iter(vectors.values()))), fingerprint, target.kind)
+    records, report = [], AddReport()
+    for passage in batch:
+        old = known.get(passage.id)
+        record, told = _changed(target, passage, old, vectors.get(passage.id))
+        report += told
+        records += [] if record is None else [record]
+    _send(target.collection, records, before.total)
+    return before + report
+
+
+def _known(collection: Collection, batch: Sequence[Passage]) -> dict[str, Kept]:
+    return collection.by_keys([key_of(one.id) for one in batch], vectors=True)
+
+
+def _vectors(
+    target: Target, batch: Sequence[Passage], given: Vectors | None, known: Mapping[str, Kept]
+) -> dict[str, Vectors]:
+    """A vector for each passage that needs one, by id."""
+    dim = target.collection.dim
+    if given is not None:
+        checked = check_vectors(given, dim=dim, names=[one.id for one in batch])
+        return {one.id: vector for one, vector in zip(batch, checked, strict=True)}
+    needed = [one for one in batch if _is_new_text(one, known.get(one.id))]
+    encoder = target.encoder
+    if encoder is None:
+        raise EncoderMismatchError(
+            f"{target.collection.address.shown} was opened without an encoder; pass encoder= to open_store, or vectors= to add"
+        )
+    if not needed:
+        return {}
+    made = encoder.encode_passages(needed)
+    names = [one.id for one in needed]
+    checked = check_encoded(encoder, "encode_passages", made, rows=len(needed), dim=encoder.dim, names=names)
+    return dict(zip(names, checked, strict=True))
+
+
+def _is_new_text(passage: Passage, old: Kept | None) -> bool:
+    return old is None or (old.passage.title, old.passage.text) != (passage.title, passage.text)
+
+
+def _changed(
+    target: Target, given: Passage, old: Kept | None, vector: Vectors | None
+) -> tuple[dict[str, Any] | None, AddReport]:
+    """The row to write, or None where it lies there just so; and what became of the passage."""
+    words = target.collection.has_words
+    if old is None:
+        assert vector is not None  # noqa: S101 - new texts have one
+        return record_of(given, vector, target.rows.next(), words=words), AddReport(added=1)
+    passage = with_private(given, old.passage)
+    moved = _is_new_text(passage, old) or (vector is not None and not np.array_equal(vector, old.vector))
+    if not moved and repr(passage.metadata) == repr(old.passage.metadata):
+        return None, AddReport(unchanged=1)
+    kept = old.vector if vector is None else vector
+    row = target.rows.next() if moved else old.row
+    return record_of(passage, kept, row, words=words), AddReport(replaced=1)
+
+
+def _send(collection: Collection, records: Sequence[dict[str, Any]], before: int) -> None:
+    """Write rows in messages that Milvus takes; what one acknowledged is durable.
+
+    Raises:
+        NotAcknowledgedError: The engine went away; it names what is not known to be stored.
+    """
+    sent = 0
+    for message in _messages(records):
+        try:
+            collection.upsert(message)
+        except ServiceError as error:
+            lacking = tuple(one["id"] for one in records[sent:])
+            raise NotAcknowledgedError(
+                f"{error}; {before + sent:,} passages of this call were acknowledged, and those from "
+                f"{lacking[0]!r:.120} on ({len(lacking):,} of this batch, and what follows) were not: add them again",
+                lacking[:_NAMED],
+                before + sent,
+            ) from error
+        sent += len(message)
+
+
+def _messages(records: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    message: list[dict[str, Any]] = []
+    filled = 0
+    for record in records:
+        size = size_of(record)
+        if message and filled + size > _MOST_BYTES:
+            yield message
+            message, filled = [], 0
+        message.append(record)
+        filled += size
+    if message:
+        yield message

@@ -1,0 +1,78 @@
+"""Addresses of collections: ``milvus://host:port/collection``, ``milvus+tls://…`` and ``milvus+lite:file.db``."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from dpr_rag.errors import PathError
+from dpr_rag.paths import is_engine, place_of
+
+VARIABLE = "MILVUS_TOKEN"
+"""The environment variable that holds ``user:password`` or an API key where none is given."""
+DEFAULT = "passages"
+_LITE = "milvus+lite:"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_EXPECTED = "expected milvus://host:19530/collection, milvus+tls://host:19530/collection or milvus+lite:file.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a collection lies.
+
+    Attributes:
+        uri: What pymilvus connects to.
+        collection: The collection's name.
+        shown: The address as people may see it.
+        lite: Whether a file of milvus-lite is meant.
+        token: What opens it, or None.
+    """
+
+    uri: str
+    collection: str
+    shown: str
+    lite: bool = False
+    token: str | None = field(default=None, repr=False)
+
+
+def parse_address(given: str, token: str | None = None) -> Address:
+    """Read an address.
+
+    Raises:
+        PathError: It is none, or says more than where a collection lies.
+    """
+    if not is_engine(given):
+        raise PathError(f"{given!r:.200} is no address of a collection; {_EXPECTED}")
+    token = os.environ.get(VARIABLE) if token is None else token
+    if given.lower().startswith(_LITE):
+        path, mark, name = given[len(_LITE) :].partition("#")
+        place, collection = place_of(path).absolute(), _checked(name if mark else DEFAULT, given)
+        if place.suffix != ".db":
+            raise PathError(
+                f"{given!r:.200}: milvus-lite takes files whose names end in .db; rename it: {place.stem}.db"
+            )
+        return Address(str(place), collection, f"{_LITE}{place}{f'#{name}' if mark else ''}", lite=True)
+    parts = urlsplit(given)
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise PathError(f"{given!r:.200}: {error}; {_EXPECTED}") from error
+    if parts.username is not None or parts.password is not None:
+        raise PathError(f"an address holds no password, which logs would show; pass token=, or set {VARIABLE}")
+    if not host or parts.query or parts.fragment:
+        raise PathError(f"{given!r:.200} is no address of a collection; {_EXPECTED}")
+    collection = _checked(parts.path.strip("/") or DEFAULT, given)
+    where = f"{f'[{host}]' if ':' in host else host}:{port or 19530}"
+    scheme = parts.scheme.lower()
+    uri = f"{'https' if scheme == 'milvus+tls' else 'http'}://{where}"
+    return Address(uri, collection, f"{scheme}://{where}/{collection}", token=token)
+
+
+def _checked(name: str, given: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise PathError(
+            f"{given!r:.200}: {name!r:.80} cannot name a collection of Milvus; use ASCII letters, digits and underscores"
+        )
+    return name

@@ -1,0 +1,434 @@
+"""``MilvusStore``: passages and their vectors in a collection of a Milvus, asked like a ``PassageStore``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import nsmallest
+from typing import Any, Self
+
+import numpy as np
+
+from dpr_rag.arguments import check_count, check_instance, check_number
+from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_encoder, check_vectors
+from dpr_rag.errors import (
+    ArgumentError,
+    EncoderMismatchError,
+    ServiceTimeoutError,
+    StoreError,
+    StoreReadOnlyError,
+    VectorError,
+)
+from dpr_rag.filters import Filter
+from dpr_rag.fusion import Calibration, Diversity, Ranking, Wishes
+from dpr_rag.lexical import BM25
+from dpr_rag.milvus import adding, calibrating, searching
+from dpr_rag.milvus.address import parse_address
+from dpr_rag.milvus.collection import Collection
+from dpr_rag.milvus.conditions import Selection, selection
+from dpr_rag.milvus.kinds import Kind
+from dpr_rag.milvus.records import Rows, key_of
+from dpr_rag.passages import Hit, Passage, check_questions
+from dpr_rag.sharing import Shared
+from dpr_rag.store.reports import AddReport
+from dpr_rag.store.scope import WHOLE, Where
+
+_PAGE = 200
+
+
+class MilvusStore(Shared):
+    """Passages in a collection that dpr-rag made; open one with :meth:`open` or ``open_store``.
+
+    The engine is the truth: an ``add`` that returned is durable there, batch by batch. Reads are of the consistency ``Strong``:
+    they see every write, of any client, that was acknowledged before they began. There are no transactions across requests: a
+    search that runs while a call adds may see a part of it. Scores are exact inner products, of compressed indexes too, and
+    filters mean what they mean everywhere here: what an expression of Milvus cannot say is asked passage by passage.
+    BM25 is the engine's own (milvus-lite, Milvus 2.5 and later), with its standard tokenizer without case, k1 = 0.9 and b = 0.4.
+    """
+
+    def __init__(self, collection: Collection, encoder: Encoder | None, kind: Kind, *, read_only: bool = False) -> None:
+        """Use :meth:`open` instead."""
+        check_instance("collection", collection, Collection, ArgumentError, advice="; call MilvusStore.open(address)")
+        self._collection, self._encoder, self._read_only = collection, encoder, read_only
+        self._target = adding.Target(collection, encoder, kind, WHOLE, Rows())
+        self._scope, self._is_view = WHOLE, False
+        self._fitted: dict[Ranking, tuple[int, Calibration | Ranking]] = {}
+
+    @classmethod
+    def open(
+        cls,
+        address: str,
+        *,
+        encoder: Encoder | None = None,
+        create: bool = True,
+        read_only: bool = False,
+        index: str = "auto",
+        token: str | None = None,
+        timeout: float = 30.0,
+    ) -> Self:
+        """Open a collection; it is made when the first passages are added, or now where an encoder says the dimension.
+
+        Args:
+            address: ``milvus://host:19530/collection``, ``milvus+tls://…``, or ``milvus+lite:file.db``, with ``#collection``
+                where it is not to be called ``passages``.
+            encoder: Encodes passages and questions; needed for neither with vectors.
+            create: Make the collection if there is none.
+            read_only: Refuse every change.
+            index: For a new collection: ``flat`` (``auto``), ``hnsw``, ``ivf-flat`` or ``ivf-sq8``, with parameters after a
+                colon: ``hnsw:links=32,efConstruction=200,efSearch=128``, ``ivf-sq8:lists=1024,probes=64``. milvus-lite and
+                small collections are searched exactly whatever it says.
+            token: ``user:password`` or an API key; None takes the environment variable ``MILVUS_TOKEN``.
+            timeout: Seconds that a request may take.
+
+        Raises:
+            PathError: It is no such address.
+            StoreNotFoundError: There is no collection, and none was to be made.
+            NotAStoreError: Something else made the collection.
+            EncoderMismatchError: Another encoder filled it.
+            ServiceUnavailableError: Nobody answers there.
+            MissingExtraError: pymilvus is not installed.
+        """
+        kind, place = Kind.parse(index), parse_address(address, token)
+        if encoder is not None:
+            check_encoder(encoder)
+        timeout = check_number("timeout", timeout, ArgumentError, more=" of seconds")
+        collection = Collection(place, timeout)
+        try:
+            if not create or read_only:
+                collection.refuse_missing()
+            _check_encoder(collection, encoder)
+            if not collection.exists and encoder is not None:
+                collection.create(int(encoder.dim), encoder.fingerprint, kind)
+        except BaseException:
+            collection.close()
+            raise
+        return cls(collection, encoder, kind, read_only=read_only)
+
+    def restricted(self, filter: Filter | Mapping[str, Any]) -> Self:
+        """A view of the passages that a filter keeps, see ``PassageStore.restricted``; closing it leaves the store open."""
+        view = type(self)(self._collection, self._encoder, self._target.kind, read_only=self._read_only)
+        view._scope, view._is_view = self._scope.narrowed(filter), True
+        view._target = adding.Target(self._collection, self._encoder, self._target.kind, view._scope, self._target.rows)
+        return view
+
+    @property
+    def path(self) -> str:
+        """The address, without what opens it."""
+        return self._collection.address.shown
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """The encoder it was opened with."""
+        return self._encoder
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it refuses every change."""
+        return self._read_only
+
+    @property
+    def dim(self) -> int | None:
+        """Components per vector, or None while neither a passage nor an encoder has fixed it."""
+        return self._collection.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the encoder that filled it; empty where vectors came without one."""
+        return self._collection.fingerprint
+
+    @property
+    def index(self) -> str:
+        """The kind of index, as Milvus calls it."""
+        return self._collection.kind.name
+
+    def add(
+        self,
+        passages: Iterable[Passage],
+        *,
+        vectors: Iterable[Any] | None = None,
+        batch_size: int = 512,
+        progress: adding.Progress | None = None,
+    ) -> AddReport:
+        """Add passages, or replace those whose id exists, see ``PassageStore.add``.
+
+        Raises:
+            NotAcknowledgedError: The engine went away; the error says what is not known to be stored.
+            PassageError: A passage is larger than Milvus can hold: 65,535 bytes for the id, the title and the text each, and
+                65,536 for the metadata; or an id comes twice with different contents.
+            StoreReadOnlyError: It was opened read-only.
+        """
+        self._refuse_read_only()
+        return adding.add(self._target, passages, vectors, batch_size=batch_size, progress=progress)
+
+    def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
+        """Delete passages by id or by filter; not in one commit, where they are more than 1,000.
+
+        Returns:
+            How many there were; unknown ids are ignored.
+
+        Raises:
+            StoreError: Neither or both were given.
+        """
+        self._refuse_read_only()
+        if (ids is None) == (filter is None):
+            raise StoreError("delete takes either ids or filter=; give one of them")
+        if ids is None:
+            where = self._selection(filter)
+            keys = [one.key for one in self._collection.scan(where.expression) if where.keeps(one.passage)]
+        else:
+            keys = [key_of(one.id) for one in self.get(ids)]
+        keys = list(dict.fromkeys(keys))
+        self._collection.remove(keys)
+        return len(keys)
+
+    def get(self, ids: Iterable[str]) -> list[Passage]:
+        """Passages by id, in the order asked for; unknown ids are left out."""
+        asked = self._asked_ids(ids)
+        found = self._collection.by_keys([key_of(one) for one in dict.fromkeys(asked)])
+        kept = (found.get(key_of(one)) for one in asked)
+        return [one.passage for one in kept if one is not None and self._scope.holds(one.passage)]
+
+    def get_vectors(self, ids: Iterable[str]) -> dict[str, Vectors]:
+        """Stored vectors by id, float32 [dim] each; unknown ids are left out."""
+        keys = [key_of(one) for one in dict.fromkeys(self._asked_ids(ids))]
+        found = self._collection.by_keys(keys, vectors=True).values()
+        return {one.passage.id: one.vector for one in found if self._scope.holds(one.passage)}
+
+    def sample(self, count: int) -> tuple[list[Passage], Vectors]:
+        """Passages drawn at random, the same ones while the store does not change, and their vectors, float32 [n, dim]."""
+        where = self._selection(None)
+        kept = calibrating.sampled(self._collection, check_count("count", count, VectorError), where.expression)
+        kept = [one for one in kept if where.keeps(one.passage)]
+        vectors = np.stack([one.vector for one in kept]) if kept else np.empty((0, self.dim or 0), np.float32)
+        return [one.passage for one in kept], vectors
+
+    def count(self, filter: Where = None) -> int:
+        """How many passages there are, or how many a filter keeps."""
+        where = self._selection(filter)
+        if where.test is None:
+            return self._collection.counted(where.expression)
+        return sum(where.keeps(one.passage) for one in self._collection.scan(where.expression))
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __contains__(self, passage_id: object) -> bool:
+        return isinstance(passage_id, str) and bool(self.get([passage_id]))
+
+    def __iter__(self) -> Iterator[Passage]:
+        """Passages in order of insertion, as they were when this began; what is deleted meanwhile is left out.
+
+        It holds a number and a key for each passage, some 150 bytes.
+        """
+        where = self._selection(None)
+        places = sorted(self._collection.places(where.expression))
+        for start in range(0, len(places), _PAGE):
+            keys = [key for _, key in places[start : start + _PAGE]]
+            found = self._collection.by_keys(keys)
+            yield from (found[key].passage for key in keys if key in found and where.keeps(found[key].passage))
+
+    def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
+        """Passages that a filter keeps, in order of insertion, see ``PassageStore.select``."""
+        where = self._selection(filter)
+        kept = (one for one in self._collection.scan(where.expression) if where.keeps(one.passage))
+        if k is None:
+            return [one.passage for one in sorted(kept, key=lambda one: (one.row, one.key))]
+        first = nsmallest(check_count("k", k, VectorError), kept, key=lambda one: (one.row, one.key))
+        return [one.passage for one in first]
+
+    def search(
+        self,
+        vectors: Any,
+        k: int,
+        filter: Where = None,
+        *,
+        exact: bool = False,
+        diversity: Diversity | None = None,
+        min_relevance: float | None = None,
+    ) -> list[list[Hit]]:
+        """Maximum inner product search, see ``PassageStore.search``."""
+        if vectors is None:
+            raise VectorError("vectors is NoneType None, expected float [n, dim]; rank() takes questions in words")
+        asked = self._asked(k, filter, Ranking(), exact=exact, diversity=diversity, min_relevance=min_relevance)
+        checked = check_vectors(vectors, dim=self.dim)
+        return [searching.find(self._collection, asked, vector, "") for vector in checked]
+
+    def rank(
+        self,
+        questions: Sequence[str],
+        k: int,
+        filter: Where = None,
+        *,
+        ranking: Ranking | None = None,
+        vectors: Any = None,
+        diversity: Diversity | None = None,
+        min_relevance: float | None = None,
+    ) -> list[list[Hit]]:
+        """Search for questions in words, see ``PassageStore.rank``.
+
+        Raises:
+            VectorError: The ranking needs words, and this Milvus has no BM25; or other parameters of BM25 than the collection's.
+        """
+        words = check_questions(questions)
+        how = self.settled(Ranking() if ranking is None else ranking)
+        asked = self._asked(k, filter, how, diversity=diversity, min_relevance=min_relevance)
+        if not how.needs_vectors:
+            return [searching.find(self._collection, asked, None, one) for one in words]
+        encoded = self.encode_questions(words) if vectors is None else vectors
+        checked = check_vectors(encoded, dim=self.dim, rows=len(words))
+        return [searching.find(self._collection, asked, *pair) for pair in zip(checked, words, strict=True)]
+
+    def encode_questions(self, questions: Sequence[str]) -> Vectors:
+        """Encode questions with the store's encoder, float32 [n, dim].
+
+        Raises:
+            EncoderMismatchError: It was opened without an encoder.
+        """
+        if self._encoder is None:
+            raise EncoderMismatchError(
+                f"{self.path} was opened without an encoder; pass encoder= to open_store, or search with vectors"
+            )
+        asked = check_questions(questions)
+        made = self._encoder.encode_questions(asked)
+        return check_encoded(self._encoder, "encode_questions", made, rows=len(asked), names=asked)
+
+    @property
+    def ranking(self) -> Ranking:
+        """How passages are ranked where a call does not say: by inner product."""
+        return Ranking()
+
+    def ranking_of(self, wishes: Wishes) -> Ranking:
+        """How passages are ranked where a call says so much."""
+        return wishes.over(Ranking())
+
+    def settled(self, ranking: Ranking) -> Ranking:
+        """A ranking that this engine can do, with its λ: the suggested one, where it leaves that to the store.
+
+        Raises:
+            VectorError: See :meth:`rank`.
+        """
+        check_instance("ranking", ranking, Ranking, VectorError, advice="; make one as Ranking(mode)")
+        if ranking.needs_words:
+            self._refuse_words(ranking.bm25)
+        if not ranking.wants_weight:
+            return ranking
+        found = self._remembered(ranking, lambda: calibrating.settled(self, ranking, self._collection))
+        return found if isinstance(found, Ranking) else ranking
+
+    def calibration_of(self, ranking: Ranking) -> Calibration:
+        """What turns the scores of a ranking into relevances, see ``PassageStore.calibration_of``."""
+        how = self.settled(ranking)
+        key = Ranking(how.mode, how.weight, how.fusion, how.candidates + 1_000_000, how.bm25)
+        found = self._remembered(key, lambda: calibrating.calibration(self, how))
+        return found if isinstance(found, Calibration) else Calibration()
+
+    @property
+    def calibration(self) -> Calibration:
+        """What turns inner products into relevances in [0, 1]."""
+        return self.calibration_of(Ranking())
+
+    def wait_until_indexed(self, timeout: float = 600.0) -> int:
+        """Seal what was added, and wait until the index holds all of it; before, the engine searches the rest exactly.
+
+        Milvus calls an index finished before the last rows are in it, so that rows are counted here.
+
+        Returns:
+            How many rows the index holds; 0 where the engine has none to build, as milvus-lite and ``flat``.
+
+        Raises:
+            ServiceTimeoutError: It was not done in time; it goes on.
+        """
+        self._collection.refuse_missing()
+        if self._collection.kind.is_exact or self._collection.is_lite:
+            return 0
+        self._collection.flush()
+        until, there = time.monotonic() + timeout, self._collection.counted("row >= 0")
+        while True:
+            indexed, pending = self._collection.indexing()
+            if indexed >= there and not pending:
+                return indexed
+            if time.monotonic() > until:
+                raise ServiceTimeoutError(
+                    f"{self.path}: the index holds {indexed:,} of {there:,} passages after {timeout:g} s; wait again, it goes on"
+                )
+            time.sleep(0.2)
+
+    def close(self) -> None:
+        """Close the connection; a view leaves it open."""
+        if not self._is_view:
+            self._collection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self.close()
+
+    def _selection(self, where: Where) -> Selection:
+        return selection(self._scope.condition(where))
+
+    def _asked(
+        self,
+        k: int,
+        where: Where,
+        ranking: Ranking,
+        *,
+        exact: bool = False,
+        diversity: Diversity | None = None,
+        min_relevance: float | None = None,
+    ) -> searching.Asked:
+        k = check_count("k", k, VectorError)
+        if diversity is not None:
+            check_instance("diversity", diversity, Diversity, VectorError, advice="; make one as Diversity(candidates)")
+        keep = None if min_relevance is None else self.calibration_of(ranking).keeps(min_relevance)
+        return searching.Asked(k, self._selection(where), ranking, exact, diversity, keep)
+
+    def _asked_ids(self, ids: Iterable[str]) -> list[str]:
+        if isinstance(ids, str):
+            raise StoreError(f"ids is the string {ids!r:.80}, expected a list of ids; wrap it in one")
+        return [one for one in ids if isinstance(one, str)]
+
+    def _remembered(self, key: Ranking, find: Any) -> Calibration | Ranking:
+        """What was found, until the collection has doubled or halved."""
+        there = self.count()
+        known = self._fitted.get(key)
+        if known is None or not known[0] / 2 <= there <= 2 * known[0]:
+            known = self._fitted[key] = (there, find())
+        return known[1]
+
+    def _refuse_words(self, bm25: BM25) -> None:
+        if not (self._collection.has_words or (not self._collection.exists and self._collection.knows_words)):
+            raise VectorError(
+                f"{self.path} ranks by vectors alone: Milvus {self._collection.version} has no BM25, which 2.5 brought; "
+                "use mode='dense', or a newer Milvus and a new collection"
+            )
+        if bm25 != BM25():
+            raise VectorError(
+                f"{self.path}: the engine's BM25 has k1 = 0.9 and b = 0.4 and knows no phrases; leave out k1, b and phrases"
+            )
+
+    def _refuse_read_only(self) -> None:
+        if self._read_only:
+            raise StoreReadOnlyError(f"{self.path} was opened read-only; open it with read_only=False")
+
+    def _instead_of_pickling(self) -> str:
+        return f"{self!r} holds a connection and cannot be pickled; open it where it is used, by its address"
+
+    def __repr__(self) -> str:
+        view = f".restricted({self._scope})" if self._is_view else ""
+        return f"{type(self).__name__}({self.path!r}){view}"
+
+
+def _check_encoder(collection: Collection, encoder: Encoder | None) -> None:
+    if encoder is None or not collection.exists:
+        return
+    if (encoder.fingerprint, int(encoder.dim)) != (collection.fingerprint, collection.dim):
+        whose = (
+            f"the encoder {collection.fingerprint!r}"
+            if collection.fingerprint
+            else "vectors that came without an encoder"
+        )
+        raise EncoderMismatchError(
+            f"{collection.address.shown} was filled with {whose} ({collection.dim} dimensions), not with "
+            f"{encoder.fingerprint!r} ({encoder.dim} dimensions); open it with that encoder, or fill another collection"
+        )
