@@ -25,6 +25,7 @@ SPEAKERS = {
     "faiss": {"index", "training"},
     "fastapi": {"pages", "service"},
     "gradio": {"pages"},
+    "grpc": {"milvus"},
     "langchain": {"pages"},
     "h11": {"service"},
     "httpx": {"remote", "service"},

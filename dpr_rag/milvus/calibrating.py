@@ -4,22 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 
+from dpr_rag.encoder import Encoder, Vectors
 from dpr_rag.fusion import Calibration, Ranking
 from dpr_rag.milvus.collection import Collection
 from dpr_rag.milvus.records import Kept
 from dpr_rag.milvus.searching import words_of
-from dpr_rag.passages import Hit
+from dpr_rag.passages import Hit, Passage
 from dpr_rag.store.calibrating import by_vectors, self_sampled, stretch_of
-
-if TYPE_CHECKING:
-    from dpr_rag.milvus.store import MilvusStore
 
 _ASKED_FOR, _SPREAD, _DEPTH, _FEWEST = 128, 32, 20, 3
 _KEYS = 1 << 128
+
+
+class Questions(Protocol):
+    """A store that is asked."""
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """What encodes."""
+
+    def sample(self, count: int, /) -> tuple[list[Passage], Vectors]:
+        """Passages and their vectors."""
+
+    def encode_questions(self, questions: Sequence[str], /) -> Vectors:
+        """Vectors of questions."""
+
+    def rank(
+        self, questions: Sequence[str], k: int, /, *, ranking: Ranking | None = None, vectors: Any = None
+    ) -> list[list[Hit]]:
+        """Hits of questions."""
 
 
 def sampled(collection: Collection, count: int, expression: str) -> list[Kept]:
@@ -35,7 +52,7 @@ def sampled(collection: Collection, count: int, expression: str) -> list[Kept]:
         share = min(1.0, share * (0.5 if len(found) == most else 4))
 
 
-def calibration(store: MilvusStore, ranking: Ranking) -> Calibration:
+def calibration(store: Questions, ranking: Ranking) -> Calibration:
     """The calibration of a ranking, as ``PassageStore.calibration_of`` lays it."""
     passages, vectors = store.sample(_ASKED_FOR)
     if not passages:
@@ -50,7 +67,7 @@ def calibration(store: MilvusStore, ranking: Ranking) -> Calibration:
     return self_sampled(passages, ask)
 
 
-def suggested_weight(store: MilvusStore, kept: Sequence[Kept], collection: Collection) -> float:
+def suggested_weight(store: Questions, kept: Sequence[Kept], collection: Collection) -> float:
     """λ: the ratio of the spreads of both legs' scores over passages that the question was not taken from."""
     if len(kept) < _FEWEST:
         return 1.0
@@ -62,7 +79,7 @@ def suggested_weight(store: MilvusStore, kept: Sequence[Kept], collection: Colle
     return words / dense if words > 0 and dense > 0 else 1.0
 
 
-def settled(store: MilvusStore, ranking: Ranking, collection: Collection) -> Ranking:
+def settled(store: Questions, ranking: Ranking, collection: Collection) -> Ranking:
     """A ranking with the suggested λ, where it leaves that to the store."""
     kept = sampled(collection, _SPREAD, "row >= 0")
     return replace(ranking, weight=suggested_weight(store, kept, collection))

@@ -22,7 +22,7 @@ from dpr_rag.milvus.terms import TERM_LENGTH
 
 MOST = 16_384
 """Hits and rows that Milvus gives at once at most."""
-_PAGE = 200
+_PAGE, _FEW = 200, 500
 _WITH_WORDS = (2, 5)
 _MARK = "dpr_rag.fingerprint"
 
@@ -171,8 +171,13 @@ class Collection:
     def _pages(self, expression: str, fields: list[str]) -> Iterator[Mapping[str, Any]]:
         if not self.exists:
             return
+        options: dict[str, Any] = {"filter": expression, "output_fields": fields, "timeout": self._timeout}
+        with self._errors("read"):  # few come with one request, where pages take several that wait for all writers
+            few = self._client.query(self.name, limit=_FEW, **options)
+        if len(few) < _FEW:
+            yield from few
+            return
         with self._errors("read"):
-            options: dict[str, Any] = {"filter": expression, "output_fields": fields, "timeout": self._timeout}
             pages = self._client.query_iterator(self.name, batch_size=500, **options)
         try:
             while True:

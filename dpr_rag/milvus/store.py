@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import nsmallest
 from typing import Any, Self
 
-import numpy as np
-
 from dpr_rag.arguments import check_count, check_instance, check_number
-from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_encoder, check_vectors
+from dpr_rag.encoder import Encoder, Vectors, check_encoder
 from dpr_rag.errors import (
     ArgumentError,
     EncoderMismatchError,
@@ -20,15 +18,13 @@ from dpr_rag.errors import (
     VectorError,
 )
 from dpr_rag.filters import Filter
-from dpr_rag.fusion import Calibration, Diversity, Ranking, Wishes
-from dpr_rag.lexical import BM25
-from dpr_rag.milvus import adding, calibrating, searching
+from dpr_rag.milvus import adding
 from dpr_rag.milvus.address import parse_address
 from dpr_rag.milvus.collection import Collection
-from dpr_rag.milvus.conditions import Selection, selection
 from dpr_rag.milvus.kinds import Kind
+from dpr_rag.milvus.questions import Questions
 from dpr_rag.milvus.records import Rows, key_of
-from dpr_rag.passages import Hit, Passage, check_questions
+from dpr_rag.passages import Passage
 from dpr_rag.sharing import Shared
 from dpr_rag.store.reports import AddReport
 from dpr_rag.store.scope import WHOLE, Where
@@ -36,7 +32,7 @@ from dpr_rag.store.scope import WHOLE, Where
 _PAGE = 200
 
 
-class MilvusStore(Shared):
+class MilvusStore(Questions, Shared):
     """Passages in a collection that dpr-rag made; open one with :meth:`open` or ``open_store``.
 
     The engine is the truth: an ``add`` that returned is durable there, batch by batch. Reads are of the consistency ``Strong``:
@@ -49,10 +45,9 @@ class MilvusStore(Shared):
     def __init__(self, collection: Collection, encoder: Encoder | None, kind: Kind, *, read_only: bool = False) -> None:
         """Use :meth:`open` instead."""
         check_instance("collection", collection, Collection, ArgumentError, advice="; call MilvusStore.open(address)")
-        self._collection, self._encoder, self._read_only = collection, encoder, read_only
+        super().__init__(collection, encoder, WHOLE)
+        self._read_only, self._is_view = read_only, False
         self._target = adding.Target(collection, encoder, kind, WHOLE, Rows())
-        self._scope, self._is_view = WHOLE, False
-        self._fitted: dict[Ranking, tuple[int, Calibration | Ranking]] = {}
 
     @classmethod
     def open(
@@ -112,24 +107,9 @@ class MilvusStore(Shared):
         return view
 
     @property
-    def path(self) -> str:
-        """The address, without what opens it."""
-        return self._collection.address.shown
-
-    @property
-    def encoder(self) -> Encoder | None:
-        """The encoder it was opened with."""
-        return self._encoder
-
-    @property
     def read_only(self) -> bool:
         """Whether it refuses every change."""
         return self._read_only
-
-    @property
-    def dim(self) -> int | None:
-        """Components per vector, or None while neither a passage nor an encoder has fixed it."""
-        return self._collection.dim
 
     @property
     def fingerprint(self) -> str:
@@ -194,14 +174,6 @@ class MilvusStore(Shared):
         found = self._collection.by_keys(keys, vectors=True).values()
         return {one.passage.id: one.vector for one in found if self._scope.holds(one.passage)}
 
-    def sample(self, count: int) -> tuple[list[Passage], Vectors]:
-        """Passages drawn at random, the same ones while the store does not change, and their vectors, float32 [n, dim]."""
-        where = self._selection(None)
-        kept = calibrating.sampled(self._collection, check_count("count", count, VectorError), where.expression)
-        kept = [one for one in kept if where.keeps(one.passage)]
-        vectors = np.stack([one.vector for one in kept]) if kept else np.empty((0, self.dim or 0), np.float32)
-        return [one.passage for one in kept], vectors
-
     def count(self, filter: Where = None) -> int:
         """How many passages there are, or how many a filter keeps."""
         where = self._selection(filter)
@@ -235,97 +207,6 @@ class MilvusStore(Shared):
             return [one.passage for one in sorted(kept, key=lambda one: (one.row, one.key))]
         first = nsmallest(check_count("k", k, VectorError), kept, key=lambda one: (one.row, one.key))
         return [one.passage for one in first]
-
-    def search(
-        self,
-        vectors: Any,
-        k: int,
-        filter: Where = None,
-        *,
-        exact: bool = False,
-        diversity: Diversity | None = None,
-        min_relevance: float | None = None,
-    ) -> list[list[Hit]]:
-        """Maximum inner product search, see ``PassageStore.search``."""
-        if vectors is None:
-            raise VectorError("vectors is NoneType None, expected float [n, dim]; rank() takes questions in words")
-        asked = self._asked(k, filter, Ranking(), exact=exact, diversity=diversity, min_relevance=min_relevance)
-        checked = check_vectors(vectors, dim=self.dim)
-        return [searching.find(self._collection, asked, vector, "") for vector in checked]
-
-    def rank(
-        self,
-        questions: Sequence[str],
-        k: int,
-        filter: Where = None,
-        *,
-        ranking: Ranking | None = None,
-        vectors: Any = None,
-        diversity: Diversity | None = None,
-        min_relevance: float | None = None,
-    ) -> list[list[Hit]]:
-        """Search for questions in words, see ``PassageStore.rank``.
-
-        Raises:
-            VectorError: The ranking needs words, and this Milvus has no BM25; or other parameters of BM25 than the collection's.
-        """
-        words = check_questions(questions)
-        how = self.settled(Ranking() if ranking is None else ranking)
-        asked = self._asked(k, filter, how, diversity=diversity, min_relevance=min_relevance)
-        if not how.needs_vectors:
-            return [searching.find(self._collection, asked, None, one) for one in words]
-        encoded = self.encode_questions(words) if vectors is None else vectors
-        checked = check_vectors(encoded, dim=self.dim, rows=len(words))
-        return [searching.find(self._collection, asked, *pair) for pair in zip(checked, words, strict=True)]
-
-    def encode_questions(self, questions: Sequence[str]) -> Vectors:
-        """Encode questions with the store's encoder, float32 [n, dim].
-
-        Raises:
-            EncoderMismatchError: It was opened without an encoder.
-        """
-        if self._encoder is None:
-            raise EncoderMismatchError(
-                f"{self.path} was opened without an encoder; pass encoder= to open_store, or search with vectors"
-            )
-        asked = check_questions(questions)
-        made = self._encoder.encode_questions(asked)
-        return check_encoded(self._encoder, "encode_questions", made, rows=len(asked), names=asked)
-
-    @property
-    def ranking(self) -> Ranking:
-        """How passages are ranked where a call does not say: by inner product."""
-        return Ranking()
-
-    def ranking_of(self, wishes: Wishes) -> Ranking:
-        """How passages are ranked where a call says so much."""
-        return wishes.over(Ranking())
-
-    def settled(self, ranking: Ranking) -> Ranking:
-        """A ranking that this engine can do, with its λ: the suggested one, where it leaves that to the store.
-
-        Raises:
-            VectorError: See :meth:`rank`.
-        """
-        check_instance("ranking", ranking, Ranking, VectorError, advice="; make one as Ranking(mode)")
-        if ranking.needs_words:
-            self._refuse_words(ranking.bm25)
-        if not ranking.wants_weight:
-            return ranking
-        found = self._remembered(ranking, lambda: calibrating.settled(self, ranking, self._collection))
-        return found if isinstance(found, Ranking) else ranking
-
-    def calibration_of(self, ranking: Ranking) -> Calibration:
-        """What turns the scores of a ranking into relevances, see ``PassageStore.calibration_of``."""
-        how = self.settled(ranking)
-        key = Ranking(how.mode, how.weight, how.fusion, how.candidates + 1_000_000, how.bm25)
-        found = self._remembered(key, lambda: calibrating.calibration(self, how))
-        return found if isinstance(found, Calibration) else Calibration()
-
-    @property
-    def calibration(self) -> Calibration:
-        """What turns inner products into relevances in [0, 1]."""
-        return self.calibration_of(Ranking())
 
     def wait_until_indexed(self, timeout: float = 600.0) -> int:
         """Seal what was added, and wait until the index holds all of it; before, the engine searches the rest exactly.
@@ -364,48 +245,10 @@ class MilvusStore(Shared):
     def __exit__(self, *raised: Any) -> None:
         self.close()
 
-    def _selection(self, where: Where) -> Selection:
-        return selection(self._scope.condition(where))
-
-    def _asked(
-        self,
-        k: int,
-        where: Where,
-        ranking: Ranking,
-        *,
-        exact: bool = False,
-        diversity: Diversity | None = None,
-        min_relevance: float | None = None,
-    ) -> searching.Asked:
-        k = check_count("k", k, VectorError)
-        if diversity is not None:
-            check_instance("diversity", diversity, Diversity, VectorError, advice="; make one as Diversity(candidates)")
-        keep = None if min_relevance is None else self.calibration_of(ranking).keeps(min_relevance)
-        return searching.Asked(k, self._selection(where), ranking, exact, diversity, keep)
-
     def _asked_ids(self, ids: Iterable[str]) -> list[str]:
         if isinstance(ids, str):
             raise StoreError(f"ids is the string {ids!r:.80}, expected a list of ids; wrap it in one")
         return [one for one in ids if isinstance(one, str)]
-
-    def _remembered(self, key: Ranking, find: Any) -> Calibration | Ranking:
-        """What was found, until the collection has doubled or halved."""
-        there = self.count()
-        known = self._fitted.get(key)
-        if known is None or not known[0] / 2 <= there <= 2 * known[0]:
-            known = self._fitted[key] = (there, find())
-        return known[1]
-
-    def _refuse_words(self, bm25: BM25) -> None:
-        if not (self._collection.has_words or (not self._collection.exists and self._collection.knows_words)):
-            raise VectorError(
-                f"{self.path} ranks by vectors alone: Milvus {self._collection.version} has no BM25, which 2.5 brought; "
-                "use mode='dense', or a newer Milvus and a new collection"
-            )
-        if bm25 != BM25():
-            raise VectorError(
-                f"{self.path}: the engine's BM25 has k1 = 0.9 and b = 0.4 and knows no phrases; leave out k1, b and phrases"
-            )
 
     def _refuse_read_only(self) -> None:
         if self._read_only:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from langchain_core.documents import Document
 
-from dpr_rag import Diversity, Hit, PassageStore, RemoteRetriever, RemoteStore, Retriever
+from dpr_rag import Diversity, Hit, RemoteRetriever, Retriever, Store
 from dpr_rag.arguments import check_count, check_number, is_blank
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import PassageError, VectorError
@@ -111,9 +111,9 @@ def _with_blank(
     return [blank if is_blank(one) else next(found) for one in asked]
 
 
-def _tell_if_empty(store: PassageStore | RemoteStore, answers: Sequence[Sequence[Hit]]) -> None:
+def _tell_if_empty(store: Store, answers: Sequence[Sequence[Hit]]) -> None:
     """A path that was mistyped makes an empty store, whose answers look like those to a bad question."""
-    if answers and not any(answers) and not len(store):
+    if answers and not any(answers) and not store.count():
         _log.warning(
             "%s is empty, so nothing is found; where it should not be, check the path: create=False", store.path
         )

@@ -10,11 +10,6 @@ from dpr_rag.errors import ArgumentError, EncoderMismatchError
 from langchain_dpr_rag.foreign import EmbeddingsEncoder
 
 
-def is_address(given: object) -> bool:
-    """Whether a service is meant, where a folder could be given as well."""
-    return isinstance(given, str) and given.lower().startswith(("http://", "https://"))
-
-
 def open_store(
     path: str | os.PathLike[str] | None, encoder: Encoder | None, *, create: bool, read_only: bool, **options: Any
 ) -> PassageStore:

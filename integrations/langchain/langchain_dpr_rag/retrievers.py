@@ -15,7 +15,19 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import LangSmithRetrieverParams
 from pydantic import PrivateAttr, field_validator, model_validator
 
-from dpr_rag import Diversity, DualEncoder, Encoder, Filter, PassageStore, RemoteRetriever, RemoteStore, Retriever
+from dpr_rag import (
+    Diversity,
+    DualEncoder,
+    Encoder,
+    Filter,
+    MilvusStore,
+    PassageStore,
+    RemoteRetriever,
+    RemoteStore,
+    Retriever,
+    is_address,
+    is_service,
+)
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import ArgumentError
 from langchain_dpr_rag.asking import ahits_for, hits_for, plain_documents, scored_documents
@@ -24,7 +36,7 @@ from langchain_dpr_rag.closing import Closing, closed_on_error
 from langchain_dpr_rag.documents import Where
 from langchain_dpr_rag.filling import Filling
 from langchain_dpr_rag.foreign import embeddings_of, encoder_of
-from langchain_dpr_rag.opening import is_address, open_folder
+from langchain_dpr_rag.opening import open_folder
 from langchain_dpr_rag.other_words import refuse_unknown
 from langchain_dpr_rag.settings import Condition, Count, Fusion, Mode, SearchType, Share, Weight
 from langchain_dpr_rag.vectorstores import DPRVectorStore
@@ -91,7 +103,7 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
             chain = {"context": retriever | format_documents, "question": RunnablePassthrough()} | prompt | model
     """
 
-    store: PassageStore | RemoteStore
+    store: PassageStore | RemoteStore | MilvusStore
     k: Count = 4
     filter: Condition = None
     score_threshold: Share | None = None
@@ -106,12 +118,12 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
     b: Share | None = None
     phrases: Weight | None = None
     include_scores: bool = False
-    _opened: DPRVectorStore | PassageStore | RemoteStore | None = PrivateAttr(default=None)
+    _opened: DPRVectorStore | PassageStore | RemoteStore | MilvusStore | None = PrivateAttr(default=None)
 
     @field_validator("store", mode="before")
     @classmethod
     def _check_store(cls, given: object) -> object:
-        if not isinstance(given, PassageStore | RemoteStore):
+        if not isinstance(given, PassageStore | RemoteStore | MilvusStore):
             raise ValueError(  # noqa: TRY004 - a validator's error has to be a ValueError
                 f"store is {type(given).__name__}, expected an open dpr_rag.PassageStore; from_store opens folders, and "
                 "shares that of a DPRVectorStore"
@@ -138,7 +150,7 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
     @classmethod
     def from_store(
         cls,
-        store: PassageStore | RemoteStore | DPRVectorStore | str | os.PathLike[str],
+        store: PassageStore | RemoteStore | MilvusStore | DPRVectorStore | str | os.PathLike[str],
         embedding: Embeddings | Encoder | None = None,
         *,
         fingerprint: str | None = None,
@@ -150,9 +162,10 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
         """A retriever on a store that exists.
 
         Args:
-            store: An open store, the folder of one, or the address of a service such as ``http://127.0.0.1:8000``, where
-                ``?store=NAME`` names one of several.
-            embedding: What embeds, where a folder is given; None for the default encoder, or none with ``mode="bm25"``.
+            store: An open store, the folder of one, or an address: of a service, such as ``http://127.0.0.1:8000``, where
+                ``?store=NAME`` names one of several, or of a Milvus, such as ``milvus://127.0.0.1:19530/wiki``.
+            embedding: What embeds, where a folder or a Milvus is given; None for the default encoder, or none
+                with ``mode="bm25"``.
             fingerprint: What identifies foreign embeddings; see :class:`DPRVectorStore`.
             read_only: Refuse every change, where a folder is given.
             token: What opens the service, where an address is given; None takes ``DPR_RAG_TOKEN`` of the environment.
@@ -163,31 +176,35 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
             StoreNotFoundError: There is no store in the folder.
             EncoderMismatchError: Something else embedded its passages.
         """
-        service = is_address(store)
-        if service or isinstance(store, DPRVectorStore | PassageStore | RemoteStore):
+        service = is_service(store)
+        if service or isinstance(store, DPRVectorStore | PassageStore | RemoteStore | MilvusStore):
             if embedding is not None or fingerprint is not None or read_only or fixed_filter is not None:
                 raise ArgumentError(
                     "embedding goes with a folder, and so do fingerprint, read_only and fixed_filter; the store was opened with "
                     "its own"
                 )
-        if token is not None and not service:
+        if token is not None and not is_address(store):
             raise ArgumentError("token goes with the address of a service, and this is none; leave it out")
         if isinstance(store, str) and service:
             remote = RemoteStore(store, token=token)
             return cls._over(remote, remote, **kwargs)
-        if isinstance(store, DPRVectorStore | PassageStore | RemoteStore):
+        if isinstance(store, DPRVectorStore | PassageStore | RemoteStore | MilvusStore):
             return cls(store=store.store if isinstance(store, DPRVectorStore) else store, **kwargs)
         encoder = encoder_of(embedding, fingerprint)
         if encoder is None and kwargs.get("mode") != "bm25":  # words alone need no model
             encoder = DualEncoder.default()
+        if isinstance(store, str) and is_address(store):
+            engine = MilvusStore.open(store, encoder=encoder, create=False, read_only=read_only, token=token)
+            with closed_on_error(engine):
+                return cls._over(engine, engine if fixed_filter is None else engine.restricted(fixed_filter), **kwargs)
         with closed_on_error(open_folder(store, encoder, create=False, read_only=read_only)) as opened:
             return cls._over(opened, opened if fixed_filter is None else opened.restricted(fixed_filter), **kwargs)
 
     @classmethod
     def _over(
         cls,
-        opened: DPRVectorStore | PassageStore | RemoteStore,
-        store: PassageStore | RemoteStore,
+        opened: DPRVectorStore | PassageStore | RemoteStore | MilvusStore,
+        store: PassageStore | RemoteStore | MilvusStore,
         **kwargs: Any,
     ) -> Self:
         """A retriever on a store, or on a view of it, that closes at its own end what was opened for it."""

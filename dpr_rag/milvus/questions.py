@@ -1,0 +1,178 @@
+"""What a ``MilvusStore`` can be asked: by vectors, by words, by both; and what its scores mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from dpr_rag.arguments import check_count, check_instance
+from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_vectors
+from dpr_rag.errors import EncoderMismatchError, VectorError
+from dpr_rag.fusion import Calibration, Diversity, Ranking, Wishes
+from dpr_rag.lexical import BM25
+from dpr_rag.milvus import calibrating, searching
+from dpr_rag.milvus.collection import Collection
+from dpr_rag.milvus.conditions import Selection, selection
+from dpr_rag.passages import Hit, Passage, check_questions
+from dpr_rag.store.scope import Scope, Where
+
+_Result = TypeVar("_Result")
+
+
+class Questions:
+    """A collection that answers questions, or a view of one."""
+
+    def __init__(self, collection: Collection, encoder: Encoder | None, scope: Scope) -> None:
+        self._collection, self._encoder, self._scope = collection, encoder, scope
+        self._fitted: dict[object, tuple[int, Any]] = {}
+
+    @property
+    def path(self) -> str:
+        """The address, without what opens it."""
+        return self._collection.address.shown
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """The encoder it was opened with."""
+        return self._encoder
+
+    @property
+    def dim(self) -> int | None:
+        """Components per vector, or None while neither a passage nor an encoder has fixed it."""
+        return self._collection.dim
+
+    def search(
+        self,
+        vectors: Any,
+        k: int,
+        filter: Where = None,
+        *,
+        exact: bool = False,
+        diversity: Diversity | None = None,
+        min_relevance: float | None = None,
+    ) -> list[list[Hit]]:
+        """Maximum inner product search, see ``PassageStore.search``."""
+        if vectors is None:
+            raise VectorError("vectors is NoneType None, expected float [n, dim]; rank() takes questions in words")
+        asked = self._asked(k, filter, Ranking(), exact=exact, diversity=diversity, min_relevance=min_relevance)
+        checked = check_vectors(vectors, dim=self.dim)
+        return [searching.find(self._collection, asked, vector, "") for vector in checked]
+
+    def rank(
+        self,
+        questions: Sequence[str],
+        k: int,
+        filter: Where = None,
+        *,
+        ranking: Ranking | None = None,
+        vectors: Any = None,
+        diversity: Diversity | None = None,
+        min_relevance: float | None = None,
+    ) -> list[list[Hit]]:
+        """Search for questions in words, see ``PassageStore.rank``.
+
+        Raises:
+            VectorError: The ranking needs words, and this Milvus has no BM25; or other parameters of BM25 than the collection's.
+        """
+        words = check_questions(questions)
+        how = self.settled(Ranking() if ranking is None else ranking)
+        asked = self._asked(k, filter, how, diversity=diversity, min_relevance=min_relevance)
+        if not how.needs_vectors:
+            return [searching.find(self._collection, asked, None, one) for one in words]
+        encoded = self.encode_questions(words) if vectors is None else vectors
+        checked = check_vectors(encoded, dim=self.dim, rows=len(words))
+        return [searching.find(self._collection, asked, *pair) for pair in zip(checked, words, strict=True)]
+
+    def encode_questions(self, questions: Sequence[str]) -> Vectors:
+        """Encode questions with the store's encoder, float32 [n, dim].
+
+        Raises:
+            EncoderMismatchError: It was opened without an encoder.
+        """
+        if self._encoder is None:
+            raise EncoderMismatchError(
+                f"{self.path} was opened without an encoder; pass encoder= to open_store, or search with vectors"
+            )
+        asked = check_questions(questions)
+        made = self._encoder.encode_questions(asked)
+        return check_encoded(self._encoder, "encode_questions", made, rows=len(asked), names=asked)
+
+    @property
+    def ranking(self) -> Ranking:
+        """How passages are ranked where a call does not say: by inner product."""
+        return Ranking()
+
+    def ranking_of(self, wishes: Wishes) -> Ranking:
+        """How passages are ranked where a call says so much."""
+        return wishes.over(Ranking())
+
+    def settled(self, ranking: Ranking) -> Ranking:
+        """A ranking that this engine can do, with its λ: the suggested one, where it leaves that to the store.
+
+        Raises:
+            VectorError: See :meth:`rank`.
+        """
+        check_instance("ranking", ranking, Ranking, VectorError, advice="; make one as Ranking(mode)")
+        if ranking.needs_words:
+            self._refuse_words(ranking.bm25)
+        if not ranking.wants_weight:
+            return ranking
+        return self._remembered(("λ", ranking), lambda: calibrating.settled(self, ranking, self._collection))
+
+    def calibration_of(self, ranking: Ranking) -> Calibration:
+        """What turns the scores of a ranking into relevances, see ``PassageStore.calibration_of``."""
+        how = self.settled(ranking)
+        return self._remembered(how, lambda: calibrating.calibration(self, how))
+
+    @property
+    def calibration(self) -> Calibration:
+        """What turns inner products into relevances in [0, 1]."""
+        return self.calibration_of(Ranking())
+
+    def sample(self, count: int) -> tuple[list[Passage], Vectors]:
+        """Passages drawn at random, the same ones while the store does not change, and their vectors, float32 [n, dim]."""
+        where = self._selection(None)
+        kept = calibrating.sampled(self._collection, check_count("count", count, VectorError), where.expression)
+        kept = [one for one in kept if where.keeps(one.passage)]
+        vectors = np.stack([one.vector for one in kept]) if kept else np.empty((0, self.dim or 0), np.float32)
+        return [one.passage for one in kept], vectors
+
+    def _selection(self, where: Where) -> Selection:
+        return selection(self._scope.condition(where))
+
+    def _asked(
+        self,
+        k: int,
+        where: Where,
+        ranking: Ranking,
+        *,
+        exact: bool = False,
+        diversity: Diversity | None = None,
+        min_relevance: float | None = None,
+    ) -> searching.Asked:
+        k = check_count("k", k, VectorError)
+        if diversity is not None:
+            check_instance("diversity", diversity, Diversity, VectorError, advice="; make one as Diversity(candidates)")
+        keep = None if min_relevance is None else self.calibration_of(ranking).keeps(min_relevance)
+        return searching.Asked(k, self._selection(where), ranking, exact, diversity, keep)
+
+    def _remembered(self, key: object, find: Callable[[], _Result]) -> _Result:
+        """What was found, until the collection has doubled or halved."""
+        there = self._collection.counted(self._selection(None).expression)
+        known = self._fitted.get(key)
+        if known is None or not known[0] / 2 <= there <= 2 * known[0]:
+            known = self._fitted[key] = (there, find())
+        return cast(_Result, known[1])
+
+    def _refuse_words(self, bm25: BM25) -> None:
+        if not (self._collection.has_words or (not self._collection.exists and self._collection.knows_words)):
+            raise VectorError(
+                f"{self.path} ranks by vectors alone: Milvus {self._collection.version} has no BM25, which 2.5 brought; "
+                "use mode='dense', or a newer Milvus and a new collection"
+            )
+        if bm25 != BM25():
+            raise VectorError(
+                f"{self.path}: the engine's BM25 has k1 = 0.9 and b = 0.4 and knows no phrases; leave out k1, b and phrases"
+            )
