@@ -127,6 +127,10 @@ class WholeStore(Store, Protocol):
         """All passages, in order of insertion."""
         ...
 
+    def batches(self, size: int = ...) -> Iterator[tuple[list[Passage], Vectors]]:
+        """All passages with their vectors, in order of insertion."""
+        ...
+
     def get_vectors(self, ids: Iterable[str]) -> dict[str, Vectors]:
         """Stored vectors by id, float32 [dim] each; unknown ids are left out."""
         ...

@@ -16,6 +16,7 @@ from dpr_rag import Diversity, MilvusStore, Passage, PassageStore, Ranking, Remo
 from dpr_rag.errors import (
     ArgumentError,
     EncoderMismatchError,
+    FilterError,
     NotAcknowledgedError,
     PassageError,
     PathError,
@@ -185,6 +186,17 @@ def test_what_went_in_comes_out(world: World) -> None:
     assert len(world.store) == 60
 
 
+def test_batches_bring_all_vectors_in_order(world: World) -> None:
+    pages = list(world.store.batches(25))
+    assert [len(page) for page, _ in pages] == [25, 25, 10]
+    assert [one for page, _ in pages for one in page] == world.given
+    for page, vectors in pages:
+        assert vectors.dtype == np.float32
+        assert np.array_equal(vectors, np.stack([world.oracle.vectors[one.id] for one in page]))
+    seen = [one.id for page, _ in world.store.restricted({"lang": "en"}).batches(2) for one in page]
+    assert seen == world.oracle.where({"lang": "en"})
+
+
 def test_samples_are_the_same_again(world: World) -> None:
     drawn, vectors = world.store.sample(10)
     assert len({one.id for one in drawn}) == 10
@@ -234,7 +246,13 @@ def test_errors_are_the_same(world: World) -> None:
         (lambda: store.add([one], vectors=np.ones((1, 3))), VectorError),
         (lambda: store.add([one], vectors=np.ones((2, 16))), VectorError),
         (lambda: store.delete(), StoreError),
-        (lambda: store.delete(["new"], filter={}), StoreError),
+        (lambda: store.delete(filter={}), FilterError),
+        (lambda: store.delete("new"), StoreError),
+        (lambda: store.delete({"a": 1}), StoreError),
+        (lambda: store.delete([one]), StoreError),
+        (lambda: store.get("new"), StoreError),
+        (lambda: store.get_vectors([7]), StoreError),
+        (lambda: next(store.batches(0)), StoreError),
     ):
         with pytest.raises(error):
             wrong()
@@ -260,11 +278,14 @@ def test_passages_come_and_go(kind: str, request: pytest.FixtureRequest) -> None
         assert store.get([given[1].id])[0].metadata == {"lang": "fr"}
         assert store.delete([given[2].id, "nobody", given[2].id]) == oracle.delete([given[2].id])
         assert store.delete(filter={"a": {"$lt": 0}}) == oracle.delete(oracle.where({"a": {"$lt": 0}})) == 1
+        assert store.delete([given[3].id, given[4].id], filter={"a": True}) == oracle.delete([given[4].id])
+        assert store.restricted({"a": 1}).delete([given[5].id]) == 0
+        assert store.delete([given[5].id, given[5].id], filter={}) == oracle.delete([given[5].id])
         assert_equals_oracle(store, oracle, encoder.encode_questions(["word1 text8"]), 20)
     with pytest.raises(EncoderMismatchError, match="hash-16-other"):
         open_store(address, encoder=HashEncoder(salt="other"))
     with open_store(address, read_only=True) as store:
-        assert store.count() == 10
+        assert store.count() == 8
         with pytest.raises(StoreReadOnlyError):
             store.delete([given[0].id])
         with pytest.raises(StoreReadOnlyError):

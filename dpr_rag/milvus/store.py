@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from heapq import nsmallest
 from typing import Any, Self
 
+import numpy as np
+
 from dpr_rag.arguments import check_count, check_instance, check_number
 from dpr_rag.encoder import Encoder, Vectors, check_encoder
 from dpr_rag.errors import (
@@ -23,9 +25,11 @@ from dpr_rag.milvus.address import parse_address
 from dpr_rag.milvus.collection import Collection
 from dpr_rag.milvus.kinds import Kind
 from dpr_rag.milvus.questions import Questions
-from dpr_rag.milvus.records import Rows, key_of
+from dpr_rag.milvus.records import Kept, Rows, key_of
 from dpr_rag.passages import Passage
 from dpr_rag.sharing import Shared
+from dpr_rag.storage.reader import fits
+from dpr_rag.store.lookup import checked_ids, doomed_by
 from dpr_rag.store.reports import AddReport
 from dpr_rag.store.scope import WHOLE, Where
 
@@ -141,36 +145,37 @@ class MilvusStore(Questions, Shared):
         return adding.add(self._target, passages, vectors, batch_size=batch_size, progress=progress)
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
-        """Delete passages by id or by filter; not in one commit, where they are more than 1,000.
+        """Delete as ``PassageStore.delete`` does; not in one commit, where they are more than 1,000.
 
         Returns:
             How many there were; unknown ids are ignored.
 
         Raises:
-            StoreError: Neither or both were given.
+            StoreError: Neither was given.
+            FilterError: A filter alone asks about no field.
         """
+        wanted, asked = doomed_by(ids, filter)
         self._refuse_read_only()
-        if (ids is None) == (filter is None):
-            raise StoreError("delete takes either ids or filter=; give one of them")
-        if ids is None:
-            where = self._selection(filter)
+        where = self._selection(asked)
+        if wanted is None:
             keys = [one.key for one in self._collection.scan(where.expression) if where.keeps(one.passage)]
         else:
-            keys = [key_of(one.id) for one in self.get(ids)]
-        keys = list(dict.fromkeys(keys))
+            condition = self._scope.condition(asked)
+            found = self._collection.by_keys([key_of(one) for one in dict.fromkeys(wanted)]).values()
+            keys = [one.key for one in found if condition is None or fits(condition, one.passage)]
         self._collection.remove(keys)
         return len(keys)
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Passages by id, in the order asked for; unknown ids are left out."""
-        asked = self._asked_ids(ids)
+        asked = checked_ids(ids)
         found = self._collection.by_keys([key_of(one) for one in dict.fromkeys(asked)])
         kept = (found.get(key_of(one)) for one in asked)
         return [one.passage for one in kept if one is not None and self._scope.holds(one.passage)]
 
     def get_vectors(self, ids: Iterable[str]) -> dict[str, Vectors]:
         """Stored vectors by id, float32 [dim] each; unknown ids are left out."""
-        keys = [key_of(one) for one in dict.fromkeys(self._asked_ids(ids))]
+        keys = [key_of(one) for one in dict.fromkeys(checked_ids(ids))]
         found = self._collection.by_keys(keys, vectors=True).values()
         return {one.passage.id: one.vector for one in found if self._scope.holds(one.passage)}
 
@@ -192,12 +197,29 @@ class MilvusStore(Questions, Shared):
 
         It holds a number and a key for each passage, some 150 bytes.
         """
+        return (one.passage for page in self._pages(_PAGE, vectors=False) for one in page)
+
+    def batches(self, size: int = _PAGE) -> Iterator[tuple[list[Passage], Vectors]]:
+        """Passages with their vectors, see ``PassageStore.batches``; as :meth:`__iter__`, as they were when this began.
+
+        Args:
+            size: Largest number of passages of a batch.
+
+        Yields:
+            Passages, and float32 vectors of shape [n, dim].
+        """
+        for page in self._pages(check_count("size", size, StoreError), vectors=True):
+            yield [one.passage for one in page], np.stack([one.vector for one in page])
+
+    def _pages(self, size: int, *, vectors: bool) -> Iterator[list[Kept]]:
         where = self._selection(None)
         places = sorted(self._collection.places(where.expression))
-        for start in range(0, len(places), _PAGE):
-            keys = [key for _, key in places[start : start + _PAGE]]
-            found = self._collection.by_keys(keys)
-            yield from (found[key].passage for key in keys if key in found and where.keeps(found[key].passage))
+        for start in range(0, len(places), size):
+            keys = [key for _, key in places[start : start + size]]
+            found = self._collection.by_keys(keys, vectors=vectors)
+            page = [found[key] for key in keys if key in found and where.keeps(found[key].passage)]
+            if page:
+                yield page
 
     def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
         """Passages that a filter keeps, in order of insertion, see ``PassageStore.select``."""
@@ -244,11 +266,6 @@ class MilvusStore(Questions, Shared):
 
     def __exit__(self, *raised: Any) -> None:
         self.close()
-
-    def _asked_ids(self, ids: Iterable[str]) -> list[str]:
-        if isinstance(ids, str):
-            raise StoreError(f"ids is the string {ids!r:.80}, expected a list of ids; wrap it in one")
-        return [one for one in ids if isinstance(one, str)]
 
     def _refuse_read_only(self) -> None:
         if self._read_only:

@@ -18,7 +18,7 @@ from dpr_rag.store.snapshot import Snapshot
 
 def get(engine: Engine, ids: Iterable[str], scope: Scope) -> list[Passage]:
     """Passages by id; see ``PassageStore.get``."""
-    wanted = _checked(ids)
+    wanted = checked_ids(ids)
     with engine.reading() as reader:
         found = engine.known(reader, wanted)
     return [found[one][1] for one in wanted if one in found and scope.holds(found[one][1])]
@@ -26,7 +26,7 @@ def get(engine: Engine, ids: Iterable[str], scope: Scope) -> list[Passage]:
 
 def get_vectors(engine: Engine, ids: Iterable[str], scope: Scope) -> dict[str, Vectors]:
     """Stored vectors by id; see ``PassageStore.get_vectors``."""
-    wanted = _checked(ids)
+    wanted = checked_ids(ids)
     with engine.reading() as reader:
         known = engine.known(reader, wanted)
         rows = {row: one for one, (row, passage) in known.items() if scope.holds(passage)}
@@ -73,17 +73,28 @@ def check_deletable(condition: Condition | None) -> None:
         )
 
 
-def delete(engine: Engine, ids: Iterable[str] | None, where: Where, scope: Scope) -> int:
-    """Delete passages in one commit; see ``PassageStore.delete``."""
+def doomed_by(ids: Iterable[str] | None, where: Where) -> tuple[list[str] | None, Condition | None]:
+    """What ``delete`` was asked, checked: the ids, None for all, and what a passage has to fit.
+
+    Raises:
+        StoreError: Neither was given, or the ids are none.
+        FilterError: A filter alone asks about no field.
+    """
     if ids is None and where is None:
         raise StoreError(
             "delete() got neither ids nor a filter; give one of them, or both for the passages that fit both"
         )
     if isinstance(ids, Mapping):
         raise StoreError(f"ids is {kind(ids)}, expected a list of ids; to delete what a filter keeps, pass filter=")
-    wanted, asked = None if ids is None else _checked(ids), WHOLE.condition(where)
+    wanted, asked = None if ids is None else checked_ids(ids), WHOLE.condition(where)
     if wanted is None:  # ids alone bound what goes
         check_deletable(asked)
+    return wanted, asked
+
+
+def delete(engine: Engine, ids: Iterable[str] | None, where: Where, scope: Scope) -> int:
+    """Delete passages in one commit; see ``PassageStore.delete``."""
+    wanted, asked = doomed_by(ids, where)
     condition = scope.condition(asked)
     engine.database.refuse_read_only()
     if wanted is None and isinstance(condition, Filter) and engine.state().base is not None:
@@ -114,7 +125,7 @@ def _prove_beforehand(engine: Engine, ids: Sequence[str]) -> None:
             engine.known(reader, ids)
 
 
-def _checked(ids: Iterable[str]) -> list[str]:
+def checked_ids(ids: Iterable[str]) -> list[str]:
     """Ids as a list, without those that no passage can have; a lone string is a mistake, not a list of characters."""
     advice = f"wrap it as [{ids!r:.80}]" if isinstance(ids, str) else "give [] for none"
     if isinstance(ids, Passage):
