@@ -350,9 +350,33 @@ def test_an_engine_that_is_not_there_is_told() -> None:
         open_store("milvus://127.0.0.1:9/wiki", timeout=1)
 
 
+@pytest.mark.parametrize("method", ["by_keys", "upsert"])
+def test_an_engine_that_goes_away_is_told_with_what_it_lacks(
+    method: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dpr_rag.milvus.collection import Collection
+
+    asked, real = [0], getattr(Collection, method)
+
+    def goes_away(*given: object, **options: object) -> object:
+        asked[0] += 1
+        if asked[0] > 2:
+            raise ServiceUnavailableError("it went away")
+        return real(*given, **options)
+
+    with open_store(address_of("lite", f"leaving_{method}", request), encoder=HashEncoder()) as store:
+        monkeypatch.setattr(Collection, method, goes_away)
+        with pytest.raises(NotAcknowledgedError, match="10 passages of this call were acknowledged") as raised:
+            store.add(passages(15), batch_size=5)
+        monkeypatch.undo()
+        assert raised.value.acknowledged == store.count() == 10
+        assert raised.value.passage_ids == tuple(one.id for one in passages(15)[10:])
+
+
 def test_what_a_killed_server_acknowledged_is_there(server: Server) -> None:
     address, encoder = server.address("killed"), HashEncoder()
     acknowledged: list[int] = []
+    open_store(address, encoder=encoder, timeout=60).close()  # it takes its time to load a new collection
     with open_store(address, encoder=encoder, timeout=3) as store:
         killer = threading.Timer(0, server.kill)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,6 +17,7 @@ from dpr_rag.errors import (
     NotAcknowledgedError,
     PassageError,
     ServiceError,
+    ServiceUnavailableError,
     StoreError,
     VectorError,
 )
@@ -78,7 +80,9 @@ def add(
         places, twins = parted_twins(batch, given, "any")
         chosen = [batch[at] for at in places]
         rows = None if given is None else given[places]
-        report = _add_batch(target, chosen, rows, seen.again([one.id for one in chosen]), report) + twins
+        ids = [one.id for one in chosen]
+        with _telling(ids, report.total):
+            report = _add_batch(target, chosen, rows, seen.again(ids), report) + twins
         if progress is not None:
             progress(report)
     return report
@@ -184,21 +188,34 @@ def _send(collection: Collection, records: Sequence[dict[str, Any]], before: int
     """Write rows in messages that Milvus takes; what one acknowledged is durable.
 
     Raises:
-        NotAcknowledgedError: The engine went away; it names what is not known to be stored.
+        NotAcknowledgedError: One was refused, or the engine went away.
     """
     sent = 0
     for message in _messages(records):
         try:
             collection.upsert(message)
         except ServiceError as error:
-            lacking = tuple(one["id"] for one in records[sent:])
-            raise NotAcknowledgedError(
-                f"{error}; {before + sent:,} passages of this call were acknowledged, and those from "
-                f"{lacking[0]!r:.120} on ({len(lacking):,} of this batch, and what follows) were not: add them again",
-                lacking[:_NAMED],
-                before + sent,
-            ) from error
+            raise _not_acknowledged(error, [one["id"] for one in records[sent:]], before + sent) from error
         sent += len(message)
+
+
+@contextmanager
+def _telling(ids: Sequence[str], before: int) -> Iterator[None]:
+    """An engine that went away before anything of a batch was sent, told as one that did so meanwhile."""
+    try:
+        yield
+    except NotAcknowledgedError:
+        raise
+    except ServiceUnavailableError as error:
+        raise _not_acknowledged(error, ids, before) from error
+
+
+def _not_acknowledged(error: ServiceError, lacking: Sequence[str], acknowledged: int) -> NotAcknowledgedError:
+    told = (
+        f"{error}; {acknowledged:,} passages of this call were acknowledged, and those from {lacking[0]!r:.120} on "
+        f"({len(lacking):,} of this batch, and what follows) were not: add them again"
+    )
+    return NotAcknowledgedError(told, tuple(lacking[:_NAMED]), acknowledged)
 
 
 def _messages(records: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
