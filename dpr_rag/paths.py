@@ -69,6 +69,15 @@ def place_of(path: str | os.PathLike[str]) -> Path:
     return place.absolute() if place.parts[:1] and place.parts[0].startswith("~") else place
 
 
+def store_of(given: str | os.PathLike[str]) -> str:
+    """Where a store lies, for ``open_store``: an address as it is, or a folder as :func:`place_of` reads it.
+
+    Raises:
+        PathError: It is neither.
+    """
+    return str(given) if is_address(given) else str(place_of(given))
+
+
 def told_of_place(error: OSError) -> str:
     """Why a place cannot be written, and what to do, for messages."""
     if error.errno in (errno.EMFILE, errno.ENFILE):

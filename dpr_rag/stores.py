@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from inspect import getattr_static
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeGuard, cast
 
 from dpr_rag.encoder import Encoder, Vectors
-from dpr_rag.errors import ArgumentError
+from dpr_rag.errors import ArgumentError, StoreError
 from dpr_rag.filters import Filter
 from dpr_rag.fusion import Calibration, Diversity, Ranking, Wishes
 from dpr_rag.passages import Hit, Passage
@@ -19,6 +19,40 @@ if TYPE_CHECKING:
     from dpr_rag.store.reports import AddReport
 
 Where = Filter | Mapping[str, Any] | Callable[[Passage], bool] | None
+
+
+class Facts(Protocol):
+    """What every store that can be copied says of itself; see ``StoreInfo`` and ``EngineInfo`` for the rest."""
+
+    @property
+    def passages(self) -> int:
+        """How many there are."""
+        ...
+
+    @property
+    def dim(self) -> int | None:
+        """Components per vector, or None while nothing has fixed it."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the encoder; empty where vectors came without one."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Where the encoder's weights came from, for people to read."""
+        ...
+
+    @property
+    def profile(self) -> dict[str, Any] | None:
+        """How the encoder turns texts into vectors, or None where that is not recorded."""
+        ...
+
+    @property
+    def filled(self) -> dict[str, str] | None:
+        """What ran the encoder, or None where that is not recorded."""
+        ...
 
 
 class Store(Protocol):
@@ -123,6 +157,20 @@ class WholeStore(Store, Protocol):
         """Components per vector, or None while nothing has fixed it."""
         ...
 
+    def info(self) -> Facts:
+        """The store in figures; a view has none."""
+        ...
+
+    def restricted(self, filter: Filter | Mapping[str, Any]) -> Self:
+        """A view of the passages that a filter keeps."""
+        ...
+
+    def add(
+        self, passages: Iterable[Passage], *, vectors: Iterable[Any] | None = None, batch_size: int = ...
+    ) -> AddReport:
+        """Add passages, or replace those whose id exists; so many at once."""
+        ...
+
     def __iter__(self) -> Iterator[Passage]:
         """All passages, in order of insertion."""
         ...
@@ -150,6 +198,19 @@ _PARTS = (
 def is_store(value: object) -> TypeGuard[Store]:
     """Whether a value has all that a :class:`Store` has; nothing of it is evaluated, and a class is none."""
     return not isinstance(value, type) and all(getattr_static(value, name, _LACKING) is not _LACKING for name in _PARTS)
+
+
+def whole(store: Store) -> WholeStore:
+    """A store all of which can be read.
+
+    Raises:
+        StoreError: It is a service, which gives out no vectors.
+    """
+    if getattr_static(store, "batches", _LACKING) is _LACKING:
+        raise StoreError(
+            f"{store.path} is a service, which gives out no vectors; name the folder or the collection behind it"
+        )
+    return cast(WholeStore, store)
 
 
 def open_store(

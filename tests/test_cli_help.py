@@ -32,6 +32,7 @@ COMMANDS = (
     "load",
     "export",
     "merge",
+    "copy",
     "demo",
 )
 MEANT = {
@@ -77,6 +78,7 @@ MEANT = {
     "load": ["OUT", "--store", "--index", "--dtype", "--model"],
     "export": ["DIR", "--out", "--filter", "--part-size"],
     "merge": ["DIR", "--out", "--index"],
+    "copy": ["SOURCE", "TARGET", "--index", "--batch-size"],
     "demo": ["--store", "--quiet"],
 }
 

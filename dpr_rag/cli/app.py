@@ -15,6 +15,7 @@ from dpr_rag import __version__
 from dpr_rag.cli import (
     agents,
     chatting,
+    copying,
     demo,
     evaluating,
     indexing,
@@ -35,7 +36,7 @@ from dpr_rag.errors import DprRagError
 
 _UsageError: type[Any] = typer.BadParameter.__bases__[0]  # of click, or of the copy of it that typer brings
 _UNTIL_INTERRUPTED = {"chat", "ui", "mcp", "serve"}  # for which Ctrl-C is the way to end
-_RESUMABLE = {"index", "reencode", "demo", "train", "encode", "load", "export", "merge"}
+_RESUMABLE = {"index", "reencode", "demo", "train", "encode", "load", "export", "merge", "copy"}
 
 
 class Commands(TyperGroup):
@@ -137,4 +138,5 @@ app.command()(scaling.encode)
 app.command()(scaling.load)
 app.command()(scaling.export)
 app.command()(scaling.merge)
+app.command()(copying.copy)
 app.command()(demo.demo)

@@ -10,7 +10,7 @@ import typer
 
 from dpr_rag.cli.usage import usage
 from dpr_rag.corpora.values import Keys
-from dpr_rag.paths import place_of
+from dpr_rag.paths import place_of, store_of
 
 
 def read_filter(text: str | None) -> dict[str, Any] | None:
@@ -63,6 +63,15 @@ def check_store_options(kind: str | None, language: str | None) -> None:
 
 StoreFolder = Annotated[
     Path, typer.Argument(metavar="DIR", help="Folder of the store.", show_default=False, parser=place_of)
+]
+StoreAddress = Annotated[
+    str,
+    typer.Argument(
+        metavar="STORE",
+        help="Folder of the store, or its address: http://…, milvus://…, milvus+lite:FILE.db.",
+        show_default=False,
+        parser=store_of,
+    ),
 ]
 FilterText = Annotated[
     str | None,

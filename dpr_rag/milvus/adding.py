@@ -125,8 +125,7 @@ def _add_batch(
     check_against(stored, batch, again)
     vectors = _vectors(target, batch, given, known)
     if not target.collection.exists:
-        fingerprint = "" if target.encoder is None else target.encoder.fingerprint
-        target.collection.create(len(next(iter(vectors.values()))), fingerprint, target.kind)
+        target.collection.create(len(next(iter(vectors.values()))), target.encoder, target.kind)
     records, report = [], AddReport()
     for passage in batch:
         old = known.get(passage.id)

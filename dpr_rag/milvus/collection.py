@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from dpr_rag.encoder import Encoder
 from dpr_rag.errors import (
     MissingExtraError,
     NotAStoreError,
@@ -19,12 +21,13 @@ from dpr_rag.milvus.address import Address
 from dpr_rag.milvus.kinds import Kind
 from dpr_rag.milvus.records import FIELDS, MAX_TERMS, MAX_TEXT, Kept
 from dpr_rag.milvus.terms import TERM_LENGTH
+from dpr_rag.store.recording import profile_of
 
 MOST = 16_384
 """Hits and rows that Milvus gives at once at most."""
 _PAGE, _FEW = 200, 500
 _WITH_WORDS = (2, 5)
-_MARK = "dpr_rag.fingerprint"
+_MARK, _MADE_BY = "dpr_rag.fingerprint", "dpr_rag.encoder"
 
 
 class Collection:
@@ -51,6 +54,7 @@ class Collection:
             self.version = str(self._client.get_server_version(timeout=timeout))
         self.name = address.collection
         self.kind, self.fingerprint, self.has_words = Kind(), "", False
+        self.made_by: dict[str, Any] = {}  # what the encoder says of itself: source, profile
         self.dim: int | None = None
         self.exists = self._read()
 
@@ -78,12 +82,13 @@ class Collection:
             )
         self.dim = int(fields["vector"]["params"]["dim"])
         self.fingerprint, self.has_words = str(properties[_MARK]), "words" in fields
+        self.made_by = json.loads(properties.get(_MADE_BY, "{}"))
         with self._errors("load"):
             self.kind = Kind.of(self._client.describe_index(self.name, "vector", timeout=self._timeout) or {})
             self._client.load_collection(self.name, timeout=self._timeout)
         return True
 
-    def create(self, dim: int, fingerprint: str, kind: Kind) -> None:
+    def create(self, dim: int, encoder: Encoder | None, kind: Kind) -> None:
         """Make the collection, with its index; another client that made it meanwhile has made it alike.
 
         Raises:
@@ -113,7 +118,11 @@ class Collection:
             schema.add_function(made)
             parameters = {"bm25_k1": 0.9, "bm25_b": 0.4}
             index.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params=parameters)
-        options = {"consistency_level": "Strong", "properties": {_MARK: fingerprint}, "timeout": self._timeout}
+        properties = {
+            _MARK: "" if encoder is None else encoder.fingerprint,
+            _MADE_BY: json.dumps({"source": getattr(encoder, "source", ""), "profile": profile_of(encoder)}),
+        }
+        options = {"consistency_level": "Strong", "properties": properties, "timeout": self._timeout}
         with self._errors("create"):
             self._client.create_collection(self.name, schema=schema, index_params=index, **options)
         self.exists = self._read()

@@ -13,7 +13,6 @@ from dpr_rag.arguments import check_count, check_instance, check_number
 from dpr_rag.encoder import Encoder, Vectors, check_encoder
 from dpr_rag.errors import (
     ArgumentError,
-    EncoderMismatchError,
     ServiceTimeoutError,
     StoreError,
     StoreReadOnlyError,
@@ -23,6 +22,7 @@ from dpr_rag.filters import Filter
 from dpr_rag.milvus import adding
 from dpr_rag.milvus.address import parse_address
 from dpr_rag.milvus.collection import Collection
+from dpr_rag.milvus.identity import EngineInfo, info_of, refuse_other
 from dpr_rag.milvus.kinds import Kind
 from dpr_rag.milvus.questions import Questions
 from dpr_rag.milvus.records import Kept, Rows, key_of
@@ -95,9 +95,9 @@ class MilvusStore(Questions, Shared):
         try:
             if not create or read_only:
                 collection.refuse_missing()
-            _check_encoder(collection, encoder)
+            refuse_other(collection, encoder)
             if not collection.exists and encoder is not None:
-                collection.create(int(encoder.dim), encoder.fingerprint, kind)
+                collection.create(int(encoder.dim), encoder, kind)
         except BaseException:
             collection.close()
             raise
@@ -115,15 +115,15 @@ class MilvusStore(Questions, Shared):
         """Whether it refuses every change."""
         return self._read_only
 
-    @property
-    def fingerprint(self) -> str:
-        """Of the encoder that filled it; empty where vectors came without one."""
-        return self._collection.fingerprint
+    def info(self) -> EngineInfo:
+        """The collection in figures.
 
-    @property
-    def index(self) -> str:
-        """The kind of index, as Milvus calls it."""
-        return self._collection.kind.name
+        Raises:
+            StoreError: This is a view.
+        """
+        if self._is_view:
+            raise StoreError(f"info concerns the whole collection, and {self!r} is a view of it; ask the store itself")
+        return info_of(self._collection)
 
     def add(
         self,
@@ -277,18 +277,3 @@ class MilvusStore(Questions, Shared):
     def __repr__(self) -> str:
         view = f".restricted({self._scope})" if self._is_view else ""
         return f"{type(self).__name__}({self.path!r}){view}"
-
-
-def _check_encoder(collection: Collection, encoder: Encoder | None) -> None:
-    if encoder is None or not collection.exists:
-        return
-    if (encoder.fingerprint, int(encoder.dim)) != (collection.fingerprint, collection.dim):
-        whose = (
-            f"the encoder {collection.fingerprint!r}"
-            if collection.fingerprint
-            else "vectors that came without an encoder"
-        )
-        raise EncoderMismatchError(
-            f"{collection.address.shown} was filled with {whose} ({collection.dim} dimensions), not with "
-            f"{encoder.fingerprint!r} ({encoder.dim} dimensions); open it with that encoder, or fill another collection"
-        )

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from dpr_rag.scaling.copying import copy, prove
 from dpr_rag.scaling.encoding import Encoded, Shard, encode
 from dpr_rag.scaling.moving import encoder_of_parts, export, load, merge, recorded
 from dpr_rag.scaling.on_ray import encode_on_ray
 
-__all__ = ["Encoded", "Shard", "encode", "encode_on_ray", "encoder_of_parts", "export", "load", "merge", "recorded"]
+__all__ = [
+    "Encoded",
+    "Shard",
+    "copy",
+    "encode",
+    "encode_on_ray",
+    "encoder_of_parts",
+    "export",
+    "load",
+    "merge",
+    "prove",
+    "recorded",
+]

@@ -18,7 +18,8 @@ from dpr_rag.passages import SOURCE_KEY, Passage
 from dpr_rag.scaling.cutting import ROWS, parts
 from dpr_rag.scaling.encoding import Encoded
 from dpr_rag.scaling.marking import Elsewhere, is_there, marked
-from dpr_rag.store import AddReport, PassageStore
+from dpr_rag.store import AddReport
+from dpr_rag.stores import WholeStore
 
 Progress = Callable[[int], None]
 _BATCH = 512
@@ -41,7 +42,7 @@ def encoder_of_parts(folders: Iterable[Path]) -> Encoder:
 
 
 def load(
-    folders: Iterable[Path], store: PassageStore, *, batch_size: int = _BATCH, progress: Progress | None = None
+    folders: Iterable[Path], store: WholeStore, *, batch_size: int = _BATCH, progress: Progress | None = None
 ) -> AddReport:
     """Add the passages and vectors of an encoded corpus to a store.
 
@@ -59,7 +60,7 @@ def load(
     """
     check_callable("progress", progress)
     found = parts_of(folders)
-    _refuse_other(store, found[0][1].fingerprint, str(found[0][0].parent))
+    refuse_other(store, found[0][1].fingerprint, str(found[0][0].parent))
     total = AddReport()
     for file, _ in found:
         passages, vectors = read_part(file)
@@ -69,7 +70,12 @@ def load(
     return total
 
 
-def _refuse_other(store: PassageStore, fingerprint: str, place: str) -> None:
+def refuse_other(store: WholeStore, fingerprint: str, place: str) -> None:
+    """Refuse vectors that another encoder made than the one that filled a store, or that it was opened with.
+
+    Raises:
+        EncoderMismatchError: They are of another one.
+    """
     known = store.info().fingerprint or ("" if store.encoder is None else store.encoder.fingerprint)
     if known and fingerprint and known != fingerprint:
         raise EncoderMismatchError(
@@ -78,7 +84,7 @@ def _refuse_other(store: PassageStore, fingerprint: str, place: str) -> None:
 
 
 def export(
-    store: PassageStore,
+    store: WholeStore,
     out: Path,
     *,
     filter: Mapping[str, Any] | Filter | None = None,
@@ -122,18 +128,18 @@ def export(
     return done
 
 
-def recorded(store: PassageStore) -> Encoder | None:
+def recorded(store: WholeStore) -> Encoder | None:
     """What stands for the encoder that a store was filled with, without loading it; None where nobody said which it was."""
     return _encoder_of(store) if store.info().fingerprint else None
 
 
-def _encoder_of(store: PassageStore) -> Elsewhere:
+def _encoder_of(store: WholeStore) -> Elsewhere:
     info = store.info()
     runs = ", ".join(info.filled or ())
     return Elsewhere(Mark(0, 0, 0, 0, False, info.dim or 1, info.fingerprint, info.source, info.profile, runs))
 
 
-def _noting(store: PassageStore, kept: list[Vectors]) -> Iterator[Passage]:
+def _noting(store: WholeStore, kept: list[Vectors]) -> Iterator[Passage]:
     for passages, vectors in store.batches(_BATCH):
         for passage, vector in zip(passages, vectors, strict=True):
             kept.append(vector)
@@ -141,7 +147,7 @@ def _noting(store: PassageStore, kept: list[Vectors]) -> Iterator[Passage]:
 
 
 def merge(
-    sources: Sequence[PassageStore], target: PassageStore, *, batch_size: int = _BATCH, progress: Progress | None = None
+    sources: Sequence[WholeStore], target: WholeStore, *, batch_size: int = _BATCH, progress: Progress | None = None
 ) -> AddReport:
     """Add the passages and vectors of several stores to one, without encoding anything.
 
@@ -179,7 +185,7 @@ def merge(
     return total
 
 
-def _there(source: PassageStore, target: PassageStore, passages: Sequence[Passage]) -> set[str]:
+def _there(source: WholeStore, target: WholeStore, passages: Sequence[Passage]) -> set[str]:
     """Ids of the passages that the target has from elsewhere: of another file on another machine, but the same to a reader.
 
     Raises:

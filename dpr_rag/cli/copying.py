@@ -1,0 +1,46 @@
+"""The command `copy`: a store to another place, a folder or an engine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dpr_rag.cli.indexing import say_added
+from dpr_rag.cli.options import BatchSize, IndexKind, Quiet
+from dpr_rag.cli.terminal import Stopwatch, progress
+from dpr_rag.paths import is_service, store_of
+
+_PLACES = "a folder, milvus://HOST:PORT/COLLECTION, or milvus+lite:FILE.db"
+
+
+def copy(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help=f"Store: {_PLACES}.", show_default=False, parser=store_of)
+    ],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET", help="Where to: the same; a new one is made.", show_default=False, parser=store_of
+        ),
+    ],
+    kind: IndexKind = None,
+    batch_size: BatchSize = 512,
+    quiet: Quiet = False,
+) -> None:
+    """Copy a store to a Milvus, or back, without encoding; run again, it goes on where it stopped. The copy is compared."""
+    from dpr_rag import open_store
+    from dpr_rag.scaling import copy, recorded
+    from dpr_rag.stores import whole
+
+    for name, place in (("SOURCE", source), ("TARGET", target)):
+        if is_service(place):
+            said = "is a service, which gives out no vectors; name the folder or the collection behind it"
+            raise typer.BadParameter(f"{place!r:.200} {said}", param_hint=name)
+    watch = Stopwatch()
+    with open_store(source, create=False, read_only=True) as first:
+        store = whole(first)
+        with open_store(target, encoder=recorded(store), index=kind or "auto") as second:
+            with progress("copying", store.count(), quiet=quiet) as advance:
+                report = copy(store, whole(second), batch_size=batch_size, progress=advance)
+    say_added(report, watch)

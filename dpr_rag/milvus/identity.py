@@ -1,0 +1,82 @@
+"""What a collection says of itself: which encoder filled it, with what it is searched, and how much it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dpr_rag.encoder import Encoder
+from dpr_rag.errors import EncoderMismatchError
+from dpr_rag.milvus.collection import Collection
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """A collection in figures.
+
+    Attributes:
+        path: Its address, without what opens it.
+        engine: Version of the engine.
+        passages: How many there are.
+        dim: Components per vector, or None while there is no collection.
+        dtype: How vectors are stored.
+        fingerprint: Of the encoder; empty where vectors came without one.
+        source: Where the encoder's weights came from, for people to read.
+        profile: How the encoder turns texts into vectors, as it says itself; None where that is not recorded.
+        filled: None; the engine does not keep what ran the encoder.
+        kind: Index, as the engine calls it.
+        parameters: Its parameters.
+        words: Whether the engine ranks by words too.
+    """
+
+    path: str
+    engine: str
+    passages: int
+    dim: int | None
+    dtype: str
+    fingerprint: str
+    source: str
+    profile: dict[str, Any] | None
+    filled: dict[str, str] | None
+    kind: str
+    parameters: dict[str, int]
+    words: bool
+
+
+def info_of(collection: Collection) -> EngineInfo:
+    """A collection in figures."""
+    made = collection.made_by
+    return EngineInfo(
+        path=collection.address.shown,
+        engine=f"Milvus {collection.version}",
+        passages=collection.counted("row >= 0"),
+        dim=collection.dim,
+        dtype="float32",
+        fingerprint=collection.fingerprint,
+        source=str(made.get("source", "")),
+        profile=made.get("profile"),
+        filled=None,
+        kind=collection.kind.name,
+        parameters=dict(collection.kind.parameters),
+        words=collection.has_words,
+    )
+
+
+def refuse_other(collection: Collection, encoder: Encoder | None) -> None:
+    """Refuse an encoder that did not fill a collection.
+
+    Raises:
+        EncoderMismatchError: Another one did.
+    """
+    if encoder is None or not collection.exists:
+        return
+    if (encoder.fingerprint, int(encoder.dim)) != (collection.fingerprint, collection.dim):
+        whose = (
+            f"the encoder {collection.fingerprint!r}"
+            if collection.fingerprint
+            else "vectors that came without an encoder"
+        )
+        raise EncoderMismatchError(
+            f"{collection.address.shown} was filled with {whose} ({collection.dim} dimensions), not with "
+            f"{encoder.fingerprint!r} ({encoder.dim} dimensions); open it with that encoder, or fill another collection"
+        )

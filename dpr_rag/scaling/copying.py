@@ -1,0 +1,83 @@
+"""A whole store at another place: from a folder to an engine and back, without encoding, proven afterwards."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dpr_rag.arguments import check_callable, check_count
+from dpr_rag.errors import StoreError
+from dpr_rag.scaling.moving import Progress, refuse_other
+from dpr_rag.store import AddReport
+from dpr_rag.stores import WholeStore
+
+_BATCH, _SAMPLE = 512, 200
+_HALF = 2.0**-10
+"""By what a component may differ: what a float16 rounds away."""
+
+
+def copy(
+    source: WholeStore, target: WholeStore, *, batch_size: int = _BATCH, progress: Progress | None = None
+) -> AddReport:
+    """Copy all passages and vectors of a store, in order, and prove the copy by its count and by vectors drawn at random.
+
+    Args:
+        source: The store; it should not change meanwhile.
+        target: Where they go: empty, or what a copy that was interrupted left, which goes on and sends nothing twice.
+        batch_size: Passages at once.
+        progress: Called with the passages that are done.
+
+    Returns:
+        How many were added, and how many were there.
+
+    Raises:
+        EncoderMismatchError: Another encoder filled the target.
+        StoreError: The target holds passages that the source has not; or the copy is not as the source is.
+        NotAcknowledgedError: An engine went away; call it again.
+    """
+    batch_size = check_count("batch_size", batch_size, StoreError)
+    check_callable("progress", progress)
+    refuse_other(target, source.info().fingerprint, str(source.path))
+    _refuse_strangers(source, target)
+    total = AddReport()
+    for passages, vectors in source.batches(batch_size):
+        total += target.add(passages, vectors=vectors, batch_size=batch_size)
+        if progress is not None:
+            progress(total.total)
+    prove(source, target)
+    return total
+
+
+def _refuse_strangers(source: WholeStore, target: WholeStore) -> None:
+    """Refuse to mix, before anything is sent; what is drawn here is no proof, which comes at the end."""
+    there = [passage.id for passage in target.sample(_SAMPLE)[0]]
+    known = {passage.id for passage in source.get(there)}
+    strange = next((one for one in there if one not in known), None)
+    if strange is not None:
+        raise StoreError(
+            f"{target.path} holds the passage {strange!r:.120}, which {source.path} has not; copy to an empty store, or add "
+            "to this one by merge"
+        )
+
+
+def prove(source: WholeStore, target: WholeStore) -> None:
+    """Compare two stores by their counts, and by passages and vectors drawn at random.
+
+    Raises:
+        StoreError: They differ.
+    """
+    counts = source.count(), target.count()
+    if counts[0] != counts[1]:
+        raise StoreError(
+            f"{target.path} holds {counts[1]:,} passages, and {source.path} {counts[0]:,}; one changed meanwhile, or the "
+            "target held others before: copy to an empty store"
+        )
+    passages, vectors = source.sample(_SAMPLE)
+    ids = [passage.id for passage in passages]
+    copied, found = target.get(ids), target.get_vectors(ids)
+    for at, passage in enumerate(passages):
+        vector = found.get(passage.id)
+        alike = vector is not None and np.allclose(vector, vectors[at], rtol=_HALF, atol=1e-6)
+        if not alike or at >= len(copied) or copied[at] != passage:
+            raise StoreError(
+                f"the passage {passage.id!r:.120} is not the same in {target.path} as in {source.path}; copy it again"
+            )
