@@ -10,7 +10,7 @@ import numpy as np
 from dpr_rag.arguments import check_count, check_instance
 from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_vectors
 from dpr_rag.errors import EncoderMismatchError, VectorError
-from dpr_rag.fusion import Calibration, Diversity, Ranking, Wishes
+from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
 from dpr_rag.lexical import BM25
 from dpr_rag.milvus import calibrating, searching
 from dpr_rag.milvus.collection import Collection
@@ -104,8 +104,22 @@ class Questions:
         """How passages are ranked where a call does not say: by inner product."""
         return Ranking()
 
+    def ranking_for(
+        self,
+        mode: Mode | None = None,
+        weight: float | None = None,
+        fusion: Fusion | None = None,
+        *,
+        candidates: int | None = None,
+        k1: float | None = None,
+        b: float | None = None,
+        phrases: float | None = None,
+    ) -> Ranking:
+        """How passages are ranked where a call says so much, see ``PassageStore.ranking_for``."""
+        return self.ranking_of(Wishes(mode, weight, fusion, candidates, k1, b, phrases))
+
     def ranking_of(self, wishes: Wishes) -> Ranking:
-        """How passages are ranked where a call says so much."""
+        """The same for options that were put together."""
         return wishes.over(Ranking())
 
     def settled(self, ranking: Ranking) -> Ranking:

@@ -26,7 +26,7 @@ from llama_index.vector_stores.dpr_rag.nodes import to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder
 from llama_index.vector_stores.dpr_rag.querying import WORDS, selection_of, tell_if_empty, without_question
 
-from dpr_rag import Diversity, DualEncoder, Hit, PassageStore, Ranking, RemoteStore
+from dpr_rag import Diversity, DualEncoder, Hit, MilvusStore, PassageStore, Ranking, RemoteStore
 from dpr_rag.arguments import is_blank
 from dpr_rag.errors import ArgumentError
 
@@ -41,10 +41,10 @@ class DPRRetriever(Asked, BaseRetriever):
 
     Key arguments:
         store: A ``DPRVectorStore``, an open ``PassageStore`` (whoever filled it, LangChain for example), the path of
-            a store, which the retriever opens, and closes on ``close``, or the address of a service (``http://…``).
-        encoder: With a path: the encoder that filled the store, None for the default one, or an embedding.
+            a store, or the address of a service (``http://…``) or a Milvus (``milvus://…``), closed on ``close``.
+        encoder: With a path or a Milvus: the encoder that filled the store, None for the default one, or an embedding.
         read_only: With a path: refuse every change.
-        token: With an address: what opens the service; None takes ``DPR_RAG_TOKEN`` of the environment.
+        token: With an address: what opens it; None takes ``DPR_RAG_TOKEN``, or ``MILVUS_TOKEN``, of the environment.
         similarity_top_k: Nodes per question; 2 as everywhere in LlamaIndex.
         filters: Select nodes before the top k.
         mode: ``default`` for what the store was tuned to, or else inner products; ``mmr`` for maximal marginal relevance among
@@ -127,7 +127,7 @@ class DPRRetriever(Asked, BaseRetriever):
 
     def __init__(
         self,
-        store: DPRVectorStore | PassageStore | RemoteStore | str | os.PathLike[str] | None = None,
+        store: DPRVectorStore | PassageStore | RemoteStore | MilvusStore | str | os.PathLike[str] | None = None,
         *,
         encoder: AnyEncoder | None = None,
         read_only: bool = False,
@@ -153,7 +153,7 @@ class DPRRetriever(Asked, BaseRetriever):
         )
         self.__dict__.update({name: getattr(settings, name) for name in NAMES})
         super().__init__(callback_manager, object_map, objects, verbose)
-        self._owned = not isinstance(store, DPRVectorStore | PassageStore | RemoteStore)
+        self._owned = not isinstance(store, DPRVectorStore | PassageStore | RemoteStore | MilvusStore)
         self._vector_store = as_vector_store(store, encoder, read_only, words_only=mode in WORDS, token=token)
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""A retriever on a service: what it holds in the place of a vector store, and a question that takes one request."""
+"""A retriever on a service or a Milvus: what it holds in the place of a vector store, and a question that takes one request."""
 
 from __future__ import annotations
 
@@ -7,30 +7,27 @@ from typing import Any, NoReturn
 
 from llama_index.core.schema import QueryBundle
 from llama_index.retrievers.dpr_rag.settings import Settings
-from llama_index.vector_stores.dpr_rag.querying import LEFT_TO_THE_STORE, selection_of
+from llama_index.vector_stores.dpr_rag.querying import LEFT_TO_THE_STORE, AnyStore, selection_of
 
-from dpr_rag import Hit, PassageStore, RemoteStore
+from dpr_rag import Encoder, Hit, MilvusStore, RemoteStore
 from dpr_rag.arguments import is_blank
 from dpr_rag.errors import ArgumentError
 
 
-def is_address(given: object) -> bool:
-    """Whether a service is meant, where a folder could be given as well."""
-    return isinstance(given, str) and given.lower().startswith(("http://", "https://"))
-
-
 class Service:
-    """What a ``DPRRetriever`` asks where a service answers.
+    """What a ``DPRRetriever`` asks where a service or a Milvus answers.
 
     Attributes:
-        client: The store behind the service.
-        encoder: None; the service encodes.
+        client: The store behind it.
     """
 
-    encoder = None
-
-    def __init__(self, client: RemoteStore) -> None:
+    def __init__(self, client: RemoteStore | MilvusStore) -> None:
         self.client = client
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """What encodes questions; None where a service does."""
+        return self.client.encoder
 
     def close(self) -> None:
         """Close the connections."""
@@ -43,11 +40,12 @@ class Service:
             ArgumentError: Always.
         """
         raise ArgumentError(
-            f"{self.client.path} is a service, which is asked and holds no vector store here; add nodes where its store lies"
+            f"{self.client.path} is an address, which is asked and holds no vector store here; add nodes where its store lies, "
+            "and to a Milvus by dpr-rag copy"
         )
 
 
-def hits_at_once(client: RemoteStore | PassageStore, settings: Settings, bundle: QueryBundle) -> list[Hit] | None:
+def hits_at_once(client: AnyStore, settings: Settings, bundle: QueryBundle) -> list[Hit] | None:
     """The hits of a service for a question in words, by one request; None for other questions, and where there is no service."""
     if not isinstance(client, RemoteStore):
         return None
@@ -55,9 +53,7 @@ def hits_at_once(client: RemoteStore | PassageStore, settings: Settings, bundle:
     return None if asked is None else client.rank(**asked)[0]
 
 
-async def ahits_at_once(
-    client: RemoteStore | PassageStore, settings: Settings, bundle: QueryBundle
-) -> list[Hit] | None:
+async def ahits_at_once(client: AnyStore, settings: Settings, bundle: QueryBundle) -> list[Hit] | None:
     """The same, without a thread that waits for the answer."""
     if not isinstance(client, RemoteStore):
         return None

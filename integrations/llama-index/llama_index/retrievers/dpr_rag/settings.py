@@ -10,9 +10,15 @@ from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
 from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQueryMode
 from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.given import ids_given
-from llama_index.vector_stores.dpr_rag.querying import LEFT_TO_THE_STORE, check_mode, diversity_for, ranking_for
+from llama_index.vector_stores.dpr_rag.querying import (
+    LEFT_TO_THE_STORE,
+    AnyStore,
+    check_mode,
+    diversity_for,
+    ranking_for,
+)
 
-from dpr_rag import Diversity, PassageStore, Ranking, RemoteStore
+from dpr_rag import Diversity, Ranking
 from dpr_rag.arguments import check_count, check_number
 from dpr_rag.errors import ArgumentError, VectorError
 
@@ -58,7 +64,7 @@ class Settings:
         if self.diversity is not None and self.mode == VectorStoreQueryMode.MMR:
             raise ArgumentError("mode='mmr' and diversity= were both given; diversity alone says how to choose")
 
-    def ranking_in(self, store: PassageStore | RemoteStore, *, without_words: bool) -> Ranking:
+    def ranking_in(self, store: AnyStore, *, without_words: bool) -> Ranking:
         """What was given; or what the mode means now, since a store may grow or be tuned meanwhile.
 
         Args:

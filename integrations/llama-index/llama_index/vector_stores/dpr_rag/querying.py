@@ -11,11 +11,12 @@ from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQue
 from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.nodes import of_nodes, of_sources
 
-from dpr_rag import Diversity, Filter, Hit, PassageStore, Ranking, RemoteStore
+from dpr_rag import Diversity, Filter, Hit, MilvusStore, PassageStore, Ranking, RemoteStore
 from dpr_rag.arguments import check_count, check_number, is_blank
 from dpr_rag.errors import ArgumentError, VectorError, nearest
 from dpr_rag.filters import And
 
+AnyStore = PassageStore | RemoteStore | MilvusStore
 _log = logging.getLogger(__name__)
 _BALANCE = 0.5
 LEFT_TO_THE_STORE = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
@@ -75,13 +76,13 @@ def hits_for(store: PassageStore, query: VectorStoreQuery, options: Mapping[str,
     return without_question(store, where, k)
 
 
-def without_question(store: PassageStore | RemoteStore, where: Filter | None, k: int) -> list[Hit]:
+def without_question(store: AnyStore, where: Filter | None, k: int) -> list[Hit]:
     """What is found where nothing is asked for: what a filter keeps, in order of insertion, with the score 0; else nothing."""
     kept = [] if where is None else store.select(where, k)
     return [Hit(passage, 0.0, rank) for rank, passage in enumerate(kept, start=1)]
 
 
-def tell_if_empty(store: PassageStore | RemoteStore, hits: Sequence[Hit]) -> None:
+def tell_if_empty(store: AnyStore, hits: Sequence[Hit]) -> None:
     """A path that was mistyped makes an empty store, whose answers look like those to a bad question."""
     if not hits and not len(store):
         _log.warning(
@@ -157,7 +158,7 @@ def diversity_for(
 
 
 def ranking_for(
-    store: PassageStore | RemoteStore,
+    store: AnyStore,
     mode: VectorStoreQueryMode | str,
     *,
     alpha: float | None = None,
