@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,17 +22,19 @@ from dpr_rag.cli.labelled import (
     read_labelled,
     told_questions,
 )
-from dpr_rag.cli.models import ModelChoice, encoder_of, only_reads
+from dpr_rag.cli.models import ModelChoice
 from dpr_rag.cli.options import AsJson, FusionKind, Quiet, Weight
+from dpr_rag.cli.places import asked as asked_store
+from dpr_rag.cli.places import encoder_at, only_reads
 from dpr_rag.cli.ranking import Legs
 from dpr_rag.cli.results import ResultFiles
 from dpr_rag.cli.runs import QuestionsOption, Runs, check_named, note_unasked, read_runs, with_texts
 from dpr_rag.cli.terminal import progress, say_json
 from dpr_rag.cli.usage import usage
-from dpr_rag.paths import place_of
+from dpr_rag.paths import is_address, store_of
 
 if TYPE_CHECKING:
-    from dpr_rag import PassageStore, Ranking
+    from dpr_rag import Ranking, Store
     from dpr_rag.evaluation import Run, System
     from dpr_rag.evaluation.results import By as JudgedBy
     from dpr_rag.fusion import Wishes
@@ -47,7 +48,10 @@ def evaluate(
     legs: Legs,
     files: ResultFiles,
     store: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Folder of the store.", show_default=False, parser=place_of)
+        str | None,
+        typer.Argument(
+            metavar="[STORE]", help="Folder of the store, or its address.", show_default=False, parser=store_of
+        ),
     ] = None,
     questions: LabelledQuestions = None,
     modes: Annotated[
@@ -96,6 +100,8 @@ def evaluate(
 
     questions = check_named(store, questions or named, runs)
     others = read_runs(runs)
+    if index_recall and store is not None and is_address(store):
+        raise typer.BadParameter("it goes with the folder of a store", param_hint="--index-recall")
     rankings = _rankings(store, modes, weight, fusion, legs)
     labelled = read_labelled(questions, split, limit, by, qrels=qrels, zeros=True)
     asked = labelled.questions
@@ -156,30 +162,25 @@ def _depth(k: int | None, measures: Sequence[str] | None, by: JudgedBy) -> int:
     return depth
 
 
-def _opened(store: Path, rankings: Mapping[str, Ranking], choice: ModelChoice, language: str | None) -> PassageStore:
+def _opened(store: str, rankings: Mapping[str, Ranking], choice: ModelChoice, language: str | None) -> Store:
     """The store, with its encoder where vectors count."""
-    from dpr_rag import PassageStore
-
     needed = any(ranking.needs_vectors for ranking in rankings.values())
-    encoder = encoder_of(store, choice) if needed else None
-    reads = only_reads(store, rankings.values())
-    return PassageStore.open(store, encoder=encoder, create=False, read_only=reads, language=language)
+    encoder = encoder_at(store, choice) if needed else None
+    return asked_store(store, encoder, read_only=only_reads(store, rankings.values()), language=language)
 
 
 def _rankings(
-    store: Path | None, modes: Sequence[str] | None, weight: float | None, fusion: str | None, legs: Legs
+    store: str | None, modes: Sequence[str] | None, weight: float | None, fusion: str | None, legs: Legs
 ) -> dict[str, Ranking]:
     if store is None:
         if modes or legs != Legs():
             raise typer.BadParameter(
-                "--mode asks a store, and so do the options of a ranking; name its folder", param_hint="DIR"
+                "--mode asks a store, and so do the options of a ranking; name its folder", param_hint="STORE"
             )
         return {}
     if "hybrid" not in (modes or ()) and not (weight is None and fusion is None):
         raise typer.BadParameter("--weight and --fusion need --mode hybrid", param_hint="--mode")
-    from dpr_rag import PassageStore
-
-    with PassageStore.open(store, create=False, read_only=True) as opened:
+    with asked_store(store) as opened:
         with usage():
             found = [opened.ranking_of(one) for one in _wishes(modes, weight, fusion, legs)]
     return {one.mode: one for one in found}

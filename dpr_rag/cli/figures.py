@@ -18,7 +18,7 @@ from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.terminal import output
 
 if TYPE_CHECKING:
-    from dpr_rag import PassageStore, Ranking
+    from dpr_rag import Ranking, Store
     from dpr_rag.evaluation import Comparison, Estimate, Evaluation
 
 _PACKAGES = ("dpr-rag", "faiss-cpu", "numpy", "tokenizers", "openvino", "torch", "transformers", "ir-measures")
@@ -94,15 +94,19 @@ def _compared(one: Comparison) -> str:
     )
 
 
-def settings_of(store: PassageStore, rankings: Mapping[str, Ranking]) -> dict[str, str]:
+def settings_of(store: Store, rankings: Mapping[str, Ranking]) -> dict[str, str]:
     """What was asked, for people to read."""
-    info = store.info()
+    told = {"store": str(store.path), "modes": ", ".join(_told(store, ranking) for ranking in rankings.values())}
+    find = getattr(store, "info", None)
+    if find is None:
+        return {**told, "passages": f"{store.count():,}", "encoder": "that of the service"}
+    info = find()
     parameters = "".join(f", {name}={value}" for name, value in info.parameters.items())
     encoded = any(ranking.needs_vectors for ranking in rankings.values())
+    of_folder = f", generation {info.generation}" if hasattr(info, "generation") else f" in {info.engine}"
     return {
-        "store": str(store.path),
-        "passages": f"{info.passages:,}, generation {info.generation}",
-        "modes": ", ".join(_told(store, ranking) for ranking in rankings.values()),
+        **told,
+        "passages": f"{info.passages:,}{of_folder}",
         "encoder": f"{info.source or 'unknown'}, fingerprint {info.fingerprint or 'none'}" if encoded else "not used",
         # other encoders than a DualEncoder do not tell
         "runtime": getattr(store.encoder, "runtime", "unknown") if encoded else "not used",
@@ -110,16 +114,18 @@ def settings_of(store: PassageStore, rankings: Mapping[str, Ranking]) -> dict[st
     }
 
 
-def _told(store: PassageStore, ranking: Ranking) -> str:
+def _told(store: Store, ranking: Ranking) -> str:
     if not ranking.wants_weight:
         return str(ranking)
-    settled, tuned = store.settled(ranking), store.tuned
+    settled, tuned = store.settled(ranking), getattr(store, "tuned", None)
     return f"{settled} as the store {'was tuned' if tuned and settled.weight == tuned.weight else 'suggests'}"
 
 
-def index_recall_of(store: PassageStore, questions: Sequence[str]) -> str:
-    """The index recall on some of the questions; it takes an exact search of each."""
-    if store.encoder is None:
+def index_recall_of(store: Store, questions: Sequence[str]) -> str:
+    """The index recall of a folder's store on some of the questions; it takes an exact search of each."""
+    from dpr_rag import PassageStore
+
+    if store.encoder is None or not isinstance(store, PassageStore):
         return "not measured, as no vectors were searched"
     sample = store.encode_questions(questions[:_RECALL_SAMPLE])
     return f"{store.measure_index_recall(sample, k=_RECALL_K):.4f} of the exact top {_RECALL_K}, on {len(sample)} questions"

@@ -16,7 +16,7 @@ from dpr_rag.errors import EvaluationError
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
-    from dpr_rag import PassageStore
+    from dpr_rag import Store
     from dpr_rag.corpora import Judgement, LeftOut, Question
 
 
@@ -130,7 +130,7 @@ def _not_read(names: Sequence[str]) -> str:
     return f"; not read were {listed(names)}" if names else ""
 
 
-def note_missing(store: PassageStore, asked: Sequence[Question]) -> None:
+def note_missing(store: Store, asked: Sequence[Question]) -> None:
     """Say how many of the passages that are to be found are not in the store at all."""
     wanted = {name for question in asked for name in question.positive_ids}
     missing = wanted - {passage.id for passage in store.get(wanted)}

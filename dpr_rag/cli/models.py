@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -15,13 +13,13 @@ from dpr_rag.cli.options import ContextModel, Model, Profile
 from dpr_rag.cli.running import Running, check_profile
 from dpr_rag.cli.telling import told_encoder
 from dpr_rag.cli.terminal import note
-from dpr_rag.cli.usage import usage
 from dpr_rag.errors import EncoderMismatchError, StoreNotFoundError
+from dpr_rag.paths import is_address
 
 if TYPE_CHECKING:
-    from dpr_rag import DualEncoder, LibraryEncoder, Ranking
-    from dpr_rag.cli.ranking import RankingChoice
+    from dpr_rag import DualEncoder, LibraryEncoder
     from dpr_rag.store import StoreInfo
+    from dpr_rag.stores import Facts
 
 DEFAULT = "default"
 """What ``--model`` calls the default encoder, where it has to be named."""
@@ -85,25 +83,6 @@ class ModelChoice(Running):
         return encoder
 
 
-def ranking_of(path: Path, how: RankingChoice) -> Ranking:
-    """How to rank: as the options say, and for the rest as the store was tuned.
-
-    Raises:
-        typer.BadParameter: An option is unknown, or goes with another mode.
-        StoreNotFoundError: There is no store.
-    """
-    from dpr_rag import PassageStore
-
-    with PassageStore.open(path, create=False, read_only=True) as store:
-        with usage():
-            return store.ranking_of(how.asked)
-
-
-def only_reads(path: Path, rankings: Iterable[Ranking]) -> bool:
-    """Whether a store is opened read-only to be asked: the first question in words leaves postings for the next process."""
-    return not any(ranking.needs_words for ranking in rankings) or not os.access(path, os.W_OK)
-
-
 def look(path: Path) -> StoreInfo | None:
     """What a store says of itself, or None where there is none; loads no model."""
     from dpr_rag import PassageStore
@@ -115,13 +94,25 @@ def look(path: Path) -> StoreInfo | None:
         return None
 
 
+def _facts_of(path: str | Path) -> Facts | None:
+    if not is_address(path):
+        return look(Path(path))
+    from dpr_rag import MilvusStore
+
+    try:
+        with MilvusStore.open(str(path), create=False, read_only=True) as store:
+            return store.info()
+    except StoreNotFoundError:
+        return None
+
+
 def encoder_of(
-    path: Path, choice: ModelChoice, *, loaded: DualEncoder | LibraryEncoder | None = None
+    path: str | Path, choice: ModelChoice, *, loaded: DualEncoder | LibraryEncoder | None = None
 ) -> DualEncoder | LibraryEncoder:
     """Load the encoder for an existing store; what the store names is shown, never loaded.
 
     Args:
-        path: Folder of the store.
+        path: Folder of the store, or address of a Milvus.
         choice: What the user named.
         loaded: What it loaded for another store.
 
@@ -129,7 +120,9 @@ def encoder_of(
         StoreNotFoundError: There is no store at the path.
         EncoderMismatchError: No ``--model`` was given and the store was not filled by the default encoder.
     """
-    info = look(path)
+    info = _facts_of(path)
+    if info is None and is_address(path):
+        raise StoreNotFoundError(f"there is no collection at {path}; fill one with: dpr-rag copy STORE {path}")
     if info is None:
         raise StoreNotFoundError(
             f"there is no store at {str(path)!r}; make one with: dpr-rag index CORPUS --store {path}"
@@ -141,7 +134,7 @@ def encoder_of(
             f"the store {str(path)!r} holds vectors that came without an encoder; name theirs with --model MODEL --bind"
         )
     encoder = loaded or choice.load()
-    if is_outdated(info, encoder):
+    if is_outdated(info, encoder) and not is_address(path):
         raise EncoderMismatchError(
             f"the store {str(path)!r} was filled by the default encoder of an earlier version; encode it anew with: "
             f"dpr-rag reencode {quote(str(path))} --model {DEFAULT}"
@@ -153,12 +146,12 @@ def encoder_of(
     return encoder
 
 
-def is_outdated(info: StoreInfo | None, encoder: DualEncoder | LibraryEncoder) -> bool:
+def is_outdated(info: Facts | None, encoder: DualEncoder | LibraryEncoder) -> bool:
     """Whether the default encoder of an earlier version filled a store."""
     return info is not None and info.source == encoder.source and info.fingerprint != encoder.fingerprint
 
 
-def _advice(info: StoreInfo) -> str:
+def _advice(info: Facts) -> str:
     question, _, context = (info.source or "MODEL").partition(" + ")
     models = f"--model {quote(question)}" + (f" --context-model {quote(context)}" if context else "")
     named = "and the --profile, --question-prompt and --passage-prompt that it was filled with if any were named"

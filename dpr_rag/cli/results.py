@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpr_rag.cli.places import asked as asked_store
 from dpr_rag.cli.terminal import note
 from dpr_rag.cli.usage import usage
 from dpr_rag.errors import CorpusError
@@ -85,7 +86,7 @@ class ResultFiles:
             with usage("--per-question"):
                 per_question_form(self.per_question)
 
-    def check_ids(self, asked: Sequence[Question], runs: Mapping[str, Run], store: Path | None) -> None:
+    def check_ids(self, asked: Sequence[Question], runs: Mapping[str, Run], store: str | None) -> None:
         """Find out now, and not after the last question, that a run cannot name a question or a passage.
 
         Args:
@@ -98,7 +99,6 @@ class ResultFiles:
         """
         if self.run is None:
             return
-        from dpr_rag import PassageStore
         from dpr_rag.evaluation import check_run_ids
         from dpr_rag.evaluation.files import fits_a_run
 
@@ -107,7 +107,7 @@ class ResultFiles:
         )
         check_run_ids(self.run, chain((question.id for question in asked), found))
         if store is not None:
-            with PassageStore.open(store, create=False, read_only=True) as opened:
+            with asked_store(store) as opened:
                 check_run_ids(
                     self.run, (one.id for one in opened.select(lambda passage: not fits_a_run(passage.id), 1))
                 )

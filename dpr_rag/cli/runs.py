@@ -14,7 +14,7 @@ from dpr_rag.errors import CorpusError
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
-    from dpr_rag import PassageStore
+    from dpr_rag import Store
     from dpr_rag.corpora import Question
     from dpr_rag.evaluation import Run
 
@@ -29,20 +29,22 @@ Runs = Annotated[
 ]
 QuestionsOption = Annotated[
     Path | None,
-    typer.Option("--questions", metavar="FILE", help="QUESTIONS where no DIR is named, for runs.", parser=place_of),
+    typer.Option("--questions", metavar="FILE", help="QUESTIONS where no STORE is named, for runs.", parser=place_of),
 ]
 
 
-def check_named(store: Path | None, questions: Path | None, runs: Sequence[Path] | None) -> Path:
+def check_named(store: str | None, questions: Path | None, runs: Sequence[Path] | None) -> Path:
     """The questions, where it is said what is to be judged on them.
 
     Raises:
         typer.BadParameter: There are no questions, or neither a store nor a run.
     """
     if questions is None:
-        raise typer.BadParameter("name the questions: QUESTIONS after DIR, or --questions", param_hint="QUESTIONS")
+        raise typer.BadParameter("name the questions: QUESTIONS after STORE, or --questions", param_hint="QUESTIONS")
     if store is None and not runs:
-        raise typer.BadParameter("name the folder of a store, or a run of another system with --run", param_hint="DIR")
+        raise typer.BadParameter(
+            "name the folder of a store, or a run of another system with --run", param_hint="STORE"
+        )
     return questions
 
 
@@ -63,12 +65,12 @@ def read_runs(paths: Sequence[Path] | None) -> dict[str, Run]:
     return {path.name if names.count(path.name) == 1 else str(path): read_run(path) for path in given}
 
 
-def with_texts(runs: dict[str, Run], store: PassageStore) -> dict[str, Run]:
+def with_texts(runs: dict[str, Run], store: Store) -> dict[str, Run]:
     """Runs of ids with the passages of the store, and a note of those that it does not have."""
     return {name: _filled(name, run, store) if run.bare else run for name, run in runs.items()}
 
 
-def _filled(name: str, run: Run, store: PassageStore) -> Run:
+def _filled(name: str, run: Run, store: Store) -> Run:
     wanted = run.ids()
     passages = store.get(wanted)
     if len(passages) < len(wanted):

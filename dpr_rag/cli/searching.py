@@ -9,20 +9,22 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dpr_rag.arguments import is_blank
 from dpr_rag.cli.expanding import expanded
-from dpr_rag.cli.models import ModelChoice, encoder_of, only_reads, ranking_of
+from dpr_rag.cli.models import ModelChoice
 from dpr_rag.cli.options import (
     AsJson,
     Bind,
     FilterText,
-    StoreFolder,
+    StoreAddress,
     read_filter,
 )
+from dpr_rag.cli.places import asked as asked_store
+from dpr_rag.cli.places import encoder_at, only_reads, ranking_at
 from dpr_rag.cli.ranking import RankingChoice
 from dpr_rag.cli.telling import told_record
 from dpr_rag.cli.terminal import note, say_json, show_facts, show_hits
@@ -31,12 +33,15 @@ from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Hit
 from dpr_rag.paths import place_of
 
+if TYPE_CHECKING:
+    from dpr_rag import Store
+
 _BATCH = 64
 
 
 @expanded
 def search(
-    store: StoreFolder,
+    store: StoreAddress,
     choice: ModelChoice,
     how: RankingChoice,
     question: Annotated[
@@ -57,14 +62,12 @@ def search(
     """Ask a store questions; scores are exact inner products, BM25 scores or both fused: higher is better."""
     chosen = read_filter(filter_text)
     questions = read_questions(question or [], file)
-    from dpr_rag import PassageStore, Retriever
+    from dpr_rag import Retriever
 
-    ranking = ranking_of(store, how)
-    encoder = encoder_of(store, choice) if ranking.needs_vectors else None
+    ranking = ranking_at(store, how)
+    encoder = encoder_at(store, choice) if ranking.needs_vectors else None
     reads = not bind and only_reads(store, [ranking])
-    with PassageStore.open(
-        store, encoder=encoder, create=False, read_only=reads, bind=bind, language=how.language
-    ) as opened:
+    with asked_store(store, encoder, read_only=reads, bind=bind, language=how.language) as opened:
         retriever = Retriever(opened, k=k, ranking=ranking)
         while batch := list(islice(questions, _BATCH)):
             for asked, hits in zip(batch, retriever.retrieve_batch(batch, filter=chosen), strict=True):
@@ -72,7 +75,7 @@ def search(
                     say_json(question_record(asked, hits))
                 else:
                     show_hits(asked, hits)
-        if not len(opened):
+        if not opened.count():
             note(f"the store {store} is empty; fill it with: dpr-rag index CORPUS --store {shlex.quote(str(store))}")
 
 
@@ -142,7 +145,7 @@ def question_record(question: str, hits: Sequence[Hit]) -> dict[str, Any]:
 
 
 def info(
-    store: StoreFolder,
+    store: StoreAddress,
     recall: Annotated[
         bool, typer.Option("--recall", help="Measure the index recall at 20 with 100 stored vectors as questions.")
     ] = False,
@@ -151,14 +154,24 @@ def info(
     """Say what a store holds, which encoder filled it, and how its index answers."""
     from dpr_rag import PassageStore
 
-    with PassageStore.open(store, create=False, read_only=True) as opened:
-        facts = dataclasses.asdict(opened.info())
+    with asked_store(store) as opened:
+        facts = _facts_of(opened)
         if recall:
+            if not isinstance(opened, PassageStore):
+                raise typer.BadParameter("it goes with the folder of a store", param_hint="--recall")
             facts["index_recall"] = opened.measure_index_recall(100, k=20)
     if as_json:
         say_json(facts)
     else:
         show_facts([(name.replace("_", " "), readable(name, value)) for name, value in facts.items()])
+
+
+def _facts_of(store: Store) -> dict[str, Any]:
+    """What a store says of itself; a service tells how many passages it has, and how it ranks."""
+    told = getattr(store, "info", None)
+    if told is None:
+        return {"path": str(store.path), "passages": store.count(), "ranking": str(store.ranking)}
+    return dataclasses.asdict(told())
 
 
 def readable(name: str, value: object) -> str:
@@ -173,6 +186,8 @@ def readable(name: str, value: object) -> str:
         return f"{value / 1e6:,.1f} MB"
     if isinstance(value, dict):
         return ", ".join(f"{key}={item}" for key, item in value.items()) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4f}"
     return f"{value:,}" if isinstance(value, int) else str(value)

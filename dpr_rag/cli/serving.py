@@ -10,8 +10,9 @@ import typer
 
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of
+from dpr_rag.cli.places import asked
 from dpr_rag.cli.terminal import note, say
-from dpr_rag.paths import place_of
+from dpr_rag.paths import is_address, is_service, place_of, store_of
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 Token = Annotated[
@@ -31,7 +32,8 @@ def serve(
         list[str],
         typer.Argument(
             metavar="STORE",
-            help="Folders of stores, as DIR or NAME=DIR; without a name it is the folder's, less .dpr.",
+            help="Folders of stores, as DIR or NAME=DIR, or collections of a Milvus, as milvus://HOST:PORT/NAME; without a "
+            "name it is the folder's, less .dpr.",
             show_default=False,
         ),
     ],
@@ -61,10 +63,10 @@ def serve(
     ] = 30.0,
 ) -> None:
     """Answer for stores over HTTP: retrieval, passages, vectors, /healthz, /metrics and /openapi.json."""
-    from dpr_rag import PassageStore
     from dpr_rag.remote.access import token_of
     from dpr_rag.service import Limits, create_app
     from dpr_rag.service.serving import on_port, on_unix_socket, run
+    from dpr_rag.stores import whole
 
     named = named_stores(stores)
     secret, at_home = token_of(token), uds is not None or host in LOOPBACK
@@ -74,8 +76,7 @@ def serve(
         opened, encoder = {}, None
         for name, path in named.items():
             encoder = encoder_of(path, choice, loaded=encoder)
-            store = PassageStore.open(path, encoder=encoder, create=False, read_only=not writable)
-            opened[name] = closing.enter_context(store)
+            opened[name] = whole(closing.enter_context(asked(path, encoder, read_only=not writable)))
         app = create_app(opened, token=secret, writable=writable, at_home=at_home, limits=limits)
         if not at_home:
             warn_plain()
@@ -83,32 +84,43 @@ def serve(
         run(app, listening, limits, lambda: say(f"{address}  (Ctrl-C ends it)"))
 
 
-def named_stores(given: list[str]) -> dict[str, Path]:
-    """Folders by name, of arguments such as ``wiki.dpr`` and ``plays=~/a.dpr``.
+def named_stores(given: list[str]) -> dict[str, str]:
+    """Folders and addresses by name, of arguments such as ``wiki.dpr``, ``plays=~/a.dpr`` and ``milvus://host/wiki``.
 
     Raises:
-        typer.BadParameter: Two stores have one name, or a name cannot be one.
-        PathError: A path is empty.
+        typer.BadParameter: Two stores have one name, a name cannot be one, or a store is a service.
+        PathError: A path is empty, or an address is none.
     """
     from dpr_rag.errors import RequestError
     from dpr_rag.service.stores import check_name
 
-    named: dict[str, Path] = {}
+    named: dict[str, str] = {}
     for one in given:
         left, equals, right = one.partition("=")
-        plain = not equals or "/" in left or Path(one).is_dir()
-        path = place_of(one if plain else right)
-        name = (path.absolute().name.removesuffix(".dpr") or path.name) if plain else left
+        plain = is_address(one) or not equals or "/" in left or Path(one).is_dir()
+        place = store_of(one if plain else right)
+        if is_service(place):
+            raise typer.BadParameter(f"{place!r:.200} is a service already", param_hint="STORE")
+        name = _name_of(place) if plain else left
         try:
             check_name(name)
         except RequestError as error:
-            raise typer.BadParameter(f"{error}; give it one: NAME={path}", param_hint="STORE") from None
+            raise typer.BadParameter(f"{error}; give it one: NAME={place}", param_hint="STORE") from None
         if name in named:
             raise typer.BadParameter(
-                f"two stores are called {name!r}; give one another name: NAME={path}", param_hint="STORE"
+                f"two stores are called {name!r}; give one another name: NAME={place}", param_hint="STORE"
             )
-        named[name] = path
+        named[name] = place
     return named
+
+
+def _name_of(place: str) -> str:
+    if not is_address(place):
+        path = Path(place)
+        return path.absolute().name.removesuffix(".dpr") or path.name
+    from dpr_rag.milvus.address import parse_address
+
+    return parse_address(place).collection
 
 
 def warn_plain() -> None:

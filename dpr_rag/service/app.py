@@ -14,11 +14,11 @@ from dpr_rag.service.gate import Gate
 from dpr_rag.service.limits import Limits
 from dpr_rag.service.routes import router_for
 from dpr_rag.service.stores import Service
-from dpr_rag.store import PassageStore
+from dpr_rag.stores import WholeStore
 
 
 def create_app(
-    stores: Mapping[str, PassageStore],
+    stores: Mapping[str, WholeStore],
     *,
     token: str | None = None,
     writable: bool = False,

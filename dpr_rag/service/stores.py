@@ -11,7 +11,7 @@ from dpr_rag.service.batching import Batcher
 from dpr_rag.service.limits import Limits
 from dpr_rag.service.meters import Meters
 from dpr_rag.service.workers import Entrance, Workers
-from dpr_rag.store import PassageStore
+from dpr_rag.stores import WholeStore
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -27,7 +27,7 @@ class Served:
     """
 
     name: str
-    store: PassageStore
+    store: WholeStore
     batcher: Batcher | None
 
 
@@ -43,7 +43,7 @@ class Service:
         RequestError: There is no store, or a name cannot be one.
     """
 
-    def __init__(self, stores: Mapping[str, PassageStore], *, writable: bool, limits: Limits) -> None:
+    def __init__(self, stores: Mapping[str, WholeStore], *, writable: bool, limits: Limits) -> None:
         if not stores:
             raise RequestError("a service without a store has nothing to answer; give at least one")
         for name in stores:
@@ -88,7 +88,7 @@ class Service:
         for workers in (self.searching, self.writing, self.watching):
             workers.close()
 
-    def _batcher(self, store: PassageStore) -> Batcher | None:
+    def _batcher(self, store: WholeStore) -> Batcher | None:
         encoder = store.encoder
         if encoder is None:
             return None

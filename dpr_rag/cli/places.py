@@ -1,0 +1,89 @@
+"""A store as commands ask it, wherever it lies: in a folder, behind a service, or in a collection of a Milvus."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from dpr_rag.cli.models import ModelChoice, encoder_of
+from dpr_rag.cli.usage import usage
+from dpr_rag.paths import is_address, is_service
+
+if TYPE_CHECKING:
+    from dpr_rag import DualEncoder, Encoder, LibraryEncoder, Ranking, Store
+    from dpr_rag.cli.ranking import RankingChoice
+
+
+def asked(
+    place: str | Path,
+    encoder: Encoder | None = None,
+    *,
+    read_only: bool = True,
+    bind: bool = False,
+    language: str | None = None,
+) -> Store:
+    """Open a store that exists.
+
+    Args:
+        place: Its folder or address.
+        encoder: What encodes; a service has its own.
+        read_only: Refuse every change; a service says so itself.
+        bind: Attach the encoder to the folder of a store without one.
+        language: Whose words BM25 stems in the folder of a store.
+
+    Raises:
+        typer.BadParameter: What goes with a folder was given with an address.
+        StoreNotFoundError: There is none.
+    """
+    from dpr_rag import PassageStore, open_store
+
+    if not is_address(place):
+        return PassageStore.open(
+            place, encoder=encoder, create=False, read_only=read_only, bind=bind, language=language
+        )
+    if bind or language is not None:
+        raise typer.BadParameter(
+            f"it goes with the folder of a store, and {str(place)!r:.200} is an address",
+            param_hint="--bind" if bind else "--language",
+        )
+    if is_service(place):
+        return open_store(place)
+    return open_store(place, encoder=encoder, create=False, read_only=read_only)
+
+
+def encoder_at(
+    place: str | Path, choice: ModelChoice, *, loaded: DualEncoder | LibraryEncoder | None = None
+) -> DualEncoder | LibraryEncoder | None:
+    """The encoder for a store that exists, see ``encoder_of``; None for a service, which encodes by itself.
+
+    Raises:
+        typer.BadParameter: A model was named for a service.
+    """
+    if not is_service(place):
+        return encoder_of(place, choice, loaded=loaded)
+    if choice != ModelChoice():
+        raise typer.BadParameter(
+            f"{str(place)!r:.200} is a service, which encodes with its own model; leave it out", param_hint="--model"
+        )
+    return None
+
+
+def ranking_at(place: str | Path, how: RankingChoice) -> Ranking:
+    """How to rank: as the options say, and for the rest as the store was tuned.
+
+    Raises:
+        typer.BadParameter: An option is unknown, or goes with another mode.
+        StoreNotFoundError: There is no store.
+    """
+    with asked(place) as store, usage():
+        return store.ranking_of(how.asked)
+
+
+def only_reads(place: str | Path, rankings: Iterable[Ranking]) -> bool:
+    """Whether a store is opened read-only to be asked: the first question in words leaves postings for the next process."""
+    in_words = any(ranking.needs_words for ranking in rankings)
+    return is_address(place) or not in_words or not os.access(place, os.W_OK)
