@@ -170,8 +170,8 @@ def test_names_of_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a=b.dpr").mkdir()
     assert named_stores(["wiki.dpr", "x=some/where.dpr", "/srv/plain"]) == {
-        "wiki": Path("wiki.dpr"),
-        "x": Path("some/where.dpr"),
-        "plain": Path("/srv/plain"),
+        "wiki": "wiki.dpr",
+        "x": "some/where.dpr",
+        "plain": "/srv/plain",
     }
-    assert named_stores(["c=a=b.dpr"]) == {"c": Path("a=b.dpr")}
+    assert named_stores(["c=a=b.dpr"]) == {"c": "a=b.dpr"}

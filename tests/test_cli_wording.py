@@ -37,6 +37,7 @@ FOR_PROGRAMS = (
     "opens nothing; call PassageStore.open",
     "rank() takes questions in words",
     "to delete what a filter keeps, pass filter=",
+    "is no passage; give a dpr_rag.Passage(",
 )
 # Names of settings that the options beside them share, and of keys in files: no advice.
 SAID = re.compile(

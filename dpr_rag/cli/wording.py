@@ -30,6 +30,11 @@ _HERE = [
         ", dates for example with .isoformat()": ", dates for example to strings",
         "pass encoder= to PassageStore.open, or vectors= to add": "name one with --model",
         "pass encoder= to PassageStore.open, or search with vectors": "name one with --model",
+        "pass encoder= to open_store, or vectors= to add": "name one with --model",
+        "pass encoder= to open_store, or search with vectors": "name one with --model",
+        "; open it with create=True": "; fill one with: dpr-rag copy STORE ADDRESS",
+        "pass token=, or set": "set",
+        "use mode='dense', or": "use --mode dense, or",
         "open it with that encoder, or reencode() it": (
             "name that encoder with --model, or encode it anew with: dpr-rag reencode DIR --model MODEL"
         ),
