@@ -350,6 +350,33 @@ def test_an_engine_that_is_not_there_is_told() -> None:
         open_store("milvus://127.0.0.1:9/wiki", timeout=1)
 
 
+@pytest.mark.parametrize(
+    "index", ["hnsw:links=8,efConstruction=40,efSearch=64", "ivf-flat:lists=16,probes=8", "ivf-sq8"]
+)
+def test_compressed_indexes_give_exact_scores(index: str, server: Server) -> None:
+    generator = np.random.default_rng(0)
+    vectors = generator.standard_normal((2_000, 16), dtype=np.float32)
+    given, address = (
+        [Passage(str(at), f"text {at}") for at in range(2_000)],
+        server.address(f"kind_{len(index)}"),
+    )
+    with open_store(address, index=index) as store:
+        store.add(given, vectors=vectors)
+        assert store.wait_until_indexed(120) == 2_000
+    with open_store(address, read_only=True) as store:
+        name, _, _ = index.partition(":")
+        assert store.info().kind == name.upper().replace("-", "_")
+        hits = store.search(vectors[:20], 10)
+        best = vectors[:20] @ vectors.T
+        found = [{int(hit.passage.id) for hit in row} for row in hits]
+        wanted = [set(np.argsort(-row)[:10].tolist()) for row in best]
+        assert sum(len(a & b) for a, b in zip(found, wanted, strict=True)) >= 160
+        for at, row in enumerate(hits):
+            assert [hit.score for hit in row] == pytest.approx([best[at][int(hit.passage.id)] for hit in row], rel=1e-5)
+        exact = store.search(vectors[:3], 10, exact=True)
+        assert [{int(hit.passage.id) for hit in row} for row in exact] == wanted[:3]
+
+
 @pytest.mark.parametrize("method", ["by_keys", "upsert"])
 def test_an_engine_that_goes_away_is_told_with_what_it_lacks(
     method: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
