@@ -76,7 +76,7 @@ MEANT = {
         "--format",
     ],
     "load": ["OUT", "--store", "--index", "--dtype", "--model"],
-    "export": ["DIR", "--out", "--filter", "--part-size"],
+    "export": ["STORE", "--out", "--filter", "--part-size"],
     "merge": ["DIR", "--out", "--index"],
     "copy": ["SOURCE", "TARGET", "--index", "--batch-size"],
     "demo": ["--store", "--quiet"],

@@ -62,6 +62,7 @@ def test_a_store_moved_to_an_engine_and_back_is_equal(tmp_path: Path, engine: st
         assert back.info().fingerprint == source.info().fingerprint
         assert back.info().source == source.info().source
         assert back.info().profile == source.info().profile
+    assert "wrote 30 passages in 1 parts" in run("export", engine, "--out", tmp_path / "parts")[1]
     with open_store(engine, encoder=ENCODER) as served:
         assert served.rank(["text 4"], 1)[0][0].passage.id == source.rank(["text 4"], 1)[0][0].passage.id
 

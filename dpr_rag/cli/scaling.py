@@ -29,10 +29,11 @@ from dpr_rag.cli.options import (
     IndexKind,
     Language,
     Quiet,
-    StoreFolder,
+    StoreAddress,
     check_store_options,
     read_filter,
 )
+from dpr_rag.cli.places import asked
 from dpr_rag.cli.terminal import Stopwatch, progress, say
 from dpr_rag.cli.usage import usage
 from dpr_rag.errors import StoreError
@@ -158,21 +159,21 @@ def load(
 
 
 def export(
-    store: StoreFolder,
+    store: StoreAddress,
     out: OutFolder,
     filter: FilterText = None,
     part_size: PartSize = _ROWS,
     quiet: Quiet = False,
 ) -> None:
     """Write a store's passages and vectors as Parquet parts, which `load` and every reader of Parquet takes."""
-    from dpr_rag import PassageStore
     from dpr_rag.scaling import export
+    from dpr_rag.stores import whole
 
     kept = read_filter(filter)
     watch = Stopwatch()
-    with PassageStore.open(store, create=False, read_only=True) as opened:
+    with asked(store) as opened:
         with progress("exporting", opened.count(kept), quiet=quiet) as advance:
-            done = export(opened, out, filter=kept, rows=part_size, progress=advance)
+            done = export(whole(opened), out, filter=kept, rows=part_size, progress=advance)
     say(f"wrote {done.passages:,} passages in {done.parts:,} parts to {out} {watch.rate(done.passages)}")
 
 
