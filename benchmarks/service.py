@@ -114,9 +114,9 @@ class Callers:
 
 
 @contextmanager
-def service(store: Path, *options: str) -> Iterator[tuple[int, int]]:
+def service(store: str, *options: str) -> Iterator[tuple[int, int]]:
     """Port and process of a service."""
-    command = [sys.executable, "-c", SERVE, "serve", str(store), "--port", "0", *options]
+    command = [sys.executable, "-c", SERVE, "serve", store, "--port", "0", *options]
     environment = {name: value for name, value in os.environ.items() if name != "DPR_RAG_TOKEN"}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
@@ -194,7 +194,7 @@ def processor() -> str:
 def main() -> None:
     """Run the pieces."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("store", type=Path)
+    parser.add_argument("store", help="a folder or an address")
     parser.add_argument("questions", type=Path)
     parser.add_argument("--callers", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=600)
