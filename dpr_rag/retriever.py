@@ -32,7 +32,7 @@ class Retriever:
         k: Hits per question, unless a call asks otherwise.
         mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both; None for what the store was tuned to,
             or else ``dense``.
-        weight: For ``hybrid``: λ of BM25 + λ · inner product; None for the one that the store was tuned to or suggests.
+        weight: For ``hybrid``: λ of BM25 + λ · inner product; None for the tuned one, or one for each question.
         fusion: For ``hybrid``: ``weighted``, or ``rrf`` for reciprocal rank fusion.
         candidates: For ``hybrid``: how many passages each leg brings, at least 1; None for 200, or what the store was tuned with.
         k1: For ``bm25`` and ``hybrid``: how much it counts that a word stands in a passage often, at least 0; None for 0.9, or

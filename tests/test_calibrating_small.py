@@ -13,7 +13,7 @@ from conftest import HashEncoder
 from dpr_rag import Calibration, Passage, PassageStore, Ranking
 from dpr_rag.storage.state import State
 from dpr_rag.store import calibrating
-from dpr_rag.store.calibrating import Fitted
+from dpr_rag.store.fitted import Fitted
 
 
 class ListeningEncoder(HashEncoder):
@@ -120,9 +120,9 @@ def test_how_much_of_a_passage_is_asked_for() -> None:
         assert [len(asked), {len(question.split()) for question in asked}] == [64, {12}]
     one = Passage("1", " ".join(f"w{at}" for at in range(40)))
     assert calibrating._some_words(one) == "w12 w14 w16 w18 w20 w22 w24 w26"
-    assert calibrating._stretch(one) == " ".join(f"w{at}" for at in range(14, 26))
+    assert calibrating.stretch_of(one) == " ".join(f"w{at}" for at in range(14, 26))
     short = Passage("1", "a b c d e")
-    assert (calibrating._stretch(short), calibrating._some_words(short)) == ("b c d", "b d")
+    assert (calibrating.stretch_of(short), calibrating._some_words(short)) == ("b c d", "b d")
 
 
 @pytest.mark.parametrize(("now", "holds"), [(9, False), (10, True), (20, True), (40, True), (41, False)])

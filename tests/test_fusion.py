@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dpr_rag import Calibration, Diversity
 from dpr_rag.errors import VectorError
-from dpr_rag.fusion import Legs, Ranked, Ranking, diversified, fused_matrix
+from dpr_rag.fusion import Legs, Ranked, Ranking, diversified
 
 SCORES = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=30)
 
@@ -119,11 +119,11 @@ def leg(scores: dict[int, float], kind: str) -> Ranked:
     return make(np.array(order, np.int64), np.array([scores[row] for row in order], np.float64))
 
 
-def legs_of(dense: Sequence[float], bm25: Sequence[float]) -> Legs:
+def legs_of(dense: Sequence[float], bm25: Sequence[float], spread: float = 1.0) -> Legs:
     """Legs that both bring every passage."""
     lists = (leg(dict(enumerate(scores)), kind) for scores, kind in ((dense, "dense"), (bm25, "bm25")))
     products, words = np.array(dense, np.float64), np.array(bm25, np.float64)
-    return Legs(*lists, Ranked(np.arange(len(products)), words, products, words))
+    return Legs(*lists, Ranked(np.arange(len(products)), words, products, words), spread)
 
 
 @given(
@@ -138,7 +138,8 @@ def test_fusion_follows_its_definition(
     whole = legs_of(*zip(*pairs, strict=True))
     lists = whole.dense.take(slice(brings)), whole.bm25.take(slice(finds))
     places = [{int(row): at for at, row in enumerate(one.rows, 1)} for one in lists]
-    found = Legs(*lists, whole.both).ranked(weight)
+    ranking = Ranking("hybrid", fusion="rrf") if weight is None else Ranking("hybrid", weight)
+    found = Legs(*lists, whole.both, 1.0).ranked(ranking)
 
     def score(row: int) -> float:
         if weight is None:
@@ -152,14 +153,31 @@ def test_fusion_follows_its_definition(
     assert ties == sorted(ties)
 
 
-def test_fusion_of_whole_matrices_is_that_of_whole_lists() -> None:
-    generator = np.random.default_rng(1)
-    dense, bm25 = generator.standard_normal((2, 3, 9))
-    for weight in (None, 0.0, 1.7):
-        matrix = fused_matrix(dense, bm25, weight)
-        for line, products, words in zip(matrix, dense, bm25, strict=True):
-            one = legs_of(products.tolist(), words.tolist()).ranked(weight)
-            assert one.scores.tolist() == pytest.approx(line[one.rows].tolist())
+def test_without_a_weight_bm25_counts_as_a_share_of_its_best() -> None:
+    legs = legs_of([0.5, 0.2, 0.1], [0.0, 8.0, 11.0], spread=0.25)
+    weight = legs.weight(Ranking("hybrid"))
+    assert weight == pytest.approx(11 / (5.5 * 0.25))  # 8
+    assert legs.ranked(Ranking("hybrid")).scores.tolist() == pytest.approx([11.8, 9.6, 4.0])
+    assert legs.ranked(Ranking("hybrid", balance=2)).scores.tolist() == pytest.approx([12.6, 11.2, 8.0])
+
+
+@pytest.mark.parametrize(("words", "vectors"), [(10.0, 1.0), (1.0, 70.0), (0.3, 0.01)])
+def test_the_weight_follows_the_scale_of_both_legs(words: float, vectors: float) -> None:
+    dense, bm25 = np.array([0.9, 0.7, 0.3, 0.2]), np.array([4.0, 9.0, 6.0, 0.0])
+    usual = legs_of(dense.tolist(), bm25.tolist(), spread=0.1)
+    other = legs_of((vectors * dense).tolist(), (words * bm25).tolist(), spread=0.1 * vectors)
+    assert other.ranked(Ranking("hybrid")).rows.tolist() == usual.ranked(Ranking("hybrid")).rows.tolist()
+
+
+@pytest.mark.parametrize(
+    ("dense", "spread"),
+    [([0.6], 0.0), ([0.6, 0.6], 1e-9), ([0.0], 0.0), ([0.6, 0.5], float("nan")), ([], float("nan"))],
+)
+def test_the_weight_is_finite_where_there_is_nothing_to_scale_by(dense: list[float], spread: float) -> None:
+    legs = legs_of(dense, [0.0] * len(dense), spread)
+    weight = legs.weight(Ranking("hybrid"))
+    assert 0 < weight <= 1 / (5.5 * 0.6) or (weight == pytest.approx(1 / 5.5) and not any(dense))
+    assert legs.ranked(Ranking("hybrid")).rows.tolist() == list(range(len(dense)))
 
 
 @pytest.mark.parametrize(
@@ -174,6 +192,9 @@ def test_fusion_of_whole_matrices_is_that_of_whole_lists() -> None:
         {"mode": "hybrid", "fusion": "sum"},
         {"mode": "hybrid", "fusion": "rrf", "weight": 1.0},
         {"mode": "dense", "fusion": "rrf"},
+        {"mode": "hybrid", "balance": -1.0},
+        {"mode": "dense", "balance": 2.0},
+        {"mode": "hybrid", "weight": 1.0, "balance": 2.0},
     ],
 )
 def test_rankings_are_checked(wrong: dict) -> None:

@@ -654,7 +654,7 @@ def test_the_suggested_weight_lets_both_legs_differ_by_as_much(store: PassageSto
     passages, vectors = store.sample(64)
     spreads = []
     for at, passage in enumerate(passages):
-        question = calibrating._stretch(passage)
+        question = calibrating.stretch_of(passage)
         words = {hit.passage.id: hit.score for hit in Retriever(store, k=300, mode="bm25").retrieve(question)}
         others = [place for place in range(64) if place != at]
         products = vectors[others].astype(np.float64) @ encoder.encode_questions([question])[0].astype(np.float64)
@@ -663,8 +663,20 @@ def test_the_suggested_weight_lets_both_legs_differ_by_as_much(store: PassageSto
     assert weight == pytest.approx(
         np.mean([one for one, _ in spreads]) / np.mean([one for _, one in spreads]), rel=1e-5
     )
-    suggested = Retriever(store, k=20, mode="hybrid").retrieve("w1 w2 w3")
-    assert suggested == Retriever(store, k=20, mode="hybrid", weight=weight).retrieve("w1 w2 w3")
+
+
+def test_hybrid_finds_a_weight_for_each_question(store: PassageStore, encoder: HashEncoder) -> None:
+    store.add(many(300))
+    drawn = store.sample(512)[1].astype(np.float64)
+    for question in ("w1 w2 w3", "w7 w90", "nothing known"):
+        spread = np.std(drawn @ encoder.encode_questions([question])[0].astype(np.float64))
+        words = Retriever(store, k=1, ranking=Ranking("bm25", bm25=BM25(phrases=0.5))).retrieve(question)
+        best = words[0].score if words else 0.0
+        hits = Retriever(store, k=20, mode="hybrid").retrieve(question)
+        assert [(hit.score - hit.bm25) / hit.dense for hit in hits] == pytest.approx(
+            [max(best, 1.0) / (5.5 * spread)] * 20
+        )
+        assert hits == Retriever(store, k=20).store.rank([question, "w5"], 20, ranking=Ranking("hybrid"))[0]
 
 
 def test_too_few_passages_suggest_an_even_weight(store: PassageStore) -> None:

@@ -198,4 +198,4 @@ def test_long_runs_are_no_burden() -> None:
     ],
 )
 def test_a_store_weighs_its_legs_by_stretches_of_half_a_passage(text: str, stretch: str) -> None:
-    assert calibrating._stretch(Passage("1", text)) == stretch
+    assert calibrating.stretch_of(Passage("1", text)) == stretch

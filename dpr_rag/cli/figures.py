@@ -117,8 +117,8 @@ def settings_of(store: Store, rankings: Mapping[str, Ranking]) -> dict[str, str]
 def _told(store: Store, ranking: Ranking) -> str:
     if not ranking.wants_weight:
         return str(ranking)
-    settled, tuned = store.settled(ranking), getattr(store, "tuned", None)
-    return f"{settled} as the store {'was tuned' if tuned and settled.weight == tuned.weight else 'suggests'}"
+    settled = store.settled(ranking)
+    return str(settled) if settled.wants_weight else f"{settled} as the store was tuned"
 
 
 def index_recall_of(store: Store, questions: Sequence[str]) -> str:

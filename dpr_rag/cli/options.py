@@ -109,7 +109,7 @@ Weight = Annotated[
     typer.Option(
         "--weight",
         metavar="λ",
-        help="For hybrid: BM25 + λ · inner product (default: as tuned, or what the store suggests).",
+        help="For hybrid: BM25 + λ · inner product (default: as tuned, or found for each question).",
     ),
 ]
 FusionKind = Annotated[

@@ -36,7 +36,7 @@ class JudgedLegs:
         """The list that a ranking makes of them, as a store would."""
         if ranking.mode == "dense":
             return self.legs.dense
-        return self.alone if ranking.mode == "bm25" else self.legs.ranked(ranking.weight)
+        return self.alone if ranking.mode == "bm25" else self.legs.ranked(ranking)
 
     def first(self, ranking: Ranking) -> float:
         """Rank of the first right passage, from 1, or infinity."""

@@ -90,12 +90,12 @@ def tune(
 ) -> Tuning:
     """Choose mode, fusion and λ on labelled questions, and keep the choice in the store.
 
-    Each candidate (``dense``, ``bm25``, hybrid by reciprocal rank, hybrid with λ) is judged by the mean reciprocal rank of
-    the first right passage. λ is judged by cross-validation: each fifth of the questions is ranked with the λ that is
-    best on the other four. Of all candidates that the best one does not surpass by an interval clear of zero (paired
-    bootstrap, 95 % for all comparisons together) the simplest is chosen, so that noise rarely crowns anybody. The
-    questions also say what the scores mean: ``store.calibration_of`` is fitted to right hits and to wrong ones among the
-    first k.
+    Each candidate (``dense``, ``bm25``, hybrid by reciprocal rank, hybrid with λ for each question, hybrid with one λ) is
+    judged by the mean reciprocal rank of the first right passage. One λ is judged by cross-validation: each fifth of the
+    questions is ranked with the λ that is best on the other four. Of all candidates that the best one does not surpass by an
+    interval clear of zero (paired bootstrap, 95 % for all comparisons together) the simplest is chosen, so that noise
+    rarely crowns anybody. The questions also say what the scores mean: ``store.calibration_of`` is fitted to right hits and
+    to wrong ones among the first k.
 
     Args:
         store: An open store with an encoder.
@@ -143,14 +143,17 @@ def tune(
         )
     weights, held_out = _cross_validated(legs, base, k, seed)
     rankings = _rankings(base, weights[-1])
-    ranks = {name: held_out if name == "hybrid" else _firsts(legs, one) for name, one in rankings.items()}
+    ranks = {name: held_out if name == "hybrid λ" else _firsts(legs, one) for name, one in rankings.items()}
     found = _candidates(rankings, ranks, k, ks_up_to(min(100, candidates)), seed)
     best = max(found, key=lambda one: one.value.value)
     chosen = next(one for one in found if one.less_than_best.low <= 0)
     fingerprint = "" if store.encoder is None else store.encoder.fingerprint
     calibrations = _calibrations(legs, rankings.values(), k)
     language = store.info().language
-    tuned = Tuned(chosen.ranking, calibrations, len(asked), fingerprint, language, weight=weights[-1])
+    by_question, by_weight = found[-2:]
+    surpassed = chosen is not by_question and by_weight.value.value > by_question.value.value
+    weight = weights[-1] if surpassed else None
+    tuned = Tuned(chosen.ranking, calibrations, len(asked), fingerprint, language, weight=weight)
     if keep:
         store.set_tuned(tuned)
     return Tuning(len(asked), chosen_by, k, found, best, chosen, tuple(weights[:-1]), tuned, dict(left_out or {}))
@@ -162,7 +165,8 @@ def _rankings(base: Ranking, weight: float) -> dict[str, Ranking]:
         "dense": Ranking(),
         "bm25": Ranking("bm25", bm25=base.bm25),
         "hybrid rrf": replace(base, fusion="rrf"),
-        "hybrid": replace(base, weight=weight),
+        "hybrid": base,
+        "hybrid λ": replace(base, weight=weight),
     }
 
 

@@ -25,7 +25,7 @@ class Tuned:
         questions: How many labelled questions it was chosen on.
         fingerprint: The encoder that filled the store then; with another one the choice no longer counts.
         language: Whose words BM25 stemmed then; the same.
-        weight: λ for ``hybrid`` where it is asked for by name, or None for the one that the store suggests.
+        weight: λ for ``hybrid`` where it is asked for by name, or None for one that fits each question.
     """
 
     ranking: Ranking

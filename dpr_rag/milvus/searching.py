@@ -147,7 +147,7 @@ def _hybrid(collection: Collection, asked: Asked, vector: Vectors, words: str) -
     legs = Legs(
         Ranked.of_dense(*lists[0]), Ranked.of_bm25(*lists[1]), Ranked(np.arange(len(known)), bm25, products, bm25)
     )
-    return known, legs.ranked(asked.ranking.weight)
+    return known, legs.ranked(asked.ranking)
 
 
 def _list_of(found: Scored, at: dict[str, int]) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Scores]:

@@ -44,6 +44,7 @@ class WholeRanking(BaseModel):
     fusion: Fusion = "weighted"
     candidates: int = 200
     bm25: Words = Field(default_factory=Words)
+    balance: float = 1.0
 
 
 class Diverse(BaseModel):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import cast
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from dpr_rag.passages import Hit, Passage
 from dpr_rag.storage.state import State
 from dpr_rag.store.choosing import of_state
 from dpr_rag.store.engine import Engine
+from dpr_rag.store.fitted import fitted
 from dpr_rag.store.ranking import Asked, scores_of, search
 from dpr_rag.store.sampling import are_copies, asked_for
 
@@ -43,28 +43,12 @@ _ELSEWHERE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """What was fitted to a store's own passages, and what they were then."""
-
-    value: Calibration | float
-    passages: int
-    model: str
-    language: str
-
-    def holds(self, state: State, model: str) -> bool:
-        """Whether the store has neither doubled nor halved nor changed encoder or language since."""
-        same = (self.model, self.language) == (model, state.language)
-        return same and self.passages / 2 <= state.passages <= 2 * self.passages
-
-
 def calibration(engine: Engine, ranking: Ranking, state: State) -> Calibration:
     """The calibration of a ranking, fitted where there is none that fits; see ``PassageStore.calibration_of``."""
     tuned = of_state(engine, state)
     if tuned is not None and ranking in tuned.calibrations:
         return tuned.calibrations[ranking]
-    found = _fitted(engine, ranking, state, lambda: _self_sampled(engine, ranking))
-    return cast("Calibration", found)
+    return fitted(engine, ranking, state, lambda: _self_sampled(engine, ranking))
 
 
 def suggested_weight(engine: Engine, bm25: BM25, state: State) -> float:
@@ -73,19 +57,7 @@ def suggested_weight(engine: Engine, bm25: BM25, state: State) -> float:
     Without phrases, as a stretch of a text is one long phrase of it, which no question is.
     """
     bm25 = replace(bm25, phrases=0.0)
-    return cast("float", _fitted(engine, ("spreads", bm25), state, lambda: _ratio_of_spreads(engine, bm25)))
-
-
-def _fitted(engine: Engine, key: object, state: State, fit: Callable[[], Calibration | float]) -> Calibration | float:
-    """What is known under a key and still holds, or else what ``fit`` finds, in one thread for all."""
-    model = "" if engine.encoder is None else engine.encoder.fingerprint
-    known = engine.fitted.get(key)
-    if not (isinstance(known, Fitted) and known.holds(state, model)):
-        with engine.calibrating:
-            known = engine.fitted.get(key)
-            if not (isinstance(known, Fitted) and known.holds(state, model)):
-                known = engine.fitted[key] = Fitted(fit(), state.passages, model, state.language)
-    return known.value
+    return fitted(engine, ("spreads", bm25), state, lambda: _ratio_of_spreads(engine, bm25))
 
 
 def _ratio_of_spreads(engine: Engine, bm25: BM25) -> float:

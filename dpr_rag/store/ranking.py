@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import isnan
+from math import isnan, nan
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from dpr_rag.lexical.scoring import Mask, Scored
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.store.engine import Engine
+from dpr_rag.store.fitted import drawn_vectors
 from dpr_rag.store.lexicon import analyzer_of, lexicon
 from dpr_rag.store.snapshot import Snapshot, positions_in
 
@@ -62,11 +63,13 @@ def search(engine: Engine, asked: Asked) -> list[list[Hit]]:
             "diversity", asked.diversity, Diversity, VectorError, advice="; make one as Diversity(candidates)"
         )
 
+    drawn = drawn_vectors(engine) if asked.ranking.wants_weight else None
+
     def found(reader: Reader, snapshot: Snapshot) -> list[list[Hit]]:
         vectors = _checked(engine, snapshot, asked)
         if asked.where is not None:
             engine.prove_for(reader, snapshot, asked.where)
-        ranked = _ranked(engine, reader, snapshot, asked, vectors)
+        ranked = _ranked(engine, reader, snapshot, asked, vectors, drawn)
         questions = [None] * len(ranked) if vectors is None else vectors
         chosen = [_chosen(reader, snapshot, asked, *pair) for pair in zip(questions, ranked, strict=True)]
         passages = reader.by_rows({row for one in chosen for row in one.rows.tolist()})
@@ -95,10 +98,12 @@ def candidates(engine: Engine, asked: Asked) -> Candidates:
     if asked.ranking.mode != "hybrid":
         raise VectorError(f"the ranking's mode is {asked.ranking.mode!r}, expected 'hybrid', which has two legs")
 
+    drawn = drawn_vectors(engine)
+
     def found(reader: Reader, snapshot: Snapshot) -> Candidates:
         bm25 = Ranking("bm25", bm25=asked.ranking.bm25).words
         legs, alone = [], []
-        for one, scored in _legs(engine, reader, snapshot, asked, _checked(engine, snapshot, asked)):
+        for one, scored in _legs(engine, reader, snapshot, asked, _checked(engine, snapshot, asked), drawn):
             legs.append(one)
             same = scored.bm25 == bm25
             alone.append(
@@ -120,10 +125,12 @@ def _checked(engine: Engine, snapshot: Snapshot, asked: Asked) -> Vectors | None
     return check_vectors(asked.vectors, dim=None if model is None else model.dim, rows=rows)
 
 
-def _ranked(engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Vectors | None) -> list[Ranked]:
+def _ranked(
+    engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Vectors | None, drawn: Scores | None
+) -> list[Ranked]:
     ranking = asked.ranking
     if ranking.mode == "hybrid":
-        return [one.ranked(ranking.weight) for one, _ in _legs(engine, reader, snapshot, asked, vectors)]
+        return [one.ranked(ranking) for one, _ in _legs(engine, reader, snapshot, asked, vectors, drawn)]
     if ranking.needs_words:
         scored, allowed = _scored(engine, reader, snapshot, asked)
         return [Ranked.of_bm25(*one.best(asked.depth, allowed)) for one in scored]
@@ -147,7 +154,7 @@ def _scored(engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked) ->
 
 
 def _legs(
-    engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Vectors | None
+    engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Vectors | None, drawn: Scores | None
 ) -> Iterator[tuple[Legs, Scored]]:
     """What both legs bring for each question, and what each gives to the passages that only the other brought."""
     depth = max(asked.depth, asked.ranking.candidates)
@@ -158,7 +165,9 @@ def _legs(
         rows = np.union1d(by_vectors.rows, by_words.rows)
         products = _completed(rows, by_vectors, partial(snapshot.products, question))
         bm25 = _completed(rows, by_words, scored.at_rows)
-        yield Legs(by_vectors, by_words, Ranked(rows, bm25, products, bm25)), scored
+        # question by question, as a product of matrices depends on how many they are
+        spread = nan if drawn is None or not len(drawn) else float((drawn @ question.astype(np.float64)).std())
+        yield Legs(by_vectors, by_words, Ranked(rows, bm25, products, bm25), spread), scored
 
 
 def _completed(rows: Rows, leg: Ranked, otherwise: Callable[[Rows], Scores]) -> Scores:

@@ -225,17 +225,18 @@ class Searches(Scoped):
         return calibrating.calibration(self._engine, self._settled(ranking, state), state)
 
     def suggested_weight(self, bm25: BM25 | None = None) -> float:
-        """λ for BM25 + λ · inner product where nobody has tuned one: the ratio of the spreads of both legs' scores.
+        """One λ for all questions, where ``weight=`` is to be a number and nobody has tuned one.
 
-        With it the scores of both legs differ by as much from passage to passage, so that each has its say. The spreads are
-        standard deviations over 64 sampled passages, asked for by stretches of each other; no labelled question is needed.
+        It is the ratio of the spreads of both legs' scores: with it they differ by as much from passage to passage. The spreads
+        are standard deviations over 64 sampled passages, asked for by stretches of each other. Without a weight, hybrid
+        rankings find λ for each question instead, which is never worse and mostly better, see ``Legs.weight``.
         Measured at first use, and again when the store has doubled, halved or changed encoder or language.
         """
         bm25 = BM25() if bm25 is None else check_instance("bm25", bm25, BM25, VectorError)
-        return self._suggested(bm25, self._engine.state())
+        return calibrating.suggested_weight(self._engine, bm25, self._engine.state())
 
     def settled(self, ranking: Ranking) -> Ranking:
-        """A ranking with its λ, where it leaves that to the store: as tuned, or else as suggested."""
+        """A ranking with the λ that the store was tuned to, where it leaves that open; else λ is found for each question."""
         return self._settled(ranking, self._engine.state())
 
     def _settled(self, ranking: Ranking, state: State) -> Ranking:
@@ -244,10 +245,7 @@ class Searches(Scoped):
             return ranking
         found = choosing.of_state(self._engine, state)
         tuned = found.weight if found is not None and found.ranking.bm25 == ranking.bm25 else None
-        return replace(ranking, weight=self._suggested(ranking.bm25, state) if tuned is None else tuned)
-
-    def _suggested(self, bm25: BM25, state: State) -> float:
-        return calibrating.suggested_weight(self._engine, bm25, state)
+        return ranking if tuned is None else replace(ranking, weight=tuned * ranking.balance, balance=1.0)
 
     def measure_index_recall(self, sample: int | Vectors = 100, *, k: int = 20) -> float:
         """Index recall: overlap of the index's top k with the exact top k.

@@ -170,8 +170,9 @@ def ranking_for(
         store: Its tuning counts for ``default`` and ``mmr``, which are inner products otherwise, and for what the others
             leave open; it suggests λ for ``hybrid``.
         mode: A mode of LlamaIndex.
-        alpha: For ``hybrid``: 0 is BM25 alone, 1 inner products alone; between them λ is the store's, tuned or suggested,
-            times alpha / (1 - alpha), so that one half weighs both legs alike. The other modes have no use for it.
+        alpha: For ``hybrid``: 0 is BM25 alone, 1 inner products alone; between them λ is the store's, tuned or found
+            for each question, times alpha / (1 - alpha), so that one half is as without it. The other modes have no use
+            for it.
         candidates: For ``hybrid``: how many nodes each leg brings, as ``sparse_top_k``.
 
     Raises:
@@ -187,11 +188,17 @@ def ranking_for(
         return store.ranking_for("dense" if alpha else "bm25")
     both = store.ranking_for("hybrid")
     if alpha is not None:
-        settled = store.settled(replace(both, fusion="weighted"))
-        both = replace(settled, weight=(settled.weight or 0.0) * alpha / (1 - alpha))
+        both = _times(store.settled(replace(both, fusion="weighted")), alpha / (1 - alpha))
     if candidates is None:
         return both
     return replace(both, candidates=check_count("sparse_top_k", candidates, VectorError))
+
+
+def _times(ranking: Ranking, factor: float) -> Ranking:
+    """A hybrid ranking whose λ counts so many times."""
+    if ranking.weight is None:
+        return replace(ranking, balance=factor)
+    return replace(ranking, weight=ranking.weight * factor)
 
 
 def check_mode(mode: VectorStoreQueryMode | str, alpha: float | None) -> None:
