@@ -22,6 +22,7 @@ from dpr_rag.errors import (
     VectorError,
 )
 from dpr_rag.milvus.collection import Collection
+from dpr_rag.milvus.identity import refuse_other
 from dpr_rag.milvus.kinds import Kind
 from dpr_rag.milvus.records import Kept, Rows, key_of, record_of, size_of
 from dpr_rag.passages import Passage
@@ -46,6 +47,7 @@ class Target:
         kind: Index of a collection that is to be made.
         scope: The view that they are added through.
         rows: Numbers for them.
+        parted_by: The field by which a collection that is to be made has partitions, or None.
     """
 
     collection: Collection
@@ -53,6 +55,16 @@ class Target:
     kind: Kind
     scope: Scope
     rows: Rows
+    parted_by: str | None = None
+
+    def make(self, dim: int) -> None:
+        """Make the collection.
+
+        Raises:
+            EncoderMismatchError: Another client made it meanwhile, for another encoder.
+        """
+        self.collection.create(dim, self.encoder, self.kind, self.parted_by)
+        refuse_other(self.collection, self.encoder)
 
 
 def add(
@@ -125,7 +137,7 @@ def _add_batch(
     check_against(stored, batch, again)
     vectors = _vectors(target, batch, given, known)
     if not target.collection.exists:
-        target.collection.create(len(next(iter(vectors.values()))), target.encoder, target.kind)
+        target.make(len(next(iter(vectors.values()))))
     records, report = [], AddReport()
     for passage in batch:
         old = known.get(passage.id)
@@ -170,17 +182,18 @@ def _changed(
     target: Target, given: Passage, old: Kept | None, vector: Vectors | None
 ) -> tuple[dict[str, Any] | None, AddReport]:
     """The row to write, or None where it lies there just so; and what became of the passage."""
-    words = target.collection.has_words
+    made_as = target.collection.described
+    how: Any = {"words": made_as.words, "parted_by": made_as.parted_by}
     if old is None:
         assert vector is not None  # noqa: S101 - new texts have one
-        return record_of(given, vector, target.rows.next(), words=words), AddReport(added=1)
+        return record_of(given, vector, target.rows.next(), **how), AddReport(added=1)
     passage = with_private(given, old.passage)
     moved = _is_new_text(passage, old) or (vector is not None and not np.array_equal(vector, old.vector))
     if not moved and repr(passage.metadata) == repr(old.passage.metadata):
         return None, AddReport(unchanged=1)
     kept = old.vector if vector is None else vector
     row = target.rows.next() if moved else old.row
-    return record_of(passage, kept, row, words=words), AddReport(replaced=1)
+    return record_of(passage, kept, row, **how), AddReport(replaced=1)
 
 
 def _send(collection: Collection, records: Sequence[dict[str, Any]], before: int) -> None:

@@ -74,7 +74,7 @@ def suggested_weight(store: Questions, kept: Sequence[Kept], collection: Collect
     texts, own = [stretch_of(one.passage) for one in kept], np.eye(len(kept), dtype=bool)
     vectors = np.stack([one.vector for one in kept])
     questions = vectors if store.encoder is None else store.encode_questions(texts)
-    legs = np.stack([words_of(collection, text, kept) for text in texts]), questions.astype(np.float64) @ vectors.T
+    legs = words_of(collection, texts, kept), questions.astype(np.float64) @ vectors.T
     words, dense = (float(leg[~own].reshape(len(leg), -1).std(axis=1).mean()) for leg in legs)
     return words / dense if words > 0 and dense > 0 else 1.0
 

@@ -1,33 +1,22 @@
-"""One collection of an engine: its schema, its requests, and its errors as ours."""
+"""One collection of an engine, and what it is asked."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dpr_rag.encoder import Encoder
-from dpr_rag.errors import (
-    MissingExtraError,
-    NotAStoreError,
-    ServiceError,
-    ServiceUnavailableError,
-    StoreClosedError,
-    StoreNotFoundError,
-    install,
-)
+from dpr_rag.errors import ServiceError, ServiceUnavailableError, StoreNotFoundError
+from dpr_rag.milvus import schema
 from dpr_rag.milvus.address import Address
+from dpr_rag.milvus.connection import Connection
 from dpr_rag.milvus.kinds import Kind
-from dpr_rag.milvus.records import FIELDS, MAX_TERMS, MAX_TEXT, Kept
-from dpr_rag.milvus.terms import TERM_LENGTH
-from dpr_rag.store.recording import profile_of
+from dpr_rag.milvus.records import FIELDS, Kept
 
 MOST = 16_384
 """Hits and rows that Milvus gives at once at most."""
-_PAGE, _FEW = 200, 500
-_WITH_WORDS = (2, 5)
-_MARK, _MADE_BY = "dpr_rag.fingerprint", "dpr_rag.encoder"
+_PAGE, _FEW, _HITS = 200, 500, 1_000
+Found = list[tuple[Kept, float]]
 
 
 class Collection:
@@ -36,107 +25,83 @@ class Collection:
     Args:
         address: Where it lies.
         timeout: Seconds that a request may take.
+        kind: Index of one that lacks it, as what made it was ended before.
 
     Raises:
-        MissingExtraError: pymilvus, or for a file milvus-lite, is not installed.
-        ServiceUnavailableError: Nobody answers there.
+        NotAStoreError: dpr-rag did not make it.
+        DprRagError: See :class:`Connection`.
     """
 
-    def __init__(self, address: Address, timeout: float) -> None:
+    def __init__(self, address: Address, timeout: float, *, kind: Kind | None = None) -> None:
+        self.address, self._connection, self.kind = address, Connection(address, timeout), kind or Kind()
+        self._client, self._timeout, self._errors = self._connection.client, timeout, self._connection.errors
+        self.version, self.is_lite = self._connection.version, self._connection.is_lite
+        self.name, self.knows_words = address.collection, self._connection.knows_words
+        self.described, self.exists = schema.Described(), False
         try:
-            import pymilvus
-        except ImportError as error:
-            raise MissingExtraError(f"a store in Milvus needs pymilvus; {install('milvus')}") from error
-        self.address, self._library, self._timeout = address, pymilvus, timeout
-        self._closed = False
-        with self._errors("connect"):
-            self._client = pymilvus.MilvusClient(address.uri, token=address.token or "", timeout=timeout)
-            self.version = str(self._client.get_server_version(timeout=timeout))
-        self.name = address.collection
-        self.kind, self.fingerprint, self.has_words = Kind(), "", False
-        self.made_by: dict[str, Any] = {}  # what the encoder says of itself: source, profile
-        self.dim: int | None = None
-        self.exists = self._read()
+            self._read()
+        except BaseException:
+            self.close()
+            raise
 
     @property
-    def is_lite(self) -> bool:
-        """Whether milvus-lite answers, whose BM25 has the other sign."""
-        return "lite" in self.version and not self.version.startswith("v")
+    def dim(self) -> int | None:
+        """Components per vector, or None while there is no collection."""
+        return self.described.dim
 
     @property
-    def knows_words(self) -> bool:
-        """Whether the engine has a BM25 of its own."""
-        numbers = self.version.removeprefix("v").split("-")[0].split(".")
-        return self.is_lite or tuple(int(one) for one in numbers[:2] if one.isdigit()) >= _WITH_WORDS
+    def has_words(self) -> bool:
+        """Whether it ranks by words."""
+        return self.described.words
 
-    def _read(self) -> bool:
+    def _read(self) -> None:
         with self._errors("describe"):
             if not self._client.has_collection(self.name, timeout=self._timeout):
-                return False
+                return
             found = self._client.describe_collection(self.name, timeout=self._timeout)
-        fields = {one["name"]: one for one in found["fields"]}
-        properties = found.get("properties") or {}
-        if not {*FIELDS, "terms", "numbers", "vector"} <= fields.keys() or _MARK not in properties:
-            raise NotAStoreError(
-                f"{self.address.shown} is a collection that dpr-rag did not make; name another one, which it makes itself"
-            )
-        self.dim = int(fields["vector"]["params"]["dim"])
-        self.fingerprint, self.has_words = str(properties[_MARK]), "words" in fields
-        self.made_by = json.loads(properties.get(_MADE_BY, "{}"))
+        self.described = schema.described(self.address.shown, found)
         with self._errors("load"):
-            self.kind = Kind.of(self._client.describe_index(self.name, "vector", timeout=self._timeout) or {})
+            index = self._client.describe_index(self.name, "vector", timeout=self._timeout)
+            if not index:
+                indexes = schema.indexes_of(self._connection.library, self.kind, words=self.has_words)
+                self._client.create_index(self.name, indexes, timeout=self._timeout)
+            self.kind = Kind.of(index) if index else self.kind
             self._client.load_collection(self.name, timeout=self._timeout)
-        return True
+        self.exists = True
 
-    def create(self, dim: int, encoder: Encoder | None, kind: Kind) -> None:
-        """Make the collection, with its index; another client that made it meanwhile has made it alike.
+    def create(self, dim: int, encoder: Encoder | None, kind: Kind, parted_by: str | None) -> None:
+        """Make the collection, with its index, or take the one that another client made meanwhile.
 
         Raises:
             ServiceError: The engine refuses.
         """
-        kinds, words = self._library.DataType, self.knows_words
-        schema = self._library.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("key", kinds.VARCHAR, is_primary=True, max_length=32)
-        schema.add_field("row", kinds.INT64)
-        for name in ("id", "title", "text"):
-            schema.add_field(name, kinds.VARCHAR, max_length=MAX_TEXT)
-        schema.add_field("metadata", kinds.JSON)
-        schema.add_field(
-            "terms", kinds.ARRAY, element_type=kinds.VARCHAR, max_length=TERM_LENGTH, max_capacity=MAX_TERMS
-        )
-        schema.add_field("numbers", kinds.JSON)
-        schema.add_field("vector", kinds.FLOAT_VECTOR, dim=dim)
-        index = self._client.prepare_index_params()
-        index.add_index("vector", index_type=kind.name, metric_type="IP", params=kind.building())
-        if words:
-            analyzer = {"tokenizer": "standard", "filter": ["lowercase"]}
-            schema.add_field(
-                "words", kinds.VARCHAR, max_length=MAX_TEXT, enable_analyzer=True, analyzer_params=analyzer
-            )
-            schema.add_field("sparse", kinds.SPARSE_FLOAT_VECTOR)
-            made = self._library.Function("bm25", self._library.FunctionType.BM25, ["words"], ["sparse"])
-            schema.add_function(made)
-            parameters = {"bm25_k1": 0.9, "bm25_b": 0.4}
-            index.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params=parameters)
-        properties = {
-            _MARK: "" if encoder is None else encoder.fingerprint,
-            _MADE_BY: json.dumps({"source": getattr(encoder, "source", ""), "profile": profile_of(encoder)}),
-        }
-        options = {"consistency_level": "Strong", "properties": properties, "timeout": self._timeout}
-        with self._errors("create"):
-            self._client.create_collection(self.name, schema=schema, index_params=index, **options)
-        self.exists = self._read()
+        library, words, self.kind = self._connection.library, self.knows_words, kind
+        made = schema.schema_of(library, dim, words=words, parted=parted_by is not None)
+        options: dict[str, Any] = {"consistency_level": "Strong", "timeout": self._timeout}
+        if parted_by is not None and not self.is_lite:  # which has its own number
+            options["num_partitions"] = schema.PARTITIONS
+        options["properties"] = schema.properties_of(encoder, parted_by)
+        indexes = schema.indexes_of(library, kind, words=words)
+        try:
+            with self._errors("create"), self._connection.writing():
+                self._client.create_collection(self.name, schema=made, index_params=indexes, **options)
+        except ServiceError:
+            self._read()
+            if not self.exists:
+                raise
+            return
+        self._read()
 
     def upsert(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Write rows; they are durable when this returns."""
-        with self._errors("upsert"):
+        with self._errors("upsert"), self._connection.writing():
             self._client.upsert(self.name, list(records), timeout=self._timeout)
 
     def remove(self, keys: Sequence[str]) -> None:
         """Delete rows by key."""
         for start in range(0, len(keys), _PAGE * 5):
-            with self._errors("delete"):
-                expression = _among(keys[start : start + _PAGE * 5])
+            with self._errors("delete"), self._connection.writing():
+                expression = among(keys[start : start + _PAGE * 5])
                 self._client.delete(self.name, filter=expression, timeout=self._timeout)
 
     def by_keys(self, keys: Sequence[str], *, vectors: bool = False) -> dict[str, Kept]:
@@ -145,7 +110,7 @@ class Collection:
         if not self.exists:
             return found
         for start in range(0, len(keys), _PAGE):
-            for one in self._query(_among(keys[start : start + _PAGE]), _PAGE, vectors=vectors):
+            for one in self._query(among(keys[start : start + _PAGE]), _PAGE, vectors=vectors):
                 found[one.key] = one
         return found
 
@@ -198,27 +163,51 @@ class Collection:
         finally:
             pages.close()
 
-    def nearest(self, data: Any, limit: int, expression: str, *, words: bool) -> list[tuple[Kept, float]]:
-        """The best passages for one question, [dim] or in words, with what the engine says of them; higher is better."""
+    def nearest(self, questions: Sequence[Any], limit: int, expression: str, *, words: bool) -> list[Found]:
+        """The best passages for questions, [dim] each or in words, with what the engine says of them; higher is better."""
         if not self.exists:
-            return []
-        how: dict[str, Any] = {
-            "metric_type": "BM25" if words else "IP",
-            "params": {} if words else self.kind.searching(limit),
-        }
+            return [[] for _ in questions]
+        found: list[Found] = []
+        at_once = max(1, _HITS // limit)
+        for start in range(0, len(questions), at_once):
+            part = questions[start : start + at_once]
+            try:
+                hits = self._search(part, limit, expression, [*FIELDS, "vector"], words=words)
+                found += [[(Kept.of({**one, "key": key}), score) for key, score, one in row] for row in hits]
+            except ServiceUnavailableError:
+                raise
+            except ServiceError:  # too much for one answer, perhaps; passages come a page at a time then
+                if limit <= _PAGE:
+                    raise
+                found += self._by_pages(self._search(part, limit, expression, ["key"], words=words))
+        return found
+
+    def _by_pages(self, hits: Sequence[Sequence[tuple[str, float, Any]]]) -> list[Found]:
+        known = self.by_keys(list(dict.fromkeys(key for row in hits for key, _, _ in row)), vectors=True)
+        return [[(known[key], score) for key, score, _ in row if key in known] for row in hits]
+
+    def scores_by_words(self, questions: Sequence[str], keys: Sequence[str]) -> list[dict[str, float]]:
+        """The engine's BM25 of questions with passages by key, as far as they hold a word of the question."""
+        found: list[dict[str, float]] = [{} for _ in questions]
+        for start in range(0, len(keys), _HITS):
+            part = keys[start : start + _HITS]
+            for at, row in enumerate(self._search(questions, len(part), among(part), ["key"], words=True)):
+                found[at].update((key, score) for key, score, _ in row)
+        return found
+
+    def _search(
+        self, questions: Sequence[Any], limit: int, expression: str, fields: list[str], *, words: bool
+    ) -> list[list[tuple[str, float, Mapping[str, Any]]]]:
+        """Key, score and fields of the best for each question, in one request."""
+        how = {"metric_type": "BM25", "params": {}}
+        if not words:
+            how = {"metric_type": "IP", "params": self.kind.searching(limit)}
+        options: dict[str, Any] = {"anns_field": "sparse" if words else "vector", "search_params": how}
+        options |= {"filter": expression, "output_fields": fields, "limit": limit, "timeout": self._timeout}
         with self._errors("search"):
-            found = self._client.search(
-                self.name,
-                data=[data],
-                anns_field="sparse" if words else "vector",
-                limit=limit,
-                filter=expression,
-                output_fields=[*FIELDS, "vector"],
-                search_params=how,
-                timeout=self._timeout,
-            )[0]
+            found = self._client.search(self.name, data=list(questions), **options)
         sign = -1.0 if words and self.is_lite else 1.0
-        return [(Kept.of({**one["entity"], "key": _key(one)}), sign * float(one["distance"])) for one in found]
+        return [[(_key(one), sign * float(one["distance"]), one["entity"]) for one in row] for row in found]
 
     def flush(self) -> None:
         """Ask the engine to seal what was written, so that it is indexed."""
@@ -244,41 +233,14 @@ class Collection:
 
     def close(self) -> None:
         """Close the connection."""
-        if not self._closed:
-            self._closed = True
-            self._client.close()
-
-    @contextlib.contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        if self._closed:
-            raise StoreClosedError(f"{self.address.shown} was closed here; open it again")
-        import grpc
-
-        try:
-            yield
-        except (self._library.exceptions.MilvusUnavailableException, grpc.RpcError) as error:
-            raise self._unavailable(what, error) from error
-        except self._library.exceptions.MilvusException as error:
-            if _is_unreachable(error):
-                raise self._unavailable(what, error) from error
-            raise ServiceError(f"{self.address.shown}: Milvus refuses to {what} ({error.message!s:.300})") from error
-
-    def _unavailable(self, what: str, error: Exception) -> ServiceUnavailableError:
-        said = getattr(error, "message", "") or str(error)
-        return ServiceUnavailableError(
-            f"{self.address.shown} cannot be asked to {what} ({said:.200}); is Milvus running there?"
-        )
+        self._connection.close()
 
 
 def _key(found: Mapping[str, Any]) -> str:
     return str(found["entity"].get("key") or found.get("id") or found.get("key"))
 
 
-def _is_unreachable(error: Any) -> bool:
-    said = str(error.message).lower()
-    return any(word in said for word in ("connect", "unavailable", "deadline", "timeout", "unknown collection load"))
-
-
-def _among(keys: Sequence[str]) -> str:
+def among(keys: Sequence[str]) -> str:
+    """The expression that keeps passages by key."""
     quoted = ", ".join(f'"{key}"' for key in keys)
     return f"key in [{quoted}]" if keys else "row < 0"

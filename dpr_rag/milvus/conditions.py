@@ -13,6 +13,7 @@ from typing import Any
 
 from dpr_rag.filters import And, Comparison, Filter, Not, Or
 from dpr_rag.filters.operands import kind_of
+from dpr_rag.milvus.partitions import within
 from dpr_rag.milvus.terms import EMPTY, EXISTS, ITEM, LIST, VALUE, canonical, fact, number_key
 from dpr_rag.passages import Passage
 
@@ -37,12 +38,13 @@ class Selection:
         return self.test is None or self.test(passage)
 
 
-def selection(where: Filter | Callable[[Passage], bool] | None) -> Selection:
-    """What a filter or a function selects."""
+def selection(where: Filter | Callable[[Passage], bool] | None, parted_by: str | None = None) -> Selection:
+    """What a filter or a function selects, of a collection whose partitions are told by a field, or of one."""
     if where is None:
         return Selection()
     if isinstance(where, Filter):
         expression, exact = _compiled(where, negated=False)
+        expression = expression if parted_by is None else within(expression, where, parted_by)
         return Selection(expression, None if exact else where.matches)
     return Selection(ALL, where)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpr_rag.encoder import Encoder
-from dpr_rag.errors import EncoderMismatchError
+from dpr_rag.errors import EncoderMismatchError, StoreError
 from dpr_rag.milvus.collection import Collection
 
 
@@ -27,6 +27,7 @@ class EngineInfo:
         kind: Index, as the engine calls it.
         parameters: Its parameters.
         words: Whether the engine ranks by words too.
+        partition_key: The field by whose values passages lie in partitions, or None.
     """
 
     path: str
@@ -41,24 +42,26 @@ class EngineInfo:
     kind: str
     parameters: dict[str, int]
     words: bool
+    partition_key: str | None
 
 
 def info_of(collection: Collection) -> EngineInfo:
     """A collection in figures."""
-    made = collection.made_by
+    made = collection.described.made_by
     return EngineInfo(
         path=collection.address.shown,
         engine=f"Milvus {collection.version}",
         passages=collection.counted("row >= 0"),
         dim=collection.dim,
         dtype="float32",
-        fingerprint=collection.fingerprint,
+        fingerprint=collection.described.fingerprint,
         source=str(made.get("source", "")),
         profile=made.get("profile"),
         filled=None,
         kind=collection.kind.name,
         parameters=dict(collection.kind.parameters),
         words=collection.has_words,
+        partition_key=collection.described.parted_by,
     )
 
 
@@ -70,13 +73,26 @@ def refuse_other(collection: Collection, encoder: Encoder | None) -> None:
     """
     if encoder is None or not collection.exists:
         return
-    if (encoder.fingerprint, int(encoder.dim)) != (collection.fingerprint, collection.dim):
-        whose = (
-            f"the encoder {collection.fingerprint!r}"
-            if collection.fingerprint
-            else "vectors that came without an encoder"
-        )
+    known, dim = collection.described.fingerprint, collection.dim
+    if (encoder.fingerprint, int(encoder.dim)) != (known, dim):
+        whose = f"the encoder {known!r}" if known else "vectors that came without an encoder"
+        remedy = "open it with that encoder" if known else "open it with none"
         raise EncoderMismatchError(
-            f"{collection.address.shown} was filled with {whose} ({collection.dim} dimensions), not with "
-            f"{encoder.fingerprint!r} ({encoder.dim} dimensions); open it with that encoder, or fill another collection"
+            f"{collection.address.shown} was filled with {whose} ({dim} dimensions), not with {encoder.fingerprint!r} "
+            f"({encoder.dim} dimensions); {remedy}, or fill another collection"
+        )
+
+
+def refuse_other_key(collection: Collection, wanted: str | None) -> None:
+    """Refuse a partition key that a collection was not made with.
+
+    Raises:
+        StoreError: It was made with another one, or without.
+    """
+    known = collection.described.parted_by
+    if collection.exists and wanted is not None and wanted != known:
+        whose = "without a partition key" if known is None else f"with the partition key {known!r}"
+        raise StoreError(
+            f"{collection.address.shown} was made {whose}, not with {wanted!r}, and keeps what it was made with; leave "
+            "partition_key out, or copy it to a new collection"
         )

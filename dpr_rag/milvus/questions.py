@@ -58,7 +58,7 @@ class Questions:
             raise VectorError("vectors is NoneType None, expected float [n, dim]; rank() takes questions in words")
         asked = self._asked(k, filter, Ranking(), exact=exact, diversity=diversity, min_relevance=min_relevance)
         checked = check_vectors(vectors, dim=self.dim)
-        return [searching.find(self._collection, asked, vector, "") for vector in checked]
+        return searching.find(self._collection, asked, checked, [""] * len(checked))
 
     def rank(
         self,
@@ -80,10 +80,10 @@ class Questions:
         how = self.settled(Ranking() if ranking is None else ranking)
         asked = self._asked(k, filter, how, diversity=diversity, min_relevance=min_relevance)
         if not how.needs_vectors:
-            return [searching.find(self._collection, asked, None, one) for one in words]
+            return searching.find(self._collection, asked, None, words)
         encoded = self.encode_questions(words) if vectors is None else vectors
         checked = check_vectors(encoded, dim=self.dim, rows=len(words))
-        return [searching.find(self._collection, asked, *pair) for pair in zip(checked, words, strict=True)]
+        return searching.find(self._collection, asked, checked, words)
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Encode questions with the store's encoder, float32 [n, dim].
@@ -154,7 +154,7 @@ class Questions:
         return [one.passage for one in kept], vectors
 
     def _selection(self, where: Where) -> Selection:
-        return selection(self._scope.condition(where))
+        return selection(self._scope.condition(where), self._collection.described.parted_by)
 
     def _asked(
         self,

@@ -14,6 +14,7 @@ import numpy as np
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import PassageError
 from dpr_rag.forking import new_lock
+from dpr_rag.milvus.partitions import part_of
 from dpr_rag.milvus.terms import described
 from dpr_rag.passages import Passage
 
@@ -52,8 +53,17 @@ class Kept:
         return Kept(found["key"], int(found["row"]), passage, np.array(found.get("vector", ()), np.float32))
 
 
-def record_of(passage: Passage, vector: Vectors, row: int, *, words: bool) -> dict[str, Any]:
+def record_of(
+    passage: Passage, vector: Vectors, row: int, *, words: bool, parted_by: str | None = None
+) -> dict[str, Any]:
     """A passage as a row.
+
+    Args:
+        passage: The passage.
+        vector: float32 [dim].
+        row: Its number.
+        words: Whether the collection ranks by words.
+        parted_by: The field that tells its partition, or None.
 
     Raises:
         PassageError: It is larger than a collection can hold.
@@ -67,6 +77,8 @@ def record_of(passage: Passage, vector: Vectors, row: int, *, words: bool) -> di
     _refuse(passage, "metadata", len(terms), MAX_TERMS, "facts that filters can ask for", "shorten its lists")
     row_of = {"key": key_of(passage.id), "row": row, "id": passage.id, "title": passage.title, "text": passage.text}
     made = {**row_of, "metadata": dict(passage.metadata), "terms": terms, "numbers": numbers, "vector": vector.tolist()}
+    if parted_by is not None:
+        made["part"] = part_of(passage, parted_by)
     if words:
         joined = f"{passage.title}\n{passage.text}" if passage.title else passage.text
         _refuse(passage, "title and text", len(joined.encode()), MAX_TEXT, "bytes of words for BM25", "split it")

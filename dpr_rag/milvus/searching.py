@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,14 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.fusion import Diversity, Legs, Ranked, Ranking, diversified, diversified_by
 from dpr_rag.fusion.ranking import Scores
 from dpr_rag.index.search import inner_products
-from dpr_rag.milvus.collection import MOST, Collection
+from dpr_rag.milvus.collection import MOST, Collection, Found
 from dpr_rag.milvus.conditions import Selection
 from dpr_rag.milvus.records import Kept
 from dpr_rag.passages import Hit
 
 _SPARE, _WIDEN, _ROUNDING = 8, 4, 1e-4
+_TOGETHER = 8
+"""Questions whose legs are joined at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,61 +47,79 @@ class Asked:
         return self.k if self.diversity is None else max(self.k, self.diversity.candidates)
 
 
-def find(collection: Collection, asked: Asked, vector: Vectors | None, words: str) -> list[Hit]:
-    """The hits for one question, by its vector, by its words, or by both."""
+def find(collection: Collection, asked: Asked, vectors: Vectors | None, words: Sequence[str]) -> list[list[Hit]]:
+    """The hits for questions, by their vectors, [n, dim], by their words, or by both."""
     mode = asked.ranking.mode
-    if mode == "hybrid" and vector is not None:
-        known, ranked = _hybrid(collection, asked, vector, words)
-    elif mode == "bm25" or vector is None:
-        found = _by_words(collection, words, asked.depth, asked.selection)
-        known, ranked = _in_order(found, Ranked.of_bm25)
+    if mode == "hybrid" and vectors is not None:
+        made = list(_hybrid(collection, asked, vectors, words))
+    elif mode == "bm25" or vectors is None:
+        brought = _by_words(collection, words, asked.depth, asked.selection)
+        made = [_in_order(one, Ranked.of_bm25) for one in brought]
     else:
-        found = dense(collection, vector, asked.depth, asked.selection, exact=asked.exact)
-        known, ranked = _in_order(found, Ranked.of_dense)
-    return _hits(known, _chosen(known, ranked, asked, vector))
+        brought = dense(collection, vectors, asked.depth, asked.selection, exact=asked.exact)
+        made = [_in_order(one, Ranked.of_dense) for one in brought]
+    each = [None] * len(made) if vectors is None else vectors
+    return [_hits(known, _chosen(known, one, asked, vector)) for (known, one), vector in zip(made, each, strict=True)]
 
 
 Scored = list[tuple[Kept, float]]
 
 
-def dense(collection: Collection, vector: Vectors, depth: int, where: Selection, *, exact: bool = False) -> Scored:
-    """The best passages by exact inner product, ties in order of insertion.
+def dense(
+    collection: Collection, vectors: Vectors, depth: int, where: Selection, *, exact: bool = False
+) -> list[Scored]:
+    """The best passages for each question by exact inner product, ties in order of insertion.
 
     The engine's own scores are float32 and, of a compressed index, rough: more than are wanted are taken and rescored, until
     none that it left out can belong to them.
     """
+    done: dict[int, Scored] = {}
     limit = min(MOST, (1 if collection.kind.is_exact else _WIDEN) * depth + _SPARE)
     scan = depth > MOST - _SPARE or (exact and not collection.kind.is_exact)
-    while not scan:
-        brought = collection.nearest(vector.tolist(), limit, where.expression, words=False)
-        kept = _scored(vector, [one for one, _ in brought if where.keeps(one.passage)])
-        if len(brought) < limit:
-            whole = (
-                collection.kind.is_exact or len(kept) >= depth or collection.counted(where.expression) <= len(brought)
-            )
-            if whole:
-                return kept[:depth]
-            break
-        border = brought[-1][1]
-        sure = len(kept) >= depth and (
-            not collection.kind.is_exact or kept[depth - 1][1] > border + _ROUNDING * max(1.0, abs(border))
-        )
-        if sure or (limit == MOST and len(kept) >= depth):
-            return kept[:depth]
-        scan, limit = limit == MOST, min(MOST, _WIDEN * limit)
-    return _scanned(collection, vector, depth, where)
+    asked = [] if scan else list(range(len(vectors)))
+    while asked:
+        brought = collection.nearest(vectors[asked].tolist(), limit, where.expression, words=False)
+        short = set[int]()
+        for at, found in zip(asked, brought, strict=True):
+            kept = _scored(vectors[at], [one for one, _ in found if where.keeps(one.passage)])
+            if _is_whole(collection, kept, found, limit, depth, where):
+                done[at] = kept[:depth]
+            elif len(found) < limit:
+                short.add(at)
+        asked = [] if limit == MOST else [at for at in asked if at not in done and at not in short]
+        limit = min(MOST, _WIDEN * limit)
+    left = [at for at in range(len(vectors)) if at not in done]
+    done |= zip(left, _scanned(collection, vectors[left], depth, where), strict=True)
+    return [done[at] for at in range(len(vectors))]
 
 
-def _scanned(collection: Collection, vector: Vectors, depth: int, where: Selection) -> Scored:
+def _is_whole(collection: Collection, kept: Scored, found: Found, limit: int, depth: int, where: Selection) -> bool:
+    """Whether none that the engine left out can belong to the best."""
+    exact, enough = collection.kind.is_exact, len(kept) >= depth
+    if len(found) < limit:
+        return exact or enough or collection.counted(where.expression) <= len(found)
+    border = found[-1][1]
+    sure = not exact or (enough and kept[depth - 1][1] > border + _ROUNDING * max(1.0, abs(border)))
+    return enough and (sure or limit == MOST)
+
+
+def _scanned(collection: Collection, vectors: Vectors, depth: int, where: Selection) -> list[Scored]:
     """The same by reading every passage that the expression keeps: exact, and as slow as that."""
-    best: Scored = []
+    best: list[Scored] = [[] for _ in vectors]
     page: list[Kept] = []
-    for one in collection.scan(where.expression, vectors=True):
+
+    def sorted_in() -> None:
+        for at, vector in enumerate(vectors):
+            best[at] = _scored(vector, [*page, *(kept for kept, _ in best[at])])[:depth]
+        page.clear()
+
+    for one in collection.scan(where.expression, vectors=True) if best else ():
         if where.keeps(one.passage):
             page.append(one)
         if len(page) >= max(1_000, depth):
-            best, page = _scored(vector, [*page, *(kept for kept, _ in best)])[:depth], []
-    return _scored(vector, [*page, *(kept for kept, _ in best)])[:depth]
+            sorted_in()
+    sorted_in()
+    return best
 
 
 def _scored(vector: Vectors, kept: Sequence[Kept]) -> Scored:
@@ -109,45 +129,63 @@ def _scored(vector: Vectors, kept: Sequence[Kept]) -> Scored:
     return sorted(zip(kept, scores, strict=True), key=lambda pair: (-pair[1], pair[0].row, pair[0].key))
 
 
-def _by_words(collection: Collection, words: str, depth: int, where: Selection) -> Scored:
-    """The best passages by the engine's BM25; only those that hold a word of the question."""
-    limit = min(MOST, depth + _SPARE)
-    while True:
-        brought = collection.nearest(words, limit, where.expression, words=True)
-        kept = [(one, score) for one, score in brought if where.keeps(one.passage)]
-        if len(kept) >= depth or len(brought) < limit or limit == MOST:
-            return sorted(kept, key=lambda pair: (-pair[1], pair[0].row, pair[0].key))[:depth]
-        limit = min(MOST, _WIDEN * limit)
+def _by_words(collection: Collection, words: Sequence[str], depth: int, where: Selection) -> list[Scored]:
+    """The best passages for each question by the engine's BM25; only those that hold a word of it."""
+    done: dict[int, Scored] = {}
+    limit, asked = min(MOST, depth + _SPARE), list(range(len(words)))
+    while asked:
+        brought = collection.nearest([words[at] for at in asked], limit, where.expression, words=True)
+        for at, found in zip(asked, brought, strict=True):
+            kept = [(one, score) for one, score in found if where.keeps(one.passage)]
+            if len(kept) >= depth or len(found) < limit or limit == MOST:
+                done[at] = sorted(kept, key=lambda pair: (-pair[1], pair[0].row, pair[0].key))[:depth]
+        asked, limit = [at for at in asked if at not in done], min(MOST, _WIDEN * limit)
+    return [done[at] for at in range(len(words))]
 
 
-def words_of(collection: Collection, words: str, kept: Sequence[Kept]) -> Scores:
-    """The engine's BM25 of a question with some passages; 0 for those that hold no word of it."""
-    quoted = ", ".join(f'"{one.key}"' for one in kept)
-    found = {}
-    if kept:
-        brought = collection.nearest(words, len(kept), f"key in [{quoted}]", words=True)
-        found = {one.key: score for one, score in brought}
-    return np.array([found.get(one.key, 0.0) for one in kept])
+def words_of(collection: Collection, words: Sequence[str], kept: Sequence[Kept]) -> Scores:
+    """The engine's BM25 of questions with some passages, [questions, passages]; 0 for those that hold no word of it."""
+    found = collection.scores_by_words(words, [one.key for one in kept])
+    return np.array([[row.get(one.key, 0.0) for one in kept] for row in found]).reshape(len(words), len(kept))
 
 
-def _hybrid(collection: Collection, asked: Asked, vector: Vectors, words: str) -> tuple[list[Kept], Ranked]:
+def _hybrid(
+    collection: Collection, asked: Asked, vectors: Vectors, words: Sequence[str]
+) -> Iterator[tuple[list[Kept], Ranked]]:
     depth = max(asked.depth, asked.ranking.candidates)
-    by_vectors = dense(collection, vector, depth, asked.selection)
-    by_words = _by_words(collection, words, depth, asked.selection)
+    for start in range(0, len(words), _TOGETHER):
+        part, texts = vectors[start : start + _TOGETHER], words[start : start + _TOGETHER]
+        by_vectors = dense(collection, part, depth, asked.selection)
+        by_words = _by_words(collection, texts, depth, asked.selection)
+        lists = list(zip(by_vectors, by_words, strict=True))
+        lacking = [_without(*pair) for pair in lists]
+        keys = list(dict.fromkeys(one.key for row in lacking for one in row))
+        scores = collection.scores_by_words(texts, keys)
+        for vector, (first, second), more in zip(part, lists, scores, strict=True):
+            yield _joined(vector, first, second, more, asked.ranking.weight)
+
+
+def _without(by_vectors: Scored, by_words: Scored) -> list[Kept]:
+    """What the engine's BM25 did not bring; whether it holds a word of the question is asked apart."""
+    there = {one.key for one, _ in by_words}
+    return [one for one, _ in by_vectors if one.key not in there]
+
+
+def _joined(
+    vector: Vectors, by_vectors: Scored, by_words: Scored, more: Mapping[str, float], weight: float | None
+) -> tuple[list[Kept], Ranked]:
     known = sorted({one.key: one for one, _ in [*by_vectors, *by_words]}.values(), key=lambda one: (one.row, one.key))
     if not known:
         return _in_order([], Ranked.of_dense)
     at = {one.key: place for place, one in enumerate(known)}
     products = inner_products(vector, np.stack([one.vector for one in known]))
-    lacking = [one for one in known if one.key not in {other.key for other, _ in by_words}]
-    scores = {one.key: score for one, score in by_words}
-    scores |= dict(zip((one.key for one in lacking), words_of(collection, words, lacking).tolist(), strict=True))
-    bm25 = np.array([scores[one.key] for one in known])
+    scores = {**more, **{one.key: score for one, score in by_words}}
+    bm25 = np.array([scores.get(one.key, 0.0) for one in known])
     lists = [_list_of(found, at) for found in (by_vectors, by_words)]
     legs = Legs(
         Ranked.of_dense(*lists[0]), Ranked.of_bm25(*lists[1]), Ranked(np.arange(len(known)), bm25, products, bm25)
     )
-    return known, legs.ranked(asked.ranking)
+    return known, legs.ranked(weight)
 
 
 def _list_of(found: Scored, at: dict[str, int]) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Scores]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from heapq import nsmallest
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +14,6 @@ from dpr_rag.arguments import check_count, check_instance, check_number
 from dpr_rag.encoder import Encoder, Vectors, check_encoder
 from dpr_rag.errors import (
     ArgumentError,
-    ServiceTimeoutError,
     StoreError,
     StoreReadOnlyError,
     VectorError,
@@ -22,8 +22,11 @@ from dpr_rag.filters import Filter
 from dpr_rag.milvus import adding
 from dpr_rag.milvus.address import parse_address
 from dpr_rag.milvus.collection import Collection
-from dpr_rag.milvus.identity import EngineInfo, info_of, refuse_other
+from dpr_rag.milvus.identity import EngineInfo, info_of, refuse_other, refuse_other_key
+from dpr_rag.milvus.indexing import wait
 from dpr_rag.milvus.kinds import Kind
+from dpr_rag.milvus.lite import refuse_foreign
+from dpr_rag.milvus.partitions import check_partition_key
 from dpr_rag.milvus.questions import Questions
 from dpr_rag.milvus.records import Kept, Rows, key_of
 from dpr_rag.passages import Passage
@@ -46,12 +49,11 @@ class MilvusStore(Questions, Shared):
     BM25 is the engine's own (milvus-lite, Milvus 2.5 and later), with its standard tokenizer without case, k1 = 0.9 and b = 0.4.
     """
 
-    def __init__(self, collection: Collection, encoder: Encoder | None, kind: Kind, *, read_only: bool = False) -> None:
+    def __init__(self, target: adding.Target, *, read_only: bool = False) -> None:
         """Use :meth:`open` instead."""
-        check_instance("collection", collection, Collection, ArgumentError, advice="; call MilvusStore.open(address)")
-        super().__init__(collection, encoder, WHOLE)
-        self._read_only, self._is_view = read_only, False
-        self._target = adding.Target(collection, encoder, kind, WHOLE, Rows())
+        check_instance("target", target, adding.Target, ArgumentError, advice="; call MilvusStore.open(address)")
+        super().__init__(target.collection, target.encoder, target.scope)
+        self._target, self._read_only, self._is_view = target, read_only, False
 
     @classmethod
     def open(
@@ -64,6 +66,7 @@ class MilvusStore(Questions, Shared):
         index: str = "auto",
         token: str | None = None,
         timeout: float = 30.0,
+        partition_key: str | None = None,
     ) -> Self:
         """Open a collection; it is made when the first passages are added, or now where an encoder says the dimension.
 
@@ -78,36 +81,43 @@ class MilvusStore(Questions, Shared):
                 small collections are searched exactly whatever it says.
             token: ``user:password`` or an API key; None takes the environment variable ``MILVUS_TOKEN``.
             timeout: Seconds that a request may take.
+            partition_key: For a new collection: a field by whose values passages are spread over partitions, such as
+                ``tenant``. Filters and views that say its value ask that one's partition alone.
 
         Raises:
             PathError: It is no such address.
             StoreNotFoundError: There is no collection, and none was to be made.
-            NotAStoreError: Something else made the collection.
+            NotAStoreError: Something else made the collection, or the file.
+            StoreLocked: Another process has the file of milvus-lite.
             EncoderMismatchError: Another encoder filled it.
+            StoreError: It was made with another partition key; or the file cannot be written.
             ServiceUnavailableError: Nobody answers there.
             MissingExtraError: pymilvus is not installed.
         """
-        kind, place = Kind.parse(index), parse_address(address, token)
+        kind, place, key = Kind.parse(index), parse_address(address, token), check_partition_key(partition_key)
         if encoder is not None:
             check_encoder(encoder)
         timeout = check_number("timeout", timeout, ArgumentError, more=" of seconds")
-        collection = Collection(place, timeout)
+        if place.lite:
+            refuse_foreign(Path(place.uri), create=create and not read_only)
+        target = adding.Target(Collection(place, timeout, kind=kind), encoder, kind, WHOLE, Rows(), key)
         try:
             if not create or read_only:
-                collection.refuse_missing()
-            refuse_other(collection, encoder)
-            if not collection.exists and encoder is not None:
-                collection.create(int(encoder.dim), encoder, kind)
+                target.collection.refuse_missing()
+            refuse_other(target.collection, encoder)
+            refuse_other_key(target.collection, key)
+            if not target.collection.exists and encoder is not None:
+                target.make(int(encoder.dim))
         except BaseException:
-            collection.close()
+            target.collection.close()
             raise
-        return cls(collection, encoder, kind, read_only=read_only)
+        return cls(target, read_only=read_only)
 
     def restricted(self, filter: Filter | Mapping[str, Any]) -> Self:
         """A view of the passages that a filter keeps, see ``PassageStore.restricted``; closing it leaves the store open."""
-        view = type(self)(self._collection, self._encoder, self._target.kind, read_only=self._read_only)
-        view._scope, view._is_view = self._scope.narrowed(filter), True
-        view._target = adding.Target(self._collection, self._encoder, self._target.kind, view._scope, self._target.rows)
+        seen = replace(self._target, scope=self._scope.narrowed(filter))
+        view = type(self)(seen, read_only=self._read_only)
+        view._is_view = True
         return view
 
     @property
@@ -241,20 +251,7 @@ class MilvusStore(Questions, Shared):
         Raises:
             ServiceTimeoutError: It was not done in time; it goes on.
         """
-        self._collection.refuse_missing()
-        if self._collection.kind.is_exact or self._collection.is_lite:
-            return 0
-        self._collection.flush()
-        until, there = time.monotonic() + timeout, self._collection.counted("row >= 0")
-        while True:
-            indexed, pending = self._collection.indexing()
-            if indexed >= there and not pending:
-                return indexed
-            if time.monotonic() > until:
-                raise ServiceTimeoutError(
-                    f"{self.path}: the index holds {indexed:,} of {there:,} passages after {timeout:g} s; wait again, it goes on"
-                )
-            time.sleep(0.2)
+        return wait(self._collection, timeout)
 
     def close(self) -> None:
         """Close the connection; a view leaves it open."""

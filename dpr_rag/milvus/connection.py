@@ -1,0 +1,168 @@
+"""The connection to an engine: its client, its errors as ours, and what keeps it alive."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dpr_rag.errors import (
+    AccessError,
+    ForkedProcessError,
+    MissingExtraError,
+    ServiceError,
+    ServiceUnavailableError,
+    StoreClosedError,
+    StoreNotFoundError,
+    install,
+)
+from dpr_rag.forking import REMEDY
+from dpr_rag.milvus import lite
+from dpr_rag.milvus.address import VARIABLE, Address
+
+_WITH_WORDS = (2, 5)
+_AT_HOME = ("127.0.0.1", "localhost", "[::1]")
+_NEVER = 2**31 - 1
+_NO_COLLECTION = 100
+_GRPC_OF: list[int] = []
+"""The process that used gRPC here first: its children cannot, as the threads that it works with do not cross a fork."""
+
+
+class Connection:
+    """Asks one engine.
+
+    Args:
+        address: Where it is.
+        timeout: Seconds that a request may take.
+
+    Attributes:
+        client: pymilvus's.
+        library: pymilvus.
+        version: Of the engine.
+
+    Raises:
+        MissingExtraError: pymilvus, or for a file milvus-lite, is not installed.
+        ServiceUnavailableError: Nobody answers there.
+        StoreLocked: Another process has the file.
+        ForkedProcessError: This process was forked from one that had connected to an engine.
+    """
+
+    def __init__(self, address: Address, timeout: float) -> None:
+        try:
+            import pymilvus
+        except ImportError as error:
+            raise MissingExtraError(f"a store in Milvus needs pymilvus; {install('milvus')}") from error
+        self.address, self.library, self.timeout = address, pymilvus, timeout
+        self._closed, self._process, self._served = False, os.getpid(), None
+        _refuse_forked(address)
+        uri = address.uri
+        if address.lite:
+            self._served = lite.take(Path(address.uri))
+            uri = f"http://127.0.0.1:{self._served.port}"
+        try:
+            with self.errors("connect"):
+                options = {"dedicated": True, "grpc_options": _options(address)}
+                self.client = pymilvus.MilvusClient(uri, token=address.token or "", timeout=timeout, **options)
+                self.version = str(self.client.get_server_version(timeout=timeout))
+        except BaseException:
+            self._let_go()
+            raise
+
+    @property
+    def is_lite(self) -> bool:
+        """Whether milvus-lite answers, whose BM25 has the other sign."""
+        return "lite" in self.version and not self.version.startswith("v")
+
+    @property
+    def knows_words(self) -> bool:
+        """Whether the engine has a BM25 of its own."""
+        numbers = self.version.removeprefix("v").split("-")[0].split(".")
+        return self.is_lite or tuple(int(one) for one in numbers[:2] if one.isdigit()) >= _WITH_WORDS
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Writes go through here: milvus-lite takes one at a time."""
+        with contextlib.nullcontext() if self._served is None else self._served.writing:
+            yield
+
+    @contextlib.contextmanager
+    def errors(self, what: str) -> Iterator[None]:
+        """What goes wrong inside, as an error of this package.
+
+        Args:
+            what: What is asked, as a verb.
+
+        Raises:
+            ServiceError: The engine refuses, or does not answer.
+            StoreNotFoundError: The collection is there no more.
+            StoreClosedError: It was closed.
+        """
+        if self._closed:
+            raise StoreClosedError(f"{self.address.shown} was closed here; open it again")
+        if self._process != os.getpid():
+            raise _forked(self.address)
+        import grpc
+
+        try:
+            yield
+        except (self.library.exceptions.MilvusUnavailableException, grpc.RpcError) as error:
+            raise self._told(what, error) from error
+        except self.library.exceptions.MilvusException as error:
+            raise self._told(what, error) from error
+
+    def _told(self, what: str, error: Any) -> ServiceError | StoreNotFoundError:
+        said = " ".join(str(getattr(error, "message", "") or error).split())
+        lower = said.lower()
+        if getattr(error, "code", None) == _NO_COLLECTION or "collection not found" in lower:
+            return StoreNotFoundError(
+                f"the collection of {self.address.shown} was dropped by somebody; open it again to make a new one"
+            )
+        if any(word in lower for word in _SHUT):
+            remedy = f"pass token='user:password' or an API key, or set {VARIABLE}"
+            return AccessError(f"{self.address.shown} refuses to {what} ({said:.200}); {remedy}")
+        if not isinstance(error, self.library.exceptions.MilvusException) or any(word in lower for word in _GONE):
+            return ServiceUnavailableError(
+                f"{self.address.shown} cannot be asked to {what} ({said:.200}); is Milvus running there?"
+            )
+        return ServiceError(f"{self.address.shown}: Milvus refuses to {what} ({said:.300})")
+
+    def close(self) -> None:
+        """Close it; a file of milvus-lite is free for other processes when the last connection to it is."""
+        if not self._closed:
+            self._closed = True
+            if self._process == os.getpid():  # in a child, the channel is the parent's
+                self.client.close()
+                self._let_go()
+
+    def _let_go(self) -> None:
+        if self._served is not None:
+            lite.let_go(Path(self.address.uri))
+            self._served = None
+
+
+_SHUT = ("unauthenticated", "auth check", "permission denied", "permission_denied", "permissiondenied")
+_GONE = ("connect", "unavailable", "deadline", "timeout")
+
+
+def _options(address: Address) -> dict[str, int]:
+    """What the channel is told beside what pymilvus tells it."""
+    if address.lite:  # which ends a connection that asks whether it lives more often than every five minutes
+        return {"grpc.enable_http_proxy": 0, "grpc.keepalive_time_ms": _NEVER}
+    host = address.uri.partition("://")[2].rpartition(":")[0]
+    return {"grpc.enable_http_proxy": 0} if host in _AT_HOME else {}
+
+
+def _refuse_forked(address: Address) -> None:
+    if not _GRPC_OF:
+        _GRPC_OF.append(os.getpid())
+    if _GRPC_OF[0] != os.getpid():
+        raise _forked(address)
+
+
+def _forked(address: Address) -> ForkedProcessError:
+    return ForkedProcessError(
+        f"{address.shown}: gRPC, by which Milvus is asked, does not survive a fork, and this process was forked from one that "
+        f"had asked; {REMEDY}"
+    )
