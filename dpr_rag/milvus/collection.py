@@ -37,6 +37,7 @@ class Collection:
         self._client, self._timeout, self._errors = self._connection.client, timeout, self._connection.errors
         self.version, self.is_lite = self._connection.version, self._connection.is_lite
         self.name, self.knows_words = address.collection, self._connection.knows_words
+        self.is_at_least = self._connection.is_at_least
         self.described, self.exists = schema.Described(), False
         try:
             self._read()

@@ -22,7 +22,6 @@ from dpr_rag.forking import REMEDY
 from dpr_rag.milvus import lite
 from dpr_rag.milvus.address import VARIABLE, Address
 
-_WITH_WORDS = (2, 5)
 _AT_HOME = ("127.0.0.1", "localhost", "[::1]")
 _NEVER = 2**31 - 1
 _NO_COLLECTION = 100
@@ -75,11 +74,15 @@ class Connection:
         """Whether milvus-lite answers, whose BM25 has the other sign."""
         return "lite" in self.version and not self.version.startswith("v")
 
+    def is_at_least(self, *version: int) -> bool:
+        """Whether the engine is so new."""
+        numbers = self.version.removeprefix("v").split("-")[0].split(".")
+        return tuple(int(one) for one in numbers[:2] if one.isdigit()) >= version
+
     @property
     def knows_words(self) -> bool:
         """Whether the engine has a BM25 of its own."""
-        numbers = self.version.removeprefix("v").split("-")[0].split(".")
-        return self.is_lite or tuple(int(one) for one in numbers[:2] if one.isdigit()) >= _WITH_WORDS
+        return self.is_lite or self.is_at_least(2, 5)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:

@@ -83,16 +83,24 @@ def refuse_other(collection: Collection, encoder: Encoder | None) -> None:
         )
 
 
-def refuse_other_key(collection: Collection, wanted: str | None) -> None:
-    """Refuse a partition key that a collection was not made with.
+def refuse_partition_key(collection: Collection, wanted: str | None) -> None:
+    """Refuse a partition key that a collection was not made with, or that its engine would not keep to.
 
     Raises:
-        StoreError: It was made with another one, or without.
+        StoreError: It was made with another one, or without; or Milvus is older than 2.4, which writes what is upserted to
+            wrong partitions (its pull request 30772) and gives out old versions of it (its issue 31548).
     """
+    if wanted is None:
+        return
     known = collection.described.parted_by
-    if collection.exists and wanted is not None and wanted != known:
+    if collection.exists and wanted != known:
         whose = "without a partition key" if known is None else f"with the partition key {known!r}"
         raise StoreError(
             f"{collection.address.shown} was made {whose}, not with {wanted!r}, and keeps what it was made with; leave "
             "partition_key out, or copy it to a new collection"
+        )
+    if not collection.is_lite and not collection.is_at_least(2, 4):
+        raise StoreError(
+            f"{collection.address.shown}: Milvus {collection.version} writes what is replaced to wrong partitions, which 2.4 "
+            "mended; leave partition_key out (filters and views work without it), or use a newer Milvus"
         )

@@ -22,7 +22,7 @@ from dpr_rag.filters import Filter
 from dpr_rag.milvus import adding
 from dpr_rag.milvus.address import parse_address
 from dpr_rag.milvus.collection import Collection
-from dpr_rag.milvus.identity import EngineInfo, info_of, refuse_other, refuse_other_key
+from dpr_rag.milvus.identity import EngineInfo, info_of, refuse_other, refuse_partition_key
 from dpr_rag.milvus.indexing import wait
 from dpr_rag.milvus.kinds import Kind
 from dpr_rag.milvus.lite import refuse_foreign
@@ -82,7 +82,8 @@ class MilvusStore(Questions, Shared):
             token: ``user:password`` or an API key; None takes the environment variable ``MILVUS_TOKEN``.
             timeout: Seconds that a request may take.
             partition_key: For a new collection: a field by whose values passages are spread over partitions, such as
-                ``tenant``. Filters and views that say its value ask that one's partition alone.
+                ``tenant``. Filters and views that say its value ask that one's partition alone. It takes Milvus 2.4, or
+                milvus-lite.
 
         Raises:
             PathError: It is no such address.
@@ -90,7 +91,7 @@ class MilvusStore(Questions, Shared):
             NotAStoreError: Something else made the collection, or the file.
             StoreLocked: Another process has the file of milvus-lite.
             EncoderMismatchError: Another encoder filled it.
-            StoreError: It was made with another partition key; or the file cannot be written.
+            StoreError: It was made with another partition key, or the engine knows none; or the file cannot be written.
             ServiceUnavailableError: Nobody answers there.
             MissingExtraError: pymilvus is not installed.
         """
@@ -105,7 +106,7 @@ class MilvusStore(Questions, Shared):
             if not create or read_only:
                 target.collection.refuse_missing()
             refuse_other(target.collection, encoder)
-            refuse_other_key(target.collection, key)
+            refuse_partition_key(target.collection, key)
             if not target.collection.exists and encoder is not None:
                 target.make(int(encoder.dim))
         except BaseException:
