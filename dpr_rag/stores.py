@@ -222,6 +222,7 @@ def open_store(
     index: str = "auto",
     token: str | None = None,
     timeout: float = 30.0,
+    partition_key: str | None = None,
 ) -> Store:
     """Open the store at an address, so that those who outgrow a machine change an address and not their code.
 
@@ -235,12 +236,15 @@ def open_store(
         index: For a new store: see ``PassageStore.open``, or ``MilvusStore.open``.
         token: What opens a service or a Milvus; None takes the environment variable ``DPR_RAG_TOKEN``, or ``MILVUS_TOKEN``.
         timeout: Seconds to wait for another writer, or for an answer.
+        partition_key: For a new collection of a Milvus: see ``MilvusStore.open``.
 
     Raises:
         ArgumentError: An argument goes with another kind of address.
         PathError: It is no address and no path.
         DprRagError: What opening it there raises.
     """
+    if partition_key is not None and not is_engine(address):
+        raise ArgumentError("partition_key goes with a new collection of a Milvus; leave it out")
     if is_service(address):
         if encoder is not None or index != "auto" or read_only:
             raise ArgumentError(
@@ -254,7 +258,7 @@ def open_store(
         from dpr_rag.milvus import MilvusStore
 
         options: dict[str, Any] = {"create": create, "read_only": read_only, "index": index, "timeout": timeout}
-        return MilvusStore.open(str(address), encoder=encoder, token=token, **options)
+        return MilvusStore.open(str(address), encoder=encoder, token=token, partition_key=partition_key, **options)
     if token is not None:
         raise ArgumentError(
             "token goes with the address of a service or of a Milvus, and this is a folder; leave it out"

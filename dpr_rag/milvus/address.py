@@ -15,6 +15,7 @@ VARIABLE = "MILVUS_TOKEN"
 DEFAULT = "passages"
 _LITE = "milvus+lite:"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_HOST = re.compile(r"[\w.:-]+")
 _EXPECTED = "expected milvus://host:19530/collection, milvus+tls://host:19530/collection or milvus+lite:file.db"
 
 
@@ -48,23 +49,31 @@ def parse_address(given: str, token: str | None = None) -> Address:
     token = os.environ.get(VARIABLE) if token is None else token
     if given.lower().startswith(_LITE):
         path, mark, name = given[len(_LITE) :].partition("#")
+        if not path.strip():
+            raise PathError(f"{given!r:.200} names no file; expected milvus+lite:file.db")
         place, collection = place_of(path).absolute(), _checked(name if mark else DEFAULT, given)
         if place.suffix != ".db":
             raise PathError(
                 f"{given!r:.200}: milvus-lite takes files whose names end in .db; rename it: {place.stem}.db"
             )
         return Address(str(place), collection, f"{_LITE}{place}{f'#{name}' if mark else ''}", lite=True)
-    parts = urlsplit(given)
+    if "@" in given:
+        raise PathError(
+            f"an address holds no user and no password, which logs would show; pass token=, or set {VARIABLE}"
+        )
     try:
+        parts = urlsplit(given)
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise PathError(f"{given!r:.200}: {error}; {_EXPECTED}") from error
-    if parts.username is not None or parts.password is not None:
-        raise PathError(f"an address holds no password, which logs would show; pass token=, or set {VARIABLE}")
-    if not host or parts.query or parts.fragment:
+    if not host or port == 0 or parts.query or parts.fragment or not _HOST.fullmatch(host):
         raise PathError(f"{given!r:.200} is no address of a collection; {_EXPECTED}")
+    if ":" in host:
+        raise PathError(
+            f"{given!r:.200}: pymilvus does not connect to addresses of IPv6; give a host's name that has one"
+        )
     collection = _checked(parts.path.strip("/") or DEFAULT, given)
-    where = f"{f'[{host}]' if ':' in host else host}:{port or 19530}"
+    where = f"{host}:{port or 19530}"
     scheme = parts.scheme.lower()
     uri = f"{'https' if scheme == 'milvus+tls' else 'http'}://{where}"
     return Address(uri, collection, f"{scheme}://{where}/{collection}", token=token)

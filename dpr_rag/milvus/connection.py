@@ -22,7 +22,7 @@ from dpr_rag.forking import REMEDY
 from dpr_rag.milvus import lite
 from dpr_rag.milvus.address import VARIABLE, Address
 
-_AT_HOME = ("127.0.0.1", "localhost", "[::1]")
+_AT_HOME = ("127.0.0.1", "localhost")
 _NEVER = 2**31 - 1
 _NO_COLLECTION = 100
 _GRPC_OF: list[int] = []
