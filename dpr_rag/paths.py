@@ -78,6 +78,11 @@ def store_of(given: str | os.PathLike[str]) -> str:
     return str(given) if is_address(given) else str(place_of(given))
 
 
+def name_of(place: str | os.PathLike[str]) -> str:
+    """What people call a store by where it lies: the name of its folder, its file or its collection."""
+    return os.fspath(place).rstrip("/").rpartition("/")[2] or os.fspath(place)
+
+
 def told_of_place(error: OSError) -> str:
     """Why a place cannot be written, and what to do, for messages."""
     if error.errno in (errno.EMFILE, errno.ENFILE):

@@ -54,6 +54,11 @@ class Facts(Protocol):
         """What ran the encoder, or None where that is not recorded."""
         ...
 
+    @property
+    def language(self) -> str:
+        """Whose words BM25 stems, or ``none``."""
+        ...
+
 
 class Store(Protocol):
     """What ``Retriever``, and with it ``evaluate`` and the adapters' retrievers, ask of a store.
@@ -273,6 +278,6 @@ if TYPE_CHECKING:
     from dpr_rag.remote import RemoteStore as _Remote
     from dpr_rag.store import PassageStore as _Local
 
-    def _proof(local: _Local, remote: _Remote, milvus: _Milvus) -> tuple[Store, Store, Store, WholeStore, WholeStore]:
+    def _proof(local: _Local, remote: _Remote, milvus: _Milvus) -> tuple[Store, WholeStore, WholeStore]:
         """The type checker refuses this where one of them does not keep the protocol."""
-        return local, remote, milvus, local, milvus
+        return remote, local, milvus

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from dpr_rag.corpora import Question
 from dpr_rag.evaluation.judging import is_right
 from dpr_rag.evaluation.results import By
+from dpr_rag.evaluation.tunable import TunableStore
 from dpr_rag.fusion import Legs, Ranked, Ranking
-from dpr_rag.store import PassageStore
 
 _BATCH = 64
 Scores = NDArray[np.float64]
@@ -54,7 +54,7 @@ class JudgedLegs:
 
 
 def read_legs(
-    store: PassageStore,
+    store: TunableStore,
     questions: Sequence[Question],
     base: Ranking,
     by: By,

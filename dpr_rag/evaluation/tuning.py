@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dpr_rag.arguments import check_callable, check_count, check_flag, check_instance, names_known
+from dpr_rag.arguments import check_callable, check_count, check_flag, check_instance, kind, names_known
 from dpr_rag.corpora import Question
 from dpr_rag.errors import EvaluationError, StoreReadOnlyError
 from dpr_rag.evaluation.judging import Choice, judge_for, questions_of
@@ -16,9 +16,9 @@ from dpr_rag.evaluation.legs import JudgedLegs, read_legs, spreads
 from dpr_rag.evaluation.measures import ks_up_to
 from dpr_rag.evaluation.results import By, Estimate
 from dpr_rag.evaluation.statistics import Bootstrap
+from dpr_rag.evaluation.tunable import TunableStore, tunable
 from dpr_rag.fusion import Calibration, Ranking, Tuned
 from dpr_rag.lexical import BM25
-from dpr_rag.store import PassageStore
 
 FEWEST = 20
 _FOLDS = 5
@@ -75,7 +75,7 @@ class Tuning:
 
 @names_known()
 def tune(
-    store: PassageStore,
+    store: TunableStore,
     questions: Iterable[Question],
     *,
     k: int = 10,
@@ -119,9 +119,11 @@ def tune(
     check_callable("progress", progress)
     check_flag("regex", regex)
     check_flag("keep", keep)
-    check_instance(
-        "store", store, PassageStore, EvaluationError, advice="; open one with PassageStore.open(path, encoder=…)"
-    )
+    if not tunable(store):
+        raise EvaluationError(
+            f"store is {kind(store)}, expected an open PassageStore or MilvusStore, which keep how they are to rank; open one "
+            "with open_store(address, encoder=…)"
+        )
     k, seed = check_count("k", k, EvaluationError, least=0), check_count("seed", seed, EvaluationError, least=0)
     candidates = check_count("candidates", candidates, EvaluationError)
     if bm25 is not None:

@@ -29,7 +29,7 @@ from dpr_rag.passages import Passage
 from dpr_rag.store.repeats import SeenIds, check_against, check_repeats, parted_twins
 from dpr_rag.store.reports import AddReport
 from dpr_rag.store.scope import Scope, admitted
-from dpr_rag.store.sources import with_private
+from dpr_rag.store.sources import Replace, check_replace, parted, with_private
 
 Progress = Callable[[AddReport], None]
 _MOST_BYTES = 16 << 20
@@ -74,9 +74,11 @@ def add(
     *,
     batch_size: int = 512,
     progress: Progress | None = None,
+    replace: Replace = "any",
 ) -> AddReport:
     """Add a stream of passages, see ``MilvusStore.add``."""
     batch_size = check_count("batch_size", batch_size, StoreError)
+    check_replace(replace)
     check_callable("progress", progress)
     if isinstance(passages, Passage):
         raise PassageError("passages is one Passage, expected several; wrap it in a list")
@@ -89,12 +91,13 @@ def add(
         check_repeats(passages)
     seen = SeenIds()
     for batch, given in _batches(passages, vectors, batch_size):
-        places, twins = parted_twins(batch, given, "any")
+        places, twins = parted_twins(batch, given, replace)
         chosen = [batch[at] for at in places]
         rows = None if given is None else given[places]
         ids = [one.id for one in chosen]
         with _telling(ids, report.total):
-            report = _add_batch(target, chosen, rows, seen.again(ids), report) + twins
+            again = seen.again(ids)
+            report += _add_batch(target, _Batch(chosen, rows, again, replace), report.total) + twins
         if progress is not None:
             progress(report)
     return report
@@ -128,39 +131,45 @@ def _refuse_blank(passage: object) -> None:
         )
 
 
-def _add_batch(
-    target: Target, batch: Sequence[Passage], given: Vectors | None, again: Sequence[str], before: AddReport
-) -> AddReport:
-    known = {kept.passage.id: kept for kept in _known(target.collection, batch).values()}
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    """Passages that are added together, with their vectors if any were given, and those of the ids that came before."""
+
+    passages: Sequence[Passage]
+    given: Vectors | None
+    again: Sequence[str]
+    policy: Replace
+
+
+def _add_batch(target: Target, batch: _Batch, before: int) -> AddReport:
+    known = {kept.passage.id: kept for kept in _known(target.collection, batch.passages).values()}
     stored = {passage_id: (kept.row, kept.passage) for passage_id, kept in known.items()}
     target.scope.refuse_taken(stored)
-    check_against(stored, batch, again)
-    vectors = _vectors(target, batch, given, known)
-    if not target.collection.exists:
+    ready, owners = parted(batch.passages, stored, batch.policy)
+    check_against(stored, ready, batch.again)
+    vectors = _vectors(target, batch, ready, known)
+    if not target.collection.exists and vectors:
         target.make(len(next(iter(vectors.values()))))
-    records, report = [], AddReport()
-    for passage in batch:
+    records, report = [], AddReport(owners=owners)
+    for passage in ready:
         old = known.get(passage.id)
         record, told = _changed(target, passage, old, vectors.get(passage.id))
         report += told
         records += [] if record is None else [record]
-    _send(target.collection, records, before.total)
-    return before + report
+    _send(target.collection, records, before)
+    return report
 
 
 def _known(collection: Collection, batch: Sequence[Passage]) -> dict[str, Kept]:
     return collection.by_keys([key_of(one.id) for one in batch], vectors=True)
 
 
-def _vectors(
-    target: Target, batch: Sequence[Passage], given: Vectors | None, known: Mapping[str, Kept]
-) -> dict[str, Vectors]:
+def _vectors(target: Target, batch: _Batch, ready: Sequence[Passage], known: Mapping[str, Kept]) -> dict[str, Vectors]:
     """A vector for each passage that needs one, by id."""
-    dim = target.collection.dim
-    if given is not None:
-        checked = check_vectors(given, dim=dim, names=[one.id for one in batch])
-        return {one.id: vector for one, vector in zip(batch, checked, strict=True)}
-    needed = [one for one in batch if _is_new_text(one, known.get(one.id))]
+    if batch.given is not None:
+        names = [one.id for one in batch.passages]
+        return dict(zip(names, check_vectors(batch.given, dim=target.collection.dim, names=names), strict=True))
+    needed = [one for one in ready if _is_new_text(one, known.get(one.id))]
     encoder = target.encoder
     if encoder is None:
         raise EncoderMismatchError(

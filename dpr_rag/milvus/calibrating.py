@@ -41,15 +41,13 @@ class Questions(Protocol):
 
 def sampled(collection: Collection, count: int, expression: str) -> list[Kept]:
     """Passages with the lowest keys, which are hashes: drawn by chance, and the same while the collection does not change."""
-    there = collection.counted(expression)
-    share = min(1.0, 2 * count / max(1, there))
+    share = min(1.0, 2 * count / max(1, collection.counted(expression)))
     while True:
         bound = "" if share >= 1 else f' and key < "{int(share * _KEYS):032x}"'
-        most = min(16_384, max(4 * count, 1_000))
-        found = collection.first(f"({expression}){bound}", most)
-        if share >= 1 or count <= len(found) < most:
-            return sorted(found, key=lambda one: one.key)[:count]
-        share = min(1.0, share * (0.5 if len(found) == most else 4))
+        found = sorted(collection.scan(f"({expression}){bound}", vectors=True), key=lambda one: one.key)
+        if share >= 1 or len(found) >= count:
+            return found[:count]
+        share = min(1.0, 2 * share)
 
 
 def calibration(store: Questions, ranking: Ranking) -> Calibration:

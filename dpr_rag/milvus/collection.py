@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dpr_rag.encoder import Encoder
@@ -93,6 +94,12 @@ class Collection:
             return
         self._read()
 
+    def note(self, tuned: str) -> None:
+        """Keep what it was tuned to."""
+        with self._errors("note"), self._connection.writing():
+            self._client.alter_collection_properties(self.name, properties={schema.TUNED: tuned}, timeout=self._timeout)
+        self.described = replace(self.described, tuned=tuned)
+
     def upsert(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Write rows; they are durable when this returns."""
         with self._errors("upsert"), self._connection.writing():
@@ -114,10 +121,6 @@ class Collection:
             for one in self._query(among(keys[start : start + _PAGE]), _PAGE, vectors=vectors):
                 found[one.key] = one
         return found
-
-    def first(self, expression: str, limit: int) -> list[Kept]:
-        """Some passages with their vectors that an expression keeps, in any order."""
-        return self._query(expression, min(limit, MOST), vectors=True) if self.exists else []
 
     def _query(self, expression: str, limit: int, *, vectors: bool) -> list[Kept]:
         fields = [*FIELDS, *(["vector"] if vectors else [])]

@@ -7,6 +7,7 @@ from typing import Any
 
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import EncoderMismatchError, StoreError
+from dpr_rag.milvus import tuning
 from dpr_rag.milvus.collection import Collection
 
 
@@ -28,6 +29,8 @@ class EngineInfo:
         parameters: Its parameters.
         words: Whether the engine ranks by words too.
         partition_key: The field by whose values passages lie in partitions, or None.
+        language: ``none``: the engine's BM25 stems no words.
+        ranking: How it ranks where a call does not say.
     """
 
     path: str
@@ -43,6 +46,8 @@ class EngineInfo:
     parameters: dict[str, int]
     words: bool
     partition_key: str | None
+    language: str
+    ranking: str
 
 
 def info_of(collection: Collection) -> EngineInfo:
@@ -62,6 +67,8 @@ def info_of(collection: Collection) -> EngineInfo:
         parameters=dict(collection.kind.parameters),
         words=collection.has_words,
         partition_key=collection.described.parted_by,
+        language=tuning.LANGUAGE,
+        ranking=tuning.told(collection),
     )
 
 

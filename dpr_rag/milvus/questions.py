@@ -10,12 +10,13 @@ import numpy as np
 from dpr_rag.arguments import check_count, check_instance
 from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_vectors
 from dpr_rag.errors import EncoderMismatchError, VectorError
-from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
+from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Tuned, Wishes
 from dpr_rag.lexical import BM25
-from dpr_rag.milvus import calibrating, searching
+from dpr_rag.milvus import calibrating, searching, tuning
 from dpr_rag.milvus.collection import Collection
 from dpr_rag.milvus.conditions import Selection, selection
 from dpr_rag.passages import Hit, Passage, check_questions
+from dpr_rag.store.ranking import Candidates
 from dpr_rag.store.scope import Scope, Where
 
 _Result = TypeVar("_Result")
@@ -77,7 +78,7 @@ class Questions:
             VectorError: The ranking needs words, and this Milvus has no BM25; or other parameters of BM25 than the collection's.
         """
         words = check_questions(questions)
-        how = self.settled(Ranking() if ranking is None else ranking)
+        how = self.settled(self.ranking if ranking is None else ranking)
         asked = self._asked(k, filter, how, diversity=diversity, min_relevance=min_relevance)
         if not how.needs_vectors:
             return searching.find(self._collection, asked, None, words)
@@ -101,8 +102,28 @@ class Questions:
 
     @property
     def ranking(self) -> Ranking:
-        """How passages are ranked where a call does not say: by inner product."""
-        return Ranking()
+        """How passages are ranked where a call does not say: as the collection was tuned, or else by inner product."""
+        return Ranking() if self.tuned is None else self.tuned.ranking
+
+    @property
+    def tuned(self) -> Tuned | None:
+        """What the collection was tuned to before it was opened here, or since, by this store; or None."""
+        return tuning.tuned_of(self._collection)
+
+    def candidates(self, questions: Sequence[str], ranking: Ranking, *, vectors: Any = None) -> Candidates:
+        """What a hybrid ranking chooses from, see ``PassageStore.candidates``.
+
+        Raises:
+            VectorError: The ranking is not hybrid; or see :meth:`rank`.
+        """
+        words = check_questions(questions)
+        check_instance("ranking", ranking, Ranking, VectorError)
+        if ranking.mode != "hybrid":
+            raise VectorError(f"the ranking's mode is {ranking.mode!r}, expected 'hybrid', which has two legs")
+        self._refuse_words(ranking.bm25)
+        encoded = self.encode_questions(words) if vectors is None else vectors
+        checked = check_vectors(encoded, dim=self.dim, rows=len(words))
+        return tuning.candidates(self._collection, self._asked(ranking.candidates, None, ranking), checked, words)
 
     def ranking_for(
         self,
@@ -120,7 +141,7 @@ class Questions:
 
     def ranking_of(self, wishes: Wishes) -> Ranking:
         """The same for options that were put together."""
-        return wishes.over(Ranking())
+        return wishes.over(self.ranking)
 
     def settled(self, ranking: Ranking) -> Ranking:
         """A ranking that this engine can do, with its λ: the suggested one, where it leaves that to the store.
@@ -137,7 +158,9 @@ class Questions:
 
     def calibration_of(self, ranking: Ranking) -> Calibration:
         """What turns the scores of a ranking into relevances, see ``PassageStore.calibration_of``."""
-        how = self.settled(ranking)
+        how, known = self.settled(ranking), self.tuned
+        if known is not None and how in known.calibrations:
+            return known.calibrations[how]
         return self._remembered(how, lambda: calibrating.calibration(self, how))
 
     @property

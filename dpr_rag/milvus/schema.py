@@ -16,6 +16,7 @@ from dpr_rag.store.recording import profile_of
 
 PARTITIONS = 16
 """Among which the values of a partition key are spread; each takes its share of memory, and one has many tenants."""
+TUNED = "dpr_rag.tuned"
 _MARK, _MADE_BY, _PARTED_BY = "dpr_rag.fingerprint", "dpr_rag.encoder", "dpr_rag.partition_key"
 _NEEDED = {*FIELDS, "terms", "numbers", "vector"}
 
@@ -30,6 +31,7 @@ class Described:
         words: Whether the engine ranks by words.
         made_by: What the encoder says of itself: source, profile.
         parted_by: The field by whose values passages lie in partitions, or None.
+        tuned: What it was tuned to, as JSON; empty where it was not.
     """
 
     dim: int | None = None
@@ -37,6 +39,7 @@ class Described:
     words: bool = False
     made_by: Mapping[str, Any] = field(default_factory=dict)
     parted_by: str | None = None
+    tuned: str = ""
 
 
 def described(shown: str, found: Mapping[str, Any]) -> Described:
@@ -58,6 +61,7 @@ def described(shown: str, found: Mapping[str, Any]) -> Described:
         "words" in fields,
         json.loads(properties.get(_MADE_BY, "{}")),
         None if parted_by is None else str(parted_by),
+        str(properties.get(TUNED, "")),
     )
 
 

@@ -51,7 +51,8 @@ def find(collection: Collection, asked: Asked, vectors: Vectors | None, words: S
     """The hits for questions, by their vectors, [n, dim], by their words, or by both."""
     mode = asked.ranking.mode
     if mode == "hybrid" and vectors is not None:
-        made = list(_hybrid(collection, asked, vectors, words))
+        both = legs_of(collection, asked, vectors, words)
+        made = [(known, legs.ranked(asked.ranking.weight)) for known, legs in both]
     elif mode == "bm25" or vectors is None:
         brought = _by_words(collection, words, asked.depth, asked.selection)
         made = [_in_order(one, Ranked.of_bm25) for one in brought]
@@ -149,9 +150,10 @@ def words_of(collection: Collection, words: Sequence[str], kept: Sequence[Kept])
     return np.array([[row.get(one.key, 0.0) for one in kept] for row in found]).reshape(len(words), len(kept))
 
 
-def _hybrid(
+def legs_of(
     collection: Collection, asked: Asked, vectors: Vectors, words: Sequence[str]
-) -> Iterator[tuple[list[Kept], Ranked]]:
+) -> Iterator[tuple[list[Kept], Legs]]:
+    """What both legs bring for each question; rows are places in the list of passages beside them."""
     depth = max(asked.depth, asked.ranking.candidates)
     for start in range(0, len(words), _TOGETHER):
         part, texts = vectors[start : start + _TOGETHER], words[start : start + _TOGETHER]
@@ -162,7 +164,7 @@ def _hybrid(
         keys = list(dict.fromkeys(one.key for row in lacking for one in row))
         scores = collection.scores_by_words(texts, keys)
         for vector, (first, second), more in zip(part, lists, scores, strict=True):
-            yield _joined(vector, first, second, more, asked.ranking.weight)
+            yield _joined(vector, first, second, more)
 
 
 def _without(by_vectors: Scored, by_words: Scored) -> list[Kept]:
@@ -172,20 +174,15 @@ def _without(by_vectors: Scored, by_words: Scored) -> list[Kept]:
 
 
 def _joined(
-    vector: Vectors, by_vectors: Scored, by_words: Scored, more: Mapping[str, float], weight: float | None
-) -> tuple[list[Kept], Ranked]:
+    vector: Vectors, by_vectors: Scored, by_words: Scored, more: Mapping[str, float]
+) -> tuple[list[Kept], Legs]:
     known = sorted({one.key: one for one, _ in [*by_vectors, *by_words]}.values(), key=lambda one: (one.row, one.key))
-    if not known:
-        return _in_order([], Ranked.of_dense)
     at = {one.key: place for place, one in enumerate(known)}
-    products = inner_products(vector, np.stack([one.vector for one in known]))
+    products = inner_products(vector, np.stack([one.vector for one in known])) if known else np.empty(0)
     scores = {**more, **{one.key: score for one, score in by_words}}
-    bm25 = np.array([scores.get(one.key, 0.0) for one in known])
-    lists = [_list_of(found, at) for found in (by_vectors, by_words)]
-    legs = Legs(
-        Ranked.of_dense(*lists[0]), Ranked.of_bm25(*lists[1]), Ranked(np.arange(len(known)), bm25, products, bm25)
-    )
-    return known, legs.ranked(weight)
+    bm25 = np.array([scores.get(one.key, 0.0) for one in known], np.float64)
+    both = Ranked(np.arange(len(known)), bm25, products, bm25)
+    return known, Legs(Ranked.of_dense(*_list_of(by_vectors, at)), Ranked.of_bm25(*_list_of(by_words, at)), both)
 
 
 def _list_of(found: Scored, at: dict[str, int]) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Scores]:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
-from heapq import nsmallest
+from collections.abc import Iterable, Mapping
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
-from dpr_rag.arguments import check_count, check_instance, check_number
-from dpr_rag.encoder import Encoder, Vectors, check_encoder
+from dpr_rag.arguments import check_instance, check_number
+from dpr_rag.encoder import Encoder, check_encoder
 from dpr_rag.errors import (
     ArgumentError,
     StoreError,
     StoreReadOnlyError,
-    VectorError,
 )
 from dpr_rag.filters import Filter
-from dpr_rag.milvus import adding
+from dpr_rag.fusion import Tuned
+from dpr_rag.milvus import adding, tuning
 from dpr_rag.milvus.address import parse_address
 from dpr_rag.milvus.collection import Collection
 from dpr_rag.milvus.identity import EngineInfo, info_of, refuse_other, refuse_partition_key
@@ -27,19 +24,18 @@ from dpr_rag.milvus.indexing import wait
 from dpr_rag.milvus.kinds import Kind
 from dpr_rag.milvus.lite import refuse_foreign
 from dpr_rag.milvus.partitions import check_partition_key
-from dpr_rag.milvus.questions import Questions
-from dpr_rag.milvus.records import Kept, Rows, key_of
+from dpr_rag.milvus.reading import Passages
+from dpr_rag.milvus.records import Rows, key_of
 from dpr_rag.passages import Passage
 from dpr_rag.sharing import Shared
 from dpr_rag.storage.reader import fits
-from dpr_rag.store.lookup import checked_ids, doomed_by
+from dpr_rag.store.lookup import doomed_by
 from dpr_rag.store.reports import AddReport
 from dpr_rag.store.scope import WHOLE, Where
+from dpr_rag.store.sources import Replace
 
-_PAGE = 200
 
-
-class MilvusStore(Questions, Shared):
+class MilvusStore(Passages, Shared):
     """Passages in a collection that dpr-rag made; open one with :meth:`open` or ``open_store``.
 
     The engine is the truth: an ``add`` that returned is durable there, batch by batch. Reads are of the consistency ``Strong``:
@@ -116,7 +112,7 @@ class MilvusStore(Questions, Shared):
 
     def restricted(self, filter: Filter | Mapping[str, Any]) -> Self:
         """A view of the passages that a filter keeps, see ``PassageStore.restricted``; closing it leaves the store open."""
-        seen = replace(self._target, scope=self._scope.narrowed(filter))
+        seen = changed(self._target, scope=self._scope.narrowed(filter))
         view = type(self)(seen, read_only=self._read_only)
         view._is_view = True
         return view
@@ -125,6 +121,20 @@ class MilvusStore(Questions, Shared):
     def read_only(self) -> bool:
         """Whether it refuses every change."""
         return self._read_only
+
+    def set_tuned(self, choice: Tuned | None) -> None:
+        """Keep a choice in the collection, for every client that opens it from then on; None removes it.
+
+        Raises:
+            EncoderMismatchError: It was made with another encoder.
+            StoreNotFoundError: There is no collection yet.
+            StoreReadOnlyError: It was opened read-only.
+        """
+        if choice is not None:
+            check_instance("choice", choice, Tuned, ArgumentError, advice=", as evaluation.tune finds it, or None")
+        self._refuse_read_only()
+        self._collection.refuse_missing()
+        tuning.keep(self._collection, choice)
 
     def info(self) -> EngineInfo:
         """The collection in figures.
@@ -143,6 +153,7 @@ class MilvusStore(Questions, Shared):
         vectors: Iterable[Any] | None = None,
         batch_size: int = 512,
         progress: adding.Progress | None = None,
+        replace: Replace = "any",
     ) -> AddReport:
         """Add passages, or replace those whose id exists, see ``PassageStore.add``.
 
@@ -153,7 +164,8 @@ class MilvusStore(Questions, Shared):
             StoreReadOnlyError: It was opened read-only.
         """
         self._refuse_read_only()
-        return adding.add(self._target, passages, vectors, batch_size=batch_size, progress=progress)
+        how: Any = {"batch_size": batch_size, "progress": progress, "replace": replace}
+        return adding.add(self._target, passages, vectors, **how)
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
         """Delete as ``PassageStore.delete`` does; not in one commit, where they are more than 1,000.
@@ -177,77 +189,14 @@ class MilvusStore(Questions, Shared):
         self._collection.remove(keys)
         return len(keys)
 
-    def get(self, ids: Iterable[str]) -> list[Passage]:
-        """Passages by id, in the order asked for; unknown ids are left out."""
-        asked = checked_ids(ids)
-        found = self._collection.by_keys([key_of(one) for one in dict.fromkeys(asked)])
-        kept = (found.get(key_of(one)) for one in asked)
-        return [one.passage for one in kept if one is not None and self._scope.holds(one.passage)]
-
-    def get_vectors(self, ids: Iterable[str]) -> dict[str, Vectors]:
-        """Stored vectors by id, float32 [dim] each; unknown ids are left out."""
-        keys = [key_of(one) for one in dict.fromkeys(checked_ids(ids))]
-        found = self._collection.by_keys(keys, vectors=True).values()
-        return {one.passage.id: one.vector for one in found if self._scope.holds(one.passage)}
-
-    def count(self, filter: Where = None) -> int:
-        """How many passages there are, or how many a filter keeps."""
-        where = self._selection(filter)
-        if where.test is None:
-            return self._collection.counted(where.expression)
-        return sum(where.keeps(one.passage) for one in self._collection.scan(where.expression))
-
-    def __len__(self) -> int:
-        return self.count()
-
-    def __contains__(self, passage_id: object) -> bool:
-        return isinstance(passage_id, str) and bool(self.get([passage_id]))
-
-    def __iter__(self) -> Iterator[Passage]:
-        """Passages in order of insertion, as they were when this began; what is deleted meanwhile is left out.
-
-        It holds a number and a key for each passage, some 150 bytes.
-        """
-        return (one.passage for page in self._pages(_PAGE, vectors=False) for one in page)
-
-    def batches(self, size: int = _PAGE) -> Iterator[tuple[list[Passage], Vectors]]:
-        """Passages with their vectors, see ``PassageStore.batches``; as :meth:`__iter__`, as they were when this began.
-
-        Args:
-            size: Largest number of passages of a batch.
-
-        Yields:
-            Passages, and float32 vectors of shape [n, dim].
-        """
-        for page in self._pages(check_count("size", size, StoreError), vectors=True):
-            yield [one.passage for one in page], np.stack([one.vector for one in page])
-
-    def _pages(self, size: int, *, vectors: bool) -> Iterator[list[Kept]]:
-        where = self._selection(None)
-        places = sorted(self._collection.places(where.expression))
-        for start in range(0, len(places), size):
-            keys = [key for _, key in places[start : start + size]]
-            found = self._collection.by_keys(keys, vectors=vectors)
-            page = [found[key] for key in keys if key in found and where.keeps(found[key].passage)]
-            if page:
-                yield page
-
-    def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
-        """Passages that a filter keeps, in order of insertion, see ``PassageStore.select``."""
-        where = self._selection(filter)
-        kept = (one for one in self._collection.scan(where.expression) if where.keeps(one.passage))
-        if k is None:
-            return [one.passage for one in sorted(kept, key=lambda one: (one.row, one.key))]
-        first = nsmallest(check_count("k", k, VectorError), kept, key=lambda one: (one.row, one.key))
-        return [one.passage for one in first]
-
     def wait_until_indexed(self, timeout: float = 600.0) -> int:
         """Seal what was added, and wait until the index holds all of it; before, the engine searches the rest exactly.
 
-        Milvus calls an index finished before the last rows are in it, so that rows are counted here.
+        Milvus calls an index finished before the last rows are in it, so that rows are counted here. It builds none for a
+        segment of less than 1,024 rows, which it searches exactly, and counts its rows as indexed.
 
         Returns:
-            How many rows the index holds; 0 where the engine has none to build, as milvus-lite and ``flat``.
+            How many rows need no other search; 0 where the engine has no index to build, as milvus-lite and ``flat``.
 
         Raises:
             ServiceTimeoutError: It was not done in time; it goes on.

@@ -14,7 +14,7 @@ from dpr_rag.evaluation import has_answer
 from dpr_rag.fusion import Ranking
 from dpr_rag.lexical import BM25
 from dpr_rag.passages import Hit, Passage
-from dpr_rag.store import PassageStore
+from dpr_rag.stores import Store
 from dpr_rag.training.batches import key_of
 from dpr_rag.training.checks import check_number
 
@@ -125,7 +125,7 @@ class Miner:
         mining: Which negatives.
     """
 
-    def __init__(self, store: PassageStore, mining: Mining | None = None) -> None:
+    def __init__(self, store: Store, mining: Mining | None = None) -> None:
         self._store, self._mining = store, mining or Mining()
         self._counts: dict[str, int] = {}
         self._examples: list[str] = []
@@ -238,7 +238,7 @@ class Miner:
 
 def mine(
     questions: Iterable[Question | TrainingSample],
-    store: PassageStore,
+    store: Store,
     *,
     mining: Mining | None = None,
     progress: Callable[[int], None] | None = None,
