@@ -17,6 +17,7 @@ from dpr_rag.paths import is_engine, is_service
 
 if TYPE_CHECKING:
     from dpr_rag.store.reports import AddReport
+    from dpr_rag.store.sources import Replace
 
 Where = Filter | Mapping[str, Any] | Callable[[Passage], bool] | None
 
@@ -171,7 +172,13 @@ class WholeStore(Store, Protocol):
         ...
 
     def add(
-        self, passages: Iterable[Passage], *, vectors: Iterable[Any] | None = None, batch_size: int = ...
+        self,
+        passages: Iterable[Passage],
+        *,
+        vectors: Iterable[Any] | None = None,
+        batch_size: int = ...,
+        progress: Callable[[AddReport], None] | None = ...,
+        replace: Replace = ...,
     ) -> AddReport:
         """Add passages, or replace those whose id exists; so many at once."""
         ...

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of
-from dpr_rag.cli.options import StoreFolder
+from dpr_rag.cli.options import StoreAddress
+from dpr_rag.cli.places import asked, refuse_service
 from dpr_rag.cli.serving import LOOPBACK, Token, refuse_open, warn_plain
 from dpr_rag.cli.terminal import say
+
+if TYPE_CHECKING:
+    from dpr_rag import PassageStore
 
 
 class Transport(StrEnum):
@@ -23,7 +27,7 @@ class Transport(StrEnum):
 
 @expanded
 def mcp(
-    store: StoreFolder,
+    store: StoreAddress,
     choice: ModelChoice,
     transport: Annotated[
         Transport, typer.Option("--transport", help="stdio for programs that start this one, http on a port.")
@@ -36,7 +40,6 @@ def mcp(
     token: Token = None,
 ) -> None:
     """Offer a store to agents as tools, by the Model Context Protocol."""
-    from dpr_rag import PassageStore
     from dpr_rag.agents import http_app, server_for
     from dpr_rag.pages.serving import run
     from dpr_rag.remote.access import token_of
@@ -45,9 +48,10 @@ def mcp(
     secret = token_of(token) if over_http else None
     if over_http:
         refuse_open(host, secret, at_home=at_home, writable=writable)
+    refuse_service(store)
     encoder = encoder_of(store, choice)
-    with PassageStore.open(store, encoder=encoder, create=False, read_only=not writable) as opened:
-        served = server_for(opened, writable=writable)
+    with asked(store, encoder, read_only=not writable) as opened:
+        served = server_for(cast("PassageStore", opened), writable=writable)
         if not over_http:
             served.run("stdio")
             return

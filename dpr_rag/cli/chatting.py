@@ -6,18 +6,20 @@ import os
 from pathlib import Path
 from socket import gethostname
 from threading import Thread
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from dpr_rag.cli.expanding import expanded
-from dpr_rag.cli.models import ModelChoice, encoder_of, look
-from dpr_rag.cli.options import StoreFolder
+from dpr_rag.cli.models import ModelChoice, encoder_of, facts_of
+from dpr_rag.cli.options import StoreAddress
+from dpr_rag.cli.places import asked, refuse_service
 from dpr_rag.cli.serving import LOOPBACK
 from dpr_rag.cli.terminal import note, say
-from dpr_rag.paths import place_of
+from dpr_rag.paths import is_address, name_of, place_of, store_of
 
 if TYPE_CHECKING:
+    from dpr_rag import PassageStore
     from dpr_rag.encoder import Encoder
 
 Host = Annotated[str, typer.Option("--host", metavar="NAME", help="Address to listen on.")]
@@ -30,8 +32,13 @@ Port = Annotated[
 def chat(
     choice: ModelChoice,
     store: Annotated[
-        Path, typer.Argument(metavar="STORE", help="Folder of the store; a new one begins empty.", parser=place_of)
-    ] = Path("chat.dpr"),
+        str,
+        typer.Argument(
+            metavar="STORE",
+            help="Folder of the store, or a collection of a Milvus; a new one begins empty.",
+            parser=store_of,
+        ),
+    ] = "chat.dpr",
     llm: Annotated[
         str | None,
         typer.Option(
@@ -48,7 +55,7 @@ def chat(
         typer.Option(
             "--conversations",
             metavar="FILE",
-            help="Where conversations are kept (default: STORE.chat).",
+            help="Where conversations are kept (default: STORE.chat, of a collection in the current folder).",
             parser=place_of,
         ),
     ] = None,
@@ -61,18 +68,21 @@ def chat(
     from dpr_rag.pages import serving
 
     serving.require()
-    from dpr_rag import PassageStore
+    from dpr_rag import open_store
     from dpr_rag.pages.chat import CSS, chat_page
     from dpr_rag.pages.chatting import Chat
     from dpr_rag.pages.memory import Memory
     from dpr_rag.pages.models import open_model
 
+    refuse_service(store)
     language_model = None if llm is None else open_model(llm, base_url)
-    memory = Memory(conversations or store.with_name(f"{store.name}.chat"))
-    known = look(store)
+    place = Path(name_of(store) if is_address(store) else store)
+    memory = Memory(conversations or place.with_name(f"{place.name}.chat"))
+    known = facts_of(store)
     encoder = encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
-    with serving.private_uploads(), PassageStore.open(store, encoder=encoder) as opened:
-        talk = Chat(opened, memory, memory.path.with_name(f"{store.name}-labelled.jsonl"), language_model)
+    with serving.private_uploads(), open_store(store, encoder=encoder) as opened:
+        labelled = memory.path.with_name(f"{place.name}-labelled.jsonl")
+        talk = Chat(cast("PassageStore", opened), memory, labelled, language_model)
         _warm(encoder)
         _serve(chat_page(talk, folders=host in LOOPBACK), CSS, host, port, "read this store and add files to it")
 
@@ -94,7 +104,7 @@ def _serve(page: Any, css: str, host: str, port: int, can: str) -> None:
 
 @expanded
 def ui(
-    store: StoreFolder,
+    store: StoreAddress,
     choice: ModelChoice,
     host: Host = "127.0.0.1",
     port: Port = 7861,
@@ -103,14 +113,11 @@ def ui(
     from dpr_rag.pages import serving
 
     serving.require()
-    from dpr_rag import PassageStore
     from dpr_rag.pages.playground import CSS, playground_page
 
+    refuse_service(store)
     encoder = encoder_of(store, choice)
-    reads = not os.access(store, os.W_OK)
-    with (
-        serving.private_uploads(),
-        PassageStore.open(store, encoder=encoder, create=False, read_only=reads) as opened,
-    ):
+    reads = not is_address(store) and not os.access(store, os.W_OK)
+    with serving.private_uploads(), asked(store, encoder, read_only=reads) as opened:
         _warm(encoder)
-        _serve(playground_page(opened), CSS, host, port, "ask this store")
+        _serve(playground_page(cast("PassageStore", opened)), CSS, host, port, "ask this store")

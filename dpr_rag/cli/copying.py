@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from dpr_rag.cli.filling import New, PartitionKey
 from dpr_rag.cli.indexing import say_added
 from dpr_rag.cli.options import BatchSize, IndexKind, Quiet
 from dpr_rag.cli.terminal import Stopwatch, progress
@@ -25,6 +26,7 @@ def copy(
         ),
     ],
     kind: IndexKind = None,
+    partition_key: PartitionKey = None,
     batch_size: BatchSize = 512,
     quiet: Quiet = False,
 ) -> None:
@@ -37,10 +39,12 @@ def copy(
         if is_service(place):
             said = "is a service, which gives out no vectors; name the folder or the collection behind it"
             raise typer.BadParameter(f"{place!r:.200} {said}", param_hint=name)
+    New(kind, partition_key=partition_key).check(target)
     watch = Stopwatch()
     with open_store(source, create=False, read_only=True) as first:
         store = whole(first)
-        with open_store(target, encoder=recorded(store), index=kind or "auto") as second:
+        how: Any = {"index": kind or "auto", "partition_key": partition_key}
+        with open_store(target, encoder=recorded(store), **how) as second:
             with progress("copying", store.count(), quiet=quiet) as advance:
                 report = copy(store, whole(second), batch_size=batch_size, progress=advance)
     say_added(report, watch)

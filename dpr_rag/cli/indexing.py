@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace as changed
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,16 +13,18 @@ import typer
 from dpr_rag.cli.corpus import Corpus, CorpusOptions
 from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.expanding import expanded
-from dpr_rag.cli.models import ModelChoice, encoder_of, look
-from dpr_rag.cli.options import BatchSize, Bind, IndexKind, Language, Quiet, StoreFolder, check_store_options
+from dpr_rag.cli.filling import Dtype, New, PartitionKey, StoreOption
+from dpr_rag.cli.models import ModelChoice, encoder_of, facts_of
+from dpr_rag.cli.options import BatchSize, Bind, IndexKind, Language, Quiet, StoreFolder
 from dpr_rag.cli.shards import Pair, add_pairs, compared, matched, with_own_vectors
 from dpr_rag.cli.terminal import Advance, Stopwatch, note, progress, say
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
-    from dpr_rag import DualEncoder, LibraryEncoder, Passage, PassageStore
+    from dpr_rag import DualEncoder, LibraryEncoder, Passage
     from dpr_rag.store import AddReport
     from dpr_rag.store.sources import Replace
+    from dpr_rag.stores import WholeStore
 
 _SHOWN_OWNERS = 3
 
@@ -36,22 +37,9 @@ CorpusArgument = Annotated[
         show_default=False,
     ),
 ]
-StoreOption = Annotated[
-    Path, typer.Option("--store", metavar="DIR", help="Folder of the store.", show_default=False, parser=place_of)
-]
 Prefix = Annotated[
     str, typer.Option("--prefix", metavar="TEXT", help="Put this before every id, such as the name of a project.")
 ]
-
-
-class StoredAs(StrEnum):
-    """How a new store keeps its vectors."""
-
-    float32 = "float32"
-    float16 = "float16"
-
-
-Dtype = Annotated[StoredAs | None, typer.Option("--dtype", help="How a new store keeps vectors (default: float32).")]
 
 
 @expanded
@@ -85,11 +73,13 @@ def index(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace passages that other files brought under the same ids.")
     ] = False,
+    partition_key: PartitionKey = None,
     batch_size: BatchSize = 512,
     quiet: Quiet = False,
 ) -> None:
     """Add a corpus to a store: creates the store, continues after an interruption, or extends it."""
-    check_store_options(kind, language)
+    new = New(kind, language, dtype, bind, partition_key)
+    new.check(store)
     reading.check()
     if keep_vectors and vectors:
         raise typer.BadParameter(
@@ -107,13 +97,7 @@ def index(
     )
     encoder = _encoder_for(store, choice, needed=not (vectors or keep_vectors))
     pairs = compared(pairs, encoder) if keep_vectors and pairs is not None and encoder is not None else pairs
-    settled = note_settled(store, kind, dtype, language)
-    asked = "auto" if settled else kind or "auto"
-    from dpr_rag import PassageStore
-
-    precision = (dtype or StoredAs.float32).value
-    words = None if settled else language  # what comes too late was said
-    with PassageStore.open(store, encoder=encoder, bind=bind, index=asked, dtype=precision, language=words) as opened:
+    with new.opened(store, encoder) as opened:
         total = None if quiet else source.count()
         with source.placing_repeats(prefix):
             report = add_corpus(
@@ -132,31 +116,15 @@ def index(
         raise typer.Exit(1)
 
 
-def _encoder_for(store: Path, choice: ModelChoice, *, needed: bool) -> DualEncoder | LibraryEncoder | None:
+def _encoder_for(store: str, choice: ModelChoice, *, needed: bool) -> DualEncoder | LibraryEncoder | None:
     if not needed and choice.question is None:
         return None  # the vectors are there, and nobody said of which encoder
-    known = look(store)
+    known = facts_of(store)
     return encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
 
 
-def note_settled(store: Path, kind: str | None, dtype: StoredAs | None, language: str | None) -> bool:
-    """Whether there is a store already; say what of the wishes comes too late for it."""
-    known = look(store)
-    if known is None:
-        return False
-    if language not in (None, known.language):
-        note(
-            f"the store keeps the language {known.language}; change it with: dpr-rag optimize {store} --language {language}"
-        )
-    if kind not in (None, known.index):
-        note(f"the store keeps its index {known.index!r}; change it with: dpr-rag optimize {store} --index {kind}")
-    if dtype is not None and dtype.value != known.dtype:
-        note(f"the store keeps its vectors as {known.dtype}; that was settled when it was created")
-    return True
-
-
 def add_corpus(
-    store: PassageStore,
+    store: WholeStore,
     passages: Iterable[Passage],
     total: int | None,
     *,

@@ -13,13 +13,15 @@ import typer
 from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.labelled import Limit, Questions, Regex, split_to_tune_on
-from dpr_rag.cli.models import ModelChoice, encoder_of
+from dpr_rag.cli.models import ModelChoice
 from dpr_rag.cli.options import Quiet
+from dpr_rag.cli.places import asked as asked_store
+from dpr_rag.cli.places import encoder_at
 from dpr_rag.cli.ranking import Words
 from dpr_rag.cli.terminal import Advance, note, progress, say
 from dpr_rag.cli.usage import usage
 from dpr_rag.errors import CorpusError
-from dpr_rag.paths import place_of
+from dpr_rag.paths import place_of, store_of
 
 if TYPE_CHECKING:
     from dpr_rag.corpora import Question, TrainingSample
@@ -38,7 +40,10 @@ class Source(StrEnum):
 def mine(
     questions: Questions,
     store: Annotated[
-        Path, typer.Option("--store", metavar="DIR", help="Folder of the store.", show_default=False, parser=place_of)
+        str,
+        typer.Option(
+            "--store", metavar="STORE", help="Folder of the store, or its address.", show_default=False, parser=store_of
+        ),
     ],
     output: Annotated[
         Path,
@@ -82,7 +87,6 @@ def mine(
     quiet: Quiet = False,
 ) -> None:
     """Find hard negatives for questions, or new ones for a training set."""
-    from dpr_rag import PassageStore
     from dpr_rag.corpora import LeftOut, SkipReport, write_training
     from dpr_rag.evaluation.results import told_left_out
     from dpr_rag.training import Mining
@@ -98,8 +102,8 @@ def mine(
     asked: Iterable[Question | TrainingSample] = islice(found, limit)
     if not is_training(questions):  # which may be too large to be counted, and is read as a stream
         asked = list(asked)
-    encoder = encoder_of(store, choice) if source != Source.bm25 else None
-    with PassageStore.open(store, encoder=encoder, create=False, language=words.language) as opened:
+    encoder = encoder_at(store, choice) if source != Source.bm25 else None
+    with asked_store(store, encoder, read_only=False, language=words.language) as opened:
         miner = Miner(opened, mining)
         total = len(asked) if isinstance(asked, list) else limit
         with progress("mining", total, quiet=quiet) as advance:

@@ -94,7 +94,8 @@ def look(path: Path) -> StoreInfo | None:
         return None
 
 
-def _facts_of(path: str | Path) -> Facts | None:
+def facts_of(path: str | Path) -> Facts | None:
+    """What a store or a collection says of itself, or None where there is none."""
     if not is_address(path):
         return look(Path(path))
     from dpr_rag import MilvusStore
@@ -120,7 +121,7 @@ def encoder_of(
         StoreNotFoundError: There is no store at the path.
         EncoderMismatchError: No ``--model`` was given and the store was not filled by the default encoder.
     """
-    info = _facts_of(path)
+    info = facts_of(path)
     if info is None and is_address(path):
         raise StoreNotFoundError(f"there is no collection at {path}; fill one with: dpr-rag copy STORE {path}")
     if info is None:

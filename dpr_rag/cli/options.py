@@ -10,7 +10,8 @@ import typer
 
 from dpr_rag.cli.usage import usage
 from dpr_rag.corpora.values import Keys
-from dpr_rag.paths import place_of, store_of
+from dpr_rag.errors import PathError
+from dpr_rag.paths import is_engine, is_service, place_of, store_of
 
 
 def read_filter(text: str | None) -> dict[str, Any] | None:
@@ -46,23 +47,47 @@ def read_filter(text: str | None) -> dict[str, Any] | None:
     return value
 
 
-def check_store_options(kind: str | None, language: str | None) -> None:
-    """Refuse an index or a language that there is not, before any work.
+def check_store_options(kind: str | None, language: str | None, place: str | Path = "") -> None:
+    """Refuse an index or a language that there is not where a store lies, before any work.
 
     Raises:
         typer.BadParameter: One is unknown.
     """
-    from dpr_rag.index import kinds
     from dpr_rag.lexical import Analyzer
 
     with usage("--index"):
-        kinds.parse(kind or "auto")
+        if is_engine(place):
+            from dpr_rag.milvus.kinds import Kind
+
+            Kind.parse(kind or "auto")
+        else:
+            from dpr_rag.index import kinds
+
+            kinds.parse(kind or "auto")
     with usage("--language"):
         Analyzer("none" if language is None else language)
 
 
+def folder_of(given: str | Path) -> Path:
+    """The folder of a store, for commands that need one.
+
+    Raises:
+        PathError: It is none.
+    """
+    if is_engine(given):
+        raise PathError(
+            f"{given!r:.200} is a collection, and this is done with the folder of a store; make one with: "
+            f"dpr-rag copy {given} DIR"
+        )
+    if is_service(given):
+        raise PathError(
+            f"{given!r:.200} is a service, and this is done with the folder of a store; do it where the service's store lies"
+        )
+    return place_of(given)
+
+
 StoreFolder = Annotated[
-    Path, typer.Argument(metavar="DIR", help="Folder of the store.", show_default=False, parser=place_of)
+    Path, typer.Argument(metavar="DIR", help="Folder of the store.", show_default=False, parser=folder_of)
 ]
 StoreAddress = Annotated[
     str,

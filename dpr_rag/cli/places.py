@@ -83,6 +83,19 @@ def ranking_at(place: str | Path, how: RankingChoice) -> Ranking:
         return store.ranking_of(how.asked)
 
 
+def refuse_service(place: str | Path) -> None:
+    """Refuse a service, for commands that need the store itself.
+
+    Raises:
+        typer.BadParameter: It is one.
+    """
+    if is_service(place):
+        raise typer.BadParameter(
+            f"{str(place)!r:.200} is a service, and this needs the store itself; name the folder or the collection behind it",
+            param_hint="STORE",
+        )
+
+
 def only_reads(place: str | Path, rankings: Iterable[Ranking]) -> bool:
     """Whether a store is opened read-only to be asked: the first question in words leaves postings for the next process."""
     in_words = any(ranking.needs_words for ranking in rankings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,20 +12,21 @@ import typer
 
 from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.from_files import Files, made_of
-from dpr_rag.cli.options import FilterText, StoreFolder, read_filter
+from dpr_rag.cli.options import FilterText, StoreAddress, read_filter
+from dpr_rag.cli.places import asked
 from dpr_rag.cli.terminal import confirm, note, say
 from dpr_rag.cli.usage import usage
 from dpr_rag.errors import StoreError
 
 if TYPE_CHECKING:
-    from dpr_rag import Passage, PassageStore
+    from dpr_rag import Passage, Store
 
 _SHARE = 0.1
 _SHOWN = 5
 
 
 def delete(
-    store: StoreFolder,
+    store: StoreAddress,
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of passages.", show_default=False)] = None,
     filter_text: FilterText = None,
     files: Annotated[
@@ -55,9 +56,7 @@ def delete(
             check_deletable(parse_filter(chosen))
     if any(not path.strip() for path in files or ()):
         raise typer.BadParameter("a PATH is empty; write . for the current folder", param_hint="--file")
-    from dpr_rag import PassageStore
-
-    with PassageStore.open(store, create=False, read_only=dry_run) as opened:
+    with asked(store, read_only=dry_run) as opened:
         wanted = _wanted(opened, ids, chosen, files)
         if dry_run:
             say(f"would delete {wanted.told(opened)}")
@@ -76,38 +75,37 @@ def delete(
 class _Wanted:
     """The passages that are to go: their ids, or what tells them from the others; and the files named in vain."""
 
-    keeps: Callable[[Passage], bool]
     where: Any = None
     ids: frozenset[str] = frozenset()
     missing: Sequence[str] = ()
 
-    def count(self, store: PassageStore) -> int:
+    def count(self, store: Store) -> int:
         """How many there are."""
         return len(store.get(self.ids)) if self.ids else store.count(self.where)
 
-    def told(self, store: PassageStore) -> str:
+    def told(self, store: Store) -> str:
         """How many of all there are, and the first of their ids."""
         count = self.count(store)
-        first = [printable(passage.id) for passage in islice(filter(self.keeps, store), _SHOWN if count else 0)]
+        found = islice(store.get(sorted(self.ids)), _SHOWN) if self.ids else store.select(self.where, _SHOWN)
+        first = [printable(passage.id) for passage in found]
         shown = f": {', '.join(first)}{', …' if count > len(first) else ''}" if first else ""
         return f"{count:,} of {store.count():,} passages{shown}"
 
 
 def _wanted(
-    store: PassageStore, ids: Sequence[str] | None, chosen: dict[str, Any] | None, files: Sequence[str] | None
+    store: Store, ids: Sequence[str] | None, chosen: dict[str, Any] | None, files: Sequence[str] | None
 ) -> _Wanted:
-    from dpr_rag.filters import parse_filter
-
     if ids:
-        named = frozenset(ids)
-        return _Wanted(lambda passage: passage.id in named, ids=named)
+        return _Wanted(ids=frozenset(ids))
     if chosen is not None:
-        return _Wanted(parse_filter(chosen).matches, chosen)
+        return _Wanted(chosen)
     return _of_files(store, files or [])
 
 
-def _of_files(store: PassageStore, files: Sequence[str]) -> _Wanted:
-    known = Files(store)
+def _of_files(store: Store, files: Sequence[str]) -> _Wanted:
+    from dpr_rag.stores import whole
+
+    known = Files(whole(store))
     found = {path: known.find(path) for path in files}
     missing = [path for path, made in found.items() if not made]
     if len(missing) == len(found):
@@ -121,10 +119,10 @@ def _of_files(store: PassageStore, files: Sequence[str]) -> _Wanted:
     def keeps(passage: Passage) -> bool:
         return made_of(passage) in gone
 
-    return _Wanted(keeps, keeps, missing=missing)
+    return _Wanted(keeps, missing=missing)
 
 
-def _ask(wanted: _Wanted, store: PassageStore, *, yes: bool) -> None:
+def _ask(wanted: _Wanted, store: Store, *, yes: bool) -> None:
     """Ask whoever sits at a terminal before a large part of a store goes."""
     if yes or not _at_terminal():
         return

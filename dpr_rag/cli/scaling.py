@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,17 +12,9 @@ import typer
 
 from dpr_rag.cli.corpus import Corpus, CorpusOptions
 from dpr_rag.cli.expanding import expanded
-from dpr_rag.cli.indexing import (
-    CorpusArgument,
-    Dtype,
-    Prefix,
-    StoredAs,
-    StoreOption,
-    note_settled,
-    prefixed,
-    say_added,
-)
-from dpr_rag.cli.models import ModelChoice, look
+from dpr_rag.cli.filling import Dtype, New, OutStore, PartitionKey, StoreOption
+from dpr_rag.cli.indexing import CorpusArgument, Prefix, prefixed, say_added
+from dpr_rag.cli.models import ModelChoice, facts_of
 from dpr_rag.cli.options import (
     BatchSize,
     Bind,
@@ -30,14 +23,13 @@ from dpr_rag.cli.options import (
     Language,
     Quiet,
     StoreAddress,
-    check_store_options,
     read_filter,
 )
 from dpr_rag.cli.places import asked
 from dpr_rag.cli.terminal import Stopwatch, progress, say
 from dpr_rag.cli.usage import usage
 from dpr_rag.errors import StoreError
-from dpr_rag.paths import place_of
+from dpr_rag.paths import is_address, place_of, store_of
 
 OutFolder = Annotated[
     Path,
@@ -135,23 +127,21 @@ def load(
     language: Language = None,
     dtype: Dtype = None,
     bind: Bind = False,
+    partition_key: PartitionKey = None,
     batch_size: BatchSize = 512,
     quiet: Quiet = False,
 ) -> None:
     """Fill a store with what was encoded or exported; nothing is encoded again, and a part that is missing is an error."""
-    from dpr_rag import PassageStore
     from dpr_rag.corpora.parts import parts_of
     from dpr_rag.scaling import encoder_of_parts, load
 
-    check_store_options(kind, language)
+    new = New(kind, language, dtype, bind, partition_key)
+    new.check(store)
     total = sum(mark.passages for _, mark in parts_of(parts))
     encoder = encoder_of_parts(parts) if choice.question is None else choice.load()
-    settled = note_settled(store, kind, dtype, language)
-    asked, words = ("auto", None) if settled else (kind or "auto", language)
-    how = (dtype or StoredAs.float32).value
     watch = Stopwatch()
     with (
-        PassageStore.open(store, encoder=encoder, bind=bind, index=asked, dtype=how, language=words) as opened,
+        new.opened(store, encoder) as opened,
         progress("loading", total, quiet=quiet) as advance,
     ):
         report = load(parts, opened, batch_size=batch_size, progress=advance)
@@ -179,36 +169,39 @@ def export(
 
 def merge(
     stores: Annotated[
-        list[Path], typer.Argument(metavar="DIR…", help="Stores of one encoder.", show_default=False, parser=place_of)
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", "-o", metavar="DIR", help="Store to create or extend.", show_default=False, parser=place_of
+        list[str],
+        typer.Argument(
+            metavar="STORE…",
+            help="Stores of one encoder: folders, or collections of a Milvus.",
+            show_default=False,
+            parser=store_of,
         ),
     ],
+    out: OutStore,
     kind: IndexKind = None,
+    partition_key: PartitionKey = None,
     batch_size: BatchSize = 512,
     quiet: Quiet = False,
 ) -> None:
     """Join stores that one encoder filled, without encoding again."""
-    from dpr_rag import PassageStore
     from dpr_rag.scaling import merge, recorded
+    from dpr_rag.stores import whole
 
-    check_store_options(kind, None)
+    new = New(kind, partition_key=partition_key)
+    new.check(out)
     watch = Stopwatch()
     with ExitStack() as opened:
-        sources = [opened.enter_context(PassageStore.open(one, create=False, read_only=True)) for one in stores]
+        sources = [whole(opened.enter_context(asked(one))) for one in stores]
         filled = [one for one in sources if one.count()] or sources
-        languages = {one.info().language for one in filled}
+        languages = {one.info().language for one in filled if not is_address(str(one.path))}
         if len(languages) > 1:
             raise StoreError(
                 f"the stores stem words of several languages ({', '.join(sorted(languages))}); give them one with: "
                 "dpr-rag optimize DIR --language NAME"
             )
-        words = languages.pop() if look(out) is None else None
-        how: Any = {"encoder": recorded(filled[0]), "index": kind or "auto", "language": words}
-        target = opened.enter_context(PassageStore.open(out, **how))
+        if languages and not is_address(out) and facts_of(out) is None:
+            new = replace(new, language=languages.pop())
+        target = opened.enter_context(new.opened(out, recorded(filled[0])))
         with progress("merging", sum(one.count() for one in sources), quiet=quiet) as advance:
             report = merge(sources, target, batch_size=batch_size, progress=advance)
     say_added(report, watch)

@@ -18,10 +18,10 @@ from dpr_rag.passages import Passage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dpr_rag import PassageStore
     from dpr_rag.corpora import Found
     from dpr_rag.store import AddReport
     from dpr_rag.store.sources import Replace
+    from dpr_rag.stores import WholeStore
 
 Pair = tuple[Passage, Vectors]
 _PREFIX = "wiki:"  # early shards name passages so, the corpus does not
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 def add_pairs(
-    store: PassageStore,
+    store: WholeStore,
     pairs: Iterable[Pair],
     *,
     batch_size: int,

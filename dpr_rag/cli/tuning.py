@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.table import Table
@@ -13,18 +13,22 @@ from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.figures import interval, percent, show_left_out
 from dpr_rag.cli.labelled import By, ByChoice, Limit, Regex, Split, note_missing, read_labelled, split_to_tune_on
 from dpr_rag.cli.models import ModelChoice, encoder_of
-from dpr_rag.cli.options import AsJson, Quiet, StoreFolder
+from dpr_rag.cli.options import AsJson, Quiet, StoreAddress
+from dpr_rag.cli.places import asked as asked_store
+from dpr_rag.cli.places import refuse_service
 from dpr_rag.cli.ranking import Legs
 from dpr_rag.cli.terminal import output, progress, say, say_json
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
+    from dpr_rag import Encoder
     from dpr_rag.evaluation import Tuning
+    from dpr_rag.evaluation.tunable import TunableStore
 
 
 @expanded
 def tune(
-    store: StoreFolder,
+    store: StoreAddress,
     choice: ModelChoice,
     legs: Legs,
     questions: Annotated[
@@ -49,21 +53,21 @@ def tune(
     quiet: Quiet = False,
 ) -> None:
     """Choose mode, fusion and λ on your own questions by cross-validation; the store ranks so from then on."""
-    from dpr_rag import PassageStore
     from dpr_rag.evaluation import tune as tuned
 
     if undo == (questions is not None):
         raise typer.BadParameter("name QUESTIONS to tune on, or else --undo", param_hint="QUESTIONS")
     if questions is None:
-        with PassageStore.open(store, create=False) as opened:
+        with _opened(store, None) as opened:
             opened.set_tuned(None)
         say("The store ranks by inner product again.")
         return
     bm25 = legs.bm25()
     labelled = read_labelled(questions, split_to_tune_on(questions, split), limit, by)
     asked = labelled.questions
+    refuse_service(store)
     encoder = encoder_of(store, choice)
-    with PassageStore.open(store, encoder=encoder, create=False, read_only=dry_run, language=legs.language) as opened:
+    with _opened(store, encoder, read_only=dry_run, language=legs.language) as opened:
         if labelled.by == "passage":
             note_missing(opened, asked)
         with progress("asking", len(asked), quiet=quiet) as advance:
@@ -85,6 +89,13 @@ def tune(
     else:
         _show(found)
         say("the store was left as it is" if dry_run else f"{store} ranks so from now on, unless a call says otherwise")
+
+
+def _opened(
+    store: str, encoder: Encoder | None, *, read_only: bool = False, language: str | None = None
+) -> TunableStore:
+    refuse_service(store)
+    return cast("TunableStore", asked_store(store, encoder, read_only=read_only, language=language))
 
 
 def _show(found: Tuning) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dpr_rag.cli.options import ContextModel, IndexKind, Language, Profile, StoreFolder, check_store_options
+from dpr_rag.cli.options import ContextModel, IndexKind, Language, Profile, StoreFolder, check_store_options, folder_of
 from dpr_rag.cli.running import check_profile
 from dpr_rag.cli.terminal import Stopwatch, say
 from dpr_rag.errors import StoreCorrupted
@@ -63,7 +63,7 @@ def restore(
     ],
     store: Annotated[
         Path,
-        typer.Argument(metavar="DIR", help="Store to replace, or a new folder.", show_default=False, parser=place_of),
+        typer.Argument(metavar="DIR", help="Store to replace, or a new folder.", show_default=False, parser=folder_of),
     ],
 ) -> None:
     """Put a copy in the place of a store, after verifying it: all of it, or nothing where that fails."""

@@ -7,6 +7,7 @@ import gradio as gr
 from dpr_rag.pages.chatting import Chat
 from dpr_rag.pages.handling import TUNED, Handlers
 from dpr_rag.pages.replies import OPENED
+from dpr_rag.paths import name_of
 
 _MODES = [TUNED, "dense", "bm25", "hybrid"]
 _ASKING = 4
@@ -35,7 +36,7 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
         folders: Whether folders of this machine may be named, which is for pages that nobody else sees.
     """
     page = Handlers(chat, folders=folders)
-    with gr.Blocks(title=f"dpr-rag: {chat.store.path.name}", analytics_enabled=False, fill_height=True) as blocks:
+    with gr.Blocks(title=f"dpr-rag: {name_of(chat.store.path)}", analytics_enabled=False, fill_height=True) as blocks:
         current = gr.State(None)
         with gr.Sidebar(label="Conversations and files", elem_id="side"):
             listed = gr.Radio(label="Conversations", choices=[], elem_id="conversations")

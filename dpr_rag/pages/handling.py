@@ -18,6 +18,7 @@ from dpr_rag.pages.marking import plain_markdown
 from dpr_rag.pages.serving import is_upload, uploads
 from dpr_rag.pages.shown import messages_of, thumbs_of
 from dpr_rag.pages.turns import DOWN, UP, Turn, as_markdown
+from dpr_rag.paths import name_of
 
 TUNED = "as tuned"
 _LONGEST = 300
@@ -183,7 +184,7 @@ class Handlers:
             if model is None
             else f"answers by {model.name}"
         )
-        name = plain_markdown(self._chat.store.path.name)
+        name = plain_markdown(name_of(self._chat.store.path))
         return f"### {name}\n{_passages(self._chat.store.count())}; {said}"
 
 

@@ -18,6 +18,7 @@ from dpr_rag.pages.marking import plain_markdown
 from dpr_rag.pages.serving import is_upload
 from dpr_rag.pages.tuning import Trial
 from dpr_rag.pages.wording import on_the_page
+from dpr_rag.paths import name_of
 from dpr_rag.store import PassageStore
 
 __all__ = ["CSS", "playground_page"]
@@ -28,8 +29,8 @@ Parts = tuple[Any, ...]
 def playground_page(store: PassageStore) -> gr.Blocks:
     """Build the page over an open store."""
     page = _Handlers(store)
-    with gr.Blocks(title=f"dpr-rag: {store.path.name}", analytics_enabled=False) as blocks:
-        gr.Markdown(f"### {plain_markdown(store.path.name)}\n{store.count():,} passages", elem_id="head")
+    with gr.Blocks(title=f"dpr-rag: {name_of(store.path)}", analytics_enabled=False) as blocks:
+        gr.Markdown(f"### {plain_markdown(name_of(store.path))}\n{store.count():,} passages", elem_id="head")
         with gr.Tab("Compare"):
             with gr.Row():
                 question = gr.Textbox(label="Question", scale=6, elem_id="question", autofocus=True)

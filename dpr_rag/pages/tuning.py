@@ -10,6 +10,7 @@ from dpr_rag.evaluation import Run, System, Tuning, evaluate, tune
 from dpr_rag.evaluation.report.page import page
 from dpr_rag.pages.comparing import MODES
 from dpr_rag.pages.marking import plain_markdown
+from dpr_rag.paths import name_of
 from dpr_rag.retriever import Retriever
 from dpr_rag.store import PassageStore
 
@@ -42,7 +43,7 @@ class Trial:
         modes = MODES if self._store.encoder is not None else ("bm25",)
         systems: dict[str, System | Run] = {mode: Retriever(self._store, mode=mode) for mode in modes}
         found = evaluate(systems, _read(file), k=min(_DEPTH, max(1, self._store.count())))
-        told = page(found, {"questions": file.name, "store": str(self._store.path)}, title=self._store.path.name)
+        told = page(found, {"questions": file.name, "store": str(self._store.path)}, title=name_of(self._store.path))
         return f'<iframe class="report" sandbox="" title="Evaluation" srcdoc="{escape(told)}"></iframe>'
 
 
