@@ -45,6 +45,7 @@ SPEAKERS = {
     "pydantic": {"agents", "service"},
     "pyarrow": {"corpora"},
     "pymilvus": {"milvus"},
+    "milvus_lite": {"milvus"},
     "pypdf": {"corpora"},
     "regex": {"evaluation"},
     "rich": {"cli"},

@@ -77,7 +77,7 @@ MEANT = {
     ],
     "load": ["OUT", "--store", "--index", "--dtype", "--model"],
     "export": ["STORE", "--out", "--filter", "--part-size"],
-    "merge": ["DIR", "--out", "--index"],
+    "merge": ["STORE", "--out", "--index", "--partition-key"],
     "copy": ["SOURCE", "TARGET", "--index", "--batch-size"],
     "demo": ["--store", "--quiet"],
 }
