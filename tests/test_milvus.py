@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -273,6 +275,25 @@ def test_an_engine_that_ends_between_two_pages_is_told(tmp_path: Path) -> None:
         with pytest.raises(ServiceUnavailableError, match=r"cannot be asked to (query|search)"):
             ask()
     store.close()
+
+
+_KILLED = """
+import os, sys
+from dpr_rag import MilvusStore, Passage
+store = MilvusStore.open(sys.argv[1])
+for at in range(4):
+    store.add([Passage(f"{at} {part}", "text") for part in range(50)], vectors=[[float(part + 1)] for part in range(50)])
+store.delete(["0 0"])
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_process_was_acknowledged_is_there(tmp_path: Path) -> None:
+    address = f"milvus+lite:{tmp_path / 'engine.db'}"
+    assert subprocess.run([sys.executable, "-c", _KILLED, address], check=False, timeout=120).returncode == -9
+    with open_store(address, create=False) as store:
+        assert store.count() == len(list(store)) == 199
+        assert store.search([[1.0]], 1)[0][0].score == 50.0
 
 
 def test_threads_share_a_store(file: str) -> None:
