@@ -104,6 +104,14 @@ def test_no_advice_of_the_library_stays_python() -> None:
             "m is date, expected a JSON value; convert it, dates for example to strings",
         ),
         (
+            "m refuses to connect (no); pass token='user:password' or an API key, or set MILVUS_TOKEN",
+            "m refuses to connect (no); set MILVUS_TOKEN to user:password or an API key",
+        ),
+        (
+            "m was made with the partition key 'a', and keeps it; leave partition_key out, or copy it",
+            "m was made with the partition key 'a', and keeps it; leave out --partition-key, or copy it",
+        ),
+        (
             "x is damaged;\n  reading on until optimize() builds it anew",
             "x is damaged; reading on until dpr-rag optimize DIR builds it anew",
         ),

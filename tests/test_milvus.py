@@ -88,6 +88,13 @@ def test_scores_are_calibrated_with_few_requests(plain: MilvusStore, monkeypatch
     assert len(asked) <= 5
 
 
+def test_a_sample_has_as_many_as_there_are(plain: MilvusStore) -> None:
+    for wanted in (1, 29, 30, 1_000):
+        drawn, vectors = plain.sample(wanted)
+        assert len({one.id for one in drawn}) == len(vectors) == min(wanted, 30)
+    assert [one.id for one in plain.sample(5)[0]] == [one.id for one in plain.sample(30)[0]][:5]
+
+
 def test_answers_that_are_too_large_come_by_pages(plain: MilvusStore, monkeypatch: pytest.MonkeyPatch) -> None:
     plain.add([Passage(f"more{at}", f"word{at}", "", {"n": -1}) for at in range(250)])
     vectors = plain.encode_questions(["word1 text6", "word9"])

@@ -34,6 +34,9 @@ _HERE = [
         "pass encoder= to open_store, or search with vectors": "name one with --model",
         "; open it with create=True": "; fill one with: dpr-rag copy STORE ADDRESS",
         "pass token=, or set": "set",
+        "pass token='user:password' or an API key, or set MILVUS_TOKEN": "set MILVUS_TOKEN to user:password or an API key",
+        "leave partition_key out": "leave out --partition-key",
+        "partition_key is": "--partition-key is",
         "use mode='dense', or": "use --mode dense, or",
         "open it with that encoder, or reencode() it": (
             "name that encoder with --model, or encode it anew with: dpr-rag reencode DIR --model MODEL"
