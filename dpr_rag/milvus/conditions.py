@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dpr_rag.filters import And, Comparison, Filter, Not, Or
+from dpr_rag.filters import And, Comparison, Filter, Not, Or, answered
 from dpr_rag.filters.operands import kind_of
 from dpr_rag.milvus.partitions import within
 from dpr_rag.milvus.terms import EMPTY, EXISTS, ITEM, LIST, VALUE, canonical, fact, number_key
@@ -46,7 +46,7 @@ def selection(where: Filter | Callable[[Passage], bool] | None, parted_by: str |
         expression, exact = _compiled(where, negated=False)
         expression = expression if parted_by is None else within(expression, where, parted_by)
         return Selection(expression, None if exact else where.matches)
-    return Selection(ALL, where)
+    return Selection(ALL, lambda passage: answered(where, passage))
 
 
 def _compiled(where: Filter, *, negated: bool) -> tuple[str, bool]:
