@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dpr_rag.fusion.calibration import Calibration
 from dpr_rag.fusion.diversity import Diversity, diversified, diversified_by
-from dpr_rag.fusion.ranking import Fusion, Legs, Mode, Ranked, Ranking
+from dpr_rag.fusion.ranking import Fusion, Legs, Mode, Ranked, Ranking, spread_of
 from dpr_rag.fusion.tuned import Tuned
 from dpr_rag.fusion.wishes import Wishes
 
@@ -20,4 +20,5 @@ __all__ = [
     "Wishes",
     "diversified",
     "diversified_by",
+    "spread_of",
 ]

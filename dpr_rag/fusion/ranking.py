@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from dpr_rag.arguments import check_count, check_instance, check_number
 from dpr_rag.derived import Rows
+from dpr_rag.encoder import Vectors
 from dpr_rag.errors import VectorError, unknown
 from dpr_rag.lexical import BM25, PHRASES
 
@@ -206,6 +208,18 @@ class Legs:
         if not spread > _FLAT * largest:  # one passage, or copies of one: nothing to scale by
             spread = largest or 1.0
         return ranking.balance * max(float(self.both.bm25.max(initial=0.0)), _LEAST) / (_SPREADS * spread)
+
+
+def spread_of(question: Vectors, drawn: Scores | None) -> float:
+    """The standard deviation of a question's inner products with passages drawn at random; NaN where none are.
+
+    Question by question, as what a product of matrices gives depends on how many they are.
+
+    Args:
+        question: float32 [dim].
+        drawn: The passages' vectors, float64 [n, dim], or None.
+    """
+    return math.nan if drawn is None or not len(drawn) else float((drawn @ question.astype(np.float64)).std())
 
 
 def _reciprocal(rows: Rows, ranked: Rows) -> Scores:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from dpr_rag.arguments import check_instance, check_number, kind
@@ -39,6 +39,12 @@ class Tuned:
         check_instance("ranking", self.ranking, Ranking, VectorError)
         if self.weight is not None:
             check_number("weight", self.weight, VectorError, more=", or None")
+
+    def settled(self, ranking: Ranking) -> Ranking:
+        """A ranking with the λ that was found best, where it leaves that open and BM25 is the one that it was found for."""
+        if not ranking.wants_weight or self.weight is None or ranking.bm25 != self.ranking.bm25:
+            return ranking
+        return replace(ranking, weight=self.weight * ranking.balance, balance=1.0)
 
     def as_dict(self) -> dict[str, Any]:
         """The choice as a JSON object, the inverse of :meth:`from_dict`."""

@@ -1,22 +1,18 @@
-"""What scores of a collection mean, and how its two legs compare: measured on a sample of its own passages."""
+"""What scores of a collection mean: measured on a sample of its own passages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Protocol
-
-import numpy as np
 
 from dpr_rag.encoder import Encoder, Vectors
 from dpr_rag.fusion import Calibration, Ranking
 from dpr_rag.milvus.collection import Collection
 from dpr_rag.milvus.records import Kept
-from dpr_rag.milvus.searching import words_of
 from dpr_rag.passages import Hit, Passage
-from dpr_rag.store.calibrating import by_vectors, self_sampled, stretch_of
+from dpr_rag.store.calibrating import by_vectors, self_sampled
 
-_ASKED_FOR, _SPREAD, _DEPTH, _FEWEST = 128, 32, 20, 3
+_ASKED_FOR, _DEPTH = 128, 20
 _KEYS = 1 << 128
 
 
@@ -63,21 +59,3 @@ def calibration(store: Questions, ranking: Ranking) -> Calibration:
         return store.rank(words, _DEPTH, ranking=ranking, vectors=encoded)
 
     return self_sampled(passages, ask)
-
-
-def suggested_weight(store: Questions, kept: Sequence[Kept], collection: Collection) -> float:
-    """λ: the ratio of the spreads of both legs' scores over passages that the question was not taken from."""
-    if len(kept) < _FEWEST:
-        return 1.0
-    texts, own = [stretch_of(one.passage) for one in kept], np.eye(len(kept), dtype=bool)
-    vectors = np.stack([one.vector for one in kept])
-    questions = vectors if store.encoder is None else store.encode_questions(texts)
-    legs = words_of(collection, texts, kept), questions.astype(np.float64) @ vectors.T
-    words, dense = (float(leg[~own].reshape(len(leg), -1).std(axis=1).mean()) for leg in legs)
-    return words / dense if words > 0 and dense > 0 else 1.0
-
-
-def settled(store: Questions, ranking: Ranking, collection: Collection) -> Ranking:
-    """A ranking with the suggested λ, where it leaves that to the store."""
-    kept = sampled(collection, _SPREAD, "row >= 0")
-    return replace(ranking, weight=suggested_weight(store, kept, collection))

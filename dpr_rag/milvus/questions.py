@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -11,6 +12,7 @@ from dpr_rag.arguments import check_count, check_instance
 from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_vectors
 from dpr_rag.errors import EncoderMismatchError, VectorError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Tuned, Wishes
+from dpr_rag.fusion.ranking import Scores
 from dpr_rag.lexical import BM25
 from dpr_rag.milvus import calibrating, searching, tuning
 from dpr_rag.milvus.collection import Collection
@@ -20,6 +22,7 @@ from dpr_rag.store.ranking import Candidates
 from dpr_rag.store.scope import Scope, Where
 
 _Result = TypeVar("_Result")
+_DRAWN = 512
 
 
 class Questions:
@@ -123,7 +126,8 @@ class Questions:
         self._refuse_words(ranking.bm25)
         encoded = self.encode_questions(words) if vectors is None else vectors
         checked = check_vectors(encoded, dim=self.dim, rows=len(words))
-        return tuning.candidates(self._collection, self._asked(ranking.candidates, None, ranking), checked, words)
+        asked = self._asked(ranking.candidates, None, replace(ranking, weight=None, fusion="weighted"))
+        return tuning.candidates(self._collection, asked, checked, words)
 
     def ranking_for(
         self,
@@ -144,7 +148,7 @@ class Questions:
         return wishes.over(self.ranking)
 
     def settled(self, ranking: Ranking) -> Ranking:
-        """A ranking that this engine can do, with its λ: the suggested one, where it leaves that to the store.
+        """A ranking that this engine can do, with the λ that the collection was tuned to, see ``PassageStore.settled``.
 
         Raises:
             VectorError: See :meth:`rank`.
@@ -152,9 +156,7 @@ class Questions:
         check_instance("ranking", ranking, Ranking, VectorError, advice="; make one as Ranking(mode)")
         if ranking.needs_words:
             self._refuse_words(ranking.bm25)
-        if not ranking.wants_weight:
-            return ranking
-        return self._remembered(("λ", ranking), lambda: calibrating.settled(self, ranking, self._collection))
+        return ranking if self.tuned is None else self.tuned.settled(ranking)
 
     def calibration_of(self, ranking: Ranking) -> Calibration:
         """What turns the scores of a ranking into relevances, see ``PassageStore.calibration_of``."""
@@ -193,7 +195,11 @@ class Questions:
         if diversity is not None:
             check_instance("diversity", diversity, Diversity, VectorError, advice="; make one as Diversity(candidates)")
         keep = None if min_relevance is None else self.calibration_of(ranking).keeps(min_relevance)
-        return searching.Asked(k, self._selection(where), ranking, exact, diversity, keep)
+        drawn = self._remembered("drawn", self._drawn) if ranking.wants_weight else None
+        return searching.Asked(k, self._selection(where), ranking, exact, diversity, keep, drawn)
+
+    def _drawn(self) -> Scores:
+        return self.sample(_DRAWN)[1].astype(np.float64)
 
     def _remembered(self, key: object, find: Callable[[], _Result]) -> _Result:
         """What was found, until the collection has doubled or halved."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.fusion import Diversity, Legs, Ranked, Ranking, diversified, diversified_by
+from dpr_rag.fusion import Diversity, Legs, Ranked, Ranking, diversified, diversified_by, spread_of
 from dpr_rag.fusion.ranking import Scores
 from dpr_rag.index.search import inner_products
 from dpr_rag.milvus.collection import MOST, Collection, Found
@@ -32,6 +32,7 @@ class Asked:
         exact: Search exactly also where the index is approximate.
         diversity: Choose among the best, or None.
         keep: Which scores are high enough, or None for all.
+        drawn: Vectors of passages drawn at random, float64 [n, dim], where λ is found for each question.
     """
 
     k: int
@@ -40,6 +41,7 @@ class Asked:
     exact: bool = False
     diversity: Diversity | None = None
     keep: Callable[[float], bool] | None = None
+    drawn: Scores | None = None
 
     @property
     def depth(self) -> int:
@@ -52,7 +54,7 @@ def find(collection: Collection, asked: Asked, vectors: Vectors | None, words: S
     mode = asked.ranking.mode
     if mode == "hybrid" and vectors is not None:
         both = legs_of(collection, asked, vectors, words)
-        made = [(known, legs.ranked(asked.ranking.weight)) for known, legs in both]
+        made = [(known, legs.ranked(asked.ranking)) for known, legs in both]
     elif mode == "bm25" or vectors is None:
         brought = _by_words(collection, words, asked.depth, asked.selection)
         made = [_in_order(one, Ranked.of_bm25) for one in brought]
@@ -144,12 +146,6 @@ def _by_words(collection: Collection, words: Sequence[str], depth: int, where: S
     return [done[at] for at in range(len(words))]
 
 
-def words_of(collection: Collection, words: Sequence[str], kept: Sequence[Kept]) -> Scores:
-    """The engine's BM25 of questions with some passages, [questions, passages]; 0 for those that hold no word of it."""
-    found = collection.scores_by_words(words, [one.key for one in kept])
-    return np.array([[row.get(one.key, 0.0) for one in kept] for row in found]).reshape(len(words), len(kept))
-
-
 def legs_of(
     collection: Collection, asked: Asked, vectors: Vectors, words: Sequence[str]
 ) -> Iterator[tuple[list[Kept], Legs]]:
@@ -164,7 +160,7 @@ def legs_of(
         keys = list(dict.fromkeys(one.key for row in lacking for one in row))
         scores = collection.scores_by_words(texts, keys)
         for vector, (first, second), more in zip(part, lists, scores, strict=True):
-            yield _joined(vector, first, second, more)
+            yield _joined(vector, first, second, more, spread_of(vector, asked.drawn))
 
 
 def _without(by_vectors: Scored, by_words: Scored) -> list[Kept]:
@@ -174,7 +170,7 @@ def _without(by_vectors: Scored, by_words: Scored) -> list[Kept]:
 
 
 def _joined(
-    vector: Vectors, by_vectors: Scored, by_words: Scored, more: Mapping[str, float]
+    vector: Vectors, by_vectors: Scored, by_words: Scored, more: Mapping[str, float], spread: float
 ) -> tuple[list[Kept], Legs]:
     known = sorted({one.key: one for one, _ in [*by_vectors, *by_words]}.values(), key=lambda one: (one.row, one.key))
     at = {one.key: place for place, one in enumerate(known)}
@@ -182,7 +178,8 @@ def _joined(
     scores = {**more, **{one.key: score for one, score in by_words}}
     bm25 = np.array([scores.get(one.key, 0.0) for one in known], np.float64)
     both = Ranked(np.arange(len(known)), bm25, products, bm25)
-    return known, Legs(Ranked.of_dense(*_list_of(by_vectors, at)), Ranked.of_bm25(*_list_of(by_words, at)), both)
+    legs = Ranked.of_dense(*_list_of(by_vectors, at)), Ranked.of_bm25(*_list_of(by_words, at))
+    return known, Legs(*legs, both, spread)
 
 
 def _list_of(found: Scored, at: dict[str, int]) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Scores]:

@@ -54,7 +54,8 @@ def candidates(collection: Collection, asked: Asked, vectors: Vectors, words: Se
     for known, found in legs_of(collection, asked, vectors, words):
         first = len(passages)
         passages.update(enumerate((one.passage for one in known), first))
-        legs.append(Legs(*(_moved(one, first) for one in (found.dense, found.bm25, found.both))))
+        lists = [_moved(one, first) for one in (found.dense, found.bm25, found.both)]
+        legs.append(replace(found, dense=lists[0], bm25=lists[1], both=lists[2]))
     return Candidates(tuple(legs), tuple(one.bm25 for one in legs), passages)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import isnan, nan
+from math import isnan
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from dpr_rag.arguments import check_count, check_instance
 from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import VectorError
-from dpr_rag.fusion import Diversity, Legs, Ranked, Ranking, diversified, diversified_by
+from dpr_rag.fusion import Diversity, Legs, Ranked, Ranking, diversified, diversified_by, spread_of
 from dpr_rag.fusion.ranking import Scores
 from dpr_rag.lexical import BM25
 from dpr_rag.lexical.scoring import Mask, Scored
@@ -165,9 +165,7 @@ def _legs(
         rows = np.union1d(by_vectors.rows, by_words.rows)
         products = _completed(rows, by_vectors, partial(snapshot.products, question))
         bm25 = _completed(rows, by_words, scored.at_rows)
-        # question by question, as a product of matrices depends on how many they are
-        spread = nan if drawn is None or not len(drawn) else float((drawn @ question.astype(np.float64)).std())
-        yield Legs(by_vectors, by_words, Ranked(rows, bm25, products, bm25), spread), scored
+        yield Legs(by_vectors, by_words, Ranked(rows, bm25, products, bm25), spread_of(question, drawn)), scored
 
 
 def _completed(rows: Rows, leg: Ranked, otherwise: Callable[[Rows], Scores]) -> Scores:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from dpr_rag.arguments import check_instance, names_known
@@ -241,11 +240,8 @@ class Searches(Scoped):
 
     def _settled(self, ranking: Ranking, state: State) -> Ranking:
         check_instance("ranking", ranking, Ranking, VectorError, advice="; make one as Ranking(mode)")
-        if not ranking.wants_weight:
-            return ranking
         found = choosing.of_state(self._engine, state)
-        tuned = found.weight if found is not None and found.ranking.bm25 == ranking.bm25 else None
-        return ranking if tuned is None else replace(ranking, weight=tuned * ranking.balance, balance=1.0)
+        return ranking if found is None else found.settled(ranking)
 
     def measure_index_recall(self, sample: int | Vectors = 100, *, k: int = 20) -> float:
         """Index recall: overlap of the index's top k with the exact top k.
