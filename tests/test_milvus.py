@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from dpr_rag.errors import (
     StoreError,
     StoreLocked,
     StoreNotFoundError,
+    VectorError,
 )
 from dpr_rag.filters import parse_filter
 from dpr_rag.milvus.collection import Collection
@@ -261,6 +263,20 @@ def test_a_collection_without_its_index_gets_it(plain: MilvusStore, file: str) -
         client.drop_index("torn", "vector")
     with open_store(f"{file}#torn", encoder=HashEncoder()) as store:
         assert len(store.rank(["word1"], 3)[0]) == 3
+
+
+def test_two_who_make_a_collection_at_once_share_it(file: str) -> None:
+    with open_store(f"{file}#both") as one, open_store(f"{file}#both") as two, open_store(f"{file}#both") as three:
+        one.add([Passage("1", "text")], vectors=np.ones((1, 4)))
+        assert two.add([Passage("2", "text")], vectors=np.ones((1, 4))).added == 1
+        assert one.count() == two.count() == 2
+        with pytest.raises(VectorError, match="4"):
+            three.add([Passage("3", "text")], vectors=np.ones((1, 5)))
+    with open_store(f"{file}#third") as one, open_store(f"{file}#third") as two:
+        late = two._target
+        one.add([Passage("1", "text")], vectors=np.ones((1, 16)))
+        with pytest.raises(EncoderMismatchError, match="vectors that came without an encoder"):
+            replace(late, encoder=HashEncoder()).make(16)
 
 
 def test_a_collection_that_is_dropped_meanwhile_is_told(file: str) -> None:

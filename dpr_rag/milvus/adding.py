@@ -142,6 +142,9 @@ class _Batch:
 
 
 def _add_batch(target: Target, batch: _Batch, before: int) -> AddReport:
+    if not target.collection.exists:  # which another client may have made since
+        target.collection.look()
+        refuse_other(target.collection, target.encoder)
     known = {kept.passage.id: kept for kept in _known(target.collection, batch.passages).values()}
     stored = {passage_id: (kept.row, kept.passage) for passage_id, kept in known.items()}
     target.scope.refuse_taken(stored)

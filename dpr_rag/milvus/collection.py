@@ -41,7 +41,7 @@ class Collection:
         self.is_at_least = self._connection.is_at_least
         self.described, self.exists = schema.Described(), False
         try:
-            self._read()
+            self.look()
         except BaseException:
             self.close()
             raise
@@ -56,7 +56,12 @@ class Collection:
         """Whether it ranks by words."""
         return self.described.words
 
-    def _read(self) -> None:
+    def look(self) -> None:
+        """See whether the collection is there, and what it is.
+
+        Raises:
+            NotAStoreError: dpr-rag did not make it.
+        """
         with self._errors("describe"):
             if not self._client.has_collection(self.name, timeout=self._timeout):
                 return
@@ -88,11 +93,11 @@ class Collection:
             with self._errors("create"), self._connection.writing():
                 self._client.create_collection(self.name, schema=made, index_params=indexes, **options)
         except ServiceError:
-            self._read()
+            self.look()
             if not self.exists:
                 raise
             return
-        self._read()
+        self.look()
 
     def note(self, tuned: str) -> None:
         """Keep what it was tuned to."""
