@@ -80,7 +80,8 @@ def store_of(given: str | os.PathLike[str]) -> str:
 
 def name_of(place: str | os.PathLike[str]) -> str:
     """What people call a store by where it lies: the name of its folder, its file or its collection."""
-    return os.fspath(place).rstrip("/").rpartition("/")[2] or os.fspath(place)
+    name = os.fspath(place).rstrip("/").rpartition("/")[2]
+    return (name.partition(":")[2] if is_engine(name) else name) or os.fspath(place)
 
 
 def told_of_place(error: OSError) -> str:

@@ -16,6 +16,7 @@ pytest.importorskip("milvus_lite")
 from dpr_rag import MilvusStore, Passage, PassageStore, Ranking, open_store
 from dpr_rag.cli import models
 from dpr_rag.cli.app import app
+from dpr_rag.paths import name_of
 
 WORDS = ("denmark", "scotland", "england", "verona", "venice", "egypt", "rome", "athens", "cyprus", "illyria")
 GIVEN = [Passage(f"p{at}", f"a play of {WORDS[at % 10]} number{at}", "", {"n": at}) for at in range(30)]
@@ -166,6 +167,20 @@ def test_pages_and_agents_open_a_collection(collection: str, tmp_path: Path, mon
     monkeypatch.setattr(agents, "server_for", lambda store, writable: Served())
     assert run("mcp", collection)[0] == 0
     assert opened[-1] == "stdio"
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (Path("/data/wiki.dpr"), "wiki.dpr"),
+        (Path("/"), "/"),
+        ("milvus://10.0.0.1:19530/wiki", "wiki"),
+        ("milvus+lite:/data/wiki.db#plays", "wiki.db#plays"),
+        ("milvus+lite:wiki.db", "wiki.db"),
+    ],
+)
+def test_a_store_has_a_name_for_people(place: Path | str, name: str) -> None:
+    assert name_of(place) == name
 
 
 def test_a_collection_answers_in_a_chat(collection: str, tmp_path: Path) -> None:
