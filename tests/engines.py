@@ -1,4 +1,4 @@
-"""A server of Milvus for the tests, of the PyPI package ``milvus``: no root, no container, no network."""
+"""Engines for the tests, without root, container or network: a file of milvus-lite, a server of the PyPI package ``milvus``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from dpr_rag import MilvusStore
 
 _ALONE = Path(__file__).with_name("milvus_alone.py")
 WANTED = "DPR_RAG_TEST_MILVUS"
@@ -47,3 +53,31 @@ class Server:
 
     def address(self, collection: str) -> str:
         return f"milvus://127.0.0.1:{self.port}/{collection}"
+
+
+@pytest.fixture(scope="session")
+def lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """Addresses of new collections in one file of milvus-lite."""
+    pytest.importorskip("milvus_lite")
+    from pymilvus.client import grpc_handler
+
+    address = f"milvus+lite:{tmp_path_factory.mktemp('lite') / 'engine.db'}"
+    numbers = count()
+    hasty = SimpleNamespace(time=time.time, sleep=lambda seconds: time.sleep(min(seconds, 0.01)))
+    with pytest.MonkeyPatch.context() as patch, MilvusStore.open(address):  # the engine starts once, and stays
+        patch.setattr(grpc_handler, "time", hasty)  # which waits half a second for each index of a new collection
+        yield lambda: f"{address}#c{next(numbers)}"
+
+
+@pytest.fixture(params=["folder", "milvus-lite"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a store lies: a module that imports this fixture runs over a folder, and over an engine.
+
+    ``@pytest.mark.folder_alone("why")`` leaves a test out of the second.
+    """
+    if request.param == "folder":
+        return str(tmp_path / "store.dpr")
+    left_out = request.node.get_closest_marker("folder_alone")
+    if left_out:
+        pytest.skip(f"in a folder alone: {left_out.args[0]}")
+    return request.getfixturevalue("lite")()

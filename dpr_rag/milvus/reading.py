@@ -79,9 +79,12 @@ class Passages(Questions):
 
     def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
         """Passages that a filter keeps, in order of insertion, see ``PassageStore.select``."""
-        where = self._selection(filter)
-        kept = (one for one in self._collection.scan(where.expression) if where.keeps(one.passage))
+        kept = self._kept(filter)
         if k is None:
             return [one.passage for one in sorted(kept, key=lambda one: (one.row, one.key))]
         first = nsmallest(check_count("k", k, VectorError), kept, key=lambda one: (one.row, one.key))
         return [one.passage for one in first]
+
+    def _kept(self, filter: Where) -> Iterator[Kept]:
+        where = self._selection(filter)
+        return (one for one in self._collection.scan(where.expression) if where.keeps(one.passage))

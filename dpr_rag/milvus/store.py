@@ -23,6 +23,7 @@ from dpr_rag.milvus.identity import EngineInfo, info_of, refuse_other, refuse_pa
 from dpr_rag.milvus.indexing import wait
 from dpr_rag.milvus.kinds import Kind
 from dpr_rag.milvus.lite import refuse_foreign
+from dpr_rag.milvus.marks import Marks
 from dpr_rag.milvus.partitions import check_partition_key
 from dpr_rag.milvus.reading import Passages
 from dpr_rag.milvus.records import Rows, key_of
@@ -44,6 +45,8 @@ class MilvusStore(Passages, Shared):
     filters mean what they mean everywhere here: what an expression of Milvus cannot say is asked passage by passage.
     BM25 is the engine's own (milvus-lite, Milvus 2.5 and later), with its standard tokenizer without case, k1 = 0.9 and b = 0.4.
     """
+
+    is_temporary = False
 
     def __init__(self, target: adding.Target, *, read_only: bool = False) -> None:
         """Use :meth:`open` instead."""
@@ -116,6 +119,15 @@ class MilvusStore(Passages, Shared):
         view = type(self)(seen, read_only=self._read_only)
         view._is_view = True
         return view
+
+    def admitted(self, passage: Passage) -> Passage:
+        """A passage as :meth:`add` stores it: in a view, with the fields that its filter fixes."""
+        return self._scope.admitted(passage)
+
+    @property
+    def private(self) -> Marks:
+        """How an adapter finds the passages that it made."""
+        return Marks(self, self._kept)
 
     @property
     def read_only(self) -> bool:

@@ -24,6 +24,8 @@ class Private:
     mark is a string at place 1 or 3 of the list that a passage has under ``PRIVATE_KEY``.
     """
 
+    keeps_records = True
+
     def __init__(self, engine: Engine, scope: Scope = WHOLE) -> None:
         """Use ``PassageStore.private`` instead."""
         self._engine, self._scope = engine, scope
