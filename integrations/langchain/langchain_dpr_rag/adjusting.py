@@ -8,8 +8,9 @@ from typing import Any
 
 from langchain_core.vectorstores import VectorStore
 
-from dpr_rag import Filter, PassageStore, Ranking, Retriever
+from dpr_rag import Filter, Ranking, Retriever, Store
 from dpr_rag.errors import ArgumentError
+from dpr_rag.stores import FilledStore, filled, is_store
 from langchain_dpr_rag.documents import OnBadText, OnBlank, OnMetadata, Policies
 from langchain_dpr_rag.settings import Fusion, Mode
 
@@ -17,23 +18,25 @@ from langchain_dpr_rag.settings import Fusion, Mode
 class AdjustableStore(VectorStore):
     """Settings that count from the next call on; setting one checks it together with the others."""
 
-    _store: PassageStore
+    _store: FilledStore
     _fixed: Mapping[str, Any] | Filter | None = None
     _options: tuple[Mode | None, float | None, Fusion | None] = (None, None, None)
     _policies: Policies = Policies()
 
     @property
-    def store(self) -> PassageStore:
+    def store(self) -> FilledStore:
         """The passages; with a ``fixed_filter``, those that it keeps."""
         return self._store
 
     @store.setter
-    def store(self, store: PassageStore) -> None:
-        if not isinstance(store, PassageStore):
+    def store(self, store: Store) -> None:
+        if not is_store(store):
             raise ArgumentError(
-                f"store is {type(store).__name__}, expected an open dpr_rag.PassageStore; open a folder with path="
+                f"store is {type(store).__name__}, expected an open dpr_rag.PassageStore or MilvusStore; open a folder or an "
+                "address with path="
             )
-        self._store = store if self._fixed is None else store.restricted(self._fixed)
+        opened = filled(store)
+        self._store = opened if self._fixed is None else opened.restricted(self._fixed)
 
     @property
     def retriever(self) -> Retriever:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from dpr_rag import Passage, PassageStore
+from dpr_rag import Passage
 from dpr_rag.errors import StoreError
+from dpr_rag.stores import FilledStore
 from langchain_dpr_rag.foreign import EmbeddingsEncoder
 
 
 async def add_awaited(
-    store: PassageStore, encoder: EmbeddingsEncoder, passages: Sequence[Passage], batch_size: int
+    store: FilledStore, encoder: EmbeddingsEncoder, passages: Sequence[Passage], batch_size: int
 ) -> None:
     """Add passages batch by batch as ``PassageStore.add`` does, embedded by ``aembed_documents``.
 

@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from langchain_core.documents import Document
 
-from dpr_rag import RESERVED_KEYS, Calibration, Filter, Hit, Passage, PassageStore, format_passages, to_json_metadata
+from dpr_rag import RESERVED_KEYS, Calibration, Filter, Hit, Passage, format_passages, to_json_metadata
 from dpr_rag.arguments import is_blank as is_blank_text
 from dpr_rag.errors import ArgumentError, PassageError
 from dpr_rag.filters import check_predicate
+from dpr_rag.stores import FilledStore
 from langchain_dpr_rag.given import documents_given, ids_given, metadatas_given
 
 SCORE_KEY = "dpr_score"
@@ -84,7 +85,7 @@ class Policies:
 
 
 def passages_of(
-    store: PassageStore, documents: Sequence[Document], ids: Sequence[str | None] | None, policies: Policies
+    store: FilledStore, documents: Sequence[Document], ids: Sequence[str | None] | None, policies: Policies
 ) -> list[Passage | None]:
     """Documents as passages of a store, with None for those that are not stored: blank ones, and those with bad text.
 
@@ -133,7 +134,7 @@ def _report_blanks(pairs: Sequence[tuple[Document, str | None]], count: int, on_
 
 
 def _passage_of(
-    store: PassageStore, document: Document, passage_id: str | None, at: int, policies: Policies
+    store: FilledStore, document: Document, passage_id: str | None, at: int, policies: Policies
 ) -> Passage | None:
     name = f"number {at}, without an id" if passage_id is None else passage_id
     for key in RESERVED_KEYS:

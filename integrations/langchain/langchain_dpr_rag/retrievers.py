@@ -7,39 +7,48 @@ import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Self, cast
+from typing import Annotated, Any, Self, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import LangSmithRetrieverParams
-from pydantic import PrivateAttr, field_validator, model_validator
+from pydantic import BeforeValidator, PrivateAttr, SkipValidation, model_validator
 
 from dpr_rag import (
     Diversity,
     DualEncoder,
     Encoder,
     Filter,
-    MilvusStore,
-    PassageStore,
     RemoteRetriever,
     RemoteStore,
     Retriever,
+    Store,
     is_address,
     is_service,
 )
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import ArgumentError
+from dpr_rag.stores import is_store
 from langchain_dpr_rag.asking import ahits_for, hits_for, plain_documents, scored_documents
 from langchain_dpr_rag.batches import OnePassRetriever
-from langchain_dpr_rag.closing import Closing, closed_on_error
+from langchain_dpr_rag.closing import Closable, Closing, closed_on_error
 from langchain_dpr_rag.documents import Where
 from langchain_dpr_rag.filling import Filling
 from langchain_dpr_rag.foreign import embeddings_of, encoder_of
-from langchain_dpr_rag.opening import open_folder
+from langchain_dpr_rag.opening import open_at
 from langchain_dpr_rag.other_words import refuse_unknown
 from langchain_dpr_rag.settings import Condition, Count, Fusion, Mode, SearchType, Share, Weight
 from langchain_dpr_rag.vectorstores import DPRVectorStore
+
+
+def _a_store(given: object) -> object:
+    if not is_store(given):
+        raise ValueError(
+            f"store is {type(given).__name__}, expected an open dpr_rag.PassageStore; from_store opens folders and addresses, "
+            "and shares that of a DPRVectorStore"
+        )
+    return given
 
 
 class DPRRetriever(Closing, Filling, OnePassRetriever):
@@ -52,7 +61,7 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
         In a checkout of the repository: ``pip install -c constraints.txt '.[langchain]'``
 
     Key arguments:
-        store: An open ``dpr_rag.PassageStore`` with an encoder, or a ``dpr_rag.RemoteStore``.
+        store: An open store, see ``dpr_rag.open_store``, with an encoder where it does not encode by itself.
         k: Documents per question.
         filter: A dict, or a callable on documents; selects before the top k.
         score_threshold: Least relevance in [0, 1]; less relevant documents are left out.
@@ -103,7 +112,7 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
             chain = {"context": retriever | format_documents, "question": RunnablePassthrough()} | prompt | model
     """
 
-    store: PassageStore | RemoteStore | MilvusStore
+    store: Annotated[SkipValidation[Store], BeforeValidator(_a_store)]
     k: Count = 4
     filter: Condition = None
     score_threshold: Share | None = None
@@ -118,17 +127,7 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
     b: Share | None = None
     phrases: Weight | None = None
     include_scores: bool = False
-    _opened: DPRVectorStore | PassageStore | RemoteStore | MilvusStore | None = PrivateAttr(default=None)
-
-    @field_validator("store", mode="before")
-    @classmethod
-    def _check_store(cls, given: object) -> object:
-        if not isinstance(given, PassageStore | RemoteStore | MilvusStore):
-            raise ValueError(  # noqa: TRY004 - a validator's error has to be a ValueError
-                f"store is {type(given).__name__}, expected an open dpr_rag.PassageStore; from_store opens folders, and "
-                "shares that of a DPRVectorStore"
-            )
-        return given
+    _opened: Closable | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _check_ranking(self) -> Self:
@@ -150,7 +149,7 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
     @classmethod
     def from_store(
         cls,
-        store: PassageStore | RemoteStore | MilvusStore | DPRVectorStore | str | os.PathLike[str],
+        store: Store | DPRVectorStore | str | os.PathLike[str],
         embedding: Embeddings | Encoder | None = None,
         *,
         fingerprint: str | None = None,
@@ -167,17 +166,17 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
             embedding: What embeds, where a folder or a Milvus is given; None for the default encoder, or none
                 with ``mode="bm25"``.
             fingerprint: What identifies foreign embeddings; see :class:`DPRVectorStore`.
-            read_only: Refuse every change, where a folder is given.
-            token: What opens the service, where an address is given; None takes ``DPR_RAG_TOKEN`` of the environment.
-            fixed_filter: What every search is restricted to, where a folder is given; see :class:`DPRVectorStore`.
+            read_only: Refuse every change, where a folder or a Milvus is given.
+            token: What opens an address; None takes ``DPR_RAG_TOKEN``, or ``MILVUS_TOKEN``, of the environment.
+            fixed_filter: What every search is restricted to, where a folder or a Milvus is given; see :class:`DPRVectorStore`.
             **kwargs: Those of the constructor.
 
         Raises:
             StoreNotFoundError: There is no store in the folder.
             EncoderMismatchError: Something else embedded its passages.
         """
-        service = is_service(store)
-        if service or isinstance(store, DPRVectorStore | PassageStore | RemoteStore | MilvusStore):
+        service, given = is_service(store), store.store if isinstance(store, DPRVectorStore) else store
+        if service or is_store(given):
             if embedding is not None or fingerprint is not None or read_only or fixed_filter is not None:
                 raise ArgumentError(
                     "embedding goes with a folder, and so do fingerprint, read_only and fixed_filter; the store was opened with "
@@ -188,25 +187,18 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
         if isinstance(store, str) and service:
             remote = RemoteStore(store, token=token)
             return cls._over(remote, remote, **kwargs)
-        if isinstance(store, DPRVectorStore | PassageStore | RemoteStore | MilvusStore):
-            return cls(store=store.store if isinstance(store, DPRVectorStore) else store, **kwargs)
+        if is_store(given):
+            return cls(store=given, **kwargs)
         encoder = encoder_of(embedding, fingerprint)
         if encoder is None and kwargs.get("mode") != "bm25":  # words alone need no model
             encoder = DualEncoder.default()
-        if isinstance(store, str) and is_address(store):
-            engine = MilvusStore.open(store, encoder=encoder, create=False, read_only=read_only, token=token)
-            with closed_on_error(engine):
-                return cls._over(engine, engine if fixed_filter is None else engine.restricted(fixed_filter), **kwargs)
-        with closed_on_error(open_folder(store, encoder, create=False, read_only=read_only)) as opened:
+        with closed_on_error(
+            open_at(cast(str, given), encoder, create=False, read_only=read_only, token=token)
+        ) as opened:
             return cls._over(opened, opened if fixed_filter is None else opened.restricted(fixed_filter), **kwargs)
 
     @classmethod
-    def _over(
-        cls,
-        opened: DPRVectorStore | PassageStore | RemoteStore | MilvusStore,
-        store: PassageStore | RemoteStore | MilvusStore,
-        **kwargs: Any,
-    ) -> Self:
+    def _over(cls, opened: Closable, store: Store, **kwargs: Any) -> Self:
         """A retriever on a store, or on a view of it, that closes at its own end what was opened for it."""
         with closed_on_error(opened):
             made = cls(store=store, **kwargs)

@@ -1,4 +1,4 @@
-"""``DPRVectorStore``: a passage store as a LangChain vector store."""
+"""``DPRVectorStore``: a store of passages, in a folder or a Milvus, as a LangChain vector store."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any, Self
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-from dpr_rag import Encoder, Filter, PassageStore
+from dpr_rag import Encoder, Filter
 from dpr_rag.errors import ArgumentError
+from dpr_rag.stores import FilledStore
 from langchain_dpr_rag.batches import DPRVectorStoreRetriever
 from langchain_dpr_rag.closing import Closing, closed_on_error
 from langchain_dpr_rag.documents import OnBadText, OnBlank, OnMetadata, Policies
@@ -26,13 +27,13 @@ from langchain_dpr_rag.writing import WritableStore
 
 ARGUMENTS = (
     "embedding, path, store, index, on_blank, on_bad_text, on_metadata, fingerprint, mode, weight, fusion, create, read_only, "
-    "fixed_filter, dtype, bind, timeout, language"
+    "fixed_filter, dtype, bind, timeout, language, token"
 )
-OPTIONS = ("dtype", "bind", "timeout", "language")
+OPTIONS = ("dtype", "bind", "timeout", "language", "token")
 
 
 class DPRVectorStore(Closing, WritableStore, Elsewhere):
-    """A durable vector store: SQLite is the truth, FAISS finds, scores are exact inner products.
+    """A durable vector store: SQLite is the truth and FAISS finds, or a Milvus is and does; scores are exact inner products.
 
     Setup:
         In a checkout of the repository: ``pip install -c constraints.txt '.[langchain]'``
@@ -40,9 +41,10 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
     Key arguments:
         embedding: LangChain embeddings; or a ``DualEncoder``, which gets ``metadata["title"]`` as the title of a passage;
             None for the default encoder.
-        path: Folder of the store; None makes a temporary one, which is gone on ``close()``.
-        store: An open ``PassageStore`` instead of a path and an embedding.
-        index: For a new store: ``auto``, ``flat``, ``hnsw``, ``ivf`` …
+        path: Folder of the store, or the address of a Milvus (``milvus://host:19530/collection``, ``milvus+lite:file.db``); None
+            makes a temporary one, which is gone on ``close()``.
+        store: An open ``PassageStore`` or ``MilvusStore`` instead of a path and an embedding.
+        index: For a new store: ``auto``, ``flat``, ``hnsw``, ``ivf`` …; see ``PassageStore.open`` and ``MilvusStore.open``.
         on_blank: ``skip`` leaves out blank documents with one warning, ``error`` refuses them.
         on_bad_text: What becomes of lone surrogates, as bad PDF files bring them: ``error``, ``replace`` by U+FFFD, or
             ``skip`` their documents with one warning. Surrogate pairs are joined in any case.
@@ -59,7 +61,7 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
         fixed_filter: A dict by which everything this vector store does is restricted, for one tenant of many: filters and ids
             of calls narrow it, and what is added gets its fields. See ``PassageStore.restricted``.
         **options: Further arguments of ``PassageStore.open``: ``dtype`` (``float16`` halves the vectors), ``language`` (of BM25),
-            ``timeout`` and ``bind``; without a path ``dtype`` alone.
+            ``timeout`` and ``bind``; without a path ``dtype`` alone, and of a Milvus ``timeout`` and ``token``.
 
     Instantiate:
         .. code-block:: python
@@ -117,7 +119,7 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
         embedding: Embeddings | Encoder | None = None,
         *,
         path: str | os.PathLike[str] | None = None,
-        store: PassageStore | None = None,
+        store: FilledStore | None = None,
         index: str = "auto",
         on_blank: OnBlank = "skip",
         on_bad_text: OnBadText = "error",
@@ -144,8 +146,8 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
             or options
         ):
             raise ArgumentError(
-                "store was given together with path, embedding, fingerprint, index, create, read_only, dtype, bind, timeout or "
-                "language; an open store has its own"
+                "store was given together with path, embedding, fingerprint, index, create, read_only, dtype, bind, timeout, "
+                "language or token; an open store has its own"
             )
         self._opened = None
         if store is None:

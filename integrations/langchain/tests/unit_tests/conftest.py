@@ -14,6 +14,7 @@ from typing import Any
 import faiss
 import numpy as np
 import pytest
+from engines import lite  # noqa: F401
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
@@ -118,8 +119,14 @@ def documents() -> list[Document]:
 
 
 @pytest.fixture
-def empty(words: WordEncoder) -> Iterator[DPRVectorStore]:
-    with DPRVectorStore(words) as store:
+def place(tmp_path: Path) -> str:
+    """Where the stores of these fixtures lie; modules that import that of ``engines`` run over a Milvus as well."""
+    return str(tmp_path / "store.dpr")
+
+
+@pytest.fixture
+def empty(words: WordEncoder, place: str) -> Iterator[DPRVectorStore]:
+    with DPRVectorStore(words, path=place) as store:
         yield store
 
 

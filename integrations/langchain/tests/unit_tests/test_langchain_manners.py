@@ -14,7 +14,7 @@ import pytest
 from langchain_core.documents import Document
 from pydantic import ValidationError
 
-from dpr_rag import PassageStore
+from dpr_rag import MilvusStore, PassageStore
 from dpr_rag.errors import FilterError, PassageError, StoreNotFoundError, StoreReadOnlyError
 from langchain_dpr_rag import DPRRetriever, DPRVectorStore
 
@@ -97,8 +97,8 @@ def test_the_error_lists_every_argument_that_there_is(words: Any) -> None:
         DPRVectorStore(words, nonsense=1)
     listed = str(caught.value).rpartition("one of ")[2].split(", ")
     parameters = inspect.signature(DPRVectorStore.__init__).parameters.values()
-    options = inspect.signature(PassageStore.open).parameters  # those that the store hands on
-    handed_on = [name for name in ("bind", "dtype", "language", "timeout") if name in options]
+    options = {name for kind in (PassageStore, MilvusStore) for name in inspect.signature(kind.open).parameters}
+    handed_on = [name for name in ("bind", "dtype", "language", "timeout", "token") if name in options]
     named = [one.name for one in parameters if one.name not in ("self", "options")]
     assert sorted(listed) == sorted([*named, *handed_on])
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
+from engines import place  # noqa: F401  # a folder, and a Milvus
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.language_models import FakeListChatModel
@@ -214,7 +215,7 @@ def test_callbacks_hear_of_a_single_question(retriever: DPRRetriever) -> None:
 def test_tracing_names_what_was_used(retriever: DPRRetriever, plays: DPRVectorStore) -> None:
     assert retriever._get_ls_params() == {
         "ls_retriever_name": "dpr",
-        "ls_vector_store_provider": "PassageStore",
+        "ls_vector_store_provider": type(plays.store).__name__,
         "ls_embedding_provider": "DPREmbeddings",
     }
     assert plays.as_retriever()._get_ls_params()["ls_vector_store_provider"] == "DPRVectorStore"
@@ -367,6 +368,7 @@ def test_modes_are_the_cores(plays: DPRVectorStore, options: dict[str, Any]) -> 
     )
 
 
+@pytest.mark.folder_alone("an engine keeps no choice of a ranking")
 @pytest.mark.parametrize("ranking", [Ranking("bm25"), Ranking("hybrid", 0.5)])
 def test_without_a_mode_documents_rank_as_the_store_was_tuned(plays: DPRVectorStore, ranking: Ranking) -> None:
     retriever = DPRRetriever.from_store(plays, k=4, include_scores=True)

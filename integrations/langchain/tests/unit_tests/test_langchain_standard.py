@@ -1,12 +1,13 @@
-"""LangChain's own standard suites, for every kind of index, with nothing left out."""
+"""LangChain's own standard suites, for every kind of index and for a Milvus, with nothing left out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from engines import place  # noqa: F401  # a folder, and a Milvus
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.vectorstores import VectorStore
@@ -14,7 +15,7 @@ from langchain_tests.integration_tests import EmbeddingsIntegrationTests, Retrie
 from langchain_tests.integration_tests.vectorstores import VectorStoreIntegrationTests
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
-from dpr_rag import PassageStore
+from dpr_rag import open_store
 from langchain_dpr_rag import DPREmbeddings, DPRRetriever, DPRVectorStore
 from langchain_dpr_rag.foreign import EmbeddingsEncoder
 
@@ -55,11 +56,18 @@ class TestHNSW(OfKind):
     kind = "hnsw"
 
 
+class TestMilvus(VectorStoreIntegrationTests):
+    @pytest.fixture
+    def vectorstore(self, lite: Callable[[], str]) -> Iterator[VectorStore]:
+        with DPRVectorStore(self.get_embeddings(), path=lite()) as store:
+            yield store
+
+
 class TestRetriever(RetrieversIntegrationTests):
     @pytest.fixture(autouse=True)
-    def _opened(self) -> Iterator[None]:
+    def _opened(self, place: str) -> Iterator[None]:  # noqa: F811
         encoder = EmbeddingsEncoder(DeterministicFakeEmbedding(size=6))
-        with PassageStore.temporary(encoder=encoder) as self.store:
+        with open_store(place, encoder=encoder) as self.store:
             DPRVectorStore(store=self.store).add_texts([f"text {at}" for at in range(6)])
             yield
 

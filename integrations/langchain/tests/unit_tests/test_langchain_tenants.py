@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engines import place  # noqa: F401  # a folder, and a Milvus
 from langchain_core.documents import Document
 from langchain_core.indexing import InMemoryRecordManager, index
 from langchain_core.structured_query import Comparator, Comparison, Operation, Operator, StructuredQuery
 
-from dpr_rag import PassageStore
+from dpr_rag import Store, open_store
 from dpr_rag.errors import FilterError, PassageError
 from langchain_dpr_rag import DPRRetriever, DPRTranslator, DPRVectorStore
 
@@ -106,8 +107,8 @@ BLANK: dict[str, Search] = {
 
 
 @pytest.fixture
-def whole(words: Any) -> Iterator[PassageStore]:
-    with PassageStore.temporary(encoder=words) as store:
+def whole(words: Any, place: str) -> Iterator[Store]:  # noqa: F811
+    with open_store(place, encoder=words) as store:
         everybody = DPRVectorStore(store=store)
         for tenant in "ab":
             metadata = {"tenant": tenant}
@@ -117,7 +118,7 @@ def whole(words: Any) -> Iterator[PassageStore]:
 
 
 @pytest.fixture
-def of_a(whole: PassageStore) -> DPRVectorStore:
+def of_a(whole: Store) -> DPRVectorStore:
     return DPRVectorStore(store=whole, fixed_filter={"tenant": "a"})
 
 
@@ -161,7 +162,7 @@ def test_what_is_no_filter_is_refused(of_a: DPRVectorStore, where: Any) -> None:
         of_a.delete(filter=where)
 
 
-def left(whole: PassageStore) -> set[str]:
+def left(whole: Store) -> set[str]:
     return {one.id for one in whole}
 
 
@@ -179,7 +180,7 @@ def left(whole: PassageStore) -> set[str]:
         (lambda store: store.delete([]), set()),
     ],
 )
-def test_deleting_touches_nobody_else(whole: PassageStore, of_a: DPRVectorStore, delete: Any, gone: set[str]) -> None:
+def test_deleting_touches_nobody_else(whole: Store, of_a: DPRVectorStore, delete: Any, gone: set[str]) -> None:
     before = left(whole)
     delete(of_a)
     assert before - left(whole) == gone
@@ -204,7 +205,7 @@ ADDING: dict[str, Callable[[DPRVectorStore, list[Document], Any], list[str]]] = 
 
 
 @pytest.mark.parametrize("adding", ADDING)
-def test_what_is_added_belongs_to_the_tenant(whole: PassageStore, of_a: DPRVectorStore, adding: str) -> None:
+def test_what_is_added_belongs_to_the_tenant(whole: Store, of_a: DPRVectorStore, adding: str) -> None:
     add = ADDING[adding]
     given = [Document("play new", metadata={"n": 1})]
     assert add(of_a, given, ["new"]) == ["new"]
@@ -218,7 +219,7 @@ def test_what_is_added_belongs_to_the_tenant(whole: PassageStore, of_a: DPRVecto
     assert [one.text for one in whole.get(["b0"])] == ["play 0 of b"]
 
 
-def test_equal_documents_of_two_tenants_are_two(whole: PassageStore, of_a: DPRVectorStore) -> None:
+def test_equal_documents_of_two_tenants_are_two(whole: Store, of_a: DPRVectorStore) -> None:
     of_b = DPRVectorStore(store=whole, fixed_filter={"tenant": "b"})
     first, second = (store.add_documents([Document("the same text")]) for store in (of_a, of_b))
     assert first != second
@@ -233,7 +234,7 @@ def test_embeddings_of_others_that_are_waited_for_stay_inside(foreign: Any) -> N
         assert [one.metadata for one in store.get_by_ids(["1", "2"])] == [{"n": 2, "tenant": "a"}, {"tenant": "a"}]
 
 
-def test_indexing_cleans_up_the_tenants_own(whole: PassageStore, of_a: DPRVectorStore) -> None:
+def test_indexing_cleans_up_the_tenants_own(whole: Store, of_a: DPRVectorStore) -> None:
     manager = InMemoryRecordManager("a")
     manager.create_schema()
     for texts in (["one", "two"], ["two"]):
@@ -253,7 +254,7 @@ def test_structured_queries_stay_inside(of_a: DPRVectorStore) -> None:
         assert of_a.search("play", "similarity", **{"filter": {"tenant": "a"}, **more}) == []
 
 
-def test_setting_another_store_keeps_the_filter(whole: PassageStore, of_a: DPRVectorStore) -> None:
+def test_setting_another_store_keeps_the_filter(whole: Store, of_a: DPRVectorStore) -> None:
     of_a.store = whole
     assert {one.id for one in of_a.similarity_search("play", 99)} == {"a0", "a1", "a2"}
 

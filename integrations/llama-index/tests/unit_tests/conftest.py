@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from engines import lite  # noqa: F401
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 from llama_index.embeddings.dpr_rag import DPREmbedding
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
@@ -107,8 +108,14 @@ def plays() -> list[TextNode]:
 
 
 @pytest.fixture
-def store(towers: Towers, tmp_path: Path) -> Iterator[DPRVectorStore]:
-    with DPRVectorStore(tmp_path / "nodes.dpr", encoder=towers) as opened:
+def place(tmp_path: Path) -> str:
+    """Where the stores of these fixtures lie; modules that import that of ``engines`` run over a Milvus as well."""
+    return str(tmp_path / "nodes.dpr")
+
+
+@pytest.fixture
+def store(towers: Towers, place: str) -> Iterator[DPRVectorStore]:
+    with DPRVectorStore(place, encoder=towers) as opened:
         yield opened
 
 

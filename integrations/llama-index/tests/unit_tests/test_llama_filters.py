@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from engines import place  # noqa: F401  # a folder, and a Milvus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_index.core.vector_stores.types import (

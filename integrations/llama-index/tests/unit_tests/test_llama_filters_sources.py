@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from engines import place  # noqa: F401  # a folder, and a Milvus
 from llama_index.core.schema import TextNode
 from llama_index.core.vector_stores.types import FilterOperator, MetadataFilter, MetadataFilters, VectorStoreQuery
 from llama_index.core.vector_stores.utils import build_metadata_filter_fn
@@ -40,7 +41,9 @@ def shelf(node: Any) -> list[TextNode]:
     ]
 
 
-@pytest.fixture(params=["tail", "base"])
+@pytest.fixture(
+    params=["tail", pytest.param("base", marks=pytest.mark.folder_alone("an engine builds its index by itself"))]
+)
 def shelved(
     request: Any, store: DPRVectorStore, shelf: list[TextNode], monkeypatch: pytest.MonkeyPatch
 ) -> DPRVectorStore:

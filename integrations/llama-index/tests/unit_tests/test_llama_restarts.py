@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engines import place  # noqa: F401  # a folder, and a Milvus
 from llama_index.core import Document, StorageContext, VectorStoreIndex
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.node_parser import SentenceSplitter
@@ -177,6 +178,7 @@ def test_a_passage_that_others_changed_is_another_one(store: DPRVectorStore) -> 
     assert sorted(one.get_content() for one in store.get_nodes()) == ["Other words", "The same words"]
 
 
+@pytest.mark.folder_alone("an engine has no transactions: while a node takes another's place, both are there")
 def test_no_reader_sees_a_node_twice_or_not_at_all(store: DPRVectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = []
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engines import place  # noqa: F401  # a folder, and a Milvus
 from llama_index.core.schema import IndexNode, QueryBundle, TextNode
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 from llama_index.retrievers.dpr_rag import DPRRetriever
@@ -103,7 +104,7 @@ def test_store_by_path_is_closed_with_the_retriever(filled: DPRVectorStore, towe
     with pytest.raises(EncoderMismatchError):
         DPRRetriever(path, encoder=make_towers("two"))
     with pytest.raises(StoreNotFoundError):
-        DPRRetriever(path / "missing", encoder=towers)
+        DPRRetriever(f"{path}x", encoder=towers)
 
 
 def test_passage_store_of_others_is_left_open(towers: Any) -> None:

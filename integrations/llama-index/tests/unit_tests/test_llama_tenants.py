@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engines import place  # noqa: F401  # a folder, and a Milvus
 from llama_index.core import Document, VectorStoreIndex, load_index_from_storage
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
@@ -17,7 +18,7 @@ from llama_index.embeddings.dpr_rag import DPREmbedding
 from llama_index.retrievers.dpr_rag import DPRRetriever
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 
-from dpr_rag import PassageStore
+from dpr_rag import PassageStore, Store, open_store
 from dpr_rag.errors import FilterError, PassageError, StoreError
 
 
@@ -53,8 +54,8 @@ def ids(found: Any) -> set[str]:
 
 
 @pytest.fixture
-def whole(towers: Any) -> Iterator[PassageStore]:
-    with PassageStore.temporary(encoder=towers) as store:
+def whole(towers: Any, place: str) -> Iterator[Store]:  # noqa: F811
+    with open_store(place, encoder=towers) as store:
         everybody = DPRVectorStore(store=store)
         for tenant in "ab":
             source = {NodeRelationship.SOURCE: RelatedNodeInfo(node_id=f"doc-{tenant}")}
@@ -73,12 +74,12 @@ def whole(towers: Any) -> Iterator[PassageStore]:
 
 
 @pytest.fixture
-def of_a(whole: PassageStore) -> DPRVectorStore:
+def of_a(whole: Store) -> DPRVectorStore:
     return DPRVectorStore(store=whole, fixed_filter=all_of(one("tenant", "a")))
 
 
 @pytest.fixture
-def of_b(whole: PassageStore) -> DPRVectorStore:
+def of_b(whole: Store) -> DPRVectorStore:
     return DPRVectorStore(store=whole, fixed_filter={"tenant": "b"})
 
 
@@ -132,14 +133,14 @@ DELETIONS: list[tuple[Callable[[DPRVectorStore], Any], set[str]]] = [
 
 
 @pytest.mark.parametrize("at", range(len(DELETIONS)))
-def test_deleting_touches_nobody_else(whole: PassageStore, of_a: DPRVectorStore, at: int) -> None:
+def test_deleting_touches_nobody_else(whole: Store, of_a: DPRVectorStore, at: int) -> None:
     delete, gone = DELETIONS[at]
     before = {passage.id for passage in whole}
     delete(of_a)
     assert before - {passage.id for passage in whole} == gone
 
 
-def test_what_is_added_belongs_to_the_tenant(whole: PassageStore, of_a: DPRVectorStore) -> None:
+def test_what_is_added_belongs_to_the_tenant(whole: Store, of_a: DPRVectorStore) -> None:
     given = TextNode(id_="new", text="play new")
     assert of_a.add([given]) == asyncio.run(of_a.async_add([given])) == ["new"]
     assert (given.metadata, whole.get(["new"])[0].visible_metadata) == ({}, {"tenant": "a"})
@@ -161,6 +162,7 @@ def test_equal_nodes_with_random_ids_are_one_for_each_tenant(of_a: DPRVectorStor
     assert (len(of_a.client), len(of_b.client)) == (4, 4)
 
 
+@pytest.mark.folder_alone("an engine holds nodes, and no document store of LlamaIndex")
 def test_document_stores_of_tenants_are_apart(of_a: DPRVectorStore, of_b: DPRVectorStore) -> None:
     document = Document(id_="same", text="a page")
     embedding = DPREmbedding(of_a.encoder)
@@ -179,6 +181,7 @@ def test_document_stores_of_tenants_are_apart(of_a: DPRVectorStore, of_b: DPRVec
         load_index_from_storage(of_b.storage_context(), embed_model=embedding)
 
 
+@pytest.mark.folder_alone("an engine holds nodes, and no document store of LlamaIndex")
 def test_pipelines_of_tenants_know_their_own(of_a: DPRVectorStore, of_b: DPRVectorStore) -> None:
     for store, prefix in ((of_a, "a"), (of_b, "b"), (of_a, "a")):
         pipeline = IngestionPipeline(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engines import place  # noqa: F401  # a folder, and a Milvus
 from llama_index.core import MockEmbedding, VectorStoreIndex
 from llama_index.core.schema import Document, QueryBundle, TextNode
 from llama_index.core.vector_stores.types import (
@@ -237,7 +238,7 @@ def test_modes_with_words_are_the_cores(
 ) -> None:
     core = filled.client
     if "weight" in options:
-        options = {**options, "weight": options["weight"] * core.suggested_weight()}
+        options = {**options, "weight": options["weight"] * core.settled(Ranking("hybrid")).weight}
     words = "the prince who makes a pact and the devil"
     expected = [(hit.passage.id, pytest.approx(hit.score)) for hit in Retriever(core, k=3, **options).retrieve(words)]
     assert expected
@@ -247,6 +248,7 @@ def test_modes_with_words_are_the_cores(
     assert [(one.node.node_id, one.score) for one in retriever.retrieve(words)] == expected
 
 
+@pytest.mark.folder_alone("an engine keeps no choice of a ranking")
 @pytest.mark.parametrize("ranking", [Ranking("bm25"), Ranking("hybrid", 0.5)])
 def test_the_default_mode_ranks_as_the_store_was_tuned(filled: DPRVectorStore, ranking: Ranking) -> None:
     core, words = filled.client, "the prince who makes a pact and the devil"
@@ -274,6 +276,14 @@ def test_hybrid_takes_the_vector_that_the_query_brings(filled: DPRVectorStore) -
     bundle = QueryBundle(words, custom_embedding_strs=["a comedy of errors"])
     found = DPRRetriever(filled, similarity_top_k=3, mode="hybrid").retrieve(bundle)
     assert [one.score for one in found] == pytest.approx(expected)
+
+
+@pytest.mark.folder_alone("an engine keeps no choice of a ranking")
+def test_a_store_tuned_to_hybrid_takes_the_vector_that_the_query_brings(filled: DPRVectorStore) -> None:
+    core, words = filled.client, "the prince who makes a pact and the devil"
+    (vector,) = core.encode_questions(["a comedy of errors"])
+    ranking = core.settled(Ranking("hybrid"))
+    expected = [hit.score for hit in core.rank([words], 3, ranking=ranking, vectors=[vector])[0]]
     with PassageStore.open(core.path) as bare:
         bare.set_tuned(Tuned(ranking))
         default = VectorStoreQuery(query_str=words, query_embedding=vector.tolist(), similarity_top_k=3)
@@ -313,7 +323,7 @@ def test_hybrid_has_its_own_numbers_of_nodes(filled: DPRVectorStore) -> None:
     query = VectorStoreQuery(
         query_str="a pact with the devil", similarity_top_k=1, mode="hybrid", hybrid_top_k=2, sparse_top_k=1, alpha=0.5
     )
-    ranking = Ranking("hybrid", filled.client.suggested_weight(), candidates=1)
+    ranking = filled.client.settled(Ranking("hybrid", candidates=1))
     hits = Retriever(filled.client, k=2, ranking=ranking).retrieve("a pact with the devil")
     assert filled.query(query).ids == [hit.passage.id for hit in hits]
     with pytest.raises(ValueError, match="looks for words; give query_str"):

@@ -26,7 +26,7 @@ from llama_index.vector_stores.dpr_rag.nodes import to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder
 from llama_index.vector_stores.dpr_rag.querying import WORDS, selection_of, tell_if_empty, without_question
 
-from dpr_rag import Diversity, DualEncoder, Hit, MilvusStore, PassageStore, Ranking, RemoteStore
+from dpr_rag import Diversity, DualEncoder, Hit, Ranking, Store
 from dpr_rag.arguments import is_blank
 from dpr_rag.errors import ArgumentError
 
@@ -40,8 +40,8 @@ class DPRRetriever(Asked, BaseRetriever):
         In a checkout of the repository: ``pip install -c constraints.txt '.[llama-index]'``
 
     Key arguments:
-        store: A ``DPRVectorStore``, an open ``PassageStore`` (whoever filled it, LangChain for example), the path of
-            a store, or the address of a service (``http://…``) or a Milvus (``milvus://…``), closed on ``close``.
+        store: A ``DPRVectorStore``, an open store (whoever filled it, LangChain for example), the path of a store, or the
+            address of a service (``http://…``) or a Milvus (``milvus://…``), closed on ``close``.
         encoder: With a path or a Milvus: the encoder that filled the store, None for the default one, or an embedding.
         read_only: With a path: refuse every change.
         token: With an address: what opens it; None takes ``DPR_RAG_TOKEN``, or ``MILVUS_TOKEN``, of the environment.
@@ -127,7 +127,7 @@ class DPRRetriever(Asked, BaseRetriever):
 
     def __init__(
         self,
-        store: DPRVectorStore | PassageStore | RemoteStore | MilvusStore | str | os.PathLike[str] | None = None,
+        store: DPRVectorStore | Store | str | os.PathLike[str] | None = None,
         *,
         encoder: AnyEncoder | None = None,
         read_only: bool = False,
@@ -153,7 +153,7 @@ class DPRRetriever(Asked, BaseRetriever):
         )
         self.__dict__.update({name: getattr(settings, name) for name in NAMES})
         super().__init__(callback_manager, object_map, objects, verbose)
-        self._owned = not isinstance(store, DPRVectorStore | PassageStore | RemoteStore | MilvusStore)
+        self._owned = isinstance(store, str | os.PathLike)
         self._vector_store = as_vector_store(store, encoder, read_only, words_only=mode in WORDS, token=token)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -191,7 +191,7 @@ class DPRRetriever(Asked, BaseRetriever):
         encoder: AnyEncoder | None = None,
         path: str | os.PathLike[str] | None = None,
         vector_store: DPRVectorStore | None = None,
-        store: PassageStore | None = None,
+        store: Store | None = None,
         **kwargs: Any,
     ) -> DPRRetriever:
         """Make a retriever, and the store under it where none is given, and add nodes to it.
@@ -199,9 +199,9 @@ class DPRRetriever(Asked, BaseRetriever):
         Args:
             nodes: Added to the store; those without an embedding are encoded as (title, text) pairs.
             encoder: None loads ``DualEncoder.default()`` where a store is to be opened.
-            path: The store's folder; None makes a temporary store.
+            path: The store's folder, or the address of a Milvus; None makes a temporary store.
             vector_store: Use this one instead.
-            store: Use this ``PassageStore`` instead.
+            store: Use this open store instead.
             **kwargs: Arguments of the class; where a store is opened, also those of ``DPRVectorStore``, such as ``fixed_filter``.
 
         Raises:
@@ -211,7 +211,7 @@ class DPRRetriever(Asked, BaseRetriever):
         given = [one for one in (vector_store, store, path) if one is not None]
         if len(given) > 1:
             raise ArgumentError("path, vector_store and store were given together; give one of them")
-        if isinstance(given[0] if given else None, DPRVectorStore | PassageStore):
+        if given and path is None:
             made = cls(given[0], encoder=encoder, **kwargs)
         else:
             of_store, kwargs = parted(kwargs)

@@ -1,4 +1,4 @@
-"""The vector store under a retriever: given, around a ``PassageStore``, or opened at a path."""
+"""The vector store under a retriever: given, around an open store, or opened at a path or an address."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from llama_index.embeddings.dpr_rag.foreign import encoder_of
 from llama_index.retrievers.dpr_rag.services import Service
 from llama_index.retrievers.dpr_rag.settings import NAMES
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 from llama_index.vector_stores.dpr_rag.opening import ARGUMENTS, AnyEncoder, refuse_unknown
 
-from dpr_rag import DualEncoder, MilvusStore, PassageStore, RemoteStore, is_address, is_service
+from dpr_rag import DualEncoder, RemoteStore, Store, is_address, is_service
 from dpr_rag.errors import ArgumentError
+from dpr_rag.stores import is_fillable, is_store
 
 _ARGUMENTS = ("store", "encoder", "read_only", "token", *NAMES, "callback_manager", "object_map", "objects", "verbose")
 _OF_A_STORE = tuple(name for name in ARGUMENTS if name not in ("path", "store", "encoder"))
@@ -52,14 +52,14 @@ def parted(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def as_vector_store(
-    store: DPRVectorStore | PassageStore | RemoteStore | MilvusStore | str | os.PathLike[str] | None,
+    store: DPRVectorStore | Store | str | os.PathLike[str] | None,
     encoder: AnyEncoder | None,
     read_only: bool,
     *,
     words_only: bool,
     token: str | None,
 ) -> DPRVectorStore | Service:
-    """See ``DPRRetriever``; nodes come whole from a service or a Milvus whose address is given.
+    """See ``DPRRetriever``; nodes come whole from a service whose address is given.
 
     Raises:
         TypeError: It is none of the three.
@@ -68,7 +68,8 @@ def as_vector_store(
     """
     if token is not None and not is_address(store):
         raise ArgumentError("token= goes with the address of a service or of a Milvus, and this is none; leave it out")
-    if not is_service(store) and not isinstance(store, DPRVectorStore | PassageStore | RemoteStore | MilvusStore):
+    given = isinstance(store, DPRVectorStore) or is_store(store)
+    if not given and not is_service(store):
         if not isinstance(store, str | os.PathLike):
             raise ArgumentError(
                 f"store is {type(store).__name__}, expected a path, a dpr_rag.PassageStore, or a DPRVectorStore of this "
@@ -76,14 +77,12 @@ def as_vector_store(
             )
         if encoder is None and not words_only:
             encoder = DualEncoder.default()
-        if isinstance(store, str) and is_address(store):
-            bound = encoder_of(encoder)
-            return Service(MilvusStore.open(store, encoder=bound, create=False, read_only=read_only, token=token))
-        return DPRVectorStore(store, encoder=encoder, create=False, read_only=read_only)
+        return DPRVectorStore(store, encoder=encoder, create=False, read_only=read_only, token=token)
     if encoder is not None or read_only:
         raise ArgumentError("encoder= and read_only= go with a path; the store was opened with its own")
     if isinstance(store, str):
         return Service(RemoteStore(store, token=token, private=True))
-    if isinstance(store, RemoteStore | MilvusStore):
-        return Service(store)
-    return store if isinstance(store, DPRVectorStore) else DPRVectorStore(store=cast(PassageStore, store))
+    if isinstance(store, DPRVectorStore):
+        return store
+    opened = cast(Store, store)
+    return DPRVectorStore(store=opened) if is_fillable(opened) else Service(opened)

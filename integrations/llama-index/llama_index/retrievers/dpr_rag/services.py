@@ -1,4 +1,4 @@
-"""A retriever on a service or a Milvus: what it holds in the place of a vector store, and a question that takes one request."""
+"""A retriever on a service: what it holds in the place of a vector store, and a question that takes one request."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any, NoReturn
 
 from llama_index.core.schema import QueryBundle
 from llama_index.retrievers.dpr_rag.settings import Settings
-from llama_index.vector_stores.dpr_rag.querying import LEFT_TO_THE_STORE, AnyStore, selection_of
+from llama_index.vector_stores.dpr_rag.querying import LEFT_TO_THE_STORE, selection_of
 
-from dpr_rag import Encoder, Hit, MilvusStore, RemoteStore
+from dpr_rag import Encoder, Hit, RemoteStore, Store
 from dpr_rag.arguments import is_blank
 from dpr_rag.errors import ArgumentError
 
 
 class Service:
-    """What a ``DPRRetriever`` asks where a service or a Milvus answers.
+    """What a ``DPRRetriever`` asks where a store answers that is not filled from here, as that behind a service.
 
     Attributes:
         client: The store behind it.
     """
 
-    def __init__(self, client: RemoteStore | MilvusStore) -> None:
+    def __init__(self, client: Store) -> None:
         self.client = client
 
     @property
@@ -40,12 +40,11 @@ class Service:
             ArgumentError: Always.
         """
         raise ArgumentError(
-            f"{self.client.path} is an address, which is asked and holds no vector store here; add nodes where its store lies, "
-            "and to a Milvus by dpr-rag copy"
+            f"{self.client.path} is asked and holds no vector store here; add nodes where its store lies"
         )
 
 
-def hits_at_once(client: AnyStore, settings: Settings, bundle: QueryBundle) -> list[Hit] | None:
+def hits_at_once(client: Store, settings: Settings, bundle: QueryBundle) -> list[Hit] | None:
     """The hits of a service for a question in words, by one request; None for other questions, and where there is no service."""
     if not isinstance(client, RemoteStore):
         return None
@@ -53,7 +52,7 @@ def hits_at_once(client: AnyStore, settings: Settings, bundle: QueryBundle) -> l
     return None if asked is None else client.rank(**asked)[0]
 
 
-async def ahits_at_once(client: AnyStore, settings: Settings, bundle: QueryBundle) -> list[Hit] | None:
+async def ahits_at_once(client: Store, settings: Settings, bundle: QueryBundle) -> list[Hit] | None:
     """The same, without a thread that waits for the answer."""
     if not isinstance(client, RemoteStore):
         return None

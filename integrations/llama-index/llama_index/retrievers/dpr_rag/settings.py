@@ -12,13 +12,12 @@ from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.given import ids_given
 from llama_index.vector_stores.dpr_rag.querying import (
     LEFT_TO_THE_STORE,
-    AnyStore,
     check_mode,
     diversity_for,
     ranking_for,
 )
 
-from dpr_rag import Diversity, Ranking
+from dpr_rag import Diversity, Ranking, Store
 from dpr_rag.arguments import check_count, check_number
 from dpr_rag.errors import ArgumentError, VectorError
 
@@ -64,7 +63,7 @@ class Settings:
         if self.diversity is not None and self.mode == VectorStoreQueryMode.MMR:
             raise ArgumentError("mode='mmr' and diversity= were both given; diversity alone says how to choose")
 
-    def ranking_in(self, store: AnyStore, *, without_words: bool) -> Ranking:
+    def ranking_in(self, store: Store, *, without_words: bool) -> Ranking:
         """What was given; or what the mode means now, since a store may grow or be tuned meanwhile.
 
         Args:

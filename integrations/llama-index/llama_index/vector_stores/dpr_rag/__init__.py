@@ -1,4 +1,4 @@
-"""A LlamaIndex vector store on a ``PassageStore``: nodes in, nodes out, searched by inner product."""
+"""A LlamaIndex vector store on a folder or a Milvus: nodes in, nodes out, searched by inner product."""
 
 from __future__ import annotations
 

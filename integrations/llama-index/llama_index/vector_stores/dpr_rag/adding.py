@@ -1,4 +1,4 @@
-"""Adding nodes to a ``PassageStore``: with their embeddings, or encoded by the store; blank ones never."""
+"""Adding nodes to a store: with their embeddings, or encoded by the store; blank ones never."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from llama_index.vector_stores.dpr_rag.converting import OnMetadata, converted
 from llama_index.vector_stores.dpr_rag.earlier import earlier_of
 from llama_index.vector_stores.dpr_rag.nodes import OnBadText, keeping_hash, to_passage
 
-from dpr_rag import Passage, PassageStore
+from dpr_rag import Passage
 from dpr_rag.arguments import is_blank
 from dpr_rag.errors import ArgumentError
+from dpr_rag.stores import FilledStore
 
 _log = logging.getLogger(__name__)
 OnBlank = Literal["skip", "error"]
@@ -31,7 +32,7 @@ def checked(on_blank: OnBlank, on_bad_text: OnBadText, on_metadata: OnMetadata) 
 
 
 def add_nodes(
-    store: PassageStore,
+    store: FilledStore,
     nodes: Sequence[BaseNode],
     vectors: Sequence[Any],
     on_blank: OnBlank,
@@ -77,14 +78,14 @@ def add_nodes(
     return [passage.id for passage in passages]
 
 
-def passage_of(store: PassageStore, node: BaseNode, on_bad_text: OnBadText, on_metadata: OnMetadata) -> Passage | None:
+def passage_of(store: FilledStore, node: BaseNode, on_bad_text: OnBadText, on_metadata: OnMetadata) -> Passage | None:
     """A node as the passage that is stored of it, or None where it is skipped."""
     made = to_passage(converted(node) if on_metadata == "convert" else node, on_bad_text)
     return None if made is None or is_blank(made.text) else keeping_hash(store.admitted(made), node)
 
 
 def _with_stored(
-    store: PassageStore, vectors: Sequence[Any], passages: Sequence[Passage], earlier: Mapping[str, Sequence[str]]
+    store: FilledStore, vectors: Sequence[Any], passages: Sequence[Passage], earlier: Mapping[str, Sequence[str]]
 ) -> list[Any]:
     """The vectors, and those stored for the same texts where none was given: a text that is stored is not encoded again."""
     lacking = [passage.id for passage, vector in zip(passages, vectors, strict=True) if vector is None]

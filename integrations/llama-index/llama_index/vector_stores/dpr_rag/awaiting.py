@@ -15,12 +15,13 @@ from llama_index.vector_stores.dpr_rag.earlier import earlier_of
 from llama_index.vector_stores.dpr_rag.nodes import OnBadText
 from llama_index.vector_stores.dpr_rag.querying import ranking_of, words_of
 
-from dpr_rag import Passage, PassageStore
+from dpr_rag import Passage
 from dpr_rag.arguments import is_blank
+from dpr_rag.stores import FilledStore
 
 
 async def embedded(
-    store: PassageStore, nodes: Sequence[BaseNode], on_bad_text: OnBadText, on_metadata: OnMetadata
+    store: FilledStore, nodes: Sequence[BaseNode], on_bad_text: OnBadText, on_metadata: OnMetadata
 ) -> list[list[float] | None]:
     """One embedding per node: its own, or that of ``aget_text_embedding_batch`` where the store has to have one.
 
@@ -37,7 +38,7 @@ async def embedded(
 
 
 def _lacking(
-    store: PassageStore, nodes: Sequence[BaseNode], on_bad_text: OnBadText, on_metadata: OnMetadata
+    store: FilledStore, nodes: Sequence[BaseNode], on_bad_text: OnBadText, on_metadata: OnMetadata
 ) -> dict[int, Passage]:
     """Passages that have no vector yet, by the place of their nodes; equal ids count once, as equal nodes do."""
     wanted = {
@@ -52,7 +53,7 @@ def _lacking(
     return {at: one for at, one in bare.items() if known.get(one.id) != (one.title, one.text) and one.id not in earlier}
 
 
-async def with_embedding(store: PassageStore, query: VectorStoreQuery) -> VectorStoreQuery:
+async def with_embedding(store: FilledStore, query: VectorStoreQuery) -> VectorStoreQuery:
     """The query with the embedding of its words by ``aget_query_embedding``, where vectors are needed and it has none."""
     encoder, words = store.encoder, words_of(query.query_str)
     if not isinstance(encoder, EmbeddingEncoder) or not words or query.query_embedding is not None:

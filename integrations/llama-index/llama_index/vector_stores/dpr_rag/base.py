@@ -1,4 +1,4 @@
-"""``DPRVectorStore``: a ``PassageStore`` as LlamaIndex's vector store."""
+"""``DPRVectorStore``: a store of passages, in a folder or a Milvus, as LlamaIndex's vector store."""
 
 from __future__ import annotations
 
@@ -18,31 +18,33 @@ from llama_index.vector_stores.dpr_rag.elsewhere import Elsewhere
 from llama_index.vector_stores.dpr_rag.filters import fixed_by, to_filter
 from llama_index.vector_stores.dpr_rag.given import id_given, ids_given, nodes_given, path_given, query_given
 from llama_index.vector_stores.dpr_rag.holding import OnPassageStore
+from llama_index.vector_stores.dpr_rag.keyvalue import keeping_records
 from llama_index.vector_stores.dpr_rag.keywords import check_adding, check_deleting, check_deleting_nodes
 from llama_index.vector_stores.dpr_rag.moving_in import OnMissing, read_llama_index
 from llama_index.vector_stores.dpr_rag.nodes import OnBadText, marks_of_source, of_sources, to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder, given_or_opened
 from llama_index.vector_stores.dpr_rag.querying import check_options, hits_for, tell_if_empty
 
-from dpr_rag import Filter, Passage, PassageStore
+from dpr_rag import Filter, Passage, Store
 from dpr_rag.errors import ArgumentError
 from dpr_rag.filters import Comparison
 
 
 class DPRVectorStore(OnPassageStore, Elsewhere):
-    """Nodes with their embeddings in a durable ``PassageStore``, searched by inner product.
+    """Nodes with their embeddings in a durable ``PassageStore`` or ``MilvusStore``, searched by inner product.
 
     Setup:
         In a checkout of the repository: ``pip install -c constraints.txt '.[llama-index]'``
 
     Key arguments:
-        path: The store's folder, opened or created; None makes a temporary store that is gone on ``close``.
-        store: An open ``PassageStore`` instead; closing it stays with who opened it.
+        path: The store's folder, or the address of a Milvus (``milvus://host:19530/collection``, ``milvus+lite:file.db``), opened
+            or created; None makes a temporary store that is gone on ``close``.
+        store: An open ``PassageStore`` or ``MilvusStore`` instead; closing it stays with who opened it.
         encoder: The dual encoder that the embeddings come from, or its ``DPREmbedding``. The store is bound to it, and
             encodes nodes without an embedding, as (title, text) pairs, and questions in words. Any other embedding of
             LlamaIndex will do, which encodes texts. Without one, the first vectors fix the dimension and nothing else.
         fingerprint: What identifies another embedding; None takes its class, its model's name and the dimension.
-        index: For a new store: ``auto`` or a kind of index, see ``PassageStore.open``.
+        index: For a new store: ``auto`` or a kind of index, see ``PassageStore.open`` and ``MilvusStore.open``.
         on_blank: What to do with nodes whose text is blank, as loaders of PDF files emit them: ``skip`` leaves them
             out with one warning in the log per call, ``error`` refuses the call before anything is stored.
         create: Make a store where there is none at the path; False refuses a path that was mistyped. A search in an empty
@@ -53,7 +55,7 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
         on_metadata: What to do with metadata that are no JSON: ``error``, or ``convert`` by ``dpr_rag.to_json_metadata``.
         fixed_filter: ``MetadataFilters``, or a dict of dpr-rag, by which all that this vector store does is restricted, for one
             tenant of many: calls can narrow it alone, and what is added gets its fields. See ``PassageStore.restricted``.
-        **options: Further arguments of ``PassageStore.open``.
+        **options: Further arguments of ``PassageStore.open``; of a Milvus ``timeout`` and ``token``.
 
     Instantiate:
         .. code-block:: python
@@ -67,7 +69,8 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
     Add:
         ``add`` is an upsert by node id, and what it returned from is on disk. ``metadata["title"]`` becomes the passage's
         title and comes back with the node. ``storage_context()`` has a document store and an index store in the same folder:
-        by them pipelines skip what did not change, and ``load_index_from_storage`` finds its index after a restart.
+        by them pipelines skip what did not change, and ``load_index_from_storage`` finds its index after a restart. A Milvus
+        holds nodes alone, and both are refused.
 
         .. code-block:: python
 
@@ -127,7 +130,7 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
         self,
         path: str | os.PathLike[str] | None = None,
         *,
-        store: PassageStore | None = None,
+        store: Store | None = None,
         encoder: AnyEncoder | None = None,
         fingerprint: str | None = None,
         index: str = "auto",
@@ -268,7 +271,8 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
         """Delete all nodes of a source document; a node without a source is its own, what no node made has none."""
         check_deleting(delete_kwargs)
         self._arrivals.forget(id_given("ref_doc_id", ref_doc_id))
-        self._store.private.write({WHOLE: {ref_doc_id: None}})
+        if self._store.private.keeps_records:
+            keeping_records(self._store).private.write({WHOLE: {ref_doc_id: None}})
         self._store.private.delete_marked(marks_of_source(ref_doc_id))
         if "\0" in ref_doc_id:  # which SQLite's JSON functions cut, so that marks do not say
             self._store.delete(filter=of_sources([ref_doc_id]))

@@ -11,12 +11,13 @@ from llama_index.core.storage.docstore.keyval_docstore import KVDocumentStore
 from llama_index.core.storage.index_store.keyval_index_store import KVIndexStore
 from llama_index.vector_stores.dpr_rag.arrivals import Arrivals
 from llama_index.vector_stores.dpr_rag.converting import ConvertingKeyValueStore
-from llama_index.vector_stores.dpr_rag.keyvalue import DPRKeyValueStore
+from llama_index.vector_stores.dpr_rag.keyvalue import DPRKeyValueStore, keeping_records
 from llama_index.vector_stores.dpr_rag.nodes import hash_of, marks_of_source, to_node
 from llama_index.vector_stores.dpr_rag.persisting import persist
 from llama_index.vector_stores.dpr_rag.twins import is_random
 
-from dpr_rag import Passage, PassageStore
+from dpr_rag import Passage
+from dpr_rag.stores import FilledStore
 
 WHOLE = "docstore/whole"
 """Collection of the documents that were seen to be stored whole, with the hash of what was stored."""
@@ -38,9 +39,9 @@ class DPRDocumentStore(KVDocumentStore):
         convert: Make JSON of the documents' metadata, see ``dpr_rag.to_json_metadata``.
     """
 
-    def __init__(self, store: PassageStore, arrivals: Arrivals, *, convert: bool = False) -> None:
+    def __init__(self, store: FilledStore, arrivals: Arrivals, *, convert: bool = False) -> None:
         super().__init__(ConvertingKeyValueStore(store) if convert else DPRKeyValueStore(store))
-        self._store, self._arrivals = store, arrivals
+        self._store, self._arrivals = keeping_records(store), arrivals
         arrivals.watch()
 
     def persist(self, persist_path: str = "", fs: Any = None) -> None:
@@ -157,7 +158,7 @@ class DPRIndexStore(KVIndexStore):
         store: The vector store's ``PassageStore``.
     """
 
-    def __init__(self, store: PassageStore) -> None:
+    def __init__(self, store: FilledStore) -> None:
         super().__init__(DPRKeyValueStore(store))
         self._store = store
 

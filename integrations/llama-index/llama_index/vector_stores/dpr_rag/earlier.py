@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from llama_index.core.schema import BaseNode
 from llama_index.vector_stores.dpr_rag.nodes import to_node
 
-from dpr_rag import PRIVATE_KEY, Passage, PassageStore
+from dpr_rag import PRIVATE_KEY, Passage
+from dpr_rag.stores import FilledStore
 
 
-def earlier_of(store: PassageStore, passages: Sequence[Passage]) -> dict[str, list[str]]:
+def earlier_of(store: FilledStore, passages: Sequence[Passage]) -> dict[str, list[str]]:
     """Ids of what is stored under another random id and is the same as a new passage, by the id of the new one.
 
     The same is what has the same mark (``mark_of``) and stands at the same place of its document, or at any place of an

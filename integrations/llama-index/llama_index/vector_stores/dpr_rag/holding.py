@@ -1,4 +1,4 @@
-"""What a vector store is besides nodes: the ``PassageStore`` it holds, and what LlamaIndex keeps in the same file."""
+"""What a vector store is besides nodes: the store it holds, and what LlamaIndex keeps in the same file."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ from llama_index.vector_stores.dpr_rag.in_threads import AsyncInThreads
 from llama_index.vector_stores.dpr_rag.nodes import OnBadText
 from llama_index.vector_stores.dpr_rag.persisting import persist
 
-from dpr_rag import Encoder, Filter, PassageStore
+from dpr_rag import Encoder, Filter
 from dpr_rag.errors import ArgumentError
+from dpr_rag.stores import FilledStore, filled, is_store
 
 
 class OnPassageStore(AsyncInThreads):
-    """A vector store on a ``PassageStore``, beside which LlamaIndex can keep all it knows of documents and indexes."""
+    """A vector store on an open store; in a folder LlamaIndex can keep all it knows of documents and indexes beside it."""
 
     model_config = ConfigDict(validate_assignment=True)
 
     stores_text: bool = True
     flat_metadata: bool = False
     path: str | None = Field(
-        default=None, frozen=True, description="The folder that was opened; None for a temporary store or an open one."
+        default=None,
+        frozen=True,
+        description="The folder or address that was opened; None for a temporary store or an open one.",
     )
     on_blank: OnBlank = Field(default="skip", description="What to do with nodes whose text is blank.")
     on_bad_text: OnBadText = Field(default="error", description="What to do with lone surrogates.")
@@ -36,12 +39,12 @@ class OnPassageStore(AsyncInThreads):
     fixed_filter: dict[str, Any] | None = Field(
         default=None, frozen=True, description="What everything is restricted to, as a filter of dpr-rag."
     )
-    _store: PassageStore = PrivateAttr()
-    _whole: PassageStore = PrivateAttr()
+    _store: FilledStore = PrivateAttr()
+    _whole: FilledStore = PrivateAttr()
     _owned: bool = PrivateAttr(default=True)
     _arrivals: Arrivals = PrivateAttr(default_factory=Arrivals)
 
-    def _hold(self, opened: PassageStore, fixed: Filter | None) -> None:
+    def _hold(self, opened: FilledStore, fixed: Filter | None) -> None:
         self._whole = opened
         with ExitStack() as on_error:
             on_error.callback(self.close)
@@ -49,8 +52,8 @@ class OnPassageStore(AsyncInThreads):
             on_error.pop_all()
 
     @property
-    def client(self) -> PassageStore:
-        """The ``PassageStore``, for what LlamaIndex has no words for: ``check``, ``optimize``, ``backup``, ``info``.
+    def client(self) -> FilledStore:
+        """The ``PassageStore`` or ``MilvusStore``, for what LlamaIndex has no words for: ``info``, ``check`` and so on.
 
         With a ``fixed_filter`` it is a view, which refuses those: they concern the whole store.
         """
@@ -63,16 +66,28 @@ class OnPassageStore(AsyncInThreads):
 
     @property
     def docstore(self) -> DPRDocumentStore:
-        """A document store in the same file, which knows of the documents what this vector store holds of them."""
+        """A document store in the same file, which knows of the documents what this vector store holds of them.
+
+        Raises:
+            StoreError: The store is in a Milvus, which holds nodes alone.
+        """
         return DPRDocumentStore(self._store, self._arrivals, convert=self.on_metadata == "convert")
 
     @property
     def index_store(self) -> DPRIndexStore:
-        """An index store in the same file."""
+        """An index store in the same file.
+
+        Raises:
+            StoreError: As for :attr:`docstore`.
+        """
         return DPRIndexStore(self._store)
 
     def storage_context(self) -> StorageContext:
-        """All three as LlamaIndex's ``StorageContext``, which is there again when the folder is opened the next time."""
+        """All three as LlamaIndex's ``StorageContext``, which is there again when the folder is opened the next time.
+
+        Raises:
+            StoreError: As for :attr:`docstore`.
+        """
         return StorageContext.from_defaults(docstore=self.docstore, index_store=self.index_store, vector_store=self)
 
     @property
@@ -106,7 +121,7 @@ class OnPassageStore(AsyncInThreads):
         read_only, store = bool(data.get("read_only", False)), kwargs.get("store")
         if store is None:
             given |= {"path": data.get("path"), "create": False, "read_only": read_only}
-        elif read_only and isinstance(store, PassageStore) and not store.read_only:
+        elif read_only and is_store(store) and not filled(store).read_only:
             raise ArgumentError(
                 f"the dict is of a {cls.class_name()} opened read-only, and store= may be written to; open it with read_only=True"
             )

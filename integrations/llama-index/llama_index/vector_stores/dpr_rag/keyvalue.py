@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from llama_index.core.storage.kvstore.types import DEFAULT_BATCH_SIZE, DEFAULT_COLLECTION, BaseKVStore
 
 from dpr_rag import PassageStore
+from dpr_rag.errors import StoreError
+from dpr_rag.stores import FilledStore
 
 Value = dict[str, Any]
+
+
+def keeping_records(store: FilledStore) -> PassageStore:
+    """The store, where there is room in it for what LlamaIndex knows beside the nodes.
+
+    Raises:
+        StoreError: There is none, as in a Milvus.
+    """
+    if not store.private.keeps_records:
+        raise StoreError(
+            f"{store.path} holds nodes alone, and no document store, index store or key-value store of LlamaIndex; keep those in "
+            "StorageContext.from_defaults(vector_store=..., docstore=...), or the nodes in a folder"
+        )
+    return cast(PassageStore, store)
 
 
 class DPRKeyValueStore(BaseKVStore):
@@ -19,10 +35,13 @@ class DPRKeyValueStore(BaseKVStore):
 
     Args:
         store: Where; ``DPRVectorStore.client`` for example.
+
+    Raises:
+        StoreError: The store holds passages alone, as a Milvus.
     """
 
-    def __init__(self, store: PassageStore) -> None:
-        self._store = store
+    def __init__(self, store: FilledStore) -> None:
+        self._store = keeping_records(store)
 
     def put(self, key: str, val: Value, collection: str = DEFAULT_COLLECTION) -> None:
         """Put a value under a key; one that is there already is not written again."""

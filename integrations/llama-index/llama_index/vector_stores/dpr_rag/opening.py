@@ -1,4 +1,4 @@
-"""Opening the ``PassageStore`` under the adapters."""
+"""Opening the store under the adapters: in a folder, or at an address."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.embeddings.dpr_rag.foreign import encoder_of
 
-from dpr_rag import Encoder, PassageStore
-from dpr_rag.arguments import check_instance
-from dpr_rag.errors import ArgumentError
+from dpr_rag import Encoder, MilvusStore, PassageStore, Store, is_address, is_service
+from dpr_rag.arguments import kind
+from dpr_rag.errors import ArgumentError, PathError
+from dpr_rag.stores import FilledStore, filled, is_store
 
 AnyEncoder = Encoder | BaseEmbedding
-_OPTIONS = ("index", "dtype", "bind", "timeout", "language")
+_OPTIONS = ("index", "dtype", "bind", "timeout", "language", "token")
+_OF_A_FOLDER = ("dtype", "bind", "language")
 ARGUMENTS = (
     "path",
     "store",
@@ -74,16 +76,16 @@ def open_store(
     create: bool = True,
     read_only: bool = False,
     **options: Any,
-) -> PassageStore:
+) -> FilledStore:
     """Open or create the store at a path, or make a temporary one.
 
     Args:
-        path: The store's folder, or None.
+        path: The store's folder, the address of a Milvus, or None.
         encoder: What the store is bound to, if anything.
         fingerprint: The name of an embedding that has none itself.
         create: Make a store where there is none.
         read_only: Refuse every change, and create nothing.
-        **options: Further arguments of ``PassageStore.open``.
+        **options: Further arguments of ``PassageStore.open``, or of ``MilvusStore.open``.
 
     Raises:
         TypeError: ``encoder`` is neither an encoder nor an embedding.
@@ -95,26 +97,54 @@ def open_store(
         raise ArgumentError("create=False and read_only=True are for a store that exists; give its path")
     bound = encoder_of(encoder, fingerprint)
     if path is None:
+        _refuse_token(options.pop("token", None))
         return PassageStore.temporary(encoder=bound, **options)
-    return PassageStore.open(path, encoder=bound, create=create, read_only=read_only, **options)
+    return _opened(path, bound, create=create, read_only=read_only, **options)
+
+
+def _refuse_token(token: object) -> None:
+    if token is not None:
+        raise ArgumentError("token goes with the address of a Milvus, and this is none; leave it out")
+
+
+def _opened(
+    path: str | os.PathLike[str], encoder: Encoder | None, *, token: str | None = None, **options: Any
+) -> FilledStore:
+    if is_service(path):
+        raise PathError(
+            f"{path!r:.200} is an address of a service, which is asked and not filled from here; DPRRetriever(address) asks it, "
+            "and nodes are added where its store lies"
+        )
+    if isinstance(path, str) and is_address(path):
+        for name in _OF_A_FOLDER:
+            if name in options:
+                raise ArgumentError(f"{name} goes with a folder, and {path!r:.200} is a Milvus; leave it out")
+        return MilvusStore.open(path, encoder=encoder, token=token, **options)
+    _refuse_token(token)
+    return PassageStore.open(path, encoder=encoder, **options)
 
 
 def given_or_opened(
-    store: PassageStore | None,
+    store: Store | None,
     path: str | os.PathLike[str] | None,
     encoder: AnyEncoder | None,
     fingerprint: str | None,
     index: str,
     options: dict[str, Any],
-) -> PassageStore:
+) -> FilledStore:
     """The open store that was given, alone; or the one that the other arguments open.
 
     Raises:
         ArgumentError: ``store`` is none, or was given with what opens one.
+        StoreError: It is a service.
     """
     if store is None:
         return open_store(path, encoder, fingerprint, index=index, **options)
     opening = (path, encoder, fingerprint, options or None, None if str(index) == "auto" else index)
     if any(one is not None for one in opening):
         raise ArgumentError("store= is open already; give it alone, or a path with what opens it")
-    return check_instance("store", store, PassageStore, ArgumentError, advice="; open a folder with path=")
+    if not is_store(store):
+        raise ArgumentError(
+            f"store is {kind(store)}, expected an open PassageStore or MilvusStore; open a folder or an address with path="
+        )
+    return filled(store)

@@ -1,4 +1,4 @@
-"""What ``persist`` means for a store whose every change is on disk at once: nothing, or that nothing could last."""
+"""What ``persist`` means for a store whose every change is durable at once: nothing, or that nothing could last."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 import os
 from pathlib import Path
 
-from dpr_rag import PassageStore
 from dpr_rag.errors import StoreError
+from dpr_rag.stores import FilledStore
 
 _log = logging.getLogger(__name__)
 _OF_A_CONTEXT = (
@@ -15,7 +15,7 @@ _OF_A_CONTEXT = (
 )
 
 
-def persist(store: PassageStore, persist_path: str | os.PathLike[str] = "", *, asked_for: bool = True) -> None:
+def persist(store: FilledStore, persist_path: str | os.PathLike[str] = "", *, asked_for: bool = True) -> None:
     """Say in the log that everything is on disk already, and refuse to leave what is going to be gone.
 
     Args:
@@ -42,5 +42,5 @@ def persist(store: PassageStore, persist_path: str | os.PathLike[str] = "", *, a
     )
 
 
-def _is_place_of(store: PassageStore, named: str) -> bool:
-    return Path(named).expanduser().resolve() == store.path.resolve()
+def _is_place_of(store: FilledStore, named: str) -> bool:
+    return named == str(store.path) or Path(named).expanduser().resolve() == Path(store.path).resolve()

@@ -11,12 +11,11 @@ from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQue
 from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.nodes import of_nodes, of_sources
 
-from dpr_rag import Diversity, Filter, Hit, MilvusStore, PassageStore, Ranking, RemoteStore
+from dpr_rag import Diversity, Filter, Hit, Ranking, Retriever, Store
 from dpr_rag.arguments import check_count, check_number, is_blank
 from dpr_rag.errors import ArgumentError, VectorError, nearest
 from dpr_rag.filters import And
 
-AnyStore = PassageStore | RemoteStore | MilvusStore
 _log = logging.getLogger(__name__)
 _BALANCE = 0.5
 LEFT_TO_THE_STORE = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR)
@@ -54,7 +53,7 @@ _OTHER_MODES = {
 }
 
 
-def hits_for(store: PassageStore, query: VectorStoreQuery, options: Mapping[str, Any]) -> list[Hit]:
+def hits_for(store: Store, query: VectorStoreQuery, options: Mapping[str, Any]) -> list[Hit]:
     """What a query finds; see ``DPRVectorStore.query``."""
     check_mode(query.mode, query.alpha)
     k, words = _wanted(query), words_of(query.query_str)
@@ -76,15 +75,15 @@ def hits_for(store: PassageStore, query: VectorStoreQuery, options: Mapping[str,
     return without_question(store, where, k)
 
 
-def without_question(store: AnyStore, where: Filter | None, k: int) -> list[Hit]:
+def without_question(store: Store, where: Filter | None, k: int) -> list[Hit]:
     """What is found where nothing is asked for: what a filter keeps, in order of insertion, with the score 0; else nothing."""
     kept = [] if where is None else store.select(where, k)
     return [Hit(passage, 0.0, rank) for rank, passage in enumerate(kept, start=1)]
 
 
-def tell_if_empty(store: AnyStore, hits: Sequence[Hit]) -> None:
+def tell_if_empty(store: Store, hits: Sequence[Hit]) -> None:
     """A path that was mistyped makes an empty store, whose answers look like those to a bad question."""
-    if not hits and not len(store):
+    if not hits and not store.count():
         _log.warning(
             "%s is empty, so nothing is found; where it should not be, check the path: create=False", store.path
         )
@@ -110,7 +109,7 @@ def vectors_of(query: VectorStoreQuery) -> list[Any] | None:
     return [query.query_embedding]
 
 
-def ranking_of(store: PassageStore, query: VectorStoreQuery) -> Ranking:
+def ranking_of(store: Store, query: VectorStoreQuery) -> Ranking:
     """How a query ranks; without words by vectors alone, where the mode leaves that open."""
     if query.query_str is None and query.mode in LEFT_TO_THE_STORE:
         check_mode(query.mode, query.alpha)
@@ -158,7 +157,7 @@ def diversity_for(
 
 
 def ranking_for(
-    store: AnyStore,
+    store: Store,
     mode: VectorStoreQueryMode | str,
     *,
     alpha: float | None = None,
@@ -183,10 +182,10 @@ def ranking_for(
     if mode in LEFT_TO_THE_STORE:
         return store.ranking
     if mode in WORDS:
-        return store.ranking_for("bm25")
+        return Retriever(store, mode="bm25").ranking
     if alpha is not None and alpha in (0, 1):
-        return store.ranking_for("dense" if alpha else "bm25")
-    both = store.ranking_for("hybrid")
+        return Retriever(store, mode="dense" if alpha else "bm25").ranking
+    both = Retriever(store, mode="hybrid").ranking
     if alpha is not None:
         both = _times(store.settled(replace(both, fusion="weighted")), alpha / (1 - alpha))
     if candidates is None:
