@@ -34,11 +34,12 @@ def persist(store: FilledStore, persist_path: str | os.PathLike[str] = "", *, as
         )
     named = os.fspath(persist_path)
     elsewhere = asked_for and named and _OF_A_CONTEXT not in Path(named).name and not _is_place_of(store, named)
+    copied = "PassageStore.backup(path)" if isinstance(store.path, Path) else "the command dpr-rag copy"
     _log.log(
         logging.WARNING if elsewhere else logging.INFO,
         "nothing to persist: every change is on disk in %s%s",
         store.path,
-        f", and nothing was written to {named}; PassageStore.backup(path) makes a copy" if elsewhere else "",
+        f", and nothing was written to {named}; {copied} makes a copy" if elsewhere else "",
     )
 
 
