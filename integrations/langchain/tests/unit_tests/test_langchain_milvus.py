@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 from langchain_core.documents import Document
+from stores_of_others import AnyOther
 
-from dpr_rag import MilvusStore, PassageStore, RemoteStore
+from dpr_rag import MilvusStore, RemoteStore
 from dpr_rag.errors import (
     ArgumentError,
     EncoderMismatchError,
@@ -20,28 +22,10 @@ from dpr_rag.errors import (
     StoreNotFoundError,
     StoreReadOnlyError,
 )
-from dpr_rag.stores import FilledStore
 from langchain_dpr_rag import DPRRetriever, DPRVectorStore
 from langchain_dpr_rag.foreign import EmbeddingsEncoder
 
 QUESTION = "a tragedy by Goethe"
-PARTS = ("dim", "info", "restricted", "batches", "get_vectors", "sample", "__iter__")
-
-
-class AnyOther:
-    """A store of somebody else's: all that the protocol says, and nothing more."""
-
-    def __init__(self, inner: PassageStore) -> None:
-        self._inner = inner
-        self.path, self.encoder, self.ranking = "elsewhere:plays", inner.encoder, inner.ranking
-
-    def _handed_on(name: str) -> Any:
-        return lambda self, *given, **options: getattr(self._inner, name)(*given, **options)
-
-    for _name in ("add", "delete", "get", "select", "count", "search", "rank", "encode_questions", "ranking_of"):
-        locals()[_name] = _handed_on(_name)
-    for _name in ("settled", "calibration_of", "close"):
-        locals()[_name] = _handed_on(_name)
 
 
 def test_an_address_is_opened_as_a_path_is(lite: Callable[[], str], words: Any, documents: list[Document]) -> None:
@@ -104,11 +88,13 @@ def test_a_service_is_asked_and_not_filled(words: Any) -> None:
 
 
 def test_a_retriever_asks_for_no_more_than_the_protocol(plays: DPRVectorStore) -> None:
-    store: FilledStore = plays.store
+    store = plays.store
     other = AnyOther(store)
-    assert not any(hasattr(other, name) for name in (*PARTS, "private", "admitted", "ranking_for"))
     expected = DPRRetriever.from_store(store, mode="hybrid", include_scores=True, score_threshold=0.0)
     with DPRRetriever.from_store(other, mode="hybrid", include_scores=True, score_threshold=0.0) as retriever:
         assert retriever.batch([QUESTION, "an epic"]) == expected.batch([QUESTION, "an epic"])
         assert retriever.invoke(" ", filter={"year": 1601}) == expected.invoke(" ", filter={"year": 1601})
+        assert asyncio.run(retriever.ainvoke(QUESTION)) == expected.invoke(QUESTION)
     assert store.count() == 4
+    with pytest.raises(StoreError, match="elsewhere:plays is asked, not filled from here"):
+        DPRVectorStore(store=other)

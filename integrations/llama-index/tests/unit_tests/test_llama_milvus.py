@@ -15,6 +15,7 @@ from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 from llama_index.retrievers.dpr_rag import DPRRetriever
 from llama_index.vector_stores.dpr_rag import DPRKeyValueStore, DPRVectorStore
+from stores_of_others import AnyOther
 
 from dpr_rag import MilvusStore, RemoteStore
 from dpr_rag.errors import ArgumentError, StoreError, StoreNotFoundError, StoreReadOnlyError
@@ -150,3 +151,16 @@ def test_a_token_goes_with_an_address(towers: Any, tmp_path: Path) -> None:
         DPRVectorStore(store="plays.dpr")
     with pytest.raises(StoreError, match="asked, not filled from here"):
         DPRVectorStore(store=RemoteStore("http://127.0.0.1:9"))
+
+
+async def test_a_retriever_asks_for_no_more_than_the_protocol(filled: DPRVectorStore) -> None:
+    other = AnyOther(filled.client)
+    for options in ({"mode": "hybrid", "alpha": 0.3}, {"min_relevance": 0.0, "doc_ids": ["d1"]}, {"mode": "mmr"}):
+        with DPRRetriever(other, **options) as retriever:
+            expected = DPRRetriever(filled, **options).retrieve("a prince")
+            assert retriever.retrieve("a prince") == await retriever.aretrieve("a prince") == expected
+            with pytest.raises(ArgumentError, match="elsewhere:plays is asked and holds no vector store here"):
+                retriever.vector_store  # noqa: B018
+    assert filled.client.count() == 4
+    with pytest.raises(StoreError, match="elsewhere:plays is asked, not filled from here"):
+        DPRVectorStore(store=other)

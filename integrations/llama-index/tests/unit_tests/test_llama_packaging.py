@@ -18,7 +18,7 @@ from llama_index.vector_stores.dpr_rag import DPRVectorStore
 
 import dpr_rag
 
-PUBLIC_MODULES = {"dpr_rag.arguments", "dpr_rag.encoder", "dpr_rag.errors", "dpr_rag.filters", "dpr_rag.corpora"}
+PUBLIC_MODULES = {f"dpr_rag.{name}" for name in ("arguments", "corpora", "encoder", "errors", "filters", "stores")}
 ROOT = Path(llama_index.vector_stores.dpr_rag.__file__).parents[2]
 FILES = sorted(ROOT.rglob("*.py"))
 KINDS = ("embeddings", "retrievers", "vector_stores")
