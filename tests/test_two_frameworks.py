@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import HashEncoder
+from engines import lite, place  # noqa: F401  # a folder, and a Milvus
 from langchain_core.documents import Document
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 from llama_index.retrievers.dpr_rag import DPRRetriever as LlamaIndexRetriever
 from llama_index.vector_stores.dpr_rag import DPRVectorStore as LlamaIndexStore
 
-from dpr_rag import PassageStore, Retriever
+from dpr_rag import Retriever, open_store
+from dpr_rag.stores import FilledStore
 from langchain_dpr_rag import DPRRetriever, DPRVectorStore
 
 QUESTION = "a tragedy by Shakespeare"
@@ -26,34 +27,34 @@ Seen = list[tuple[str, str, dict[str, Any], float]]
 
 
 @pytest.fixture
-def core(tmp_path: Path) -> Iterator[PassageStore]:
-    with PassageStore.open(tmp_path / "s", encoder=HashEncoder()) as store:
+def core(place: str) -> Iterator[FilledStore]:  # noqa: F811
+    with open_store(place, encoder=HashEncoder()) as store:
         yield store
 
 
-def through_langchain(core: PassageStore) -> Seen:
+def through_langchain(core: FilledStore) -> Seen:
     found = DPRVectorStore(store=core).similarity_search_with_score(QUESTION, k=9)
     return [(str(one.id), one.page_content, one.metadata, score) for one, score in found]
 
 
-def through_llama_index(core: PassageStore) -> Seen:
+def through_llama_index(core: FilledStore) -> Seen:
     found = LlamaIndexRetriever.from_defaults(store=core, similarity_top_k=9).retrieve(QUESTION)
     return [(one.node.node_id, one.node.get_content(), one.node.metadata, one.score) for one in found]
 
 
-def add_through_langchain(core: PassageStore) -> None:
+def add_through_langchain(core: FilledStore) -> None:
     documents = [Document(id=name, page_content=text, metadata=metadata) for name, text, metadata in RECORDS]
     DPRVectorStore(store=core).add_documents(documents)
 
 
-def add_through_llama_index(core: PassageStore) -> None:
+def add_through_llama_index(core: FilledStore) -> None:
     source = {NodeRelationship.SOURCE: RelatedNodeInfo(node_id="a book")}
     nodes = [TextNode(id_=name, text=text, metadata=metadata, relationships=source) for name, text, metadata in RECORDS]
     LlamaIndexStore(store=core).add(nodes)
 
 
 @pytest.mark.parametrize("add", [add_through_langchain, add_through_llama_index])
-def test_both_see_the_same(core: PassageStore, add: Any) -> None:
+def test_both_see_the_same(core: FilledStore, add: Any) -> None:
     add(core)
     scores = {hit.passage.id: hit.score for hit in Retriever(core, k=9).retrieve(QUESTION)}
     expected = sorted(
@@ -63,7 +64,7 @@ def test_both_see_the_same(core: PassageStore, add: Any) -> None:
     assert through_llama_index(core) == expected
 
 
-def test_what_was_stored_twice_is_the_same_passage_with_the_same_vector(core: PassageStore) -> None:
+def test_what_was_stored_twice_is_the_same_passage_with_the_same_vector(core: FilledStore) -> None:
     add_through_llama_index(core)
     before = core.get_vectors([name for name, _, _ in RECORDS])
     encoded = core.encoder.passages_encoded
@@ -74,7 +75,7 @@ def test_what_was_stored_twice_is_the_same_passage_with_the_same_vector(core: Pa
     assert all((before[name] == after[name]).all() for name in before)
 
 
-def test_each_deletes_what_the_other_added(core: PassageStore) -> None:
+def test_each_deletes_what_the_other_added(core: FilledStore) -> None:
     add_through_langchain(core)
     LlamaIndexStore(store=core).delete_nodes(["hamlet"])
     assert [record[0] for record in through_langchain(core)] == [record[0] for record in through_llama_index(core)]
@@ -86,7 +87,7 @@ def test_each_deletes_what_the_other_added(core: PassageStore) -> None:
     assert len(core) == 0
 
 
-def test_what_one_framework_changes_keeps_its_place_in_the_other(core: PassageStore) -> None:
+def test_what_one_framework_changes_keeps_its_place_in_the_other(core: FilledStore) -> None:
     add_through_llama_index(core)
     store = DPRVectorStore(store=core)
     (document,) = store.get_by_ids(["hamlet"])
@@ -98,7 +99,7 @@ def test_what_one_framework_changes_keeps_its_place_in_the_other(core: PassageSt
     assert len(core) == 0
 
 
-def test_nothing_private_shows(core: PassageStore) -> None:
+def test_nothing_private_shows(core: FilledStore) -> None:
     add_through_llama_index(core)
     found = DPRRetriever(store=core, k=9).invoke(QUESTION)
     assert len(found) == 3

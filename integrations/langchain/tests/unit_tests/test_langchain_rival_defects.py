@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engines import place  # noqa: F401  # a folder, and a Milvus
 from langchain_core.documents import Document
 
 from langchain_dpr_rag import DPRRetriever, DPRVectorStore

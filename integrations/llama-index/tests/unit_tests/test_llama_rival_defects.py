@@ -13,6 +13,7 @@ import llama_index.retrievers.dpr_rag
 import llama_index.vector_stores.dpr_rag
 import numpy as np
 import pytest
+from engines import place  # noqa: F401  # a folder, and a Milvus
 from llama_index.core import VectorStoreIndex
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.schema import QueryBundle, TextNode
