@@ -14,7 +14,7 @@ from llama_index.retrievers.dpr_rag import DPRRetriever as LlamaIndexRetriever
 from llama_index.vector_stores.dpr_rag import DPRVectorStore as LlamaIndexStore
 
 from dpr_rag import Retriever, open_store
-from dpr_rag.stores import FilledStore
+from dpr_rag.fillable import FilledStore
 from langchain_dpr_rag import DPRRetriever, DPRVectorStore
 
 QUESTION = "a tragedy by Shakespeare"

@@ -10,7 +10,8 @@ from langchain_core.vectorstores import VectorStore
 
 from dpr_rag import Filter, Ranking, Retriever, Store
 from dpr_rag.errors import ArgumentError
-from dpr_rag.stores import FilledStore, filled, is_store
+from dpr_rag.fillable import FilledStore, filled
+from dpr_rag.stores import is_store
 from langchain_dpr_rag.documents import OnBadText, OnBlank, OnMetadata, Policies
 from langchain_dpr_rag.settings import Fusion, Mode
 

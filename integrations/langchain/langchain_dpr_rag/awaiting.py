@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dpr_rag import Passage
 from dpr_rag.errors import StoreError
-from dpr_rag.stores import FilledStore
+from dpr_rag.fillable import FilledStore
 from langchain_dpr_rag.foreign import EmbeddingsEncoder
 
 

@@ -14,8 +14,8 @@ from langchain_core.documents import Document
 from dpr_rag import RESERVED_KEYS, Calibration, Filter, Hit, Passage, format_passages, to_json_metadata
 from dpr_rag.arguments import is_blank as is_blank_text
 from dpr_rag.errors import ArgumentError, PassageError
+from dpr_rag.fillable import FilledStore
 from dpr_rag.filters import check_predicate
-from dpr_rag.stores import FilledStore
 from langchain_dpr_rag.given import documents_given, ids_given, metadatas_given
 
 SCORE_KEY = "dpr_score"

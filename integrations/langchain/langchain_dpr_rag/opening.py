@@ -7,10 +7,11 @@ from typing import Any
 
 from dpr_rag import DualEncoder, Encoder, MilvusStore, PassageStore, is_address, is_service
 from dpr_rag.errors import ArgumentError, EncoderMismatchError, PathError
-from dpr_rag.stores import FilledStore
+from dpr_rag.fillable import FilledStore
 from langchain_dpr_rag.foreign import EmbeddingsEncoder
 
 _OF_A_FOLDER = ("dtype", "bind", "language")
+_OF_A_MILVUS = ("token", "partition_key")
 
 
 def open_store(
@@ -24,7 +25,7 @@ def open_store(
         create: Make a store where there is none.
         read_only: Refuse every change, and create nothing.
         **options: Further arguments of ``PassageStore.open``; a temporary store takes ``index`` and ``dtype``, a Milvus
-            ``index``, ``timeout`` and ``token``.
+            ``index``, ``timeout``, ``token`` and ``partition_key``.
 
     Raises:
         ValueError: Nothing can be opened without a path, and nothing may be created.
@@ -37,8 +38,7 @@ def open_store(
         return open_at(path, chosen, create=create, read_only=read_only, **options)
     if isinstance(chosen, EmbeddingsEncoder) and not chosen.is_named:
         chosen = EmbeddingsEncoder(chosen.embeddings, "nameless, as no other process will ask")
-    _refuse_token(options.pop("token", None))
-    return PassageStore.temporary(encoder=chosen, **options)
+    return PassageStore.temporary(encoder=chosen, **_without_those_of_a_milvus(options))
 
 
 def open_at(path: str | os.PathLike[str], encoder: Encoder | None, **options: Any) -> FilledStore:
@@ -62,14 +62,14 @@ def open_at(path: str | os.PathLike[str], encoder: Encoder | None, **options: An
         ) from error
 
 
-def _refuse_token(token: object) -> None:
-    if token is not None:
-        raise ArgumentError("token goes with the address of a Milvus, and this is none; leave it out")
+def _without_those_of_a_milvus(options: dict[str, Any]) -> dict[str, Any]:
+    for name in _OF_A_MILVUS:
+        if options.get(name) is not None:
+            raise ArgumentError(f"{name} goes with the address of a Milvus, and this is none; leave it out")
+    return {name: value for name, value in options.items() if name not in _OF_A_MILVUS}
 
 
-def _opened(
-    path: str | os.PathLike[str], encoder: Encoder | None, *, token: str | None = None, **options: Any
-) -> FilledStore:
+def _opened(path: str | os.PathLike[str], encoder: Encoder | None, **options: Any) -> FilledStore:
     if is_service(path):
         raise PathError(
             f"{path!r:.200} is an address of a service, which is asked and not filled from here: "
@@ -79,6 +79,5 @@ def _opened(
         for name in _OF_A_FOLDER:
             if name in options:
                 raise ArgumentError(f"{name} goes with a folder, and {path!r:.200} is a Milvus; leave it out")
-        return MilvusStore.open(path, encoder=encoder, token=token, **options)
-    _refuse_token(token)
-    return PassageStore.open(path, encoder=encoder, **options)
+        return MilvusStore.open(path, encoder=encoder, **options)
+    return PassageStore.open(path, encoder=encoder, **_without_those_of_a_milvus(options))

@@ -12,7 +12,7 @@ from langchain_core.embeddings import Embeddings
 
 from dpr_rag import Encoder, Filter
 from dpr_rag.errors import ArgumentError
-from dpr_rag.stores import FilledStore
+from dpr_rag.fillable import FilledStore
 from langchain_dpr_rag.batches import DPRVectorStoreRetriever
 from langchain_dpr_rag.closing import Closing, closed_on_error
 from langchain_dpr_rag.documents import OnBadText, OnBlank, OnMetadata, Policies
@@ -27,9 +27,9 @@ from langchain_dpr_rag.writing import WritableStore
 
 ARGUMENTS = (
     "embedding, path, store, index, on_blank, on_bad_text, on_metadata, fingerprint, mode, weight, fusion, create, read_only, "
-    "fixed_filter, dtype, bind, timeout, language, token"
+    "fixed_filter, dtype, bind, timeout, language, token, partition_key"
 )
-OPTIONS = ("dtype", "bind", "timeout", "language", "token")
+OPTIONS = ("dtype", "bind", "timeout", "language", "token", "partition_key")
 
 
 class DPRVectorStore(Closing, WritableStore, Elsewhere):
@@ -61,7 +61,8 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
         fixed_filter: A dict by which everything this vector store does is restricted, for one tenant of many: filters and ids
             of calls narrow it, and what is added gets its fields. See ``PassageStore.restricted``.
         **options: Further arguments of ``PassageStore.open``: ``dtype`` (``float16`` halves the vectors), ``language`` (of BM25),
-            ``timeout`` and ``bind``; without a path ``dtype`` alone, and of a Milvus ``timeout`` and ``token``.
+            ``timeout`` and ``bind``; without a path ``dtype`` alone, and of a Milvus ``timeout``, ``token``
+            and ``partition_key``.
 
     Instantiate:
         .. code-block:: python
@@ -147,7 +148,7 @@ class DPRVectorStore(Closing, WritableStore, Elsewhere):
         ):
             raise ArgumentError(
                 "store was given together with path, embedding, fingerprint, index, create, read_only, dtype, bind, timeout, "
-                "language or token; an open store has its own"
+                "language, token or partition_key; an open store has its own"
             )
         self._opened = None
         if store is None:

@@ -161,7 +161,7 @@ def test_a_store_takes_all_that_a_passage_store_is_opened_with(tmp_path: Path) -
     with DPRVectorStore(encoder, path=tmp_path / "store", **given) as opened:
         assert (opened.store.info().dtype, opened.store.info().language) == ("float16", "german")
         assert repr(opened) == f"DPRVectorStore({opened.store!r})"
-        with pytest.raises(ArgumentError, match="language or token; an open store has its own"):
+        with pytest.raises(ArgumentError, match="language, token or partition_key; an open store has its own"):
             DPRVectorStore(store=opened.store, language="german")
     with DPRVectorStore(encoder, dtype="float16") as temporary:
         assert temporary.store.info().dtype == "float16"

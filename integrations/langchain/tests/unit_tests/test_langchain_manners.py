@@ -98,7 +98,7 @@ def test_the_error_lists_every_argument_that_there_is(words: Any) -> None:
     listed = str(caught.value).rpartition("one of ")[2].split(", ")
     parameters = inspect.signature(DPRVectorStore.__init__).parameters.values()
     options = {name for kind in (PassageStore, MilvusStore) for name in inspect.signature(kind.open).parameters}
-    handed_on = [name for name in ("bind", "dtype", "language", "timeout", "token") if name in options]
+    handed_on = [name for name in ("bind", "dtype", "language", "timeout", "token", "partition_key") if name in options]
     named = [one.name for one in parameters if one.name not in ("self", "options")]
     assert sorted(listed) == sorted([*named, *handed_on])
 

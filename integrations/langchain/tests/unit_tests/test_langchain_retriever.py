@@ -368,7 +368,6 @@ def test_modes_are_the_cores(plays: DPRVectorStore, options: dict[str, Any]) -> 
     )
 
 
-@pytest.mark.folder_alone("an engine keeps no choice of a ranking")
 @pytest.mark.parametrize("ranking", [Ranking("bm25"), Ranking("hybrid", 0.5)])
 def test_without_a_mode_documents_rank_as_the_store_was_tuned(plays: DPRVectorStore, ranking: Ranking) -> None:
     retriever = DPRRetriever.from_store(plays, k=4, include_scores=True)

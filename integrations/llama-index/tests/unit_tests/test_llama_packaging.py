@@ -18,7 +18,9 @@ from llama_index.vector_stores.dpr_rag import DPRVectorStore
 
 import dpr_rag
 
-PUBLIC_MODULES = {f"dpr_rag.{name}" for name in ("arguments", "corpora", "encoder", "errors", "filters", "stores")}
+PUBLIC_MODULES = {
+    f"dpr_rag.{name}" for name in ("arguments", "corpora", "encoder", "errors", "fillable", "filters", "stores")
+}
 ROOT = Path(llama_index.vector_stores.dpr_rag.__file__).parents[2]
 FILES = sorted(ROOT.rglob("*.py"))
 KINDS = ("embeddings", "retrievers", "vector_stores")

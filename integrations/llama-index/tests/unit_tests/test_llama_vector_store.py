@@ -22,7 +22,7 @@ from llama_index.embeddings.dpr_rag import DPREmbedding
 from llama_index.retrievers.dpr_rag import DPRRetriever
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 
-from dpr_rag import Passage, PassageStore, Ranking, Retriever, Tuned
+from dpr_rag import Passage, PassageStore, Ranking, Retriever, Tuned, open_store
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreClosedError, VectorError
 
 QUESTION = "which prince avenges his father"
@@ -248,7 +248,6 @@ def test_modes_with_words_are_the_cores(
     assert [(one.node.node_id, one.score) for one in retriever.retrieve(words)] == expected
 
 
-@pytest.mark.folder_alone("an engine keeps no choice of a ranking")
 @pytest.mark.parametrize("ranking", [Ranking("bm25"), Ranking("hybrid", 0.5)])
 def test_the_default_mode_ranks_as_the_store_was_tuned(filled: DPRVectorStore, ranking: Ranking) -> None:
     core, words = filled.client, "the prince who makes a pact and the devil"
@@ -276,15 +275,7 @@ def test_hybrid_takes_the_vector_that_the_query_brings(filled: DPRVectorStore) -
     bundle = QueryBundle(words, custom_embedding_strs=["a comedy of errors"])
     found = DPRRetriever(filled, similarity_top_k=3, mode="hybrid").retrieve(bundle)
     assert [one.score for one in found] == pytest.approx(expected)
-
-
-@pytest.mark.folder_alone("an engine keeps no choice of a ranking")
-def test_a_store_tuned_to_hybrid_takes_the_vector_that_the_query_brings(filled: DPRVectorStore) -> None:
-    core, words = filled.client, "the prince who makes a pact and the devil"
-    (vector,) = core.encode_questions(["a comedy of errors"])
-    ranking = core.settled(Ranking("hybrid"))
-    expected = [hit.score for hit in core.rank([words], 3, ranking=ranking, vectors=[vector])[0]]
-    with PassageStore.open(core.path) as bare:
+    with open_store(core.path) as bare:
         bare.set_tuned(Tuned(ranking))
         default = VectorStoreQuery(query_str=words, query_embedding=vector.tolist(), similarity_top_k=3)
         assert DPRVectorStore(store=bare).query(default).similarities == expected

@@ -13,7 +13,8 @@ from llama_index.vector_stores.dpr_rag.opening import ARGUMENTS, AnyEncoder, ref
 
 from dpr_rag import DualEncoder, RemoteStore, Store, is_address, is_service
 from dpr_rag.errors import ArgumentError
-from dpr_rag.stores import is_fillable, is_store
+from dpr_rag.fillable import is_fillable
+from dpr_rag.stores import is_store
 
 _ARGUMENTS = ("store", "encoder", "read_only", "token", *NAMES, "callback_manager", "object_map", "objects", "verbose")
 _OF_A_STORE = tuple(name for name in ARGUMENTS if name not in ("path", "store", "encoder"))

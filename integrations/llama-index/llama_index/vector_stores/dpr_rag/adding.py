@@ -14,7 +14,7 @@ from llama_index.vector_stores.dpr_rag.nodes import OnBadText, keeping_hash, to_
 from dpr_rag import Passage
 from dpr_rag.arguments import is_blank
 from dpr_rag.errors import ArgumentError
-from dpr_rag.stores import FilledStore
+from dpr_rag.fillable import FilledStore
 
 _log = logging.getLogger(__name__)
 OnBlank = Literal["skip", "error"]

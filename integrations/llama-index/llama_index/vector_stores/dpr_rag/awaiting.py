@@ -17,7 +17,7 @@ from llama_index.vector_stores.dpr_rag.querying import ranking_of, words_of
 
 from dpr_rag import Passage
 from dpr_rag.arguments import is_blank
-from dpr_rag.stores import FilledStore
+from dpr_rag.fillable import FilledStore
 
 
 async def embedded(

@@ -55,7 +55,7 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
         on_metadata: What to do with metadata that are no JSON: ``error``, or ``convert`` by ``dpr_rag.to_json_metadata``.
         fixed_filter: ``MetadataFilters``, or a dict of dpr-rag, by which all that this vector store does is restricted, for one
             tenant of many: calls can narrow it alone, and what is added gets its fields. See ``PassageStore.restricted``.
-        **options: Further arguments of ``PassageStore.open``; of a Milvus ``timeout`` and ``token``.
+        **options: Further arguments of ``PassageStore.open``; of a Milvus ``timeout``, ``token`` and ``partition_key``.
 
     Instantiate:
         .. code-block:: python

@@ -17,7 +17,7 @@ from llama_index.vector_stores.dpr_rag.persisting import persist
 from llama_index.vector_stores.dpr_rag.twins import is_random
 
 from dpr_rag import Passage
-from dpr_rag.stores import FilledStore
+from dpr_rag.fillable import FilledStore
 
 WHOLE = "docstore/whole"
 """Collection of the documents that were seen to be stored whole, with the hash of what was stored."""

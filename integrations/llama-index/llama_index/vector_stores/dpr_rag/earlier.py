@@ -9,7 +9,7 @@ from llama_index.core.schema import BaseNode
 from llama_index.vector_stores.dpr_rag.nodes import to_node
 
 from dpr_rag import PRIVATE_KEY, Passage
-from dpr_rag.stores import FilledStore
+from dpr_rag.fillable import FilledStore
 
 
 def earlier_of(store: FilledStore, passages: Sequence[Passage]) -> dict[str, list[str]]:

@@ -18,7 +18,8 @@ from llama_index.vector_stores.dpr_rag.persisting import persist
 
 from dpr_rag import Encoder, Filter
 from dpr_rag.errors import ArgumentError
-from dpr_rag.stores import FilledStore, filled, is_store
+from dpr_rag.fillable import FilledStore, filled
+from dpr_rag.stores import is_store
 
 
 class OnPassageStore(AsyncInThreads):

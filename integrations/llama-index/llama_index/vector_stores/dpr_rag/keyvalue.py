@@ -9,7 +9,7 @@ from llama_index.core.storage.kvstore.types import DEFAULT_BATCH_SIZE, DEFAULT_C
 
 from dpr_rag import PassageStore
 from dpr_rag.errors import StoreError
-from dpr_rag.stores import FilledStore
+from dpr_rag.fillable import FilledStore
 
 Value = dict[str, Any]
 

@@ -12,11 +12,13 @@ from llama_index.embeddings.dpr_rag.foreign import encoder_of
 from dpr_rag import Encoder, MilvusStore, PassageStore, Store, is_address, is_service
 from dpr_rag.arguments import kind
 from dpr_rag.errors import ArgumentError, PathError
-from dpr_rag.stores import FilledStore, filled, is_store
+from dpr_rag.fillable import FilledStore, filled
+from dpr_rag.stores import is_store
 
 AnyEncoder = Encoder | BaseEmbedding
-_OPTIONS = ("index", "dtype", "bind", "timeout", "language", "token")
+_OPTIONS = ("index", "dtype", "bind", "timeout", "language", "token", "partition_key")
 _OF_A_FOLDER = ("dtype", "bind", "language")
+_OF_A_MILVUS = ("token", "partition_key")
 ARGUMENTS = (
     "path",
     "store",
@@ -97,19 +99,18 @@ def open_store(
         raise ArgumentError("create=False and read_only=True are for a store that exists; give its path")
     bound = encoder_of(encoder, fingerprint)
     if path is None:
-        _refuse_token(options.pop("token", None))
-        return PassageStore.temporary(encoder=bound, **options)
+        return PassageStore.temporary(encoder=bound, **_without_those_of_a_milvus(options))
     return _opened(path, bound, create=create, read_only=read_only, **options)
 
 
-def _refuse_token(token: object) -> None:
-    if token is not None:
-        raise ArgumentError("token goes with the address of a Milvus, and this is none; leave it out")
+def _without_those_of_a_milvus(options: dict[str, Any]) -> dict[str, Any]:
+    for name in _OF_A_MILVUS:
+        if options.get(name) is not None:
+            raise ArgumentError(f"{name} goes with the address of a Milvus, and this is none; leave it out")
+    return {name: value for name, value in options.items() if name not in _OF_A_MILVUS}
 
 
-def _opened(
-    path: str | os.PathLike[str], encoder: Encoder | None, *, token: str | None = None, **options: Any
-) -> FilledStore:
+def _opened(path: str | os.PathLike[str], encoder: Encoder | None, **options: Any) -> FilledStore:
     if is_service(path):
         raise PathError(
             f"{path!r:.200} is an address of a service, which is asked and not filled from here; DPRRetriever(address) asks it, "
@@ -119,9 +120,8 @@ def _opened(
         for name in _OF_A_FOLDER:
             if name in options:
                 raise ArgumentError(f"{name} goes with a folder, and {path!r:.200} is a Milvus; leave it out")
-        return MilvusStore.open(path, encoder=encoder, token=token, **options)
-    _refuse_token(token)
-    return PassageStore.open(path, encoder=encoder, **options)
+        return MilvusStore.open(path, encoder=encoder, **options)
+    return PassageStore.open(path, encoder=encoder, **_without_those_of_a_milvus(options))
 
 
 def given_or_opened(

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from dpr_rag.errors import StoreError
-from dpr_rag.stores import FilledStore
+from dpr_rag.fillable import FilledStore
 
 _log = logging.getLogger(__name__)
 _OF_A_CONTEXT = (
