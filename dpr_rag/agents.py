@@ -9,13 +9,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 from dpr_rag import __version__
-from dpr_rag.errors import DprRagError, MissingExtraError, install
+from dpr_rag.errors import DprRagError, EncoderMismatchError, MissingExtraError, PassageError, install
 from dpr_rag.filters.public import parse_public
 from dpr_rag.fusion import Mode
 from dpr_rag.passages import RESERVED_KEYS, Passage
 from dpr_rag.prompting import format_passages
+from dpr_rag.remote.told import public_message
 from dpr_rag.retriever import Retriever
-from dpr_rag.store import PassageStore, shown_source, source_of
+from dpr_rag.store import PassageStore, named_source, shown_source
 
 try:
     from mcp.server import MCPServer
@@ -65,22 +66,22 @@ def server_for(store: PassageStore, *, writable: bool = False) -> MCPServer[Any]
         ] = None,
     ) -> str:
         """Find the passages that answer a question, best first, inside delimiters."""
-        return _told(ToolError, tools.search)(question, k, filter, mode)
+        return _told(ToolError, tools, tools.search)(question, k, filter, mode)
 
     @served.tool()
     def get_passage(id: Annotated[str, Field(description="The id that a found passage has.")]) -> str:
         """Read one passage by its id."""
-        return _told(ToolError, tools.get)(id)
+        return _told(ToolError, tools, tools.get)(id)
 
     @served.tool()
     def list_sources() -> str:
         """List the files that passages came from, and how many each brought, as JSON."""
-        return _told(ToolError, tools.sources)()
+        return _told(ToolError, tools, tools.sources)()
 
     @served.resource("passage://by-id/{id}", mime_type="text/plain")
     def passage(id: str) -> str:
         """One passage by its id, percent-encoded."""
-        return _told(ResourceError, tools.get)(id)
+        return _told(ResourceError, tools, tools.get)(id)
 
     if writable:
 
@@ -96,7 +97,7 @@ def server_for(store: PassageStore, *, writable: bool = False) -> MCPServer[Any]
             ],
         ) -> str:
             """Add passages to the store."""
-            return _told(ToolError, tools.add)(passages)
+            return _told(ToolError, tools, tools.add)(passages)
 
     return served
 
@@ -149,36 +150,42 @@ class _Guarded:
         await self._app(scope, receive, send)
 
 
-def _told(kind: type[Exception], tool: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """The tool with its errors as agents are told them."""
+def _told(kind: type[Exception], tools: _Tools, tool: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """The tool with its errors as agents are told them: without where the store lies, or what else is this machine's own."""
 
     def called(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
         try:
             return tool(*arguments, **named)
         except DprRagError as error:
-            raise kind(str(error)) from error
+            raise kind(_public(error, tools.store)) from error
 
     return called
+
+
+def _public(error: DprRagError, store: PassageStore) -> str:
+    if isinstance(error, EncoderMismatchError):
+        return "the store has no encoder here, or another one filled it since; ask with the mode bm25"
+    return public_message(error, {str(store.path): "the store"})
 
 
 class _Tools:
     """What the tools do, as text."""
 
     def __init__(self, store: PassageStore) -> None:
-        self._store = store
+        self.store = store
 
     def search(self, question: str, k: int, where: dict[str, Any] | None, mode: Mode | None) -> str:
-        hits = Retriever(self._store, mode=mode).retrieve(question, k, None if where is None else parse_public(where))
+        hits = Retriever(self.store, mode=mode).retrieve(question, k, None if where is None else parse_public(where))
         return format_passages(hit.passage for hit in hits) or _NONE
 
     def get(self, passage_id: str) -> str:
-        return format_passages(self._store.get([passage_id])) or _NONE
+        return format_passages(self.store.get([passage_id])) or _NONE
 
     def sources(self) -> str:
         counted = Counter[str]()
         names: dict[str, str] = {}
-        for passage in self._store:
-            source = source_of(passage)
+        for passage in self.store:
+            source = named_source(passage)
             counted[source] += 1
             names.setdefault(source, shown_source(source, passage.id))
         listed = sorted((names[source], source) for source in counted)
@@ -188,7 +195,7 @@ class _Tools:
 
     def add(self, given: list[dict[str, Any]]) -> str:
         passages = [_passage(item, at) for at, item in enumerate(given)]
-        report = self._store.add(passages)
+        report = self.store.add(passages)
         return f"added {report.added}, replaced {report.replaced}, unchanged {report.unchanged}"
 
 
@@ -196,9 +203,9 @@ def _passage(item: dict[str, Any], at: int) -> Passage:
     unknown = item.keys() - {"id", "text", "title", "metadata"}
     if unknown or not {"id", "text"} <= item.keys():
         wrong = f"has {', '.join(map(repr, sorted(unknown)))}" if unknown else "lacks id or text"
-        raise DprRagError(f"passages[{at}] {wrong}; expected id, text, and perhaps title and metadata")
+        raise PassageError(f"passages[{at}] {wrong}; expected id, text, and perhaps title and metadata")
     passage = Passage(**item)
     for key in RESERVED_KEYS:
         if key in passage.metadata:
-            raise DprRagError(f"passages[{at}]: the metadata key {key!r} is dpr-rag's own; choose another name")
+            raise PassageError(f"passages[{at}]: the metadata key {key!r} is dpr-rag's own; choose another name")
     return passage

@@ -13,11 +13,20 @@ from pathlib import Path
 import pytest
 from conftest import HashEncoder
 from mcp import Client, StdioServerParameters
+from mcp.shared.exceptions import MCPError
 from typer.testing import CliRunner
 
 from dpr_rag import RESERVED_KEYS, DualEncoder, Passage, PassageStore
 from dpr_rag.agents import server_for
 from dpr_rag.cli.app import app
+from dpr_rag.errors import (
+    EncoderMismatchError,
+    ModelError,
+    StoreCorrupted,
+    StoreLocked,
+    StoreReplacedError,
+    VectorError,
+)
 from dpr_rag.prompting import format_passages, parse_passages
 from dpr_rag.store import with_source
 
@@ -81,6 +90,35 @@ async def test_what_cannot_be_asked_is_told(store: PassageStore, asked: dict, er
     assert "http" not in told
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (StoreCorrupted, "the store is damaged; the service's log says more"),
+        (StoreReplacedError, "the store was replaced or moved while it was open"),
+        (StoreLocked, "another writer holds the store"),
+        (EncoderMismatchError, "ask with the mode bm25"),
+        (ModelError, "the store cannot be used"),
+        (VectorError, "the store was asked for too much"),
+    ],
+)
+async def test_errors_do_not_say_where_the_store_lies(
+    store: PassageStore, monkeypatch: pytest.MonkeyPatch, error: type[Exception], said: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error(f"{store.path} was asked for too much")
+
+    monkeypatch.setattr(PassageStore, "rank", fail)
+    monkeypatch.setattr(PassageStore, "get", fail)
+    told = await called(store, "search_passages", question="tea")
+    assert told.startswith("error: ")
+    assert said in told
+    async with Client(server_for(store)) as client:
+        with pytest.raises(MCPError) as raised:
+            await client.read_resource("passage://by-id/t")
+    assert said in str(raised.value)
+    assert str(store.path) not in f"{told} {raised.value}"
+
+
 async def test_a_passage_is_read_by_its_id_as_a_tool_and_as_a_resource(store: PassageStore) -> None:
     assert await called(store, "get_passage", id="f/ü #1") == format_passages([FORGED])
     assert await called(store, "get_passage", id="x") == "No passage fits."
@@ -91,8 +129,12 @@ async def test_a_passage_is_read_by_its_id_as_a_tool_and_as_a_resource(store: Pa
 
 
 async def test_sources_are_listed_with_their_counts(store: PassageStore) -> None:
+    store.add([with_source(Passage("upload:a.md#1", "oolong"), "upload:a.md")])
+    store.add([Passage("u", "sencha", "", {"source": "https://example.org/tea"})])
     assert json.loads(await called(store, "list_sources")) == [
         {"source": None, "passages": 1},
+        {"source": "a.md", "passages": 1},
+        {"source": "https://example.org/tea", "passages": 1},
         {"source": "tea.md", "passages": 1},
     ]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import HashEncoder
@@ -16,6 +18,7 @@ from dpr_rag.pages.answering import Settings
 from dpr_rag.pages.chatting import Chat
 from dpr_rag.pages.files import Progress
 from dpr_rag.pages.memory import Memory
+from dpr_rag.pages.models import LangChainModel
 from dpr_rag.pages.turns import Turn, as_markdown
 from dpr_rag.prompting import format_passages
 
@@ -39,6 +42,14 @@ class Scripted:
         if isinstance(line, Exception):
             raise line
         yield from (f"{word} " for word in line.split(" "))
+
+
+class Refused(Exception):
+    """As OpenAI's client raises it."""
+
+    def __init__(self, status_code: int, body: object) -> None:
+        super().__init__(f"Error code: {status_code}" + (f" - {body!r}" if body else ""))
+        self.status_code, self.body = status_code, body
 
 
 @pytest.fixture
@@ -141,6 +152,62 @@ def test_a_model_that_fails_is_told_and_the_question_can_be_asked_again(talk: Ch
     *_, (same, turns) = chat.ask("whales eat", conversation, ALL, at=0)
     assert (same, [one.reply for one in turns]) == (conversation, ["Krill [1]. "])
     assert model.told[1][1:] == [("human", "whales eat")]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionError("Connection error."), "Connection error."),
+        (TimeoutError("Request timed out."), "Request timed out."),
+        (OSError(2, "No such file", "/usr/lib/ssl/cert.pem"), "[Errno 2] No such file: 'cert.pem'"),
+        (
+            Refused(401, {"message": "Incorrect API key provided: sk-x."}),
+            "Incorrect API key provided: sk-x. (status 401)",
+        ),
+        (Refused(500, None), "Error code: 500"),
+        (ValueError("bad value; pass api_key='…' to ChatOpenAI(…)"), "bad value"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_what_a_model_refuses_is_told_in_words_for_people(talk: Chat, error: Exception, said: str) -> None:
+    class Failing:
+        def stream(self, _: object) -> Iterator[object]:
+            yield from ()
+            raise error
+
+    chat = Chat(talk.store, talk.memory, talk.labelled, LangChainModel(Failing(), "openai:tiny"))
+    assert asked(chat, "whales eat")[1].reply == f"⚠ openai:tiny did not answer: {said}"
+
+
+def test_a_store_that_is_gone_is_told_without_its_place(talk: Chat, tmp_path: Path) -> None:
+    handling = pytest.importorskip("dpr_rag.pages.handling", reason="needs gradio", exc_type=ImportError)
+    page = handling.Handlers(talk, folders=True)
+    shutil.rmtree(tmp_path / "s")
+    said = "s has been replaced or removed since it was opened; end dpr-rag and start it again"
+    assert asked(talk, "tea")[1].reply == f"⚠ {said}"
+    for called in (page.begin, lambda: page.remove("upload:a.md"), lambda: list(page.add_folder(str(tmp_path)))):
+        with pytest.raises(Exception, match="start it again") as raised:
+            called()
+        assert raised.value.message == said  # type: ignore[attr-defined]
+        assert type(raised.value).__module__ == "gradio.exceptions"
+
+
+def test_conversations_that_cannot_be_kept_are_told_behind_the_reply(talk: Chat, tmp_path: Path) -> None:
+    handling = pytest.importorskip("dpr_rag.pages.handling", reason="needs gradio", exc_type=ImportError)
+    (tmp_path / "chat").unlink()
+    growing = handling.Handlers(talk, folders=False).ask("tea", None, None, 5, 0.0, [])
+    *shown, raised = seen(growing)
+    assert "is steeped" in shown[-1][1]["value"][-1]["content"]
+    assert str(raised.message) == "chat cannot keep conversations any longer (unable to open database file)"
+    assert not (tmp_path / "chat").exists()
+
+
+def seen(growing: Iterator[Any]) -> Iterator[Any]:
+    """What is yielded, and the error behind it."""
+    try:
+        yield from growing
+    except Exception as error:
+        yield error
 
 
 def test_an_empty_reply_of_a_model_is_no_answer(talk: Chat) -> None:
@@ -273,6 +340,19 @@ def test_a_conversation_as_markdown_holds_questions_replies_and_passages(talk: C
     assert as_markdown("T", [turn]) == (
         "# T\n\n**Blue whales eat**\n\nBlue whales eat krill. [1]\n\n[1] Whales\n\n> Blue whales eat krill. They sing.\n"
     )
+
+
+def test_a_conversation_as_markdown_names_files_as_the_page_does(talk: Chat, tmp_path: Path) -> None:
+    for name, how in (("krill.txt", talk.files.add_upload), ("squid.txt", talk.files.add_path)):
+        (tmp_path / name).write_text("Krill and squid are small.")
+        list(how(tmp_path / name))
+    _, turn = asked(talk, "Krill and squid", settings=Settings(k=2, min_relevance=0.0))
+    told = as_markdown("T", [turn])
+    assert {one.file for one in turn.citations} == {"krill.txt", "squid.txt"}
+    assert "krill — krill.txt\n" in told
+    assert "squid — squid.txt\n" in told
+    assert "upload:" not in told
+    assert str(tmp_path) not in told
 
 
 def test_turns_are_json_and_back(talk: Chat) -> None:

@@ -9,16 +9,24 @@ import pytest
 from conftest import HashEncoder
 
 from dpr_rag import PassageStore
+from dpr_rag.errors import RESTORE
 from dpr_rag.pages.charsets import in_utf8
-from dpr_rag.pages.files import Files, Progress, own_names, shown, shown_apart
+from dpr_rag.pages.files import Files, Progress, own_names, shown_apart
 from dpr_rag.pages.memory import Memory
 from dpr_rag.pages.wording import on_the_page
+from dpr_rag.store import shown_source
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Iterator[Files]:
     with PassageStore.open(tmp_path / "s", encoder=HashEncoder(64)) as store:
         yield Files(store, Memory(tmp_path / "chat"))
+
+
+_DAMAGED = (
+    "x y/s.dpr: passage '1' is damaged; restore a backup with: dpr-rag restore COPY DIR; where there is none, "
+    "dpr-rag recover DIR NEW gets out what is whole"
+)
 
 
 def written(path: Path, contents: str | bytes) -> Path:
@@ -201,6 +209,9 @@ def test_a_file_that_was_not_read_to_its_end_is_known_after_a_crash_and_complete
             "it has no vectors; or ask by words",
         ),
         ("two\nlines", "two lines"),
+        ("/usr/x y/s.dpr: passage '1' is damaged; " + RESTORE, _DAMAGED),
+        ("'/usr/lib/a b' and (/usr/notes/b.md:3)", "'a b' and (b.md:3)"),
+        ("POST /v1/chat/completions at http://127.0.0.1/usr/x", "POST /v1/chat/completions at http://127.0.0.1/usr/x"),
         (
             "PDF files need pypdf; install it with: pip install pypdf",
             "PDF files need pypdf; install it with: pip install pypdf",
@@ -212,9 +223,9 @@ def test_a_message_on_the_page_gives_no_advice_in_python(message: str, here: str
 
 
 def test_sources_are_shown_without_the_places_of_the_machine() -> None:
-    assert shown("/home/me/docs/a/x.md", "docs/a/x.md#3") == "docs/a/x.md"
-    assert shown("/home/me/docs/a/x.md", "7") == "x.md"
-    assert (shown("upload:x.md", "upload:x.md#1"), shown("python:gzip")) == ("x.md", "python:gzip")
+    assert shown_source("/home/me/docs/a/x.md", "docs/a/x.md#3") == "docs/a/x.md"
+    assert shown_source("/home/me/docs/a/x.md", "7") == "x.md"
+    assert (shown_source("upload:x.md", "upload:x.md#1"), shown_source("python:gzip")) == ("x.md", "python:gzip")
     assert shown_apart(["/home/me/a/x.md", "/home/me/b/x.md", "/home/me/y.md", "upload:z.md"]) == {
         "/home/me/a/x.md": "a/x.md",
         "/home/me/b/x.md": "b/x.md",

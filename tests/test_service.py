@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,18 @@ from conftest import HashEncoder
 from starlette.testclient import TestClient
 
 from dpr_rag import Passage, PassageStore, Retriever
-from dpr_rag.errors import AccessError, RequestError, StoreClosedError, StoreCorrupted, StoreLocked, StoreReplacedError
+from dpr_rag.errors import (
+    AccessError,
+    RequestError,
+    ServiceTimeoutError,
+    StoreClosedError,
+    StoreCorrupted,
+    StoreLocked,
+    StoreReplacedError,
+)
 from dpr_rag.service import Limits, create_app
-from dpr_rag.service.reading import read_json
+from dpr_rag.service.reading import StrictRequest, read_json
+from dpr_rag.store import with_source
 
 TOKEN = "the-token-of-the-tests"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -198,7 +209,11 @@ HOSTILE: list[tuple[bytes, int]] = [
     (b'{"questions": "a", "filter": {"x": 1, "x": 2}}', 400),
     (b'{"questions": "a", "min_relevance": NaN}', 400),
     (b'{"questions": "a", "vectors": [[Infinity]]}', 400),
-    (b'{"questions": "a", "vectors": [[1e999]]}', 422),
+    (b'{"questions": "a", "vectors": [[1e999]]}', 400),
+    (b'{"questions": "a", "filter": {"year": {"$lt": 1e999}}}', 400),
+    (b'{"questions": "a", "exact": true}', 422),
+    (b'{"questions": ["a"], "vectors": [[1, 2]], "exact": true}', 422),
+    (b'{"vectors": [[1, 2, 3]], "mode": "bm25", "exact": true}', 422),
     (b"[" * 100_000 + b"]" * 100_000, 400),
     (b'{"questions": "a", "filter": ' + b'{"$not": ' * 3000 + b"{}" + b"}" * 3000 + b"}", 400),
     (b'{"questions": "a", "filter": ' + b'{"$not": ' * 60 + b"{}" + b"}" * 60 + b"}", 422),
@@ -245,6 +260,23 @@ def test_a_hostile_body_is_refused_by_kind(client: Client, plays: PassageStore, 
     assert set(told) <= {"error", "message", "passage_id"}
     assert 0 < len(told["message"]) < 2000
     assert str(plays.path) not in answer.text
+
+
+def test_what_would_not_count_is_refused_by_name(client: Client, plays: PassageStore) -> None:
+    def told(path: str, body: str) -> str:
+        answer = client().post(f"/v1/{path}", content=body, headers={"content-type": "application/json"})
+        return str(answer.json().get("message"))
+
+    assert told("retrieve", '{"questions": "a", "exact": true}').startswith(
+        "exact goes with vectors alone; leave it out"
+    )
+    ranked = json.dumps({"vectors": [[0.1] * 24], "mode": "bm25", "exact": True})
+    assert told("retrieve", ranked).startswith("exact is a search by vectors, and mode 'bm25' needs words")
+    assert told("passages/get", '{"ids": ["1", "2"], "k": 1}').startswith("k goes with a filter")
+    assert "the number 1e999 is larger" in told("retrieve", '{"questions": "a", "min_relevance": 1e999}')
+    vectors = plays.encode_questions(["tragic"]).tolist()
+    found = client().post("/v1/retrieve", json={"vectors": vectors, "exact": True, "k": 1}).json()["results"][0]["hits"]
+    assert [one["id"] for one in found] == [one.passage.id for one in plays.search(vectors, 1)[0]]
 
 
 def test_the_message_names_what_was_wrong(client: Client) -> None:
@@ -433,6 +465,49 @@ def test_names_that_cannot_be_are_refused(stores: dict) -> None:
 def test_limits_that_cannot_be_are_refused(options: dict) -> None:
     with pytest.raises(RequestError):
         Limits(**options)
+
+
+async def test_a_large_body_waits_for_a_thread_within_the_time_of_a_request(plays: PassageStore) -> None:
+    app = create_app({"plays": plays}, limits=Limits(seconds=0.2, threads=1))
+    service, ended = app.state.service, Event()
+    busy = asyncio.ensure_future(service.searching.run(lambda: ended.wait(20)))
+    body = json.dumps({"questions": "a", "filter": {"text": "x" * 70_000}}).encode()
+    sent = iter([{"type": "http.request", "body": body}])
+    request = StrictRequest(
+        {"type": "http", "app": app, "headers": [(b"content-type", b"application/json")]},
+        lambda: asyncio.sleep(0, next(sent)),
+    )
+    try:
+        with pytest.raises(ServiceTimeoutError, match=r"not read within 0\.2 s"):
+            await asyncio.wait_for(request.json(), 10)
+    finally:
+        ended.set()
+        await busy
+
+
+def test_a_hit_names_its_file_and_not_where_that_lies(client: Client, tmp_path: Path) -> None:
+    sources = {
+        "notes/deep/tea.md#1": "/srv/notes/deep/tea.md",
+        "7": "/srv/table.csv",
+        "upload:whales.md#1": "upload:whales.md",
+        "8": "",
+    }
+    with PassageStore.open(tmp_path / "s", encoder=HashEncoder(24)) as store:
+        store.add(with_source(Passage(name, f"text of {name}"), source) for name, source in sources.items())
+        store.add([Passage("9", "a text", "", {"source": "https://example.org/a"})])
+        one = client({"s": store})
+        (found,) = one.post("/v1/retrieve", json={"questions": "text"}).json()["results"]
+        got = one.post("/v1/passages/get", json={"filter": {}}).json()["passages"]
+    expected = {
+        "notes/deep/tea.md#1": "notes/deep/tea.md",
+        "7": "table.csv",
+        "upload:whales.md#1": "whales.md",
+        "8": None,
+        "9": "https://example.org/a",
+    }
+    for hits in (found["hits"], got):
+        assert {hit["id"]: hit.get("source") for hit in hits} == expected
+        assert "/srv" not in json.dumps(hits)
 
 
 def test_json_is_read_with_one_meaning() -> None:

@@ -12,11 +12,12 @@ from dpr_rag.fusion import Mode
 from dpr_rag.lexical import Analyzer
 from dpr_rag.pages.extracting import extract
 from dpr_rag.pages.models import ChatModel
-from dpr_rag.pages.turns import Citation, Turn, named_source
+from dpr_rag.pages.turns import Citation, Turn
+from dpr_rag.pages.wording import on_the_page
 from dpr_rag.passages import Passage
 from dpr_rag.prompting import format_passages
 from dpr_rag.retriever import Retriever
-from dpr_rag.store import PassageStore
+from dpr_rag.store import PassageStore, named_source
 
 TURNS_KEPT = 6
 NEAREST = 3
@@ -37,7 +38,7 @@ class Settings:
         mode: ``dense``, ``bm25`` or ``hybrid``; None as the store was tuned.
         k: Passages beside a reply.
         min_relevance: Below it, in [0, 1], a passage is taken to hold no answer.
-        sources: Only passages of these sources, see :func:`~dpr_rag.pages.turns.named_source`; all where it is empty.
+        sources: Only passages of these sources, see :func:`~dpr_rag.store.sources.named_source`; all where it is empty.
     """
 
     mode: Mode | None = None
@@ -75,7 +76,7 @@ class Answerer:
             else:
                 yield from self._told(self.model, turn, before)
         except DprRagError as error:
-            yield replace(turn, reply=f"⚠ {error}", answered=False, quoted=True)
+            yield replace(turn, reply=f"⚠ {on_the_page(str(error))}", answered=False, quoted=True)
 
     def _readings(self, question: str, before: Sequence[Turn]) -> list[str]:
         """What may be looked up, the first first: the question as it can be understood without the conversation."""

@@ -10,10 +10,9 @@ import numpy as np
 
 from dpr_rag.lexical import Analyzer
 from dpr_rag.pages.comparing import Column, Comparison, Map
-from dpr_rag.pages.files import shown
 from dpr_rag.pages.marking import marked, plain_html
-from dpr_rag.pages.turns import named_source
 from dpr_rag.passages import Hit, Passage
+from dpr_rag.store import named_source, shown_source
 
 _NAMES = {"dense": "Dense", "bm25": "BM25", "hybrid": "Hybrid"}
 _LONGEST = 600
@@ -136,7 +135,7 @@ def neighbours_html(passage: Passage | None, hits: Sequence[Hit]) -> str:
         for hit in hits
     )
     where = named_source(passage)
-    source = f" <small>{text_of(shown(where))}</small>" if where else ""
+    source = f" <small>{text_of(shown_source(where, passage.id))}</small>" if where else ""
     return (
         f'<div class="near"><section><h3>Near {text_of(passage.title or passage.id)}</h3>{source}{rows}</section></div>'
     )

@@ -13,10 +13,8 @@ from typing import Protocol
 
 from dpr_rag.errors import DprRagError
 from dpr_rag.pages.reading import Brought, Heard, files_of, read
-from dpr_rag.pages.turns import named_source
-from dpr_rag.store import AddReport, PassageStore, shown_source, with_source
+from dpr_rag.store import UPLOAD, AddReport, PassageStore, named_source, shown_source, with_source
 
-UPLOAD = "upload:"
 _AT_ONCE = 32
 
 
@@ -207,11 +205,6 @@ def own_names(paths: Iterable[Path]) -> list[tuple[Path, str]]:
             name = f"{path.stem} ({number}){path.suffix}"
         named[name] = path
     return [(path, name) for name, path in named.items()]
-
-
-def shown(source: str, passage_id: str = "") -> str:
-    """A source as people call it: the file's name, or the path inside the folder that was added."""
-    return shown_source(source.removeprefix(UPLOAD), passage_id)
 
 
 def shown_apart(sources: Iterable[str]) -> dict[str, str]:

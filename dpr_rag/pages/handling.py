@@ -13,12 +13,14 @@ import gradio as gr
 
 from dpr_rag.pages.answering import Settings
 from dpr_rag.pages.chatting import Chat
-from dpr_rag.pages.files import Progress, own_names, shown, shown_apart
+from dpr_rag.pages.files import Progress, own_names, shown_apart
 from dpr_rag.pages.marking import plain_markdown
 from dpr_rag.pages.serving import is_upload, uploads
 from dpr_rag.pages.shown import messages_of, thumbs_of
+from dpr_rag.pages.telling import told
 from dpr_rag.pages.turns import DOWN, UP, Turn, as_markdown
 from dpr_rag.paths import name_of
+from dpr_rag.store import shown_source
 
 TUNED = "as tuned"
 _LONGEST = 300
@@ -32,11 +34,13 @@ class Handlers:
     def __init__(self, chat: Chat, *, folders: bool) -> None:
         self._chat, self._folders = chat, folders
 
+    @told
     def begin(self) -> Parts:
         """The last conversation and the files, when the page opens."""
         listed = self._chat.memory.listed()
         return (*self._talk(listed[0][0] if listed else None), *self._shelf(self._unfinished()))
 
+    @told
     def ask(self, question: str, current: str | None, *settings: Any) -> Iterator[Parts]:
         """A new question; the field is emptied once, so that the next one can be typed while the reply grows."""
         field: Any = ""
@@ -44,51 +48,61 @@ class Handlers:
             yield field, *talk
             field = gr.skip()
 
+    @told
     def example(self, data: gr.SelectData, current: str | None, *settings: Any) -> Iterator[Parts]:
         """A question that the page proposed."""
         for talk in self._asked(str(data.value["text"]), current, settings):
             yield "", *talk
 
+    @told
     def retry(self, data: gr.RetryData, current: str | None, *settings: Any) -> Iterator[Parts]:
         """The same question again; what came after it goes."""
         at, turns = _turn(data.index), self._chat.turns(current)
         if at < len(turns):
             yield from self._asked(turns[at].question, current, settings, at)
 
+    @told
     def edit(self, data: gr.EditData, current: str | None, *settings: Any) -> Iterator[Parts]:
         """An earlier question in other words; what came after it goes."""
         yield from self._asked(str(data.value), current, settings, _turn(data.index))
 
+    @told
     def like(self, data: gr.LikeData, current: str | None) -> str:
         """Thumbs."""
         self._chat.judge(current, _turn(data.index), thumb={"Like": UP, True: UP, "Dislike": DOWN}.get(data.liked, ""))
         return self._chat.told_labels()
 
+    @told
     def pick(self, current: str | None, picked: Sequence[str]) -> str:
         """The passages that answer the last question."""
         self._chat.judge(current, len(self._chat.turns(current)) - 1, picked=picked)
         return self._chat.told_labels()
 
+    @told
     def choose(self, conversation: str) -> Parts:
         """Another conversation."""
         return self._talk(conversation)
 
+    @told
     def new(self) -> Parts:
         """An empty conversation."""
         return self._talk(None)
 
+    @told
     def forget(self, current: str | None) -> Parts:
         """Delete the conversation that is shown."""
         if current:
             self._chat.memory.forget(current)
         return self.begin()[:5]
 
+    @told
     def rename(self, current: str | None, title: str) -> Parts:
         """Another name for the conversation that is shown; the field is empty again."""
         if current:
             self._chat.memory.rename(current, title)
         return self._talk(current)[2], ""
 
+    @told
     def export(self, current: str | None) -> str:
         """Write the conversation to a Markdown file."""
         known = self._chat.memory.get(current) if current else None
@@ -97,6 +111,7 @@ class Handlers:
         path.write_text(as_markdown(known.title if known else "Conversation", turns), encoding="utf-8")
         return str(path)
 
+    @told
     def add_uploads(self, paths: Sequence[str] | None) -> Iterator[Parts]:
         """Add the files that were dropped."""
         done = ""
@@ -107,6 +122,7 @@ class Handlers:
             path.unlink(missing_ok=True)
         yield *self._shelf(done), None
 
+    @told
     def add_folder(self, path: str) -> Iterator[Parts]:
         """Add a folder of this machine."""
         from dpr_rag.paths import place_of
@@ -117,12 +133,13 @@ class Handlers:
             for progress in self._chat.files.add_path(place_of(path.strip())):
                 yield self._shelf(_told(progress)) if progress.done else self._growing(_told(progress))
 
+    @told
     def remove(self, source: str | None) -> Parts:
         """Remove a file's passages."""
         if not source:
             return self._shelf("Choose a file first.")
         count = self._chat.files.remove(source)
-        return self._shelf(f"Removed {plain_markdown(shown(source))}: {_passages(count)}.")
+        return self._shelf(f"Removed {plain_markdown(shown_source(source))}: {_passages(count)}.")
 
     def _asked(
         self, question: str, current: str | None, settings: Sequence[Any], at: int | None = None
@@ -174,7 +191,7 @@ class Handlers:
 
     def _unfinished(self) -> str:
         """What to say of files whose adding did not end."""
-        named = [plain_markdown(shown(source)) for source in self._chat.files.unfinished()]
+        named = [plain_markdown(shown_source(source)) for source in self._chat.files.unfinished()]
         return "\n\n".join(f"{name} was not read to its end; add it again." for name in named)
 
     def _head(self) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
 from dpr_rag.corpora import Question, write_questions
@@ -50,24 +52,30 @@ class Memory:
             StoreError: The file is none of conversations, or is of a later version.
         """
         self.path = path
-        try:
-            with self._open() as database:
-                (found,) = database.execute("PRAGMA user_version").fetchone()
-                empty = not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-                if found != _FORMAT and not (found == 0 and empty):
-                    raise StoreError(f"{path} holds no conversations of this version; name another file")
-                if not found:
-                    database.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {_FORMAT};COMMIT")
-                database.execute(_MARKS)
-        except sqlite3.Error as error:
-            raise StoreError(
-                f"{path} cannot be used for conversations ({error}); name a file that can be written"
-            ) from error
+        with self._open(mode="rwc") as database:
+            (found,) = database.execute("PRAGMA user_version").fetchone()
+            empty = not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if found != _FORMAT and not (found == 0 and empty):
+                raise StoreError(f"{path} holds no conversations of this version; name another file")
+            if not found:
+                database.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {_FORMAT};COMMIT")
+            database.execute(_MARKS)
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path, timeout=30, isolation_level=None)) as database, database:
-            yield database
+    def _open(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
+        """Open the file, which does not come back by that where somebody removed it.
+
+        Raises:
+            StoreError: It cannot be read, or written.
+        """
+        place = f"file:{quote(os.path.abspath(self.path))}?mode={mode}"
+        try:
+            with closing(sqlite3.connect(place, timeout=30, isolation_level=None, uri=True)) as database, database:
+                yield database
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{self.path} cannot be used for conversations ({error}); name a file that can be written"
+            ) from error
 
     def listed(self) -> list[tuple[str, str]]:
         """Ids and titles, the last changed first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from dpr_rag.errors import ChatError, MissingExtraError
@@ -84,4 +84,8 @@ def _options(name: str, base_url: str | None) -> dict[str, Any]:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """What went wrong; of what a server of OpenAI's kind refuses, its own words instead of the object that holds them."""
+    body, status = getattr(error, "body", None), getattr(error, "status_code", None)
+    said = body.get("message") if isinstance(body, Mapping) else None
+    told = f"{said} (status {status})" if isinstance(said, str) and status else str(error)
+    return " ".join(told.split())[:300] or type(error).__name__

@@ -10,12 +10,14 @@ from typing import Any
 import gradio as gr
 
 from dpr_rag.arguments import is_blank
+from dpr_rag.corpora.values import Keys
 from dpr_rag.errors import DprRagError, FilterError
 from dpr_rag.lexical import Analyzer
 from dpr_rag.pages.columns import CLICKED, CSS, comparison_html, map_html, neighbours_html, text_of
 from dpr_rag.pages.comparing import Map, compare, map_of, neighbours
 from dpr_rag.pages.marking import plain_markdown
 from dpr_rag.pages.serving import is_upload
+from dpr_rag.pages.telling import told
 from dpr_rag.pages.tuning import Trial
 from dpr_rag.pages.wording import on_the_page
 from dpr_rag.paths import name_of
@@ -66,6 +68,7 @@ class _Handlers:
         self._analyzer = Analyzer(store.info().language)
         self._map: tuple[int, Map | None] | None = None
 
+    @told
     def ask(self, question: str, k: int, where: str) -> Parts:
         if is_blank(question):
             return "", gr.skip()
@@ -75,6 +78,7 @@ class _Handlers:
             return f"<p>{text_of(on_the_page(str(error)))}</p>", gr.skip()
         return comparison_html(found, self._analyzer), gr.skip()
 
+    @told
     def clicked(self, data: gr.EventData, question: str, k: int, where: str) -> Parts:
         """A field narrows the filter; a passage shows its neighbours."""
         if data.near:
@@ -87,6 +91,7 @@ class _Handlers:
             return gr.skip(), f"<p>{text_of(on_the_page(str(error)))}</p>", gr.skip()
         return wanted, *self.ask(question, k, wanted)
 
+    @told
     def draw(self, question: str, k: int, where: str) -> str:
         """The map, made anew when the number of passages has changed."""
         count = self._store.count()
@@ -101,11 +106,13 @@ class _Handlers:
             return f"<p>{text_of(on_the_page(str(error)))}</p>"
         return map_html(drawn, found)
 
+    @told
     def tune(self, file: str | None) -> str:
         """Choose the ranking on labelled questions."""
         told, error = _tried(file, self._trial.tune)
         return told or error
 
+    @told
     def judge(self, file: str | None) -> Parts:
         """Evaluate every mode, with the report in a frame of its own."""
         report, error = _tried(file, self._trial.report)
@@ -125,10 +132,13 @@ def _tried(file: str | None, trial: Callable[[Path], str]) -> tuple[str, str]:
 def _filter(text: str) -> Mapping[str, Any] | None:
     if not text.strip():
         return None
+    keys = Keys()
     try:
-        found = json.loads(text)
-    except ValueError as error:
+        found = json.loads(text, object_pairs_hook=keys)
+    except (ValueError, RecursionError) as error:
         raise FilterError(f'the filter is no JSON ({error}); write it as {{"year": {{"$gte": 1990}}}}') from error
+    if keys.twice is not None:
+        raise FilterError(f"the filter has the key {keys.twice!r:.120} twice in one object; join the two by $and")
     if not isinstance(found, dict):
         raise FilterError('the filter is no JSON object; write it as {"year": {"$gte": 1990}}')
     return found

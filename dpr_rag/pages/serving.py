@@ -82,7 +82,7 @@ def app_of(blocks: gr.Blocks, css: str, *, hosts: Sequence[str]) -> FastAPI:
         blocks,
         path="/",
         footer_links=[],
-        show_error=True,
+        show_error=False,  # what is told to people is said in the page's words; all else may name places of this machine
         max_file_size=_LARGEST_FILE,
         ssr_mode=False,
         pwa=False,

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any
 
 from dpr_rag.lexical import Analyzer
-from dpr_rag.pages.files import shown
 from dpr_rag.pages.marking import marked, plain_html
 from dpr_rag.pages.replies import reply_html
 from dpr_rag.pages.turns import DOWN, UP, Citation, Turn
@@ -44,7 +43,7 @@ def _reply(turn: Turn, analyzer: Analyzer) -> str:
 def cited_html(citation: Citation, by: str, analyzer: Analyzer) -> str:
     """A passage as one line of HTML: its title and scores, which open its text with the marked words of ``by``."""
     named = citation.title or citation.id
-    where = f" — {plain_html(shown(citation.source, citation.id))}" if citation.source else ""
+    where = f" — {plain_html(citation.file)}" if citation.source else ""
     return (
         f'<details class="passage"><summary>[{citation.number}] {plain_html(named)}{where} '
         f"<small>{_scores(citation)}</small></summary><div>{marked(citation.text, by, analyzer)}</div></details>"

@@ -43,7 +43,8 @@ class Trial:
         modes = MODES if self._store.encoder is not None else ("bm25",)
         systems: dict[str, System | Run] = {mode: Retriever(self._store, mode=mode) for mode in modes}
         found = evaluate(systems, _read(file), k=min(_DEPTH, max(1, self._store.count())))
-        told = page(found, {"questions": file.name, "store": str(self._store.path)}, title=name_of(self._store.path))
+        name = name_of(self._store.path)
+        told = page(found, {"questions": file.name, "store": name}, title=name)
         return f'<iframe class="report" sandbox="" title="Evaluation" srcdoc="{escape(told)}"></iframe>'
 
 

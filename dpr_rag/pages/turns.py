@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dpr_rag.passages import Hit, Passage
-from dpr_rag.store import source_of
+from dpr_rag.passages import Hit
+from dpr_rag.store import named_source, shown_source
 
 UP, DOWN = "up", "down"
 _LIST = r"[0-9]{1,4}(?:[,;] ?[0-9]{1,4})*"
@@ -28,7 +28,7 @@ class Citation:
         id: The passage's id; the passage may be gone by now.
         title: Its title, may be empty.
         text: Its text when the reply was given.
-        source: The file that it came from, or an empty string.
+        source: The file that it came from, as the store has it, or an empty string.
         relevance: How relevant it is, in [0, 1].
         dense: Its exact inner product, or None where vectors did not count.
         bm25: Its BM25 score, or None where words did not count.
@@ -42,6 +42,11 @@ class Citation:
     relevance: float
     dense: float | None
     bm25: float | None
+
+    @property
+    def file(self) -> str:
+        """What people call its source: the file's name, or the path inside the folder that was added."""
+        return shown_source(self.source, self.id)
 
     @staticmethod
     def of(number: int, hit: Hit, relevance: float) -> Citation:
@@ -101,19 +106,13 @@ class Turn:
         return tuple(citation for citation in self.citations if citation.number in numbers)
 
 
-def named_source(passage: Passage) -> str:
-    """Where a passage comes from, to be shown: the file that it was read from, or what its metadata names as source."""
-    named = passage.metadata.get("source")
-    return source_of(passage) or (named if isinstance(named, str) else "")
-
-
 def as_markdown(title: str, turns: Iterable[Turn]) -> str:
     """A conversation as a Markdown document, with the passages that it cites."""
     lines = [f"# {title}"]
     for turn in turns:
         lines += ["", f"**{turn.question}**", "", turn.reply]
         for citation in turn.citations:
-            named = " — ".join(part for part in (citation.title, citation.source) if part) or citation.id
+            named = " — ".join(part for part in (citation.title, citation.file) if part) or citation.id
             quoted = "\n".join(f"> {line}" for line in citation.text.splitlines())
             lines += ["", f"[{citation.number}] {named}", "", quoted]
     return "\n".join(lines) + "\n"

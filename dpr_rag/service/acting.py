@@ -17,6 +17,7 @@ from dpr_rag.retriever import Retriever
 from dpr_rag.service import models
 from dpr_rag.service.limits import Limits
 from dpr_rag.service.stores import Served
+from dpr_rag.store import named_source, shown_source
 
 _WISHES = tuple(field.name for field in fields(Wishes))
 
@@ -52,7 +53,15 @@ def prepared(served: Served, asked: models.Retrieve, limits: Limits) -> Ranking:
     questions = questions_of(asked)
     if questions is None and asked.vectors is None:
         raise RequestError("neither questions nor vectors were given; give one of them, or both")
+    if asked.exact and questions is not None:
+        raise RequestError(
+            "exact goes with vectors alone; leave it out, or send the vectors without the questions, which /v1/encode makes"
+        )
     ranking = ranking_for(served, asked)
+    if asked.exact and _said(asked) and ranking.needs_words:
+        raise RequestError(
+            f"exact is a search by vectors, and mode {ranking.mode!r} needs words; leave one of them out"
+        )
     limits.check_texts("questions", questions or [])
     given = [one.candidates for one in (asked, asked.ranking, asked.diversity) if one is not None]
     limits.check_count("hits", max(asked.k, *(one or 0 for one in given)), limits.hits)
@@ -62,10 +71,14 @@ def prepared(served: Served, asked: models.Retrieve, limits: Limits) -> Ranking:
     return ranking
 
 
+def _said(asked: models.Retrieve) -> bool:
+    """Whether a request says how to rank."""
+    return any(getattr(asked, name) is not None for name in (*_WISHES, "ranking"))
+
+
 def retrieved(served: Served, asked: models.Retrieve, ranking: Ranking, vectors: Any) -> dict[str, Any]:
     """The hits of each question."""
     questions = questions_of(asked)
-    said = any(getattr(asked, name) is not None for name in (*_WISHES, "ranking"))
     options: dict[str, Any] = {
         "diversity": None
         if asked.diversity is None
@@ -78,7 +91,7 @@ def retrieved(served: Served, asked: models.Retrieve, ranking: Ranking, vectors:
     elif asked.exact:
         hits = served.store.search(vectors, asked.k, where_of(asked.filter), exact=True, **options)
     else:
-        retriever = Retriever(served.store, ranking=ranking if said else None)
+        retriever = Retriever(served.store, ranking=ranking if _said(asked) else None)
         hits = retriever.retrieve_by_vectors(vectors, asked.k, where_of(asked.filter), **options)
     return {"results": _results(questions, hits, private=asked.private)}
 
@@ -86,7 +99,7 @@ def retrieved(served: Served, asked: models.Retrieve, ranking: Ranking, vectors:
 def _results(questions: Sequence[str] | None, hits: Sequence[Sequence[Hit]], *, private: bool) -> list[dict[str, Any]]:
     texts = [None] * len(hits) if questions is None else questions
     return [
-        {"question": text, "hits": [hit_record(hit, private=private) for hit in found]}
+        {"question": text, "hits": [{**hit_record(hit, private=private), **_named(hit.passage)} for hit in found]}
         for text, found in zip(texts, hits, strict=True)
     ]
 
@@ -111,6 +124,8 @@ def got(served: Served, asked: models.Get, limits: Limits) -> dict[str, Any]:
     if (asked.ids is None) == (asked.filter is None):
         raise RequestError("expected either ids or a filter; give exactly one of them")
     if asked.ids is not None:
+        if asked.k is not None:
+            raise RequestError("k goes with a filter; leave it out, or give fewer ids")
         limits.check_count("ids", len(asked.ids), limits.passages)
         found = served.store.get(asked.ids)
     else:
@@ -121,7 +136,13 @@ def got(served: Served, asked: models.Get, limits: Limits) -> dict[str, Any]:
             raise RequestError(
                 f"the filter keeps more than the {limits.passages:,} passages that this service gives at once; give k"
             )
-    return {"passages": [passage_record(one, private=asked.private) for one in found]}
+    return {"passages": [{**passage_record(one, private=asked.private), **_named(one)} for one in found]}
+
+
+def _named(passage: Passage) -> dict[str, str]:
+    """What to cite a passage by: its file's name, never the place where that lies."""
+    name = shown_source(named_source(passage), passage.id)
+    return {"source": name} if name else {}
 
 
 def counted(served: Served, asked: models.Count) -> dict[str, Any]:

@@ -149,6 +149,9 @@ class FoundPassage(BaseModel):
     title: str
     text: str
     metadata: dict[str, Any]
+    source: str | None = Field(
+        None, description="The name of the file that it came from, to cite it by; missing where nobody said."
+    )
     private: Any = Field(None, description="What an adapter keeps in it, where that was asked for.")
 
 

@@ -6,10 +6,13 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from functools import partial
+from math import isinf
 from typing import Any
 
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
+
+from dpr_rag.errors import ServiceTimeoutError
 
 _LARGE = 65_536
 
@@ -56,11 +59,19 @@ class StrictRequest(Request):
 
         Raises:
             HTTPException: It is none, or ambiguous.
+            ServiceTimeoutError: No thread was free to read it in time.
         """
         body = await self.body()
         if len(body) < _LARGE:
             return read_json(body)
-        return await self.app.state.service.searching.run(partial(read_json, body))
+        service = self.app.state.service
+        try:
+            async with asyncio.timeout(service.limits.seconds):
+                return await service.searching.run(partial(read_json, body))
+        except TimeoutError:
+            raise ServiceTimeoutError(
+                f"the body was not read within {service.limits.seconds:g} s, as other requests were; send it again later"
+            ) from None
 
 
 class StrictRoute(APIRoute):
@@ -80,10 +91,11 @@ def read_json(body: bytes) -> Any:
     """A JSON text, as RFC 8259 has it and with one meaning.
 
     Raises:
-        HTTPException: It is none, nested too deep, or holds NaN, infinity or one key twice.
+        HTTPException: It is none, nested too deep, or holds NaN, a number that is infinite, or one key twice.
     """
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse)
+        text = body.decode("utf-8")
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise HTTPException(400, "the body is nested too deep to be read") from None
     except ValueError as error:  # of bytes, of JSON, or of an integer with more digits than Python reads
@@ -97,6 +109,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise ValueError(f"the key {twice!r:.80} comes twice in one object")
     return made
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if isinf(number):
+        raise ValueError(f"the number {text:.40} is larger than any that is read")
+    return number
 
 
 def _refuse(name: str) -> Any:

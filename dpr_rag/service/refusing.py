@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
-
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -12,22 +9,12 @@ from starlette.exceptions import HTTPException
 
 from dpr_rag import errors
 from dpr_rag.errors import DprRagError
+from dpr_rag.remote.told import LOGGED, public_message
 from dpr_rag.remote.wire import STATUS, error_record, kind_of
 from dpr_rag.service.stores import Service
 
-_log = logging.getLogger(__name__)
 _SHOWN = 300
 _PATIENCE = 1
-_LOGGED = "the service's log says more"
-_STORES_OWN: Mapping[type[DprRagError], str] = {
-    errors.EncoderMismatchError: "the store has no encoder here, or another one filled it since; give vectors, or ask by words",
-    errors.StoreReadOnlyError: "this service only reads; start it with --writable",
-    errors.StoreLocked: "another writer holds the store; ask again in a moment",
-    errors.StoreReplacedError: f"the store was replaced or moved while it was open; {_LOGGED}",
-    errors.StoreClosedError: f"the store is closed; {_LOGGED}",
-    errors.StoreCorrupted: f"the store is damaged; {_LOGGED}",
-}
-"""What is said in the place of messages that name files, folders, processes or models of the server."""
 
 
 def install(app: FastAPI, service: Service) -> None:
@@ -54,7 +41,7 @@ def install(app: FastAPI, service: Service) -> None:
         return JSONResponse(error_record(errors.RequestError, message), 422)
 
     async def of_nobody(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse(error_record(errors.ServiceError, f"the service failed; {_LOGGED}"), 500)
+        return JSONResponse(error_record(errors.ServiceError, f"the service failed; {LOGGED}"), 500)
 
     app.add_exception_handler(DprRagError, of_ours)
     app.add_exception_handler(HTTPException, of_http)
@@ -65,13 +52,8 @@ def install(app: FastAPI, service: Service) -> None:
 def told(service: Service, error: DprRagError) -> JSONResponse:
     """An error of the library as an answer."""
     kind = kind_of(error)
-    status, message = STATUS[kind], _STORES_OWN.get(kind)
-    if status >= 500 and not isinstance(error, errors.ServiceError):
-        _log.error("%s: %s", type(error).__name__, error)
-        message = message or f"the store cannot be used; {_LOGGED}"
-    if message is None:
-        message = service.without_places(str(error))
+    message = public_message(error, service.places)
     passage_id = error.passage_id if isinstance(error, errors.RepeatedIdError) else None
     passing = isinstance(error, errors.ServiceBusyError | errors.StoreLocked)
     headers = {"retry-after": str(_PATIENCE)} if passing else {}
-    return JSONResponse(error_record(kind, message, passage_id), status, headers)
+    return JSONResponse(error_record(kind, message, passage_id), STATUS[kind], headers)

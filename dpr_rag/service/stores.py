@@ -75,11 +75,10 @@ class Service:
             raise StoreNotFoundError(f"there is no store {name!r:.80} here; there are {', '.join(self._served)}")
         return found
 
-    def without_places(self, message: str) -> str:
-        """A message with the stores' names in the place of their folders."""
-        for one in sorted(self.stores, key=lambda one: -len(str(one.store.path))):
-            message = message.replace(str(one.store.path), f"the store {one.name!r}")
-        return message
+    @property
+    def places(self) -> dict[str, str]:
+        """The folders of its stores, and what is said in their place."""
+        return {str(one.store.path): f"the store {one.name!r}" for one in self.stores}
 
     def close(self) -> None:
         """Wait for what is running, and end the threads; the stores stay open."""

@@ -12,6 +12,8 @@ from dpr_rag.passages import PRIVATE_KEY, SOURCE_KEY, Passage
 from dpr_rag.paths import place_of
 
 Replace = Literal["any", "own"]
+UPLOAD = "upload:"
+"""What the sources of files begin with that came from a browser, and lie nowhere."""
 
 
 def source_of(passage: Passage) -> str:
@@ -20,18 +22,24 @@ def source_of(passage: Passage) -> str:
     return source if isinstance(source, str) else ""
 
 
+def named_source(passage: Passage) -> str:
+    """Where a passage comes from: the file that it was read from, or what its metadata names as ``source``, or nothing."""
+    named = passage.metadata.get("source")
+    return source_of(passage) or (named if isinstance(named, str) else "")
+
+
 def shown_source(source: str, passage_id: str = "") -> str:
     """A source as anybody may see it: never with the places of the machine that indexed it.
 
     Args:
-        source: What :func:`source_of` returned.
+        source: What :func:`named_source` returned.
         passage_id: Of a passage that has it; the ids of texts begin with the path inside the folder that was indexed.
 
     Returns:
         The path inside that folder, or the file's name; what is no path stays.
     """
     if not os.path.isabs(source):
-        return source
+        return source.removeprefix(UPLOAD)
     inside = passage_id.rpartition("#")[0]
     return inside if inside and source.endswith(f"/{inside}") else os.path.basename(source)
 

@@ -1,0 +1,42 @@
+"""What strangers are told of an error: what was wrong with their request, and of this machine's own things nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from dpr_rag import errors
+from dpr_rag.errors import DprRagError
+from dpr_rag.remote.wire import STATUS, kind_of
+
+_log = logging.getLogger(__name__)
+LOGGED = "the service's log says more"
+_STORES_OWN: Mapping[type[DprRagError], str] = {
+    errors.EncoderMismatchError: "the store has no encoder here, or another one filled it since; give vectors, or ask by words",
+    errors.StoreReadOnlyError: "this service only reads; start it with --writable",
+    errors.StoreLocked: "another writer holds the store; ask again in a moment",
+    errors.StoreReplacedError: f"the store was replaced or moved while it was open; {LOGGED}",
+    errors.StoreClosedError: f"the store is closed; {LOGGED}",
+    errors.StoreCorrupted: f"the store is damaged; {LOGGED}",
+}
+"""What is said in the place of messages that name files, folders, processes or models of the server."""
+
+
+def public_message(error: DprRagError, places: Mapping[str, str]) -> str:
+    """The message of an error without what is the server's own, which goes to the log.
+
+    Args:
+        error: Of the library.
+        places: Folders of stores, and what is said in their place.
+    """
+    kind = kind_of(error)
+    message = _STORES_OWN.get(kind)
+    if STATUS[kind] >= 500 and not isinstance(error, errors.ServiceError):
+        _log.error("%s: %s", type(error).__name__, error)
+        message = message or f"the store cannot be used; {LOGGED}"
+    if message is not None:
+        return message
+    message = str(error)
+    for place in sorted(places, key=len, reverse=True):
+        message = message.replace(place, places[place])
+    return message
