@@ -18,6 +18,15 @@ _QUIET = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage --remote-debugging-pipe"
 )
+_UNSEEN_FOCUS = """
+const node = document.activeElement;
+if (node === document.body || node === document.documentElement) return null;
+const style = getComputedStyle(node), box = node.getBoundingClientRect();
+const outlined = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 1;
+const inside = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
+if (outlined && inside && node.checkVisibility({opacityProperty: true, visibilityProperty: true})) return null;
+return [node.outerHTML.slice(0, 200), style.outline, box.toJSON()];
+"""
 
 
 class Tab:
@@ -28,6 +37,7 @@ class Tab:
         self.complaints: list[str] = []
         self._orders, self._answers, self._sent = orders, answers, 0
         self._session: str | None = None
+        self._chooser: int | None = None
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Network", "Log", "Runtime"):
@@ -76,6 +86,26 @@ class Tab:
         field = self._call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self._call("DOM.setFileInputFiles", nodeId=field, files=[str(file) for file in files])
 
+    def answer_chooser(self, *files: Path) -> None:
+        """Choose files in the dialogue that the page opened, which :meth:`expect_chooser` has caught."""
+        assert self._chooser is not None, "no dialogue was opened"
+        self._call("DOM.setFileInputFiles", backendNodeId=self._chooser, files=[str(file) for file in files])
+        self._chooser = None
+
+    def expect_chooser(self) -> None:
+        """Catch the dialogue for files that the page opens next."""
+        self._call("Page.setInterceptFileChooserDialog", enabled=True)
+
+    def tab_to(self, selector: str, most: int = 80) -> None:
+        """Press Tab until an element has the focus, and see that this shows at every stop."""
+        for _ in range(most):
+            self.press("Tab", 9)
+            unseen = self.value(_UNSEEN_FOCUS)
+            assert unseen is None, f"no visible focus: {unseen}"
+            if self.value(f"return document.activeElement.matches({json.dumps(selector)})"):
+                return
+        raise AssertionError(f"no key leads to {selector}")
+
     def picture(self, file: Path) -> None:
         """Write down what the window shows, as PNG or WebP."""
         kind = {"format": "webp", "quality": 80} if file.suffix == ".webp" else {"format": "png"}
@@ -113,6 +143,8 @@ class Tab:
         told = message.get("params", {})
         if message.get("method") == "Network.requestWillBeSent":
             self.requests.append(told["request"]["url"])
+        if message.get("method") == "Page.fileChooserOpened":
+            self._chooser = told["backendNodeId"]
         if message.get("method") == "Log.entryAdded":
             self.complaints.append(told["entry"]["text"])
         return message

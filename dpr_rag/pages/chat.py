@@ -22,7 +22,6 @@ CSS = """
 .passage { border: 1px solid var(--border-color-primary); border-radius: 6px; margin: .35em 0; padding: .3em .6em; }
 .passage summary { cursor: pointer; } .passage div { margin-top: .4em; overflow-wrap: anywhere; }
 .cite { cursor: pointer; text-decoration: underline; color: inherit; }
-.cite:focus-visible, .passage summary:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; border-radius: 3px; }
 #chat button[title="Clear"], #chat button[aria-label="Clear"] { display: none; }
 #upload .or { color: inherit; }
 """

@@ -32,6 +32,8 @@ _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
 ]
 _CSS = """
+:focus-visible { outline: 2px solid #2563eb !important; outline-offset: 2px !important; }
+.dark :focus-visible { outline-color: #93c5fd !important; }
 mark { background: #ffe38a; color: #1a1a1a; border-radius: 2px; }
 footer { display: none !important; }
 """
