@@ -106,6 +106,15 @@ class Tab:
                 return
         raise AssertionError(f"no key leads to {selector}")
 
+    def catch_copies(self) -> None:
+        """Keep what pages copy from now on as ``copied`` of their window: without a window there is no clipboard."""
+        kept = "Clipboard.prototype.writeText = async text => { window.copied = text; }"
+        self._call("Page.addScriptToEvaluateOnNewDocument", source=kept)
+
+    def save_to(self, folder: Path) -> None:
+        """Where downloads go."""
+        self._call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
     def picture(self, file: Path) -> None:
         """Write down what the window shows, as PNG or WebP."""
         kind = {"format": "webp", "quality": 80} if file.suffix == ".webp" else {"format": "png"}

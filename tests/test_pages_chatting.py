@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import HashEncoder
@@ -42,6 +42,12 @@ class Scripted:
         if isinstance(line, Exception):
             raise line
         yield from (f"{word} " for word in line.split(" "))
+
+
+class Page(NamedTuple):
+    """Which page in a browser calls."""
+
+    session_hash: str
 
 
 class Refused(Exception):
@@ -185,7 +191,11 @@ def test_a_store_that_is_gone_is_told_without_its_place(talk: Chat, tmp_path: Pa
     shutil.rmtree(tmp_path / "s")
     said = "s has been replaced or removed since it was opened; end dpr-rag and start it again"
     assert asked(talk, "tea")[1].reply == f"⚠ {said}"
-    for called in (page.begin, lambda: page.remove("upload:a.md"), lambda: list(page.add_folder(str(tmp_path)))):
+    for called in (
+        lambda: page.begin(Page("x")),
+        lambda: page.remove("upload:a.md"),
+        lambda: list(page.add_folder(str(tmp_path))),
+    ):
         with pytest.raises(Exception, match="start it again") as raised:
             called()
         assert raised.value.message == said  # type: ignore[attr-defined]
@@ -195,9 +205,9 @@ def test_a_store_that_is_gone_is_told_without_its_place(talk: Chat, tmp_path: Pa
 def test_conversations_that_cannot_be_kept_are_told_behind_the_reply(talk: Chat, tmp_path: Path) -> None:
     handling = pytest.importorskip("dpr_rag.pages.handling", reason="needs gradio", exc_type=ImportError)
     (tmp_path / "chat").unlink()
-    growing = handling.Handlers(talk, folders=False).ask("tea", None, None, 5, 0.0, [])
+    growing = handling.Handlers(talk, folders=False).ask(Page("x"), "tea", None, None, 5, 0.0, [])
     *shown, raised = seen(growing)
-    assert "is steeped" in shown[-1][1]["value"][-1]["content"]
+    assert "is steeped" in shown[-1][0]["value"][-1]["content"]
     assert str(raised.message) == "chat cannot keep conversations any longer (unable to open database file)"
     assert not (tmp_path / "chat").exists()
 
@@ -223,11 +233,23 @@ def test_asking_an_earlier_question_in_other_words_replaces_what_followed(talk: 
     assert talk.turns(conversation) == turns
 
 
-def test_what_is_typed_while_a_reply_grows_stays(talk: Chat) -> None:
+def test_a_growing_reply_is_shown_where_it_was_asked_and_kept_where_it_belongs(talk: Chat) -> None:
     handling = pytest.importorskip("dpr_rag.pages.handling", reason="needs gradio", exc_type=ImportError)
-    fields = [parts[0] for parts in handling.Handlers(talk, folders=False).ask("tea", None, None, 5, 0.0, [])]
-    assert (fields[0], len(fields) > 2) == ("", True)
-    assert "" not in fields[1:]
+    page, mine, yours = handling.Handlers(talk, folders=False), Page("mine"), Page("yours")
+    other, _ = asked(talk, "whales")
+    page.choose(yours, other)
+    growing = page.ask(mine, "tea", None, None, 5, 0.0, [])
+    assert next(growing)[0]["value"][0]["content"] == "tea"
+    page.choose(mine, other)
+    *rest, last = growing
+    assert rest == []
+    assert [isinstance(one, dict) and one.get("__type__") == "update" and len(one) == 1 for one in last[:2]] == [
+        True
+    ] * 2
+    assert [title for title, _ in last[2]["choices"]] == ["tea", "whales"]
+    assert "value" not in last[2]
+    *_, shown = page.ask(yours, "sing", other, None, 5, 0.0, [])
+    assert [one["content"] for one in shown[0]["value"][::2]] == ["whales", "sing"]
 
 
 def test_a_blank_question_changes_nothing(talk: Chat) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
+from dpr_rag.pages.browsing import ASKED, BEGINS, COPIED, ENDED, FAILED, KEYBOARD, SAVED, WAITING
 from dpr_rag.pages.chatting import Chat
 from dpr_rag.pages.handling import TUNED, Handlers
 from dpr_rag.pages.replies import OPENED
@@ -24,6 +25,7 @@ CSS = """
 .cite { cursor: pointer; text-decoration: underline; color: inherit; }
 #chat button[title="Clear"], #chat button[aria-label="Clear"] { display: none; }
 #upload .or { color: inherit; }
+#waits:empty { display: none; } #waits { font-size: var(--text-sm); }
 """
 
 
@@ -49,7 +51,8 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
                 placeholder="Rename it: type and press Enter",
                 elem_id="name",
             )
-            export = gr.DownloadButton("Export as Markdown", size="sm", elem_id="export")
+            export = gr.Button("Export as Markdown", size="sm", elem_id="export")
+            exported = gr.JSON(visible=False)
             with gr.Accordion("Your files", open=True):
                 upload = gr.File(label="Drop files here", file_count="multiple", elem_id="upload", height=150)
                 folder = gr.Textbox(
@@ -92,28 +95,43 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
                 autofocus=True,
             )
             send = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="ask")
+        gr.HTML('<div id="waits" role="status"></div>', padding=False)
         settings, talk = [mode, k, least, only], [box, current, listed, picks, labels]
-        gr.on(
+        question = gr.on(
             [asked.submit, send.click],
             page.ask,
             [asked, current, *settings],
-            [asked, *talk],
+            talk,
             concurrency_limit=_ASKING,
+            js=ASKED,
         )
-        box.example_select(page.example, [current, *settings], [asked, *talk], concurrency_limit=_ASKING)
-        box.retry(page.retry, [current, *settings], talk, concurrency_limit=_ASKING)
-        box.edit(page.edit, [current, *settings], talk, concurrency_limit=_ASKING)
+        question.failure(None, js=FAILED)
+        replies = [
+            question,
+            *(
+                event(called, [current, *settings], talk, concurrency_limit=_ASKING, js=BEGINS)
+                for event, called in (
+                    (box.example_select, page.example),
+                    (box.retry, page.retry),
+                    (box.edit, page.edit),
+                )
+            ),
+        ]
         box.like(page.like, [current], [labels])
         picks.input(page.pick, [current, picks], [labels])
         listed.input(page.choose, [listed], talk)
         new.click(page.new, None, talk)
         forget.click(page.forget, [current], talk)
         name.submit(page.rename, [current, name], [listed, name])
-        export.click(page.export, [current], [export])
+        export.click(page.export, [current], [exported]).success(None, [exported], js=SAVED)
         shelf = [status, sources, only, head]
         upload.upload(page.add_uploads, [upload], [*shelf, upload])
         gr.on([folder.submit, bring.click], page.add_folder, [folder], shelf)
         remove.click(page.remove, [sources], shelf)
-        blocks.load(None, None, None, js=OPENED)
-        blocks.load(page.begin, None, [*talk, *shelf], js=_NARROW)
+        for script in (WAITING, OPENED, KEYBOARD, COPIED, _NARROW):
+            blocks.load(None, None, None, js=script)
+        replies.append(blocks.load(page.begin, None, [*talk, *shelf]))
+        for reply in replies:
+            reply.then(None, js=ENDED)
+        blocks.unload(page.leave)
     return blocks  # type: ignore[no-any-return]

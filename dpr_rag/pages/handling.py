@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from dpr_rag.pages.answering import Settings
 from dpr_rag.pages.chatting import Chat
 from dpr_rag.pages.files import Progress, own_names, shown_apart
 from dpr_rag.pages.marking import plain_markdown
-from dpr_rag.pages.serving import is_upload, uploads
+from dpr_rag.pages.serving import is_upload
 from dpr_rag.pages.shown import messages_of, thumbs_of
 from dpr_rag.pages.telling import told
 from dpr_rag.pages.turns import DOWN, UP, Turn, as_markdown
@@ -23,6 +23,7 @@ from dpr_rag.paths import name_of
 from dpr_rag.store import shown_source
 
 TUNED = "as tuned"
+_NO_NAME = re.compile(r"[^\w().,’' -]+")
 _LONGEST = 300
 _LOOKED_AT = 200
 Parts = tuple[Any, ...]
@@ -33,38 +34,38 @@ class Handlers:
 
     def __init__(self, chat: Chat, *, folders: bool) -> None:
         self._chat, self._folders = chat, folders
+        self._views: dict[str | None, object] = {}
 
     @told
-    def begin(self) -> Parts:
+    def begin(self, page: gr.Request) -> Parts:
         """The last conversation and the files, when the page opens."""
-        listed = self._chat.memory.listed()
-        return (*self._talk(listed[0][0] if listed else None), *self._shelf(self._unfinished()))
+        return (*self._last(page), *self._shelf(self._unfinished()))
+
+    def leave(self, page: gr.Request) -> None:
+        """The page is closed."""
+        self._views.pop(page.session_hash, None)
 
     @told
-    def ask(self, question: str, current: str | None, *settings: Any) -> Iterator[Parts]:
-        """A new question; the field is emptied once, so that the next one can be typed while the reply grows."""
-        field: Any = ""
-        for talk in self._asked(question, current, settings):
-            yield field, *talk
-            field = gr.skip()
+    def ask(self, page: gr.Request, question: str, current: str | None, *settings: Any) -> Iterator[Parts]:
+        """A new question; the page empties the field itself, so that the next one can be typed while the reply grows."""
+        yield from self._asked(page, question, current, settings)
 
     @told
-    def example(self, data: gr.SelectData, current: str | None, *settings: Any) -> Iterator[Parts]:
+    def example(self, page: gr.Request, data: gr.SelectData, current: str | None, *settings: Any) -> Iterator[Parts]:
         """A question that the page proposed."""
-        for talk in self._asked(str(data.value["text"]), current, settings):
-            yield "", *talk
+        yield from self._asked(page, str(data.value["text"]), current, settings)
 
     @told
-    def retry(self, data: gr.RetryData, current: str | None, *settings: Any) -> Iterator[Parts]:
+    def retry(self, page: gr.Request, data: gr.RetryData, current: str | None, *settings: Any) -> Iterator[Parts]:
         """The same question again; what came after it goes."""
         at, turns = _turn(data.index), self._chat.turns(current)
         if at < len(turns):
-            yield from self._asked(turns[at].question, current, settings, at)
+            yield from self._asked(page, turns[at].question, current, settings, at)
 
     @told
-    def edit(self, data: gr.EditData, current: str | None, *settings: Any) -> Iterator[Parts]:
+    def edit(self, page: gr.Request, data: gr.EditData, current: str | None, *settings: Any) -> Iterator[Parts]:
         """An earlier question in other words; what came after it goes."""
-        yield from self._asked(str(data.value), current, settings, _turn(data.index))
+        yield from self._asked(page, str(data.value), current, settings, _turn(data.index))
 
     @told
     def like(self, data: gr.LikeData, current: str | None) -> str:
@@ -79,21 +80,21 @@ class Handlers:
         return self._chat.told_labels()
 
     @told
-    def choose(self, conversation: str) -> Parts:
+    def choose(self, page: gr.Request, conversation: str) -> Parts:
         """Another conversation."""
-        return self._talk(conversation)
+        return self._viewed(page, conversation)
 
     @told
-    def new(self) -> Parts:
+    def new(self, page: gr.Request) -> Parts:
         """An empty conversation."""
-        return self._talk(None)
+        return self._viewed(page, None)
 
     @told
-    def forget(self, current: str | None) -> Parts:
+    def forget(self, page: gr.Request, current: str | None) -> Parts:
         """Delete the conversation that is shown."""
         if current:
             self._chat.memory.forget(current)
-        return self.begin()[:5]
+        return self._last(page)
 
     @told
     def rename(self, current: str | None, title: str) -> Parts:
@@ -103,13 +104,12 @@ class Handlers:
         return self._talk(current)[2], ""
 
     @told
-    def export(self, current: str | None) -> str:
-        """Write the conversation to a Markdown file."""
+    def export(self, current: str | None) -> tuple[str, str]:
+        """The conversation as a Markdown file: its name and its text."""
         known = self._chat.memory.get(current) if current else None
-        path = Path(tempfile.mkdtemp(dir=uploads())) / "conversation.md"
-        turns = known.turns if known else ()
-        path.write_text(as_markdown(known.title if known else "Conversation", turns), encoding="utf-8")
-        return str(path)
+        title = known.title if known else "Conversation"
+        name = " ".join(_NO_NAME.sub(" ", title).split()) or "conversation"
+        return f"{name}.md", as_markdown(title, known.turns if known else ())
 
     @told
     def add_uploads(self, paths: Sequence[str] | None) -> Iterator[Parts]:
@@ -142,22 +142,39 @@ class Handlers:
         return self._shelf(f"Removed {plain_markdown(shown_source(source))}: {_passages(count)}.")
 
     def _asked(
-        self, question: str, current: str | None, settings: Sequence[Any], at: int | None = None
+        self, page: gr.Request, question: str, current: str | None, settings: Sequence[Any], at: int | None = None
     ) -> Iterator[Parts]:
+        """What the page shows while a reply grows; nothing of it once another conversation is looked at."""
         mode, k, least, only = settings
         wanted = Settings(None if mode == TUNED else mode, int(k), float(least), tuple(only or ()))
+        view: object = current or object()
+        self._views[page.session_hash] = view
         for conversation, turns in self._chat.ask(question, current, wanted, at=at):
-            yield self._box(turns), conversation, gr.skip(), gr.skip(), gr.skip()
-        yield self._talk(conversation)
+            if self._views.get(page.session_hash) == view:
+                yield self._box(turns), conversation, gr.skip(), gr.skip(), gr.skip()
+        if self._views.get(page.session_hash) == view:
+            yield self._viewed(page, conversation)
+        else:
+            yield gr.skip(), gr.skip(), gr.update(choices=self._listed()), gr.skip(), self._chat.told_labels()
+
+    def _last(self, page: gr.Request) -> Parts:
+        listed = self._chat.memory.listed()
+        return self._viewed(page, listed[0][0] if listed else None)
+
+    def _viewed(self, page: gr.Request, conversation: str | None) -> Parts:
+        self._views[page.session_hash] = conversation or object()
+        return self._talk(conversation)
+
+    def _listed(self) -> list[tuple[str, str]]:
+        return [(title, id_) for id_, title in self._chat.memory.listed()]
 
     def _talk(self, conversation: str | None) -> Parts:
         """Values for the conversation, its id, the list of all, the passages to pick from, and the labels."""
         turns = self._chat.turns(conversation)
-        listed = [(title, id_) for id_, title in self._chat.memory.listed()]
         return (
             self._box(turns),
             conversation,
-            gr.update(choices=listed, value=conversation),
+            gr.update(choices=self._listed(), value=conversation),
             _picks(turns),
             self._chat.told_labels(),
         )
