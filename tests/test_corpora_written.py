@@ -13,6 +13,7 @@ from written_files import WORD, docx, paragraph, pdf
 from dpr_rag.corpora import LeftOut, open_corpus, read_texts
 from dpr_rag.corpora import docx as docx_module
 from dpr_rag.corpora import written as written_module
+from dpr_rag.corpora.walking import in_words
 from dpr_rag.errors import CorpusError, MissingExtraError, UnreadableError
 from dpr_rag.passages import Passage
 
@@ -206,6 +207,68 @@ def test_encrypted_files_and_scans_are_named_and_counted(tmp_path: Path) -> None
         f"{tmp_path / 'a.pdf'}: is encrypted with a password; save it without one",
         f"{tmp_path / 'b.pdf'}: has no text on its 2 pages, as scans have none; recognise it first, for example with ocrmypdf",
     ]
+
+
+@pytest.mark.parametrize(
+    ("pages", "scans", "but"),
+    [
+        ([[], []], [1, 2], ""),
+        ([["1"], ["2"], ["3"]], [], " but page numbers or headers"),
+        ([["Page 1 of 2"], ["- 2 -"]], [], " but page numbers or headers"),
+        ([["ACME: secret", "Seite 1"], ["ACME: secret", "Seite 2"]], [], " but page numbers or headers"),
+        ([["Scanned 2024-01-03", "iv"], ["Scanned 2024-01-05", "v"]], [1, 2], " but page numbers or headers"),
+    ],
+)
+def test_a_pdf_of_scans_is_refused_whatever_numbers_are_typed_on_them(
+    tmp_path: Path, pages: list[list[str]], scans: list[int], but: str
+) -> None:
+    pytest.importorskip("pypdf")
+    path = pdf(tmp_path / "a.pdf", *pages, scans=scans)
+    with pytest.raises(UnreadableError) as raised:
+        list(open_corpus(path))
+    assert str(raised.value) == (
+        f"{path}: has no text{but} on its {len(pages)} pages, as scans have none; recognise it first, for example with ocrmypdf"
+    )
+    left_out, bad = LeftOut(), list[CorpusError]()
+    assert list(open_corpus(tmp_path, left_out=left_out, on_bad=bad.append)) == []
+    assert (left_out, [str(one) for one in bad]) == ({"file without text": 1}, [str(raised.value)])
+
+
+def test_scanned_pages_among_others_are_told_and_their_numbers_not_indexed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("pypdf")
+    lines = [["The first page says this.", "1"], ["2"], ["3"], [], ["The last one ends.", "5"]]
+    pdf(tmp_path / "file.pdf", *lines, scans=[2, 3])
+    left_out = LeftOut()
+    (found,) = open_corpus(tmp_path, left_out=left_out)
+    assert found.text.split() == "The first page says this. 1 The last one ends. 5".split()
+    assert found.metadata == {"page": 1, "last_page": 5}
+    told = "without text, as scans have none (recognise it first, for example with ocrmypdf)"
+    assert left_out == {f"page of {tmp_path.name}/file.pdf {told}": 2}
+    assert in_words(left_out) == f"2 pages of {tmp_path.name}/file.pdf {told}"
+    list(open_corpus(tmp_path / "file.pdf"))
+    assert f"left out: 2 pages of file.pdf {told}" in caplog.text
+    many = LeftOut({f"page of {at}.pdf {told}": 2 for at in range(7)})
+    assert in_words(many).endswith(f"2 pages of 4.pdf {told}, 4 pages without text of 2 other files")
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [["Step 1"], ["Step 2"], ["Step 3"]],
+        [["42 is the answer"]],
+        [["x"]],
+        [["12.5 13.75 11.25 10.125"]],
+        [["Civil"], ["1"]],
+    ],
+)
+def test_short_pages_are_no_scans(tmp_path: Path, pages: list[list[str]]) -> None:
+    pytest.importorskip("pypdf")
+    left_out = LeftOut()
+    found = list(open_corpus(pdf(tmp_path / "a.pdf", *pages), left_out=left_out))
+    assert pages[0][0] in found[0].text
+    assert left_out == {}
 
 
 def test_damaged_pdfs_are_named(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import HashEncoder
+from written_files import pdf
 
 from dpr_rag import PassageStore
 from dpr_rag.errors import RESTORE
@@ -93,6 +94,23 @@ def test_a_folder_says_what_it_left_out_and_reads_tables_as_a_drop_does(files: F
     }
     assert files.listed()[0] == (str(folder / "a.md"), 1)
     assert last_of(files.add_path(folder)).notes[0] == "3 of its files were in the store before, unchanged"
+
+
+def test_scans_are_told_by_file_and_never_added_as_their_page_numbers(files: Files, tmp_path: Path) -> None:
+    pytest.importorskip("pypdf")
+    (tmp_path / "docs").mkdir()
+    pdf(tmp_path / "docs" / "scan.pdf", ["1"], ["2"], scans=[1, 2])
+    pdf(tmp_path / "docs" / "half.pdf", ["The first page says this."], ["2"], ["3"], scans=[2, 3])
+    told = "2 pages of half.pdf without text, as scans have none (recognise it first, for example with ocrmypdf)"
+    none = (
+        "scan.pdf: has no text but page numbers or headers on its 2 pages, as scans have none; recognise its text first"
+    )
+    assert last_of(files.add_upload(tmp_path / "docs" / "scan.pdf")) == Progress("scan.pdf", 0, (none,), done=True)
+    half = last_of(files.add_upload(tmp_path / "docs" / "half.pdf"))
+    assert (half.passages, half.problems, half.notes) == (1, (), (f"left out: {told}",))
+    both = last_of(files.add_path(tmp_path / "docs"))
+    assert (both.passages, both.problems, both.notes) == (1, (none,), (f"left out: {told}",))
+    assert set(texts(files)) == {"The first page says this."}
 
 
 def test_a_folder_of_tables_alone_is_read(files: Files, tmp_path: Path) -> None:

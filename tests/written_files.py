@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -35,8 +36,8 @@ def paragraph(text: str, style: str = "") -> str:
     return f"<w:p>{properties}<w:r><w:t>{text}</w:t></w:r></w:p>"
 
 
-def pdf(path: Path, *pages: list[str], title: str = "", encrypt: bool = False) -> Path:
-    """A file with lines of text on its pages; a page without lines has none, as a scan has."""
+def pdf(path: Path, *pages: list[str], title: str = "", encrypt: bool = False, scans: Sequence[int] = ()) -> Path:
+    """A file with lines of text on its pages; a page without lines has none, as a scan has; pages of ``scans`` show a picture."""
     objects = ["<< /Type /Catalog /Pages 2 0 R >>"]
     kids = " ".join(f"{4 + 2 * at} 0 R" for at in range(len(pages)))
     objects += [f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>"]
@@ -45,12 +46,17 @@ def pdf(path: Path, *pages: list[str], title: str = "", encrypt: bool = False) -
         content = (
             "BT /F1 12 Tf 14 TL 72 720 Td " + " ".join(f"({line}) Tj T*" for line in lines) + " ET" if lines else ""
         )
+        picture = f"/XObject << /I {4 + 2 * len(pages)} 0 R >>" if at + 1 in scans else ""
         objects += [
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources << /Font << /F1 3 0 R >> >> "
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources << /Font << /F1 3 0 R >> {picture} >> "
             f"/Contents {5 + 2 * at} 0 R >>",
             f"<< /Length {len(content)} >>\nstream\n{content}\nendstream",
         ]
-    objects += [f"<< /Title ({title}) >>"]
+    objects += [
+        "<< /Type /XObject /Subtype /Image /Width 1 /Height 1 /ColorSpace /DeviceGray /BitsPerComponent 8 /Length 1 >>\n"
+        "stream\n0\nendstream",
+        f"<< /Title ({title}) >>",
+    ]
     data, places = "%PDF-1.4\n", []
     for number, one in enumerate(objects, 1):
         places.append(len(data))

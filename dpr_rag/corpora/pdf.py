@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.corpora.lines import OnBad, tell
+from dpr_rag.corpora.scans import REMEDY, PageText, bare_pages, draws
 from dpr_rag.errors import CorpusError, MissingExtraError, UnreadableError, install
 
 ENCRYPTED, NO_TEXT = "encrypted file", "file without text"
@@ -23,10 +24,12 @@ class Pages:
 
     Attributes:
         ends: How many such characters come before the end of each page read so far.
+        scans: How many pages show something and have no text, but perhaps a page number, which is left out.
     """
 
     def __init__(self) -> None:
         self.ends: list[int] = []
+        self.scans = 0
         self._done = 0
 
     def add(self, text: str) -> None:
@@ -85,20 +88,30 @@ class PdfFile:
         """The lines of all pages.
 
         Raises:
-            UnreadableError: No page has text, as in a scan.
+            UnreadableError: No page has text but page numbers and headers, as in a scan.
         """
-        bad = 0
-        for number, page in self._each():
-            text = self._text_of(page, number)
-            bad += text is None
-            self.pages.add(text or "")
-            yield from (text or "").strip().split("\n")
-        if not bad and not (self.pages.ends and self.pages.ends[-1]):
+        read = [self._page_text(page, number) for number, page in self._each()]
+        bare = bare_pages(read)
+        if all(bare):
+            typed = any(page.lines for page in read)
+            but = " but page numbers or headers" if typed else ""
             raise UnreadableError(
-                f"{self._path}: has no text on its {self._count:,} pages, as scans have none; recognise it first, for example "
-                "with ocrmypdf",
-                NO_TEXT,
+                f"{self._path}: has no text{but} on its {self._count:,} pages, as scans have none; {REMEDY}", NO_TEXT
             )
+        self.pages.scans = sum(page.draws for page, is_bare in zip(read, bare, strict=True) if is_bare)
+        for page, is_bare in zip(read, bare, strict=True):
+            text = "" if is_bare else page.text or ""
+            self.pages.add(text)
+            yield from text.strip().split("\n")
+
+    def _page_text(self, page: Any, number: int) -> PageText:
+        found = PageText(self._text_of(page, number))
+        if page is None or not found.is_short:
+            return found
+        try:
+            return PageText(found.text, draws(page))
+        except self._damage:  # the text is there, and the picture is not read
+            return found
 
     def _each(self) -> Iterator[tuple[int, Any]]:
         for at in range(self._count):

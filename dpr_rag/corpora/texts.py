@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dpr_rag.arguments import is_blank
 from dpr_rag.corpora.lines import BAD_TEXT, LeftOut, OnBad, tell
+from dpr_rag.corpora.scans import scans_of
 from dpr_rag.corpora.splitting import split_lines
-from dpr_rag.corpora.walking import EMPTY, UNREADABLE_PAGE, walk
+from dpr_rag.corpora.walking import EMPTY, UNREADABLE_PAGE, in_words, walk
 from dpr_rag.corpora.written import NEEDS_PYPDF, check_text, is_beyond, read_written
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
 from dpr_rag.passages import OnBadText, Passage, check_on_bad_text
 from dpr_rag.paths import place_of
 
+_log = logging.getLogger(__name__)
 SUFFIXES = (".txt", ".md", ".html", ".htm", ".xhtml", ".docx", ".pdf")
 WORDS = 100
 
@@ -40,7 +43,8 @@ def read_texts(
     Of web pages (.html, .htm, .xhtml) scripts, styles and navigation are left out, see
     :func:`~dpr_rag.corpora.html.decode_html` for their charset; of Word documents (.docx) what tracked changes have deleted.
     PDF files need pypdf: without it they are left out of a folder and counted. Their passages have ``page`` in their
-    metadata, from 1, and ``last_page`` where they go on to another. Nothing is fetched that a file refers to.
+    metadata, from 1, and ``last_page`` where they go on to another; pages that show a picture and no text but a page number are
+    left out, counted and told by file. Nothing is fetched that a file refers to.
 
     A passage's title is the file's own (the first markdown heading, the title of a page or document), or its name without
     its ending; its id is the folder's
@@ -108,6 +112,10 @@ def read_by_file(
             tell(on_bad, error)
         else:
             counted.update([] if number or bad.count else [EMPTY])
+            scans = scans_of(name, written.pages.scans if written.pages else 0)
+            counted.update(scans)
+            if scans and left_out is None:
+                _log.warning("left out: %s", in_words(scans))
 
 
 class _Heard:

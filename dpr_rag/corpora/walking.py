@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dpr_rag.corpora.lines import LeftOut, OnBad, tell
+from dpr_rag.corpora.scans import PAGES_OF
 from dpr_rag.errors import UnreadableError
 
 UNREADABLE_PAGE = "unreadable page"
@@ -21,7 +22,7 @@ UNREADABLE = (
 )
 """The reasons that are a fault of what was to be read."""
 LINKED_FOLDER, HIDDEN, SPECIAL, EMPTY = "linked folder", "hidden file or folder", "special file", "empty file"
-_MOST_ENDINGS = 5
+_MOST_ENDINGS = _MOST_FILES = 5
 _PLURAL = r"\1s"
 _NOUN = re.compile(r"\b(file|folder|link|module|passage|page)\b")
 
@@ -82,11 +83,17 @@ def _why_not(file: Path, endings: Sequence[str]) -> str:
 def in_words(left_out: Mapping[str, int]) -> str:
     """What was left out as a list, what could not be read first; rare endings are put together."""
     counts = {reason: left_out[reason] for reason in UNREADABLE if left_out.get(reason)}
+    pages = sorted(name for name in left_out if name.startswith(PAGES_OF))
     endings = sorted((name for name in left_out if name.startswith(".")), key=lambda name: (-left_out[name], name))
-    counts |= {name: left_out[name] for name in sorted(left_out) if name not in counts and name not in endings}
+    counts |= {name: left_out[name] for name in sorted(left_out) if name not in {*counts, *endings, *pages}}
+    counts |= {name: left_out[name] for name in pages[:_MOST_FILES]}
+    more = sum(left_out[name] for name in pages[_MOST_FILES:])
+    counts |= {f"page without text of {len(pages) - _MOST_FILES:,} other files": more} if more else {}
     counts |= {name: left_out[name] for name in endings[:_MOST_ENDINGS]}
     others = sum(left_out[name] for name in endings[_MOST_ENDINGS:])
     counts |= {"file with another ending": others} if others else {}
-    return ", ".join(
-        f"{count:,} {reason if count == 1 else _NOUN.sub(_PLURAL, reason)}" for reason, count in counts.items()
-    )
+    return ", ".join(f"{count:,} {reason if count == 1 else _plural(reason)}" for reason, count in counts.items())
+
+
+def _plural(reason: str) -> str:
+    return _NOUN.sub(_PLURAL, reason, count=1 if reason.startswith(PAGES_OF) else 0)  # behind it is a file's name
