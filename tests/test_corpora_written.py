@@ -13,6 +13,7 @@ from written_files import WORD, docx, paragraph, pdf
 from dpr_rag.corpora import LeftOut, open_corpus, read_texts
 from dpr_rag.corpora import docx as docx_module
 from dpr_rag.corpora import written as written_module
+from dpr_rag.corpora.splitting import split_lines
 from dpr_rag.corpora.walking import in_words
 from dpr_rag.errors import CorpusError, MissingExtraError, UnreadableError
 from dpr_rag.passages import Passage
@@ -269,6 +270,42 @@ def test_short_pages_are_no_scans(tmp_path: Path, pages: list[list[str]]) -> Non
     found = list(open_corpus(pdf(tmp_path / "a.pdf", *pages), left_out=left_out))
     assert pages[0][0] in found[0].text
     assert left_out == {}
+
+
+@pytest.mark.parametrize("ending", ["md", "html", "docx"])
+def test_a_heading_stands_with_the_text_behind_it(tmp_path: Path, ending: str) -> None:
+    said, path = "One two three four five six seven eight.", tmp_path / f"a.{ending}"
+    headings = ["Alder", "Costs of it", "Birch"]
+    texts = [said, said, "Nine ten."]
+    if ending == "md":
+        path.write_text("".join(f"## {one}\n\n{text}\n\n" for one, text in zip(headings, texts, strict=True)))
+    elif ending == "html":
+        path.write_text("".join(f"<h2>{one}</h2><p>{text}</p>" for one, text in zip(headings, texts, strict=True)))
+    else:
+        pairs = zip(headings, texts, strict=True)
+        docx(path, "".join(paragraph(one, "Heading2") + paragraph(text) for one, text in pairs))
+    mark = "## " if ending == "md" else ""
+    found = [one.text.replace("\n\n", "\n") for one in read_texts(path, words=12)]
+    assert found == [f"{mark}Alder\n{said}", f"{mark}Costs of it\n{said}", f"{mark}Birch\nNine ten."]
+    (whole,) = read_texts(path, words=100)
+    assert [line for line in whole.text.split("\n") if line] == [
+        line for one, text in zip(headings, texts, strict=True) for line in (f"{mark}{one}", text)
+    ]
+
+
+def test_headings_behind_one_another_go_together_and_no_text_is_lost() -> None:
+    lines = ["One two three four five.", "# A", "", "## B", "", "Six seven eight.", "", "# C"]
+    assert list(split_lines(lines, 9, sentences=True)) == [
+        "One two three four five.",
+        "# A\n\n## B\n\nSix seven eight.\n\n# C",
+    ]
+    many = [f"# {'word ' * 40}".strip(), "So it is."]
+    assert " ".join(split_lines(many, 10, sentences=True)).split() == " ".join(many).split()
+    even = ["One two three. Four five six.", "# Seven", "", "Eight nine ten."]
+    assert list(split_lines(even, 10, sentences=True)) == [
+        "One two three. Four five six.",
+        "# Seven\n\nEight nine ten.",
+    ]
 
 
 def test_damaged_pdfs_are_named(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from dpr_rag.corpora import read_questions
 from dpr_rag.errors import ChatError, StoreError
 from dpr_rag.pages.answering import Settings
 from dpr_rag.pages.chatting import Chat
+from dpr_rag.pages.extracting import sentences_of
 from dpr_rag.pages.files import Progress
 from dpr_rag.pages.memory import Memory
 from dpr_rag.pages.models import LangChainModel
@@ -83,6 +84,15 @@ def test_without_a_model_the_nearest_sentences_are_quoted_with_their_numbers(tal
     assert turn.citations[0].dense == pytest.approx(
         talk.store.search(HashEncoder(64).encode_questions(["Blue whales eat"]), 1)[0][0].score
     )
+
+
+def test_a_sentence_is_found_by_the_heading_that_it_stands_under(talk: Chat) -> None:
+    text = "The list of all.\n\n## Alder\n\nInes leads it.\n\n## Birch\n\nTom leads it.\n# no heading\n"
+    talk.store.add([Passage("p", text, "Projects")])
+    one = Settings(k=1, min_relevance=0.0)
+    assert asked(talk, "Birch leads it", settings=one)[1].reply.startswith("Tom leads it. [1]")
+    assert asked(talk, "Alder leads it", settings=one)[1].reply.startswith("Ines leads it. [1]")
+    assert sentences_of(text) == ["The list of all.", "Ines leads it.", "Tom leads it.", "# no heading"]
 
 
 def test_quoting_by_words_alone_needs_no_encoder(tmp_path: Path) -> None:

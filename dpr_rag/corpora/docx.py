@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from xml.parsers import expat
 from zipfile import BadZipFile, ZipFile
 
+from dpr_rag.corpora.splitting import Heading
 from dpr_rag.errors import UnreadableError
 
 MOST_BYTES = 256 << 20
@@ -21,6 +23,10 @@ _MARKS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t
 # Text that stood there before it was moved, and what older programs show instead of a drawing: both come twice.
 _TWICE = {"moveFrom", "Fallback"}
 _TITLES = ("Title", "Heading1")
+# ids of styles, which word processors make of their names, without letters beyond ASCII
+_HEADING = re.compile(
+    r"(?:heading|title|titel|[üu]?berschrift|titre|t.?tulo|titolo|kop|rubrik|overskrift|nag.?wek)\d?$", re.I
+)
 _OLE = b"\xd0\xcf\x11\xe0"
 
 
@@ -196,4 +202,5 @@ class _Text:
         if self._rows and self._cells:
             self._cells[-1] += [" ".join(text.split())] if text.strip() else []
         else:
-            self.lines += text.split("\n")
+            lines = text.split("\n")
+            self.lines += map(Heading, lines) if _HEADING.match(style) and text.strip() else lines

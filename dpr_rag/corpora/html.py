@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
+from dpr_rag.corpora.splitting import Heading
+
 _UNSEEN = {"script", "style", "nav", "template", "noscript", "svg", "iframe", "object", "canvas", "select", "head"}
 _LINES = set(
     "address article aside blockquote body br caption dd details dialog div dl dt fieldset figcaption "
@@ -15,6 +17,7 @@ _LINES = set(
     "tbody tfoot thead tr ul".split()
 )
 _CELLS = {"td", "th"}
+_HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 _VOID = {"br", "hr"}
 # What ends a navigation, or a head, that nobody closed.
 _CONTENT = {"body", "main", "article"}
@@ -68,7 +71,7 @@ class Page(HTMLParser):
         self._heading = ""
         self._line: list[str] = []
         self._unseen: list[str] = []
-        self._in_title = self._in_heading = False
+        self._in_title = self._in_heading = self._heads = False
         self._pre = 0
         self.feed(html)
         self.close()
@@ -85,6 +88,7 @@ class Page(HTMLParser):
         self._in_heading = self._in_heading or (tag == "h1" and not self._heading)
         self._pre += tag == "pre"
         self._between(tag)
+        self._heads = self._heads or tag in _HEADINGS
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """A tag that closes itself, as XHTML has them, holds nothing."""
@@ -100,6 +104,7 @@ class Page(HTMLParser):
         self._pre -= tag == "pre" and self._pre > 0
         if tag not in _VOID:
             self._between(tag)
+        self._heads = self._heads and tag not in _HEADINGS
 
     def handle_data(self, data: str) -> None:
         """Take text that is seen."""
@@ -130,7 +135,7 @@ class Page(HTMLParser):
         self._line.clear()
         line = text.rstrip() if self._pre or as_it_stands else "\t".join(_cells(text))
         if line or as_it_stands:
-            self.lines.append(line)
+            self.lines.append(Heading(line) if self._heads else line)
 
 
 def _cells(text: str) -> Iterator[str]:

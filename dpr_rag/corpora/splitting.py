@@ -21,17 +21,19 @@ _PIECE = re.compile(
 # A word counts as three of these, a character in a script without spaces as two: 100 words of English are some 130 tokens,
 # and models take one or less for such a character.
 _OF_WORD, _OF_CHARACTER = 3, 2
+_LONGEST_HEADING = 30
 
 
 class _Word(NamedTuple):
     """A word, or a character that counts as part of one, and the white space before it.
 
-    That of a line's first word begins with a line break; there is none between characters of one run.
+    That of a line's first word begins with a line break; there is none between characters of one run. Words of a heading say so.
     """
 
     space: str
     text: str
     size: int = _OF_WORD
+    is_heading: bool = False
 
 
 def split_lines(lines: Iterable[str], words: int, *, sentences: bool = False) -> Iterator[str]:
@@ -44,6 +46,8 @@ def split_lines(lines: Iterable[str], words: int, *, sentences: bool = False) ->
         lines: Its lines, without their ends.
         words: Largest number of words of a block.
         sentences: Whether a block ends where a sentence does, unless the sentence alone is longer.
+
+    A heading stands with the text behind it.
 
     A rest of less than a third of a block would say little, and few words are near to many questions: it shares the text with
     the block before it, half and half.
@@ -65,7 +69,18 @@ def _spaced(lines: Iterable[str]) -> Iterator[tuple[str, list[_Word]]]:
             found += _pieces(space + line[end : match.start()], match[0])
             space, end = "", match.end()
         space += line[end:] + "\n"
-        yield line, found
+        yield line, [word._replace(is_heading=True) for word in found] if is_heading(line) else found
+
+
+class Heading(str):
+    """A line that a reader knows as a heading by its markup, whatever it looks like."""
+
+    __slots__ = ()
+
+
+def is_heading(line: str) -> bool:
+    """Whether a line is a heading: of Markdown by its form, of other documents by what their readers say."""
+    return isinstance(line, Heading) or HEADING.fullmatch(line) is not None
 
 
 def _pieces(space: str, word: str) -> list[_Word]:
@@ -93,23 +108,25 @@ def _phrases(words: Iterable[_Word]) -> Iterator[list[_Word]]:
 
 
 def _sentences(lines: Iterable[tuple[str, list[_Word]]]) -> Iterator[list[_Word]]:
-    """Lists of words that belong together: a blank line or a heading ends a sentence too."""
+    """Lists of words that belong together; a blank line ends a sentence too, and a heading goes with the sentence behind it."""
     sentence: list[_Word] = []
-    for line, words in lines:
-        alone = not words or HEADING.fullmatch(line) is not None
-        if alone and sentence:
+    for _, words in lines:
+        heads = bool(words) and words[0].is_heading
+        if sentence and (heads or not words) and not _is_short_heading(sentence):
             yield sentence
             sentence = []
         for word in words:
-            if sentence and _ends_sentence(sentence, word):
+            if sentence and not heads and not sentence[-1].is_heading and _ends_sentence(sentence, word):
                 yield sentence
                 sentence = []
             sentence.append(word)
-        if alone and sentence:
-            yield sentence
-            sentence = []
     if sentence:
         yield sentence
+
+
+def _is_short_heading(sentence: list[_Word]) -> bool:
+    """Whether there are only headings so far, and few enough words of them to wait for what they head."""
+    return sentence[-1].is_heading and len(sentence) <= _LONGEST_HEADING
 
 
 def _ends_sentence(said: list[_Word], following: _Word) -> bool:
@@ -121,7 +138,7 @@ def _blocks(units: Iterable[list[_Word]], most: int) -> Iterator[list[_Word]]:
     size = 0
     for unit in units:
         needed = sum(word.size for word in unit)
-        # what is cut anyway may begin behind a heading, which is no passage of its own
+        # what is cut anyway may begin in the rest of a block that is nearly empty
         if block and size + needed > most and (needed <= most or 3 * size >= most):
             yield block
             block, size = [], 0
@@ -158,6 +175,8 @@ def _middle(words: list[_Word], most: int, *, sentences: bool) -> int:
         ends = _ends_sentence(words[max(0, at - 2) : at], following) or "\n" in following.space.strip(
             " \t"
         ).removeprefix("\n")
+        if word.is_heading and not following.is_heading:
+            continue
         if max(run, total - run) > most or not (ends or (following.space and not sentences)):
             continue
         distance = abs(run - total / 2) - ends * most / 6
