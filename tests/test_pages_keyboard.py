@@ -159,6 +159,17 @@ def test_arrows_switch_conversations_which_are_one_stop_of_tab(page: Opened) -> 
     assert page.tab.value(f"return {FOCUS}.id") == "new"
 
 
+def test_a_closed_sidebar_takes_no_focus(page: Opened) -> None:
+    page.begin("whales")
+    page.tab.resize(390)
+    page.tab.wait("return !document.querySelector('.sidebar').classList.contains('open')", 20)
+    page.tab.tab_to("#chat button[aria-label=Like]", most=12)
+    page.tab.value(f"{FOCUS}.blur()")
+    page.press("#side .toggle-button, .sidebar .toggle-button")
+    page.tab.tab_to("#conversations input", most=2)
+    page.tab.resize(1280)
+
+
 def test_thumbs_are_given_and_taken_back(page: Opened) -> None:
     page.begin("whales")
     page.press("#chat button[aria-label=Like]")

@@ -25,7 +25,8 @@ CSS = """
 .cite { cursor: pointer; text-decoration: underline; color: inherit; }
 #chat button[title="Clear"], #chat button[aria-label="Clear"] { display: none; }
 #upload .or { color: inherit; }
-#waits:empty { display: none; } #waits { font-size: var(--text-sm); }
+.sidebar:not(.open) { visibility: hidden; } .sidebar:not(.open) .toggle-button { visibility: visible; }
+#waiting:has(#waits:empty) { position: absolute; } #waits { font-size: var(--text-sm); }
 """
 
 
@@ -95,7 +96,7 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
                 autofocus=True,
             )
             send = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="ask")
-        gr.HTML('<div id="waits" role="status"></div>', padding=False)
+        gr.HTML('<div id="waits" role="status"></div>', padding=False, elem_id="waiting")
         settings, talk = [mode, k, least, only], [box, current, listed, picks, labels]
         question = gr.on(
             [asked.submit, send.click],
