@@ -156,9 +156,9 @@ def test_fusion_follows_its_definition(
 def test_without_a_weight_bm25_counts_as_a_share_of_its_best() -> None:
     legs = legs_of([0.5, 0.2, 0.1], [0.0, 8.0, 11.0], spread=0.25)
     weight = legs.weight(Ranking("hybrid"))
-    assert weight == pytest.approx(11 / (5.5 * 0.25))  # 8
-    assert legs.ranked(Ranking("hybrid")).scores.tolist() == pytest.approx([11.8, 9.6, 4.0])
-    assert legs.ranked(Ranking("hybrid", balance=2)).scores.tolist() == pytest.approx([12.6, 11.2, 8.0])
+    assert weight == pytest.approx(11 / (5 * 0.25))  # 8.8
+    assert legs.ranked(Ranking("hybrid")).scores.tolist() == pytest.approx([11.88, 9.76, 4.4])
+    assert legs.ranked(Ranking("hybrid", balance=2)).scores.tolist() == pytest.approx([12.76, 11.52, 8.8])
 
 
 @pytest.mark.parametrize(("words", "vectors"), [(10.0, 1.0), (1.0, 70.0), (0.3, 0.01)])
@@ -176,7 +176,7 @@ def test_the_weight_follows_the_scale_of_both_legs(words: float, vectors: float)
 def test_the_weight_is_finite_where_there_is_nothing_to_scale_by(dense: list[float], spread: float) -> None:
     legs = legs_of(dense, [0.0] * len(dense), spread)
     weight = legs.weight(Ranking("hybrid"))
-    assert 0 < weight <= 1 / (5.5 * 0.6) or (weight == pytest.approx(1 / 5.5) and not any(dense))
+    assert 0 < weight <= 1 / (5 * 0.6) or (weight == pytest.approx(1 / 5) and not any(dense))
     assert legs.ranked(Ranking("hybrid")).rows.tolist() == list(range(len(dense)))
 
 

@@ -674,7 +674,7 @@ def test_hybrid_finds_a_weight_for_each_question(store: PassageStore, encoder: H
         best = words[0].score if words else 0.0
         hits = Retriever(store, k=20, mode="hybrid").retrieve(question)
         assert [(hit.score - hit.bm25) / hit.dense for hit in hits] == pytest.approx(
-            [max(best, 1.0) / (5.5 * spread)] * 20
+            [max(best, 1.0) / (5 * spread)] * 20
         )
         assert hits == Retriever(store, k=20).store.rank([question, "w5"], 20, ranking=Ranking("hybrid"))[0]
 
