@@ -120,7 +120,7 @@ def test_tune_keeps_the_parameters_that_it_was_given(store: Path, tmp_path: Path
     assert done.exit_code == 0, done.output
     rankings = [one["ranking"] for one in json.loads(done.stdout)["candidates"] if one["ranking"]["mode"] != "dense"]
     assert [one["bm25"] for one in rankings] == [{"k1": 1.4, "b": 0.8, "phrases": 0.0}] * 4
-    assert [one["candidates"] for one in rankings if one["mode"] == "hybrid"] == [50, 50]
+    assert [one["candidates"] for one in rankings if one["mode"] == "hybrid"] == [50, 50, 50]
 
 
 def test_mine_ranks_by_the_parameters_that_it_was_given(store: Path, tmp_path: Path) -> None:

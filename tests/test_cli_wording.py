@@ -38,6 +38,7 @@ FOR_PROGRAMS = (
     "rank() takes questions in words",
     "to delete what a filter keeps, pass filter=",
     "is no passage; give a dpr_rag.Passage(",
+    "balance goes with mode='hybrid'",
 )
 # Names of settings that the options beside them share, and of keys in files: no advice.
 SAID = re.compile(
