@@ -71,10 +71,11 @@ def test_what_goes_with_a_folder_is_refused_by_name(lite: Callable[[], str], wor
         DPRVectorStore(words, path=lite(), **{name: value})
 
 
-def test_a_token_goes_with_an_address(words: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "value"), [("token", "secret"), ("partition_key", "tenant")])
+def test_what_goes_with_an_address_is_refused_by_name(words: Any, tmp_path: Path, name: str, value: str) -> None:
     for path in (None, tmp_path / "s"):
-        with pytest.raises(ArgumentError, match="token goes with the address of a Milvus"):
-            DPRVectorStore(words, path=path, token="secret")
+        with pytest.raises(ArgumentError, match=f"{name} goes with the address of a Milvus"):
+            DPRVectorStore(words, path=path, **{name: value})
     assert not (tmp_path / "s").exists()
 
 
@@ -98,3 +99,13 @@ def test_a_retriever_asks_for_no_more_than_the_protocol(plays: DPRVectorStore) -
     assert store.count() == 4
     with pytest.raises(StoreError, match="elsewhere:plays is asked, not filled from here"):
         DPRVectorStore(store=other)
+
+
+def test_tenants_have_partitions_of_their_own(lite: Callable[[], str], words: Any) -> None:
+    address = lite()
+    for tenant in "ab":
+        with DPRVectorStore(words, path=address, partition_key="tenant", fixed_filter={"tenant": tenant}) as store:
+            store.add_texts([f"a play of {tenant}"], ids=[tenant])
+            assert [document.id for document in store.similarity_search("a play")] == [tenant]
+    with pytest.raises(StoreError, match="partition"):
+        DPRVectorStore(words, path=address, partition_key="shelf")

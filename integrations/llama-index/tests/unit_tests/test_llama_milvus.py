@@ -142,10 +142,11 @@ def test_what_goes_with_a_folder_is_refused_by_name(
         DPRVectorStore(lite(), encoder=towers, **{name: value})
 
 
-def test_a_token_goes_with_an_address(towers: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "value"), [("token", "secret"), ("partition_key", "tenant")])
+def test_what_goes_with_an_address_is_refused_by_name(towers: Any, tmp_path: Path, name: str, value: str) -> None:
     for path in (None, tmp_path / "s"):
-        with pytest.raises(ArgumentError, match="token goes with the address of a Milvus"):
-            DPRVectorStore(path, encoder=towers, token="secret")
+        with pytest.raises(ArgumentError, match=f"{name} goes with the address of a Milvus"):
+            DPRVectorStore(path, encoder=towers, **{name: value})
     assert not (tmp_path / "s").exists()
     with pytest.raises(ArgumentError, match="expected an open PassageStore or MilvusStore"):
         DPRVectorStore(store="plays.dpr")

@@ -229,7 +229,7 @@ def test_other_modes_are_refused_by_name(filled: DPRVectorStore, mode: VectorSto
         ("hybrid", None, {"mode": "hybrid"}),
         ("hybrid", 0.0, {"mode": "bm25"}),
         ("hybrid", 0.5, {"mode": "hybrid"}),
-        ("hybrid", 0.8, {"mode": "hybrid", "weight": 4.0}),
+        ("hybrid", 0.8, {"ranking": Ranking("hybrid", balance=4.0)}),
         ("hybrid", 1.0, {"mode": "dense"}),
     ],
 )
@@ -237,8 +237,6 @@ def test_modes_with_words_are_the_cores(
     filled: DPRVectorStore, mode: str, alpha: float | None, options: dict[str, Any]
 ) -> None:
     core = filled.client
-    if "weight" in options:
-        options = {**options, "weight": options["weight"] * core.settled(Ranking("hybrid")).weight}
     words = "the prince who makes a pact and the devil"
     expected = [(hit.passage.id, pytest.approx(hit.score)) for hit in Retriever(core, k=3, **options).retrieve(words)]
     assert expected
@@ -289,7 +287,7 @@ def test_words_alone_need_no_encoder(filled: DPRVectorStore) -> None:
 def test_lambda_follows_what_the_store_holds(plays: list[TextNode], towers: Any) -> None:
     with DPRRetriever.from_defaults(plays, encoder=towers, mode="hybrid", alpha=0.5) as retriever:
         core = retriever.vector_store.client
-        expected = Retriever(core, k=2, mode="hybrid", weight=core.suggested_weight()).retrieve("a pact with the devil")
+        expected = Retriever(core, k=2, mode="hybrid").retrieve("a pact with the devil")
         assert [one.score for one in retriever.retrieve("a pact with the devil")] == [hit.score for hit in expected]
 
 
