@@ -10,7 +10,7 @@ from conftest import HashEncoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpr_rag import Calibration, Passage, PassageStore, Ranking
+from dpr_rag import Calibration, Passage, PassageStore, Ranking, Retriever
 from dpr_rag.errors import VectorError
 
 SCORES = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=40)
@@ -176,3 +176,11 @@ def test_passages_of_the_same_title_are_no_other_topic() -> None:
         (hits,) = store.rank(["part7 own7 of the handbook"], 1, ranking=Ranking("bm25"))
         assert hits[0].passage.id == "7"
         assert store.calibration_of(Ranking("bm25")).relevance(hits[0].score) > 0.5
+
+
+@pytest.mark.timeout(60)
+def test_a_hybrid_ranking_with_a_threshold_may_be_the_first_that_is_asked() -> None:
+    """What is fitted for it draws passages to find λ with, in the thread that holds the lock."""
+    with PassageStore.temporary(encoder=HashEncoder()) as store:
+        store.add([Passage(str(at), f"text number {at} of play {at % 3}") for at in range(4)])
+        assert len(Retriever(store, mode="hybrid").retrieve("play 1", min_relevance=0.0)) == 4

@@ -52,7 +52,8 @@ class Engine:
         self.told: set[tuple[str, str]] = set()  # views, and fields that were looked for in vain there
         self.has_displaced = False  # whether postings that another version made were replaced by this process's
         self.unkept = -1  # generation at which postings could not be written; trying again at once would fail again
-        self._refreshing, self.calibrating, self.wording = new_lock(), new_lock(), new_lock()
+        self._refreshing, self.wording = new_lock(), new_lock()
+        self.calibrating = new_rlock()  # what is fitted may ask what is drawn, by the thread that holds it
         self.folding = new_rlock()
 
     @contextmanager
