@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dpr_rag.encoders.folders import PROFILE_FILE, ModelFolder
@@ -24,21 +24,39 @@ def save_towers(path: Path, towers: Mapping[Role, Tower], profile: Profile, *, s
     Raises:
         ModelError: Something other than a saved encoder is at the path, or it cannot be written.
     """
-    if path.exists() and not (path / PROFILE_FILE).is_file() and (not path.is_dir() or any(path.iterdir())):
-        raise ModelError(f"{path} exists and is no saved encoder; pass a new folder, or an encoder's to replace")
+
+    def build(folder: Path) -> None:
+        for role, tower in towers.items():
+            tower.write(folder / role)
+        about = {"format": _FORMAT, "profile": profile.as_dict(), "shared": len(towers) == 1, "source": source}
+        (folder / PROFILE_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+    save_folder(path, build, marked_by=PROFILE_FILE, kind="encoder")
+
+
+def save_folder(path: Path, build: Callable[[Path], None], *, marked_by: str, kind: str) -> None:
+    """Write a folder as a whole or not at all, in the place of one of its kind.
+
+    Args:
+        path: Its place.
+        build: Writes everything into a folder beside it, which does not exist yet.
+        marked_by: The file that tells that a folder is one of its kind.
+        kind: What it is called in a message.
+
+    Raises:
+        ModelError: Something else is at the path, or it cannot be written.
+    """
+    if path.exists() and not (path / marked_by).is_file() and (not path.is_dir() or any(path.iterdir())):
+        raise ModelError(f"{path} exists and is no saved {kind}; pass a new folder, or one of a saved {kind} to replace")
     with written(path, ModelError):
-        _put(path, towers, profile, source)
+        _put(path, build)
 
 
-def _put(path: Path, towers: Mapping[Role, Tower], profile: Profile, source: str) -> None:
+def _put(path: Path, build: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
         built = Path(beside, "new")
-        built.mkdir()
-        for role, tower in towers.items():
-            tower.write(built / role)
-        about = {"format": _FORMAT, "profile": profile.as_dict(), "shared": len(towers) == 1, "source": source}
-        (built / PROFILE_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        build(built)
         if path.exists():
             path.rename(Path(beside, "old"))
         built.rename(path)

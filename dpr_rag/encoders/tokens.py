@@ -111,6 +111,18 @@ class Tokens:
         bodies = self._ids(joined, prefix=self._profile.passage_prefix)
         return [self._single(ids, self._profile.passage_length) for ids in bodies]
 
+    def bodies(self, texts: Iterable[str]) -> list[list[int]]:
+        """Token ids of whole texts, without special tokens or prefix."""
+        return self._ids(text.strip() for text in texts)
+
+    def placed(self, texts: Iterable[str]) -> list[tuple[list[int], list[tuple[int, int]], str]]:
+        """The same, with the place of each token in the text as it was read, and that text."""
+        with self._naming_the_tokenizer():
+            given = [self._plain.read(text.strip()) for text in texts]
+            found = self.tokenizer.encode_batch(given, add_special_tokens=False)
+        self._unread.look(given, [one.ids for one in found])
+        return [(one.ids, one.offsets, read) for one, read in zip(found, given, strict=True)]
+
     def _pairs(self, titles: list[str], texts: list[str]) -> list[TokenSequence]:
         prefix = self._profile.passage_prefix
         unique = sorted(set(titles))  # passages of one page share its title

@@ -105,17 +105,25 @@ class TorchRuntime:
     def forward(self, batch: Batch) -> torch.Tensor:
         """Pooled float32 vectors of shape [n, dim] on the device; gradients flow through them where they are on."""
         library = import_torch()
-        arrays = {"input_ids": batch.ids, "attention_mask": batch.mask}
-        if self._takes_segments:
-            arrays["token_type_ids"] = batch.segments
-        inputs = {name: self._moved(library.from_numpy(array)) for name, array in arrays.items()}
-        hidden = self.backbone(**inputs).last_hidden_state
-        pooled = _pooled(hidden, inputs["attention_mask"], self._pooling)
+        inputs = self._inputs(batch)
+        pooled = _pooled(self.backbone(**inputs).last_hidden_state, inputs["attention_mask"], self._pooling)
         if self.head is None:
             return pooled
         with library.autocast(self.device.type, enabled=False):  # the head runs in float32 whatever the backbone does
             headed: torch.Tensor = self.head(pooled)
         return headed
+
+    def hidden(self, batch: Batch) -> torch.Tensor:
+        """The last layer of every token, of shape [n, length, hidden] on the device; gradients flow through it."""
+        found: torch.Tensor = self.backbone(**self._inputs(batch)).last_hidden_state
+        return found
+
+    def _inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
+        library = import_torch()
+        arrays = {"input_ids": batch.ids, "attention_mask": batch.mask}
+        if self._takes_segments:
+            arrays["token_type_ids"] = batch.segments
+        return {name: self._moved(library.from_numpy(array)) for name, array in arrays.items()}
 
     def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
         """On the device; from pinned memory a GPU fetches it by itself."""

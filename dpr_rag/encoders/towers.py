@@ -28,7 +28,7 @@ from dpr_rag.forking import cached
 from dpr_rag.legacy import read_state_dict
 
 Backbone = Literal["bert", "roberta", "distilbert", "mpnet"]
-Role = Literal["question", "context"]
+Role = Literal["question", "context", "reader"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,17 @@ def _dpr(role: Role, module: str) -> Architecture:
     return Architecture("bert", prefixes, role)
 
 
+_READER = (
+    ("span_predictor.encoder.bert_model.", ""),
+    ("span_predictor.qa_outputs.", "span."),
+    ("span_predictor.qa_classifier.", "selection."),
+)
 _HEADS = (("embeddingHead.", "head.dense."), ("norm.", "head.norm."))
 _ANCE = (("roberta.", ""), *_HEADS, *((f"ance_encoder.{name}", to) for name, to in (("roberta.", ""), *_HEADS)))
 ARCHITECTURES: Mapping[str, Architecture] = {
     "DPRQuestionEncoder": _dpr("question", "question_encoder"),
     "DPRContextEncoder": _dpr("context", "ctx_encoder"),
+    "DPRReader": Architecture("bert", _READER, "reader"),
     "BertModel": Architecture("bert", (("bert.", ""),), saved_as="BertModel"),
     "Contriever": Architecture("bert", (("bert.", ""),), saved_as="BertModel"),
     "BertForMaskedLM": Architecture("bert", (("bert.", ""),), saved_as="BertModel"),
@@ -95,7 +101,8 @@ class Tower:
     Attributes:
         architecture: Key of ``ARCHITECTURES``: the class that it is written as.
         config: The contents of ``config.json``.
-        state: Weights by canonical name: the backbone's bare names, ``head.dense.*``, ``head.norm.*``.
+        state: Weights by canonical name: the backbone's bare names, ``head.dense.*``, ``head.norm.*``; of a reader
+            ``span.*`` and ``selection.*``.
         tokenizer: The tokenizer's files.
     """
 

@@ -77,7 +77,7 @@ class RefreshingSource(Protocol):
         ...
 
 
-def refreshing(source: BatchSource) -> RefreshingSource | None:
+def refreshing(source: object) -> RefreshingSource | None:
     """The source where it depends on the weights; one that passes on another's batches tells by its own ``refreshing``."""
     return source if isinstance(source, RefreshingSource) and getattr(source, "refreshing", True) else None
 

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from dpr_rag.encoders.folders import PROFILE_FILE
 from dpr_rag.errors import TrainingError
 from dpr_rag.paths import place_of, written
+from dpr_rag.reading.reader import READER_FILE
 
 if TYPE_CHECKING:
     import torch
 
 Tensors = Mapping[str, "torch.Tensor"]
 _FORMAT = 1
+_MARKS = (PROFILE_FILE, READER_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +197,10 @@ class OutputFolder:
         return sorted(found, key=lambda path: int(path.name.removeprefix("state-")))
 
     def finish(self, encoder: Path, about: Mapping[str, Any], end: Position) -> None:
-        """Put an encoder's folder into its final place and remove what is no longer needed."""
-        names = sorted(path.name for path in encoder.iterdir() if path.name != PROFILE_FILE)
-        for name in [*names, PROFILE_FILE]:  # the file that makes it an encoder comes last
+        """Put the folder of an encoder or a reader into its final place and remove what is no longer needed."""
+        names = sorted(path.name for path in encoder.iterdir() if path.name not in _MARKS)
+        marks = [name for name in _MARKS if (encoder / name).exists() or (self.path / name).exists()]
+        for name in [*names, *marks]:  # the file that makes it an encoder, or a reader, comes last
             target = self.path / name
             if target.exists() and not (encoder / name).exists():
                 continue  # an earlier call was killed behind this one

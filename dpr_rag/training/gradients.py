@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from dpr_rag.corpora import TrainingPassage
 
-_CPU_TOKENS = 4096
-_GPU_TOKENS = 32768
+CPU_TOKENS = 4096
+GPU_TOKENS = 32768
 
 
 @dataclass(slots=True)
@@ -127,9 +127,9 @@ def add_gradients(
         processes: Those that train together; None is this one alone.
     """
     group = processes or Processes()
-    budget = chunk_tokens or (_CPU_TOKENS if model.device.type == "cpu" else _GPU_TOKENS)
+    budget = chunk_tokens or (CPU_TOKENS if model.device.type == "cpu" else GPU_TOKENS)
     rows, columns = group.share(len(batch.questions)), group.share(len(batch.passages))
-    with _private_randomness(model.device):
+    with private_randomness(model.device):
         own = [*seed, group.rank]
         questions = _questions(model, batch.questions[rows.start : rows.stop], budget, own, bf16)
         passages = _passages(model, batch.passages[columns.start : columns.stop], budget, own, bf16)
@@ -162,18 +162,18 @@ def _encoding(
 ) -> Encoding:
     profile = side.profile
     chunks = list(chunks_of(sequences, budget=budget, pad=side.tokens.pad, segments=profile.segments))
-    seeds = [_mixed(*seed, at) for at in range(len(chunks))]
+    seeds = [mixed(*seed, at) for at in range(len(chunks))]
     learns = any(parameter.requires_grad for parameter in runtime.backbone.parameters())
     return Encoding(runtime, profile, chunks, seeds, len(sequences), bf16, learns)
 
 
-def _mixed(*numbers: int) -> int:
+def mixed(*numbers: int) -> int:
     """One seed of several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
 @contextmanager
-def _private_randomness(device: Any) -> Iterator[None]:
+def private_randomness(device: Any) -> Iterator[None]:
     """Leave the process's own random numbers as they were."""
     import torch
 

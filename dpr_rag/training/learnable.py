@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from dpr_rag.corpora import TrainingSample
 from dpr_rag.errors import TrainingError
-from dpr_rag.training.batches import Batch, key_of
-from dpr_rag.training.objective import Objective
+from dpr_rag.training.batches import key_of
+from dpr_rag.training.learner import Aim
 from dpr_rag.training.settings import TrainingSettings, learning_rate
 
 
-def check_learnable(epoch: Iterable[Batch], objective: Objective) -> None:
+def check_learnable(epoch: Iterable[Any], objective: Aim) -> None:
     """Refuse batches that have nothing to compare: the loss is 0 whatever the weights are.
 
     Of an epoch that teaches anything only the first batches are made.

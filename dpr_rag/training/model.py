@@ -68,8 +68,8 @@ class Model:
         self.momentum = towers == "momentum"
         self.separate = not start.shared or towers == "separate"
         self._towers = _towers_of(start, untied=towers == "separate")
-        question = _with_dropout(self._towers["question"], dropout)
-        context = _with_dropout(self._towers["context"], dropout) if self.separate else None
+        question = with_dropout(self._towers["question"], dropout)
+        context = with_dropout(self._towers["context"], dropout) if self.separate else None
 
         def build(question: Tower, context: Tower | None) -> DualEncoder:
             return DualEncoder(
@@ -86,7 +86,7 @@ class Model:
         if self.momentum:  # it encodes the passages in training only; what is written and measured is the one tower
             self.context = _runtime(build(question, None).sides[1])
         for runtime in (self.question, self.context):
-            _own_weights(runtime)
+            own_weights(runtime)
         if self.momentum:
             for parameter in _parts(self.context).values():
                 parameter.requires_grad_(False)
@@ -230,7 +230,8 @@ def _for_role(tower: Tower, role: Role, *, dpr: bool) -> Tower:
     return replace(tower, architecture=_CLASSES[role], config=config, state=state)
 
 
-def _with_dropout(tower: Tower, dropout: float | None) -> Tower:
+def with_dropout(tower: Tower, dropout: float | None) -> Tower:
+    """A tower whose configuration says another dropout; None leaves it as it is."""
     if dropout is None:
         return tower
     return replace(tower, config={**tower.config, **dict.fromkeys(_DROPOUT[tower.backbone], dropout)})
@@ -244,7 +245,7 @@ def _modules(runtime: TorchRuntime) -> list[torch.nn.Module]:
     return [runtime.backbone] if runtime.head is None else [runtime.backbone, runtime.head]
 
 
-def _own_weights(runtime: TorchRuntime) -> None:
+def own_weights(runtime: TorchRuntime) -> None:
     """Copy the weights: as loaded they share memory with the starting encoder's file."""
     for module in _modules(runtime):
         for parameter in module.parameters():

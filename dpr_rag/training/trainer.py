@@ -11,13 +11,12 @@ from itertools import islice
 from typing import Any
 
 from dpr_rag.errors import TrainingError
-from dpr_rag.training.batches import Batch, BatchSource, refreshing
+from dpr_rag.training.batches import refreshing
 from dpr_rag.training.folder import OutputFolder, Position
 from dpr_rag.training.gradients import add_gradients
 from dpr_rag.training.learnable import check_learnable, check_rates
+from dpr_rag.training.learner import Aim, Asking, Gradients, Learner, Source
 from dpr_rag.training.log import Log
-from dpr_rag.training.model import Model
-from dpr_rag.training.objective import Objective
 from dpr_rag.training.optimizer import Optimizer
 from dpr_rag.training.plot import write_plot
 from dpr_rag.training.processes import Processes
@@ -31,26 +30,29 @@ class Trainer:
     """One training in its output folder; :func:`dpr_rag.training.train` makes and runs it.
 
     Args:
-        model: The towers.
+        model: The towers, or a reader.
         source: Where batches come from.
         objective: What is minimised.
         settings: How.
         folder: Where everything is written.
         validation: What measures the weights.
         told: Called after every step.
+        gradients: What adds the gradients of a batch.
     """
 
     def __init__(
         self,
-        model: Model,
-        source: BatchSource,
-        objective: Objective,
+        model: Learner,
+        source: Source,
+        objective: Aim,
         settings: TrainingSettings,
         folder: OutputFolder,
         *,
         validation: Sequence[Validation] = (),
         told: Told | None = None,
+        gradients: Gradients = add_gradients,
     ) -> None:
+        self._gradients = gradients
         self._model, self._source, self._objective = model, source, objective
         self._settings, self._folder = settings, folder
         objective.check(model)
@@ -122,7 +124,7 @@ class Trainer:
             self._at = replace(self._at, best=measures[by], best_step=0, start=measures[by])
         self._log.add({"step": 0, "epoch": 0, "validation": measures, "best": by is not None})
 
-    def _groups(self) -> Iterator[list[Batch]]:
+    def _groups(self) -> Iterator[list[Asking]]:
         """The batches of each step, from the position on."""
         while self._at.step < self.steps:
             self._prepare()
@@ -153,7 +155,7 @@ class Trainer:
         if self._at.step == 0:
             check_learnable(self._source.batches(0, seed=self._settings.seed), self._objective)
 
-    def _step(self, group: Sequence[Batch]) -> None:
+    def _step(self, group: Sequence[Asking]) -> None:
         loss = self._loss(group)
         if not math.isfinite(loss):
             raise TrainingError(f"the loss of step {self._at.step} is {loss}; {self._remedy()}")
@@ -173,12 +175,12 @@ class Trainer:
             )
         return "lower the learning rate, or try it without bf16"
 
-    def _loss(self, group: Sequence[Batch]) -> float:
+    def _loss(self, group: Sequence[Asking]) -> float:
         """Add the gradients of the group's mean loss, and return it."""
         settings, total = self._settings, 0.0
         with self._model.learning():
             for at, batch in enumerate(group):
-                total += add_gradients(
+                total += self._gradients(
                     self._model,
                     self._objective,
                     batch,

