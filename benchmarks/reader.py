@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--hard-negatives", type=int, default=2)
     parser.add_argument("--hardest", type=int, default=4, help="draw from the first of a question's hard negatives")
+    parser.add_argument("--frozen", type=int, default=0, help="first layers that stay as they are")
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--steps", type=int, default=1000)
@@ -75,7 +76,9 @@ def main() -> None:
     processes = join_processes()
     read = (replace(one, hard_negatives=one.hard_negatives[: args.hardest]) for one in read_samples(*args.mined)[0])
     samples = [one for one in read if one.hard_negatives]
-    train_reader(samples, args.output, init=start(args), settings=settings, progress=tell, device="cpu")
+    train_reader(
+        samples, args.output, init=start(args), settings=settings, frozen=args.frozen, progress=tell, device="cpu"
+    )
     if processes.count > 1:
         leave_processes()
 

@@ -47,7 +47,9 @@ def save_folder(path: Path, build: Callable[[Path], None], *, marked_by: str, ki
         ModelError: Something else is at the path, or it cannot be written.
     """
     if path.exists() and not (path / marked_by).is_file() and (not path.is_dir() or any(path.iterdir())):
-        raise ModelError(f"{path} exists and is no saved {kind}; pass a new folder, or one of a saved {kind} to replace")
+        raise ModelError(
+            f"{path} exists and is no saved {kind}; pass a new folder, or one of a saved {kind} to replace"
+        )
     with written(path, ModelError):
         _put(path, build)
 

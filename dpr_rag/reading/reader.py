@@ -116,6 +116,11 @@ def heads_of(tower: Tower) -> tuple[Array, Array]:
 def with_heads(tower: Tower, weight: Array, bias: Array, body: Mapping[str, Array] | None = None) -> Tower:
     """A reader's tower of a BERT and the two parts of :func:`heads_of`."""
     kept = {name: array for name, array in tower.state.items() if not name.startswith("pooler.")}
-    heads = {"span.weight": weight[:2], "span.bias": bias[:2], "selection.weight": weight[2:], "selection.bias": bias[2:]}
+    heads = {
+        "span.weight": weight[:2],
+        "span.bias": bias[:2],
+        "selection.weight": weight[2:],
+        "selection.bias": bias[2:],
+    }
     config = {**tower.config, "model_type": "dpr", "projection_dim": 0}
     return replace(tower, architecture="DPRReader", config=config, state={**kept, **(body or {}), **heads})
