@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from dpr_rag.answer import Answer
 from dpr_rag.arguments import fields_known, is_blank, iterated, kind, remedy, shown
 from dpr_rag.errors import BadTextError, PassageError, unknown
 
@@ -124,6 +125,8 @@ class Hit:
         rank: Place in the result, from 1.
         dense: Exact inner product of question and passage, or None where vectors did not count.
         bm25: BM25 score, phrases included where the ranking counts them, or None where words did not count.
+        retrieved: The score of the search, where a reranker gave another one to rank by; else None.
+        answer: Where a reader finds the answer in the passage, or None.
     """
 
     passage: Passage
@@ -131,6 +134,8 @@ class Hit:
     rank: int
     dense: float | None = None
     bm25: float | None = None
+    retrieved: float | None = None
+    answer: Answer | None = None
 
 
 def check_question(question: object) -> str:

@@ -1,4 +1,4 @@
-"""Training a reader: the loss by value, where answers stand, the shares of processes, going on after a stop, and that it learns."""
+"""Training a reader: its loss by value, where answers stand, shares of processes, going on after a stop, and that it learns."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from dpr_rag.reading.profiles import OWN
 from dpr_rag.reading.reader import Reader
 from dpr_rag.training import Progress, TrainingSettings
 from dpr_rag.training.processes import Processes
-from dpr_rag.training.reading import ReaderModel, Reading, add_reading_gradients, reader_from, train_reader
+from dpr_rag.training.reading import Reading, add_reading_gradients, reader_from, train_reader
 from dpr_rag.training.reading_batches import NOWHERE, Example, ReadingBatches, examples_of, places_of
 from dpr_rag.training.reading_loss import question_loss, span_losses
+from dpr_rag.training.reading_model import ReaderModel
 
 PROFILE = replace(OWN, length=24, overlap=4)
 SETTINGS = TrainingSettings(batch_size=4, steps=6, learning_rate=1e-3, warmup_steps=1, dropout=0.1, save_every=2)
@@ -104,7 +105,7 @@ def test_inputs_of_negatives_say_no_answer_and_long_positives_keep_one(start: Re
     assert nameless[0].spans == ()
 
 
-def replace_answers(batch, answers):  # noqa: ANN001, ANN201
+def replace_answers(batch, answers):
     return replace(batch, answers=(answers,))
 
 

@@ -17,6 +17,7 @@ from dpr_rag.encoders.runtime import Runtime
 from dpr_rag.encoders.tokens import Tokens
 from dpr_rag.encoders.torch_runtime import DTYPES, TorchRuntime
 from dpr_rag.encoders.towers import Tower
+from dpr_rag.encoders.weights import Layer
 from dpr_rag.errors import ModelError, unknown
 
 RuntimeName = Literal["torch", "openvino"]
@@ -39,8 +40,11 @@ def choose_runtime(
     runtime: RuntimeName | None,
     device: str | None,
     dtype: str | None,
+    each_token: Layer | None = None,
 ) -> Runtime:
     """Make the runtime that the arguments name, or the quickest that is true to the model.
+
+    With ``each_token`` it gives that layer's numbers of every token; how true a precision is to them is told by the vectors.
 
     Raises:
         ModelError: An argument is unknown or fits no other, or the precision that was asked for is not true to the model.
@@ -53,14 +57,13 @@ def choose_runtime(
         if runtime == "openvino" and dtype is None and _torch_here() and not knows_settings(tower):
             runtime = "torch"
     if runtime == "torch":
-        return TorchRuntime(tower, profile, device=device, dtype=dtype)
+        return TorchRuntime(tower, profile, device=device, dtype=dtype, each_token=each_token)
     if device not in (None, "cpu"):
         raise ModelError(
             f"runtime 'openvino' runs on the device 'cpu', not on {device!r}; pass runtime='torch' for others"
         )
-    if dtype is not None:
-        return _named(tower, profile, tokens, dtype)
-    return _quickest(tower, profile, tokens)
+    fast = _quickest(tower, profile, tokens) if dtype is None else _named(tower, profile, tokens, dtype)
+    return fast if each_token is None else FastRuntime(tower, profile, dtype=fast.dtype, each_token=each_token)
 
 
 def _named(tower: Tower, profile: Profile, tokens: Tokens, dtype: str) -> FastRuntime:

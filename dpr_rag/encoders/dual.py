@@ -260,6 +260,12 @@ def _untied(folder: ModelFolder, context: str | Path | None) -> list[ModelFolder
 
 def _check_roles(question: Tower, context: Tower | None) -> None:
     name = question.tokenizer.name
+    for tower in (question, context):
+        if tower is not None and tower.role == "reader":
+            raise ModelError(
+                f"{tower.tokenizer.name} is a reader ({tower.architecture}), which gives no vectors; load it with "
+                "Reader.from_pretrained, and pass an encoder here"
+            )
     if question.role == "context":
         raise ModelError(
             f"{name} is a context encoder ({question.architecture}) in the role of the question encoder: the roles are "

@@ -21,6 +21,7 @@ from dpr_rag.encoders.processor import cores, this_processor
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.runtime import Batch
 from dpr_rag.encoders.towers import Tower
+from dpr_rag.encoders.weights import Layer
 from dpr_rag.errors import ModelError, unknown
 from dpr_rag.forking import new_lock, was_loaded
 
@@ -52,6 +53,8 @@ class FastRuntime:
         dtype: ``"float32"``, the reference. ``"int8"`` stores the layers' matrices in 8 bits and, where the processor multiplies
             bytes, rounds what they are multiplied with in groups of 128, or row by row where the widths are no multiples of
             it. ``"bfloat16"`` calculates in bfloat16 where the processor can, and else in float32.
+        each_token: A layer over every token instead of pooling and head: what comes out is of shape [n, length, rows], with
+            some rows of padding.
 
     Attributes:
         dim: Number of components of every vector.
@@ -64,14 +67,14 @@ class FastRuntime:
         ModelError: The graph cannot be built, see :func:`dpr_rag.encoders.graph.build_graph`.
     """
 
-    def __init__(self, tower: Tower, profile: Profile, *, dtype: str = "int8") -> None:
+    def __init__(self, tower: Tower, profile: Profile, *, dtype: str = "int8", each_token: Layer | None = None) -> None:
         if dtype not in FAST_DTYPES:
             raise ModelError(unknown("dtype", dtype, FAST_DTYPES, more=" with OpenVINO, or None"))
         self._core = openvino_core()
         # asked of a processor that lacks it, bfloat16 would be imitated, which is slower than float32
         self.dtype = "float32" if dtype == "bfloat16" and "bf16" not in this_processor().abilities else dtype
-        self._graph = build_graph(tower, profile, int8=dtype == "int8")
-        self.dim = int(self._graph.output(0).partial_shape[1].get_length())
+        self._graph = build_graph(tower, profile, int8=dtype == "int8", each_token=each_token)
+        self.dim = int(self._graph.output(0).partial_shape[-1].get_length())
         self._cores = cores()
         self._each_alone = self.dtype != "float32"
         self.streams = min(self._cores, _MOST_ALONE if self._each_alone else _MOST_STREAMS)

@@ -27,7 +27,7 @@ from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.processor import this_processor
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.towers import Tower
-from dpr_rag.encoders.weights import Array, used
+from dpr_rag.encoders.weights import Array, Layer, used
 from dpr_rag.errors import MissingExtraError
 from dpr_rag.forking import keep_in_children, new_lock
 
@@ -39,13 +39,14 @@ _NEVER = -1e30
 _CORE_LOCK = new_lock()
 
 
-def build_graph(tower: Tower, profile: Profile, *, int8: bool) -> Model:
+def build_graph(tower: Tower, profile: Profile, *, int8: bool, each_token: Layer | None = None) -> Model:
     """Build the graph: ids, mask and segments of shape [n, length] in, pooled vectors of shape [n, dim] out.
 
     Args:
         tower: Weights and configuration.
         profile: Pooling and head.
         int8: Whether the matrices of the layers are stored as int8, one scale for each output.
+        each_token: A layer over every token instead of pooling and head; what comes out is of shape [n, length, rows].
 
     Raises:
         ModelError: A weight is missing, left over or of the wrong shape, or a setting is one that this graph does not know.
@@ -55,7 +56,7 @@ def build_graph(tower: Tower, profile: Profile, *, int8: bool) -> Model:
     check_settings(tower, form)
     check_sizes(tower, form)
     check_fit(tower.tokenizer.name, state, shapes_of(tower, profile, form))
-    return _Builder(tower, profile, form, state, int8).model()
+    return _Builder(tower, profile, form, state, int8, each_token).model()
 
 
 def import_openvino() -> Any:
@@ -107,6 +108,7 @@ class _Builder:
     form: Form
     state: Mapping[str, Array]
     int8: bool
+    each_token: Layer | None = None
     op: Any = field(init=False)
 
     def model(self) -> Model:
@@ -123,8 +125,12 @@ class _Builder:
             bias = bias + self._relative_bias(ids)
         for at in range(self.tower.config[self.form.layers]):
             hidden = self._layer(hidden, bias, f"{self.form.prefix}{at}.")
-        pooled = self._headed(self._pooled(hidden, present))
-        return openvino.Model([opset13.result(pooled)], [ids, mask, segments], self.tower.tokenizer.name)
+        found = self._headed(self._pooled(hidden, present)) if self.each_token is None else self._of_each(hidden)
+        return openvino.Model([opset13.result(found)], [ids, mask, segments], self.tower.tokenizer.name)
+
+    def _of_each(self, hidden: Any) -> Any:
+        weight, bias = (np.asarray(array, np.float32) for array in self.each_token or ())
+        return self.op.matmul(hidden, self._constant(weight), False, True) + bias
 
     def _embedded(self, ids: Any, segments: Any) -> Any:
         op, zero = self.op, self._constant(np.int64(0))

@@ -13,6 +13,7 @@ _SPARSE = (
 )
 _LATE = "a late-interaction model (ColBERT), with a vector for every token; dpr-rag searches one vector a passage"
 _CROSS = "a cross-encoder, which scores a question and a passage together; it reranks what was retrieved, see examples/rerank.py"
+_READER = "DPR's reader, which reads what was retrieved and gives no vectors; load it with Reader.from_pretrained"
 _BY_MODULE = {"SpladePooling": _SPARSE, "MLMTransformer": _SPARSE, "SparseAutoEncoder": _SPARSE}
 _BY_TYPE = {"SparseEncoder": _SPARSE, "MultiVectorEncoder": _LATE, "CrossEncoder": _CROSS}
 _TCT = (
@@ -100,6 +101,8 @@ def _kind(folder: ModelFolder, names: tuple[str, ...]) -> str | None:
         found.append(_LATE)
     if "ColBERT" in folder.architecture or (folder.path / "artifact.metadata").is_file():
         found.append(_LATE)
+    if folder.architecture == "DPRReader":
+        found.append(_READER)
     if folder.architecture.endswith("ForSequenceClassification"):
         found.append(_CROSS)
     if not modules:

@@ -38,6 +38,23 @@ class TokenSequence:
     truncated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PlacedTokens:
+    """A whole text as tokens that know their places.
+
+    Attributes:
+        ids: Token ids, without special tokens.
+        places: Start and end of each token in ``read``.
+        words: Which word each token is of; None where it is of none.
+        read: The text as the tokenizer saw it.
+    """
+
+    ids: list[int]
+    places: list[tuple[int, int]]
+    words: list[int | None]
+    read: str
+
+
 class Tokens:
     """Turns questions and passages into token ids for one tower.
 
@@ -115,13 +132,13 @@ class Tokens:
         """Token ids of whole texts, without special tokens or prefix."""
         return self._ids(text.strip() for text in texts)
 
-    def placed(self, texts: Iterable[str]) -> list[tuple[list[int], list[tuple[int, int]], str]]:
-        """The same, with the place of each token in the text as it was read, and that text."""
+    def placed(self, texts: Iterable[str]) -> list[PlacedTokens]:
+        """The same, with the place of each token in the text as it was read."""
         with self._naming_the_tokenizer():
             given = [self._plain.read(text.strip()) for text in texts]
             found = self.tokenizer.encode_batch(given, add_special_tokens=False)
         self._unread.look(given, [one.ids for one in found])
-        return [(one.ids, one.offsets, read) for one, read in zip(found, given, strict=True)]
+        return [PlacedTokens(one.ids, one.offsets, one.word_ids, read) for one, read in zip(found, given, strict=True)]
 
     def _pairs(self, titles: list[str], texts: list[str]) -> list[TokenSequence]:
         prefix = self._profile.passage_prefix

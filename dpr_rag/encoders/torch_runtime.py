@@ -15,7 +15,7 @@ from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.profiles import Pooling, Profile
 from dpr_rag.encoders.runtime import Batch
 from dpr_rag.encoders.towers import Tower
-from dpr_rag.encoders.weights import used
+from dpr_rag.encoders.weights import Array, Layer, used
 from dpr_rag.errors import MissingExtraError, ModelError, install, unknown
 from dpr_rag.forking import has_lost_workers
 
@@ -52,6 +52,7 @@ class TorchRuntime:
         profile: Pooling and head.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...; None takes a GPU where there is one.
         dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``; None means float32 on a CPU and bfloat16 on a GPU.
+        each_token: A layer over every token instead of pooling and head; what comes out is of shape [n, length, rows].
 
     Attributes:
         backbone: The transformer (``BertModel``, ``RobertaModel`` or ``DistilBertModel`` without a pooler).
@@ -64,20 +65,28 @@ class TorchRuntime:
 
     streams = 1
 
-    def __init__(self, tower: Tower, profile: Profile, *, device: str | None = None, dtype: str | None = None) -> None:
+    def __init__(
+        self,
+        tower: Tower,
+        profile: Profile,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        each_token: Layer | None = None,
+    ) -> None:
         torch = import_torch()
         self.device = _device(torch, device)
         on_gpu = self.device.type != "cpu"
         self.dtype = _dtype(torch, dtype, on_gpu=on_gpu)
         # rounded numbers end elsewhere in another batch: on a CPU each text runs by itself, see FastRuntime
         self.token_budget = _GPU_BUDGET if on_gpu else _CPU_BUDGET if self.dtype == torch.float32 else 1
-        self._pooling: Pooling = profile.pooling
+        self._pooling: Pooling | None = profile.pooling if each_token is None else None
         self._takes_segments = tower.backbone == "bert"
         state = used(tower.state)
         inside = {name: array for name, array in state.items() if not name.startswith("head.")}
         outside = {name.removeprefix("head."): array for name, array in state.items() if name.startswith("head.")}
         self.backbone = _filled(_backbone(tower), inside, tower).to(self.device, self.dtype).eval()
-        head = _head(tower, profile, outside)
+        head = _head(tower, profile, outside) if each_token is None else _layer(*each_token)
         self.head = None if head is None else head.to(self.device).eval()
 
     def __str__(self) -> str:
@@ -87,7 +96,7 @@ class TorchRuntime:
     def dim(self) -> int:
         """Number of components of every vector."""
         if self.head is not None:
-            return int(self.head.dense.out_features)
+            return int(getattr(self.head, "dense", self.head).out_features)
         return int(self.backbone.config.hidden_size)
 
     def encode(self, batch: Batch) -> Vectors:
@@ -105,25 +114,17 @@ class TorchRuntime:
     def forward(self, batch: Batch) -> torch.Tensor:
         """Pooled float32 vectors of shape [n, dim] on the device; gradients flow through them where they are on."""
         library = import_torch()
-        inputs = self._inputs(batch)
-        pooled = _pooled(self.backbone(**inputs).last_hidden_state, inputs["attention_mask"], self._pooling)
+        arrays = {"input_ids": batch.ids, "attention_mask": batch.mask}
+        if self._takes_segments:
+            arrays["token_type_ids"] = batch.segments
+        inputs = {name: self._moved(library.from_numpy(array)) for name, array in arrays.items()}
+        hidden = self.backbone(**inputs).last_hidden_state
+        pooled = hidden.float() if self._pooling is None else _pooled(hidden, inputs["attention_mask"], self._pooling)
         if self.head is None:
             return pooled
         with library.autocast(self.device.type, enabled=False):  # the head runs in float32 whatever the backbone does
             headed: torch.Tensor = self.head(pooled)
         return headed
-
-    def hidden(self, batch: Batch) -> torch.Tensor:
-        """The last layer of every token, of shape [n, length, hidden] on the device; gradients flow through it."""
-        found: torch.Tensor = self.backbone(**self._inputs(batch)).last_hidden_state
-        return found
-
-    def _inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
-        library = import_torch()
-        arrays = {"input_ids": batch.ids, "attention_mask": batch.mask}
-        if self._takes_segments:
-            arrays["token_type_ids"] = batch.segments
-        return {name: self._moved(library.from_numpy(array)) for name, array in arrays.items()}
 
     def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
         """On the device; from pinned memory a GPU fetches it by itself."""
@@ -233,6 +234,15 @@ def _head(tower: Tower, profile: Profile, state: Mapping[str, Any]) -> Any:
     if profile.activation == "tanh":
         parts["activation"] = torch.nn.Tanh()
     return _filled(_sequence(torch, parts), state, tower, prefix="head.").float()
+
+
+def _layer(weight: Array, bias: Array) -> Any:
+    torch = import_torch()
+    layer = torch.nn.Linear(weight.shape[1], weight.shape[0])
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(np.array(weight, np.float32)))
+        layer.bias.copy_(torch.from_numpy(np.array(bias, np.float32)))
+    return layer
 
 
 def _sequence(torch: Any, parts: Mapping[str, Any]) -> Any:

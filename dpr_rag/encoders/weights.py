@@ -17,6 +17,8 @@ from dpr_rag.errors import ModelError
 
 Array = npt.NDArray[Any]
 State = Mapping[str, Array]
+Layer = tuple[Array, Array]
+"""Weights [rows, hidden] and bias [rows] of a linear layer."""
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
 _MOST_TENSORS = 100_000

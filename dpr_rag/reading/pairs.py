@@ -6,27 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dpr_rag.encoders.profiles import Profile
-from dpr_rag.encoders.tokens import Tokens, TokenSequence, longest_first
+from dpr_rag.encoders.tokens import PlacedTokens, Tokens, TokenSequence, longest_first
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.reading.profiles import ReaderProfile
 
-_PLAIN = Profile("reader", "cls", "none")
+BODY = Profile("reader", "cls", "none")
+"""How the body of a reader is run, and its texts read: as those of an encoder without titles."""
 _SPECIALS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A passage's text as tokens.
-
-    Attributes:
-        ids: Token ids, without special tokens.
-        spans: Where each token stands in ``read``: start and end.
-        read: The text as the tokenizer saw it.
-    """
-
-    ids: list[int]
-    spans: list[tuple[int, int]]
-    read: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +42,7 @@ class PairTokens:
     """
 
     def __init__(self, tower: Tower, profile: ReaderProfile) -> None:
-        self._tokens = Tokens(tower, _PLAIN)
+        self._tokens = Tokens(tower, BODY)
         self._profile = profile
         self.pad = self._tokens.pad
         (empty,) = self._tokens.questions([""])
@@ -67,9 +53,9 @@ class PairTokens:
         """Token ids of texts without special tokens, uncut: of questions, titles and answers."""
         return self._tokens.bodies(texts)
 
-    def texts(self, texts: Sequence[str]) -> list[Text]:
+    def texts(self, texts: Sequence[str]) -> list[PlacedTokens]:
         """Texts of passages as tokens with their places."""
-        return [Text(*found) for found in self._tokens.placed(texts)]
+        return self._tokens.placed(texts)
 
     def room(self, question: Sequence[int], title: Sequence[int]) -> int:
         """Tokens of a text that one input holds beside a question and a title."""

@@ -4,28 +4,50 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from dpr_rag.answer import Answer
+from dpr_rag.encoders.choosing import RuntimeName, choose_runtime
 from dpr_rag.encoders.folders import find_folder
+from dpr_rag.encoders.runtime import Runtime, batches, budget_for
 from dpr_rag.encoders.saving import save_folder
+from dpr_rag.encoders.tokens import PlacedTokens, Tokens
 from dpr_rag.encoders.towers import Tower, load_tower
-from dpr_rag.encoders.weights import Array
-from dpr_rag.errors import ModelError
+from dpr_rag.errors import ModelError, VectorError
 from dpr_rag.forking import cached
+from dpr_rag.passages import Hit, Passage, check_question
 from dpr_rag.paths import place_of
-from dpr_rag.reading.pairs import PairTokens
+from dpr_rag.reading.heads import END, SELECTION, START, body_of, heads_of
+from dpr_rag.reading.pairs import BODY, PairTokens, Window
 from dpr_rag.reading.profiles import DPR, ReaderProfile, reader_profile_from
+from dpr_rag.reading.reranking import ranked_anew
+from dpr_rag.reading.spans import Scores, Span, best_span, characters_of
+from dpr_rag.sharing import Shared
 
 READER_FILE = "dpr_rag_reader.json"
 _FORMAT = 1
-_HEADS = {"span": 2, "selection": 1}
 
 
-class Reader:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reader says of one passage.
+
+    Attributes:
+        selection: How well the passage answers the question; higher is better, comparable between passages of one question.
+        answer: The likeliest answer in it, whether or not there is one.
+        none: How likely the passage holds no answer; 0 where the reader cannot say so.
+    """
+
+    selection: float
+    answer: Answer
+    none: float
+
+
+class Reader(Shared):
     """Scores passages for a question and finds the span that answers it (Karpukhin et al. 2020, section 6.1).
 
     Args:
@@ -42,18 +64,43 @@ class Reader:
         ModelError: The tower is no reader, or a weight is missing or of the wrong shape.
     """
 
-    def __init__(self, tower: Tower, *, profile: ReaderProfile, source: str) -> None:
+    def __init__(
+        self,
+        tower: Tower,
+        *,
+        profile: ReaderProfile,
+        source: str,
+        device: str | None = None,
+        dtype: str | None = None,
+        runtime: RuntimeName | None = None,
+    ) -> None:
         if tower.role != "reader":
             raise ModelError(f"{tower.tokenizer.name} is {tower.architecture}, an encoder; pass a reader (DPRReader)")
         self.tower, self.profile, self.source = tower, profile, source
         self.pairs = PairTokens(tower, profile)
+        self._wanted = (runtime, device, dtype)
 
     @classmethod
-    def from_pretrained(cls, model: str | Path) -> Reader:
+    def from_pretrained(
+        cls,
+        model: str | Path,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        runtime: RuntimeName | None = None,
+    ) -> Reader:
         """Load a reader from a folder or hub name: one that :meth:`save_pretrained` wrote, or a ``DPRReader`` of transformers.
+
+        Args:
+            model: The folder or hub name.
+            device: As for ``DualEncoder.from_pretrained``, and so are the next two.
+            dtype: See there.
+            runtime: See there; ``"openvino"`` needs no PyTorch.
 
         Raises:
             ModelError: It is no reader, or files are missing or damaged.
+            UnsafeFileError: ``pytorch_model.bin`` asks for more than tensors and plain containers.
+            MissingExtraError: What runs it is not installed.
         """
         folder = find_folder(model)
         profile = DPR
@@ -64,7 +111,10 @@ class Reader:
                     f"{where}: expected an object of format {_FORMAT}; if a newer dpr-rag wrote it, upgrade"
                 )
             profile = reader_profile_from(about.get("profile"), where=where)
-        return cls(load_tower(folder), profile=profile, source=str(model))
+        tower, source = load_tower(folder), str(model)
+        reader = cls(tower, profile=profile, source=source, device=device, dtype=dtype, runtime=runtime)
+        _ = reader.runtime  # every weight is there, or it is told at once
+        return reader
 
     def save_pretrained(self, path: str | Path) -> None:
         """Write a folder that :meth:`from_pretrained` loads, and transformers as a ``DPRReader``.
@@ -87,40 +137,92 @@ class Reader:
         del settings["name"]
         return hashlib.sha256(json.dumps([settings, self.tower.digest], sort_keys=True).encode()).hexdigest()
 
+    @cached
+    def runtime(self) -> Runtime:
+        """What runs it, made when it is first needed."""
+        body, heads = body_of(self.tower), heads_of(self.tower)
+        name, device, dtype = self._wanted
+        tokens = Tokens(body, BODY)
+        return choose_runtime(body, BODY, tokens, runtime=name, device=device, dtype=dtype, each_token=heads)
 
-def body_of(tower: Tower) -> Tower:
-    """The BERT of a reader, without its heads."""
-    state = {name: array for name, array in tower.state.items() if name.partition(".")[0] not in _HEADS}
-    return replace(tower, architecture="BertModel", state=state)
+    def read(self, question: str, passages: Sequence[Passage]) -> list[Reading]:
+        """What the reader says of each passage, in their order.
 
+        A passage that is too long for one input is read in windows that overlap: the best of them says how well it answers, and
+        the one with the likeliest span what the answer is.
 
-def heads_of(tower: Tower) -> tuple[Array, Array]:
-    """The heads as one layer: weights [3, hidden] and bias [3], for start, end and selection.
+        Raises:
+            PassageError: The question is no string or blank.
+            VectorError: A score is not finite.
+        """
+        question = check_question(question)
+        (asked,) = self.pairs.bodies([question])
+        titles = self.pairs.bodies([one.title for one in passages])
+        texts = self.pairs.texts([one.text for one in passages])
+        windows = [self.pairs.windows(asked, *pair) for pair in zip(titles, (one.ids for one in texts), strict=True)]
+        scores = iter(self._scores([one for own in windows for one in own], question))
+        return [
+            self._reading(own, [next(scores) for _ in own], tokens, passage.text)
+            for own, tokens, passage in zip(windows, texts, passages, strict=True)
+        ]
 
-    Raises:
-        ModelError: One is missing or of the wrong shape.
-    """
-    size = int(tower.config["hidden_size"])
-    found = []
-    for name, rows in _HEADS.items():
-        weight, bias = (tower.state.get(f"{name}.{part}") for part in ("weight", "bias"))
-        if weight is None or bias is None or weight.shape != (rows, size) or bias.shape != (rows,):
-            raise ModelError(
-                f"{tower.tokenizer.name}: the reader's head {name!r} is missing or has the wrong shape, expected "
-                f"[{rows}, {size}]; fetch or save all of its weights"
+    def rerank(self, question: str, hits: Sequence[Hit], k: int | None = None) -> list[Hit]:
+        """The best of the hits, with the answer in each that holds one; see :class:`dpr_rag.reading.reranking.Reranker`.
+
+        Their scores are those of the passages' selection. The probability of an answer is that of its passage, a softmax over
+        all the hits that are given, times that of the span in it.
+
+        Raises:
+            PassageError: The question is no string or blank.
+            VectorError: A score is not finite.
+        """
+        readings = self.read(question, [hit.passage for hit in hits])
+        scores = np.array([one.selection for one in readings])
+        shares = np.exp(scores - scores.max(initial=0.0))
+        shares /= max(shares.sum(), 1e-30)
+        answered = [
+            replace(hit, answer=_answer(one, float(share)))
+            for hit, one, share in zip(hits, readings, shares, strict=True)
+        ]
+        return ranked_anew(answered, scores.tolist(), k)
+
+    def _scores(self, windows: Sequence[Window], question: str) -> list[Scores]:
+        """Start, end and selection of every token of every window, each float32 [length, 3]."""
+        sequences = [one.sequence for one in windows]
+        found: list[Scores] = [np.empty((0, 3), np.float32)] * len(windows)
+        waiting = batches(sequences, budget=budget_for(self.runtime, sequences), pad=self.pairs.pad, segments="zero")
+        for batch, scores in self.runtime.encode_all(waiting):
+            for row, one in zip(batch.rows, scores, strict=True):
+                found[row] = one[: len(sequences[row].ids)]
+        if not all(np.isfinite(one).all() for one in found):
+            raise VectorError(
+                f"{self.source} gives scores for {question!r:.80} that are not finite; its weights are damaged"
             )
-        found.append((np.asarray(weight, np.float32), np.asarray(bias, np.float32)))
-    return np.concatenate([weight for weight, _ in found]), np.concatenate([bias for _, bias in found])
+        return found
+
+    def _reading(self, windows: list[Window], scores: list[Scores], tokens: PlacedTokens, text: str) -> Reading:
+        spans = [self._span(one, own) for one, own in zip(windows, scores, strict=True) if one.count]
+        selection = max(float(own[0, SELECTION]) for own in scores)
+        if not spans:  # the tokenizer sees nothing in the text
+            return Reading(selection, Answer("", 0, 0, 0.0), 1.0)
+        best = max(spans, key=lambda span: span.score)
+        start, end = characters_of(best, tokens, text)
+        return Reading(selection, Answer(text[start:end], start, end, best.probability), min(one.none for one in spans))
+
+    def _span(self, window: Window, scores: Scores) -> Span:
+        own = scores[window.sequence.second : window.sequence.second + window.count]
+        null = (float(scores[0, START]), float(scores[0, END])) if self.profile.null else None
+        return best_span(own[:, START], own[:, END], null, first=window.first, longest=self.profile.answer)
+
+    def _instead_of_pickling(self) -> str:
+        return (
+            f"the reader {self.source!r:.120} is loaded and cannot be pickled; load it where it is used, with "
+            "Reader.from_pretrained"
+        )
 
 
-def with_heads(tower: Tower, weight: Array, bias: Array, body: Mapping[str, Array] | None = None) -> Tower:
-    """A reader's tower of a BERT and the two parts of :func:`heads_of`."""
-    kept = {name: array for name, array in tower.state.items() if not name.startswith("pooler.")}
-    heads = {
-        "span.weight": weight[:2],
-        "span.bias": bias[:2],
-        "selection.weight": weight[2:],
-        "selection.bias": bias[2:],
-    }
-    config = {**tower.config, "model_type": "dpr", "projection_dim": 0}
-    return replace(tower, architecture="DPRReader", config=config, state={**kept, **(body or {}), **heads})
+def _answer(reading: Reading, share: float) -> Answer | None:
+    """The answer of a hit, or None where none is likelier."""
+    if reading.none > reading.answer.probability or not reading.answer.text:
+        return None
+    return replace(reading.answer, probability=reading.answer.probability * share)

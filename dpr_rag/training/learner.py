@@ -21,7 +21,7 @@ class Start(Protocol):
 
 
 class Learner(Protocol):
-    """Weights that learn: :class:`dpr_rag.training.model.Model` and :class:`dpr_rag.training.reading.ReaderModel`."""
+    """Weights that learn: :class:`dpr_rag.training.model.Model` and :class:`dpr_rag.training.reading_model.ReaderModel`."""
 
     @property
     def start(self) -> Start:

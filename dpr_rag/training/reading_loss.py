@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dpr_rag.reading.heads import END, START
 from dpr_rag.training.reading_batches import Example
 
 if TYPE_CHECKING:
     import torch
-
-START, END, SELECTION = range(3)
 
 
 def span_losses(scores: torch.Tensor, examples: Sequence[Example]) -> torch.Tensor:

@@ -1,0 +1,104 @@
+"""The best span of an input, how likely it is there, and the characters that it stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+import numpy as np
+import numpy.typing as npt
+
+from dpr_rag.encoders.tokens import PlacedTokens
+
+Scores = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A span of a text's tokens.
+
+    Attributes:
+        first: Its first token, counted in the text.
+        last: Its last token.
+        score: Sum of the two tokens' scores as start and end; less that of ``[CLS]`` where this says that there is no answer.
+        probability: That the answer stands there, where it stands in this input or, if the reader can say so, nowhere.
+        none: That the input holds no answer; 0 where the reader cannot say so.
+    """
+
+    first: int
+    last: int
+    score: float
+    probability: float
+    none: float
+
+
+def best_span(start: Scores, end: Scores, null: tuple[float, float] | None, *, first: int, longest: int) -> Span:
+    """The likeliest span of an input.
+
+    Start and end are independent softmaxes over the text's tokens and, where there is one, ``[CLS]``, as in training.
+
+    Args:
+        start: Each text token's score as the start, float32 [n], at least one.
+        end: The same as the end.
+        null: The scores of ``[CLS]``, or None where it does not say that there is no answer.
+        first: Which of the text's tokens is the input's first.
+        longest: Most tokens of a span.
+    """
+    count = len(start)
+    gaps = np.arange(count)[None, :] - np.arange(count)[:, None]
+    sums = np.where((gaps >= 0) & (gaps < longest), start[:, None] + end[None, :], -np.inf)
+    best = int(sums.argmax())
+    at, to = divmod(best, count)
+    top = float(sums[at, to])
+    totals = [_log_sum(np.append(one, null[which]) if null else one) for which, one in enumerate((start, end))]
+    nothing = sum(null) if null else -np.inf
+    return Span(
+        first + at,
+        first + to,
+        top - (nothing if null else 0.0),
+        float(np.exp(top - sum(totals))),
+        float(np.exp(nothing - sum(totals))),
+    )
+
+
+def _log_sum(scores: npt.NDArray[np.floating]) -> float:
+    top = float(scores.max())
+    return top + float(np.log(np.exp(scores.astype(np.float64) - top).sum()))
+
+
+def characters_of(span: Span, tokens: PlacedTokens, text: str) -> tuple[int, int]:
+    """Where a span of tokens begins and ends in the passage's own text, whole words taken.
+
+    Args:
+        span: The tokens.
+        tokens: The text as tokens.
+        text: The passage's text; the tokenizer may have read it otherwise, with plain letters for ligatures.
+    """
+    first, last = span.first, span.last
+    while first > 0 and _one_word(tokens, first - 1, first):
+        first -= 1
+    while last + 1 < len(tokens.ids) and _one_word(tokens, last, last + 1):
+        last += 1
+    start, end = tokens.places[first][0], tokens.places[last][1]
+    if tokens.read == text:
+        return start, end
+    return _original(start, end, tokens.read, text)
+
+
+def _one_word(tokens: PlacedTokens, one: int, other: int) -> bool:
+    return tokens.words[one] is not None and tokens.words[one] == tokens.words[other]
+
+
+def _original(start: int, end: int, read: str, text: str) -> tuple[int, int]:
+    """The place in a text of a place in another form of it, by the characters that both have.
+
+    A character that only ``read`` has, such as the letters of a ligature, stands for what is between its neighbours.
+    """
+    blocks = SequenceMatcher(None, read, text, autojunk=False).get_matching_blocks()
+    known = {a + at: b + at for a, b, size in blocks for at in range(size)}
+    begin, stop = known.get(start), known.get(end - 1)
+    if begin is None:
+        begin = 1 + max((to for at, to in known.items() if at < start), default=-1)
+    if stop is None:
+        return begin, min((to for at, to in known.items() if at >= end), default=len(text))
+    return begin, stop + 1
