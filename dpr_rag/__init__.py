@@ -9,6 +9,7 @@ from dpr_rag import forking as _forking  # noqa: F401  # its hook answers for wh
 from dpr_rag._version import __version__
 
 if TYPE_CHECKING:
+    from dpr_rag.answer import Answer
     from dpr_rag.encoder import Encoder
     from dpr_rag.encoders.dual import DualEncoder
     from dpr_rag.encoders.library import LibraryEncoder
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from dpr_rag.passages import PRIVATE_KEY, RESERVED_KEYS, Hit, Passage, check_question
     from dpr_rag.paths import is_address, is_service
     from dpr_rag.prompting import format_passages, parse_passages
+    from dpr_rag.reading.reader import Reader
+    from dpr_rag.reading.reranking import Reranker
     from dpr_rag.remote import RemoteRetriever, RemoteStore
     from dpr_rag.retriever import Retriever
     from dpr_rag.store import PassageStore
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "PRIVATE_KEY": "passages",
     "RESERVED_KEYS": "passages",
+    "Answer": "answer",
     "BM25": "lexical",
     "Calibration": "fusion",
     "Diversity": "fusion",
@@ -43,6 +47,8 @@ _HOMES = {
     "Passage": "passages",
     "PassageStore": "store",
     "Ranking": "fusion",
+    "Reader": "reading.reader",
+    "Reranker": "reading.reranking",
     "RemoteRetriever": "remote.retriever",
     "RemoteStore": "remote.store",
     "Retriever": "retriever",
@@ -62,6 +68,7 @@ __all__ = [
     "BM25",
     "PRIVATE_KEY",
     "RESERVED_KEYS",
+    "Answer",
     "Calibration",
     "Diversity",
     "DprRagError",
@@ -74,8 +81,10 @@ __all__ = [
     "Passage",
     "PassageStore",
     "Ranking",
+    "Reader",
     "RemoteRetriever",
     "RemoteStore",
+    "Reranker",
     "Retriever",
     "Store",
     "Tuned",

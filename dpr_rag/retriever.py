@@ -10,6 +10,7 @@ from dpr_rag.arguments import check_count, check_instance, kind, names_known
 from dpr_rag.errors import ArgumentError, VectorError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
 from dpr_rag.passages import Hit, check_questions
+from dpr_rag.reading.reranking import reranker_of
 from dpr_rag.stores import Store, Where, is_store
 
 _OF_CALLS = {
@@ -40,9 +41,13 @@ class Retriever:
         b: How much long passages are held back, from 0 to 1; None for 0.4, or what the store was tuned with.
         phrases: How much words count that follow each other as in the question, at least 0; None for what goes with the mode.
         ranking: All of that as a ``Ranking``, instead of what stands between ``k`` and this.
+        reranker: Ranks anew what the store finds, by reading question and passage together: a ``Reader``, anything else with
+            ``rerank(question, hits, k)``, or a ``CrossEncoder`` of sentence-transformers. A hit's score is then the
+            reranker's, ``hit.retrieved`` the store's, and ``hit.answer`` where a reader found the answer.
+        rerank: So many of the first hits are reranked, or ``k`` where that is more.
 
     Raises:
-        ArgumentError: The store is none.
+        ArgumentError: The store is none, or the reranker.
         VectorError: k is below 1, or an option is out of range or goes with another mode.
     """
 
@@ -60,6 +65,8 @@ class Retriever:
         b: float | None = None,
         phrases: float | None = None,
         ranking: Ranking | None = None,
+        reranker: Any = None,
+        rerank: int = 20,
     ) -> None:
         if not is_store(store):
             raise ArgumentError(
@@ -74,6 +81,8 @@ class Retriever:
                 "ranking was given together with mode, weight, fusion, candidates, k1, b or phrases; it says all of them already"
             )
         self.store, self.k, self._given = store, k, ranking
+        self.reranker = None if reranker is None else reranker_of(reranker)
+        self.rerank = check_count("rerank", rerank, VectorError)
 
     @property
     def ranking(self) -> Ranking:
@@ -132,20 +141,25 @@ class Retriever:
             vectors: The questions' vectors, float [n, dim], where they are known already.
             diversity: Choose by maximal marginal relevance; None keeps the order of the scores.
             min_relevance: Leave out hits of less relevance, in [0, 1]; see :meth:`relevance`.
+
+        With a reranker, ``diversity`` and ``min_relevance`` choose what it reads.
         """
         asked = check_questions(questions)
         wanted = self.k if k is None else check_count("k", k, VectorError)
         if not asked:
             return []
-        return self.store.rank(
+        found = self.store.rank(
             asked,
-            wanted,
+            wanted if self.reranker is None else max(wanted, self.rerank),
             filter,
             ranking=self._asked,
             vectors=vectors,
             diversity=diversity,
             min_relevance=min_relevance,
         )
+        if self.reranker is None:
+            return found
+        return [self.reranker.rerank(one, hits, wanted) for one, hits in zip(asked, found, strict=True)]
 
     def retrieve_by_vectors(
         self,
@@ -159,8 +173,10 @@ class Retriever:
         """Passages for questions that are encoded already, float [n, dim], by inner product whatever the store was tuned to.
 
         Raises:
-            VectorError: A mode was given that needs the question's words.
+            VectorError: A mode or a reranker was given, which need the question's words.
         """
+        if self.reranker is not None:
+            raise VectorError("a reranker reads questions in words; call retrieve() or retrieve_batch()")
         asked = self._asked
         if asked is not None and asked.needs_words:
             raise VectorError(f"mode={asked.mode!r} needs questions in words; call retrieve() or retrieve_batch()")
@@ -170,7 +186,7 @@ class Retriever:
     def relevance(self, score: float) -> float:
         """How relevant a passage with this score is, in [0, 1]; it rises with the score, see :attr:`calibration`.
 
-        For hits by vectors alone, of a store that was tuned to something else, ask ``store.calibration``.
+        Of a reranked hit ask about ``hit.retrieved``. For hits by vectors alone, of a store that was tuned to something else, ask ``store.calibration``.
         """
         return self.calibration.relevance(score)
 

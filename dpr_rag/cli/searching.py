@@ -26,6 +26,7 @@ from dpr_rag.cli.options import (
 from dpr_rag.cli.places import asked as asked_store
 from dpr_rag.cli.places import encoder_at, only_reads, ranking_at
 from dpr_rag.cli.ranking import RankingChoice
+from dpr_rag.cli.reranking import SecondStage
 from dpr_rag.cli.telling import told_record
 from dpr_rag.cli.terminal import note, say_json, show_facts, show_hits
 from dpr_rag.cli.wording import on_the_command_line
@@ -44,6 +45,7 @@ def search(
     store: StoreAddress,
     choice: ModelChoice,
     how: RankingChoice,
+    second: SecondStage,
     question: Annotated[
         list[str] | None,
         typer.Argument(
@@ -59,16 +61,16 @@ def search(
     filter_text: FilterText = None,
     bind: Bind = False,
 ) -> None:
-    """Ask a store questions; scores are exact inner products, BM25 scores or both fused: higher is better."""
+    """Ask a store questions; scores are exact inner products, BM25 scores, both fused or a reranker's: higher is better."""
     chosen = read_filter(filter_text)
     questions = read_questions(question or [], file)
     from dpr_rag import Retriever
 
-    ranking = ranking_at(store, how)
+    ranking, reader = ranking_at(store, how), second.reader()
     encoder = encoder_at(store, choice) if ranking.needs_vectors else None
     reads = not bind and only_reads(store, [ranking])
     with asked_store(store, encoder, read_only=reads, bind=bind, language=how.language) as opened:
-        retriever = Retriever(opened, k=k, ranking=ranking)
+        retriever = Retriever(opened, k=k, ranking=ranking, reranker=reader, rerank=second.first)
         while batch := list(islice(questions, _BATCH)):
             for asked, hits in zip(batch, retriever.retrieve_batch(batch, filter=chosen), strict=True):
                 if as_json:
@@ -133,7 +135,7 @@ def question_record(question: str, hits: Sequence[Hit]) -> dict[str, Any]:
             {
                 "rank": hit.rank,
                 "score": hit.score,
-                **{leg: value for leg, value in (("dense", hit.dense), ("bm25", hit.bm25)) if value is not None},
+                **{leg: value for leg, value in _parts(hit) if value is not None},
                 "id": hit.passage.id,
                 "title": hit.passage.title,
                 "text": hit.passage.text,
@@ -142,6 +144,12 @@ def question_record(question: str, hits: Sequence[Hit]) -> dict[str, Any]:
             for hit in hits
         ],
     }
+
+
+def _parts(hit: Hit) -> list[tuple[str, Any]]:
+    """What a hit has besides its score, in some modes only."""
+    answer = None if hit.answer is None else dataclasses.asdict(hit.answer)
+    return [("dense", hit.dense), ("bm25", hit.bm25), ("retrieved", hit.retrieved), ("answer", answer)]
 
 
 def info(

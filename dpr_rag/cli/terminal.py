@@ -124,7 +124,7 @@ def log_as_notes() -> Iterator[None]:
 
 
 def show_hits(question: str, hits: Sequence[Hit]) -> None:
-    """Write a question and its hits: rank, score, title, id, and the passage's first lines."""
+    """Write a question and its hits: rank, score, title, id, the answer in it, and the passage's first lines."""
     console = output()
     console.print(printable(question), style="bold")
     if not hits:
@@ -135,6 +135,8 @@ def show_hits(question: str, hits: Sequence[Hit]) -> None:
         line.append(printable(passage.title or "(no title)"), style="cyan")
         line.append(f"  [{printable(passage.id)}]", style="dim")
         console.print(line)
+        if hit.answer is not None:
+            console.print(f"       → {printable(hit.answer.text)}  ({hit.answer.probability:.0%})", style="green")
         for part in first_lines(passage.text, console.width):
             console.print(f"       {part}")
     console.print()

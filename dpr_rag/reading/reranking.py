@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from dpr_rag.errors import ArgumentError, VectorError
 from dpr_rag.passages import Hit
 
 
-@runtime_checkable
 class Reranker(Protocol):
     """Ranks the hits of one question anew, by reading question and passage together."""
 
@@ -87,8 +86,8 @@ def reranker_of(given: object) -> Reranker:
         ArgumentError: It is neither.
     """
     if not isinstance(given, type):
-        if isinstance(given, Reranker):
-            return given
+        if callable(getattr(given, "rerank", None)):
+            return cast("Reranker", given)
         if callable(getattr(given, "predict", None)):
             return PairReranker(given)
     what = f"the class {given.__name__}, not an instance" if isinstance(given, type) else kind(given)

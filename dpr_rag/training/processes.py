@@ -63,15 +63,23 @@ class Processes:
         return torch.cat([rows[:size] for rows, size in zip(found, sizes, strict=True)])
 
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Add up the gradients of all processes, which are then the same everywhere."""
+        """Add up the gradients of all processes, which are then the same everywhere.
+
+        They go over as one: where the processes share cores with others, each exchange waits for all of them to be scheduled.
+        """
         import torch
 
         if self.count == 1:
             return
-        for parameter in parameters:
+        learning = list(parameters)
+        for parameter in learning:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-            torch.distributed.all_reduce(parameter.grad)
+        together = torch.cat([parameter.grad.reshape(-1) for parameter in learning if parameter.grad is not None])
+        torch.distributed.all_reduce(together)
+        parts = together.split([parameter.numel() for parameter in learning])
+        for parameter, part in zip(learning, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
 
     def told(self, said: dict[str, Any], device: Any) -> dict[str, Any]:
         """What the first process says, a JSON object, in all of them."""
