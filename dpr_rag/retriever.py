@@ -10,7 +10,7 @@ from dpr_rag.arguments import check_count, check_instance, kind, names_known
 from dpr_rag.errors import ArgumentError, VectorError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
 from dpr_rag.passages import Hit, check_questions
-from dpr_rag.reading.reranking import reranker_of
+from dpr_rag.reading.reranking import first_reranked, reranker_of
 from dpr_rag.stores import Store, Where, is_store
 
 _OF_CALLS = {
@@ -44,7 +44,7 @@ class Retriever:
         reranker: Ranks anew what the store finds, by reading question and passage together: a ``Reader``, anything else with
             ``rerank(question, hits, k)``, or a ``CrossEncoder`` of sentence-transformers. A hit's score is then the
             reranker's, ``hit.retrieved`` the store's, and ``hit.answer`` where a reader found the answer.
-        rerank: So many of the first hits are reranked, or ``k`` where that is more.
+        rerank: So many of the first hits are reranked; others follow in their order, with scores below.
 
     Raises:
         ArgumentError: The store is none, or the reranker.
@@ -159,7 +159,8 @@ class Retriever:
         )
         if self.reranker is None:
             return found
-        return [self.reranker.rerank(one, hits, wanted) for one, hits in zip(asked, found, strict=True)]
+        pairs = zip(asked, found, strict=True)
+        return [first_reranked(self.reranker, one, hits, first=self.rerank, k=wanted) for one, hits in pairs]
 
     def retrieve_by_vectors(
         self,
@@ -186,7 +187,8 @@ class Retriever:
     def relevance(self, score: float) -> float:
         """How relevant a passage with this score is, in [0, 1]; it rises with the score, see :attr:`calibration`.
 
-        Of a reranked hit ask about ``hit.retrieved``. For hits by vectors alone, of a store that was tuned to something else, ask ``store.calibration``.
+        Of a reranked hit ask about ``hit.retrieved``. For hits by vectors alone, of a store that was tuned to something else,
+        ask ``store.calibration``.
         """
         return self.calibration.relevance(score)
 

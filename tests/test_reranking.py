@@ -53,9 +53,13 @@ def test_a_retriever_reranks_its_first_hits_and_keeps_both_scores(store: Passage
     assert [hit.passage for hit in found] == [hit.passage for hit in plain[7:4:-1]]
     assert [(hit.rank, hit.score) for hit in found] == [(1, 8.0), (2, 7.0), (3, 6.0)]
     assert [hit.retrieved for hit in found] == [hit.score for hit in plain[7:4:-1]] == [hit.dense for hit in found]
-    assert len(retriever.retrieve(QUESTION, 12)) == 12
+    more = retriever.retrieve(QUESTION, 12)  # what was not read stands behind, in the order of the search
+    assert [hit.passage for hit in more] == [hit.passage for hit in (*plain[7::-1], *plain[8:])]
+    assert [hit.score for hit in more[8:]] == [pytest.approx(hit.score - plain[8].score) for hit in plain[8:]]
+    assert [hit.retrieved for hit in more[8:]] == [hit.score for hit in plain[8:]]
+    assert [hit.rank for hit in more] == list(range(1, 13))
     assert [len(hits) for hits in retriever.retrieve_batch([QUESTION, "number 11"], 5)] == [5, 5]
-    assert reranker.seen == [8, 12, 8, 8]
+    assert reranker.seen == [8, 8, 8, 8]
     assert {hit.passage.metadata["half"] for hit in retriever.retrieve(QUESTION, filter={"half": 1})} == {1}
     assert plain[0].retrieved is None
     assert plain[0].answer is None
@@ -111,11 +115,22 @@ def test_the_command_line_reranks_and_points_out_the_answer(tmp_path: Path) -> N
     assert [hit["id"] for hit in hits] == [hit.passage.id for hit in wanted]
     for hit, same in zip(hits, wanted, strict=True):
         assert (hit["score"], hit["retrieved"]) == (pytest.approx(same.score, abs=1e-5), same.bm25)
-        answer = hit["answer"]
+        assert ("answer" in hit) == (hit["rank"] < 3)  # the third was not read
+        answer = hit.get("answer", {"text": hit["text"], "start": 0, "end": None, "probability": 0.5})
         assert hit["text"][answer["start"] : answer["end"]] == answer["text"] != ""
         assert 0 < answer["probability"] < 1
     shown = run(app, asked).stdout
     assert f"→ {hits[0]['answer']['text']}" in shown
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text(json.dumps({"question": "who is king", "answers": ["denmark"]}) + "\n")
+    reread = ["--mode", "bm25", "--rerank", str(tmp_path / "reader"), "--quiet"]
+    told = run(app, ["evaluate", str(tmp_path / "s"), str(questions), *reread, "--json", "--rerank-first", "2"])
+    assert told.exit_code == 0, told.output
+    figures = json.loads(told.stdout)
+    assert [one["name"] for one in figures["systems"]] == ["bm25", "bm25 reranked"]
+    assert "OpenVINO in float32, of the first 2" in figures["settings"]["reader"]
+    alone = run(app, ["evaluate", str(questions), "--questions", str(questions), *reread[2:]])
+    assert alone.exit_code != 0
     refused = run(app, [*asked[:-1], str(tmp_path / "bert")])
     assert refused.exit_code == 1
     assert "an encoder; pass a reader" in refused.output

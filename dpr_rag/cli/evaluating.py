@@ -27,6 +27,7 @@ from dpr_rag.cli.options import AsJson, FusionKind, Quiet, Weight
 from dpr_rag.cli.places import asked as asked_store
 from dpr_rag.cli.places import encoder_at, only_reads
 from dpr_rag.cli.ranking import Legs
+from dpr_rag.cli.reranking import SecondStage
 from dpr_rag.cli.results import ResultFiles
 from dpr_rag.cli.runs import QuestionsOption, Runs, check_named, note_unasked, read_runs, with_texts
 from dpr_rag.cli.terminal import progress, say_json
@@ -34,7 +35,7 @@ from dpr_rag.cli.usage import usage
 from dpr_rag.paths import is_address, store_of
 
 if TYPE_CHECKING:
-    from dpr_rag import Ranking, Store
+    from dpr_rag import Ranking, Reader, Store
     from dpr_rag.evaluation import Run, System
     from dpr_rag.evaluation.results import By as JudgedBy
     from dpr_rag.fusion import Wishes
@@ -47,6 +48,7 @@ def evaluate(
     choice: ModelChoice,
     legs: Legs,
     files: ResultFiles,
+    second: SecondStage,
     store: Annotated[
         str | None,
         typer.Argument(
@@ -103,6 +105,7 @@ def evaluate(
     if index_recall and store is not None and is_address(store):
         raise typer.BadParameter("it goes with the folder of a store", param_hint="--index-recall")
     rankings = _rankings(store, modes, weight, fusion, legs)
+    reader = _reader(store, second)
     labelled = read_labelled(questions, split, limit, by, qrels=qrels, zeros=True)
     asked = labelled.questions
     k = _depth(k, measures, labelled.by)
@@ -130,10 +133,17 @@ def evaluate(
             if labelled.by == "passage":
                 note_missing(opened, asked)
             ours = {mode: Retriever(opened, k=k, ranking=ranking) for mode, ranking in rankings.items()}
+            if reader is not None:  # each of them once more
+                ours |= {
+                    f"{mode} reranked": Retriever(opened, k=k, ranking=ranking, reranker=reader, rerank=second.first)
+                    for mode, ranking in rankings.items()
+                }
             systems: dict[str, System | Run] = {**ours, **with_texts(others, opened)}
             with progress("asking", len(asked) * len(systems), quiet=quiet) as advance:
                 found = judge(systems, progress=advance)
             settings = settings_of(opened, rankings)
+            if reader is not None:
+                settings["reader"] = f"{reader.source}, {reader.runtime}, of the first {second.first}"
             if index_recall:
                 settings["index recall"] = index_recall_of(opened, [one.question for one in asked])
     if others:
@@ -145,6 +155,12 @@ def evaluate(
     else:
         show(found, settings)
     files.write(found, settings)
+
+
+def _reader(store: str | None, second: SecondStage) -> Reader | None:
+    if store is None and second != SecondStage():
+        raise typer.BadParameter("a reader reads what a store finds; name its folder", param_hint="STORE")
+    return second.reader()
 
 
 def _depth(k: int | None, measures: Sequence[str] | None, by: JudgedBy) -> int:

@@ -74,6 +74,29 @@ def ranked_anew(hits: Sequence[Hit], scores: Sequence[float], k: int | None = No
     ]
 
 
+def first_reranked(reranker: Reranker, question: str, hits: Sequence[Hit], *, first: int, k: int) -> list[Hit]:
+    """The first hits reranked, the others behind them.
+
+    Args:
+        reranker: What ranks anew.
+        question: What was asked.
+        hits: What was retrieved, best first.
+        first: So many are reranked.
+        k: Most hits that are returned. Those that were not reranked keep their order; their scores begin one below the last of
+            the reranked ones, and fall as those of the search do.
+    """
+    rest = hits[first:k]
+    found = reranker.rerank(question, hits[:first], None if rest else k)
+    if not rest or not found:
+        return [*found, *rest]
+    below = found[-1].score - 1 - rest[0].score
+    others = (
+        replace(hit, score=hit.score + below, rank=rank, retrieved=_retrieved(hit))
+        for rank, hit in enumerate(rest, len(found) + 1)
+    )
+    return [*found, *others]
+
+
 def _retrieved(hit: Hit) -> float:
     """The score of the search, also of a hit that was reranked before."""
     return hit.score if hit.retrieved is None else hit.retrieved

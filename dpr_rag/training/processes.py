@@ -77,7 +77,7 @@ class Processes:
                 parameter.grad = torch.zeros_like(parameter)
         together = torch.cat([parameter.grad.reshape(-1) for parameter in learning if parameter.grad is not None])
         torch.distributed.all_reduce(together)
-        parts = together.split([parameter.numel() for parameter in learning])
+        parts = torch.split(together, [parameter.numel() for parameter in learning])
         for parameter, part in zip(learning, parts, strict=True):
             parameter.grad = part.view_as(parameter)
 
