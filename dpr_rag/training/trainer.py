@@ -37,7 +37,7 @@ class Trainer:
         folder: Where everything is written.
         validation: What measures the weights.
         told: Called after every step.
-        gradients: What adds the gradients of a batch.
+        gradients: What adds the gradients of a batch; None is an encoder's.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Trainer:
         *,
         validation: Sequence[Validation] = (),
         told: Told | None = None,
-        gradients: Gradients = add_gradients,
+        gradients: Gradients | None = None,
     ) -> None:
-        self._gradients = gradients
+        self._gradients: Gradients = gradients or add_gradients
         self._model, self._source, self._objective = model, source, objective
         self._settings, self._folder = settings, folder
         objective.check(model)
