@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import pickle
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -208,3 +211,37 @@ def test_a_reader_is_shared_and_not_pickled(reader: Reader) -> None:
     assert copy.deepcopy(reader) is reader
     with pytest.raises(TypeError, match=r"load it where it is used, with Reader\.from_pretrained"):
         pickle.dumps(reader)
+
+
+def test_a_readers_old_files_load_and_give_the_same_numbers(tmp_path: Path) -> None:
+    folder = published(tmp_path / "new")
+    model = transformers.DPRReader.from_pretrained(folder)
+    older = tmp_path / "old"
+    shutil.copytree(folder, older, ignore=shutil.ignore_patterns("*.safetensors"))
+    body = "span_predictor.encoder.bert_model."
+    extra = {  # what facebook/dpr-reader-single-nq-base has besides
+        f"{body}embeddings.position_ids": torch.arange(64)[None],
+        f"{body}pooler.dense.weight": torch.zeros(32, 32),
+        f"{body}pooler.dense.bias": torch.zeros(32),
+    }
+    torch.save({**model.state_dict(), **extra}, older / "pytorch_model.bin")
+    one, other = (Reader.from_pretrained(path, runtime="openvino", dtype="float32") for path in (folder, older))
+    assert one.fingerprint == other.fingerprint
+    assert one.read(QUESTION, PASSAGES) == other.read(QUESTION, PASSAGES)
+
+
+def test_a_reader_reads_without_pytorch(reader: Reader, tmp_path: Path) -> None:
+    reader.save_pretrained(tmp_path / "saved")
+    code = f"""
+import sys
+sys.modules["torch"] = sys.modules["transformers"] = None
+from dpr_rag import Passage, Reader
+reader = Reader.from_pretrained({str(tmp_path / "saved")!r}, dtype="float32")
+(found,) = reader.read({QUESTION!r}, [Passage("1", {PASSAGES[0].text!r}, "hamlet")])
+print(found.selection, found.answer.text, sep="|")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    selection, text = done.stdout.strip().split("|")
+    (wanted,) = reader.read(QUESTION, PASSAGES[:1])
+    assert (float(selection), text) == (pytest.approx(wanted.selection, abs=1e-4), wanted.answer.text)
