@@ -1,6 +1,7 @@
 # Everything this repository can do, by nine verbs; each creates .venv itself where it is missing.
 
 PYTHON ?= python3
+PROCESSES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -23,8 +24,8 @@ demo: $(VENV)/demo.stamp ## Index the standard library's docstrings and ask them
 chat: demo $(VENV)/chat.stamp ## Open a chatbot over the demo's store in the browser
 	@$(BIN)/dpr-rag chat demo.dpr
 
-test: $(VENV)/dev.stamp ## Run all tests
-	@$(BIN)/python -m pytest -q
+test: $(VENV)/dev.stamp ## Run all tests, in two processes; another number: make test PROCESSES=4
+	@$(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile
 
 check: $(VENV)/dev.stamp ## Run the linter, the formatter's check and the type checker
 	@$(BIN)/ruff check .
