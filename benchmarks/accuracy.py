@@ -27,7 +27,7 @@ MODES = {
     "dense": Ranking(),
     "bm25": Ranking("bm25"),
     "hybrid, reciprocal ranks": Ranking("hybrid", fusion="rrf"),
-    "hybrid, suggested": Ranking("hybrid"),
+    "hybrid": Ranking("hybrid"),
 }
 
 
@@ -56,11 +56,11 @@ def accuracies(store: PassageStore, folder: Path) -> dict[str, Mapping[int, Esti
     modes = dict(MODES)
     if (folder / "questions.test.jsonl.gz").is_file():
         asked = asked_in(folder, "test")
-        modes[name] = Ranking("hybrid", tuned.tuned.weight)
+        modes[name] = next(one.ranking for one in tuned.candidates if one.name == "hybrid λ")
         held_out = {}
     else:
         asked = dev
-        held_out = {name: next(one.accuracy for one in tuned.candidates if one.name == "hybrid")}
+        held_out = {name: next(one.accuracy for one in tuned.candidates if one.name == "hybrid λ")}
     systems = {one: Retriever(store, ranking=ranking) for one, ranking in modes.items()}
     found = evaluate(systems, asked, k=max(KS), by="passage", batch_size=256)
     return {one.name: one.accuracy for one in found.systems} | held_out

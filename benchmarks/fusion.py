@@ -1,0 +1,101 @@
+"""Does joining both legs ever cost? Hybrid rankings beside each leg alone, on sets that favour the one and the other.
+
+    python benchmarks/fusion.py DATA OUTPUT [--model MODEL] [--questions 1500] [--background 15000]
+
+DATA holds ``squad/``, ``fairytaleqa/``, ``real-questions/`` and ``wiki-background/`` as JSONL, and ``pubmedqa/`` where its
+figures are wanted; OUTPUT keeps the encoded stores. Real questions are right by answers, over SQuAD's paragraphs and the
+background, all others by their passage. One line per set and ranking: top-1, 5 and 20 in percent, and what is gained on the
+better of both legs with the 95 % interval of the paired bootstrap.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from shifts import drawn, keywords, share_of
+
+from dpr_rag import DualEncoder, Passage, PassageStore, Ranking
+from dpr_rag.corpora import Question, open_corpus, read_questions
+from dpr_rag.evaluation.legs import JudgedLegs, read_legs
+from dpr_rag.evaluation.results import By
+from dpr_rag.evaluation.statistics import Bootstrap
+
+KS = (1, 5, 20)
+Ranks = NDArray[np.float64]
+
+
+def store_of(data: Path, output: Path, pools: Sequence[str], encoder: DualEncoder, background: int) -> PassageStore:
+    """The store of some pools, encoded where it was not before; texts that come twice count once."""
+    store = PassageStore.open(output / f"{'+'.join(pools)}-{encoder.fingerprint[:8]}.dpr", encoder=encoder)
+    for pool in pools:
+        found = {one.text: one for one in open_corpus(str(data / pool / "passages.jsonl.gz"))}
+        passages: Sequence[Passage] = list({one.id: one for one in found.values()}.values())
+        if pool == "wiki-background":
+            passages = sorted(passages, key=lambda one: share_of(one.id))[:background]
+        for start in range(0, len(passages), 1024):
+            store.add([one for one in passages[start : start + 1024] if one.id not in store])
+    return store
+
+
+def sets(data: Path, most: int) -> Iterator[tuple[str, tuple[str, ...], list[Question], By]]:
+    """Name, pools, questions, and what makes a passage right."""
+
+    def asked(folder: str, name: str) -> list[Question]:
+        return drawn(list(read_questions(data / folder / f"questions.{name}.jsonl.gz")), most)
+
+    dev = asked("squad", "dev")
+    yield "squad", ("squad",), dev, "passage"
+    yield "squad as keywords", ("squad",), [replace(one, question=keywords(one.question, 6)) for one in dev], "passage"
+    yield "fairytaleqa", ("fairytaleqa",), asked("fairytaleqa", "test"), "passage"
+    if (data / "pubmedqa").is_dir():
+        yield "pubmedqa", ("pubmedqa",), asked("pubmedqa", "test"), "passage"
+    for name in ("natural-questions", "triviaqa"):
+        yield name, ("squad", "wiki-background"), asked("real-questions", f"{name}.dev"), "answer"
+
+
+def rows(legs: Sequence[JudgedLegs], rankings: dict[str, Ranking]) -> Iterator[str]:
+    """One line per ranking."""
+    ranks = {name: np.array([one.first(ranking) for one in legs]) for name, ranking in rankings.items()}
+    for name, own in ranks.items():
+        accuracies = " ".join(f"{100 * np.mean(own <= k):.1f}" for k in KS)
+        gains = "  ".join(_gain(own, ranks, k) for k in KS) if name.startswith("hybrid") else ""
+        yield f"{name:24} {accuracies:18} {gains}"
+
+
+def _gain(own: Ranks, ranks: dict[str, Ranks], k: int) -> str:
+    better = max((ranks["dense"], ranks["bm25"]), key=lambda one: float(np.mean(one <= k)))
+    columns = {"own": np.where(own <= k, 1.0, 0.0), "leg": np.where(better <= k, 1.0, 0.0)}
+    found = Bootstrap(columns, seed=0).difference("own", "leg", among=1)
+    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+
+
+def main() -> None:
+    """Encode and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--model", help="folder or hub name (default: the default encoder)")
+    parser.add_argument("--questions", type=int, default=1500)
+    parser.add_argument("--background", type=int, default=15_000)
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    encoder = DualEncoder.from_pretrained(args.model) if args.model else DualEncoder.default()
+    for name, pools, questions, by in sets(args.data, args.questions):
+        with store_of(args.data, args.output, pools, encoder, args.background) as store:
+            weight = store.suggested_weight()
+            rankings = {"dense": Ranking(), "bm25": Ranking("bm25"), "hybrid": Ranking("hybrid")}
+            rankings |= {"hybrid, one λ": Ranking("hybrid", weight), "hybrid rrf": Ranking("hybrid", fusion="rrf")}
+            legs = read_legs(store, questions, Ranking("hybrid"), by)
+            sys.stdout.write(f"{name}: {len(questions)} questions, {len(store)} passages, λ {weight:.1f}\n")
+            sys.stdout.writelines(f"  {line}\n" for line in rows(legs, rankings))
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
