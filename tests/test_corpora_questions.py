@@ -43,7 +43,9 @@ def file(path: Path, data: str | bytes) -> Path:
         ("q.csv", "source,answers,question\nx,William Shakespeare|Shakespeare,who wrote Hamlet?\n,1601,when?\n"),
         (
             "q.csv.gz",
-            gzip.compress(b"question,answers\nwho wrote Hamlet?,William Shakespeare|Shakespeare\nwhen?,1601\n"),
+            gzip.compress(
+                b"question,answers\nwho wrote Hamlet?,William Shakespeare|Shakespeare\nwhen?,1601\n", mtime=0
+            ),
         ),
     ],
 )

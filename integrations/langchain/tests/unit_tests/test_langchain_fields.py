@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ CHANGES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("change", WAYS)
-@pytest.mark.parametrize("values", CHANGES, ids=str)
+@pytest.mark.parametrize("values", CHANGES, ids=lambda values: re.sub(" at 0x[0-9a-f]+", "", str(values)))
 def test_a_field_counts_from_the_next_call_on(plays: DPRVectorStore, change: Changed, values: dict[str, Any]) -> None:
     expected = DPRRetriever.from_store(plays, **values)
     retriever = DPRRetriever.from_store(plays)

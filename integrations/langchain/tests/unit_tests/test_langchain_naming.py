@@ -228,7 +228,7 @@ def test_a_store_opens_under_the_name_that_a_cache_gave_it_before(tmp_path: Path
     ("held", "named"),
     [
         ({"model": "m"}, " m"),
-        ({"model": object(), "model_name": "m"}, " m"),
+        ({"model": ..., "model_name": "m"}, " m"),
         ({"model": "", "repo_id": "m"}, " m"),
         ({"model": Path("models/m"), "model_id": "m"}, " m"),
         ({"model_path": Path("models/m")}, " models/m"),
