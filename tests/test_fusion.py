@@ -157,8 +157,10 @@ def test_without_a_weight_bm25_counts_as_a_share_of_its_best() -> None:
     legs = legs_of([0.5, 0.2, 0.1], [0.0, 8.0, 11.0], spread=0.25)
     weight = legs.weight(Ranking("hybrid"))
     assert weight == pytest.approx(11 / (5 * 0.25))  # 8.8
-    assert legs.ranked(Ranking("hybrid")).scores.tolist() == pytest.approx([11.88, 9.76, 4.4])
-    assert legs.ranked(Ranking("hybrid", balance=2)).scores.tolist() == pytest.approx([12.76, 11.52, 8.8])
+    assert legs.ranked(Ranking("hybrid")).scores.tolist() == pytest.approx([0.1 + 11 / 8.8, 0.2 + 8 / 8.8, 0.5])
+    assert legs.ranked(Ranking("hybrid", balance=2)).scores.tolist() == pytest.approx(
+        [0.1 + 11 / 17.6, 0.2 + 8 / 17.6, 0.5]
+    )
 
 
 @pytest.mark.parametrize(("words", "vectors"), [(10.0, 1.0), (1.0, 70.0), (0.3, 0.01)])
@@ -193,6 +195,7 @@ def test_the_weight_is_finite_where_there_is_nothing_to_scale_by(dense: list[flo
         {"mode": "hybrid", "fusion": "rrf", "weight": 1.0},
         {"mode": "dense", "fusion": "rrf"},
         {"mode": "hybrid", "balance": -1.0},
+        {"mode": "hybrid", "balance": 0},
         {"mode": "dense", "balance": 2.0},
         {"mode": "hybrid", "weight": 1.0, "balance": 2.0},
     ],

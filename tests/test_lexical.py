@@ -673,9 +673,8 @@ def test_hybrid_finds_a_weight_for_each_question(store: PassageStore, encoder: H
         words = Retriever(store, k=1, ranking=Ranking("bm25", bm25=BM25(phrases=0.5))).retrieve(question)
         best = words[0].score if words else 0.0
         hits = Retriever(store, k=20, mode="hybrid").retrieve(question)
-        assert [(hit.score - hit.bm25) / hit.dense for hit in hits] == pytest.approx(
-            [max(best, 1.0) / (5 * spread)] * 20
-        )
+        weight = max(best, 1.0) / (5 * spread)
+        assert [hit.score for hit in hits] == pytest.approx([hit.dense + hit.bm25 / weight for hit in hits])
         assert hits == Retriever(store, k=20).store.rank([question, "w5"], 20, ranking=Ranking("hybrid"))[0]
 
 

@@ -45,7 +45,7 @@ class Ranking:
         mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both.
         weight: For ``hybrid``: λ of BM25 + λ · inner product (paper, section 5) over the best of both legs, with both
             scores of every passage, also where only one leg brought it. None takes the λ that the store was tuned to, or else
-            one for each question, see :meth:`Legs.weight`.
+            one for each question, see :meth:`Legs.weight`, and scores are inner product + BM25 / λ.
         fusion: For ``hybrid``: ``weighted`` as above, or ``rrf`` for reciprocal rank fusion, Σ 1 / (60 + rank) (Cormack et
             al. 2009), which looks at ranks alone.
         candidates: For ``hybrid``: how many of the best passages each leg brings; never fewer than hits are wanted.
@@ -82,6 +82,8 @@ class Ranking:
         object.__setattr__(self, "candidates", check_count("candidates", self.candidates, VectorError))
         check_instance("bm25", self.bm25, BM25, VectorError)
         object.__setattr__(self, "balance", check_number("balance", self.balance, VectorError))
+        if not self.balance:
+            raise VectorError("balance is 0, expected a positive number; mode='bm25' leaves the inner products out")
         if self.balance != 1 and not self.wants_weight:
             raise VectorError(
                 "balance goes with mode='hybrid' and fusion='weighted' without a weight; leave one of them out"
@@ -185,6 +187,8 @@ class Legs:
     def ranked(self, ranking: Ranking) -> Ranked:
         """All of them, best first, by BM25 + λ · inner product, or by reciprocal ranks.
 
+        Where λ is found for the question, scores are over λ: the inner product, and BM25's share beside it. So they compare
+        between questions as inner products do, however many words a question has, and a threshold means the same to all.
         Ties, which are frequent among reciprocal ranks, come by inner product, then in order of insertion.
         """
         rows, dense, bm25 = self.both.rows, self.both.dense, self.both.bm25
@@ -192,6 +196,8 @@ class Legs:
             scores = _reciprocal(rows, self.dense.rows) + _reciprocal(rows, self.bm25.rows)
         else:
             scores = bm25 + self.weight(ranking) * dense
+            if ranking.weight is None:
+                scores = scores / self.weight(ranking)
         return Ranked(rows, scores, dense, bm25).take(np.lexsort((rows, -dense, -scores)))
 
     def weight(self, ranking: Ranking) -> float:
