@@ -39,10 +39,13 @@ FOR_PROGRAMS = (
     "to delete what a filter keeps, pass filter=",
     "is no passage; give a dpr_rag.Passage(",
     "balance goes with mode='hybrid'",
+    "balance is 0",
+    "object with rerank(question, hits, k)",
+    "a reranker reads questions in words",
 )
 # Names of settings that the options beside them share, and of keys in files: no advice.
 SAID = re.compile(
-    r"\w+ goes with mode='hybrid'( and fusion='weighted')?, |negatives=…|margin=…|towers=…|do_lower_case=…|state_dict\(\)"
+    r"\w+ goes with mode='hybrid'( and fusion='weighted')?, |negatives=…|margin=…|length=…|overlap=…|answer=…|towers=…|do_lower_case=…|state_dict\(\)"
 )
 
 
