@@ -45,7 +45,8 @@ FOR_PROGRAMS = (
 )
 # Names of settings that the options beside them share, and of keys in files: no advice.
 SAID = re.compile(
-    r"\w+ goes with mode='hybrid'( and fusion='weighted')?, |negatives=…|margin=…|length=…|overlap=…|answer=…|towers=…|do_lower_case=…|state_dict\(\)"
+    r"\w+ goes with mode='hybrid'( and fusion='weighted')?, |negatives=…|margin=…|length=…|overlap=…|answer=…|towers=…|"
+    r"do_lower_case=…|state_dict\(\)"
 )
 
 
