@@ -94,7 +94,10 @@ def test_signatures_are_those_of_the_functions(tmp_path: Path) -> None:
         (lambda store, asked: tune(store, asked, k="5"), "k is '5', expected an integer"),
         (lambda store, asked: tune(store, asked, keep="no"), "keep is the string 'no'"),
         (lambda store, asked: tune(store, asked, bm25=0.9), "bm25 is float 0.9, expected a BM25"),
-        (lambda store, asked: tune("store", asked), "store is the string 'store', expected a PassageStore"),
+        (
+            lambda store, asked: tune("store", asked),
+            "store is str 'store', expected an open PassageStore or MilvusStore",
+        ),
     ],
 )
 def test_values_that_nothing_can_be_measured_with_are_refused_first(

@@ -82,8 +82,8 @@ def test_every_command_that_opens_an_encoder_says_where_it_runs() -> None:
     assert {name: RUNNING - found[name] for name in opening} == {name: set() for name in opening}
 
 
-def test_the_commands_load_encoders_in_two_places() -> None:
-    """One for encoders, one for what is trained; what these take, all commands take."""
+def test_the_commands_load_models_in_three_places() -> None:
+    """One for encoders, one for what is trained, one for rerankers; what these take, all commands take."""
     loading = {"load_encoder", "from_pretrained", "default"}
     found = set()
     for path in Path(dpr_rag.cli.__file__).parent.glob("*.py"):
@@ -92,7 +92,7 @@ def test_the_commands_load_encoders_in_two_places() -> None:
             name = getattr(called, "attr", getattr(called, "id", ""))
             if name in loading:
                 found.add(path.name)
-    assert found == {"models.py", "running.py"}
+    assert found == {"models.py", "reranking.py", "running.py"}
 
 
 @pytest.mark.parametrize(

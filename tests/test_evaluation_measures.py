@@ -77,7 +77,7 @@ def test_ties_keep_the_systems_order() -> None:
     assert values(found["one"].ranking) == {"RR@3": 1, "nDCG@3": 1, "R@3": 1}
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(RANK, min_size=1, max_size=8))
 def test_measures_equal_those_of_ir_measures_on_the_run(ranks: list[int | None]) -> None:
     questions, system = ranked(*ranks)

@@ -31,6 +31,7 @@ from dpr_rag.lexical.postings import grown
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.writer import Writer
 from dpr_rag.store import calibrating, lexicon, ranking
+from dpr_rag.store.sampling import asked_for
 from dpr_rag.store.snapshot import Snapshot
 
 HANGUL_FILLERS = "\u115f\u1160\u3164\uffa0"
@@ -667,7 +668,7 @@ def test_the_suggested_weight_lets_both_legs_differ_by_as_much(store: PassageSto
 
 def test_hybrid_finds_a_weight_for_each_question(store: PassageStore, encoder: HashEncoder) -> None:
     store.add(many(300))
-    drawn = store.sample(512)[1].astype(np.float64)
+    drawn = asked_for(store._engine, 256)[2].astype(np.float64)
     for question in ("w1 w2 w3", "w7 w90", "nothing known"):
         spread = np.std(drawn @ encoder.encode_questions([question])[0].astype(np.float64))
         words = Retriever(store, k=1, ranking=Ranking("bm25", bm25=BM25(phrases=0.5))).retrieve(question)

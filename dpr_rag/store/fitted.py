@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
+from dpr_rag.store.sampling import asked_for
 
 _Value = TypeVar("_Value")
-_DRAWN = 512
+_DRAWN = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +45,8 @@ def fitted(engine: Engine, key: object, state: State, fit: Callable[[], _Value])
 
 
 def drawn_vectors(engine: Engine) -> npt.NDArray[np.float64]:
-    """Vectors of some 500 passages drawn at random, [n, dim]: against them an inner product is high or low."""
-    return fitted(engine, "drawn", engine.state(), lambda: engine.sample(_DRAWN)[2].astype(np.float64))
+    """Vectors of 256 passages drawn at random, [n, dim]: against them an inner product is high or low.
+
+    Running text, each text once, as for calibrations: junk that joins a store would move the scores of everything else.
+    """
+    return fitted(engine, "drawn", engine.state(), lambda: asked_for(engine, _DRAWN)[2].astype(np.float64))
