@@ -10,9 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from dpr_rag import Hit, Passage, PassageStore
 from dpr_rag.filters import Filter, parse_filter
+
+# How long an example takes is the machine's affair, and tests run beside each other.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session", autouse=True)
