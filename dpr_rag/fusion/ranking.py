@@ -195,9 +195,10 @@ class Legs:
         if ranking.fusion == "rrf":
             scores = _reciprocal(rows, self.dense.rows) + _reciprocal(rows, self.bm25.rows)
         else:
-            scores = bm25 + self.weight(ranking) * dense
+            weight = self.weight(ranking)
+            scores = bm25 + weight * dense
             if ranking.weight is None:
-                scores = scores / self.weight(ranking)
+                scores /= weight
         return Ranked(rows, scores, dense, bm25).take(np.lexsort((rows, -dense, -scores)))
 
     def weight(self, ranking: Ranking) -> float:
