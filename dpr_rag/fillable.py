@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from dpr_rag.errors import StoreError
 from dpr_rag.passages import Passage
-from dpr_rag.stores import Store, WholeStore
+from dpr_rag.stores import Store, WholeStore, has_all
 
 if TYPE_CHECKING:
     from dpr_rag.store.reports import AddReport
 
-_LACKING = object()
 _PARTS = ("admitted", "restricted", "get_vectors")
 
 
@@ -62,7 +60,7 @@ class FilledStore(WholeStore, Protocol):
 
 def is_fillable(store: Store) -> TypeGuard[FilledStore]:
     """Whether adapters can fill a store: one in a folder or an engine, and none behind a service."""
-    return all(getattr_static(store, name, _LACKING) is not _LACKING for name in _PARTS)
+    return has_all(store, _PARTS)
 
 
 def filled(store: Store) -> FilledStore:

@@ -207,9 +207,14 @@ _PARTS = (
 )
 
 
+def has_all(value: object, names: Iterable[str]) -> bool:
+    """Whether a value has attributes of these names, none of which is evaluated."""
+    return all(getattr_static(value, name, _LACKING) is not _LACKING for name in names)
+
+
 def is_store(value: object) -> TypeGuard[Store]:
     """Whether a value has all that a :class:`Store` has; nothing of it is evaluated, and a class is none."""
-    return not isinstance(value, type) and all(getattr_static(value, name, _LACKING) is not _LACKING for name in _PARTS)
+    return not isinstance(value, type) and has_all(value, _PARTS)
 
 
 def whole(store: Store) -> WholeStore:
@@ -218,7 +223,7 @@ def whole(store: Store) -> WholeStore:
     Raises:
         StoreError: It is a service, which gives out no vectors.
     """
-    if getattr_static(store, "batches", _LACKING) is _LACKING:
+    if not has_all(store, ["batches"]):
         raise StoreError(
             f"{store.path} is a service, which gives out no vectors; name the folder or the collection behind it"
         )

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from dpr_rag.fusion import Ranking, Tuned
 from dpr_rag.store.ranking import Candidates
-from dpr_rag.stores import WholeStore, is_store
-
-_LACKING = object()
+from dpr_rag.stores import WholeStore, has_all, is_store
 
 
 class TunableStore(WholeStore, Protocol):
@@ -32,9 +29,7 @@ class TunableStore(WholeStore, Protocol):
 
 def tunable(store: object) -> TypeGuard[TunableStore]:
     """Whether a value is a store that keeps how it is to rank."""
-    return is_store(store) and all(
-        getattr_static(store, name, _LACKING) is not _LACKING for name in ("candidates", "set_tuned")
-    )
+    return is_store(store) and has_all(store, ("candidates", "set_tuned"))
 
 
 if TYPE_CHECKING:
