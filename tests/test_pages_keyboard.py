@@ -162,7 +162,8 @@ def test_arrows_switch_conversations_which_are_one_stop_of_tab(page: Opened) -> 
 def test_a_closed_sidebar_takes_no_focus(page: Opened) -> None:
     page.begin("whales")
     page.tab.resize(390)
-    page.tab.wait("return !document.querySelector('.sidebar').classList.contains('open')", 20)
+    # it slides out first, and is seen until then
+    page.tab.wait("return getComputedStyle(document.querySelector('.sidebar')).visibility === 'hidden'", 20)
     page.tab.tab_to("#chat button[aria-label=Like]", most=20)
     page.tab.resize(1280)
 
