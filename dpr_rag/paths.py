@@ -17,6 +17,9 @@ _SERVICES = ("http://", "https://")
 _ENGINES = ("milvus://", "milvus+tls://", "milvus+lite:")
 _LONGEST = 255  # of every file system in use, though a path without its folders yet does not show it
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?=/)")
+_WRITTEN = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)(?::/{0,2}|/{2})(?!/)(.+)", re.DOTALL)
+_NEAR = 0.75
+"""How alike a misspelt scheme is to the one that is meant, from 0 to 1; ``wiki`` and ``milvus`` are 0.4."""
 _USER = re.compile(r"~[A-Za-z_][\w.-]*")
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{\w+\})")
 
@@ -132,8 +135,8 @@ def _refuse_impossible(place: Path) -> None:
 
 def _refuse_other_words(given: str, place: Path) -> None:
     """Refuse what other programs understand, and what would be a folder of that name here, unless there is one."""
-    said = _said_of_start(given)
-    if said and not os.path.lexists(place.parts[0]):
+    said = "" if os.path.lexists(place.parts[0]) else _said_of_start(given)
+    if said:
         raise PathError(f"the path {given!r:.120} {said}")
     for at, part in enumerate(place.parts):
         found = _VARIABLE.match(part)
@@ -147,6 +150,11 @@ def _said_of_start(given: str) -> str:
     scheme, user = _SCHEME.match(given), _USER.fullmatch(given.split("/", 1)[0])
     if given == ":memory:":
         return "names no folder; PassageStore.temporary() is a store that is gone on close"
+    meant = _meant_address(given)
+    if meant:
+        if "@" in meant:
+            raise PathError("an address holds no user and no password, which logs would show; write it without, and pass a token")
+        return f"is no path of this machine, and no address as it is written; write {meant:.120}"
     if scheme:
         rest = unquote(given[scheme.end() :].lstrip("/"))
         there = f", such as /{rest:.120}" if scheme[0].lower() == "file:" else ""
@@ -156,3 +164,15 @@ def _said_of_start(given: str) -> str:
             f"begins with a user {user[0]} whom this machine does not know; write ./{user[0]} for a file of that name"
         )
     return ""
+
+
+def _meant_address(given: str) -> str:
+    """The address that was meant where its beginning is misspelt, or an empty string."""
+    from difflib import get_close_matches
+
+    found = _WRITTEN.fullmatch(given)
+    if found is None:
+        return ""
+    schemes = {one.rstrip(":/"): one for one in (*_ENGINES, *_SERVICES)}
+    near = get_close_matches(found[1].lower().replace("_", "+"), schemes, 1, _NEAR)
+    return f"{schemes[near[0]]}{found[2]}" if near else ""

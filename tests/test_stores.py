@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -346,6 +347,42 @@ def test_what_milvus_cannot_hold_is_refused_by_name(passage: Passage, named: str
 def test_addresses_that_are_none_are_refused(address: str, said: str) -> None:
     with pytest.raises(PathError, match=said):
         open_store(address)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("mivlus://host:19530/notes", "milvus://host:19530/notes"),
+        ("milvus:/host", "milvus://host"),
+        ("milvus:host:19530/notes", "milvus://host:19530/notes"),
+        ("milvus//host/notes", "milvus://host/notes"),
+        ("milvus+light:notes.db", "milvus+lite:notes.db"),
+        ("milvus-lite:notes.db", "milvus+lite:notes.db"),
+        ("milvus_lite:notes.db#plays", "milvus+lite:notes.db#plays"),
+        ("MILVUSLITE:notes.db", "milvus+lite:notes.db"),
+        ("milvus+tsl://host/notes", "milvus+tls://host/notes"),
+        ("htpp://host:8000", "http://host:8000"),
+        ("https:/host", "https://host"),
+    ],
+)
+def test_a_misspelt_address_is_refused_with_the_right_one(
+    given: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PathError, match=f"no address as it is written; write {re.escape(meant)}$"):
+        open_store(given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_whose_names_resemble_no_address_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "milvus:notes").mkdir()
+    for given in ("milvus:notes", "wiki:notes", "wiki//notes", "milvus/notes", "./milvus:host"):
+        with open_store(given) as store:
+            assert store.count() == 0
+    with pytest.raises(PathError, match="holds no user and no password") as caught:
+        open_store("mivlus://user:secret@host/notes")
+    assert "secret" not in str(caught.value)
 
 
 def test_an_address_is_never_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
