@@ -135,7 +135,8 @@ def _refuse_impossible(place: Path) -> None:
 
 def _refuse_other_words(given: str, place: Path) -> None:
     """Refuse what other programs understand, and what would be a folder of that name here, unless there is one."""
-    said = "" if os.path.lexists(place.parts[0]) else _said_of_start(given)
+    stands = not place.parts or os.path.lexists(place.parts[0])
+    said = "" if stands else _said_of_start(given)
     if said:
         raise PathError(f"the path {given!r:.120} {said}")
     for at, part in enumerate(place.parts):
@@ -153,7 +154,9 @@ def _said_of_start(given: str) -> str:
     meant = _meant_address(given)
     if meant:
         if "@" in meant:
-            raise PathError("an address holds no user and no password, which logs would show; write it without, and pass a token")
+            raise PathError(
+                "an address holds no user and no password, which logs would show; write it without, and pass a token"
+            )
         return f"is no path of this machine, and no address as it is written; write {meant:.120}"
     if scheme:
         rest = unquote(given[scheme.end() :].lstrip("/"))

@@ -93,14 +93,6 @@ class LogNotes(logging.Handler):
         note(f"dpr-rag: {printable(on_the_command_line(record.getMessage()))}")
 
 
-_TELL_TWICE = ("pymilvus.decorators", "pymilvus.client.connection_manager")
-"""Write tracebacks of what they raise, which is told in a line."""
-
-
-def _nothing(_: logging.LogRecord) -> bool:
-    return False
-
-
 @contextmanager
 def log_as_notes() -> Iterator[None]:
     """Show the library's warnings, and how the index of a store changes."""
@@ -111,14 +103,9 @@ def log_as_notes() -> Iterator[None]:
     )  # cut passages are counted once, at the end
     library.addHandler(handler)
     store.setLevel(logging.INFO)
-    twice = [logging.getLogger(name) for name in _TELL_TWICE]
-    for one in twice:
-        one.addFilter(_nothing)
     try:
         yield
     finally:
-        for one in twice:
-            one.removeFilter(_nothing)
         store.setLevel(level)
         library.removeHandler(handler)
 

@@ -34,9 +34,10 @@ class Collection:
     """
 
     def __init__(self, address: Address, timeout: float, *, kind: Kind | None = None) -> None:
-        self.address, self._connection, self.kind = address, Connection(address, timeout), kind or Kind()
+        self.address, self._connection = address, Connection(address, timeout)
         self._client, self._timeout, self._errors = self._connection.client, timeout, self._connection.errors
         self.version, self.is_lite = self._connection.version, self._connection.is_lite
+        self.kind = (kind or Kind()).built_by(lite=self.is_lite)
         self.name, self.knows_words = address.collection, self._connection.knows_words
         self.is_at_least = self._connection.is_at_least
         self.described, self.exists = schema.Described(), False
@@ -72,7 +73,7 @@ class Collection:
             if not index:
                 indexes = schema.indexes_of(self._connection.library, self.kind, words=self.has_words)
                 self._client.create_index(self.name, indexes, timeout=self._timeout)
-            self.kind = Kind.of(index) if index else self.kind
+            self.kind = replace(Kind.of(index), asked=self.described.asked_kind) if index else self.kind
             self._client.load_collection(self.name, timeout=self._timeout)
         self.exists = True
 
@@ -82,13 +83,13 @@ class Collection:
         Raises:
             ServiceError: The engine refuses.
         """
-        library, words, self.kind = self._connection.library, self.knows_words, kind
+        library, words, self.kind = self._connection.library, self.knows_words, kind.built_by(lite=self.is_lite)
         made = schema.schema_of(library, dim, words=words, parted=parted_by is not None)
         options: dict[str, Any] = {"consistency_level": "Strong", "timeout": self._timeout}
         if parted_by is not None and not self.is_lite:  # which has its own number
             options["num_partitions"] = schema.PARTITIONS
-        options["properties"] = schema.properties_of(encoder, parted_by)
-        indexes = schema.indexes_of(library, kind, words=words)
+        options["properties"] = schema.properties_of(encoder, parted_by, self.kind.asked)
+        indexes = schema.indexes_of(library, self.kind, words=words)
         try:
             with self._errors("create"), self._connection.writing():
                 self._client.create_collection(self.name, schema=made, index_params=indexes, **options)

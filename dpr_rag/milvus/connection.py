@@ -21,6 +21,7 @@ from dpr_rag.errors import (
 from dpr_rag.forking import REMEDY
 from dpr_rag.milvus import lite
 from dpr_rag.milvus.address import VARIABLE, Address
+from dpr_rag.milvus.noise import asking, hush, importing
 
 _AT_HOME = ("127.0.0.1", "localhost")
 _NEVER = 2**31 - 1
@@ -50,9 +51,11 @@ class Connection:
 
     def __init__(self, address: Address, timeout: float) -> None:
         try:
-            import pymilvus
+            with importing():
+                import pymilvus
         except ImportError as error:
             raise MissingExtraError(f"a store in Milvus needs pymilvus; {install('milvus')}") from error
+        hush()
         self.address, self.library, self.timeout = address, pymilvus, timeout
         self._closed, self._process, self._served = False, os.getpid(), None
         _refuse_forked(address)
@@ -109,7 +112,8 @@ class Connection:
         import grpc
 
         try:
-            yield
+            with asking():
+                yield
         except (self.library.exceptions.MilvusUnavailableException, grpc.RpcError) as error:
             raise self._told(what, error) from error
         except self.library.exceptions.MilvusException as error:
@@ -136,7 +140,8 @@ class Connection:
         if not self._closed:
             self._closed = True
             if self._process == os.getpid():  # in a child, the channel is the parent's
-                self.client.close()
+                with asking():
+                    self.client.close()
                 self._let_go()
 
     def _let_go(self) -> None:

@@ -25,7 +25,7 @@ class EngineInfo:
         source: Where the encoder's weights came from, for people to read.
         profile: How the encoder turns texts into vectors, as it says itself; None where that is not recorded.
         filled: None; the engine does not keep what ran the encoder.
-        kind: Index, as the engine calls it.
+        kind: Index, as the engine calls it; and what was asked for, where it builds another one.
         parameters: Its parameters.
         words: Whether the engine ranks by words too.
         partition_key: The field by whose values passages lie in partitions, or None.
@@ -63,7 +63,7 @@ def info_of(collection: Collection) -> EngineInfo:
         source=str(made.get("source", "")),
         profile=made.get("profile"),
         filled=None,
-        kind=collection.kind.name,
+        kind=collection.kind.told,
         parameters=dict(collection.kind.parameters),
         words=collection.has_words,
         partition_key=collection.described.parted_by,

@@ -1,4 +1,4 @@
-"""The kinds of index that every Milvus really builds; milvus-lite accepts others and silently searches by brute force."""
+"""The kinds of index that every Milvus really builds, and what a collection says of its own."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ class Kind:
     Attributes:
         name: As Milvus calls it.
         parameters: As they are called here.
+        asked: What was asked for where another one was built, or empty.
     """
 
     name: str = "FLAT"
     parameters: dict[str, int] = field(default_factory=dict)
+    asked: str = ""
 
     @staticmethod
     def parse(given: str) -> Kind:
@@ -62,6 +64,19 @@ class Kind:
             if _THEIRS.get(key, key) in described:
                 mine[key] = int(described[_THEIRS.get(key, key)])
         return Kind(name, mine)
+
+    def built_by(self, *, lite: bool) -> Kind:
+        """What is built where this is asked for: in a file of milvus-lite, ``flat``.
+
+        It would build others without the parameters that were given, and of the rows alone that it had sealed when the file was
+        opened: which hits are exact would hang on when that was.
+        """
+        return Kind(asked=self.name) if lite and not self.is_exact else self
+
+    @property
+    def told(self) -> str:
+        """The kind for people."""
+        return f"flat (exact); asked for {self.asked}" if self.asked else self.name
 
     @property
     def is_exact(self) -> bool:

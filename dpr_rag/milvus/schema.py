@@ -18,6 +18,7 @@ PARTITIONS = 16
 """Among which the values of a partition key are spread; each takes its share of memory, and one has many tenants."""
 TUNED = "dpr_rag.tuned"
 _MARK, _MADE_BY, _PARTED_BY = "dpr_rag.fingerprint", "dpr_rag.encoder", "dpr_rag.partition_key"
+_ASKED_KIND = "dpr_rag.asked_index"
 _NEEDED = {*FIELDS, "terms", "numbers", "vector"}
 
 
@@ -32,6 +33,7 @@ class Described:
         made_by: What the encoder says of itself: source, profile.
         parted_by: The field by whose values passages lie in partitions, or None.
         tuned: What it was tuned to, as JSON; empty where it was not.
+        asked_kind: The index that was asked for where the engine builds another one, or empty.
     """
 
     dim: int | None = None
@@ -40,6 +42,7 @@ class Described:
     made_by: Mapping[str, Any] = field(default_factory=dict)
     parted_by: str | None = None
     tuned: str = ""
+    asked_kind: str = ""
 
 
 def described(shown: str, found: Mapping[str, Any]) -> Described:
@@ -62,6 +65,7 @@ def described(shown: str, found: Mapping[str, Any]) -> Described:
         json.loads(properties.get(_MADE_BY, "{}")),
         None if parted_by is None else str(parted_by),
         str(properties.get(TUNED, "")),
+        str(properties.get(_ASKED_KIND, "")),
     )
 
 
@@ -97,10 +101,12 @@ def indexes_of(library: Any, kind: Kind, *, words: bool) -> Any:
     return indexes
 
 
-def properties_of(encoder: Encoder | None, parted_by: str | None) -> dict[str, str]:
+def properties_of(encoder: Encoder | None, parted_by: str | None, asked_kind: str = "") -> dict[str, str]:
     """What a collection says of itself."""
     made = {
         _MARK: "" if encoder is None else encoder.fingerprint,
         _MADE_BY: json.dumps({"source": getattr(encoder, "source", ""), "profile": profile_of(encoder)}),
     }
+    if asked_kind:
+        made[_ASKED_KIND] = asked_kind
     return made if parted_by is None else {**made, _PARTED_BY: parted_by}

@@ -76,8 +76,8 @@ class MilvusStore(Passages, Shared):
             create: Make the collection if there is none.
             read_only: Refuse every change.
             index: For a new collection: ``flat`` (``auto``), ``hnsw``, ``ivf-flat`` or ``ivf-sq8``, with parameters after a
-                colon: ``hnsw:links=32,efConstruction=200,efSearch=128``, ``ivf-sq8:lists=1024,probes=64``. milvus-lite and
-                small collections are searched exactly whatever it says.
+                colon: ``hnsw:links=32,efConstruction=200,efSearch=128``, ``ivf-sq8:lists=1024,probes=64``. A file of
+                milvus-lite is always ``flat``, and small collections are searched exactly whatever it says.
             token: ``user:password`` or an API key; None takes the environment variable ``MILVUS_TOKEN``.
             timeout: Seconds that a request may take.
             partition_key: For a new collection: a field by whose values passages are spread over partitions, such as
