@@ -2,7 +2,7 @@
 
 The server binds all its ports on every interface, whatever its settings say. Here it runs in a network of its own, which has
 but a loopback, and this program passes on what comes to one port of the machine's own loopback. It prints that port and the
-server's process; it ends the server when its standard input ends.
+server's process; it ends the server when its standard input ends, or on SIGTERM and SIGINT.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import asyncio
 import ctypes
 import fcntl
 import os
+import signal
 import socket
 import struct
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,8 +61,20 @@ async def pass_on(outside: socket.socket, port: int) -> None:
             return
         await asyncio.gather(copy(reader, inner[1]), copy(inner[0], writer))
 
-    async with await asyncio.start_server(connect, sock=outside):
-        await asyncio.to_thread(sys.stdin.read)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+
+    def read() -> None:  # in a thread that holds up no exit, and holds no lock of Python's on the stream
+        while os.read(0, 1 << 16):
+            continue
+        loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=read, daemon=True).start()
+    served = await asyncio.start_server(connect, sock=outside)
+    await ended.wait()
+    served.close()
 
 
 def main(folder: str, port: int) -> None:
@@ -73,11 +87,18 @@ def main(folder: str, port: int) -> None:
     for name, value in _QUICK.items():
         config.set(name, value)
     server = MilvusServer(config)
-    server.start()
-    sys.stdout.write(f"{outside.getsockname()[1]} {server.server_proc.pid}\n")
-    sys.stdout.flush()
-    asyncio.run(pass_on(outside, server.listen_port))
-    server.stop()
+    signal.signal(signal.SIGTERM, _leave)  # until there is a loop that hears it
+    try:
+        server.start()
+        sys.stdout.write(f"{outside.getsockname()[1]} {server.server_proc.pid}\n")
+        sys.stdout.flush()
+        asyncio.run(pass_on(outside, server.listen_port))
+    finally:
+        server.stop()
+
+
+def _leave(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":
