@@ -16,7 +16,8 @@ from dpr_rag.passages import RESERVED_KEYS, Passage
 from dpr_rag.prompting import format_passages
 from dpr_rag.remote.told import public_message
 from dpr_rag.retriever import Retriever
-from dpr_rag.store import PassageStore, named_source, shown_source
+from dpr_rag.store import named_source, shown_source
+from dpr_rag.stores import WholeStore
 
 try:
     from mcp.server import MCPServer
@@ -40,7 +41,7 @@ _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 
-def server_for(store: PassageStore, *, writable: bool = False) -> MCPServer[Any]:
+def server_for(store: WholeStore, *, writable: bool = False) -> MCPServer[Any]:
     """A server with the tools ``search_passages``, ``get_passage`` and ``list_sources``, and passages as resources.
 
     Args:
@@ -162,7 +163,7 @@ def _told(kind: type[Exception], tools: _Tools, tool: Callable[_Arguments, _Resu
     return called
 
 
-def _public(error: DprRagError, store: PassageStore) -> str:
+def _public(error: DprRagError, store: WholeStore) -> str:
     if isinstance(error, EncoderMismatchError):
         return "the store has no encoder here, or another one filled it since; ask with the mode bm25"
     return public_message(error, {str(store.path): "the store"})
@@ -171,7 +172,7 @@ def _public(error: DprRagError, store: PassageStore) -> str:
 class _Tools:
     """What the tools do, as text."""
 
-    def __init__(self, store: PassageStore) -> None:
+    def __init__(self, store: WholeStore) -> None:
         self.store = store
 
     def search(self, question: str, k: int, where: dict[str, Any] | None, mode: Mode | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -13,9 +13,6 @@ from dpr_rag.cli.options import StoreAddress
 from dpr_rag.cli.places import asked, refuse_service
 from dpr_rag.cli.serving import LOOPBACK, Token, refuse_open, warn_plain
 from dpr_rag.cli.terminal import say
-
-if TYPE_CHECKING:
-    from dpr_rag import PassageStore
 
 
 class Transport(StrEnum):
@@ -43,6 +40,7 @@ def mcp(
     from dpr_rag.agents import http_app, server_for
     from dpr_rag.pages.serving import run
     from dpr_rag.remote.access import token_of
+    from dpr_rag.stores import whole
 
     over_http, at_home = transport is Transport.http, host in LOOPBACK
     secret = token_of(token) if over_http else None
@@ -51,7 +49,7 @@ def mcp(
     refuse_service(store)
     encoder = encoder_of(store, choice)
     with asked(store, encoder, read_only=not writable) as opened:
-        served = server_for(cast("PassageStore", opened), writable=writable)
+        served = server_for(whole(opened), writable=writable)
         if not over_http:
             served.run("stdio")
             return

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Any, Protocol
+
+import numpy as np
 
 from dpr_rag.encoder import Encoder, Vectors
 from dpr_rag.fusion import Calibration, Ranking
+from dpr_rag.fusion.ranking import Scores
 from dpr_rag.milvus.collection import Collection
+from dpr_rag.milvus.conditions import ALL
 from dpr_rag.milvus.records import Kept
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.store.calibrating import by_vectors, self_sampled
+from dpr_rag.store.fitted import DRAWN
+from dpr_rag.store.sampling import LOOKED_AT, running_text
 
 _ASKED_FOR, _DEPTH = 128, 20
 _KEYS = 1 << 128
@@ -23,9 +30,6 @@ class Questions(Protocol):
     def encoder(self) -> Encoder | None:
         """What encodes."""
 
-    def sample(self, count: int, /) -> tuple[list[Passage], Vectors]:
-        """Passages and their vectors."""
-
     def encode_questions(self, questions: Sequence[str], /) -> Vectors:
         """Vectors of questions."""
 
@@ -35,20 +39,37 @@ class Questions(Protocol):
         """Hits of questions."""
 
 
-def sampled(collection: Collection, count: int, expression: str) -> list[Kept]:
+def sampled(collection: Collection, count: int, expression: str, *, vectors: bool = True) -> list[Kept]:
     """Passages with the lowest keys, which are hashes: drawn by chance, and the same while the collection does not change."""
-    share = min(1.0, 2 * count / max(1, collection.counted(expression)))
+    share = min(
+        1.0, (count + 4 * sqrt(count)) / max(1, collection.counted(expression))
+    )  # four deviations are never short
     while True:
         bound = "" if share >= 1 else f' and key < "{int(share * _KEYS):032x}"'
-        found = sorted(collection.scan(f"({expression}){bound}", vectors=True), key=lambda one: one.key)
+        found = sorted(collection.scan(f"({expression}){bound}", vectors=vectors), key=lambda one: one.key)
         if share >= 1 or len(found) >= count:
             return found[:count]
         share = min(1.0, 2 * share)
 
 
-def calibration(store: Questions, ranking: Ranking) -> Calibration:
+def asked_for(collection: Collection, count: int) -> tuple[list[Passage], Vectors]:
+    """Up to ``count`` passages that people ask about, with their vectors, by the rule that folders go by."""
+    drawn = sampled(collection, max(count, LOOKED_AT), ALL, vectors=False)
+    chosen = [drawn[at] for at in running_text([one.passage for one in drawn], count)]
+    found = collection.by_keys([one.key for one in chosen], vectors=True)
+    there = [found[one.key] for one in chosen if one.key in found]
+    vectors = np.stack([one.vector for one in there]) if there else np.empty((0, collection.dim or 0), np.float32)
+    return [one.passage for one in there], vectors
+
+
+def drawn_vectors(collection: Collection) -> Scores:
+    """Vectors of passages drawn at random, [n, dim], as folders draw them: against them an inner product is high or low."""
+    return collection.fitted.of("drawn", lambda: asked_for(collection, DRAWN)[1].astype(np.float64))
+
+
+def calibration(store: Questions, collection: Collection, ranking: Ranking) -> Calibration:
     """The calibration of a ranking, as ``PassageStore.calibration_of`` lays it."""
-    passages, vectors = store.sample(_ASKED_FOR)
+    passages, vectors = asked_for(collection, _ASKED_FOR)
     if not passages:
         return Calibration()
     if store.encoder is None and not ranking.needs_words:

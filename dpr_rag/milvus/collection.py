@@ -10,7 +10,9 @@ from dpr_rag.encoder import Encoder
 from dpr_rag.errors import ServiceError, ServiceUnavailableError, StoreNotFoundError
 from dpr_rag.milvus import schema
 from dpr_rag.milvus.address import Address
+from dpr_rag.milvus.conditions import ALL
 from dpr_rag.milvus.connection import Connection
+from dpr_rag.milvus.fitted import Fitted
 from dpr_rag.milvus.kinds import Kind
 from dpr_rag.milvus.records import FIELDS, Kept
 
@@ -41,6 +43,7 @@ class Collection:
         self.name, self.knows_words = address.collection, self._connection.knows_words
         self.is_at_least = self._connection.is_at_least
         self.described, self.exists = schema.Described(), False
+        self.fitted = Fitted(lambda: self.counted(ALL))
         try:
             self.look()
         except BaseException:
@@ -110,6 +113,7 @@ class Collection:
         """Write rows; they are durable when this returns."""
         with self._errors("upsert"), self._connection.writing():
             self._client.upsert(self.name, list(records), timeout=self._timeout)
+        self.fitted.changed()
 
     def remove(self, keys: Sequence[str]) -> None:
         """Delete rows by key."""
@@ -117,6 +121,7 @@ class Collection:
             with self._errors("delete"), self._connection.writing():
                 expression = among(keys[start : start + _PAGE * 5])
                 self._client.delete(self.name, filter=expression, timeout=self._timeout)
+        self.fitted.changed()
 
     def by_keys(self, keys: Sequence[str], *, vectors: bool = False) -> dict[str, Kept]:
         """Passages by key; unknown ones are left out."""
@@ -140,7 +145,7 @@ class Collection:
             return 0
         with self._errors("count"):
             options: dict[str, Any] = {"output_fields": ["count(*)"], "timeout": self._timeout}
-            return int(self._client.query(self.name, filter=expression, **options)[0]["count(*)"])
+            return int(self._client.query(self.name, filter=_given(expression), **options)[0]["count(*)"])
 
     def scan(self, expression: str, *, vectors: bool = False) -> Iterator[Kept]:
         """All passages that an expression keeps, in any order, a page at a time."""
@@ -213,7 +218,7 @@ class Collection:
         if not words:
             how = {"metric_type": "IP", "params": self.kind.searching(limit)}
         options: dict[str, Any] = {"anns_field": "sparse" if words else "vector", "search_params": how}
-        options |= {"filter": expression, "output_fields": fields, "limit": limit, "timeout": self._timeout}
+        options |= {"filter": _given(expression), "output_fields": fields, "limit": limit, "timeout": self._timeout}
         with self._errors("search"):
             found = self._client.search(self.name, data=list(questions), **options)
         sign = -1.0 if words and self.is_lite else 1.0
@@ -248,6 +253,11 @@ class Collection:
 
 def _key(found: Mapping[str, Any]) -> str:
     return str(found["entity"].get("key") or found.get("id") or found.get("key"))
+
+
+def _given(expression: str) -> str:
+    """An expression as the engine is given it: none for all passages, which milvus-lite would read one by one."""
+    return "" if expression == ALL else expression
 
 
 def among(keys: Sequence[str]) -> str:

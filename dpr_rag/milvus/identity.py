@@ -9,6 +9,7 @@ from dpr_rag.encoder import Encoder
 from dpr_rag.errors import EncoderMismatchError, StoreError
 from dpr_rag.milvus import tuning
 from dpr_rag.milvus.collection import Collection
+from dpr_rag.milvus.conditions import ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def info_of(collection: Collection) -> EngineInfo:
     return EngineInfo(
         path=collection.address.shown,
         engine=f"Milvus {collection.version}",
-        passages=collection.counted("row >= 0"),
+        passages=collection.counted(ALL),
         dim=collection.dim,
         dtype="float32",
         fingerprint=collection.described.fingerprint,

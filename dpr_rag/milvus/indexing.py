@@ -6,6 +6,7 @@ import time
 
 from dpr_rag.errors import ServiceTimeoutError
 from dpr_rag.milvus.collection import Collection
+from dpr_rag.milvus.conditions import ALL
 
 _PAUSE = 0.2
 
@@ -16,7 +17,7 @@ def wait(collection: Collection, timeout: float) -> int:
     if collection.kind.is_exact or collection.is_lite:
         return 0
     collection.flush()
-    until, there = time.monotonic() + timeout, collection.counted("row >= 0")
+    until, there = time.monotonic() + timeout, collection.counted(ALL)
     while True:
         indexed, pending = collection.indexing()
         if indexed >= there and not pending:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 
@@ -12,17 +12,13 @@ from dpr_rag.arguments import check_count, check_instance
 from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_vectors
 from dpr_rag.errors import EncoderMismatchError, VectorError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Tuned, Wishes
-from dpr_rag.fusion.ranking import Scores
 from dpr_rag.lexical import BM25
 from dpr_rag.milvus import calibrating, searching, tuning
 from dpr_rag.milvus.collection import Collection
 from dpr_rag.milvus.conditions import Selection, selection
 from dpr_rag.passages import Hit, Passage, check_questions
 from dpr_rag.store.ranking import Candidates
-from dpr_rag.store.scope import Scope, Where
-
-_Result = TypeVar("_Result")
-_DRAWN = 512
+from dpr_rag.store.scope import WHOLE, Scope, Where
 
 
 class Questions:
@@ -30,7 +26,6 @@ class Questions:
 
     def __init__(self, collection: Collection, encoder: Encoder | None, scope: Scope) -> None:
         self._collection, self._encoder, self._scope = collection, encoder, scope
-        self._fitted: dict[object, tuple[int, Any]] = {}
 
     @property
     def path(self) -> str:
@@ -163,7 +158,8 @@ class Questions:
         how, known = self.settled(ranking), self.tuned
         if known is not None and how in known.calibrations:
             return known.calibrations[how]
-        return self._remembered(how, lambda: calibrating.calibration(self, how))
+        whole = Questions(self._collection, self._encoder, WHOLE)  # as in a folder, scores mean the same in every view
+        return self._collection.fitted.of(how, lambda: calibrating.calibration(whole, self._collection, how))
 
     @property
     def calibration(self) -> Calibration:
@@ -195,19 +191,8 @@ class Questions:
         if diversity is not None:
             check_instance("diversity", diversity, Diversity, VectorError, advice="; make one as Diversity(candidates)")
         keep = None if min_relevance is None else self.calibration_of(ranking).keeps(min_relevance)
-        drawn = self._remembered("drawn", self._drawn) if ranking.wants_weight else None
+        drawn = calibrating.drawn_vectors(self._collection) if ranking.wants_weight else None
         return searching.Asked(k, self._selection(where), ranking, exact, diversity, keep, drawn)
-
-    def _drawn(self) -> Scores:
-        return self.sample(_DRAWN)[1].astype(np.float64)
-
-    def _remembered(self, key: object, find: Callable[[], _Result]) -> _Result:
-        """What was found, until the collection has doubled or halved."""
-        there = self._collection.counted(self._selection(None).expression)
-        known = self._fitted.get(key)
-        if known is None or not known[0] / 2 <= there <= 2 * known[0]:
-            known = self._fitted[key] = (there, find())
-        return cast(_Result, known[1])
 
     def _refuse_words(self, bm25: BM25) -> None:
         if not (self._collection.has_words or (not self._collection.exists and self._collection.knows_words)):

@@ -14,7 +14,8 @@ from dpr_rag.store.engine import Engine
 from dpr_rag.store.sampling import asked_for
 
 _Value = TypeVar("_Value")
-_DRAWN = 256
+DRAWN = 256
+"""Passages that an inner product is held against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +50,4 @@ def drawn_vectors(engine: Engine) -> npt.NDArray[np.float64]:
 
     Running text, each text once, as for calibrations: junk that joins a store would move the scores of everything else.
     """
-    return fitted(engine, "drawn", engine.state(), lambda: asked_for(engine, _DRAWN)[2].astype(np.float64))
+    return fitted(engine, "drawn", engine.state(), lambda: asked_for(engine, DRAWN)[2].astype(np.float64))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from dpr_rag.lexical.unspaced import keys
 from dpr_rag.passages import Passage
 from dpr_rag.store.engine import Engine
 
-_LOOKED_AT = 1_024
+LOOKED_AT = 1_024
+"""Passages that are drawn to choose from."""
 _FEWEST = 3
 """With fewer, all passages are asked for: it is a store of names, of code, or of a language without a list of stop words."""
 _SAME = 0.8
@@ -28,12 +29,24 @@ def asked_for(engine: Engine, count: int) -> tuple[Rows, list[Passage], Vectors]
     Returns:
         Row numbers, passages and vectors, float32 [n, dim].
     """
-    rows, passages, vectors = engine.sample(max(count, _LOOKED_AT))
+    rows, passages, vectors = engine.sample(max(count, LOOKED_AT))
     order = np.argsort(mixed(rows), kind="stable").tolist()
-    chosen = _first_distinct(((at, passages[at]) for at in order if is_prose(passages[at].text)), count)
-    if len(chosen) < _FEWEST:
-        chosen = _first_distinct(((at, passages[at]) for at in order), count)
+    chosen = sorted(order[at] for at in running_text([passages[at] for at in order], count))
     return rows[chosen], [passages[at] for at in chosen], vectors[chosen]
+
+
+def running_text(drawn: Sequence[Passage], count: int) -> list[int]:
+    """Which of the passages that were drawn are asked about, for any store: the first that are prose and no copies.
+
+    Args:
+        drawn: Passages in the order in which chance has put them.
+        count: How many are wanted at most.
+
+    Returns:
+        Their places, ascending.
+    """
+    chosen = _first_distinct(((at, one) for at, one in enumerate(drawn) if is_prose(one.text)), count)
+    return chosen if len(chosen) >= _FEWEST else _first_distinct(enumerate(drawn), count)
 
 
 def are_copies(one: Passage, other: Passage) -> bool:
@@ -51,7 +64,7 @@ def _first_distinct(passages: Iterable[tuple[int, Passage]], count: int) -> list
         known.append(words)
         if len(chosen) == count:
             break
-    return sorted(chosen)
+    return chosen
 
 
 def _words(passage: Passage) -> frozenset[str]:
