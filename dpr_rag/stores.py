@@ -11,54 +11,15 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeGuard, cast
 from dpr_rag.encoder import Encoder, Vectors
 from dpr_rag.errors import ArgumentError, StoreError
 from dpr_rag.filters import Filter
-from dpr_rag.fusion import Calibration, Diversity, Ranking, Wishes
+from dpr_rag.fusion import Calibration, Diversity, Ranking, Tuned, Wishes
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.paths import is_engine, is_service
 
 if TYPE_CHECKING:
-    from dpr_rag.store.reports import AddReport
+    from dpr_rag.store.reports import AddReport, Facts
     from dpr_rag.store.sources import Replace
 
 Where = Filter | Mapping[str, Any] | Callable[[Passage], bool] | None
-
-
-class Facts(Protocol):
-    """What every store that can be copied says of itself; see ``StoreInfo`` and ``EngineInfo`` for the rest."""
-
-    @property
-    def passages(self) -> int:
-        """How many there are."""
-        ...
-
-    @property
-    def dim(self) -> int | None:
-        """Components per vector, or None while nothing has fixed it."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the encoder; empty where vectors came without one."""
-        ...
-
-    @property
-    def source(self) -> str:
-        """Where the encoder's weights came from, for people to read."""
-        ...
-
-    @property
-    def profile(self) -> dict[str, Any] | None:
-        """How the encoder turns texts into vectors, or None where that is not recorded."""
-        ...
-
-    @property
-    def filled(self) -> dict[str, str] | None:
-        """What ran the encoder, or None where that is not recorded."""
-        ...
-
-    @property
-    def language(self) -> str:
-        """Whose words BM25 stems, or ``none``."""
-        ...
 
 
 class Store(Protocol):
@@ -165,6 +126,19 @@ class WholeStore(Store, Protocol):
 
     def info(self) -> Facts:
         """The store in figures; a view has none."""
+        ...
+
+    @property
+    def tuned(self) -> Tuned | None:
+        """What it was tuned to, or None."""
+        ...
+
+    def set_tuned(self, choice: Tuned | None) -> None:
+        """Keep a choice in the store."""
+        ...
+
+    def note_filled(self, runs: Mapping[str, str]) -> None:
+        """Record what else made vectors, and since when."""
         ...
 
     def restricted(self, filter: Filter | Mapping[str, Any]) -> Self:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from dpr_rag.cli.filling import New, PartitionKey
-from dpr_rag.cli.indexing import say_added
-from dpr_rag.cli.options import BatchSize, IndexKind, Quiet
+from dpr_rag.cli.filling import Dtype, New, PartitionKey
+from dpr_rag.cli.indexing import say_moved
+from dpr_rag.cli.options import BatchSize, IndexKind, Language, Quiet
 from dpr_rag.cli.terminal import Stopwatch, progress
-from dpr_rag.paths import is_service, store_of
+from dpr_rag.paths import is_engine, is_service, store_of
 
 _PLACES = "a folder, milvus://HOST:PORT/COLLECTION, or milvus+lite:FILE.db"
 
@@ -26,25 +26,32 @@ def copy(
         ),
     ],
     kind: IndexKind = None,
+    language: Language = None,
+    dtype: Dtype = None,
     partition_key: PartitionKey = None,
     batch_size: BatchSize = 512,
     quiet: Quiet = False,
 ) -> None:
-    """Copy a store to a Milvus, or back, without encoding; run again, it goes on where it stopped. The copy is compared."""
+    """Copy a store to a Milvus, or back, without encoding; run again, it goes on where it stopped. The copy is compared.
+
+    What filled the store and how it is tuned go along; a folder is made for the same language, with vectors kept the same way.
+    """
     from dpr_rag import open_store
-    from dpr_rag.scaling import copy, recorded
+    from dpr_rag.scaling import copy, origin_of, recorded
     from dpr_rag.stores import whole
 
     for name, place in (("SOURCE", source), ("TARGET", target)):
         if is_service(place):
             said = "is a service, which gives out no vectors; name the folder or the collection behind it"
             raise typer.BadParameter(f"{place!r:.200} {said}", param_hint=name)
-    New(kind, partition_key=partition_key).check(target)
+    new = New(kind, language, dtype, partition_key=partition_key)
+    new.check(target)
     watch = Stopwatch()
     with open_store(source, create=False, read_only=True) as first:
         store = whole(first)
-        how: Any = {"index": kind or "auto", "partition_key": partition_key}
-        with open_store(target, encoder=recorded(store), **how) as second:
+        if not is_engine(target):
+            new = new.like(origin_of(store))
+        with new.opened(target, recorded(store)) as second:
             with progress("copying", store.count(), quiet=quiet) as advance:
-                report = copy(store, whole(second), batch_size=batch_size, progress=advance)
-    say_added(report, watch)
+                report = copy(store, second, batch_size=batch_size, progress=advance)
+    say_moved("copied", report, watch)

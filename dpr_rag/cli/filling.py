@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +16,7 @@ from dpr_rag.paths import is_address, is_engine, is_service, store_of
 
 if TYPE_CHECKING:
     from dpr_rag import Encoder
+    from dpr_rag.milvus.origin import Origin
     from dpr_rag.stores import WholeStore
 
 
@@ -98,6 +99,11 @@ class New:
             raise typer.BadParameter(
                 f"it goes with a collection of a Milvus, and {place!r:.200} is a folder", param_hint="--partition-key"
             )
+
+    def like(self, origin: Origin) -> New:
+        """The same for a folder that takes the passages of a store; what was not named is as there."""
+        dtype = None if origin.dtype is None else StoredAs(origin.dtype)
+        return replace(self, language=self.language or origin.language, dtype=self.dtype or dtype)
 
     def opened(self, place: str, encoder: Encoder | None) -> WholeStore:
         """Open a store for writing, or make it."""

@@ -166,6 +166,13 @@ def say_added(report: AddReport, watch: Stopwatch) -> None:
     say(f"{told} {watch.rate(report.total)}")
 
 
+def say_moved(verb: str, report: AddReport, watch: Stopwatch) -> None:
+    """Say what came into a store from others, what was there before, as a call that was cut off left it, and how quickly."""
+    replaced = f", replaced {report.replaced:,}" if report.replaced else ""
+    told = f"{verb} {report.added:,}{replaced}; {report.unchanged:,} were already there; {report.total:,} in all"
+    say(f"{told}, {watch.rate(report.added + report.replaced)}")
+
+
 def prefixed(passage: Passage, prefix: str) -> Passage:
     """A passage under the id that ``--prefix`` gives it."""
     return changed(passage, id=prefix + passage.id) if prefix else passage

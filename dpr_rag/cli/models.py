@@ -19,7 +19,7 @@ from dpr_rag.paths import is_address
 if TYPE_CHECKING:
     from dpr_rag import DualEncoder, LibraryEncoder
     from dpr_rag.store import StoreInfo
-    from dpr_rag.stores import Facts
+    from dpr_rag.store.reports import Facts
 
 DEFAULT = "default"
 """What ``--model`` calls the default encoder, where it has to be named."""

@@ -13,7 +13,7 @@ import typer
 from dpr_rag.cli.corpus import Corpus, CorpusOptions
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.filling import Dtype, New, OutStore, PartitionKey, StoreOption
-from dpr_rag.cli.indexing import CorpusArgument, Prefix, prefixed, say_added
+from dpr_rag.cli.indexing import CorpusArgument, Prefix, prefixed, say_moved
 from dpr_rag.cli.models import ModelChoice, facts_of
 from dpr_rag.cli.options import (
     BatchSize,
@@ -145,7 +145,7 @@ def load(
         progress("loading", total, quiet=quiet) as advance,
     ):
         report = load(parts, opened, batch_size=batch_size, progress=advance)
-    say_added(report, watch)
+    say_moved("loaded", report, watch)
 
 
 def export(
@@ -184,7 +184,7 @@ def merge(
     quiet: Quiet = False,
 ) -> None:
     """Join stores that one encoder filled, without encoding again."""
-    from dpr_rag.scaling import merge, recorded
+    from dpr_rag.scaling import merge, origin_of, recorded
     from dpr_rag.stores import whole
 
     new = New(kind, partition_key=partition_key)
@@ -193,7 +193,7 @@ def merge(
     with ExitStack() as opened:
         sources = [whole(opened.enter_context(asked(one))) for one in stores]
         filled = [one for one in sources if one.count()] or sources
-        languages = {one.info().language for one in filled if not is_address(str(one.path))}
+        languages = {found for one in filled if (found := origin_of(one).language) is not None}
         if len(languages) > 1:
             raise StoreError(
                 f"the stores stem words of several languages ({', '.join(sorted(languages))}); give them one with: "
@@ -204,4 +204,4 @@ def merge(
         target = opened.enter_context(new.opened(out, recorded(filled[0])))
         with progress("merging", sum(one.count() for one in sources), quiet=quiet) as advance:
             report = merge(sources, target, batch_size=batch_size, progress=advance)
-    say_added(report, watch)
+    say_moved("merged", report, watch)

@@ -80,6 +80,7 @@ _HERE += [
     (r"with part=NAME", "with --collection NAME"),
     (r"move in without vectors", "leave out --keep-vectors"),
     (r"leave them to the encoder, or give files of vectors", "leave out --keep-vectors, or give files with --vectors"),
+    (r"call it again to go on", "run the same command again to go on"),
     (r"optimize\((index|language)='([^']*)'\) changes it", r"change it with: dpr-rag optimize DIR --\1 \2"),
 ]
 _PATTERNS = [(re.compile(python), here) for python, here in _HERE]

@@ -46,6 +46,7 @@ class Mark:
         profile: What the encoder says of how it reads, plain values, or None.
         runtime: What ran it in which numbers, for people.
         vectors: Checksum of the vectors.
+        filled: Of the vectors of a store, what ran the encoder and since when; None where ``runtime`` says it.
     """
 
     number: int
@@ -59,6 +60,7 @@ class Mark:
     profile: Mapping[str, Any] | None = None
     runtime: str = ""
     vectors: int = 0
+    filled: Mapping[str, str] | None = None
     form: int = field(default=FORM, kw_only=True)
 
     @property
@@ -103,7 +105,10 @@ def write_part(folder: Path, mark: Mark, passages: Sequence[Passage], vectors: V
         raise CorpusError(
             f"{folder}: part {mark.number} would be too long to be read again; give a smaller --part-size"
         )
-    told = json.dumps({**asdict(mark), "vectors": sum_of_vectors}, sort_keys=True)
+    said = {**asdict(mark), "vectors": sum_of_vectors}
+    if mark.filled is None:
+        del said["filled"]  # which earlier versions do not know
+    told = json.dumps(said, sort_keys=True)
     table = arrow.table(columns, names=list(_COLUMNS[: len(columns)])).replace_schema_metadata({KEY: told.encode()})
     place, partial = folder / mark.name, folder / f".{mark.name}.{secrets.token_hex(4)}.partial"
     try:
@@ -170,6 +175,9 @@ def _check(mark: Mark) -> None:
         raise ValueError("a number is none")
     if not all(isinstance(one, str) for one in texts) or not isinstance(mark.profile, dict | None):
         raise ValueError("a text is none")
+    runs = {} if mark.filled is None else mark.filled
+    if not isinstance(runs, dict) or not all(isinstance(one, str) for pair in runs.items() for one in pair):
+        raise ValueError("what filled the store is no text")
 
 
 def is_encoded(folder: Path) -> bool:

@@ -21,11 +21,13 @@ from dpr_rag.errors import (
     StoreError,
     VectorError,
 )
+from dpr_rag.milvus import origin
 from dpr_rag.milvus.collection import Collection
 from dpr_rag.milvus.identity import refuse_other
 from dpr_rag.milvus.kinds import Kind
 from dpr_rag.milvus.records import Kept, Rows, key_of, record_of, size_of
 from dpr_rag.passages import Passage
+from dpr_rag.store import recording
 from dpr_rag.store.repeats import SeenIds, check_against, check_repeats, parted_twins
 from dpr_rag.store.reports import AddReport
 from dpr_rag.store.scope import Scope, admitted
@@ -159,7 +161,9 @@ def _add_batch(target: Target, batch: _Batch, before: int) -> AddReport:
         record, told = _changed(target, passage, old, vectors.get(passage.id))
         report += told
         records += [] if record is None else [record]
-    _send(target.collection, records, before)
+    _send(target.collection, records, before + report.unchanged)
+    if records:
+        origin.note_filled(target.collection, recording.runs_of(target.encoder, given=batch.given is not None))
     return report
 
 

@@ -103,11 +103,13 @@ class Collection:
             return
         self.look()
 
-    def note(self, tuned: str) -> None:
-        """Keep what it was tuned to."""
+    def note(self, **said: str) -> None:
+        """Keep what it was tuned to, or where its passages came from, by the names that they have in ``described``."""
+        properties = {schema.NOTED[name]: one for name, one in said.items()}
         with self._errors("note"), self._connection.writing():
-            self._client.alter_collection_properties(self.name, properties={schema.TUNED: tuned}, timeout=self._timeout)
-        self.described = replace(self.described, tuned=tuned)
+            self._client.alter_collection_properties(self.name, properties=properties, timeout=self._timeout)
+        changed: Any = said
+        self.described = replace(self.described, **changed)
 
     def upsert(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Write rows; they are durable when this returns."""

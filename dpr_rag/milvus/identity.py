@@ -10,6 +10,7 @@ from dpr_rag.errors import EncoderMismatchError, StoreError
 from dpr_rag.milvus import tuning
 from dpr_rag.milvus.collection import Collection
 from dpr_rag.milvus.conditions import ALL
+from dpr_rag.milvus.origin import origin_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class EngineInfo:
         fingerprint: Of the encoder; empty where vectors came without one.
         source: Where the encoder's weights came from, for people to read.
         profile: How the encoder turns texts into vectors, as it says itself; None where that is not recorded.
-        filled: None; the engine does not keep what ran the encoder.
+        filled: What ran the encoder, and since when, the earliest first; None where that is not recorded.
         kind: Index, as the engine calls it; and what was asked for, where it builds another one.
         parameters: Its parameters.
         words: Whether the engine ranks by words too.
@@ -53,7 +54,7 @@ class EngineInfo:
 
 def info_of(collection: Collection) -> EngineInfo:
     """A collection in figures."""
-    made = collection.described.made_by
+    made, filled = collection.described.made_by, origin_of(collection).filled
     return EngineInfo(
         path=collection.address.shown,
         engine=f"Milvus {collection.version}",
@@ -63,7 +64,7 @@ def info_of(collection: Collection) -> EngineInfo:
         fingerprint=collection.described.fingerprint,
         source=str(made.get("source", "")),
         profile=made.get("profile"),
-        filled=None,
+        filled=None if filled is None else dict(filled),
         kind=collection.kind.told,
         parameters=dict(collection.kind.parameters),
         words=collection.has_words,

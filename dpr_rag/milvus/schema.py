@@ -16,7 +16,8 @@ from dpr_rag.store.recording import profile_of
 
 PARTITIONS = 16
 """Among which the values of a partition key are spread; each takes its share of memory, and one has many tenants."""
-TUNED = "dpr_rag.tuned"
+NOTED = {"tuned": "dpr_rag.tuned", "origin": "dpr_rag.origin"}
+"""What is noted of a collection after it was made, by its names in :class:`Described`."""
 _MARK, _MADE_BY, _PARTED_BY = "dpr_rag.fingerprint", "dpr_rag.encoder", "dpr_rag.partition_key"
 _ASKED_KIND = "dpr_rag.asked_index"
 _NEEDED = {*FIELDS, "terms", "numbers", "vector"}
@@ -33,6 +34,7 @@ class Described:
         made_by: What the encoder says of itself: source, profile.
         parted_by: The field by whose values passages lie in partitions, or None.
         tuned: What it was tuned to, as JSON; empty where it was not.
+        origin: Where its passages came from, as JSON; empty where an earlier version made it.
         asked_kind: The index that was asked for where the engine builds another one, or empty.
     """
 
@@ -42,6 +44,7 @@ class Described:
     made_by: Mapping[str, Any] = field(default_factory=dict)
     parted_by: str | None = None
     tuned: str = ""
+    origin: str = ""
     asked_kind: str = ""
 
 
@@ -64,7 +67,8 @@ def described(shown: str, found: Mapping[str, Any]) -> Described:
         "words" in fields,
         json.loads(properties.get(_MADE_BY, "{}")),
         None if parted_by is None else str(parted_by),
-        str(properties.get(TUNED, "")),
+        str(properties.get(NOTED["tuned"], "")),
+        str(properties.get(NOTED["origin"], "")),
         str(properties.get(_ASKED_KIND, "")),
     )
 
@@ -106,6 +110,7 @@ def properties_of(encoder: Encoder | None, parted_by: str | None, asked_kind: st
     made = {
         _MARK: "" if encoder is None else encoder.fingerprint,
         _MADE_BY: json.dumps({"source": getattr(encoder, "source", ""), "profile": profile_of(encoder)}),
+        NOTED["origin"]: json.dumps({"filled": {}}),
     }
     if asked_kind:
         made[_ASKED_KIND] = asked_kind

@@ -16,7 +16,7 @@ from dpr_rag.errors import (
 )
 from dpr_rag.filters import Filter
 from dpr_rag.fusion import Tuned
-from dpr_rag.milvus import adding, tuning
+from dpr_rag.milvus import adding, origin, tuning
 from dpr_rag.milvus.address import parse_address
 from dpr_rag.milvus.collection import Collection
 from dpr_rag.milvus.identity import EngineInfo, info_of, refuse_other, refuse_partition_key
@@ -24,6 +24,7 @@ from dpr_rag.milvus.indexing import wait
 from dpr_rag.milvus.kinds import Kind
 from dpr_rag.milvus.lite import refuse_foreign
 from dpr_rag.milvus.marks import Marks
+from dpr_rag.milvus.origin import Origin
 from dpr_rag.milvus.partitions import check_partition_key
 from dpr_rag.milvus.reading import Passages
 from dpr_rag.milvus.records import Rows, key_of
@@ -147,6 +148,32 @@ class MilvusStore(Passages, Shared):
         self._refuse_read_only()
         self._collection.refuse_missing()
         tuning.keep(self._collection, choice)
+
+    @property
+    def origin(self) -> Origin:
+        """What a folder is made as that takes these passages, as far as the collection records it."""
+        return origin.origin_of(self._collection)
+
+    def keep_origin(self, told: Origin) -> None:
+        """Record it; what the collection records of what filled it stays.
+
+        Raises:
+            StoreNotFoundError: There is no collection yet.
+            StoreReadOnlyError: It was opened read-only.
+        """
+        self._refuse_read_only()
+        self._collection.refuse_missing()
+        origin.keep(self._collection, changed(told, filled=self.origin.filled))
+
+    def note_filled(self, runs: Mapping[str, str]) -> None:
+        """Record what else made vectors, see ``PassageStore.note_filled``.
+
+        Raises:
+            StoreReadOnlyError: It was opened read-only.
+        """
+        self._refuse_read_only()
+        if self._collection.exists:
+            origin.note_filled(self._collection, runs)
 
     def info(self) -> EngineInfo:
         """The collection in figures.

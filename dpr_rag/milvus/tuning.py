@@ -38,7 +38,7 @@ def keep(collection: Collection, choice: Tuned | None) -> None:
             "again"
         )
     noted = "" if choice is None else json.dumps(replace(choice, fingerprint=known, language=LANGUAGE).as_dict())
-    collection.note(noted)
+    collection.note(tuned=noted)
 
 
 def told(collection: Collection) -> str:

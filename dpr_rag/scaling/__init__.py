@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dpr_rag.scaling.carrying import carry, origin_of
 from dpr_rag.scaling.copying import copy, prove
 from dpr_rag.scaling.encoding import Encoded, Shard, encode
 from dpr_rag.scaling.moving import encoder_of_parts, export, load, merge, recorded
@@ -10,6 +11,7 @@ from dpr_rag.scaling.on_ray import encode_on_ray
 __all__ = [
     "Encoded",
     "Shard",
+    "carry",
     "copy",
     "encode",
     "encode_on_ray",
@@ -17,6 +19,7 @@ __all__ = [
     "export",
     "load",
     "merge",
+    "origin_of",
     "prove",
     "recorded",
 ]

@@ -6,6 +6,8 @@ import numpy as np
 
 from dpr_rag.arguments import check_callable, check_count
 from dpr_rag.errors import StoreError
+from dpr_rag.scaling.carrying import carry
+from dpr_rag.scaling.going_on import going_on
 from dpr_rag.scaling.moving import Progress, refuse_other
 from dpr_rag.store import AddReport
 from dpr_rag.stores import WholeStore
@@ -20,9 +22,12 @@ def copy(
 ) -> AddReport:
     """Copy all passages and vectors of a store, in order, and prove the copy by its count and by vectors drawn at random.
 
+    What filled the store goes along, and what it was tuned to, see :func:`~dpr_rag.scaling.carry`.
+
     Args:
         source: The store; it should not change meanwhile.
-        target: Where they go: empty, or what a copy that was interrupted left, which goes on and sends nothing twice.
+        target: Where they go: empty, or what a copy that was interrupted left, which goes on and sends nothing twice. A folder
+            keeps the language and the dtype that it was made with; :func:`~dpr_rag.scaling.origin_of` says the source's.
         batch_size: Passages at once.
         progress: Called with the passages that are done.
 
@@ -38,12 +43,19 @@ def copy(
     check_callable("progress", progress)
     refuse_other(target, source.info().fingerprint, str(source.path))
     _refuse_strangers(source, target)
-    total = AddReport()
-    for passages, vectors in source.batches(batch_size):
-        total += target.add(passages, vectors=vectors, batch_size=batch_size)
+    total, of, batches = AddReport(), source.count(), source.batches(batch_size)
+    while True:
+        with going_on(target, total, of):
+            batch = next(batches, None)
+            if batch is None:
+                break
+            passages, vectors = batch
+            total += target.add(passages, vectors=vectors, batch_size=batch_size)
         if progress is not None:
             progress(total.total)
-    prove(source, target)
+    with going_on(target, total, of):
+        prove(source, target)
+        carry(source, target)
     return total
 
 

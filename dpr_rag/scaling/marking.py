@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -28,6 +28,7 @@ def marked(part: Part, encoder: Encoder) -> Mark:
         source=_text(encoder, "source"),
         profile=profile_of(encoder),
         runtime=_text(encoder, "runtime"),
+        filled=encoder.runs if isinstance(encoder, Elsewhere) else None,
     )
 
 
@@ -51,7 +52,8 @@ def is_there(folder: Path, mark: Mark) -> bool:
             f"{file}: is of the encoder {found.fingerprint!r}, not of {mark.fingerprint!r}; encode to a new folder"
         )
     # what ran the encoder may differ between machines
-    if found != replace(mark, source=found.source, profile=found.profile, runtime=found.runtime, vectors=found.vectors):
+    about = {name: getattr(found, name) for name in ("source", "profile", "runtime", "vectors", "filled")}
+    if found != replace(mark, **about):
         raise CorpusError(
             f"{file}: is part {found.number} of another corpus, or was cut by another --rows; encode to a new folder"
         )
@@ -66,14 +68,13 @@ class Elsewhere:
         fingerprint: What identifies it.
         source: Where its weights came from, plain text for people.
         description: What it said of how it reads, or None.
-        given: What ran it, for people.
+        runs: What ran it, and since when, as ``info().filled`` of a store says it.
     """
 
-    def __init__(self, mark: Mark) -> None:
+    def __init__(self, mark: Mark, runs: Mapping[str, str]) -> None:
         """Stand for the encoder of a part."""
         self.dim, self.fingerprint, self.source = mark.dim, mark.fingerprint, mark.source
-        self.description = mark.profile
-        self.given = f"{mark.runtime or 'a runtime that the encoder does not name'}, elsewhere"
+        self.description, self.runs = mark.profile, dict(runs)
 
     def encode_questions(self, questions: Sequence[str]) -> NoReturn:
         """Encode nothing.

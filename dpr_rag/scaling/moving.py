@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from dpr_rag.filters import Filter
 from dpr_rag.passages import SOURCE_KEY, Passage
 from dpr_rag.scaling.cutting import ROWS, parts
 from dpr_rag.scaling.encoding import Encoded
+from dpr_rag.scaling.going_on import going_on
 from dpr_rag.scaling.marking import Elsewhere, is_there, marked
 from dpr_rag.store import AddReport
+from dpr_rag.store.recording import EARLIER, joined
 from dpr_rag.stores import WholeStore
 
 Progress = Callable[[int], None]
@@ -38,7 +41,19 @@ def encoder_of_parts(folders: Iterable[Path]) -> Encoder:
         raise EncoderMismatchError(
             f"{found[0][0]}: does not say which encoder made the vectors; pass encoder=, the one that did"
         )
-    return Elsewhere(mark)
+    return Elsewhere(mark, _runs_of_parts(found))
+
+
+def _runs_of_parts(found: Iterable[tuple[Path, Mark]]) -> dict[str, str]:
+    """What ran the encoder of parts: as the store says that they were exported from, or each machine that encoded some."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    every = [
+        {f"{mark.runtime or 'a runtime that the encoder does not name'}, elsewhere": now}
+        if mark.filled is None
+        else mark.filled
+        for _, mark in found
+    ]
+    return joined(*every)
 
 
 def load(
@@ -61,12 +76,15 @@ def load(
     check_callable("progress", progress)
     found = parts_of(folders)
     refuse_other(store, found[0][1].fingerprint, str(found[0][0].parent))
-    total = AddReport()
+    total, of = AddReport(), sum(mark.passages for _, mark in found)
     for file, _ in found:
         passages, vectors = read_part(file)
-        total += store.add(passages, vectors=vectors, batch_size=batch_size)
+        with going_on(store, total, of):
+            total += store.add(passages, vectors=vectors, batch_size=batch_size)
         if progress is not None:
             progress(total.total)
+    if not isinstance(store.encoder, Elsewhere):
+        store.note_filled(_runs_of_parts(found))
     return total
 
 
@@ -135,8 +153,14 @@ def recorded(store: WholeStore) -> Encoder | None:
 
 def _encoder_of(store: WholeStore) -> Elsewhere:
     info = store.info()
-    runs = ", ".join(info.filled or ())
-    return Elsewhere(Mark(0, 0, 0, 0, False, info.dim or 1, info.fingerprint, info.source, info.profile, runs))
+    mark = Mark(0, 0, 0, 0, False, info.dim or 1, info.fingerprint, info.source, info.profile)
+    return Elsewhere(mark, runs_in(store))
+
+
+def runs_in(store: WholeStore) -> dict[str, str]:
+    """What made the vectors of a store, as :meth:`WholeStore.note_filled` takes it."""
+    filled = store.info().filled
+    return {EARLIER: ""} if filled is None else dict(filled)
 
 
 def _noting(store: WholeStore, kept: list[Vectors]) -> Iterator[Passage]:
@@ -173,16 +197,27 @@ def merge(
     if len(set(known.values())) > 1:
         told = ", ".join(f"{place} of {one or 'an encoder that nobody named'}" for place, one in known.items())
         raise EncoderMismatchError(f"the stores hold vectors of several encoders: {told:.600}; encode them with one")
-    total = AddReport()
+    total, of = AddReport(), sum(source.count() for source in sources)
     for source in sources:
-        for passages, vectors in source.batches(batch_size):
-            there = _there(source, target, passages)
-            new = [row for row, passage in enumerate(passages) if passage.id not in there]
-            total += AddReport(unchanged=len(there))
-            total += target.add([passages[row] for row in new], vectors=vectors[new], batch_size=batch_size)
+        batches = source.batches(batch_size)
+        while True:
+            with going_on(target, total, of):
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                total += _merged(source, target, *batch)
             if progress is not None:
                 progress(total.total)
+        if source.count():
+            target.note_filled(runs_in(source))
     return total
+
+
+def _merged(source: WholeStore, target: WholeStore, passages: Sequence[Passage], vectors: Vectors) -> AddReport:
+    there = _there(source, target, passages)
+    new = [row for row, passage in enumerate(passages) if passage.id not in there]
+    added = target.add([passages[row] for row in new], vectors=vectors[new], batch_size=len(passages))
+    return AddReport(unchanged=len(there)) + added
 
 
 def _there(source: WholeStore, target: WholeStore, passages: Sequence[Passage]) -> set[str]:
@@ -210,7 +245,3 @@ def _there(source: WholeStore, target: WholeStore, passages: Sequence[Passage]) 
 def _contents(passage: Passage) -> tuple[str, str, dict[str, Any]]:
     """What makes a passage another one: not the file that it was read from, which lies elsewhere on each machine."""
     return passage.title, passage.text, {key: one for key, one in passage.metadata.items() if key != SOURCE_KEY}
-
-
-def _told(passage: Passage) -> tuple[str, str, str]:
-    return passage.title, passage.text, repr(passage.visible_metadata)

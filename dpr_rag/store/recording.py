@@ -26,17 +26,49 @@ def noted(model: Model, encoder: Encoder | None, *, given: bool = False) -> Mode
 
     Args:
         model: As it is recorded.
-        encoder: The encoder of the store, if it has one; what stands for one that is elsewhere says under ``given`` what ran it.
+        encoder: The encoder of the store, if it has one.
         given: Whether the vectors were given with the passages.
     """
     about = model.about
     if about is None:
         about = {"profile": profile_of(encoder), "runs": {EARLIER: ""}}
-    how = getattr(encoder, "given", GIVEN) if given else _runtime_of(encoder)
-    if how in about["runs"] and model.about is not None:
-        return model
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return replace(model, about={**about, "runs": {how: now, **about["runs"]}})
+    return _with_runs(model, about, runs_of(encoder, given=given))
+
+
+def added(model: Model, runs: Mapping[str, str]) -> Model:
+    """A model with what else made vectors of the store, see :func:`joined`."""
+    return _with_runs(model, model.about or {"profile": None, "runs": {EARLIER: ""}}, runs)
+
+
+def _with_runs(model: Model, about: Mapping[str, Any], runs: Mapping[str, str]) -> Model:
+    every = joined(about["runs"], runs)
+    return (
+        model if model.about is not None and every == about["runs"] else replace(model, about={**about, "runs": every})
+    )
+
+
+def runs_of(encoder: Encoder | None, *, given: bool) -> dict[str, str]:
+    """What makes vectors now, and since when.
+
+    Args:
+        encoder: The encoder of the store, if it has one; what stands for one that is elsewhere says under ``runs`` what ran it.
+        given: Whether the vectors were given with the passages.
+    """
+    told = getattr(encoder, "runs", None) if given else None
+    if isinstance(told, Mapping):
+        return dict(told)
+    return {GIVEN if given else _runtime_of(encoder): datetime.now(UTC).isoformat(timespec="seconds")}
+
+
+def joined(*runs: Mapping[str, str]) -> dict[str, str]:
+    """What ran an encoder, of several records: each thing once, with its earliest moment."""
+    names = dict.fromkeys(name for one in runs for name in one)
+    return {name: min(one[name] for one in runs if name in one) for name in names}
+
+
+def in_order(runs: Mapping[str, str]) -> dict[str, str]:
+    """What ran an encoder, the earliest first."""
+    return dict(sorted(runs.items(), key=lambda pair: (pair[1], pair[0])))
 
 
 def bound(model: Model, encoder: Encoder, earlier: Model) -> Model:
@@ -55,7 +87,7 @@ def runs_in(model: Model | None) -> dict[str, str] | None:
     """What ran the encoder, and since when, the earliest first; or None where nothing is recorded."""
     if model is None or model.about is None:
         return None
-    return dict(sorted(model.about["runs"].items(), key=lambda pair: (pair[1], pair[0])))
+    return in_order(model.about["runs"])
 
 
 def profile_of(encoder: Encoder | None) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +139,47 @@ class StoreInfo:
     language: str
     words: int
     bytes_on_disk: int
+
+
+class Facts(Protocol):
+    """What every store that can be copied says of itself; see ``StoreInfo`` and ``EngineInfo`` for the rest."""
+
+    @property
+    def passages(self) -> int:
+        """How many there are."""
+        ...
+
+    @property
+    def dim(self) -> int | None:
+        """Components per vector, or None while nothing has fixed it."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the encoder; empty where vectors came without one."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Where the encoder's weights came from, for people to read."""
+        ...
+
+    @property
+    def profile(self) -> dict[str, Any] | None:
+        """How the encoder turns texts into vectors, or None where that is not recorded."""
+        ...
+
+    @property
+    def filled(self) -> dict[str, str] | None:
+        """What ran the encoder, or None where that is not recorded."""
+        ...
+
+    @property
+    def language(self) -> str:
+        """Whose words BM25 stems, or ``none``."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """How vectors are stored."""
+        ...

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from dpr_rag.encoder import Encoder
 from dpr_rag.lexical import Analyzer
 from dpr_rag.paths import place_of
-from dpr_rag.store import checking, copying, folding, lexicon, recovering, reencoding
+from dpr_rag.store import checking, copying, filling, folding, lexicon, recovering, reencoding
 from dpr_rag.store.reports import CheckReport, RecoverReport, StoreInfo
 from dpr_rag.store.scope import Scoped
 
@@ -47,6 +48,14 @@ class Upkeep(Scoped):
     def info(self) -> StoreInfo:
         """The store in figures."""
         return checking.info(self._whole("info"))
+
+    def note_filled(self, runs: Mapping[str, str]) -> None:
+        """Record what else made vectors of the store, and since when, as ``info().filled`` of another store says it.
+
+        What is recorded already stays, at the earlier of both moments. Vectors that are copied or merged bring their record
+        along by this; a store without vectors keeps none.
+        """
+        filling.note(self._whole("note_filled"), runs)
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Copy the store to a new folder, consistently, while it is in use.

@@ -1,0 +1,34 @@
+"""How a call goes on that was cut off by what it writes to, or reads from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dpr_rag.errors import NotAcknowledgedError, ServiceTimeoutError, ServiceUnavailableError
+from dpr_rag.store import AddReport
+from dpr_rag.stores import WholeStore
+
+
+@contextmanager
+def going_on(target: WholeStore, done: AddReport, of: int) -> Iterator[None]:
+    """Tell an engine that went away with how far all of a call is, and not this batch alone.
+
+    Args:
+        target: Where passages go.
+        done: What became of the passages before.
+        of: How many there are.
+
+    Raises:
+        NotAcknowledgedError: An engine went away.
+    """
+    try:
+        yield
+    except (ServiceUnavailableError, ServiceTimeoutError) as error:
+        lacking, more = (error.passage_ids, error.acknowledged) if isinstance(error, NotAcknowledgedError) else ((), 0)
+        why = error.__cause__ if isinstance(error, NotAcknowledgedError) and error.__cause__ else error
+        told = (
+            f"{str(why).rstrip('.')}; {done.total + more:,} of {of:,} passages are in {target.path} ({done.unchanged:,} were "
+            "before): call it again to go on"
+        )
+        raise NotAcknowledgedError(told, lacking, done.total + more) from error

@@ -1,0 +1,22 @@
+"""Writing down what made the vectors of a store, where it was not this store that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from dpr_rag.errors import StoreError
+from dpr_rag.store import recording
+from dpr_rag.store.engine import Engine
+
+
+def note(engine: Engine, runs: Mapping[str, str]) -> None:
+    """Record what else made vectors, see ``PassageStore.note_filled``."""
+    if not isinstance(runs, Mapping) or not all(isinstance(one, str) for pair in runs.items() for one in pair):
+        raise StoreError(f"runs is {runs!r:.80}, expected what info().filled of a store says")
+    with engine.writing() as writer:
+        model = writer.now.model
+        noted = None if model is None else recording.added(model, runs)
+        if noted is not model:
+            writer.now = replace(writer.now, model=noted)
+            writer.commit_state()
