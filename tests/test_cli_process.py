@@ -94,6 +94,40 @@ def small(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
     return store
 
 
+SLOW_COPY = """
+import time
+from dpr_rag import PassageStore
+from dpr_rag.cli import main
+real = PassageStore.add
+def slow(*given, **how):
+    time.sleep(0.05)
+    return real(*given, **how)
+PassageStore.add = slow
+main()
+"""
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_copy_that_is_ended_says_how_to_go_on_and_counts_what_is_there(
+    small: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    args = ("copy", str(small), str(tmp_path / "copy.dpr"), "--batch-size", str(BATCH))
+    with subprocess.Popen([sys.executable, "-c", SLOW_COPY, *args], stdout=PIPE, stderr=PIPE, text=True) as process:
+        try:
+            _wait_for_passages(tmp_path / "copy.dpr", process)
+            process.send_signal(number)
+            told, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, told) == (code, "")
+    assert f"To go on, run the same command again:\n  dpr-rag {' '.join(args)}" in errors
+    kept = _count(tmp_path / "copy.dpr")
+    assert 0 < kept < TOTAL
+    done = subprocess.run(command(*args), capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"copied {TOTAL - kept:,}; {kept:,} were already there; {TOTAL:,} in all, in ")
+
+
 def test_a_reader_that_goes_away_is_no_error(small: Path) -> None:
     asked = "\n".join(f"number {n}" for n in range(3_000))
     read, write = os.pipe()

@@ -41,7 +41,9 @@ def test_two_shards_make_one_store(tmp_path: Path, corpus: Path) -> None:
     assert "lacks parts 1, 3 of the corpus" in early.stderr
     assert not store.exists()
     assert run("encode", corpus, "-o", out, "--part-size", 5, "--shard", "1/2").stdout.startswith("encoded 10 of 23 ")
-    assert run("load", out, "--store", store, "--index", "flat").stdout.startswith("added 23, replaced 0, unchanged 0 ")
+    assert run("load", out, "--store", store, "--index", "flat").stdout.startswith(
+        "loaded 23; 0 were already there; 23 in all, "
+    )
     with PassageStore.open(store, encoder=TinyEncoder(), read_only=True) as opened:
         assert [passage.id for passage in opened] == [passage.id for passage in PASSAGES]
         assert (opened.info().index, opened.check().passages) == ("flat", 23)
@@ -75,7 +77,7 @@ def test_a_store_is_exported_filtered_and_merged(tmp_path: Path, corpus: Path) -
         run("export", tmp_path / "a", "-o", tmp_path / f"{name}.parts", "--filter", kept)
         run("load", tmp_path / f"{name}.parts", "--store", tmp_path / name)
     done = run("merge", tmp_path / "b", tmp_path / "c", "-o", tmp_path / "whole")
-    assert done.stdout.startswith("added 3, replaced 0, unchanged 0 ")
+    assert done.stdout.startswith("merged 3; 0 were already there; 3 in all, ")
     found = run("search", tmp_path / "whole", "passage 9", "--json")
     assert [line.split('"id": "')[1][0] for line in found.stdout.splitlines() if '"id"' in line][:1] == ["9"], (
         found.output

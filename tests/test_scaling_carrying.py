@@ -79,7 +79,8 @@ def test_a_folder_comes_back_from_an_engine_as_it_was(
     code, told = run("copy", german.path, engine)
     said = "the language german of BM25" + (f" and the tuned ranking ({HYBRID})" if choice is BY_WORDS else "")
     assert code == 0
-    assert f"does not use {said} of {german.path}: its engine counts words in its own way; a copy to a folder" in told
+    assert f"{german.path} has {said}, which milvus+lite:" in told
+    assert "does not use, as its engine counts words in its own way; a copy to a folder has it again" in told
     with MilvusStore.open(engine) as there:
         expected = () if choice is BY_WORDS else (DENSE, {DENSE: CALIBRATIONS[DENSE]}, 80, None)
         assert choice_of(there) == expected

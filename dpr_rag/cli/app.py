@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -36,6 +38,7 @@ from dpr_rag.errors import DprRagError
 
 _UsageError: type[Any] = typer.BadParameter.__bases__[0]  # of click, or of the copy of it that typer brings
 _UNTIL_INTERRUPTED = {"chat", "ui", "mcp", "serve"}  # for which Ctrl-C is the way to end
+_MOVING = {"load", "merge", "copy"}
 _RESUMABLE = {"index", "reencode", "demo", "train", "encode", "load", "export", "merge", "copy"}
 
 
@@ -62,11 +65,32 @@ class Commands(TyperGroup):
                 "dpr-rag: error: the memory is used up; give the process more, or less to do at once, by --batch-size or --k"
             )
             raise typer.Exit(1) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             if ctx.invoked_subcommand in _UNTIL_INTERRUPTED:
                 raise typer.Exit(0) from None
             warn(f"\ndpr-rag: interrupted{_how_to_go_on(ctx.invoked_subcommand)}")
-            raise typer.Exit(130) from None
+            raise typer.Exit(128 + (signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT)) from None
+
+
+class _Terminated(KeyboardInterrupt):
+    """The system, or ``timeout``, ends the command."""
+
+
+def _end(*_: object) -> NoReturn:
+    raise _Terminated
+
+
+@contextmanager
+def _told_of_its_end() -> Iterator[None]:
+    """Let a command say how to go on where SIGTERM ends it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -113,6 +137,8 @@ def _root(
 ) -> None:
     """Dense passage retrieval: encode passages, store them, and ask them questions."""
     ctx.with_resource(log_as_notes())
+    if ctx.invoked_subcommand in _MOVING:
+        ctx.with_resource(_told_of_its_end())
 
 
 app.command()(indexing.index)

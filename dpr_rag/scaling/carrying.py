@@ -55,10 +55,10 @@ def _to_engine(source: WholeStore, target: MilvusStore, had: Origin) -> None:
         _set(source, target, _without_words(mine))
     if unused:
         _log.warning(
-            "%s does not use %s of %s: its engine counts words in its own way; a copy to a folder has it again",
-            target.path,
-            " and ".join(unused),
+            "%s has %s, which %s does not use, as its engine counts words in its own way; a copy to a folder has it again",
             source.path,
+            " and ".join(unused),
+            target.path,
         )
 
 

@@ -13,7 +13,7 @@ from dpr_rag.store.engine import Engine
 def note(engine: Engine, runs: Mapping[str, str]) -> None:
     """Record what else made vectors, see ``PassageStore.note_filled``."""
     if not isinstance(runs, Mapping) or not all(isinstance(one, str) for pair in runs.items() for one in pair):
-        raise StoreError(f"runs is {runs!r:.80}, expected what info().filled of a store says")
+        raise StoreError(f"runs is {runs!r:.80}, expected text by text: what ran an encoder, and since when")
     with engine.writing() as writer:
         model = writer.now.model
         noted = None if model is None else recording.added(model, runs)
