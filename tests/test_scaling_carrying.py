@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engines import Server
 from tiny import TinyEncoder
 from typer.testing import CliRunner
 
@@ -55,6 +56,30 @@ def german(tmp_path: Path) -> Iterator[PassageStore]:
 def engine(tmp_path: Path) -> str:
     pytest.importorskip("milvus_lite")
     return f"milvus+lite:{tmp_path / 'engine.db'}"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    pytest.importorskip("pymilvus")
+    running = Server(tmp_path / "milvus")
+    running.start()
+    yield running
+    running.stop()
+
+
+def test_a_server_of_milvus_without_words_records_what_it_cannot_use(
+    tmp_path: Path, german: PassageStore, server: Server
+) -> None:
+    german.set_tuned(BY_WORDS)
+    address = server.address("carried")
+    code, told = run("copy", german.path, address)
+    assert (code, f"{german.path} has the language german of BM25 and the tuned ranking" in told) == (0, True), told
+    code, told = run("copy", address, tmp_path / "back.dpr")
+    assert (code, told.count("dpr-rag:")) == (0, 0), told
+    with PassageStore.open(tmp_path / "back.dpr") as back:
+        assert choice_of(back) == as_tuned(BY_WORDS)
+        assert (back.info().language, back.info().dtype) == ("german", "float16")
+        assert back.info().filled == german.info().filled
 
 
 def test_a_folder_is_copied_with_language_dtype_ranking_and_what_filled_it(
