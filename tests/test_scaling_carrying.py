@@ -238,6 +238,22 @@ def test_vectors_without_an_encoder_keep_when_they_were_given(tmp_path: Path, en
                 assert whole(target).info().filled == {GIVEN: "2020-01-01T00:00:00+00:00"}
 
 
+def test_two_clients_record_beside_each_other(german: PassageStore, engine: str) -> None:
+    with MilvusStore.open(engine, encoder=ENCODER) as one, MilvusStore.open(engine, encoder=ENCODER) as two:
+        copy(german, two)
+        one.add([Passage("more", "Eine Stadt am Fluss.")])
+        with MilvusStore.open(engine) as there:
+            assert (there.origin.language, there.origin.dtype) == ("german", "float16")
+            assert list(there.info().filled or ()) == ["a machine", "a runtime that the encoder does not name"]
+
+
+def test_an_empty_store_is_copied(tmp_path: Path, engine: str) -> None:
+    with PassageStore.open(tmp_path / "empty.dpr") as empty:
+        for place in (engine, str(tmp_path / "b.dpr")):
+            with open_store(place) as target:
+                assert copy(empty, whole(target)).total == 0
+
+
 class _Leaving:
     """A store that goes away after so many batches."""
 

@@ -49,16 +49,25 @@ def origin_of(collection: Collection) -> Origin:
 
 
 def note_filled(collection: Collection, runs: Mapping[str, str]) -> None:
-    """Record what else made vectors of a collection; one request where that is new."""
-    known = origin_of(collection)
-    before = {EARLIER: ""} if known.filled is None else known.filled
-    every = in_order(joined(before, runs))
-    if every != known.filled:
-        keep(collection, replace(known, filled=every))
+    """Record what else made vectors of a collection; nothing is asked where that is known."""
+    if _filled(origin_of(collection), runs) != origin_of(collection).filled:
+        collection.look()  # what another client has recorded meanwhile stays
+        known = origin_of(collection)
+        _write(collection, replace(known, filled=_filled(known, runs)))
 
 
 def keep(collection: Collection, origin: Origin) -> None:
-    """Record what a collection is to say of its origin."""
+    """Record what a collection is to say of its origin; what it says of what filled it stays."""
+    if replace(origin_of(collection), filled=None) != replace(origin, filled=None):
+        collection.look()
+        _write(collection, replace(origin, filled=origin_of(collection).filled))
+
+
+def _filled(known: Origin, runs: Mapping[str, str]) -> dict[str, str]:
+    return in_order(joined({EARLIER: ""} if known.filled is None else known.filled, runs))
+
+
+def _write(collection: Collection, origin: Origin) -> None:
     said = origin.as_json()
     if said != collection.described.origin:
         collection.note(origin=said)

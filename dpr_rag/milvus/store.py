@@ -163,7 +163,7 @@ class MilvusStore(Passages, Shared):
         """
         self._refuse_read_only()
         self._collection.refuse_missing()
-        origin.keep(self._collection, changed(told, filled=self.origin.filled))
+        origin.keep(self._collection, told)
 
     def note_filled(self, runs: Mapping[str, str]) -> None:
         """Record what else made vectors, see ``PassageStore.note_filled``.

@@ -34,6 +34,8 @@ def carry(source: WholeStore, target: WholeStore) -> None:
     no place for either, nor for a ranking by the folder's BM25: it records them, and a copy to a folder has them again. What
     the target does not use is logged as a warning, in a line.
     """
+    if not source.count():
+        return  # a collection is made when the first passages come
     had = origin_of(source)
     target.note_filled(runs_in(source))
     if isinstance(target, MilvusStore):
