@@ -47,6 +47,7 @@ def refused(ask):
     except DprRagError as error:
         print(type(error).__name__)
 
+logging.basicConfig(format="]: %(name)s (")
 store = MilvusStore.open(sys.argv[1])
 store.add([Passage(f"p{at}", "text") for at in range(600)], vectors=[[1.0, 2.0]] * 600)
 print(len(list(store)))
@@ -58,9 +59,11 @@ refused(lambda: store._collection.nearest([[1.0, 2.0, 3.0]], 5, "row >= 0", word
 refused(lambda: store._collection.counted("nonsense >>"))
 refused(lambda: MilvusStore.open("milvus://127.0.0.1:1/x"))
 store.close()
-print(logging.getLogger().handlers, os.environ.get("GRPC_VERBOSITY"))
+print(len(logging.getLogger().handlers), os.environ.get("GRPC_VERBOSITY"))
 sys.stdout.flush()
 logging.getLogger("pymilvus.decorators").error("what the program itself asked")
+logging.getLogger("milvus_lite.adapter.grpc.servicer").error("what it asks milvus-lite")
+logging.getLogger("grpc._server").error("what it serves")
 """
 
 
@@ -73,8 +76,10 @@ def test_nothing_of_the_libraries_reaches_the_terminal(tmp_path: Path) -> None:
         "ServiceError",
         "ServiceError",
         "ServiceUnavailableError",
-        "[] None",
+        "1 None",
     ]
     assert [line.partition("]: ")[2].partition(" (")[0] for line in done.stderr.splitlines()] == [
-        "what the program itself asked"
+        "what the program itself asked",
+        "milvus_lite.adapter.grpc.servicer",
+        "grpc._server",
     ]

@@ -239,7 +239,7 @@ def test_vectors_without_an_encoder_keep_when_they_were_given(tmp_path: Path, en
 
 
 def test_two_clients_record_beside_each_other(german: PassageStore, engine: str) -> None:
-    with MilvusStore.open(engine, encoder=ENCODER) as one, MilvusStore.open(engine, encoder=ENCODER) as two:
+    with MilvusStore.open(engine, encoder=ENCODER) as one, MilvusStore.open(engine, encoder=recorded(german)) as two:
         copy(german, two)
         one.add([Passage("more", "Eine Stadt am Fluss.")])
         with MilvusStore.open(engine) as there:

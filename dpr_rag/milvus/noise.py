@@ -1,8 +1,8 @@
 """What the libraries of an engine write to the terminal while it is asked: an error of ours says it in a line.
 
 pymilvus writes a traceback of whatever it raises, from handlers of its own, and a warning for every page that milvus-lite gives;
-milvus-lite logs a traceback of each request that it refuses. Only those loggers are touched, and of pymilvus only what it logs
-while it is asked from here: a program that uses it beside sees its own.
+milvus-lite and its server of gRPC log a traceback of each request that they refuse. Only those loggers are touched, and only
+what they log while they are asked from here: a program that uses them beside sees its own.
 """
 
 from __future__ import annotations
@@ -17,11 +17,18 @@ _ASKED: ContextVar[bool] = ContextVar("asked", default=False)
 _CLIENT = ("pymilvus", "pymilvus.milvus_client")
 """Which loggers have handlers that write to standard error."""
 _SERVER = "milvus_lite"
+_ANSWERING = ("milvus_lite.adapter.grpc.servicer", "grpc._server")
+"""Which loggers tell of requests, in threads of the server."""
+_IN_FLIGHT: list[object] = []
 _GRPC_LEVEL = "GRPC_VERBOSITY"
 
 
 def _is_of_others(_: logging.LogRecord) -> bool:
     return not _ASKED.get()
+
+
+def _is_of_no_request(_: logging.LogRecord) -> bool:
+    return not _IN_FLIGHT
 
 
 def hush() -> None:
@@ -30,6 +37,9 @@ def hush() -> None:
         for handler in logging.getLogger(name).handlers:
             if _is_of_others not in handler.filters:
                 handler.addFilter(_is_of_others)
+    for name in _ANSWERING:
+        if _is_of_no_request not in logging.getLogger(name).filters:
+            logging.getLogger(name).addFilter(_is_of_no_request)
     server = logging.getLogger(_SERVER)
     if not server.handlers:
         server.addHandler(logging.NullHandler())  # without one, Python writes warnings to standard error
@@ -38,10 +48,12 @@ def hush() -> None:
 @contextmanager
 def asking() -> Iterator[None]:
     """Inside, pymilvus is asked from here."""
-    token = _ASKED.set(True)
+    token, request = _ASKED.set(True), object()
+    _IN_FLIGHT.append(request)
     try:
         yield
     finally:
+        _IN_FLIGHT.remove(request)
         _ASKED.reset(token)
 
 
