@@ -160,7 +160,7 @@ def test_other_machines_and_writing_take_a_token(store: Path, monkeypatch: pytes
 def test_what_cannot_be_served_is_told(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DPR_RAG_TOKEN", raising=False)
     monkeypatch.setattr(models.ModelChoice, "load", lambda choice: TinyEncoder())
-    assert "there is no store at" in refused(tmp_path / "none")
+    assert "there is no store at" in refused(tmp_path / "none", "--uds", tmp_path / "s")
     (tmp_path / "taken").write_text("text")
     assert "there is something at" in refused(store, "--uds", tmp_path / "taken")
     assert "two stores are called 'plays'" in refused(store, store)

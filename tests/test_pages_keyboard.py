@@ -31,6 +31,7 @@ from dataclasses import replace
 from pathlib import Path
 from conftest import HashEncoder
 from dpr_rag import PassageStore
+from dpr_rag.listening import on_port
 from dpr_rag.pages import serving
 from dpr_rag.pages.chat import CSS, chat_page
 from dpr_rag.pages.chatting import Chat
@@ -63,7 +64,9 @@ serving.require()
 with serving.private_uploads(), PassageStore.open("notes.dpr", encoder=HashEncoder(64)) as store:
     chat = Sure(store, Slow(Path("notes.dpr.chat")), Path("labelled.jsonl"), Model())
     app = serving.app_of(chat_page(chat, folders=False), CSS, hosts=["127.0.0.1"])
-    serving.run(app, "127.0.0.1", 0, lambda address: print(address, flush=True))
+    with on_port("127.0.0.1", 0) as (listening, address):
+        print(address, flush=True)
+        serving.run(app, listening)
 """
 TALK = "(document.querySelector('#chat')?.innerText ?? '')"
 FIELD = "document.querySelector('#question textarea').value"

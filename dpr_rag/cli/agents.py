@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from enum import StrEnum
 from typing import Annotated
 
@@ -38,6 +39,7 @@ def mcp(
 ) -> None:
     """Offer a store to agents as tools, by the Model Context Protocol."""
     from dpr_rag.agents import http_app, server_for
+    from dpr_rag.listening import on_port
     from dpr_rag.pages.serving import run
     from dpr_rag.remote.access import token_of
     from dpr_rag.stores import whole
@@ -47,13 +49,16 @@ def mcp(
     if over_http:
         refuse_open(host, secret, at_home=at_home, writable=writable)
     refuse_service(store)
-    encoder = encoder_of(store, choice)
-    with asked(store, encoder, read_only=not writable) as opened:
+    with ExitStack() as closing:
+        listening, address = closing.enter_context(on_port(host, port)) if over_http else (None, "")
+        encoder = encoder_of(store, choice)
+        opened = closing.enter_context(asked(store, encoder, read_only=not writable))
         served = server_for(whole(opened), writable=writable)
-        if not over_http:
+        if listening is None:
             served.run("stdio")
             return
         if not at_home:
             warn_plain()
         app = http_app(served, host=host, token=secret)
-        run(app, host, port, lambda address: say(f"{address}/mcp  (Ctrl-C ends it)"))
+        say(f"{address}/mcp  (Ctrl-C ends it)")
+        run(app, listening)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from socket import gethostname
+from socket import gethostname, socket
 from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -69,22 +69,25 @@ def chat(
 
     serving.require()
     from dpr_rag import open_store
+    from dpr_rag.listening import on_port
     from dpr_rag.pages.chat import CSS, chat_page
     from dpr_rag.pages.chatting import Chat
     from dpr_rag.pages.memory import Memory
     from dpr_rag.pages.models import open_model
 
     refuse_service(store)
-    language_model = None if llm is None else open_model(llm, base_url)
-    place = Path(name_of(store) if is_address(store) else store)
-    memory = Memory(conversations or place.with_name(f"{place.name}.chat"))
-    known = facts_of(store)
-    encoder = encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
-    with serving.private_uploads(), open_store(store, encoder=encoder) as opened:
-        labelled = memory.path.with_name(f"{place.name}-labelled.jsonl")
-        talk = Chat(cast("PassageStore", opened), memory, labelled, language_model)
-        _warm(encoder)
-        _serve(chat_page(talk, folders=host in LOOPBACK), CSS, host, port, "read this store and add files to it")
+    with on_port(host, port) as at, serving.private_uploads():
+        language_model = None if llm is None else open_model(llm, base_url)
+        place = Path(name_of(store) if is_address(store) else store)
+        memory = Memory(conversations or place.with_name(f"{place.name}.chat"))
+        known = facts_of(store)
+        encoder = encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
+        with open_store(store, encoder=encoder) as opened:
+            labelled = memory.path.with_name(f"{place.name}-labelled.jsonl")
+            talk = Chat(cast("PassageStore", opened), memory, labelled, language_model)
+            _warm(encoder)
+            page = chat_page(talk, folders=host in LOOPBACK)
+            _serve(page, CSS, host, at, "read this store and add files to it")
 
 
 def _warm(encoder: Encoder) -> None:
@@ -92,14 +95,15 @@ def _warm(encoder: Encoder) -> None:
     Thread(target=encoder.encode_questions, args=(["what is this?"],), daemon=True).start()
 
 
-def _serve(page: Any, css: str, host: str, port: int, can: str) -> None:
+def _serve(page: Any, css: str, host: str, at: tuple[socket, str], can: str) -> None:
     from dpr_rag.pages import serving
 
     at_home = host in LOOPBACK
     app = serving.app_of(page, css, hosts=LOOPBACK if at_home else (host.lower(), gethostname().lower(), "*"))
     if not at_home:
         note(f"everybody who reaches {host} can {can}")
-    serving.run(app, host, port, lambda address: say(f"{address}  (Ctrl-C ends it)"))
+    say(f"{at[1]}  (Ctrl-C ends it)")
+    serving.run(app, at[0])
 
 
 @expanded
@@ -113,11 +117,13 @@ def ui(
     from dpr_rag.pages import serving
 
     serving.require()
+    from dpr_rag.listening import on_port
     from dpr_rag.pages.playground import CSS, playground_page
 
     refuse_service(store)
-    encoder = encoder_of(store, choice)
     reads = not is_address(store) and not os.access(store, os.W_OK)
-    with serving.private_uploads(), asked(store, encoder, read_only=reads) as opened:
-        _warm(encoder)
-        _serve(playground_page(cast("PassageStore", opened)), CSS, host, port, "ask this store")
+    with on_port(host, port) as at, serving.private_uploads():
+        encoder = encoder_of(store, choice)
+        with asked(store, encoder, read_only=reads) as opened:
+            _warm(encoder)
+            _serve(playground_page(cast("PassageStore", opened)), CSS, host, at, "ask this store")

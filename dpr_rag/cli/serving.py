@@ -63,9 +63,10 @@ def serve(
     ] = 30.0,
 ) -> None:
     """Answer for stores over HTTP: retrieval, passages, vectors, /healthz, /metrics and /openapi.json."""
+    from dpr_rag.listening import on_port
     from dpr_rag.remote.access import token_of
     from dpr_rag.service import Limits, create_app
-    from dpr_rag.service.serving import on_port, on_unix_socket, run
+    from dpr_rag.service.serving import on_unix_socket, run
     from dpr_rag.stores import whole
 
     named = named_stores(stores)
@@ -73,6 +74,7 @@ def serve(
     refuse_open(host, secret, at_home=at_home, writable=writable)
     limits = Limits(batch=batch, pause=pause / 1000, waiting=waiting, seconds=timeout)
     with ExitStack() as closing:
+        listening, address = closing.enter_context(on_port(host, port) if uds is None else on_unix_socket(uds))
         opened, encoder = {}, None
         for name, path in named.items():
             encoder = encoder_of(path, choice, loaded=encoder)
@@ -80,7 +82,6 @@ def serve(
         app = create_app(opened, token=secret, writable=writable, at_home=at_home, limits=limits)
         if not at_home:
             warn_plain()
-        listening, address = closing.enter_context(on_port(host, port) if uds is None else on_unix_socket(uds))
         run(app, listening, limits, lambda: say(f"{address}  (Ctrl-C ends it)"))
 
 

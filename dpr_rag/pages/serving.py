@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dpr_rag.errors import MissingExtraError, PathError, install
+from dpr_rag.errors import MissingExtraError, install
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -168,29 +168,15 @@ def _server(config: uvicorn.Config) -> uvicorn.Server:
     return Quiet(config)
 
 
-def run(app: Any, host: str, port: int, told: Callable[[str], object]) -> None:
+def run(app: Any, listening: socket.socket) -> None:
     """Serve until interrupted.
 
     Args:
         app: What :func:`app_of` made.
-        host: The address to listen on.
-        port: The port; 0 takes a free one.
-        told: Takes the page's address when it can be opened.
-
-    Raises:
-        PathError: Nobody may listen there.
+        listening: A socket of :func:`~dpr_rag.listening.on_port`.
     """
     import uvicorn
 
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listening = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise PathError(
-            f"nobody can listen on {host}:{port} ({error.strerror or error}); name another --port, or 0 for a free one"
-        ) from error
-    with listening:
-        told(f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}")
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
-        with suppress(KeyboardInterrupt):  # which uvicorn raises again when it has ended in order
-            _server(config).run(sockets=[listening])
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+    with suppress(KeyboardInterrupt):  # which uvicorn raises again when it has ended in order
+        _server(config).run(sockets=[listening])

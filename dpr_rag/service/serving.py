@@ -80,29 +80,6 @@ class Ending(uvicorn.Server):
 
 
 @contextmanager
-def on_port(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
-    """A socket on a port, and the address that leads to it.
-
-    Args:
-        host: The address to listen on.
-        port: The port; 0 takes a free one.
-
-    Raises:
-        PathError: Nobody may listen there.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise PathError(
-            f"nobody can listen on {host}:{port} ({error.strerror or error}); name another --port, or 0 for a free one"
-        ) from error
-    with listening:
-        name = f"[{host}]" if ":" in host else host
-        yield listening, f"http://{name}:{listening.getsockname()[1]}"
-
-
-@contextmanager
 def on_unix_socket(path: Path) -> Iterator[tuple[socket.socket, str]]:
     """A Unix socket that its owner alone can connect to; what a killed service left of one is replaced.
 

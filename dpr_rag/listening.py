@@ -1,0 +1,38 @@
+"""A port of this machine, taken before anything slow is done for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dpr_rag.errors import PathError
+
+BACKLOG = 2048
+
+
+@contextmanager
+def on_port(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
+    """A socket on a port, and the address that leads to it; who comes before it is served waits.
+
+    Args:
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+
+    Raises:
+        PathError: Nobody may listen there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        why = str(error)
+        if error.errno is not None and error.errno > 0:  # names that lead nowhere have numbers of their own, below 0
+            why = os.strerror(error.errno).lower()
+        raise PathError(
+            f"nobody can listen on {host}:{port} ({why}); name another --port, or 0 for a free one"
+        ) from error
+    with listening:
+        name = f"[{host}]" if ":" in host else host
+        yield listening, f"http://{name}:{listening.getsockname()[1]}"
