@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from enum import Enum
 
+from dpr_rag.courtesies import courtesy, without_courtesies
 from dpr_rag.lexical.unspaced import holds_units
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-_FRAGMENT = 3
+_FRAGMENT, _BARE = 3, 2
 
 
 def _words(listed: str) -> frozenset[str]:
@@ -59,6 +60,7 @@ _EMPTY = _words(
     "un per costa é são posso o os um para custa "
     "is zijn kan moet mag ik wij het een voor met kost är kan måste jag vi en ett för er kan må jeg vi et for"
 )
+_OTHERS = _POINTING | _OPENING | _ASKING | _EMPTY | _SMALL
 _ABOUT = re.compile(
     r"(?:what|how) about\b|what if\b|why not\b|wie (?:ist|sieht) es mit\b|was ist mit\b|qu'en est-il\b|(?:y|e) se\b",
     re.I,
@@ -99,35 +101,49 @@ def leaning(question: str) -> Leaning:
         or not _POINTING.isdisjoint(_words_of(_IDLE.sub(" ", question)))
         or _ABOUT.match(question.strip()) is not None
     )
-    own = [word for word in words if word not in _POINTING | _OPENING | _ASKING | _EMPTY | _SMALL]
-    if not own:
+    if _OTHERS.issuperset(words):
         return Leaning.ALL
-    if points or (len(words) <= _FRAGMENT and words[0] not in (_ASKING | _EMPTY) - _SMALL):
+    if points or len(words) <= (_FRAGMENT if words[0] not in (_ASKING | _EMPTY) - _SMALL else _BARE):
         return Leaning.SOME
     return Leaning.NONE
 
 
 def _words_of(question: str) -> list[str]:
-    return [word.lower().replace("’", "'") for word in _WORD.findall(question)]
+    return [_plain(word) for word in _WORD.findall(question)]
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("’", "'")
 
 
 def with_context(question: str, before: Sequence[str]) -> str:
-    """The question behind those that it leans on: the last one with a meaning of its own, and the last one.
+    """The question behind the subject of the last one with a meaning of its own, and of no other: each more would drown it.
 
     Args:
         question: As it was asked.
-        before: The questions before it, oldest first.
+        before: The questions before it, oldest first; courtesies among them are none.
     """
-    head = next((at for at in reversed(range(len(before))) if leaning(before[at]) is Leaning.NONE), 0)
-    asked = dict.fromkeys([*before[head : head + 1], *before[-1:]])
-    return " ".join([*asked, question])
+    asked = [without_courtesies(one) for one in before if courtesy(one) is None]
+    if not asked:
+        return question
+    head = next((one for one in reversed(asked) if leaning(one) is Leaning.NONE), asked[0])
+    return f"{subject(head)} {question}"
+
+
+def subject(question: str) -> str:
+    """What a question is about: what stands from its first to its last word of its own, or all of it without one."""
+    own = [found for found in _WORD.finditer(question) if _plain(found[0]) not in _OTHERS]
+    return question[own[0].start() : own[-1].end()] if own else question.strip()
 
 
 def standalone(question: str, before: Sequence[str]) -> str:
-    """The question as it can be looked up: as it is, or where it leans on the ones before it, with these in front.
+    """The question as it can be looked up: as it is, or where it leans on the ones before it, behind their subject.
 
     Args:
         question: As it was asked.
         before: The questions before it, oldest first.
     """
-    return with_context(question, before) if before and leaning(question) is not Leaning.NONE else question
+    bare = without_courtesies(question)
+    if courtesy(question) is not None or leaning(bare) is Leaning.NONE:
+        return bare
+    return with_context(bare, before)

@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 from conftest import HashEncoder, make_passages
 
-from dpr_rag import PassageStore, Retriever
+from dpr_rag import PassageStore, Ranking, Retriever
 from dpr_rag.errors import FilterError, PassageError
+from dpr_rag.fusion import Tuned
+from dpr_rag.lexical import Analyzer
+from dpr_rag.pages.automatic import automatic, told_automatic
+from dpr_rag.pages.columns import comparison_html
 from dpr_rag.pages.comparing import MODES, compare, map_of, neighbours
 
 
@@ -25,6 +29,8 @@ def test_every_mode_answers_as_a_retriever_does(filled: PassageStore) -> None:
     question = filled.get(["7"])[0].text
     found = compare(filled, question, 5, None)
     assert [column.mode for column in found.columns] == list(MODES)
+    assert found.automatic == "hybrid"
+    assert "<h3>Hybrid <small>(automatic)</small></h3>" in comparison_html(found, Analyzer())
     for column in found.columns:
         retriever = Retriever(filled, k=5, mode=column.mode)
         hits = retriever.retrieve(question)
@@ -79,3 +85,13 @@ def test_a_store_of_two_has_no_map(tmp_path: Path) -> None:
     with PassageStore.open(tmp_path / "s", encoder=HashEncoder()) as store:
         store.add(make_passages(2))
         assert map_of(store) is None
+
+
+def test_where_nobody_chose_a_store_is_searched_as_tuned_or_else_by_both_legs(filled: PassageStore) -> None:
+    assert (automatic(filled), told_automatic(filled)) == ("hybrid", "searched in hybrid")
+    filled.set_tuned(Tuned(Ranking("bm25"), questions=40))
+    assert (automatic(filled), told_automatic(filled)) == (None, "searched as tuned (bm25)")
+    assert compare(filled, "anything", 2, None).automatic == "bm25"
+    filled.set_tuned(None)
+    with PassageStore.open(filled.path, read_only=True) as store:
+        assert automatic(store) == "bm25"

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dpr_rag.conversation import Leaning, leaning, with_context
+from dpr_rag.courtesies import courtesy, without_courtesies
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import ChatError, DprRagError
 from dpr_rag.fusion import Mode
 from dpr_rag.lexical import Analyzer
+from dpr_rag.pages.automatic import automatic
 from dpr_rag.pages.extracting import extract
+from dpr_rag.pages.greeting import courteous
 from dpr_rag.pages.models import ChatModel
 from dpr_rag.pages.turns import Citation, Turn
 from dpr_rag.pages.wording import on_the_page
@@ -35,7 +38,7 @@ class Settings:
     """How passages are looked up.
 
     Attributes:
-        mode: ``dense``, ``bm25`` or ``hybrid``; None as the store was tuned.
+        mode: ``dense``, ``bm25`` or ``hybrid``; None as the store was tuned, or else ``hybrid``, see :func:`automatic`.
         k: Passages beside a reply.
         min_relevance: Below it, in [0, 1], a passage is taken to hold no answer.
         sources: Only passages of these sources, see :func:`~dpr_rag.store.sources.named_source`; all where it is empty.
@@ -66,9 +69,13 @@ class Answerer:
     def reply(self, question: str, before: Sequence[Turn], settings: Settings) -> Iterator[Turn]:
         """The turn as it grows: first what is looked up, then the passages, then the reply in pieces; the last is whole."""
         turn = Turn(question)
+        before = [one for one in before if courtesy(one.question) is None]
         try:
+            if (kind := courtesy(question)) is not None:
+                yield replace(turn, reply=courteous(kind, self.store), quoted=True)
+                return
             yield replace(turn, reply="…")
-            turn = self._with_passages(turn, self._readings(question, before), settings)
+            turn = self._with_passages(turn, self._readings(without_courtesies(question), before), settings)
             if not turn.answered:
                 yield replace(turn, reply=_nothing(turn), quoted=True)
             elif self.model is None:
@@ -99,7 +106,7 @@ class Answerer:
 
     def _with_passages(self, turn: Turn, readings: Sequence[str], settings: Settings) -> Turn:
         """The turn with the passages of that reading which finds the most relevant one; the first where two are alike."""
-        retriever = Retriever(self.store, k=settings.k, mode=settings.mode)
+        retriever = Retriever(self.store, k=settings.k, mode=settings.mode or automatic(self.store))
         found = retriever.retrieve_batch(readings, filter=settings.keeps if settings.sources else None)
         best = max(range(len(readings)), key=lambda at: [hit.score for hit in found[at][:1]])
         hits, turn = found[best], replace(turn, searched=readings[best])
@@ -129,7 +136,7 @@ class Answerer:
         yield replace(turn, reply=reply)
 
     def _encoder(self, settings: Settings) -> Encoder | None:
-        ranking = self.store.ranking_for(settings.mode, None, None)
+        ranking = self.store.ranking_for(settings.mode or automatic(self.store))
         return self.store.encoder if ranking.needs_vectors else None
 
 

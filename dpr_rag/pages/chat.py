@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gradio as gr
 
+from dpr_rag.pages.automatic import AUTOMATIC
 from dpr_rag.pages.browsing import ASKED, BEGINS, COPIED, ENDED, FAILED, KEYBOARD, SAVED, WAITING
 from dpr_rag.pages.chatting import Chat
-from dpr_rag.pages.handling import TUNED, Handlers
+from dpr_rag.pages.handling import Handlers
 from dpr_rag.pages.replies import OPENED
 from dpr_rag.paths import name_of
 
-_MODES = [TUNED, "dense", "bm25", "hybrid"]
+_MODES = [AUTOMATIC, "dense", "bm25", "hybrid"]
 _ASKING = 4
 # on a phone, or in a window that becomes as narrow, the sidebar would cover the talk
 _NARROW = """() => {
@@ -67,7 +68,7 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
                 sources = gr.Dropdown(label="In the store", choices=[], elem_id="sources")
                 remove = gr.Button("Remove this file", size="sm")
             with gr.Accordion("Settings", open=False):
-                mode = gr.Radio(_MODES, value=TUNED, label="Search")
+                mode = gr.Radio(_MODES, value=AUTOMATIC, label="Search")
                 k = gr.Slider(1, 20, value=5, step=1, label="Passages")
                 least = gr.Slider(0, 1, value=0.25, step=0.05, label="Least relevance")
                 only = gr.Dropdown(label="Only from", choices=[], multiselect=True)

@@ -59,18 +59,19 @@ def comparison_html(found: Comparison, analyzer: Analyzer) -> str:
     encoding = "" if found.encode_ms is None else f"encoding {found.encode_ms:.1f} ms · "
     searching = " · ".join(f"{_NAMES[one.mode]} {one.search_ms:.1f} ms" for one in found.columns if not one.error)
     first = next((column for column in found.columns if column.hits), None)
-    columns = "".join(_column(column, first, found.question, analyzer) for column in found.columns)
+    columns = "".join(_column(column, first, found, analyzer) for column in found.columns)
     return f'<p class="times">{encoding}searching: {searching}</p><div class="columns">{columns}</div>'
 
 
-def _column(column: Column, first: Column | None, question: str, analyzer: Analyzer) -> str:
-    head = f"<h3>{_NAMES[column.mode]}</h3>"
+def _column(column: Column, first: Column | None, found: Comparison, analyzer: Analyzer) -> str:
+    automatic = " <small>(automatic)</small>" if column.mode == found.automatic else ""
+    head = f"<h3>{_NAMES[column.mode]}{automatic}</h3>"
     if column.error or not column.hits:
         return f"<section>{head}<p>{text_of(column.error or 'No passage fits.')}</p></section>"
     tops = [max((abs(getattr(hit, leg) or 0.0) for hit in column.hits), default=0.0) for leg in ("dense", "bm25")]
     hits = zip(column.hits, column.relevances, strict=True)
     against = first if first is not column else None
-    rows = "".join(_hit(hit, relevance, tops, against, question, analyzer) for hit, relevance in hits)
+    rows = "".join(_hit(hit, relevance, tops, against, found.question, analyzer) for hit, relevance in hits)
     return f"<section>{head}{rows}</section>"
 
 

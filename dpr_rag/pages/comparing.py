@@ -11,6 +11,7 @@ import numpy as np
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.fusion import Mode
+from dpr_rag.pages.automatic import automatic
 from dpr_rag.passages import Hit, Passage, check_question
 from dpr_rag.store import PassageStore
 
@@ -50,12 +51,14 @@ class Comparison:
         columns: One for each mode.
         encode_ms: How long encoding took, in milliseconds; None where the store has no encoder.
         vector: The question's vector, float32 [dim]; None as well.
+        automatic: The mode that the store is searched in where nobody chose.
     """
 
     question: str
     columns: tuple[Column, ...]
     encode_ms: float | None
     vector: Vectors | None
+    automatic: Mode = "dense"
 
 
 def compare(store: PassageStore, question: str, k: int, where: Mapping[str, Any] | None) -> Comparison:
@@ -71,8 +74,9 @@ def compare(store: PassageStore, question: str, k: int, where: Mapping[str, Any]
         begun = time.perf_counter()
         vectors = store.encode_questions([asked])
         encode_ms = _since(begun)
+    mode = automatic(store) or store.ranking.mode
     columns = tuple(_column(store, mode, asked, k, where, vectors) for mode in MODES)
-    return Comparison(asked, columns, encode_ms, None if vectors is None else vectors[0])
+    return Comparison(asked, columns, encode_ms, None if vectors is None else vectors[0], mode)
 
 
 def _column(

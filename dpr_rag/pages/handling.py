@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -12,8 +11,10 @@ from typing import Any
 import gradio as gr
 
 from dpr_rag.pages.answering import Settings
+from dpr_rag.pages.automatic import AUTOMATIC, told_automatic
 from dpr_rag.pages.chatting import Chat
 from dpr_rag.pages.files import Progress, own_names, shown_apart
+from dpr_rag.pages.greeting import examples_of
 from dpr_rag.pages.marking import plain_markdown
 from dpr_rag.pages.serving import is_upload
 from dpr_rag.pages.shown import messages_of, thumbs_of
@@ -22,10 +23,8 @@ from dpr_rag.pages.turns import DOWN, UP, Turn, as_markdown
 from dpr_rag.paths import name_of
 from dpr_rag.store import shown_source
 
-TUNED = "as tuned"
 _NO_NAME = re.compile(r"[^\w().,’' -]+")
 _LONGEST = 300
-_LOOKED_AT = 200
 Parts = tuple[Any, ...]
 
 
@@ -146,7 +145,7 @@ class Handlers:
     ) -> Iterator[Parts]:
         """What the page shows while a reply grows; nothing of it once another conversation is looked at."""
         mode, k, least, only = settings
-        wanted = Settings(None if mode == TUNED else mode, int(k), float(least), tuple(only or ()))
+        wanted = Settings(None if mode == AUTOMATIC else mode, int(k), float(least), tuple(only or ()))
         view: object = current or object()
         self._views[page.session_hash] = view
         for conversation, turns in self._chat.ask(question, current, wanted, at=at):
@@ -184,12 +183,11 @@ class Handlers:
             "value": messages_of(turns, self._chat.answerer.analyzer),
             "feedback_value": thumbs_of(turns),
         }
-        return gr.update(**shown_now) if turns else gr.update(**shown_now, examples=self._examples())
-
-    def _examples(self) -> list[dict[str, str]]:
-        """Questions to begin with, of the first titles in the store."""
-        titles = dict.fromkeys(one.title for one in islice(self._chat.store, _LOOKED_AT) if one.title)
-        return [{"text": f"What is said about {shorten(title, 60, placeholder=' …')}?"} for title in islice(titles, 3)]
+        return (
+            gr.update(**shown_now)
+            if turns
+            else gr.update(**shown_now, examples=[{"text": one} for one in examples_of(self._chat.store)])
+        )
 
     def _growing(self, said: str) -> Parts:
         """The same while passages come in: to count them by file takes a look at each in the store."""
@@ -219,7 +217,7 @@ class Handlers:
             else f"answers by {model.name}"
         )
         name = plain_markdown(name_of(self._chat.store.path))
-        return f"### {name}\n{_passages(self._chat.store.count())}; {said}"
+        return f"### {name}\n{_passages(self._chat.store.count())}; {said}; {told_automatic(self._chat.store)}"
 
 
 def _turn(index: Any) -> int:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from dpr_rag.corpora import Question, write_questions
+from dpr_rag.courtesies import courtesy
 from dpr_rag.errors import StoreError
 from dpr_rag.pages.turns import Turn
 
@@ -168,7 +169,8 @@ def _short(title: str) -> str:
 
 
 def _title(turns: tuple[Turn, ...]) -> str:
-    return _short(turns[0].question) if turns else "New conversation"
+    named = [turn.question for turn in turns if courtesy(turn.question) is None] or [turn.question for turn in turns]
+    return _short(named[0]) if named else "New conversation"
 
 
 def _read(turns: str) -> tuple[Turn, ...]:
