@@ -60,6 +60,8 @@ _EMPTY = _words(
     "un per costa é são posso o os um para custa "
     "is zijn kan moet mag ik wij het een voor met kost är kan måste jag vi en ett för er kan må jeg vi et for"
 )
+_BACK = _POINTING - _words("one ones same other others another else there instead both former latter such")
+_BEGINNING = 40
 _OTHERS = _POINTING | _OPENING | _ASKING | _EMPTY | _SMALL
 _ABOUT = re.compile(
     r"(?:what|how) about\b|what if\b|why not\b|wie (?:ist|sieht) es mit\b|was ist mit\b|qu'en est-il\b|(?:y|e) se\b",
@@ -114,6 +116,11 @@ def _words_of(question: str) -> list[str]:
 
 def _plain(word: str) -> str:
     return word.lower().replace("’", "'")
+
+
+def points_back(sentence: str) -> bool:
+    """Whether a sentence begins with a pronoun, so that what it is about stands in the one before."""
+    return any(word in _BACK for word in _words_of(sentence[:_BEGINNING])[:1])
 
 
 def with_context(question: str, before: Sequence[str]) -> str:

@@ -27,17 +27,19 @@ _SAID = {
     Courtesy.FAREWELL: _phrases(
         "bye, bye bye, good bye, goodbye, see you, see you later, see you soon, cheerio, have a nice day, have a good day, "
         "good night, that's all, that is all, that was all, nothing else, no more questions, "
-        "tschüss, tschüs, auf wiedersehen, bis bald, gute nacht, au revoir, bonne journée, adiós, hasta luego, arrivederci, tchau, "
-        "até logo, tot ziens, hej då, farvel, ha det, пока, до свидания, 再见, 再見, さようなら, 안녕히 계세요"
+        "tschüss, tschüs, auf wiedersehen, bis bald, gute nacht, au revoir, bonne journée, adiós, hasta luego, arrivederci, "
+        "tchau, até logo, tot ziens, hej då, farvel, ha det, пока, до свидания, 再见, 再見, さようなら, 안녕히 계세요"
     ),
     Courtesy.THANKS: _phrases(
-        "thanks, thank you, thx, ty, many thanks, thank you very much, thanks a lot, cheers, much appreciated, that helps, that helped, "
+        "thanks, thank you, thx, ty, many thanks, thank you very much, thanks a lot, cheers, "
+        "much appreciated, that helps, that helped, "
         "danke, danke schön, danke sehr, vielen dank, merci, merci beaucoup, gracias, muchas gracias, grazie, grazie mille, "
         "obrigado, obrigada, dank je, dank je wel, bedankt, dank u, tack, tack så mycket, tak, takk, спасибо, 谢谢, 謝謝, "
         "ありがとう, ありがとうございます, 감사합니다"
     ),
     Courtesy.GREETING: _phrases(
-        "hi, hello, hey, hiya, howdy, good morning, good afternoon, good evening, good day, how are you, how do you do, nice to meet you, "
+        "hi, hello, hey, hiya, howdy, good morning, good afternoon, good evening, good day, how are you, "
+        "how do you do, nice to meet you, "
         "hallo, guten morgen, guten tag, guten abend, moin, servus, grüß gott, wie geht's, wie geht es dir, "
         "bonjour, bonsoir, salut, ça va, hola, buenos días, buenas tardes, buenas noches, ciao, buongiorno, buonasera, "
         "olá, oi, bom dia, boa tarde, goedemorgen, goedemiddag, goedenavond, dag, hej, hei, god morgon, god dag, goddag, привет, "
@@ -45,16 +47,16 @@ _SAID = {
     ),
     Courtesy.ASSENT: _phrases(
         "ok, okay, okey, k, great, good, fine, perfect, super, nice, cool, wonderful, excellent, awesome, brilliant, amazing, "
-        "alright, all right, right, sure, yes, yep, yeah, no, nope, i see, got it, understood, makes sense, well done, good to know, "
-        "that's great, that's good, sounds good, very good, lovely, wow, sorry, never mind, no problem, "
+        "alright, all right, right, sure, yes, yep, yeah, no, nope, i see, got it, understood, makes sense, "
+        "well done, good to know, that's great, that's good, sounds good, very good, lovely, wow, sorry, never mind, no problem, "
         "ja, nein, gut, sehr gut, prima, klar, alles klar, verstanden, schön, oui, non, d'accord, bien, très bien, parfait, "
         "sí, vale, muy bien, perfecto, bene, perfetto, va bene, sim, não, está bem, goed, prima, begrepen, godt, да, нет, "
         "хорошо, 好, 好的, はい, わかりました, 네"
     ),
 }
 _FILLING = _phrases(
-    "then, again, so, so much, very much, a lot, there, all, everyone, everybody, team, bot, chatbot, assistant, you too, for now, "
-    "for your help, for the help, for that, for the information, for the info, for the answer, oh, ah, well, and, "
+    "then, again, so, so much, very much, a lot, there, all, everyone, everybody, team, bot, chatbot, assistant, you too, "
+    "for now, for your help, for the help, for that, for the information, for the info, for the answer, oh, ah, well, and, "
     "dann, auch, für die hilfe, zusammen, pour votre aide, por la ayuda, per l'aiuto, pela ajuda"
 )
 _KNOWN = {phrase: kind for kind, phrases in _SAID.items() for phrase in phrases} | dict.fromkeys(_FILLING)

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from dpr_rag import DualEncoder, PassageStore
-from dpr_rag.conversation import Leaning, leaning, standalone
+from dpr_rag.conversation import Leaning, leaning, standalone, subject
 from dpr_rag.corpora import read_texts
+from dpr_rag.courtesies import Courtesy, courtesy, without_courtesies
 from dpr_rag.pages.answering import Answerer, Settings
 from dpr_rag.pages.turns import Turn
 
+GREETING, THANKS, ASSENT, FAREWELL = Courtesy.GREETING, Courtesy.THANKS, Courtesy.ASSENT, Courtesy.FAREWELL
 HANDBOOK = Path(__file__).parent.parent / "examples" / "handbook"
 ALONE = [
     "How much are hotels in Zurich?",
@@ -34,6 +36,7 @@ SOME = [
     "in Zurich?",
     "Und wer leitet es?",
 ]
+SOME += ["who helps?", "which room?"]
 SOME += ["Y el aparcamiento?", "¿Quién paga eso?", "它多少钱？", "それはどこですか？"]
 ALL = [
     "why?",
@@ -82,13 +85,84 @@ def test_a_question_leans_on_others_by_its_pronouns_or_where_it_has_no_words_of_
     assert {question: leaning(question) for question in questions} == dict.fromkeys(questions, expected)
 
 
-def test_what_a_question_leans_on_stands_in_front_and_nothing_older() -> None:
+def test_what_a_question_leans_on_is_the_subject_of_the_last_one_that_stands_alone() -> None:
     before = ["green tea", "What do whales eat?", "and sharks?", "how many?"]
-    assert standalone("why?", before) == "What do whales eat? how many? why?"
-    assert standalone("why?", before[:2]) == "What do whales eat? why?"
+    assert standalone("why?", before) == "whales eat why?"
+    assert standalone("why?", before[:2]) == "whales eat why?"
     assert standalone("Where do penguins live?", before) == "Where do penguins live?"
     assert standalone("why?", []) == "why?"
-    assert [standalone(blank, before[:2]) for blank in ("?", "")] == ["What do whales eat? ?", "What do whales eat? "]
+    assert [standalone(blank, before[:2]) for blank in ("?", "")] == ["whales eat ?", "whales eat "]
+    holidays = ["How many days of holiday do we get?", "and part-time?"]
+    assert standalone("who approves it?", holidays) == "days of holiday who approves it?"
+    assert standalone("and part-time?", holidays[:1]) == "days of holiday and part-time?"
+    assert standalone("who helps?", ["When does parental leave begin?"]) == "parental leave begin who helps?"
+
+
+@pytest.mark.parametrize(
+    ("question", "about"),
+    [
+        ("What is the limit for lunch with guests?", "limit for lunch with guests"),
+        ("Wie viele Tage Urlaub habe ich?", "Tage Urlaub habe"),
+        ("why?", "why?"),
+        ("停车场在哪里？", "停车场在哪里"),
+    ],
+)
+def test_a_subject_is_what_stands_between_words_that_say_nothing_of_their_own(question: str, about: str) -> None:
+    assert subject(question) == about
+
+
+def test_courtesies_before_a_follow_up_are_no_questions() -> None:
+    before = ["hi", "What is the limit for lunch with guests?", "thanks"]
+    assert standalone("and for alcohol?", before) == "limit for lunch with guests and for alcohol?"
+    assert standalone("Thanks! And for alcohol?", before) == "limit for lunch with guests And for alcohol?"
+    assert standalone("who pays?", ["hi", "thanks"]) == "who pays?"
+    assert standalone("ok great", before) == "ok great"
+
+
+@pytest.mark.parametrize(
+    ("messages", "kind"),
+    [
+        (
+            ["hi", "Hello!", "hi there :)", "Good morning everyone", "How are you?", "Guten Tag", "¡Hola!", "你好"],
+            GREETING,
+        ),
+        (["thanks", "Thank you so much!", "ok, thanks a lot", "That helps, thanks!", "Vielen Dank!", "谢谢"], THANKS),
+        (["ok great", "OK.", "perfect!", "yes", "I see", "got it", "that’s great", "Alles klar"], ASSENT),
+        (["bye", "ok bye", "Thanks, bye!", "see you later", "Tschüss", "that's all, thank you"], FAREWELL),
+        (
+            [
+                "",
+                "?",
+                "42",
+                "ok?",
+                "and then?",
+                "who says thanks?",
+                "hi, who leads it?",
+                "great hotels",
+                "thanks 2024",
+                "all",
+            ],
+            None,
+        ),
+    ],
+    ids=["greetings", "thanks", "assent", "farewells", "none"],
+)
+def test_what_asks_for_nothing_is_told_from_questions(messages: list[str], kind: Courtesy | None) -> None:
+    assert {message: courtesy(message) for message in messages} == dict.fromkeys(messages, kind)
+
+
+@pytest.mark.parametrize(
+    ("message", "asked"),
+    [
+        ("Hi, how many days of holiday do we get?", "how many days of holiday do we get?"),
+        ("Ok. Great! And hotels?", "And hotels?"),
+        ("No, the other one", "the other one"),
+        ("Thanks!", "Thanks!"),
+        ("Zurich, hi", "Zurich, hi"),
+    ],
+)
+def test_a_question_stands_without_the_courtesies_in_front_of_it(message: str, asked: str) -> None:
+    assert without_courtesies(message) == asked
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,6 @@ def test_every_command_that_listens_looks_at_its_port_before_it_loads_a_model(tm
     done = subprocess.run(
         [sys.executable, "-c", ASKED], cwd=tmp_path, capture_output=True, text=True, env=dict(os.environ), check=True
     )
-    told = "dpr-rag: error: nobody can listen on 127.0.0.1:PORT (address already in use); name another --port, or 0 for a free one"
-    assert json.loads(done.stdout) == {name: [told, 0] for name in ("chat", "ui", "serve", "mcp")}
+    told = "nobody can listen on 127.0.0.1:PORT (address already in use); name another --port, or 0 for a free one"
+    assert json.loads(done.stdout) == {name: [f"dpr-rag: error: {told}", 0] for name in ("chat", "ui", "serve", "mcp")}
     assert not (tmp_path / "s.dpr.chat").exists()

@@ -16,10 +16,10 @@ from dpr_rag.corpora import read_questions
 from dpr_rag.errors import ChatError, StoreError
 from dpr_rag.pages.answering import Settings
 from dpr_rag.pages.chatting import Chat
-from dpr_rag.pages.extracting import sentences_of
 from dpr_rag.pages.files import Progress
 from dpr_rag.pages.memory import Memory
 from dpr_rag.pages.models import LangChainModel
+from dpr_rag.pages.parting import parted
 from dpr_rag.pages.turns import Turn, as_markdown
 from dpr_rag.prompting import format_passages
 
@@ -92,7 +92,7 @@ def test_a_sentence_is_found_by_the_heading_that_it_stands_under(talk: Chat) -> 
     one = Settings(k=1, min_relevance=0.0)
     assert asked(talk, "Birch leads it", settings=one)[1].reply.startswith("Tom leads it. [1]")
     assert asked(talk, "Alder leads it", settings=one)[1].reply.startswith("Ines leads it. [1]")
-    assert sentences_of(text) == ["The list of all.", "Ines leads it.", "Tom leads it.", "# no heading"]
+    assert [one.text for one in parted(text)] == ["The list of all.", "Ines leads it.", "Tom leads it.", "# no heading"]
 
 
 def test_quoting_by_words_alone_needs_no_encoder(tmp_path: Path) -> None:
@@ -110,9 +110,31 @@ def test_a_follow_up_is_looked_up_with_the_question_before_it(talk: Chat) -> Non
     _, turn = asked(talk, "and how many degrees", conversation)
     assert turn.searched == "green tea and how many degrees"
     _, turn = asked(talk, "why?", conversation)
-    assert turn.searched == "green tea and how many degrees why?"
+    assert turn.searched == "green tea why?"
     _, turn = asked(talk, "which whales sing", conversation)
     assert turn.searched == "which whales sing"
+
+
+def test_a_courtesy_is_answered_without_a_look_up_and_no_follow_up_is_joined_with_it(talk: Chat) -> None:
+    chat = with_model(talk, model := Scripted())
+    conversation, turn = asked(chat, "Hi there!")
+    assert turn.reply == "Hello! Ask me about what the files in this store say, such as: “What is said about Whales?”"
+    assert (turn.searched, turn.citations, turn.answered, model.told) == ("", (), False, [])
+    asked(talk, "green tea", conversation)
+    assert talk.memory.listed() == [(conversation, "green tea")], "it is not called after a courtesy"
+    assert asked(talk, "thanks, that helps", conversation)[1].reply.startswith("You are welcome. Ask me about")
+    assert asked(talk, "Great! And how many degrees?", conversation)[1].searched == "green tea And how many degrees?"
+    assert asked(talk, "bye", conversation)[1].reply == "Goodbye! This conversation is kept."
+    told = with_model(talk, model := Scripted("How hot is green tea?", "80 degrees [1]."))
+    assert asked(told, "how hot?", conversation)[1].searched == "How hot is green tea?"
+    assert [text for _, text in model.told[0]][-2:-1] == ["how hot?"]
+    assert not {"bye", "Hi there!"} & {text for _, text in model.told[0]}
+
+
+def test_an_empty_store_answers_a_greeting(tmp_path: Path) -> None:
+    with PassageStore.open(tmp_path / "e", encoder=HashEncoder(64)) as store:
+        _, turn = asked(Chat(store, Memory(tmp_path / "c"), tmp_path / "l", None), "hello")
+    assert turn.reply == "Hello! Add files, and ask about them."
 
 
 def test_a_model_makes_a_follow_up_standalone_and_is_told_passages_and_what_was_said(talk: Chat) -> None:

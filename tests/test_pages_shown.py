@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import pytest
 
 from dpr_rag.lexical import Analyzer
-from dpr_rag.pages.extracting import sentences_of
 from dpr_rag.pages.marking import marked, plain_markdown
+from dpr_rag.pages.parting import parted
 from dpr_rag.pages.shown import messages_of
 from dpr_rag.pages.turns import Citation, Turn
 
@@ -90,7 +90,7 @@ def test_markdown_is_shown_as_it_stands() -> None:
     ],
 )
 def test_texts_are_cut_where_sentences_end(text: str, expected: list[str]) -> None:
-    assert sentences_of(text) == expected
+    assert [one.text for one in parted(text)] == expected
 
 
 @pytest.mark.timeout(20)
@@ -98,4 +98,7 @@ def test_texts_are_cut_where_sentences_end(text: str, expected: list[str]) -> No
     "text", ["." * 200_000 + "x end.", "?!" * 100_000 + "x", '."' * 100_000 + "x", "x。" * 100_000]
 )
 def test_rows_of_signs_take_no_longer_than_others(text: str) -> None:
-    assert "".join(sentences_of(text)).replace(" ", "") == text.replace(" ", "") or len(sentences_of(text)) == 1
+    assert (
+        "".join([one.text for one in parted(text)]).replace(" ", "") == text.replace(" ", "")
+        or len([one.text for one in parted(text)]) == 1
+    )

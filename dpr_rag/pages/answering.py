@@ -11,13 +11,13 @@ from dpr_rag.encoder import Encoder
 from dpr_rag.errors import ChatError, DprRagError
 from dpr_rag.fusion import Mode
 from dpr_rag.lexical import Analyzer
-from dpr_rag.pages.automatic import automatic
+from dpr_rag.pages.automatic import automatic, relevances_of
 from dpr_rag.pages.extracting import extract
 from dpr_rag.pages.greeting import courteous
 from dpr_rag.pages.models import ChatModel
 from dpr_rag.pages.turns import Citation, Turn
 from dpr_rag.pages.wording import on_the_page
-from dpr_rag.passages import Passage
+from dpr_rag.passages import Hit, Passage
 from dpr_rag.prompting import format_passages
 from dpr_rag.retriever import Retriever
 from dpr_rag.store import PassageStore, named_source
@@ -105,16 +105,22 @@ class Answerer:
         return put.strip()
 
     def _with_passages(self, turn: Turn, readings: Sequence[str], settings: Settings) -> Turn:
-        """The turn with the passages of that reading which finds the most relevant one; the first where two are alike."""
+        """The turn with the passages that its readings find, each as relevant as it is to the one that it fits best.
+
+        What was looked up is the reading that finds the most relevant one; the first where two are alike.
+        """
         retriever = Retriever(self.store, k=settings.k, mode=settings.mode or automatic(self.store))
         found = retriever.retrieve_batch(readings, filter=settings.keeps if settings.sources else None)
         best = max(range(len(readings)), key=lambda at: [hit.score for hit in found[at][:1]])
-        hits, turn = found[best], replace(turn, searched=readings[best])
-        relevances = [retriever.relevance(hit.score) for hit in hits]
+        every = dict[str, Hit]()
+        for hit in sorted((hit for hits in found for hit in hits), key=lambda hit: -hit.score):
+            every.setdefault(hit.passage.id, hit)
+        hits = list(every.values())[: settings.k]
+        relevances = relevances_of(self.store, retriever, hits)
         good = [at for at, relevance in enumerate(relevances) if relevance >= settings.min_relevance]
         shown = good or range(min(NEAREST, len(hits)))
         citations = tuple(Citation.of(number, hits[at], relevances[at]) for number, at in enumerate(shown, 1))
-        return replace(turn, citations=citations, answered=bool(good))
+        return replace(turn, searched=readings[best], citations=citations, answered=bool(good))
 
     def _quoting(self, turn: Turn, before: Sequence[Turn], settings: Settings) -> str:
         """The sentences that answer; for a follow-up what says more of it than of the question before."""

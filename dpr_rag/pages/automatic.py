@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dpr_rag.fusion import Mode
+from dpr_rag.passages import Hit
+from dpr_rag.retriever import Retriever
 from dpr_rag.store import PassageStore
 
 AUTOMATIC = "automatic"
@@ -23,6 +26,22 @@ def automatic(store: Any) -> Mode | None:
     if store.encoder is None:
         return "bm25"
     return "hybrid" if isinstance(store, PassageStore) or store.info().words else "dense"
+
+
+def relevances_of(store: Any, retriever: Retriever, hits: Sequence[Hit]) -> list[float]:
+    """How relevant hits are, in [0, 1]; in hybrid, without labels, what the score says or the inner product, whichever is more.
+
+    A store asks itself in its own words, which BM25 finds so well that questions of people seem to find nothing, the more so
+    the fewer passages there are.
+    """
+    relevances = [retriever.relevance(hit.score) for hit in hits]
+    if store.tuned is not None or retriever.ranking.mode != "hybrid":
+        return relevances
+    dense = store.calibration_of(store.ranking_for("dense"))
+    return [
+        known if hit.dense is None else max(known, dense.relevance(hit.dense))
+        for known, hit in zip(relevances, hits, strict=True)
+    ]
 
 
 def told_automatic(store: Any) -> str:

@@ -1,22 +1,47 @@
-"""Answers without a language model: the sentences of the passages that are nearest to the question."""
+"""Answers without a language model: the sentences of the passages that hold what was asked for."""
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from dpr_rag.conversation import points_back
 from dpr_rag.encoder import Encoder
 from dpr_rag.lexical import Analyzer
-from dpr_rag.lexical.sentences import sentences
+from dpr_rag.pages.numbers import asks_for_number, differ, numbers_of
+from dpr_rag.pages.parting import Sentence, parted
 from dpr_rag.pages.turns import Citation
 from dpr_rag.passages import Passage
 
 MOST_SENTENCES = 3
 _PASSAGES = 5
 _SHARE = 0.8
-_HEADING = re.compile(r"[ \t]*#{1,6}[ \t]+(.*?)[ \t#]*")
+# by 350 questions of SQuAD over three paragraphs each: the best sentence holds the answer for 82.6 % by vectors alone, for 84.9
+# with words beside them, and for 87 with numbers where they are asked for
+_BY_WORDS, _BY_NUMBER, _BY_PASSAGE, _AROUND = 0.7, 0.2, 0.3, 0.5
+_CLOSE, _ALIKE = 0.75, 0.5
+_ANNOUNCES = re.compile(
+    r":$|\b(?:below|following|as follows|folgende[nrsm]?|wie folgt|unten|ci-dessous|suivante?s?|siguientes?|a continuación|"
+    r"seguenti|di seguito|seguintes?|abaixo|hieronder|volgende)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A sentence, and the passage that it stands in."""
+
+    citation: Citation
+    sentence: Sentence
+
+    @property
+    def origin(self) -> str:
+        return self.citation.source or self.citation.id.rpartition("#")[0] or self.citation.id
 
 
 def extract(
@@ -29,67 +54,117 @@ def extract(
 ) -> str:
     """The sentences that say most of what was asked, each with its passage's number as ``[1]``.
 
+    Where passages of two sources say different numbers in much the same words, both are quoted, and that they differ is said.
+
     Args:
         asked: What was asked, each with how much it counts; below 0 for what was answered already.
         citations: The passages, best first.
         encoder: Compares sentences with the question; None where the store is searched by words alone.
-        analyzer: Tells words apart where there is no encoder.
+        analyzer: Tells words apart.
         said: The reply before; its sentences are repeated only where they are the best.
     """
-    found = [
-        (one.number, heading, sentence)
-        for one in citations[:_PASSAGES]
-        for heading, sentence in _told(one.text, one.title)
-    ]
+    found = [_Found(one, sentence) for one in citations[:_PASSAGES] for sentence in parted(one.text, one.title)]
     if not found:
         return ""
-    texts, questions = [sentence for _, _, sentence in found], list(asked)
-    if encoder is None:
-        each = _by_words(questions, texts, analyzer)
-    else:
-        each = _by_vectors(questions, [Passage(str(at), one[2], one[1]) for at, one in enumerate(found)], encoder)
-    scores = each @ np.array(list(asked.values()))
+    scores = _scores(asked, found, encoder, analyzer)
     best = np.argsort(-scores, kind="stable")[:MOST_SENTENCES]
+    first = found[best[0]]
+    other = _other_number(found, scores, int(best[0]), analyzer)
+    if other is not None:
+        names = f"{first.citation.file or first.citation.id} and {other.citation.file or other.citation.id}"
+        return f"The sources differ, {names}: {_quoted(first)} {_quoted(other)}"
     least = scores[best[0]] - (1 - _SHARE) * abs(scores[best[0]])
-    chosen = sorted(at for at in best if scores[at] >= least and (at == best[0] or f"{texts[at]} [" not in said))
-    return " ".join(f"{texts[at]} [{found[at][0]}]" for at in chosen)
-
-
-def sentences_of(text: str) -> list[str]:
-    """The sentences of a text, each on one line, without headings and what holds no letter or digit."""
-    return [sentence for _, sentence in _told(text, "")]
-
-
-def _told(text: str, title: str) -> list[tuple[str, str]]:
-    """Each sentence with what it stands under: the heading before it, or else the title."""
-    cut = (
-        (heading, " ".join(sentence.split()))
-        for heading, part in _sections(text, title)
-        for sentence in sentences(part)
+    wanted = [question for question, counts in asked.items() if counts > 0]
+    chosen = sorted(
+        at for at in best if scores[at] >= least and (at == best[0] or f"{found[at].sentence.text} [" not in said)
     )
-    told = [(heading, sentence) for heading, sentence in cut if any(map(str.isalnum, sentence))]
-    return told or [(title, " ".join(text.split()))]
+    told = dict.fromkeys(
+        (found[at].citation.number, text)
+        for at in chosen
+        for text in _whole(found[at].sentence, wanted if at == best[0] else (), said, analyzer)
+    )
+    return " ".join(f"{text} [{number}]" for number, text in told)
 
 
-def _sections(text: str, title: str) -> Iterator[tuple[str, str]]:
-    """Parts of a text with their headings, which stand at its beginning or behind a blank line, as no comment of a program's."""
-    heading, lines, free = title, list[str](), True
-    for line in text.split("\n"):
-        found = _HEADING.fullmatch(line) if free else None
-        if found is None:
-            lines.append(line)
-            free = not line.strip()
-            continue
-        yield heading, "\n".join(lines)
-        heading, lines = found[1] or title, []
-    yield heading, "\n".join(lines)
+def _quoted(found: _Found) -> str:
+    return f"{found.sentence.text} [{found.citation.number}]"
 
 
-def _by_vectors(questions: Sequence[str], passages: Sequence[Passage], encoder: Encoder) -> np.ndarray:
+def _whole(sentence: Sentence, wanted: Sequence[str], said: str, analyzer: Analyzer) -> Iterator[str]:
+    """A sentence behind the one that it points back at, and before the one that goes on with what was asked for."""
+    if sentence.before and f"{sentence.before} [" not in said:
+        yield sentence.before
+    yield sentence.text
+    if sentence.after and (
+        _ANNOUNCES.search(sentence.text) or any(_goes_on(sentence, one, analyzer) for one in wanted)
+    ):
+        yield sentence.after
+
+
+def _goes_on(sentence: Sentence, question: str, analyzer: Analyzer) -> bool:
+    """Whether the next sentence has the number that a question asks for, or speaks of the same thing in more of its words."""
+    if asks_for_number(question) and not numbers_of(sentence.text):
+        return bool(numbers_of(sentence.after))
+    missing = frozenset(analyzer.sequence(question)).difference(analyzer.sequence(sentence.text))
+    return points_back(sentence.after) and not missing.isdisjoint(analyzer.sequence(sentence.after))
+
+
+def _other_number(found: Sequence[_Found], scores: np.ndarray, best: int, analyzer: Analyzer) -> _Found | None:
+    """The best sentence of another source that says another number in much the same words, nearly as well; None without one."""
+    first = found[best]
+    for at in np.argsort(-scores, kind="stable"):
+        if scores[at] < _CLOSE * scores[best]:
+            return None
+        other = found[int(at)]
+        if other.origin != first.origin and differ(first.sentence.text, other.sentence.text):
+            if _alike(first.sentence.text, other.sentence.text, analyzer) >= _ALIKE:
+                return other
+    return None
+
+
+def _alike(one: str, other: str, analyzer: Analyzer) -> float:
+    """The share of words that two sentences have in common, without their numbers, in [0, 1]."""
+    mine, yours = (
+        frozenset(analyzer.sequence(" ".join(word for word in text.split() if not numbers_of(word))))
+        for text in (one, other)
+    )
+    return len(mine & yours) / max(1, len(mine | yours))
+
+
+def _scores(
+    asked: Mapping[str, float], found: Sequence[_Found], encoder: Encoder | None, analyzer: Analyzer
+) -> np.ndarray:
+    """How much each sentence says of what was asked, by vectors where there are some, words, numbers, and its passage."""
+    questions, counts = list(asked), np.array(list(asked.values()))
+    each = _by_words(questions, found, analyzer)
+    if encoder is not None:
+        vectors = _by_vectors(questions, found, encoder)
+        each = vectors / np.maximum(np.abs(vectors).max(axis=0), 1e-9) + _BY_WORDS * each
+    each += _BY_PASSAGE * np.array([[one.citation.relevance] for one in found])
+    holds = np.array([bool(numbers_of(one.sentence.text)) for one in found])
+    each += _BY_NUMBER * np.outer(holds, [asks_for_number(question) for question in questions])
+    # of a row each cell answers another question
+    rows = np.array([one.sentence.is_row for one in found])
+    scores: np.ndarray = np.where(np.outer(rows, counts < 0), 0.0, each) @ counts
+    return scores
+
+
+def _by_vectors(questions: Sequence[str], found: Sequence[_Found], encoder: Encoder) -> np.ndarray:
+    passages = [Passage(str(at), one.sentence.text, one.sentence.heading) for at, one in enumerate(found)]
     scores: np.ndarray = encoder.encode_passages(passages) @ encoder.encode_questions(list(questions)).T
     return scores
 
 
-def _by_words(questions: Sequence[str], texts: Sequence[str], analyzer: Analyzer) -> np.ndarray:
-    wanted = [frozenset(analyzer.sequence(question)) for question in questions]
-    return np.array([[len(one.intersection(analyzer.sequence(text))) for one in wanted] for text in texts], float)
+def _by_words(questions: Sequence[str], found: Sequence[_Found], analyzer: Analyzer) -> np.ndarray:
+    """The share of each question's words that a sentence has, rare ones counting more, and half what stands around it."""
+    own = [frozenset(analyzer.sequence(one.sentence.text)) for one in found]
+    around = [frozenset(analyzer.sequence(f"{one.sentence.heading}\n{one.sentence.before}")) for one in found]
+    often = Counter(term for terms in own for term in terms)
+    scores = np.zeros((len(found), len(questions)))
+    for column, question in enumerate(questions):
+        weight = {term: math.log(1 + len(found) / (1 + often[term])) for term in analyzer.sequence(question)}
+        whole = sum(weight.values()) or 1.0
+        for row in range(len(found)):
+            has = sum(w * (1 if term in own[row] else _AROUND * (term in around[row])) for term, w in weight.items())
+            scores[row, column] = has / whole
+    return scores
