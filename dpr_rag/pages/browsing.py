@@ -26,7 +26,7 @@ WAITING = """
     if (event.target.closest?.('#conversations, #new, #forget')) { waits = false; say(); }
   });
   window.dprRag = {
-    begin: asked => { pending += 1; sent = asked ?? ''; if (sent && field().value === sent) put(''); },
+    begin: asked => { pending += 1; dprRag.follow?.(); sent = asked ?? ''; if (sent && field().value === sent) put(''); },
     fail: () => { if (sent && !field().value) put(sent); },
     end: () => {
       pending -= 1;

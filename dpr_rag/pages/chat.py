@@ -9,6 +9,7 @@ from dpr_rag.pages.browsing import ASKED, BEGINS, COPIED, ENDED, FAILED, KEYBOAR
 from dpr_rag.pages.chatting import Chat
 from dpr_rag.pages.handling import Handlers
 from dpr_rag.pages.replies import OPENED
+from dpr_rag.pages.scrolling import SCROLLED
 from dpr_rag.paths import name_of
 
 _MODES = [AUTOMATIC, "dense", "bm25", "hybrid"]
@@ -27,6 +28,7 @@ CSS = """
 #chat button[title="Clear"], #chat button[aria-label="Clear"] { display: none; }
 #upload .or { color: inherit; }
 .sidebar:not(.open) { visibility: hidden; } .sidebar:not(.open) .toggle-button { visibility: visible; }
+.sidebar:not(.open) .sidebar-content * { transition: none !important; } /* or fields would take the focus for a while yet */
 #waiting:has(#waits:empty) { position: absolute; } #waits { font-size: var(--text-sm); }
 """
 
@@ -82,6 +84,7 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
             allow_tags=False,
             feedback_options=("Like", "Dislike"),
             placeholder="Ask a question about the passages in this store.",
+            autoscroll=False,  # which leads to the end of a reply; SCROLLED leads to its start
             scale=1,
             height="60vh",
         )
@@ -130,7 +133,7 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
         upload.upload(page.add_uploads, [upload], [*shelf, upload])
         gr.on([folder.submit, bring.click], page.add_folder, [folder], shelf)
         remove.click(page.remove, [sources], shelf)
-        for script in (WAITING, OPENED, KEYBOARD, COPIED, _NARROW):
+        for script in (WAITING, SCROLLED, OPENED, KEYBOARD, COPIED, _NARROW):
             blocks.load(None, None, None, js=script)
         replies.append(blocks.load(page.begin, None, [*talk, *shelf]))
         for reply in replies:

@@ -69,7 +69,8 @@ class Handlers:
     @told
     def like(self, data: gr.LikeData, current: str | None) -> str:
         """Thumbs."""
-        self._chat.judge(current, _turn(data.index), thumb={"Like": UP, True: UP, "Dislike": DOWN}.get(data.liked, ""))
+        # Gradio says True and False, and an empty text where a thumb is taken back
+        self._chat.judge(current, _turn(data.index), thumb={True: UP, False: DOWN}.get(data.liked, ""))  # type: ignore[call-overload]
         return self._chat.told_labels()
 
     @told
