@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from conftest import HashEncoder
+from written_files import pdf
 
 from dpr_rag import Passage, PassageStore
 from dpr_rag.corpora import read_questions
@@ -20,6 +21,8 @@ from dpr_rag.pages.files import Progress
 from dpr_rag.pages.memory import Memory
 from dpr_rag.pages.models import LangChainModel
 from dpr_rag.pages.parting import parted
+from dpr_rag.pages.placing import place_in_file
+from dpr_rag.pages.shown import messages_of
 from dpr_rag.pages.turns import Turn, as_markdown
 from dpr_rag.prompting import format_passages
 
@@ -398,7 +401,7 @@ def test_a_conversation_as_markdown_holds_questions_replies_and_passages(talk: C
 
 def test_a_conversation_as_markdown_names_files_as_the_page_does(talk: Chat, tmp_path: Path) -> None:
     for name, how in (("krill.txt", talk.files.add_upload), ("squid.txt", talk.files.add_path)):
-        (tmp_path / name).write_text("Krill and squid are small.")
+        (tmp_path / name).write_text(f"Krill and squid are small, says {name}.")
         list(how(tmp_path / name))
     _, turn = asked(talk, "Krill and squid", settings=Settings(k=2, min_relevance=0.0))
     told = as_markdown("T", [turn])
@@ -407,6 +410,41 @@ def test_a_conversation_as_markdown_names_files_as_the_page_does(talk: Chat, tmp
     assert "squid — squid.txt\n" in told
     assert "upload:" not in told
     assert str(tmp_path) not in told
+
+
+def test_citations_name_the_page_of_a_pdf_and_the_row_of_a_table(talk: Chat, tmp_path: Path) -> None:
+    pytest.importorskip("pypdf")
+    pdf(tmp_path / "book.pdf", ["Squid are fast."], ["Octopuses hide well."])
+    (tmp_path / "people.csv").write_text("name,phone\nMaria,4402\nAylin,4420\n")
+    (tmp_path / "faq.csv").write_text("title,text\nKrill,Krill swarm in spring.\n")
+    (tmp_path / "log.jsonl").write_text('{"text": "An otter was seen."}\n{"text": "A heron was seen."}\n')
+    for name in ("book.pdf", "people.csv", "faq.csv", "log.jsonl"):
+        list(talk.files.add_upload(tmp_path / name))
+    named = {
+        question: asked(talk, question, settings=Settings("bm25", 1, 0.0))[1].citations[0].where
+        for question in ("octopuses hide", "aylin phone", "krill swarm", "heron seen")
+    }
+    assert named == {
+        "octopuses hide": "book.pdf, pages 1–2",
+        "aylin phone": "people.csv, row 2 (name: Aylin)",
+        "krill swarm": "faq.csv, row 1",
+        "heron seen": "log.jsonl, line 2",
+    }
+    _, turn = asked(talk, "octopuses hide", settings=Settings("bm25", 1, 0.0))
+    assert "book — book.pdf, pages 1–2\n" in as_markdown("T", [turn])
+    assert "— book.pdf, pages 1–2 <small>" in messages_of([turn], talk.answerer.analyzer)[1]["content"]
+    kept = turn.to_dict()
+    del kept["citations"][0]["place"]  # as earlier versions wrote it
+    assert Turn.from_dict(kept).citations[0].where == "book.pdf"
+
+
+def test_places_are_told_of_what_says_them_alone() -> None:
+    def place(name: str, source: str, **metadata: object) -> str:
+        return place_in_file(Passage(name, "a: b\nc: d", "x", metadata), source)
+
+    assert place("x.pdf#1", "/a/x.pdf", page=3, last_page=4) == "pages 3–4"
+    assert place("docs/x.csv#7", "/home/docs/x.csv") == "row 7 (a: b)"
+    assert place("x.csv:7", "x.csv") == place("x.md#7", "x.md") == place("y#7", "x.csv") == place("x", "") == ""
 
 
 def test_turns_are_json_and_back(talk: Chat) -> None:

@@ -77,6 +77,51 @@ def test_a_file_that_replaces_an_earlier_one_says_so_and_an_equal_one_that_it_is
     assert texts(files) == ["other"]
 
 
+def test_the_same_contents_under_another_name_are_kept_once_over_a_restart(files: Files, tmp_path: Path) -> None:
+    handbook = written(tmp_path / "handbook.txt", "Holidays are 27 days.")
+    copy = written(tmp_path / "handbook (copy).txt", "Holidays are 27 days.")
+    last_of(files.add_upload(handbook))
+    twin = "it has the contents of handbook.txt, which is in the store, and was left out"
+    assert last_of(files.add_upload(copy)) == Progress(copy.name, 0, (), done=True, notes=(twin,))
+    again = Files(files._store, Memory(tmp_path / "chat"))
+    assert last_of(again.add_upload(copy)).notes == (twin,)
+    assert last_of(again.add_upload(handbook)).notes == ("it was in the store before, unchanged",)
+    assert again.listed() == [("upload:handbook.txt", 1)]
+    # new contents are no copy any longer, and neither is what lost its original
+    last_of(again.add_upload(written(handbook, "Holidays are 30 days.")))
+    assert last_of(again.add_upload(copy)) == Progress(copy.name, 1, (), done=True)
+    assert sorted(texts(again)) == ["Holidays are 27 days.", "Holidays are 30 days."]
+    again.remove("upload:handbook (copy).txt")
+    assert last_of(again.add_upload(copy)).passages == 1
+
+
+def test_a_folder_leaves_out_files_that_the_store_has_and_says_which(files: Files, tmp_path: Path) -> None:
+    last_of(files.add_upload(written(tmp_path / "a.txt", "alpha")))
+    for name in ("a", "b", "c"):
+        written(tmp_path / "docs" / f"{name}.txt", "alpha" if name == "a" else "beta")
+    told = last_of(files.add_path(tmp_path / "docs"))
+    assert (told.passages, told.notes) == (
+        1,
+        (
+            "a.txt has the contents of a.txt, which is in the store, and was left out",
+            "c.txt has the contents of b.txt, which is in the store, and was left out",
+        ),
+    )
+    assert sorted(texts(files)) == ["alpha", "beta"]
+
+
+@pytest.mark.parametrize("marks", [True, False])
+def test_a_file_that_could_not_be_read_whole_is_read_again_under_any_name(tmp_path: Path, marks: bool) -> None:
+    with PassageStore.open(tmp_path / "s", encoder=HashEncoder(64)) as store:
+        files = Files(store, Memory(tmp_path / "chat") if marks else None)
+        broken = '{"text": "alpha"}\n{"text": 5}\n'
+        for name in ("a.jsonl", "b.jsonl"):
+            assert len(last_of(files.add_upload(written(tmp_path / name, broken))).problems) == 1
+        assert texts(files) == ["alpha", "alpha"]
+        last_of(files.add_upload(written(tmp_path / "c.jsonl", '{"text": "beta"}\n')))
+        assert last_of(files.add_upload(written(tmp_path / "d.jsonl", '{"text": "beta"}\n'))).passages == 0
+
+
 def test_a_folder_says_what_it_left_out_and_reads_tables_as_a_drop_does(files: Files, tmp_path: Path) -> None:
     folder = tmp_path / "docs"
     for name in ("photo.png", "old.doc", "prices.xlsx", "empty.txt", ".hidden"):
@@ -108,6 +153,7 @@ def test_scans_are_told_by_file_and_never_added_as_their_page_numbers(files: Fil
     assert last_of(files.add_upload(tmp_path / "docs" / "scan.pdf")) == Progress("scan.pdf", 0, (none,), done=True)
     half = last_of(files.add_upload(tmp_path / "docs" / "half.pdf"))
     assert (half.passages, half.problems, half.notes) == (1, (), (f"left out: {told}",))
+    files.remove("upload:half.pdf")
     both = last_of(files.add_path(tmp_path / "docs"))
     assert (both.passages, both.problems, both.notes) == (1, (none,), (f"left out: {told}",))
     assert set(texts(files)) == {"The first page says this."}

@@ -71,7 +71,7 @@ def extract(
     first = found[best[0]]
     other = _other_number(found, scores, int(best[0]), analyzer)
     if other is not None:
-        names = f"{first.citation.file or first.citation.id} and {other.citation.file or other.citation.id}"
+        names = f"{first.citation.where or first.citation.id} and {other.citation.where or other.citation.id}"
         return f"The sources differ, {names}: {_quoted(first)} {_quoted(other)}"
     least = scores[best[0]] - (1 - _SHARE) * abs(scores[best[0]])
     wanted = [question for question, counts in asked.items() if counts > 0]

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
 
 from dpr_rag.errors import DprRagError
+from dpr_rag.pages.marks import Forgetful, Marks, checksum_of
 from dpr_rag.pages.reading import Brought, Heard, files_of, read
 from dpr_rag.store import UPLOAD, AddReport, PassageStore, named_source, shown_source, with_source
 
 _AT_ONCE = 32
-
-
-class Marks(Protocol):
-    """Remembers over a restart, and a crash, which files are being added."""
-
-    def begun(self, source: str) -> None:
-        """A file is about to be added."""
-        ...
-
-    def ended(self, source: str) -> None:
-        """It was read to its end, or removed."""
-        ...
-
-    def unfinished(self) -> list[str]:
-        """The files that were begun and did not end."""
-        ...
+_TWINS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +47,7 @@ class Files:
     """
 
     def __init__(self, store: PassageStore, marks: Marks | None = None) -> None:
-        self._store, self._marks = store, marks
+        self._store, self._marks = store, marks or Forgetful()
         self._counts: Counter[str] = Counter()
         self._lock = Lock()
         self._adding: Counter[str] = Counter()
@@ -76,10 +61,12 @@ class Files:
 
     def unfinished(self) -> list[str]:
         """The sources that were not read to their ends, as the process ended before."""
-        return [one for one in (self._marks.unfinished() if self._marks else []) if not self._adding[one]]
+        return [one for one in self._marks.unfinished() if not self._adding[one]]
 
     def add_upload(self, path: Path, name: str = "") -> Iterator[Progress]:
         """Add one file that came from a browser; an earlier one of that name is replaced, if anything is read.
+
+        A file whose contents are in the store under another name is left out, which is told.
 
         Args:
             path: The file.
@@ -103,28 +90,34 @@ class Files:
 
     def _add(self, name: str, path: Path, brought: Iterable[Brought], heard: Heard) -> Iterator[Progress]:
         now, known = Progress(name), dict(self.listed())
+        there, twins = set(known), list[tuple[str, str]]()
         replaced = same = 0
         try:
             for file in brought:
                 before = now.passages
-                count, changed = yield from self._add_file(file, now, heard, known)
+                checksum = checksum_of(file.path)
+                if file.source not in there and (twin := self._twin(checksum, there)):
+                    twins.append((file.path.name, twin))
+                    continue
+                count, changed = yield from self._add_file(file, now, heard, known, checksum)
+                there |= {file.source} if count else set()
                 now = replace(now, passages=before + count)
                 replaced += bool(count and changed and known.get(file.source))
                 same += bool(count and not changed)
         except (DprRagError, MemoryError) as error:  # of the folder itself
             heard.problem(error, path)
-        heard.notes += _told_before(name, replaced, same, of_folder=path.is_dir())
-        if not now.passages and not heard.problems and not path.is_dir():
+        heard.notes += [*_told_before(name, replaced, same, of_folder=path.is_dir()), *_told_twins(name, twins)]
+        if not now.passages and not heard.problems and not path.is_dir() and not twins:
             heard.left_out.clear()  # which says the same in other words
             heard.problems.append(f"{name}: no text was found in it")
         yield replace(now, problems=heard.told_problems(), notes=heard.told(), done=True)
 
     def _add_file(
-        self, file: Brought, now: Progress, heard: Heard, known: Mapping[str, int]
+        self, file: Brought, now: Progress, heard: Heard, known: Mapping[str, int], checksum: str
     ) -> Generator[Progress, None, tuple[int, bool]]:
         """Add one file; how many passages it brought, and whether the store is another one now."""
-        done, gone, seen = AddReport(), 0, dict[str, set[str]]()
-        with self._marked(file.source):
+        done, gone, seen, problems = AddReport(), 0, dict[str, set[str]](), len(heard.problems)
+        with self._marked(file.source) as whole:
             try:
                 passages = (with_source(passage, source) for passage, source in read(file, heard))
                 while batch := list(islice(passages, _AT_ONCE)):
@@ -137,6 +130,7 @@ class Files:
                 heard.problem(error, file.path)
             finally:
                 self._changed()
+            whole += [checksum] if len(heard.problems) == problems and not done.left_out else []
         if done.left_out:
             told = ", ".join(shown_source(one) or one for one in done.owners)
             heard.notes.append(
@@ -145,16 +139,23 @@ class Files:
             )
         return done.total - done.left_out, bool(done.added or done.replaced or gone)
 
+    def _twin(self, checksum: str, there: Container[str]) -> str:
+        """A file of the store with the same contents, or an empty string."""
+        known = self._marks.with_checksum(checksum) if checksum else []
+        return next((source for source in known if source in there), "")
+
     @contextmanager
-    def _marked(self, source: str) -> Iterator[None]:
-        """Remember that a file is being added; what ends the process, or closes the page, leaves the mark."""
+    def _marked(self, source: str) -> Iterator[list[str]]:
+        """Remember that a file is being added; what ends the process, or closes the page, leaves the mark.
+
+        The list takes the checksum of what was read whole.
+        """
         self._adding[source] += 1
+        whole = list[str]()
         try:
-            if self._marks:
-                self._marks.begun(source)
-            yield
-            if self._marks:
-                self._marks.ended(source)
+            self._marks.begun(source)
+            yield whole
+            self._marks.ended(source, *whole)
         finally:
             self._adding[source] -= 1
 
@@ -173,8 +174,7 @@ class Files:
         """Delete all passages of a source, and return how many there were."""
         count = self._store.delete(filter=lambda passage: named_source(passage) == source)
         self._changed()
-        if self._marks:
-            self._marks.ended(source)
+        self._marks.ended(source)
         return count
 
     def _changed(self) -> None:
@@ -193,6 +193,16 @@ def _told_before(name: str, replaced: int, same: int, *, of_folder: bool) -> lis
     if replaced:
         return [f"it replaced the earlier {name}; to keep both, give one another name"]
     return ["it was in the store before, unchanged"] if same else []
+
+
+def _told_twins(name: str, twins: Sequence[tuple[str, str]]) -> list[str]:
+    """Which files were left out, as others of the store hold the same."""
+    told = [
+        f"{'it' if file == name else file} has the contents of {shown_source(twin)}, which is in the store, and was left out"
+        for file, twin in twins[:_TWINS]
+    ]
+    more = len(twins) - _TWINS
+    return [*told, f"and so have {more:,} more of others"] if more > 0 else told
 
 
 def own_names(paths: Iterable[Path]) -> list[tuple[Path, str]]:

@@ -69,8 +69,8 @@ class Handlers:
     @told
     def like(self, data: gr.LikeData, current: str | None) -> str:
         """Thumbs."""
-        # Gradio says True and False, and an empty text where a thumb is taken back
-        self._chat.judge(current, _turn(data.index), thumb={True: UP, False: DOWN}.get(data.liked, ""))  # type: ignore[call-overload]
+        # Gradio gives True or False, or an empty text where a thumb is taken back
+        self._chat.judge(current, _turn(data.index), thumb={"True": UP, "False": DOWN}.get(str(data.liked), ""))
         return self._chat.told_labels()
 
     @told
@@ -229,7 +229,8 @@ def _turn(index: Any) -> int:
 def _picks(turns: Sequence[Turn]) -> Any:
     if not turns or not turns[-1].citations:
         return gr.update(choices=[], value=[], visible=False)
-    choices = [(f"[{one.number}] {one.title or one.id}"[:80], one.id) for one in turns[-1].citations]
+    named = ((one, ", ".join(part for part in (one.title or one.id, one.place) if part)) for one in turns[-1].citations)
+    choices = [(f"[{one.number}] {name}"[:80], one.id) for one, name in named]
     return gr.update(choices=choices, value=list(turns[-1].picked), visible=True)
 
 

@@ -25,7 +25,12 @@ CREATE TABLE conversation (id TEXT PRIMARY KEY, title TEXT NOT NULL, changed REA
 CREATE TABLE label (conversation TEXT, turn INTEGER, question TEXT NOT NULL, positive_ids TEXT NOT NULL,
                     PRIMARY KEY (conversation, turn));
 """
-_MARKS = "CREATE TABLE IF NOT EXISTS adding (source TEXT PRIMARY KEY)"  # files of earlier versions have none
+# files of earlier versions have none of these
+_MARKS = """
+CREATE TABLE IF NOT EXISTS adding (source TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS file (source TEXT PRIMARY KEY, checksum TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS file_checksum ON file (checksum);
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class Memory:
                 raise StoreError(f"{path} holds no conversations of this version; name another file")
             if not found:
                 database.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {_FORMAT};COMMIT")
-            database.execute(_MARKS)
+            database.executescript(_MARKS)
 
     @contextmanager
     def _open(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
@@ -141,11 +146,22 @@ class Memory:
         """Note that a file is about to be added to the store."""
         with self._open() as database:
             database.execute("INSERT OR REPLACE INTO adding VALUES (?)", [source])
+            database.execute("DELETE FROM file WHERE source = ?", [source])
 
-    def ended(self, source: str) -> None:
-        """Note that a file was read to its end, or removed."""
+    def ended(self, source: str, checksum: str = "") -> None:
+        """Note that a file was read to its end, all of it where a checksum is given, or removed."""
         with self._open() as database:
+            database.execute("BEGIN IMMEDIATE")
             database.execute("DELETE FROM adding WHERE source = ?", [source])
+            database.execute("DELETE FROM file WHERE source = ?", [source])
+            if checksum:
+                database.execute("INSERT INTO file VALUES (?, ?)", [source, checksum])
+
+    def with_checksum(self, checksum: str) -> list[str]:
+        """The files that were read to their ends with this checksum, in the order of their names."""
+        with self._open() as database:
+            found = database.execute("SELECT source FROM file WHERE checksum = ? ORDER BY source", [checksum])
+            return [source for (source,) in found]
 
     def unfinished(self) -> list[str]:
         """The files that were begun and did not end, in the order of their names."""

@@ -43,7 +43,7 @@ def _reply(turn: Turn, analyzer: Analyzer) -> str:
 def cited_html(citation: Citation, by: str, analyzer: Analyzer) -> str:
     """A passage as one line of HTML: its title and scores, which open its text with the marked words of ``by``."""
     named = citation.title or citation.id
-    where = f" — {plain_html(citation.file)}" if citation.source else ""
+    where = f" — {plain_html(citation.where)}" if citation.where else ""
     return (
         f'<details class="passage"><summary>[{citation.number}] {plain_html(named)}{where} '
         f"<small>{_scores(citation)}</small></summary><div>{marked(citation.text, by, analyzer)}</div></details>"

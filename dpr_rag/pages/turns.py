@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dpr_rag.pages.placing import place_in_file
 from dpr_rag.passages import Hit
 from dpr_rag.store import named_source, shown_source
 
@@ -32,6 +33,7 @@ class Citation:
         relevance: How relevant it is, in [0, 1].
         dense: Its exact inner product, or None where vectors did not count.
         bm25: Its BM25 score, or None where words did not count.
+        place: Where it stands in its file, as its page or its row, or an empty string.
     """
 
     number: int
@@ -42,6 +44,12 @@ class Citation:
     relevance: float
     dense: float | None
     bm25: float | None
+    place: str = ""
+
+    @property
+    def where(self) -> str:
+        """The file with the place in it, or an empty string."""
+        return ", ".join(part for part in (self.file if self.source else "", self.place) if part)
 
     @property
     def file(self) -> str:
@@ -51,10 +59,9 @@ class Citation:
     @staticmethod
     def of(number: int, hit: Hit, relevance: float) -> Citation:
         """Make one of a hit."""
-        passage = hit.passage
-        return Citation(
-            number, passage.id, passage.title, passage.text, named_source(passage), relevance, hit.dense, hit.bm25
-        )
+        passage, source = hit.passage, named_source(hit.passage)
+        place = place_in_file(passage, source)
+        return Citation(number, passage.id, passage.title, passage.text, source, relevance, hit.dense, hit.bm25, place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +119,7 @@ def as_markdown(title: str, turns: Iterable[Turn]) -> str:
     for turn in turns:
         lines += ["", f"**{turn.question}**", "", turn.reply]
         for citation in turn.citations:
-            named = " — ".join(part for part in (citation.title, citation.file) if part) or citation.id
+            named = " — ".join(part for part in (citation.title, citation.where) if part) or citation.id
             quoted = "\n".join(f"> {line}" for line in citation.text.splitlines())
             lines += ["", f"[{citation.number}] {named}", "", quoted]
     return "\n".join(lines) + "\n"
