@@ -13,7 +13,7 @@ SCROLLED = """
     const seen = log.getBoundingClientRect(), start = reply.getBoundingClientRect();
     const above = asked ? asked.getBoundingClientRect().top : start.top;
     const first = start.top - above < seen.height / 2 ? above : start.top;
-    log.scrollTop += first - seen.top - 8;
+    log.scrollTop += first - seen.top - 36; // below the label in its corner
     const now = reply.getBoundingClientRect().top;
     if (now < 0 || now > innerHeight - 80) scrollBy(0, now - innerHeight / 4);
   };

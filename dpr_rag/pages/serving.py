@@ -34,6 +34,7 @@ _HEADERS = [
 _CSS = """
 :focus-visible { outline: 2px solid #2563eb !important; outline-offset: 2px !important; }
 .dark :focus-visible { outline-color: #93c5fd !important; }
+.dark { color-scheme: dark; }
 mark { background: #ffe38a; color: #1a1a1a; border-radius: 2px; }
 footer { display: none !important; }
 """
