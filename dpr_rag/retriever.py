@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from dpr_rag.arguments import check_count, check_instance, kind, names_known
+from dpr_rag.arguments import check_count, check_instance, check_number, kind, names_known
 from dpr_rag.errors import ArgumentError, VectorError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
 from dpr_rag.passages import Hit, check_questions
+from dpr_rag.reading.balance import WEIGHT
 from dpr_rag.reading.reranking import first_reranked, reranker_of
 from dpr_rag.stores import Store, Where, is_store
 
@@ -42,9 +43,12 @@ class Retriever:
         phrases: How much words count that follow each other as in the question, at least 0; None for what goes with the mode.
         ranking: All of that as a ``Ranking``, instead of what stands between ``k`` and this.
         reranker: Ranks anew what the store finds, by reading question and passage together: a ``Reader``, anything else with
-            ``rerank(question, hits, k)``, or a ``CrossEncoder`` of sentence-transformers. A hit's score is then the
-            reranker's, ``hit.retrieved`` the store's, and ``hit.answer`` where a reader found the answer.
+            ``rerank(question, hits, k)``, or a ``CrossEncoder`` of sentence-transformers. ``hit.retrieved`` is then the
+            store's score, and ``hit.answer`` where a reader found the answer.
         rerank: So many of the first hits are reranked; others follow in their order, with scores below.
+        rerank_weight: Share of the reranker in the order, from 0 to 1. With 1 a hit's score is the reranker's own; below, it
+            is a sum of both scores, each brought to mean 0 and standard deviation 1 over the hits that are reranked, so that
+            a reranker that does not know the texts costs little.
 
     Raises:
         ArgumentError: The store is none, or the reranker.
@@ -67,6 +71,7 @@ class Retriever:
         ranking: Ranking | None = None,
         reranker: Any = None,
         rerank: int = 20,
+        rerank_weight: float = WEIGHT,
     ) -> None:
         if not is_store(store):
             raise ArgumentError(
@@ -83,6 +88,7 @@ class Retriever:
         self.store, self.k, self._given = store, k, ranking
         self.reranker = None if reranker is None else reranker_of(reranker)
         self.rerank = check_count("rerank", rerank, VectorError)
+        self.rerank_weight = check_number("rerank_weight", rerank_weight, VectorError, high=1.0)
 
     @property
     def ranking(self) -> Ranking:
@@ -160,7 +166,8 @@ class Retriever:
         if self.reranker is None:
             return found
         pairs = zip(asked, found, strict=True)
-        return [first_reranked(self.reranker, one, hits, first=self.rerank, k=wanted) for one, hits in pairs]
+        options: Any = {"first": self.rerank, "k": wanted, "weight": self.rerank_weight}
+        return [first_reranked(self.reranker, one, hits, **options) for one, hits in pairs]
 
     def retrieve_by_vectors(
         self,

@@ -135,7 +135,7 @@ def evaluate(
             ours = {mode: Retriever(opened, k=k, ranking=ranking) for mode, ranking in rankings.items()}
             if reader is not None:  # each of them once more
                 ours |= {
-                    f"{mode} reranked": Retriever(opened, k=k, ranking=ranking, reranker=reader, rerank=second.first)
+                    f"{mode} reranked": Retriever(opened, k=k, ranking=ranking, reranker=reader, **second.options)
                     for mode, ranking in rankings.items()
                 }
             systems: dict[str, System | Run] = {**ours, **with_texts(others, opened)}
@@ -143,7 +143,7 @@ def evaluate(
                 found = judge(systems, progress=advance)
             settings = settings_of(opened, rankings)
             if reader is not None:
-                settings["reader"] = f"{reader.source}, {reader.runtime}, of the first {second.first}"
+                settings["reader"] = second.told(reader)
             if index_recall:
                 settings["index recall"] = index_recall_of(opened, [one.question for one in asked])
     if others:

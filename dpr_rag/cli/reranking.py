@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from dpr_rag.reading.balance import WEIGHT
 
 if TYPE_CHECKING:
     from dpr_rag import Reader
@@ -24,6 +26,25 @@ class SecondStage:
     first: Annotated[
         int, typer.Option("--rerank-first", metavar="N", min=1, help="With --rerank: passages that it reads.")
     ] = 20
+    weight: Annotated[
+        float,
+        typer.Option(
+            "--rerank-weight",
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="With --rerank: its share in the order, 0 to 1; the rest is the search's.",
+        ),
+    ] = WEIGHT
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of a ``Retriever``, beside the reader itself."""
+        return {"rerank": self.first, "rerank_weight": self.weight}
+
+    def told(self, reader: Reader) -> str:
+        """The second stage in words."""
+        return f"{reader.source}, {reader.runtime}, of the first {self.first}, with a weight of {self.weight:g}"
 
     def reader(self) -> Reader | None:
         """The reader that was named, loaded.

@@ -70,7 +70,7 @@ def search(
     encoder = encoder_at(store, choice) if ranking.needs_vectors else None
     reads = not bind and only_reads(store, [ranking])
     with asked_store(store, encoder, read_only=reads, bind=bind, language=how.language) as opened:
-        retriever = Retriever(opened, k=k, ranking=ranking, reranker=reader, rerank=second.first)
+        retriever = Retriever(opened, k=k, ranking=ranking, reranker=reader, **second.options)
         while batch := list(islice(questions, _BATCH)):
             for asked, hits in zip(batch, retriever.retrieve_batch(batch, filter=chosen), strict=True):
                 if as_json:
