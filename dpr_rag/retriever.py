@@ -47,8 +47,8 @@ class Retriever:
             store's score, and ``hit.answer`` where a reader found the answer.
         rerank: So many of the first hits are reranked; others follow in their order, with scores below.
         rerank_weight: Share of the reranker in the order, from 0 to 1. With 1 a hit's score is the reranker's own; below, it
-            is a sum of both scores, each brought to mean 0 and standard deviation 1 over the hits that are reranked, so that
-            a reranker that does not know the texts costs little.
+            joins both, made comparable over the hits that are reranked, so that a reranker that does not know such texts
+            costs little.
 
     Raises:
         ArgumentError: The store is none, or the reranker.

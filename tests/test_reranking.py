@@ -81,7 +81,9 @@ def test_balanced_scores_by_value() -> None:
     for scale in SCALES:
         assert balanced([], [], 0.5, scale) == []
         assert balanced([7.0], [-3.0], 0.5, scale) == [0.0]
-        order = balanced([1e9, 1e9 + 1, 1e9 - 1], [5.0, 5.0, 5.0], 0.5, scale)  # nothing but the search tells them apart
+        order = balanced(
+            [1e9, 1e9 + 1, 1e9 - 1], [5.0, 5.0, 5.0], 0.5, scale
+        )  # nothing but the search tells them apart
         assert sorted(range(3), key=lambda at: -order[at]) == [1, 0, 2]
     assert balanced([2.0, 2.0], [1.0, 3.0], 0.5, "spread") == [-0.5, 0.5]
     assert balanced([0.1, 0.1, 0.1], [0.0, 0.0, 0.0], 0.5, "spread") == [0, 0, 0]
@@ -96,7 +98,7 @@ def test_a_reranker_counts_by_its_weight(store: PassageStore) -> None:
 
     assert [hit.passage for hit in found(0)] == [hit.passage for hit in plain]  # the order of the search, for certain
     assert [hit.passage for hit in found(1)] == [hit.passage for hit in (*plain[7::-1], *plain[8:])]
-    scores = balanced([hit.score for hit in plain[:8]], list(range(1, 9)), 0.3)
+    scores = balanced([hit.score for hit in plain[:8]], list(range(1, 9)), 0.3, "spread")
     order = sorted(range(8), key=lambda at: -scores[at])
     half = found(0.3)
     assert [hit.passage for hit in half] == [plain[at].passage for at in (*order, 8, 9, 10, 11)]
@@ -107,13 +109,38 @@ def test_a_reranker_counts_by_its_weight(store: PassageStore) -> None:
     assert found(0.3, 3) == half[:3]
 
 
+def test_a_reader_that_tells_nothing_apart_costs_nothing(store: PassageStore) -> None:
+    """Of a choice among passages the differences count as they are: those of a reader that hesitates stay small."""
+    store.add(make_passages(40))
+    plain = Retriever(store).retrieve(QUESTION, 8)
+
+    class Hesitant(Backwards):
+        scale = "likelihood"
+
+        def rerank(self, question: str, hits: Sequence[Hit], k: int | None = None) -> list[Hit]:
+            return ranked_anew(hits, [hit.rank / 1e6 for hit in hits], k)
+
+    class Sure(Hesitant):
+        def rerank(self, question: str, hits: Sequence[Hit], k: int | None = None) -> list[Hit]:
+            return ranked_anew(hits, [hit.rank * 100.0 for hit in hits], k)
+
+    for reranker, wanted in ((Hesitant(), plain), (Sure(), plain[::-1])):
+        found = Retriever(store, reranker=reranker, rerank=8, rerank_weight=0.5).retrieve(QUESTION, 8)
+        assert [hit.passage for hit in found] == [hit.passage for hit in wanted]
+    assert Reader.scale == "likelihood"
+
+
 def test_a_reranker_that_leaves_hits_out_or_adds_some_is_taken_by_its_word(store: PassageStore) -> None:
     store.add(make_passages(6))
     first, second, *_ = Retriever(store).retrieve(QUESTION, 6)
 
     class Picky:
         def rerank(self, question: str, hits: Sequence[Hit], k: int | None = None) -> list[Hit]:
-            return [replace(hits[1], score=2.0), replace(hits[0], score=1.0), replace(hits[0], passage=Passage("x", "y"))]
+            return [
+                replace(hits[1], score=2.0),
+                replace(hits[0], score=1.0),
+                replace(hits[0], passage=Passage("x", "y")),
+            ]
 
     found = Retriever(store, reranker=Picky(), rerank=6, rerank_weight=0.9).retrieve(QUESTION, 6)
     assert [hit.passage for hit in found] == [second.passage, first.passage]
@@ -141,7 +168,7 @@ def test_what_is_no_reranker_is_refused(store: PassageStore) -> None:
         Retriever(store, reranker="cross-encoder/ms-marco-MiniLM-L6-v2")
     with pytest.raises(ArgumentError, match="reranker is the class Backwards, not an instance"):
         Retriever(store, reranker=Backwards)
-    with pytest.raises(VectorError, match="rerank_weight is 1.5, expected a number from 0 to 1"):
+    with pytest.raises(VectorError, match=r"rerank_weight is 1\.5, expected a number from 0 to 1"):
         Retriever(store, reranker=Backwards(), rerank_weight=1.5)
     with pytest.raises(VectorError, match="rerank is 0, expected an integer of at least 1"):
         Retriever(store, reranker=Backwards(), rerank=0)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from dpr_rag.errors import ModelError, VectorError
 from dpr_rag.forking import cached
 from dpr_rag.passages import Hit, Passage, check_question
 from dpr_rag.paths import place_of
+from dpr_rag.reading.balance import Scale
 from dpr_rag.reading.heads import END, SELECTION, START, body_of, heads_of
 from dpr_rag.reading.pairs import BODY, PairTokens, Window
 from dpr_rag.reading.profiles import DPR, ReaderProfile, reader_profile_from
@@ -59,10 +61,13 @@ class Reader(Shared):
         tower: The same.
         profile: The same.
         source: The same.
+        scale: Its selection was trained as a choice among passages, and so it counts beside a search's scores.
 
     Raises:
         ModelError: The tower is no reader, or a weight is missing or of the wrong shape.
     """
+
+    scale: Final[Scale] = "likelihood"
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ import numpy as np
 from dpr_rag.arguments import kind
 from dpr_rag.errors import ArgumentError, VectorError
 from dpr_rag.passages import Hit
-from dpr_rag.reading.balance import WEIGHT, balanced
+from dpr_rag.reading.balance import WEIGHT, Scale, balanced
 
 
 class Reranker(Protocol):
@@ -88,13 +88,14 @@ def first_reranked(
         k: Most hits that are returned. Those that were not reranked keep their order; their scores begin one below the last of
             the reranked ones, and fall as those of the search do.
         weight: Share of the reranker in the scores, from 0 to 1, see :func:`dpr_rag.reading.balance.balanced`; with 1 they are
-            its own.
+            its own. Of those of a ``Reader`` the likelihood counts, of others' the spread.
     """
     rest = hits[first:k]
     if weight == 1:
         found = reranker.rerank(question, hits[:first], None if rest else k)
     else:
-        found = _balanced(hits[:first], reranker.rerank(question, hits[:first]), weight)[:k]
+        scale: Scale = getattr(reranker, "scale", "spread")
+        found = _balanced(hits[:first], reranker.rerank(question, hits[:first]), weight, scale)[:k]
     if not rest or not found:
         return [*found, *rest]
     below = found[-1].score - 1 - rest[0].score
@@ -105,12 +106,12 @@ def first_reranked(
     return [*found, *others]
 
 
-def _balanced(hits: Sequence[Hit], read: Sequence[Hit], weight: float) -> list[Hit]:
+def _balanced(hits: Sequence[Hit], read: Sequence[Hit], weight: float, scale: Scale) -> list[Hit]:
     """Hits by both scores; of equal ones, and with weight 0, the order of the search stays."""
     again = {hit.passage.id: hit for hit in read}
     kept = [hit for hit in hits if hit.passage.id in again]
     second = [again[hit.passage.id] for hit in kept]
-    scores = balanced([hit.score for hit in kept], [hit.score for hit in second], weight)
+    scores = balanced([hit.score for hit in kept], [hit.score for hit in second], weight, scale)
     whole = [replace(new, score=old.score, retrieved=_retrieved(old)) for old, new in zip(kept, second, strict=True)]
     return ranked_anew(whole, scores)
 
