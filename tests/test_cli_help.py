@@ -11,6 +11,7 @@ from dpr_rag.cli.app import app
 COMMANDS = (
     "index",
     "search",
+    "ask",
     "info",
     "chat",
     "ui",
@@ -55,6 +56,7 @@ MEANT = {
     "tune": ["--by", "--dry-run", "--k", "--json"],
     "serve": ["--host", "--port", "--token", "--writable", "--uds", "STORE"],
     "search": ["--file", "--json", "--filter", "--model", "--k"],
+    "ask": ["STORE", "QUESTION", "--reader", "--rerank", "--certainty", "--json", "--filter", "--k"],
     "info": ["--recall", "--json"],
     "chat": ["STORE", "--llm", "--base-url", "--host", "--port", "--conversations"],
     "ui": ["--host", "--port", "--model"],

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from dpr_rag import __version__
 from dpr_rag.cli import (
     agents,
+    asking,
     chatting,
     copying,
     demo,
@@ -143,6 +144,7 @@ def _root(
 
 app.command()(indexing.index)
 app.command()(searching.search)
+app.command()(asking.ask)
 app.command()(searching.info)
 app.command()(chatting.chat)
 app.command()(chatting.ui)

@@ -13,6 +13,18 @@ if TYPE_CHECKING:
     from dpr_rag import Reader
 
 
+Share = Annotated[
+    float,
+    typer.Option(
+        "--rerank-weight",
+        metavar="SHARE",
+        min=0,
+        max=1,
+        help="What the reader counts in the order, from 0 to 1; the rest is the search's.",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class SecondStage:
     """What reads the passages that were found, and how many of them."""
@@ -26,16 +38,7 @@ class SecondStage:
     first: Annotated[
         int, typer.Option("--rerank-first", metavar="N", min=1, help="With --rerank: passages that it reads.")
     ] = 20
-    weight: Annotated[
-        float,
-        typer.Option(
-            "--rerank-weight",
-            metavar="SHARE",
-            min=0,
-            max=1,
-            help="With --rerank: its share in the order, 0 to 1; the rest is the search's.",
-        ),
-    ] = WEIGHT
+    weight: Share = WEIGHT
 
     @property
     def options(self) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from dpr_rag.paths import place_of
 if TYPE_CHECKING:
     from dpr_rag import Store
 
-_BATCH = 64
+BATCH = 64
 
 
 @expanded
@@ -71,7 +71,7 @@ def search(
     reads = not bind and only_reads(store, [ranking])
     with asked_store(store, encoder, read_only=reads, bind=bind, language=how.language) as opened:
         retriever = Retriever(opened, k=k, ranking=ranking, reranker=reader, **second.options)
-        while batch := list(islice(questions, _BATCH)):
+        while batch := list(islice(questions, BATCH)):
             for asked, hits in zip(batch, retriever.retrieve_batch(batch, filter=chosen), strict=True):
                 if as_json:
                     say_json(question_record(asked, hits))
@@ -129,20 +129,19 @@ def _asked(lines: Iterable[str]) -> Iterator[str]:
 
 def question_record(question: str, hits: Sequence[Hit]) -> dict[str, Any]:
     """One question and its hits as a JSON object."""
+    return {"question": question, "hits": [hit_record(hit) for hit in hits]}
+
+
+def hit_record(hit: Hit) -> dict[str, Any]:
+    """A hit as a JSON object."""
     return {
-        "question": question,
-        "hits": [
-            {
-                "rank": hit.rank,
-                "score": hit.score,
-                **{leg: value for leg, value in _parts(hit) if value is not None},
-                "id": hit.passage.id,
-                "title": hit.passage.title,
-                "text": hit.passage.text,
-                "metadata": hit.passage.visible_metadata,
-            }
-            for hit in hits
-        ],
+        "rank": hit.rank,
+        "score": hit.score,
+        **{leg: value for leg, value in _parts(hit) if value is not None},
+        "id": hit.passage.id,
+        "title": hit.passage.title,
+        "text": hit.passage.text,
+        "metadata": hit.passage.visible_metadata,
     }
 
 

@@ -13,6 +13,7 @@ _HERE = [
         ", or a Profile of your own": "",
         "; take another model, or, in Python, read that code, load the model with SentenceTransformer(…, "
         "trust_remote_code=True), and pass LibraryEncoder(model, source=…)": "; take another model",
+        "name one: Reader.from_pretrained(folder), such": "name one with --reader, such",
         "pass profile=": "pass --profile",
         "or profile=": "or --profile",
         "pass base= (on the command line --base)": "pass --base",

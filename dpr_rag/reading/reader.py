@@ -32,6 +32,8 @@ from dpr_rag.sharing import Shared
 
 READER_FILE = "dpr_rag_reader.json"
 _FORMAT = 1
+_DEFAULT = Path(__file__).with_name("default")
+DEFAULT_SOURCE = "dpr-rag-reader-v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,25 @@ class Reader(Shared):
         tower, source = load_tower(folder), str(model)
         reader = cls(tower, profile=profile, source=source, device=device, dtype=dtype, runtime=runtime)
         _ = reader.runtime  # every weight is there, or it is told at once
+        return reader
+
+    @classmethod
+    def default(
+        cls, *, device: str | None = None, dtype: str | None = None, runtime: RuntimeName | None = None
+    ) -> Reader:
+        """Load the reader that comes with this package, if one does; ``MODEL_CARD.md`` beside its weights describes it.
+
+        Raises:
+            ModelError: None comes with this version.
+            MissingExtraError: What runs it is not installed.
+        """
+        if not _DEFAULT.is_dir():
+            raise ModelError(
+                "no reader comes with this version of dpr-rag; name one: Reader.from_pretrained(folder), such as DPR's "
+                "facebook/dpr-reader-single-nq-base, or one of your own"
+            )
+        reader = cls.from_pretrained(_DEFAULT, device=device, dtype=dtype, runtime=runtime)
+        reader.source = DEFAULT_SOURCE
         return reader
 
     def save_pretrained(self, path: str | Path) -> None:
