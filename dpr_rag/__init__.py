@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dpr_rag.prompting import format_passages, parse_passages
     from dpr_rag.reading.reader import Reader
     from dpr_rag.reading.reranking import Reranker
+    from dpr_rag.reading.second_stage import SecondStage
     from dpr_rag.remote import RemoteRetriever, RemoteStore
     from dpr_rag.retriever import Retriever
     from dpr_rag.store import PassageStore
@@ -52,6 +53,7 @@ _HOMES = {
     "RemoteRetriever": "remote.retriever",
     "RemoteStore": "remote.store",
     "Retriever": "retriever",
+    "SecondStage": "reading.second_stage",
     "Store": "stores",
     "Tuned": "fusion",
     "check_question": "passages",
@@ -86,6 +88,7 @@ __all__ = [
     "RemoteStore",
     "Reranker",
     "Retriever",
+    "SecondStage",
     "Store",
     "Tuned",
     "__version__",

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from dpr_rag.arguments import check_count, check_instance, check_number, kind, names_known
+from dpr_rag.arguments import check_count, check_instance, kind, names_known
 from dpr_rag.errors import ArgumentError, VectorError
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
 from dpr_rag.passages import Hit, check_questions
-from dpr_rag.reading.balance import WEIGHT
-from dpr_rag.reading.reranking import first_reranked, reranker_of
+from dpr_rag.reading.second_stage import SecondStage
 from dpr_rag.stores import Store, Where, is_store
 
 _OF_CALLS = {
@@ -46,9 +45,8 @@ class Retriever:
             ``rerank(question, hits, k)``, or a ``CrossEncoder`` of sentence-transformers. ``hit.retrieved`` is then the
             store's score, and ``hit.answer`` where a reader found the answer.
         rerank: So many of the first hits are reranked; others follow in their order, with scores below.
-        rerank_weight: Share of the reranker in the order, from 0 to 1. With 1 a hit's score is the reranker's own; below, it
-            joins both, made comparable over the hits that are reranked, so that a reranker that does not know such texts
-            costs little.
+        rerank_weight: Share of the reranker in the order, from 0 to 1, see ``SecondStage``; with 1 a hit's score is the
+            reranker's own.
 
     Raises:
         ArgumentError: The store is none, or the reranker.
@@ -71,7 +69,7 @@ class Retriever:
         ranking: Ranking | None = None,
         reranker: Any = None,
         rerank: int = 20,
-        rerank_weight: float = WEIGHT,
+        rerank_weight: float | None = None,
     ) -> None:
         if not is_store(store):
             raise ArgumentError(
@@ -86,9 +84,8 @@ class Retriever:
                 "ranking was given together with mode, weight, fusion, candidates, k1, b or phrases; it says all of them already"
             )
         self.store, self.k, self._given = store, k, ranking
-        self.reranker = None if reranker is None else reranker_of(reranker)
-        self.rerank = check_count("rerank", rerank, VectorError)
-        self.rerank_weight = check_number("rerank_weight", rerank_weight, VectorError, high=1.0)
+        numbers: Any = {"rerank": rerank, "rerank_weight": rerank_weight}
+        self.second = None if reranker is None else SecondStage(reranker, **numbers)
 
     @property
     def ranking(self) -> Ranking:
@@ -156,18 +153,16 @@ class Retriever:
             return []
         found = self.store.rank(
             asked,
-            wanted if self.reranker is None else max(wanted, self.rerank),
+            wanted if self.second is None else self.second.wanted(wanted),
             filter,
             ranking=self._asked,
             vectors=vectors,
             diversity=diversity,
             min_relevance=min_relevance,
         )
-        if self.reranker is None:
+        if self.second is None:
             return found
-        pairs = zip(asked, found, strict=True)
-        options: Any = {"first": self.rerank, "k": wanted, "weight": self.rerank_weight}
-        return [first_reranked(self.reranker, one, hits, **options) for one, hits in pairs]
+        return [self.second.ranked(one, hits, wanted) for one, hits in zip(asked, found, strict=True)]
 
     def retrieve_by_vectors(
         self,
@@ -183,7 +178,7 @@ class Retriever:
         Raises:
             VectorError: A mode or a reranker was given, which need the question's words.
         """
-        if self.reranker is not None:
+        if self.second is not None:
             raise VectorError("a reranker reads questions in words; call retrieve() or retrieve_batch()")
         asked = self._asked
         if asked is not None and asked.needs_words:

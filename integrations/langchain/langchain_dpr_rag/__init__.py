@@ -1,4 +1,4 @@
-"""LangChain adapters for dpr-rag: embeddings, a vector store and a retriever."""
+"""LangChain adapters for dpr-rag: embeddings, a vector store, a retriever and a reranker."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ except ModuleNotFoundError as error:
         f"langchain-core is not installed, which these adapters are for; {install('langchain')}"
     ) from error
 
-from langchain_dpr_rag.documents import RANK_KEY, RELEVANCE_KEY, SCORE_KEY, format_documents
+from langchain_dpr_rag.documents import ANSWER_KEY, RANK_KEY, RELEVANCE_KEY, RETRIEVED_KEY, SCORE_KEY, format_documents
 from langchain_dpr_rag.embeddings import DPREmbeddings
+from langchain_dpr_rag.rerankers import DPRReranker
 from langchain_dpr_rag.retrievers import DPRRetriever
 from langchain_dpr_rag.self_query import DPRTranslator
 from langchain_dpr_rag.vectorstores import DPRVectorStore
 
 __all__ = [
+    "ANSWER_KEY",
     "RANK_KEY",
     "RELEVANCE_KEY",
+    "RETRIEVED_KEY",
     "SCORE_KEY",
     "DPREmbeddings",
+    "DPRReranker",
     "DPRRetriever",
     "DPRTranslator",
     "DPRVectorStore",

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, ItemsView, KeysView, Mapping, Sequence, ValuesView
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from langchain_core.documents import Document
@@ -21,7 +21,9 @@ from langchain_dpr_rag.given import documents_given, ids_given, metadatas_given
 SCORE_KEY = "dpr_score"
 RANK_KEY = "dpr_rank"
 RELEVANCE_KEY = "dpr_relevance"
-_OF_A_SEARCH = (SCORE_KEY, RANK_KEY, RELEVANCE_KEY)
+RETRIEVED_KEY = "dpr_retrieved"
+ANSWER_KEY = "dpr_answer"
+_OF_A_SEARCH = (SCORE_KEY, RANK_KEY, RELEVANCE_KEY, RETRIEVED_KEY, ANSWER_KEY)
 
 OnBlank = Literal["skip", "error"]
 OnBadText = Literal["error", "replace", "skip"]
@@ -54,13 +56,22 @@ def document_of(passage: Passage) -> Document:
 def scored_document(hit: Hit, calibration: Calibration | None, asked: bool = True) -> Document:
     """A hit as a document with score and rank in its metadata, and its relevance where there is a calibration.
 
-    Where nothing was asked for but a filter, it is wholly relevant.
+    Where nothing was asked for but a filter, it is wholly relevant. Of a reranked hit also what the search gave it, which its
+    relevance follows from, and the answer in it.
     """
     document = document_of(hit.passage)
-    document.metadata |= {SCORE_KEY: hit.score, RANK_KEY: hit.rank}
+    document.metadata |= {SCORE_KEY: hit.score, RANK_KEY: hit.rank} | answer_record(hit)
+    searched = hit.score if hit.retrieved is None else hit.retrieved
+    if hit.retrieved is not None:
+        document.metadata[RETRIEVED_KEY] = searched
     if calibration is not None:
-        document.metadata[RELEVANCE_KEY] = calibration.relevance(hit.score) if asked else 1.0
+        document.metadata[RELEVANCE_KEY] = calibration.relevance(searched) if asked else 1.0
     return document
+
+
+def answer_record(hit: Hit) -> dict[str, Any]:
+    """What a hit's answer puts into the metadata: nothing where there is none."""
+    return {} if hit.answer is None else {ANSWER_KEY: asdict(hit.answer)}
 
 
 @dataclass(frozen=True, slots=True)

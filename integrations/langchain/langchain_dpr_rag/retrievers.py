@@ -23,6 +23,7 @@ from dpr_rag import (
     RemoteRetriever,
     RemoteStore,
     Retriever,
+    SecondStage,
     Store,
     is_address,
     is_service,
@@ -51,6 +52,12 @@ def _a_store(given: object) -> object:
     return given
 
 
+def _a_reranker(given: object) -> object:
+    if given is not None:
+        SecondStage(given)  # it refuses what is none
+    return given
+
+
 class DPRRetriever(Closing, Filling, OnePassRetriever):
     """Dense passage retrieval for LangChain chains.
 
@@ -74,7 +81,11 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
         fusion: With ``hybrid``: ``weighted``, or ``rrf`` for reciprocal rank fusion.
         candidates: With ``hybrid``: passages that each leg brings; None for 200, or what the store was tuned with.
         k1, b, phrases: With ``bm25`` and ``hybrid``: parameters of BM25, see ``dpr_rag.BM25``; None as ``candidates``.
-        include_scores: Put score and rank into the metadata of the documents.
+        reranker: Orders what the store finds anew: a ``dpr_rag.Reader``, or a ``CrossEncoder`` of sentence-transformers.
+        rerank: With a reranker: so many of the first documents are read.
+        rerank_weight: With a reranker: its share in the order, from 0 to 1; see ``dpr_rag.SecondStage``.
+        include_scores: Put score and rank into the metadata of the documents; of reranked ones also the search's own score,
+            and the answer that a reader found.
 
     Instantiate:
         .. code-block:: python
@@ -126,6 +137,9 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
     k1: Weight | None = None
     b: Share | None = None
     phrases: Weight | None = None
+    reranker: Annotated[SkipValidation[Any], BeforeValidator(_a_reranker)] = None
+    rerank: Count = 20
+    rerank_weight: Share | None = None
     include_scores: bool = False
     _opened: Closable | None = PrivateAttr(default=None)
 
@@ -142,6 +156,7 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo
         memo[id(self.store)] = self.store  # what is open cannot be opened twice
+        memo[id(self.reranker)] = self.reranker
         copied = self.__copy__()
         copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return copied
@@ -209,9 +224,10 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
     def _core(self) -> Retriever | RemoteRetriever:
         ranked = ("mode", "weight", "fusion", "candidates", "k1", "b", "phrases")
         settings = {"k": self.k, **{name: getattr(self, name) for name in ranked}}
-        if isinstance(self.store, RemoteStore):
+        if isinstance(self.store, RemoteStore) and self.reranker is None:
             return RemoteRetriever(self.store, **settings)
-        return Retriever(self.store, **settings)
+        second = {name: getattr(self, name) for name in ("reranker", "rerank", "rerank_weight")}
+        return Retriever(self.store, **settings, **second)
 
     def _retrieve_all(
         self, queries: Sequence[str], vectors: Vectors | None = None, /, **kwargs: Any
@@ -220,7 +236,7 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
         return written(core, queries, hits_for(core, queries, vectors=vectors, **options))
 
     async def _aretrieve_all(self, queries: Sequence[str], **kwargs: Any) -> list[list[Document]]:
-        if not isinstance(self.store, RemoteStore):
+        if not isinstance(self.store, RemoteStore) or self.reranker is not None:
             return await super()._aretrieve_all(queries, **kwargs)
         core, (options, written) = self._core, self._said(**kwargs)
         hits = await ahits_for(cast(RemoteRetriever, core), queries, **options)
