@@ -13,6 +13,7 @@ from pathlib import Path
 import llama_index.vector_stores.dpr_rag
 import pytest
 from llama_index.embeddings.dpr_rag import DPREmbedding
+from llama_index.postprocessor.dpr_rag import DPRReranker
 from llama_index.retrievers.dpr_rag import DPRRetriever
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 
@@ -23,7 +24,7 @@ PUBLIC_MODULES = {
 }
 ROOT = Path(llama_index.vector_stores.dpr_rag.__file__).parents[2]
 FILES = sorted(ROOT.rglob("*.py"))
-KINDS = ("embeddings", "retrievers", "vector_stores")
+KINDS = ("embeddings", "postprocessor", "retrievers", "vector_stores")
 SECTIONS = [
     "Setup",
     "Key arguments",
@@ -70,19 +71,20 @@ def test_missing_extra_names_the_install_line(kind: str) -> None:
     assert "pip install -c constraints.txt '.[llama-index]'" in done.stdout
 
 
-@pytest.mark.parametrize("cls", [DPREmbedding, DPRVectorStore, DPRRetriever])
+@pytest.mark.parametrize("cls", [DPREmbedding, DPRReranker, DPRVectorStore, DPRRetriever])
 def test_class_docstring_tells_everything_in_order(cls: type) -> None:
     text = inspect.getdoc(cls)
     found = re.findall(r"^([A-Z][A-Za-z ]+):$", text or "", re.MULTILINE)
     assert found == [section for section in SECTIONS if section in found]
-    assert {"Setup", "Key arguments", "Instantiate", "Add", "Search", "Score", "Async", "Raises"} <= set(found)
-    if cls is not DPREmbedding:
+    assert {"Setup", "Key arguments", "Instantiate", "Score", "Async", "Raises"} <= set(found)
+    assert {"Add", "Search"} <= set(found) or cls is DPRReranker
+    if cls not in (DPREmbedding, DPRReranker):
         assert found == SECTIONS
     for block in re.findall(r"\.\. code-block:: python\n\n((?: {4,}.*\n|\n)+)", f"{text}\n"):
         compile(textwrap.dedent(block), cls.__name__, "exec")
 
 
-@pytest.mark.parametrize("cls", [DPREmbedding, DPRVectorStore, DPRRetriever])
+@pytest.mark.parametrize("cls", [DPREmbedding, DPRReranker, DPRVectorStore, DPRRetriever])
 def test_every_argument_is_documented(cls: type) -> None:
     text = (inspect.getdoc(cls) or "").split("Key arguments:")[1].split("Instantiate:")[0]
     # what it knows no name for is refused with the right one
@@ -92,6 +94,6 @@ def test_every_argument_is_documented(cls: type) -> None:
 
 
 def test_public_methods_have_docstrings() -> None:
-    for cls in (DPREmbedding, DPRVectorStore, DPRRetriever):
+    for cls in (DPREmbedding, DPRReranker, DPRVectorStore, DPRRetriever):
         own = [value for name, value in vars(cls).items() if inspect.isfunction(value) and not name.startswith("_")]
         assert [value.__name__ for value in own if not value.__doc__] == []

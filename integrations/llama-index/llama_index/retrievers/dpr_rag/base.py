@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.base.embeddings.base import Embedding, mean_agg
+from llama_index.core.base.embeddings.base import mean_agg
 from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
@@ -19,15 +19,14 @@ from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQue
 from llama_index.embeddings.dpr_rag.foreign import EmbeddingEncoder
 from llama_index.retrievers.dpr_rag.asking import Asked, strings_of
 from llama_index.retrievers.dpr_rag.opening import as_vector_store, parted, refuse_other_words
+from llama_index.retrievers.dpr_rag.searching import ranking_for, scored, searched
 from llama_index.retrievers.dpr_rag.services import ahits_at_once, hits_at_once
 from llama_index.retrievers.dpr_rag.settings import NAMES, Settings
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
-from llama_index.vector_stores.dpr_rag.nodes import to_node
 from llama_index.vector_stores.dpr_rag.opening import AnyEncoder
-from llama_index.vector_stores.dpr_rag.querying import WORDS, selection_of, tell_if_empty, without_question
+from llama_index.vector_stores.dpr_rag.querying import WORDS
 
-from dpr_rag import Diversity, DualEncoder, Hit, Ranking, Store
-from dpr_rag.arguments import is_blank
+from dpr_rag import Diversity, DualEncoder, Ranking, Store
 from dpr_rag.errors import ArgumentError
 
 _OF_THE_FRAMEWORK = ("object_map", "callback_manager")
@@ -54,6 +53,10 @@ class DPRRetriever(Asked, BaseRetriever):
         diversity: As ``mmr``, with candidates and balance of your own, as a ``dpr_rag.Diversity``.
         min_relevance: Leave out nodes of less relevance, from 0 to 1: one half is where passages that answer part from
             those that do not, as fitted to the store itself (``dpr_rag.Retriever.relevance``).
+        reranker: Orders what the store finds anew: a ``dpr_rag.Reader``, or a ``CrossEncoder`` of sentence-transformers. For the
+            answers that a reader finds, use ``llama_index.postprocessor.dpr_rag.DPRReranker`` instead.
+        rerank: With a reranker: so many of the first nodes are read.
+        rerank_weight: With a reranker: its share in the order, from 0 to 1; see ``dpr_rag.SecondStage``.
         node_ids: Restrict the search to these nodes; an empty list to none.
         doc_ids: Restrict the search to the nodes of these source documents; an empty list to none.
         callback_manager: As in every retriever; so are ``object_map``, ``objects`` and ``verbose``.
@@ -122,6 +125,9 @@ class DPRRetriever(Asked, BaseRetriever):
     ranking: Ranking | None
     diversity: Diversity | None
     min_relevance: float | None
+    reranker: Any
+    rerank: int
+    rerank_weight: float | None
     node_ids: list[str] | None
     doc_ids: list[str] | None
 
@@ -139,6 +145,9 @@ class DPRRetriever(Asked, BaseRetriever):
         ranking: Ranking | None = None,
         diversity: Diversity | None = None,
         min_relevance: float | None = None,
+        reranker: Any = None,
+        rerank: int = 20,
+        rerank_weight: float | None = None,
         node_ids: list[str] | None = None,
         doc_ids: list[str] | None = None,
         callback_manager: CallbackManager | None = None,
@@ -148,9 +157,8 @@ class DPRRetriever(Asked, BaseRetriever):
         **unknown: Any,
     ) -> None:
         refuse_other_words(unknown)
-        settings = Settings(
-            similarity_top_k, filters, mode, alpha, ranking, diversity, min_relevance, node_ids, doc_ids
-        )
+        given = locals()
+        settings = Settings(**{name: given[name] for name in NAMES})
         self.__dict__.update({name: getattr(settings, name) for name in NAMES})
         super().__init__(callback_manager, object_map, objects, verbose)
         self._owned = isinstance(store, str | os.PathLike)
@@ -248,35 +256,13 @@ class DPRRetriever(Asked, BaseRetriever):
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         settings, client = Settings(**self._current()), self._vector_store.client
-        if (found := hits_at_once(client, settings, query_bundle)) is not None:
-            return _scored(found)
-        if any(ids is not None and not ids for ids in (settings.node_ids, settings.doc_ids)):
-            return []  # in a query of LlamaIndex's own, no node_ids restrict nothing
-        where = selection_of(node_ids=settings.node_ids, doc_ids=settings.doc_ids, filters=settings.filters)
-        words, k = query_bundle.query_str, settings.similarity_top_k
-        ranking = self._ranking(settings, query_bundle)
-        by_vector = query_bundle.embedding is not None or bool(strings_of(query_bundle))
-        if ranking.needs_words and is_blank(words) and by_vector and ranking.needs_vectors:
-            ranking = Ranking()
-        if is_blank(words) if ranking.needs_words else not by_vector:
-            return _scored(without_question(client, where, k))
-        options: dict[str, Any] = {"diversity": settings.diversity_used(), "min_relevance": settings.min_relevance}
-        vectors = [self._embedding(query_bundle)] if ranking.needs_vectors else None
-        if ranking.needs_words:
-            (hits,) = client.rank([words], k, where, ranking=ranking, vectors=vectors, **options)
-        else:
-            (hits,) = client.search(vectors, k, where, **options)
-        tell_if_empty(client, hits)
-        return _scored(hits)
-
-    def _ranking(self, settings: Settings, bundle: QueryBundle) -> Ranking:
-        by_vector = bundle.embedding is not None or bool(bundle.custom_embedding_strs)
-        return settings.ranking_in(self._vector_store.client, without_words=by_vector and is_blank(bundle.query_str))
+        hits = hits_at_once(client, settings, query_bundle)
+        return scored(settings, query_bundle, searched(client, settings, query_bundle) if hits is None else hits)
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         client, settings = self._vector_store.client, Settings(**self._current())
-        if (found := await ahits_at_once(client, settings, query_bundle)) is not None:
-            return _scored(found)
+        if (hits := await ahits_at_once(client, settings, query_bundle)) is not None:
+            return await asyncio.to_thread(scored, settings, query_bundle, hits)
         return await asyncio.to_thread(self._retrieve, await self._embedded(query_bundle))
 
     async def _embedded(self, bundle: QueryBundle) -> QueryBundle:
@@ -284,17 +270,7 @@ class DPRRetriever(Asked, BaseRetriever):
         encoder, strings = self._vector_store.encoder, strings_of(bundle)
         if not isinstance(encoder, EmbeddingEncoder) or bundle.embedding is not None or not strings:
             return bundle
-        ranking = await asyncio.to_thread(self._ranking, Settings(**self._current()), bundle)
+        ranking = await asyncio.to_thread(ranking_for, self._vector_store.client, Settings(**self._current()), bundle)
         if not ranking.needs_vectors:
             return bundle
         return replace(bundle, embedding=mean_agg((await encoder.aencode_questions(strings)).tolist()))
-
-    def _embedding(self, query_bundle: QueryBundle) -> Embedding:
-        """The bundle's own embedding, or the mean over the strings that stand for the question."""
-        if query_bundle.embedding is not None:
-            return query_bundle.embedding
-        return mean_agg(self._vector_store.client.encode_questions(strings_of(query_bundle)).tolist())
-
-
-def _scored(hits: list[Hit]) -> list[NodeWithScore]:
-    return [NodeWithScore(node=to_node(hit.passage), score=hit.score) for hit in hits]

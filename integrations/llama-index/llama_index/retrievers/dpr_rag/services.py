@@ -67,7 +67,7 @@ def _asked(client: RemoteStore, settings: Settings, bundle: QueryBundle) -> dict
     left = settings.ranking is None and settings.mode in LEFT_TO_THE_STORE
     return {
         "questions": [bundle.query_str],
-        "k": settings.similarity_top_k,
+        "k": settings.searched,
         "filter": selection_of(node_ids=settings.node_ids, doc_ids=settings.doc_ids, filters=settings.filters),
         "ranking": None if left else settings.ranking_in(client, without_words=False),
         "diversity": settings.diversity_used(),

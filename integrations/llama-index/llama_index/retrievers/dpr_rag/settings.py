@@ -17,7 +17,7 @@ from llama_index.vector_stores.dpr_rag.querying import (
     ranking_for,
 )
 
-from dpr_rag import Diversity, Ranking, Store
+from dpr_rag import Diversity, Ranking, SecondStage, Store
 from dpr_rag.arguments import check_count, check_number
 from dpr_rag.errors import ArgumentError, VectorError
 
@@ -28,7 +28,8 @@ class Settings:
 
     Raises:
         ValueError: The mode is not supported, or two settings say the same thing.
-        VectorError: ``similarity_top_k`` is below 1, ``alpha`` or ``min_relevance`` not between 0 and 1.
+        VectorError: ``similarity_top_k`` or ``rerank`` is below 1; ``rerank_weight``, ``alpha`` or ``min_relevance`` is not
+            between 0 and 1.
         FilterError: A filter cannot be understood.
         TypeError: A value is of another type.
     """
@@ -40,6 +41,9 @@ class Settings:
     ranking: Ranking | None = None
     diversity: Diversity | None = None
     min_relevance: float | None = None
+    reranker: Any = None
+    rerank: int = 20
+    rerank_weight: float | None = None
     node_ids: list[str] | None = None
     doc_ids: list[str] | None = None
 
@@ -52,7 +56,21 @@ class Settings:
         _check_type("diversity", self.diversity, Diversity)
         _check_share("alpha", self.alpha)
         _check_share("min_relevance", self.min_relevance)
+        _ = self.second_stage  # it refuses what is no reranker
         self._check_together()
+
+    @property
+    def second_stage(self) -> SecondStage | None:
+        """What orders the hits anew, if anything does."""
+        if self.reranker is None:
+            return None
+        return SecondStage(self.reranker, rerank=self.rerank, rerank_weight=self.rerank_weight)
+
+    @property
+    def searched(self) -> int:
+        """How many hits the search has to bring."""
+        stage = self.second_stage
+        return self.similarity_top_k if stage is None else stage.wanted(self.similarity_top_k)
 
     def _check_together(self) -> None:
         check_mode(self.mode, self.alpha)
@@ -78,7 +96,7 @@ class Settings:
 
     def diversity_used(self) -> Diversity | None:
         """What was given, or what the mode ``mmr`` means."""
-        return self.diversity or diversity_for(self.mode, self.similarity_top_k)
+        return self.diversity or diversity_for(self.mode, self.searched)
 
 
 NAMES = tuple(field.name for field in fields(Settings))

@@ -1,0 +1,55 @@
+"""Nodes as hits that a reranker reads, and back, with new scores and the answers in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from llama_index.core.schema import MetadataMode, NodeWithScore
+
+from dpr_rag import Hit, Passage
+from dpr_rag.arguments import is_blank
+from dpr_rag.errors import ArgumentError
+
+ANSWER_KEY = "dpr_answer"
+"""Metadata key of a node under which stands the answer in it, where a reader found one."""
+
+
+def hits_of(nodes: Sequence[NodeWithScore]) -> list[Hit]:
+    """The nodes with text, each under its place as the id; where one has no score, the places count instead."""
+    filled = [(at, one, text) for at, one in enumerate(nodes) if not is_blank(text := _text_of(one))]
+    scores: list[Any] = [one.score for _, one, _ in filled]
+    if any(score is None for score in scores):
+        scores = [-math.log(rank) for rank in range(1, len(filled) + 1)]
+    pairs = zip(filled, scores, strict=True)
+    return [
+        Hit(_passage_of(at, one, text), float(score), rank) for rank, ((at, one, text), score) in enumerate(pairs, 1)
+    ]
+
+
+def judged(found: NodeWithScore, hit: Hit) -> NodeWithScore:
+    """A node with its new score; a copy of it where an answer goes into its metadata, or one of another question out of it."""
+    node = found.node
+    if hit.answer is None and ANSWER_KEY not in node.metadata:
+        return NodeWithScore(node=node, score=hit.score)
+    node = node.model_copy()
+    node.metadata = {key: value for key, value in node.metadata.items() if key != ANSWER_KEY}
+    if hit.answer is not None:
+        node.metadata[ANSWER_KEY] = asdict(hit.answer)
+        for name in ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys"):
+            setattr(node, name, list(dict.fromkeys([*getattr(node, name), ANSWER_KEY])))
+    return NodeWithScore(node=node, score=hit.score)
+
+
+def _text_of(found: NodeWithScore) -> str:
+    return found.node.get_content(metadata_mode=MetadataMode.NONE)
+
+
+def _passage_of(at: int, found: NodeWithScore, text: str) -> Passage:
+    title = found.node.metadata.get("title")
+    made = Passage.made(str(at), text, title if isinstance(title, str) else "", on_bad_text="replace")
+    if made is None:
+        raise ArgumentError(f"node {found.node.node_id!r:.120} holds no text; leave it out")
+    return made
