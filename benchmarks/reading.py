@@ -13,11 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-import string
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,35 +24,11 @@ import numpy as np
 
 from dpr_rag import DualEncoder, Hit, PassageStore, Reader, Retriever
 from dpr_rag.corpora import Question, read_questions
+from dpr_rag.evaluation.spans import best_of, exact_match, f1
 from dpr_rag.reading.balance import SCALES, Scale, balanced
 
 Read = dict[str, Any]
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-
-
-def plain(text: str) -> list[str]:
-    """The words that count."""
-    letters = "".join(char for char in text.lower() if char not in string.punctuation)
-    return re.sub(r"\b(a|an|the)\b", " ", letters).split()
-
-
-def exact(answer: str, right: str) -> float:
-    """Whether two answers are the same words."""
-    return float(plain(answer) == plain(right))
-
-
-def overlap(answer: str, right: str) -> float:
-    """Harmonic mean of precision and recall of the answer's words."""
-    one, other = plain(answer), plain(right)
-    if not one or not other:
-        return float(one == other)
-    same = sum((Counter(one) & Counter(other)).values())
-    return 2 * same / (len(one) + len(other))
-
-
-def best_of(answer: str, question: Question, measure: Callable[[str, str], float]) -> float:
-    """Over all right answers."""
-    return max((measure(answer, one) for one in question.answers), default=0.0)
 
 
 def say(name: str, values: Sequence[float]) -> None:
@@ -68,8 +41,8 @@ def say(name: str, values: Sequence[float]) -> None:
 def alone(reader: Reader, store: PassageStore, questions: Sequence[Question]) -> None:
     """Exact match and F1 where the right passage is given."""
     found = [reader.read(one.question, store.get([one.positive_ids[0]]))[0] for one in questions]
-    for name, measure in (("exact match", exact), ("F1", overlap)):
-        values = [best_of(read.answer.text, one, measure) for one, read in zip(questions, found, strict=True)]
+    for name, measure in (("exact match", exact_match), ("F1", f1)):
+        values = [best_of(read.answer.text, one.answers, measure) for one, read in zip(questions, found, strict=True)]
         say(f"own passages: {name}", values)
 
 
@@ -149,7 +122,7 @@ def _right(line: Read, one: dict[str, Any]) -> float:
     """Whether a passage's answer is a right one; 0 where the reader finds none in it."""
     if one["none"] > one["answer"]["probability"]:
         return 0.0
-    return max((exact(one["answer"]["text"], right) for right in line["answers"]), default=0.0)
+    return best_of(one["answer"]["text"], line["answers"], exact_match)
 
 
 def certainty_table(found: Sequence[Read]) -> None:

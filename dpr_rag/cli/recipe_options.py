@@ -20,14 +20,15 @@ class RecipeName(StrEnum):
     ance = "ance"
     tas_b = "tas-b"
     contriever = "contriever"
+    reader = "reader"
 
 
 Recipe = Annotated[
     RecipeName,
     typer.Option(
         "--recipe",
-        help="dpr (Karpukhin et al. 2020), ance (Xiong et al. 2021), tas-b (Hofstätter et al. 2021), or contriever (Izacard "
-        "et al. 2022), whose TRAIN are passages without questions.",
+        help="dpr (Karpukhin et al. 2020), ance (Xiong et al. 2021), tas-b (Hofstätter et al. 2021), contriever (Izacard "
+        "et al. 2022), whose TRAIN are passages without questions, or reader: DPR's second stage, from answers in TRAIN.",
     ),
 ]
 Weights = Annotated[
@@ -91,13 +92,19 @@ Momentum = Annotated[
 Deletion = Annotated[
     float, typer.Option("--deletion", min=0, max=1, help="contriever: share of words left out of a crop (its paper's).")
 ]
+Frozen = Annotated[
+    int, typer.Option("--frozen", metavar="N", min=0, help="reader: first layers that stay as they are.")
+]
 
+_ENCODERS = ("dpr", "ance", "tas-b", "contriever")
 _BELONGS: Mapping[str, tuple[str, ...]] = {
     "weights": ("dpr",),
     **dict.fromkeys(("store", "refresh", "depth"), ("ance",)),
     **dict.fromkeys(("teacher", "scored", "batch_teacher", "clusters"), ("tas-b",)),
     **dict.fromkeys(("queue", "momentum", "deletion"), ("contriever",)),
-    "hard_negatives": ("dpr", "ance"),
+    "hard_negatives": ("dpr", "ance", "reader"),
+    "frozen": ("reader",),
+    **dict.fromkeys(("towers", "dev_store", "dev_questions"), _ENCODERS),
     "temperature": ("dpr", "ance", "contriever"),
 }
 
@@ -118,6 +125,7 @@ class RecipeOptions:
         queue: Texts remembered.
         momentum: Of the tower that follows.
         deletion: Share of words left out.
+        frozen: First layers of a reader that do not learn.
     """
 
     weights: list[float] | None
@@ -131,6 +139,7 @@ class RecipeOptions:
     queue: int
     momentum: float
     deletion: float
+    frozen: int = 0
 
 
 def refuse_foreign(context: typer.Context, recipe: RecipeName, options: RecipeOptions) -> None:

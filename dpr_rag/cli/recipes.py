@@ -97,14 +97,14 @@ class Preparation:
         settings, weights = self.settings, self.options.weights
         batch, hard = settings.batch_size, settings.hard_negatives
         if weights is None:
-            return self._prepared(RandomBatches(self._samples(*self.data), batch_size=batch, hard_negatives=hard))
+            return self._prepared(RandomBatches(self.samples(*self.data), batch_size=batch, hard_negatives=hard))
         if len(weights) != len(self.data):
             raise typer.BadParameter(
                 f"{len(weights)} weights for {len(self.data)} files; give --weight once for each TRAIN, in their order",
                 param_hint="--weight",
             )
         source = WeightedBatches(
-            [self._samples(one) for one in self.data], weights, batch_size=batch, hard_negatives=hard
+            [self.samples(one) for one in self.data], weights, batch_size=batch, hard_negatives=hard
         )
         if self.group.first:
             note_lines(
@@ -119,7 +119,7 @@ class Preparation:
         options, settings = self.options, self.settings
         if options.store is None:
             raise typer.BadParameter("ance searches a store for its negatives; name it", param_hint="--store")
-        samples = self._samples(*self.data)
+        samples = self.samples(*self.data)
         store = self.open.enter_context(PassageStore.open(options.store, create=False, read_only=True))
         refresh = None if options.refresh is None else options.refresh * settings.accumulate
         source = AnceBatches(
@@ -144,7 +144,7 @@ class Preparation:
                 "tas-b learns a teacher's scores; name the --teacher that gives them, or pass --scored where TRAIN holds them",
                 param_hint="--teacher",
             )
-        samples = self._with_negatives(self._samples(*self.data))
+        samples = self.with_negatives(self.samples(*self.data), "tas-b")
         teaching = Teaching(
             None if options.teacher is None else teacher_from(options.teacher, device=self.device),
             options.teacher or "",
@@ -199,7 +199,8 @@ class Preparation:
         total = chosen.steps or chosen.epochs * -(-len(source) // chosen.accumulate)
         return Prepared(source, objective, chosen, total)
 
-    def _samples(self, *paths: Path) -> list[TrainingSample]:
+    def samples(self, *paths: Path) -> list[TrainingSample]:
+        """The samples of some of the files, with what is to be said of them."""
         from dpr_rag.training import read_samples
         from dpr_rag.training.learnable import cautions
 
@@ -210,11 +211,17 @@ class Preparation:
             note_lines(cautions(samples, self.settings.batch_size, self.settings.hard_negatives, self.settings))
         return samples
 
-    def _with_negatives(self, samples: list[TrainingSample]) -> list[TrainingSample]:
+    def with_negatives(self, samples: list[TrainingSample], learner: str) -> list[TrainingSample]:
+        """The samples that have hard negatives.
+
+        Raises:
+            TrainingError: None has.
+        """
         kept = [one for one in samples if one.hard_negatives]
         if not kept:
             raise TrainingError(
-                f"none of {len(samples):,} samples has a hard negative, and tas-b learns from pairs; find some with: dpr-rag mine"
+                f"none of {len(samples):,} samples has a hard negative, and {learner} learns from pairs; find some with: "
+                "dpr-rag mine"
             )
         if len(kept) < len(samples) and self.group.first:
             note(f"{len(samples) - len(kept):,} samples without hard negatives were left out")
@@ -252,7 +259,7 @@ def with_defaults(recipe: RecipeName, given: dict[str, Any]) -> dict[str, Any]:
     found = dict(given)
     if found["steps"] is None and found["epochs"] is None:
         found["steps"] = known.steps
-    for name in ("batch_size", "learning_rate", "epochs", "temperature"):
+    for name in ("batch_size", "learning_rate", "epochs", "temperature", "hard_negatives"):
         if found[name] is None:
             found[name] = getattr(known, name)
     return found

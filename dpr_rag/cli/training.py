@@ -15,12 +15,14 @@ import typer
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.mining import note_lines
 from dpr_rag.cli.options import Quiet
+from dpr_rag.cli.reader_recipe import train_reader_on
 from dpr_rag.cli.recipe_options import (
     BatchTeacher,
     Clusters,
     Corpus,
     Deletion,
     Depth,
+    Frozen,
     Momentum,
     Queue,
     Recipe,
@@ -41,6 +43,7 @@ from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
     from dpr_rag.training import TrainingResult, TrainingSettings, Validation
+    from dpr_rag.training.processes import Processes
 
 
 class Towers(StrEnum):
@@ -67,14 +70,24 @@ def train(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="Folder for the encoder.", show_default=False, parser=place_of
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Folder for the encoder, or the reader.",
+            show_default=False,
+            parser=place_of,
         ),
     ],
     begin: Start,
     recipe: Recipe = RecipeName.dpr,
     validation: Annotated[
         Path | None,
-        typer.Option("--dev", metavar="FILE", help="Held-out training set: loss and average rank.", parser=place_of),
+        typer.Option(
+            "--dev",
+            metavar="FILE",
+            help="Held-out training set: loss and average rank; of a reader F1, exact match, selection.",
+            parser=place_of,
+        ),
     ] = None,
     dev_store: Annotated[
         Path | None,
@@ -91,20 +104,29 @@ def train(
     batch_size: Annotated[
         int | None,
         typer.Option(
-            "--batch", min=1, help="Questions of a batch (default: 128; ance 64, tas-b 256, contriever 2,048)."
+            "--batch",
+            min=1,
+            help="Questions of a batch (default: 128; ance 64, tas-b 256, contriever 2,048, reader 16).",
         ),
     ] = None,
     hard_negatives: Annotated[
-        int, typer.Option("--hard-negatives", min=0, help="dpr, ance: of a question in each epoch.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--hard-negatives", min=0, help="dpr, ance, reader: of a question in each epoch (default: 1; reader 2)."
+        ),
+    ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option("--epochs", min=1, help="How often every sample is seen (default: 40; contriever 500,000 steps)."),
+        typer.Option(
+            "--epochs", min=1, help="How often every sample is seen (default: 40; reader 2; contriever 500,000 steps)."
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps in all, instead of epochs.")] = None,
     rate: Annotated[
         float | None,
-        typer.Option("--lr", help="Highest learning rate (default: 2e-5; ance 1e-6, tas-b 7e-6, contriever 5e-5)."),
+        typer.Option(
+            "--lr", help="Highest learning rate (default: 2e-5; ance 1e-6, tas-b 7e-6, contriever and reader 5e-5)."
+        ),
     ] = None,
     warmup: Annotated[
         int | None,
@@ -134,6 +156,7 @@ def train(
     queue: Queue = 131_072,
     momentum: Momentum = 0.9995,
     deletion: Deletion = 0.1,
+    frozen: Frozen = 0,
     accumulate: Annotated[int, typer.Option("--accumulate", min=1, help="Batches of one step.")] = 1,
     bf16: Annotated[bool, typer.Option("--bf16", help="Run the towers in bfloat16.")] = False,
     chunk_tokens: Annotated[
@@ -153,15 +176,15 @@ def train(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of order, draws and dropout.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Train a dual encoder as DPR was, or by another recipe; run again, it goes on where it stopped."""
+    """Train a dual encoder as DPR was, by another recipe, or a reader; run again, it goes on where it stopped."""
     options = RecipeOptions(
-        weights, store, refresh, depth, teacher, scored, batch_teacher, clusters, queue, momentum, deletion
+        weights, store, refresh, depth, teacher, scored, batch_teacher, clusters, queue, momentum, deletion, frozen
     )
     refuse_foreign(context, recipe, options)
     begin.check()
     from dpr_rag.training import TrainingSettings
     from dpr_rag.training import train as trained
-    from dpr_rag.training.processes import join_processes, leave_processes
+    from dpr_rag.training.processes import join_processes
 
     given = {
         "batch_size": batch_size,
@@ -187,7 +210,11 @@ def train(
     group = join_processes()
     start = cache(lambda: begin.load(quiet=not group.first))
     with ExitStack() as opened:
-        made = Preparation(data, options, settings, start, output, group, quiet, opened, begin.device).of(recipe)
+        preparation = Preparation(data, options, settings, start, output, group, quiet, opened, begin.device)
+        if recipe is RecipeName.reader:
+            _say(train_reader_on(preparation, begin, validation), group, output)
+            return
+        made = preparation.of(recipe)
         encoder = start()
         settings = replace(made.settings, temperature=made.settings.temperature_for(encoder.profile))
         measured = _validation(validation, dev_store, dev_questions, settings, quiet=not group.first)
@@ -203,6 +230,12 @@ def train(
                 progress=told,
                 device=begin.device,
             )
+    _say(done, group, output)
+
+
+def _say(done: TrainingResult, group: Processes, output: Path) -> None:
+    from dpr_rag.training.processes import leave_processes
+
     if group.first:
         say(f"trained {done.steps:,} steps{_kept(done)}: {output}")
     leave_processes()

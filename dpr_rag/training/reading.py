@@ -30,6 +30,7 @@ from dpr_rag.training.reading_model import ReaderModel
 from dpr_rag.training.running import TrainingResult
 from dpr_rag.training.settings import TrainingSettings
 from dpr_rag.training.trainer import Trainer
+from dpr_rag.training.validation import Validation
 
 if TYPE_CHECKING:
     import torch
@@ -157,6 +158,7 @@ def train_reader(
     init: Reader,
     settings: TrainingSettings | None = None,
     frozen: int = 0,
+    validation: Sequence[Validation] = (),
     progress: Told | None = None,
     device: str | None = None,
 ) -> TrainingResult:
@@ -171,6 +173,9 @@ def train_reader(
         settings: Hyperparameters; None is two epochs in batches of 16 questions with two hard negatives each.
         frozen: So many of the first layers, and the embeddings with them, stay as they are, which takes a third less time
             for two of six; 0 trains everything.
+        validation: What measures the weights while they are trained, see
+            :class:`dpr_rag.training.reading_validation.ReadingValidation`; the best by ``settings.select`` are written in the
+            end, or those of the start where none surpass them. Without any, the last ones are.
         progress: Called after every step; what it raises ends the training, whose state is saved first.
         device: Where to train; None takes a GPU where there is one.
 
@@ -181,7 +186,16 @@ def train_reader(
     source = ReadingBatches(samples, batch_size=chosen.batch_size, hard_negatives=chosen.hard_negatives)
     model = ReaderModel(init, dropout=chosen.dropout, frozen=check_frozen(frozen, init), device=device)
     folder = OutputFolder(output)
-    trainer = Trainer(model, source, Reading(frozen), chosen, folder, told=progress, gradients=add_reading_gradients)
+    trainer = Trainer(
+        model,
+        source,
+        Reading(frozen),
+        chosen,
+        folder,
+        validation=validation,
+        told=progress,
+        gradients=add_reading_gradients,
+    )
     processes = Processes.current()
     state = folder.begin(trainer.about) if processes.first else None
     processes.wait()

@@ -53,8 +53,9 @@ class ReaderModel:
 
     @property
     def encoder(self) -> Reader:
-        """The reader with the weights of the moment."""
-        return Reader(self._tower(), profile=self.start.profile, source=self.start.source)
+        """The reader with the weights of the moment, which reads where they are trained."""
+        running: Any = {"runtime": "torch", "dtype": "float32", "device": str(self.device)}
+        return Reader(self._tower(), profile=self.start.profile, source=self.start.source, **running)
 
     def parameters(self) -> dict[str, torch.nn.Parameter]:
         """Everything that learns, by name."""

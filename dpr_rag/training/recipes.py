@@ -19,6 +19,7 @@ class Recipe:
         epochs: How often every sample is seen.
         steps: Steps in all, instead of epochs.
         temperature: Scores are divided by it; None goes by the model.
+        hard_negatives: Of a question in each epoch, where the recipe takes any.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Recipe:
     epochs: int = 40
     steps: int | None = None
     temperature: float | None = None
+    hard_negatives: int = 1
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -53,6 +55,13 @@ RECIPES: Mapping[str, Recipe] = {
             20_000,
             steps=500_000,
             temperature=0.05,
+        ),
+        Recipe(
+            "reader",
+            "Karpukhin et al. 2020, section 6.1; the numbers are for a small reader that begins with an encoder of sentences",
+            *(16, 5e-5, 1237),
+            epochs=2,
+            hard_negatives=2,
         ),
     )
 }
