@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from dpr_rag.arguments import check_count, iterated, kind, remedy
 from dpr_rag.errors import ArgumentError, PassageError
-from dpr_rag.passages import Passage
+from dpr_rag.passages import Hit, Passage
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "[": "&#91;"}
 _CHARACTERS = {escape: character for character, escape in _ESCAPES.items()}
@@ -41,6 +41,21 @@ def format_passages(passages: Iterable[Passage], *, start: int = 1) -> str:
     )
     listed = iterated("passages", passages, "several passages", error=PassageError, one=one)
     return "\n".join(_block(number, passage) for number, passage in enumerate(listed, start=start))
+
+
+def format_answer(hit: Hit) -> str:
+    """Write the answer in a hit as ``<answer passage="1" probability="0.87">…</answer>``, escaped as passages are.
+
+    Args:
+        hit: One with an answer; the passage is named by its rank, which is its number in :func:`format_passages`.
+
+    Raises:
+        PassageError: It has none.
+    """
+    if hit.answer is None:
+        raise PassageError(f"passage {hit.passage.id!r:.120} holds no answer; ask hit.answer first")
+    told = f'passage="{hit.rank}" probability="{hit.answer.probability:.2f}"'
+    return f"<answer {told}>{_escape(hit.answer.text)}</answer>"
 
 
 def _block(number: int, passage: Passage) -> str:

@@ -42,8 +42,8 @@ class Retriever:
         phrases: How much words count that follow each other as in the question, at least 0; None for what goes with the mode.
         ranking: All of that as a ``Ranking``, instead of what stands between ``k`` and this.
         reranker: Ranks anew what the store finds, by reading question and passage together: a ``Reader``, anything else with
-            ``rerank(question, hits, k)``, or a ``CrossEncoder`` of sentence-transformers. ``hit.retrieved`` is then the
-            store's score, and ``hit.answer`` where a reader found the answer.
+            ``rerank(question, hits, k)``, or a ``CrossEncoder`` of sentence-transformers; or a ``SecondStage``, which says the
+            next two as well. ``hit.retrieved`` is then the store's score, and ``hit.answer`` where a reader found the answer.
         rerank: So many of the first hits are reranked; others follow in their order, with scores below.
         rerank_weight: Share of the reranker in the order, from 0 to 1, see ``SecondStage``; with 1 a hit's score is the
             reranker's own.
@@ -84,8 +84,9 @@ class Retriever:
                 "ranking was given together with mode, weight, fusion, candidates, k1, b or phrases; it says all of them already"
             )
         self.store, self.k, self._given = store, k, ranking
-        numbers: Any = {"rerank": rerank, "rerank_weight": rerank_weight}
-        self.second = None if reranker is None else SecondStage(reranker, **numbers)
+        self.second = reranker if isinstance(reranker, SecondStage) else None
+        if reranker is not None and self.second is None:
+            self.second = SecondStage(reranker, rerank=rerank, rerank_weight=rerank_weight)
 
     @property
     def ranking(self) -> Ranking:

@@ -167,7 +167,7 @@ def test_pages_and_agents_open_a_collection(collection: str, tmp_path: Path, mon
         def run(self, transport: str) -> None:
             opened.append(transport)
 
-    monkeypatch.setattr(agents, "server_for", lambda store, writable: Served())
+    monkeypatch.setattr(agents, "server_for", lambda store, **_: Served())
     assert run("mcp", collection)[0] == 0
     assert opened[-1] == "stdio"
 

@@ -12,6 +12,7 @@ from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.options import StoreAddress
 from dpr_rag.cli.places import asked, refuse_service
+from dpr_rag.cli.reranking import SecondStage
 from dpr_rag.cli.serving import LOOPBACK, Token, refuse_open, warn_plain
 from dpr_rag.cli.terminal import say
 
@@ -27,6 +28,7 @@ class Transport(StrEnum):
 def mcp(
     store: StoreAddress,
     choice: ModelChoice,
+    second: SecondStage,
     transport: Annotated[
         Transport, typer.Option("--transport", help="stdio for programs that start this one, http on a port.")
     ] = Transport.stdio,
@@ -51,9 +53,9 @@ def mcp(
     refuse_service(store)
     with ExitStack() as closing:
         listening, address = closing.enter_context(on_port(host, port)) if over_http else (None, "")
-        encoder = encoder_of(store, choice)
+        encoder, stage = encoder_of(store, choice), second.stage()
         opened = closing.enter_context(asked(store, encoder, read_only=not writable))
-        served = server_for(whole(opened), writable=writable)
+        served = server_for(whole(opened), writable=writable, second=stage)
         if listening is None:
             served.run("stdio")
             return

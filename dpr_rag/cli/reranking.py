@@ -11,6 +11,7 @@ from dpr_rag.reading.balance import WEIGHT
 
 if TYPE_CHECKING:
     from dpr_rag import Reader
+    from dpr_rag import SecondStage as Stage
 
 
 Share = Annotated[
@@ -44,6 +45,17 @@ class SecondStage:
     def options(self) -> dict[str, Any]:
         """Arguments of a ``Retriever``, beside the reader itself."""
         return {"rerank": self.first, "rerank_weight": self.weight}
+
+    def stage(self) -> Stage | None:
+        """The whole of it, loaded; None where no reader was named.
+
+        Raises:
+            ModelError: What was named is none.
+        """
+        from dpr_rag import SecondStage as Stage
+
+        reader = self.reader()
+        return None if reader is None else Stage(reader, **self.options)
 
     def told(self, reader: Reader) -> str:
         """The second stage in words."""

@@ -11,6 +11,7 @@ import typer
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.places import asked
+from dpr_rag.cli.reranking import SecondStage
 from dpr_rag.cli.terminal import note, say
 from dpr_rag.paths import is_address, is_service, place_of, store_of
 
@@ -38,6 +39,7 @@ def serve(
         ),
     ],
     choice: ModelChoice,
+    second: SecondStage,
     host: Annotated[str, typer.Option("--host", metavar="NAME", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
@@ -72,6 +74,7 @@ def serve(
     named = named_stores(stores)
     secret, at_home = token_of(token), uds is not None or host in LOOPBACK
     refuse_open(host, secret, at_home=at_home, writable=writable)
+    stage = second.stage()
     limits = Limits(batch=batch, pause=pause / 1000, waiting=waiting, seconds=timeout)
     with ExitStack() as closing:
         listening, address = closing.enter_context(on_port(host, port) if uds is None else on_unix_socket(uds))
@@ -79,7 +82,7 @@ def serve(
         for name, path in named.items():
             encoder = encoder_of(path, choice, loaded=encoder)
             opened[name] = whole(closing.enter_context(asked(path, encoder, read_only=not writable)))
-        app = create_app(opened, token=secret, writable=writable, at_home=at_home, limits=limits)
+        app = create_app(opened, token=secret, writable=writable, at_home=at_home, limits=limits, second=stage)
         if not at_home:
             warn_plain()
         run(app, listening, limits, lambda: say(f"{address}  (Ctrl-C ends it)"))

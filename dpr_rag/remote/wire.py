@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dpr_rag import errors
+from dpr_rag.answer import Answer
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import DprRagError, ServiceError
 from dpr_rag.fusion import Ranking
@@ -82,8 +83,10 @@ def passage_record(passage: Passage, *, private: bool = False) -> dict[str, Any]
 
 def hit_record(hit: Hit, *, private: bool = False) -> dict[str, Any]:
     """A hit as a JSON object, with the keys of ``dpr-rag search --json``; numbers are read back as they were, to the bit."""
-    legs = {leg: value for leg, value in (("dense", hit.dense), ("bm25", hit.bm25)) if value is not None}
-    return {"rank": hit.rank, "score": hit.score, **legs, **passage_record(hit.passage, private=private)}
+    answer = None if hit.answer is None else asdict(hit.answer)
+    parts = {"dense": hit.dense, "bm25": hit.bm25, "retrieved": hit.retrieved, "answer": answer}
+    said = {name: value for name, value in parts.items() if value is not None}
+    return {"rank": hit.rank, "score": hit.score, **said, **passage_record(hit.passage, private=private)}
 
 
 def passage_of(record: Mapping[str, Any]) -> Passage:
@@ -94,7 +97,16 @@ def passage_of(record: Mapping[str, Any]) -> Passage:
 
 def hit_of(record: Mapping[str, Any]) -> Hit:
     """The inverse of :func:`hit_record`."""
-    return Hit(passage_of(record), record["score"], record["rank"], record.get("dense"), record.get("bm25"))
+    answer = record.get("answer")
+    return Hit(
+        passage_of(record),
+        record["score"],
+        record["rank"],
+        record.get("dense"),
+        record.get("bm25"),
+        record.get("retrieved"),
+        None if answer is None else Answer(**answer),
+    )
 
 
 def hits_of(answer: Mapping[str, Any], questions: int) -> list[list[Hit]]:

@@ -86,7 +86,7 @@ def retrieved(served: Served, asked: models.Retrieve, ranking: Ranking, vectors:
         "min_relevance": asked.min_relevance,
     }
     if questions is not None:
-        retriever = Retriever(served.store, ranking=ranking)
+        retriever = Retriever(served.store, ranking=ranking, reranker=served.second)
         hits = retriever.retrieve_batch(questions, asked.k, where_of(asked.filter), vectors=vectors, **options)
     elif asked.exact:
         hits = served.store.search(vectors, asked.k, where_of(asked.filter), exact=True, **options)

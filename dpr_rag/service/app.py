@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from dpr_rag._version import __version__
 from dpr_rag.errors import AccessError
+from dpr_rag.reading.second_stage import SecondStage
 from dpr_rag.service import refusing
 from dpr_rag.service.gate import Gate
 from dpr_rag.service.limits import Limits
@@ -24,6 +25,7 @@ def create_app(
     writable: bool = False,
     at_home: bool = True,
     limits: Limits | None = None,
+    second: SecondStage | None = None,
 ) -> FastAPI:
     """An application of FastAPI that answers for open stores; it closes none of them.
 
@@ -34,6 +36,7 @@ def create_app(
         at_home: Whether only this machine reaches it: without a token, requests for other names than the loopback's are
             refused then, so that no page in a browser can ask.
         limits: What it bears.
+        second: Orders what is found for questions in words anew, in all stores.
 
     Raises:
         AccessError: It is writable, or reached from elsewhere, without a token.
@@ -41,7 +44,7 @@ def create_app(
     """
     if token is None and (writable or not at_home):
         raise AccessError("writing, and listening for other machines, takes a token; give one")
-    service = Service(stores, writable=writable, limits=limits or Limits())
+    service = Service(stores, writable=writable, limits=limits or Limits(), second=second)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

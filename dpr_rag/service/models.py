@@ -155,6 +155,15 @@ class FoundPassage(BaseModel):
     private: Any = Field(None, description="What an adapter keeps in it, where that was asked for.")
 
 
+class FoundAnswer(BaseModel):
+    """What a reader takes for the answer, as it stands in the passage's text."""
+
+    text: str
+    start: int
+    end: int
+    probability: float
+
+
 class FoundHit(FoundPassage):
     """A passage, and why it was found: higher scores are better."""
 
@@ -162,6 +171,8 @@ class FoundHit(FoundPassage):
     score: float
     dense: float | None = Field(None, description="Exact inner product; missing where vectors did not count.")
     bm25: float | None = Field(None, description="BM25; missing where words did not count.")
+    retrieved: float | None = Field(None, description="The search's score, where a second stage gave another one.")
+    answer: FoundAnswer | None = Field(None, description="Where a reader finds the answer in the passage.")
 
 
 class Result(BaseModel):

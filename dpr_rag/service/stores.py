@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dpr_rag.errors import RequestError, StoreNotFoundError
+from dpr_rag.reading.second_stage import SecondStage
 from dpr_rag.service.batching import Batcher
 from dpr_rag.service.limits import Limits
 from dpr_rag.service.meters import Meters
@@ -24,11 +25,13 @@ class Served:
         name: What requests call it.
         store: The open store.
         batcher: Encodes its questions; None where it has no encoder.
+        second: Orders its hits anew; None where nothing does.
     """
 
     name: str
     store: WholeStore
     batcher: Batcher | None
+    second: SecondStage | None = None
 
 
 class Service:
@@ -38,12 +41,20 @@ class Service:
         stores: Open stores by name.
         writable: Whether passages may be added and deleted.
         limits: What the service bears.
+        second: Orders what they find for questions in words anew.
 
     Raises:
         RequestError: There is no store, or a name cannot be one.
     """
 
-    def __init__(self, stores: Mapping[str, WholeStore], *, writable: bool, limits: Limits) -> None:
+    def __init__(
+        self,
+        stores: Mapping[str, WholeStore],
+        *,
+        writable: bool,
+        limits: Limits,
+        second: SecondStage | None = None,
+    ) -> None:
         if not stores:
             raise RequestError("a service without a store has nothing to answer; give at least one")
         for name in stores:
@@ -54,7 +65,7 @@ class Service:
         self.entrance = Entrance(limits.waiting)
         self.meters.watch(lambda: self.entrance.inside)
         self._batchers: dict[tuple[str, int], Batcher] = {}
-        self._served = {name: Served(name, store, self._batcher(store)) for name, store in stores.items()}
+        self._served = {name: Served(name, store, self._batcher(store), second) for name, store in stores.items()}
 
     @property
     def stores(self) -> tuple[Served, ...]:
