@@ -27,6 +27,11 @@ def reading_samples(count: int) -> list[TrainingSample]:
     return found
 
 
+def save_plain_reader(folder: Path, place: Path) -> None:
+    """Write a reader that has learnt nothing, for examples that name one."""
+    reader_from(plain_bert(folder), profile=PROFILE, seed=3).save_pretrained(place)
+
+
 def trained_reader(folder: Path) -> Path:
     """The folder of a reader that answers :func:`reading_samples`, and knows passages that hold no answer."""
     start = reader_from(plain_bert(folder / "start"), profile=PROFILE, seed=3)

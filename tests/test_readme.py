@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from readers import save_plain_reader
 
 from dpr_rag.cli.app import app
 from dpr_rag.filters.operators import OPERATORS
@@ -30,6 +31,7 @@ def command_lines() -> list[str]:
 
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
+    save_plain_reader(tmp_path / "bert", tmp_path / "my-reader")
     names: dict[str, object] = {}
     for body in blocks("python"):
         exec(compile(body, "README.md", "exec"), names)  # noqa: S102

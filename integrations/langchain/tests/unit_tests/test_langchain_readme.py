@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from langchain_core.documents import Document
+from readers import save_plain_reader
 
 import langchain_dpr_rag
 from dpr_rag.filters import OPERATORS
@@ -25,8 +26,9 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
 
 
-def test_readme_runs_and_a_second_run_adds_nothing() -> None:
+def test_readme_runs_and_a_second_run_adds_nothing(tmp_path: Path) -> None:
     pytest.importorskip("milvus_lite")
+    save_plain_reader(tmp_path / "bert", tmp_path / "my-reader")
     blocks = PYTHON.findall(README)
     assert len(blocks) >= 6
     for _ in range(2):
@@ -95,6 +97,8 @@ def test_readme_names_what_there_is() -> None:
         langchain_dpr_rag.SCORE_KEY,
         langchain_dpr_rag.RANK_KEY,
         langchain_dpr_rag.RELEVANCE_KEY,
+        langchain_dpr_rag.RETRIEVED_KEY,
+        langchain_dpr_rag.ANSWER_KEY,
     }
 
 

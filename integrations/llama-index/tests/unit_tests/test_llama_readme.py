@@ -12,6 +12,7 @@ from llama_index.core.vector_stores import types
 from llama_index.embeddings.dpr_rag import DPREmbedding
 from llama_index.retrievers.dpr_rag import DPRRetriever
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
+from readers import save_plain_reader
 
 from dpr_rag import PassageStore
 
@@ -25,6 +26,7 @@ def test_python_blocks_run_and_run_again(
 ) -> None:
     pytest.importorskip("milvus_lite")
     monkeypatch.chdir(tmp_path)
+    save_plain_reader(tmp_path / "bert", tmp_path / "my-reader")
     sizes = []
     for _ in range(2):
         names: dict[str, object] = {}
