@@ -74,10 +74,10 @@ def serve(
     named = named_stores(stores)
     secret, at_home = token_of(token), uds is not None or host in LOOPBACK
     refuse_open(host, secret, at_home=at_home, writable=writable)
-    stage = second.stage()
     limits = Limits(batch=batch, pause=pause / 1000, waiting=waiting, seconds=timeout)
     with ExitStack() as closing:
         listening, address = closing.enter_context(on_port(host, port) if uds is None else on_unix_socket(uds))
+        stage = second.stage()
         opened, encoder = {}, None
         for name, path in named.items():
             encoder = encoder_of(path, choice, loaded=encoder)
