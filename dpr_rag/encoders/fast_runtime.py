@@ -15,7 +15,7 @@ import numpy as np
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.forms import FORMS, first_position
-from dpr_rag.encoders.graph import build_graph, openvino_core
+from dpr_rag.encoders.graph import build_graph, group_of, openvino_core
 from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.processor import cores, this_processor
 from dpr_rag.encoders.profiles import Profile
@@ -33,7 +33,6 @@ _BUDGET = 2048
 _MOST_STREAMS = 8
 _MOST_ALONE = 64
 _STEP = 8
-_GROUP = 128
 
 
 class FastRuntime:
@@ -51,7 +50,7 @@ class FastRuntime:
         tower: Weights and configuration.
         profile: Pooling and head.
         dtype: ``"float32"``, the reference. ``"int8"`` stores the layers' matrices in 8 bits and, where the processor multiplies
-            bytes, rounds what they are multiplied with in groups of 128, or row by row where the widths are no multiples of
+            bytes, rounds what they are multiplied with, both in groups of 32, or row by row where the widths are no multiples of
             it. ``"bfloat16"`` calculates in bfloat16 where the processor can, and else in float32.
         each_token: A layer over every token instead of pooling and head: what comes out is of shape [n, length, rows], with
             some rows of padding.
@@ -83,9 +82,7 @@ class FastRuntime:
         self._lock, self._compiling = new_lock(), new_lock()
         self._compiled: dict[tuple[int, int], _Compiled] = {}  # those of other processes stay, untouched
         self._running = 0
-        width, inner = (tower.config[name] for name in (FORMS[tower.backbone].hidden, FORMS[tower.backbone].inner))
-        # activations that share a scale: whole rows are twice as far off, groups of 64 cost a tenth of the speed
-        group = _GROUP if width % _GROUP == inner % _GROUP == 0 else width
+        group = group_of(tower) or tower.config[FORMS[tower.backbone].hidden]
         self._settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if self.dtype == "bfloat16" else "f32",
             "INFERENCE_NUM_THREADS": self.streams if self._each_alone else self._cores,

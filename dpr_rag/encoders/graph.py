@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _MASKED = -1e4
 _NEVER = -1e30
+_GROUP = 32
 _CORE_LOCK = new_lock()
 
 
@@ -45,7 +46,7 @@ def build_graph(tower: Tower, profile: Profile, *, int8: bool, each_token: Layer
     Args:
         tower: Weights and configuration.
         profile: Pooling and head.
-        int8: Whether the matrices of the layers are stored as int8, one scale for each output.
+        int8: Whether the matrices of the layers are stored as int8, with a scale for each :func:`group_of` numbers.
         each_token: A layer over every token instead of pooling and head; what comes out is of shape [n, length, rows].
 
     Raises:
@@ -57,6 +58,16 @@ def build_graph(tower: Tower, profile: Profile, *, int8: bool, each_token: Layer
     check_sizes(tower, form)
     check_fit(tower.tokenizer.name, state, shapes_of(tower, profile, form))
     return _Builder(tower, profile, form, state, int8, each_token).model()
+
+
+def group_of(tower: Tower) -> int:
+    """How many numbers in a row share a scale where int8 stores them: 32, or 0, a whole row, where widths are no multiples.
+
+    With one scale a row, and 128 numbers of the activations to one, the vectors of MiniLM are four times as far off float32,
+    and a passage takes a tenth less; with 64 they are twice as far off.
+    """
+    form = FORMS[tower.backbone]
+    return _GROUP if all(tower.config[name] % _GROUP == 0 for name in (form.hidden, form.inner)) else 0
 
 
 def import_openvino() -> Any:
@@ -191,13 +202,18 @@ class _Builder:
         """One layer, or several side by side as one product."""
         weight = np.concatenate([self._weight(f"{name}.weight") for name in names])
         if self.int8:
-            scale = np.maximum(np.abs(weight).max(axis=1, keepdims=True), np.float32(1e-12)) / np.float32(127)
-            whole = self.op.convert(self._constant(np.rint(weight / scale).astype(np.int8)), "f32")
-            right = self.op.multiply(whole, self._constant(scale))
+            right = self._rounded(weight)
         else:
             right = self._constant(weight)
         bias = np.concatenate([self._weight(f"{name}.bias") for name in names])
         return self.op.matmul(left, right, False, True) + bias
+
+    def _rounded(self, weight: Array) -> Any:
+        rows, width = weight.shape
+        groups = weight.reshape(rows, -1, group_of(self.tower) or width)
+        scale = np.maximum(np.abs(groups).max(axis=2, keepdims=True), np.float32(1e-12)) / np.float32(127)
+        whole = self.op.convert(self._constant(np.rint(groups / scale).astype(np.int8)), "f32")
+        return self.op.reshape(self.op.multiply(whole, self._constant(scale)), self._axes(rows, width), False)
 
     def _normed(self, states: Any, name: str, epsilon: float) -> Any:
         weight = self._weight(f"{name}.weight")
