@@ -15,7 +15,7 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-ENCODERS = tuple(f"tests/test_encoders_{name}.py" for name in ("fast", "precision", "processor", "default"))
+ENCODERS = tuple(f"tests/test_encoders_{name}.py" for name in ("fast", "precision", "quickest", "processor", "default"))
 INDEXES = ("tests/test_index_kinds.py", "tests/test_index_foreign.py")
 # oneDNN's levels with the flags that Linux lists for a processor that has them, lowest first
 LEVELS = {

@@ -16,6 +16,7 @@ from dpr_rag import DualEncoder
 from dpr_rag.encoders import choosing, processor
 from dpr_rag.encoders.fast_runtime import FastRuntime
 from dpr_rag.encoders.precision import Effect
+from dpr_rag.encoders.quickest import QuickestRuntime
 from dpr_rag.encoders.runtime import batches, budget_for
 from dpr_rag.encoders.tokens import TokenSequence
 from dpr_rag.encoders.torch_runtime import TorchRuntime
@@ -65,10 +66,10 @@ def test_a_gpu_is_for_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_pytorch_openvino_takes_every_precision(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = choosing.find_spec
     monkeypatch.setattr(choosing, "find_spec", lambda name: None if name == "torch" else here(name))
-    monkeypatch.setattr(choosing, "effect_of", lambda *_: Effect(0.0, 0.0))
+    monkeypatch.setattr(choosing, "effect_of", lambda *_: Effect(0.0, 0.0, 0.0))
     for dtype in ("float32", "bfloat16", "int8", None):
         encoder = DualEncoder.from_pretrained(folder, dtype=dtype)
-        assert isinstance(encoder.sides[0].runtime, FastRuntime)
+        assert isinstance(encoder.sides[0].runtime, FastRuntime | QuickestRuntime)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError, match=r"pip install -c constraints.txt '\.\[torch\]'"):
         DualEncoder.from_pretrained(folder, dtype="float16")

@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import inf, nan
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tiny_models as tiny
 import torch
-from processors import BOTH, BYTES, PLAIN, TILES, a_processor
+from processors import BYTES, a_processor
 from tiny_models import PASSAGES, QUESTIONS
 
 from dpr_rag import DualEncoder, Passage
-from dpr_rag.encoders import choosing, fast_runtime, precision
+from dpr_rag.encoders import choosing, fast_runtime, precision, remembering
 from dpr_rag.encoders.fast_runtime import FastRuntime
 from dpr_rag.encoders.precision import Effect, measured
 from dpr_rag.encoders.runtime import Batch
 from dpr_rag.errors import ModelError
 
 GOOD, FAR, TORN, NONE, NAN = (
-    Effect(1e-4, 0.0),
-    Effect(0.02, 0.0),
-    Effect(1e-4, 2e-5),
-    Effect(inf, inf),
-    Effect(nan, nan),
+    Effect(1e-4, 2e-4, 0.0),
+    Effect(6e-4, 7e-4, 0.0),
+    Effect(1e-4, 2e-4, 2e-5),
+    Effect(inf, inf, inf),
+    Effect(nan, nan, nan),
 )
+ONE_BAD = Effect(1e-4, 0.02, 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +99,12 @@ def test_one_text_has_one_vector_in_pytorch(dtype: str) -> None:
 def test_where_numbers_are_rounded_a_text_meets_one_shape_and_one_core(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: dict[tuple[int, ...], set[tuple[int, tuple[int, ...]]]] = {}
+    seen: dict[tuple[int, ...], set[tuple[int, ...]]] = {}
 
     class Watched(fast_runtime._Compiled):
         def encode(self, batch: Batch) -> np.ndarray:
             for ids, mask in zip(batch.ids, batch.mask, strict=True):
-                seen.setdefault(tuple(ids[mask == 1]), set()).add((id(self), batch.ids.shape))
+                seen.setdefault(tuple(ids[mask == 1]), set()).add(batch.ids.shape)
             return np.zeros((len(batch.ids), 32), np.float32)
 
     monkeypatch.setattr(fast_runtime, "_Compiled", Watched)
@@ -117,46 +116,20 @@ def test_where_numbers_are_rounded_a_text_meets_one_shape_and_one_core(
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda text: encoder.encode_questions([text]), QUESTIONS))
     assert {len(shapes) for shapes in seen.values()} == {1}
-    assert {shape[0] for shapes in seen.values() for _, shape in shapes} == {1}
+    assert {shape[0] for shapes in seen.values() for shape in shapes} == {1}
     runtime = encoder.sides[0].runtime
     assert runtime._settings["INFERENCE_NUM_THREADS"] == runtime.streams
+    assert {streams for _, streams in runtime._compiled} == {0, runtime.streams}  # 0: the thread that calls
 
 
 @pytest.mark.parametrize(
-    ("flags", "effects", "chosen"),
+    ("effect", "said"),
     [
-        (PLAIN, {}, "float32"),
-        (BYTES, {"int8": GOOD}, "int8"),
-        (BYTES, {"int8": FAR}, "float32"),
-        (BYTES, {"int8": TORN}, "float32"),
-        (BYTES, {"int8": NONE}, "float32"),
-        (BYTES, {"int8": NAN}, "float32"),
-        (BOTH, {"int8": GOOD, "bfloat16": GOOD}, "int8"),
-        (BOTH, {"int8": FAR, "bfloat16": GOOD}, "bfloat16"),
-        (BOTH, {"int8": FAR, "bfloat16": TORN}, "float32"),
-        (TILES, {"int8": GOOD, "bfloat16": GOOD}, "bfloat16"),
-        (TILES, {"int8": GOOD, "bfloat16": FAR}, "float32"),
+        (FAR, "6.0e-04 at the median (5e-04 is the most)"),
+        (ONE_BAD, "up to 2.0e-02 (1e-02)"),
+        (TORN, "2.0e-05"),
+        (NONE, "cannot run"),
     ],
-)
-def test_the_quickest_precision_that_is_true_is_taken(
-    folder: Path,
-    flags: str,
-    effects: dict[str, Effect],
-    chosen: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    a_processor(monkeypatch, flags)
-    monkeypatch.setattr(choosing, "effect_of", lambda fast, *_: effects[fast.dtype])
-    with caplog.at_level(logging.WARNING, logger="dpr_rag"):
-        encoder = DualEncoder.from_pretrained(folder, device="cpu")
-    assert encoder.runtime == f"OpenVINO in {chosen}"
-    refused = [dtype for dtype, effect in effects.items() if not effect.tolerable]
-    assert [f" in {dtype}: " in caplog.text for dtype in refused] == [True] * len(refused)
-
-
-@pytest.mark.parametrize(
-    ("effect", "said"), [(FAR, "up to 2.0e-02 (1e-02 is the most)"), (TORN, "2.0e-05"), (NONE, "cannot run")]
 )
 def test_a_precision_by_name_that_is_not_true_is_refused(
     folder: Path, effect: Effect, said: str, monkeypatch: pytest.MonkeyPatch
@@ -175,7 +148,7 @@ def test_what_is_chosen_here_is_as_true_as_the_check_promises(folder: Path, whic
     }[which]
     encoder, exact = load(device="cpu"), load(device="cpu", runtime="torch")
     found, wanted = encoder.encode_passages(PASSAGES), exact.encode_passages(PASSAGES)
-    assert distances(found, wanted).max() <= 2 * precision._MOST_ERROR  # texts that the check did not see
+    assert np.median(distances(found, wanted)) <= 2 * precision._MOST_ERROR  # texts that the check did not see
     assert encoder.fingerprint == exact.fingerprint
 
 
@@ -190,7 +163,7 @@ def test_a_model_that_a_precision_spoils_runs_in_float32(tmp_path: Path, monkeyp
 
     spoilt = tiny.edit_weights(tiny.contriever(tmp_path / "m"), change)
     exact = DualEncoder.from_pretrained(spoilt, runtime="torch", device="cpu").encode_questions(QUESTIONS)
-    monkeypatch.setattr(choosing, "_quick_first", lambda _: ("int8",))
+    a_processor(monkeypatch, BYTES)
     encoder = DualEncoder.from_pretrained(spoilt, device="cpu")
     assert encoder.runtime == "OpenVINO in float32"
     np.testing.assert_allclose(encoder.encode_questions(QUESTIONS), exact, atol=1e-4)
@@ -219,7 +192,7 @@ def fail(vectors: np.ndarray, _: Batch) -> np.ndarray:
 
 
 def shrink(vectors: np.ndarray, _: Batch) -> np.ndarray:
-    return vectors * np.float32(0.9)
+    return vectors * np.float32(0.99)
 
 
 def lean_on_neighbours(vectors: np.ndarray, batch: Batch) -> np.ndarray:
@@ -227,22 +200,31 @@ def lean_on_neighbours(vectors: np.ndarray, batch: Batch) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "apart"),
+    ("change", "error", "worst", "apart", "tolerable"),
     [
-        (lambda vectors, _: vectors, 0, 0),
-        (spoil, nan, nan),
-        (fail, inf, inf),
-        (shrink, 0.005, 0),
-        (lean_on_neighbours, 5e-5, 5e-5),
+        (lambda vectors, _: vectors, 0, 0, 0, True),
+        (spoil, nan, nan, nan, False),
+        (fail, inf, inf, inf, False),
+        (shrink, 5e-5, 5e-5, 0, True),
+        (lean_on_neighbours, 5e-5, 5e-5, 5e-5, False),
     ],
 )
-def test_what_the_check_measures(folder: Path, change: Callable, error: float, apart: float) -> None:
+def test_what_the_check_measures(
+    folder: Path, change: Callable, error: float, worst: float, apart: float, tolerable: bool
+) -> None:
     encoder = DualEncoder.from_pretrained(folder, runtime="openvino", dtype="float32")
     tokens, exact = encoder.sides[0].tokens, encoder.sides[0].runtime
     found = measured(Doctored(encoder, change), exact, encoder.profile, tokens)
-    assert found.error == pytest.approx(error, rel=0.01, abs=1e-9, nan_ok=True)
-    assert found.apart == pytest.approx(apart, rel=0.01, abs=1e-9, nan_ok=True)
-    assert found.tolerable == (change not in (spoil, fail, lean_on_neighbours))
+    for value, wanted in ((found.error, error), (found.worst, worst), (found.apart, apart)):
+        assert value == pytest.approx(wanted, rel=0.01, abs=1e-9, nan_ok=True)
+    assert found.tolerable is tolerable
+
+
+@pytest.mark.parametrize(
+    ("effect", "tolerable"), [(GOOD, True), (FAR, False), (ONE_BAD, False), (TORN, False), (NONE, False), (NAN, False)]
+)
+def test_what_is_true_to_the_model(effect: Effect, tolerable: bool) -> None:
+    assert effect.tolerable is tolerable
 
 
 def test_the_check_is_made_once_for_all_that_it_follows_from(
@@ -252,44 +234,33 @@ def test_the_check_is_made_once_for_all_that_it_follows_from(
     monkeypatch.setattr(precision, "measured", lambda *_: asked.append(1) or GOOD)
     a_processor(monkeypatch, BYTES)
 
-    def checked() -> int:
+    def checked(model: Path = folder) -> int:
         before = len(asked)
         for _ in range(2):
-            assert DualEncoder.from_pretrained(folder, device="cpu").runtime == "OpenVINO in int8"
+            assert DualEncoder.from_pretrained(model, dtype="int8").runtime == "OpenVINO in int8"
         return len(asked) - before
 
     assert checked() == 1
     (kept,) = (tmp_path / "cache" / "dpr-rag" / "precision").iterdir()
-    assert json.loads(kept.read_text()) == {"error": 1e-4, "apart": 0.0}
-    for damage in ("half a nu", "[]", '{"error": "x", "apart": 0}', '{"error": 0.1}', "\udcff"):
+    assert json.loads(kept.read_text()) == {"error": 1e-4, "worst": 2e-4, "apart": 0.0}
+    bad = (
+        "half a nu",
+        "[]",
+        '{"error": "x", "worst": 0, "apart": 0}',
+        '{"error": 0.1}',
+        "\udcff",
+        '{"error": 0, "worst": 0}',
+    )
+    for damage in bad:
         kept.write_bytes(damage.encode("utf-8", "surrogateescape"))
         assert checked() == 1
     a_processor(monkeypatch, BYTES, "Another processor")
     assert checked() == 1
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI")
     assert checked() == 1
-    monkeypatch.setattr(precision, "import_openvino", lambda: SimpleNamespace(__version__="another"))
+    monkeypatch.setattr(remembering, "version", lambda _: "another")
     assert checked() == 1
-    monkeypatch.setattr(precision, "_SCHEME", precision._SCHEME + 1)
+    monkeypatch.setattr(remembering, "_SCHEME", remembering._SCHEME + 1)
     assert checked() == 1
-    other = tiny.contriever(tmp_path / "other", seed=1)
-    assert DualEncoder.from_pretrained(other, device="cpu").runtime == "OpenVINO in int8"
-    assert len(asked) == 11
-
-
-def test_what_was_remembered_is_believed_bad_as_good(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    a_processor(monkeypatch, BYTES)
-    monkeypatch.setattr(precision, "measured", lambda *_: NONE)
-    assert DualEncoder.from_pretrained(folder, device="cpu").runtime == "OpenVINO in float32"
-    monkeypatch.setattr(precision, "measured", lambda *_: GOOD)
-    assert DualEncoder.from_pretrained(folder, device="cpu").runtime == "OpenVINO in float32"
-
-
-def test_an_unwritable_cache_costs_time_only(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr(precision, "measured", lambda *_: GOOD)
-    a_processor(monkeypatch, BYTES)
-    assert DualEncoder.from_pretrained(folder, device="cpu").runtime == "OpenVINO in int8"
+    assert checked(tiny.contriever(tmp_path / "other", seed=1)) == 1
+    assert checked() == 0

@@ -31,10 +31,10 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("sse4_1", "", set()),
         (PLAIN, "", {"avx"}),
         ("avx2 avx avx_vnni", "", {"avx", "vnni"}),
-        (TILES, "", {"avx", "vnni", "bf16", "amx"}),
-        (TILES, "ALL", {"avx", "vnni", "bf16", "amx"}),
-        (TILES, "AVX512_CORE_AMX", {"avx", "vnni", "bf16", "amx"}),
-        (TILES, "no such level", {"avx", "vnni", "bf16", "amx"}),
+        (TILES, "", {"avx", "vnni", "bf16"}),
+        (TILES, "ALL", {"avx", "vnni", "bf16"}),
+        (TILES, "AVX512_CORE_AMX", {"avx", "vnni", "bf16"}),
+        (TILES, "no such level", {"avx", "vnni", "bf16"}),
         (TILES, "AVX512_CORE_BF16", {"avx", "vnni", "bf16"}),
         (TILES, "avx512_core_vnni", {"avx", "vnni"}),
         (TILES, "AVX512_CORE", {"avx"}),
@@ -105,7 +105,7 @@ def test_the_limits_reach_the_kernels() -> None:
         return set(done.stdout.splitlines())
 
     limited, free = kernels(ONEDNN_MAX_CPU_ISA="SSE41", FAISS_SIMD_LEVEL="NONE"), kernels()
-    assert any(kernel.startswith("brgemm_avx") for kernel in free)
-    assert not any(kernel.startswith("brgemm_avx") for kernel in limited)
+    assert any("_avx" in kernel for kernel in free)  # which multiplies matrices differs between makers
+    assert not any("_avx" in kernel for kernel in limited)
     assert "FAISS at NONE" in limited
     assert "FAISS at NONE" not in free

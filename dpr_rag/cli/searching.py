@@ -30,6 +30,7 @@ from dpr_rag.cli.reranking import SecondStage
 from dpr_rag.cli.telling import told_record
 from dpr_rag.cli.terminal import note, say_json, show_facts, show_hits
 from dpr_rag.cli.wording import on_the_command_line
+from dpr_rag.encoders.choice import told as precision_here
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Hit
 from dpr_rag.paths import place_of
@@ -178,7 +179,9 @@ def _facts_of(store: Store) -> dict[str, Any]:
     told = getattr(store, "info", None)
     if told is None:
         return {"path": str(store.path), "passages": store.count(), "ranking": str(store.ranking)}
-    return dataclasses.asdict(told())
+    facts = dataclasses.asdict(told())
+    here = precision_here(facts["fingerprint"]) if facts.get("fingerprint") else None
+    return {**facts, "precision_on_this_cpu": here}
 
 
 def readable(name: str, value: object) -> str:

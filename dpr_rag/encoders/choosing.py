@@ -8,11 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
+from dpr_rag.encoders.choice import candidates, kept
 from dpr_rag.encoders.fast_runtime import FAST_DTYPES, FastRuntime
 from dpr_rag.encoders.forms import knows_settings
 from dpr_rag.encoders.precision import effect_of
-from dpr_rag.encoders.processor import Ability, this_processor
 from dpr_rag.encoders.profiles import Profile
+from dpr_rag.encoders.quickest import QuickestRuntime
 from dpr_rag.encoders.runtime import Runtime
 from dpr_rag.encoders.tokens import Tokens
 from dpr_rag.encoders.torch_runtime import DTYPES, TorchRuntime
@@ -40,9 +41,12 @@ def choose_runtime(
     runtime: RuntimeName | None,
     device: str | None,
     dtype: str | None,
+    model: str,
     each_token: Layer | None = None,
 ) -> Runtime:
     """Make the runtime that the arguments name, or the quickest that is true to the model.
+
+    Which that is gets remembered on this machine under the name ``model``.
 
     With ``each_token`` it gives that layer's numbers of every token; how true a precision is to them is told by the vectors.
 
@@ -62,7 +66,7 @@ def choose_runtime(
         raise ModelError(
             f"runtime 'openvino' runs on the device 'cpu', not on {device!r}; pass runtime='torch' for others"
         )
-    fast = _quickest(tower, profile, tokens) if dtype is None else _named(tower, profile, tokens, dtype)
+    fast = _named(tower, profile, tokens, dtype) if dtype is not None else _quickest(tower, profile, tokens, model)
     return fast if each_token is None else FastRuntime(tower, profile, dtype=fast.dtype, each_token=each_token)
 
 
@@ -70,34 +74,19 @@ def _named(tower: Tower, profile: Profile, tokens: Tokens, dtype: str) -> FastRu
     """The precision that was asked for by name, or a refusal where it is not true to the model."""
     fast = FastRuntime(tower, profile, dtype=dtype)
     if fast.dtype != "float32":
-        effect = effect_of(fast, tower, profile, tokens, this_processor())
+        exact = FastRuntime(tower, profile, dtype="float32", like=fast)
+        effect = effect_of(fast, exact, tower, profile, tokens)
         if not effect.tolerable:
             raise ModelError(f"{tower.tokenizer.name} in {fast.dtype}: {effect}; pass dtype='float32'")
     return fast
 
 
-def _quickest(tower: Tower, profile: Profile, tokens: Tokens) -> FastRuntime:
+def _quickest(tower: Tower, profile: Profile, tokens: Tokens, model: str) -> FastRuntime | QuickestRuntime:
     """The quickest precision on this processor that is true to the model."""
-    processor = this_processor()
-    for dtype in _quick_first(processor.abilities):
-        fast = FastRuntime(tower, profile, dtype=dtype)
-        effect = effect_of(fast, tower, profile, tokens, processor)
-        if effect.tolerable:
-            return fast
-        text = "%s in %s: %s; another precision is taken, which takes longer"
-        _log.warning(text, tower.tokenizer.name, dtype, effect)
-    return FastRuntime(tower, profile, dtype="float32")
-
-
-def _quick_first(abilities: frozenset[Ability]) -> tuple[str, ...]:
-    """Precisions that are quicker than float32 on such a processor, the quickest first.
-
-    Tiles multiply bfloat16 so fast that int8, with ten times the error, gains nothing; without instructions that multiply
-    bytes, int8 is calculated in float32.
-    """
-    if "amx" in abilities:
-        return ("bfloat16",)
-    return (*(("int8",) if "vnni" in abilities else ()), *(("bfloat16",) if "bf16" in abilities else ()))
+    choice = kept(model) if candidates() else None
+    if choice is None and candidates():
+        return QuickestRuntime(tower, profile, tokens, model=model)
+    return FastRuntime(tower, profile, dtype="float32" if choice is None else choice.dtype)
 
 
 def _suits_openvino(device: str | None, dtype: str | None) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from dpr_rag.arguments import names_known
 from dpr_rag.encoder import Vectors
+from dpr_rag.encoders.choice import name_of
 from dpr_rag.encoders.choosing import RuntimeName, choose_runtime
 from dpr_rag.encoders.describing import described
 from dpr_rag.encoders.folders import PROFILE_FILE, ModelFolder, find_folder
@@ -76,13 +77,14 @@ class DualEncoder(LoadedEncoder):
         self.question_tower = question
         self.context_tower = question if context is None else context
 
-        def side(tower: Tower) -> Side:
+        def side(tower: Tower, role: Role) -> Side:
             tokens = Tokens(tower, profile)
-            chosen = choose_runtime(tower, profile, tokens, runtime=runtime, device=device, dtype=dtype)
+            name = name_of(self.fingerprint, role)
+            chosen = choose_runtime(tower, profile, tokens, runtime=runtime, device=device, dtype=dtype, model=name)
             return Side(tokens, chosen, profile)
 
-        self._question = side(question)
-        self._context = self._question if context is None else side(context)
+        self._question = side(question, "question")
+        self._context = self._question if context is None else side(context, "context")
         _check_dimensions(self._question, self._context, source)
 
     @classmethod

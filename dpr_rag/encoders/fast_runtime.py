@@ -54,6 +54,7 @@ class FastRuntime:
             it. ``"bfloat16"`` calculates in bfloat16 where the processor can, and else in float32.
         each_token: A layer over every token instead of pooling and head: what comes out is of shape [n, length, rows], with
             some rows of padding.
+        like: Runs the same in another precision, and lends its graph where that is the same too.
 
     Attributes:
         dim: Number of components of every vector.
@@ -66,17 +67,29 @@ class FastRuntime:
         ModelError: The graph cannot be built, see :func:`dpr_rag.encoders.graph.build_graph`.
     """
 
-    def __init__(self, tower: Tower, profile: Profile, *, dtype: str = "int8", each_token: Layer | None = None) -> None:
+    def __init__(
+        self,
+        tower: Tower,
+        profile: Profile,
+        *,
+        dtype: str = "int8",
+        each_token: Layer | None = None,
+        like: FastRuntime | None = None,
+    ) -> None:
         if dtype not in FAST_DTYPES:
             raise ModelError(unknown("dtype", dtype, FAST_DTYPES, more=" with OpenVINO, or None"))
         self._core = openvino_core()
         # asked of a processor that lacks it, bfloat16 would be imitated, which is slower than float32
         self.dtype = "float32" if dtype == "bfloat16" and "bf16" not in this_processor().abilities else dtype
-        self._graph = build_graph(tower, profile, int8=dtype == "int8", each_token=each_token)
+        if like is None or "int8" in (dtype, like.dtype):
+            self._graph = build_graph(tower, profile, int8=dtype == "int8", each_token=each_token)
+        else:
+            self._graph = like._graph
         self.dim = int(self._graph.output(0).partial_shape[-1].get_length())
         self._cores = cores()
         self._each_alone = self.dtype != "float32"
         self.streams = min(self._cores, _MOST_ALONE if self._each_alone else _MOST_STREAMS)
+        self._lone = 0 if self._each_alone else 1
         self.token_budget = 1 if self._each_alone else _BUDGET
         self._longest = tower.config["max_position_embeddings"] - first_position(tower)
         self._lock, self._compiling = new_lock(), new_lock()
@@ -95,7 +108,7 @@ class FastRuntime:
     def encode(self, batch: Batch) -> Vectors:
         """Pooled float32 vectors of shape [n, dim]."""
         with self._counted() as running:
-            form = self._form(1 if running == 1 and not self._each_alone else self.streams)
+            form = self._form(self._lone if running == 1 else self.streams)
             return form.encode(self._rounded(batch))
 
     def encode_all(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Vectors]]:
@@ -142,7 +155,7 @@ class FastRuntime:
     def _form(self, streams: int) -> _Compiled:
         """The graph for so many batches at once, compiled by the first who asks."""
         settings = {**self._settings, "NUM_STREAMS": streams}
-        if was_loaded("openvino"):
+        if not streams or was_loaded("openvino"):
             # OpenVINO would take up threads of the parent's again; without streams it works in the thread that calls
             settings |= {"NUM_STREAMS": 0, "INFERENCE_NUM_THREADS": 1}
         key = (os.getpid(), int(settings["NUM_STREAMS"]))

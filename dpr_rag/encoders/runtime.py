@@ -38,15 +38,17 @@ class Batch:
 
 
 class Runtime(Protocol):
-    """What runs one tower. Implementations serve several threads at once.
+    """What runs one tower. Implementations serve several threads at once."""
 
-    Attributes:
-        token_budget: Most padded tokens of one batch that it runs well.
-        streams: How many batches it runs at once.
-    """
+    @property
+    def token_budget(self) -> int:
+        """Most padded tokens of one batch that it runs well."""
+        ...
 
-    token_budget: int
-    streams: int
+    @property
+    def streams(self) -> int:
+        """How many batches it runs at once."""
+        ...
 
     @property
     def dim(self) -> int:

@@ -169,7 +169,9 @@ class Reader(Shared):
         body, heads = body_of(self.tower), heads_of(self.tower)
         name, device, dtype = self._wanted
         tokens = Tokens(body, BODY)
-        return choose_runtime(body, BODY, tokens, runtime=name, device=device, dtype=dtype, each_token=heads)
+        return choose_runtime(
+            body, BODY, tokens, runtime=name, device=device, dtype=dtype, model=self.fingerprint, each_token=heads
+        )
 
     def read(self, question: str, passages: Sequence[Passage]) -> list[Reading]:
         """What the reader says of each passage, in their order.

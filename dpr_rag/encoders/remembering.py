@@ -1,0 +1,68 @@
+"""What was measured on this machine, in the user's cache folder: small JSON objects that any process may read or write."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from dpr_rag.encoders.processor import this_processor
+
+_log = logging.getLogger(__name__)
+_SCHEME = 5  # of the precisions and of what is measured; a new one makes what was remembered void
+_Parts = Sequence[object]
+
+
+def recall(kind: str, parts: _Parts) -> Mapping[str, object] | None:
+    """The object that was remembered here under a name, or None where there is none or it cannot be read.
+
+    Args:
+        kind: What was measured.
+        parts: Of what, apart from processor, its limits and OpenVINO's version, which always count.
+    """
+    try:
+        content = json.loads(_file(kind, parts).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def remember(kind: str, parts: _Parts, content: Mapping[str, object]) -> None:
+    """Keep an object, whole or not at all; where nothing can be kept, it is measured again by each process.
+
+    Args:
+        kind: As for :func:`recall`.
+        parts: The same.
+        content: The object.
+    """
+    known = _file(kind, parts)
+    beside = known.with_name(f"{known.name}.{os.getpid()}")
+    try:
+        known.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        os.replace(beside, known)
+    except OSError as problem:
+        _log.debug("what was measured of the %s is not remembered: %s", kind, problem)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _file(kind: str, parts: _Parts) -> Path:
+    processor = this_processor()
+    made_of = [_SCHEME, kind, *parts, _openvino(), processor.name, sorted(processor.abilities), processor.limits]
+    name = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:32]
+    root = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    return root / "dpr-rag" / kind / f"{name}.json"
+
+
+def _openvino() -> str:
+    """Its version, without importing it."""
+    try:
+        return version("openvino")
+    except PackageNotFoundError:
+        return ""
