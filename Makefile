@@ -1,4 +1,4 @@
-# Everything this repository can do, by nine verbs; each creates .venv itself where it is missing.
+# Everything this repository can do, by ten verbs; each creates .venv itself where it is missing.
 
 PYTHON ?= python3
 PROCESSES ?= 2
@@ -9,7 +9,7 @@ RECIPE := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo chat test check fix bench clean
+.PHONY: help setup demo chat test check fix bench docs clean
 
 help: ## Show these verbs (the default)
 	@echo "make VERB, with python >= 3.11 (another one: make VERB PYTHON=python3.12)"
@@ -39,8 +39,13 @@ fix: $(VENV)/dev.stamp ## Format the code and repair what the linter can
 bench: $(VENV)/dev.stamp .bench/stamp ## Measure speed and memory beside other stacks; options: make bench BENCH='--full …'
 	@$(BIN)/python benchmarks/run.py --rivals .bench/bin/python $(BENCH)
 
+docs: $(VENV)/dev.stamp .docs/stamp ## Build the documentation into site/, and check it
+	@$(BIN)/python docs/tools/generate.py docs/reference/made
+	@.docs/bin/zensical build --strict
+	@$(BIN)/python docs/tools/check_site.py site
+
 clean: ## Remove .venv, caches, builds and the demo's store
-	rm -rf $(VENV) .bench bench demo.dpr dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	rm -rf $(VENV) .bench .docs bench site docs/reference/made demo.dpr dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/venv.stamp:
@@ -64,6 +69,12 @@ $(VENV)/chat.stamp: $(VENV)/venv.stamp $(RECIPE)
 	@echo "installing the other stacks in .bench"
 	@$(PYTHON) -m venv .bench
 	@.bench/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/rivals.txt
+	@touch $@
+
+.docs/stamp: docs/requirements.txt constraints.txt
+	@echo "installing the builder of the documentation in .docs"
+	@$(PYTHON) -m venv .docs
+	@.docs/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r docs/requirements.txt
 	@touch $@
 
 $(VENV)/demo.stamp: $(VENV)/venv.stamp $(RECIPE)

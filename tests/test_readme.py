@@ -3,53 +3,40 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 import typer
+from documents import PAGES, ROOT, blocks, command_lines, run, words_of
 from readers import save_plain_reader
 
 from dpr_rag.cli.app import app
 from dpr_rag.filters.operators import OPERATORS
 from dpr_rag.index.kinds import AUTO_FLAT_LIMIT, KINDS
 
-ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text("utf-8")
-PAGES = "".join(path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
-BLOCK = re.compile(r"(?P<mark><!-- test: skip \([^)]+\) -->\n)?```(?P<kind>\w+)\n(?P<body>.*?)```", re.DOTALL)
-
-
-def blocks(kind: str, *, skipped: bool = False, text: str = TEXT) -> list[str]:
-    return [found["body"] for found in BLOCK.finditer(text) if found["kind"] == kind and bool(found["mark"]) == skipped]
-
-
-def command_lines() -> list[str]:
-    lines = "\n".join([*blocks("sh"), *blocks("sh", text=PAGES)]).replace("\\\n", " ").splitlines()
-    return [line.strip() for line in lines if line.lstrip().startswith("dpr-rag ")]
+LINES = [line for text in [TEXT, *(page.read_text("utf-8") for page in PAGES)] for line in command_lines(text)]
 
 
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     save_plain_reader(tmp_path / "bert", tmp_path / "my-reader")
-    names: dict[str, object] = {}
-    for body in blocks("python"):
-        exec(compile(body, "README.md", "exec"), names)  # noqa: S102
+    run(TEXT, "README.md")
     printed = capsys.readouterr().out.splitlines()
     assert [line.split(" ", 1)[1] for line in printed] == ["Hamlet"]
     assert 0 < float(printed[0].split()[0]) <= 1
 
 
 def test_skipped_blocks_compile_and_are_few() -> None:
-    skipped = blocks("python", skipped=True)
+    skipped = blocks("python", TEXT, skipped=True)
     assert len(skipped) == 2
     for body in skipped:
         compile(body, "README.md", "exec")
 
 
-@pytest.mark.parametrize("line", command_lines())
+@pytest.mark.parametrize("line", LINES)
 def test_command_line_is_understood(line: str) -> None:
-    words = shlex.split(line.split(" < ")[0], comments=True)[1:]
+    words = words_of(line)
     command = typer.main.get_group(app).commands[words[0]]
     with command.make_context(words[0], words[1:]) as context:
         assert context.params

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from documents import blocks, run
 from langchain_core.documents import Document
 from readers import save_plain_reader
 
@@ -17,7 +18,6 @@ from dpr_rag.filters import OPERATORS
 from langchain_dpr_rag import DPREmbeddings, DPRRetriever, DPRVectorStore
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-PYTHON = re.compile(r"(?<!-->\n)```python\n(.*?)```", re.DOTALL)
 EXAMPLE = re.compile(r"\.\. code-block:: python\n\n((?: {8}.*(?:\n|$)|\n)+)")
 
 
@@ -29,12 +29,9 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_readme_runs_and_a_second_run_adds_nothing(tmp_path: Path) -> None:
     pytest.importorskip("milvus_lite")
     save_plain_reader(tmp_path / "bert", tmp_path / "my-reader")
-    blocks = PYTHON.findall(README)
-    assert len(blocks) >= 6
+    assert len(blocks("python", README)) >= 6
     for _ in range(2):
-        names: dict[str, Any] = {}
-        for block in blocks:
-            exec(compile(block, "README.md", "exec"), names)  # noqa: S102
+        names: dict[str, Any] = run(README, "README.md")
         stores = [names[name].store for name in ("vector_store", "retriever")]
         assert [sorted(passage.id for passage in store) for store in stores] == [["emma", "iliad"], ["faust", "hamlet"]]
         for store in stores:

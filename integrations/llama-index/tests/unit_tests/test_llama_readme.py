@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from documents import blocks, run
 from llama_index import core
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 from llama_index.core.vector_stores import types
@@ -17,8 +18,7 @@ from readers import save_plain_reader
 from dpr_rag import PassageStore
 
 README = Path(__file__).parents[2] / "README.md"
-BLOCK = re.compile(r"(?P<mark><!-- test: skip \([^)]+\) -->\n)?```python\n(?P<body>.*?)```", re.DOTALL)
-BLOCKS = [(found["body"], bool(found["mark"])) for found in BLOCK.finditer(README.read_text("utf-8"))]
+TEXT = README.read_text("utf-8")
 
 
 def test_python_blocks_run_and_run_again(
@@ -29,10 +29,7 @@ def test_python_blocks_run_and_run_again(
     save_plain_reader(tmp_path / "bert", tmp_path / "my-reader")
     sizes = []
     for _ in range(2):
-        names: dict[str, object] = {}
-        for body, skipped in BLOCKS:
-            if not skipped:
-                exec(compile(body, "README.md", "exec"), names)  # noqa: S102
+        run(TEXT, "README.md")
         (printed,) = capsys.readouterr().out.splitlines()
         assert re.fullmatch(r"0\.\d\d Faust", printed)
         with PassageStore.open("plays.dpr") as plays, PassageStore.open("moved.dpr") as moved:
@@ -76,7 +73,7 @@ def test_each_row_about_other_stores_runs(
 
 
 def test_skipped_blocks_compile_and_are_few() -> None:
-    (body,) = [body for body, skipped in BLOCKS if skipped]
+    (body,) = blocks("python", TEXT, skipped=True)
     compile(body, "README.md", "exec")
 
 
