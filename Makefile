@@ -71,10 +71,10 @@ $(VENV)/chat.stamp: $(VENV)/venv.stamp $(RECIPE)
 	@.bench/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/rivals.txt
 	@touch $@
 
-.docs/stamp: docs/requirements.txt constraints.txt
+.docs/stamp: docs/tools/requirements.txt constraints.txt
 	@echo "installing the builder of the documentation in .docs"
 	@$(PYTHON) -m venv .docs
-	@.docs/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r docs/requirements.txt
+	@.docs/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r docs/tools/requirements.txt
 	@touch $@
 
 $(VENV)/demo.stamp: $(VENV)/venv.stamp $(RECIPE)

@@ -12,7 +12,10 @@ if (location.protocol === "file:" && typeof Worker === "function") {
       inner.WorkerGlobalScope = inner.Window;
       inner.importScripts = (...sources) =>
         sources.reduce((before, source) => before.then(() => this.load(source)), Promise.resolve());
-      inner.postMessage = data => this.tell("message", { data });
+      inner.postMessage = data => {
+        const copy = structuredClone(data);
+        setTimeout(() => this.tell("message", { data: copy }));
+      };
       script.onload = () => {
         this.ready = true;
         this.waiting.splice(0).forEach(data => this.send(data));
@@ -35,9 +38,10 @@ if (location.protocol === "file:" && typeof Worker === "function") {
       this.dispatchEvent(event);
       this[`on${kind}`]?.(event);
     }
+    // later, as from a thread: who answers while it is being told would call itself without end
     send(data) {
-      const inner = this.frame.contentWindow;
-      inner.dispatchEvent(new inner.MessageEvent("message", { data }));
+      const inner = this.frame.contentWindow, copy = structuredClone(data);
+      setTimeout(() => inner.dispatchEvent(new inner.MessageEvent("message", { data: copy })));
     }
     postMessage(data) {
       if (this.ready) this.send(data);

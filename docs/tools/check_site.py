@@ -1,6 +1,6 @@
 """Check a built site: it loads nothing from elsewhere, and everything that it links to inside of itself is there.
 
-    python docs/tools/check_site.py SITE
+python docs/tools/check_site.py SITE
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 _LOADS = {"src", "srcset", "poster", "data", "action", "formaction", "ping"}
-_LINKS_THAT_LOAD = {"stylesheet", "icon", "preload", "prefetch", "preconnect", "dns-prefetch", "modulepreload", "manifest"}
+_LINKS_THAT_LOAD = {
+    "stylesheet",
+    "icon",
+    "preload",
+    "prefetch",
+    "preconnect",
+    "dns-prefetch",
+    "modulepreload",
+    "manifest",
+}
 _IN_STYLES = re.compile(r"""(?:url\(|@import)\s*['"]?((?:https?:)?//[^'")\s]+)""")
 _FOREIGN = re.compile(r"(?:[a-z]+:)?//")
 
@@ -62,7 +71,10 @@ def faults_of(site: Path) -> list[str]:
             if not urlsplit(one).scheme and not _FOREIGN.match(one) and not _leads(one, path, pages)
         ]
     for path in sorted(site.rglob("*.css")):
-        found += [f"{path.relative_to(site)} loads {one} from elsewhere" for one in _IN_STYLES.findall(path.read_text("utf-8"))]
+        found += [
+            f"{path.relative_to(site)} loads {one} from elsewhere"
+            for one in _IN_STYLES.findall(path.read_text("utf-8"))
+        ]
     return found
 
 

@@ -1,6 +1,6 @@
 """Write the pages that are made of what stands elsewhere: the commands' help, the adapters' READMEs, SECURITY.md.
 
-    python docs/tools/generate.py FOLDER
+python docs/tools/generate.py FOLDER
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ COPIES = {
 }
 _HEAD = """# Command line
 
-Made from `dpr-rag COMMAND --help`. Exit codes: 0 done, 1 an error (one line on standard error) or a part of a corpus left out, 2 wrong
-usage, 130 interrupted."""
+Made from `dpr-rag COMMAND --help`. Exit codes: 0 done, 1 an error (one line on standard error) or a part of a corpus left out,
+2 wrong usage, 130 interrupted."""
 
 
 def commands_page() -> str:
