@@ -17,8 +17,9 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ValidationError
 from readers import trained_reader
+from serving import service_on
 
-from dpr_rag import Hit, Passage, PassageStore, Reader, Retriever
+from dpr_rag import Hit, Passage, PassageStore, Reader, RemoteStore, Retriever
 from dpr_rag.errors import ArgumentError, PassageError
 from langchain_dpr_rag import ANSWER_KEY, RETRIEVED_KEY, SCORE_KEY, DPRReranker, DPRRetriever, DPRVectorStore
 
@@ -206,3 +207,17 @@ def test_the_retriever_gives_answers_with_the_scores(reader: Reader, words: Any)
         assert ANSWER_KEY not in second.metadata
         with DPRVectorStore.from_documents([first], words) as other:  # what a search wrote does not go into a store
             assert [passage.metadata for passage in other.store] == [{}]
+
+
+def test_the_second_stage_reads_what_a_service_found(plays: DPRVectorStore, tmp_path: Path) -> None:
+    options = {"reranker": Crossed(), "rerank": 4, "rerank_weight": 1.0}
+    wanted = [hit.passage.id for hit in Retriever(plays.store, k=2, **options).retrieve("a tragedy")]
+    assert wanted != [hit.passage.id for hit in Retriever(plays.store, k=2).retrieve("a tragedy")]
+    with (
+        service_on(tmp_path / "u", {"plays": plays.store}) as uds,
+        RemoteStore("http://127.0.0.1:8000", uds=uds) as there,
+    ):
+        retriever = DPRRetriever(store=there, k=2, **options)
+        assert [one.id for one in retriever.invoke("a tragedy")] == wanted
+        assert [one.id for one in asyncio.run(retriever.ainvoke("a tragedy"))] == wanted
+        assert [one.id for one in retriever.batch(["a tragedy"])[0]] == wanted

@@ -18,9 +18,10 @@ from llama_index.postprocessor.dpr_rag import ANSWER_KEY, DPRReranker
 from llama_index.retrievers.dpr_rag import DPRRetriever
 from pydantic import ValidationError
 from readers import trained_reader
+from serving import service_on
 from tiny import TinyEncoder
 
-from dpr_rag import Hit, Passage, PassageStore, Reader, Retriever
+from dpr_rag import Hit, Passage, PassageStore, Reader, RemoteStore, Retriever
 from dpr_rag.errors import ArgumentError, VectorError
 
 QUESTION = "who is king"
@@ -190,3 +191,20 @@ def test_the_retriever_has_a_second_stage_of_its_own(reader: Reader, tmp_path: P
                 setattr(retriever, name, wrong)
         retriever.reranker = None
         assert [one.node.node_id for one in retriever.retrieve(QUESTION)] == plain
+
+
+def test_the_second_stage_reads_what_a_service_found(tmp_path: Path) -> None:
+    options = {"reranker": Crossed(), "rerank": 4, "rerank_weight": 1.0}
+    with PassageStore.open(tmp_path / "s.dpr", encoder=TinyEncoder()) as store:
+        store.add([Passage(str(at), "king " * (at + 1), "it") for at in range(8)])
+        wanted = [hit.passage.id for hit in Retriever(store, k=2, **options).retrieve("the king")]
+        with service_on(tmp_path / "u", {"s": store}) as uds, RemoteStore("http://127.0.0.1:8000", uds=uds) as there:
+            retriever = DPRRetriever(there, similarity_top_k=2, **options)
+            assert [one.node.node_id for one in retriever.retrieve("the king")] == wanted
+
+            async def asked() -> list[NodeWithScore]:
+                found = await retriever.aretrieve("the king")
+                await there.aclose()
+                return found
+
+            assert [one.node.node_id for one in asyncio.run(asked())] == wanted
