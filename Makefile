@@ -45,7 +45,7 @@ docs: $(VENV)/dev.stamp .docs/stamp ## Build the documentation into site/, and c
 	@$(BIN)/python docs/tools/check_site.py site
 
 clean: ## Remove .venv, caches, builds and the demo's store
-	rm -rf $(VENV) .bench .docs bench site docs/reference/made demo.dpr dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	rm -rf $(VENV) .bench .docs .cache bench site docs/reference/made demo.dpr dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/venv.stamp:
