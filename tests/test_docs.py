@@ -13,6 +13,7 @@ import typer
 from browser import CHROMIUM, chromium
 from documents import PAGES, ROOT, blocks, run, words_of
 from house import FLOORS, SPEAKERS, VOCABULARY
+from readers import save_plain_reader
 
 import dpr_rag
 from dpr_rag import errors
@@ -38,6 +39,8 @@ def tool(name: str) -> ModuleType:
 def test_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = NAMES[name].read_text("utf-8")
     monkeypatch.chdir(tmp_path)
+    if '"my-reader"' in text:
+        save_plain_reader(tmp_path / "bert", tmp_path / "my-reader")
     run(text, name)
     for body in blocks("python", text, skipped=True):
         compile(body, name, "exec")
