@@ -31,7 +31,7 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_every_command_that_listens_looks_at_its_port_before_it_loads_a_model(tmp_path: Path) -> None:
     for extra in ("gradio", "fastapi", "mcp"):
         pytest.importorskip(extra, exc_type=ImportError)

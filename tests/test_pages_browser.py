@@ -93,7 +93,7 @@ def test_a_person_brings_a_file_asks_about_it_and_finds_everything_again(tmp_pat
             assert "0 passages; answers quote the passages" in tab.value("return document.body.innerText")
             tab.drop("#upload input[type=file]", tmp_path / "whales.md")
             tab.wait("return document.querySelector('#status').innerText.includes('whales.md: 1 passage.')")
-            assert "1 passage;" in tab.value("return document.querySelector('#head').innerText")
+            tab.wait("return document.querySelector('#head').innerText.includes('1 passage;')")
             tab.value("document.querySelector('#new').click()")
             tab.wait("return /What is said about Whales\\?/.test(document.querySelector('#chat').innerText)")
             assert tab.value("return document.querySelector('#folder textarea, #folder input').placeholder") != ""

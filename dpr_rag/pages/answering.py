@@ -125,8 +125,9 @@ class Answerer:
 
     def _quoting(self, turn: Turn, before: Sequence[Turn], settings: Settings) -> str:
         """The sentences that answer; for a follow-up what says more of it than of the question before."""
-        asked, said = {turn.question: 1.0}, ""
-        if before and turn.searched != turn.question:
+        question = without_courtesies(turn.question)
+        asked, said = {question: 1.0}, ""
+        if before and turn.searched != question:
             last = before[-1]
             asked, said = {last.question: _ANSWERED, turn.searched: 1.0, **asked}, last.reply if last.quoted else ""
         return extract(asked, turn.citations, self._encoder(settings), self.analyzer, said=said)
