@@ -64,14 +64,16 @@ def stacks(args: Args) -> Any:
 
 
 def precision(args: Args) -> Any:
-    """Top-k accuracy in int8 beside float32."""
+    """Top-k accuracy in the precisions of a CPU, and how far their vectors are off float32."""
     passages, questions = files(args)
     asked = list(read_questions(questions))[: None if args.full else 300]
     wanted = {one for question in asked for one in question.positive_ids}
     found = sorted(open_corpus(passages), key=lambda one: one.id not in wanted)[: None if args.full else 600]
+    exact = DualEncoder.default(runtime="openvino", dtype="float32").encode_passages(found[:600])
     figures = {}
-    for dtype in ("float32", "int8"):
+    for dtype in ("float32", "bfloat16", "int8"):
         encoder = DualEncoder.default(runtime="openvino", dtype=dtype)
+        off = 1 - (encoder.encode_passages(found[:600]) * exact).sum(axis=1)
         with PassageStore.temporary(encoder=encoder) as store:
             start = time.perf_counter()
             store.add(found)
@@ -79,6 +81,7 @@ def precision(args: Args) -> Any:
             measured = evaluate({dtype: Retriever(store)}, asked, k=20, by="passage", batch_size=256)[dtype]
         figures[dtype] = {f"top_{k}": round(100 * one.value, 2) for k, one in measured.accuracy.items()}
         figures[dtype] |= {"passages": len(found), "questions": len(asked), "seconds": round(took, 1)}
+        figures[dtype] |= {"off_median": float(np.median(off)), "off_most": float(off.max())}
     return figures
 
 

@@ -17,7 +17,10 @@ from typing import Any
 from dpr_rag.corpora import open_corpus
 
 OURS = ("dpr-rag", "dpr-rag-langchain", "dpr-rag-llama-index")
-RIVALS = ("langchain", "llama-index", "sentence-transformers")
+RIVALS = (
+    *("langchain", "llama-index", "sentence-transformers"),
+    *("langchain-bfloat16", "sentence-transformers-openvino", "fastembed"),
+)
 FIGURES = {
     "passages_per_second": ("passages/s", True),
     "p50_ms": ("p50 ms", False),
@@ -29,6 +32,9 @@ PAIRS = (
     ("dpr-rag-langchain", "langchain"),
     ("dpr-rag-llama-index", "llama-index"),
     ("dpr-rag", "sentence-transformers"),
+    ("dpr-rag-langchain", "langchain-bfloat16"),
+    ("dpr-rag", "sentence-transformers-openvino"),
+    ("dpr-rag", "fastembed"),
 )
 
 
@@ -84,7 +90,17 @@ def rounds_of(data: Path, rivals: str | None, *, rounds: int, passages: int, que
 def versions_of(rivals: str) -> list[str]:
     """What is installed for the rivals, as far as it matters."""
     frozen = subprocess.run([rivals, "-m", "pip", "freeze"], capture_output=True, text=True, check=True).stdout
-    wanted = ("langchain", "llama-index", "sentence-transformers", "transformers", "torch=", "faiss", "numpy")
+    wanted = (
+        "langchain",
+        "llama-index",
+        "sentence-transformers",
+        "transformers",
+        "torch=",
+        "faiss",
+        "numpy",
+        "openvino=",
+    )
+    wanted += ("optimum-intel", "fastembed", "onnxruntime")
     return [line for line in frozen.splitlines() if line.startswith(wanted)]
 
 

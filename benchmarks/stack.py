@@ -2,11 +2,12 @@
 
     python benchmarks/stack.py STACK PASSAGES QUESTIONS [--passages N] [--questions N] [--model DIR] [--k 20]
 
-STACK is ours (``dpr-rag``, ``dpr-rag-langchain``, ``dpr-rag-llama-index``), or a rival's (``langchain``, ``llama-index``,
-``sentence-transformers``), run in an environment of its own (``rivals.txt``). All of them take the same weights, those of
-the default encoder unless ``--model`` names a transformers folder, the rivals in float32. Passages keep those that answer
+STACK is ours (``dpr-rag``, ``dpr-rag-langchain``, ``dpr-rag-llama-index``), or a rival's, run in an environment of its own
+(``rivals.txt``): ``langchain``, ``llama-index`` and ``sentence-transformers`` as they are by default, in float32, and as an
+expert would set them: ``langchain-bfloat16``, ``sentence-transformers-openvino`` and ``fastembed``. All of them take the same
+weights, those of the default encoder unless ``--model`` names a transformers folder. Passages keep those that answer
 the drawn questions, and fill up to N. Indexing counts from texts to an index on disk that answers, without loading the
-model.
+model. Before each question stands a pause, as users make it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import gzip
 import json
 import random
 import resource
+import shutil
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ import numpy as np
 
 DEFAULT = Path(__file__).parent.parent / "dpr_rag" / "encoders" / "default"
 LENGTH = 512
+PAUSE_S = 0.01
 Line = dict[str, Any]
 Asked = tuple[float, Callable[[str], list[str]], Callable[[list[str]], list[list[str]]]]
 
@@ -114,7 +118,7 @@ def whole(one: Line) -> str:
     return f"{one['title']} {one['text']}"
 
 
-def langchain(found: list[Line], place: str, model: str | None, k: int) -> Asked:
+def langchain(found: list[Line], place: str, model: str | None, k: int, *, dtype: str = "float32") -> Asked:
     """LangChain's FAISS store with HuggingFaceEmbeddings."""
     from langchain_community.vectorstores import FAISS
     from langchain_core.documents import Document
@@ -122,7 +126,7 @@ def langchain(found: list[Line], place: str, model: str | None, k: int) -> Asked
 
     embeddings = HuggingFaceEmbeddings(
         model_name=model,
-        model_kwargs={"device": "cpu", "model_kwargs": {"dtype": "float32"}},
+        model_kwargs={"device": "cpu", "model_kwargs": {"dtype": dtype}},
         encode_kwargs={"normalize_embeddings": True},
     )
     embeddings._client.max_seq_length = LENGTH
@@ -157,23 +161,63 @@ def llama_index(found: list[Line], place: str, model: str | None, k: int) -> Ask
     return took, *_llama_calls(index.as_retriever(similarity_top_k=k))
 
 
-def sentence_transformers(found: list[Line], place: str, model: str | None, k: int) -> Asked:
-    """sentence-transformers with a flat FAISS index."""
-    import faiss
+def sentence_transformers(found: list[Line], place: str, model: str | None, k: int, *, backend: str = "torch") -> Asked:
+    """sentence-transformers with a flat FAISS index; with OpenVINO in the precision that this takes by itself."""
     from sentence_transformers import SentenceTransformer
 
-    encoder = SentenceTransformer(model, device="cpu", model_kwargs={"dtype": "float32"})
+    kwargs = {"dtype": "float32"} if backend == "torch" else {"export": True}
+    encoder = SentenceTransformer(model, device="cpu", backend=backend, model_kwargs=kwargs)
     encoder.max_seq_length = LENGTH
-    encoder.encode(["warm up"])
+    return _flat(found, place, k, lambda many: encoder.encode(many, batch_size=32, normalize_embeddings=True))
+
+
+def fastembed(found: list[Line], place: str, model: str | None, k: int) -> Asked:
+    """fastembed, which runs ONNX files, with a flat FAISS index."""
+    from fastembed import TextEmbedding
+    from fastembed.common.model_description import ModelSource, PoolingType
+
+    folder = _as_onnx(Path(str(model)), Path(place) / "onnx")
+    mean, source = PoolingType.MEAN, ModelSource(hf="here")
+    TextEmbedding.add_custom_model("here", pooling=mean, normalization=True, sources=source, dim=0, model_file="m.onnx")
+    encoder = TextEmbedding("here", specific_model_path=str(folder))
+    return _flat(found, place, k, lambda many: np.stack(list(encoder.embed(many, batch_size=32))))
+
+
+def _as_onnx(model: Path, folder: Path) -> Path:
+    """A transformers folder as an ONNX file beside its tokenizer."""
+    import torch
+    from transformers import AutoModel
+
+    shutil.copytree(model, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": LENGTH}))
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    torch.onnx.export(
+        AutoModel.from_pretrained(model, dtype=torch.float32, attn_implementation="eager").eval(),
+        (),
+        str(folder / "m.onnx"),
+        kwargs={name: torch.ones((2, 8), dtype=torch.int64) for name in names},
+        input_names=names,
+        output_names=["last_hidden_state"],
+        dynamic_axes={name: {0: "rows", 1: "tokens"} for name in names},
+        dynamo=False,
+    )
+    return folder
+
+
+def _flat(found: list[Line], place: str, k: int, encode: Callable[[list[str]], Any]) -> Asked:
+    import faiss
+
+    encode(["warm up"])
     start = time.perf_counter()
-    vectors = encoder.encode([whole(one) for one in found], batch_size=32, normalize_embeddings=True)
+    vectors = encode([whole(one) for one in found])
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
     faiss.write_index(index, str(Path(place) / "index.faiss"))
     took = time.perf_counter() - start
 
     def ask(many: list[str]) -> list[list[str]]:
-        rows = index.search(encoder.encode(many, normalize_embeddings=True), k)[1]
+        rows = index.search(encode(many), k)[1]
         return [[found[at]["id"] for at in row] for row in rows]
 
     return took, lambda one: ask([one])[0], ask
@@ -200,6 +244,9 @@ STACKS: dict[str, Callable[[list[Line], str, str | None, int], Asked]] = {
     "langchain": langchain,
     "llama-index": llama_index,
     "sentence-transformers": sentence_transformers,
+    "langchain-bfloat16": partial(langchain, dtype="bfloat16"),
+    "sentence-transformers-openvino": partial(sentence_transformers, backend="openvino"),
+    "fastembed": fastembed,
 }
 
 
@@ -225,6 +272,7 @@ def main() -> None:
             ask(question["question"])
         waits, right = [], 0
         for question in asked:
+            time.sleep(PAUSE_S)
             start = time.perf_counter()
             ids = ask(question["question"])
             waits.append(1000 * (time.perf_counter() - start))
