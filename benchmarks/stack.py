@@ -191,17 +191,16 @@ def _as_onnx(model: Path, folder: Path) -> Path:
     shutil.copytree(model, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": LENGTH}))
+    bert = AutoModel.from_pretrained(model, dtype=torch.float32, attn_implementation="eager").eval()
     names = ["input_ids", "attention_mask", "token_type_ids"]
-    torch.onnx.export(
-        AutoModel.from_pretrained(model, dtype=torch.float32, attn_implementation="eager").eval(),
-        (),
-        str(folder / "m.onnx"),
-        kwargs={name: torch.ones((2, 8), dtype=torch.int64) for name in names},
-        input_names=names,
-        output_names=["last_hidden_state"],
-        dynamic_axes={name: {0: "rows", 1: "tokens"} for name in names},
-        dynamo=False,
-    )
+
+    class Hidden(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, *given: Any) -> Any:
+            return bert(**dict(zip(names, given, strict=True))).last_hidden_state
+
+    given = tuple(torch.ones((2, 8), dtype=torch.int64) for _ in names)
+    axes = {name: {0: "rows", 1: "tokens"} for name in names}
+    torch.onnx.export(Hidden(), given, str(folder / "m.onnx"), input_names=names, dynamic_axes=axes, dynamo=False)
     return folder
 
 
