@@ -191,16 +191,18 @@ def _as_onnx(model: Path, folder: Path) -> Path:
     shutil.copytree(model, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": LENGTH}))
-    bert = AutoModel.from_pretrained(model, dtype=torch.float32, attn_implementation="eager").eval()
     names = ["input_ids", "attention_mask", "token_type_ids"]
 
     class Hidden(torch.nn.Module):  # type: ignore[misc]
         def forward(self, *given: Any) -> Any:
-            return bert(**dict(zip(names, given, strict=True))).last_hidden_state
+            return self.bert(**dict(zip(names, given, strict=True))).last_hidden_state
 
     given = tuple(torch.ones((2, 8), dtype=torch.int64) for _ in names)
-    axes = {name: {0: "rows", 1: "tokens"} for name in names}
-    torch.onnx.export(Hidden(), given, str(folder / "m.onnx"), input_names=names, dynamic_axes=axes, dynamo=False)
+    hidden = Hidden()
+    hidden.bert = AutoModel.from_pretrained(model, dtype=torch.float32, attn_implementation="eager").eval()
+    sizes = {"given": tuple({0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC} for _ in names)}
+    path = str(folder / "m.onnx")
+    torch.onnx.export(hidden, given, path, input_names=names, dynamic_shapes=sizes, dynamo=True, external_data=False)
     return folder
 
 
