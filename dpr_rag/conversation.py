@@ -80,11 +80,19 @@ _UNSPACED_SHORT = 4
 
 
 class Leaning(Enum):
-    """How much of what a question means stands in the conversation before it."""
+    """How much of what a question means stands in the conversation before it.
+
+    ``NONE`` and ``ALL`` are nothing and everything. ``SOME`` points back, or has one word of its own. ``SHORT`` points at
+    nothing and has two or three words, as people type them into a search box: a new subject, or more about the one before.
+    """
 
     NONE = "none"
+    SHORT = "short"
     SOME = "some"
     ALL = "all"
+
+
+_STANDS = frozenset({Leaning.NONE, Leaning.SHORT})
 
 
 def leaning(question: str) -> Leaning:
@@ -105,8 +113,10 @@ def leaning(question: str) -> Leaning:
     )
     if _OTHERS.issuperset(words):
         return Leaning.ALL
-    if points or len(words) <= (_FRAGMENT if words[0] not in (_ASKING | _EMPTY) - _SMALL else _BARE):
+    if points:
         return Leaning.SOME
+    if len(words) <= (_FRAGMENT if words[0] not in (_ASKING | _EMPTY) - _SMALL else _BARE):
+        return Leaning.SHORT if len(own_words(question)) > 1 else Leaning.SOME
     return Leaning.NONE
 
 
@@ -116,6 +126,16 @@ def _words_of(question: str) -> list[str]:
 
 def _plain(word: str) -> str:
     return word.lower().replace("’", "'")
+
+
+def own_words(question: str) -> list[str]:
+    """The words that say what a question is about, in lower case."""
+    return [word for word in _words_of(question) if word not in _OTHERS]
+
+
+def narrowing(question: str) -> list[str]:
+    """The words of its own by which a follow-up without a pronoun changes the subject: ``london`` of "and in London?"."""
+    return [] if not _POINTING.isdisjoint(_words_of(question)) else own_words(question)
 
 
 def points_back(sentence: str) -> bool:
@@ -133,7 +153,7 @@ def with_context(question: str, before: Sequence[str]) -> str:
     asked = [without_courtesies(one) for one in before if courtesy(one) is None]
     if not asked:
         return question
-    head = next((one for one in reversed(asked) if leaning(one) is Leaning.NONE), asked[0])
+    head = next((one for one in reversed(asked) if leaning(one) in _STANDS), asked[0])
     return f"{subject(head)} {question}"
 
 
@@ -151,6 +171,6 @@ def standalone(question: str, before: Sequence[str]) -> str:
         before: The questions before it, oldest first.
     """
     bare = without_courtesies(question)
-    if courtesy(question) is not None or leaning(bare) is Leaning.NONE:
+    if courtesy(question) is not None or leaning(bare) in _STANDS:
         return bare
     return with_context(bare, before)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dpr_rag.conversation import Leaning, leaning, with_context
 from dpr_rag.courtesies import courtesy, without_courtesies
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import ChatError, DprRagError
@@ -15,6 +14,7 @@ from dpr_rag.pages.automatic import automatic, relevances_of
 from dpr_rag.pages.extracting import extract
 from dpr_rag.pages.greeting import courteous
 from dpr_rag.pages.models import ChatModel
+from dpr_rag.pages.readings import Readings, readings_of
 from dpr_rag.pages.turns import Citation, Turn
 from dpr_rag.pages.wording import on_the_page
 from dpr_rag.passages import Hit, Passage
@@ -86,14 +86,11 @@ class Answerer:
         except DprRagError as error:
             yield replace(turn, reply=f"⚠ {on_the_page(str(error))}", answered=False, quoted=True)
 
-    def _readings(self, question: str, before: Sequence[Turn]) -> list[str]:
-        """What may be looked up, the first first: the question as it can be understood without the conversation."""
-        if not before:
-            return [question]
-        if self.model is not None and (put := self._put_anew(self.model, question, before)):
-            return [put]
-        lean, glued = leaning(question), with_context(question, [turn.question for turn in before])
-        return {Leaning.NONE: [question], Leaning.SOME: [glued, question], Leaning.ALL: [glued]}[lean]
+    def _readings(self, question: str, before: Sequence[Turn]) -> Readings:
+        """What may be looked up: the question as it can be understood without the conversation."""
+        if before and self.model is not None and (put := self._put_anew(self.model, question, before)):
+            return Readings((put,))
+        return readings_of(question, before)
 
     def _put_anew(self, model: ChatModel, question: str, before: Sequence[Turn]) -> str:
         """The question in a model's words; nothing where these are no question, but an answer or a talk."""
@@ -105,14 +102,21 @@ class Answerer:
                 return ""
         return put.strip()
 
-    def _with_passages(self, turn: Turn, readings: Sequence[str], settings: Settings) -> Turn:
+    def _with_passages(self, turn: Turn, readings: Readings, settings: Settings) -> Turn:
         """The turn with the passages that its readings find, each as relevant as it is to the one that it fits best.
 
-        What was looked up is the reading that finds the most relevant one; the first where two are alike.
+        What was looked up is the reading that finds the most relevant one; the first where two are alike, or where it
+        finds an answer alone.
         """
         retriever = Retriever(self.store, k=settings.k, mode=settings.mode or automatic(self.store))
-        found = retriever.retrieve_batch(readings, filter=settings.keeps if settings.sources else None)
-        best = max(range(len(readings)), key=lambda at: [hit.score for hit in found[at][:1]])
+        found = retriever.retrieve_batch(list(readings.texts), filter=settings.keeps if settings.sources else None)
+        found = readings.fitting(found, self.analyzer)
+        if (
+            readings.alone
+            and max(relevances_of(self.store, retriever, found[0]), default=0.0) >= settings.min_relevance
+        ):
+            found = found[:1]
+        best = max(range(len(found)), key=lambda at: [hit.score for hit in found[at][:1]])
         every = dict[str, Hit]()
         for hit in sorted((hit for hits in found for hit in hits), key=lambda hit: -hit.score):
             every.setdefault(hit.passage.id, hit)
@@ -121,7 +125,7 @@ class Answerer:
         good = [at for at, relevance in enumerate(relevances) if relevance >= settings.min_relevance]
         shown = good or range(min(NEAREST, len(hits)))
         citations = tuple(Citation.of(number, hits[at], relevances[at]) for number, at in enumerate(shown, 1))
-        return replace(turn, searched=readings[best], citations=citations, answered=bool(good))
+        return replace(turn, searched=readings.texts[best], citations=citations, answered=bool(good))
 
     def _quoting(self, turn: Turn, before: Sequence[Turn], settings: Settings) -> str:
         """The sentences that answer; for a follow-up what says more of it than of the question before."""

@@ -1,0 +1,67 @@
+"""With what of the conversation a question is looked up, and which of the passages that were found fit it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dpr_rag.conversation import Leaning, leaning, narrowing, own_words, with_context
+from dpr_rag.lexical import Analyzer
+from dpr_rag.pages.turns import Turn
+from dpr_rag.passages import Hit
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What may be looked up for a question.
+
+    Attributes:
+        texts: The readings, the first first.
+        words: The words of its own that passages should hold.
+        alone: The first reading is the question alone, and counts before the other one; what the other one finds has to hold
+            every word of the question, for the subject before it would bring passages about that subject only.
+    """
+
+    texts: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    alone: bool = False
+
+    def fitting(self, found: Sequence[Sequence[Hit]], analyzer: Analyzer) -> list[list[Hit]]:
+        """The hits of each reading that speak of the question's own words; all of them where none does, unless ``alone``.
+
+        Args:
+            found: Hits by reading.
+            analyzer: Tells words apart.
+        """
+        wanted = frozenset(analyzer.sequence(" ".join(self.words)))
+
+        def share(hit: Hit) -> int:
+            return len(wanted.intersection(analyzer.sequence(f"{hit.passage.title} {hit.passage.text}")))
+
+        if not wanted:
+            return [list(hits) for hits in found]
+        if self.alone:
+            return [list(found[0]), *([hit for hit in hits if share(hit) == len(wanted)] for hits in found[1:])]
+        kept = [[hit for hit in hits if share(hit)] for hits in found]
+        return kept if any(kept) else [list(hits) for hits in found]
+
+
+def readings_of(question: str, before: Sequence[Turn]) -> Readings:
+    """The readings of a question without a model: as it is, behind the subject it leans on, or both.
+
+    Args:
+        question: Without courtesies.
+        before: The turns before it, oldest first.
+    """
+    lean = leaning(question)
+    if not before or lean is Leaning.NONE:
+        return Readings((question,))
+    glued = with_context(question, [turn.question for turn in before if not _was_more_of_another(turn)])
+    if lean is Leaning.SHORT:
+        return Readings((question, glued), tuple(own_words(question)), alone=True)
+    return Readings((glued,) if lean is Leaning.ALL else (glued, question), tuple(narrowing(question)))
+
+
+def _was_more_of_another(turn: Turn) -> bool:
+    """Whether a few words were answered as more about the subject before them, so that they are no subject themselves."""
+    return leaning(turn.question) is Leaning.SHORT and turn.searched not in ("", turn.question)
