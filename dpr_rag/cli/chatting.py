@@ -87,7 +87,7 @@ def chat(
             talk = Chat(cast("PassageStore", opened), memory, labelled, language_model)
             _warm(encoder)
             page = chat_page(talk, folders=host in LOOPBACK)
-            _serve(page, CSS, host, at, "read this store and add files to it")
+            _serve(page, CSS, host, at, "read this store and every conversation, add files and remove them")
 
 
 def _warm(encoder: Encoder) -> None:
