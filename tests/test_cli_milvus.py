@@ -144,6 +144,7 @@ def test_negatives_are_mined(collection: str, tmp_path: Path) -> None:
         assert len(first["hard_negative_ctxs"]) == 3
 
 
+@pytest.mark.enable_socket
 def test_pages_and_agents_open_a_collection(collection: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gradio")
     pytest.importorskip("mcp")
@@ -157,7 +158,7 @@ def test_pages_and_agents_open_a_collection(collection: str, tmp_path: Path, mon
     monkeypatch.setattr(chat, "chat_page", lambda talk, folders: opened.append(talk.store.count()))
     monkeypatch.setattr(playground, "playground_page", lambda store: opened.append(store.count()))
     for command in ("chat", "ui"):
-        code, told = run(command, collection)
+        code, told = run(command, collection, "--port", "0")
         assert code == 0, told
     assert opened == [30, 30]
     name = collection.rpartition("/")[2]

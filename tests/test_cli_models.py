@@ -78,12 +78,12 @@ def line_of(command: str, there: Path) -> list[str]:
 def test_every_command_that_opens_an_encoder_says_where_it_runs() -> None:
     found = options_of()
     opening = {name for name, options in found.items() if options & {"--model", "--init"}} | {"demo"}
-    assert opening == {*LINES, "train", "demo", "chat", "ui", "mcp", "recover", "serve", "load"}
+    assert opening == {*LINES, "ask", "train", "demo", "chat", "ui", "mcp", "recover", "serve", "load"}
     assert {name: RUNNING - found[name] for name in opening} == {name: set() for name in opening}
 
 
 def test_the_commands_load_models_in_three_places() -> None:
-    """One for encoders, one for what is trained, one for rerankers; what these take, all commands take."""
+    """One for encoders, one for what is trained, one for readers; what these take, all commands take."""
     loading = {"load_encoder", "from_pretrained", "default"}
     found = set()
     for path in Path(dpr_rag.cli.__file__).parent.glob("*.py"):

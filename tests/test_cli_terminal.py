@@ -94,6 +94,7 @@ def test_progress_that_is_no_terminal_says_a_line_now_and_then(
     ]
 
 
+@pytest.mark.enable_socket
 @pytest.mark.parametrize(("command", "code"), [("mcp", 0), ("info", 130)])
 def test_an_interrupt_is_the_way_to_end_a_server_and_breaks_off_all_else(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, code: int
@@ -105,6 +106,6 @@ def test_an_interrupt_is_the_way_to_end_a_server_and_breaks_off_all_else(
     monkeypatch.setattr("dpr_rag.PassageStore.open", interrupted)
     (tmp_path / "s").mkdir()
     ended = CliRunner().invoke(
-        app, [command, str(tmp_path / "s"), *(["--transport", "http"] if command == "mcp" else [])]
+        app, [command, str(tmp_path / "s"), *(["--transport", "http", "--port", "0"] if command == "mcp" else [])]
     )
     assert (ended.exit_code, "interrupted" in ended.stderr) == (code, bool(code))

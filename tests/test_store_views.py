@@ -243,6 +243,7 @@ OF_THE_WHOLE: dict[str, Callable[[PassageStore], object]] = {
     "check": lambda store: store.check(),
     "info": lambda store: store.info(),
     "measure_index_recall": lambda store: store.measure_index_recall(),
+    "note_filled": lambda store: store.note_filled({}),
     "optimize": lambda store: store.optimize(),
     "reencode": lambda store: store.reencode(Bags()),
     "set_tuned": lambda store: store.set_tuned(None),

@@ -20,7 +20,7 @@ from dpr_rag.cli.options import AsJson, FilterText, StoreAddress, read_filter
 from dpr_rag.cli.places import asked as asked_store
 from dpr_rag.cli.places import encoder_at, only_reads, ranking_at
 from dpr_rag.cli.ranking import RankingChoice
-from dpr_rag.cli.reranking import Share
+from dpr_rag.cli.reranking import Share, load_reader
 from dpr_rag.cli.searching import BATCH, hit_record, read_questions
 from dpr_rag.cli.terminal import first_lines, note, output, say_json
 from dpr_rag.errors import ModelError
@@ -63,11 +63,7 @@ class Reading:
         Raises:
             ModelError: It is none, or none was named and none comes with the package.
         """
-        from dpr_rag import Reader
-
-        if self.reader is not None:
-            return Reader.from_pretrained(self.reader)
-        return None if is_service(store) else Reader.default()
+        return None if self.reader is None and is_service(store) else load_reader(self.reader)
 
 
 @expanded

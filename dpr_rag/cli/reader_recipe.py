@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dpr_rag.cli.mining import note_lines
+from dpr_rag.cli.reranking import load_reader
 from dpr_rag.cli.terminal import note
 from dpr_rag.cli.watching import shown
 
@@ -57,7 +58,6 @@ def train_reader_on(made: Preparation, begin: Start, validation: Path | None) ->
 
 def _start(begin: Start, *, seed: int, quiet: bool) -> Reader:
     """A reader that was named, or one made of an encoder."""
-    from dpr_rag import Reader
     from dpr_rag.encoders.folders import find_folder
     from dpr_rag.training.reading import reader_from
 
@@ -65,7 +65,7 @@ def _start(begin: Start, *, seed: int, quiet: bool) -> Reader:
         return reader_from(begin.load(quiet=quiet), seed=seed)
     if begin.context or begin.profile:
         raise typer.BadParameter("--context-model and --profile go with an encoder", param_hint="--init")
-    reader = Reader.from_pretrained(begin.init, device="cpu", runtime="torch")
+    reader = load_reader(begin.init, device="cpu", runtime="torch")
     if not quiet:
         note(f"reader {reader.source}")
     return reader

@@ -67,8 +67,19 @@ class SecondStage:
         Raises:
             ModelError: It is none.
         """
-        if self.rerank is None:
-            return None
-        from dpr_rag import Reader
+        return None if self.rerank is None else load_reader(self.rerank)
 
-        return Reader.from_pretrained(self.rerank)
+
+def load_reader(model: str | None, **where: Any) -> Reader:
+    """A reader by folder or hub name, or the one of the package.
+
+    Args:
+        model: None takes the package's own.
+        where: What :meth:`dpr_rag.Reader.from_pretrained` takes, such as ``device``.
+
+    Raises:
+        ModelError: It is none, or none comes with the package.
+    """
+    from dpr_rag import Reader
+
+    return Reader.default() if model is None else Reader.from_pretrained(model, **where)
