@@ -20,7 +20,7 @@ from dpr_rag import errors
 from dpr_rag.cli.app import app
 from dpr_rag.corpora import FORMATS
 from dpr_rag.filters import OPERATORS
-from dpr_rag.index.kinds import KINDS, PARAMETERS
+from dpr_rag.index.kinds import AUTO_FLAT_LIMIT, KINDS, PARAMETERS
 
 DOCS = ROOT / "docs"
 NAMES = {str(path.relative_to(DOCS)): path for path in PAGES}
@@ -113,6 +113,7 @@ def test_errors_kinds_formats_and_operators_are_those_there_are() -> None:
         assert set(re.findall(r"\w+", bases)) == expected, name
     kinds = rows_of("#" + NAMES["reference/index-kinds.md"].read_text("utf-8"), "Index kinds")
     assert set().union(*(named(row[0]) for row in kinds)) == {"auto", *KINDS}
+    assert f"{AUTO_FLAT_LIMIT:,} passages" in NAMES["reference/index-kinds.md"].read_text("utf-8")
     parameters = rows_of(
         NAMES["reference/index-kinds.md"].read_text("utf-8").replace("Parameters follow", "## Parameters\n"),
         "Parameters",

@@ -36,7 +36,8 @@ CLASSES = [one for one in vars(errors).values() if isinstance(one, type) and iss
 
 def test_no_text_names_a_package_that_no_index_has() -> None:
     assert len(SOURCES) > 200
-    texts = {path: path.read_text("utf-8") for path in [*SOURCES, ROOT / "README.md", ROOT / "SECURITY.md"]}
+    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]
+    texts = {path: path.read_text("utf-8") for path in [*SOURCES, *pages]}
     assert [path for path, text in texts.items() if re.search(r"pip install [^\n#]*\bdpr-rag\b", text)] == []
 
 
@@ -53,10 +54,10 @@ def test_every_extra_that_a_message_names_is_one() -> None:
     assert {"torch", "langchain", "llama-index"} < named <= set(extras)
 
 
-def test_the_install_line_is_that_of_the_readme() -> None:
+def test_the_install_line_is_that_of_the_page() -> None:
     line = install("torch").partition("run: ")[2]
     assert line == "pip install -c constraints.txt '.[torch]'"
-    assert line in (ROOT / "README.md").read_text("utf-8")
+    assert line in (ROOT / "docs" / "start" / "install.md").read_text("utf-8")
     assert (ROOT / "constraints.txt").is_file()
 
 

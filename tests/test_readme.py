@@ -1,4 +1,7 @@
-"""Runs the README: its Python blocks in order, and its command lines and those of the pages as far as their arguments."""
+"""Runs the README: its Python blocks in order, and its command lines and those of the pages as far as their arguments.
+
+It is the front page: short, its figures are those of the pages that it names, and all that it links to is there.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,6 @@ from documents import PAGES, ROOT, blocks, command_lines, run, words_of
 from readers import save_plain_reader
 
 from dpr_rag.cli.app import app
-from dpr_rag.filters.operators import OPERATORS
-from dpr_rag.index.kinds import AUTO_FLAT_LIMIT, KINDS
 
 TEXT = (ROOT / "README.md").read_text("utf-8")
 LINES = [line for text in [TEXT, *(page.read_text("utf-8") for page in PAGES)] for line in command_lines(text)]
@@ -28,10 +29,11 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_skipped_blocks_compile_and_are_few() -> None:
-    skipped = blocks("python", TEXT, skipped=True)
+    assert blocks("python", TEXT, skipped=True) == []
+    skipped = [body for page in PAGES for body in blocks("python", page.read_text("utf-8"), skipped=True)]
     assert len(skipped) == 2
     for body in skipped:
-        compile(body, "README.md", "exec")
+        compile(body, "a page", "exec")
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -42,12 +44,20 @@ def test_command_line_is_understood(line: str) -> None:
         assert context.params
 
 
-def test_operators_and_kinds_are_the_ones_there_are() -> None:
-    named = set(re.findall(r"\$([a-z_]+)", TEXT.split("Operators:")[1].split("\n\n")[0]))
-    assert named == {*OPERATORS, "and", "or", "not"}
-    rows = [line.split("|")[1] for line in TEXT.split("## Index kinds")[1].splitlines() if line.startswith("| `")]
-    assert set(re.findall(r"`([^`]+)`", "".join(rows))) == {"auto", *KINDS}
-    assert f"{AUTO_FLAT_LIMIT:,} passages" in TEXT
+def test_it_is_a_front_page() -> None:
+    assert TEXT.count("\n") <= 150
+
+
+def test_figures_are_those_of_the_pages() -> None:
+    table = TEXT.split("| instead of |")[1].split("\n\n")[0]
+    rows = [line.split("|")[3] for line in table.splitlines() if "](" in line]
+    assert len(rows) == 5
+    for row in rows:
+        ((page, _),) = re.findall(r"\]\(([^)#]+)#([^)]+)\)", row)
+        cells = set(re.findall(r"[\d.,]*\d", "".join(re.findall(r"^\|.*\|$", (ROOT / page).read_text("utf-8"), re.M))))
+        figures = set(re.findall(r"[\d.]*\d", row.split("(")[0]))
+        assert len(figures) >= 2
+        assert figures - cells <= {"64"}  # callers, who are told beside the table
 
 
 def test_make_verbs_exist() -> None:
@@ -57,6 +67,16 @@ def test_make_verbs_exist() -> None:
 
 
 def test_linked_files_exist() -> None:
-    linked = re.findall(r"\]\(([^)#:]+)\)", TEXT)
+    linked = re.findall(r"\]\(([^)#:]+)(?:#([^)]+))?\)", TEXT)
     assert linked
-    assert [name for name in linked if not (ROOT / name).exists()] == []
+    shown = re.findall(r' src="([^"]+)"', TEXT)
+    assert [name for name in [*(name for name, _ in linked), *shown] if not (ROOT / name).exists()] == []
+    for name, place in linked:
+        headings = re.findall(r"^#+ (.+)$", (ROOT / name).read_text("utf-8"), re.M) if place else []
+        assert not place or place in [re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings]
+
+
+def test_it_leads_to_every_way_of_using_it() -> None:
+    linked = set(re.findall(r"\]\(([^)#:]+)", TEXT))
+    pages = {str(page.relative_to(ROOT)) for page in PAGES if page.parent.name in ("start", "learn", "how-to")}
+    assert pages <= linked
