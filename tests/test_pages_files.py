@@ -9,11 +9,12 @@ import pytest
 from conftest import HashEncoder
 from written_files import pdf
 
-from dpr_rag import PassageStore
+from dpr_rag import PassageStore, Ranking
 from dpr_rag.errors import RESTORE
 from dpr_rag.pages.charsets import in_utf8
 from dpr_rag.pages.files import Files, Progress, own_names, shown_apart
 from dpr_rag.pages.memory import Memory
+from dpr_rag.pages.turns import Citation
 from dpr_rag.pages.wording import on_the_page
 from dpr_rag.store import shown_source
 
@@ -176,6 +177,8 @@ def test_a_folder_of_tables_alone_is_read(files: Files, tmp_path: Path) -> None:
         ("title,text\nT,alpha\n", [("a.csv#1", "T", "alpha")]),
         (",name,price\n0,tea,\n", [("a.csv#1", "a", "name: tea")]),
         ("id,text\nx,alpha\n", [("a.csv:x", "", "alpha")]),
+        ("id,name\nHG-410,drill\n", [("a.csv#1", "a", "id: HG-410\nname: drill")]),
+        ("id;title;price\nHG-410;Drill;\n", [("a.csv#1", "Drill", "id: HG-410\ntitle: Drill")]),
     ],
 )
 def test_a_table_without_known_columns_is_a_passage_a_row(
@@ -183,6 +186,14 @@ def test_a_table_without_known_columns_is_a_passage_a_row(
 ) -> None:
     last_of(files.add_upload(written(tmp_path / "a.csv", table)))
     assert [(one.id.removeprefix("upload:"), one.title, one.text) for one in files._store] == passages
+
+
+def test_a_row_is_found_and_cited_by_its_id(files: Files, tmp_path: Path) -> None:
+    last_of(files.add_upload(written(tmp_path / "products.csv", "id,name,price\nHG-400,saw,9\nHG-410,drill,12\n")))
+    (hits,) = files._store.rank(["What is HG-410?"], 1, ranking=Ranking(mode="bm25"))
+    citation = Citation.of(1, hits[0], 1.0)
+    assert citation.text == "id: HG-410\nname: drill\nprice: 12"
+    assert citation.where == "products.csv, row 2 (id: HG-410)"
 
 
 def test_objects_without_an_id_are_numbered_by_their_lines(files: Files, tmp_path: Path) -> None:

@@ -227,9 +227,12 @@ def _made(row: list[str], layout: _Layout, delimiter: str, maker: Maker, number:
 
 
 def _numbered_row(fields: dict[str, str], layout: _Layout, maker: Maker, number: int) -> Passage | None:
-    """A row without a column for the id or the text: the text is then what a person reads, under the columns' names."""
+    """A row without a column for the id or the text: the text is then what a person reads, under the columns' names.
+
+    An id in such a row is what people call the thing, and they ask by it: it stays in the text.
+    """
     found = layout.found
-    lines = [f"{name}: {cell}" for name, cell in fields.items() if name.strip() and cell.strip() and name != found.id]
-    name, title = (fields.pop(column) if column else "" for column in (found.id, found.title))
+    lines = [f"{name}: {cell}" for name, cell in fields.items() if name.strip() and cell.strip()]
+    title = fields.pop(found.title) if found.title else ""
     text = fields.pop(found.text) if found.text else "\n".join(lines)
-    return maker.make(name or f"{layout.name}#{number}", text, title or Path(layout.name).stem, fields)
+    return maker.make(f"{layout.name}#{number}", text, title or Path(layout.name).stem, fields)
