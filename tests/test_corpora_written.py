@@ -189,10 +189,36 @@ def test_passages_of_a_pdf_name_their_pages(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("title", ["", "Microsoft Word - draft", "draft.docx", "untitled"])
-def test_a_pdf_with_the_name_of_a_file_for_a_title_has_its_own(tmp_path: Path, title: str) -> None:
+@pytest.mark.parametrize(
+    "title",
+    [
+        "",
+        "Microsoft Word - draft",
+        "Microsoft Word - draft v2.docx",
+        "draft.docx",
+        "untitled",
+        "Untitled 3",
+        "Untitled document",
+        "(anonymous)",
+        "(unspecified)",
+        "Unbenannt",
+        "PowerPoint Presentation",
+        "Document1",
+    ],
+)
+def test_a_title_that_a_program_gave_is_none(tmp_path: Path, title: str) -> None:
     pytest.importorskip("pypdf")
     assert [one.title for one in open_corpus(pdf(tmp_path / "own.pdf", ["x"], title=title))] == ["own"]
+    body = paragraph("A chapter", "Heading1")
+    assert [one.title for one in open_corpus(docx(tmp_path / "a.docx", body, title=title))] == ["A chapter"]
+    html = f"<title>{title}</title><h1>A chapter</h1>"
+    assert [one.title for one in open_corpus(page(tmp_path / "a.html", html))] == ["A chapter"]
+
+
+@pytest.mark.parametrize("title", ["Untitled works of Ada", "Document retention", "Anonymous reports", "Page 3 models"])
+def test_a_title_that_somebody_gave_stays(tmp_path: Path, title: str) -> None:
+    pytest.importorskip("pypdf")
+    assert [one.title for one in open_corpus(pdf(tmp_path / "own.pdf", ["x"], title=title))] == [title]
 
 
 def test_encrypted_files_and_scans_are_named_and_counted(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from xml.parsers import expat
 from zipfile import BadZipFile, ZipFile
 
 from dpr_rag.corpora.splitting import Heading
+from dpr_rag.corpora.titles import given_title
 from dpr_rag.errors import UnreadableError
 
 MOST_BYTES = 256 << 20
@@ -75,7 +76,7 @@ def _read(archive: ZipFile) -> tuple[str, list[str]]:
     if links.found.get(_CORE) in names:
         _parse(archive, links.found[_CORE], properties)
     styled = text.styled
-    return styled.get("Title") or properties.text.strip() or styled.get("Heading1", ""), text.lines
+    return styled.get("Title") or given_title(properties.text) or styled.get("Heading1", ""), text.lines
 
 
 def _parse(archive: ZipFile, name: str, handler: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 
 from dpr_rag.corpora.splitting import Heading
+from dpr_rag.corpora.titles import given_title
 
 _UNSEEN = {"script", "style", "nav", "template", "noscript", "svg", "iframe", "object", "canvas", "select", "head"}
 _LINES = set(
@@ -76,7 +77,7 @@ class Page(HTMLParser):
         self.feed(html)
         self.close()
         self._end_line()
-        self.title = " ".join(self.title.split()) or " ".join(self._heading.split())
+        self.title = given_title(self.title) or " ".join(self._heading.split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Begin a line, or a part that is not seen."""

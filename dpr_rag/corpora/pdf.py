@@ -12,10 +12,10 @@ from typing import Any
 
 from dpr_rag.corpora.lines import OnBad, tell
 from dpr_rag.corpora.scans import REMEDY, PageText, bare_pages, draws
+from dpr_rag.corpora.titles import given_title
 from dpr_rag.errors import CorpusError, MissingExtraError, UnreadableError, install
 
 ENCRYPTED, NO_TEXT = "encrypted file", "file without text"
-_NO_TITLE = re.compile(r"untitled|microsoft \w+ - .*|.*\.(?:docx?|pdf|tex|indd|qxd|dvi|rtf)", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 
 
@@ -55,7 +55,7 @@ class PdfFile:
         on_bad: Takes the errors of pages that cannot be read; None raises the first.
 
     Attributes:
-        title: Of its properties, where that is no file's name; or an empty string.
+        title: Of its properties, where somebody gave it; or an empty string.
         pages: Where the text stands, as far as it has been read.
 
     Raises:
@@ -79,7 +79,7 @@ class PdfFile:
             raise UnreadableError(f"{path}: is no PDF that can be read ({error!s:.200}); save it anew") from error
         if locked:
             raise self._encrypted()
-        self.title = "" if not isinstance(title, str) or _NO_TITLE.fullmatch(title.strip()) else " ".join(title.split())
+        self.title = given_title(title) if isinstance(title, str) else ""
 
     def _encrypted(self) -> UnreadableError:
         return UnreadableError(f"{self._path}: is encrypted with a password; save it without one", ENCRYPTED)
