@@ -100,6 +100,8 @@ class Tab:
         """Press Tab until an element has the focus, and see that this shows at every stop."""
         for _ in range(most):
             self.press("Tab", 9)
+            if self.value(_UNSEEN_FOCUS) is not None:  # a panel may still slide into the window
+                self.wait("return !document.getAnimations().some(one => one instanceof CSSTransition)", 10)
             unseen = self.value(_UNSEEN_FOCUS)
             assert unseen is None, f"no visible focus: {unseen}"
             if self.value(f"return document.activeElement.matches({json.dumps(selector)})"):
