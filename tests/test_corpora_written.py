@@ -109,6 +109,69 @@ def test_a_document_has_its_paragraphs_and_rows(tmp_path: Path) -> None:
     ]
 
 
+def docx_table(*rows: list[str], look: str = "") -> str:
+    cells = ["".join(f"<w:tc>{paragraph(cell)}</w:tc>" for cell in row) for row in rows]
+    return f"<w:tbl><w:tblPr>{look}</w:tblPr>{''.join(f'<w:tr>{one}</w:tr>' for one in cells)}</w:tbl>"
+
+
+SYSTEMS = [["System", "Responsible"], ["ERP", "Jana Novak"], ["CRM", "Tom"]]
+NAMED = "System: ERP; Responsible: Jana Novak\nSystem: CRM; Responsible: Tom"
+
+
+@pytest.mark.parametrize(
+    ("rows", "look", "expected"),
+    [
+        (SYSTEMS, '<w:tblLook w:firstRow="1"/>', f"System\tResponsible\n{NAMED}"),
+        (SYSTEMS, '<w:tblLook w:val="04A0"/>', f"System\tResponsible\n{NAMED}"),
+        (SYSTEMS, '<w:tblLook w:val="0600"/>', "System\tResponsible\nERP\tJana Novak\nCRM\tTom"),
+        ([*SYSTEMS, ["HR", "Eva"]], "", f"System\tResponsible\n{NAMED}\nSystem: HR; Responsible: Eva"),
+        ([["1", "2"], *SYSTEMS], "", "1\t2\nSystem\tResponsible\nERP\tJana Novak\nCRM\tTom"),
+        ([["A", "B"], ["x", ""], ["y"]], '<w:tblLook w:firstRow="1"/>', "A\tB\nA: x\ny"),
+    ],
+)
+def test_rows_of_a_document_stand_under_their_header(
+    tmp_path: Path, rows: list[list[str]], look: str, expected: str
+) -> None:
+    body = f"{docx_table(*rows, look=look)}{paragraph('Behind.')}"
+    assert text_of(docx(tmp_path / "a.docx", body)) == f"{expected}\nBehind."
+
+
+def test_a_header_that_a_document_repeats_on_each_page_names_the_cells_alone(tmp_path: Path) -> None:
+    body = docx_table(*SYSTEMS).replace("<w:tr>", "<w:tr><w:trPr><w:tblHeader/></w:trPr>", 1)
+    assert text_of(docx(tmp_path / "a.docx", body)) == NAMED
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ("<tr><th>System<th>Responsible<tr><td>ERP<td>Jana Novak<tr><td>CRM<td>Tom", NAMED),
+        (
+            "<thead><tr><th>System</th><th>Responsible</th></tr></thead><tbody><tr><td><p>ERP</p></td><td><p>Jana</p>"
+            "<p>Novak</p></td></tr><tr><td><b>C</b>RM</td><td>Tom<br></td></tr></tbody>",
+            NAMED,
+        ),
+        ("<caption>Who</caption><tr><th></th><th>2024</th></tr><tr><th>Tea</th><td>12</td></tr>", "Who\nTea; 2024: 12"),
+        ("<tr><th>A</th><th>B</th></tr><tr><td colspan=2>both</td></tr><tr><td></td><td>b</td></tr>", "both\nB: b"),
+        ("<tr><th>Only</th><th>names</th></tr>", "Only\tnames"),
+        ("<tr><th>Name</th><td>Ada</td></tr><tr><th>Phone</th><td>12</td></tr>", "Name\tAda\nPhone\t12"),
+        (
+            "<tr><td><h2>Head</h2><table><tr><th>A</th><th>B</th></tr><tr><td>1</td><td>2</td></tr></table></td></tr>",
+            "\nHead\nA: 1; B: 2",
+        ),
+    ],
+)
+def test_rows_of_a_page_stand_under_their_header(tmp_path: Path, table: str, expected: str) -> None:
+    for end in ("</table>", ""):
+        assert text_of(page(tmp_path / "a.html", f"<p>Before.</p><table>{table}{end}")) == f"Before.\n{expected}"
+
+
+def test_a_row_is_not_parted(tmp_path: Path) -> None:
+    rows = "".join(f"<tr><td>Number {at}</td><td>It is said. So be it</td></tr>" for at in range(4))
+    path = page(tmp_path / "a.html", f"<table><tr><th>Name</th><th>Words</th></tr>{rows}</table>")
+    told = [f"Name: Number {at}; Words: It is said. So be it" for at in range(4)]
+    assert [one.text for one in read_texts(path, words=23)] == ["\n".join(told[:2]), "\n".join(told[2:])]
+
+
 def test_titles_of_documents(tmp_path: Path) -> None:
     one = paragraph("A chapter", "Heading1")
     assert [item.title for item in open_corpus(docx(tmp_path / "a.docx", one, title="Of &amp; it"))] == ["Of & it"]

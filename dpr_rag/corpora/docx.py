@@ -11,7 +11,8 @@ from typing import Any
 from xml.parsers import expat
 from zipfile import BadZipFile, ZipFile
 
-from dpr_rag.corpora.splitting import Heading
+from dpr_rag.corpora.grids import lines_of, may_head
+from dpr_rag.corpora.splitting import Heading, apart
 from dpr_rag.corpora.titles import given_title
 from dpr_rag.errors import UnreadableError
 
@@ -28,6 +29,7 @@ _TITLES = ("Title", "Heading1")
 _HEADING = re.compile(
     r"(?:heading|title|titel|[üu]?berschrift|titre|t.?tulo|titolo|kop|rubrik|overskrift|nag.?wek)\d?$", re.I
 )
+_FIRST_ROW = 0x20
 _OLE = b"\xd0\xcf\x11\xe0"
 
 
@@ -36,7 +38,7 @@ class _Refused(Exception):
 
 
 def read_docx(path: Path) -> tuple[str, list[str]]:
-    """Read a document's title and its text: a line for each paragraph, and for each row of a table, with tabs between cells.
+    """Read a document's title and its text: a line for each paragraph, and for each row of a table.
 
     The title is the paragraph in the style Title, or the title of the properties, or the first heading, or an empty string.
     Foot- and endnotes come last. Deleted text that Word still tracks is left out.
@@ -105,6 +107,15 @@ def _refuse_doctype(*_: object) -> None:
     raise _Refused("it declares a document type, whose entities could name files or grow without end")
 
 
+def _shows_header(look: dict[str, str]) -> bool:
+    """Whether a table shows its first row as a header, as word processors write it now, or in one number as before."""
+    by_name = {key.rpartition(" ")[2]: value for key, value in look.items()}
+    number = by_name.get("val", "")
+    return by_name.get("firstRow") in ("1", "true", "on") or bool(
+        "firstRow" not in by_name and re.fullmatch("[0-9A-Fa-f]{1,4}", number) and int(number, 16) & _FIRST_ROW
+    )
+
+
 class _Links:
     """Which part is what, by the end of the relation's type."""
 
@@ -150,7 +161,9 @@ class _Text:
         self.lines: list[str] = []
         self.styled: dict[str, str] = {}
         self._cells: list[list[str]] = []  # of the row that is being read, outermost alone
-        self._rows = self._skipped = 0
+        self._table: list[list[str]] = []  # rows of the table that is being read, likewise
+        self._heads: bool | None = False  # whether its first row is a header; None where it is shown as one
+        self._tables = self._rows = self._skipped = 0
         self._inside = self._stops = False
         self._open: list[list[str]] = []  # paragraphs; one with a text box holds others
         self._style = ""
@@ -169,6 +182,12 @@ class _Text:
             self._open.append([])
         elif local == "pStyle":
             self._style = next((value for key, value in attributes.items() if key.endswith(" val")), "")
+        elif local == "tbl":
+            self._tables += 1
+        elif local == "tblLook" and self._tables == 1 and _shows_header(attributes):
+            self._heads = None
+        elif local == "tblHeader" and self._tables == 1 and not self._table:
+            self._heads = True
         elif local == "tr":
             self._rows += 1
         elif local == "tc" and self._rows == 1:
@@ -188,12 +207,21 @@ class _Text:
         elif local == "tr" and self._rows:
             self._rows -= 1
             if not self._rows:
-                self.lines.append("\t".join(" ".join(cell) for cell in self._cells))
+                self._table.append([" ".join(cell) for cell in self._cells])
                 self._cells = []
+        elif local == "tbl" and self._tables:
+            self._tables -= 1
+            if not self._tables:
+                self._end_table()
 
     def data(self, text: str) -> None:
         if self._inside and not self._skipped and self._open:
             self._open[-1].append(text)
+
+    def _end_table(self) -> None:
+        heads = None if self._heads is False and may_head(self._table) else self._heads
+        self.lines += lines_of(self._table, headed=heads)
+        self._table, self._heads = [], False
 
     def _end_paragraph(self) -> None:
         text, style = "".join(self._open.pop()) if self._open else "", self._style
@@ -204,4 +232,7 @@ class _Text:
             self._cells[-1] += [" ".join(text.split())] if text.strip() else []
         else:
             lines = text.split("\n")
-            self.lines += map(Heading, lines) if _HEADING.match(style) and text.strip() else lines
+            if _HEADING.match(style) and text.strip():
+                self.lines += [*apart(self.lines), *map(Heading, lines)]
+            else:
+                self.lines += lines

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
-from dpr_rag.corpora.splitting import Heading
+from dpr_rag.corpora.grids import Grid
+from dpr_rag.corpora.splitting import Heading, apart
 from dpr_rag.corpora.titles import given_title
 
 _UNSEEN = {"script", "style", "nav", "template", "noscript", "svg", "iframe", "object", "canvas", "select", "head"}
@@ -62,7 +63,7 @@ class Page(HTMLParser):
 
     Attributes:
         title: Of its head, or its first ``h1``, or an empty string.
-        lines: A line for each block, and for each row of a table, whose cells have tabs between; blank lines between.
+        lines: A line for each block, and for each row of a table, whose cells have their columns' names, or tabs between.
     """
 
     def __init__(self, html: str) -> None:
@@ -74,9 +75,12 @@ class Page(HTMLParser):
         self._unseen: list[str] = []
         self._in_title = self._in_heading = self._heads = False
         self._pre = 0
+        self._grids: list[Grid] = []
         self.feed(html)
         self.close()
         self._end_line()
+        while self._grids:
+            self._end_table()
         self.title = given_title(self.title) or " ".join(self._heading.split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -89,6 +93,13 @@ class Page(HTMLParser):
         self._in_heading = self._in_heading or (tag == "h1" and not self._heading)
         self._pre += tag == "pre"
         self._between(tag)
+        if tag == "table":
+            self._grids.append(Grid())
+        elif self._grids and tag == "tr":
+            self._grids[-1].end_row()
+            self._grids[-1].begin_row()
+        elif self._grids and tag in _CELLS:
+            self._begin_cell(heads=tag == "th")
         self._heads = self._heads or tag in _HEADINGS
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -105,6 +116,10 @@ class Page(HTMLParser):
         self._pre -= tag == "pre" and self._pre > 0
         if tag not in _VOID:
             self._between(tag)
+        if self._grids and tag == "tr":
+            self._grids[-1].end_row()
+        elif self._grids and tag == "table":
+            self._end_table()
         self._heads = self._heads and tag not in _HEADINGS
 
     def handle_data(self, data: str) -> None:
@@ -125,8 +140,18 @@ class Page(HTMLParser):
             self._end_line(as_it_stands=True)
             self._line.append(other)
 
+    def _begin_cell(self, *, heads: bool) -> None:
+        kept = self._grids[-1].begin_cell(heads=heads)
+        self._line += [f"{cell}\t" for cell in kept]
+
+    def _end_table(self) -> None:
+        self._grids[-1].end_row()
+        self.lines += self._grids.pop().lines()
+
     def _between(self, tag: str) -> None:
-        if tag in _CELLS:
+        if tag in _CELLS and self._grids and self._grids[-1].cells:
+            self._end_line()
+        elif tag in _CELLS:
             self._line.append("\t")
         elif tag in _LINES:
             self._end_line()
@@ -134,9 +159,11 @@ class Page(HTMLParser):
     def _end_line(self, *, as_it_stands: bool = False) -> None:
         text = "".join(self._line)
         self._line.clear()
+        if self._grids and self._grids[-1].take(text):
+            return
         line = text.rstrip() if self._pre or as_it_stands else "\t".join(_cells(text))
         if line or as_it_stands:
-            self.lines.append(Heading(line) if self._heads else line)
+            self.lines += [*apart(self.lines), Heading(line)] if self._heads else [line]
 
 
 def _cells(text: str) -> Iterator[str]:

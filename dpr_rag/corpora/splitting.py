@@ -47,7 +47,7 @@ def split_lines(lines: Iterable[str], words: int, *, sentences: bool = False) ->
         words: Largest number of words of a block.
         sentences: Whether a block ends where a sentence does, unless the sentence alone is longer.
 
-    A heading stands with the text behind it.
+    A heading stands with the text behind it, and a row of a table is as one sentence.
 
     A rest of less than a third of a block would say little, and few words are near to many questions: it shares the text with
     the block before it, half and half.
@@ -74,6 +74,17 @@ def _spaced(lines: Iterable[str]) -> Iterator[tuple[str, list[_Word]]]:
 
 class Heading(str):
     """A line that a reader knows as a heading by its markup, whatever it looks like."""
+
+    __slots__ = ()
+
+
+def apart(lines: list[str]) -> list[str]:
+    """What comes before a heading so that it stands apart from the text above it, in a passage, too: a blank line."""
+    return [""] if lines and lines[-1].strip() and not isinstance(lines[-1], Heading) else []
+
+
+class Row(str):
+    """A row of a table, which is cut only where it is too long for a block, and joined to no line as one sentence."""
 
     __slots__ = ()
 
@@ -110,16 +121,19 @@ def _phrases(words: Iterable[_Word]) -> Iterator[list[_Word]]:
 def _sentences(lines: Iterable[tuple[str, list[_Word]]]) -> Iterator[list[_Word]]:
     """Lists of words that belong together; a blank line ends a sentence too, and a heading goes with the sentence behind it."""
     sentence: list[_Word] = []
-    for _, words in lines:
-        heads = bool(words) and words[0].is_heading
-        if sentence and (heads or not words) and not _is_short_heading(sentence):
+    for line, words in lines:
+        heads, is_row = bool(words) and words[0].is_heading, isinstance(line, Row)
+        if sentence and (heads or is_row or not words) and not _is_short_heading(sentence):
             yield sentence
             sentence = []
         for word in words:
-            if sentence and not heads and not sentence[-1].is_heading and _ends_sentence(sentence, word):
+            if sentence and not (heads or is_row or sentence[-1].is_heading) and _ends_sentence(sentence, word):
                 yield sentence
                 sentence = []
             sentence.append(word)
+        if is_row and sentence:
+            yield sentence
+            sentence = []
     if sentence:
         yield sentence
 
