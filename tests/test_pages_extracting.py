@@ -133,7 +133,26 @@ def test_sources_that_say_the_same_number_in_two_spellings_do_not_differ(answere
         ("Annual leave\nEverybody has 27 days.", [("Everybody has 27 days.", "Annual leave")]),
         ("2.1 Annual leave\n\nEverybody has 27 days.", [("Everybody has 27 days.", "2.1 Annual leave")]),
         ("How many days? Everybody has 27.", [("Everybody has 27.", "How many days?")]),
+        (
+            "Holiday policy 2023 (superseded)\n\nEverybody has 25 days.",
+            [("Everybody has 25 days.", "Holiday policy 2023 (superseded)")],
+        ),
+        ("IT rules\nPasswords\nThey have 12 letters.", [("They have 12 letters.", "Passwords")]),
+        ("Handbook\n\nIT rules\n\nPasswords\nAt least 12.", [("At least 12.", "Passwords")]),
+        (
+            "- a laptop\n- a phone\n\nPasswords\nAt least 12.",
+            [("- a laptop", "T"), ("- a phone", "T"), ("At least 12.", "Passwords")],
+        ),
+        ("Contacts\nAda\t12\nBob\t13", [("Ada 12", "Contacts"), ("Bob 13", "Contacts")]),
+        (
+            "Responsible for the systems\nSystem: ERP; By: Ada\nSystem: CRM; By: Bob. He asks Ada",
+            [
+                ("System: ERP; By: Ada", "Responsible for the systems"),
+                ("System: CRM; By: Bob. He asks Ada", "Responsible for the systems"),
+            ],
+        ),
         # what only looks like a heading
+        ("Founded in 1998\n\nIt is a firm.", [("Founded in 1998", "T"), ("It is a firm.", "T")]),
         (
             "Parking is free\n\nThe password is swordfish",
             [("Parking is free", "T"), ("The password is swordfish", "T")],
