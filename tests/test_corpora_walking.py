@@ -89,6 +89,19 @@ def test_index_says_what_it_left_out_in_one_line(notes: Path, tmp_path: Path) ->
     assert run("index", quiet, "--store", tmp_path / "t").stderr == ""
 
 
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_index_says_how_a_table_in_a_folder_of_texts_is_read(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.md").write_text("text", "utf-8")
+    (tmp_path / "notes" / f"faq.{ending}").write_text("question,answer\nWho?,Ada\n", "utf-8")
+    done = run("index", tmp_path / "notes", "--store", tmp_path / "s")
+    assert (done.exit_code, done.stderr) == (
+        0,
+        f"left out: 1 .{ending} file; index tables of ids and texts by themselves: dpr-rag index FILE.{ending}; "
+        "dpr-rag chat reads others, too\n",
+    )
+
+
 def test_broken_links_are_unreadable_and_the_rest_is_indexed(notes: Path, tmp_path: Path) -> None:
     (notes / "a-gone.md").symlink_to(tmp_path / "nowhere.md")
     (notes / "gone.png").symlink_to(tmp_path / "nowhere.png")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dpr_rag.corpora import Found, OnBad, Opened
 
 _SHOWN_BAD = 5
+_TABLES = (".csv", ".tsv")
 
 IdColumn = Annotated[
     str | None,
@@ -213,4 +214,15 @@ class Corpus:
             note(f"skipped {self.bad:,} malformed entries")
         if self._left_out:
             advice = "" if self._options.skip_bad or not self.unreadable else "; --skip-bad accepts what cannot be read"
+            advice += _of_tables(self._left_out)
             note(f"left out: {printable(in_words(self._left_out))}{advice}")
+
+
+def _of_tables(left_out: Mapping[str, int]) -> str:
+    """How tables are read that lay in a folder of texts; nothing where none did."""
+    ending = next((ending for ending in _TABLES if left_out.get(f"{ending} file")), "")
+    return (
+        f"; index tables of ids and texts by themselves: dpr-rag index FILE{ending}; dpr-rag chat reads others, too"
+        if ending
+        else ""
+    )

@@ -182,7 +182,11 @@ class _Text:
             self._open.append([])
         elif local == "pStyle":
             self._style = next((value for key, value in attributes.items() if key.endswith(" val")), "")
-        elif local == "tbl":
+        else:
+            self._start_of_table(local, attributes)
+
+    def _start_of_table(self, local: str, attributes: dict[str, str]) -> None:
+        if local == "tbl":
             self._tables += 1
         elif local == "tblLook" and self._tables == 1 and _shows_header(attributes):
             self._heads = None
