@@ -225,7 +225,7 @@ def test_the_start_of_an_answer_is_in_view_when_it_is_whole(page: Opened, width:
         page.tab.type("#question textarea", question)
         page.tab.press("Enter", 13, "\r")
         page.says(f"You asked: {question} [1]")
-        page.tab.wait(f"return {START}", 5)
+        page.tab.wait(f"return {START}", 20)
     page.tab.show(page.address)
     page.tab.wait(f"return {START}", 20)
 

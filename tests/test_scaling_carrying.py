@@ -161,6 +161,49 @@ def test_what_a_collection_was_tuned_to_goes_along_where_it_counts(
         assert choice_of(back) == as_tuned(BY_VECTORS)
 
 
+def test_a_second_copy_brings_what_the_folder_is_tuned_to_by_then(
+    tmp_path: Path, german: PassageStore, engine: str
+) -> None:
+    german.set_tuned(BY_VECTORS)
+    run("copy", german.path, engine)
+    german.set_tuned(BY_WORDS)
+    told = run("copy", german.path, engine)[1]
+    assert f"and the tuned ranking ({HYBRID}), which milvus+lite:" in told
+    with MilvusStore.open(engine) as there:
+        assert choice_of(there) == ()
+    run("copy", engine, tmp_path / "b.dpr")
+    with PassageStore.open(tmp_path / "b.dpr") as back:
+        assert choice_of(back) == as_tuned(BY_WORDS)
+    german.set_tuned(BY_VECTORS)
+    run("copy", german.path, engine)
+    with MilvusStore.open(engine) as there:
+        assert choice_of(there)[0] == DENSE
+    german.set_tuned(None)
+    run("copy", german.path, engine)
+    with MilvusStore.open(engine) as there:
+        assert (choice_of(there), there.origin.tuned) == ((), None)
+        there.set_tuned(BY_VECTORS)
+    german.set_tuned(BY_WORDS)
+    told = run("copy", german.path, engine)[1]
+    assert "keeps what it is tuned to (dense), and that of" in told
+    assert "the tuned ranking" not in told
+    with MilvusStore.open(engine) as there:
+        assert choice_of(there) == as_tuned(BY_VECTORS)
+
+
+def test_a_ranking_by_the_engines_words_gives_way_to_that_of_the_folder_and_says_so(
+    tmp_path: Path, german: PassageStore, engine: str
+) -> None:
+    german.set_tuned(BY_VECTORS)
+    run("copy", german.path, engine)
+    with MilvusStore.open(engine) as there:
+        there.set_tuned(BY_WORDS)
+    told = run("copy", engine, tmp_path / "b.dpr")[1]
+    assert "does not; it ranks as the folder that the passages came from, or tune it anew" in told
+    with PassageStore.open(tmp_path / "b.dpr") as back:
+        assert choice_of(back)[0] == DENSE
+
+
 def test_a_collection_of_no_folder_has_no_language_and_says_so(tmp_path: Path, engine: str) -> None:
     with MilvusStore.open(engine, encoder=ENCODER) as there:
         there.add(PASSAGES)

@@ -45,13 +45,15 @@ def carry(source: WholeStore, target: WholeStore) -> None:
 
 
 def _to_engine(source: WholeStore, target: MilvusStore, had: Origin) -> None:
+    if _was_carried(target):
+        target.set_tuned(None)  # an earlier copy brought it: that of the source counts now
     target.keep_origin(had)
     mine = source.tuned
     if isinstance(source, MilvusStore) and mine is not None and target.info().words:
         _set(source, target, mine)
         return
     unused = [] if had.language in (None, _NO_WORDS) else [f"the language {had.language} of BM25"]
-    if mine is not None and mine.ranking.needs_words:
+    if mine is not None and mine.ranking.needs_words and target.tuned is None:
         unused.append(f"the tuned ranking ({mine.ranking})")
     elif mine is not None:
         _set(source, target, _without_words(mine))
@@ -62,6 +64,14 @@ def _to_engine(source: WholeStore, target: MilvusStore, had: Origin) -> None:
             " and ".join(unused),
             target.path,
         )
+
+
+def _was_carried(target: MilvusStore) -> bool:
+    """Whether a collection is tuned to what its passages' folder was, and not by somebody who asked it."""
+    own, brought = target.tuned, target.origin.tuned
+    return (
+        own is not None and brought is not None and any(_alike(own, one) for one in (brought, _without_words(brought)))
+    )
 
 
 def _to_folder(source: WholeStore, target: WholeStore, had: Origin) -> None:
@@ -75,10 +85,11 @@ def _to_folder(source: WholeStore, target: WholeStore, had: Origin) -> None:
         )
     if isinstance(source, MilvusStore) and own is not None and own.ranking.needs_words:
         _log.warning(
-            "the tuned ranking of %s (%s) was left behind: it counts words as its engine does, which %s does not; tune it anew",
+            "the tuned ranking of %s (%s) was left behind: it counts words as its engine does, which %s does not; %s",
             source.path,
             own.ranking,
             target.path,
+            "tune it anew" if mine is None else "it ranks as the folder that the passages came from, or tune it anew",
         )
     if mine is None:
         return
@@ -105,8 +116,8 @@ def _without_words(tuned: Tuned) -> Tuned:
 
 def _set(source: WholeStore, target: WholeStore, tuned: Tuned) -> None:
     """Tune the target; what it was tuned to itself stays."""
-    known, mine = target.tuned, replace(tuned, fingerprint="", language="")
-    if known is not None and replace(known, fingerprint="", language="") != mine:
+    known = target.tuned
+    if known is not None and not _alike(known, tuned):
         _log.warning(
             "%s keeps what it is tuned to (%s), and %s stays behind (%s)",
             target.path,
@@ -115,4 +126,13 @@ def _set(source: WholeStore, target: WholeStore, tuned: Tuned) -> None:
             tuned.ranking,
         )
     elif known is None:
-        target.set_tuned(mine)
+        target.set_tuned(_unbound(tuned))
+
+
+def _alike(one: Tuned, other: Tuned) -> bool:
+    return _unbound(one) == _unbound(other)
+
+
+def _unbound(tuned: Tuned) -> Tuned:
+    """Without what binds it to a place."""
+    return replace(tuned, fingerprint="", language="")

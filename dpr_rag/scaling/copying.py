@@ -66,8 +66,8 @@ def _refuse_strangers(source: WholeStore, target: WholeStore) -> None:
     strange = next((one for one in there if one not in known), None)
     if strange is not None:
         raise StoreError(
-            f"{target.path} holds the passage {strange!r:.120}, which {source.path} has not; copy to an empty store, or add "
-            "to this one by merge"
+            f"{target.path} holds the passage {strange!r:.120}, which {source.path} has not; delete it there if it was deleted "
+            "here, copy to an empty store, or add to this one by merge"
         )
 
 
