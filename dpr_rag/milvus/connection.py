@@ -131,7 +131,7 @@ class Connection:
             return AccessError(f"{self.address.shown} refuses to {what} ({said:.200}); {remedy}")
         if not isinstance(error, self.library.exceptions.MilvusException) or any(word in lower for word in _GONE):
             return ServiceUnavailableError(
-                f"{self.address.shown} cannot be asked to {what} ({said:.200}); is Milvus running there?"
+                f"{self.address.shown} does not answer ({what}: {said:.200}); is Milvus running there?"
             )
         return ServiceError(f"{self.address.shown}: Milvus refuses to {what} ({said:.300})")
 
