@@ -295,7 +295,7 @@ def test_an_engine_that_ends_between_two_pages_is_told(tmp_path: Path) -> None:
     assert len(next(pages)[0]) == 200
     store._collection._connection._served.stop()
     for ask in (lambda: next(pages), lambda: store.rank(["word1"], 1)):
-        with pytest.raises(ServiceUnavailableError, match=r"cannot be asked to (query|search)"):
+        with pytest.raises(ServiceUnavailableError, match=r"does not answer \((query|search):"):
             ask()
     store.close()
 
