@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,28 @@ def test_a_new_subject_in_a_few_words_is_looked_up_alone(answerer: Answerer) -> 
 def test_the_subject_before_answers_no_question_about_something_else(answerer: Answerer) -> None:
     *_, password = talk(answerer, "How long does the Calyx Pro run on a full charge?", "wifi password")
     assert (password.answered, password.searched) == (False, "wifi password")
+
+
+@pytest.mark.parametrize(
+    ("question", "said"), [("What is HG-410?", "Tarn"), ("and the Tarn?", "HG-410"), ("lost badge", "reception")]
+)
+def test_a_passage_with_every_word_of_the_question_is_an_answer_in_the_smallest_store(
+    tmp_path: Path, question: str, said: str
+) -> None:
+    with PassageStore.open(tmp_path / "s", encoder=DualEncoder.default()) as store:
+        store.add(
+            [
+                Passage("row", "id: HG-410; name: Tarn Pressure Gauge; price: 264.00", "products"),
+                Passage("badge", "Lost badges must be reported to reception at once.", "Handbook"),
+            ]
+        )
+        asked = Answerer(store, None)
+        *_, turn = asked.reply(question, [], Settings())
+        assert (turn.answered, said in turn.reply, turn.citations[0].relevance >= 0.5) == (True, True, True)
+        *_, other = asked.reply("What is the capital of Australia?", [], Settings())
+        assert not other.answered
+        *_, strict = asked.reply(question, [], Settings(min_relevance=0.99))
+        assert not strict.answered
 
 
 def test_what_follows_a_few_words_that_were_more_about_another_subject_is_about_that() -> None:

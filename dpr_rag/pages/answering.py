@@ -14,7 +14,7 @@ from dpr_rag.pages.automatic import automatic, relevances_of
 from dpr_rag.pages.extracting import extract
 from dpr_rag.pages.greeting import courteous
 from dpr_rag.pages.models import ChatModel
-from dpr_rag.pages.readings import Readings, readings_of
+from dpr_rag.pages.readings import Readings, holds_all, readings_of
 from dpr_rag.pages.turns import Citation, Turn
 from dpr_rag.pages.wording import on_the_page
 from dpr_rag.passages import Hit, Passage
@@ -25,6 +25,7 @@ from dpr_rag.store import PassageStore, named_source
 TURNS_KEPT = 6
 NEAREST = 3
 _LONGER, _ROOM = 4, 200
+_HOLDS_ALL = 0.5
 _ANSWERED = -0.5
 _CONDENSE = "Put my last question so that it can be understood without the conversation. Write nothing else."
 _ANSWER = (
@@ -111,21 +112,26 @@ class Answerer:
         retriever = Retriever(self.store, k=settings.k, mode=settings.mode or automatic(self.store))
         found = retriever.retrieve_batch(list(readings.texts), filter=settings.keeps if settings.sources else None)
         found = readings.fitting(found, self.analyzer)
-        if (
-            readings.alone
-            and max(relevances_of(self.store, retriever, found[0]), default=0.0) >= settings.min_relevance
-        ):
+        alone = self._relevances(turn.question, retriever, found[0]) if readings.alone else []
+        if max(alone, default=-1.0) >= settings.min_relevance:
             found = found[:1]
         best = max(range(len(found)), key=lambda at: [hit.score for hit in found[at][:1]])
         every = dict[str, Hit]()
         for hit in sorted((hit for hits in found for hit in hits), key=lambda hit: -hit.score):
             every.setdefault(hit.passage.id, hit)
         hits = list(every.values())[: settings.k]
-        relevances = relevances_of(self.store, retriever, hits)
+        relevances = self._relevances(turn.question, retriever, hits)
         good = [at for at, relevance in enumerate(relevances) if relevance >= settings.min_relevance]
         shown = good or range(min(NEAREST, len(hits)))
         citations = tuple(Citation.of(number, hits[at], relevances[at]) for number, at in enumerate(shown, 1))
         return replace(turn, searched=readings.texts[best], citations=citations, answered=bool(good))
+
+    def _relevances(self, question: str, retriever: Retriever, hits: Sequence[Hit]) -> list[float]:
+        """How relevant hits are; one with every word of the question is so by half at least, however few passages there are."""
+        return [
+            max(known, _HOLDS_ALL) if holds_all(question, hit, self.analyzer) else known
+            for known, hit in zip(relevances_of(self.store, retriever, hits), hits, strict=True)
+        ]
 
     def _quoting(self, turn: Turn, before: Sequence[Turn], settings: Settings) -> str:
         """The sentences that answer; for a follow-up what says more of it than of the question before."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dpr_rag.conversation import Leaning, leaning, narrowing, own_words, with_context
@@ -33,10 +33,10 @@ class Readings:
             found: Hits by reading.
             analyzer: Tells words apart.
         """
-        wanted = frozenset(analyzer.sequence(" ".join(self.words)))
+        wanted = _terms(self.words, analyzer)
 
         def share(hit: Hit) -> int:
-            return len(wanted.intersection(analyzer.sequence(f"{hit.passage.title} {hit.passage.text}")))
+            return len(wanted & _terms((hit.passage.title, hit.passage.text), analyzer))
 
         if not wanted:
             return [list(hits) for hits in found]
@@ -44,6 +44,16 @@ class Readings:
             return [list(found[0]), *([hit for hit in hits if share(hit) == len(wanted)] for hits in found[1:])]
         kept = [[hit for hit in hits if share(hit)] for hits in found]
         return kept if any(kept) else [list(hits) for hits in found]
+
+
+def holds_all(question: str, hit: Hit, analyzer: Analyzer) -> bool:
+    """Whether a passage has every word that a question without a pronoun asks about."""
+    wanted = _terms(narrowing(question), analyzer)
+    return bool(wanted) and wanted <= _terms((hit.passage.title, hit.passage.text), analyzer)
+
+
+def _terms(texts: Iterable[str], analyzer: Analyzer) -> frozenset[int]:
+    return frozenset(analyzer.sequence(" ".join(texts)))
 
 
 def readings_of(question: str, before: Sequence[Turn]) -> Readings:
