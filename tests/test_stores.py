@@ -398,7 +398,7 @@ def test_an_address_is_never_a_folder(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_an_engine_that_is_not_there_is_told() -> None:
     pytest.importorskip("pymilvus")
-    with pytest.raises(ServiceUnavailableError, match=r"milvus://127\.0\.0\.1:9/wiki cannot be asked"):
+    with pytest.raises(ServiceUnavailableError, match=r"milvus://127\.0\.0\.1:9/wiki does not answer"):
         open_store("milvus://127.0.0.1:9/wiki", timeout=1)
 
 
