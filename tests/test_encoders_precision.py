@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny_models as tiny
 import torch
-from processors import BYTES, a_processor
+from processors import BYTES, PLAIN, a_processor, needs_kernels
 from tiny_models import PASSAGES, QUESTIONS
 
 from dpr_rag import DualEncoder, Passage
@@ -163,6 +163,7 @@ def test_a_model_that_a_precision_spoils_runs_in_float32(tmp_path: Path, monkeyp
 
     spoilt = tiny.edit_weights(tiny.contriever(tmp_path / "m"), change)
     exact = DualEncoder.from_pretrained(spoilt, runtime="torch", device="cpu").encode_questions(QUESTIONS)
+    needs_kernels(PLAIN)
     a_processor(monkeypatch, BYTES)
     encoder = DualEncoder.from_pretrained(spoilt, device="cpu")
     assert encoder.runtime == "OpenVINO in float32"

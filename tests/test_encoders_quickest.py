@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_models as tiny
-from processors import BOTH, BYTES, PLAIN, TILES, a_processor
+from processors import BOTH, BYTES, PLAIN, TILES, a_processor, needs_kernels
 from tiny_models import QUESTIONS
 
 from dpr_rag import DualEncoder, Passage, PassageStore
@@ -46,6 +46,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """Makes one of given times and effects; what it returns grows by each measurement of times and each check."""
 
     def make(flags: str, times: Mapping[str, float], effects: Mapping[str, Effect] | None = None) -> list[str]:
+        needs_kernels(flags)
         done: list[str] = []
 
         def time_all(runtimes: Mapping[str, FastRuntime], *_: object) -> dict[str, float]:
