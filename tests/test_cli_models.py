@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import tiny_models as tiny
 import typer
+from processors import BYTES, needs_kernels
 from typer.testing import CliRunner, Result
 
 import dpr_rag.cli
@@ -110,6 +111,8 @@ def test_an_encoder_runs_where_the_options_say(
 ) -> None:
     if command != "search" and "float32" not in options:
         pytest.skip("one command stands for the others")
+    if "int8" in options:
+        needs_kernels(BYTES)
     done = run(*line_of(command, there), "--model", model, *options)
     assert done.exit_code == 0, done.output
     lines = [line for line in done.stderr.splitlines() if line.startswith("model ")]
