@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +15,7 @@ from rich.text import Text
 from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice
-from dpr_rag.cli.options import AsJson, FilterText, StoreAddress, read_filter
+from dpr_rag.cli.options import AsJson, AskedQuestions, FileOfQuestions, FilterText, StoreAddress, read_filter
 from dpr_rag.cli.places import asked as asked_store
 from dpr_rag.cli.places import encoder_at, only_reads, ranking_at
 from dpr_rag.cli.ranking import RankingChoice
@@ -25,7 +24,7 @@ from dpr_rag.cli.searching import BATCH, hit_record, read_questions
 from dpr_rag.cli.terminal import first_lines, note, output, say_json
 from dpr_rag.errors import ModelError
 from dpr_rag.passages import Hit
-from dpr_rag.paths import is_service, place_of
+from dpr_rag.paths import is_service
 from dpr_rag.reading.answering import LEAST, likeliest
 from dpr_rag.reading.balance import WEIGHT
 
@@ -72,16 +71,8 @@ def ask(
     choice: ModelChoice,
     how: RankingChoice,
     reading: Reading,
-    question: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="QUESTION", help="Questions; - reads one a line from standard input.", show_default=False
-        ),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option("--file", metavar="FILE", help="Read one question a line; - is standard input.", parser=place_of),
-    ] = None,
+    question: AskedQuestions = None,
+    file: FileOfQuestions = None,
     k: Annotated[
         int, typer.Option("--k", "-k", min=1, help="Nearest passages that are named where none holds an answer.")
     ] = 3,

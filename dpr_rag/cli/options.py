@@ -102,6 +102,14 @@ FilterText = Annotated[
     str | None,
     typer.Option("--filter", metavar="JSON", help="""Only these passages, e.g. '{"year": {"$gte": 1990}}'."""),
 ]
+AskedQuestions = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="QUESTION", help="Questions; - reads one a line from standard input.", show_default=False),
+]
+FileOfQuestions = Annotated[
+    Path | None,
+    typer.Option("--file", metavar="FILE", help="Read one question a line; - is standard input.", parser=place_of),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one object per line.")]
 Model = Annotated[
     str | None,

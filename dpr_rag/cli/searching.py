@@ -18,7 +18,9 @@ from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice
 from dpr_rag.cli.options import (
     AsJson,
+    AskedQuestions,
     Bind,
+    FileOfQuestions,
     FilterText,
     StoreAddress,
     read_filter,
@@ -33,7 +35,6 @@ from dpr_rag.cli.wording import on_the_command_line
 from dpr_rag.encoders.choice import told as precision_here
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Hit
-from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
     from dpr_rag import Store
@@ -47,16 +48,8 @@ def search(
     choice: ModelChoice,
     how: RankingChoice,
     second: SecondStage,
-    question: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="QUESTION", help="Questions; - reads one a line from standard input.", show_default=False
-        ),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option("--file", metavar="FILE", help="Read one question a line; - is standard input.", parser=place_of),
-    ] = None,
+    question: AskedQuestions = None,
+    file: FileOfQuestions = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Hits per question.")] = 5,
     as_json: AsJson = False,
     filter_text: FilterText = None,

@@ -14,7 +14,7 @@ from dpr_rag.pages.automatic import automatic, relevances_of
 from dpr_rag.pages.extracting import extract
 from dpr_rag.pages.greeting import courteous
 from dpr_rag.pages.models import ChatModel
-from dpr_rag.pages.readings import Readings, holds_all, readings_of
+from dpr_rag.pages.readings import Readings, holding_all, readings_of
 from dpr_rag.pages.turns import Citation, Turn
 from dpr_rag.pages.wording import on_the_page
 from dpr_rag.passages import Hit, Passage
@@ -128,10 +128,8 @@ class Answerer:
 
     def _relevances(self, question: str, retriever: Retriever, hits: Sequence[Hit]) -> list[float]:
         """How relevant hits are; one with every word of the question is so by half at least, however few passages there are."""
-        return [
-            max(known, _HOLDS_ALL) if holds_all(question, hit, self.analyzer) else known
-            for known, hit in zip(relevances_of(self.store, retriever, hits), hits, strict=True)
-        ]
+        known, whole = relevances_of(self.store, retriever, hits), holding_all(question, hits, self.analyzer)
+        return [max(one, _HOLDS_ALL) if all_of_it else one for one, all_of_it in zip(known, whole, strict=True)]
 
     def _quoting(self, turn: Turn, before: Sequence[Turn], settings: Settings) -> str:
         """The sentences that answer; for a follow-up what says more of it than of the question before."""

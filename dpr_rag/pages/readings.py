@@ -46,10 +46,10 @@ class Readings:
         return kept if any(kept) else [list(hits) for hits in found]
 
 
-def holds_all(question: str, hit: Hit, analyzer: Analyzer) -> bool:
-    """Whether a passage has every word that a question without a pronoun asks about."""
+def holding_all(question: str, hits: Sequence[Hit], analyzer: Analyzer) -> list[bool]:
+    """Which passages have every word that a question without a pronoun asks about."""
     wanted = _terms(narrowing(question), analyzer)
-    return bool(wanted) and wanted <= _terms((hit.passage.title, hit.passage.text), analyzer)
+    return [bool(wanted) and wanted <= _terms((hit.passage.title, hit.passage.text), analyzer) for hit in hits]
 
 
 def _terms(texts: Iterable[str], analyzer: Analyzer) -> frozenset[int]:
