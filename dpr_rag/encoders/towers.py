@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dpr_rag.encoders.folders import WEIGHTS, ModelFolder
+from dpr_rag.encoders.packed import unpack
 from dpr_rag.encoders.tokenizer_files import TokenizerFiles
 from dpr_rag.encoders.weights import (
     Array,
@@ -210,4 +211,4 @@ def _raw(folder: ModelFolder, inside: str) -> dict[str, Array]:
     raw: dict[str, Array] = {}
     for path in folder.weight_files(inside):
         raw.update(read_safetensors(path) if path.suffix == ".safetensors" else read_state_dict(path))
-    return raw
+    return unpack(raw, where=folder.name)

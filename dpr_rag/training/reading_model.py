@@ -42,6 +42,8 @@ class ReaderModel:
         body, heads = with_dropout(body_of(start.tower), dropout), heads_of(start.tower)
         self._runtime = TorchRuntime(body, BODY, device=device, dtype="float32", each_token=heads)
         own_weights(self._runtime)
+        if self.device.type == "cpu":  # the fused attention's way back takes a CPU longer than all that it fuses
+            self._runtime.backbone.set_attn_implementation("eager")
         first = ("embeddings.", *(f"encoder.layer.{at}." for at in range(frozen))) if frozen else ()
         for name, parameter in self._runtime.backbone.named_parameters():
             parameter.requires_grad_(not name.startswith(first))
