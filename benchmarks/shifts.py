@@ -2,10 +2,10 @@
 
     python benchmarks/shifts.py DATA CACHE NAME=MODEL … [--questions N] [--passages N] [--part kept|taught|all] [--sets …]
 
-DATA holds ``squad/``, ``fairytaleqa/``, ``real-questions/`` and ``wiki-background/`` as JSONL, and ``pubmedqa/`` where its
-figures are wanted; CACHE keeps the vectors. MODEL is a folder, or ``default``. The first encoder named is the one that the
-others are compared with. One line per set and encoder: top-1, 5 and 20 in percent, and the difference of top-5 to the first
-encoder with the 95 % interval of the paired bootstrap.
+DATA holds ``squad/``, ``fairytaleqa/``, ``real-questions/`` and ``wiki-background/`` as JSONL, and ``pubmedqa/`` or ``medquad/``
+(``medquad.py``) where their figures are wanted; CACHE keeps the vectors. MODEL is a folder, or ``default``. The first encoder
+named is the one that the others are compared with. One line per set and encoder: top-1, 5 and 20 in percent, and the difference
+of top-5 to the first encoder with the 95 % interval of the paired bootstrap.
 
 Real questions are right by answers, all others by their passage. Of the real questions a tenth, by the hash of their ids,
 is kept apart from training (``--part kept``). The invented shifts ask in ways that SQuAD does not: keywords without a question
@@ -88,6 +88,8 @@ class Data:
             return [replace(one, title="") for one in self.pool("squad") if one.id.startswith("sd")]
         if name == "bare introductions":
             return [replace(one, title="") for one in self.pool("wiki-background")[:2000]]
+        if name == "bare medquad":
+            return [replace(one, title="") for one in self.pool("medquad")]
         found = {
             one.text: one for one in open_corpus(str(self._folder / name / "passages.jsonl.gz"))
         }  # some come twice
@@ -143,6 +145,10 @@ def tasks(data: Data, folder: Path, most: int, part: str) -> Iterator[tuple[str,
         yield name, real
     if (folder / "pubmedqa").is_dir():
         yield "pubmedqa", lambda: Task("pubmedqa", data.asked("pubmedqa", "test"), ("pubmedqa",))
+    if (folder / "medquad").is_dir():
+        patients = drawn(data.asked("medquad", "test"), most)
+        yield "medquad", lambda: Task("medquad", patients, ("medquad",))
+        yield "medquad without titles", lambda: Task("medquad without titles", patients, ("bare medquad",))
     short = [replace(one, question=keywords(one.question, 6)) for one in dev]
     yield "squad as keywords", lambda: Task("squad as keywords", short, ("squad",))
     yield "squad without titles", lambda: Task("squad without titles", dev, ("bare",))

@@ -33,7 +33,9 @@ class SecondStage:
     rerank: Annotated[
         str | None,
         typer.Option(
-            "--rerank", metavar="READER", help="Rank anew with a reader: its folder or hub name. It points out answers."
+            "--rerank",
+            metavar="READER",
+            help="Rank anew with a reader: its folder or hub name, or default for the built-in one. It points out answers.",
         ),
     ] = None
     first: Annotated[
@@ -74,7 +76,7 @@ def load_reader(model: str | None, **where: Any) -> Reader:
     """A reader by folder or hub name, or the one of the package.
 
     Args:
-        model: None takes the package's own.
+        model: None and ``default`` are the package's own.
         where: What :meth:`dpr_rag.Reader.from_pretrained` takes, such as ``device``.
 
     Raises:
@@ -82,4 +84,4 @@ def load_reader(model: str | None, **where: Any) -> Reader:
     """
     from dpr_rag import Reader
 
-    return Reader.default() if model is None else Reader.from_pretrained(model, **where)
+    return Reader.default(**where) if model in (None, "default") else Reader.from_pretrained(model, **where)

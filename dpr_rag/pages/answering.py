@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from dpr_rag.answer import Answer
 from dpr_rag.courtesies import courtesy, without_courtesies
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import ChatError, DprRagError
@@ -19,6 +20,7 @@ from dpr_rag.pages.turns import Citation, Turn
 from dpr_rag.pages.wording import on_the_page
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.prompting import format_passages
+from dpr_rag.reading.reader import Reader
 from dpr_rag.retriever import Retriever
 from dpr_rag.store import PassageStore, named_source
 
@@ -62,10 +64,11 @@ class Answerer:
     Args:
         store: An open store.
         model: The language model; None answers by quoting.
+        reader: Finds the sentences to quote, beside what they have in common with the question.
     """
 
-    def __init__(self, store: PassageStore, model: ChatModel | None) -> None:
-        self.store, self.model = store, model
+    def __init__(self, store: PassageStore, model: ChatModel | None, reader: Reader | None = None) -> None:
+        self.store, self.model, self.reader = store, model, reader
         self.analyzer = Analyzer(store.info().language)
 
     def reply(self, question: str, before: Sequence[Turn], settings: Settings) -> Iterator[Turn]:
@@ -138,7 +141,16 @@ class Answerer:
         if before and turn.searched != question:
             last = before[-1]
             asked, said = {last.question: _ANSWERED, turn.searched: 1.0, **asked}, last.reply if last.quoted else ""
-        return extract(asked, turn.citations, self._encoder(settings), self.analyzer, said=said)
+        encoder, answers = self._encoder(settings), self._read(turn)
+        return extract(asked, turn.citations, encoder, self.analyzer, said=said, answers=answers)
+
+    def _read(self, turn: Turn) -> dict[str, Answer]:
+        """What the reader finds in the passages, by their ids."""
+        if self.reader is None:
+            return {}
+        hits = [Hit(Passage(one.id, one.text, one.title), one.relevance, one.number) for one in turn.citations]
+        read = self.reader.rerank(turn.searched, hits)
+        return {hit.passage.id: hit.answer for hit in read if hit.answer is not None}
 
     def _told(self, model: ChatModel, turn: Turn, before: Sequence[Turn]) -> Iterator[Turn]:
         passages = [Passage(citation.id, citation.text, citation.title) for citation in turn.citations]

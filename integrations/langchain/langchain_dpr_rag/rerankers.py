@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self, cast
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
-from pydantic import BeforeValidator, ConfigDict, SkipValidation, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, SkipValidation, model_validator
 
 from dpr_rag import Hit, Passage, Reader, SecondStage
 from dpr_rag.arguments import is_blank
@@ -43,7 +43,8 @@ class DPRReranker(BaseDocumentCompressor):
         In a checkout of the repository: ``pip install -c constraints.txt '.[langchain]'``
 
     Key arguments:
-        reranker: A ``dpr_rag.Reader``, the folder or hub name of one, or a ``CrossEncoder`` of sentence-transformers.
+        reranker: A ``dpr_rag.Reader``, the folder or hub name of one, or a ``CrossEncoder`` of sentence-transformers; without
+            it, the built-in reader.
         top_n: Documents that are kept.
         rerank_weight: Share of the reranker in the order, from 0 to 1, beside the order in which the documents come (or their
             ``dpr_score``, where each has one); None for what it is by default, 1 for the reranker alone.
@@ -53,7 +54,7 @@ class DPRReranker(BaseDocumentCompressor):
 
             from langchain_dpr_rag import DPRReranker
 
-            compressor = DPRReranker(reranker="my-reader", top_n=3)
+            compressor = DPRReranker(top_n=3)  # or with reranker="my-reader"
 
     Rerank:
         .. code-block:: python
@@ -74,7 +75,7 @@ class DPRReranker(BaseDocumentCompressor):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", validate_assignment=True)
 
-    reranker: Annotated[SkipValidation[Any], BeforeValidator(_a_reranker)]
+    reranker: Annotated[SkipValidation[Any], BeforeValidator(_a_reranker)] = Field(default_factory=Reader.default)
     top_n: Count = 3
     rerank_weight: Share | None = None
 

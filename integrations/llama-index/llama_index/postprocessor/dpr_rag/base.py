@@ -33,7 +33,8 @@ class DPRReranker(BaseNodePostprocessor):
         In a checkout of the repository: ``pip install -c constraints.txt '.[llama-index]'``
 
     Key arguments:
-        reranker: A ``dpr_rag.Reader``, the folder or hub name of one, or a ``CrossEncoder`` of sentence-transformers.
+        reranker: A ``dpr_rag.Reader``, the folder or hub name of one, or a ``CrossEncoder`` of sentence-transformers; None is
+            the built-in reader.
         top_n: Nodes that are kept; 2 as in LlamaIndex's own rerankers.
         rerank_weight: Share of the reranker in the order, from 0 to 1, beside the nodes' scores, or their order where one has
             none; None for what it is by default, 1 for the reranker alone.
@@ -44,7 +45,7 @@ class DPRReranker(BaseNodePostprocessor):
 
             from llama_index.postprocessor.dpr_rag import DPRReranker
 
-            reranker = DPRReranker("my-reader", top_n=3)
+            reranker = DPRReranker(top_n=3)  # or DPRReranker("my-reader", …)
 
     Score:
         What the nodes are ordered by; higher is better. ``node.metadata["dpr_answer"]`` holds what a ``Reader`` found, if it
@@ -61,7 +62,7 @@ class DPRReranker(BaseNodePostprocessor):
     Nodes are copied, not changed. Those without text cannot be read and come last; for a blank question all keep their order.
 
     Raises:
-        TypeError: ``reranker`` is none, or an argument is unknown.
+        TypeError: ``reranker`` cannot rerank, or an argument is unknown.
         VectorError: ``top_n`` is below 1, or ``rerank_weight`` not between 0 and 1.
         ModelError: A folder holds no reader.
     """
@@ -91,6 +92,7 @@ class DPRReranker(BaseNodePostprocessor):
             raise ArgumentError(f"unknown argument {name!r:.80}, expected one of {', '.join(_ARGUMENTS)}{right}")
         if isinstance(reranker, str | os.PathLike):
             reranker = Reader.from_pretrained(cast(str, reranker))
+        reranker = Reader.default() if reranker is None else reranker
         stage = SecondStage(reranker, rerank_weight=rerank_weight)
         fields: dict[str, Any] = {
             "model": str(getattr(reranker, "source", "") or type(reranker).__name__),

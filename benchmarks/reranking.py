@@ -1,0 +1,82 @@
+"""Measure how long a reader takes to order a question's passages anew, beside a ``CrossEncoder`` of the same size.
+
+    python benchmarks/reranking.py PASSAGES QUESTIONS [--reader MODEL] [--first 20] [--count 30] [--rounds 5]
+
+PASSAGES and QUESTIONS are gzipped JSONL files; a question is read with passages drawn at random, the same for both. The
+``CrossEncoder`` of sentence-transformers has the reader's body and a random head, in float32 on PyTorch, as such models come.
+Both take turns, question by question, so that both meet the same load. Prints one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dpr_rag import Passage, Reader
+from dpr_rag.corpora import open_corpus, read_questions
+from dpr_rag.reading.heads import body_of
+
+
+def cross_encoder(reader: Reader, folder: Path) -> Any:
+    """The reader's body as a model of sentence-transformers that gives one score."""
+    from sentence_transformers import CrossEncoder
+    from transformers import BertConfig, BertForSequenceClassification
+
+    body_of(reader.tower).write(folder)
+    config = BertConfig.from_pretrained(folder, num_labels=1)
+    BertForSequenceClassification.from_pretrained(folder, config=config, dtype="float32").save_pretrained(folder)
+    return CrossEncoder(str(folder), max_length=reader.profile.length, device="cpu", model_kwargs={"dtype": "float32"})
+
+
+def main() -> None:
+    """Read, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("passages")
+    parser.add_argument("questions")
+    parser.add_argument("--reader", help="folder of a reader (default: the built-in one)")
+    parser.add_argument("--first", type=int, default=20, help="passages of a question")
+    parser.add_argument("--count", type=int, default=30, help="questions")
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    reader = Reader.from_pretrained(args.reader) if args.reader else Reader.default()
+    passages = list(open_corpus(args.passages))
+    asked = [one.question for one in islice(read_questions(args.questions), args.count)]
+    draw = random.Random(0)
+    drawn: list[list[Passage]] = [draw.sample(passages, args.first) for _ in asked]
+    medians: dict[str, list[float]] = {"reader": [], "cross_encoder": []}
+    with tempfile.TemporaryDirectory() as place:
+        rival = cross_encoder(reader, Path(place) / "model")
+        for at in range(args.rounds + 1):  # the first warms up
+            took: dict[str, list[float]] = {name: [] for name in medians}
+            for question, own in zip(asked, drawn, strict=True):
+                start = time.perf_counter()
+                reader.read(question, own)
+                middle = time.perf_counter()
+                rival.predict([(question, f"{one.title} {one.text}") for one in own], batch_size=args.first)
+                took["reader"].append(middle - start)
+                took["cross_encoder"].append(time.perf_counter() - middle)
+            for name in medians if at else ():
+                medians[name].append(float(np.median(took[name])))
+    ours, theirs = (1000 * float(np.median(medians[name])) for name in ("reader", "cross_encoder"))
+    figures = {
+        "runtime": str(reader.runtime),
+        "passages": args.first,
+        "reader_ms": round(ours, 1),
+        "cross_encoder_ms": round(theirs, 1),
+        "ratio": round(theirs / ours, 2),
+        "ratios": [round(b / a, 2) for a, b in zip(medians["reader"], medians["cross_encoder"], strict=True)],
+    }
+    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+if __name__ == "__main__":
+    main()

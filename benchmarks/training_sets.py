@@ -1,0 +1,153 @@
+"""Make the training sets that the shipped encoder and reader learn from, with the package's own mining.
+
+    python benchmarks/training_sets.py DATA OUTPUT [squad] [real] [taught] [--limit N]
+
+DATA holds ``squad/``, ``real-questions/`` and ``wiki-background/`` as JSONL (see ``shifts.py``); OUTPUT gets one training JSON
+for each set that is named:
+
+``squad``: SQuAD's training questions with their paragraphs, and hard negatives of BM25 among the training paragraphs alone
+(those of the dev set would be seen as negatives only, and be known as such).
+
+``real``: Real questions, which have answers and no passages, by distant supervision as in section 4.1 of the paper: the first
+of BM25's three best passages that holds an answer, and hard negatives that hold none. Questions are left out whose answers are
+all numbers or stand in the question, for those are found everywhere, and the tenth that ``shifts.py`` measures with.
+
+``taught``: The same real questions, found or not, and as many made of introductions of articles (titles in templates, keywords,
+and sentences without the name that they are about), each with the eight best passages of BM25: what a teacher is asked about,
+against forgetting (``default_encoder.py --taught``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from shifts import TEMPLATES, kept_apart, keywords, nameless, share_of
+
+from dpr_rag import Passage, PassageStore, Retriever
+from dpr_rag.corpora import (
+    Question,
+    TrainingPassage,
+    TrainingSample,
+    open_corpus,
+    read_questions,
+    write_training,
+)
+from dpr_rag.training import Mining, mine
+
+_BLOCK, _SHORTEST, _BEST = 50_000, 12, 8
+
+
+def words_of(passages: Sequence[Passage]) -> PassageStore:
+    """A store that is asked by words alone: its vectors are never used."""
+    store = PassageStore.temporary()
+    for start in range(0, len(passages), _BLOCK):
+        block = passages[start : start + _BLOCK]
+        store.add(block, vectors=np.ones((len(block), 2), np.float32))
+    return store
+
+
+def training_paragraphs(data: Path) -> list[Passage]:
+    """SQuAD's training paragraphs."""
+    return [one for one in open_corpus(data / "squad" / "passages.jsonl.gz") if one.id.startswith("st")]
+
+
+def introductions(data: Path) -> list[Passage]:
+    """Beginnings of articles of at least a dozen words."""
+    found = open_corpus(data / "wiki-background" / "passages.jsonl.gz")
+    return [one for one in found if len(one.text.split()) >= _SHORTEST]
+
+
+def wikipedia(data: Path) -> list[Passage]:
+    """Both, each text once."""
+    return list({one.text: one for one in (*introductions(data), *training_paragraphs(data))}.values())
+
+
+def real_questions(data: Path) -> list[Question]:
+    """Those that nothing is measured with."""
+    places = (data / "real-questions" / f"questions.{name}.dev.jsonl.gz" for name in ("natural-questions", "triviaqa"))
+    return [one for place in places for one in read_questions(place) if not kept_apart(one)]
+
+
+def squad(data: Path, limit: int | None) -> list[TrainingSample]:
+    """See above."""
+    asked = list(read_questions(data / "squad" / "questions.train.jsonl.gz"))[:limit]
+    with words_of(training_paragraphs(data)) as store:
+        return mine(asked, store, mining=Mining("bm25", negatives=8, last=30))[0]
+
+
+def real(data: Path, limit: int | None) -> list[TrainingSample]:
+    """See above."""
+    with words_of(wikipedia(data)) as store:
+        mining = Mining("bm25", negatives=12, last=50, positive_last=3)
+        found = mine(real_questions(data)[:limit], store, mining=mining)[0]
+    return [one for one in found if _tells(one)]
+
+
+def _tells(sample: TrainingSample) -> bool:
+    """Whether the positive holds an answer that is neither a number nor a part of the question."""
+    question = _plain(sample.question)
+    answers = [one for one in sample.answers if not one.strip().isdigit() and _plain(one) not in question]
+    return any(_plain(one) in _plain(sample.positives[0].text) for one in answers)
+
+
+def _plain(text: str) -> str:
+    return " " + " ".join(re.findall(r"\w+", text.lower())) + " "
+
+
+def taught(data: Path, limit: int | None) -> list[TrainingSample]:
+    """See above."""
+    passages = wikipedia(data)
+    real = [one.question for one in real_questions(data)][:limit]
+    questions = [*real, *_made([one for one in passages if not one.id.startswith("st")], len(real))]
+    with words_of(passages) as store:
+        retriever = Retriever(store, mode="bm25", k=_BEST)
+        found = []
+        for start in range(0, len(questions), 256):
+            block = questions[start : start + 256]
+            for question, hits in zip(block, retriever.retrieve_batch(block), strict=True):
+                best = [TrainingPassage(hit.passage.text, hit.passage.title, hit.passage.id) for hit in hits]
+                if len(best) == _BEST:
+                    found.append(TrainingSample(question, (), tuple(best[:1]), (), tuple(best[1:])))
+    return found
+
+
+def _made(passages: Sequence[Passage], count: int) -> Iterator[str]:
+    """Questions made of passages, a third of each kind."""
+    for at, passage in enumerate(sorted(passages, key=lambda one: share_of(f"taught {one.id}"))[:count]):
+        if at % 3 == 0:
+            title = re.sub(r" \(.*", "", passage.title).lower()
+            made = TEMPLATES[at // 3 % len(TEMPLATES)].format(title)
+        else:
+            made = keywords(passage.text[len(passage.text) // 2 :], 5) if at % 3 == 1 else nameless(passage)
+        if len(made.split()) > 1:
+            yield made
+
+
+SETS: dict[str, Callable[[Path, int | None], list[TrainingSample]]] = {"squad": squad, "real": real, "taught": taught}
+
+
+def main() -> None:
+    """Make the sets."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("sets", nargs="*", choices=SETS, default=list(SETS))
+    parser.add_argument("--limit", type=int, help="questions of a set that are tried, at most")
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    for name in args.sets:
+        start = time.monotonic()
+        found = SETS[name](args.data, args.limit)
+        write_training(args.output / f"{name}.json", found)
+        sys.stdout.write(f"{name}: {len(found):,} questions, {time.monotonic() - start:.0f} s\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
