@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dpr_rag.encoders.loading import load_encoder
     from dpr_rag.errors import DprRagError
     from dpr_rag.filters import Filter
-    from dpr_rag.fusion import Calibration, Diversity, Ranking, Tuned
+    from dpr_rag.fusion import Calibration, Diversity, Ranking, SearchRequest, Tuned
     from dpr_rag.lexical import BM25
     from dpr_rag.metadata import to_json_metadata
     from dpr_rag.milvus import MilvusStore
@@ -53,6 +53,7 @@ _HOMES = {
     "RemoteRetriever": "remote.retriever",
     "RemoteStore": "remote.store",
     "Retriever": "retriever",
+    "SearchRequest": "fusion",
     "SecondStage": "reading.second_stage",
     "Store": "stores",
     "Tuned": "fusion",
@@ -88,6 +89,7 @@ __all__ = [
     "RemoteStore",
     "Reranker",
     "Retriever",
+    "SearchRequest",
     "SecondStage",
     "Store",
     "Tuned",

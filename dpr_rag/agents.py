@@ -16,7 +16,7 @@ from dpr_rag.passages import RESERVED_KEYS, Passage
 from dpr_rag.prompting import format_answer, format_passages
 from dpr_rag.reading.answering import likeliest
 from dpr_rag.reading.second_stage import SecondStage
-from dpr_rag.remote.told import public_message
+from dpr_rag.remote.public_errors import public_message
 from dpr_rag.retriever import Retriever
 from dpr_rag.store import named_source, shown_source
 from dpr_rag.stores import WholeStore

@@ -1,4 +1,4 @@
-"""`Answer`: the words of a passage that answer a question, as a reader finds them."""
+"""``Answer``: the span of a passage that a reader extracted as the answer."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A stretch of a passage's text.
+    """A span of a passage's text.
 
     Attributes:
-        text: The words, as they stand in the passage.
-        start: Where they begin in the passage's text, in characters.
-        end: Where they end.
-        probability: How likely the reader takes this to be the answer. Of a reranked hit: that the passage is the right one
-            of those that were reranked, times that the answer stands there in it.
+        text: The text of the span.
+        start: Offset of its first character in the passage's text.
+        end: Offset after its last character.
+        probability: The reader's probability that this is the answer. For a reranked hit: the probability that the passage
+            is the right one among those reranked, times that of the span in it.
     """
 
     text: str

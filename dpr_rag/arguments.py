@@ -1,4 +1,4 @@
-"""What an argument has to be, checked where it comes in: the message says what was given, what fits, and what to do."""
+"""Checks of arguments; every error message says what was given, what was expected, and what to do."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ _OTHER_WORDS = {
     **dict.fromkeys(("retrievers", "runs"), "systems"),
     **dict.fromkeys(("qrels", "relevance"), "judgements"),
 }
-"""What arguments are called here, by their names elsewhere."""
+"""Argument names of other libraries, and the names of the same arguments here."""
 
 
 def shown(value: object, width: int = 60) -> str:
-    """The first characters of a value's ``repr``, for messages; Python refuses to write integers of over 4,300 digits."""
+    """The first characters of a value's ``repr``; of an integer that Python refuses to print (over 4,300 digits), its size."""
     try:
         return repr(value)[:width]
     except ValueError:
@@ -63,12 +63,12 @@ def shown(value: object, width: int = 60) -> str:
 
 
 def kind(value: object) -> str:
-    """A value with its type, as messages name it."""
+    """A value's type and the start of its ``repr``, for messages."""
     return f"the class {value.__name__}" if isinstance(value, type) else f"{type(value).__name__} {shown(value)}"
 
 
 def is_blank(text: str) -> bool:
-    """Whether a text holds nothing to be read: nothing at all, or white space and characters that are not seen.
+    """Whether a text is empty or consists of white space and invisible characters.
 
     Extracted text often consists of zero-width spaces, byte order marks, soft hyphens, NUL or U+FFFD alone.
     """
@@ -96,14 +96,14 @@ def remedy(value: object, *, several: str) -> str:
 
 
 def check_text(text: object, *, several: str) -> str:
-    """A text that is to be embedded.
+    """Check that a text is a string, and return it.
 
     Args:
-        text: What was given.
-        several: What to do with several strings.
+        text: The argument.
+        several: Advice for a caller who has several strings.
 
     Raises:
-        ArgumentError: It is no string.
+        ArgumentError: It is not a string.
     """
     if not isinstance(text, str):
         raise ArgumentError(f"the text is {kind(text)}, expected a string; {remedy(text, several=several)}")
@@ -111,17 +111,17 @@ def check_text(text: object, *, several: str) -> str:
 
 
 def iterated(name: str, values: object, of: str, *, error: type[DprRagError], one: str) -> Iterator[Any]:
-    """An iterator over a list or another iterable of things, none of which is iterable by itself in another sense.
+    """Iterate over an argument that must be a list or another iterable; strings, bytes, mappings and classes are refused.
 
     Args:
-        name: Of the argument.
-        values: What was given; strings, bytes and mappings are refused, whose parts are something else.
-        of: What it has to be, such as ``a list of ids``.
-        error: What is raised where it is not.
-        one: What to do with a single thing.
+        name: Name of the argument.
+        values: Its value.
+        of: What is expected, such as ``a list of ids``.
+        error: The class of error to raise.
+        one: Advice for a caller who has a single item.
 
     Raises:
-        DprRagError: As ``error`` says.
+        DprRagError: It is not iterable, or one of the types that are refused; of the class ``error``.
     """
     if isinstance(values, str | bytes | bytearray | Mapping | type):
         raise error(f"{name} is {_told(values)}, expected {of}; {one}")
@@ -136,10 +136,10 @@ def _told(value: object) -> str:
 
 
 def check_count(name: str, value: object, error: type[DprRagError], *, least: int = 1, more: str = "") -> int:
-    """An integer of at least ``least``, numpy's as well, as Python's own.
+    """Check that a value is an integer of at least ``least``, and return it as a Python ``int``; numpy integers pass.
 
     Raises:
-        DprRagError: As ``error`` says, where it is none.
+        DprRagError: It is not; of the class ``error``.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         given = shown(value, 80) if isinstance(value, str | float | int | Integral) or value is None else kind(value)
@@ -156,10 +156,10 @@ def check_number(
     high: float = math.inf,
     more: str = "",
 ) -> float:
-    """A finite number from ``low`` to ``high``, numpy's as well, as Python's own.
+    """Check that a value is a finite number from ``low`` to ``high``, and return it as a Python ``float``; numpy's pass.
 
     Raises:
-        DprRagError: As ``error`` says, where it is none.
+        DprRagError: It is not; of the class ``error``.
     """
     number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else _as_float(value)
     if not low <= number <= high or math.isinf(number):
@@ -178,10 +178,10 @@ def _as_float(value: Real) -> float:
 def check_instance(
     name: str, value: object, expected: type[_Kind], error: type[DprRagError], *, advice: str = ""
 ) -> _Kind:
-    """An instance of a class.
+    """Check that a value is an instance of a class, and return it.
 
     Raises:
-        DprRagError: As ``error`` says, where it is none.
+        DprRagError: It is not; of the class ``error``.
     """
     if not isinstance(value, expected):
         article = "an" if expected.__name__[:1] in "AEIOU" else "a"
@@ -190,10 +190,10 @@ def check_instance(
 
 
 def check_callable(name: str, value: object) -> None:
-    """Refuse what cannot be called, before the work that it is to be called after.
+    """Refuse a callback that cannot be called, before the work it is to be called after.
 
     Raises:
-        ArgumentError: It is neither a function nor None, or one that does nothing when it is called.
+        ArgumentError: It is neither None nor callable; or calling it runs nothing, as with an ``async def``.
     """
     if value is not None and not callable(value):
         raise ArgumentError(f"{name} is {_told(value)}, expected a function, or None")
@@ -202,33 +202,36 @@ def check_callable(name: str, value: object) -> None:
 
 
 def never_answering(function: object) -> str | None:
-    """What a function is that does nothing when it is called, by itself, in a ``partial`` or as ``__call__``; None if none."""
-    asked: Any = function
-    while isinstance(asked, partial):
-        asked = asked.func
-    for asks, what in _NEVER_ANSWERING:
-        if callable(asked) and (asks(asked) or asks(type(asked).__call__)):
-            return f"{getattr(asked, '__qualname__', None) or kind(asked):.120}, {what}"
+    """The name and kind of a function whose body does not run when it is called (``async def``, ``yield``); else None.
+
+    Looks through ``functools.partial`` and at ``__call__``.
+    """
+    inner: Any = function
+    while isinstance(inner, partial):
+        inner = inner.func
+    for matches, what in _NEVER_ANSWERING:
+        if callable(inner) and (matches(inner) or matches(type(inner).__call__)):
+            return f"{getattr(inner, '__qualname__', None) or kind(inner):.120}, {what}"
     return None
 
 
 def check_flag(name: str, value: object) -> None:
-    """Refuse what is no truth value: ``"false"`` would count as true.
+    """Refuse a value other than True and False: the string ``"false"`` would count as true.
 
     Raises:
-        ArgumentError: It is neither True nor False.
+        ArgumentError: It is another.
     """
     if not isinstance(value, bool):
         raise ArgumentError(f"{name} is {_told(value)}, expected True or False")
 
 
 def names_known(**elsewhere: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
-    """A decorator: a call with an argument that the function does not have is told the right name.
+    """A decorator: a call with an unknown keyword argument raises an error that names the right one.
 
-    Names are looked at once Python has refused the call; one that fits costs a call more.
+    The names are compared only after Python has refused the call; a correct call pays for one more function call.
 
     Args:
-        **elsewhere: What this function's arguments are called here, by their names elsewhere, beside what is known of all.
+        **elsewhere: Other libraries' names for this function's arguments, on top of the ones known for all functions.
     """
 
     def decorated(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -248,7 +251,7 @@ def names_known(**elsewhere: str) -> Callable[[Callable[_P, _R]], Callable[_P, _
 
 
 def fields_known(kind: _Class) -> _Class:
-    """A decorator: :func:`names_known` for what makes an object of a class."""
+    """A decorator: :func:`names_known` for the constructor of a class."""
     kind.__init__ = names_known()(kind.__init__)  # type: ignore[misc]
     return kind
 

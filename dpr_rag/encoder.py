@@ -1,4 +1,4 @@
-"""The protocol that a store and a retriever ask of any encoder, foreign embedders included."""
+"""The protocol ``Encoder`` that stores and retrievers rely on, and checks of encoders and of their vectors."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _PARTS = ("dim", "fingerprint", "encode_questions", "encode_passages")
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Two encoders behind one face: questions and passages go into the same vector space.
+    """Encodes questions and passages into one vector space.
 
-    ``fingerprint`` identifies weights, tokenizer and profile (not runtime or precision): a store opened with
-    another fingerprint than the one that filled it is refused. An encoder may also have a string ``source``,
-    where its weights came from, which stores keep for people to read. Ask :func:`is_encoder` whether something is one:
-    ``isinstance`` evaluates properties, and takes an ``AttributeError`` inside one for its absence.
+    ``fingerprint`` identifies weights, tokenizer and profile, but not runtime or precision; a store that was filled with one
+    fingerprint cannot be opened with another. An encoder may also have a string ``source``, the origin of its weights,
+    which stores keep for people to read. To test whether a value is an encoder, call :func:`is_encoder`: ``isinstance``
+    evaluates properties, and takes an ``AttributeError`` raised inside one for a missing attribute.
     """
 
     @property
@@ -36,7 +36,7 @@ class Encoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """What identifies this encoder."""
+        """Identifies weights, tokenizer and profile."""
         ...
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
@@ -49,10 +49,10 @@ class Encoder(Protocol):
 
 
 def is_encoder(value: object) -> TypeGuard[Encoder]:
-    """Whether a value has all that an :class:`Encoder` has; none of it is evaluated, and a class is none.
+    """Whether a value has all attributes of an :class:`Encoder`; properties are not evaluated, and a class is not an encoder.
 
     Args:
-        value: Anything; what it passes on by ``__getattr__`` counts too.
+        value: Any object; attributes that its ``__getattr__`` supplies count.
     """
     return not isinstance(value, type) and all(_has(value, name) for name in _PARTS)
 
@@ -61,15 +61,15 @@ def _has(value: object, name: str) -> bool:
     try:
         getattr_static(value, name)
     except AttributeError:
-        return hasattr(value, name)  # no property, which would be evaluated, but maybe passed on
+        return hasattr(value, name)  # no property, which this would evaluate; __getattr__ may supply it
     return True
 
 
 def check_encoder(value: object) -> Encoder:
-    """An encoder that a store can be filled with.
+    """Check that a value is an encoder with a fingerprint, and return it.
 
     Raises:
-        EncoderMismatchError: It is none, or has no fingerprint.
+        EncoderMismatchError: It is not.
     """
     if not is_encoder(value):
         what = f"the class {value.__name__}, not an instance" if isinstance(value, type) else kind(value)
@@ -85,16 +85,16 @@ def check_encoder(value: object) -> Encoder:
 def check_vectors(
     vectors: object, *, rows: int | None = None, dim: int | None = None, names: Sequence[str] = ()
 ) -> Vectors:
-    """Return vectors as a finite, C-contiguous float32 array of shape [rows, dim].
+    """Check vectors, and return them as a C-contiguous float32 array of shape [rows, dim].
 
     Args:
-        vectors: Anything numpy can read as a two-dimensional float array.
-        rows: How many rows there must be, if that is known.
-        dim: How many components each row must have, if that is known.
-        names: What to call each row in a message (passage ids, questions).
+        vectors: Anything that numpy can read as a two-dimensional array of floats.
+        rows: The expected number of rows; None for any.
+        dim: The expected number of components; None for any.
+        names: Names of the rows for error messages: passage ids, or questions.
 
     Raises:
-        VectorError: Wrong shape or dimension, or a value that is NaN or infinite.
+        VectorError: Shape or dimension is wrong, or a value is NaN, infinite, or so large that inner products overflow.
     """
     try:
         array = as_floats(vectors)
@@ -129,12 +129,12 @@ def check_vectors(
 
 
 def as_floats(vectors: object) -> Vectors:
-    """Numbers as a C-contiguous float32 array; what is too large for float32 becomes infinite.
+    """Convert numbers to a C-contiguous float32 array; values too large for float32 become infinite.
 
     Raises:
         TypeError: They are strings, complex numbers or times.
-        ValueError: Rows are of different lengths.
-        OverflowError: An integer is too large for any float.
+        ValueError: Rows have different lengths.
+        OverflowError: An integer is too large for a float.
     """
     array = np.asarray(vectors)
     if array.dtype.kind in "SUcmM":
@@ -146,18 +146,18 @@ def as_floats(vectors: object) -> Vectors:
 def check_encoded(
     encoder: object, method: str, vectors: object, *, rows: int, dim: int | None = None, names: Sequence[str] = ()
 ) -> Vectors:
-    """What an encoder returned, as :func:`check_vectors` does, with the encoder's name in the message.
+    """Check what an encoder returned with :func:`check_vectors`; an error names the encoder and its method.
 
     Args:
-        encoder: What was asked.
-        method: By which method.
-        vectors: What it returned.
-        rows: How many texts it was given.
-        dim: Components per vector, if that is known.
-        names: What to call each row in a message.
+        encoder: The encoder.
+        method: The method that was called.
+        vectors: Its return value.
+        rows: The number of texts that it was given.
+        dim: The expected number of components; None for any.
+        names: Names of the rows for error messages.
 
     Raises:
-        VectorError: It is no array of finite numbers of that shape.
+        VectorError: It is not an array of finite numbers of shape [rows, dim].
     """
     try:
         return check_vectors(vectors, rows=rows, dim=dim, names=names)

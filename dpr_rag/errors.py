@@ -10,26 +10,26 @@ RESTORE = (
     "restore a backup: PassageStore.restore(copy, path), or dpr-rag restore COPY DIR; where there is none, "
     "PassageStore.recover(path, new), or dpr-rag recover DIR NEW, gets out what is whole"
 )
-"""What to do about damage to the truth of a store."""
+"""Advice for a store whose database is damaged."""
 _BREAK = re.compile(r"\s*[\r\n]+\s*")
 
 
 def install(extra: str) -> str:
-    """How an extra is installed, as every message says it: from a checkout, as no package index has dpr-rag.
+    """The advice to install an extra, for messages: from a checkout, as dpr-rag is on no package index.
 
     Args:
-        extra: One of those that ``pyproject.toml`` names.
+        extra: Name of the extra in ``pyproject.toml``.
     """
     return f"in a checkout of dpr-rag, run: pip install -c constraints.txt '.[{extra}]'"
 
 
 def nearest(given: object, known: Iterable[str], elsewhere: Mapping[str, str] = MappingProxyType({})) -> str:
-    """What a message about an unknown name goes on with: the right word for another library's, or what it resembles.
+    """The end of a message about an unknown name: the name used here, or similar names; empty if there is none.
 
     Args:
-        given: The unknown name; nothing is said of what is no string.
-        known: The names that there are.
-        elsewhere: What is called otherwise here, by its names elsewhere in lower case.
+        given: The unknown name; for a value that is not a string the result is empty.
+        known: The names that exist.
+        elsewhere: Other libraries' names in lower case, and the names used here.
     """
     if not isinstance(given, str):
         return ""
@@ -49,36 +49,36 @@ def unknown(
     *,
     more: str = "",
 ) -> str:
-    """The message about a value that is none of those that there are; the arguments are those of :func:`nearest`.
+    """The message about a value that is not one of the known ones.
 
     Args:
-        name: Of the argument.
+        name: Name of the argument.
         given: Its value.
-        known: What it may be.
-        elsewhere: What is called otherwise here.
-        more: What else it may be, in words.
+        known: The values that exist.
+        elsewhere: See :func:`nearest`.
+        more: Other allowed values, in words.
     """
     names = tuple(known)
     return f"{name} is {given!r:.80}, expected one of {', '.join(names)}{more}{nearest(given, names, elsewhere)}"
 
 
 class DprRagError(Exception):
-    """Base class of everything dpr-rag raises on purpose; its message is one line, whatever it quotes."""
+    """Base class of all errors of dpr-rag; the message is one line, even where it quotes several."""
 
     def __init__(self, message: str = "", *more: object) -> None:
         super().__init__(_BREAK.sub(" ", message.strip()), *more)
 
 
 class ArgumentError(DprRagError, TypeError, ValueError):
-    """An argument of another type or name than is taken, or arguments that do not go together."""
+    """An argument has the wrong type or an unknown name, or arguments exclude each other."""
 
 
 class PassageError(DprRagError, ValueError):
-    """A passage (id, title, text or metadata) or a question that cannot be stored or encoded."""
+    """A passage (id, title, text or metadata) or a question cannot be stored or encoded."""
 
 
 class RepeatedIdError(PassageError):
-    """An id that comes twice in one call with different contents.
+    """An id occurs twice in one call with different contents.
 
     Attributes:
         passage_id: The id.
@@ -93,22 +93,22 @@ class RepeatedIdError(PassageError):
 
 
 class BadTextError(PassageError):
-    """A text that holds a lone surrogate, half of a character, which no encoding can write."""
+    """A text holds a lone surrogate: half of a character, which UTF-8 cannot encode."""
 
 
 class FilterError(DprRagError, ValueError):
-    """A metadata filter that cannot be parsed or compiled."""
+    """A metadata filter cannot be parsed or compiled."""
 
 
 class CorpusError(DprRagError, ValueError):
-    """A malformed file of passages or questions; the message names the file and the line."""
+    """A file of passages or questions is malformed; the message names the file and the line."""
 
 
 class UnreadableError(CorpusError):
-    """A file that cannot be opened or a folder that cannot be listed; the message names it and the reason.
+    """A file cannot be opened, or a folder cannot be listed; the message names it and the reason.
 
     Attributes:
-        counted_by: The word that a file is counted by where it is passed over.
+        counted_by: What a report that counts skipped files calls this one.
     """
 
     def __init__(self, message: str, counted_by: str = "unreadable file") -> None:
@@ -117,7 +117,7 @@ class UnreadableError(CorpusError):
 
 
 class UnsafeFileError(DprRagError, ValueError):
-    """A pickled file that asks for more than arrays, tensors and plain containers."""
+    """A pickled file holds something other than arrays, tensors and plain containers."""
 
 
 class MissingExtraError(DprRagError, ImportError):
@@ -125,35 +125,35 @@ class MissingExtraError(DprRagError, ImportError):
 
 
 class ModelError(DprRagError, ValueError):
-    """Model weights that are missing, incomplete, of an unknown architecture or in the wrong role."""
+    """Model weights are missing, incomplete, of an unknown architecture, or of the wrong role."""
 
 
 class UnsupportedModelError(ModelError):
-    """A model that dpr-rag does not run by itself; sentence-transformers may."""
+    """dpr-rag cannot run this model itself; sentence-transformers may."""
 
 
 class PathError(DprRagError, ValueError):
-    """A path that names no place."""
+    """A path or an address is not a valid one."""
 
 
 class VectorError(DprRagError, ValueError):
-    """Vectors with the wrong shape, dimension, or with NaN or infinite values."""
+    """Vectors have the wrong shape or dimension or values that are not finite, or an option of a search is out of range."""
 
 
 class IndexKindError(DprRagError, ValueError):
-    """An index kind, factory string or index parameter that cannot be used."""
+    """An index kind, factory string or index parameter cannot be used."""
 
 
 class ForkedProcessError(DprRagError, RuntimeError):
-    """A library that did not survive the fork was asked in a forked child; the message says how to start processes."""
+    """A library that does not survive a fork was used in a forked child; the message says how to start processes instead."""
 
 
 class StoreError(DprRagError):
-    """Base class of everything that concerns one passage store."""
+    """Base class of the errors that concern one store."""
 
 
 class StoreNotFoundError(StoreError, FileNotFoundError):
-    """There is no store at the path, and none was to be created."""
+    """There is no store at the path, and ``create`` was not asked for."""
 
 
 class NotAStoreError(StoreError):
@@ -169,15 +169,15 @@ class StoreLocked(StoreError):
 
 
 class StoreCorrupted(StoreError):
-    """Stored bytes do not match their checksum, or parts of the store contradict each other."""
+    """Stored data do not match their checksum, or parts of the store contradict each other."""
 
 
 class StoreReplacedError(StoreError):
-    """Another store, another copy of it or nothing lies where the store was opened; nothing is mixed with it."""
+    """The files of an open store were replaced or removed; nothing is read from or written to what lies there now."""
 
 
 class StoreReadOnlyError(StoreError):
-    """A write was asked of a store that was opened read-only."""
+    """A write to a store that was opened read-only."""
 
 
 class StoreClosedError(StoreError):
@@ -189,19 +189,19 @@ class EncoderMismatchError(StoreError):
 
 
 class ServiceError(DprRagError):
-    """A service that answers for a store gave an answer that cannot be understood; base class of all that concerns one."""
+    """A service gave an answer that cannot be understood; base class of the errors that concern a service."""
 
 
 class ServiceUnavailableError(ServiceError, ConnectionError):
-    """The service cannot be reached, or is ending."""
+    """The service cannot be reached, or is shutting down."""
 
 
 class NotAcknowledgedError(ServiceUnavailableError):
-    """An engine went away while passages were added: some are stored, of others nobody knows.
+    """An engine failed while passages were added: some are stored, others may or may not be.
 
     Attributes:
-        passage_ids: The first passages that were not acknowledged; they may be stored or not, and can be added again.
-        acknowledged: How many of the call's passages were.
+        passage_ids: The first passages that were not acknowledged; adding them again is safe.
+        acknowledged: How many of the call's passages were acknowledged.
     """
 
     def __init__(self, message: str, passage_ids: tuple[str, ...] = (), acknowledged: int = 0) -> None:
@@ -213,7 +213,7 @@ class NotAcknowledgedError(ServiceUnavailableError):
 
 
 class ServiceBusyError(ServiceUnavailableError):
-    """The service has as many requests as it takes; ask again later."""
+    """The service is at its limit of requests; try again later."""
 
 
 class ServiceTimeoutError(ServiceError, TimeoutError):
@@ -221,24 +221,24 @@ class ServiceTimeoutError(ServiceError, TimeoutError):
 
 
 class AccessError(ServiceError, PermissionError):
-    """The service refuses a request without its token, or with another one."""
+    """The token is missing, wrong or malformed."""
 
 
 class RequestError(ServiceError, ValueError):
-    """A request that the service cannot understand, or that is larger than it takes."""
+    """The service cannot understand a request, or the request is larger than its limits."""
 
 
 class EvaluationError(DprRagError, ValueError):
-    """Questions, systems or options with which nothing can be measured."""
+    """An evaluation cannot be run with these questions, systems or options."""
 
 
 class ChatError(DprRagError, RuntimeError):
-    """A language model cannot be had, or did not answer."""
+    """A language model is not available, or did not answer."""
 
 
 class ScalingError(DprRagError, RuntimeError):
-    """A cluster cannot be used, or a worker of it failed."""
+    """A cluster cannot be used, or one of its workers failed."""
 
 
 class TrainingError(DprRagError, ValueError):
-    """Training data, settings or an output folder with which no training can begin or go on."""
+    """Training cannot start or continue with this data, these settings or this output folder."""

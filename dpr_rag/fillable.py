@@ -1,4 +1,4 @@
-"""What adapters ask of a store that they fill, beyond what is asked of any: to find again what they made, and views."""
+"""The protocol of stores that adapters fill: on top of ``WholeStore``, views and a way to find the adapter's own passages."""
 
 from __future__ import annotations
 
@@ -16,58 +16,58 @@ _PARTS = ("admitted", "restricted", "get_vectors")
 
 
 class Marks(Protocol):
-    """How an adapter finds the passages that it made: by marks, see ``dpr_rag.store.private.Private``.
+    """Finds the passages that an adapter made, by the marks it gave them, see ``dpr_rag.store.private.Private``.
 
     Attributes:
-        keeps_records: Whether there is room for an adapter's records beside the passages, as in a folder.
+        keeps_records: Whether the adapter can keep records of its own beside the passages, as in a folder.
     """
 
     keeps_records: bool
 
     def marked(self, wanted: Iterable[str]) -> list[Passage]:
-        """The passages that have one of the marks, in order of insertion."""
+        """Passages with at least one of the marks, in order of insertion."""
 
     def add(
         self, passages: Sequence[Passage], *, vectors: Sequence[Any] | None = None, instead: Mapping[str, Sequence[str]]
     ) -> AddReport:
-        """Add passages, each in place of stored ones that say the same."""
+        """Add passages; ``instead`` maps the id of one to the ids of stored passages with the same text that it replaces."""
 
     def delete_marked(self, wanted: Iterable[str]) -> int:
-        """Delete the passages that have one of the marks."""
+        """Delete the passages with at least one of the marks, and return how many there were."""
 
     def check_repeats(self, passages: Iterable[Passage]) -> None:
-        """Refuse an id that comes twice with different contents."""
+        """Refuse an id that occurs twice with different contents."""
 
 
 class FilledStore(WholeStore, Protocol):
-    """A store that adapters fill: a folder, or a collection of an engine."""
+    """A store that adapters can fill: a folder, or a collection of an engine."""
 
     @property
     def read_only(self) -> bool:
-        """Whether every change is refused."""
+        """Whether the store refuses every change."""
 
     @property
     def is_temporary(self) -> bool:
-        """Whether what it holds is gone once it is closed."""
+        """Whether closing the store deletes it."""
 
     @property
     def private(self) -> Marks:
-        """How an adapter finds its own passages again."""
+        """Finds the passages that an adapter made."""
 
     def admitted(self, passage: Passage) -> Passage:
-        """A passage as ``add`` stores it: in a view, with the fields that its filter fixes."""
+        """The passage as ``add`` would store it: a view adds the metadata fields that its filter fixes."""
 
 
 def is_fillable(store: Store) -> TypeGuard[FilledStore]:
-    """Whether adapters can fill a store: one in a folder or an engine, and none behind a service."""
+    """Whether adapters can fill a store: yes for a folder or an engine, no for a service."""
     return has_all(store, _PARTS)
 
 
 def filled(store: Store) -> FilledStore:
-    """A store that an adapter can fill.
+    """Check that adapters can fill a store, and return it.
 
     Raises:
-        StoreError: It is a service, which keeps nothing for adapters.
+        StoreError: It is a service.
     """
     if is_fillable(store):
         return store
@@ -79,5 +79,5 @@ if TYPE_CHECKING:
     from dpr_rag.store import PassageStore as _Local
 
     def _proof(local: _Local, milvus: _Milvus) -> tuple[FilledStore, FilledStore]:
-        """The type checker refuses this where one of them does not keep the protocol."""
+        """Fails type checking if one of the classes does not implement the protocol."""
         return local, milvus

@@ -1,4 +1,4 @@
-"""Passages and hits: the one place where ids, titles, texts and metadata are checked."""
+"""``Passage`` and ``Hit``, and the checks of ids, titles, texts, metadata and questions."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from dpr_rag.errors import BadTextError, PassageError, unknown
 
 MAX_METADATA_DEPTH = 32
 PRIVATE_KEY = "_dpr_rag"
-"""Metadata key under which an adapter keeps what its framework needs privately; ``Passage.visible_metadata`` leaves it out."""
+"""Metadata key for the private data of an adapter's framework; ``Passage.visible_metadata`` leaves it out."""
 SOURCE_KEY = "_dpr_rag_source"
-"""Metadata key under which stands what a passage was read from, see ``dpr_rag.store.sources``; users do not see it either."""
+"""Metadata key for the file that a passage was read from, see ``dpr_rag.store.sources``; also left out."""
 RESERVED_KEYS = (PRIVATE_KEY, SOURCE_KEY)
-"""Metadata keys that users do not see, and which an adapter refuses in what it is given."""
+"""Metadata keys that users do not see, and that adapters refuse in their input."""
 OnBadText = Literal["error", "replace", "skip"]
-"""What becomes of texts with lone surrogates: see :meth:`Passage.made`."""
+"""What to do with a text that holds lone surrogates, see :meth:`Passage.made`."""
 _BAD_TEXTS = ("error", "replace", "skip")
 _ADVICE = ", or pass on_bad_text='replace' or 'skip'"
 CONVERTING = (
@@ -40,13 +40,14 @@ class Passage:
 
     Attributes:
         id: Non-empty string, unique in a store.
-        text: Non-empty string; every Unicode character (NUL included) round-trips. Surrogate pairs, as some readers of PDF
-            files emit, are joined to the characters that they stand for, in every field.
-        title: What the passage is part of; DPR encodes it as the first segment of a pair.
-        metadata: JSON object of the user's own, at most 32 levels deep, copied on construction.
+        text: Non-empty string of any Unicode characters, NUL included. In every field, surrogate pairs, as some PDF readers
+            emit them, are joined to the characters that they encode.
+        title: Title of the document or section; DPR encodes it as the first segment of a pair.
+        metadata: JSON object, at most 32 levels deep, copied on construction.
 
     Raises:
-        PassageError: A field has the wrong type, is empty, or cannot be stored as JSON, or two keys are one as text.
+        PassageError: A field has the wrong type, is empty, or cannot be stored as JSON; or two keys become equal once their
+            surrogate pairs are joined.
         BadTextError: A field holds a lone surrogate; :meth:`made` can replace it.
     """
 
@@ -67,7 +68,7 @@ class Passage:
 
     @property
     def visible_metadata(self) -> dict[str, Any]:
-        """A copy of the metadata, without what is kept under ``PRIVATE_KEY`` and ``SOURCE_KEY``."""
+        """A copy of the metadata without ``RESERVED_KEYS``."""
         return {key: value for key, value in self.metadata.items() if key not in RESERVED_KEYS}
 
     @classmethod
@@ -80,21 +81,21 @@ class Passage:
         *,
         on_bad_text: OnBadText = "error",
     ) -> Passage | None:
-        r"""Make a passage of fields that may hold lone surrogates, as extracted text sometimes does.
+        r"""Make a passage from fields that may hold lone surrogates, as extracted text sometimes does.
 
         Args:
-            id: As for the passage, and so are the others.
+            id: See :class:`Passage`, as for the next three.
             text: The text.
             title: The title.
             metadata: The metadata.
-            on_bad_text: ``error`` refuses lone surrogates; ``replace`` puts U+FFFD in their place, and in ids and in keys of
-                the metadata their escape (``\ud800``), so that no two become one; ``skip`` makes no passage.
+            on_bad_text: ``error`` refuses lone surrogates. ``replace`` replaces them by U+FFFD, but in ids and metadata keys by
+                their escape (``\ud800``), so that different ids and keys stay different. ``skip`` makes no passage.
 
         Returns:
-            The passage, or None where it is skipped.
+            The passage, or None if it is skipped.
 
         Raises:
-            PassageError: As for the passage, or ``on_bad_text`` is none of the three.
+            PassageError: As for :class:`Passage`; or ``on_bad_text`` is unknown.
         """
         check_on_bad_text(on_bad_text)
         try:
@@ -104,11 +105,13 @@ class Passage:
                 raise
         if on_bad_text == "skip":
             return None
-        return cls(_escaped(id), _mended(text), _mended(title), _mended(metadata or {}))
+        return cls(
+            _escaped(id), _without_surrogates(text), _without_surrogates(title), _without_surrogates(metadata or {})
+        )
 
     @classmethod
     def checked_before(cls, passage_id: str, text: str, title: str, metadata: Mapping[str, Any]) -> Passage:
-        """Make a passage of fields that a passage had before, as a checksum proves, without checking them again."""
+        """Make a passage from fields that were checked before and have not changed since, as their checksum proves."""
         passage = object.__new__(cls)
         for name, value in (("id", passage_id), ("text", text), ("title", title), ("metadata", metadata)):
             object.__setattr__(passage, name, value)
@@ -120,13 +123,13 @@ class Hit:
     """One result of a search.
 
     Attributes:
-        passage: What was found.
-        score: What the hits are ranked by, higher is better; in a dense search the exact inner product.
-        rank: Place in the result, from 1.
-        dense: Exact inner product of question and passage, or None where vectors did not count.
-        bm25: BM25 score, phrases included where the ranking counts them, or None where words did not count.
-        retrieved: The score of the search, where a reranker gave another one to rank by; else None.
-        answer: Where a reader finds the answer in the passage, or None.
+        passage: The passage.
+        score: Hits are ranked by it, higher is better; in a dense search it is the exact inner product.
+        rank: Position in the result, from 1.
+        dense: Exact inner product of question and passage; None if the ranking used no vectors.
+        bm25: BM25 score, with phrases if the ranking counts them; None if the ranking used no words.
+        retrieved: The score before reranking; None if there was no reranker.
+        answer: The span that a reader extracted from the passage, or None.
     """
 
     passage: Passage
@@ -139,13 +142,13 @@ class Hit:
 
 
 def check_question(question: object) -> str:
-    """Return a question that can be encoded, its surrogate pairs joined.
+    """Check a question, and return it with its surrogate pairs joined.
 
     Args:
-        question: What the user asked.
+        question: The user's question.
 
     Raises:
-        PassageError: It is no string, blank, or holds a lone surrogate.
+        PassageError: It is not a string, is blank, or holds a lone surrogate.
     """
     text = _checked_string(question, "question", None)
     if is_blank(text):
@@ -154,33 +157,33 @@ def check_question(question: object) -> str:
 
 
 def check_questions(questions: object) -> list[str]:
-    """Return questions that can be encoded as a list, see :func:`check_question`.
+    """Check questions with :func:`check_question`, and return them as a list.
 
     Raises:
-        PassageError: One string was given or what is no list, or a question is no string, blank, or no text.
+        PassageError: The questions are one string or not iterable, or one of them is refused.
     """
-    one = "wrap it as [question], or call retrieve() for one" if isinstance(questions, str) else "give [] for none"
-    listed = iterated("questions", questions, "a list of them", error=PassageError, one=one)
+    advice = "wrap it as [question], or call retrieve() for one" if isinstance(questions, str) else "give [] for none"
+    listed = iterated("questions", questions, "a list of them", error=PassageError, one=advice)
     return [check_question(question) for question in listed]
 
 
 def check_on_bad_text(on_bad_text: object) -> None:
-    """Refuse a policy that there is not.
+    """Refuse a value of ``on_bad_text`` other than ``error``, ``replace`` and ``skip``.
 
     Raises:
-        PassageError: It is none of ``error``, ``replace`` and ``skip``.
+        PassageError: It is another.
     """
     if not isinstance(on_bad_text, str) or on_bad_text not in _BAD_TEXTS:
         raise PassageError(unknown("on_bad_text", on_bad_text, _BAD_TEXTS))
 
 
 def is_text(text: str) -> bool:
-    """Whether a string is text that can be stored as UTF-8, which lone surrogates are not."""
+    """Whether a string can be encoded as UTF-8: it holds no lone surrogate."""
     return text.encode("utf-8", "replace").decode() == text
 
 
 def rejoined(text: str) -> str:
-    """A plain string whose surrogate pairs are the characters that they stand for; lone surrogates stay."""
+    """The string as a plain ``str`` with its surrogate pairs joined to characters; lone surrogates stay."""
     try:
         text.encode("utf-8")  # much faster than to look for them
     except UnicodeEncodeError:
@@ -188,17 +191,17 @@ def rejoined(text: str) -> str:
     return str.__str__(text)
 
 
-def _mended(value: Any) -> Any:
-    """A JSON value with U+FFFD for lone surrogates; what is none stays, and is refused like any other."""
+def _without_surrogates(value: Any) -> Any:
+    """A JSON value with U+FFFD for lone surrogates; a value of another type is returned as it is, to be refused later."""
     if isinstance(value, str):
         return _SURROGATE.sub("\ufffd", rejoined(value))
     if isinstance(value, list):
-        return [_mended(item) for item in value]
+        return [_without_surrogates(item) for item in value]
     if isinstance(value, Mapping):
-        made: dict[Any, Any] = {}
+        cleaned: dict[Any, Any] = {}
         for key, item in value.items():
-            made[_new_name(made, _escaped(key), "metadata")] = _mended(item)
-        return made
+            cleaned[_new_key(cleaned, _escaped(key), "metadata")] = _without_surrogates(item)
+        return cleaned
     return value
 
 
@@ -228,14 +231,14 @@ def _checked_string(value: object, name: str, passage_id: object, *, empty: bool
 
 
 def plain(value: Any) -> Any:
-    """A number or truth value of numpy as Python's own; everything else as it is, numpy's times and arrays among it."""
+    """Convert a numpy number or bool to Python's; everything else, numpy times and arrays included, is returned as it is."""
     if type(value).__module__ != "numpy" or not isinstance(value, sys.modules["numpy"].generic):
         return value
     return value.item() if value.dtype.kind in "biuf" else value
 
 
 def _json_copy(value: Any, passage_id: str, where: str, depth: int) -> Any:
-    """Copy a JSON value, so that later changes to the caller's object cannot reach the passage."""
+    """Check and copy a JSON value, so that later changes of the caller's object do not change the passage."""
     if depth > MAX_METADATA_DEPTH:
         raise PassageError(
             f"passage {passage_id!r}: {where} is nested deeper than {MAX_METADATA_DEPTH} levels; flatten it"
@@ -267,17 +270,17 @@ def _copied_object(value: Mapping[Any, Any], passage_id: str, where: str, depth:
                 f"passage {passage_id!r}: {where} has the key {kind(key)}, expected a string; convert it{CONVERTING}"
             )
         name = _checked_string(key, f"a key of {where}", passage_id, empty=True)
-        copied[_new_name(copied, name, f"passage {passage_id!r}: {where}")] = _json_copy(
+        copied[_new_key(copied, name, f"passage {passage_id!r}: {where}")] = _json_copy(
             item, passage_id, f"{where}[{key!r}]", depth + 1
         )
     return copied
 
 
-def _new_name(taken: Mapping[Any, Any], name: Any, where: str) -> Any:
-    """A key that is not there yet: two may become one by their surrogates, and one value would be lost."""
-    if name in taken:
-        raise PassageError(f"{where} has two keys that are {shown(name, 120)} as text; rename one of them")
-    return name
+def _new_key(taken: Mapping[Any, Any], key: Any, where: str) -> Any:
+    """A key that is not taken: with surrogates joined or escaped, two keys can become equal, and one value would be lost."""
+    if key in taken:
+        raise PassageError(f"{where} has two keys that are {shown(key, 120)} as text; rename one of them")
+    return key
 
 
 def _checked_int(value: int, passage_id: str, where: str) -> int:

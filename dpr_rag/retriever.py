@@ -1,19 +1,21 @@
-"""``Retriever``: questions in, passages out, ranked by vectors, by words, or by both."""
+"""``Retriever``: retrieves passages for questions from a store, by vectors, by BM25, or by both."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from dpr_rag.arguments import check_count, check_instance, kind, names_known
+from dpr_rag.arguments import check_count, kind, names_known
 from dpr_rag.errors import ArgumentError, VectorError
-from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
-from dpr_rag.passages import Hit, check_questions
+from dpr_rag.filters import Where
+from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, RankingOptions, SearchRequest, ranking_given
+from dpr_rag.passages import Hit
 from dpr_rag.reading.second_stage import SecondStage
-from dpr_rag.stores import Store, Where, is_store
+from dpr_rag.stores import Store, execute, is_store
 
-_OF_CALLS = {
+_ELSEWHERE = {
     **dict.fromkeys(
         ("min_relevance", "score_threshold", "similarity_cutoff"), "min_relevance, an argument of retrieve()"
     ),
@@ -28,32 +30,32 @@ class Retriever:
     """Retrieves passages from a store for questions.
 
     Args:
-        store: An open store of any kind, see ``open_store``; it needs an encoder for questions in words, unless they are ranked
-            by BM25 alone, or a service encodes.
-        k: Hits per question, unless a call asks otherwise.
-        mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both; None for what the store was tuned to,
-            or else ``dense``.
-        weight: For ``hybrid``: λ of BM25 + λ · inner product; None for the tuned one, or one for each question.
+        store: An open store of any kind, see ``open_store``. It needs an encoder, unless the mode is ``bm25`` or it is a
+            service, which encodes itself.
+        k: Hits per question, the default of all methods.
+        mode: ``dense`` ranks by inner product, ``bm25`` by BM25, ``hybrid`` by both; None for the mode that the store was
+            tuned to, or else ``dense``.
+        weight: For ``hybrid``: λ in BM25 + λ · inner product; None for the tuned λ, or else one that is found per question.
         fusion: For ``hybrid``: ``weighted``, or ``rrf`` for reciprocal rank fusion.
-        candidates: For ``hybrid``: how many passages each leg brings, at least 1; None for 200, or what the store was tuned with.
-        k1: For ``bm25`` and ``hybrid``: how much it counts that a word stands in a passage often, at least 0; None for 0.9, or
-            what the store was tuned with. See ``BM25`` for this and the next two.
-        b: How much long passages are held back, from 0 to 1; None for 0.4, or what the store was tuned with.
-        phrases: How much words count that follow each other as in the question, at least 0; None for what goes with the mode.
-        ranking: All of that as a ``Ranking``, instead of what stands between ``k`` and this.
-        reranker: Ranks anew what the store finds, by reading question and passage together: a ``Reader``, anything else with
-            ``rerank(question, hits, k)``, or a ``CrossEncoder`` of sentence-transformers; or a ``SecondStage``, which says the
-            next two as well. ``hit.retrieved`` is then the store's score, and ``hit.answer`` where a reader found the answer.
-        rerank: So many of the first hits are reranked; others follow in their order, with scores below.
-        rerank_weight: Share of the reranker in the order, from 0 to 1, see ``SecondStage``; with 1 a hit's score is the
-            reranker's own.
+        candidates: For ``hybrid``: how many passages each of the two lists has, at least 1; None for the tuned number, or 200.
+        k1: For ``bm25`` and ``hybrid``: weight of repeated terms, at least 0; None for the tuned value, or 0.9. See ``BM25``
+            for this and the next two.
+        b: Length normalisation, from 0 to 1; None for the tuned value, or 0.4.
+        phrases: Weight of words that are adjacent in question and passage, at least 0; None for the default of the mode.
+        ranking: A complete ``Ranking``, instead of the arguments from ``mode`` to ``phrases``.
+        reranker: Reranks the hits by reading question and passage together: a ``Reader``, an object with
+            ``rerank(question, hits, k)``, a ``CrossEncoder`` of sentence-transformers, or a ``SecondStage``, which includes
+            the next two arguments. ``hit.retrieved`` is then the store's score, and ``hit.answer`` a reader's answer.
+        rerank: How many of the first hits are reranked; the others follow in their order, with lower scores.
+        rerank_weight: Weight of the reranker's score against the store's, from 0 to 1, see ``SecondStage``; with 1, hits have
+            the reranker's score.
 
     Raises:
-        ArgumentError: The store is none, or the reranker.
+        ArgumentError: The store or the reranker is not one.
         VectorError: k is below 1, or an option is out of range or goes with another mode.
     """
 
-    @names_known(**_OF_CALLS)
+    @names_known(**_ELSEWHERE)
     def __init__(
         self,
         store: Store,
@@ -75,28 +77,46 @@ class Retriever:
             raise ArgumentError(
                 f"store is {kind(store)}, expected an open PassageStore; open one with PassageStore.open(path, encoder=…)"
             )
-        k = check_count("k", k, VectorError)
-        if ranking is not None:
-            check_instance("ranking", ranking, Ranking, VectorError, advice="; or say mode=")
-        self._wishes = Wishes(mode, weight, fusion, candidates, k1, b, phrases)
-        if ranking is not None and self._wishes:
-            raise VectorError(
-                "ranking was given together with mode, weight, fusion, candidates, k1, b or phrases; it says all of them already"
-            )
-        self.store, self.k, self._given = store, k, ranking
+        options = RankingOptions(mode, weight, fusion, candidates, k1, b, phrases)
+        self.store, self.k = store, check_count("k", k, VectorError)
+        self._ranking = ranking_given(ranking, options)
         self.second = reranker if isinstance(reranker, SecondStage) else None
         if reranker is not None and self.second is None:
             self.second = SecondStage(reranker, rerank=rerank, rerank_weight=rerank_weight)
 
     @property
     def ranking(self) -> Ranking:
-        """How passages are ranked; what was not said is as the store was tuned."""
-        return self._asked or self.store.ranking
+        """The ranking; options that were left out are as the store was tuned."""
+        return self._completed(self._ranking) or self.store.ranking
 
-    @property
-    def _asked(self) -> Ranking | None:
-        """What was said, or None where all is left to the store."""
-        return self.store.ranking_of(self._wishes) if self._wishes else self._given
+    def _completed(self, ranking: Ranking | RankingOptions | None) -> Ranking | None:
+        """The complete ranking; None for the store's own."""
+        return self.store.ranking_of(ranking) if isinstance(ranking, RankingOptions) else ranking
+
+    def execute(self, request: SearchRequest) -> list[list[Hit]]:
+        """Hits for each question, or each vector, of one request; all other methods that retrieve call this one.
+
+        Args:
+            request: ``k`` and ``ranking`` default to the retriever's. Vectors without questions are ranked by inner product.
+
+        Raises:
+            EncoderMismatchError: The store has no encoder, or was filled with another one.
+            FilterError: The filter cannot be understood.
+            VectorError: There are vectors but no questions, and the reranker or the ranking needs words; or the vectors have
+                the wrong shape.
+        """
+        k, questions = self.k if request.k is None else request.k, request.questions
+        if questions is not None and not questions:
+            return []
+        if questions is None and self.second is not None:
+            raise VectorError("a reranker reads questions in words; call retrieve() or retrieve_batch()")
+        ranking = self._completed(self._ranking if request.ranking is None else request.ranking)
+        if questions is None and ranking is not None and ranking.needs_words:
+            raise VectorError(f"mode={ranking.mode!r} needs questions in words; call retrieve() or retrieve_batch()")
+        if questions is None or self.second is None:
+            return execute(self.store, replace(request, k=k, ranking=ranking))
+        candidates = execute(self.store, replace(request, k=self.second.wanted(k), ranking=ranking))
+        return [self.second.ranked(question, hits, k) for question, hits in zip(questions, candidates, strict=True)]
 
     @names_known()
     def retrieve(
@@ -111,19 +131,20 @@ class Retriever:
         """Passages for one question, best first.
 
         Args:
-            question: What to look for, in words.
-            k: Hits, or None for the retriever's own number.
+            question: The question.
+            k: Number of hits; None for the retriever's ``k``.
             filter: Selects passages before the top k, see ``PassageStore.search``.
             diversity: Choose by maximal marginal relevance; None keeps the order of the scores.
-            min_relevance: Leave out hits of less relevance, in [0, 1]; see :meth:`relevance`.
+            min_relevance: Leave out hits of lower relevance, in [0, 1]; see :meth:`relevance`.
 
         Raises:
-            PassageError: The question is no string, or blank.
-            EncoderMismatchError: The store has no encoder, or another one filled it.
+            PassageError: The question is not a string, or is blank.
+            EncoderMismatchError: The store has no encoder, or was filled with another one.
             FilterError: The filter cannot be understood.
             VectorError: k is below 1, or an option is out of range.
         """
-        return self.retrieve_batch([question], k, filter, diversity=diversity, min_relevance=min_relevance)[0]
+        request = SearchRequest([question], k, filter, diversity=diversity, min_relevance=min_relevance)
+        return self.execute(request)[0]
 
     @names_known()
     def retrieve_batch(
@@ -138,32 +159,18 @@ class Retriever:
     ) -> list[list[Hit]]:
         """Passages for many questions, with one encoding pass and one search.
 
-        Args:
-            questions: What to look for, in words.
-            k: Hits per question, or None for the retriever's own number.
-            filter: Selects passages before the top k, see ``PassageStore.search``.
-            vectors: The questions' vectors, float [n, dim], where they are known already.
-            diversity: Choose by maximal marginal relevance; None keeps the order of the scores.
-            min_relevance: Leave out hits of less relevance, in [0, 1]; see :meth:`relevance`.
+        With a reranker, ``diversity`` and ``min_relevance`` select the hits that it reads.
 
-        With a reranker, ``diversity`` and ``min_relevance`` choose what it reads.
+        Args:
+            questions: The questions.
+            k: Hits per question; None for the retriever's ``k``.
+            filter: Selects passages before the top k, see ``PassageStore.search``.
+            vectors: The questions' vectors, float [n, dim]; None to encode the questions.
+            diversity: Choose by maximal marginal relevance; None keeps the order of the scores.
+            min_relevance: Leave out hits of lower relevance, in [0, 1]; see :meth:`relevance`.
         """
-        asked = check_questions(questions)
-        wanted = self.k if k is None else check_count("k", k, VectorError)
-        if not asked:
-            return []
-        found = self.store.rank(
-            asked,
-            wanted if self.second is None else self.second.wanted(wanted),
-            filter,
-            ranking=self._asked,
-            vectors=vectors,
-            diversity=diversity,
-            min_relevance=min_relevance,
-        )
-        if self.second is None:
-            return found
-        return [self.second.ranked(one, hits, wanted) for one, hits in zip(asked, found, strict=True)]
+        request = SearchRequest(questions, k, filter, vectors, diversity=diversity, min_relevance=min_relevance)
+        return self.execute(request)
 
     def retrieve_by_vectors(
         self,
@@ -174,30 +181,25 @@ class Retriever:
         diversity: Diversity | None = None,
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
-        """Passages for questions that are encoded already, float [n, dim], by inner product whatever the store was tuned to.
+        """Passages for question vectors, float [n, dim], ranked by inner product whatever the store was tuned to.
 
         Raises:
-            VectorError: A mode or a reranker was given, which need the question's words.
+            VectorError: The retriever has a reranker, or a mode that needs the question's words.
         """
-        if self.second is not None:
-            raise VectorError("a reranker reads questions in words; call retrieve() or retrieve_batch()")
-        asked = self._asked
-        if asked is not None and asked.needs_words:
-            raise VectorError(f"mode={asked.mode!r} needs questions in words; call retrieve() or retrieve_batch()")
-        wanted = self.k if k is None else k
-        return self.store.search(vectors, wanted, filter, diversity=diversity, min_relevance=min_relevance)
+        request = SearchRequest(None, k, filter, vectors, diversity=diversity, min_relevance=min_relevance)
+        return self.execute(request)
 
     def relevance(self, score: float) -> float:
-        """How relevant a passage with this score is, in [0, 1]; it rises with the score, see :attr:`calibration`.
+        """The relevance of a score, in [0, 1]; it rises with the score, see :attr:`calibration`.
 
-        Of a reranked hit ask about ``hit.retrieved``. For hits by vectors alone, of a store that was tuned to something else,
-        ask ``store.calibration``.
+        For a reranked hit, pass ``hit.retrieved``. For hits of :meth:`retrieve_by_vectors` from a store that was tuned to
+        another mode, use ``store.calibration`` instead.
         """
         return self.calibration.relevance(score)
 
     @property
     def calibration(self) -> Calibration:
-        """What turns this retriever's scores into relevances, see ``PassageStore.calibration_of``."""
+        """The calibration of this retriever's scores, see ``PassageStore.calibration_of``."""
         return self.store.calibration_of(self.ranking)
 
     async def aretrieve(
@@ -209,10 +211,9 @@ class Retriever:
         diversity: Diversity | None = None,
         min_relevance: float | None = None,
     ) -> list[Hit]:
-        """Like :meth:`retrieve`, in a thread, so that the event loop goes on."""
-        return await asyncio.to_thread(
-            self.retrieve, question, k, filter, diversity=diversity, min_relevance=min_relevance
-        )
+        """Like :meth:`retrieve`, in a thread, without blocking the event loop."""
+        request = SearchRequest([question], k, filter, diversity=diversity, min_relevance=min_relevance)
+        return (await asyncio.to_thread(self.execute, request))[0]
 
     async def aretrieve_batch(
         self,
@@ -223,7 +224,6 @@ class Retriever:
         diversity: Diversity | None = None,
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
-        """Like :meth:`retrieve_batch`, in a thread, so that the event loop goes on."""
-        return await asyncio.to_thread(
-            self.retrieve_batch, questions, k, filter, diversity=diversity, min_relevance=min_relevance
-        )
+        """Like :meth:`retrieve_batch`, in a thread, without blocking the event loop."""
+        request = SearchRequest(questions, k, filter, diversity=diversity, min_relevance=min_relevance)
+        return await asyncio.to_thread(self.execute, request)

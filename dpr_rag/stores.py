@@ -1,4 +1,4 @@
-"""What is asked of any store, wherever its passages lie; and the one place that opens a store by its address."""
+"""The protocols ``Store`` and ``WholeStore`` that every kind of store implements, and ``open_store``."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from inspect import getattr_static
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeGuard, cast
 
+from dpr_rag.arguments import check_count
 from dpr_rag.encoder import Encoder, Vectors
-from dpr_rag.errors import ArgumentError, StoreError
-from dpr_rag.filters import Filter
-from dpr_rag.fusion import Calibration, Diversity, Ranking, Tuned, Wishes
+from dpr_rag.errors import ArgumentError, StoreError, VectorError
+from dpr_rag.filters import Filter, Where
+from dpr_rag.fusion import Calibration, Diversity, Ranking, RankingOptions, SearchRequest, Tuned
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.paths import is_engine, is_service
 
@@ -19,33 +20,32 @@ if TYPE_CHECKING:
     from dpr_rag.store.reports import AddReport, Facts
     from dpr_rag.store.sources import Replace
 
-Where = Filter | Mapping[str, Any] | Callable[[Passage], bool] | None
-
 
 class Store(Protocol):
-    """What ``Retriever``, and with it ``evaluate`` and the adapters' retrievers, ask of a store.
+    """The methods of a store that ``Retriever`` uses, and through it ``evaluate`` and the adapters' retrievers.
 
-    ``PassageStore`` and its views keep it, ``RemoteStore`` over HTTP, ``MilvusStore`` over an engine. What the methods mean
-    is said by those of ``PassageStore``; errors are of the same classes. Ask :func:`is_store` whether something is one.
+    Implemented by ``PassageStore`` and its views (a folder), ``RemoteStore`` (a service) and ``MilvusStore`` (an engine).
+    ``PassageStore`` documents the methods; all raise the same classes of errors. To test whether a value is a store, call
+    :func:`is_store`.
     """
 
     @property
     def path(self) -> Path | str:
-        """The folder, or the address without secrets."""
+        """The folder, or the address without its token."""
         ...
 
     @property
     def encoder(self) -> Encoder | None:
-        """The encoder it was opened with; None where there is none, or where a service encodes."""
+        """The encoder that the store was opened with; None if there is none, or the store is a service, which encodes itself."""
         ...
 
     @property
     def ranking(self) -> Ranking:
-        """How passages are ranked where a call does not say."""
+        """The ranking of searches that name none."""
         ...
 
     def add(self, passages: Iterable[Passage], *, vectors: Iterable[Any] | None = None) -> AddReport | dict[str, int]:
-        """Add passages, or replace those whose id exists."""
+        """Add passages, or replace those with the same id."""
         ...
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
@@ -53,15 +53,15 @@ class Store(Protocol):
         ...
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
-        """Passages by id, in the order asked for; unknown ids are left out."""
+        """Passages by id, in the order of ``ids``; unknown ids are left out."""
         ...
 
     def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
-        """Passages that a filter keeps, in order of insertion."""
+        """Passages that match a filter, in order of insertion."""
         ...
 
     def count(self, filter: Where = None) -> int:
-        """How many passages there are, or how many a filter keeps."""
+        """The number of passages, or of those that match a filter."""
         ...
 
     def search(
@@ -95,20 +95,20 @@ class Store(Protocol):
         """Encode questions, float32 [n, dim]."""
         ...
 
-    def ranking_of(self, wishes: Wishes) -> Ranking:
-        """How passages are ranked where a call says so much."""
+    def ranking_of(self, options: RankingOptions, /) -> Ranking:
+        """The store's ranking with some options of its own."""
         ...
 
     def settled(self, ranking: Ranking) -> Ranking:
-        """A ranking with its λ, where it leaves that to the store."""
+        """The ranking with the λ that the store was tuned to, if it has none of its own."""
         ...
 
     def calibration_of(self, ranking: Ranking) -> Calibration:
-        """What turns the scores of a ranking into relevances."""
+        """The calibration of a ranking's scores."""
         ...
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -117,32 +117,32 @@ class Store(Protocol):
 
 
 class WholeStore(Store, Protocol):
-    """A store all of whose passages and vectors can be read, as copying, mining and maps ask it."""
+    """A store whose passages and vectors can all be read, as copying and mining need."""
 
     @property
     def dim(self) -> int | None:
-        """Components per vector, or None while nothing has fixed it."""
+        """Components per vector; None while the store is empty and has no encoder."""
         ...
 
     def info(self) -> Facts:
-        """The store in figures; a view has none."""
+        """Counts and settings of the store; not available for a view."""
         ...
 
     @property
     def tuned(self) -> Tuned | None:
-        """What it was tuned to, or None."""
+        """The tuned ranking, or None."""
         ...
 
     def set_tuned(self, choice: Tuned | None) -> None:
-        """Keep a choice in the store."""
+        """Save a tuned ranking in the store; None removes it."""
         ...
 
     def note_filled(self, runs: Mapping[str, str]) -> None:
-        """Record what else made vectors, and since when."""
+        """Record the software that made vectors from now on."""
         ...
 
     def restricted(self, filter: Filter | Mapping[str, Any]) -> Self:
-        """A view of the passages that a filter keeps."""
+        """A view of the passages that match a filter."""
         ...
 
     def add(
@@ -154,7 +154,7 @@ class WholeStore(Store, Protocol):
         progress: Callable[[AddReport], None] | None = ...,
         replace: Replace = ...,
     ) -> AddReport:
-        """Add passages, or replace those whose id exists; so many at once."""
+        """Add passages, or replace those with the same id, in batches."""
         ...
 
     def __iter__(self) -> Iterator[Passage]:
@@ -170,7 +170,7 @@ class WholeStore(Store, Protocol):
         ...
 
     def sample(self, count: int) -> tuple[list[Passage], Vectors]:
-        """Passages drawn at random, the same ones while the store does not change, and their vectors."""
+        """A random sample of passages, the same while the store does not change, and their vectors, float32 [n, dim]."""
         ...
 
 
@@ -182,20 +182,43 @@ _PARTS = (
 
 
 def has_all(value: object, names: Iterable[str]) -> bool:
-    """Whether a value has attributes of these names, none of which is evaluated."""
+    """Whether a value has attributes of these names; properties are not evaluated."""
     return all(getattr_static(value, name, _LACKING) is not _LACKING for name in names)
 
 
 def is_store(value: object) -> TypeGuard[Store]:
-    """Whether a value has all that a :class:`Store` has; nothing of it is evaluated, and a class is none."""
+    """Whether a value has all methods of a :class:`Store`; properties are not evaluated, and a class is not a store."""
     return not isinstance(value, type) and has_all(value, _PARTS)
 
 
-def whole(store: Store) -> WholeStore:
-    """A store all of which can be read.
+def execute(store: Store, request: SearchRequest) -> list[list[Hit]]:
+    """Execute a request on a store: ``Store.rank`` for questions, ``Store.search`` for vectors without questions.
+
+    Args:
+        store: The store.
+        request: The request; its ``k`` must be given.
+
+    Returns:
+        Hits for each question, or for each vector.
 
     Raises:
-        StoreError: It is a service, which gives out no vectors.
+        VectorError: ``k`` is None.
+        DprRagError: The errors of the two methods.
+    """
+    k, ranking = check_count("k", request.k, VectorError), request.ranking
+    options: Any = {"diversity": request.diversity, "min_relevance": request.min_relevance}
+    if request.questions is None:
+        return store.search(request.vectors, k, request.filter, exact=request.exact, **options)
+    if isinstance(ranking, RankingOptions):
+        ranking = store.ranking_of(ranking)
+    return store.rank(request.questions, k, request.filter, ranking=ranking, vectors=request.vectors, **options)
+
+
+def whole(store: Store) -> WholeStore:
+    """Check that all passages and vectors of a store can be read, and return it.
+
+    Raises:
+        StoreError: It is a service, which sends no vectors.
     """
     if not has_all(store, ["batches"]):
         raise StoreError(
@@ -215,24 +238,25 @@ def open_store(
     timeout: float = 30.0,
     partition_key: str | None = None,
 ) -> Store:
-    """Open the store at an address, so that those who outgrow a machine change an address and not their code.
+    """Open the store at an address: a folder, a service or an engine.
 
     Args:
-        address: A folder; ``http://host:port`` or ``https://…`` of a ``dpr-rag serve``, where
-            ``?store=NAME`` names one of several; ``milvus://host:19530/collection`` or ``milvus+tls://…`` of a Milvus;
-            ``milvus+lite:file.db`` of a file of milvus-lite.
+        address: A folder; ``http://host:port`` or ``https://…`` of ``dpr-rag serve``, with ``?store=NAME`` if it has several
+            stores; ``milvus://host:19530/collection`` or ``milvus+tls://…`` of a Milvus server; or ``milvus+lite:file.db``
+            for a file of milvus-lite.
         encoder: Encodes passages and questions; a service encodes by itself.
         create: Create a store or a collection if there is none.
         read_only: Refuse every change.
         index: For a new store: see ``PassageStore.open``, or ``MilvusStore.open``.
-        token: What opens a service or a Milvus; None takes the environment variable ``DPR_RAG_TOKEN``, or ``MILVUS_TOKEN``.
+        token: Token of a service or a Milvus server; None takes the environment variable ``DPR_RAG_TOKEN``, or
+            ``MILVUS_TOKEN``.
         timeout: Seconds to wait for another writer, or for an answer.
-        partition_key: For a new collection of a Milvus: see ``MilvusStore.open``.
+        partition_key: For a new Milvus collection: see ``MilvusStore.open``.
 
     Raises:
         ArgumentError: An argument goes with another kind of address.
-        PathError: It is no address and no path.
-        DprRagError: What opening it there raises.
+        PathError: The address is not a valid one, nor a path.
+        DprRagError: The errors of opening that kind of store.
     """
     if partition_key is not None and not is_engine(address):
         raise ArgumentError("partition_key goes with a new collection of a Milvus; leave it out")
@@ -265,5 +289,5 @@ if TYPE_CHECKING:
     from dpr_rag.store import PassageStore as _Local
 
     def _proof(local: _Local, remote: _Remote, milvus: _Milvus) -> tuple[Store, WholeStore, WholeStore]:
-        """The type checker refuses this where one of them does not keep the protocol."""
+        """Fails type checking if one of the classes does not implement the protocol."""
         return remote, local, milvus

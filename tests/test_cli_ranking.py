@@ -16,7 +16,7 @@ from dpr_rag.cli import models
 from dpr_rag.cli.app import app
 from dpr_rag.corpora import Question, read_training, write_questions
 from dpr_rag.errors import VectorError
-from dpr_rag.fusion import Wishes
+from dpr_rag.fusion import RankingOptions
 
 TEXTS = [
     "the old king of denmark wrote a play",
@@ -176,18 +176,18 @@ def test_another_language_than_the_stores_is_said(store: Path, tmp_path: Path, c
 
 def test_one_word_about_bm25_leaves_the_rest_as_tuned_but_for_its_weight() -> None:
     tuned = Ranking("hybrid", 4.0, candidates=50, bm25=BM25(1.2, 0.7, 0.3))
-    assert Wishes().over(tuned) == tuned
-    assert Wishes(candidates=9).over(tuned) == Ranking("hybrid", 4.0, candidates=9, bm25=tuned.bm25)
-    assert Wishes(k1=2.0).over(tuned) == Ranking("hybrid", None, candidates=50, bm25=BM25(2.0, 0.7, 0.3))
-    assert Wishes(k1=1.2).over(tuned) == tuned
-    assert Wishes("bm25", b=0.1).over(tuned) == Ranking("bm25", candidates=50, bm25=BM25(1.2, 0.1, 0.3))
-    assert Wishes("hybrid", 2.0, phrases=0.0).over(tuned) == Ranking(
+    assert RankingOptions().over(tuned) == tuned
+    assert RankingOptions(candidates=9).over(tuned) == Ranking("hybrid", 4.0, candidates=9, bm25=tuned.bm25)
+    assert RankingOptions(k1=2.0).over(tuned) == Ranking("hybrid", None, candidates=50, bm25=BM25(2.0, 0.7, 0.3))
+    assert RankingOptions(k1=1.2).over(tuned) == tuned
+    assert RankingOptions("bm25", b=0.1).over(tuned) == Ranking("bm25", candidates=50, bm25=BM25(1.2, 0.1, 0.3))
+    assert RankingOptions("hybrid", 2.0, phrases=0.0).over(tuned) == Ranking(
         "hybrid", 2.0, candidates=50, bm25=BM25(1.2, 0.7, 0.0)
     )
     with pytest.raises(VectorError, match="candidates goes with mode='hybrid'"):
-        Wishes("bm25", candidates=9).over(tuned)
+        RankingOptions("bm25", candidates=9).over(tuned)
     with pytest.raises(VectorError, match="k1, phrases: parameters of BM25"):
-        Wishes(k1=1.0, phrases=0.0).over(Ranking())
+        RankingOptions(k1=1.0, phrases=0.0).over(Ranking())
 
 
 def test_a_retriever_takes_them_over_what_the_store_was_tuned_to(store: Path) -> None:

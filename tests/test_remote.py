@@ -28,7 +28,7 @@ from dpr_rag import (
 )
 from dpr_rag.filters import And, Comparison
 from dpr_rag.remote.channel import Channel
-from dpr_rag.remote.patience import Patience
+from dpr_rag.remote.retrying import Retries
 from dpr_rag.remote.wire import STATUS, error_of, error_record, kind_of
 
 HERE = "http://localhost"
@@ -363,11 +363,11 @@ def test_reads_are_sent_again_when_a_connection_breaks(monkeypatch: pytest.Monke
 
 
 def test_pauses_are_drawn_at_random_below_a_doubling_bound() -> None:
-    drawn = [Patience("x", 9)._next() for _ in range(50)]
+    drawn = [Retries("x", 9)._next() for _ in range(50)]
     assert len(set(drawn)) > 40
     assert max(drawn) <= 0.1
-    patience = Patience("x", 12)
-    bounds = [patience._next() for _ in range(12)]
+    retries = Retries("x", 12)
+    bounds = [retries._next() for _ in range(12)]
     assert max(bounds) <= 5
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from dpr_rag import Ranking, Reader, Store
     from dpr_rag.evaluation import Run, System
     from dpr_rag.evaluation.results import By as JudgedBy
-    from dpr_rag.fusion import Wishes
+    from dpr_rag.fusion import RankingOptions
 
 _DEPTH = 100
 
@@ -202,7 +202,9 @@ def _rankings(
     return {one.mode: one for one in found}
 
 
-def _wishes(modes: Sequence[str] | None, weight: float | None, fusion: str | None, legs: Legs) -> Iterator[Wishes]:
+def _wishes(
+    modes: Sequence[str] | None, weight: float | None, fusion: str | None, legs: Legs
+) -> Iterator[RankingOptions]:
     """What is asked of each ranking: of several, each gets the options that go with it."""
     if modes is None or len(modes) < 2:
         yield legs.wishes(modes[0] if modes else None, weight, fusion)

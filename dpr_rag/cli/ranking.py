@@ -12,7 +12,7 @@ from dpr_rag.cli.usage import usage
 
 if TYPE_CHECKING:
     from dpr_rag import BM25
-    from dpr_rag.fusion import Wishes
+    from dpr_rag.fusion import RankingOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +70,18 @@ class Legs(Words):
         ),
     ] = None
 
-    def wishes(self, mode: str | None, weight: float | None, fusion: str | None) -> Wishes:
+    def wishes(self, mode: str | None, weight: float | None, fusion: str | None) -> RankingOptions:
         """All that was said of one ranking.
 
         Raises:
             typer.BadParameter: A value is out of range, or goes with another mode, or there is no such language.
         """
-        from dpr_rag.fusion import Wishes
+        from dpr_rag.fusion import RankingOptions
 
         check_store_options(None, self.language)
         said: Any = {"mode": mode, "fusion": fusion, **self.said}  # it refuses what it does not know
         with usage():
-            return Wishes(weight=weight, candidates=self.candidates, **said)
+            return RankingOptions(weight=weight, candidates=self.candidates, **said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class RankingChoice(Legs):
     fusion: FusionKind = None
 
     @property
-    def asked(self) -> Wishes:
+    def asked(self) -> RankingOptions:
         """The same as the store takes it.
 
         Raises:

@@ -6,7 +6,7 @@ from dpr_rag.filters.expression import And, Comparison, Filter, Not, Or, parse_f
 from dpr_rag.filters.fields import HIDDEN_ID, kept_field
 from dpr_rag.filters.functions import SQL_FUNCTIONS
 from dpr_rag.filters.operators import OPERATORS
-from dpr_rag.filters.predicates import answered, check_predicate
+from dpr_rag.filters.predicates import Where, answered, check_predicate
 
 __all__ = [
     "HIDDEN_ID",
@@ -17,6 +17,7 @@ __all__ = [
     "Filter",
     "Not",
     "Or",
+    "Where",
     "answered",
     "check_predicate",
     "kept_field",

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from dpr_rag.arguments import kind, never_answering
 from dpr_rag.errors import FilterError
+from dpr_rag.filters.expression import Filter
 from dpr_rag.passages import Passage
+
+Where = Filter | Mapping[str, Any] | Callable[[Passage], bool] | None
+"""What ``filter=`` takes: an expression, its form as a dict, or a predicate; None keeps every passage."""
 
 
 def check_predicate(predicate: object) -> None:

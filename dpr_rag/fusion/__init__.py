@@ -1,12 +1,16 @@
-"""What is done with ranked passages: fusion of two lists, maximal marginal relevance, and calibration of their scores."""
+"""How passages are ranked: search requests, fusion of two lists, maximal marginal relevance, calibration of scores."""
 
 from __future__ import annotations
 
 from dpr_rag.fusion.calibration import Calibration
 from dpr_rag.fusion.diversity import Diversity, diversified, diversified_by
+from dpr_rag.fusion.options import RankingOptions, ranking_given
 from dpr_rag.fusion.ranking import Fusion, Legs, Mode, Ranked, Ranking, spread_of
+from dpr_rag.fusion.request import SearchRequest
 from dpr_rag.fusion.tuned import Tuned
-from dpr_rag.fusion.wishes import Wishes
+
+Wishes = RankingOptions
+"""The former name of ``RankingOptions``."""
 
 __all__ = [
     "Calibration",
@@ -16,9 +20,12 @@ __all__ = [
     "Mode",
     "Ranked",
     "Ranking",
+    "RankingOptions",
+    "SearchRequest",
     "Tuned",
     "Wishes",
     "diversified",
     "diversified_by",
+    "ranking_given",
     "spread_of",
 ]

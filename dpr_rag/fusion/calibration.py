@@ -1,4 +1,4 @@
-"""From raw scores to relevances in [0, 1]: one logistic function, fitted as Platt (1999) does, or laid by quantiles."""
+"""``Calibration``: a logistic function from scores to relevances in [0, 1], fitted (Platt 1999) or placed by quantiles."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from dpr_rag.errors import VectorError
 _STEPS = 100
 _FLATTEST = 1e-6
 _KEPT_BY_HALF, _KEPT_BY_NINE_TENTHS, _OTHERS_BY_HALF = 0.8, 0.4, 0.125
-_HAIR = 1e-6  # of the width: scores of ranks stand on the border itself, and count as above it
+_MARGIN = 1e-6  # of the width: scores of reciprocal ranks lie on the threshold itself, and count as above it
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """relevance = 1 / (1 + exp(-(slope · score + offset))), which rises with the score.
+    """Maps scores to relevances: 1 / (1 + exp(-(slope · score + offset))).
 
     Attributes:
-        slope: Positive.
-        offset: At ``-offset / slope`` the relevance is one half.
+        slope: Positive, so that the relevance rises with the score.
+        offset: The relevance is one half at the score ``-offset / slope``.
     """
 
     slope: float = 1.0
@@ -36,17 +36,17 @@ class Calibration:
         check_number("offset", self.offset, VectorError, low=-math.inf)
 
     def relevance(self, score: float) -> float:
-        """The relevance of a raw score, in [0, 1].
+        """The relevance of a score, in [0, 1].
 
         Raises:
-            VectorError: It is no number.
+            VectorError: The score is not a number.
         """
         if isinstance(score, bool) or not isinstance(score, Real):
             raise VectorError(f"score is {kind(score)}, expected the score of a hit; give hit.score")
         return float(0.5 * (1 + np.tanh(0.5 * (self.slope * score + self.offset))))
 
     def keeps(self, least: float) -> Callable[[float], bool]:
-        """Tell for scores whether their relevance is at least ``least``.
+        """A function of a score: whether its relevance is at least ``least``.
 
         Raises:
             VectorError: ``least`` is not in [0, 1].
@@ -56,14 +56,14 @@ class Calibration:
 
     @staticmethod
     def fit(relevant: Sequence[float], other: Sequence[float]) -> Calibration:
-        """Fit to scores of relevant and of other pairs, each group with the same weight.
+        """Fit to scores of relevant and of other question–passage pairs; both groups have the same weight.
 
-        Newton's method on the cross-entropy, with Platt's smoothed targets, (n + 1) / (n + 2) and 1 / (n + 2): groups
-        that do not overlap would otherwise ask for an infinite slope (Lin, Lin and Weng 2007).
+        Minimises the cross-entropy by Newton's method, with Platt's smoothed targets (n + 1) / (n + 2) and 1 / (n + 2):
+        with targets 1 and 0, groups that do not overlap would need an infinite slope (Lin, Lin and Weng 2007).
 
         Args:
-            relevant: Raw scores of questions with passages that answer them, at least one.
-            other: Raw scores of questions with passages that do not, at least one.
+            relevant: Scores of questions with passages that answer them, at least one.
+            other: Scores of questions with passages that do not, at least one.
 
         Raises:
             VectorError: A group is empty, or a score is NaN or infinite.
@@ -80,14 +80,14 @@ class Calibration:
 
     @staticmethod
     def anchored(right: Sequence[float], other: Sequence[float]) -> Calibration:
-        """Lay the relevances so that they mean the same in every ranking: by how many hits lie above.
+        """Place the function by quantiles, so that a relevance means the same in every ranking.
 
-        One half keeps four of five right hits and lets one of eight others through; where one score cannot do both, it does the
-        latter. Nine tenths keep two of five right hits.
+        At 0.5, four of five right hits are kept and one of eight wrong ones; if no score does both, the wrong hits decide.
+        At 0.9, two of five right hits are kept.
 
         Args:
-            right: Raw scores of first hits that are right, at least one.
-            other: Raw scores of first hits of questions that no passage answers, at least one.
+            right: Scores of right first hits, at least one.
+            other: Scores of first hits of questions that no passage answers, at least one.
 
         Raises:
             VectorError: A group is empty, or a score is NaN or infinite.
@@ -106,7 +106,7 @@ class Calibration:
         if width <= 0:
             width = float(np.std([*right, *other])) or 1.0
         slope = math.log(9) / width
-        return Calibration(slope, -slope * (middle - _HAIR * width))
+        return Calibration(slope, -slope * (middle - _MARGIN * width))
 
 
 def _check(right: Sequence[float], other: Sequence[float]) -> None:

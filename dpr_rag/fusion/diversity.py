@@ -1,4 +1,4 @@
-"""Maximal marginal relevance: passages that are relevant and unlike those chosen before them."""
+"""Maximal marginal relevance (MMR): choose relevant passages that differ from those chosen before."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dpr_rag.errors import VectorError
 
 @dataclass(frozen=True, slots=True)
 class Diversity:
-    """How to choose by maximal marginal relevance (Carbonell and Goldstein 1998).
+    """Parameters of maximal marginal relevance (Carbonell and Goldstein 1998).
 
     Attributes:
         candidates: How many of the best passages to choose from.
-        balance: λ in [0, 1]: 1 looks at relevance alone, 0 at difference from what is chosen already alone.
+        balance: λ in [0, 1]: 1 counts relevance only, 0 only the difference from the passages already chosen.
 
     Raises:
         VectorError: A value is out of range.
@@ -35,17 +35,17 @@ class Diversity:
 def diversified(question: Vectors, passages: Vectors, k: int, balance: float) -> list[int]:
     """Choose up to k passages greedily by λ·relevance − (1−λ)·max cos(passage, one chosen before).
 
-    The relevance is the inner product over the lengths of the question and of an average candidate: on the scale of a
-    cosine, and equal to it for vectors of one length, but in the order of the scores. The best passage is chosen first.
+    The relevance is the inner product divided by the norm of the question and the mean norm of the candidates. That is on
+    the scale of a cosine, and equals it if all norms are equal, but keeps the order of the scores.
 
     Args:
-        question: float32 [dim].
-        passages: Candidates, float32 [n, dim].
+        question: Vector of the question, float32 [dim].
+        passages: Vectors of the candidates, float32 [n, dim].
         k: How many to choose.
         balance: λ in [0, 1].
 
     Returns:
-        Places among the candidates, in the order chosen; ties take the earlier place.
+        Positions of the chosen candidates, in the order chosen; the best passage first, ties by position.
     """
     if not len(passages):
         return []
@@ -55,11 +55,11 @@ def diversified(question: Vectors, passages: Vectors, k: int, balance: float) ->
 
 
 def diversified_by(relevance: npt.NDArray[np.float64], passages: Vectors, k: int, balance: float) -> list[int]:
-    """The same for relevances of another source, on a scale like that of cosines.
+    """Like :func:`diversified`, with given relevances on the scale of cosines.
 
     Args:
-        relevance: One per candidate, [n].
-        passages: Candidates, float32 [n, dim].
+        relevance: Relevance of each candidate, [n].
+        passages: Vectors of the candidates, float32 [n, dim].
         k: How many to choose.
         balance: λ in [0, 1].
     """

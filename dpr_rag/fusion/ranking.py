@@ -1,4 +1,4 @@
-"""How passages are ranked: by one leg or by both, and how two ranked lists become one."""
+"""``Ranking``, and the fusion of the two legs of a hybrid search: the dense list and the BM25 list."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RANK_CONSTANT = 60
 # From 4 to 6 all do; measured on SQuAD, SQuAD as keywords, FairytaleQA, PubMedQA, Natural Questions and TriviaQA.
 _SPREADS = 5.0
 _LEAST = 1.0
-"""Of a best BM25 score, also where no word is found: about what one word gets that stands in a third of all passages."""
+"""Lower bound of the best BM25 score, also where no word is found: about that of a word in a third of the passages."""
 _FLAT = 1e-4
 _OTHER_MODES = {
     **dict.fromkeys(
@@ -39,19 +39,19 @@ _OTHER_FUSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How passages are ranked.
+    """How to score and rank passages.
 
     Attributes:
-        mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both.
-        weight: For ``hybrid``: λ of BM25 + λ · inner product (paper, section 5) over the best of both legs, with both
-            scores of every passage, also where only one leg brought it. None takes the λ that the store was tuned to, or else
-            one for each question, see :meth:`Legs.weight`, and scores are inner product + BM25 / λ.
+        mode: ``dense`` ranks by inner product, ``bm25`` by BM25, ``hybrid`` by both.
+        weight: For ``hybrid``: λ in BM25 + λ · inner product (DPR paper, section 5). It ranks the union of the best passages
+            of both legs, each with both scores, even if only one leg found it. None takes the λ that the store was tuned to,
+            or else finds one per question, see :meth:`Legs.weight`; scores are then inner product + BM25 / λ.
         fusion: For ``hybrid``: ``weighted`` as above, or ``rrf`` for reciprocal rank fusion, Σ 1 / (60 + rank) (Cormack et
-            al. 2009), which looks at ranks alone.
-        candidates: For ``hybrid``: how many of the best passages each leg brings; never fewer than hits are wanted.
+            al. 2009), which uses the ranks alone.
+        candidates: For ``hybrid``: how many of its best passages each leg contributes; at least ``k`` in any case.
         bm25: Parameters of BM25.
-        balance: For ``hybrid`` where λ is found for each question: how often that λ counts. Above 1 the inner products say
-            more than BM25, below 1 less.
+        balance: For ``hybrid`` with λ found per question: a factor on that λ. Above 1 the inner products weigh more, below 1
+            less.
 
     Raises:
         VectorError: A value is out of range.
@@ -91,7 +91,7 @@ class Ranking:
 
     @staticmethod
     def of(mode: Mode | None = None, weight: float | None = None, fusion: Fusion | None = None) -> Ranking | None:
-        """The ranking that options say, the rest by default; None where they say nothing.
+        """The ranking with these options, the rest by default; None if all are None.
 
         Raises:
             VectorError: A value is out of range, or goes with another mode.
@@ -101,13 +101,13 @@ class Ranking:
         return None if mode is None else Ranking(mode, weight, "weighted" if fusion is None else fusion)
 
     def __str__(self) -> str:
-        told = self.mode if self.mode != "hybrid" else f"hybrid {self._fused}"
+        text = self.mode if self.mode != "hybrid" else f"hybrid {self._fusion_text}"
         if self.bm25 == BM25() or self.mode == "dense":
-            return told
-        return f"{told} (k1 {self.bm25.k1:g}, b {self.bm25.b:g}, phrases {self.words.phrases:g})"
+            return text
+        return f"{text} (k1 {self.bm25.k1:g}, b {self.bm25.b:g}, phrases {self.words.phrases:g})"
 
     @property
-    def _fused(self) -> str:
+    def _fusion_text(self) -> str:
         if self.fusion == "rrf":
             return "by reciprocal rank fusion"
         if self.weight is not None:
@@ -116,36 +116,36 @@ class Ranking:
 
     @property
     def words(self) -> BM25:
-        """The parameters of BM25 with the weight of phrases that goes with the mode."""
+        """The parameters of BM25, with the mode's default weight of phrases where none is given."""
         if self.bm25.phrases is not None:
             return self.bm25
         return replace(self.bm25, phrases=PHRASES if self.mode == "hybrid" else 0.0)
 
     @property
     def needs_vectors(self) -> bool:
-        """Whether the question is to be encoded."""
+        """Whether the ranking uses question vectors."""
         return self.mode != "bm25"
 
     @property
     def wants_weight(self) -> bool:
-        """Whether λ is left to the store, or to each question."""
+        """Whether λ is open: tuned in the store, or found per question."""
         return self.mode == "hybrid" and self.fusion == "weighted" and self.weight is None
 
     @property
     def needs_words(self) -> bool:
-        """Whether the question's words count."""
+        """Whether the ranking uses the question's words."""
         return self.mode != "dense"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
-    """Passages in their order, with what each leg gave them.
+    """A ranked list of passages, with their scores in each leg; all arrays are [n].
 
     Attributes:
-        rows: Row numbers.
-        scores: What they are ranked by.
-        dense: Inner products, NaN where vectors do not count.
-        bm25: BM25 scores, NaN where words do not count.
+        rows: Row numbers of the passages.
+        scores: The scores that they are ranked by.
+        dense: Inner products; NaN if the ranking uses no vectors.
+        bm25: BM25 scores; NaN if the ranking uses no words.
     """
 
     rows: Rows
@@ -155,28 +155,28 @@ class Ranked:
 
     @staticmethod
     def of_dense(rows: Rows, scores: Scores) -> Ranked:
-        """The dense leg alone."""
+        """A list of the dense leg alone."""
         return Ranked(rows, scores, scores, np.full(len(rows), np.nan))
 
     @staticmethod
     def of_bm25(rows: Rows, scores: Scores) -> Ranked:
-        """The lexical leg alone."""
+        """A list of the BM25 leg alone."""
         return Ranked(rows, scores, np.full(len(rows), np.nan), scores)
 
     def take(self, places: npt.NDArray[np.intp] | slice | list[int]) -> Ranked:
-        """Some of the passages, in the order of ``places``."""
+        """The passages at these positions of the list, in this order."""
         return Ranked(self.rows[places], self.scores[places], self.dense[places], self.bm25[places])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Legs:
-    """What both legs of a hybrid ranking bring for one question.
+    """The two ranked lists of a hybrid search for one question, and their union.
 
     Attributes:
-        dense: The dense leg's list, best first.
-        bm25: The lexical leg's list, best first.
-        both: The passages of both lists with both scores of each, in order of insertion, not yet ranked.
-        spread: The standard deviation of the question's inner products with passages drawn at random.
+        dense: The list by inner product, best first.
+        bm25: The list by BM25, best first.
+        both: The union of the two, each passage with both scores, in order of insertion; not ranked.
+        spread: Standard deviation of the question's inner products with a random sample of passages.
     """
 
     dense: Ranked
@@ -185,11 +185,11 @@ class Legs:
     spread: float
 
     def ranked(self, ranking: Ranking) -> Ranked:
-        """All of them, best first, by BM25 + λ · inner product, or by reciprocal ranks.
+        """The union ranked by BM25 + λ · inner product, or by reciprocal rank fusion.
 
-        Where λ is found for the question, scores are over λ: the inner product, and BM25's share beside it. So they compare
-        between questions as inner products do, however many words a question has, and a threshold means the same to all.
-        Ties, which are frequent among reciprocal ranks, come by inner product, then in order of insertion.
+        Where λ is found per question, scores are divided by λ, which leaves inner product + BM25 / λ. They are then comparable
+        between questions of different length, as inner products are, and one threshold serves all questions. Ties, frequent
+        in reciprocal rank fusion, are broken by inner product, then by order of insertion.
         """
         rows, dense, bm25 = self.both.rows, self.both.dense, self.both.bm25
         if ranking.fusion == "rrf":
@@ -202,12 +202,12 @@ class Legs:
         return Ranked(rows, scores, dense, bm25).take(np.lexsort((rows, -dense, -scores)))
 
     def weight(self, ranking: Ranking) -> float:
-        """λ: what the ranking says, or else what brings both legs of this question to one scale.
+        """λ: the ranking's own, or else the one that brings both legs of this question to one scale.
 
-        That is the highest BM25 score over some standard deviations of the question's inner products: BM25 counts as a share of
-        the best that these words reach, as in the convex combination of Bruch, Gai and Ingber (2023), whose constants are
-        for cosines. So long questions of rare words, whose scores of BM25 are many times those of short ones, do not silence
-        the encoder, whatever the scale of its inner products is.
+        The latter is the question's highest BM25 score divided by five standard deviations of its inner products. BM25 scores
+        thus count as a fraction of the best one for these words, as in the convex combination of Bruch, Gai and Ingber (2023),
+        whose constants are for cosines. Otherwise BM25, which gives long questions of rare words many times the scores of
+        short ones, would outweigh the inner products, whatever their scale.
         """
         if ranking.weight is not None:
             return ranking.weight
@@ -218,18 +218,18 @@ class Legs:
 
 
 def spread_of(question: Vectors, drawn: Scores | None) -> float:
-    """The standard deviation of a question's inner products with passages drawn at random; NaN where none are.
+    """Standard deviation of a question's inner products with a random sample of passages; NaN without a sample.
 
-    Question by question, as what a product of matrices gives depends on how many they are.
+    Computed for one question at a time: the rounding of a matrix product depends on the number of its rows.
 
     Args:
-        question: float32 [dim].
-        drawn: The passages' vectors, float64 [n, dim], or None.
+        question: Vector of the question, float32 [dim].
+        drawn: Vectors of the sample, float64 [n, dim], or None.
     """
     return math.nan if drawn is None or not len(drawn) else float((drawn @ question.astype(np.float64)).std())
 
 
 def _reciprocal(rows: Rows, ranked: Rows) -> Scores:
-    found = np.zeros(len(rows))
-    found[np.searchsorted(rows, ranked)] = 1 / (RANK_CONSTANT + np.arange(1, len(ranked) + 1))
-    return found
+    scores = np.zeros(len(rows))
+    scores[np.searchsorted(rows, ranked)] = 1 / (RANK_CONSTANT + np.arange(1, len(ranked) + 1))
+    return scores

@@ -1,4 +1,4 @@
-"""What tuning has found best for a store, and its form in the store's record."""
+"""``Tuned``: the ranking that tuning chose for a store, and its JSON form."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _PLAIN = ("questions", "fingerprint", "language", "weight")
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """How a store ranks unless a call says otherwise.
+    """The default ranking of a store, as tuning chose it.
 
     Attributes:
-        ranking: The choice.
-        calibrations: What labelled questions say of the scores of this ranking, and of others.
-        questions: How many labelled questions it was chosen on.
-        fingerprint: The encoder that filled the store then; with another one the choice no longer counts.
-        language: Whose words BM25 stemmed then; the same.
-        weight: λ for ``hybrid`` where it is asked for by name, or None for one that fits each question.
+        ranking: The ranking.
+        calibrations: Calibrations of this and other rankings, fitted to the labelled questions.
+        questions: The number of labelled questions.
+        fingerprint: Fingerprint of the encoder; the choice is ignored once the store has another.
+        language: Language of BM25's stemmer; the same holds.
+        weight: λ for hybrid rankings that leave it open; None to find it per question.
     """
 
     ranking: Ranking
@@ -41,13 +41,13 @@ class Tuned:
             check_number("weight", self.weight, VectorError, more=", or None")
 
     def settled(self, ranking: Ranking) -> Ranking:
-        """A ranking with the λ that was found best, where it leaves that open and BM25 is the one that it was found for."""
+        """The ranking with the tuned λ, if it leaves λ open and has the BM25 parameters that λ was tuned with."""
         if not ranking.wants_weight or self.weight is None or ranking.bm25 != self.ranking.bm25:
             return ranking
         return replace(ranking, weight=self.weight * ranking.balance, balance=1.0)
 
     def as_dict(self) -> dict[str, Any]:
-        """The choice as a JSON object, the inverse of :meth:`from_dict`."""
+        """The JSON form, the inverse of :meth:`from_dict`."""
         return {
             "ranking": asdict(self.ranking),
             "calibrations": [[asdict(ranking), asdict(one)] for ranking, one in self.calibrations.items()],
@@ -56,10 +56,10 @@ class Tuned:
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Tuned:
-        """Read a choice back.
+        """Read the JSON form.
 
         Raises:
-            VectorError: It is not what :meth:`as_dict` made.
+            VectorError: It is not one that :meth:`as_dict` made.
         """
         try:
             calibrations = {_ranking(ranking): Calibration(**one) for ranking, one in data["calibrations"]}
@@ -69,5 +69,5 @@ class Tuned:
 
 
 def _ranking(data: Mapping[str, Any]) -> Ranking:
-    # choices from before there were phrases hold no weight of theirs, and were made without
+    # choices made before phrases existed lack their weight, and were made without them
     return Ranking(**{**data, "bm25": BM25(**{"phrases": 0.0, **data["bm25"]})})

@@ -10,8 +10,8 @@ import numpy as np
 from dpr_rag.arguments import check_count
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import StoreError, VectorError
-from dpr_rag.milvus.questions import Questions
 from dpr_rag.milvus.records import Kept, key_of
+from dpr_rag.milvus.searches import Searches
 from dpr_rag.passages import Passage
 from dpr_rag.store.lookup import checked_ids
 from dpr_rag.store.scope import Where
@@ -19,7 +19,7 @@ from dpr_rag.store.scope import Where
 _PAGE = 200
 
 
-class Passages(Questions):
+class Passages(Searches):
     """A collection whose passages are read, or a view of one."""
 
     def get(self, ids: Iterable[str]) -> list[Passage]:

@@ -1,4 +1,4 @@
-"""Top k of a collection: candidates from the engine, rescored by exact inner products, filters proven passage by passage."""
+"""The top k of a collection: candidates from the engine, rescored by exact inner products and filtered exactly."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from dpr_rag.passages import Hit
 
 _SPARE, _WIDEN, _ROUNDING = 8, 4, 1e-4
 _TOGETHER = 8
-"""Questions whose legs are joined at once."""
+"""Questions per batch of a hybrid search."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is looked for.
+class SearchPlan:
+    """A ``SearchRequest`` made ready for a collection: its filter compiled, its ranking settled, its threshold a score.
 
     Attributes:
-        k: Hits.
-        selection: Which passages count.
-        ranking: How they are ranked.
-        exact: Search exactly also where the index is approximate.
-        diversity: Choose among the best, or None.
-        keep: Which scores are high enough, or None for all.
+        k: Hits per question.
+        selection: The filter, as the engine's expression and what is checked here.
+        ranking: How passages are ranked.
+        exact: Search exactly even where the index is approximate.
+        diversity: Choose among the best by maximal marginal relevance, or None.
+        keep: Whether a score is high enough; None keeps all.
         drawn: Vectors of passages drawn at random, float64 [n, dim], where λ is found for each question.
     """
 
@@ -45,24 +45,27 @@ class Asked:
 
     @property
     def depth(self) -> int:
-        """How many of the best are needed before any are chosen among them."""
+        """How many of the best passages are needed before ``diversity`` chooses among them."""
         return self.k if self.diversity is None else max(self.k, self.diversity.candidates)
 
 
-def find(collection: Collection, asked: Asked, vectors: Vectors | None, words: Sequence[str]) -> list[list[Hit]]:
-    """The hits for questions, by their vectors, [n, dim], by their words, or by both."""
-    mode = asked.ranking.mode
+def find(collection: Collection, plan: SearchPlan, vectors: Vectors | None, words: Sequence[str]) -> list[list[Hit]]:
+    """Hits for each question, given by its vector, [n, dim], its words, or both."""
+    mode = plan.ranking.mode
     if mode == "hybrid" and vectors is not None:
-        both = legs_of(collection, asked, vectors, words)
-        made = [(known, legs.ranked(asked.ranking)) for known, legs in both]
+        both = legs_of(collection, plan, vectors, words)
+        results = [(passages, legs.ranked(plan.ranking)) for passages, legs in both]
     elif mode == "bm25" or vectors is None:
-        brought = _by_words(collection, words, asked.depth, asked.selection)
-        made = [_in_order(one, Ranked.of_bm25) for one in brought]
+        scored = _by_bm25(collection, words, plan.depth, plan.selection)
+        results = [_in_order(candidates, Ranked.of_bm25) for candidates in scored]
     else:
-        brought = dense(collection, vectors, asked.depth, asked.selection, exact=asked.exact)
-        made = [_in_order(one, Ranked.of_dense) for one in brought]
-    each = [None] * len(made) if vectors is None else vectors
-    return [_hits(known, _chosen(known, one, asked, vector)) for (known, one), vector in zip(made, each, strict=True)]
+        scored = dense(collection, vectors, plan.depth, plan.selection, exact=plan.exact)
+        results = [_in_order(candidates, Ranked.of_dense) for candidates in scored]
+    each = [None] * len(results) if vectors is None else vectors
+    return [
+        _hits(passages, _chosen(passages, ranked, plan, vector))
+        for (passages, ranked), vector in zip(results, each, strict=True)
+    ]
 
 
 Scored = list[tuple[Kept, float]]
@@ -71,33 +74,33 @@ Scored = list[tuple[Kept, float]]
 def dense(
     collection: Collection, vectors: Vectors, depth: int, where: Selection, *, exact: bool = False
 ) -> list[Scored]:
-    """The best passages for each question by exact inner product, ties in order of insertion.
+    """The best passages for each question vector by exact inner product, ties in order of insertion.
 
-    The engine's own scores are float32 and, of a compressed index, rough: more than are wanted are taken and rescored, until
-    none that it left out can belong to them.
+    The engine's own scores are float32, and rough if the index is compressed. So more candidates than ``depth`` are fetched
+    and rescored, until none that the engine left out can be among the best.
     """
     done: dict[int, Scored] = {}
     limit = min(MOST, (1 if collection.kind.is_exact else _WIDEN) * depth + _SPARE)
     scan = depth > MOST - _SPARE or (exact and not collection.kind.is_exact)
-    asked = [] if scan else list(range(len(vectors)))
-    while asked:
-        brought = collection.nearest(vectors[asked].tolist(), limit, where.expression, words=False)
-        short = set[int]()
-        for at, found in zip(asked, brought, strict=True):
-            kept = _scored(vectors[at], [one for one, _ in found if where.keeps(one.passage)])
-            if _is_whole(collection, kept, found, limit, depth, where):
+    pending = [] if scan else list(range(len(vectors)))
+    while pending:
+        results = collection.nearest(vectors[pending].tolist(), limit, where.expression, words=False)
+        exhausted = set[int]()
+        for at, found in zip(pending, results, strict=True):
+            kept = _scored(vectors[at], [candidate for candidate, _ in found if where.keeps(candidate.passage)])
+            if _is_complete(collection, kept, found, limit, depth, where):
                 done[at] = kept[:depth]
             elif len(found) < limit:
-                short.add(at)
-        asked = [] if limit == MOST else [at for at in asked if at not in done and at not in short]
+                exhausted.add(at)
+        pending = [] if limit == MOST else [at for at in pending if at not in done and at not in exhausted]
         limit = min(MOST, _WIDEN * limit)
     left = [at for at in range(len(vectors)) if at not in done]
     done |= zip(left, _scanned(collection, vectors[left], depth, where), strict=True)
     return [done[at] for at in range(len(vectors))]
 
 
-def _is_whole(collection: Collection, kept: Scored, found: Found, limit: int, depth: int, where: Selection) -> bool:
-    """Whether none that the engine left out can belong to the best."""
+def _is_complete(collection: Collection, kept: Scored, found: Found, limit: int, depth: int, where: Selection) -> bool:
+    """Whether no passage that the engine left out can be among the best."""
     exact, enough = collection.kind.is_exact, len(kept) >= depth
     if len(found) < limit:
         return exact or enough or collection.counted(where.expression) <= len(found)
@@ -107,21 +110,21 @@ def _is_whole(collection: Collection, kept: Scored, found: Found, limit: int, de
 
 
 def _scanned(collection: Collection, vectors: Vectors, depth: int, where: Selection) -> list[Scored]:
-    """The same by reading every passage that the expression keeps: exact, and as slow as that."""
+    """Like :func:`dense`, by reading every passage that matches the expression: exact, and slow."""
     best: list[Scored] = [[] for _ in vectors]
     page: list[Kept] = []
 
-    def sorted_in() -> None:
+    def merge_page() -> None:
         for at, vector in enumerate(vectors):
             best[at] = _scored(vector, [*page, *(kept for kept, _ in best[at])])[:depth]
         page.clear()
 
-    for one in collection.scan(where.expression, vectors=True) if best else ():
-        if where.keeps(one.passage):
-            page.append(one)
+    for stored in collection.scan(where.expression, vectors=True) if best else ():
+        if where.keeps(stored.passage):
+            page.append(stored)
         if len(page) >= max(1_000, depth):
-            sorted_in()
-    sorted_in()
+            merge_page()
+    merge_page()
     return best
 
 
@@ -132,85 +135,87 @@ def _scored(vector: Vectors, kept: Sequence[Kept]) -> Scored:
     return sorted(zip(kept, scores, strict=True), key=lambda pair: (-pair[1], pair[0].row, pair[0].key))
 
 
-def _by_words(collection: Collection, words: Sequence[str], depth: int, where: Selection) -> list[Scored]:
-    """The best passages for each question by the engine's BM25; only those that hold a word of it."""
+def _by_bm25(collection: Collection, words: Sequence[str], depth: int, where: Selection) -> list[Scored]:
+    """The best passages for each question by the engine's BM25; only passages that hold a word of the question."""
     done: dict[int, Scored] = {}
-    limit, asked = min(MOST, depth + _SPARE), list(range(len(words)))
-    while asked:
-        brought = collection.nearest([words[at] for at in asked], limit, where.expression, words=True)
-        for at, found in zip(asked, brought, strict=True):
-            kept = [(one, score) for one, score in found if where.keeps(one.passage)]
+    limit, pending = min(MOST, depth + _SPARE), list(range(len(words)))
+    while pending:
+        results = collection.nearest([words[at] for at in pending], limit, where.expression, words=True)
+        for at, found in zip(pending, results, strict=True):
+            kept = [(candidate, score) for candidate, score in found if where.keeps(candidate.passage)]
             if len(kept) >= depth or len(found) < limit or limit == MOST:
                 done[at] = sorted(kept, key=lambda pair: (-pair[1], pair[0].row, pair[0].key))[:depth]
-        asked, limit = [at for at in asked if at not in done], min(MOST, _WIDEN * limit)
+        pending, limit = [at for at in pending if at not in done], min(MOST, _WIDEN * limit)
     return [done[at] for at in range(len(words))]
 
 
 def legs_of(
-    collection: Collection, asked: Asked, vectors: Vectors, words: Sequence[str]
+    collection: Collection, plan: SearchPlan, vectors: Vectors, words: Sequence[str]
 ) -> Iterator[tuple[list[Kept], Legs]]:
-    """What both legs bring for each question; rows are places in the list of passages beside them."""
-    depth = max(asked.depth, asked.ranking.candidates)
+    """The legs of a hybrid search for each question, and their passages; rows are positions in the list of passages."""
+    depth = max(plan.depth, plan.ranking.candidates)
     for start in range(0, len(words), _TOGETHER):
         part, texts = vectors[start : start + _TOGETHER], words[start : start + _TOGETHER]
-        by_vectors = dense(collection, part, depth, asked.selection)
-        by_words = _by_words(collection, texts, depth, asked.selection)
-        lists = list(zip(by_vectors, by_words, strict=True))
-        lacking = [_without(*pair) for pair in lists]
-        keys = list(dict.fromkeys(one.key for row in lacking for one in row))
+        by_vectors = dense(collection, part, depth, plan.selection)
+        by_bm25 = _by_bm25(collection, texts, depth, plan.selection)
+        lists = list(zip(by_vectors, by_bm25, strict=True))
+        unscored = [_not_in(*pair) for pair in lists]
+        keys = list(dict.fromkeys(stored.key for row in unscored for stored in row))
         scores = collection.scores_by_words(texts, keys)
         for vector, (first, second), more in zip(part, lists, scores, strict=True):
-            yield _joined(vector, first, second, more, spread_of(vector, asked.drawn))
+            yield _union(vector, first, second, more, spread_of(vector, plan.drawn))
 
 
-def _without(by_vectors: Scored, by_words: Scored) -> list[Kept]:
-    """What the engine's BM25 did not bring; whether it holds a word of the question is asked apart."""
-    there = {one.key for one, _ in by_words}
-    return [one for one, _ in by_vectors if one.key not in there]
+def _not_in(by_vectors: Scored, by_bm25: Scored) -> list[Kept]:
+    """Passages of the dense list that the BM25 list lacks; their BM25 scores are fetched in a second request."""
+    keys = {stored.key for stored, _ in by_bm25}
+    return [stored for stored, _ in by_vectors if stored.key not in keys]
 
 
-def _joined(
-    vector: Vectors, by_vectors: Scored, by_words: Scored, more: Mapping[str, float], spread: float
+def _union(
+    vector: Vectors, by_vectors: Scored, by_bm25: Scored, more: Mapping[str, float], spread: float
 ) -> tuple[list[Kept], Legs]:
-    known = sorted({one.key: one for one, _ in [*by_vectors, *by_words]}.values(), key=lambda one: (one.row, one.key))
-    at = {one.key: place for place, one in enumerate(known)}
-    products = inner_products(vector, np.stack([one.vector for one in known])) if known else np.empty(0)
-    scores = {**more, **{one.key: score for one, score in by_words}}
-    bm25 = np.array([scores.get(one.key, 0.0) for one in known], np.float64)
-    both = Ranked(np.arange(len(known)), bm25, products, bm25)
-    legs = Ranked.of_dense(*_list_of(by_vectors, at)), Ranked.of_bm25(*_list_of(by_words, at))
-    return known, Legs(*legs, both, spread)
+    by_key = {stored.key: stored for stored, _ in [*by_vectors, *by_bm25]}
+    passages = sorted(by_key.values(), key=lambda stored: (stored.row, stored.key))
+    at = {stored.key: place for place, stored in enumerate(passages)}
+    products = inner_products(vector, np.stack([stored.vector for stored in passages])) if passages else np.empty(0)
+    scores = {**more, **{stored.key: score for stored, score in by_bm25}}
+    bm25 = np.array([scores.get(stored.key, 0.0) for stored in passages], np.float64)
+    both = Ranked(np.arange(len(passages)), bm25, products, bm25)
+    legs = Ranked.of_dense(*_list_of(by_vectors, at)), Ranked.of_bm25(*_list_of(by_bm25, at))
+    return passages, Legs(*legs, both, spread)
 
 
-def _list_of(found: Scored, at: dict[str, int]) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Scores]:
-    return np.array([at[one.key] for one, _ in found], np.int64), np.array([score for _, score in found], np.float64)
+def _list_of(scored: Scored, at: dict[str, int]) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Scores]:
+    rows = [at[stored.key] for stored, _ in scored]
+    return np.array(rows, np.int64), np.array([score for _, score in scored], np.float64)
 
 
-def _in_order(found: Scored, ranked: Callable[..., Ranked]) -> tuple[list[Kept], Ranked]:
-    scores = np.array([score for _, score in found], np.float64)
-    return [one for one, _ in found], ranked(np.arange(len(found)), scores)
+def _in_order(scored: Scored, ranked: Callable[..., Ranked]) -> tuple[list[Kept], Ranked]:
+    scores = np.array([score for _, score in scored], np.float64)
+    return [stored for stored, _ in scored], ranked(np.arange(len(scored)), scores)
 
 
-def _chosen(known: Sequence[Kept], ranked: Ranked, asked: Asked, vector: Vectors | None) -> Ranked:
-    """What stays of the best passages, in its final order."""
-    if asked.keep is not None:
-        ranked = ranked.take([at for at, score in enumerate(ranked.scores) if asked.keep(float(score))])
-    if asked.diversity is None or not len(ranked.rows):
-        return ranked.take(slice(asked.k))
-    ranked = ranked.take(slice(asked.depth))
-    candidates = np.stack([known[int(row)].vector for row in ranked.rows])
-    if vector is not None and asked.ranking.mode == "dense":
-        return ranked.take(diversified(vector, candidates, asked.k, asked.diversity.balance))
+def _chosen(passages: Sequence[Kept], ranked: Ranked, plan: SearchPlan, vector: Vectors | None) -> Ranked:
+    """The final top k: after the threshold, and chosen for diversity if the plan asks for it."""
+    if plan.keep is not None:
+        ranked = ranked.take([at for at, score in enumerate(ranked.scores) if plan.keep(float(score))])
+    if plan.diversity is None or not len(ranked.rows):
+        return ranked.take(slice(plan.k))
+    ranked = ranked.take(slice(plan.depth))
+    candidates = np.stack([passages[int(row)].vector for row in ranked.rows])
+    if vector is not None and plan.ranking.mode == "dense":
+        return ranked.take(diversified(vector, candidates, plan.k, plan.diversity.balance))
     width = float(ranked.scores.max() - ranked.scores.min())
     scaled = (ranked.scores - ranked.scores.min()) / width if width else np.ones(len(ranked.scores))
-    return ranked.take(diversified_by(scaled, candidates, asked.k, asked.diversity.balance))
+    return ranked.take(diversified_by(scaled, candidates, plan.k, plan.diversity.balance))
 
 
-def _hits(known: Sequence[Kept], ranked: Ranked) -> list[Hit]:
-    columns = (one.tolist() for one in (ranked.rows, ranked.scores, ranked.dense, ranked.bm25))
+def _hits(passages: Sequence[Kept], ranked: Ranked) -> list[Hit]:
+    columns = (column.tolist() for column in (ranked.rows, ranked.scores, ranked.dense, ranked.bm25))
     return [
-        Hit(known[row].passage, score, rank, dense=_or_none(by_vector), bm25=_or_none(by_words))
-        for rank, (row, score, by_vector, by_words) in enumerate(zip(*columns, strict=True), start=1)
+        Hit(passages[row].passage, score, rank, dense=_or_none(product), bm25=_or_none(bm25))
+        for rank, (row, score, product, bm25) in enumerate(zip(*columns, strict=True), start=1)
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a collection was tuned to: kept in its properties, for every client that opens it from then on."""
+"""The tuned ranking of a collection, kept in its properties for all clients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.errors import EncoderMismatchError
 from dpr_rag.fusion import Legs, Ranked, Tuned
 from dpr_rag.milvus.collection import Collection
-from dpr_rag.milvus.searching import Asked, legs_of
+from dpr_rag.milvus.searching import SearchPlan, legs_of
 from dpr_rag.passages import Passage
 from dpr_rag.store.ranking import Candidates
 
@@ -19,14 +19,14 @@ LANGUAGE = "none"
 
 
 def tuned_of(collection: Collection) -> Tuned | None:
-    """What it was tuned to with the encoder that filled it, or None."""
-    said = collection.described.tuned
-    found = Tuned.from_dict(json.loads(said)) if said else None
-    return found if found is None or found.fingerprint == collection.described.fingerprint else None
+    """The tuned ranking of the collection, or None; one that was tuned with another encoder is ignored."""
+    saved = collection.described.tuned
+    choice = Tuned.from_dict(json.loads(saved)) if saved else None
+    return choice if choice is None or choice.fingerprint == collection.described.fingerprint else None
 
 
 def keep(collection: Collection, choice: Tuned | None) -> None:
-    """Note a choice in the collection, or remove the one that is there.
+    """Save a tuned ranking in the collection; None removes it.
 
     Raises:
         EncoderMismatchError: It was made with another encoder.
@@ -37,27 +37,27 @@ def keep(collection: Collection, choice: Tuned | None) -> None:
             f"the choice was made with the encoder {choice.fingerprint!r}, and {collection.address.shown} has {known!r}; tune it "
             "again"
         )
-    noted = "" if choice is None else json.dumps(replace(choice, fingerprint=known, language=LANGUAGE).as_dict())
-    collection.note(tuned=noted)
+    saved = "" if choice is None else json.dumps(replace(choice, fingerprint=known, language=LANGUAGE).as_dict())
+    collection.note(tuned=saved)
 
 
 def told(collection: Collection) -> str:
-    """How it ranks, for people to read."""
-    found = tuned_of(collection)
-    return "dense" if found is None else f"{found.ranking}, tuned on {found.questions:,} questions"
+    """The ranking of the collection as text."""
+    choice = tuned_of(collection)
+    return "dense" if choice is None else f"{choice.ranking}, tuned on {choice.questions:,} questions"
 
 
-def candidates(collection: Collection, asked: Asked, vectors: Vectors, words: Sequence[str]) -> Candidates:
-    """What a hybrid ranking chooses from, see ``PassageStore.candidates``; rows are numbered for this call."""
+def candidates(collection: Collection, plan: SearchPlan, vectors: Vectors, words: Sequence[str]) -> Candidates:
+    """The candidates of a hybrid ranking, see ``PassageStore.candidates``; row numbers are valid for this result only."""
     passages: dict[int, Passage] = {}
-    legs: list[Legs] = []
-    for known, found in legs_of(collection, asked, vectors, words):
+    shifted: list[Legs] = []
+    for stored, legs in legs_of(collection, plan, vectors, words):
         first = len(passages)
-        passages.update(enumerate((one.passage for one in known), first))
-        lists = [_moved(one, first) for one in (found.dense, found.bm25, found.both)]
-        legs.append(replace(found, dense=lists[0], bm25=lists[1], both=lists[2]))
-    return Candidates(tuple(legs), tuple(one.bm25 for one in legs), passages)
+        passages.update(enumerate((one.passage for one in stored), first))
+        dense, bm25, both = (_shifted(ranked, first) for ranked in (legs.dense, legs.bm25, legs.both))
+        shifted.append(replace(legs, dense=dense, bm25=bm25, both=both))
+    return Candidates(tuple(shifted), tuple(legs.bm25 for legs in shifted), passages)
 
 
-def _moved(ranked: Ranked, by: int) -> Ranked:
+def _shifted(ranked: Ranked, by: int) -> Ranked:
     return replace(ranked, rows=ranked.rows + by)

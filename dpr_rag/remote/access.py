@@ -1,4 +1,4 @@
-"""The token that opens a service: where it comes from, and what it may consist of."""
+"""The bearer token of a service: from an argument or the environment, and checked."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import re
 from dpr_rag.errors import AccessError
 
 VARIABLE = "DPR_RAG_TOKEN"
-"""The environment variable that holds the token where none is given."""
+"""The environment variable with the default token."""
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 def token_of(given: str | None) -> str | None:
-    """The token given, or else that of the environment; None where there is none.
+    """The given token, or else the one in the environment variable, or None.
 
     Raises:
-        AccessError: It is empty, or holds what no header can.
+        AccessError: It is empty, or holds characters that a header cannot.
     """
     token = os.environ.get(VARIABLE) if given is None else given
     if token is None:

@@ -1,4 +1,4 @@
-"""Requests to a service, from threads and from event loops: connections, repetitions, and answers or errors."""
+"""``Channel``: sends requests to a service from threads and event loops, retries them, and reads answers or errors."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ try:
 except ImportError as error:
     raise MissingExtraError(f"asking a service needs httpx; {install('client')}") from error
 
-from dpr_rag.remote.patience import REFUSED_FOR_NOW, Patience
+from dpr_rag.remote.retrying import REFUSED_FOR_NOW, Retries
 
-_AT_HOME = {"127.0.0.1", "localhost", "::1"}
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _CONNECTIONS = httpx.Limits(max_connections=256, max_keepalive_connections=64, keepalive_expiry=4.0)
 
 
 class Channel:
-    """Asks one service; usable from threads, event loops and forked children, each with connections of its own.
+    """A client of one service; threads, event loops and forked children may share it, each has its own connections.
 
     Args:
-        address: ``http://`` or ``https://``, host, port, and a path where a proxy serves it under one.
-        token: What opens the service, or None.
-        timeout: Seconds that each attempt may take.
-        retries: How often a request is repeated that did not get through or was refused for now.
+        address: ``http://`` or ``https://``, host, port, and the path prefix of a proxy if there is one.
+        token: The bearer token, or None.
+        timeout: Seconds per attempt.
+        retries: How often a request is sent again after a failed connection, or the statuses 429 and 503.
         uds: Path of a Unix socket to connect to instead of the address's host.
 
     Raises:
-        PathError: The address is none.
+        PathError: The address is not valid.
     """
 
     def __init__(
@@ -53,51 +53,51 @@ class Channel:
         self._closed = False
 
     def ask(self, path: str, body: Mapping[str, Any], *, repeatable: bool = True) -> dict[str, Any]:
-        """Send a JSON object, and read the one that is answered.
+        """POST a JSON object, and return the JSON object of the answer.
 
         Args:
-            path: Below the address.
-            body: What to send.
-            repeatable: Whether it may be sent again where it is unknown whether it arrived.
+            path: Path below the address.
+            body: The JSON object.
+            repeatable: Whether the request may be sent again if the connection broke after it was sent.
 
         Raises:
-            ServiceError: The service cannot be reached, is busy or slow, or answers what cannot be understood.
-            DprRagError: What the service says is wrong, of the class that the store there raised.
+            ServiceError: The service cannot be reached, is busy or slow, or its answer cannot be understood.
+            DprRagError: The error that the service reports, of the class that was raised there.
         """
-        client, content = self._of_process(), _dumped(body)
-        patience = Patience(self.address, self._retries, repeatable)
+        client, content = self._client_of_process(), _dumped(body)
+        retries = Retries(self.address, self._retries, repeatable)
         while True:
             try:
                 response = client.post(path, content=content)
             except httpx.RequestError as failure:
-                pause = patience.after_failure(failure)
+                pause = retries.after_failure(failure)
             else:
                 if response.status_code not in REFUSED_FOR_NOW:
                     return _answer(response)
-                pause = patience.after_refusal(_error(response), response.headers.get("retry-after"))
+                pause = retries.after_refusal(_error(response), response.headers.get("retry-after"))
             time.sleep(pause)
 
     async def aask(self, path: str, body: Mapping[str, Any], *, repeatable: bool = True) -> dict[str, Any]:
-        """Like :meth:`ask`, without holding up the event loop."""
-        client, content = self._of_loop(), _dumped(body)
-        patience = Patience(self.address, self._retries, repeatable)
+        """Like :meth:`ask`, without blocking the event loop."""
+        client, content = self._client_of_loop(), _dumped(body)
+        retries = Retries(self.address, self._retries, repeatable)
         while True:
             try:
                 response = await client.post(path, content=content)
             except httpx.RequestError as failure:
-                pause = patience.after_failure(failure)
+                pause = retries.after_failure(failure)
             else:
                 if response.status_code not in REFUSED_FOR_NOW:
                     return _answer(response)
-                pause = patience.after_refusal(_error(response), response.headers.get("retry-after"))
+                pause = retries.after_refusal(_error(response), response.headers.get("retry-after"))
             await asyncio.sleep(pause)
 
     def close(self) -> None:
-        """Close the connections of threads; those of an event loop are closed by :meth:`aclose` on it."""
+        """Close the connections of threads; :meth:`aclose` closes those of an event loop."""
         with self._lock:
-            self._closed, held, self._client = True, self._client, None
-        if held is not None and held[0] == os.getpid():
-            held[1].close()
+            self._closed, closing, self._client = True, self._client, None
+        if closing is not None and closing[0] == os.getpid():
+            closing[1].close()
 
     async def aclose(self) -> None:
         """Close the connections of this event loop and those of threads."""
@@ -106,17 +106,16 @@ class Channel:
         if client is not None:
             await client.aclose()
 
-    def _of_process(self) -> httpx.Client:
+    def _client_of_process(self) -> httpx.Client:
         with self._lock:
             self._refuse_closed()
-            if (
-                self._client is None or self._client[0] != os.getpid()
-            ):  # a child must not write into its parent's sockets
+            # a forked child must not write into its parent's sockets
+            if self._client is None or self._client[0] != os.getpid():
                 transport = httpx.HTTPTransport(uds=self._uds, limits=_CONNECTIONS) if self._uds else None
                 self._client = (os.getpid(), httpx.Client(transport=transport, **self._settings()))
             return self._client[1]
 
-    def _of_loop(self) -> httpx.AsyncClient:
+    def _client_of_loop(self) -> httpx.AsyncClient:
         self._refuse_closed()
         loop = asyncio.get_running_loop()
         with self._lock:
@@ -133,10 +132,10 @@ class Channel:
         headers = {"content-type": "application/json", "user-agent": f"dpr-rag/{__version__}"}
         if self._token is not None:
             headers["authorization"] = f"Bearer {self._token}"
-        trusted = self.address.startswith("https:")  # reading the certificates takes longer than many a question
-        # what goes to this machine goes through no proxy, whatever the environment says
-        outside = httpx.URL(self.address).host not in _AT_HOME
-        options = {"timeout": self._timeout, "limits": _CONNECTIONS, "verify": trusted, "trust_env": outside}
+        verify = self.address.startswith("https:")  # loading the certificates takes longer than many requests
+        # requests to this machine use no proxy, even where the environment names one
+        outside = httpx.URL(self.address).host not in _LOOPBACK
+        options = {"timeout": self._timeout, "limits": _CONNECTIONS, "verify": verify, "trust_env": outside}
         return {"base_url": self.address, "headers": headers, **options}
 
 

@@ -1,46 +1,47 @@
-"""``RemoteRetriever``: the interface of ``Retriever``, answered by a service."""
+"""``RemoteRetriever``: ``Retriever``'s interface for a store behind a service."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from dpr_rag.arguments import check_count, check_instance
+from dpr_rag.arguments import check_count
 from dpr_rag.errors import VectorError
-from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
-from dpr_rag.passages import Hit, check_questions
-from dpr_rag.remote.asking import Where, options_of, said_of
+from dpr_rag.filters import Where
+from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, RankingOptions, SearchRequest, ranking_given
+from dpr_rag.passages import Hit
+from dpr_rag.remote.requests import ranking_record
 from dpr_rag.remote.store import RemoteStore
 
 
 class RemoteRetriever:
-    """Retrieves passages from a store behind ``dpr-rag serve``: ``Retriever``'s interface, each call one request.
+    """Retrieves passages from a store behind ``dpr-rag serve``; every call is one request.
 
-    The hits are those of the store's own retriever: the same passages, order and numbers, to the bit. ``aretrieve`` and
-    ``aretrieve_batch`` hold up no event loop and no thread.
+    The hits equal those of a ``Retriever`` on the store itself: the same passages, order and scores, to the bit.
+    ``aretrieve`` and ``aretrieve_batch`` block neither the event loop nor a thread.
 
     Args:
-        address: Where the service listens, such as ``http://127.0.0.1:8000``; or an open ``RemoteStore``.
-        store: Name of the store, where the service has several.
-        token: What opens the service; None takes the environment variable ``DPR_RAG_TOKEN``.
-        k: Hits per question, unless a call asks otherwise.
-        mode: As for ``Retriever``, like all that follow up to ``ranking``.
+        address: Address of the service, such as ``http://127.0.0.1:8000``; or an open ``RemoteStore``.
+        store: Name of the store, if the service has several.
+        token: The service's token; None takes the environment variable ``DPR_RAG_TOKEN``.
+        k: Hits per question, the default of all methods.
+        mode: See ``Retriever``, as for all arguments up to ``ranking``.
         weight: λ.
-        fusion: How both legs are joined.
-        candidates: How many passages each leg brings.
-        k1: Of BM25.
-        b: Of BM25.
-        phrases: Weight of words that follow each other.
-        ranking: All of that as a ``Ranking``.
-        timeout: Seconds that each attempt may take.
-        retries: How often a request is repeated that did not get through, or was refused for now.
+        fusion: How the two lists are joined.
+        candidates: How many passages each list has.
+        k1: Parameter of BM25.
+        b: Parameter of BM25.
+        phrases: Weight of adjacent words.
+        ranking: A complete ``Ranking`` instead.
+        timeout: Seconds per attempt.
+        retries: How often a request is sent again after a failed connection, or while the service is busy.
         uds: Path of a Unix socket to connect to instead of the address's host.
 
     Raises:
         VectorError: k is below 1, or an option is out of range or goes with another mode.
-        PathError: The address is none.
+        PathError: The address is not valid.
     """
 
     def __init__(
@@ -63,15 +64,7 @@ class RemoteRetriever:
         uds: str | None = None,
     ) -> None:
         self.k = check_count("k", k, VectorError)
-        if ranking is not None:
-            check_instance("ranking", ranking, Ranking, VectorError, advice="; or say mode=")
-        wishes = Wishes(mode, weight, fusion, candidates, k1, b, phrases)
-        if ranking is not None and wishes:
-            raise VectorError(
-                "ranking was given together with mode, weight, fusion, candidates, k1, b or phrases; it says all of them already"
-            )
-        self._said = {"ranking": asdict(ranking)} if ranking is not None else said_of(wishes)
-        self._given = ranking
+        self._ranking = ranking_given(ranking, RankingOptions(mode, weight, fusion, candidates, k1, b, phrases))
         self._owned = not isinstance(address, RemoteStore)
         self.store = (
             address
@@ -81,16 +74,17 @@ class RemoteRetriever:
 
     @property
     def ranking(self) -> Ranking:
-        """How passages are ranked; what was not said is as the store was tuned."""
-        return self._given or self.store.ranking_for(**self._said)
+        """The ranking; options that were left out are as the store was tuned."""
+        given = self._ranking
+        return given if isinstance(given, Ranking) else self.store.ranking_of(given or RankingOptions())
 
     @property
     def calibration(self) -> Calibration:
-        """What turns this retriever's scores into relevances, see ``PassageStore.calibration_of``."""
-        return self.store.calibration_for(self._said)
+        """The calibration of this retriever's scores, see ``PassageStore.calibration_of``."""
+        return self.store.calibration_for(ranking_record(self._ranking))
 
     def relevance(self, score: float) -> float:
-        """How relevant a passage with this score is, in [0, 1]; it asks the service, so take :attr:`calibration` for many."""
+        """The relevance of a score, in [0, 1]. Each call is a request; for many scores use :attr:`calibration`."""
         return self.calibration.relevance(score)
 
     def retrieve(
@@ -105,10 +99,11 @@ class RemoteRetriever:
         """Passages for one question, best first, see ``Retriever.retrieve``.
 
         Raises:
-            ServiceError: The service cannot be asked, is busy or slow.
-            DprRagError: What ``Retriever.retrieve`` raises, of the same classes.
+            ServiceError: The service cannot be reached, is busy or slow.
+            DprRagError: The errors of ``Retriever.retrieve``, of the same classes.
         """
-        return self.retrieve_batch([question], k, filter, diversity=diversity, min_relevance=min_relevance)[0]
+        request = SearchRequest([question], k, filter, diversity=diversity, min_relevance=min_relevance)
+        return self.execute(request)[0]
 
     def retrieve_batch(
         self,
@@ -121,8 +116,8 @@ class RemoteRetriever:
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
         """Passages for many questions, in one request, see ``Retriever.retrieve_batch``."""
-        body = self._asked(questions, k, filter, vectors, diversity, min_relevance)
-        return self.store.retrieved(body, len(body["questions"])) if body["questions"] else []
+        request = SearchRequest(questions, k, filter, vectors, diversity=diversity, min_relevance=min_relevance)
+        return self.execute(request)
 
     def retrieve_by_vectors(
         self,
@@ -134,8 +129,8 @@ class RemoteRetriever:
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
         """Passages for questions that are encoded already, float [n, dim], see ``Retriever.retrieve_by_vectors``."""
-        body = options_of(self._k(k), filter, self._said, diversity, min_relevance, vectors)
-        return self.store.retrieved(body, len(body["vectors"]))
+        request = SearchRequest(None, k, filter, vectors, diversity=diversity, min_relevance=min_relevance)
+        return self.execute(request)
 
     async def aretrieve(
         self,
@@ -146,9 +141,9 @@ class RemoteRetriever:
         diversity: Diversity | None = None,
         min_relevance: float | None = None,
     ) -> list[Hit]:
-        """Like :meth:`retrieve`, without holding up the event loop."""
-        found = await self.aretrieve_batch([question], k, filter, diversity=diversity, min_relevance=min_relevance)
-        return found[0]
+        """Like :meth:`retrieve`, without blocking the event loop."""
+        request = SearchRequest([question], k, filter, diversity=diversity, min_relevance=min_relevance)
+        return (await self.aexecute(request))[0]
 
     async def aretrieve_batch(
         self,
@@ -159,32 +154,30 @@ class RemoteRetriever:
         diversity: Diversity | None = None,
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
-        """Like :meth:`retrieve_batch`, without holding up the event loop."""
-        body = self._asked(questions, k, filter, None, diversity, min_relevance)
-        return await self.store.aretrieved(body, len(body["questions"])) if body["questions"] else []
+        """Like :meth:`retrieve_batch`, without blocking the event loop."""
+        request = SearchRequest(questions, k, filter, diversity=diversity, min_relevance=min_relevance)
+        return await self.aexecute(request)
 
-    def _asked(
-        self,
-        questions: Sequence[str],
-        k: int | None,
-        where: Where,
-        vectors: Any,
-        diversity: Diversity | None,
-        min_relevance: float | None,
-    ) -> dict[str, Any]:
-        options = options_of(self._k(k), where, self._said, diversity, min_relevance, vectors)
-        return {"questions": check_questions(questions), **options}
+    def execute(self, request: SearchRequest) -> list[list[Hit]]:
+        """Hits for each question, or each vector, of one request, see ``Retriever.execute``."""
+        return [] if request.questions == [] else self.store.execute(self._completed(request))
 
-    def _k(self, k: int | None) -> int:
-        return self.k if k is None else check_count("k", k, VectorError)
+    async def aexecute(self, request: SearchRequest) -> list[list[Hit]]:
+        """Like :meth:`execute`, without blocking the event loop."""
+        return [] if request.questions == [] else await self.store.aexecute(self._completed(request))
+
+    def _completed(self, request: SearchRequest) -> SearchRequest:
+        """The request with the retriever's ``k`` and ranking where its own are None."""
+        k, ranking = request.k, request.ranking
+        return replace(request, k=self.k if k is None else k, ranking=self._ranking if ranking is None else ranking)
 
     def close(self) -> None:
-        """Close the connections, unless an open store was given; the service goes on."""
+        """Close the connections, unless the retriever was made from an open store."""
         if self._owned:
             self.store.close()
 
     async def aclose(self) -> None:
-        """Close the connections, those of this event loop among them."""
+        """Close the connections, including those of this event loop."""
         if self._owned:
             await self.store.aclose()
 

@@ -1,42 +1,42 @@
-"""``RemoteStore``: what a ``PassageStore`` can be asked, asked of a service."""
+"""``RemoteStore``: the client of a service, with the interface of a store."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from dpr_rag.arguments import check_count, check_instance, check_number, iterated, kind
 from dpr_rag.encoder import Vectors, check_vectors
-from dpr_rag.errors import ArgumentError, PassageError, ServiceError, StoreError, StoreReadOnlyError, VectorError
-from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Wishes
+from dpr_rag.errors import ArgumentError, PassageError, ServiceError, StoreError, StoreReadOnlyError
+from dpr_rag.filters import Where
+from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, RankingOptions, SearchRequest
 from dpr_rag.passages import Hit, Passage, check_questions
 from dpr_rag.remote.access import token_of
-from dpr_rag.remote.asking import Where, check_text, options_of, parted, said_of, where_record
+from dpr_rag.remote.requests import check_text, filter_record, ranking_record, request_record, split_address
 from dpr_rag.remote.wire import hits_of, passage_of, passage_record, ranking_of, vectors_record
 from dpr_rag.sharing import Shared
 
 
 class RemoteStore(Shared):
-    """A store behind ``dpr-rag serve``, with the methods of a ``PassageStore`` that retrieve, and those that change passages.
+    """A store behind ``dpr-rag serve``, with the methods of a ``PassageStore`` that retrieve, add and delete.
 
-    The service encodes; ``encoder`` is None. Errors are of the classes that the store raises where it lies. Usable from
-    threads, event loops and forked children.
+    The service encodes, so ``encoder`` is None. Methods raise the same classes of errors as ``PassageStore``. Threads, event
+    loops and forked children may share one.
 
     Args:
-        address: Where the service listens, such as ``http://127.0.0.1:8000``; ``?store=NAME`` at its end names the store.
-        store: Name of the store, where the service has several.
-        token: What opens the service; None takes the environment variable ``DPR_RAG_TOKEN``.
-        timeout: Seconds that each attempt may take.
-        retries: How often a request is repeated that did not get through, or was refused for now.
+        address: Address of the service, such as ``http://127.0.0.1:8000``; ``?store=NAME`` at its end names the store.
+        store: Name of the store, if the service has several.
+        token: The service's token; None takes the environment variable ``DPR_RAG_TOKEN``.
+        timeout: Seconds per attempt.
+        retries: How often a request is sent again after a failed connection, or while the service is busy.
         uds: Path of a Unix socket to connect to instead of the address's host.
-        private: Whether passages come with what an adapter keeps in them, see ``Passage.visible_metadata``.
+        private: Whether passages include the private data of adapters, see ``Passage.visible_metadata``.
 
     Raises:
-        PathError: The address is none.
-        AccessError: The token cannot be one.
-        ArgumentError: Another argument is of another type, or out of range.
+        PathError: The address is not valid.
+        AccessError: The token is empty or holds characters that a header cannot.
+        ArgumentError: Another argument has the wrong type or is out of range.
         MissingExtraError: httpx is not installed.
     """
 
@@ -55,7 +55,7 @@ class RemoteStore(Shared):
     ) -> None:
         from dpr_rag.remote.channel import Channel  # the adapters know this class without httpx
 
-        plain, named = parted(address)
+        plain, named = split_address(address)
         for name, value in (("store", store), ("uds", uds)):
             if value is not None:
                 check_text(name, value)
@@ -68,7 +68,7 @@ class RemoteStore(Shared):
 
     @property
     def path(self) -> str:
-        """The address, and the store's name where it has one."""
+        """The address, with the store's name if it was given."""
         return self._channel.address if self.name is None else f"{self._channel.address}?store={self.name}"
 
     def rank(
@@ -83,8 +83,10 @@ class RemoteStore(Shared):
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
         """Search for questions in words, see ``PassageStore.rank``."""
-        body = _ranked(questions, ranking, options_of(k, filter, {}, diversity, min_relevance, vectors))
-        return self.retrieved(body, len(body["questions"]))
+        request = SearchRequest(
+            questions, k, filter, vectors, ranking=ranking, diversity=diversity, min_relevance=min_relevance
+        )
+        return self.execute(request)
 
     async def arank(
         self,
@@ -97,9 +99,11 @@ class RemoteStore(Shared):
         diversity: Diversity | None = None,
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
-        """Like :meth:`rank`, without holding up the event loop."""
-        body = _ranked(questions, ranking, options_of(k, filter, {}, diversity, min_relevance, vectors))
-        return await self.aretrieved(body, len(body["questions"]))
+        """Like :meth:`rank`, without blocking the event loop."""
+        request = SearchRequest(
+            questions, k, filter, vectors, ranking=ranking, diversity=diversity, min_relevance=min_relevance
+        )
+        return await self.aexecute(request)
 
     def search(
         self,
@@ -112,48 +116,55 @@ class RemoteStore(Shared):
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
         """Maximum inner product search, see ``PassageStore.search``."""
-        options = options_of(k, filter, {"exact": exact}, diversity, min_relevance, vectors)
-        return self.retrieved(options, len(options["vectors"]))
+        request = SearchRequest(None, k, filter, vectors, exact=exact, diversity=diversity, min_relevance=min_relevance)
+        return self.execute(request)
 
-    def retrieved(self, asked: Mapping[str, Any], questions: int) -> list[list[Hit]]:
-        """The hits for what is asked in the service's own words."""
-        return hits_of(self._ask("/v1/retrieve", {**asked, **self._private}), questions)
-
-    async def aretrieved(self, asked: Mapping[str, Any], questions: int) -> list[list[Hit]]:
-        """Like :meth:`retrieved`, without holding up the event loop."""
-        body = {**asked, **self._private, **self._always}
-        return hits_of(await self._channel.aask("/v1/retrieve", body), questions)
-
-    def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
-        """Passages that a filter keeps, in order of insertion, see ``PassageStore.select``.
+    def execute(self, request: SearchRequest) -> list[list[Hit]]:
+        """Hits for each question, or each vector, of a request with ``k``.
 
         Raises:
-            RequestError: They are more than the service gives at once; give ``k``.
+            ServiceError: The service cannot be reached, is busy or slow.
+            DprRagError: The error that the service reports, of the class that was raised there.
         """
-        body = {"filter": where_record(filter) or {}, **({} if k is None else {"k": k}), **self._private}
+        body = request_record(request)
+        return hits_of(self._ask("/v1/retrieve", {**body, **self._private}), _searches(body))
+
+    async def aexecute(self, request: SearchRequest) -> list[list[Hit]]:
+        """Like :meth:`execute`, without blocking the event loop."""
+        body = request_record(request)
+        answer = await self._channel.aask("/v1/retrieve", {**body, **self._private, **self._always})
+        return hits_of(answer, _searches(body))
+
+    def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
+        """Passages that match a filter, in order of insertion, see ``PassageStore.select``.
+
+        Raises:
+            RequestError: There are more than the service sends in one answer; give ``k``.
+        """
+        body = {"filter": filter_record(filter) or {}, **({} if k is None else {"k": k}), **self._private}
         return [passage_of(one) for one in self._ask("/v1/passages/get", body)["passages"]]
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
-        """Passages by id, in the order asked for; unknown ids are left out."""
+        """Passages by id, in the order of ``ids``; unknown ids are left out."""
         body = {"ids": _ids(ids), **self._private}
         return [passage_of(one) for one in self._ask("/v1/passages/get", body)["passages"]]
 
     def count(self, filter: Where = None) -> int:
-        """How many passages there are, or how many a filter keeps."""
-        where = where_record(filter)
+        """The number of passages, or of those that match a filter."""
+        where = filter_record(filter)
         return int(self._ask("/v1/passages/count", {} if where is None else {"filter": where})["count"])
 
     def __len__(self) -> int:
         return self.count()
 
     def add(self, passages: Iterable[Passage], *, vectors: Iterable[Any] | None = None) -> dict[str, int]:
-        """Add passages, or replace those whose id exists; the service has to be ``--writable``.
+        """Add passages, or replace those with the same id; the service must have been started with ``--writable``.
 
         Returns:
-            How many were ``added``, ``replaced`` and ``unchanged``.
+            Counts under the keys ``added``, ``replaced`` and ``unchanged``.
 
         Raises:
-            StoreReadOnlyError: The service only reads.
+            StoreReadOnlyError: The service was started without ``--writable``.
         """
         given = iterated("passages", passages, "a list of passages", error=PassageError, one="wrap it in a list")
         checked = (check_instance("a passage", one, Passage, PassageError) for one in given)
@@ -163,17 +174,17 @@ class RemoteStore(Shared):
         return {name: int(number) for name, number in self._ask("/v1/passages", body).items()}
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
-        """Delete as ``PassageStore.delete`` does, in one commit; the service has to be ``--writable``.
+        """Delete passages like ``PassageStore.delete``, in one commit; the service must have been started with ``--writable``.
 
-        A connection that breaks meanwhile is an error, not tried again: what was deleted could not be counted.
+        The request is not sent again if the connection breaks: a second one could not count what the first had deleted.
 
         Returns:
-            How many there were; unknown ids are ignored.
+            How many passages were deleted; unknown ids are ignored.
         """
         if isinstance(ids, Mapping):
             raise StoreError(f"ids is {kind(ids)}, expected a list of ids; to delete what a filter keeps, pass filter=")
         body: dict[str, Any] = {} if ids is None else {"ids": _ids(ids)}
-        where = where_record(filter)
+        where = filter_record(filter)
         body |= {} if where is None else {"filter": where}
         return int(self._ask("/v1/passages/delete", body, repeatable=False)["deleted"])
 
@@ -184,7 +195,7 @@ class RemoteStore(Shared):
 
     @property
     def ranking(self) -> Ranking:
-        """How passages are ranked where a call does not say."""
+        """The ranking of searches that name none."""
         return self.ranking_for()
 
     def ranking_for(
@@ -198,34 +209,34 @@ class RemoteStore(Shared):
         b: float | None = None,
         phrases: float | None = None,
     ) -> Ranking:
-        """How passages are ranked where a call says so much, see ``PassageStore.ranking_for``."""
-        return self.ranking_of(Wishes(mode, weight, fusion, candidates, k1, b, phrases))
+        """The store's ranking with some options of its own, see ``PassageStore.ranking_for``."""
+        return self.ranking_of(RankingOptions(mode, weight, fusion, candidates, k1, b, phrases))
 
-    def ranking_of(self, wishes: Wishes) -> Ranking:
-        """The same for options that were put together."""
-        return self._ranking(said_of(wishes))
+    def ranking_of(self, options: RankingOptions) -> Ranking:
+        """Like :meth:`ranking_for`, for options in one object."""
+        return self._ranking(ranking_record(options))
 
     def settled(self, ranking: Ranking) -> Ranking:
-        """A ranking with its λ, see ``PassageStore.settled``."""
-        return self._ranking({"ranking": asdict(ranking), "settle": True})
+        """The ranking with the λ that the store was tuned to, see ``PassageStore.settled``."""
+        return self._ranking({**ranking_record(ranking), "settle": True})
 
     def calibration_of(self, ranking: Ranking) -> Calibration:
-        """What turns the scores of a ranking into relevances, see ``PassageStore.calibration_of``."""
-        return self.calibration_for({"ranking": asdict(ranking)})
+        """The calibration of a ranking's scores, see ``PassageStore.calibration_of``."""
+        return self.calibration_for(ranking_record(ranking))
 
     @property
     def calibration(self) -> Calibration:
-        """What turns inner products into relevances, see ``PassageStore.calibration``."""
+        """The calibration of inner products, see ``PassageStore.calibration``."""
         return self.calibration_of(Ranking())
 
-    def calibration_for(self, said: Mapping[str, Any]) -> Calibration:
-        """The same for a ranking in the service's own words."""
-        answer = self._ask("/v1/calibration", said)
+    def calibration_for(self, record: Mapping[str, Any]) -> Calibration:
+        """Like :meth:`calibration_of`, for the ranking fields of a request body."""
+        answer = self._ask("/v1/calibration", record)
         return Calibration(float(answer["slope"]), float(answer["offset"]))
 
     @property
     def private(self) -> NoReturn:
-        """What adapters keep beside the passages stays where the store lies.
+        """Not available: a service keeps no data for adapters.
 
         Raises:
             StoreReadOnlyError: Always.
@@ -235,11 +246,11 @@ class RemoteStore(Shared):
         )
 
     def close(self) -> None:
-        """Close the connections; the service goes on."""
+        """Close the connections."""
         self._channel.close()
 
     async def aclose(self) -> None:
-        """Close the connections, those of this event loop among them."""
+        """Close the connections, including those of this event loop."""
         await self._channel.aclose()
 
     def __enter__(self) -> Self:
@@ -250,9 +261,9 @@ class RemoteStore(Shared):
     ) -> None:
         self.close()
 
-    def _ranking(self, said: Mapping[str, Any]) -> Ranking:
+    def _ranking(self, record: Mapping[str, Any]) -> Ranking:
         try:
-            return ranking_of(self._ask("/v1/ranking", said)["ranking"])
+            return ranking_of(self._ask("/v1/ranking", record)["ranking"])
         except (KeyError, TypeError) as error:
             raise ServiceError(f"{self.path} answered no ranking; is another version of dpr-rag there?") from error
 
@@ -267,12 +278,10 @@ class RemoteStore(Shared):
 
 
 def _ids(ids: Iterable[str]) -> list[str]:
-    """Ids as a list; a lone string is a mistake, not a list of characters."""
+    """Ids as a list; a single string is refused, it would be a list of characters."""
     return list(iterated("ids", ids, "a list of ids", error=StoreError, one=f"wrap it as [{ids!r:.80}]"))
 
 
-def _ranked(questions: Sequence[str], ranking: Ranking | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    if ranking is not None:
-        check_instance("ranking", ranking, Ranking, VectorError)
-    said = {} if ranking is None else {"ranking": asdict(ranking)}
-    return {"questions": check_questions(questions), **said, **options}
+def _searches(body: Mapping[str, Any]) -> int:
+    """How many lists of hits a request asks for."""
+    return len(body["questions"] if "questions" in body else body["vectors"])

@@ -1,4 +1,4 @@
-"""How hits, rankings and errors are written as JSON, and read back: what the service and its client agree on."""
+"""The JSON form of passages, hits, rankings, vectors and errors, written by the service and read by its client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 from dpr_rag import errors
 from dpr_rag.answer import Answer
-from dpr_rag.encoder import Vectors
 from dpr_rag.errors import DprRagError, ServiceError
 from dpr_rag.fusion import Ranking
 from dpr_rag.lexical import BM25
@@ -42,13 +41,13 @@ STATUS: Mapping[type[DprRagError], int] = {
     errors.ServiceUnavailableError: 503,
     errors.ServiceTimeoutError: 504,
 }
-"""The errors that travel, and the status of HTTP that goes with each; one that is not here travels as its nearest base."""
+"""The error classes that are sent, with their HTTP status; any other is sent as its nearest base class."""
 
 _BY_NAME = {kind.__name__: kind for kind in STATUS}
 
 
 def kind_of(error: DprRagError) -> type[DprRagError]:
-    """The class under which an error travels."""
+    """The class in ``STATUS`` that an error is sent as."""
     return next(kind for kind in type(error).__mro__ if kind in STATUS)
 
 
@@ -59,7 +58,7 @@ def error_record(kind: type[DprRagError], message: str, passage_id: str | None =
 
 
 def error_of(record: object, status: int) -> DprRagError:
-    """The error in an answer; of a class that is not known, or in another form, as a ``ServiceError``."""
+    """Make the error that an answer describes; a ``ServiceError`` if its class is unknown or its form another."""
     if not isinstance(record, Mapping) or not isinstance(record.get("message"), str):
         return ServiceError(f"the service answered with the status {status} and no error of dpr-rag; check its address")
     message, name = record["message"], record.get("error")
@@ -70,7 +69,7 @@ def error_of(record: object, status: int) -> DprRagError:
 
 
 def passage_record(passage: Passage, *, private: bool = False) -> dict[str, Any]:
-    """A passage as a JSON object, without what users do not see, unless an adapter asks for what it keeps there."""
+    """A passage as a JSON object with its visible metadata; with ``private``, also what an adapter keeps in it."""
     record = {
         "id": passage.id,
         "title": passage.title,
@@ -82,11 +81,11 @@ def passage_record(passage: Passage, *, private: bool = False) -> dict[str, Any]
 
 
 def hit_record(hit: Hit, *, private: bool = False) -> dict[str, Any]:
-    """A hit as a JSON object, with the keys of ``dpr-rag search --json``; numbers are read back as they were, to the bit."""
+    """A hit as a JSON object, with the keys of ``dpr-rag search --json``; numbers survive the round trip to the bit."""
     answer = None if hit.answer is None else asdict(hit.answer)
     parts = {"dense": hit.dense, "bm25": hit.bm25, "retrieved": hit.retrieved, "answer": answer}
-    said = {name: value for name, value in parts.items() if value is not None}
-    return {"rank": hit.rank, "score": hit.score, **said, **passage_record(hit.passage, private=private)}
+    present = {name: value for name, value in parts.items() if value is not None}
+    return {"rank": hit.rank, "score": hit.score, **present, **passage_record(hit.passage, private=private)}
 
 
 def passage_of(record: Mapping[str, Any]) -> Passage:
@@ -110,53 +109,32 @@ def hit_of(record: Mapping[str, Any]) -> Hit:
 
 
 def hits_of(answer: Mapping[str, Any], questions: int) -> list[list[Hit]]:
-    """The hits of an answer, as many lists as there were questions.
+    """The hits in an answer of ``/v1/retrieve``, one list per question.
 
     Raises:
-        ServiceError: There are more or fewer, or one is no hit.
+        ServiceError: The number of lists is wrong, or a hit cannot be read.
     """
     try:
-        found = [[hit_of(record) for record in one["hits"]] for one in answer["results"]]
+        results = [[hit_of(record) for record in result["hits"]] for result in answer["results"]]
     except (KeyError, TypeError, errors.PassageError) as error:
         raise ServiceError(
             f"the service's answer holds no hits ({error}); is another version of dpr-rag there?"
         ) from error
-    if len(found) != questions:
-        raise ServiceError(f"the service answered {len(found)} questions of {questions}; is dpr-rag there?")
-    return found
+    if len(results) != questions:
+        raise ServiceError(f"the service answered {len(results)} questions of {questions}; is dpr-rag there?")
+    return results
 
 
 def ranking_of(record: Mapping[str, Any]) -> Ranking:
-    """The inverse of ``asdict``.
+    """Make a ``Ranking`` from its ``asdict`` form.
 
     Raises:
-        TypeError: It is no ranking.
+        TypeError: A field is missing or unknown.
         VectorError: A value is out of range.
     """
     return Ranking(**{**record, "bm25": BM25(**record["bm25"])})
 
 
 def vectors_record(vectors: Any) -> list[list[float]]:
-    """Vectors as lists; numbers of float32 are read back as they were, to the bit."""
+    """Vectors as lists of numbers; float32 values survive the round trip to the bit."""
     return [list(map(float, row)) for row in vectors]
-
-
-def options_record(
-    *,
-    k: int,
-    where: Mapping[str, Any] | None,
-    said: Mapping[str, Any],
-    diversity: Any = None,
-    min_relevance: float | None = None,
-    vectors: Vectors | None = None,
-) -> dict[str, Any]:
-    """What a retrieval is asked for beside its questions; what is left to the store is left out."""
-    given = {
-        "k": int(k),
-        "filter": where,
-        **said,
-        "diversity": None if diversity is None else asdict(diversity),
-        "min_relevance": min_relevance,
-        "vectors": None if vectors is None else vectors_record(vectors),
-    }
-    return {name: value for name, value in given.items() if value is not None}

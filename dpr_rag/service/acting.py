@@ -10,7 +10,7 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.errors import PassageError, RequestError
 from dpr_rag.filters import Filter
 from dpr_rag.filters.public import parse_public
-from dpr_rag.fusion import Diversity, Ranking, Wishes
+from dpr_rag.fusion import Diversity, Ranking, RankingOptions, SearchRequest
 from dpr_rag.passages import RESERVED_KEYS, Hit, Passage, check_question
 from dpr_rag.remote.wire import hit_record, passage_record, ranking_of
 from dpr_rag.retriever import Retriever
@@ -18,8 +18,9 @@ from dpr_rag.service import models
 from dpr_rag.service.limits import Limits
 from dpr_rag.service.stores import Served
 from dpr_rag.store import named_source, shown_source
+from dpr_rag.stores import execute
 
-_WISHES = tuple(field.name for field in fields(Wishes))
+_OPTIONS = tuple(field.name for field in fields(RankingOptions))
 
 
 def where_of(given: Mapping[str, Any] | None) -> Filter | None:
@@ -39,8 +40,8 @@ def questions_of(asked: models.Retrieve) -> list[str] | None:
 def ranking_for(served: Served, asked: models.Ranked) -> Ranking:
     """How a request wants passages ranked, the rest as the store was tuned."""
     given = None if asked.ranking is None else ranking_of(asked.ranking.model_dump())
-    wishes = {name: getattr(asked, name) for name in _WISHES}
-    return Retriever(served.store, **wishes, ranking=given).ranking
+    options = {name: getattr(asked, name) for name in _OPTIONS}
+    return Retriever(served.store, **options, ranking=given).ranking
 
 
 def prepared(served: Served, asked: models.Retrieve, limits: Limits) -> Ranking:
@@ -73,27 +74,28 @@ def prepared(served: Served, asked: models.Retrieve, limits: Limits) -> Ranking:
 
 def _said(asked: models.Retrieve) -> bool:
     """Whether a request says how to rank."""
-    return any(getattr(asked, name) is not None for name in (*_WISHES, "ranking"))
+    return any(getattr(asked, name) is not None for name in (*_OPTIONS, "ranking"))
 
 
 def retrieved(served: Served, asked: models.Retrieve, ranking: Ranking, vectors: Any) -> dict[str, Any]:
     """The hits of each question."""
-    questions = questions_of(asked)
-    options: dict[str, Any] = {
-        "diversity": None
-        if asked.diversity is None
-        else Diversity(asked.diversity.candidates, asked.diversity.balance),
-        "min_relevance": asked.min_relevance,
-    }
-    if questions is not None:
-        retriever = Retriever(served.store, ranking=ranking, reranker=served.second)
-        hits = retriever.retrieve_batch(questions, asked.k, where_of(asked.filter), vectors=vectors, **options)
-    elif asked.exact:
-        hits = served.store.search(vectors, asked.k, where_of(asked.filter), exact=True, **options)
+    given = asked.diversity
+    request = SearchRequest(
+        questions_of(asked),
+        asked.k,
+        where_of(asked.filter),
+        vectors,
+        exact=asked.exact,
+        diversity=None if given is None else Diversity(given.candidates, given.balance),
+        min_relevance=asked.min_relevance,
+    )
+    if request.questions is not None:
+        hits = Retriever(served.store, ranking=ranking, reranker=served.second).execute(request)
+    elif request.exact:
+        hits = execute(served.store, request)
     else:
-        retriever = Retriever(served.store, ranking=ranking if _said(asked) else None)
-        hits = retriever.retrieve_by_vectors(vectors, asked.k, where_of(asked.filter), **options)
-    return {"results": _results(questions, hits, private=asked.private)}
+        hits = Retriever(served.store, ranking=ranking if _said(asked) else None).execute(request)
+    return {"results": _results(request.questions, hits, private=asked.private)}
 
 
 def _results(questions: Sequence[str] | None, hits: Sequence[Sequence[Hit]], *, private: bool) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from dpr_rag import errors
 from dpr_rag.errors import DprRagError
-from dpr_rag.remote.told import LOGGED, public_message
+from dpr_rag.remote.public_errors import LOGGED, public_message
 from dpr_rag.remote.wire import STATUS, error_record, kind_of
 from dpr_rag.service.stores import Service
 

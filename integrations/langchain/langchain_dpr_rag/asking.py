@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from langchain_core.documents import Document
 
-from dpr_rag import Diversity, Hit, RemoteRetriever, Retriever, Store
+from dpr_rag import Diversity, Hit, RemoteRetriever, Retriever, SearchRequest, Store
 from dpr_rag.arguments import check_count, check_number, is_blank
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import PassageError, VectorError
-from langchain_dpr_rag.documents import Where, document_of, scored_document, where_of
+from langchain_dpr_rag.documents import document_of, scored_document
 from langchain_dpr_rag.foreign import EmbeddingsEncoder
 
 _USUAL = ("question", "query", "input")
@@ -49,16 +50,7 @@ def _remedy(given: object) -> str:
     return "pass the text that is asked for"
 
 
-def hits_for(
-    core: Retriever | RemoteRetriever,
-    questions: Sequence[object],
-    k: int | None,
-    filter: Where,
-    *,
-    vectors: Vectors | None = None,
-    diversity: Diversity | None = None,
-    min_relevance: float | None = None,
-) -> list[list[Hit]]:
+def hits_for(core: Retriever | RemoteRetriever, questions: Sequence[object], request: SearchRequest) -> list[list[Hit]]:
     """Hits for each question, with one encoding pass and one search for all that have words.
 
     A blank question, as models that fill in tools ask it, has nothing to be near to: it gets what the filter keeps, in
@@ -67,48 +59,39 @@ def hits_for(
     Args:
         core: What is asked.
         questions: Strings.
-        k: Hits per question, or None for the core's own number.
-        filter: Selects before the top k.
-        vectors: Of the questions that are not blank, where they are known already.
-        diversity: Choose by maximal marginal relevance.
-        min_relevance: Leave out hits of less relevance.
+        request: All but the questions; its vectors are those of the questions that are not blank.
 
     Raises:
         PassageError: A question is no string, or holds what is no text.
     """
-    asked, where = [question_of(one) for one in questions], where_of(filter)
-    filled = [one for one in asked if not is_blank(one)]
-    answers = core.retrieve_batch(filled, k, where, vectors=vectors, diversity=diversity, min_relevance=min_relevance)
-    return _with_blank(core, asked, answers, k, where)
+    strings, filled = _split(questions)
+    return _with_blank(core, strings, core.execute(replace(request, questions=filled)), request)
 
 
-async def ahits_for(
-    core: RemoteRetriever,
-    questions: Sequence[object],
-    k: int | None,
-    filter: Where,
-    *,
-    diversity: Diversity | None = None,
-    min_relevance: float | None = None,
-) -> list[list[Hit]]:
-    """The same from a service, which is waited for without a thread."""
-    asked, where = [question_of(one) for one in questions], where_of(filter)
-    filled = [one for one in asked if not is_blank(one)]
-    answers = await core.aretrieve_batch(filled, k, where, diversity=diversity, min_relevance=min_relevance)
-    return await asyncio.to_thread(_with_blank, core, asked, answers, k, where)
+async def ahits_for(core: RemoteRetriever, questions: Sequence[object], request: SearchRequest) -> list[list[Hit]]:
+    """Like :func:`hits_for`, from a service, which is waited for without a thread."""
+    strings, filled = _split(questions)
+    hits = await core.aexecute(replace(request, questions=filled))
+    return await asyncio.to_thread(_with_blank, core, strings, hits, request)
+
+
+def _split(questions: Sequence[object]) -> tuple[list[str], list[str]]:
+    """The questions as strings, and those of them that are not blank."""
+    strings = [question_of(one) for one in questions]
+    return strings, [text for text in strings if not is_blank(text)]
 
 
 def _with_blank(
-    core: Retriever | RemoteRetriever, asked: Sequence[str], answers: Sequence[list[Hit]], k: int | None, where: Where
+    core: Retriever | RemoteRetriever, questions: Sequence[str], hits: Sequence[list[Hit]], request: SearchRequest
 ) -> list[list[Hit]]:
-    """The answers in the places of the questions that have words, and what the filter keeps in those of the others."""
-    _tell_if_empty(core.store, answers)
-    found = iter(answers)
-    if len(answers) == len(asked):
+    """Hits in the places of the questions that have words, and what the filter keeps in those of the blank ones."""
+    _tell_if_empty(core.store, hits)
+    found, where = iter(hits), request.filter
+    if len(hits) == len(questions):
         return list(found)
-    kept = [] if where is None or where == {} else core.store.select(where, core.k if k is None else k)
+    kept = [] if where is None or where == {} else core.store.select(where, core.k if request.k is None else request.k)
     blank = [Hit(passage, 0.0, rank) for rank, passage in enumerate(kept, start=1)]
-    return [blank if is_blank(one) else next(found) for one in asked]
+    return [blank if is_blank(text) else next(found) for text in questions]
 
 
 def _tell_if_empty(store: Store, answers: Sequence[Sequence[Hit]]) -> None:

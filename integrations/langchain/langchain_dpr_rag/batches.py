@@ -14,10 +14,10 @@ from langchain_core.runnables.config import get_config_list
 from langchain_core.vectorstores import VectorStoreRetriever
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dpr_rag import RemoteRetriever, Retriever
+from dpr_rag import RemoteRetriever, Retriever, SearchRequest
 from dpr_rag.encoder import Vectors
 from langchain_dpr_rag.asking import diversity_of, hits_for, vectors_for
-from langchain_dpr_rag.documents import Where, document_of
+from langchain_dpr_rag.documents import Where, document_of, where_of
 from langchain_dpr_rag.given import inputs_given
 from langchain_dpr_rag.other_words import OF_A_STORE, check_search_type, refuse_unknown, told
 from langchain_dpr_rag.searching import SearchableStore
@@ -197,17 +197,16 @@ class DPRVectorStoreRetriever(OnePassRetriever, VectorStoreRetriever):
     def _retrieve_all(
         self, queries: Sequence[str], vectors: Vectors | None = None, /, **kwargs: Any
     ) -> list[list[Document]]:
-        options = self.search_kwargs | kwargs
-        k, where = options.pop("k", None), options.pop("filter", None)
-        hits = hits_for(self._core, queries, k, where, vectors=vectors, **self._choice(options))
+        hits = hits_for(self._core, queries, self._request(vectors, self.search_kwargs | kwargs))
         return [[document_of(hit.passage) for hit in found] for found in hits]
 
-    def _choice(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The core's options for the search type; others are refused, as in ``invoke``."""
-        chosen: dict[str, Any] = {}
+    def _request(self, vectors: Vectors | None, options: dict[str, Any]) -> SearchRequest:
+        """All but the questions; options of another search type are refused, as in ``invoke``."""
+        k, where = options.pop("k", None), where_of(options.pop("filter", None))
+        diversity, threshold = None, None
         if self.search_type == "mmr":
-            chosen["diversity"] = diversity_of(options.pop("fetch_k", 20), options.pop("lambda_mult", 0.5))
+            diversity = diversity_of(options.pop("fetch_k", 20), options.pop("lambda_mult", 0.5))
         elif self.search_type == "similarity_score_threshold":
-            chosen["min_relevance"] = options.pop("score_threshold", None)
+            threshold = options.pop("score_threshold", None)
         refuse_unknown(options, "k, filter, and those of the search type")
-        return chosen
+        return SearchRequest(None, k, where, vectors, diversity=diversity, min_relevance=threshold)

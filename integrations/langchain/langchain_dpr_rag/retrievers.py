@@ -23,6 +23,7 @@ from dpr_rag import (
     RemoteRetriever,
     RemoteStore,
     Retriever,
+    SearchRequest,
     SecondStage,
     Store,
     is_address,
@@ -34,7 +35,7 @@ from dpr_rag.stores import is_store
 from langchain_dpr_rag.asking import ahits_for, hits_for, plain_documents, scored_documents
 from langchain_dpr_rag.batches import OnePassRetriever
 from langchain_dpr_rag.closing import Closable, Closing, closed_on_error
-from langchain_dpr_rag.documents import Where
+from langchain_dpr_rag.documents import Where, where_of
 from langchain_dpr_rag.filling import Filling
 from langchain_dpr_rag.foreign import embeddings_of, encoder_of
 from langchain_dpr_rag.opening import open_at
@@ -232,33 +233,34 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
     def _retrieve_all(
         self, queries: Sequence[str], vectors: Vectors | None = None, /, **kwargs: Any
     ) -> list[list[Document]]:
-        core, (options, written) = self._core, self._said(**kwargs)
-        return written(core, queries, hits_for(core, queries, vectors=vectors, **options))
+        core, (request, written) = self._core, self._request(vectors, **kwargs)
+        return written(core, queries, hits_for(core, queries, request))
 
     async def _aretrieve_all(self, queries: Sequence[str], **kwargs: Any) -> list[list[Document]]:
         if not isinstance(self.store, RemoteStore) or self.reranker is not None:
             return await super()._aretrieve_all(queries, **kwargs)
-        core, (options, written) = self._core, self._said(**kwargs)
-        hits = await ahits_for(cast(RemoteRetriever, core), queries, **options)
+        core, (request, written) = self._core, self._request(**kwargs)
+        hits = await ahits_for(cast(RemoteRetriever, core), queries, request)
         return await asyncio.to_thread(written, core, queries, hits)
 
-    def _said(
+    def _request(
         self,
+        vectors: Vectors | None = None,
         *,
         k: int | None = None,
         filter: Where = None,
         score_threshold: float | None = None,
         include_scores: bool | None = None,
         **kwargs: Any,
-    ) -> tuple[dict[str, Any], Callable[..., list[list[Document]]]]:
-        """What is asked beside the questions, as a call says or else as the fields do; and what makes documents of hits."""
+    ) -> tuple[SearchRequest, Callable[..., list[list[Document]]]]:
+        """All but the questions, from a call's arguments or else the fields; and what makes documents of the hits."""
         refuse_unknown(kwargs, "k, filter, score_threshold, include_scores")
         least = self.score_threshold if score_threshold is None else score_threshold
         diversity = Diversity(self.fetch_k, self.lambda_mult) if self.search_type == "mmr" else None
-        where = self.filter if filter is None else filter
+        where = where_of(self.filter if filter is None else filter)
         with_scores = self.include_scores if include_scores is None else include_scores
         written = partial(scored_documents, calibrated=least is not None) if with_scores else plain_documents
-        return {"k": k, "filter": where, "min_relevance": least, "diversity": diversity}, written
+        return SearchRequest(None, k, where, vectors, diversity=diversity, min_relevance=least), written
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any

@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 
-from dpr_rag import Diversity, Hit, Retriever
+from dpr_rag import Diversity, Hit, Retriever, SearchRequest
 from dpr_rag.arguments import is_blank
 from dpr_rag.encoder import Vectors
 from langchain_dpr_rag.adjusting import AdjustableStore
@@ -53,8 +53,8 @@ class SearchableStore(AdjustableStore):
         diversity: Diversity | None = None,
         vectors: Vectors | None = None,
     ) -> Scored:
-        (hits,) = hits_for(self.retriever, [query], k, filter, vectors=vectors, diversity=diversity)
-        return _scored(hits)
+        request = SearchRequest(None, k, where_of(filter), vectors, diversity=diversity)
+        return _scored(hits_for(self.retriever, [query], request)[0])
 
     async def _afound(self, query: str, k: int, filter: Where, diversity: Diversity | None = None) -> Scored:
         """The same; the question is embedded by the embeddings' own asynchronous method where they have one."""

@@ -12,8 +12,9 @@ from llama_index.retrievers.dpr_rag.settings import Settings
 from llama_index.vector_stores.dpr_rag.nodes import to_node
 from llama_index.vector_stores.dpr_rag.querying import selection_of, tell_if_empty, without_question
 
-from dpr_rag import Hit, Ranking, Store
+from dpr_rag import Hit, Ranking, SearchRequest, Store
 from dpr_rag.arguments import is_blank
+from dpr_rag.stores import execute
 
 
 def ranking_for(client: Store, settings: Settings, bundle: QueryBundle) -> Ranking:
@@ -34,12 +35,16 @@ def searched(client: Store, settings: Settings, bundle: QueryBundle) -> list[Hit
         ranking = Ranking()
     if is_blank(words) if ranking.needs_words else not by_vector:
         return without_question(client, where, k)
-    options: dict[str, Any] = {"diversity": settings.diversity_used(), "min_relevance": settings.min_relevance}
-    vectors = [_embedding(client, bundle)] if ranking.needs_vectors else None
-    if ranking.needs_words:
-        (hits,) = client.rank([words], k, where, ranking=ranking, vectors=vectors, **options)
-    else:
-        (hits,) = client.search(vectors, k, where, **options)
+    request = SearchRequest(
+        [words] if ranking.needs_words else None,
+        k,
+        where,
+        [_embedding(client, bundle)] if ranking.needs_vectors else None,
+        ranking=ranking,
+        diversity=settings.diversity_used(),
+        min_relevance=settings.min_relevance,
+    )
+    (hits,) = execute(client, request)
     tell_if_empty(client, hits)
     return hits
 

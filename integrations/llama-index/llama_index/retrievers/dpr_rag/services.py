@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from llama_index.core.schema import QueryBundle
 from llama_index.retrievers.dpr_rag.settings import Settings
 from llama_index.vector_stores.dpr_rag.querying import LEFT_TO_THE_STORE, selection_of
 
-from dpr_rag import Encoder, Hit, RemoteStore, Store
+from dpr_rag import Encoder, Hit, RemoteStore, SearchRequest, Store
 from dpr_rag.arguments import is_blank
 from dpr_rag.errors import ArgumentError
 
@@ -48,28 +48,28 @@ def hits_at_once(client: Store, settings: Settings, bundle: QueryBundle) -> list
     """The hits of a service for a question in words, by one request; None for other questions, and where there is no service."""
     if not isinstance(client, RemoteStore):
         return None
-    asked = _asked(client, settings, bundle)
-    return None if asked is None else client.rank(**asked)[0]
+    request = _request(client, settings, bundle)
+    return None if request is None else client.execute(request)[0]
 
 
 async def ahits_at_once(client: Store, settings: Settings, bundle: QueryBundle) -> list[Hit] | None:
     """The same, without a thread that waits for the answer."""
     if not isinstance(client, RemoteStore):
         return None
-    asked = await asyncio.to_thread(_asked, client, settings, bundle)
-    return None if asked is None else (await client.arank(**asked))[0]
+    request = await asyncio.to_thread(_request, client, settings, bundle)
+    return None if request is None else (await client.aexecute(request))[0]
 
 
-def _asked(client: RemoteStore, settings: Settings, bundle: QueryBundle) -> dict[str, Any] | None:
+def _request(client: RemoteStore, settings: Settings, bundle: QueryBundle) -> SearchRequest | None:
     none_wanted = any(ids is not None and not ids for ids in (settings.node_ids, settings.doc_ids))
     if none_wanted or bundle.embedding is not None or bundle.custom_embedding_strs or is_blank(bundle.query_str):
         return None
     left = settings.ranking is None and settings.mode in LEFT_TO_THE_STORE
-    return {
-        "questions": [bundle.query_str],
-        "k": settings.searched,
-        "filter": selection_of(node_ids=settings.node_ids, doc_ids=settings.doc_ids, filters=settings.filters),
-        "ranking": None if left else settings.ranking_in(client, without_words=False),
-        "diversity": settings.diversity_used(),
-        "min_relevance": settings.min_relevance,
-    }
+    return SearchRequest(
+        [bundle.query_str],
+        settings.searched,
+        selection_of(node_ids=settings.node_ids, doc_ids=settings.doc_ids, filters=settings.filters),
+        ranking=None if left else settings.ranking_in(client, without_words=False),
+        diversity=settings.diversity_used(),
+        min_relevance=settings.min_relevance,
+    )

@@ -11,10 +11,11 @@ from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQue
 from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.nodes import of_nodes, of_sources
 
-from dpr_rag import Diversity, Filter, Hit, Ranking, Retriever, Store
+from dpr_rag import Diversity, Filter, Hit, Ranking, Retriever, SearchRequest, Store
 from dpr_rag.arguments import check_count, check_number, is_blank
 from dpr_rag.errors import ArgumentError, VectorError, nearest
 from dpr_rag.filters import And
+from dpr_rag.stores import execute
 
 _log = logging.getLogger(__name__)
 _BALANCE = 0.5
@@ -58,16 +59,16 @@ def hits_for(store: Store, query: VectorStoreQuery, options: Mapping[str, Any]) 
     check_mode(query.mode, query.alpha)
     k, words = _wanted(query), words_of(query.query_str)
     diversity = diversity_for(query.mode, max(k, 1), threshold=query.mmr_threshold, options=options)
-    more: dict[str, Any] = {"diversity": diversity, "min_relevance": options.get("min_relevance")}
     where = selection_of(node_ids=query.node_ids, doc_ids=query.doc_ids, filters=query.filters)
     ranking = ranking_of(store, query)
     if k == 0:
         return []
-    vectors = vectors_of(query)
+    vectors, threshold = vectors_of(query), options.get("min_relevance")
+    request = SearchRequest(None, k, where, vectors, diversity=diversity, min_relevance=threshold)
     if vectors is not None and (not ranking.needs_words or (words == "" and ranking.needs_vectors)):
-        return store.search(vectors, k, where, **more)[0]
+        return execute(store, request)[0]
     if words:
-        return store.rank([words], k, where, ranking=ranking, vectors=vectors, **more)[0]
+        return execute(store, replace(request, questions=[words], ranking=ranking))[0]
     if words is None and vectors is not None:
         raise ArgumentError(f"the mode {query.mode!r} looks for words; give query_str")
     if words is None and where is None:

@@ -11,7 +11,7 @@ import numpy as np
 from dpr_rag.arguments import check_count, check_instance
 from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_vectors
 from dpr_rag.errors import EncoderMismatchError, VectorError
-from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Tuned, Wishes
+from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, RankingOptions, SearchRequest, Tuned
 from dpr_rag.lexical import BM25
 from dpr_rag.milvus import calibrating, searching, tuning
 from dpr_rag.milvus.collection import Collection
@@ -21,7 +21,7 @@ from dpr_rag.store.ranking import Candidates
 from dpr_rag.store.scope import WHOLE, Scope, Where
 
 
-class Questions:
+class Searches:
     """A collection that answers questions, or a view of one."""
 
     def __init__(self, collection: Collection, encoder: Encoder | None, scope: Scope) -> None:
@@ -55,9 +55,10 @@ class Questions:
         """Maximum inner product search, see ``PassageStore.search``."""
         if vectors is None:
             raise VectorError("vectors is NoneType None, expected float [n, dim]; rank() takes questions in words")
-        asked = self._asked(k, filter, Ranking(), exact=exact, diversity=diversity, min_relevance=min_relevance)
+        request = SearchRequest(None, k, filter, vectors, exact=exact, diversity=diversity, min_relevance=min_relevance)
+        plan = self._plan(request, Ranking())
         checked = check_vectors(vectors, dim=self.dim)
-        return searching.find(self._collection, asked, checked, [""] * len(checked))
+        return searching.find(self._collection, plan, checked, [""] * len(checked))
 
     def rank(
         self,
@@ -75,14 +76,14 @@ class Questions:
         Raises:
             VectorError: The ranking needs words, and this Milvus has no BM25; or other parameters of BM25 than the collection's.
         """
+        request = SearchRequest(questions, k, filter, vectors, diversity=diversity, min_relevance=min_relevance)
         words = check_questions(questions)
-        how = self.settled(self.ranking if ranking is None else ranking)
-        asked = self._asked(k, filter, how, diversity=diversity, min_relevance=min_relevance)
-        if not how.needs_vectors:
-            return searching.find(self._collection, asked, None, words)
+        plan = self._plan(request, self.settled(self.ranking if ranking is None else ranking))
+        if not plan.ranking.needs_vectors:
+            return searching.find(self._collection, plan, None, words)
         encoded = self.encode_questions(words) if vectors is None else vectors
         checked = check_vectors(encoded, dim=self.dim, rows=len(words))
-        return searching.find(self._collection, asked, checked, words)
+        return searching.find(self._collection, plan, checked, words)
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Encode questions with the store's encoder, float32 [n, dim].
@@ -121,8 +122,9 @@ class Questions:
         self._refuse_words(ranking.bm25)
         encoded = self.encode_questions(words) if vectors is None else vectors
         checked = check_vectors(encoded, dim=self.dim, rows=len(words))
-        asked = self._asked(ranking.candidates, None, replace(ranking, weight=None, fusion="weighted"))
-        return tuning.candidates(self._collection, asked, checked, words)
+        weighted = replace(ranking, weight=None, fusion="weighted")
+        plan = self._plan(SearchRequest(k=ranking.candidates), weighted)
+        return tuning.candidates(self._collection, plan, checked, words)
 
     def ranking_for(
         self,
@@ -136,11 +138,11 @@ class Questions:
         phrases: float | None = None,
     ) -> Ranking:
         """How passages are ranked where a call says so much, see ``PassageStore.ranking_for``."""
-        return self.ranking_of(Wishes(mode, weight, fusion, candidates, k1, b, phrases))
+        return self.ranking_of(RankingOptions(mode, weight, fusion, candidates, k1, b, phrases))
 
-    def ranking_of(self, wishes: Wishes) -> Ranking:
-        """The same for options that were put together."""
-        return wishes.over(self.ranking)
+    def ranking_of(self, options: RankingOptions) -> Ranking:
+        """Like :meth:`ranking_for`, for options in one object."""
+        return options.over(self.ranking)
 
     def settled(self, ranking: Ranking) -> Ranking:
         """A ranking that this engine can do, with the λ that the collection was tuned to, see ``PassageStore.settled``.
@@ -158,7 +160,7 @@ class Questions:
         how, known = self.settled(ranking), self.tuned
         if known is not None and how in known.calibrations:
             return known.calibrations[how]
-        whole = Questions(self._collection, self._encoder, WHOLE)  # as in a folder, scores mean the same in every view
+        whole = Searches(self._collection, self._encoder, WHOLE)  # as in a folder, scores mean the same in every view
         return self._collection.fitted.of(how, lambda: calibrating.calibration(whole, self._collection, how))
 
     @property
@@ -177,22 +179,12 @@ class Questions:
     def _selection(self, where: Where) -> Selection:
         return selection(self._scope.condition(where), self._collection.described.parted_by)
 
-    def _asked(
-        self,
-        k: int,
-        where: Where,
-        ranking: Ranking,
-        *,
-        exact: bool = False,
-        diversity: Diversity | None = None,
-        min_relevance: float | None = None,
-    ) -> searching.Asked:
-        k = check_count("k", k, VectorError)
-        if diversity is not None:
-            check_instance("diversity", diversity, Diversity, VectorError, advice="; make one as Diversity(candidates)")
-        keep = None if min_relevance is None else self.calibration_of(ranking).keeps(min_relevance)
+    def _plan(self, request: SearchRequest, ranking: Ranking) -> searching.SearchPlan:
+        k, threshold = check_count("k", request.k, VectorError), request.min_relevance
+        keep = None if threshold is None else self.calibration_of(ranking).keeps(threshold)
         drawn = calibrating.drawn_vectors(self._collection) if ranking.wants_weight else None
-        return searching.Asked(k, self._selection(where), ranking, exact, diversity, keep, drawn)
+        selection = self._selection(request.filter)
+        return searching.SearchPlan(k, selection, ranking, request.exact, request.diversity, keep, drawn)
 
     def _refuse_words(self, bm25: BM25) -> None:
         if not (self._collection.has_words or (not self._collection.exists and self._collection.knows_words)):

@@ -1,4 +1,4 @@
-"""What strangers are told of an error: what was wrong with their request, and of this machine's own things nothing."""
+"""Error messages for clients of a service: what was wrong with the request, and nothing about the server's files or models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dpr_rag.remote.wire import STATUS, kind_of
 
 _log = logging.getLogger(__name__)
 LOGGED = "the service's log says more"
-_STORES_OWN: Mapping[type[DprRagError], str] = {
+_PUBLIC_MESSAGES: Mapping[type[DprRagError], str] = {
     errors.EncoderMismatchError: "the store has no encoder here, or another one filled it since; give vectors, or ask by words",
     errors.StoreReadOnlyError: "this service only reads; start it with --writable",
     errors.StoreLocked: "another writer holds the store; ask again in a moment",
@@ -19,18 +19,18 @@ _STORES_OWN: Mapping[type[DprRagError], str] = {
     errors.StoreClosedError: f"the store is closed; {LOGGED}",
     errors.StoreCorrupted: f"the store is damaged; {LOGGED}",
 }
-"""What is said in the place of messages that name files, folders, processes or models of the server."""
+"""Messages in place of those that name files, folders, processes or models of the server."""
 
 
 def public_message(error: DprRagError, places: Mapping[str, str]) -> str:
-    """The message of an error without what is the server's own, which goes to the log.
+    """The message of an error without paths and internals of the server; those go to the log.
 
     Args:
-        error: Of the library.
-        places: Folders of stores, and what is said in their place.
+        error: The error.
+        places: Folders of stores, and the names to show in their place.
     """
     kind = kind_of(error)
-    message = _STORES_OWN.get(kind)
+    message = _PUBLIC_MESSAGES.get(kind)
     if STATUS[kind] >= 500 and not isinstance(error, errors.ServiceError):
         _log.error("%s: %s", type(error).__name__, error)
         message = message or f"the store cannot be used; {LOGGED}"

@@ -1,0 +1,91 @@
+"""The JSON bodies that a client sends to a service, checked before they are sent; and service addresses."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+from dpr_rag.arguments import check_count, kind
+from dpr_rag.encoder import check_vectors
+from dpr_rag.errors import ArgumentError, FilterError, PathError, VectorError
+from dpr_rag.filters import Where, parse_filter
+from dpr_rag.fusion import Ranking, RankingOptions, SearchRequest
+from dpr_rag.remote.wire import vectors_record
+
+SCHEMES = ("http://", "https://")
+
+
+def ranking_record(ranking: Ranking | RankingOptions | None) -> dict[str, Any]:
+    """The fields of a request that say how to rank; options that are None are left to the service."""
+    if isinstance(ranking, Ranking):
+        return {"ranking": asdict(ranking)}
+    return {} if ranking is None else _without_none(asdict(ranking))
+
+
+def filter_record(where: Where) -> dict[str, Any] | None:
+    """A filter as a JSON object.
+
+    Raises:
+        FilterError: It cannot be understood, or is a predicate, which cannot be sent.
+    """
+    if where is None:
+        return None
+    if callable(where):
+        raise FilterError("a predicate cannot be sent to a service; say the same as a dict of fields and operators")
+    return parse_filter(where).to_dict()
+
+
+def request_record(request: SearchRequest) -> dict[str, Any]:
+    """The body of ``/v1/retrieve``; fields that are None are left out.
+
+    Raises:
+        FilterError: The filter cannot be understood, or is a predicate.
+        VectorError: ``k`` is None; there are neither questions nor vectors; or the vectors are not float [n, dim].
+    """
+    by_vectors = request.questions is None or request.vectors is not None
+    record = {
+        "questions": request.questions,
+        "k": check_count("k", request.k, VectorError),
+        "filter": filter_record(request.filter),
+        **ranking_record(request.ranking),
+        "exact": request.exact or None,
+        "diversity": None if request.diversity is None else asdict(request.diversity),
+        "min_relevance": request.min_relevance,
+        "vectors": vectors_record(check_vectors(request.vectors)) if by_vectors else None,
+    }
+    return _without_none(record)
+
+
+def _without_none(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def check_text(name: str, value: object) -> None:
+    """Refuse a value that is not a string, or is empty.
+
+    Raises:
+        ArgumentError: It is.
+    """
+    if not isinstance(value, str) or not value:
+        raise ArgumentError(f"{name} is {kind(value)}, expected a string of at least one character; or leave it out")
+
+
+def split_address(address: str) -> tuple[str, str | None]:
+    """Split ``http://host:port?store=NAME`` into the address and the name of the store, or None.
+
+    Raises:
+        PathError: It is not an address of a service, or its query has other parameters.
+    """
+    if not isinstance(address, str) or not address.lower().startswith(SCHEMES):
+        raise PathError(f"{address!r:.200} is no address of a service; expected one such as http://127.0.0.1:8000")
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:  # brackets that do not close
+        raise PathError(f"{address!r:.200} is no address of a service ({error}); check its host") from error
+    query = parse_qs(parts.query, keep_blank_values=True)
+    if query.keys() - {"store"} or len(query.get("store", [])) > 1:
+        raise PathError(
+            f"{address!r:.200} says more than the store's name; leave out all but the query store and its name"
+        )
+    return urlunsplit(parts._replace(query="")), query.get("store", [None])[0]
