@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
-from dpr_rag import DualEncoder, PassageStore
+from dpr_rag import Answer, DualEncoder, Hit, PassageStore
 from dpr_rag.pages.answering import Answerer, Settings
 from dpr_rag.pages.files import Files
 from dpr_rag.pages.numbers import asks_for_number, differ, numbers_of
@@ -92,6 +93,29 @@ def answers(answerer: Answerer, *questions: str) -> list[Turn]:
 )
 def test_the_sentences_that_hold_the_answer_are_quoted(answerer: Answerer, question: str, reply: str) -> None:
     assert answers(answerer, question)[0].reply == reply
+
+
+class Pointing:
+    """A reader that takes the answer to stand where it was told."""
+
+    def __init__(self, text: str, probability: float) -> None:
+        self.text, self.probability = text, probability
+
+    def rerank(self, question: str, hits: Sequence[Hit], k: int | None = None) -> list[Hit]:
+        places = [hit.passage.text.find(self.text) for hit in hits]
+        return [
+            hit if at < 0 else replace(hit, answer=Answer(self.text, at, at + len(self.text), self.probability))
+            for hit, at in zip(hits, places, strict=True)
+        ]
+
+
+@pytest.mark.parametrize(("probability", "wins"), [(0.9, True), (0.01, False)])
+def test_a_reader_that_is_sure_decides_what_is_quoted(answerer: Answerer, probability: float, wins: bool) -> None:
+    reading = Answerer(answerer.store, None, Pointing("27 days", probability))
+    (turn,) = answers(reading, "Who approves holiday requests?")
+    assert turn.reply.startswith("Every full-time employee gets 27 days of holiday a year.") == wins
+    (unread,) = answers(answerer, "Who approves holiday requests?")
+    assert unread.reply.startswith("Holiday requests are entered in the HR portal and approved by the line manager.")
 
 
 def test_follow_ups_are_answered_by_the_subject_of_the_question_that_stands_alone(answerer: Answerer) -> None:

@@ -20,7 +20,7 @@ from dpr_rag.pages.turns import Citation, Turn
 from dpr_rag.pages.wording import on_the_page
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.prompting import format_passages
-from dpr_rag.reading.reader import Reader
+from dpr_rag.reading.reranking import Reranker
 from dpr_rag.retriever import Retriever
 from dpr_rag.store import PassageStore, named_source
 
@@ -67,7 +67,7 @@ class Answerer:
         reader: Finds the sentences to quote, beside what they have in common with the question.
     """
 
-    def __init__(self, store: PassageStore, model: ChatModel | None, reader: Reader | None = None) -> None:
+    def __init__(self, store: PassageStore, model: ChatModel | None, reader: Reranker | None = None) -> None:
         self.store, self.model, self.reader = store, model, reader
         self.analyzer = Analyzer(store.info().language)
 
