@@ -137,6 +137,13 @@ def clustered(count: int, dim: int, *, seed: int = 0, clusters: int = 60) -> np.
     return (centres[generator.integers(0, clusters, count)] + 0.6 * noise).astype(np.float32)
 
 
+def golden_passages() -> list[Passage]:
+    """What the stores in ``tests/golden/`` were filled with; ``id-5`` was deleted from each."""
+    return [
+        Passage(f"id-{at}", f"text {at} \x00 ü", f"title {at}", {"n": at, "list": [1, "a", None]}) for at in range(12)
+    ]
+
+
 def make_passages(count: int, start: int = 0) -> list[Passage]:
     """Numbered passages with metadata of different selectivity."""
     return [

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import HashEncoder, clustered, make_passages
+from conftest import HashEncoder, clustered, golden_passages, make_passages
 
 from dpr_rag import PRIVATE_KEY, Passage, PassageStore, Retriever
 from dpr_rag.errors import (
@@ -451,12 +451,6 @@ def test_iteration_may_be_left_and_changed_meanwhile(store: PassageStore) -> Non
             break
     assert seen == [str(at) for at in range(900)]
     assert len(store) == 300
-
-
-def golden_passages() -> list[Passage]:
-    return [
-        Passage(f"id-{at}", f"text {at} \x00 ü", f"title {at}", {"n": at, "list": [1, "a", None]}) for at in range(12)
-    ]
 
 
 def golden(number: int, target: Path) -> Path:
