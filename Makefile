@@ -1,4 +1,4 @@
-# Everything this repository can do, by ten verbs; each creates .venv itself where it is missing.
+# Everything this repository can do, by eleven verbs; each creates .venv itself where it is missing.
 
 PYTHON ?= python3
 PROCESSES ?= 2
@@ -6,10 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RECIPE := pyproject.toml constraints.txt
+# no models, browsers, engines or killed processes: what answers while one still remembers the change
+QUICK := architecture argument_names conversation corpora* derived_structure filters* fusion index_kinds index_probing json_bombs lexical* \
+         messages metadata packaging passages prompting retriever storage store store_fields store_ids store_select store_views wrong_arguments
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo chat test check fix bench docs clean
+.PHONY: help setup demo chat quick test check fix bench docs clean
 
 help: ## Show these verbs (the default)
 	@echo "make VERB, with python >= 3.11 (another one: make VERB PYTHON=python3.12)"
@@ -23,6 +26,9 @@ demo: $(VENV)/demo.stamp ## Index the standard library's docstrings and ask them
 
 chat: demo $(VENV)/chat.stamp ## Open a chatbot over the demo's store in the browser
 	@$(BIN)/dpr-rag chat demo.dpr
+
+quick: $(VENV)/dev.stamp ## Run the tests of the rooms without models, in two processes: the inner loop
+	@$(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile $(foreach room,$(QUICK),$(wildcard tests/test_$(room).py))
 
 test: $(VENV)/dev.stamp ## Run all tests, in two processes; another number: make test PROCESSES=4
 	@$(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile

@@ -1,3 +1,3 @@
 """The version of dpr-rag, kept here alone."""
 
-__version__ = "0.1.0"
+__version__ = "0.1.0rc1"

@@ -6,6 +6,7 @@ A change of form needs a new number, a new file beside the old ones (``tests/gol
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from conftest import HashEncoder, golden_passages
 from golden_files import ABOUT, GOLDEN, KINDS, POSITION, TURNS, copied, files_of
 from safetensors import safe_open
 
+import dpr_rag
 from dpr_rag import DualEncoder, Passage, PassageStore, Retriever
 from dpr_rag.corpora import Question
 from dpr_rag.corpora.parts import KEY, read_mark, read_part
@@ -93,6 +95,14 @@ def test_today_writes_what_the_frozen_files_hold(name: str, tmp_path: Path) -> N
     assert len(frozen) == len(written)
     for one, other in zip(frozen, written, strict=True):
         assert one == other
+
+
+def test_the_page_of_versions_names_what_is_frozen() -> None:
+    page = (GOLDEN.parents[1] / "docs" / "reference" / "versions.md").read_text("utf-8")
+    assert re.findall(r"^\| .+? \| (\d+) \| `(\S+)` \|", page, re.MULTILINE) == [
+        (name.rpartition("-")[2], name) for name in KINDS
+    ]
+    assert f"This is {dpr_rag.__version__}," in page
 
 
 def test_a_change_of_form_is_seen(tmp_path: Path) -> None:
