@@ -370,7 +370,7 @@ def test_vectors_without_an_encoder_need_a_binding(tmp_path: Path) -> None:
     assert ids(run("search", path, "Faust", "--model", "mine", "--json")) == [["1"]]
 
 
-def test_version() -> None:
+def test_the_version_is_the_packages() -> None:
     assert run("--version").stdout == f"dpr-rag {__version__}\n"
 
 

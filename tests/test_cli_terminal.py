@@ -74,7 +74,7 @@ def test_read_filter() -> None:
         ("kind", "hnsw", "hnsw"),
     ],
 )
-def test_readable(name: str, value: object, shown: str) -> None:
+def test_a_value_is_shown_as_people_read_it(name: str, value: object, shown: str) -> None:
     assert readable(name, value) == shown
 
 

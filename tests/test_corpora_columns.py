@@ -177,7 +177,7 @@ def test_columns_belong_to_tables_and_json(tmp_path: Path) -> None:
         list(open_corpus(path, columns=Columns(id="x")))
 
 
-def test_parquet(tmp_path: Path) -> None:
+def test_parquet_columns_are_found_by_their_usual_names(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 

@@ -75,7 +75,7 @@ def test_truncated_passages_are_counted_and_logged_once(
     assert encoder.truncated == 2
 
 
-def test_progress(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_told_batch_by_batch(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = load(*pair)
     monkeypatch.setattr(encoder._context.runtime, "token_budget", 1)
     seen: list[tuple[int, int]] = []

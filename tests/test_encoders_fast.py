@@ -150,7 +150,7 @@ def test_what_the_graph_does_not_know_is_for_pytorch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("activation", ["gelu_new", "gelu_pytorch_tanh", "relu"])
-def test_activations(tmp_path: Path, activation: str) -> None:
+def test_every_activation_equals_torch(tmp_path: Path, activation: str) -> None:
     folder = tiny.edit_config(tiny.contriever(tmp_path / "m"), hidden_act=activation)
     exact = DualEncoder.from_pretrained(folder, runtime="torch", device="cpu").encode_questions(QUESTIONS)
     found = DualEncoder.from_pretrained(folder, runtime="openvino", dtype="float32").encode_questions(QUESTIONS)

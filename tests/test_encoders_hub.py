@@ -58,7 +58,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]
     return asked
 
 
-def test_two_names(hub: list[dict[str, Any]]) -> None:
+def test_two_names_are_two_towers_and_ask_for_no_pickles(hub: list[dict[str, Any]]) -> None:
     encoder = DualEncoder.from_pretrained(QUESTION, CONTEXT, device="cpu")
     assert (encoder.source, encoder.profile.name, encoder.shared) == (f"{QUESTION} + {CONTEXT}", "dpr", False)
     assert [request["name"] for request in hub] == [QUESTION, CONTEXT]

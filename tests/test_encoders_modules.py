@@ -84,7 +84,7 @@ POOLED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 @pytest.mark.parametrize("pooling", POOLED)
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_poolings(pooling: str, runtime: RuntimeName, tmp_path: Path) -> None:
+def test_every_pooling_equals_its_formula(pooling: str, runtime: RuntimeName, tmp_path: Path) -> None:
     folder = about(tiny.modules(tiny.bert(tmp_path / "m"), pooling=pooling), similarity_fn_name="dot")
     expected = np.stack([POOLED[pooling](state) for state in states(folder, QUESTIONS)])
     np.testing.assert_allclose(load(folder, runtime).encode_questions(QUESTIONS), expected, atol=1e-5)

@@ -82,7 +82,7 @@ def test_dpr_pair(tmp_path: Path, stream: bool, size: int, change: Any) -> None:
 
 @STREAM
 @pytest.mark.parametrize("change", [None, old_names])
-def test_contriever(tmp_path: Path, stream: bool, change: Any) -> None:
+def test_a_pickled_contriever_gives_the_vectors_of_its_formula(tmp_path: Path, stream: bool, change: Any) -> None:
     folder = tiny.contriever(tmp_path / "m")
     same = load(folder)
     model = transformers.BertModel.from_pretrained(folder).eval()
@@ -101,7 +101,7 @@ def with_classifier(state: Tensors) -> Tensors:
 
 @STREAM
 @pytest.mark.parametrize("form", ["castorini", "sentence-transformers"])
-def test_ance(tmp_path: Path, stream: bool, form: str) -> None:
+def test_a_pickled_ance_gives_the_vectors_of_its_formula(tmp_path: Path, stream: bool, form: str) -> None:
     _, model, head = tiny.roberta(tmp_path / "reference")
     make, change = (tiny.ance, with_classifier) if form == "castorini" else (tiny.ance_modules, None)
     folder = make(tmp_path / "m")

@@ -79,7 +79,7 @@ def test_apostrophe_becomes_plain_in_questions_only(bert: Path) -> None:
     assert tokens(bert, PROFILES["contriever"]).questions(["king’"])[0].ids == [CLS, *ids("king", "’"), SEP]
 
 
-def test_prefixes(bert: Path) -> None:
+def test_prefixes_stand_before_questions_and_titles(bert: Path) -> None:
     e5 = tokens(bert, PROFILES["e5"])
     assert e5.questions([" a king"])[0].ids == [CLS, *ids("query", ":", "a", "king"), SEP]
     found = e5.passages([passage("is king", "hamlet"), passage("is king")])

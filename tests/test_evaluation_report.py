@@ -193,7 +193,9 @@ def text_of(plain: str) -> str:
         ("who was it", "who was it?", [], "who was it"),
     ],
 )
-def test_marks(passage: str, question: str, answers: list[str], expected: str) -> None:
+def test_words_of_the_question_and_answers_are_marked(
+    passage: str, question: str, answers: list[str], expected: str
+) -> None:
     html = marked(passage, question_words(question), answers)
     for kind, (left, right) in {"question": "[]", "answer": "{}"}.items():
         html = re.sub(f'<mark class="{kind}">(.*?)</mark>', rf"{left}\1{right}", html)

@@ -158,7 +158,7 @@ BIG = 2**53 + 1
         ({"$not": {"$not": {"$eq": 1}}}, [1], [2]),
     ],
 )
-def test_operator(operators, matching, others):
+def test_an_operator_keeps_what_matches_and_nothing_else(operators, matching, others):
     assert kept({"f": operators}, *matching, *others) == matching
 
 
@@ -419,7 +419,7 @@ SURROGATE = "a\ud800"
         ({"a": {"$is_empty": "yes"}}, "operator is_empty: str 'yes' was given, expected True or False"),
     ],
 )
-def test_refusals(where, message):
+def test_a_wrong_filter_is_told_what_was_expected(where, message):
     with pytest.raises(FilterError, match=message):
         Filter.from_dict(where)
 

@@ -49,7 +49,7 @@ PASSAGES = [
         ({"n": {"$between": np.array([2.0, 3.0])}}, [1]),
     ],
 )
-def test_spelling(where: dict, expected: list[int]) -> None:
+def test_a_spelling_is_read_and_written_back(where: dict, expected: list[int]) -> None:
     read = Filter.from_dict(where)
     assert select(PASSAGES, read) == expected
     assert Filter.from_dict(read.to_dict()) == read

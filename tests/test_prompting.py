@@ -29,7 +29,7 @@ def test_only_the_delimiters_themselves_look_like_delimiters(passages: list[Pass
     assert text.count("</passage>") == text.count('<passage number="') == len(passages)
 
 
-def test_form() -> None:
+def test_passages_stand_numbered_between_delimiters() -> None:
     passages = [Passage("h1", "To be, or <not> to be.", "Hamlet", {"year": 1601}), Passage("f1", "Habe nun, ach!")]
     assert format_passages(passages) == (
         '<passage number="1" id="h1" title="Hamlet">\nTo be, or &lt;not&gt; to be.\n</passage>\n'

@@ -64,7 +64,9 @@ def kept(store: DPRVectorStore, filters: MetadataFilters) -> list[str]:
         (one("year", ">", "1601"), []),
     ],
 )
-def test_operator(filled: DPRVectorStore, filter_: MetadataFilter, expected: list[str]) -> None:
+def test_an_operator_keeps_what_matches_and_nothing_else(
+    filled: DPRVectorStore, filter_: MetadataFilter, expected: list[str]
+) -> None:
     assert kept(filled, group("and", filter_)) == expected
 
 
@@ -88,7 +90,7 @@ def test_operator(filled: DPRVectorStore, filter_: MetadataFilter, expected: lis
         ),
     ],
 )
-def test_groups(filled: DPRVectorStore, filters: MetadataFilters, expected: list[str]) -> None:
+def test_groups_of_conditions_nest(filled: DPRVectorStore, filters: MetadataFilters, expected: list[str]) -> None:
     assert kept(filled, filters) == expected
 
 

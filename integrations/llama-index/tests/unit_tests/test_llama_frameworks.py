@@ -180,7 +180,7 @@ def test_chat_engine(filled: DPRVectorStore, plays: list[TextNode]) -> None:
 
 
 @pytest.mark.parametrize("use_async", [True, False])
-def test_fusion(filled: DPRVectorStore, use_async: bool) -> None:
+def test_a_fusion_retriever_joins_two_of_ours(filled: DPRVectorStore, use_async: bool) -> None:
     sides = [DPRRetriever(filled, doc_ids=[one]) for one in ("d1", "d3")]
     fused = QueryFusionRetriever(
         sides, llm=MockLLM(), num_queries=1, mode="reciprocal_rerank", similarity_top_k=3, use_async=use_async
@@ -190,7 +190,7 @@ def test_fusion(filled: DPRVectorStore, use_async: bool) -> None:
     assert [one.score for one in found] == pytest.approx([1 / 60, 1 / 60, 1 / 61])
 
 
-def test_routing(filled: DPRVectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_router_retriever_asks_the_chosen_one(filled: DPRVectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
     tools = [
         RetrieverTool.from_defaults(DPRRetriever(filled, doc_ids=["d1"], similarity_top_k=1), description="plays"),
         RetrieverTool.from_defaults(DPRRetriever(filled, doc_ids=["d3"]), description="recipes"),

@@ -142,7 +142,9 @@ def test_faiss_map_vector_store(tmp_path: Path, plays: list[TextNode], embedding
         DPRVectorStore.from_llama_index(tmp_path)
 
 
-def test_namespace(tmp_path: Path, plays: list[TextNode], embedding: DPREmbedding, towers: Any) -> None:
+def test_a_namespace_is_chosen_by_name(
+    tmp_path: Path, plays: list[TextNode], embedding: DPREmbedding, towers: Any
+) -> None:
     persisted(tmp_path, plays, embedding)
     (tmp_path / "default__vector_store.json").rename(tmp_path / "mine__vector_store.json")
     with DPRVectorStore.from_llama_index(tmp_path, namespace="mine") as store:

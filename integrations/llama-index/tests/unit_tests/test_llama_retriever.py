@@ -56,7 +56,7 @@ def test_custom_strings_are_averaged(filled: DPRVectorStore, towers: Any) -> Non
     assert bundle.embedding is None
 
 
-def test_restrictions(filled: DPRVectorStore) -> None:
+def test_filters_and_ids_narrow_what_is_retrieved(filled: DPRVectorStore) -> None:
     filters = MetadataFilters(filters=[MetadataFilter(key="author", value="Shakespeare")])
     assert ids(DPRRetriever(filled, filters=filters).retrieve("a general with a scholar's pact")) == [
         "macbeth",
