@@ -1,6 +1,6 @@
 """Builds the package as the distributions that it could be split into, and checks that no import path would change.
 
-    python tools/split.py DIST_OF_THE_WHOLE OUT
+    python tools/split.py WHEEL_OF_THE_WHOLE OUT
 
 A dry run: today one distribution, ``dpr-rag``, ships everything. The pieces are the core and, as each framework names its
 integrations, ``langchain-dpr-rag`` and one ``llama-index-KIND-dpr-rag`` for each kind. Needs ``build`` and ``hatchling``.
@@ -154,9 +154,8 @@ def main(whole: str, out: str) -> None:
     """Build all, and compare."""
     for piece in pieces():
         build(piece, Path(out))
-    (wheel,) = Path(whole).glob("*.whl")
-    parts = sorted(Path(out).glob("*.whl"))
-    told = problems(wheel, parts)
+    parts = sorted(Path(out).glob(f"*-{version()}-*.whl"))
+    told = problems(Path(whole), parts)
     sys.stdout.write("".join(f"{one}\n" for one in told or [f"{part.name} holds its part" for part in parts]))
     raise SystemExit(1 if told else 0)
 
