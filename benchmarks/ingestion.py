@@ -96,6 +96,22 @@ def taken(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+class Work:
+    """Seconds of processors that all threads of this process have worked, which other work on the machine moves little."""
+
+    def __init__(self) -> None:
+        self._start = time.process_time()
+        self._aside = 0.0
+
+    def leave_out(self, start: float) -> None:
+        """Do not count what was done since ``time.process_time()`` was that."""
+        self._aside += time.process_time() - start
+
+    def done(self) -> float:
+        """How many since the beginning."""
+        return round(time.process_time() - self._start - self._aside, 1)
+
+
 def passages(numbers: range, version: int = 0) -> list[Passage]:
     """Passages of some 500 characters with two fields."""
     return [Passage(str(at), f"{at} {version} {TEXT}", f"title {at % 1000}", {"half": at % 2}) for at in numbers]
@@ -105,12 +121,15 @@ def once(path: Path, vectors: np.ndarray, questions: np.ndarray, args: argparse.
     """One add and one build."""
     made = passages(range(len(vectors)))
     with PassageStore.open(path, index="flat") as store:
+        work = Work()
         added = taken(lambda: store.add(made, vectors=vectors, batch_size=args.call))
         settled(store)
+        adding, work = work.done(), Work()
         built = taken(lambda: store.optimize(args.index))
         return {
             "add_s": round(added, 1),
             "build_s": round(built, 1),
+            "cpu_s": [adding, work.done()],
             "kind": store.info().kind,
             "quiet": quiet(store, questions, args.pause),
             "index_recall_at_20": round(recall(store, questions, vectors, np.arange(len(vectors))), 4),
@@ -123,7 +142,7 @@ def calls(path: Path, vectors: np.ndarray, questions: np.ndarray, args: argparse
     with PassageStore.open(path, index=args.index) as store:
         searches = Searches(store, questions, args.pause)
         look = max(1, len(vectors) // args.call // LOOKS)
-        began = time.perf_counter()
+        began, work = time.perf_counter(), Work()
         spent = 0.0
         with searches.running():
             for at, start in enumerate(range(0, len(vectors), args.call), 1):
@@ -132,18 +151,18 @@ def calls(path: Path, vectors: np.ndarray, questions: np.ndarray, args: argparse
                 times.append(taken(lambda: store.add(made, vectors=vectors[numbers], batch_size=args.call)))  # noqa: B023
                 tails.append(store.info().tail)
                 if at % look == 0:
-                    aside = time.perf_counter()
-                    recalls.append(
-                        round(recall(store, questions, vectors[: numbers.stop], np.arange(numbers.stop)), 4)
-                    )
+                    aside, idle = time.perf_counter(), time.process_time()
+                    recalls.append(round(recall(store, questions, vectors[: numbers.stop], np.arange(numbers.stop)), 4))
                     spent += time.perf_counter() - aside
+                    work.leave_out(idle)
             total = time.perf_counter() - began - spent
             waited = settled(store)
-        left = store.info()
+        worked, left = work.done(), store.info()
         return {
             "calls": len(times),
             "total_s": round(total, 1),
             "until_folded_s": round(total + waited, 1),
+            "cpu_s": worked,
             "call_s": {
                 **{f"p{at}": round(float(np.percentile(times, at)), 2) for at in (50, 99)},
                 "max": round(max(times), 2),
@@ -246,7 +265,9 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="dpr-rag-bench-"))
     try:
         for step in args.steps.split(","):
-            subprocess.run([sys.executable, __file__, *sys.argv[1:], "--folder", str(folder), "--step", step], check=True)
+            subprocess.run(
+                [sys.executable, __file__, *sys.argv[1:], "--folder", str(folder), "--step", step], check=True
+            )
     finally:
         shutil.rmtree(folder)
 

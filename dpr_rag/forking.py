@@ -200,6 +200,11 @@ def was_loaded(library: str) -> bool:
     return library in _crossing.libraries
 
 
+def is_awaited() -> bool:
+    """Whether another thread is to fork, and waits for this one to come out of a section."""
+    return bool(_FORKING) and _DEPTHS[threading.get_ident()] > 0
+
+
 def before_fork() -> None:
     """Bring every section of this process to rest, as far as patience goes."""
     _FORKING.add(threading.get_ident())

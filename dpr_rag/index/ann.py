@@ -34,8 +34,7 @@ def build(plan: Plan, source: Source, path: Path, *, norm: float) -> None:
         IndexKindError: FAISS cannot make, train or fill such an index.
     """
     faiss = import_faiss()
-    if "fp16" in plan.factory and norm > _LARGEST_FLOAT16:
-        raise IndexKindError(f"{plan.name!r} cannot hold vectors of length {norm:g} in float16; choose another index")
+    refuse_long(plan, norm)
     dim = source.matrix.dim
     try:
         index = _trained(plan, source)
@@ -47,6 +46,16 @@ def build(plan: Plan, source: Source, path: Path, *, norm: float) -> None:
             f"FAISS cannot build {plan.name!r} ({plan.factory}) over {dim} dimensions: {_first_line(error)}; "
             "choose another index"
         ) from error
+
+
+def refuse_long(plan: Plan, norm: float) -> None:
+    """Refuse to hold vectors of a length that an index in float16 has no number for.
+
+    Raises:
+        IndexKindError: The largest Euclidean norm of a vector is one.
+    """
+    if "fp16" in plan.factory and norm > _LARGEST_FLOAT16:
+        raise IndexKindError(f"{plan.name!r} cannot hold vectors of length {norm:g} in float16; choose another index")
 
 
 def _trained(plan: Plan, source: Source) -> Any:

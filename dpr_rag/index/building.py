@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dpr_rag.derived import CHECKSUMS, Rows, SegmentDamagedError, file_checksum
 from dpr_rag.encoder import Vectors
-from dpr_rag.index import ann
+from dpr_rag.index import ann, extending
 from dpr_rag.index.kinds import Plan
 from dpr_rag.index.matrix import Matrix, write_matrix
-from dpr_rag.index.segments import FAISS, ROWS, SUMS, VECTORS, Manifest, norms_of
-from dpr_rag.index.training import Source
+from dpr_rag.index.segments import FAISS, ROWS, SUMS, VECTORS, Base, Manifest, norms_of
+from dpr_rag.index.training import Source, nothing
 
 _STICKING_OUT, _MOST, _MOST_LONG = 3, 0.99, 1000
+_BLOCK = 1024
 _log = logging.getLogger(__name__)
 
 
@@ -35,15 +37,17 @@ class Written:
         """Largest Euclidean norm of a vector."""
         return float(self.norms.max(initial=0))
 
-    def long(self) -> tuple[int, ...]:
-        """Positions of vectors that are far longer than the others, if they are few.
+    def long(self, known: Sequence[int] = ()) -> tuple[int, ...]:
+        """Positions of vectors that are far longer than the others, if they are few, and those that are known to be.
 
         A scalar quantizer shares its 256 steps out between the smallest and the largest component: one vector a thousand
         times as long as the rest would leave them one step, and index recall fell from 1.0 to 0.26.
         """
         found = np.flatnonzero(self.norms > _STICKING_OUT * np.quantile(self.norms, _MOST))
         if not len(found) or len(found) > _MOST_LONG:
-            return ()
+            return tuple(known)
+        if not len(np.setdiff1d(found, known)):
+            return tuple(known)
         _log.warning(
             "%d of %d vectors are more than %d times as long as nearly all others, and come first for most questions; look at "
             "their texts and the encoder",
@@ -51,7 +55,47 @@ class Written:
             len(self.norms),
             _STICKING_OUT,
         )
-        return tuple(found.tolist())
+        return tuple(np.union1d(found, np.array(known, np.int64)).tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """What a base segment is extended from.
+
+    Attributes:
+        base: The segment that comes first in it; it stays as it is.
+        index: A copy of its FAISS index in memory, which is extended; None where it has none.
+    """
+
+    base: Base
+    index: Any
+
+    @staticmethod
+    def of(base: Base, folder: Path) -> Grown:
+        """Read the index of a segment into memory.
+
+        Raises:
+            SegmentDamagedError: It cannot be read.
+        """
+        return Grown(base, None if base.ann is None else extending.opened(folder / FAISS))
+
+    def suits(self, tail: Vectors) -> bool:
+        """Whether what the index was trained with suits further vectors, float32 [n, dim]."""
+        if self.index is None:
+            return True
+        old, new = (_spread(count, extending.SAMPLE) for count in (self.base.matrix.count, len(tail)))
+        return extending.suits(self.index, self.base.take(old), tail[new])
+
+    def blocks(self) -> Iterator[tuple[Rows, Vectors]]:
+        """Row numbers and vectors of the segment, in order."""
+        for start in range(0, self.base.matrix.count, _BLOCK):
+            positions = np.arange(start, min(start + _BLOCK, self.base.matrix.count))
+            yield self.base.rows[positions], self.base.take(positions)
+
+
+def _spread(count: int, most: int) -> Rows:
+    """So many positions at most, evenly over all."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
 
 def write_vectors(folder: Path, blocks: Iterable[tuple[Rows, Vectors]], *, dim: int, dtype: str) -> Written:
@@ -81,9 +125,17 @@ def write_vectors(folder: Path, blocks: Iterable[tuple[Rows, Vectors]], *, dim: 
 
 
 def finish_base(
-    folder: Path, written: Written, plan: Plan, *, generation: int, dtype: str, beside: Sequence[str] = ()
+    folder: Path,
+    written: Written,
+    plan: Plan,
+    *,
+    generation: int,
+    dtype: str,
+    beside: Sequence[str] = (),
+    grown: Grown | None = None,
+    between: Callable[[], object] = nothing,
 ) -> Manifest:
-    """Build the index over written vectors and record the segment.
+    """Build the index over written vectors, or extend another one to them, and record the segment.
 
     Args:
         folder: Where the vectors were written.
@@ -92,6 +144,8 @@ def finish_base(
         generation: Generation that the vectors belong to.
         dtype: How the vector matrix is stored.
         beside: Names of further files in the folder that belong to the segment.
+        grown: The segment whose vectors come first, by the same plan, if it is to be extended.
+        between: Called between two steps of the work, which ends where it raises.
 
     Raises:
         IndexKindError: FAISS cannot build the index.
@@ -102,8 +156,12 @@ def finish_base(
     names = [ROWS, SUMS, *beside]
     long: tuple[int, ...] = ()
     if plan.factory:
-        long = written.long()
-        ann.build(plan, Source(matrix, long), folder / FAISS, norm=written.norm)
+        long = written.long(() if grown is None else grown.base.manifest.long)
+        source = Source(matrix, long, between)
+        if grown is None:
+            ann.build(plan, source, folder / FAISS, norm=written.norm)
+        else:
+            extending.extend(grown.index, plan, source, folder / FAISS, norm=written.norm)
         names.append(FAISS)
     files = {name: file_checksum(folder / name) for name in names}
     return Manifest(

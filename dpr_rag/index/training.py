@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,8 +19,12 @@ TRAINING_POINTS = 100_000
 """Vectors that quantizers and transforms are trained with; the most that are in memory at a time."""
 _SEED = 20_20
 _FEWEST = 39
-_BLOCK = 16_384
+_BLOCK = 1024
 _log = logging.getLogger(__name__)
+
+
+def nothing() -> None:
+    """Do nothing between two steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +34,12 @@ class Source:
     Attributes:
         matrix: All of them.
         long: Positions of those that no index is trained with, see :attr:`dpr_rag.index.segments.Manifest.long`.
+        between: Called between two steps of the work, which ends where it raises.
     """
 
     matrix: Matrix
     long: Sequence[int] = ()
+    between: Callable[[], object] = nothing
 
     def drawn(self, count: int) -> Rows:
         """Positions of so many vectors, one at random out of each of as many equal stretches; ascending.
@@ -46,10 +52,15 @@ class Source:
         chosen = np.random.default_rng(_SEED).integers(bounds[:-1], bounds[1:])
         return np.setdiff1d(chosen, np.array(self.long, np.int64), assume_unique=True)
 
-    def blocks(self) -> Iterator[Vectors]:
-        """All vectors in order, in blocks small enough that an interrupt is noticed between two of them."""
-        for start in range(0, self.matrix.count, _BLOCK):
-            yield self.matrix.take(np.arange(start, min(start + _BLOCK, self.matrix.count)))
+    def take(self, positions: Rows) -> Vectors:
+        """The vectors at some positions, float32 [n, dim]."""
+        self.between()
+        return self.matrix.take(positions)
+
+    def blocks(self, start: int = 0) -> Iterator[Vectors]:
+        """All vectors from one on, in order, in blocks small enough that an interrupt is noticed between two of them."""
+        for at in range(start, self.matrix.count, _BLOCK):
+            yield self.take(np.arange(at, min(at + _BLOCK, self.matrix.count)))
 
 
 def train(index: Any, source: Source) -> None:
@@ -64,20 +75,20 @@ def train(index: Any, source: Source) -> None:
     inverted = _inverted(index)
     if inverted is not None:
         _give_centroids(index, inverted, source)
-    index.train(source.matrix.take(source.drawn(TRAINING_POINTS)))
+    index.train(source.take(source.drawn(TRAINING_POINTS)))
 
 
 def _give_centroids(index: Any, inverted: Any, source: Source) -> None:
     transforms = _transforms(index)
     if transforms:
-        sample = source.matrix.take(source.drawn(TRAINING_POINTS))
+        sample = source.take(source.drawn(TRAINING_POINTS))
         for transform in transforms:
             if not transform.is_trained:
                 transform.train(sample)
             sample = transform.apply(sample)
 
     def take(positions: Rows) -> Vectors:
-        vectors = source.matrix.take(positions)
+        vectors = source.take(positions)
         for transform in transforms:
             vectors = transform.apply(vectors)
         return vectors

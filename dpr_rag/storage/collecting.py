@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from unicodedata import unidata_version
 
 import numpy as np
-import numpy.typing as npt
 
 from dpr_rag.filters.sorting import sort_key
 from dpr_rag.passages import PRIVATE_KEY, SOURCE_KEY, Passage
-from dpr_rag.storage.fields import CONTENTS, FIELDS, RULES, padded, seen_of
+from dpr_rag.storage.fields import CONTENTS, FIELDS, RULES, Fields, padded, seen_of
+from dpr_rag.storage.joining import Packed, joined
 from dpr_rag.storage.records import JSON
 
 MOST_FIELDS = 256
@@ -61,28 +61,69 @@ class Collected:
         self._columns[name] = None
         self._bytes -= sizes[name]
 
-    def write(self, folder: Path) -> tuple[str, str]:
-        """Write the columns into an existing folder and return the names of the files; nothing can be added after that."""
-        columns = {}
-        with (folder / FIELDS).open("wb") as file:
-            for name, column in self._columns.items():
-                if column is None:
-                    continue
-                codes, starts, texts = column.finished(self._count)
-                columns[name] = {
-                    **{"at": file.tell(), "width": codes.itemsize},
-                    **{"values": len(starts) - 1, "size": len(texts)},
-                }
-                for part in (codes.tobytes(), starts.tobytes(), texts):
-                    file.write(part.ljust(padded(len(part)), b"\0"))
-                self._columns[name] = _Growing()  # what is written need not be held any longer
-        left_out = [name for name, column in self._columns.items() if column is None]
-        contents: Mapping[str, Any] = {
-            **{"rules": RULES, "unicode": unidata_version, "count": self._count, "complete": self._complete},
-            **{"left_out": left_out, "columns": columns},
-        }
-        (folder / CONTENTS).write_text(json.dumps(contents), encoding="utf-8")
+    def skip(self, places: int) -> None:
+        """Leave places without fields, as those of passages that are gone."""
+        self._count += places
+
+    def write(self, folder: Path, after: Fields | None = None) -> tuple[str, str]:
+        """Write the columns into an existing folder and return the names of the files; nothing can be added after that.
+
+        Args:
+            folder: Where.
+            after: The columns of passages that come before those collected; they must be of the current rules.
+
+        Raises:
+            SegmentDamagedError: Those columns are damaged.
+        """
+        names = dict.fromkeys(name for name, column in self._columns.items() if column is not None)
+        left_out = {name for name, column in self._columns.items() if column is None}
+        complete, count = self._complete, self._count
+        if after is not None:
+            count, left_out = count + after.count, left_out | after.left_out
+            names, left_out = self._names_with(after, left_out)
+            complete = complete and after.complete and names.keys() >= self._columns.keys() - left_out
+        packed = ((name, self._packed(name, after)) for name in names)
+        _write(folder, packed, {"count": count, "complete": complete, "left_out": sorted(left_out)})
         return FIELDS, CONTENTS
+
+    def _names_with(self, after: Fields, left_out: set[str]) -> tuple[dict[str, None], set[str]]:
+        """The first 256 fields, and what is left out, the largest of them included where all take too much memory."""
+        sizes = {name: _EACH * len(column) + len(column.texts) for name, column in after.columns.items()}
+        for name, column in self._columns.items():
+            if column is not None and (name in sizes or len(sizes) < MOST_FIELDS):
+                sizes[name] = sizes.get(name, 0) + column.bytes
+        sizes = {name: size for name, size in sizes.items() if name not in left_out}
+        while sum(sizes.values()) > MOST_BYTES:
+            largest = max(sizes, key=sizes.__getitem__)
+            left_out = left_out | {largest}
+            del sizes[largest]
+        return dict.fromkeys(sizes), left_out
+
+    def _packed(self, name: str, after: Fields | None) -> Packed:
+        column = self._columns.get(name)
+        packed = Packed.missing(self._count) if column is None else column.finished(self._count)
+        self._columns[name] = _Growing()  # what is written need not be held any longer
+        if after is None:
+            return packed
+        old = after.columns.get(name)
+        if old is None:
+            codes = np.concatenate([np.zeros(after.count, packed.codes.dtype), packed.codes])
+            return Packed(codes, packed.starts, packed.texts)
+        return joined(old, packed)
+
+
+def _write(folder: Path, packed: Iterable[tuple[str, Packed]], contents: Mapping[str, Any]) -> None:
+    columns = {}
+    with (folder / FIELDS).open("wb") as file:
+        for name, (codes, starts, texts) in packed:
+            columns[name] = {
+                **{"at": file.tell(), "width": codes.itemsize},
+                **{"values": len(starts) - 1, "size": len(texts)},
+            }
+            for part in (codes.tobytes(), starts.tobytes(), texts):
+                file.write(part.ljust(padded(len(part)), b"\0"))
+    told = {"rules": RULES, "unicode": unidata_version, **contents, "columns": columns}
+    (folder / CONTENTS).write_text(json.dumps(told), encoding="utf-8")
 
 
 class _Growing:
@@ -106,17 +147,16 @@ class _Growing:
         self._codes.append(code)
         return added
 
-    def finished(self, count: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], bytes]:
-        """Codes [n], starts [d + 1] and texts, see :class:`Column`."""
+    def finished(self, count: int) -> Packed:
+        """The column, with its distinct values in order."""
         self._pad(count)
         values = [key if isinstance(key, str) else json.loads(key[0]) for key in self._known]
         order = sorted(range(len(values)), key=lambda at: sort_key(values[at]))
-        place = np.zeros(len(order) + 1, np.int64)
+        place = np.zeros(len(order) + 1, np.uint32)
         place[np.array(order, np.int64) + 1] = np.arange(1, len(order) + 1)
         texts = [JSON.encode(values[at]).encode() for at in order]
-        starts = np.cumsum([0, *map(len, texts)]).astype("<i8")
-        width = 1 if len(order) < 1 << 8 else 2 if len(order) < 1 << 16 else 4
-        return place[np.frombuffer(self._codes, np.uintc)].astype(f"<u{width}"), starts, b"".join(texts)
+        starts = np.cumsum([0, *map(len, texts)])
+        return Packed.of(place[np.frombuffer(self._codes, np.uintc)], starts, b"".join(texts))
 
     def _pad(self, length: int) -> None:
         if missing := length - len(self._codes):

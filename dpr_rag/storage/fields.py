@@ -52,13 +52,17 @@ class Column:
         Raises:
             SegmentDamagedError: A code has no value, or the values do not follow each other.
         """
-        self.codes, self._starts, self._texts, self._path = codes, starts, texts, path
+        self.codes, self.starts, self.texts, self.path = codes, starts, texts, path
         bounds = (int(codes.max(initial=0)) <= len(self), starts[0] == 0, starts[-1] == len(texts))
         if not all(bounds) or not (starts[1:] >= starts[:-1]).all():
             raise SegmentDamagedError(path, "does not fit together")
 
     def __len__(self) -> int:
-        return len(self._starts) - 1
+        return len(self.starts) - 1
+
+    def text(self, at: int) -> bytes:
+        """The JSON of the distinct value at a place."""
+        return self.texts[self.starts[at] : self.starts[at + 1]].tobytes()
 
     def value(self, at: int) -> Any:
         """The distinct value at a place.
@@ -67,9 +71,9 @@ class Column:
             SegmentDamagedError: It is no JSON.
         """
         try:
-            return json.loads(self._texts[self._starts[at] : self._starts[at + 1]].tobytes())
+            return json.loads(self.text(at))
         except (ValueError, RecursionError) as error:
-            raise SegmentDamagedError(self._path, f"holds a value that is no JSON: {error}") from error
+            raise SegmentDamagedError(self.path, f"holds a value that is no JSON: {error}") from error
 
     def ascends(self) -> bool:
         """Whether the distinct values stand in order, each once."""
@@ -80,7 +84,7 @@ class Column:
         """For which passages a comparison holds, [n]; it does not hold where the field is missing."""
         meant, operand = OPERATORS[comparison.operator], comparison.value
         holds = np.zeros(len(self) + 1, bool)
-        spans = meant.spans and not self._is_long(operand) and meant.spans(_InOrder(self), operand)
+        spans = meant.spans and not self._is_long(operand) and meant.spans(InOrder(self), operand)
         if isinstance(spans, list):
             for low, high in spans:
                 holds[low + 1 : high + 1] = True
@@ -101,7 +105,7 @@ class Column:
 
     def is_ascii(self) -> bool:
         """Whether all values are, which then are in every normal form."""
-        return int(self._texts.max(initial=0)) < 128
+        return int(self.texts.max(initial=0)) < 128
 
     def _values(self) -> Iterator[Any]:
         return (self.value(at) for at in range(len(self)))
@@ -111,7 +115,7 @@ class Column:
         return isinstance(operand, tuple) and len(operand) * len(self).bit_length() > len(self)
 
 
-class _InOrder:
+class InOrder:
     """The values of a column in order, as one comparison looks at them: each is read once."""
 
     def __init__(self, column: Column) -> None:
@@ -142,6 +146,10 @@ class Fields:
 
     Attributes:
         count: Number of passages.
+        columns: By field.
+        left_out: Fields that are not here, though passages may have them.
+        complete: Whether passages have no others.
+        is_current: Whether they were collected by the rules of this version.
     """
 
     def __init__(self, folder: Path, files: Mapping[str, tuple[int, int]]) -> None:
@@ -160,21 +168,22 @@ class Fields:
             contents = json.loads((folder / CONTENTS).read_text(encoding="utf-8"))
             data = np.memmap(folder / FIELDS, dtype=np.uint8, mode="r")
             self.count = int(contents["count"])
-            self._left_out = frozenset(contents["left_out"])
+            self.left_out = frozenset(contents["left_out"])
             # what was collected by other rules says other things, and is not asked
             rules, unicode = contents.get("rules"), contents.get("unicode")
             known = rules in (RULES, _IDS_IN_NORMAL_FORM, _BEFORE_NORMAL_FORMS)
-            self._complete = bool(contents["complete"]) and known
+            self.complete = bool(contents["complete"]) and known
             columns = contents["columns"] if known else {}
             found = {name: _column(data, self.count, folder / FIELDS, **of) for name, of in columns.items()}
+            self.is_current = rules == RULES and unicode == unidata_version
             normal = rules != _BEFORE_NORMAL_FORMS and unicode == unidata_version
             found = {
                 name: column
                 for name, column in found.items()
                 if (rules == RULES if identifies(name) else normal) or (name.isascii() and column.is_ascii())
             }
-            self._left_out |= {nfc(name) for name in columns.keys() - found.keys()}
-            self._columns = found
+            self.left_out |= {nfc(name) for name in columns.keys() - found.keys()}
+            self.columns = found
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise SegmentDamagedError(folder / CONTENTS, f"cannot be opened: {error}") from error
 
@@ -183,9 +192,9 @@ class Fields:
         return all(self._knows(name) for name in compared_fields(where))
 
     def _knows(self, field: str) -> bool:
-        if field in self._columns and "." not in field:
+        if field in self.columns and "." not in field:
             return True
-        return self._complete and not any(name == field or leads_to(name, field) for name in self._left_out)
+        return self.complete and not any(name == field or leads_to(name, field) for name in self.left_out)
 
     def select(self, where: Filter) -> Truth:
         """Which passages a filter keeps, [n], in the order of the segment; its fields must be known."""
@@ -194,28 +203,28 @@ class Fields:
 
     def at(self, position: int) -> dict[str, Any]:
         """The fields of one passage, without those that are left out."""
-        codes = ((name, column, int(column.codes[position])) for name, column in self._columns.items())
+        codes = ((name, column, int(column.codes[position])) for name, column in self.columns.items())
         return {name: column.value(code - 1) for name, column, code in codes if code}
 
     def fit(self, position: int, passage: Passage) -> bool:
         """Whether the columns say the same as a passage, and lack none of its fields that they are taken to have."""
         fields = seen_of(passage)
-        if self._complete and fields.keys() - self._columns.keys() - self._left_out:
+        if self.complete and fields.keys() - self.columns.keys() - self.left_out:
             return False
-        found = {name: value for name, value in fields.items() if name in self._columns}
+        found = {name: value for name, value in fields.items() if name in self.columns}
         return json.dumps(found, sort_keys=True) == json.dumps(self.at(position), sort_keys=True)
 
     def ascend(self) -> bool:
         """Whether the distinct values of every field stand in order, as comparisons take them to do."""
-        return all(column.ascends() for column in self._columns.values())
+        return all(column.ascends() for column in self.columns.values())
 
     def _compare(self, comparison: Comparison) -> Truth:
         field, truth = comparison.field, np.full(self.count, comparison.holds_without)
-        for name in sorted(filter(lambda name: leads_to(name, field), self._columns), key=len):
-            has, holds = self._columns[name].within(field[len(name) + 1 :], comparison)
+        for name in sorted(filter(lambda name: leads_to(name, field), self.columns), key=len):
+            has, holds = self.columns[name].within(field[len(name) + 1 :], comparison)
             truth = np.where(has, holds, truth)
-        if field in self._columns:
-            column = self._columns[field]
+        if field in self.columns:
+            column = self.columns[field]
             truth = np.where(column.codes > 0, column.compare(comparison), truth)
         return truth
 

@@ -19,8 +19,7 @@ from dpr_rag.storage.records import PASSAGE_COLUMNS, check_record, read_passage,
 from dpr_rag.storage.state import State, added
 
 Condition = Filter | Callable[[Passage], bool]
-_BOUND = 500
-_BLOCK = 4096
+_BOUND, _BLOCK = 500, 4096
 
 
 class Reader:
@@ -139,8 +138,7 @@ class Reader:
             return np.fromiter(kept, dtype=np.int64)
         condition, parameters = where.to_sql()
         sql = f"SELECT row FROM passage WHERE row > ? AND {condition} ORDER BY row"
-        cursor = self.connection.execute(sql, [after, *parameters])
-        return np.fromiter((record[0] for record in cursor), dtype=np.int64)
+        return np.fromiter((record[0] for record in self.connection.execute(sql, [after, *parameters])), dtype=np.int64)
 
     def every(self, *, after: int = 0) -> Iterator[tuple[int, Passage]]:
         """All passages above a row number with their row numbers, in order of insertion."""
@@ -187,6 +185,11 @@ class Reader:
     def last_row_of(self, table: str) -> int:
         """Highest row number in a vector table, 0 for none."""
         return int(self.connection.execute(f"SELECT coalesce(max(row), 0) FROM {table}").fetchone()[0])
+
+    def rows_of(self, table: str, *, after: int) -> Rows:
+        """Ascending row numbers, above one, in a vector table."""
+        cursor = self.connection.execute(f"SELECT row FROM {table} WHERE row > ? ORDER BY row", (after,))
+        return np.fromiter((record[0] for record in cursor), dtype=np.int64)
 
     def count_vectors(self, table: str) -> int:
         """How many vectors a vector table holds."""

@@ -107,12 +107,22 @@ class Writer(Reader):
             removed_sum=added(self.now.removed_sum, marks(*np.array(gone, np.int64).reshape(-1, 2).T)),
         )
 
-    def set_base(self, manifest: Mapping[str, Any] | None, *, built_from: int, index: str) -> None:
-        """Make a segment the base and forget the removals it already knows."""
+    def set_base(
+        self, manifest: Mapping[str, Any] | None, *, built_from: int, index: str, still_there: int = 0
+    ) -> None:
+        """Make a segment the base and forget the removals of what is not in it.
+
+        Args:
+            manifest: The segment's, or None.
+            built_from: Generation that it was built from.
+            index: The index asked for.
+            still_there: Rows up to this one are in it though they were removed.
+        """
         rows, total = self.removals(-1)
         if (len(rows), total) != (self.now.removed, self.now.removed_sum):
             raise StoreCorrupted(f"{self.path}: the record of removed passages is damaged; {RESTORE}")
-        self.connection.execute("DELETE FROM removed NOT INDEXED WHERE generation <= ?", (built_from,))
+        sql = "DELETE FROM removed NOT INDEXED WHERE generation <= ? AND row > ?"
+        self.connection.execute(sql, (built_from, still_there))
         rows, total = self.removals(-1)
         self.now = replace(self.now, base=manifest, index=index, folds=self.now.folds + 1)
         self.now = replace(self.now, removed=len(rows), removed_sum=total)

@@ -23,6 +23,7 @@ from dpr_rag.storage.database import ChangedMeanwhileError, Database
 from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.storage.state import Model, State
 from dpr_rag.storage.writer import Writer
+from dpr_rag.store.background import Background
 from dpr_rag.store.snapshot import Snapshot, load
 from dpr_rag.store.words import Lexicon, OutdatedError
 
@@ -54,7 +55,8 @@ class Engine:
         self.unkept = -1  # generation at which postings could not be written; trying again at once would fail again
         self._refreshing, self.wording = new_lock(), new_lock()
         self.calibrating = new_rlock()  # what is fitted may ask what is drawn, by the thread that holds it
-        self.folding = new_rlock()
+        self.folding, self.keeping = new_rlock(), new_rlock()
+        self.background = Background()
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
@@ -174,7 +176,7 @@ class Engine:
                 self._prove_tail(reader, snapshot, known=0)
                 return snapshot.kept(reader, where)
             except SegmentDamagedError as error:
-                self._set_aside(error)
+                self.set_aside(error)
         reader.prove_passages(after=0)
         return reader.rows_where(where)
 
@@ -253,7 +255,7 @@ class Engine:
                 with self.reading() as reader:
                     return action(reader, self._current(reader))
             except SegmentDamagedError as error:
-                self._set_aside(error)
+                self.set_aside(error)
             except OutdatedError as error:
                 _log.debug("%s; reading anew", error)
             except ChangedMeanwhileError as error:
@@ -276,7 +278,7 @@ class Engine:
             self._snapshot = load(reader, self.folder, known, unusable=self.unusable)
             return self._snapshot
 
-    def _set_aside(self, error: SegmentDamagedError) -> None:
+    def set_aside(self, error: SegmentDamagedError) -> None:
         """Never use a damaged segment again: its vectors are read from the database until a new one is built."""
         state = self.state()
         current = {record["directory"] for record in (state.base, state.lexical) if record is not None}
@@ -288,6 +290,7 @@ class Engine:
             self._snapshot = None
 
     def close(self) -> None:
-        """Close the database and let go of the segments."""
+        """Let go of what is being built, close the database and let go of the segments."""
+        self.background.stop()
         self.database.close()
         self._snapshot = None

@@ -112,8 +112,8 @@ def keep_if_due(engine: Engine, *, first: bool = False) -> None:
     state = engine.state()
     if engine.database.read_only or engine.unkept == state.generation or not _is_due(engine, state, first=first):
         return
-    if not engine.folding.acquire(blocking=not first):
-        return  # another thread writes them, or will find them due when it has written the base
+    if not engine.keeping.acquire(blocking=not first):
+        return  # another thread writes them
     try:
         if _is_due(engine, engine.state(), first=first):
             _keep(engine, wait=0.0 if first else None)
@@ -124,7 +124,7 @@ def keep_if_due(engine: Engine, *, first: bool = False) -> None:
         level = logging.INFO if isinstance(error, StoreLocked) else logging.WARNING
         _log.log(level, "the BM25 postings stay in memory, as they cannot be written now: %s", error)
     finally:
-        engine.folding.release()
+        engine.keeping.release()
 
 
 def _is_due(engine: Engine, state: State, *, first: bool) -> bool:
@@ -146,7 +146,7 @@ def keep(engine: Engine, language: str | None = None) -> None:
         engine: The store.
         language: Whose words they are from now on, which takes the same commit; None keeps the language.
     """
-    with engine.folding:
+    with engine.keeping:
         _keep(engine, wait=None, language=language or engine.state().language)
 
 

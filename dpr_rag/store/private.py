@@ -10,7 +10,7 @@ from dpr_rag.errors import RESTORE, PassageError, StoreCorrupted
 from dpr_rag.passages import Passage, is_text, rejoined
 from dpr_rag.storage import entries, marks
 from dpr_rag.storage.reader import Reader
-from dpr_rag.store import adding, folding, lexicon
+from dpr_rag.store import adding, growing, lexicon
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.repeats import check_repeats
 from dpr_rag.store.reports import AddReport
@@ -117,7 +117,6 @@ class Private:
         """
         how: dict[str, Any] = {"batch_size": batch_size, "instead": instead, "scope": self._scope}
         report = adding.add(self._engine, passages, vectors, **how)
-        folding.fold_if_due(self._engine)
         lexicon.keep_if_due(self._engine)
         return report
 
@@ -150,6 +149,7 @@ class Private:
             if found:
                 writer.remove(found)
                 writer.commit_state()
+        growing.fold_if_due(self._engine)
         lexicon.keep_if_due(self._engine)
         return len(found)
 

@@ -20,7 +20,7 @@ from dpr_rag.storage.place import WRITER_FILE, refuse_foreign_log, refuse_links
 from dpr_rag.storage.recovering import Remains, opened
 from dpr_rag.storage.schema import FILE_NAME
 from dpr_rag.storage.state import Model, State
-from dpr_rag.store import folding, lexicon
+from dpr_rag.store import growing, lexicon
 from dpr_rag.store.copying import claimed
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.opening import Settings, open_engine
@@ -105,7 +105,8 @@ class _Recovery:
         while batch := list(islice(found, _BATCH)):
             self._take(batch)
         kept = self._take_entries()
-        folding.fold_if_due(self.engine)
+        growing.fold_if_due(self.engine)
+        self.engine.background.wait()
         lexicon.keep_if_due(self.engine)
         return self._report(kept)
 

@@ -165,15 +165,17 @@ def load(reader: Reader, folder: Path, old: Snapshot | None, *, unusable: Sequen
     if old is not None and old.state.generation == state.generation:
         return replace(old, state=state)  # records of adapters change without a new generation
     if old is None or old.state.folds != state.folds:
-        return _load_all(reader, folder, state, unusable)
-    last = int(old.tail.rows[-1]) if len(old.tail.rows) else old.last_row
+        return _load_all(reader, folder, state, unusable, old)
     gone, total = reader.removals(old.state.generation)
-    tail = _grown(old.tail, reader, state, last)
+    tail = _grown(old.tail, reader, state, old.last_row)
     snapshot = Snapshot(state, old.base, tail, np.union1d(old.removed, gone), old.fields)
+    if None in old.selections and not len(gone[gone <= old.last_row]):
+        # what a base has not lost since is worth a glance at each of its rows only once
+        snapshot.selections[None] = old.selections[None][0], snapshot._positions(tail.rows, None)
     return _complete(snapshot, reader, added(old.state.removed_sum, total))
 
 
-def _load_all(reader: Reader, folder: Path, state: State, unusable: Sequence[str]) -> Snapshot:
+def _load_all(reader: Reader, folder: Path, state: State, unusable: Sequence[str], old: Snapshot | None) -> Snapshot:
     base = fields = None
     manifest = None if state.base is None else Manifest.from_json(state.base)
     if manifest is not None and not manifest.is_current:
@@ -183,10 +185,9 @@ def _load_all(reader: Reader, folder: Path, state: State, unusable: Sequence[str
     elif manifest is not None and manifest.directory not in unusable:
         place = folder / INDEX_FOLDER / manifest.directory
         base = _open_base(place, manifest, state)
-        fields = _open_fields(place, manifest)
+        fields = open_fields(place, manifest)
     after = 0 if base is None else base.manifest.last_row
-    dim = 0 if state.model is None else state.model.dim
-    tail = _grown(Tail(dim), reader, state, after)
+    tail = _grown(_kept(old, reader, state, after), reader, state, after)
     removed, total = reader.removals(-1)
     return _complete(Snapshot(state, base, tail, removed, fields), reader, total)
 
@@ -224,7 +225,8 @@ def fields_of(folder: Path, manifest: Manifest) -> Fields | None:
     return fields
 
 
-def _open_fields(folder: Path, manifest: Manifest) -> Fields | None:
+def open_fields(folder: Path, manifest: Manifest) -> Fields | None:
+    """The same, or None also where it is damaged, which is said."""
     try:
         return fields_of(folder, manifest)
     except SegmentDamagedError as error:
@@ -232,7 +234,18 @@ def _open_fields(folder: Path, manifest: Manifest) -> Fields | None:
         return None
 
 
+def _kept(old: Snapshot | None, reader: Reader, state: State, after: int) -> Tail:
+    """A tail of those vectors above a row number that are in memory already, and stored still."""
+    tail = Tail(0 if state.model is None else state.model.dim)
+    if old is None or (old.state.table, old.state.model) != (state.table, state.model):
+        return tail
+    kept = np.isin(old.tail.rows, reader.rows_of(state.vectors, after=after))
+    return tail.extended(old.tail.rows[kept], old.tail.matrix[kept]) if kept.any() else tail
+
+
 def _grown(tail: Tail, reader: Reader, state: State, after: int) -> Tail:
+    """A tail with all further vectors above its own, or above a row number where it has none."""
+    after = int(tail.rows[-1]) if len(tail.rows) else after
     for rows, vectors in reader.vectors(state, after):
         tail = tail.extended(rows, vectors)
     return tail

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from dpr_rag.arguments import check_number
 from dpr_rag.encoder import Encoder
+from dpr_rag.errors import StoreError
 from dpr_rag.lexical import Analyzer
 from dpr_rag.paths import place_of
-from dpr_rag.store import checking, copying, filling, folding, lexicon, recovering, reencoding
+from dpr_rag.store import checking, copying, filling, folding, growing, lexicon, recovering, reencoding
 from dpr_rag.store.reports import CheckReport, RecoverReport, StoreInfo
 from dpr_rag.store.scope import Scoped
 
@@ -25,10 +27,10 @@ class Upkeep(Scoped):
         return checking.check(self._whole("check"))
 
     def optimize(self, index: str | None = None, *, language: str | None = None) -> None:
-        """Fold the tail and the deletions into a new base segment, with another index if one is named.
+        """Build a new base segment of all that is stored, with another index if one is named.
 
-        Searches and writes go on meanwhile. The postings of BM25 are written anew too, where words were ever asked for; and
-        what is empty of the file, if that is much, goes back to the disk.
+        A fold that runs in the background is let go of. Searches and writes go on meanwhile. The postings of BM25 are written
+        anew too, where words were ever asked for; and what is empty of the file, if that is much, goes back to the disk.
 
         Args:
             index: Another kind of index, or None to keep it.
@@ -44,6 +46,23 @@ class Upkeep(Scoped):
         folding.fold(engine, index)
         lexicon.renew(engine, language)
         folding.shrink(engine)
+
+    def wait_until_folded(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is folded in the background any more.
+
+        What ``add`` brought is stored and found without that; the index has then caught up with it, or ``info().folding`` says
+        why not. Closing a store or ending the process lets go of a fold that runs, which the next ``add`` begins anew.
+
+        Args:
+            timeout: Seconds to wait at most, or None for as long as it takes.
+
+        Returns:
+            Whether nothing is.
+        """
+        engine = self._whole("wait_until_folded")
+        if timeout is not None:
+            check_number("timeout", timeout, StoreError, more=" of seconds")
+        return engine.background.wait(timeout)
 
     def info(self) -> StoreInfo:
         """The store in figures."""
@@ -126,5 +145,5 @@ class Upkeep(Scoped):
         """
         engine = self._whole("reencode")
         done = reencoding.reencode(engine, encoder, batch_size=batch_size, progress=progress)
-        folding.fold_if_due(engine)
+        growing.fold_if_due(engine)
         return done

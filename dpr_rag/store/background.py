@@ -1,0 +1,165 @@
+"""Work that a store does for itself in a thread of its own, and lets go of when it is closed or the process ends or forks."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from dpr_rag.errors import DprRagError, StoreClosedError
+from dpr_rag.forking import is_awaited, new_lock
+
+Between = Callable[[], None]
+"""Called between two steps of the work; it raises :class:`AbandonedError` where the work is to end there."""
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0
+"""Seconds until what failed is tried again, doubled each time, and the most of them."""
+_BREATH = 0.0001
+_NICER = 10
+_LONGEST_STEP = 5.0
+_log = logging.getLogger(__name__)
+
+
+class AbandonedError(Exception):
+    """The work was let go of; nothing of it has been recorded."""
+
+
+class Background:
+    """One thread at a time, while there is something to do; what went wrong is told, and tried again after a while.
+
+    The thread is a daemon, so that nobody has to wait for hours of work, and is ended in good order before the interpreter is.
+    A forked child has no such thread, and begins anew where there is something to do.
+
+    Attributes:
+        trouble: What the last piece of work failed with, or empty.
+    """
+
+    def __init__(self) -> None:
+        self.trouble = ""
+        self._thread: threading.Thread | None = None
+        self._lock = new_lock()
+        self._holders = 0
+        self._again = False
+        self._failures = 0
+        self._not_before = 0.0
+        _KNOWN.add(self)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread is at work in this process."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def begin(self, work: Callable[[Between], bool]) -> None:
+        """Start the thread, unless it is running, something holds it up, or what failed is to rest for a while.
+
+        Args:
+            work: Called as long as it says that there was something to do.
+        """
+        with self._lock:
+            self._again = True
+            if self.is_running or self._holders or time.monotonic() < self._not_before:
+                return
+            self._thread = threading.Thread(target=self._run, args=(work,), name="dpr-rag-folding", daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError as error:  # the interpreter is ending, or there are too many threads
+                self._thread = None
+                self._failed(error)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the thread has come to its end.
+
+        Returns:
+            Whether it has, within so many seconds.
+        """
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
+        return not self.is_running
+
+    @contextmanager
+    def held_up(self) -> Iterator[None]:
+        """Let go of what is being done, and begin nothing until the block ends."""
+        self.stop()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders -= 1
+
+    def stop(self) -> None:
+        """Let go of what is being done, and begin nothing any more; one step of the work may have to end first."""
+        with self._lock:
+            self._holders += 1
+        if self._thread is not threading.current_thread():
+            self.wait(_LONGEST_STEP)
+
+    def _between(self) -> None:
+        # others wait up to 5 ms for an interpreter that is not handed over, several times in one search
+        time.sleep(_BREATH)
+        if self._holders or is_awaited():
+            raise AbandonedError
+
+    def _run(self, work: Callable[[Between], bool]) -> None:
+        _give_way()
+        try:
+            while self._goes_on(work):
+                pass
+        except (DprRagError, OSError, MemoryError) as error:
+            self._failed(error)
+        except BaseException as error:
+            self._failed(error)
+            raise
+
+    def _goes_on(self, work: Callable[[Between], bool]) -> bool:
+        self._again = False
+        try:
+            if work(self._between):
+                self.succeeded()
+                return True
+        except AbandonedError:
+            return not self._holders  # where the process was to fork, the work begins anew after that
+        except StoreClosedError:
+            return False
+        with self._lock:  # what is asked for after this finds no thread
+            if not self._again:
+                self._thread = None
+            return self._again
+
+    def succeeded(self) -> None:
+        """Forget what went wrong before."""
+        self.trouble, self._failures, self._not_before = "", 0, 0.0
+
+    def _failed(self, error: BaseException) -> None:
+        self.trouble = f"{error}" or repr(error)
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
+        self._failures += 1
+        self._not_before = time.monotonic() + pause
+        _log.warning(
+            "no new base segment could be made now, what was added is searched exactly: %s; tried again in %g s",
+            error,
+            pause,
+        )
+
+
+_KNOWN: weakref.WeakSet[Background] = weakref.WeakSet()
+
+
+def _give_way() -> None:
+    """Let those who search and add go first; libraries' workers take after the thread that starts them."""
+    if sys.platform == "linux":  # elsewhere the number would be a process
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICER)
+
+
+def _stop_all() -> None:
+    for one in list(_KNOWN):
+        one.stop()
+
+
+atexit.register(_stop_all)
