@@ -27,7 +27,7 @@ from dpr_rag.index.segments import Base, Manifest
 from dpr_rag.storage import database, schema
 from dpr_rag.storage.claims import Claim
 from dpr_rag.storage.database import Database
-from dpr_rag.store import folding
+from dpr_rag.store import folding, growing
 
 
 def run(store: PassageStore, *statements: str) -> None:
@@ -435,9 +435,10 @@ def test_a_relative_path_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_upserts_are_folded_too(store: PassageStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folding, "TAIL_LIMIT", 100)
+    monkeypatch.setattr(growing, "TAIL_LIMIT", 100)
     for version in range(30):
         store.add([Passage(str(at), f"text {at} version {version}") for at in range(20)])
+        assert store.wait_until_folded()
     info = store.info()
     assert info.passages == 20
     with store._engine.reading() as reader:
@@ -538,9 +539,11 @@ def test_a_backup_whose_postings_were_lost_meanwhile_has_none(
 def test_an_index_that_cannot_be_trained_does_not_fail_the_add(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(folding, "TAIL_LIMIT", 20)
+    monkeypatch.setattr(growing, "TAIL_LIMIT", 20)
     with PassageStore.open(tmp_path / "store", encoder=HashEncoder(), index="IVF4096,Flat") as store:
         assert store.add(make_passages(30)).added == 30
+        assert store.wait_until_folded()
+        assert "IVF4096,Flat" in store.info().folding
         assert "what was added is searched exactly" in caplog.text
         assert len(store.search(np.ones((1, 16)), 50)[0]) == 30
 

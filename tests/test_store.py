@@ -30,7 +30,7 @@ from dpr_rag.errors import (
     VectorError,
 )
 from dpr_rag.storage import schema
-from dpr_rag.store import AddReport, folding, segment_folders
+from dpr_rag.store import AddReport, growing, segment_folders
 
 GOLDEN = Path(__file__).parent / "golden"
 ODD = [
@@ -144,21 +144,24 @@ def test_get_count_and_contains(store: PassageStore) -> None:
 def test_the_tail_is_folded_when_it_has_outgrown_the_base(
     store: PassageStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(folding, "TAIL_LIMIT", 50)
+    monkeypatch.setattr(growing, "TAIL_LIMIT", 50)
     monkeypatch.setattr("dpr_rag.index.kinds.AUTO_FLAT_LIMIT", 200)
     store.add(make_passages(50))
     assert (store.info().base, store.info().tail) == (0, 50)
     store.add(make_passages(1, 50))
+    assert store.wait_until_folded()
     assert (store.info().base, store.info().tail, store.info().kind) == (51, 0, "flat")
     with caplog.at_level(logging.INFO, "dpr_rag"):
         store.add(make_passages(200, 51))
+        assert store.wait_until_folded()
     assert (store.info().base, store.info().kind) == (251, "hnsw-sq8")
     assert "the index is now hnsw-sq8 instead of flat" in caplog.text
     store.delete(["0"])
     store.add(make_passages(50, 251))
     assert (store.info().base, store.info().tail, store.info().deleted) == (251, 50, 1)
     store.add(make_passages(1, 301))
-    assert (store.info().base, store.info().tail, store.info().deleted) == (301, 0, 0)
+    assert store.wait_until_folded()
+    assert (store.info().base, store.info().tail, store.info().deleted) == (302, 0, 1)
     assert store.check().indexed == 301
 
 
@@ -594,11 +597,13 @@ def test_a_temporary_store_that_cannot_be_made_leaves_no_folder(
 def test_what_is_added_is_added_though_no_segment_can_be_written(
     store: PassageStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(folding, "TAIL_LIMIT", 50)
+    monkeypatch.setattr(growing, "TAIL_LIMIT", 50)
     with monkeypatch.context() as full:
         full.setattr(segment_folders, "Claim", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         assert store.add(make_passages(60)).added == 60
+        assert store.wait_until_folded()
     assert "cannot be written (No space left on device); free some space" in caplog.text
     assert (store.info().base, store.count()) == (0, 60)
+    store.optimize()
     store.add([Passage("later", "one more")])
-    assert store.info().base == 61
+    assert (store.info().base, store.info().tail, store.info().folding) == (60, 1, "")

@@ -128,7 +128,10 @@ def test_whatever_happens_meanwhile_counts(index: str, tmp_path: Path, caplog: p
     assert set(made_with(caplog)) == {"extending", "building"}
 
 
-@pytest.mark.parametrize("index", ["hnsw", "hnsw-sq8", "ivf", "ivf-sq8", "ivf-rabitq", "rabitq", "sq8", "fp16", "flat"])
+NAMED = ["hnsw", "hnsw-sq8", "ivf:nlist=40", "ivf-sq8:nlist=40", "ivf-rabitq:nlist=40", "rabitq", "sq8", "fp16", "flat"]
+
+
+@pytest.mark.parametrize("index", NAMED)
 def test_an_extended_index_finds_what_a_new_one_does(
     index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -143,7 +146,7 @@ def test_an_extended_index_finds_what_a_new_one_does(
             store.add(part, vectors=vectors[start : start + 600], batch_size=600)
             store.wait_until_folded()
         assert set(made_with(caplog)) == {"extending"}
-        assert (store.info().base, store.info().tail, store.info().kind) == (3900, 100, index)
+        assert (store.info().base, store.info().tail, store.info().kind) == (3900, 100, index.partition(":")[0])
         extended = store.measure_index_recall(questions, k=10)
         assert store.check().indexed == 3900
         store.optimize()
@@ -163,15 +166,28 @@ def test_vectors_unlike_those_it_was_trained_with_get_a_new_index(
     index: str, change: Callable[[np.ndarray], np.ndarray], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     vectors = clustered(1200, 32)
-    caplog.set_level(logging.INFO, "dpr_rag")
     with PassageStore.open(tmp_path / "s", index=index) as store:
         store.add(make_passages(1000), vectors=vectors[:1000])
         store.optimize()
+        caplog.set_level(logging.INFO, "dpr_rag")
         store.add(make_passages(200, 1000), vectors=change(vectors[1000:]))
         store.wait_until_folded()
         assert "was trained with other vectors than those that came since" in caplog.text
-        assert made_with(caplog) == ["building", "building"]
+        assert made_with(caplog) == ["building"]
         assert store.measure_index_recall(40, k=10) >= 0.95
+
+
+def test_clusters_are_found_anew_when_there_are_four_times_as_many_vectors(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors = clustered(9000, DIM)
+    caplog.set_level(logging.INFO, "dpr_rag")
+    with PassageStore.open(tmp_path / "s", index="ivf") as store:
+        for start, stop in ((0, 1500), (1500, 2500), (2500, 9000)):
+            store.add(make_passages(stop - start, start), vectors=vectors[start:stop], batch_size=9000)
+            store.wait_until_folded()
+        assert made_with(caplog) == ["building", "extending", "building"]
+        assert store.info().parameters["nlist"] == 230
 
 
 def test_a_long_vector_that_comes_later_is_looked_at_beside_the_index(tmp_path: Path) -> None:
@@ -356,9 +372,8 @@ def test_what_cannot_be_written_is_told_and_tried_again_after_a_while(
             assert store.wait_until_folded()
             assert len(tries) == 2
             assert store._engine.background._not_before - time.monotonic() > background.FIRST_PAUSE
-        with pytest.raises(StoreError), monkeypatch.context() as disk:
-            disk.setattr(segment_folders, "Claim", full)
-            store.optimize()  # what is asked for is tried at once, and fails loudly
+            with pytest.raises(StoreError, match="No space left"):
+                store.optimize()  # what is asked for is tried at once, and fails loudly
         store._engine.background._not_before = 0.0
         put(store, oracle, range(161, 162))
         assert store.wait_until_folded()

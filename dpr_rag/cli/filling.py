@@ -122,6 +122,14 @@ class New:
         return PassageStore.open(place, encoder=encoder, bind=self.bind, index=asked, dtype=how, language=words)
 
 
+def let_fold(store: WholeStore) -> None:
+    """Have the index of a folder catch up with what was added, before the command ends and lets go of it."""
+    from dpr_rag import PassageStore
+
+    if isinstance(store, PassageStore):
+        store.wait_until_folded()
+
+
 def note_settled(store: Path, kind: str | None, dtype: StoredAs | None, language: str | None) -> bool:
     """Whether there is a store already; say what of the wishes comes too late for it."""
     known = look(store)
