@@ -180,12 +180,12 @@ def calls(path: Path, vectors: np.ndarray, questions: np.ndarray, args: argparse
                     work.leave_out(idle)
             total = time.perf_counter() - began - spent
             waited = settled(store)
-        worked, left = work.done(), store.info()
+        worked, left = work.done(), store.info()  # the searches, too
         return {
             "calls": len(times),
             "total_s": round(total, 1),
             "until_folded_s": round(total + waited, 1),
-            "cpu_s": worked,
+            "cpu_s": round(worked - sum(searches.worked) / 1000, 1),
             "call_s": {
                 **{f"p{at}": round(float(np.percentile(times, at)), 2) for at in (50, 99)},
                 "max": round(max(times), 2),

@@ -43,7 +43,7 @@ def build(plan: Plan, source: Source, path: Path, *, norm: float) -> None:
         faiss.write_index(index, str(path))
     except RuntimeError as error:
         raise IndexKindError(
-            f"FAISS cannot build {plan.name!r} ({plan.factory}) over {dim} dimensions: {_first_line(error)}; "
+            f"FAISS cannot build {plan.name!r} ({plan.factory}) over {dim} dimensions: {first_line(error)}; "
             "choose another index"
         ) from error
 
@@ -99,10 +99,11 @@ def check_factory(factory: str, dim: int | None) -> None:
         if index.metric_type != faiss.METRIC_INNER_PRODUCT:
             raise IndexKindError(f"the index {factory!r} does not search by inner product; choose another")
         return
-    raise IndexKindError(f"FAISS cannot read the index {factory!r}: {_first_line(problem)}") from problem
+    raise IndexKindError(f"FAISS cannot read the index {factory!r}: {first_line(problem)}") from problem
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What FAISS says, without the place in its code."""
     return str(error).strip().splitlines()[0].split("Error: ")[-1]
 
 

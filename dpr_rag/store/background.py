@@ -52,7 +52,8 @@ class Background:
     @property
     def is_running(self) -> bool:
         """Whether the thread is at work in this process."""
-        return self._thread is not None and self._thread.is_alive()
+        thread = self._thread
+        return thread is not None and thread.is_alive()
 
     def begin(self, work: Callable[[Between], bool]) -> None:
         """Start the thread, unless it is running, something holds it up, or what failed is to rest for a while.
@@ -119,8 +120,9 @@ class Background:
     def _goes_on(self, work: Callable[[Between], bool]) -> bool:
         self._again = False
         try:
-            if work(self._between):
-                self.succeeded()
+            is_done = not work(self._between)
+            self.succeeded()
+            if not is_done:
                 return True
         except AbandonedError:
             return not self._holders  # where the process was to fork, the work begins anew after that

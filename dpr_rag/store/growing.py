@@ -65,10 +65,12 @@ class Pace:
         worked = time.monotonic() - self._began - self._waited
         allowed = max(min(_A_CALL, self._rows * _A_ROW), worked / 2) - self._waited
         before = time.monotonic()
-        while allowed > 0 and self._engine.background.is_running and _excess(self._engine.state()) > _PRESSING:
-            self._engine.background.wait(min(allowed, _LOOK))
-            self._waited += time.monotonic() - before
-            allowed, before = allowed - (time.monotonic() - before), time.monotonic()
+        while (left := before + allowed - time.monotonic()) > 0 and self._is_pressing():
+            self._engine.background.wait(min(left, _LOOK))
+        self._waited += time.monotonic() - before
+
+    def _is_pressing(self) -> bool:
+        return self._engine.background.is_running and _excess(self._engine.state()) > _PRESSING
 
 
 def _excess(state: State) -> float:
