@@ -6,9 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RECIPE := pyproject.toml constraints.txt
-# no models, browsers, engines or killed processes: what answers while one still remembers the change
-QUICK := architecture argument_names conversation corpora* derived_structure filters* fusion index_kinds index_probing json_bombs lexical* \
-         messages metadata packaging passages prompting retriever storage store store_fields store_ids store_select store_views wrong_arguments
+# what answers while one still remembers the change: no models, browsers, engines, killed processes or bombs
+QUICK := architecture argument_names conversation corpora filters filters_nested filters_spellings fusion lexical messages metadata packaging \
+         passages prompting retriever storage store
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -27,7 +27,7 @@ demo: $(VENV)/demo.stamp ## Index the standard library's docstrings and ask them
 chat: demo $(VENV)/chat.stamp ## Open a chatbot over the demo's store in the browser
 	@$(BIN)/dpr-rag chat demo.dpr
 
-quick: $(VENV)/dev.stamp ## Run the tests of the rooms without models, in two processes: the inner loop
+quick: $(VENV)/dev.stamp ## Run the quick tests (passages, filters, words, stores, house rules): the inner loop
 	@$(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile $(foreach room,$(QUICK),$(wildcard tests/test_$(room).py))
 
 test: $(VENV)/dev.stamp ## Run all tests, in two processes; another number: make test PROCESSES=4
