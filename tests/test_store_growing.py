@@ -223,6 +223,28 @@ def test_a_base_of_which_a_quarter_has_gone_is_built_anew(tmp_path: Path, caplog
         assert store.check().indexed == 670
 
 
+@pytest.mark.parametrize(
+    ("name", "made"), [("vectors", ["extending", "building"]), ("fields", ["extending"]), ("faiss", ["building"])]
+)
+def test_a_damaged_base_is_not_extended(
+    name: str, made: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    oracle = Oracle()
+    with PassageStore.open(tmp_path / "s", index="hnsw:efSearch=2000") as store:
+        put(store, oracle, range(500))
+        store.optimize()
+        (file,) = (store.path / "index").rglob(name)
+        damaged = bytearray(file.read_bytes())
+        damaged[len(damaged) // 2] ^= 4
+        file.write_bytes(damaged)
+        caplog.set_level(logging.INFO, "dpr_rag")
+        put(store, oracle, range(600, 701))
+        store.wait_until_folded()
+        assert made_with(caplog) == made
+        assert is_same(store, oracle)
+        assert store.check().indexed == 601
+
+
 def test_a_tail_of_which_all_has_gone_is_let_go_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     oracle = Oracle()
     with PassageStore.open(tmp_path / "s") as store:

@@ -118,10 +118,10 @@ def _is_extended(engine: Engine, state: State, folder: Path, between: Between) -
     place = engine.folder / INDEX_FOLDER / old.directory
     try:
         grown = Grown.of(Base(place, old), place)
+        return _extended(engine, state, fresh, grown, open_fields(place, old), folder, between)
     except SegmentDamagedError as error:
         engine.set_aside(error)
         return engine.state().folds != state.folds  # another process has folded
-    return _extended(engine, state, fresh, grown, open_fields(place, old), folder, between)
 
 
 def _extended(
@@ -144,11 +144,14 @@ def _extended(
             return False
         rows = np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in tail)])
         _check_complete(reader, state, old, rows)
-        beside = _widened(reader, state, grown.base, fields, rows, folder, between)
+        if fields is not None and not (fields.is_current and old.edits == state.edits):
+            fields = None
+        collected = _collected(reader, grown.base, fields, rows, between)
     plan = replace(old.plan, reason=fresh.reason)
     _log.info("extending %s by %d passages (%s)", plan.name, len(rows), plan.reason)
     blocks = stepwise(chain(grown.blocks(), tail), between)
     written = write_vectors(folder, blocks, dim=old.dim, dtype=old.dtype)
+    beside = collected.write(folder, fields)
     how: dict[str, Any] = {"generation": state.generation, "dtype": old.dtype, "beside": beside}
     manifest = finish_base(folder, written, plan, **how, grown=grown, between=between)
     put_in_place(engine, state, state.index, folder, manifest, between, still_there=old.last_row)
@@ -169,15 +172,13 @@ def _check_complete(reader: Reader, state: State, old: Manifest, rows: Rows) -> 
         raise StoreCorrupted(f"{reader.path}: {found} vectors for {state.passages} passages, or others; {RESTORE}")
 
 
-def _widened(
-    reader: Reader, state: State, base: Base, fields: Fields | None, tail: Rows, folder: Path, between: Between
-) -> tuple[str, str]:
-    """Write the metadata by field, with that of the tail behind what the base has, or all of it anew where some was changed."""
+def _collected(reader: Reader, base: Base, fields: Fields | None, tail: Rows, between: Between) -> Collected:
+    """The metadata by field of the tail, or, where what the base has of it is of no use, of all."""
     collected = Collected()
-    if fields is not None and fields.is_current and base.manifest.edits == state.edits:
+    if fields is not None:
         for passage in in_step(reader, tail, between, after=base.manifest.last_row):
             collected.add(passage)
-        return collected.write(folder, fields)
+        return collected
     rows = np.concatenate([base.rows, tail])
     there = np.isin(rows, reader.removed(-1), invert=True)
     passages = in_step(reader, rows[there], between)
@@ -186,4 +187,4 @@ def _widened(
         collected.skip(gone)
         collected.add(passage)
     collected.skip(int(there[::-1].argmax()))
-    return collected.write(folder)
+    return collected
