@@ -45,10 +45,12 @@ def tell(progress: Progress) -> None:
 
 def start(args: argparse.Namespace) -> Reader:
     """The reader to begin with."""
+    profile = replace(OWN, length=args.length)
     if args.reader:
-        return Reader.from_pretrained(args.reader)
+        reader = Reader.from_pretrained(args.reader, runtime="torch")
+        return Reader(reader.tower, profile=profile, source=reader.source)
     encoder = DualEncoder.from_pretrained(args.init, runtime="torch", device="cpu")
-    return reader_from(encoder, profile=replace(OWN, length=args.length), seed=args.seed)
+    return reader_from(encoder, profile=profile, seed=args.seed)
 
 
 def package(reader: Reader, folder: Path) -> None:
