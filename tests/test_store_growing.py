@@ -224,7 +224,7 @@ def test_a_base_of_which_a_quarter_has_gone_is_built_anew(tmp_path: Path, caplog
 
 
 @pytest.mark.parametrize(
-    ("name", "made"), [("vectors", ["extending", "building"]), ("fields", ["extending"]), ("faiss", ["building"])]
+    ("name", "made"), [("vectors", ["building"]), ("fields", ["extending"]), ("faiss", ["building"])]
 )
 def test_a_damaged_base_is_not_extended(
     name: str, made: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
