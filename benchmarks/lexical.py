@@ -60,7 +60,7 @@ def ours(texts: list[str], folder: Path) -> Search:
     corpus = Corpus([Postings.open(folder, files)])
 
     def search(question: str) -> list[tuple[int, float]]:
-        rows, scores = corpus.asked(analyzer.sequence(question), BM25()).best(TOP)
+        rows, scores = corpus.score(analyzer.sequence(question), BM25()).best(TOP)
         return list(zip(rows.tolist(), scores.tolist(), strict=True))
 
     return search

@@ -1,4 +1,4 @@
-"""Which questions lean on what was asked before, and how they are looked up then, without a language model."""
+"""Resolves follow-up questions without a language model: which questions depend on earlier ones, and how to expand them."""
 
 from __future__ import annotations
 

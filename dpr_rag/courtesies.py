@@ -1,4 +1,4 @@
-"""Messages that ask for nothing: greetings, thanks, assent and farewells."""
+"""Recognises messages without a question: greetings, thanks, assent and farewells."""
 
 from __future__ import annotations
 

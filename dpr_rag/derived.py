@@ -1,4 +1,4 @@
-"""Files that can be rebuilt from the stored passages: their checksums, and what is raised where one does not match."""
+"""Checksums of files that can be rebuilt from the stored passages, and the error for a mismatch."""
 
 from __future__ import annotations
 

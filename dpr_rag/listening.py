@@ -1,4 +1,4 @@
-"""A port of this machine, taken before anything slow is done for it."""
+"""Binds a port before slow work starts, so that a port in use fails at once."""
 
 from __future__ import annotations
 

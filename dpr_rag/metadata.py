@@ -1,4 +1,4 @@
-"""Turning metadata of any kind into JSON, by one table that users can read."""
+"""Converts metadata of any type to JSON."""
 
 from __future__ import annotations
 

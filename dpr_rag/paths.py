@@ -1,4 +1,4 @@
-"""Paths as people write them."""
+"""Paths and addresses as users write them."""
 
 from __future__ import annotations
 

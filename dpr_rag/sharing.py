@@ -1,4 +1,4 @@
-"""Objects that hold what is open or loaded: copies are the object itself, and pickling is refused at once."""
+"""``Shared``: objects with open resources; copying returns the object itself, and pickling is refused."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dpr_rag import Hit, Passage
 from dpr_rag.corpora import Question, read_results
 from dpr_rag.errors import CorpusError
-from dpr_rag.evaluation import Asked, SystemResult, evaluate, write_dpr_results, write_run
+from dpr_rag.evaluation import QuestionResult, SystemResult, evaluate, write_dpr_results, write_run
 
 
 def test_dpr_results_hold_questions_answers_hits_and_what_was_judged(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_dpr_results_hold_questions_answers_hits_and_what_was_judged(tmp_path: P
     assert [one.question for one in read] == ["question 0?", "question 1?"]
     assert [one.answers for one in read] == [("Answer0",), ("Answer1",)]
     assert [one.has_answer for one in read] == [(True, False, False), (False, False, True)]
-    assert [one.hits for one in read] == [one.hits for one in found["one"].asked]
+    assert [one.hits for one in read] == [one.hits for one in found["one"].results]
 
 
 def test_dpr_results_do_not_claim_answers_that_nobody_looked_for(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_run_has_six_columns(tmp_path: Path) -> None:
 @given(st.lists(st.sampled_from([1.0, 1.0 + 1e-12, 0.5, 81.25, 81.2500001, -3.0, 0.0, 1e-40]), min_size=1, max_size=9))
 def test_trec_eval_sees_the_order_that_the_system_gave(tmp_path: Path, scores: list[float]) -> None:
     hits = tuple(Hit(Passage(f"p{at}", "x"), score, at + 1) for at, score in enumerate(scores))
-    asked = Asked(Question("q", "?"), hits, (False,) * len(hits))
+    asked = QuestionResult(Question("q", "?"), hits, (False,) * len(hits))
     write_run(tmp_path / "run.trec", SystemResult("s", (asked,), {}, {}, None))
     read = list(ir_measures.read_trec_run(str(tmp_path / "run.trec")))
     as_float32 = [np.float32(doc.score) for doc in read]

@@ -34,7 +34,7 @@ def test_accuracy_and_reciprocal_rank_by_hand(by: str) -> None:
     assert (found.by, found.k, found.questions, found.ks) == (by, 10, 4, (1, 5, 10))
     assert values(found["one"].accuracy) == {1: 0.25, 5: 0.5, 10: 0.75}
     assert found["one"].ranking["RR@10"].value == pytest.approx((1 + 1 / 3 + 1 / 6) / 4)
-    assert [one.first for one in found["one"].asked] == [1, 3, 6, None]
+    assert [one.first for one in found["one"].results] == [1, 3, 6, None]
     assert found["one"].curve(10).tolist() == [0.25, 0.25, 0.5, 0.5, 0.5, 0.75, 0.75, 0.75, 0.75, 0.75]
     assert found["one"].first_ranks().tolist() == [1, 3, 6, math.inf]
 
@@ -43,7 +43,7 @@ def test_by_answer_reads_the_text_and_not_the_title() -> None:
     passages = [Passage("1", "A play.", "Hamlet"), Passage("2", "Hamlets"), Passage("3", "a HAMLET: small place")]
     found = evaluate({"one": Fixed({"what?": passages})}, [Question("1", "what?", ("hamlet",), ("1",))])
     assert found.by == "answer"
-    assert found["one"].asked[0].right == (False, False, True)
+    assert found["one"].results[0].right == (False, False, True)
     assert found.ks == (1, 5, 20, 100)
 
 
@@ -84,7 +84,9 @@ def test_measures_equal_those_of_ir_measures_on_the_run(ranks: list[int | None])
     by_answer, by_passage = (evaluate({"one": system}, questions, k=10, by=by)["one"] for by in ("answer", "passage"))
     qrels = [ir_measures.Qrel(one.id, one.positive_ids[0], 1) for one in questions]
     run = [
-        ir_measures.ScoredDoc(one.question.id, hit.passage.id, hit.score) for one in by_answer.asked for hit in one.hits
+        ir_measures.ScoredDoc(one.question.id, hit.passage.id, hit.score)
+        for one in by_answer.results
+        for hit in one.hits
     ]
     names = ["RR", "nDCG@10", "R@10", "Success@1", "Success@5", "Success@10"]
     expected = ir_measures.calc_aggregate([ir_measures.parse_measure(name) for name in names], qrels, run)
@@ -199,7 +201,7 @@ def test_batches_measure_the_same_and_no_latency() -> None:
     assert [len(call) for call in system.calls] == [2, 2, 1] * 2
     assert seen == [2, 4, 5, 7, 9, 10]
     assert batched.latency is None
-    assert (batched.asked, batched.accuracy, batched.ranking) == (single.asked, single.accuracy, single.ranking)
+    assert (batched.results, batched.accuracy, batched.ranking) == (single.results, single.accuracy, single.ranking)
 
 
 def test_passages_found_by_many_are_kept_once() -> None:
@@ -207,7 +209,7 @@ def test_passages_found_by_many_are_kept_once() -> None:
         return Passage("1", text)
 
     system = Fixed({"a": [fresh("one")], "b": [fresh("one")], "c": [fresh("changed meanwhile")]})
-    asked = evaluate({"one": system}, [Question(name, name, ("one",)) for name in "abc"], k=1)["one"].asked
+    asked = evaluate({"one": system}, [Question(name, name, ("one",)) for name in "abc"], k=1)["one"].results
     assert asked[0].hits[0].passage is asked[1].hits[0].passage
     assert asked[2].hits[0].passage.text == "changed meanwhile"
 

@@ -55,7 +55,7 @@ def test_questions_without_any_relevant_passage_cannot_be_judged() -> None:
 def test_own_hits_are_left_out_and_the_next_one_takes_the_place() -> None:
     asked = [Question("a", "x", (), ("c",)), Question("d", "y", (), ("b",))]
     found = evaluate({"s": Fixed("a", "b", "c")}, asked, k=2, own_hits=False)
-    assert [[(hit.passage.id, hit.rank) for hit in one.hits] for one in found["s"].asked] == [
+    assert [[(hit.passage.id, hit.rank) for hit in one.hits] for one in found["s"].results] == [
         [("b", 1), ("c", 2)],
         [("a", 1), ("b", 2)],
     ]

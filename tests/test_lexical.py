@@ -112,7 +112,7 @@ def test_scores_are_the_formulas_however_passages_lie_in_segments(
     expected = formula({str(row): text for row, text in enumerate(texts, 1)}, question, bm25)
     wanted = pytest.approx([expected.get(str(row), 0.0) for row in range(1, len(texts) + 1)])
     for corpus in (Corpus(parts), Corpus([Postings.merged(parts)])):
-        scored = corpus.asked(analyzer.sequence(question), bm25)
+        scored = corpus.score(analyzer.sequence(question), bm25)
         assert scored.at(np.arange(len(texts))).tolist() == wanted
         rows, scores = scored.best(len(texts))
         assert dict(zip(map(str, rows.tolist()), scores.tolist(), strict=True)) == pytest.approx(expected)
@@ -148,9 +148,9 @@ def test_phrases_are_looked_for_in_the_best_by_words(monkeypatch: pytest.MonkeyP
     analyzer = Analyzer()
     texts = ["king crown", "crown king", "crown of the old and very wise king", "crown and king of the Danes"]
     corpus = Corpus([Postings.of([(row, Passage(str(row), text)) for row, text in enumerate(texts)], analyzer)])
-    rows, _ = corpus.asked(analyzer.sequence("crown king"), BM25(phrases=1)).best(2)
+    rows, _ = corpus.score(analyzer.sequence("crown king"), BM25(phrases=1)).best(2)
     assert rows.tolist() == [1, 0]
-    rows, _ = corpus.asked(analyzer.sequence("crown king"), BM25(phrases=1)).best(3)
+    rows, _ = corpus.score(analyzer.sequence("crown king"), BM25(phrases=1)).best(3)
     assert rows.tolist() == [1, 3, 0]
 
 

@@ -78,7 +78,7 @@ def test_words_are_the_references(text: str) -> None:
 def test_scores_are_the_references(texts: list[str], question: str) -> None:
     analyzer, bm25 = Analyzer("japanese"), BM25(phrases=0.5)
     corpus = Corpus([Postings.of([(row, Passage(str(row), text)) for row, text in enumerate(texts)], analyzer)])
-    found = corpus.asked(analyzer.sequence(question), bm25).at(np.arange(len(texts)))
+    found = corpus.score(analyzer.sequence(question), bm25).at(np.arange(len(texts)))
     assert found.tolist() == pytest.approx(scores(texts, question, bm25))
 
 

@@ -451,7 +451,7 @@ def test_the_document_describes_every_path_and_field(client: Client) -> None:
         for operation in operations.values():
             assert operation["description"]
     assert {"questions", "vectors", "k", "filter", "mode", "diversity", "min_relevance", "store"} <= set(
-        document["components"]["schemas"]["Retrieve"]["properties"]
+        document["components"]["schemas"]["RetrieveRequest"]["properties"]
     )
 
 

@@ -11,9 +11,9 @@ import typer
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.options import StoreAddress
-from dpr_rag.cli.places import asked, refuse_service
 from dpr_rag.cli.reranking import SecondStage
 from dpr_rag.cli.serving import LOOPBACK, Token, refuse_open, warn_plain
+from dpr_rag.cli.stores import open_existing, refuse_service
 from dpr_rag.cli.terminal import say
 
 
@@ -54,7 +54,7 @@ def mcp(
     with ExitStack() as closing:
         listening, address = closing.enter_context(on_port(host, port)) if over_http else (None, "")
         encoder, stage = encoder_of(store, choice), second.stage()
-        opened = closing.enter_context(asked(store, encoder, read_only=not writable))
+        opened = closing.enter_context(open_existing(store, encoder, read_only=not writable))
         served = server_for(whole(opened), writable=writable, second=stage)
         if listening is None:
             served.run("stdio")

@@ -16,11 +16,10 @@ from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice
 from dpr_rag.cli.options import AsJson, AskedQuestions, FileOfQuestions, FilterText, StoreAddress, read_filter
-from dpr_rag.cli.places import asked as asked_store
-from dpr_rag.cli.places import encoder_at, only_reads, ranking_at
 from dpr_rag.cli.ranking import RankingChoice
 from dpr_rag.cli.reranking import Share, load_reader
 from dpr_rag.cli.searching import BATCH, hit_record, read_questions
+from dpr_rag.cli.stores import encoder_at, only_reads, open_existing, ranking_at
 from dpr_rag.cli.terminal import first_lines, note, output, say_json
 from dpr_rag.errors import ModelError
 from dpr_rag.passages import Hit
@@ -86,7 +85,7 @@ def ask(
 
     ranking, reader = ranking_at(store, how), reading.load(store)
     encoder = encoder_at(store, choice) if ranking.needs_vectors else None
-    with asked_store(store, encoder, read_only=only_reads(store, [ranking]), language=how.language) as opened:
+    with open_existing(store, encoder, read_only=only_reads(store, [ranking]), language=how.language) as opened:
         retriever = Retriever(
             opened,
             k=max(k, reading.rerank),

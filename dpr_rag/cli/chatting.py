@@ -12,20 +12,15 @@ import typer
 
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of, facts_of
-from dpr_rag.cli.options import StoreAddress
-from dpr_rag.cli.places import asked, refuse_service
+from dpr_rag.cli.options import Host, Port, StoreAddress
 from dpr_rag.cli.serving import LOOPBACK
+from dpr_rag.cli.stores import open_existing, refuse_service
 from dpr_rag.cli.terminal import note, say
 from dpr_rag.paths import is_address, name_of, place_of, store_of
 
 if TYPE_CHECKING:
     from dpr_rag import PassageStore
     from dpr_rag.encoder import Encoder
-
-Host = Annotated[str, typer.Option("--host", metavar="NAME", help="Address to listen on.")]
-Port = Annotated[
-    int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
-]
 
 
 @expanded
@@ -124,6 +119,6 @@ def ui(
     reads = not is_address(store) and not os.access(store, os.W_OK)
     with on_port(host, port) as at, serving.private_uploads():
         encoder = encoder_of(store, choice)
-        with asked(store, encoder, read_only=reads) as opened:
+        with open_existing(store, encoder, read_only=reads) as opened:
             _warm(encoder)
             _serve(playground_page(cast("PassageStore", opened)), CSS, host, at, "ask this store")

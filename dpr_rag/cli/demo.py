@@ -39,7 +39,7 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Index the docstrings of this Python's standard library and ask them a handful of questions."""
-    _ = how.asked  # what is wrong is better told before the work
+    _ = how.options  # what is wrong is better told before the work
     note("loading the default encoder")
     encoder = ModelChoice(running.device, running.runtime, running.precision).load()
     from dpr_rag import PassageStore, Retriever
@@ -54,7 +54,7 @@ def demo(
         add_corpus(opened, passages, len(passages), batch_size=512, quiet=quiet)
         say()
         with usage():
-            ranking = opened.ranking_of(how.asked)
+            ranking = opened.ranking_of(how.options)
         retriever = Retriever(opened, k=3, ranking=ranking)
         for question, hits in zip(QUESTIONS, retriever.retrieve_batch(QUESTIONS), strict=True):
             show_hits(question, hits)

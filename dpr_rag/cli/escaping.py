@@ -1,4 +1,4 @@
-"""What a terminal must not be given: characters that steer it or reorder a line, and those that it has no bytes for."""
+"""Escapes characters that control the terminal or reorder a line, or that its encoding lacks."""
 
 from __future__ import annotations
 

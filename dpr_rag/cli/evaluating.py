@@ -24,12 +24,11 @@ from dpr_rag.cli.labelled import (
 )
 from dpr_rag.cli.models import ModelChoice
 from dpr_rag.cli.options import AsJson, FusionKind, Quiet, Weight
-from dpr_rag.cli.places import asked as asked_store
-from dpr_rag.cli.places import encoder_at, only_reads
-from dpr_rag.cli.ranking import Legs
+from dpr_rag.cli.ranking import HybridOptions
 from dpr_rag.cli.reranking import SecondStage
 from dpr_rag.cli.results import ResultFiles
 from dpr_rag.cli.runs import QuestionsOption, Runs, check_named, note_unasked, read_runs, with_texts
+from dpr_rag.cli.stores import encoder_at, only_reads, open_existing
 from dpr_rag.cli.terminal import progress, say_json
 from dpr_rag.cli.usage import usage
 from dpr_rag.paths import is_address, store_of
@@ -46,7 +45,7 @@ _DEPTH = 100
 @expanded
 def evaluate(
     choice: ModelChoice,
-    legs: Legs,
+    legs: HybridOptions,
     files: ResultFiles,
     second: SecondStage,
     store: Annotated[
@@ -182,38 +181,38 @@ def _opened(store: str, rankings: Mapping[str, Ranking], choice: ModelChoice, la
     """The store, with its encoder where vectors count."""
     needed = any(ranking.needs_vectors for ranking in rankings.values())
     encoder = encoder_at(store, choice) if needed else None
-    return asked_store(store, encoder, read_only=only_reads(store, rankings.values()), language=language)
+    return open_existing(store, encoder, read_only=only_reads(store, rankings.values()), language=language)
 
 
 def _rankings(
-    store: str | None, modes: Sequence[str] | None, weight: float | None, fusion: str | None, legs: Legs
+    store: str | None, modes: Sequence[str] | None, weight: float | None, fusion: str | None, legs: HybridOptions
 ) -> dict[str, Ranking]:
     if store is None:
-        if modes or legs != Legs():
+        if modes or legs != HybridOptions():
             raise typer.BadParameter(
                 "--mode asks a store, and so do the options of a ranking; name its folder", param_hint="STORE"
             )
         return {}
     if "hybrid" not in (modes or ()) and not (weight is None and fusion is None):
         raise typer.BadParameter("--weight and --fusion need --mode hybrid", param_hint="--mode")
-    with asked_store(store) as opened:
+    with open_existing(store) as opened:
         with usage():
-            found = [opened.ranking_of(one) for one in _wishes(modes, weight, fusion, legs)]
+            found = [opened.ranking_of(one) for one in _rankings_given(modes, weight, fusion, legs)]
     return {one.mode: one for one in found}
 
 
-def _wishes(
-    modes: Sequence[str] | None, weight: float | None, fusion: str | None, legs: Legs
+def _rankings_given(
+    modes: Sequence[str] | None, weight: float | None, fusion: str | None, legs: HybridOptions
 ) -> Iterator[RankingOptions]:
     """What is asked of each ranking: of several, each gets the options that go with it."""
     if modes is None or len(modes) < 2:
-        yield legs.wishes(modes[0] if modes else None, weight, fusion)
+        yield legs.ranking_options(modes[0] if modes else None, weight, fusion)
         return
-    words = Legs(k1=legs.k1, b=legs.b, phrases=legs.phrases)
-    if (legs.candidates is not None and "hybrid" not in modes) or (words.said and set(modes) == {"dense"}):
-        yield legs.wishes("dense", None, None)  # which refuses them
+    words = HybridOptions(k1=legs.k1, b=legs.b, phrases=legs.phrases)
+    if (legs.candidates is not None and "hybrid" not in modes) or (words.given and set(modes) == {"dense"}):
+        yield legs.ranking_options("dense", None, None)  # which refuses them
     for mode in modes:
         if mode == "hybrid":
-            yield legs.wishes(mode, weight, fusion)
+            yield legs.ranking_options(mode, weight, fusion)
         else:
-            yield (words if mode == "bm25" else Legs()).wishes(mode, None, None)
+            yield (words if mode == "bm25" else HybridOptions()).ranking_options(mode, None, None)

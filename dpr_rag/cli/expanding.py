@@ -1,4 +1,4 @@
-"""Options that several commands share, written once: a dataclass of them, which a command takes as one parameter."""
+"""Shared options: a dataclass of options that a command takes as one parameter."""
 
 from __future__ import annotations
 

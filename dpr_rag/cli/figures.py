@@ -1,4 +1,4 @@
-"""What `evaluate` shows: the figures as a table, and what was measured on what."""
+"""The tables of figures that `evaluate` prints."""
 
 from __future__ import annotations
 

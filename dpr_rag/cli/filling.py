@@ -1,4 +1,4 @@
-"""A store as commands fill it: a folder or a collection of a Milvus, made where there is none."""
+"""Opens the store that a command fills: a folder or a Milvus collection, created if there is none."""
 
 from __future__ import annotations
 

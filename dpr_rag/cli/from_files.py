@@ -1,4 +1,4 @@
-"""Which passages `index` made of a file: by their source, or by their ids where no source is known."""
+"""Finds the passages that `index` made from a file, by their source or by their ids."""
 
 from __future__ import annotations
 

@@ -15,9 +15,8 @@ from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.labelled import Limit, Questions, Regex, split_to_tune_on
 from dpr_rag.cli.models import ModelChoice
 from dpr_rag.cli.options import Quiet
-from dpr_rag.cli.places import asked as asked_store
-from dpr_rag.cli.places import encoder_at
-from dpr_rag.cli.ranking import Words
+from dpr_rag.cli.ranking import BM25Options
+from dpr_rag.cli.stores import encoder_at, open_existing
 from dpr_rag.cli.terminal import Advance, note, progress, say
 from dpr_rag.cli.usage import usage
 from dpr_rag.errors import CorpusError
@@ -57,7 +56,7 @@ def mine(
         ),
     ],
     choice: ModelChoice,
-    words: Words,
+    words: BM25Options,
     source: Annotated[
         Source, typer.Option("--from", help="Where hard negatives come from: words, vectors, or both in turn.")
     ] = Source.bm25,
@@ -103,7 +102,7 @@ def mine(
     if not is_training(questions):  # which may be too large to be counted, and is read as a stream
         asked = list(asked)
     encoder = encoder_at(store, choice) if source != Source.bm25 else None
-    with asked_store(store, encoder, read_only=False, language=words.language) as opened:
+    with open_existing(store, encoder, read_only=False, language=words.language) as opened:
         miner = Miner(opened, mining)
         total = len(asked) if isinstance(asked, list) else limit
         with progress("mining", total, quiet=quiet) as advance:

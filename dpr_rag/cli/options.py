@@ -110,6 +110,10 @@ FileOfQuestions = Annotated[
     Path | None,
     typer.Option("--file", metavar="FILE", help="Read one question a line; - is standard input.", parser=place_of),
 ]
+Host = Annotated[str, typer.Option("--host", metavar="NAME", help="Address to listen on.")]
+Port = Annotated[
+    int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one object per line.")]
 Model = Annotated[
     str | None,

@@ -1,4 +1,4 @@
-"""How a command ranks: the options that say so, and what they become where a store is asked."""
+"""The options of commands that rank passages."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """How words are looked for, of every command that may look for them."""
+class BM25Options:
+    """The options of BM25."""
 
     k1: Annotated[
         float | None,
@@ -39,27 +39,27 @@ class Words:
     language: Language = None
 
     @property
-    def said(self) -> dict[str, float]:
+    def given(self) -> dict[str, float]:
         """The parameters of BM25 that were given."""
         given = {"k1": self.k1, "b": self.b, "phrases": self.phrases}
         return {name: value for name, value in given.items() if value is not None}
 
     def bm25(self) -> BM25:
-        """Those parameters, the rest by default.
+        """The parameters of BM25, the rest by default.
 
         Raises:
-            typer.BadParameter: One is out of range, or there is no such language.
+            typer.BadParameter: One is out of range, or the language is unknown.
         """
         from dpr_rag import BM25
 
         check_store_options(None, self.language)
         with usage():
-            return BM25(**self.said)
+            return BM25(**self.given)
 
 
 @dataclass(frozen=True, slots=True)
-class Legs(Words):
-    """The same, and how many passages each leg of a hybrid ranking brings."""
+class HybridOptions(BM25Options):
+    """The options of BM25, and the number of candidates of a hybrid ranking."""
 
     candidates: Annotated[
         int | None,
@@ -70,33 +70,33 @@ class Legs(Words):
         ),
     ] = None
 
-    def wishes(self, mode: str | None, weight: float | None, fusion: str | None) -> RankingOptions:
-        """All that was said of one ranking.
+    def ranking_options(self, mode: str | None, weight: float | None, fusion: str | None) -> RankingOptions:
+        """These options with a mode, a weight and a fusion.
 
         Raises:
-            typer.BadParameter: A value is out of range, or goes with another mode, or there is no such language.
+            typer.BadParameter: A value is out of range or goes with another mode, or the language is unknown.
         """
         from dpr_rag.fusion import RankingOptions
 
         check_store_options(None, self.language)
-        said: Any = {"mode": mode, "fusion": fusion, **self.said}  # it refuses what it does not know
+        values: Any = {"mode": mode, "fusion": fusion, **self.given}  # RankingOptions refuses unknown values
         with usage():
-            return RankingOptions(weight=weight, candidates=self.candidates, **said)
+            return RankingOptions(weight=weight, candidates=self.candidates, **values)
 
 
 @dataclass(frozen=True, slots=True)
-class RankingChoice(Legs):
-    """All that can be said of how one ranks."""
+class RankingChoice(HybridOptions):
+    """All options of a ranking."""
 
     mode: Mode = None
     weight: Weight = None
     fusion: FusionKind = None
 
     @property
-    def asked(self) -> RankingOptions:
-        """The same as the store takes it.
+    def options(self) -> RankingOptions:
+        """The options as one object.
 
         Raises:
-            typer.BadParameter: A value is out of range, or goes with another mode, or there is no such language.
+            typer.BadParameter: A value is out of range or goes with another mode, or the language is unknown.
         """
-        return self.wishes(self.mode, self.weight, self.fusion)
+        return self.ranking_options(self.mode, self.weight, self.fusion)

@@ -13,7 +13,7 @@ import typer
 from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.from_files import Files, made_of
 from dpr_rag.cli.options import FilterText, StoreAddress, read_filter
-from dpr_rag.cli.places import asked
+from dpr_rag.cli.stores import open_existing
 from dpr_rag.cli.terminal import confirm, note, say
 from dpr_rag.cli.usage import usage
 from dpr_rag.errors import StoreError
@@ -56,7 +56,7 @@ def delete(
             check_deletable(parse_filter(chosen))
     if any(not path.strip() for path in files or ()):
         raise typer.BadParameter("a PATH is empty; write . for the current folder", param_hint="--file")
-    with asked(store, read_only=dry_run) as opened:
+    with open_existing(store, read_only=dry_run) as opened:
         wanted = _wanted(opened, ids, chosen, files)
         if dry_run:
             say(f"would delete {wanted.told(opened)}")

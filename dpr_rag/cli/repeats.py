@@ -1,4 +1,4 @@
-"""Ids that a corpus brings again: where they stand, and how `--skip-bad` passes them over."""
+"""Repeated ids in a corpus: where they occur, and how `--skip-bad` skips them."""
 
 from __future__ import annotations
 

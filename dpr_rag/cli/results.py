@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpr_rag.cli.places import asked as asked_store
+from dpr_rag.cli.stores import open_existing
 from dpr_rag.cli.terminal import note
 from dpr_rag.cli.usage import usage
 from dpr_rag.errors import CorpusError
@@ -107,7 +107,7 @@ class ResultFiles:
         )
         check_run_ids(self.run, chain((question.id for question in asked), found))
         if store is not None:
-            with asked_store(store) as opened:
+            with open_existing(store) as opened:
                 check_run_ids(
                     self.run, (one.id for one in opened.select(lambda passage: not fits_a_run(passage.id), 1))
                 )

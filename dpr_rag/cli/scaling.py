@@ -25,7 +25,7 @@ from dpr_rag.cli.options import (
     StoreAddress,
     read_filter,
 )
-from dpr_rag.cli.places import asked
+from dpr_rag.cli.stores import open_existing
 from dpr_rag.cli.terminal import Stopwatch, progress, say
 from dpr_rag.cli.usage import usage
 from dpr_rag.errors import StoreError
@@ -162,7 +162,7 @@ def export(
 
     kept = read_filter(filter)
     watch = Stopwatch()
-    with asked(store) as opened:
+    with open_existing(store) as opened:
         with progress("exporting", opened.count(kept), quiet=quiet) as advance:
             done = export(whole(opened), out, filter=kept, rows=part_size, progress=advance)
     say(f"wrote {done.passages:,} passages in {done.parts:,} parts to {out} {watch.rate(done.passages)}")
@@ -192,7 +192,7 @@ def merge(
     new.check(out)
     watch = Stopwatch()
     with ExitStack() as opened:
-        sources = [whole(opened.enter_context(asked(one))) for one in stores]
+        sources = [whole(opened.enter_context(open_existing(one))) for one in stores]
         filled = [one for one in sources if one.count()] or sources
         languages = {found for one in filled if (found := origin_of(one).language) is not None}
         if len(languages) > 1:

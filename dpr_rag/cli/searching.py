@@ -25,10 +25,9 @@ from dpr_rag.cli.options import (
     StoreAddress,
     read_filter,
 )
-from dpr_rag.cli.places import asked as asked_store
-from dpr_rag.cli.places import encoder_at, only_reads, ranking_at
 from dpr_rag.cli.ranking import RankingChoice
 from dpr_rag.cli.reranking import SecondStage
+from dpr_rag.cli.stores import encoder_at, only_reads, open_existing, ranking_at
 from dpr_rag.cli.telling import told_record
 from dpr_rag.cli.terminal import note, say_json, show_facts, show_hits
 from dpr_rag.cli.wording import on_the_command_line
@@ -63,7 +62,7 @@ def search(
     ranking, reader = ranking_at(store, how), second.reader()
     encoder = encoder_at(store, choice) if ranking.needs_vectors else None
     reads = not bind and only_reads(store, [ranking])
-    with asked_store(store, encoder, read_only=reads, bind=bind, language=how.language) as opened:
+    with open_existing(store, encoder, read_only=reads, bind=bind, language=how.language) as opened:
         retriever = Retriever(opened, k=k, ranking=ranking, reranker=reader, **second.options)
         while batch := list(islice(questions, BATCH)):
             for asked, hits in zip(batch, retriever.retrieve_batch(batch, filter=chosen), strict=True):
@@ -155,7 +154,7 @@ def info(
     """Say what a store holds, which encoder filled it, and how its index answers."""
     from dpr_rag import PassageStore
 
-    with asked_store(store) as opened:
+    with open_existing(store) as opened:
         facts = _facts_of(opened)
         if recall:
             if not isinstance(opened, PassageStore):

@@ -10,8 +10,9 @@ import typer
 
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of
-from dpr_rag.cli.places import asked
+from dpr_rag.cli.options import Host, Port
 from dpr_rag.cli.reranking import SecondStage
+from dpr_rag.cli.stores import open_existing
 from dpr_rag.cli.terminal import note, say
 from dpr_rag.paths import is_address, is_service, place_of, store_of
 
@@ -40,10 +41,8 @@ def serve(
     ],
     choice: ModelChoice,
     second: SecondStage,
-    host: Annotated[str, typer.Option("--host", metavar="NAME", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
-    ] = 8000,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
     uds: Annotated[
         Path | None,
         typer.Option("--uds", metavar="PATH", help="Listen on a Unix socket instead of a port.", parser=place_of),
@@ -81,7 +80,7 @@ def serve(
         opened, encoder = {}, None
         for name, path in named.items():
             encoder = encoder_of(path, choice, loaded=encoder)
-            opened[name] = whole(closing.enter_context(asked(path, encoder, read_only=not writable)))
+            opened[name] = whole(closing.enter_context(open_existing(path, encoder, read_only=not writable)))
         app = create_app(opened, token=secret, writable=writable, at_home=at_home, limits=limits, second=stage)
         if not at_home:
             warn_plain()

@@ -1,4 +1,4 @@
-"""Passages and the vectors that were made of them elsewhere, brought together by id."""
+"""Joins passages and vectors that were encoded elsewhere, by id."""
 
 from __future__ import annotations
 

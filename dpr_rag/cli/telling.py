@@ -1,4 +1,4 @@
-"""What is said of an encoder: its profile, where it runs, and in which precision."""
+"""Descriptions of an encoder: its profile, runtime and precision."""
 
 from __future__ import annotations
 

@@ -14,9 +14,8 @@ from dpr_rag.cli.figures import interval, percent, show_left_out
 from dpr_rag.cli.labelled import By, ByChoice, Limit, Regex, Split, note_missing, read_labelled, split_to_tune_on
 from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.options import AsJson, Quiet, StoreAddress
-from dpr_rag.cli.places import asked as asked_store
-from dpr_rag.cli.places import refuse_service
-from dpr_rag.cli.ranking import Legs
+from dpr_rag.cli.ranking import HybridOptions
+from dpr_rag.cli.stores import open_existing, refuse_service
 from dpr_rag.cli.terminal import output, progress, say, say_json
 from dpr_rag.paths import place_of
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 def tune(
     store: StoreAddress,
     choice: ModelChoice,
-    legs: Legs,
+    legs: HybridOptions,
     questions: Annotated[
         Path | None,
         typer.Argument(
@@ -95,7 +94,7 @@ def _opened(
     store: str, encoder: Encoder | None, *, read_only: bool = False, language: str | None = None
 ) -> TunableStore:
     refuse_service(store)
-    return cast("TunableStore", asked_store(store, encoder, read_only=read_only, language=language))
+    return cast("TunableStore", open_existing(store, encoder, read_only=read_only, language=language))
 
 
 def _show(found: Tuning) -> None:

@@ -1,4 +1,4 @@
-"""What a command line says wrongly by itself: exit code 2 and the usage, whichever part of the library finds it out."""
+"""Turns errors about an option's value into usage errors with exit code 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training shows while it runs, and how Ctrl-C lets it end between two steps."""
+"""The progress display of a training, and Ctrl-C, which ends it between two steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chroma folders: ids, documents and metadata of a collection out of ``chroma.sqlite3``, which is only read."""
+"""Reads Chroma folders: ids, documents and metadata of a collection from ``chroma.sqlite3``."""
 
 from __future__ import annotations
 

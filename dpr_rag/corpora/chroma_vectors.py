@@ -1,4 +1,4 @@
-"""Vectors of a Chroma collection: those of the HNSW files, overtaken by the operations that wait in the queue."""
+"""Reads the vectors of a Chroma collection: those of its HNSW files, updated by the operations still in the queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Passages out of Arrow's columns, as Parquet and saved datasets have them: which column is what, and values as JSON."""
+"""Passages from Arrow columns, as in Parquet and saved datasets: which column is which field, and values as JSON."""
 
 from __future__ import annotations
 

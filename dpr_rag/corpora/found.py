@@ -1,4 +1,4 @@
-"""How a corpus is read, and what a reader finds: a passage, where it stands, and the vector that it brings along."""
+"""How to read a corpus, and what a reader yields: a passage, its source position, and a vector if there is one."""
 
 from __future__ import annotations
 

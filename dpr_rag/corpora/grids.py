@@ -1,4 +1,4 @@
-"""Tables inside documents as lines: each row says by itself what its cells are, as a passage may hold it without its header."""
+"""Tables inside documents as lines: each row repeats its headers, since a passage may not contain them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files line by line: opening plain and gzipped text, naming the bad line, writing a file whole or not at all."""
+"""Reading files line by line, plain or gzipped, with errors that name the line; and atomic writing."""
 
 from __future__ import annotations
 

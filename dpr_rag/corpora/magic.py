@@ -1,4 +1,4 @@
-"""Files that are no text: told by their first bytes, and refused as what they are; and devices, which are no files."""
+"""Refuses binary files and devices, recognised by their first bytes."""
 
 from __future__ import annotations
 

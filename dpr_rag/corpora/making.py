@@ -1,4 +1,4 @@
-"""Passages out of the fields of a record: a title alone is text, and what has neither is left out and counted."""
+"""Makes passages from the fields of a record: a title alone is the text; records without both are skipped and counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What readers of other libraries' stores share: a document with metadata as a passage, and what a store says of itself."""
+"""Shared by the readers of other libraries' stores: documents as passages, and a warning about other metrics."""
 
 from __future__ import annotations
 

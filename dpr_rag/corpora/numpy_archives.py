@@ -1,4 +1,4 @@
-"""NumPy's ``.npz`` archives of vectors and ids, read as streams; nothing is unpickled, and no size is believed unseen."""
+"""Reads NumPy's ``.npz`` archives of vectors and ids as streams, without pickle and within size limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening a corpus: the reader that its name, its content or the user asks for."""
+"""Opens a corpus with the reader for its format, as named or recognised."""
 
 from __future__ import annotations
 

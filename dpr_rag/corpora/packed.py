@@ -1,4 +1,4 @@
-"""Files of bytes, plain or gzipped, with a bound on what a small file may unpack to."""
+"""Opens binary files, plain or gzipped, with a limit on the size after decompression."""
 
 from __future__ import annotations
 

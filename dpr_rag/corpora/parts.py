@@ -1,4 +1,4 @@
-"""Parts of an encoded corpus: Parquet files of passages and their vectors, each of which says where in the corpus it stands."""
+"""Parts of an encoded corpus: Parquet files of passages and vectors that record their position in the corpus."""
 
 from __future__ import annotations
 

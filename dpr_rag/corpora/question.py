@@ -1,4 +1,4 @@
-"""One question of an evaluation set, and how JSON holds it, ours or that of others."""
+"""``Question``, and its forms in JSON files, ours and others'."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The passages of files that hold questions with what was retrieved for them: FiD's inputs and DPR's results."""
+"""The passages in files of questions with retrieved passages: FiD's inputs and DPR's results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a table: quotation marks quote where they enclose a whole field, and are text where they do not."""
+"""Rows of delimited files: quotation marks quote only if they enclose a whole field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of a PDF file that show something and say nothing: scans, and what is typed on them, such as page numbers."""
+"""Recognises pages of a PDF file without text: scans, also with a text layer such as page numbers."""
 
 from __future__ import annotations
 

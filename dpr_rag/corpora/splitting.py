@@ -1,4 +1,4 @@
-"""Texts cut into blocks of words, each as it stands in the text: with its own line breaks and indentation."""
+"""Splits texts into blocks of words, with their line breaks and indentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Titles that programs write into files when nobody gave one."""
+"""Recognises placeholder titles, such as a file name, that programs write into files."""
 
 from __future__ import annotations
 

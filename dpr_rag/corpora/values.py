@@ -1,4 +1,4 @@
-"""JSON values as the field's files hold them: strict, and with no key twice in one object."""
+"""Strict JSON: no NaN, and no repeated keys in an object."""
 
 from __future__ import annotations
 

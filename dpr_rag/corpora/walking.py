@@ -1,4 +1,4 @@
-"""Walking through a folder: which files of it are read, and what is left out and why."""
+"""Walks through a folder: which files are read, and which are skipped and why."""
 
 from __future__ import annotations
 

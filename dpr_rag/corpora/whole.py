@@ -1,4 +1,4 @@
-"""JSON files that are read whole: what other libraries write beside their data, or as their stores."""
+"""Reads JSON files into memory as a whole, as other libraries write them beside their data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of running text, told by their endings: the lines of each, its title, and where its pages end."""
+"""Text files by extension: their lines, title, and page breaks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which precision was found for a model on this processor and why, remembered from process to process; loads no library."""
+"""The remembered choice of precision for a model on this processor, and its reason; imports no library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chooses what runs a tower: a GPU with PyTorch where there is one, else OpenVINO in the quickest precision that is true."""
+"""Chooses the runtime of a tower: PyTorch on a GPU, else OpenVINO in the fastest precision that is accurate enough."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an encoder says of itself, for people to read and for stores to keep."""
+"""The description of an encoder, for people and for the record of a store."""
 
 from __future__ import annotations
 

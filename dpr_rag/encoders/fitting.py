@@ -1,4 +1,4 @@
-"""Holds weights against what a model needs: every one must be there, in its shape, and none may be left over."""
+"""Checks weights against the model: all present, with the right shapes, and none left over."""
 
 from __future__ import annotations
 

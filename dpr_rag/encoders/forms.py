@@ -1,4 +1,4 @@
-"""How each backbone names its settings and weights, which of them the OpenVINO graph can do, and every shape it needs."""
+"""The supported architectures: names of settings and weights, their shapes, and which of them OpenVINO runs."""
 
 from __future__ import annotations
 

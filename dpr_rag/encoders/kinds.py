@@ -1,4 +1,4 @@
-"""Models that are no dual encoders: known by their files, and refused with what they are."""
+"""Recognises models that cannot be used as dual encoders, and refuses them with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every loaded encoder does alike: it checks questions, counts cut passages, and is shared instead of copied."""
+"""Shared by all loaded encoders: checks of questions, counts of truncated passages, and sharing instead of copying."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that transformers makes up where a model's files lack them: it reports them in its log alone, and goes on."""
+"""Detects weights that transformers initialises at random because the files lack them, which it only logs."""
 
 from __future__ import annotations
 

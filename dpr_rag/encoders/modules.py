@@ -1,4 +1,4 @@
-"""What a sentence-transformers folder says of its model: modules, pooling, similarity, prompts and lengths."""
+"""Reads the files of a sentence-transformers folder: modules, pooling, similarity, prompts and lengths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate around the libraries that encode, which are in no state to be forked while they are at work."""
+"""A lock around native encoding libraries, which must not be running while the process forks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ligatures, full-width letters and the like as plain letters, where a tokenizer would make nothing of them."""
+"""Compatibility normalisation of ligatures, full-width letters and the like, where a tokenizer lacks them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this processor is, and which of its instructions OpenVINO may use in this process."""
+"""The model of this processor, and the instruction sets that OpenVINO may use."""
 
 from __future__ import annotations
 

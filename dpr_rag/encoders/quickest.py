@@ -1,4 +1,4 @@
-"""The quickest precision that is true to a model on this processor: found once for machine and model, then remembered."""
+"""Finds the fastest precision that is accurate enough for a model on this processor, once, and remembers it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was measured on this machine, in the user's cache folder: small JSON objects that any process may read or write."""
+"""A cache of measurements on this machine: small JSON files in the user's cache folder."""
 
 from __future__ import annotations
 

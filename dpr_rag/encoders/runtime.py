@@ -1,4 +1,4 @@
-"""The seam below an encoder: padded batches of token ids in, pooled float32 vectors out."""
+"""The interface of runtimes: padded batches of token ids in, pooled float32 vectors out."""
 
 from __future__ import annotations
 

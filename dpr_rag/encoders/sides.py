@@ -1,4 +1,4 @@
-"""One side of an encoder: a tower's tokenisation and runtime, and the loop from inputs to vectors."""
+"""One side of an encoder, for questions or passages: tokenisation, runtime, and the loop over batches."""
 
 from __future__ import annotations
 

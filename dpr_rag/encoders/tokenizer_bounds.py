@@ -1,4 +1,4 @@
-"""What of a tokenizer's file would take memory or a crash of its library, and is refused before that reads it."""
+"""Refuses tokenizer files that would exhaust the memory of the tokenizers library, or crash it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Says once where a tokenizer does not know the script of its texts: as unknown tokens or single letters they mean little."""
+"""Warns once if the tokenizer does not know the script of the texts, and encodes them as unknown tokens or single letters."""
 
 from __future__ import annotations
 

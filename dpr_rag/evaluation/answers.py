@@ -1,4 +1,4 @@
-"""Whether a passage holds an answer, decided as DPR decides it, and where in the passage it stands."""
+"""Whether a passage holds an answer, by DPR's rule, and where."""
 
 from __future__ import annotations
 

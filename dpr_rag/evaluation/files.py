@@ -1,4 +1,4 @@
-"""The files of an evaluation that other tools read: DPR's result JSON and TREC runs."""
+"""Writes results for other tools: DPR's result JSON, TREC runs, and values per question."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from dpr_rag.corpora import Result, write_results
 from dpr_rag.corpora.lines import writing
 from dpr_rag.errors import CorpusError
-from dpr_rag.evaluation.results import Asked, By, Evaluation, SystemResult
+from dpr_rag.evaluation.results import By, Evaluation, QuestionResult, SystemResult
 from dpr_rag.paths import place_of
 
 _ABOUT = ("question_id", "question", "system")
@@ -29,10 +29,10 @@ def write_dpr_results(path: str | Path, system: SystemResult, by: By) -> int:
     Raises:
         CorpusError: The file cannot be written.
     """
-    return write_results(path, (_result(one, by) for one in system.asked))
+    return write_results(path, (_result(one, by) for one in system.results))
 
 
-def _result(one: Asked, by: By) -> Result:
+def _result(one: QuestionResult, by: By) -> Result:
     right = one.right if by == "answer" else (None,) * len(one.hits)
     return Result(one.question.question, one.question.answers, one.hits, right)
 
@@ -57,7 +57,7 @@ def write_per_question(path: str | Path, evaluation: Evaluation) -> int:
         if form == ".tsv":
             table.writerow([*_ABOUT, *names])
         lines = 0
-        for row, one in enumerate(evaluation.systems[0].asked):
+        for row, one in enumerate(evaluation.systems[0].results):
             for system in evaluation.systems:
                 about = (one.question.id, one.question.question, system.name)
                 values = [system.values[name][row] for name in names]
@@ -94,7 +94,7 @@ def write_run(path: str | Path, system: SystemResult) -> int:
     path, lines = place_of(path), 0
     tag = "-".join(system.name.split()) or "dpr-rag"
     with writing(path) as file:
-        for one in system.asked:
+        for one in system.results:
             question = _one_word(path, one.question.id)
             for rank, (hit, score) in enumerate(zip(one.hits, _falling(one), strict=True), 1):
                 file.write(f"{question} Q0 {_one_word(path, hit.passage.id)} {rank} {score:.9g} {tag}\n")
@@ -126,7 +126,7 @@ def _one_word(path: Path, name: str) -> str:
     return name
 
 
-def _falling(one: Asked) -> Iterator[np.float32]:
+def _falling(one: QuestionResult) -> Iterator[np.float32]:
     last = np.float32(np.inf)
     for hit in one.hits:
         last = min(np.float32(hit.score), np.nextafter(last, np.float32(-np.inf)))

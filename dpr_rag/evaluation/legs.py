@@ -1,4 +1,4 @@
-"""What both legs of a store bring for labelled questions, kept so that any fusion of them can be judged afterwards."""
+"""The two ranked lists of a hybrid search for labelled questions, kept so that tuning can try every fusion of them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JudgedLegs:
-    """What both legs bring for one question.
+    """The lists of one question, judged.
 
     Attributes:
-        legs: Those of a hybrid ranking.
-        alone: The list of BM25 where it ranks alone.
-        right: Row numbers of the passages that are right.
+        legs: The two lists of a hybrid search, and their union.
+        alone: The list of BM25 as it ranks alone, without phrases unless the ranking asks for them.
+        right: Row numbers of the right passages.
     """
 
     legs: Legs
@@ -33,13 +33,13 @@ class JudgedLegs:
     right: NDArray[np.int64]
 
     def ranked(self, ranking: Ranking) -> Ranked:
-        """The list that a ranking makes of them, as a store would."""
+        """The list that a store would return for a ranking."""
         if ranking.mode == "dense":
             return self.legs.dense
         return self.alone if ranking.mode == "bm25" else self.legs.ranked(ranking)
 
     def first(self, ranking: Ranking) -> float:
-        """Rank of the first right passage, from 1, or infinity."""
+        """Rank of the first right passage, from 1; infinity if there is none."""
         places = np.flatnonzero(self._judged(self.ranked(ranking)))
         return float(places[0] + 1) if len(places) else np.inf
 
@@ -62,31 +62,31 @@ def read_legs(
     regex: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> list[JudgedLegs]:
-    """Ask a store for the lists of each question.
+    """Retrieve and judge the lists of each question.
 
     Args:
         store: An open store with an encoder.
         questions: Labelled questions.
-        base: How many candidates each leg brings, and the parameters of BM25.
+        base: A hybrid ranking: the number of candidates per leg, and the parameters of BM25.
         by: What makes a passage right.
         regex: Whether answers are regular expressions.
-        progress: Called with the number of questions asked so far.
+        progress: Called with the number of questions done so far.
     """
-    found: list[JudgedLegs] = []
+    judged: list[JudgedLegs] = []
     for start in range(0, len(questions), _BATCH):
         batch = questions[start : start + _BATCH]
-        brought = store.candidates([one.question for one in batch], base)
-        for question, legs, alone in zip(batch, brought.legs, brought.alone, strict=True):
+        candidates = store.candidates([question.question for question in batch], base)
+        for question, legs, alone in zip(batch, candidates.legs, candidates.alone, strict=True):
             rows = np.union1d(legs.both.rows, alone.rows).tolist()
-            right = [row for row in rows if is_right(question, brought.passages[row], by, regex=regex)]
-            found.append(JudgedLegs(legs, alone, np.array(right, np.int64)))
+            right = [row for row in rows if is_right(question, candidates.passages[row], by, regex=regex)]
+            judged.append(JudgedLegs(legs, alone, np.array(right, np.int64)))
         if progress is not None:
-            progress(len(found))
-    return found
+            progress(len(judged))
+    return judged
 
 
 def spreads(legs: Sequence[JudgedLegs]) -> float:
-    """How far the scores of BM25 spread, as a multiple of how far the inner products do: the scale on which λ lies."""
+    """The ratio of the standard deviations of BM25 scores and inner products: the scale of λ."""
     dense, words = _spread([one.legs.dense for one in legs]), _spread([one.legs.bm25 for one in legs])
     return words / dense if dense > 0 and words > 0 else 1.0
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpr_rag.errors import EvaluationError
-from dpr_rag.evaluation.results import Asked, By
+from dpr_rag.evaluation.results import By, QuestionResult
 
 Kind = Literal["nDCG", "R", "AP", "P", "RR", "Success"]
 _NEEDS_ALL: frozenset[Kind] = frozenset({"nDCG", "R", "AP"})
@@ -96,27 +96,30 @@ def parse_measures(texts: Iterable[str], *, k: int, by: By | None = None) -> tup
 
 
 def measured(
-    measures: Sequence[Measure], asked: Sequence[Asked], by: By, trec_eval: Mapping[Measure, NDArray[np.float64]]
+    measures: Sequence[Measure],
+    results: Sequence[QuestionResult],
+    by: By,
+    trec_eval: Mapping[Measure, NDArray[np.float64]],
 ) -> dict[str, NDArray[np.float64]]:
     """The measures of each question, float64 [n] by name.
 
     Args:
         measures: Which.
-        asked: The questions with their hits, as many as were asked for.
+        results: The questions with their hits.
         by: What makes a passage right.
         trec_eval: The values of those that :attr:`Measure.needs_all`.
     """
-    own = {one: np.array([_value(one, question) for question in asked]) for one in measures if not one.needs_all}
+    own = {one: np.array([_value(one, result) for result in results]) for one in measures if not one.needs_all}
     return {str(one): own[one] if one in own else trec_eval[one] for one in measures}
 
 
-def _value(measure: Measure, asked: Asked) -> float:
-    depth = len(asked.right) if measure.cutoff is None else measure.cutoff
+def _value(measure: Measure, result: QuestionResult) -> float:
+    depth = len(result.right) if measure.cutoff is None else measure.cutoff
     if measure.kind == "P":
-        return sum(asked.right[:depth]) / depth
-    if asked.first is None or asked.first > depth:
+        return sum(result.right[:depth]) / depth
+    if result.first is None or result.first > depth:
         return 0.0
-    return 1 / asked.first if measure.kind == "RR" else 1.0
+    return 1 / result.first if measure.kind == "RR" else 1.0
 
 
 def in_ir_measures(package: Any, measure: Measure) -> Any:

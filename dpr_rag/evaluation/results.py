@@ -1,4 +1,4 @@
-"""What an evaluation found: per question, per system, and between systems."""
+"""The results of an evaluation: per question, per system, and compared between systems."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ FOCUS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One question and what a system found for it.
+class QuestionResult:
+    """One question, the hits of a system, and whether each is right.
 
     Attributes:
         question: The question.
-        hits: Passages, best first.
-        right: Whether each hit holds an answer, or is a passage known to be right.
+        hits: The hits, best first.
+        right: For each hit, whether it holds an answer, or is one of the question's ``positive_ids``.
     """
 
     question: Question
@@ -34,7 +34,7 @@ class Asked:
 
     @property
     def first(self) -> int | None:
-        """Rank of the first right passage, from 1, or None where there is none."""
+        """Rank of the first right hit, from 1; None if there is none."""
         return self.right.index(True) + 1 if True in self.right else None
 
 
@@ -55,13 +55,13 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds from a question in words to its hits, one question at a time, encoding included.
+    """Seconds from a question to its hits, encoding included, one question at a time.
 
     Attributes:
-        questions: How many were timed; a first one to warm up is not among them.
-        p50: Half of them took no longer.
-        p95: 95 % took no longer.
-        p99: 99 % took no longer.
+        questions: How many questions were timed, after one to warm up.
+        p50: Median.
+        p95: 95th percentile.
+        p99: 99th percentile.
     """
 
     questions: int
@@ -72,28 +72,33 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class SystemResult:
-    """How one system did.
+    """The results of one system.
 
     Attributes:
         name: Its name.
-        asked: Every question, in the order given.
+        results: The result of every question, in the order given.
         accuracy: Top-k accuracy by k: the share of questions with a right passage among the first k.
         ranking: Means of ranking measures by name, such as ``RR@100``.
-        latency: How long single questions took, or None where they were asked in batches.
-        values: What each measure gives for every question, in their order; its means are ``ranking`` and ``accuracy``, which
+        latency: Latency of single questions; None if they were retrieved in batches.
+        values: Each measure's value for every question, in their order; ``ranking`` and ``accuracy`` are the means. Accuracy
             is called ``accuracy@k`` here.
     """
 
     name: str
-    asked: tuple[Asked, ...]
+    results: tuple[QuestionResult, ...]
     accuracy: Mapping[int, Estimate]
     ranking: Mapping[str, Estimate]
     latency: Latency | None
     values: Mapping[str, tuple[float, ...]] = field(default_factory=dict, repr=False)
 
+    @property
+    def asked(self) -> tuple[QuestionResult, ...]:
+        """The former name of ``results``."""
+        return self.results
+
     def first_ranks(self) -> NDArray[np.float64]:
-        """Rank of the first right passage of each question, infinite where there is none; float64 [n]."""
-        return np.array([one.first or np.inf for one in self.asked], np.float64)
+        """Rank of the first right hit of each question, float64 [n]; infinite if there is none."""
+        return np.array([one.first or np.inf for one in self.results], np.float64)
 
     def curve(self, k: int) -> NDArray[np.float64]:
         """Top-k accuracy at 1, 2, … k; float64 [k]."""
@@ -104,7 +109,7 @@ class SystemResult:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two systems on the same questions, by the success of each question at one k.
+    """Two systems compared by success at k on the same questions.
 
     Attributes:
         first: Name of one system.
@@ -165,14 +170,14 @@ class Evaluation:
     @property
     def questions(self) -> int:
         """How many questions were asked."""
-        return len(self.systems[0].asked)
+        return len(self.systems[0].results)
 
     @property
     def by_characters(self) -> int:
         """How many questions have an answer that was looked for by characters, see :func:`has_answer`."""
         if self.by != "answer" or self.regex:
             return 0
-        return sum(any(map(by_characters, one.question.answers)) for one in self.systems[0].asked)
+        return sum(any(map(by_characters, one.question.answers)) for one in self.systems[0].results)
 
     @property
     def ks(self) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Runs of other systems, to be judged beside ours: TREC's form, MS MARCO's, ranx's JSON, and DPR's result JSON."""
+"""Reads runs of other systems: TREC's format, MS MARCO's, ranx's JSON, and DPR's result JSON."""
 
 from __future__ import annotations
 

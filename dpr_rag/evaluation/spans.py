@@ -1,4 +1,4 @@
-"""How well the words of an answer agree with the right ones: exact match and F1, as SQuAD's own script has them."""
+"""Exact match and F1 of answers, as in SQuAD's evaluation script."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from collections.abc import Callable, Iterable
 
 
 def plain_words(text: str) -> list[str]:
-    """The words that count (Rajpurkar et al. 2016): in lower case, without punctuation and articles."""
+    """The words of an answer in lower case, without punctuation and articles (Rajpurkar et al. 2016)."""
     letters = "".join(char for char in text.lower() if char not in string.punctuation)
     return re.sub(r"\b(a|an|the)\b", " ", letters).split()
 
 
 def exact_match(answer: str, right: str) -> float:
-    """1 where two answers are the same words, else 0."""
+    """1 if both answers have the same words in the same order, else 0."""
     return float(plain_words(answer) == plain_words(right))
 
 
 def f1(answer: str, right: str) -> float:
     """Harmonic mean of precision and recall of an answer's words."""
-    one, other = plain_words(answer), plain_words(right)
-    if not one or not other:
-        return float(one == other)
-    same = sum((Counter(one) & Counter(other)).values())
-    return 2 * same / (len(one) + len(other))
+    given, expected = plain_words(answer), plain_words(right)
+    if not given or not expected:
+        return float(given == expected)
+    common = sum((Counter(given) & Counter(expected)).values())
+    return 2 * common / (len(given) + len(expected))
 
 
 def best_of(answer: str, rights: Iterable[str], measure: Callable[[str, str], float]) -> float:
-    """The measure of an answer against the right one that is nearest; 0 where there is none."""
-    return max((measure(answer, one) for one in rights), default=0.0)
+    """The highest value of a measure over several right answers; 0 if there is none."""
+    return max((measure(answer, right) for right in rights), default=0.0)

@@ -1,4 +1,4 @@
-"""How sure a figure is: bootstrap intervals over questions, and an exact test between two systems."""
+"""Statistics over questions: bootstrap confidence intervals, and McNemar's test."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Bootstrap(Generic[Key]):
-    """Means over questions drawn again with replacement, the same questions for all columns.
+    """Bootstrap of means over questions: samples with replacement, the same for all columns.
 
-    Percentile intervals as in Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13; on questions
-    as in Sakai, "Evaluating evaluation metrics based on the bootstrap" (SIGIR 2006). Since all columns see the same
-    draws, the difference of two columns is the paired bootstrap.
+    Percentile intervals as in Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13; over questions
+    as in Sakai, "Evaluating evaluation metrics based on the bootstrap" (SIGIR 2006). All columns share the samples, so the
+    difference of two columns is a paired bootstrap.
 
     Args:
-        columns: The values of all questions by what they measure, float64 [n] each.
-        seed: Of the random numbers; equal seeds give equal intervals.
-        draws: How often to draw.
+        columns: The values of all questions by measure, float64 [n] each.
+        seed: Seed of the random numbers; equal seeds give equal intervals.
+        draws: The number of samples.
     """
 
     def __init__(self, columns: Mapping[Key, NDArray[np.float64]], *, seed: int = 0, draws: int = DRAWS) -> None:
@@ -44,12 +44,15 @@ class Bootstrap(Generic[Key]):
         return _estimate(self._means[at], self._drawn[:, at])
 
     def difference(self, first: Key, second: Key, *, among: int = 1) -> Estimate:
-        """Mean and 95 % interval of the first column less the second.
+        """Mean and 95 % interval of the first column minus the second.
 
-        ``among`` several comparisons the interval is wider, so that all of them hold together (Bonferroni).
+        Args:
+            first: A column.
+            second: The column to subtract.
+            among: The number of comparisons; the interval is widened so that all hold together (Bonferroni).
         """
-        one, other = self._place[first], self._place[second]
-        return _estimate(self._means[one] - self._means[other], self._drawn[:, one] - self._drawn[:, other], among)
+        left, right = self._place[first], self._place[second]
+        return _estimate(self._means[left] - self._means[right], self._drawn[:, left] - self._drawn[:, right], among)
 
 
 def _estimate(value: float, drawn: NDArray[np.float64], among: int = 1) -> Estimate:
@@ -58,14 +61,14 @@ def _estimate(value: float, drawn: NDArray[np.float64], among: int = 1) -> Estim
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Two-sided p-value of McNemar's test (1947), exact, as a binomial test of the questions that differ.
+    """Two-sided p-value of McNemar's test (1947), computed exactly as a binomial test of the questions that differ.
 
     Args:
-        gained: Questions on which only one system succeeds.
-        lost: Questions on which only the other does.
+        gained: Number of questions on which only one system succeeds.
+        lost: Number of questions on which only the other does.
 
     Returns:
-        How probable a split at least as uneven is when both are equally good; 1.0 where no question differs.
+        The probability of a split at least as uneven if both systems are equally good; 1.0 if no question differs.
     """
     total, less = gained + lost, min(gained, lost)
     if 2 * less == total:

@@ -1,4 +1,4 @@
-"""What tuning asks of a store: what its legs bring, and a place for the choice."""
+"""The protocol of stores that can be tuned: they return candidates of both legs, and save the tuned ranking."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from dpr_rag.stores import WholeStore, has_all, is_store
 
 
 class TunableStore(WholeStore, Protocol):
-    """A store that keeps how it is to rank, as ``evaluation.tune`` asks it."""
+    """A store that ``evaluation.tune`` can tune."""
 
     @property
     def read_only(self) -> bool:
-        """Whether it refuses every change."""
+        """Whether the store refuses every change."""
         ...
 
     def candidates(self, questions: Sequence[str], ranking: Ranking, *, vectors: Any = None) -> Candidates:
-        """What a hybrid ranking chooses from."""
+        """The candidates of a hybrid ranking."""
         ...
 
     def set_tuned(self, choice: Tuned | None) -> None:
-        """Keep a choice in the store; None removes it."""
+        """Save a tuned ranking in the store; None removes it."""
         ...
 
 
 def tunable(store: object) -> TypeGuard[TunableStore]:
-    """Whether a value is a store that keeps how it is to rank."""
+    """Whether a value is a store that can be tuned."""
     return is_store(store) and has_all(store, ("candidates", "set_tuned"))
 
 
@@ -37,5 +37,5 @@ if TYPE_CHECKING:
     from dpr_rag.store import PassageStore as _Local
 
     def _proof(local: _Local, milvus: _Milvus) -> tuple[TunableStore, TunableStore]:
-        """The type checker refuses this where one of them does not keep the protocol."""
+        """Fails type checking if one of the classes does not implement the protocol."""
         return local, milvus

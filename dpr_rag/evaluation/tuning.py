@@ -1,4 +1,4 @@
-"""``tune``: which ranking is best on the user's own questions, found by cross-validation and kept in the store."""
+"""``tune``: chooses the best ranking on labelled questions by cross-validation, and saves it in the store."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One way to rank, and how it does on questions that had no part in choosing its λ.
+    """A candidate ranking and its results on held-out questions.
 
     Attributes:
         name: Its name.
-        ranking: The ranking; where λ is chosen, the one chosen on all questions.
+        ranking: The ranking; if λ is tuned, with the λ chosen on all questions.
         value: Mean reciprocal rank of the first right passage.
         accuracy: Top-k accuracy by k.
-        less_than_best: The best candidate's value less this one's, with the interval of the paired bootstrap that holds for
-            all candidates together.
+        less_than_best: The best candidate's value minus this one's, with the interval of the paired bootstrap, corrected for
+            the number of candidates.
     """
 
     name: str
@@ -48,18 +48,18 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What :func:`tune` found.
+    """The result of :func:`tune`.
 
     Attributes:
-        questions: How many questions.
-        by: What made a passage right.
-        k: Reciprocal ranks count down to this rank.
+        questions: The number of questions.
+        by: What made a passage right: ``answer`` or ``passage``.
+        k: Reciprocal ranks beyond this rank count 0.
         candidates: The candidates, the simplest first.
-        best: The one with the highest value.
-        chosen: The simplest one that the best does not surpass beyond doubt.
-        weights: λ as each part of the questions chose it.
-        tuned: The choice as the store keeps it.
-        left_out: How many questions of the file were not asked, by reason.
+        best: The candidate with the highest value.
+        chosen: The simplest candidate that is not significantly worse than the best.
+        weights: The λ chosen without each fold.
+        tuned: The choice in the form that the store saves.
+        left_out: How many questions of the file were left out, by reason.
     """
 
     questions: int
@@ -88,25 +88,24 @@ def tune(
     left_out: Mapping[str, int] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Tuning:
-    """Choose mode, fusion and λ on labelled questions, and keep the choice in the store.
+    """Choose mode, fusion and λ on labelled questions, and save the choice in the store.
 
-    Each candidate (``dense``, ``bm25``, hybrid by reciprocal rank, hybrid with λ for each question, hybrid with one λ) is
-    judged by the mean reciprocal rank of the first right passage. One λ is judged by cross-validation: each fifth of the
-    questions is ranked with the λ that is best on the other four. Of all candidates that the best one does not surpass by an
-    interval clear of zero (paired bootstrap, 95 % for all comparisons together) the simplest is chosen, so that noise
-    rarely crowns anybody. The questions also say what the scores mean: ``store.calibration_of`` is fitted to right hits and
-    to wrong ones among the first k.
+    The candidates are ``dense``, ``bm25``, and hybrid by reciprocal rank fusion, with λ per question, and with one λ. They are
+    compared by the mean reciprocal rank of the first right passage. The one λ is chosen by five-fold cross-validation: each
+    fold is ranked with the λ that is best on the other four. Chosen is the simplest candidate whose difference from the best
+    has an interval that includes zero (paired bootstrap, 95 % for all comparisons together), so that noise rarely decides.
+    The calibration of scores is fitted to the right and wrong hits among the first k, see ``store.calibration_of``.
 
     Args:
         store: An open store with an encoder.
-        questions: Questions with answers or ``positive_ids``, at least 20; some hundreds tell candidates apart.
-        k: Reciprocal ranks count down to rank k; with 1 the measure is top-1 accuracy.
+        questions: Questions with answers or ``positive_ids``, at least 20; some hundreds are needed to tell candidates apart.
+        k: Reciprocal ranks beyond this rank count 0; with 1 the measure is top-1 accuracy.
         by: What makes a passage right, see :func:`~dpr_rag.evaluation.evaluate`.
         regex: By answer: answers are regular expressions.
-        candidates: How many passages each leg brings, at least k.
-        bm25: Parameters of BM25; they are kept with the choice.
-        keep: Write the choice into the store; otherwise ``store.set_tuned(tuning.tuned)`` does so later.
-        seed: Of the folds and the bootstrap.
+        candidates: How many passages each leg contributes, at least k.
+        bm25: Parameters of BM25; they are saved with the choice.
+        keep: Save the choice in the store; otherwise ``store.set_tuned(tuning.tuned)`` does so later.
+        seed: Seed of the folds and of the bootstrap.
         left_out: How many questions were left out on reading, by reason, for the report; see ``read_questions``.
         progress: Called with the number of questions asked so far.
 

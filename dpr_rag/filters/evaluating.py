@@ -1,4 +1,4 @@
-"""Evaluating a filter over many passages at once, comparison by comparison."""
+"""Evaluates a filter over many passages at once, one comparison at a time."""
 
 from __future__ import annotations
 

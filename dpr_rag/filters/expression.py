@@ -25,15 +25,16 @@ _MAX_NATIVE_COMPARISONS = 48
 
 
 class Filter(ABC):
-    """A condition on a passage's metadata, id and title.
+    """A condition on the metadata, id and title of a passage.
 
-    A field is a key of the metadata, or a dotted path into nested objects: ``specs.screen``, unless there is a key of
-    that very name. Lists are not descended into. Texts and names of fields compare in Unicode's normal form
-    C, but texts of the field ``id`` as they stand: ids are the same where every character is. ``id`` and ``title`` are the
-    passage's own unless the metadata has such a key; a passage with an empty title has none. Values compare
-    within their JSON type: ``"5"`` is not ``5``, ``True`` is not ``1``; integers and floats are one type and compare
-    exactly. Missing fields match ``ne``, ``nin``, ``exists`` False and negations, a missing title ``is_empty`` as well;
-    filters are equal as written.
+    A field is a key of the metadata, or a dotted path into nested objects such as ``specs.screen``; a key that contains the
+    dot takes precedence, and paths do not enter lists. ``id`` and ``title`` are the passage's own, unless the metadata have a
+    key of that name; an empty title is a missing one.
+
+    Values are compared within their JSON type: ``"5"`` differs from ``5``, and ``True`` from ``1``; integers and floats are
+    one type and are compared exactly. Strings and names of fields are compared in Unicode's normal form C, but ids character
+    by character. A missing field matches ``ne``, ``nin``, ``exists`` False and negations; a missing title also matches
+    ``is_empty``. Two filters are equal if they are written alike.
     """
 
     __slots__ = ("_text",)
@@ -41,13 +42,13 @@ class Filter(ABC):
 
     @staticmethod
     def from_dict(mapping: Mapping[str, Any]) -> Filter:
-        """Read a filter in LangChain's style, such as ``{"lang": "en", "year": {"$gte": 1990, "$lt": 2000}}``.
+        """Parse a filter in LangChain's style, such as ``{"lang": "en", "year": {"$gte": 1990, "$lt": 2000}}``.
 
-        A plain value means ``$eq``, a list one of its items or the list itself, ``{}`` no condition at all; several
-        fields, and several operators on one field, must all hold. ``$and`` and ``$or`` take a list of expressions,
-        ``$not`` one expression or a list of which none may hold (or, inside a field, its operators); ``$neq`` is ``$ne``.
-        The operators are those of ``OPERATORS`` with a ``$`` in front. A field whose name begins with ``$`` and a letter,
-        ``_`` or another ``$`` is written with one more ``$``: ``{"$$and": 1}`` is about the field ``$and``.
+        A plain value means ``$eq``; a list matches any of its items or the list itself; ``{}`` matches everything. Several
+        fields, and several operators on one field, must all hold. ``$and`` and ``$or`` take a list of expressions. ``$not``
+        takes an expression or a list of which none may hold, or operators inside a field. ``$neq`` is ``$ne``. The other
+        operators are those of ``OPERATORS`` after a ``$``. A field whose name begins with ``$`` and a letter, ``_`` or another
+        ``$`` is written with one more ``$``: ``{"$$and": 1}`` is about the field ``$and``.
 
         Raises:
             FilterError: Nested deeper than 50 levels, an unknown operator, or an operand it does not take.
@@ -55,18 +56,17 @@ class Filter(ABC):
         return _PARSER.read(mapping)
 
     def matches(self, passage: Passage | Mapping[str, Any]) -> bool:
-        """Tell whether a passage, or a plain dict of fields, fits, without a database."""
+        """Evaluate the filter on a passage, or on a dict of fields."""
         if isinstance(passage, Mapping):
             return self._holds(normal_fields(passage))
         check_instance("passage", passage, Passage, FilterError, advice=" or a dict of fields")
         return self._holds(fields_of(passage.id, passage.title, passage.metadata))
 
     def to_sql(self) -> Condition:
-        """Compile to an SQL expression with the value 0 or 1 and its parameters; every key and value is one of them.
+        """Compile to an SQL expression, 0 or 1, and its parameters; all keys and values are bound as parameters.
 
-        It reads the columns ``id``, ``title`` and ``metadata`` (compact JSON as by ``json.dumps(metadata,
-        ensure_ascii=False, separators=(",", ":"))``) of the table in scope and needs ``SQL_FUNCTIONS`` on the
-        connection.
+        The expression reads the columns ``id``, ``title`` and ``metadata`` (compact JSON as by ``json.dumps(metadata,
+        ensure_ascii=False, separators=(",", ":"))``) of the table in scope, and needs ``SQL_FUNCTIONS`` on the connection.
         """
         leaves = list(self.comparisons())
         in_python = "dpr_rag_matches(?, id, title, metadata)"
@@ -91,7 +91,7 @@ class Filter(ABC):
     def _parts(self) -> tuple[Filter, ...]: ...
 
     def comparisons(self) -> Iterator[Comparison]:
-        """All that it compares, in the order in which they are written."""
+        """All comparisons of the filter, in the order in which they are written."""
         for part in self._parts():
             yield from part.comparisons()
 
@@ -99,7 +99,7 @@ class Filter(ABC):
         return 1 + max((part._depth() for part in self._parts()), default=0)
 
     def _canonical(self) -> str:
-        """The filter as text, made once: it is what filters are compared and found by."""
+        """The filter as canonical JSON text, computed once, for equality and hashing."""
         try:
             return self._text
         except AttributeError:

@@ -1,4 +1,4 @@
-"""What filters see of a passage: its fields by name, those that an adapter keeps among them."""
+"""The fields of a passage that filters can refer to: metadata, id, title, and those of adapters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What SQL conditions of filters call in Python: the helpers of operators, and whole filters."""
+"""The Python functions that the SQL of filters calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A filter as it is asked: comparisons of one field with one value each, joined, become one with a list."""
+"""Simplifies filters: several equality comparisons of one field become one with a list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The form in which filters see text: canonically equivalent texts are equal, whatever form they are stored in."""
+"""Unicode normalisation for filters: canonically equivalent texts compare equal, in whatever form they are stored."""
 
 from __future__ import annotations
 

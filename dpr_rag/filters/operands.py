@@ -1,4 +1,4 @@
-"""What may stand in a filter: the checks of field names and operands, and the JSON kinds they compare by."""
+"""Checks of field names and operands of filters, and the JSON types by which values are compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions that select passages: those that cannot answer are refused, and an answer is True or False."""
+"""Predicates: functions of a passage as filters; checks that they return True or False."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Where = Filter | Mapping[str, Any] | Callable[[Passage], bool] | None
 
 
 def check_predicate(predicate: object) -> None:
-    """Refuse what can be called and never answers with True or False: each of its answers would count as yes.
+    """Refuse a callable that cannot return True or False; its truthy results would keep every passage.
 
     Args:
-        predicate: What was given as a filter; what cannot be called is left alone.
+        predicate: The filter argument; a value that is not callable passes.
 
     Raises:
-        FilterError: It is a class, or a coroutine or generator function, by itself, in a ``partial`` or as ``__call__``.
+        FilterError: It is a class, or a coroutine or generator function, also inside ``partial`` or as ``__call__``.
     """
     if isinstance(predicate, type):
         raise FilterError(f"filter is {kind(predicate)}, expected a dict, a Filter, or a function of a passage")
@@ -36,11 +36,11 @@ def check_predicate(predicate: object) -> None:
 
 
 def answered(predicate: Callable[[Passage], bool], passage: Passage) -> bool:
-    """What a predicate says of a passage.
+    """Evaluate a predicate on a passage.
 
     Raises:
-        FilterError: It is neither True nor False, numpy's included. Truth is not guessed: a method that was not called,
-            the string ``"False"`` and ``NotImplemented`` would all keep the passage.
+        FilterError: The result is not True or False, Python's or numpy's. Other values are not tested for truth: a method that
+            was not called, the string ``"False"`` and ``NotImplemented`` would all keep the passage.
     """
     answer: object = predicate(passage)
     if answer is True or answer is False:

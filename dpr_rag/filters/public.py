@@ -1,4 +1,4 @@
-"""Filters of strangers, who are not told where files lie."""
+"""Filters from a network, which may not refer to the paths of source files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dpr_rag.passages import SOURCE_KEY
 
 
 def parse_public(given: Mapping[str, Any]) -> Filter:
-    """A filter that comes over a network.
+    """Parse a filter that comes over a network.
 
     Raises:
         FilterError: It cannot be understood, or asks where this machine's files lie, which answers would give away bit by bit.

@@ -1,4 +1,4 @@
-"""The order in which distinct stored values stand, and which stretches of it a comparison selects."""
+"""Sorted distinct values of a field, and the ranges of them that comparisons select."""
 
 from __future__ import annotations
 

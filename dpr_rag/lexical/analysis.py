@@ -1,4 +1,4 @@
-"""From texts to terms: words in lower case, without stop words, stemmed, and hashed to 64 bits."""
+"""Text analysis for BM25: lower case, stop words, stemming, and terms as 64-bit hashes."""
 
 from __future__ import annotations
 

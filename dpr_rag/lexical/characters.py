@@ -1,4 +1,4 @@
-"""Characters as they count in words: one form for each, and what only tells a printer how to set it is dropped."""
+"""Character normalisation for BM25: one form per character; characters that only control typesetting are removed."""
 
 from __future__ import annotations
 

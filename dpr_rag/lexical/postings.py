@@ -1,4 +1,4 @@
-"""Postings: for every term the passages that hold it, in memory or mapped from a segment's files; never changed."""
+"""Immutable postings: the passages that hold each term, in memory or memory-mapped from a segment's files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Telling running text from what nobody asks about: bare words, log lines, code, encoded bytes, tables of numbers."""
+"""Detects running text, as opposed to lists of words, log lines, code, encoded bytes and tables of numbers."""
 
 from __future__ import annotations
 

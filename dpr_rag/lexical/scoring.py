@@ -1,4 +1,4 @@
-"""BM25 as Lucene defines it, without its rounding of lengths to one byte, over the segments of a corpus."""
+"""BM25 over the segments of a store, as Lucene defines it, but with exact document lengths."""
 
 from __future__ import annotations
 
@@ -23,21 +23,20 @@ Mask = npt.NDArray[np.bool_]
 
 
 PHRASES = 0.5
-"""Weight of phrases in the hybrid ranking where nothing else is said; on SQuAD anything from 0.3 to 0.6 does."""
+"""Default weight of phrases in hybrid rankings; on SQuAD, values from 0.3 to 0.6 are equally good."""
 _PHRASED = 200
 
 
 @dataclass(frozen=True, slots=True)
 class BM25:
-    """The parameters of BM25 (Robertson and Zaragoza 2009), and whether neighbours count beside single words.
+    """The parameters of BM25 (Robertson and Zaragoza 2009), and a weight for phrases.
 
     Attributes:
-        k1: How much a term counts that stands in a passage often; 0 looks at its presence alone.
-        b: How much long passages are held back, in [0, 1]. The defaults are those of the replication of DPR's BM25
-            (Ma et al. 2021).
-        phrases: How much it counts that words which follow each other in the question, stop words aside, do so in the
-            passage, as in Rasolofo and Savoy (2003) and Metzler and Croft (2005). 0 leaves them out, and None is 0 where
-            BM25 ranks alone and 0.5 in the lexical leg of a hybrid ranking, which they make better.
+        k1: Saturation of term frequency, at least 0; with 0 only the presence of a term counts.
+        b: Length normalisation, in [0, 1]. The defaults are those of the replication of DPR's BM25 (Ma et al. 2021).
+        phrases: Weight of pairs of words that are adjacent in the question (stop words removed) and in the passage, as in
+            Rasolofo and Savoy (2003) and Metzler and Croft (2005). 0 ignores them. None is 0 for ``bm25``, and 0.5 for the BM25
+            leg of a hybrid ranking, which they improve.
 
     Raises:
         VectorError: A value is out of range.
@@ -56,16 +55,16 @@ class BM25:
 
 
 class Corpus:
-    """The segments of a store as they count at one generation.
+    """The postings of all passages of a store at one generation.
 
-    Passages that were deleted since a segment was built still lie in it. They count neither as hits nor in any of the
-    statistics: N, the average length and how many passages hold a term are exactly those of the passages stored, so
-    that every process gives the same scores at the same generation, whenever it built or opened its segments.
+    A segment keeps passages that were deleted after it was built. They are excluded from hits and from all statistics: the
+    number of passages, their average length and the document frequencies are those of the stored passages. So all processes
+    compute the same scores at the same generation, whenever they built or opened their segments.
 
     Attributes:
         parts: Segments in ascending order of rows.
-        rows: Row numbers over all segments, ascending.
-        alive: Which positions count, or None for all.
+        rows: Row numbers of all segments, ascending. A *position* is an index into this array.
+        alive: Mask of the positions that are not deleted; None if none is.
     """
 
     def __init__(self, parts: Sequence[Postings]) -> None:
@@ -77,7 +76,7 @@ class Corpus:
         self._settle(None)
 
     def at(self, alive: Mask | None) -> Self:
-        """The same segments at a generation where only some positions count, or all."""
+        """The same segments at another generation, with the mask of its positions that are not deleted."""
         other = copy(self)
         other._settle(alive)
         return other
@@ -89,42 +88,44 @@ class Corpus:
         self._average = int(lengths.sum(dtype=np.int64)) / max(len(lengths), 1)
 
     def _holding(self, term: int) -> tuple[Places, npt.NDArray[np.float64]]:
-        """Positions of the passages that hold a term, and how often each does."""
-        found = [part.of_term(term) for part in self.parts]
-        shifted = [places + start for (places, _), start in zip(found, self._starts, strict=True)]
-        at = np.concatenate([np.empty(0, np.int32), *shifted])
-        often = np.concatenate([np.empty(0), *(counts for _, counts in found)])
+        """Positions of the passages that hold a term, and its frequency in each."""
+        postings = [part.of_term(term) for part in self.parts]
+        shifted = [places + start for (places, _), start in zip(postings, self._starts, strict=True)]
+        positions = np.concatenate([np.empty(0, np.int32), *shifted])
+        frequencies = np.concatenate([np.empty(0), *(counts for _, counts in postings)])
         if self.alive is None:
-            return at, often
-        living = self.alive[at]
-        return at[living], often[living]
+            return positions, frequencies
+        living = self.alive[positions]
+        return positions[living], frequencies[living]
 
-    def asked(self, question: Sequence[int], bm25: BM25) -> Scored:
-        """The scores of all passages for one question.
+    def score(self, question: Sequence[int], bm25: BM25) -> Scored:
+        """Score all passages for one question.
 
-        A term's weight is ln(1 + (N − n + ½) / (n + ½)), where n of N passages hold it, times how often the question
-        asks for it; a passage of length L that holds it f times gets f / (f + k1·(1 − b + b·L / average length)) of it.
-        Passages without a term of the question, and those that do not count, get 0.
+        The weight of a term is its frequency in the question times ln(1 + (N − n + ½) / (n + ½)), where n of N passages hold
+        it. A passage of length L with term frequency f gets the weight times f / (f + k1·(1 − b + b·L / average length)).
+        Deleted passages, and those without a term of the question, get 0.
 
         Args:
-            question: Its terms in their order.
+            question: The question's terms, in their order.
             bm25: The parameters.
         """
         total = np.zeros(len(self.rows))
         weights = {}
-        for term, asked in Counter(question).items():
-            at, often = self._holding(term)
-            if len(at):
-                weights[term] = math.log1p((self._count - len(at) + 0.5) / (len(at) + 0.5))
-                total[at] += asked * weights[term] * often / (often + self.norm(at, bm25))
+        for term, count in Counter(question).items():
+            positions, frequencies = self._holding(term)
+            if len(positions):
+                weights[term] = math.log1p((self._count - len(positions) + 0.5) / (len(positions) + 0.5))
+                total[positions] += count * weights[term] * frequencies / (frequencies + self.norm(positions, bm25))
         return Scored(self, question, bm25, total, weights)
 
+    asked = score
+
     def norm(self, places: Places | Rows, bm25: BM25) -> Scores:
-        """k1·(1 − b + b·L / average length) for passages of length L at some positions."""
+        """k1·(1 − b + b·L / average length) for the passages, of length L, at some positions."""
         return np.asarray(bm25.k1 * (1 - bm25.b + bm25.b / self._average * self._lengths[places]))
 
     def sequences(self, places: Rows) -> tuple[Halves, Rows]:
-        """The terms of passages at ascending positions in their order, one after another, and how many each has."""
+        """The terms of the passages at ascending positions, concatenated in order of the text, and the length of each."""
         cuts = np.searchsorted(places, [*self._starts, len(self.rows)])
         found = [
             part.sequences(places[low:high] - start)
@@ -135,14 +136,14 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """What the passages of a corpus score for one question.
+    """The BM25 scores of all passages for one question.
 
     Attributes:
         corpus: The passages.
-        question: The question's terms in their order.
+        question: The question's terms, in their order.
         bm25: The parameters.
-        by_words: The score of every passage by words alone.
-        weights: The weights of the terms that any passage holds.
+        by_words: The score at every position, without phrases, float64 [n].
+        weights: The weights of the question's terms that occur in the corpus.
     """
 
     corpus: Corpus
@@ -152,21 +153,21 @@ class Scored:
     weights: Mapping[int, float]
 
     def at(self, places: Rows) -> Scores:
-        """The scores of passages at ascending positions, phrases included."""
+        """Scores at ascending positions, phrases included."""
         return self.by_words[places] + self._by_phrases(places)
 
     def at_rows(self, rows: Rows) -> Scores:
-        """The same for ascending row numbers of passages that count."""
+        """Scores at ascending row numbers, phrases included."""
         return self.at(np.searchsorted(self.corpus.rows, rows))
 
     def best(self, k: int, allowed: Mask | None = None) -> tuple[Rows, Scores]:
         """Row numbers and scores of the k best passages that hold a term of the question; ties in order of insertion.
 
-        Phrases are looked for in the 200 best by words, or the k best where they are more.
+        Phrases are scored for the best max(k, 200) passages by words only.
 
         Args:
-            k: How many at most.
-            allowed: Which of the positions that count may be returned, or None for all.
+            k: The largest number of passages to return.
+            allowed: Mask of the positions that may be returned; None for all.
         """
         scores = self.by_words if allowed is None else np.where(allowed, self.by_words, 0)
         places = np.flatnonzero(scores)
@@ -181,23 +182,23 @@ class Scored:
         return self.corpus.rows[places[order]], found[order]
 
     def _by_phrases(self, places: Rows) -> Scores:
-        """What passages get for words that follow each other as in the question.
+        """The scores of phrases: pairs of words that are adjacent in the question and in the passage.
 
-        Each such pair counts as a term that stands in the passage as often as its words do side by side, with the sum of
-        their weights: that of a term as rare as both together would be if they met by chance.
+        A pair is scored like a term. Its frequency is how often the two words are adjacent, and its weight the sum of theirs:
+        the weight of a term as rare as two independent words are together.
         """
         total = np.zeros(len(places))
         known = self.weights.keys()
         pairs = {pair for pair in pairwise(self.question) if known >= {*pair}} if self.bm25.phrases else set()
         if not pairs or not len(places):
             return total
-        spoken, sizes = self.corpus.sequences(places)
+        terms, sizes = self.corpus.sequences(places)
         owners = np.repeat(np.arange(len(places)), sizes)
         follows = owners[1:] == owners[:-1]
         for left, right in sorted(pairs):
             first, second = halves(np.array([left, right], np.uint64))
-            met = (spoken[:-1] == first) & (spoken[1:] == second) & follows
-            at, often = np.unique(owners[:-1][met], return_counts=True)
+            adjacent = (terms[:-1] == first) & (terms[1:] == second) & follows
+            at, frequencies = np.unique(owners[:-1][adjacent], return_counts=True)
             weight = (self.bm25.phrases or 0.0) * (self.weights[left] + self.weights[right])
-            total[at] += weight * often / (often + self.corpus.norm(places[at], self.bm25))
+            total[at] += weight * frequencies / (frequencies + self.corpus.norm(places[at], self.bm25))
         return total

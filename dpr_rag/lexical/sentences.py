@@ -1,4 +1,4 @@
-"""Where sentences end: not behind abbreviations, initials, ordinals and numbers, and in scripts without spaces too."""
+"""Sentence boundaries; abbreviations, initials, ordinals and numbers do not end a sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scripts without spaces between words, and Hangul, whose words carry their particles: characters stand for words there."""
+"""Tokens for scripts without spaces between words, and for Hangul: pairs of adjacent characters."""
 
 from __future__ import annotations
 

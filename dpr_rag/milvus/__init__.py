@@ -1,4 +1,4 @@
-"""A store in a Milvus collection: the truth is the engine's, passages, filters, scores and errors are ours."""
+"""A store in a Milvus collection, with the passages, filters, scores and errors of all other stores."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from dpr_rag.milvus import origin
 from dpr_rag.milvus.collection import Collection
 from dpr_rag.milvus.identity import refuse_other
 from dpr_rag.milvus.kinds import Kind
-from dpr_rag.milvus.records import Kept, Rows, key_of, record_of, size_of
+from dpr_rag.milvus.records import Rows, StoredPassage, key_of, record_of, size_of
 from dpr_rag.passages import Passage
 from dpr_rag.store import recording
 from dpr_rag.store.repeats import SeenIds, check_against, check_repeats, parted_twins
@@ -41,7 +41,7 @@ _NAMED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where passages go.
+    """The collection that passages are added to, with encoder and scope.
 
     Attributes:
         collection: The collection.
@@ -145,7 +145,7 @@ class _Batch:
 
 def _add_batch(target: Target, batch: _Batch, before: int) -> AddReport:
     if not target.collection.exists:  # which another client may have made since
-        target.collection.look()
+        target.collection.refresh()
         refuse_other(target.collection, target.encoder)
     known = {kept.passage.id: kept for kept in _known(target.collection, batch.passages).values()}
     stored = {passage_id: (kept.row, kept.passage) for passage_id, kept in known.items()}
@@ -167,11 +167,13 @@ def _add_batch(target: Target, batch: _Batch, before: int) -> AddReport:
     return report
 
 
-def _known(collection: Collection, batch: Sequence[Passage]) -> dict[str, Kept]:
+def _known(collection: Collection, batch: Sequence[Passage]) -> dict[str, StoredPassage]:
     return collection.by_keys([key_of(one.id) for one in batch], vectors=True)
 
 
-def _vectors(target: Target, batch: _Batch, ready: Sequence[Passage], known: Mapping[str, Kept]) -> dict[str, Vectors]:
+def _vectors(
+    target: Target, batch: _Batch, ready: Sequence[Passage], known: Mapping[str, StoredPassage]
+) -> dict[str, Vectors]:
     """A vector for each passage that needs one, by id."""
     if batch.given is not None:
         names = [one.id for one in batch.passages]
@@ -190,12 +192,12 @@ def _vectors(target: Target, batch: _Batch, ready: Sequence[Passage], known: Map
     return dict(zip(names, checked, strict=True))
 
 
-def _is_new_text(passage: Passage, old: Kept | None) -> bool:
+def _is_new_text(passage: Passage, old: StoredPassage | None) -> bool:
     return old is None or (old.passage.title, old.passage.text) != (passage.title, passage.text)
 
 
 def _changed(
-    target: Target, given: Passage, old: Kept | None, vector: Vectors | None
+    target: Target, given: Passage, old: StoredPassage | None, vector: Vectors | None
 ) -> tuple[dict[str, Any] | None, AddReport]:
     """The row to write, or None where it lies there just so; and what became of the passage."""
     made_as = target.collection.described

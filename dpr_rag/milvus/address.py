@@ -21,7 +21,7 @@ _EXPECTED = "expected milvus://host:19530/collection, milvus+tls://host:19530/co
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a collection lies.
+    """The parsed address of a collection.
 
     Attributes:
         uri: What pymilvus connects to.

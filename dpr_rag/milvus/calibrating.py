@@ -1,4 +1,4 @@
-"""What scores of a collection mean: measured on a sample of its own passages."""
+"""Calibration of a collection's scores on a sample of its passages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dpr_rag.fusion import Calibration, Ranking
 from dpr_rag.fusion.ranking import Scores
 from dpr_rag.milvus.collection import Collection
 from dpr_rag.milvus.conditions import ALL
-from dpr_rag.milvus.records import Kept
+from dpr_rag.milvus.records import StoredPassage
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.store.calibrating import by_vectors, self_sampled
 from dpr_rag.store.fitted import DRAWN
@@ -39,7 +39,7 @@ class Questions(Protocol):
         """Hits of questions."""
 
 
-def sampled(collection: Collection, count: int, expression: str, *, vectors: bool = True) -> list[Kept]:
+def sampled(collection: Collection, count: int, expression: str, *, vectors: bool = True) -> list[StoredPassage]:
     """Passages with the lowest keys, which are hashes: drawn by chance, and the same while the collection does not change."""
     share = min(
         1.0, (count + 4 * sqrt(count)) / max(1, collection.counted(expression))

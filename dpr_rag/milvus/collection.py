@@ -1,4 +1,4 @@
-"""One collection of an engine, and what it is asked."""
+"""``Collection``: the requests to one collection of a Milvus server or a milvus-lite file."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from dpr_rag.milvus.conditions import ALL
 from dpr_rag.milvus.connection import Connection
 from dpr_rag.milvus.fitted import Fitted
 from dpr_rag.milvus.kinds import Kind
-from dpr_rag.milvus.records import FIELDS, Kept
+from dpr_rag.milvus.records import FIELDS, StoredPassage
 
 MOST = 16_384
-"""Hits and rows that Milvus gives at once at most."""
+"""The largest number of hits or rows in one answer of Milvus."""
 _PAGE, _FEW, _HITS = 200, 500, 1_000
-Found = list[tuple[Kept, float]]
+Scored = list[tuple[StoredPassage, float]]
 
 
 class Collection:
-    """Asks one collection; every read sees what was written before it (consistency ``Strong``).
+    """A client of one collection; every read sees all earlier writes (consistency level ``Strong``).
 
     Args:
-        address: Where it lies.
-        timeout: Seconds that a request may take.
-        kind: Index of one that lacks it, as what made it was ended before.
+        address: Address of the collection.
+        timeout: Seconds per request.
+        kind: Index to build if the collection lacks one because its creation was interrupted.
 
     Raises:
-        NotAStoreError: dpr-rag did not make it.
+        NotAStoreError: The collection was not made by dpr-rag.
         DprRagError: See :class:`Connection`.
     """
 
@@ -45,32 +45,32 @@ class Collection:
         self.described, self.exists = schema.Described(), False
         self.fitted = Fitted(lambda: self.counted(ALL))
         try:
-            self.look()
+            self.refresh()
         except BaseException:
             self.close()
             raise
 
     @property
     def dim(self) -> int | None:
-        """Components per vector, or None while there is no collection."""
+        """Components per vector; None while the collection does not exist."""
         return self.described.dim
 
     @property
     def has_words(self) -> bool:
-        """Whether it ranks by words."""
+        """Whether the collection has a BM25 index."""
         return self.described.words
 
-    def look(self) -> None:
-        """See whether the collection is there, and what it is.
+    def refresh(self) -> None:
+        """Read whether the collection exists, and its schema, properties and index; load it, and build a missing index.
 
         Raises:
-            NotAStoreError: dpr-rag did not make it.
+            NotAStoreError: The collection was not made by dpr-rag.
         """
         with self._errors("describe"):
             if not self._client.has_collection(self.name, timeout=self._timeout):
                 return
-            found = self._client.describe_collection(self.name, timeout=self._timeout)
-        self.described = schema.described(self.address.shown, found)
+            description = self._client.describe_collection(self.name, timeout=self._timeout)
+        self.described = schema.described(self.address.shown, description)
         with self._errors("load"):
             index = self._client.describe_index(self.name, "vector", timeout=self._timeout)
             if not index:
@@ -81,13 +81,13 @@ class Collection:
         self.exists = True
 
     def create(self, dim: int, encoder: Encoder | None, kind: Kind, parted_by: str | None) -> None:
-        """Make the collection, with its index, or take the one that another client made meanwhile.
+        """Create the collection with its indexes; if another client has just created it, use that one.
 
         Raises:
             ServiceError: The engine refuses.
         """
         library, words, self.kind = self._connection.library, self.knows_words, kind.built_by(lite=self.is_lite)
-        made = schema.schema_of(library, dim, words=words, parted=parted_by is not None)
+        fields = schema.schema_of(library, dim, words=words, parted=parted_by is not None)
         options: dict[str, Any] = {"consistency_level": "Strong", "timeout": self._timeout}
         if parted_by is not None and not self.is_lite:  # which has its own number
             options["num_partitions"] = schema.PARTITIONS
@@ -95,24 +95,24 @@ class Collection:
         indexes = schema.indexes_of(library, self.kind, words=words)
         try:
             with self._errors("create"), self._connection.writing():
-                self._client.create_collection(self.name, schema=made, index_params=indexes, **options)
+                self._client.create_collection(self.name, schema=fields, index_params=indexes, **options)
         except ServiceError:
-            self.look()
+            self.refresh()
             if not self.exists:
                 raise
             return
-        self.look()
+        self.refresh()
 
-    def note(self, **said: str) -> None:
-        """Keep what it was tuned to, or where its passages came from, by the names that they have in ``described``."""
-        properties = {schema.NOTED[name]: one for name, one in said.items()}
+    def note(self, **values: str) -> None:
+        """Save properties of the collection: the tuned ranking, or its origin, under their names in ``described``."""
+        properties = {schema.NOTED[name]: value for name, value in values.items()}
         with self._errors("note"), self._connection.writing():
             self._client.alter_collection_properties(self.name, properties=properties, timeout=self._timeout)
-        changed: Any = said
-        self.described = replace(self.described, **changed)
+        changes: Any = values
+        self.described = replace(self.described, **changes)
 
     def upsert(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Write rows; they are durable when this returns."""
+        """Insert or replace rows; they are durable when this returns."""
         with self._errors("upsert"), self._connection.writing():
             self._client.upsert(self.name, list(records), timeout=self._timeout)
         self.fitted.changed()
@@ -125,9 +125,9 @@ class Collection:
                 self._client.delete(self.name, filter=expression, timeout=self._timeout)
         self.fitted.changed()
 
-    def by_keys(self, keys: Sequence[str], *, vectors: bool = False) -> dict[str, Kept]:
+    def by_keys(self, keys: Sequence[str], *, vectors: bool = False) -> dict[str, StoredPassage]:
         """Passages by key; unknown ones are left out."""
-        found: dict[str, Kept] = {}
+        found: dict[str, StoredPassage] = {}
         if not self.exists:
             return found
         for start in range(0, len(keys), _PAGE):
@@ -135,27 +135,27 @@ class Collection:
                 found[one.key] = one
         return found
 
-    def _query(self, expression: str, limit: int, *, vectors: bool) -> list[Kept]:
+    def _query(self, expression: str, limit: int, *, vectors: bool) -> list[StoredPassage]:
         fields = [*FIELDS, *(["vector"] if vectors else [])]
         with self._errors("query"):
             options: dict[str, Any] = {"output_fields": fields, "limit": limit, "timeout": self._timeout}
-            return [Kept.of(one) for one in self._client.query(self.name, filter=expression, **options)]
+            return [StoredPassage.of(one) for one in self._client.query(self.name, filter=expression, **options)]
 
     def counted(self, expression: str) -> int:
-        """How many passages an expression keeps."""
+        """The number of passages that match an expression."""
         if not self.exists:
             return 0
         with self._errors("count"):
             options: dict[str, Any] = {"output_fields": ["count(*)"], "timeout": self._timeout}
             return int(self._client.query(self.name, filter=_given(expression), **options)[0]["count(*)"])
 
-    def scan(self, expression: str, *, vectors: bool = False) -> Iterator[Kept]:
-        """All passages that an expression keeps, in any order, a page at a time."""
+    def scan(self, expression: str, *, vectors: bool = False) -> Iterator[StoredPassage]:
+        """All passages that match an expression, in any order, read page by page."""
         for one in self._pages(expression, [*FIELDS, *(["vector"] if vectors else [])]):
-            yield Kept.of(one)
+            yield StoredPassage.of(one)
 
     def places(self, expression: str) -> Iterator[tuple[int, str]]:
-        """Row number and key of all passages that an expression keeps, in any order."""
+        """Row number and key of all passages that match an expression, in any order."""
         for one in self._pages(expression, ["key", "row"]):
             yield int(one["row"]), one["key"]
 
@@ -163,7 +163,9 @@ class Collection:
         if not self.exists:
             return
         options: dict[str, Any] = {"filter": expression, "output_fields": fields, "timeout": self._timeout}
-        with self._errors("read"):  # few come with one request, where pages take several that wait for all writers
+        with self._errors(
+            "read"
+        ):  # one request for a small result; a page iterator takes several, each waits for writers
             few = self._client.query(self.name, limit=_FEW, **options)
         if len(few) < _FEW:
             yield from few
@@ -180,31 +182,31 @@ class Collection:
         finally:
             pages.close()
 
-    def nearest(self, questions: Sequence[Any], limit: int, expression: str, *, words: bool) -> list[Found]:
-        """The best passages for questions, [dim] each or in words, with what the engine says of them; higher is better."""
+    def nearest(self, questions: Sequence[Any], limit: int, expression: str, *, words: bool) -> list[Scored]:
+        """The best passages for each question, a vector [dim] or words, with the engine's scores; higher is better."""
         if not self.exists:
             return [[] for _ in questions]
-        found: list[Found] = []
+        found: list[Scored] = []
         at_once = max(1, _HITS // limit)
         for start in range(0, len(questions), at_once):
             part = questions[start : start + at_once]
             try:
                 hits = self._search(part, limit, expression, [*FIELDS, "vector"], words=words)
-                found += [[(Kept.of({**one, "key": key}), score) for key, score, one in row] for row in hits]
+                found += [[(StoredPassage.of({**one, "key": key}), score) for key, score, one in row] for row in hits]
             except ServiceUnavailableError:
                 raise
-            except ServiceError:  # too much for one answer, perhaps; passages come a page at a time then
+            except ServiceError:  # perhaps too large for one answer: fetch the keys, then the passages in pages
                 if limit <= _PAGE:
                     raise
                 found += self._by_pages(self._search(part, limit, expression, ["key"], words=words))
         return found
 
-    def _by_pages(self, hits: Sequence[Sequence[tuple[str, float, Any]]]) -> list[Found]:
+    def _by_pages(self, hits: Sequence[Sequence[tuple[str, float, Any]]]) -> list[Scored]:
         known = self.by_keys(list(dict.fromkeys(key for row in hits for key, _, _ in row)), vectors=True)
         return [[(known[key], score) for key, score, _ in row if key in known] for row in hits]
 
     def scores_by_words(self, questions: Sequence[str], keys: Sequence[str]) -> list[dict[str, float]]:
-        """The engine's BM25 of questions with passages by key, as far as they hold a word of the question."""
+        """The engine's BM25 scores of some passages, by key, for each question; those without a word of it are left out."""
         found: list[dict[str, float]] = [{} for _ in questions]
         for start in range(0, len(keys), _HITS):
             part = keys[start : start + _HITS]
@@ -215,11 +217,11 @@ class Collection:
     def _search(
         self, questions: Sequence[Any], limit: int, expression: str, fields: list[str], *, words: bool
     ) -> list[list[tuple[str, float, Mapping[str, Any]]]]:
-        """Key, score and fields of the best for each question, in one request."""
-        how = {"metric_type": "BM25", "params": {}}
+        """Key, score and fields of the best passages for each question, in one request."""
+        parameters = {"metric_type": "BM25", "params": {}}
         if not words:
-            how = {"metric_type": "IP", "params": self.kind.searching(limit)}
-        options: dict[str, Any] = {"anns_field": "sparse" if words else "vector", "search_params": how}
+            parameters = {"metric_type": "IP", "params": self.kind.searching(limit)}
+        options: dict[str, Any] = {"anns_field": "sparse" if words else "vector", "search_params": parameters}
         options |= {"filter": _given(expression), "output_fields": fields, "limit": limit, "timeout": self._timeout}
         with self._errors("search"):
             found = self._client.search(self.name, data=list(questions), **options)
@@ -227,21 +229,21 @@ class Collection:
         return [[(_key(one), sign * float(one["distance"]), one["entity"]) for one in row] for row in found]
 
     def flush(self) -> None:
-        """Ask the engine to seal what was written, so that it is indexed."""
+        """Seal the growing segments, so that the engine indexes them."""
         with self._errors("flush"):
             self._client.flush(self.name, timeout=self._timeout)
 
     def indexing(self) -> tuple[int, int]:
-        """Rows that the index holds, and rows that it is to hold yet, as far as the engine tells."""
+        """The number of rows in the index, and of rows still to be indexed, as the engine reports them."""
         with self._errors("describe"):
-            found = self._client.describe_index(self.name, "vector", timeout=self._timeout) or {}
-        return int(found.get("indexed_rows", 0)), int(found.get("pending_index_rows", 0))
+            index = self._client.describe_index(self.name, "vector", timeout=self._timeout) or {}
+        return int(index.get("indexed_rows", 0)), int(index.get("pending_index_rows", 0))
 
     def refuse_missing(self) -> None:
-        """Refuse to go on without the collection.
+        """Check that the collection exists.
 
         Raises:
-            StoreNotFoundError: There is none.
+            StoreNotFoundError: It does not.
         """
         if not self.exists:
             raise StoreNotFoundError(
@@ -258,11 +260,11 @@ def _key(found: Mapping[str, Any]) -> str:
 
 
 def _given(expression: str) -> str:
-    """An expression as the engine is given it: none for all passages, which milvus-lite would read one by one."""
+    """The expression to send: none for all passages, since milvus-lite would evaluate it row by row."""
     return "" if expression == ALL else expression
 
 
 def among(keys: Sequence[str]) -> str:
-    """The expression that keeps passages by key."""
+    """The expression that matches passages by key."""
     quoted = ", ".join(f'"{key}"' for key in keys)
     return f"key in [{quoted}]" if keys else "row < 0"

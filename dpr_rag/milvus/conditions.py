@@ -23,7 +23,7 @@ _SIGNS = {"lt": "<=", "lte": "<=", "gt": ">=", "gte": ">="}
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which passages count.
+    """A compiled filter.
 
     Attributes:
         expression: Milvus keeps by it every passage that counts.

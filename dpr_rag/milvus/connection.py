@@ -31,7 +31,7 @@ _GRPC_OF: list[int] = []
 
 
 class Connection:
-    """Asks one engine.
+    """A connection to one engine.
 
     Args:
         address: Where it is.
@@ -78,7 +78,7 @@ class Connection:
         return "lite" in self.version and not self.version.startswith("v")
 
     def is_at_least(self, *version: int) -> bool:
-        """Whether the engine is so new."""
+        """Whether the engine has at least this version."""
         numbers = self.version.removeprefix("v").split("-")[0].split(".")
         return tuple(int(one) for one in numbers[:2] if one.isdigit()) >= version
 

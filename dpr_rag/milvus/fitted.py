@@ -1,4 +1,4 @@
-"""What was found out about a collection's own passages, and for how long it holds."""
+"""Cache of values computed from a sample of a collection's passages, such as calibrations."""
 
 from __future__ import annotations
 

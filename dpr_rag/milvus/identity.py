@@ -1,4 +1,4 @@
-"""What a collection says of itself: which encoder filled it, with what it is searched, and how much it holds."""
+"""Counts and settings of a collection, and checks that its encoder and partition key fit."""
 
 from __future__ import annotations
 

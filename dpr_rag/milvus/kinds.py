@@ -1,4 +1,4 @@
-"""The kinds of index that every Milvus really builds, and what a collection says of its own."""
+"""The index types of Milvus that dpr-rag supports, with their parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an adapter finds the passages that it made in a collection: by their marks, which are terms like any fact."""
+"""Finds the passages that an adapter made in a collection, by the marks that it gave them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from dpr_rag.filters import Comparison, Filter
-from dpr_rag.milvus.records import Kept
+from dpr_rag.milvus.records import StoredPassage
 from dpr_rag.passages import PRIVATE_KEY, Passage, is_text, rejoined
 from dpr_rag.storage.marks import marks_of
 from dpr_rag.store.repeats import check_repeats
@@ -30,18 +30,18 @@ class Marked(Protocol):
 
 
 class Marks:
-    """What ``PassageStore.private`` is for a folder, without its records: an engine has no place for them."""
+    """``PassageStore.private`` for a collection, without the adapter's records, which an engine has no place for."""
 
     keeps_records = False
 
-    def __init__(self, store: Marked, kept: Callable[[Filter], Iterable[Kept]]) -> None:
+    def __init__(self, store: Marked, kept: Callable[[Filter], Iterable[StoredPassage]]) -> None:
         """Use ``MilvusStore.private`` instead."""
         self._store, self._kept = store, kept
 
     def marked(self, wanted: Iterable[str]) -> list[Passage]:
         """The passages that have one of the marks, in order of insertion."""
         asked = sorted({rejoined(mark) for mark in wanted if is_text(rejoined(mark))})
-        found: dict[str, Kept] = {}
+        found: dict[str, StoredPassage] = {}
         for start in range(0, len(asked), _AT_ONCE):
             some = asked[start : start + _AT_ONCE]
             # the terms are in a normal form and tell nothing of places in the list

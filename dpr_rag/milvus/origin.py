@@ -1,4 +1,4 @@
-"""What a collection records of where its passages came from: what filled it, and what a folder had that an engine has not."""
+"""The recorded origin of a collection's passages: the software that made the vectors, and settings of a copied folder."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def origin_of(collection: Collection) -> Origin:
 def note_filled(collection: Collection, runs: Mapping[str, str]) -> None:
     """Record what else made vectors of a collection; nothing is asked where that is known."""
     if _filled(origin_of(collection), runs) != origin_of(collection).filled:
-        collection.look()  # what another client has recorded meanwhile stays
+        collection.refresh()  # what another client has recorded meanwhile stays
         known = origin_of(collection)
         _write(collection, replace(known, filled=_filled(known, runs)))
 
@@ -59,7 +59,7 @@ def note_filled(collection: Collection, runs: Mapping[str, str]) -> None:
 def keep(collection: Collection, origin: Origin) -> None:
     """Record what a collection is to say of its origin; what it says of what filled it stays."""
     if replace(origin_of(collection), filled=None) != replace(origin, filled=None):
-        collection.look()
+        collection.refresh()
         _write(collection, replace(origin, filled=origin_of(collection).filled))
 
 

@@ -1,4 +1,4 @@
-"""Partitions by the values of one field, such as the tenant: where a passage lies, and which ones a filter asks."""
+"""Partitions by the value of one field, such as the tenant: the partition of a passage, and those a filter needs."""
 
 from __future__ import annotations
 

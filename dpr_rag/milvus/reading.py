@@ -1,4 +1,4 @@
-"""The passages of a collection, read without a question: by id, by filter, one after the other."""
+"""Reading the passages of a collection: by id, by filter, or all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from dpr_rag.arguments import check_count
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import StoreError, VectorError
-from dpr_rag.milvus.records import Kept, key_of
+from dpr_rag.milvus.records import StoredPassage, key_of
 from dpr_rag.milvus.searches import Searches
 from dpr_rag.passages import Passage
 from dpr_rag.store.lookup import checked_ids
@@ -20,7 +20,7 @@ _PAGE = 200
 
 
 class Passages(Searches):
-    """A collection whose passages are read, or a view of one."""
+    """The reading methods of a collection, or of a view of one."""
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Passages by id, in the order asked for; unknown ids are left out."""
@@ -67,7 +67,7 @@ class Passages(Searches):
         for page in self._pages(check_count("size", size, StoreError), vectors=True):
             yield [one.passage for one in page], np.stack([one.vector for one in page])
 
-    def _pages(self, size: int, *, vectors: bool) -> Iterator[list[Kept]]:
+    def _pages(self, size: int, *, vectors: bool) -> Iterator[list[StoredPassage]]:
         where = self._selection(None)
         places = sorted(self._collection.places(where.expression))
         for start in range(0, len(places), size):
@@ -85,6 +85,6 @@ class Passages(Searches):
         first = nsmallest(check_count("k", k, VectorError), kept, key=lambda one: (one.row, one.key))
         return [one.passage for one in first]
 
-    def _kept(self, filter: Where) -> Iterator[Kept]:
+    def _kept(self, filter: Where) -> Iterator[StoredPassage]:
         where = self._selection(filter)
         return (one for one in self._collection.scan(where.expression) if where.keeps(one.passage))

@@ -1,4 +1,4 @@
-"""Passages as rows of a collection, and what a collection cannot hold."""
+"""Passages as rows of a collection, and the size limits of a row."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ FIELDS = ("key", "row", "id", "title", "text", "metadata")
 
 
 def key_of(passage_id: str) -> str:
-    """What the engine knows an id by: 32 hexadecimal characters, since pymilvus does not quote the keys it sends."""
+    """The primary key for a passage id: a hash of 32 hexadecimal characters, since pymilvus does not quote keys."""
     return blake2b(passage_id.encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept:
-    """A passage as it lies in a collection.
+class StoredPassage:
+    """A passage as it is stored in a collection.
 
     Attributes:
-        key: See :func:`key_of`.
-        row: Rises with every passage that is added.
+        key: Primary key, see :func:`key_of`.
+        row: Row number; later passages have larger ones.
         passage: The passage.
-        vector: float32 [dim]; empty where it was not asked for.
+        vector: float32 [dim]; empty if it was not requested.
     """
 
     key: str
@@ -44,13 +44,13 @@ class Kept:
     vector: Vectors
 
     @staticmethod
-    def of(found: Mapping[str, Any]) -> Kept:
-        """Read what the engine gives."""
-        metadata = found["metadata"]
+    def of(fields: Mapping[str, Any]) -> StoredPassage:
+        """Make it from the fields that the engine returns."""
+        metadata = fields["metadata"]
         if isinstance(metadata, str | bytes):
             metadata = json.loads(metadata)
-        passage = Passage.checked_before(found["id"], found["text"], found["title"], metadata)
-        return Kept(found["key"], int(found["row"]), passage, np.array(found.get("vector", ()), np.float32))
+        passage = Passage.checked_before(fields["id"], fields["text"], fields["title"], metadata)
+        return StoredPassage(fields["key"], int(fields["row"]), passage, np.array(fields.get("vector", ()), np.float32))
 
 
 def record_of(
@@ -61,12 +61,12 @@ def record_of(
     Args:
         passage: The passage.
         vector: float32 [dim].
-        row: Its number.
-        words: Whether the collection ranks by words.
-        parted_by: The field that tells its partition, or None.
+        row: Its row number.
+        words: Whether the collection has a BM25 index.
+        parted_by: The metadata field whose value determines the partition, or None.
 
     Raises:
-        PassageError: It is larger than a collection can hold.
+        PassageError: A field exceeds Milvus' limits.
     """
     terms, numbers = described(passage)
     for name, text in (("id", passage.id), ("title", passage.title), ("text", passage.text)):
@@ -87,7 +87,7 @@ def record_of(
 
 
 def size_of(record: Mapping[str, Any]) -> int:
-    """About how many bytes a row takes on its way."""
+    """The approximate size of a row in a request, in bytes."""
     texts = sum(len(record[name].encode()) for name in ("id", "title", "text"))
     return (
         4 * len(record["vector"])
@@ -105,13 +105,13 @@ def _refuse(passage: Passage, name: str, size: int, most: int, what: str, remedy
 
 
 class Rows:
-    """Numbers that rise with every passage that this process adds, and between processes as their clocks do."""
+    """Ascending row numbers: nanoseconds since 1970, or one more than the last; ordered across processes by their clocks."""
 
     def __init__(self) -> None:
         self._last, self._lock = 0, new_lock()
 
     def next(self) -> int:
-        """The next one."""
+        """The next row number."""
         with self._lock:
             self._last = max(self._last + 1, time.time_ns())
             return self._last

@@ -1,4 +1,4 @@
-"""How a collection is made: its fields, its indexes, and what it says of itself."""
+"""The schema of a collection: fields, indexes and properties."""
 
 from __future__ import annotations
 

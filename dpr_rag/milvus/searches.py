@@ -1,4 +1,4 @@
-"""What a ``MilvusStore`` can be asked: by vectors, by words, by both; and what its scores mean."""
+"""The search methods of a ``MilvusStore``: by vectors, by words, by both; its ranking and its calibration."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from dpr_rag.store.scope import WHOLE, Scope, Where
 
 
 class Searches:
-    """A collection that answers questions, or a view of one."""
+    """The search methods of a collection, or of a view of one."""
 
     def __init__(self, collection: Collection, encoder: Encoder | None, scope: Scope) -> None:
         self._collection, self._encoder, self._scope = collection, encoder, scope
 
     @property
     def path(self) -> str:
-        """The address, without what opens it."""
+        """The address, without the token."""
         return self._collection.address.shown
 
     @property
     def encoder(self) -> Encoder | None:
-        """The encoder it was opened with."""
+        """The encoder that the store was opened with."""
         return self._encoder
 
     @property
     def dim(self) -> int | None:
-        """Components per vector, or None while neither a passage nor an encoder has fixed it."""
+        """Components per vector; None while the store is empty and has no encoder."""
         return self._collection.dim
 
     def search(
@@ -74,7 +74,7 @@ class Searches:
         """Search for questions in words, see ``PassageStore.rank``.
 
         Raises:
-            VectorError: The ranking needs words, and this Milvus has no BM25; or other parameters of BM25 than the collection's.
+            VectorError: The ranking needs words, and this Milvus has no BM25; or it has parameters of BM25 that are not Milvus'.
         """
         request = SearchRequest(questions, k, filter, vectors, diversity=diversity, min_relevance=min_relevance)
         words = check_questions(questions)
@@ -95,22 +95,22 @@ class Searches:
             raise EncoderMismatchError(
                 f"{self.path} was opened without an encoder; pass encoder= to open_store, or search with vectors"
             )
-        asked = check_questions(questions)
-        made = self._encoder.encode_questions(asked)
-        return check_encoded(self._encoder, "encode_questions", made, rows=len(asked), names=asked)
+        checked = check_questions(questions)
+        vectors = self._encoder.encode_questions(checked)
+        return check_encoded(self._encoder, "encode_questions", vectors, rows=len(checked), names=checked)
 
     @property
     def ranking(self) -> Ranking:
-        """How passages are ranked where a call does not say: as the collection was tuned, or else by inner product."""
+        """The ranking of searches that name none: as the collection was tuned, or else by inner product."""
         return Ranking() if self.tuned is None else self.tuned.ranking
 
     @property
     def tuned(self) -> Tuned | None:
-        """What the collection was tuned to before it was opened here, or since, by this store; or None."""
+        """The tuned ranking, as of opening the store or set by it since; or None."""
         return tuning.tuned_of(self._collection)
 
     def candidates(self, questions: Sequence[str], ranking: Ranking, *, vectors: Any = None) -> Candidates:
-        """What a hybrid ranking chooses from, see ``PassageStore.candidates``.
+        """The candidates of a hybrid ranking, see ``PassageStore.candidates``.
 
         Raises:
             VectorError: The ranking is not hybrid; or see :meth:`rank`.
@@ -137,7 +137,7 @@ class Searches:
         b: float | None = None,
         phrases: float | None = None,
     ) -> Ranking:
-        """How passages are ranked where a call says so much, see ``PassageStore.ranking_for``."""
+        """The store's ranking with some options of its own, see ``PassageStore.ranking_for``."""
         return self.ranking_of(RankingOptions(mode, weight, fusion, candidates, k1, b, phrases))
 
     def ranking_of(self, options: RankingOptions) -> Ranking:
@@ -145,7 +145,7 @@ class Searches:
         return options.over(self.ranking)
 
     def settled(self, ranking: Ranking) -> Ranking:
-        """A ranking that this engine can do, with the λ that the collection was tuned to, see ``PassageStore.settled``.
+        """The ranking with the λ that the collection was tuned to, after checking that the engine supports it.
 
         Raises:
             VectorError: See :meth:`rank`.
@@ -156,25 +156,25 @@ class Searches:
         return ranking if self.tuned is None else self.tuned.settled(ranking)
 
     def calibration_of(self, ranking: Ranking) -> Calibration:
-        """What turns the scores of a ranking into relevances, see ``PassageStore.calibration_of``."""
-        how, known = self.settled(ranking), self.tuned
-        if known is not None and how in known.calibrations:
-            return known.calibrations[how]
+        """The calibration of a ranking's scores, see ``PassageStore.calibration_of``."""
+        settled, tuned = self.settled(ranking), self.tuned
+        if tuned is not None and settled in tuned.calibrations:
+            return tuned.calibrations[settled]
         whole = Searches(self._collection, self._encoder, WHOLE)  # as in a folder, scores mean the same in every view
-        return self._collection.fitted.of(how, lambda: calibrating.calibration(whole, self._collection, how))
+        return self._collection.fitted.of(settled, lambda: calibrating.calibration(whole, self._collection, settled))
 
     @property
     def calibration(self) -> Calibration:
-        """What turns inner products into relevances in [0, 1]."""
+        """The calibration of inner products."""
         return self.calibration_of(Ranking())
 
     def sample(self, count: int) -> tuple[list[Passage], Vectors]:
-        """Passages drawn at random, the same ones while the store does not change, and their vectors, float32 [n, dim]."""
+        """A random sample of passages, the same while the store does not change, and their vectors, float32 [n, dim]."""
         where = self._selection(None)
-        kept = calibrating.sampled(self._collection, check_count("count", count, VectorError), where.expression)
-        kept = [one for one in kept if where.keeps(one.passage)]
-        vectors = np.stack([one.vector for one in kept]) if kept else np.empty((0, self.dim or 0), np.float32)
-        return [one.passage for one in kept], vectors
+        drawn = calibrating.sampled(self._collection, check_count("count", count, VectorError), where.expression)
+        drawn = [stored for stored in drawn if where.keeps(stored.passage)]
+        vectors = np.stack([stored.vector for stored in drawn]) if drawn else np.empty((0, self.dim or 0), np.float32)
+        return [stored.passage for stored in drawn], vectors
 
     def _selection(self, where: Where) -> Selection:
         return selection(self._scope.condition(where), self._collection.described.parted_by)

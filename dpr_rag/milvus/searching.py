@@ -11,9 +11,9 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.fusion import Diversity, Legs, Ranked, Ranking, diversified, diversified_by, spread_of
 from dpr_rag.fusion.ranking import Scores
 from dpr_rag.index.search import inner_products
-from dpr_rag.milvus.collection import MOST, Collection, Found
+from dpr_rag.milvus.collection import MOST, Collection, Scored
 from dpr_rag.milvus.conditions import Selection
-from dpr_rag.milvus.records import Kept
+from dpr_rag.milvus.records import StoredPassage
 from dpr_rag.passages import Hit
 
 _SPARE, _WIDEN, _ROUNDING = 8, 4, 1e-4
@@ -68,9 +68,6 @@ def find(collection: Collection, plan: SearchPlan, vectors: Vectors | None, word
     ]
 
 
-Scored = list[tuple[Kept, float]]
-
-
 def dense(
     collection: Collection, vectors: Vectors, depth: int, where: Selection, *, exact: bool = False
 ) -> list[Scored]:
@@ -99,7 +96,7 @@ def dense(
     return [done[at] for at in range(len(vectors))]
 
 
-def _is_complete(collection: Collection, kept: Scored, found: Found, limit: int, depth: int, where: Selection) -> bool:
+def _is_complete(collection: Collection, kept: Scored, found: Scored, limit: int, depth: int, where: Selection) -> bool:
     """Whether no passage that the engine left out can be among the best."""
     exact, enough = collection.kind.is_exact, len(kept) >= depth
     if len(found) < limit:
@@ -112,7 +109,7 @@ def _is_complete(collection: Collection, kept: Scored, found: Found, limit: int,
 def _scanned(collection: Collection, vectors: Vectors, depth: int, where: Selection) -> list[Scored]:
     """Like :func:`dense`, by reading every passage that matches the expression: exact, and slow."""
     best: list[Scored] = [[] for _ in vectors]
-    page: list[Kept] = []
+    page: list[StoredPassage] = []
 
     def merge_page() -> None:
         for at, vector in enumerate(vectors):
@@ -128,7 +125,7 @@ def _scanned(collection: Collection, vectors: Vectors, depth: int, where: Select
     return best
 
 
-def _scored(vector: Vectors, kept: Sequence[Kept]) -> Scored:
+def _scored(vector: Vectors, kept: Sequence[StoredPassage]) -> Scored:
     if not kept:
         return []
     scores = inner_products(vector, np.stack([one.vector for one in kept])).tolist()
@@ -151,7 +148,7 @@ def _by_bm25(collection: Collection, words: Sequence[str], depth: int, where: Se
 
 def legs_of(
     collection: Collection, plan: SearchPlan, vectors: Vectors, words: Sequence[str]
-) -> Iterator[tuple[list[Kept], Legs]]:
+) -> Iterator[tuple[list[StoredPassage], Legs]]:
     """The legs of a hybrid search for each question, and their passages; rows are positions in the list of passages."""
     depth = max(plan.depth, plan.ranking.candidates)
     for start in range(0, len(words), _TOGETHER):
@@ -166,7 +163,7 @@ def legs_of(
             yield _union(vector, first, second, more, spread_of(vector, plan.drawn))
 
 
-def _not_in(by_vectors: Scored, by_bm25: Scored) -> list[Kept]:
+def _not_in(by_vectors: Scored, by_bm25: Scored) -> list[StoredPassage]:
     """Passages of the dense list that the BM25 list lacks; their BM25 scores are fetched in a second request."""
     keys = {stored.key for stored, _ in by_bm25}
     return [stored for stored, _ in by_vectors if stored.key not in keys]
@@ -174,7 +171,7 @@ def _not_in(by_vectors: Scored, by_bm25: Scored) -> list[Kept]:
 
 def _union(
     vector: Vectors, by_vectors: Scored, by_bm25: Scored, more: Mapping[str, float], spread: float
-) -> tuple[list[Kept], Legs]:
+) -> tuple[list[StoredPassage], Legs]:
     by_key = {stored.key: stored for stored, _ in [*by_vectors, *by_bm25]}
     passages = sorted(by_key.values(), key=lambda stored: (stored.row, stored.key))
     at = {stored.key: place for place, stored in enumerate(passages)}
@@ -191,12 +188,12 @@ def _list_of(scored: Scored, at: dict[str, int]) -> tuple[np.ndarray[tuple[int],
     return np.array(rows, np.int64), np.array([score for _, score in scored], np.float64)
 
 
-def _in_order(scored: Scored, ranked: Callable[..., Ranked]) -> tuple[list[Kept], Ranked]:
+def _in_order(scored: Scored, ranked: Callable[..., Ranked]) -> tuple[list[StoredPassage], Ranked]:
     scores = np.array([score for _, score in scored], np.float64)
     return [stored for stored, _ in scored], ranked(np.arange(len(scored)), scores)
 
 
-def _chosen(passages: Sequence[Kept], ranked: Ranked, plan: SearchPlan, vector: Vectors | None) -> Ranked:
+def _chosen(passages: Sequence[StoredPassage], ranked: Ranked, plan: SearchPlan, vector: Vectors | None) -> Ranked:
     """The final top k: after the threshold, and chosen for diversity if the plan asks for it."""
     if plan.keep is not None:
         ranked = ranked.take([at for at, score in enumerate(ranked.scores) if plan.keep(float(score))])
@@ -211,7 +208,7 @@ def _chosen(passages: Sequence[Kept], ranked: Ranked, plan: SearchPlan, vector: 
     return ranked.take(diversified_by(scaled, candidates, plan.k, plan.diversity.balance))
 
 
-def _hits(passages: Sequence[Kept], ranked: Ranked) -> list[Hit]:
+def _hits(passages: Sequence[StoredPassage], ranked: Ranked) -> list[Hit]:
     columns = (column.tolist() for column in (ranked.rows, ranked.scores, ranked.dense, ranked.bm25))
     return [
         Hit(passages[row].passage, score, rank, dense=_or_none(product), bm25=_or_none(bm25))

@@ -1,4 +1,4 @@
-"""``MilvusStore``: passages and their vectors in a collection of a Milvus, asked like a ``PassageStore``."""
+"""``MilvusStore``: a store in a Milvus collection, with the interface of ``PassageStore``."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ from dpr_rag.store.sources import Replace
 
 
 class MilvusStore(Passages, Shared):
-    """Passages in a collection that dpr-rag made; open one with :meth:`open` or ``open_store``.
+    """A store in a Milvus collection that dpr-rag made; open one with :meth:`open` or ``open_store``.
 
-    The engine is the truth: an ``add`` that returned is durable there, batch by batch. Reads are of the consistency ``Strong``:
-    they see every write, of any client, that was acknowledged before they began. There are no transactions across requests: a
-    search that runs while a call adds may see a part of it. Scores are exact inner products, of compressed indexes too, and
-    filters mean what they mean everywhere here: what an expression of Milvus cannot say is asked passage by passage.
-    BM25 is the engine's own (milvus-lite, Milvus 2.5 and later), with its standard tokenizer without case, k1 = 0.9 and b = 0.4.
+    The data live in the engine. An ``add`` is durable when it returns, and is written batch by batch. Reads have the
+    consistency level ``Strong``: they see every write of any client that was acknowledged before they began. There are no
+    transactions across requests, so a search during an ``add`` may see a part of it. Scores are exact inner products, also
+    with a compressed index. Filters have the same meaning as in a folder: a condition that Milvus' expressions lack is
+    evaluated here, passage by passage. BM25 is the engine's (milvus-lite, Milvus 2.5 and later): its standard tokenizer,
+    lower case, k1 = 0.9 and b = 0.4.
     """
 
     is_temporary = False
@@ -68,31 +69,31 @@ class MilvusStore(Passages, Shared):
         timeout: float = 30.0,
         partition_key: str | None = None,
     ) -> Self:
-        """Open a collection; it is made when the first passages are added, or now where an encoder says the dimension.
+        """Open a collection. A new one is created now if there is an encoder, or else when the first passages are added.
 
         Args:
             address: ``milvus://host:19530/collection``, ``milvus+tls://…``, or ``milvus+lite:file.db``, with ``#collection``
-                where it is not to be called ``passages``.
-            encoder: Encodes passages and questions; needed for neither with vectors.
-            create: Make the collection if there is none.
+                for another name than ``passages``.
+            encoder: Encodes passages and questions; not needed if vectors are given for both.
+            create: Create the collection if there is none.
             read_only: Refuse every change.
             index: For a new collection: ``flat`` (``auto``), ``hnsw``, ``ivf-flat`` or ``ivf-sq8``, with parameters after a
                 colon: ``hnsw:links=32,efConstruction=200,efSearch=128``, ``ivf-sq8:lists=1024,probes=64``. A file of
                 milvus-lite is always ``flat``, and small collections are searched exactly whatever it says.
             token: ``user:password`` or an API key; None takes the environment variable ``MILVUS_TOKEN``.
-            timeout: Seconds that a request may take.
-            partition_key: For a new collection: a field by whose values passages are spread over partitions, such as
-                ``tenant``. Filters and views that say its value ask that one's partition alone. It takes Milvus 2.4, or
+            timeout: Seconds per request.
+            partition_key: For a new collection: a metadata field, such as ``tenant``, whose values determine the partition of
+                a passage. Searches whose filter or view fixes its value read that partition only. Needs Milvus 2.4 or
                 milvus-lite.
 
         Raises:
-            PathError: It is no such address.
-            StoreNotFoundError: There is no collection, and none was to be made.
-            NotAStoreError: Something else made the collection, or the file.
-            StoreLocked: Another process has the file of milvus-lite.
-            EncoderMismatchError: Another encoder filled it.
-            StoreError: It was made with another partition key, or the engine knows none; or the file cannot be written.
-            ServiceUnavailableError: Nobody answers there.
+            PathError: The address is not valid.
+            StoreNotFoundError: There is no collection, and ``create`` is False.
+            NotAStoreError: The collection, or the file, was not made by dpr-rag.
+            StoreLocked: Another process uses the milvus-lite file.
+            EncoderMismatchError: The collection was filled with another encoder.
+            StoreError: The collection has another partition key, or the engine supports none; or the file cannot be written.
+            ServiceUnavailableError: The server cannot be reached.
             MissingExtraError: pymilvus is not installed.
         """
         kind, place, key = Kind.parse(index), parse_address(address, token), check_partition_key(partition_key)
@@ -115,33 +116,33 @@ class MilvusStore(Passages, Shared):
         return cls(target, read_only=read_only)
 
     def restricted(self, filter: Filter | Mapping[str, Any]) -> Self:
-        """A view of the passages that a filter keeps, see ``PassageStore.restricted``; closing it leaves the store open."""
-        seen = changed(self._target, scope=self._scope.narrowed(filter))
-        view = type(self)(seen, read_only=self._read_only)
+        """A view of the passages that match a filter, see ``PassageStore.restricted``; closing it leaves the store open."""
+        target = changed(self._target, scope=self._scope.narrowed(filter))
+        view = type(self)(target, read_only=self._read_only)
         view._is_view = True
         return view
 
     def admitted(self, passage: Passage) -> Passage:
-        """A passage as :meth:`add` stores it: in a view, with the fields that its filter fixes."""
+        """The passage as :meth:`add` would store it: a view adds the metadata fields that its filter fixes."""
         return self._scope.admitted(passage)
 
     @property
     def private(self) -> Marks:
-        """How an adapter finds the passages that it made."""
+        """Finds the passages that an adapter made."""
         return Marks(self, self._kept)
 
     @property
     def read_only(self) -> bool:
-        """Whether it refuses every change."""
+        """Whether the store refuses every change."""
         return self._read_only
 
     def set_tuned(self, choice: Tuned | None) -> None:
-        """Keep a choice in the collection, for every client that opens it from then on; None removes it.
+        """Save a tuned ranking in the collection, for all clients that open it from then on; None removes it.
 
         Raises:
-            EncoderMismatchError: It was made with another encoder.
+            EncoderMismatchError: It was tuned with another encoder.
             StoreNotFoundError: There is no collection yet.
-            StoreReadOnlyError: It was opened read-only.
+            StoreReadOnlyError: The store was opened read-only.
         """
         if choice is not None:
             check_instance("choice", choice, Tuned, ArgumentError, advice=", as evaluation.tune finds it, or None")
@@ -151,11 +152,11 @@ class MilvusStore(Passages, Shared):
 
     @property
     def origin(self) -> Origin:
-        """What a folder is made as that takes these passages, as far as the collection records it."""
+        """The origin of the passages, as recorded in the collection; ``copy`` gives it to a new store."""
         return origin.origin_of(self._collection)
 
     def keep_origin(self, told: Origin) -> None:
-        """Record it; what the collection records of what filled it stays.
+        """Record the origin of the passages; the record of the software that made the vectors stays.
 
         Raises:
             StoreNotFoundError: There is no collection yet.
@@ -166,7 +167,7 @@ class MilvusStore(Passages, Shared):
         origin.keep(self._collection, told)
 
     def note_filled(self, runs: Mapping[str, str]) -> None:
-        """Record what else made vectors, see ``PassageStore.note_filled``.
+        """Record software that made vectors, see ``PassageStore.note_filled``.
 
         Raises:
             StoreReadOnlyError: It was opened read-only.
@@ -176,7 +177,7 @@ class MilvusStore(Passages, Shared):
             origin.note_filled(self._collection, runs)
 
     def info(self) -> EngineInfo:
-        """The collection in figures.
+        """Counts and settings of the collection.
 
         Raises:
             StoreError: This is a view.
@@ -194,12 +195,12 @@ class MilvusStore(Passages, Shared):
         progress: adding.Progress | None = None,
         replace: Replace = "any",
     ) -> AddReport:
-        """Add passages, or replace those whose id exists, see ``PassageStore.add``.
+        """Add passages, or replace those with the same id, see ``PassageStore.add``.
 
         Raises:
-            NotAcknowledgedError: The engine went away; the error says what is not known to be stored.
-            PassageError: A passage is larger than Milvus can hold: 65,535 bytes for the id, the title and the text each, and
-                65,536 for the metadata; or an id comes twice with different contents.
+            NotAcknowledgedError: The engine failed; the error tells which passages may not be stored.
+            PassageError: A passage exceeds Milvus' limits: 65,535 bytes each for id, title and text, and 65,536 for the
+                metadata; or an id occurs twice with different contents.
             StoreReadOnlyError: It was opened read-only.
         """
         self._refuse_read_only()
@@ -207,14 +208,14 @@ class MilvusStore(Passages, Shared):
         return adding.add(self._target, passages, vectors, **how)
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
-        """Delete as ``PassageStore.delete`` does; not in one commit, where they are more than 1,000.
+        """Delete passages like ``PassageStore.delete``; more than 1,000 are deleted in several requests, not one commit.
 
         Returns:
-            How many there were; unknown ids are ignored.
+            How many passages were deleted; unknown ids are ignored.
 
         Raises:
-            StoreError: Neither was given.
-            FilterError: A filter alone asks about no field.
+            StoreError: Neither ids nor filter was given.
+            FilterError: Only a filter was given, and it has no condition.
         """
         wanted, asked = doomed_by(ids, filter)
         self._refuse_read_only()
@@ -229,16 +230,19 @@ class MilvusStore(Passages, Shared):
         return len(keys)
 
     def wait_until_indexed(self, timeout: float = 600.0) -> int:
-        """Seal what was added, and wait until the index holds all of it; before, the engine searches the rest exactly.
+        """Seal the segments, and wait until all rows are indexed; until then the engine searches the others exactly.
 
-        Milvus calls an index finished before the last rows are in it, so that rows are counted here. It builds none for a
-        segment of less than 1,024 rows, which it searches exactly, and counts its rows as indexed.
+        Milvus reports an index as finished before its last rows are in it, so rows are counted here. For a segment of fewer
+        than 1,024 rows it builds none, searches exactly, and counts the rows as indexed.
+
+        Args:
+            timeout: Seconds to wait.
 
         Returns:
-            How many rows need no other search; 0 where the engine has no index to build, as milvus-lite and ``flat``.
+            The number of indexed rows; 0 if there is no index to build, as with milvus-lite and ``flat``.
 
         Raises:
-            ServiceTimeoutError: It was not done in time; it goes on.
+            ServiceTimeoutError: The index was not finished in time; the engine goes on building it.
         """
         return wait(self._collection, timeout)
 

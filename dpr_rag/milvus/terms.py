@@ -1,4 +1,4 @@
-"""What a collection holds of a passage for filters: a term for every fact that can be asked, and its numbers.
+"""The terms and numbers that are stored with a passage so that Milvus can evaluate filters.
 
 Milvus compares JSON by rules of its own, which differ between its versions where a field is missing or of another type. A
 term is a hash of a field and what is said of it, made here by the rules of ``dpr_rag.filters``; the engine only tells whether

@@ -1,4 +1,4 @@
-"""One turn of a conversation: the question made standalone, looked up, and answered from what was found."""
+"""One turn of a conversation: the question is made standalone, passages are retrieved, and an answer is given."""
 
 from __future__ import annotations
 

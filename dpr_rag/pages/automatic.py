@@ -1,4 +1,4 @@
-"""How the pages search where nobody chose: as the store was tuned, or else by vectors and words together."""
+"""The default ranking of the pages: as the store was tuned, or else hybrid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the chatbot's page does in the browser itself: one question at a time, the focus kept, replies copied as text."""
+"""The chatbot's JavaScript: one question at a time, keyboard focus, and copying of replies as text."""
 
 from __future__ import annotations
 

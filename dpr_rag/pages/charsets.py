@@ -1,4 +1,4 @@
-"""Texts of other charsets than UTF-8, for people who have no tool to convert them: Windows-1252, and UTF-16 with its mark."""
+"""Decodes text files that are not UTF-8: Windows-1252, and UTF-16 with a byte order mark."""
 
 from __future__ import annotations
 

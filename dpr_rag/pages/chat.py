@@ -1,4 +1,4 @@
-"""The chatbot's page, made of Gradio's parts."""
+"""The layout of the chatbot's page, in Gradio."""
 
 from __future__ import annotations
 

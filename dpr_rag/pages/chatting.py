@@ -1,4 +1,4 @@
-"""What the chatbot's page does, without the page: turns are asked, asked again, edited, judged and remembered."""
+"""The chatbot without its page: questions are asked, repeated, edited, judged and saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Comparisons, neighbours and maps as HTML, in which passages are text and nothing else."""
+"""Comparisons, neighbours and maps as HTML, with passages escaped as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One question under several rankings, side by side: what moved, what each leg gave, and where the time went."""
+"""One question under several rankings, side by side: changes of rank, scores of both legs, and timings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers without a language model: the sentences of the passages that hold what was asked for."""
+"""Extractive answers without a language model: the sentences of the passages that answer the question."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that people bring: split and added to the store while the talk goes on; listed and removed by file."""
+"""Uploaded files: split and added to the store in the background, listed, and removed."""
 
 from __future__ import annotations
 

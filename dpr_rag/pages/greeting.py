@@ -1,4 +1,4 @@
-"""What the chatbot says where nothing was asked, and what it proposes to ask: nothing is looked up for either."""
+"""The chatbot's replies to greetings, and its suggested questions; neither searches the store."""
 
 from __future__ import annotations
 

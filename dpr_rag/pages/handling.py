@@ -1,4 +1,4 @@
-"""What the parts of the chatbot's page call: events of Gradio in, new values of its parts out."""
+"""The event handlers of the chatbot's page: Gradio events in, new values of components out."""
 
 from __future__ import annotations
 

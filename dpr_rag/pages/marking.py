@@ -1,4 +1,4 @@
-"""Which words of a passage to mark, and the passage as HTML that cannot break out of its frame."""
+"""Highlights words of a passage, as HTML that is safe to embed."""
 
 from __future__ import annotations
 

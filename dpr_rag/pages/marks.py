@@ -1,4 +1,4 @@
-"""What is remembered of files beside their passages: which are being added, and the checksums of those that were read whole."""
+"""The state of uploaded files: which are being added, and the checksums of those that were read completely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conversations and labelled questions, kept over a restart in one SQLite file."""
+"""Saved conversations and labelled questions, in one SQLite file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions that ask for a person, and the names of persons in a sentence."""
+"""Recognises questions that ask for a person, and names of persons in a sentence."""
 
 from __future__ import annotations
 

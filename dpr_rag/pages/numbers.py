@@ -1,4 +1,4 @@
-"""Numbers in questions and sentences: which ask for one, which hold one, and whether two say different ones."""
+"""Recognises numbers in questions and sentences, and whether two of them contradict each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A passage as sentences that can answer: each with what it stands under, what it leans on, and what follows it."""
+"""Splits a passage into sentences that can answer, each with its heading and the context it depends on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where in its file a passage stands, in words: the page of a PDF file, the row of a table."""
+"""The location of a passage in its file as text: the page of a PDF file, the row of a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading what people bring: a file, or a folder's files one after the other, with what was left out and why."""
+"""Reads uploaded files and folders, and reports what was skipped and why."""
 
 from __future__ import annotations
 

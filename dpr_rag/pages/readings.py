@@ -1,4 +1,4 @@
-"""With what of the conversation a question is looked up, and which of the passages that were found fit it."""
+"""The searches for a question in a conversation, with or without earlier context, and which of their hits fit."""
 
 from __future__ import annotations
 

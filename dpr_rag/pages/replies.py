@@ -1,4 +1,4 @@
-"""Replies as HTML on one line: a model's Markdown with nothing of its own that acts, and numbers that open their passage."""
+"""Replies as HTML: a model's Markdown without active content, and citations that open their passage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the chatbot's page scrolls to: the start of the newest answer, on screens of any size, until the reader scrolls."""
+"""The chatbot's scrolling: to the start of the newest answer, until the user scrolls."""
 
 from __future__ import annotations
 

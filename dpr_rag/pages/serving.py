@@ -1,4 +1,4 @@
-"""A page of Gradio on a port of this machine, from which no request leaves it."""
+"""Serves a Gradio page on a local port, without requests to other hosts."""
 
 from __future__ import annotations
 

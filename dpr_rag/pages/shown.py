@@ -1,4 +1,4 @@
-"""Turns as a chat shows them: the reply, and below it the passages, which open at a click."""
+"""Turns as chat messages: the reply, and below it the passages, which open on click."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of what a page calls, told in its corner instead of ending in a log that nobody reads."""
+"""Shows errors of event handlers as notifications on the page."""
 
 from __future__ import annotations
 

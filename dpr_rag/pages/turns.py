@@ -1,4 +1,4 @@
-"""What a conversation is made of: questions, replies, and the passages that they cite."""
+"""The data of a conversation: questions, replies, and the passages they cite."""
 
 from __future__ import annotations
 

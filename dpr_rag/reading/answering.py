@@ -1,4 +1,4 @@
-"""Which of the answers that a reader found in the hits of a question is the answer, or that none is."""
+"""Chooses the answer to a question among those that a reader extracted from its hits, or none."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dpr_rag.passages import Hit
 
 LEAST = 0.05
-"""Least probability of an answer, unless one says otherwise."""
+"""Default least probability of an answer."""
 
 
 def likeliest(hits: Sequence[Hit], least: float = LEAST) -> Hit | None:
-    """The hit with the likeliest answer; of equally likely ones the first.
+    """The hit with the most probable answer; the first of equally probable ones.
 
     Args:
-        hits: What a reader read, see ``Reader.rerank``.
-        least: Less likely answers are none.
+        hits: Hits reranked by a reader, see ``Reader.rerank``.
+        least: The least probability; less probable answers are ignored.
 
     Returns:
-        The hit, whose ``answer`` is one, or None where none of them holds an answer.
+        A hit with an ``answer``, or None.
     """
     given = [(hit.answer.probability, hit) for hit in hits if hit.answer is not None]
     probability, best = max(given, key=lambda one: one[0], default=(0.0, None))

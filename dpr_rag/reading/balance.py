@@ -1,4 +1,4 @@
-"""How the scores of a search and of a second stage become one, for each question by itself."""
+"""Combines the scores of a search and of a reranker, per question."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy.typing as npt
 Scale = Literal["spread", "likelihood"]
 Numbers = npt.NDArray[np.float64]
 WEIGHT = 0.5
-"""Share of the second stage in the scores, unless one says otherwise."""
+"""Default weight of the reranker's score."""
 _FLAT = 1e-12
 
 
 def balanced(searched: Sequence[float], read: Sequence[float], weight: float, scale: Scale) -> list[float]:
-    """One score for each passage of a question, from the score of the search and that of the second stage.
+    """The weighted sum of the scores of a search and of a reranker, for the passages of one question.
 
     Args:
-        searched: Scores of the search, whatever their unit; they are brought to mean 0 and standard deviation 1.
-        read: Scores of the second stage, in the same order.
-        weight: Share of the second stage, from 0 (the order of the search) to 1 (the order of the second stage).
-        scale: ``spread`` brings those to mean 0 and standard deviation 1, too, which needs no unit; ``likelihood`` takes them
-            for the logits of a choice among the passages, so that a second stage that is sure of one counts for much, and one
-            that hardly tells them apart for little.
+        searched: Scores of the search; they are standardised to mean 0 and standard deviation 1.
+        read: Scores of the reranker, in the same order.
+        weight: Weight of the reranker, from 0 (the order of the search) to 1 (the order of the reranker).
+        scale: How the reranker's scores are scaled. ``spread`` standardises them, whatever their unit. ``likelihood`` takes
+            them as logits of a choice among the passages (log softmax), so that a confident reranker outweighs the search, and
+            an undecided one does not.
 
     Returns:
         weight · read + (1 - weight) · searched, of the scaled scores.
@@ -35,7 +35,7 @@ def balanced(searched: Sequence[float], read: Sequence[float], weight: float, sc
 
 
 def _standardised(scores: Numbers) -> Numbers:
-    """Mean 0 and standard deviation 1; zeros where all are the same."""
+    """Scores with mean 0 and standard deviation 1; zeros if all are equal."""
     spread = scores.std() if len(scores) else 0.0
     if spread <= _FLAT * np.abs(scores).max(initial=1.0):
         return np.zeros(len(scores))

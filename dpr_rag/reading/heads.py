@@ -1,4 +1,4 @@
-"""The heads of a reader: taken off its tower, and put on one."""
+"""The heads of a reader: separated from its BERT, and attached to one."""
 
 from __future__ import annotations
 

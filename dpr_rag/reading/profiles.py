@@ -1,4 +1,4 @@
-"""Reader profiles: how a question and a passage become one input, and what its numbers mean, as data."""
+"""Reader profiles, as data: how question and passage are joined to one input, and what the outputs mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Reader`: DPR's second stage, a small cross-encoder that says which passage answers a question, and where."""
+"""``Reader``: DPR's reader, a cross-encoder that scores passages for a question and extracts the answer span."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ DEFAULT_SOURCE = "dpr-rag-reader-v1"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a reader says of one passage.
+    """A reader's output for one passage.
 
     Attributes:
-        selection: How well the passage answers the question; higher is better, comparable between passages of one question.
-        answer: The likeliest answer in it, whether or not there is one.
-        none: How likely the passage holds no answer; 0 where the reader cannot say so.
+        selection: The passage's score; higher is better, comparable between passages of one question.
+        answer: The most probable span, even if the passage holds no answer.
+        none: Probability that the passage holds no answer; 0 if the reader does not model that.
     """
 
     selection: float
@@ -52,21 +52,25 @@ class Reading:
 
 
 class Reader(Shared):
-    """Scores passages for a question and finds the span that answers it (Karpukhin et al. 2020, section 6.1).
+    """Scores passages for a question, and extracts the span that answers it (Karpukhin et al. 2020, section 6.1).
 
     Args:
-        tower: A BERT with the heads ``span`` (start and end of every token) and ``selection`` (of the first token).
-        profile: How question and passage become one input.
-        source: Where the weights came from, for people to read.
+        tower: A BERT with the heads ``span`` (start and end logits of every token) and ``selection`` (of the first token).
+        profile: How question and passage are joined to one input.
+        source: Origin of the weights, for people to read.
+        device: See ``DualEncoder.from_pretrained``, as for the next two.
+        dtype: Precision.
+        runtime: Runtime.
 
     Attributes:
-        tower: The same.
-        profile: The same.
-        source: The same.
-        scale: Its selection was trained as a choice among passages, and so it counts beside a search's scores.
+        tower: See above, as for the next two.
+        profile: The profile.
+        source: The origin.
+        scale: How selection scores are combined with those of a search, see :func:`dpr_rag.reading.balance.balanced`; as
+            log-likelihoods, since selection is trained as a choice among passages.
 
     Raises:
-        ModelError: The tower is no reader, or a weight is missing or of the wrong shape.
+        ModelError: The tower is not a reader, or a weight is missing or has the wrong shape.
     """
 
     scale: Final[Scale] = "likelihood"

@@ -1,4 +1,4 @@
-"""The protocol of everything that ranks hits anew, and cross-encoders of other packages behind it."""
+"""The protocol ``Reranker``, an adapter for cross-encoders of other packages, and the merging of reranked hits."""
 
 from __future__ import annotations
 
@@ -15,28 +15,27 @@ from dpr_rag.reading.balance import WEIGHT, Scale, balanced
 
 
 class Reranker(Protocol):
-    """Ranks the hits of one question anew, by reading question and passage together."""
+    """Reranks the hits of one question by reading question and passage together."""
 
     def rerank(self, question: str, hits: Sequence[Hit], k: int | None = None) -> list[Hit]:
-        """The best of the hits by its own scores, best first.
+        """The hits ranked by the reranker's scores, best first.
 
         Args:
-            question: What was asked.
-            hits: What was retrieved, each with the score of the search.
-            k: Most hits that are returned; None returns all.
+            question: The question.
+            hits: The hits of the search.
+            k: The largest number of hits to return; None for all.
 
         Returns:
-            Hits with new scores and ranks; ``retrieved`` holds the score of the search.
+            Hits with new scores and ranks; ``retrieved`` is the score of the search.
         """
         ...
 
 
 class PairReranker:
-    """A cross-encoder of another package, such as sentence-transformers' ``CrossEncoder``, as a reranker.
+    """A reranker around a cross-encoder of another package, such as sentence-transformers' ``CrossEncoder``.
 
     Args:
-        model: Has ``predict``, which takes pairs of a question and a text and gives one score each. A title stands before
-            the text.
+        model: An object with ``predict``, which scores pairs of a question and a text; a title is put before the text.
     """
 
     def __init__(self, model: Any) -> None:
@@ -46,7 +45,7 @@ class PairReranker:
         """See :meth:`Reranker.rerank`.
 
         Raises:
-            VectorError: The model gives another number of scores, or one that is not finite.
+            VectorError: The model returns a wrong number of scores, or one that is not finite.
         """
         if not hits:
             return []
@@ -61,12 +60,12 @@ class PairReranker:
 
 
 def ranked_anew(hits: Sequence[Hit], scores: Sequence[float], k: int | None = None) -> list[Hit]:
-    """Hits in the order of new scores; of equal ones the order stays.
+    """Sort hits by new scores; ties keep their order.
 
     Args:
-        hits: What was retrieved.
-        scores: A score for each.
-        k: Most hits that are returned; None returns all.
+        hits: The hits of the search.
+        scores: The new score of each.
+        k: The largest number of hits to return; None for all.
     """
     order = sorted(range(len(hits)), key=lambda at: -scores[at])[:k]
     return [
@@ -78,51 +77,51 @@ def ranked_anew(hits: Sequence[Hit], scores: Sequence[float], k: int | None = No
 def first_reranked(
     reranker: Reranker, question: str, hits: Sequence[Hit], *, first: int, k: int, weight: float = WEIGHT
 ) -> list[Hit]:
-    """The first hits reranked, the others behind them.
+    """Rerank the first hits; the others follow them.
 
     Args:
-        reranker: What ranks anew.
-        question: What was asked.
-        hits: What was retrieved, best first.
-        first: So many are reranked.
-        k: Most hits that are returned. Those that were not reranked keep their order; their scores begin one below the last of
-            the reranked ones, and fall as those of the search do.
-        weight: Share of the reranker in the scores, from 0 to 1, see :func:`dpr_rag.reading.balance.balanced`; with 1 they are
-            its own. Of those of a ``Reader`` the likelihood counts, of others' the spread.
+        reranker: The reranker.
+        question: The question.
+        hits: The hits of the search, best first.
+        first: How many are reranked.
+        k: The largest number of hits to return. Those that were not reranked keep their order and score differences, starting
+            one below the last reranked score.
+        weight: Weight of the reranker's scores, from 0 to 1, see :func:`dpr_rag.reading.balance.balanced`; with 1 they replace
+            those of the search. Those of a ``Reader`` count as log-likelihoods, others are standardised.
     """
     rest = hits[first:k]
     if weight == 1:
-        found = reranker.rerank(question, hits[:first], None if rest else k)
+        reranked = reranker.rerank(question, hits[:first], None if rest else k)
     else:
         scale: Scale = getattr(reranker, "scale", "spread")
-        found = _balanced(hits[:first], reranker.rerank(question, hits[:first]), weight, scale)[:k]
-    if not rest or not found:
-        return [*found, *rest]
-    below = found[-1].score - 1 - rest[0].score
+        reranked = _balanced(hits[:first], reranker.rerank(question, hits[:first]), weight, scale)[:k]
+    if not rest or not reranked:
+        return [*reranked, *rest]
+    shift = reranked[-1].score - 1 - rest[0].score
     others = (
-        replace(hit, score=hit.score + below, rank=rank, retrieved=_retrieved(hit))
-        for rank, hit in enumerate(rest, len(found) + 1)
+        replace(hit, score=hit.score + shift, rank=rank, retrieved=_retrieved(hit))
+        for rank, hit in enumerate(rest, len(reranked) + 1)
     )
-    return [*found, *others]
+    return [*reranked, *others]
 
 
 def _balanced(hits: Sequence[Hit], read: Sequence[Hit], weight: float, scale: Scale) -> list[Hit]:
-    """Hits by both scores; of equal ones, and with weight 0, the order of the search stays."""
-    again = {hit.passage.id: hit for hit in read}
-    kept = [hit for hit in hits if hit.passage.id in again]
-    second = [again[hit.passage.id] for hit in kept]
+    """Hits ranked by both scores; ties keep the order of the search."""
+    by_id = {hit.passage.id: hit for hit in read}
+    kept = [hit for hit in hits if hit.passage.id in by_id]
+    second = [by_id[hit.passage.id] for hit in kept]
     scores = balanced([hit.score for hit in kept], [hit.score for hit in second], weight, scale)
     whole = [replace(new, score=old.score, retrieved=_retrieved(old)) for old, new in zip(kept, second, strict=True)]
     return ranked_anew(whole, scores)
 
 
 def _retrieved(hit: Hit) -> float:
-    """The score of the search, also of a hit that was reranked before."""
+    """The score of the search, even if the hit was reranked before."""
     return hit.score if hit.retrieved is None else hit.retrieved
 
 
 def reranker_of(given: object) -> Reranker:
-    """A reranker as itself, and a cross-encoder with ``predict`` behind :class:`PairReranker`.
+    """Return a reranker as it is, and wrap a cross-encoder with ``predict`` in a :class:`PairReranker`.
 
     Raises:
         ArgumentError: It is neither.

@@ -1,4 +1,4 @@
-"""`SecondStage`: a reranker, how many hits it reads, and what it counts beside the search."""
+"""``SecondStage``: a reranker, the number of hits that it reads, and its weight in the score."""
 
 from __future__ import annotations
 
@@ -13,23 +13,22 @@ from dpr_rag.reading.reranking import first_reranked, reranker_of
 
 
 class SecondStage:
-    """Orders hits anew by reading question and passage together.
+    """Reranks the hits of a search by reading question and passage together.
 
     Args:
-        reranker: A ``Reader``, anything else with ``rerank(question, hits, k)``, or a ``CrossEncoder`` of
-            sentence-transformers.
-        rerank: So many of the first hits are read; others follow in their order, with scores below.
-        rerank_weight: Share of the reranker in the order, from 0 to 1; None for what it is by default. With 1 a hit's score is
-            the reranker's own; below, it joins both, made comparable over the hits that are read, so that a reranker that
-            does not know such texts costs little.
+        reranker: A ``Reader``, an object with ``rerank(question, hits, k)``, or a ``CrossEncoder`` of sentence-transformers.
+        rerank: How many of the first hits are reranked; the others follow in their order, with lower scores.
+        rerank_weight: Weight of the reranker's score, from 0 to 1; None for the default, 0.5. With 1, hits have the reranker's
+            score. Below 1, both scores are standardised over the reranked hits and added, so that a reranker that does not fit
+            the texts does little harm.
 
     Attributes:
-        reranker: What reads.
+        reranker: The reranker.
         first: How many hits it reads.
-        weight: Its share.
+        weight: Its weight.
 
     Raises:
-        ArgumentError: The reranker is none.
+        ArgumentError: The reranker is not one.
         VectorError: A number is out of range.
     """
 
@@ -40,15 +39,15 @@ class SecondStage:
         self.weight = check_number("rerank_weight", weight, VectorError, high=1.0)
 
     def wanted(self, k: int) -> int:
-        """How many hits the search has to bring where ``k`` are wanted."""
+        """How many hits the search must return for ``k`` final ones."""
         return max(k, self.first)
 
     def ranked(self, question: str, hits: Sequence[Hit], k: int) -> list[Hit]:
-        """The best of the hits; ``retrieved`` holds the score of the search, and ``answer`` what a reader found.
+        """Rerank hits and return the best; ``retrieved`` is the score of the search, ``answer`` the answer of a reader.
 
         Args:
-            question: What was asked, in words.
-            hits: What was retrieved, best first.
-            k: Most hits that are returned.
+            question: The question.
+            hits: The hits of the search, best first.
+            k: The largest number of hits to return.
         """
         return first_reranked(self.reranker, question, hits, first=self.first, k=k, weight=self.weight)

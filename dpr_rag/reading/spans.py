@@ -1,4 +1,4 @@
-"""The best span of an input, how likely it is there, and the characters that it stands for."""
+"""The best answer span of an input, its probability, and its characters in the text."""
 
 from __future__ import annotations
 

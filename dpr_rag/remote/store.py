@@ -127,13 +127,21 @@ class RemoteStore(Shared):
             DprRagError: The error that the service reports, of the class that was raised there.
         """
         body = request_record(request)
-        return hits_of(self._ask("/v1/retrieve", {**body, **self._private}), _searches(body))
+        return self.retrieved(body, _searches(body))
 
     async def aexecute(self, request: SearchRequest) -> list[list[Hit]]:
         """Like :meth:`execute`, without blocking the event loop."""
         body = request_record(request)
+        return await self.aretrieved(body, _searches(body))
+
+    def retrieved(self, body: Mapping[str, Any], questions: int) -> list[list[Hit]]:
+        """Hits for the body of a request, with as many questions or vectors."""
+        return hits_of(self._ask("/v1/retrieve", {**body, **self._private}), questions)
+
+    async def aretrieved(self, body: Mapping[str, Any], questions: int) -> list[list[Hit]]:
+        """Like :meth:`retrieved`, without blocking the event loop."""
         answer = await self._channel.aask("/v1/retrieve", {**body, **self._private, **self._always})
-        return hits_of(answer, _searches(body))
+        return hits_of(answer, questions)
 
     def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
         """Passages that match a filter, in order of insertion, see ``PassageStore.select``.

@@ -1,4 +1,4 @@
-"""What a copy brings along beside passages and vectors, and what it has to leave behind, which it says."""
+"""What a copy of a store includes beside passages and vectors, and what it cannot include, which it reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole store at another place: from a folder to an engine and back, without encoding, proven afterwards."""
+"""Copies a store between a folder and an engine without encoding, and verifies the copy."""
 
 from __future__ import annotations
 

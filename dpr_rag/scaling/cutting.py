@@ -1,4 +1,4 @@
-"""A corpus cut into parts: where each begins and ends, which is the same for all who read the same corpus."""
+"""Splits a corpus into parts, the same for all readers of the same corpus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoding a corpus to parts, all of it or one shard of several, going on where an earlier run stopped."""
+"""Encodes a corpus, or one shard of it, into parts; an interrupted run is resumed."""
 
 from __future__ import annotations
 

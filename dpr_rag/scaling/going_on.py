@@ -1,4 +1,4 @@
-"""How a call goes on that was cut off by what it writes to, or reads from."""
+"""Errors of an engine during a long call: how far the call got, and how to resume it."""
 
 from __future__ import annotations
 

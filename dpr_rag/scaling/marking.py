@@ -1,4 +1,4 @@
-"""What is written into a part of its encoder, and the encoder that stands for it where the parts are loaded."""
+"""The record of the encoder in each part, and the encoder that stands for it when parts are loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vectors on their way without being made again: parts into a store, a store into parts, several stores into one."""
+"""Moves vectors without encoding: parts into a store, a store into parts, several stores into one."""
 
 from __future__ import annotations
 

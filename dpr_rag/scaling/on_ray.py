@@ -1,4 +1,4 @@
-"""Encoding on a cluster of Ray: parts go out to workers, each of which writes what it has encoded under its name."""
+"""Encodes on a Ray cluster: workers encode parts and write them."""
 
 from __future__ import annotations
 

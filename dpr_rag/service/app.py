@@ -1,4 +1,4 @@
-"""The application: stores, token and limits joined to what a server runs."""
+"""The FastAPI application of a service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from dpr_rag._version import __version__
 from dpr_rag.errors import AccessError
 from dpr_rag.reading.second_stage import SecondStage
-from dpr_rag.service import refusing
+from dpr_rag.service import error_responses
 from dpr_rag.service.gate import Gate
 from dpr_rag.service.limits import Limits
 from dpr_rag.service.routes import router_for
@@ -61,6 +61,6 @@ def create_app(
     )
     app.state.service = service
     app.include_router(router_for(service))
-    refusing.install(app, service)
+    error_responses.install(app, service)
     app.add_middleware(Gate, token=token, at_home=at_home, meters=service.meters)
     return app

@@ -1,4 +1,4 @@
-"""Questions of many callers are encoded together: who comes while the encoder is at work shares the next batch."""
+"""Dynamic batching: questions that arrive while the encoder is busy are encoded together in the next batch."""
 
 from __future__ import annotations
 

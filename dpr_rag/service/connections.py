@@ -1,4 +1,4 @@
-"""Connections of slow clients: headers that do not come, and answers that nobody reads, are given up after a while."""
+"""Timeouts for slow clients: connections that send no headers, or do not read their response, are closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may ask: by token, and by the name under which a browser believes to know this machine; and what was answered."""
+"""Access control: the bearer token, and the Host header (against DNS rebinding); counts the responses."""
 
 from __future__ import annotations
 

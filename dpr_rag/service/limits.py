@@ -1,4 +1,4 @@
-"""How much a service takes: of one request, of all at once, and of time."""
+"""The limits of a service: per request, on concurrent requests, and on time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a service counts of its own work, in the form of Prometheus."""
+"""Prometheus metrics of a service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What requests and answers consist of, as the OpenAPI document describes them."""
+"""The bodies of requests and responses, as pydantic models; the OpenAPI document is made from them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Where = Annotated[
 Ids = Annotated[list[str] | None, Field(description="Ids of passages; unknown ones are left out.")]
 
 
-class Asked(BaseModel):
-    """A request: fields that are unknown or of another type are refused by name."""
+class Request(BaseModel):
+    """Base of all requests; unknown fields and fields of the wrong type are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     store: StoreName = None
 
 
-class Words(BaseModel):
+class BM25Parameters(BaseModel):
     """The parameters of BM25."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -34,8 +34,8 @@ class Words(BaseModel):
     phrases: float | None = None
 
 
-class WholeRanking(BaseModel):
-    """How passages are ranked, in full."""
+class FullRanking(BaseModel):
+    """A ranking with all its options."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -43,12 +43,12 @@ class WholeRanking(BaseModel):
     weight: float | None = None
     fusion: Fusion = "weighted"
     candidates: int = 200
-    bm25: Words = Field(default_factory=Words)
+    bm25: BM25Parameters = Field(default_factory=BM25Parameters)
     balance: float = 1.0
 
 
-class Diverse(BaseModel):
-    """Choose by maximal marginal relevance."""
+class DiversityParameters(BaseModel):
+    """Parameters of maximal marginal relevance."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -56,8 +56,8 @@ class Diverse(BaseModel):
     balance: float = 0.5
 
 
-class Ranked(Asked):
-    """How passages are ranked; what is left out is as the store was tuned."""
+class RankedRequest(Request):
+    """Options of a ranking; those that are left out are as the store was tuned."""
 
     mode: Mode | None = Field(None, description="dense by inner product, bm25 by words, hybrid by both.")
     weight: float | None = Field(None, description="For hybrid: λ of BM25 + λ · inner product.")
@@ -66,44 +66,44 @@ class Ranked(Asked):
     k1: float | None = Field(None, description="Of BM25.")
     b: float | None = Field(None, description="Of BM25.")
     phrases: float | None = Field(None, description="Weight of words that follow each other.")
-    ranking: WholeRanking | None = Field(None, description="All of that, instead of what stands before it.")
+    ranking: FullRanking | None = Field(None, description="All of that, instead of what stands before it.")
 
 
-class RankingAsked(Ranked):
-    """How does the store rank?"""
+class RankingRequest(RankedRequest):
+    """Options of a ranking, to be completed by the store."""
 
     settle: bool = Field(False, description="With λ, where that is left to the store.")
 
 
-class Retrieve(Ranked):
-    """Questions in words, their vectors, or both where the vectors are known already."""
+class RetrieveRequest(RankedRequest):
+    """Questions, their vectors, or both if the vectors are known already."""
 
     questions: str | list[str] | None = Field(None, description="One question, or several.")
     vectors: list[list[float]] | None = Field(None, description="Question vectors, [n, dim].")
     k: int = Field(10, description="Hits per question.")
     filter: Where = None
-    diversity: Diverse | None = None
+    diversity: DiversityParameters | None = None
     min_relevance: float | None = Field(None, description="Leave out hits of less relevance, in [0, 1].")
     exact: bool = Field(False, description="With vectors alone: search exactly also where the index is approximate.")
     private: bool = Field(False, description="With what an adapter keeps in the passages.")
 
 
-class Selection(Asked):
-    """Passages by id or by filter; give one of them, or to delete those that fit both, both."""
+class SelectionRequest(Request):
+    """Passages by id or by filter; with both, delete takes the passages that match both."""
 
     ids: Ids = None
     filter: Where = None
 
 
-class Get(Selection):
-    """Which passages to read."""
+class GetRequest(SelectionRequest):
+    """Passages to read, by id or by filter."""
 
     k: int | None = Field(None, description="With a filter: the first so many.")
     private: bool = Field(False, description="With what an adapter keeps in the passages.")
 
 
-class Count(Asked):
-    """How many passages are there, or does a filter keep?"""
+class CountRequest(Request):
+    """Passages to count; all without a filter."""
 
     filter: Where = None
 
@@ -119,8 +119,8 @@ class GivenPassage(BaseModel):
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
-class Add(Asked):
-    """Passages to add; those whose id exists are replaced."""
+class AddRequest(Request):
+    """Passages to add; stored passages with the same id are replaced."""
 
     passages: list[GivenPassage]
     vectors: list[list[float]] | None = Field(None, description="One vector per passage; else the service encodes.")
@@ -135,7 +135,7 @@ class Text(BaseModel):
     title: str = ""
 
 
-class Encode(Asked):
+class EncodeRequest(Request):
     """Questions or passages to encode; give one of them."""
 
     questions: list[str] | None = None
@@ -156,7 +156,7 @@ class FoundPassage(BaseModel):
 
 
 class FoundAnswer(BaseModel):
-    """What a reader takes for the answer, as it stands in the passage's text."""
+    """The span of the passage's text that a reader extracted as the answer."""
 
     text: str
     start: int
@@ -165,7 +165,7 @@ class FoundAnswer(BaseModel):
 
 
 class FoundHit(FoundPassage):
-    """A passage, and why it was found: higher scores are better."""
+    """A passage with its rank and scores; higher is better."""
 
     rank: int
     score: float
@@ -182,61 +182,61 @@ class Result(BaseModel):
     hits: list[FoundHit]
 
 
-class Results(BaseModel):
+class RetrieveResponse(BaseModel):
     """The hits of each question, in their order."""
 
     results: list[Result]
 
 
-class Passages(BaseModel):
+class PassagesResponse(BaseModel):
     """Passages by id in the order asked for, or by filter in order of insertion."""
 
     passages: list[FoundPassage]
 
 
-class Number(BaseModel):
-    """How many passages."""
+class CountResponse(BaseModel):
+    """A number of passages."""
 
     count: int
 
 
-class Deleted(BaseModel):
-    """How many passages there were and are no more."""
+class DeleteResponse(BaseModel):
+    """The number of passages that were deleted."""
 
     deleted: int
 
 
-class Added(BaseModel):
-    """What became of the passages."""
+class AddResponse(BaseModel):
+    """How many passages were added, replaced, or stored before with the same contents."""
 
     added: int
     replaced: int
     unchanged: int
 
 
-class Encoded(BaseModel):
-    """Vectors, [n, dim], and what identifies their encoder."""
+class EncodeResponse(BaseModel):
+    """Vectors, [n, dim], and the fingerprint of their encoder."""
 
     fingerprint: str
     dim: int
     vectors: list[list[float]]
 
 
-class RankingTold(BaseModel):
-    """How the store ranks."""
+class RankingResponse(BaseModel):
+    """A ranking."""
 
-    ranking: WholeRanking
+    ranking: FullRanking
 
 
-class CalibrationTold(BaseModel):
+class CalibrationResponse(BaseModel):
     """relevance = 1 / (1 + exp(-(slope · score + offset)))."""
 
     slope: float
     offset: float
 
 
-class StoreTold(BaseModel):
-    """A store in figures."""
+class StoreFigures(BaseModel):
+    """Counts and settings of a store."""
 
     name: str
     passages: int
@@ -246,14 +246,14 @@ class StoreTold(BaseModel):
     writable: bool
 
 
-class Stores(BaseModel):
+class StoresResponse(BaseModel):
     """The stores of this service."""
 
-    stores: list[StoreTold]
+    stores: list[StoreFigures]
 
 
-class Told(BaseModel):
-    """An error: the class that dpr-rag raises in Python, and what was wrong."""
+class ErrorResponse(BaseModel):
+    """An error: the name of its class in ``dpr_rag.errors``, and its message."""
 
     error: str
     message: str

@@ -1,4 +1,4 @@
-"""How a request's body is read: within a size and a time, as JSON that means one thing."""
+"""Reads request bodies: limited in size and time, as strict JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LARGE = 65_536
 
 
 class StrictRequest(Request):
-    """A request whose body has a size, comes in time, and is JSON without repeated keys, NaN or endless nesting."""
+    """A request whose body is limited in size and time, and is JSON without repeated keys, NaN or deep nesting."""
 
     async def body(self) -> bytes:
         """The whole body.

@@ -1,4 +1,4 @@
-"""The paths of the service: each reads a request, lets the store's threads do what it asks, and writes the answer."""
+"""The routes of the service: each parses a request, runs an operation in a worker thread, and writes the response."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import DprRagError, EncoderMismatchError, RequestError, ServiceTimeoutError, StoreReadOnlyError
 from dpr_rag.passages import check_question
-from dpr_rag.service import acting, models
+from dpr_rag.service import models, operations
 from dpr_rag.service.batching import Batcher
 from dpr_rag.service.meters import CONTENT_TYPE
 from dpr_rag.service.reading import StrictRoute
@@ -22,7 +22,7 @@ from dpr_rag.service.stores import Served, Service
 from dpr_rag.service.workers import Workers
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": models.Told, "description": description}
+    status: {"model": models.ErrorResponse, "description": description}
     for status, description in {
         400: "The body is no JSON.",
         401: "The token is missing or another one.",
@@ -31,153 +31,155 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         409: "The store has no encoder, or another one.",
         413: "The body is too large.",
         415: "The body is of another type.",
-        422: "What is asked for cannot be understood, or is too much.",
+        422: "What is request for cannot be understood, or is too much.",
         429: "Too many questions wait; Retry-After says when to come back.",
         500: "The store is damaged.",
         503: "The store was replaced, or the service ends.",
         504: "The answer took too long.",
     }.items()
 }
-_FORBIDDEN: dict[int | str, dict[str, Any]] = {403: {"model": models.Told, "description": "The service only reads."}}
+_FORBIDDEN: dict[int | str, dict[str, Any]] = {
+    403: {"model": models.ErrorResponse, "description": "The service only reads."}
+}
 
 
 def router_for(service: Service) -> APIRouter:
-    """All paths, for one service."""
+    """All routes of a service."""
     router = APIRouter(route_class=StrictRoute)
-    _retrieving(router, service)
-    _passages(router, service)
-    _telling(router, service)
+    _search_routes(router, service)
+    _passage_routes(router, service)
+    _info_routes(router, service)
     return router
 
 
-def _retrieving(router: APIRouter, service: Service) -> None:
+def _search_routes(router: APIRouter, service: Service) -> None:
     limits = service.limits
 
-    @router.post("/v1/retrieve", response_model=models.Results, responses=_ERRORS)
-    async def retrieve(asked: models.Retrieve) -> Response:
+    @router.post("/v1/retrieve", response_model=models.RetrieveResponse, responses=_ERRORS)
+    async def retrieve(request: models.RetrieveRequest) -> Response:
         """Passages for questions, best first."""
-        served = service.served(asked.store)
-        given = acting.questions_of(asked)
-        count = len(given if given is not None else asked.vectors or [])
+        served = service.served(request.store)
+        given = operations.questions_of(request)
+        count = len(given if given is not None else request.vectors or [])
         limits.check_count("questions", count, limits.questions)
 
         async def answer() -> Response:
-            if not count and (given is not None or asked.vectors is not None):
+            if not count and (given is not None or request.vectors is not None):
                 return _json({"results": []})
-            ranking = await service.searching.run(partial(acting.prepared, served, asked, limits))
-            vectors: Any = asked.vectors
+            ranking = await service.searching.run(partial(operations.check_retrieve, served, request, limits))
+            vectors: Any = request.vectors
             if vectors is None and given is not None and ranking.needs_vectors:
                 vectors = await _batcher(served).encode([check_question(one) for one in given])
-            return await _ran(service.searching, partial(acting.retrieved, served, asked, ranking, vectors))
+            return await _run(service.searching, partial(operations.retrieve, served, request, ranking, vectors))
 
         with service.entrance.passed(count):
             return await _in_time(service, answer)
 
-    @router.post("/v1/encode", response_model=models.Encoded, responses=_ERRORS)
-    async def encode(asked: models.Encode) -> Response:
+    @router.post("/v1/encode", response_model=models.EncodeResponse, responses=_ERRORS)
+    async def encode(request: models.EncodeRequest) -> Response:
         """Vectors of questions, or of passages that are not stored."""
-        served = service.served(asked.store)
-        if (asked.questions is None) == (asked.passages is None):
+        served = service.served(request.store)
+        if (request.questions is None) == (request.passages is None):
             raise RequestError("expected either questions or passages; give exactly one of them")
-        texts = asked.questions if asked.questions is not None else asked.passages or []
+        texts = request.questions if request.questions is not None else request.passages or []
         limits.check_count("questions", len(texts), limits.questions)
-        limits.check_texts("questions", asked.questions or [])
+        limits.check_texts("questions", request.questions or [])
 
         async def answer() -> Response:
-            vectors = await _encoded(_batcher(served), asked, service)
-            return await _ran(service.searching, partial(acting.told_vectors, served, vectors))
+            vectors = await _encoded(_batcher(served), request, service)
+            return await _run(service.searching, partial(operations.encoded, served, vectors))
 
         with service.entrance.passed(len(texts)):
             return await _in_time(service, answer)
 
 
-async def _encoded(batcher: Batcher, asked: models.Encode, service: Service) -> Vectors:
-    if asked.questions is not None:
-        return await batcher.encode([check_question(one) for one in asked.questions])
-    passages = acting.passages_to_encode(asked, service.limits)
+async def _encoded(batcher: Batcher, request: models.EncodeRequest, service: Service) -> Vectors:
+    if request.questions is not None:
+        return await batcher.encode([check_question(one) for one in request.questions])
+    passages = operations.passages_to_encode(request, service.limits)
     return await batcher.encode_passages(passages)
 
 
-def _passages(router: APIRouter, service: Service) -> None:
+def _passage_routes(router: APIRouter, service: Service) -> None:
     limits = service.limits
 
-    @router.post("/v1/passages", response_model=models.Added, responses={**_ERRORS, **_FORBIDDEN})
-    async def add(asked: models.Add) -> Response:
-        """Add passages, or replace those whose id exists; when this is answered, they are on disk."""
-        served = _writable(service, asked)
-        with service.entrance.passed(len(asked.passages)):
-            return await _acted(service, service.writing, partial(acting.added, served, asked, limits))
+    @router.post("/v1/passages", response_model=models.AddResponse, responses={**_ERRORS, **_FORBIDDEN})
+    async def add(request: models.AddRequest) -> Response:
+        """Add passages, or replace those with the same id; once the response arrives, they are on disk."""
+        served = _writable(service, request)
+        with service.entrance.passed(len(request.passages)):
+            return await _respond(service, service.writing, partial(operations.add, served, request, limits))
 
-    @router.post("/v1/passages/delete", response_model=models.Deleted, responses={**_ERRORS, **_FORBIDDEN})
-    async def delete(asked: models.Selection) -> Response:
+    @router.post("/v1/passages/delete", response_model=models.DeleteResponse, responses={**_ERRORS, **_FORBIDDEN})
+    async def delete(request: models.SelectionRequest) -> Response:
         """Delete passages by id or by filter, in one commit."""
-        served = _writable(service, asked)
+        served = _writable(service, request)
         with service.entrance.passed(1):
-            return await _acted(service, service.writing, partial(acting.deleted, served, asked))
+            return await _respond(service, service.writing, partial(operations.delete, served, request))
 
-    @router.post("/v1/passages/get", response_model=models.Passages, responses=_ERRORS)
-    async def get(asked: models.Get) -> Response:
+    @router.post("/v1/passages/get", response_model=models.PassagesResponse, responses=_ERRORS)
+    async def get(request: models.GetRequest) -> Response:
         """Passages by id or by filter."""
-        served = service.served(asked.store)
+        served = service.served(request.store)
         with service.entrance.passed(1):
-            return await _acted(service, service.searching, partial(acting.got, served, asked, limits))
+            return await _respond(service, service.searching, partial(operations.get, served, request, limits))
 
-    @router.post("/v1/passages/count", response_model=models.Number, responses=_ERRORS)
-    async def count(asked: models.Count) -> Response:
-        """How many passages there are, or how many a filter keeps."""
-        served = service.served(asked.store)
+    @router.post("/v1/passages/count", response_model=models.CountResponse, responses=_ERRORS)
+    async def count(request: models.CountRequest) -> Response:
+        """The number of passages, or of those that match a filter."""
+        served = service.served(request.store)
         with service.entrance.passed(1):
-            return await _acted(service, service.searching, partial(acting.counted, served, asked))
+            return await _respond(service, service.searching, partial(operations.count, served, request))
 
 
-def _telling(router: APIRouter, service: Service) -> None:
-    @router.post("/v1/ranking", response_model=models.RankingTold, responses=_ERRORS)
-    async def ranking(asked: models.RankingAsked) -> Response:
-        """How the store ranks."""
-        served = service.served(asked.store)
+def _info_routes(router: APIRouter, service: Service) -> None:
+    @router.post("/v1/ranking", response_model=models.RankingResponse, responses=_ERRORS)
+    async def ranking(request: models.RankingRequest) -> Response:
+        """The ranking of the store with the options of the request."""
+        served = service.served(request.store)
         with service.entrance.passed(1):
-            return await _acted(service, service.searching, partial(acting.told_ranking, served, asked))
+            return await _respond(service, service.searching, partial(operations.ranking, served, request))
 
-    @router.post("/v1/calibration", response_model=models.CalibrationTold, responses=_ERRORS)
-    async def calibration(asked: models.Ranked) -> Response:
-        """What turns scores into relevances."""
-        served = service.served(asked.store)
+    @router.post("/v1/calibration", response_model=models.CalibrationResponse, responses=_ERRORS)
+    async def calibration(request: models.RankedRequest) -> Response:
+        """The calibration of a ranking's scores."""
+        served = service.served(request.store)
         with service.entrance.passed(1):
-            return await _acted(service, service.searching, partial(acting.told_calibration, served, asked))
+            return await _respond(service, service.searching, partial(operations.calibration, served, request))
 
-    @router.get("/v1/stores", response_model=models.Stores)
+    @router.get("/v1/stores", response_model=models.StoresResponse)
     async def stores() -> Response:
         """The stores of this service."""
 
-        def told() -> dict[str, Any]:
-            return {"stores": [acting.told_store(one, writable=service.writable) for one in service.stores]}
+        def figures() -> dict[str, Any]:
+            return {"stores": [operations.figures(one, writable=service.writable) for one in service.stores]}
 
-        return await _acted(service, service.watching, told)
+        return await _respond(service, service.watching, figures)
 
     @router.get("/healthz")
     async def healthz() -> Response:
         """Whether every store can be read: 200, or else 503."""
 
-        def well() -> dict[str, Any]:
+        def check() -> dict[str, Any]:
             for one in service.stores:
                 one.store.count()
             return {"status": "ok"}
 
         try:
-            return await _acted(service, service.watching, well)
+            return await _respond(service, service.watching, check)
         except DprRagError:
             return Response(b'{"status":"failing"}', 503, media_type="application/json")
 
     @router.get("/metrics")
     async def metrics() -> Response:
-        """What the service counts, in the form of Prometheus."""
+        """Metrics of the service in Prometheus' text format."""
         return Response(service.meters.told(), headers={"content-type": CONTENT_TYPE})
 
 
-def _writable(service: Service, asked: models.Asked) -> Served:
+def _writable(service: Service, request: models.Request) -> Served:
     if not service.writable:
         raise StoreReadOnlyError("this service only reads; start it with --writable")
-    return service.served(asked.store)
+    return service.served(request.store)
 
 
 def _batcher(served: Served) -> Batcher:
@@ -186,12 +188,12 @@ def _batcher(served: Served) -> Batcher:
     return served.batcher
 
 
-async def _acted(service: Service, workers: Workers, action: Callable[[], dict[str, Any]]) -> Response:
-    return await _in_time(service, lambda: _ran(workers, action))
+async def _respond(service: Service, workers: Workers, action: Callable[[], dict[str, Any]]) -> Response:
+    return await _in_time(service, lambda: _run(workers, action))
 
 
-async def _ran(workers: Workers, action: Callable[[], dict[str, Any]]) -> Response:
-    """The answer, written in the thread too: a thousand hits take a while."""
+async def _run(workers: Workers, action: Callable[[], dict[str, Any]]) -> Response:
+    """Run an action and serialise its result in a worker thread: a thousand hits take a while."""
     body = await workers.run(lambda: _dumped(action()))
     return Response(body, media_type="application/json")
 

@@ -1,4 +1,4 @@
-"""Serving until a signal: what was accepted is answered, then the process ends; a second signal ends it at once."""
+"""Runs the server until a signal: accepted requests are answered, then it exits; a second signal exits at once."""
 
 from __future__ import annotations
 

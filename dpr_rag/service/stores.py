@@ -1,4 +1,4 @@
-"""The stores that a service answers for, by name, and what they share."""
+"""The stores of a service by name, with their worker threads and shared batchers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads in which a service searches and writes, and how many questions it lets in."""
+"""The worker threads of a service, and admission control for its questions."""
 
 from __future__ import annotations
 

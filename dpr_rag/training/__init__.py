@@ -1,4 +1,4 @@
-"""Training dual encoders: DPR's objective with exact large batches, hard negatives, and the seams for its successors."""
+"""Training dual encoders: DPR's objective with exact large batches, hard negatives, and interfaces for other recipes."""
 
 from __future__ import annotations
 

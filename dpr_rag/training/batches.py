@@ -1,4 +1,4 @@
-"""The seam between data and training: a batch, what makes batches, and the paper's own random ones."""
+"""The interface between data and training: batches, sources of batches, and DPR's random batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers that settings and batch sources are given, checked in one place."""
+"""Checks of numbers in settings and batch sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts cut into words, and into characters where no spaces part words, for what draws some of them."""
+"""Splits texts into words, or characters in scripts without spaces, for random crops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An earlier encoder as a teacher of whole batches, so that what it knew is not forgotten while new questions are learnt."""
+"""Distillation from an earlier encoder, so that fine-tuning on new questions does not forget what it knew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What hard negatives can be mined for: a file of questions in any form, or a training set that is to get new ones."""
+"""The inputs of hard negative mining: a file of questions, or a training set that gets new negatives."""
 
 from __future__ import annotations
 

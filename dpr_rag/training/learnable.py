@@ -1,4 +1,4 @@
-"""Refuses what no training can learn from, before any work, and says what only a part of it can be learnt from."""
+"""Refuses training data that nothing can be learnt from, before any work, and reports what is only partly usable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the loop asks of that which it trains, be it an encoder's towers or a reader."""
+"""The interface between the training loop and what it trains: an encoder's towers, or a reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log of a training as JSON lines, cut back to the saved state when one goes on."""
+"""The log of a training as JSON lines; on resuming it is truncated to the saved state."""
 
 from __future__ import annotations
 

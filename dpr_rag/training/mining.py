@@ -1,4 +1,4 @@
-"""Hard negatives out of a store: well-ranked passages that are neither positive nor hold an answer."""
+"""Mines hard negatives from a store: highly ranked passages that are not positive and hold no answer."""
 
 from __future__ import annotations
 

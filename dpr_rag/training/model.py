@@ -1,4 +1,4 @@
-"""The towers of an encoder as modules that learn, built by the runtime that serves them and written back as an encoder."""
+"""The towers of an encoder as trainable modules; built by the inference runtime, and saved as an encoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training minimises: an objective over the matrix of scores, and the paper's."""
+"""Training objectives over the matrix of scores, and DPR's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The curves of a training as one SVG picture: the loss, and what validation measured."""
+"""The curves of a training as one SVG image: the loss, and the measures of validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several processes as one: shares of a batch, vectors gathered from all, gradients summed over all."""
+"""Data-parallel training: shards of a batch, gathered vectors, and summed gradients."""
 
 from __future__ import annotations
 

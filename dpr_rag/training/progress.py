@@ -1,4 +1,4 @@
-"""What a training tells while it runs."""
+"""The progress reports of a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training without labels, and labelled questions said otherwise: what passages and questions yield by themselves."""
+"""Training pairs made from passages alone, and labelled questions rewritten as search keywords."""
 
 from __future__ import annotations
 

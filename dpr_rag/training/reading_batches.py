@@ -1,4 +1,4 @@
-"""What a reader learns from: questions, each with a positive and hard negatives of its own, and where the answers stand."""
+"""Batches for readers: questions with a positive and hard negatives, and the positions of the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reader's weights in training, run by the runtime that serves encoders and written back as a reader."""
+"""A reader's weights as trainable modules; run by the runtime of encoders, and saved as a reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Validation of readers: do they choose the passage that answers, and find the answer in it?"""
+"""Validation of readers: accuracy of passage selection, and of the extracted answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published recipes by name: their hyperparameters, and where these stand."""
+"""The published recipes by name: their hyperparameters, and where those are published."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training samples read from DPR's files, with a count and a name for everything in them that cannot be trained on."""
+"""Training samples from DPR's files; samples that cannot be used are counted by reason."""
 
 from __future__ import annotations
 

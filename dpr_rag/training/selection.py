@@ -1,4 +1,4 @@
-"""Which weights are the best so far, by one of the measures of validation."""
+"""Keeps the best weights so far, by a measure of validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a dual encoder is trained: the published hyperparameters, and what may differ from them."""
+"""The hyperparameters of a training: the published ones, and overrides."""
 
 from __future__ import annotations
 

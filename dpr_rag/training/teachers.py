@@ -1,4 +1,4 @@
-"""Teachers: anything that scores pairs of a question and a passage, and what turns models into it."""
+"""Teachers for distillation: anything that scores pairs of question and passage, and wrappers of models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What TAS-B needs before its first step, a teacher's scores and clusters of questions, made once and kept in the folder."""
+"""Preparation of TAS-B: teacher scores and clusters of questions, computed once and kept in the output folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches of passages that share a topic, and batches joined of two sources."""
+"""Batches of passages of one topic, and batches joined from two sources."""
 
 from __future__ import annotations
 

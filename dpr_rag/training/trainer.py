@@ -1,4 +1,4 @@
-"""The loop: batches in, steps of the optimizer out, with validation, a log, and states to go on from after a kill."""
+"""The training loop, with validation, a log, and checkpoints to resume from after a kill."""
 
 from __future__ import annotations
 

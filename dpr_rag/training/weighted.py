@@ -1,4 +1,4 @@
-"""Batches out of several data sets, each with a weight: how often its samples come in one epoch."""
+"""Batches from several data sets, weighted by how often their samples occur in an epoch."""
 
 from __future__ import annotations
 

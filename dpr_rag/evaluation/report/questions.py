@@ -9,12 +9,12 @@ from zlib import crc32
 
 from dpr_rag.evaluation.report.marking import marked, question_words
 from dpr_rag.evaluation.report.markup import Html, element, join
-from dpr_rag.evaluation.results import Asked, Evaluation
+from dpr_rag.evaluation.results import Evaluation, QuestionResult
 
 SHOWN, NAMED = 20, 500
 _PREFERRED = 3
 _RIGHT_LENGTH, _WRONG_LENGTH = 700, 420
-_Row = tuple[Asked, ...]
+_Row = tuple[QuestionResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class _Column:
 
     name: str
     title: str
-    asked: Asked
+    result: QuestionResult
     places: Sequence[int]
 
 
@@ -52,7 +52,7 @@ def lists(evaluation: Evaluation) -> Iterator[Html]:
 
 def _lists(evaluation: Evaluation) -> Iterator[_Lost]:
     k, names = evaluation.focus, [system.name for system in evaluation.systems]
-    rows = list(zip(*(system.asked for system in evaluation.systems), strict=True))
+    rows = list(zip(*(system.results for system in evaluation.systems), strict=True))
     # questions about one text stand together in most files; by a hash, those shown are a sample of all
     rows.sort(key=lambda row: crc32(row[0].question.question.encode("utf-8", "replace")))
     for loser, winner in permutations(range(len(names)), 2):
@@ -70,7 +70,7 @@ def _lists(evaluation: Evaluation) -> Iterator[_Lost]:
     yield _Lost("missed", "Lost by all" if len(names) > 1 else "Not answered", told, missed)
 
 
-def _succeeds(one: Asked, k: int) -> bool:
+def _succeeds(one: QuestionResult, k: int) -> bool:
     return one.first is not None and one.first <= k
 
 
@@ -102,10 +102,10 @@ def _list(lost: _Lost, evaluation: Evaluation, *, opened: bool) -> Html:
 
 
 def _entry(columns: Sequence[_Column], evaluation: Evaluation, *, opened: bool) -> Html:
-    question = columns[0].asked.question
+    question = columns[0].result.question
     summary = element("summary", *_asked(columns, evaluation.k))
     sides = [_side(one, question_words(question.question), evaluation.regex) for one in columns]
-    whole = [summary, _truth(columns[0].asked), element("div", *sides, class_="sides")]
+    whole = [summary, _truth(columns[0].result), element("div", *sides, class_="sides")]
     return element("details", *whole, open="" if opened else None)
 
 
@@ -120,16 +120,16 @@ def _others(entries: Sequence[Sequence[_Column]], k: int) -> Html:
 
 def _asked(columns: Sequence[_Column], k: int) -> list[Html]:
     """A question, and where each system has its first right passage."""
-    ranks = " · ".join(f"{one.name} {_place(one.asked, k)}".replace(" ", "\N{NO-BREAK SPACE}") for one in columns)
-    question = columns[0].asked.question.question
+    ranks = " · ".join(f"{one.name} {_place(one.result, k)}".replace(" ", "\N{NO-BREAK SPACE}") for one in columns)
+    question = columns[0].result.question.question
     return [element("span", question, class_="asked", dir="auto"), element("span", ranks, class_="ranks")]
 
 
-def _place(one: Asked, k: int) -> str:
+def _place(one: QuestionResult, k: int) -> str:
     return f"at {one.first}" if one.first else f"not in {k}"
 
 
-def _truth(one: Asked) -> Html:
+def _truth(one: QuestionResult) -> Html:
     """What was to be found."""
     question = one.question
     told = [
@@ -141,12 +141,12 @@ def _truth(one: Asked) -> Html:
 
 
 def _side(column: _Column, words: frozenset[str], regex: bool) -> Html:
-    places = [place for place in column.places if place < len(column.asked.hits)]
-    shown = [_hit(column.asked, place, words, regex) for place in places]
+    places = [place for place in column.places if place < len(column.result.hits)]
+    shown = [_hit(column.result, place, words, regex) for place in places]
     return element("div", element("h4", column.title), *(shown or [element("p", "Found nothing.", class_="muted")]))
 
 
-def _hit(asked: Asked, place: int, words: frozenset[str], regex: bool) -> Html:
+def _hit(asked: QuestionResult, place: int, words: frozenset[str], regex: bool) -> Html:
     hit, right = asked.hits[place], asked.right[place]
     known = hit.passage.id in asked.question.positive_ids
     chip = [element("span", "right" if right else "known passage, holds no answer", class_="chip")]

@@ -1,4 +1,4 @@
-"""What chains ask: questions in words, blank ones, and what is no question at all."""
+"""The questions of chains: checks, blank ones, and the search for several at once."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _log = logging.getLogger(__name__)
 
 
 def question_of(given: object) -> str:
-    """A question as it was asked, blank or not.
+    """Check that a question is a string, blank or not, and return it.
 
     Raises:
-        PassageError: It is no string; the message says how a chain hands over the string inside it.
+        PassageError: It is not; the message says how a chain passes the string inside it.
     """
     if isinstance(given, str):
         return given
@@ -51,25 +51,25 @@ def _remedy(given: object) -> str:
 
 
 def hits_for(core: Retriever | RemoteRetriever, questions: Sequence[object], request: SearchRequest) -> list[list[Hit]]:
-    """Hits for each question, with one encoding pass and one search for all that have words.
+    """Hits for each question, with one encoding pass and one search for all questions that are not blank.
 
-    A blank question, as models that fill in tools ask it, has nothing to be near to: it gets what the filter keeps, in
-    order of insertion and with the score 0, or nothing without a filter.
+    A blank question, as models send it in tool calls, has no nearest passages: it gets the passages that match the filter, in
+    order of insertion and with the score 0; without a filter, none.
 
     Args:
-        core: What is asked.
-        questions: Strings.
-        request: All but the questions; its vectors are those of the questions that are not blank.
+        core: The retriever.
+        questions: The questions.
+        request: The rest of the request; its vectors are those of the questions that are not blank.
 
     Raises:
-        PassageError: A question is no string, or holds what is no text.
+        PassageError: A question is not a string, or holds a lone surrogate.
     """
     strings, filled = _split(questions)
     return _with_blank(core, strings, core.execute(replace(request, questions=filled)), request)
 
 
 async def ahits_for(core: RemoteRetriever, questions: Sequence[object], request: SearchRequest) -> list[list[Hit]]:
-    """Like :func:`hits_for`, from a service, which is waited for without a thread."""
+    """Like :func:`hits_for`, from a service, without blocking the event loop or a thread."""
     strings, filled = _split(questions)
     hits = await core.aexecute(replace(request, questions=filled))
     return await asyncio.to_thread(_with_blank, core, strings, hits, request)
@@ -95,7 +95,7 @@ def _with_blank(
 
 
 def _tell_if_empty(store: Store, answers: Sequence[Sequence[Hit]]) -> None:
-    """A path that was mistyped makes an empty store, whose answers look like those to a bad question."""
+    """Warn if the store is empty: a mistyped path creates one, and its results look like those of a bad question."""
     if answers and not any(answers) and not store.count():
         _log.warning(
             "%s is empty, so nothing is found; where it should not be, check the path: create=False", store.path
@@ -105,21 +105,21 @@ def _tell_if_empty(store: Store, answers: Sequence[Sequence[Hit]]) -> None:
 def plain_documents(
     core: Retriever | RemoteRetriever, questions: Sequence[str], hits: Sequence[Sequence[Hit]]
 ) -> list[list[Document]]:
-    """The documents of hits."""
+    """The hits as documents."""
     return [[document_of(hit.passage) for hit in found] for found in hits]
 
 
 def scored_documents(
     core: Retriever | RemoteRetriever, questions: Sequence[str], hits: Sequence[Sequence[Hit]], *, calibrated: bool
 ) -> list[list[Document]]:
-    """The documents of hits with score and rank, and with their relevance where that is ``calibrated``."""
+    """The hits as documents with score and rank, and with their relevance if ``calibrated``."""
     calibration = core.calibration if calibrated else None
     pairs = zip(questions, hits, strict=True)
     return [[scored_document(hit, calibration, not is_blank(text)) for hit in found] for text, found in pairs]
 
 
 def diversity_of(fetch_k: int, lambda_mult: float) -> Diversity:
-    """How to choose by maximal marginal relevance, refused by LangChain's names.
+    """The parameters of maximal marginal relevance, checked under LangChain's names.
 
     Raises:
         VectorError: A value is out of range.
@@ -129,7 +129,7 @@ def diversity_of(fetch_k: int, lambda_mult: float) -> Diversity:
 
 
 async def vectors_for(core: Retriever | RemoteRetriever, questions: Sequence[object]) -> Vectors | None:
-    """Vectors of the questions that are not blank, where embeddings have an asynchronous side of their own; else None."""
+    """Vectors of the questions that are not blank, from asynchronous embeddings; None for other encoders."""
     encoder = core.store.encoder
     if not isinstance(encoder, EmbeddingsEncoder) or not core.ranking.needs_vectors:
         return None

@@ -62,8 +62,8 @@ def _a_reranker(given: object) -> object:
 class DPRRetriever(Closing, Filling, OnePassRetriever):
     """Dense passage retrieval for LangChain chains.
 
-    A passage is the same document however it was found, so that what merges documents sees it once; scores come on
-    request. Every field counts from the next call on when it is set, and is checked together with the others.
+    A passage always becomes the same document, so that code which merges documents by equality sees it once; scores are added
+    on request. A field that is set applies from the next call on, and is checked together with the others.
 
     Setup:
         In a checkout of the repository: ``pip install -c constraints.txt '.[langchain]'``
@@ -73,20 +73,21 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
         k: Documents per question.
         filter: A dict, or a callable on documents; selects before the top k.
         score_threshold: Least relevance in [0, 1]; less relevant documents are left out.
-        search_type: ``similarity``, or ``mmr`` for documents unlike each other.
-        fetch_k: With ``mmr``: documents to choose from.
-        lambda_mult: With ``mmr``: 1 for relevance alone, 0 for difference alone.
-        mode: ``dense`` by inner product, ``bm25`` by words, ``hybrid`` by both; None for what the store was tuned to, or
-            else ``dense``.
-        weight: With ``hybrid``: λ of BM25 + λ · inner product; None for the one that the store was tuned to or suggests.
+        search_type: ``similarity``, or ``mmr`` for maximal marginal relevance.
+        fetch_k: With ``mmr``: number of documents to choose from.
+        lambda_mult: With ``mmr``: 1 counts relevance only, 0 only the difference between documents.
+        mode: ``dense`` ranks by inner product, ``bm25`` by BM25, ``hybrid`` by both; None for the mode that the store was tuned
+            to, or else ``dense``.
+        weight: With ``hybrid``: λ in BM25 + λ · inner product; None for the tuned λ, or else one that is found per question.
         fusion: With ``hybrid``: ``weighted``, or ``rrf`` for reciprocal rank fusion.
-        candidates: With ``hybrid``: passages that each leg brings; None for 200, or what the store was tuned with.
-        k1, b, phrases: With ``bm25`` and ``hybrid``: parameters of BM25, see ``dpr_rag.BM25``; None as ``candidates``.
-        reranker: Orders what the store finds anew: a ``dpr_rag.Reader``, or a ``CrossEncoder`` of sentence-transformers.
-        rerank: With a reranker: so many of the first documents are read.
-        rerank_weight: With a reranker: its share in the order, from 0 to 1; see ``dpr_rag.SecondStage``.
-        include_scores: Put score and rank into the metadata of the documents; of reranked ones also the search's own score,
-            and the answer that a reader found.
+        candidates: With ``hybrid``: how many passages each of the two lists has; None for the tuned number, or 200.
+        k1, b, phrases: With ``bm25`` and ``hybrid``: parameters of BM25, see ``dpr_rag.BM25``; None for the tuned values, or the
+            defaults.
+        reranker: Reranks the hits: a ``dpr_rag.Reader``, or a ``CrossEncoder`` of sentence-transformers.
+        rerank: With a reranker: how many of the first documents it reads.
+        rerank_weight: With a reranker: its weight, from 0 to 1; see ``dpr_rag.SecondStage``.
+        include_scores: Put score and rank into the metadata of the documents; for reranked ones also the score of the search,
+            and a reader's answer.
 
     Instantiate:
         .. code-block:: python
@@ -174,7 +175,7 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
         fixed_filter: Mapping[str, Any] | Filter | None = None,
         **kwargs: Any,
     ) -> Self:
-        """A retriever on a store that exists.
+        """Make a retriever on an existing store.
 
         Args:
             store: An open store, the folder of one, or an address: of a service, such as ``http://127.0.0.1:8000``, where

@@ -1,4 +1,4 @@
-"""The searches of a LangChain vector store, in words and by vector, with and without waiting."""
+"""The search methods of a LangChain vector store: by question and by vector, synchronous and asynchronous."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Scored = list[tuple[Document, float]]
 
 
 class SearchableStore(AdjustableStore):
-    """What a :class:`DPRVectorStore` can be asked."""
+    """The search methods of :class:`DPRVectorStore`."""
 
     def search(self, query: str, search_type: str, **kwargs: Any) -> list[Document]:
         """One of the searches by its name: ``similarity``, ``mmr`` or ``similarity_score_threshold``."""
@@ -38,9 +38,10 @@ class SearchableStore(AdjustableStore):
         return _plain(self.similarity_search_with_score(query, k, filter, **kwargs))
 
     def similarity_search_with_score(self, query: str, k: int = 4, filter: Where = None, **kwargs: Any) -> Scored:
-        """The k best documents with what the mode ranks by, exact inner products for ``dense``; higher is better.
+        """The k best documents with the score of the mode, for ``dense`` the exact inner product; higher is better.
 
-        A blank question gets what the filter keeps, in order of insertion and with the score 0; without a filter, nothing.
+        A blank question gets the documents that match the filter, in order of insertion and with the score 0; without a
+        filter, none.
         """
         refuse_unknown(kwargs, "k, filter")
         return self._found(query, k, filter)
@@ -57,7 +58,7 @@ class SearchableStore(AdjustableStore):
         return _scored(hits_for(self.retriever, [query], request)[0])
 
     async def _afound(self, query: str, k: int, filter: Where, diversity: Diversity | None = None) -> Scored:
-        """The same; the question is embedded by the embeddings' own asynchronous method where they have one."""
+        """Like :meth:`_found`; embeds the question with the embeddings' asynchronous method if they have one."""
         core = await asyncio.to_thread(lambda: self.retriever)
         vectors = await vectors_for(core, [query])
         return await asyncio.to_thread(self._found, query, k, filter, diversity, vectors)
@@ -220,7 +221,7 @@ class SearchableStore(AdjustableStore):
 
 
 def _wholly_relevant(found: Scored) -> Scored:
-    """What the filter keeps, where nothing else was asked for."""
+    """The documents of a blank question, with the relevance 1."""
     return [(document, 1.0) for document, _ in found]
 
 

@@ -1,4 +1,4 @@
-"""A question to the store under a retriever: by words, by its embedding, or by what the filters keep where it is blank."""
+"""The search of a retriever: by the question's words, by its embedding, or by filters alone if it is blank."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from dpr_rag.stores import execute
 
 
 def ranking_for(client: Store, settings: Settings, bundle: QueryBundle) -> Ranking:
-    """How a question is ranked: one that is a vector alone, by inner products."""
+    """The ranking for a question; inner product if it is an embedding without words."""
     by_vector = bundle.embedding is not None or bool(bundle.custom_embedding_strs)
     return settings.ranking_in(client, without_words=by_vector and is_blank(bundle.query_str))
 
 
 def searched(client: Store, settings: Settings, bundle: QueryBundle) -> list[Hit]:
-    """The hits of the search, as many as a second stage reads where there is one."""
+    """The hits of the search, as many as the reranker reads if there is one."""
     if any(ids is not None and not ids for ids in (settings.node_ids, settings.doc_ids)):
         return []  # in a query of LlamaIndex's own, no node_ids restrict nothing
     where = selection_of(node_ids=settings.node_ids, doc_ids=settings.doc_ids, filters=settings.filters)
@@ -50,14 +50,14 @@ def searched(client: Store, settings: Settings, bundle: QueryBundle) -> list[Hit
 
 
 def _embedding(client: Any, bundle: QueryBundle) -> Embedding:
-    """The bundle's own embedding, or the mean over the strings that stand for the question."""
+    """The bundle's embedding, or the mean of the embeddings of its strings."""
     if bundle.embedding is not None:
         return bundle.embedding
     return mean_agg(client.encode_questions(strings_of(bundle)).tolist())
 
 
 def scored(settings: Settings, bundle: QueryBundle, hits: Sequence[Hit]) -> list[NodeWithScore]:
-    """The nodes of hits, in the order of the second stage where there is one and the question has words."""
+    """The hits as nodes with scores, reranked if there is a reranker and the question is not blank."""
     stage, k = settings.second_stage, settings.similarity_top_k
     kept = hits[:k] if stage is None or is_blank(bundle.query_str) else stage.ranked(bundle.query_str, hits, k)
     return [NodeWithScore(node=to_node(hit.passage), score=hit.score) for hit in kept]

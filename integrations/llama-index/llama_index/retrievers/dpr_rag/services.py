@@ -1,4 +1,4 @@
-"""A retriever on a service: what it holds in the place of a vector store, and a question that takes one request."""
+"""A retriever on a service: the client in place of a vector store, and questions that take a single request."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from dpr_rag.errors import ArgumentError
 
 
 class Service:
-    """What a ``DPRRetriever`` asks where a store answers that is not filled from here, as that behind a service.
+    """The client of a store that cannot be filled from here, such as a service; takes the place of a vector store.
 
     Attributes:
-        client: The store behind it.
+        client: The store.
     """
 
     def __init__(self, client: Store) -> None:
@@ -26,7 +26,7 @@ class Service:
 
     @property
     def encoder(self) -> Encoder | None:
-        """What encodes questions; None where a service does."""
+        """The encoder of questions; None if the service encodes."""
         return self.client.encoder
 
     def close(self) -> None:
@@ -34,7 +34,7 @@ class Service:
         self.client.close()
 
     def refuse(self) -> NoReturn:
-        """Refuse to be a vector store.
+        """Refuse to be used as a vector store.
 
         Raises:
             ArgumentError: Always.
@@ -45,7 +45,7 @@ class Service:
 
 
 def hits_at_once(client: Store, settings: Settings, bundle: QueryBundle) -> list[Hit] | None:
-    """The hits of a service for a question in words, by one request; None for other questions, and where there is no service."""
+    """Hits of a service for a question in words, with one request; None for other questions and other stores."""
     if not isinstance(client, RemoteStore):
         return None
     request = _request(client, settings, bundle)
@@ -53,7 +53,7 @@ def hits_at_once(client: Store, settings: Settings, bundle: QueryBundle) -> list
 
 
 async def ahits_at_once(client: Store, settings: Settings, bundle: QueryBundle) -> list[Hit] | None:
-    """The same, without a thread that waits for the answer."""
+    """Like :func:`hits_at_once`, without blocking the event loop or a thread."""
     if not isinstance(client, RemoteStore):
         return None
     request = await asyncio.to_thread(_request, client, settings, bundle)

@@ -24,7 +24,7 @@ from dpr_rag.errors import ArgumentError, VectorError
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a retriever ranks and what it selects, see ``DPRRetriever``.
+    """The settings of a retriever, see ``DPRRetriever``.
 
     Raises:
         ValueError: The mode is not supported, or two settings say the same thing.
@@ -61,14 +61,14 @@ class Settings:
 
     @property
     def second_stage(self) -> SecondStage | None:
-        """What orders the hits anew, if anything does."""
+        """The reranker with its options, or None."""
         if self.reranker is None:
             return None
         return SecondStage(self.reranker, rerank=self.rerank, rerank_weight=self.rerank_weight)
 
     @property
     def searched(self) -> int:
-        """How many hits the search has to bring."""
+        """How many hits the search must return."""
         stage = self.second_stage
         return self.similarity_top_k if stage is None else stage.wanted(self.similarity_top_k)
 
@@ -82,11 +82,11 @@ class Settings:
             raise ArgumentError("mode='mmr' and diversity= were both given; diversity alone says how to choose")
 
     def ranking_in(self, store: Store, *, without_words: bool) -> Ranking:
-        """What was given; or what the mode means now, since a store may grow or be tuned meanwhile.
+        """The given ranking, or that of the mode; computed per search, since a store may grow or be tuned.
 
         Args:
-            store: What is searched.
-            without_words: The question is a vector alone.
+            store: The store.
+            without_words: Whether the question is an embedding without words.
         """
         if self.ranking is not None:
             return self.ranking
@@ -95,7 +95,7 @@ class Settings:
         return ranking_for(store, self.mode, alpha=self.alpha)
 
     def diversity_used(self) -> Diversity | None:
-        """What was given, or what the mode ``mmr`` means."""
+        """The given parameters of maximal marginal relevance, or those of the mode ``mmr``; else None."""
         return self.diversity or diversity_for(self.mode, self.searched)
 
 

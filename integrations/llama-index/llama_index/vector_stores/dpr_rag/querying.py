@@ -1,4 +1,4 @@
-"""What a ``VectorStoreQuery`` asks for, in the words of dpr-rag."""
+"""Executes a ``VectorStoreQuery``: its mode as a ranking, its filters and ids as a filter."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _OTHER_MODES = {
 
 
 def hits_for(store: Store, query: VectorStoreQuery, options: Mapping[str, Any]) -> list[Hit]:
-    """What a query finds; see ``DPRVectorStore.query``."""
+    """Hits for a query; see ``DPRVectorStore.query``."""
     check_mode(query.mode, query.alpha)
     k, words = _wanted(query), words_of(query.query_str)
     diversity = diversity_for(query.mode, max(k, 1), threshold=query.mmr_threshold, options=options)
@@ -77,13 +77,13 @@ def hits_for(store: Store, query: VectorStoreQuery, options: Mapping[str, Any]) 
 
 
 def without_question(store: Store, where: Filter | None, k: int) -> list[Hit]:
-    """What is found where nothing is asked for: what a filter keeps, in order of insertion, with the score 0; else nothing."""
+    """Hits without a question: the passages that match a filter, in order of insertion, with the score 0; else none."""
     kept = [] if where is None else store.select(where, k)
     return [Hit(passage, 0.0, rank) for rank, passage in enumerate(kept, start=1)]
 
 
 def tell_if_empty(store: Store, hits: Sequence[Hit]) -> None:
-    """A path that was mistyped makes an empty store, whose answers look like those to a bad question."""
+    """Warn if the store is empty: a mistyped path creates one, and its results look like those of a bad question."""
     if not hits and not store.count():
         _log.warning(
             "%s is empty, so nothing is found; where it should not be, check the path: create=False", store.path
@@ -91,10 +91,10 @@ def tell_if_empty(store: Store, hits: Sequence[Hit]) -> None:
 
 
 def words_of(given: object) -> str | None:
-    """A question's words, an empty string where they are blank, None where there are none.
+    """The question of a query; empty if it is blank, None if there is none.
 
     Raises:
-        TypeError: They are no string.
+        TypeError: It is not a string.
     """
     if given is None:
         return None
@@ -104,14 +104,14 @@ def words_of(given: object) -> str | None:
 
 
 def vectors_of(query: VectorStoreQuery) -> list[Any] | None:
-    """The query's embedding as the one row of a matrix; that of a blank text, which is all zeros, is none."""
+    """The query's embedding as a matrix of one row; None if there is none, or if it is the zero vector of a blank text."""
     if query.query_embedding is None or (words_of(query.query_str) == "" and not any(query.query_embedding)):
         return None
     return [query.query_embedding]
 
 
 def ranking_of(store: Store, query: VectorStoreQuery) -> Ranking:
-    """How a query ranks; without words by vectors alone, where the mode leaves that open."""
+    """The ranking of a query; without a question, and in a mode that leaves it open, by inner product."""
     if query.query_str is None and query.mode in LEFT_TO_THE_STORE:
         check_mode(query.mode, query.alpha)
         return Ranking()
@@ -134,7 +134,7 @@ def diversity_for(
     threshold: float | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Diversity | None:
-    """How to choose among the candidates: by diversity in the mode ``mmr``, in the others not at all.
+    """The parameters of maximal marginal relevance for the mode ``mmr``; None for other modes.
 
     Args:
         mode: A mode of LlamaIndex.
@@ -164,7 +164,7 @@ def ranking_for(
     alpha: float | None = None,
     candidates: int | None = None,
 ) -> Ranking:
-    """How a mode of LlamaIndex ranks: by BM25 (``text_search``, ``sparse``), by both legs (``hybrid``), or as the store does.
+    """The ranking of a mode of LlamaIndex: BM25 (``text_search``, ``sparse``), ``hybrid``, or the store's own.
 
     Args:
         store: Its tuning counts for ``default`` and ``mmr``, which are inner products otherwise, and for what the others
@@ -195,7 +195,7 @@ def ranking_for(
 
 
 def _times(ranking: Ranking, factor: float) -> Ranking:
-    """A hybrid ranking whose λ counts so many times."""
+    """A hybrid ranking with its λ multiplied by a factor."""
     if ranking.weight is None:
         return replace(ranking, balance=factor)
     return replace(ranking, weight=ranking.weight * factor)
@@ -243,10 +243,10 @@ def _candidates(k: int, options: Mapping[str, Any]) -> int:
 def selection_of(
     *, node_ids: list[str] | None = None, doc_ids: list[str] | None = None, filters: MetadataFilters | None = None
 ) -> Filter | None:
-    """The passages that all of ids, documents and filters keep.
+    """The filter that combines node ids, source documents and metadata filters; None if there is none of them.
 
-    No ids and no filters restrict nothing, as an index gives empty ones where nobody asked for any. It gives no list of
-    documents of its own accord, so that an empty one, such as that of a user who may read none, keeps nothing.
+    Empty node ids and filters restrict nothing, since an index passes empty ones by default. An empty list of documents, as for
+    a user who may read none, matches nothing; an index never passes one by itself.
 
     Raises:
         FilterError: A filter cannot be understood.

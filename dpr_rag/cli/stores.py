@@ -1,4 +1,4 @@
-"""A store as commands ask it, wherever it lies: in a folder, behind a service, or in a collection of a Milvus."""
+"""Opens the store that a command names, with its encoder and its ranking: a folder, a service or a Milvus collection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dpr_rag.cli.ranking import RankingChoice
 
 
-def asked(
+def open_existing(
     place: str | Path,
     encoder: Encoder | None = None,
     *,
@@ -26,18 +26,18 @@ def asked(
     bind: bool = False,
     language: str | None = None,
 ) -> Store:
-    """Open a store that exists.
+    """Open an existing store.
 
     Args:
-        place: Its folder or address.
-        encoder: What encodes; a service has its own.
-        read_only: Refuse every change; a service says so itself.
-        bind: Attach the encoder to the folder of a store without one.
-        language: Whose words BM25 stems in the folder of a store.
+        place: Folder or address of the store.
+        encoder: The encoder; ignored for a service, which has its own.
+        read_only: Refuse every change; ignored for a service, which decides itself.
+        bind: Attach the encoder to a folder without one.
+        language: Language of BM25's stemmer, for a folder.
 
     Raises:
-        typer.BadParameter: What goes with a folder was given with an address.
-        StoreNotFoundError: There is none.
+        typer.BadParameter: ``bind`` or ``language`` was given with an address.
+        StoreNotFoundError: There is no store.
     """
     from dpr_rag import PassageStore, open_store
 
@@ -58,7 +58,7 @@ def asked(
 def encoder_at(
     place: str | Path, choice: ModelChoice, *, loaded: DualEncoder | LibraryEncoder | None = None
 ) -> DualEncoder | LibraryEncoder | None:
-    """The encoder for a store that exists, see ``encoder_of``; None for a service, which encodes by itself.
+    """The encoder for an existing store, see ``encoder_of``; None for a service, which encodes by itself.
 
     Raises:
         typer.BadParameter: A model was named for a service.
@@ -73,18 +73,18 @@ def encoder_at(
 
 
 def ranking_at(place: str | Path, how: RankingChoice) -> Ranking:
-    """How to rank: as the options say, and for the rest as the store was tuned.
+    """The store's ranking with the options of the command.
 
     Raises:
-        typer.BadParameter: An option is unknown, or goes with another mode.
+        typer.BadParameter: An option has an unknown value, or goes with another mode.
         StoreNotFoundError: There is no store.
     """
-    with asked(place) as store, usage():
-        return store.ranking_of(how.asked)
+    with open_existing(place) as store, usage():
+        return store.ranking_of(how.options)
 
 
 def refuse_service(place: str | Path) -> None:
-    """Refuse a service, for commands that need the store itself.
+    """Refuse a service, for commands that need a folder or a collection.
 
     Raises:
         typer.BadParameter: It is one.
@@ -97,6 +97,6 @@ def refuse_service(place: str | Path) -> None:
 
 
 def only_reads(place: str | Path, rankings: Iterable[Ranking]) -> bool:
-    """Whether a store is opened read-only to be asked: the first question in words leaves postings for the next process."""
-    in_words = any(ranking.needs_words for ranking in rankings)
-    return is_address(place) or not in_words or not os.access(place, os.W_OK)
+    """Whether to open a store read-only for searching: not if BM25 may have to write its postings first."""
+    needs_words = any(ranking.needs_words for ranking in rankings)
+    return is_address(place) or not needs_words or not os.access(place, os.W_OK)

@@ -1,4 +1,4 @@
-"""What errors become: a status, the class that Python users know, and a message without what is the server's own."""
+"""Error responses: status, class name, and a message without internals of the server."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from dpr_rag.remote.wire import STATUS, error_record, kind_of
 from dpr_rag.service.stores import Service
 
 _SHOWN = 300
-_PATIENCE = 1
+_RETRY_AFTER = 1
 
 
 def install(app: FastAPI, service: Service) -> None:
-    """Have an application answer with errors of this form."""
+    """Install the exception handlers on an application."""
 
     async def of_ours(request: Request, error: Exception) -> JSONResponse:
-        return told(service, error if isinstance(error, DprRagError) else DprRagError(str(error)))
+        return response_of(service, error if isinstance(error, DprRagError) else DprRagError(str(error)))
 
     async def of_http(request: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 500
@@ -49,11 +49,11 @@ def install(app: FastAPI, service: Service) -> None:
     app.add_exception_handler(Exception, of_nobody)
 
 
-def told(service: Service, error: DprRagError) -> JSONResponse:
-    """An error of the library as an answer."""
+def response_of(service: Service, error: DprRagError) -> JSONResponse:
+    """The response for an error of the library."""
     kind = kind_of(error)
     message = public_message(error, service.places)
     passage_id = error.passage_id if isinstance(error, errors.RepeatedIdError) else None
     passing = isinstance(error, errors.ServiceBusyError | errors.StoreLocked)
-    headers = {"retry-after": str(_PATIENCE)} if passing else {}
+    headers = {"retry-after": str(_RETRY_AFTER)} if passing else {}
     return JSONResponse(error_record(kind, message, passage_id), STATUS[kind], headers)
