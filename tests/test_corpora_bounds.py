@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dpr_rag.corpora import Columns, SkipReport, open_corpus, packed, read_csv, read_json, read_jsonl, read_tsv
+from dpr_rag.corpora import Columns, SkipReport, gzipped, open_corpus, read_csv, read_json, read_jsonl, read_tsv
 from dpr_rag.corpora import lines as reading
 from dpr_rag.errors import CorpusError
 
@@ -56,7 +56,7 @@ def test_a_line_without_end_takes_no_more_memory_than_the_longest_line(
 def test_what_unpacks_to_far_more_than_text_does_is_refused(
     tmp_path: Path, name: str, head: bytes, fill: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packed, "ALWAYS", 4 * MIB)
+    monkeypatch.setattr(gzipped, "ALWAYS", 4 * MIB)
     path = bomb(tmp_path / name, head, fill, 8)
     size = path.stat().st_size
     with pytest.raises(CorpusError, match=rf"{name}: its {size:,} bytes unpack to more than 4,194,304.*gunzip"):
@@ -64,7 +64,7 @@ def test_what_unpacks_to_far_more_than_text_does_is_refused(
 
 
 def test_text_of_any_size_that_packs_as_text_does_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "ALWAYS", 1000)
+    monkeypatch.setattr(gzipped, "ALWAYS", 1000)
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(b"\n".join(RECORD % (at, b"words of a text, " * 20) for at in range(2000))))
     assert sum(1 for _ in read_jsonl(path)) == 2000

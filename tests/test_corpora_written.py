@@ -12,7 +12,7 @@ from written_files import WORD, docx, paragraph, pdf
 
 from dpr_rag.corpora import LeftOut, open_corpus, read_texts
 from dpr_rag.corpora import docx as docx_module
-from dpr_rag.corpora import written as written_module
+from dpr_rag.corpora import text_files as written_module
 from dpr_rag.corpora.splitting import split_lines
 from dpr_rag.corpora.walking import in_words
 from dpr_rag.errors import CorpusError, MissingExtraError, UnreadableError

@@ -16,7 +16,7 @@ from processors import BYTES, PLAIN, a_processor, needs_kernels
 from tiny_models import PASSAGES, QUESTIONS
 
 from dpr_rag import DualEncoder, Passage
-from dpr_rag.encoders import choosing, fast_runtime, precision, remembering
+from dpr_rag.encoders import choosing, fast_runtime, machine_cache, precision
 from dpr_rag.encoders.fast_runtime import FastRuntime
 from dpr_rag.encoders.precision import Effect, measured
 from dpr_rag.encoders.runtime import Batch
@@ -259,9 +259,9 @@ def test_the_check_is_made_once_for_all_that_it_follows_from(
     assert checked() == 1
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI")
     assert checked() == 1
-    monkeypatch.setattr(remembering, "version", lambda _: "another")
+    monkeypatch.setattr(machine_cache, "version", lambda _: "another")
     assert checked() == 1
-    monkeypatch.setattr(remembering, "_SCHEME", remembering._SCHEME + 1)
+    monkeypatch.setattr(machine_cache, "_SCHEME", machine_cache._SCHEME + 1)
     assert checked() == 1
     assert checked(tiny.contriever(tmp_path / "other", seed=1)) == 1
     assert checked() == 0

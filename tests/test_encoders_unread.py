@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dpr_rag import DualEncoder, Passage
-from dpr_rag.encoders.unread import Unread
+from dpr_rag.encoders.unknown_scripts import Unread
 
 ENGLISH = "The harvest begins in April, when the leaves in the hills are young and small."
 UNREAD = {

@@ -14,7 +14,6 @@ from dpr_rag.corpora.dpr_json import (
 )
 from dpr_rag.corpora.embeddings import read_vectors, write_vectors
 from dpr_rag.corpora.formats import FORMATS
-from dpr_rag.corpora.found import Found, Opened, Reading
 from dpr_rag.corpora.langchain import read_langchain_folder
 from dpr_rag.corpora.lines import LeftOut, OnBad, SkipReport
 from dpr_rag.corpora.opening import open_by_place, open_corpus, open_reading
@@ -22,6 +21,7 @@ from dpr_rag.corpora.parquet import read_parquet
 from dpr_rag.corpora.qrels import Judgement, read_qrels
 from dpr_rag.corpora.question import Question
 from dpr_rag.corpora.questions import read_questions, write_questions
+from dpr_rag.corpora.records import Found, Opened, Reading
 from dpr_rag.corpora.samples import TrainingPassage, TrainingSample
 from dpr_rag.corpora.tables import read_csv, read_tsv
 from dpr_rag.corpora.tabular import read_json, read_jsonl, write_jsonl, write_tsv

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from dpr_rag.corpora.gzipped import unpacked
 from dpr_rag.corpora.lines import OnBad, bad_line, read_json_lines, tell
 from dpr_rag.corpora.magic import refuse_device, refuse_pipe
-from dpr_rag.corpora.packed import unpacked
 from dpr_rag.corpora.values import Keys, expect_object, key_twice, refuse_constant
 from dpr_rag.errors import CorpusError, PassageError
 

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 from dpr_rag.corpora.chroma_vectors import ChromaVectors, number_of_operation
-from dpr_rag.corpora.found import Found, Opened, Reading
 from dpr_rag.corpora.moving import Document, chosen, moved, opened
+from dpr_rag.corpora.records import Found, Opened, Reading
 from dpr_rag.errors import CorpusError
 
 _DATABASE = "chroma.sqlite3"

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.corpora.columns import VECTORS, Columns, lacking, located
-from dpr_rag.corpora.found import Found
+from dpr_rag.corpora.fields import Maker
 from dpr_rag.corpora.lines import OnBad, id_of, tell
-from dpr_rag.corpora.making import Maker
+from dpr_rag.corpora.records import Found
 from dpr_rag.errors import CorpusError, MissingExtraError, PassageError, install
 
 ROWS = 100  # a few bytes of a file may stand for very long texts, once for each row

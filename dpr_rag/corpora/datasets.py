@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.corpora.columnar import ROWS, import_pyarrow, layout_of, passages_of
-from dpr_rag.corpora.found import Found, Opened, Reading
-from dpr_rag.corpora.making import Maker
-from dpr_rag.corpora.whole import member, read_json
+from dpr_rag.corpora.fields import Maker
+from dpr_rag.corpora.json_files import member, read_json
+from dpr_rag.corpora.records import Found, Opened, Reading
 from dpr_rag.errors import CorpusError
 
 _STATE, _INFO, _SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"

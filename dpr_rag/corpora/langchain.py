@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dpr_rag.corpora.found import Opened, Reading
+from dpr_rag.corpora.json_files import read_json
 from dpr_rag.corpora.moving import Document, chosen, moved, opened
-from dpr_rag.corpora.whole import read_json
+from dpr_rag.corpora.records import Opened, Reading
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import CorpusError
 from dpr_rag.index.foreign import read_faiss_vectors

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from dpr_rag.arguments import check_callable
+from dpr_rag.corpora.gzipped import unpacked
 from dpr_rag.corpora.magic import LENGTH, refuse_device, refuse_foreign
-from dpr_rag.corpora.packed import unpacked
 from dpr_rag.corpora.values import expect_object, parsed
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
 from dpr_rag.paths import written

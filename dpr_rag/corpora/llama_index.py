@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dpr_rag.corpora.found import Opened, Reading
+from dpr_rag.corpora.json_files import member, read_json
 from dpr_rag.corpora.moving import Document, chosen, moved, opened
+from dpr_rag.corpora.records import Opened, Reading
 from dpr_rag.corpora.values import parsed
-from dpr_rag.corpora.whole import member, read_json
 from dpr_rag.errors import CorpusError
 from dpr_rag.index.foreign import read_faiss_vectors
 

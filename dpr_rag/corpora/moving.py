@@ -8,9 +8,9 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dpr_rag.corpora.found import Found, Opened, Reading
+from dpr_rag.corpora.fields import Maker
 from dpr_rag.corpora.lines import id_of, tell
-from dpr_rag.corpora.making import Maker
+from dpr_rag.corpora.records import Found, Opened, Reading
 from dpr_rag.errors import CorpusError, PassageError
 
 INNER_PRODUCT = "inner product"

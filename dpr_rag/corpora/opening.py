@@ -11,12 +11,12 @@ from dpr_rag.corpora.columns import Columns
 from dpr_rag.corpora.datasets import open_dataset
 from dpr_rag.corpora.docstrings import read_by_module
 from dpr_rag.corpora.formats import FORMATS, PYTHON, format_of, listed_formats
-from dpr_rag.corpora.found import Found, Opened, Reading
 from dpr_rag.corpora.langchain import open_langchain
 from dpr_rag.corpora.lines import LeftOut, OnBad
 from dpr_rag.corpora.llama_index import open_llama_index
 from dpr_rag.corpora.magic import refuse_device, refuse_pipe
 from dpr_rag.corpora.parquet import parquet_by_row
+from dpr_rag.corpora.records import Found, Opened, Reading
 from dpr_rag.corpora.retrieved import passages_of_ctxs
 from dpr_rag.corpora.tables import csv_by_line, tsv_by_line
 from dpr_rag.corpora.tabular import json_by_line, jsonl_by_line

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from dpr_rag.corpora.columnar import ROWS, import_pyarrow, layout_of, passages_of
 from dpr_rag.corpora.columns import Columns
-from dpr_rag.corpora.found import Found, Reading
+from dpr_rag.corpora.fields import Maker
 from dpr_rag.corpora.lines import LeftOut, OnBad
-from dpr_rag.corpora.making import Maker
+from dpr_rag.corpora.records import Found, Reading
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import OnBadText, Passage
 from dpr_rag.paths import place_of

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dpr_rag.corpora.json_files import member, read_json
 from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, read_lines, tell
 from dpr_rag.corpora.question import Question, question_of, strings
 from dpr_rag.corpora.values import expect_object
-from dpr_rag.corpora.whole import member, read_json
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
 

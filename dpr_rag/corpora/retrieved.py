@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.corpora.arrays import read_objects
-from dpr_rag.corpora.found import Found, Reading
-from dpr_rag.corpora.making import Maker
+from dpr_rag.corpora.fields import Maker
+from dpr_rag.corpora.records import Found, Reading
 from dpr_rag.corpora.tabular import fields_of
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Passage

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dpr_rag.corpora.columns import Columns, lacking, listed, located, no_header, refuse_header
+from dpr_rag.corpora.fields import Maker
 from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, tell, without_end
-from dpr_rag.corpora.making import Maker
 from dpr_rag.corpora.rows import Lines, Shape, header_of, read_rows, width_of
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import Passage

@@ -8,8 +8,8 @@ from typing import Any
 
 from dpr_rag.corpora.arrays import read_objects
 from dpr_rag.corpora.columns import Columns, lacking, located
+from dpr_rag.corpora.fields import Maker, unreserved
 from dpr_rag.corpora.lines import LeftOut, OnBad, id_of, read_json_lines, write_objects, writing
-from dpr_rag.corpora.making import Maker, unreserved
 from dpr_rag.corpora.rows import written
 from dpr_rag.corpora.tables import COLUMNS
 from dpr_rag.errors import CorpusError

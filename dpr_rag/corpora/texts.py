@@ -10,8 +10,8 @@ from dpr_rag.arguments import is_blank
 from dpr_rag.corpora.lines import BAD_TEXT, LeftOut, OnBad, tell
 from dpr_rag.corpora.scans import scans_of
 from dpr_rag.corpora.splitting import split_lines
+from dpr_rag.corpora.text_files import NEEDS_PYPDF, check_text, is_beyond, read_written
 from dpr_rag.corpora.walking import EMPTY, UNREADABLE_PAGE, in_words, walk
-from dpr_rag.corpora.written import NEEDS_PYPDF, check_text, is_beyond, read_written
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
 from dpr_rag.passages import OnBadText, Passage, check_on_bad_text
 from dpr_rag.paths import place_of

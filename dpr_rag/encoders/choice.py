@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from dpr_rag.encoders.machine_cache import recall, remember
 from dpr_rag.encoders.processor import Ability, this_processor
-from dpr_rag.encoders.remembering import recall, remember
 
 WEIGHTS = {"bfloat16": 1.0, "int8": 1.25}
 """What a precision's time counts: int8 has to save a fifth, for its error is some twenty times that of bfloat16."""

@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
+from dpr_rag.encoders.architectures import knows_settings
 from dpr_rag.encoders.choice import candidates, kept
 from dpr_rag.encoders.fast_runtime import FAST_DTYPES, FastRuntime
-from dpr_rag.encoders.forms import knows_settings
 from dpr_rag.encoders.precision import effect_of
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.quickest import QuickestRuntime

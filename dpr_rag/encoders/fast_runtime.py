@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.encoders.forms import FORMS, first_position
+from dpr_rag.encoders.architectures import FORMS, first_position
 from dpr_rag.encoders.graph import build_graph, group_of, openvino_core
 from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.processor import cores, this_processor

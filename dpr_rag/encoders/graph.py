@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpr_rag.encoders.fitting import check_fit, has_head
-from dpr_rag.encoders.forms import (
+from dpr_rag.encoders.architectures import (
     ACTIVATIONS,
     FORMS,
     RELATIVE,
@@ -27,6 +26,7 @@ from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.processor import this_processor
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.towers import Tower
+from dpr_rag.encoders.weight_checks import check_fit, has_head
 from dpr_rag.encoders.weights import Array, Layer, used
 from dpr_rag.errors import MissingExtraError
 from dpr_rag.forking import keep_in_children, new_lock

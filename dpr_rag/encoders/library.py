@@ -16,13 +16,13 @@ from dpr_rag.encoders.describing import Description
 from dpr_rag.encoders.folders import ModelFolder, find_folder
 from dpr_rag.encoders.kinds import refuse_other_kinds, refuse_own_code
 from dpr_rag.encoders.loaded import LoadedEncoder
-from dpr_rag.encoders.made_up import no_weights_made_up
+from dpr_rag.encoders.missing_weights import no_weights_made_up
 from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.plain_letters import PlainLetters
 from dpr_rag.encoders.prompts import PromptNames, named_prompt, warn_of_unused
 from dpr_rag.encoders.recognition import names_of
 from dpr_rag.encoders.torch_runtime import import_torch
-from dpr_rag.encoders.unread import Unread
+from dpr_rag.encoders.unknown_scripts import Unread
 from dpr_rag.encoders.weights import hash_arrays
 from dpr_rag.errors import MissingExtraError, ModelError, install, unknown
 from dpr_rag.forking import cached

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.fast_runtime import FastRuntime
+from dpr_rag.encoders.machine_cache import recall, remember
 from dpr_rag.encoders.profiles import Profile
-from dpr_rag.encoders.remembering import recall, remember
 from dpr_rag.encoders.runtime import Batch, batches, budget_for
 from dpr_rag.encoders.tokens import Tokens, TokenSequence
 from dpr_rag.encoders.towers import Tower

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dpr_rag.encoders.forms import first_position
+from dpr_rag.encoders.architectures import first_position
 from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.plain_letters import PlainLetters
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.tokenizer_bounds import refuse_hostile
 from dpr_rag.encoders.towers import Tower
-from dpr_rag.encoders.unread import Unread
+from dpr_rag.encoders.unknown_scripts import Unread
 from dpr_rag.errors import ModelError
 from dpr_rag.forking import cached
 from dpr_rag.passages import Passage

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.encoders.fitting import check_fit, check_positions, has_head
-from dpr_rag.encoders.forms import FORMS, check_sizes
+from dpr_rag.encoders.architectures import FORMS, check_sizes
 from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.profiles import Pooling, Profile
 from dpr_rag.encoders.runtime import Batch
 from dpr_rag.encoders.towers import Tower
+from dpr_rag.encoders.weight_checks import check_fit, check_positions, has_head
 from dpr_rag.encoders.weights import Array, Layer, used
 from dpr_rag.errors import MissingExtraError, ModelError, install, unknown
 from dpr_rag.forking import has_lost_workers

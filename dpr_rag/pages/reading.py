@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 
 from dpr_rag.corpora import LeftOut, Reading, open_reading
 from dpr_rag.corpora.formats import format_of
+from dpr_rag.corpora.text_files import NEEDS_PYPDF, is_beyond
 from dpr_rag.corpora.texts import SUFFIXES
 from dpr_rag.corpora.walking import in_words, walk
-from dpr_rag.corpora.written import NEEDS_PYPDF, is_beyond
 from dpr_rag.errors import CorpusError, UnreadableError
 from dpr_rag.pages.charsets import in_utf8
 from dpr_rag.pages.wording import on_the_page

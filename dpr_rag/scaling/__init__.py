@@ -6,7 +6,7 @@ from dpr_rag.scaling.carrying import carry, origin_of
 from dpr_rag.scaling.copying import copy, prove
 from dpr_rag.scaling.encoding import Encoded, Shard, encode
 from dpr_rag.scaling.moving import encoder_of_parts, export, load, merge, recorded
-from dpr_rag.scaling.on_ray import encode_on_ray
+from dpr_rag.scaling.ray_cluster import encode_on_ray
 
 __all__ = [
     "Encoded",

@@ -7,8 +7,8 @@ import numpy as np
 from dpr_rag.arguments import check_callable, check_count
 from dpr_rag.errors import StoreError
 from dpr_rag.scaling.carrying import carry
-from dpr_rag.scaling.going_on import going_on
 from dpr_rag.scaling.moving import Progress, refuse_other
+from dpr_rag.scaling.resuming import going_on
 from dpr_rag.store import AddReport
 from dpr_rag.stores import WholeStore
 

@@ -18,8 +18,8 @@ from dpr_rag.filters import Filter
 from dpr_rag.passages import SOURCE_KEY, Passage
 from dpr_rag.scaling.cutting import ROWS, parts
 from dpr_rag.scaling.encoding import Encoded
-from dpr_rag.scaling.going_on import going_on
 from dpr_rag.scaling.marking import Elsewhere, is_there, marked
+from dpr_rag.scaling.resuming import going_on
 from dpr_rag.store import AddReport
 from dpr_rag.store.recording import EARLIER, joined
 from dpr_rag.stores import WholeStore

@@ -1,4 +1,4 @@
-"""What can be set on a vector store: the passages it searches, what its searches rank by, what becomes of blank documents."""
+"""Settings of a vector store that can be changed: its view, its ranking, and the handling of blank documents."""
 
 from __future__ import annotations
 

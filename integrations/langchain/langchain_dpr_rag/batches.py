@@ -1,4 +1,4 @@
-"""Many questions at once: one encoding pass, one search, and a run of its own for each question's callbacks."""
+"""Batches of questions: one encoding pass and one search, with a callback run for each question."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dpr_rag import RemoteRetriever, Retriever, SearchRequest
 from dpr_rag.encoder import Vectors
-from langchain_dpr_rag.asking import diversity_of, hits_for, vectors_for
+from langchain_dpr_rag.argument_names import OF_A_STORE, check_search_type, refuse_unknown, told
+from langchain_dpr_rag.checks import inputs_given
 from langchain_dpr_rag.documents import Where, document_of, where_of
-from langchain_dpr_rag.given import inputs_given
-from langchain_dpr_rag.other_words import OF_A_STORE, check_search_type, refuse_unknown, told
+from langchain_dpr_rag.queries import diversity_of, hits_for, vectors_for
 from langchain_dpr_rag.searching import SearchableStore
 from langchain_dpr_rag.settings import CheckedRetriever, Condition, Count, Share
 

@@ -1,4 +1,4 @@
-"""Closing what was opened: at the end of a ``with`` block, and when the opening itself fails halfway."""
+"""Closes opened stores at the end of a ``with`` block, or when opening fails halfway."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from dpr_rag.arguments import is_blank as is_blank_text
 from dpr_rag.errors import ArgumentError, PassageError
 from dpr_rag.fillable import FilledStore
 from dpr_rag.filters import check_predicate
-from langchain_dpr_rag.given import documents_given, ids_given, metadatas_given
+from langchain_dpr_rag.checks import documents_given, ids_given, metadatas_given
 
 SCORE_KEY = "dpr_score"
 RANK_KEY = "dpr_rank"

@@ -1,4 +1,4 @@
-"""Methods that other vector stores have: each is told what to call here, instead of an attribute that does not exist."""
+"""Methods of other vector stores: each raises an error that names the method to call here."""
 
 from __future__ import annotations
 

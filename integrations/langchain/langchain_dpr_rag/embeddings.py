@@ -12,8 +12,8 @@ from langchain_core.embeddings import Embeddings
 from dpr_rag import DualEncoder, Encoder, Passage, load_encoder
 from dpr_rag.encoder import Vectors, is_encoder
 from dpr_rag.errors import ArgumentError
-from langchain_dpr_rag.given import text_given, texts_given
-from langchain_dpr_rag.other_words import refuse_unknown
+from langchain_dpr_rag.argument_names import refuse_unknown
+from langchain_dpr_rag.checks import text_given, texts_given
 
 _PRETRAINED = "DPREmbeddings.from_pretrained(name or folder)"
 _OTHER_WORDS = {

@@ -1,4 +1,4 @@
-"""Retrievers on a store that is filled first: everything that a ``DPRVectorStore`` is made with goes for them too."""
+"""Constructors of retrievers that fill a store first, with all arguments of a ``DPRVectorStore``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from langchain_core.embeddings import Embeddings
 
 from dpr_rag import Encoder
 from dpr_rag.errors import ArgumentError
+from langchain_dpr_rag.argument_names import refuse_unknown
+from langchain_dpr_rag.checks import documents_given, texts_given
 from langchain_dpr_rag.closing import closed_on_error
 from langchain_dpr_rag.documents import documents_of
-from langchain_dpr_rag.given import documents_given, texts_given
-from langchain_dpr_rag.other_words import refuse_unknown
 from langchain_dpr_rag.vectorstores import ARGUMENTS, DPRVectorStore
 
 _OF_A_STORE = frozenset(ARGUMENTS.split(", ")) - {"embedding", "store"}

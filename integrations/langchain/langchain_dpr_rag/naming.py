@@ -1,4 +1,4 @@
-"""What foreign embeddings are called, so that a store can tell one model from another of the same dimension."""
+"""Names foreign embeddings, so that a store can tell models of the same dimension apart."""
 
 from __future__ import annotations
 

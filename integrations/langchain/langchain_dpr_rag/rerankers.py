@@ -15,9 +15,9 @@ from pydantic import BeforeValidator, ConfigDict, Field, SkipValidation, model_v
 from dpr_rag import Hit, Passage, Reader, SecondStage
 from dpr_rag.arguments import is_blank
 from dpr_rag.errors import ArgumentError
-from langchain_dpr_rag.asking import question_of
+from langchain_dpr_rag.checks import documents_given
 from langchain_dpr_rag.documents import ANSWER_KEY, SCORE_KEY, answer_record
-from langchain_dpr_rag.given import documents_given
+from langchain_dpr_rag.queries import question_of
 from langchain_dpr_rag.settings import Count, Share
 
 RELEVANCE_SCORE = "relevance_score"

@@ -32,14 +32,14 @@ from dpr_rag import (
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import ArgumentError
 from dpr_rag.stores import is_store
-from langchain_dpr_rag.asking import ahits_for, hits_for, plain_documents, scored_documents
+from langchain_dpr_rag.argument_names import refuse_unknown
 from langchain_dpr_rag.batches import OnePassRetriever
 from langchain_dpr_rag.closing import Closable, Closing, closed_on_error
 from langchain_dpr_rag.documents import Where, where_of
 from langchain_dpr_rag.filling import Filling
 from langchain_dpr_rag.foreign import embeddings_of, encoder_of
 from langchain_dpr_rag.opening import open_at
-from langchain_dpr_rag.other_words import refuse_unknown
+from langchain_dpr_rag.queries import ahits_for, hits_for, plain_documents, scored_documents
 from langchain_dpr_rag.settings import Condition, Count, Fusion, Mode, SearchType, Share, Weight
 from langchain_dpr_rag.vectorstores import DPRVectorStore
 

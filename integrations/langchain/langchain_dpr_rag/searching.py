@@ -12,10 +12,10 @@ from dpr_rag import Diversity, Hit, Retriever, SearchRequest
 from dpr_rag.arguments import is_blank
 from dpr_rag.encoder import Vectors
 from langchain_dpr_rag.adjusting import AdjustableStore
-from langchain_dpr_rag.asking import diversity_of, hits_for, question_of, vectors_for
+from langchain_dpr_rag.argument_names import OF_A_STORE, check_search_type, refuse_unknown
+from langchain_dpr_rag.checks import check_threshold
 from langchain_dpr_rag.documents import Where, document_of, where_of
-from langchain_dpr_rag.given import check_threshold
-from langchain_dpr_rag.other_words import OF_A_STORE, check_search_type, refuse_unknown
+from langchain_dpr_rag.queries import diversity_of, hits_for, question_of, vectors_for
 
 Scored = list[tuple[Document, float]]
 

@@ -1,4 +1,4 @@
-"""Structured queries, as models write them for LangChain's ``SelfQueryRetriever``, as filters of a ``DPRVectorStore``."""
+"""Translates the structured queries of LangChain's ``SelfQueryRetriever`` to filters of a ``DPRVectorStore``."""
 
 from __future__ import annotations
 

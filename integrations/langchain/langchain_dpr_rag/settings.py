@@ -1,4 +1,4 @@
-"""Fields that count whenever they are read, and are checked together whenever one of them is set."""
+"""Pydantic fields of the retrievers, validated together on every assignment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 
 from dpr_rag import Ranking
 from dpr_rag.filters import check_predicate, parse_filter
-from langchain_dpr_rag.other_words import OF_A_RETRIEVER, RIGHT_WORDS, check_search_type
+from langchain_dpr_rag.argument_names import OF_A_RETRIEVER, RIGHT_WORDS, check_search_type
 
 
 def _no_bool(given: object) -> object:

@@ -13,15 +13,15 @@ from langchain_core.embeddings import Embeddings
 from dpr_rag import Encoder, Filter
 from dpr_rag.errors import ArgumentError
 from dpr_rag.fillable import FilledStore
+from langchain_dpr_rag.argument_names import refuse_unknown
 from langchain_dpr_rag.batches import DPRVectorStoreRetriever
+from langchain_dpr_rag.checks import documents_given
 from langchain_dpr_rag.closing import Closing, closed_on_error
 from langchain_dpr_rag.documents import OnBadText, OnBlank, OnMetadata, Policies
 from langchain_dpr_rag.elsewhere import Elsewhere
 from langchain_dpr_rag.foreign import embeddings_of, encoder_of
-from langchain_dpr_rag.given import documents_given
 from langchain_dpr_rag.moving_in import folder_of, read_folder
 from langchain_dpr_rag.opening import open_store
-from langchain_dpr_rag.other_words import refuse_unknown
 from langchain_dpr_rag.settings import Fusion, Mode
 from langchain_dpr_rag.writing import WritableStore
 

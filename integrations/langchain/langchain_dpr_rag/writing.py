@@ -1,4 +1,4 @@
-"""What changes a LangChain vector store: adding, deleting, and getting by id what was added."""
+"""The methods of a LangChain vector store that add, delete and get documents."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from langchain_core.documents import Document
 
 from dpr_rag import Passage
+from langchain_dpr_rag.argument_names import refuse_unknown
 from langchain_dpr_rag.awaiting import add_awaited
+from langchain_dpr_rag.checks import documents_given, pairs_given, texts_given
 from langchain_dpr_rag.documents import Where, document_of, documents_of, passages_of, where_of
 from langchain_dpr_rag.foreign import EmbeddingsEncoder
-from langchain_dpr_rag.given import documents_given, pairs_given, texts_given
-from langchain_dpr_rag.other_words import refuse_unknown
 from langchain_dpr_rag.searching import SearchableStore
 
 

@@ -12,8 +12,8 @@ from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
 from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.schema import BaseNode
 from llama_index.core.storage.kvstore.types import BaseKVStore
+from llama_index.embeddings.dpr_rag.argument_names import refuse_unknown
 from llama_index.embeddings.dpr_rag.cache import RoleCache
-from llama_index.embeddings.dpr_rag.other_words import refuse_unknown
 from llama_index.embeddings.dpr_rag.texts import TitledText, as_passages, text_given
 
 from dpr_rag import DualEncoder, Encoder, load_encoder

@@ -1,4 +1,4 @@
-"""Remembering vectors in a LlamaIndex key-value store without mixing up roles, titles or encoders."""
+"""Caches vectors in a LlamaIndex key-value store, with separate keys for roles, titles and encoders."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
 from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQueryMode
 from llama_index.embeddings.dpr_rag.foreign import EmbeddingEncoder
-from llama_index.retrievers.dpr_rag.asking import Asked, strings_of
 from llama_index.retrievers.dpr_rag.opening import as_vector_store, parted, refuse_other_words
+from llama_index.retrievers.dpr_rag.queries import CheckedQuestions, strings_of
 from llama_index.retrievers.dpr_rag.searching import ranking_for, scored, searched
 from llama_index.retrievers.dpr_rag.services import ahits_at_once, hits_at_once
 from llama_index.retrievers.dpr_rag.settings import NAMES, Settings
@@ -32,7 +32,7 @@ from dpr_rag.errors import ArgumentError
 _OF_THE_FRAMEWORK = ("object_map", "callback_manager")
 
 
-class DPRRetriever(Asked, BaseRetriever):
+class DPRRetriever(CheckedQuestions, BaseRetriever):
     """Retrieves nodes by the inner product of question and passage, by words, or by both.
 
     Setup:

@@ -7,7 +7,7 @@ from typing import Any
 
 from llama_index.core.base.embeddings.base import Embedding, mean_agg
 from llama_index.core.schema import NodeWithScore, QueryBundle
-from llama_index.retrievers.dpr_rag.asking import strings_of
+from llama_index.retrievers.dpr_rag.queries import strings_of
 from llama_index.retrievers.dpr_rag.settings import Settings
 from llama_index.vector_stores.dpr_rag.nodes import to_node
 from llama_index.vector_stores.dpr_rag.querying import selection_of, tell_if_empty, without_question

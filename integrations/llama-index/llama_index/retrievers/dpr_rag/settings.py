@@ -8,8 +8,8 @@ from typing import Any
 
 from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
 from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQueryMode
+from llama_index.vector_stores.dpr_rag.checks import ids_given
 from llama_index.vector_stores.dpr_rag.filters import to_filter
-from llama_index.vector_stores.dpr_rag.given import ids_given
 from llama_index.vector_stores.dpr_rag.querying import (
     LEFT_TO_THE_STORE,
     check_mode,

@@ -1,4 +1,4 @@
-"""Which documents had nodes added lately, for a document store that wants to know whether they are all there."""
+"""Records which documents recently got nodes, so that a document store can check that all are there."""
 
 from __future__ import annotations
 

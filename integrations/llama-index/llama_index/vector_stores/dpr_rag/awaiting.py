@@ -1,4 +1,4 @@
-"""Embeddings that are waited for, not run in a thread: those of a service with an asynchronous client."""
+"""Adds nodes with asynchronous embeddings, without a thread."""
 
 from __future__ import annotations
 

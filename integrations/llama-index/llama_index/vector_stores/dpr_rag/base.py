@@ -12,11 +12,11 @@ from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQuery, VectorStoreQueryResult
 from llama_index.vector_stores.dpr_rag.adding import OnBlank, add_nodes, checked
 from llama_index.vector_stores.dpr_rag.awaiting import embedded, with_embedding
+from llama_index.vector_stores.dpr_rag.checks import id_given, ids_given, nodes_given, path_given, query_given
 from llama_index.vector_stores.dpr_rag.converting import OnMetadata
 from llama_index.vector_stores.dpr_rag.docstore import WHOLE
 from llama_index.vector_stores.dpr_rag.elsewhere import Elsewhere
 from llama_index.vector_stores.dpr_rag.filters import fixed_by, to_filter
-from llama_index.vector_stores.dpr_rag.given import id_given, ids_given, nodes_given, path_given, query_given
 from llama_index.vector_stores.dpr_rag.holding import OnPassageStore
 from llama_index.vector_stores.dpr_rag.keyvalue import keeping_records
 from llama_index.vector_stores.dpr_rag.keywords import check_adding, check_deleting, check_deleting_nodes

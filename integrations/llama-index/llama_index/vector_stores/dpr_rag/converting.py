@@ -1,4 +1,4 @@
-"""Metadata that are no JSON: those of nodes, of what they are related to, and of documents in a document store."""
+"""Converts metadata that are not JSON, of nodes, their relations, and documents."""
 
 from __future__ import annotations
 

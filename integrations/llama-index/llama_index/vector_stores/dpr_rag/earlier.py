@@ -1,4 +1,4 @@
-"""What is stored already of nodes that come with new random ids, as a second run of a script brings them."""
+"""Finds stored nodes that equal new ones with new random ids, as a second run of a script adds them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways in which other vector stores are made: each is told how it is done here."""
+"""Constructors of other vector stores: each raises an error that names the one to use here."""
 
 from __future__ import annotations
 

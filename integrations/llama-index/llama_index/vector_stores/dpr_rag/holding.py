@@ -1,4 +1,4 @@
-"""What a vector store is besides nodes: the store it holds, and what LlamaIndex keeps in the same file."""
+"""The open store of a vector store, and the document and index stores in the same file."""
 
 from __future__ import annotations
 

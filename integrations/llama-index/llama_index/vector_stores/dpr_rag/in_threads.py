@@ -1,4 +1,4 @@
-"""The asynchronous half of a vector store: LlamaIndex's own would keep the event loop waiting."""
+"""The asynchronous methods of a vector store, in threads; LlamaIndex's defaults would block the event loop."""
 
 from __future__ import annotations
 

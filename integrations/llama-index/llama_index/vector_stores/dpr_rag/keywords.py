@@ -1,4 +1,4 @@
-"""Keyword arguments of a vector store's methods: LlamaIndex hands on whatever its users give, and none is ignored."""
+"""Checks keyword arguments of a vector store's methods; unknown ones raise an error instead of being ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a folder that LlamaIndex persisted: nodes, and the vectors that were made of them."""
+"""Reads folders that LlamaIndex persisted: nodes and their vectors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.storage.index_store import SimpleIndexStore
 from llama_index.core.vector_stores.simple import DEFAULT_VECTOR_STORE, NAMESPACE_SEP, SimpleVectorStore
 from llama_index.core.vector_stores.types import DEFAULT_PERSIST_FNAME
-from llama_index.vector_stores.dpr_rag.given import path_given
+from llama_index.vector_stores.dpr_rag.checks import path_given
 
 from dpr_rag.errors import ArgumentError, CorpusError
 

@@ -1,4 +1,4 @@
-"""What ``persist`` means for a store whose every change is durable at once: nothing, or that nothing could last."""
+"""``persist`` for a store whose changes are durable at once: it does nothing, or reports that the store is temporary."""
 
 from __future__ import annotations
 

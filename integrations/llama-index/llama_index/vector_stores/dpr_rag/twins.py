@@ -1,4 +1,4 @@
-"""Telling nodes apart whose ids are random, as LlamaIndex gives them where nobody chose one: by what they say."""
+"""Recognises equal nodes with different random ids by their contents."""
 
 from __future__ import annotations
 

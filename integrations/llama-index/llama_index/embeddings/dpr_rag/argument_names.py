@@ -1,4 +1,4 @@
-"""What other embeddings of LlamaIndex call things, and what they are called here."""
+"""Names of arguments in other embeddings of LlamaIndex, and their names here, for error messages."""
 
 from __future__ import annotations
 

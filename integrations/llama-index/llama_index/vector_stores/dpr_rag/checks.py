@@ -1,4 +1,4 @@
-"""What LlamaIndex's methods are given, looked at before anything is done: nodes, ids and questions, or a message."""
+"""Checks of the arguments of LlamaIndex's methods: nodes, ids and questions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What LangChain's methods are given, looked at before anything is done: lists of the right things, or a message."""
+"""Checks of the arguments of LangChain's methods: lists of documents, texts, metadata and ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a retriever is asked: a string or a bundle, and what of it is not blank."""
+"""Checks of the questions of a retriever: strings and query bundles."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dpr_rag.errors import ArgumentError
 _USUAL = ("question", "query", "input")
 
 
-class Asked:
-    """What a retriever is asked is looked at first; outside of it, so that LlamaIndex does not trace the look as a call."""
+class CheckedQuestions:
+    """Checks a question before ``retrieve``; in a base class, so that LlamaIndex does not trace the check as a call."""
 
     def retrieve(self, str_or_query_bundle: QueryType) -> list[NodeWithScore]:
         """Nodes for a question, best first.

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dpr_rag.encoders.fitting import Shapes, check_positions, has_head
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.towers import Tower
+from dpr_rag.encoders.weight_checks import Shapes, check_positions, has_head
 from dpr_rag.errors import ModelError
 
 

@@ -1,4 +1,4 @@
-"""What other stores and retrievers call things, and what they are called here: one table for every message."""
+"""Names of arguments and options in other vector stores and retrievers, and their names here, for error messages."""
 
 from __future__ import annotations
 
