@@ -25,7 +25,7 @@ _VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{\w+\})")
 
 
 def is_service(given: object) -> bool:
-    """Whether the address of a ``dpr-rag serve`` is meant, where a folder could be given as well."""
+    """Whether a path or address is that of a service (``dpr-rag serve``)."""
     return isinstance(given, str) and given.lower().startswith(_SERVICES)
 
 
@@ -35,7 +35,7 @@ def is_engine(given: object) -> bool:
 
 
 def is_address(given: object) -> bool:
-    """Whether an address of a store is meant, which ``open_store`` opens, where a folder could be given as well."""
+    """Whether a path or address is that of a service or an engine, not a folder."""
     return is_service(given) or is_engine(given)
 
 

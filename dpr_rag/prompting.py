@@ -21,17 +21,16 @@ _BLOCK = re.compile(r'<passage number="[0-9]+" id="([^"]*)"(?: title="([^"]*)")?
 
 
 def format_passages(passages: Iterable[Passage], *, start: int = 1) -> str:
-    """Write passages one after the other as ``<passage number="1" id="…" title="…">`` … ``</passage>``.
+    """Format passages for a prompt, as ``<passage number="1" id="…" title="…">`` … ``</passage>``.
 
-    The characters ``&``, ``<``, ``>`` and ``"`` inside a passage are written as in XML, so that a text which contains
-    ``</passage>`` and instructions of its own stays inside its delimiters. So is ``[`` of tokens such as ``[INST]``, by
-    which Mistral's and Llama's chat templates part the turns of a talk; those in angle brackets are none then either.
-    Numbers count from ``start``, for citations.
-    Metadata is left out.
+    The characters ``&``, ``<``, ``>`` and ``"`` inside a passage are escaped as in XML, so that a text with ``</passage>`` and
+    instructions stays inside its delimiters. The ``[`` of control tokens such as ``[INST]`` in Mistral's and Llama's chat
+    templates is escaped too; control tokens in angle brackets are covered by the above. Numbers start at ``start``, for
+    citations. Metadata are left out.
 
     Raises:
-        PassageError: They are no passages.
-        ArgumentError: ``start`` is no integer of at least 0.
+        PassageError: One of the passages is not a ``Passage``.
+        ArgumentError: ``start`` is not an integer of at least 0.
     """
     start = check_count("start", start, ArgumentError, least=0)
     one = (
@@ -67,10 +66,10 @@ def _block(number: int, passage: Passage) -> str:
 
 
 def parse_passages(text: str) -> list[Passage]:
-    """Read back what :func:`format_passages` wrote: the same passages, without metadata.
+    """Parse the output of :func:`format_passages`: the same passages, without metadata.
 
     Raises:
-        PassageError: Something else is in the text.
+        PassageError: The text holds something else.
     """
     if not isinstance(text, str):
         raise PassageError(

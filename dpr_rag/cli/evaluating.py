@@ -197,20 +197,21 @@ def _rankings(
         raise typer.BadParameter("--weight and --fusion need --mode hybrid", param_hint="--mode")
     with open_existing(store) as opened:
         with usage():
-            found = [opened.ranking_of(one) for one in _rankings_given(modes, weight, fusion, legs)]
-    return {one.mode: one for one in found}
+            options = _ranking_options(modes, weight, fusion, legs)
+            rankings = [opened.ranking_of(one) for one in options]
+    return {ranking.mode: ranking for ranking in rankings}
 
 
-def _rankings_given(
+def _ranking_options(
     modes: Sequence[str] | None, weight: float | None, fusion: str | None, legs: HybridOptions
 ) -> Iterator[RankingOptions]:
-    """What is asked of each ranking: of several, each gets the options that go with it."""
+    """The options of each ranking to evaluate; with several modes, each gets the options that go with it."""
     if modes is None or len(modes) < 2:
         yield legs.ranking_options(modes[0] if modes else None, weight, fusion)
         return
     words = HybridOptions(k1=legs.k1, b=legs.b, phrases=legs.phrases)
     if (legs.candidates is not None and "hybrid" not in modes) or (words.given and set(modes) == {"dense"}):
-        yield legs.ranking_options("dense", None, None)  # which refuses them
+        yield legs.ranking_options("dense", None, None)  # raises the error about options that no mode uses
     for mode in modes:
         if mode == "hybrid":
             yield legs.ranking_options(mode, weight, fusion)

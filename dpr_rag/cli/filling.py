@@ -131,7 +131,7 @@ def let_fold(store: WholeStore) -> None:
 
 
 def note_settled(store: Path, kind: str | None, dtype: StoredAs | None, language: str | None) -> bool:
-    """Whether there is a store already; say what of the wishes comes too late for it."""
+    """Whether the store exists already; prints a note for each option that differs from its settings and has no effect."""
     known = look(store)
     if known is None:
         return False

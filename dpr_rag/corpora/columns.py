@@ -27,15 +27,15 @@ _LONGEST_NAME, _MOST_WORDS = 30, 3
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Names of the columns, or keys, that hold a passage; whatever else there is becomes metadata.
+    """Names of the columns, or keys, of a passage's fields; all other columns become metadata.
 
     Attributes:
-        id: Of the id; None finds it by its usual names.
-        text: Of the text.
-        title: Of the title, which may be missing.
+        id: Column of the id; None for the usual names.
+        text: Column of the text; None for the usual names.
+        title: Column of the title; None for the usual names, or no title.
 
     Raises:
-        CorpusError: One name for two of them.
+        CorpusError: Two fields have the same column.
     """
 
     id: str | None = None

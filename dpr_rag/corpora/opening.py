@@ -48,11 +48,11 @@ def open_corpus(
     columns: Columns | None = None,
     part: str | None = None,
 ) -> Iterator[Passage]:
-    """Open a corpus with the reader that its name or content asks for.
+    """Open a corpus with the reader for its format.
 
     Args:
         path: A file, a folder, or ``python:`` with or without names of modules.
-        format: One of ``FORMATS``; None finds it.
+        format: One of ``FORMATS``; None recognises it by name and content.
         on_bad: Takes the errors of bad records, for example a ``SkipReport``; None raises the first.
         on_bad_text: What becomes of lone surrogates in JSON and in names of files, see :meth:`~dpr_rag.Passage.made`.
         left_out: Takes the number of files, folders and passages that are passed over, by reason.

@@ -33,10 +33,10 @@ class Question:
     """One question of an evaluation set.
 
     Attributes:
-        id: The file's id, or the line where the question starts in files without ids.
-        question: The question.
-        answers: Its answers; for CuratedTREC these are regular expressions.
-        positive_ids: Ids of the passages that answer it, where they are known.
+        id: Its id in the file, or the line where it starts in files without ids.
+        question: The text of the question.
+        answers: The answers; for CuratedTREC regular expressions.
+        positive_ids: Ids of the passages that answer it, if known.
     """
 
     id: str

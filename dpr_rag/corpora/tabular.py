@@ -180,14 +180,14 @@ def exported_metadata(passage: Passage) -> dict[str, Any]:
 
 
 def write_jsonl(path: str | Path, passages: Iterable[Passage]) -> int:
-    """Write passages as JSONL, gzipped when the name ends in ``.gz``.
+    """Write passages as JSONL, gzipped if the name ends in ``.gz``.
 
     Args:
         path: The file to write or replace; it appears once it is complete.
-        passages: What to write; what lies under ``RESERVED_KEYS`` stays out, as :func:`read_jsonl` would not take it.
+        passages: The passages; metadata under ``RESERVED_KEYS`` are left out, since :func:`read_jsonl` refuses them.
 
     Returns:
-        How many were written.
+        The number of passages written.
 
     Raises:
         CorpusError: The file cannot be written.

@@ -42,11 +42,11 @@ class DualEncoder(LoadedEncoder):
     Args:
         question: The question tower.
         context: The context tower; None shares the question tower.
-        profile: How text becomes tokens and tokens a vector.
-        source: Where the weights came from, for people to read.
-        device: As for :meth:`from_pretrained`.
-        dtype: As for :meth:`from_pretrained`.
-        runtime: As for :meth:`from_pretrained`.
+        profile: Tokenisation, pooling and similarity of the model family.
+        source: Origin of the weights, for people to read.
+        device: See :meth:`from_pretrained`.
+        dtype: See :meth:`from_pretrained`.
+        runtime: See :meth:`from_pretrained`.
 
     Attributes:
         profile: How text becomes tokens and tokens a vector.

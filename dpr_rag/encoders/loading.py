@@ -27,7 +27,7 @@ def load_encoder(
     dtype: str | None = None,
     runtime: RuntimeName | Literal["sentence-transformers"] | None = None,
 ) -> DualEncoder | LibraryEncoder:
-    """Load whatever model it is: by itself where dpr-rag runs it, else through sentence-transformers, where that is installed.
+    """Load any supported model: with dpr-rag's own runtimes if possible, else with sentence-transformers if installed.
 
     Args:
         question: As for :meth:`DualEncoder.from_pretrained`.

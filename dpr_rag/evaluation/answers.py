@@ -34,7 +34,7 @@ class Token(NamedTuple):
 
 
 class _Spacing(dict[int, str]):
-    """What ``str.translate`` makes of a character, filled as characters are met: tokens with space between them."""
+    """A lazily filled table for ``str.translate`` that puts spaces between tokens."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
@@ -47,24 +47,24 @@ _SPACING = _Spacing()
 
 
 def has_answer(answers: Iterable[str], text: str, *, regex: bool = False) -> bool:
-    r"""Whether a text holds one of the answers, as DPR's ``has_answer`` decides (``dpr/data/qa_validation.py``).
+    r"""Whether a text holds one of the answers, by the rule of DPR's ``has_answer`` (``dpr/data/qa_validation.py``).
 
-    Both sides are brought to Unicode's NFD and split into the tokens ``[\p{L}\p{N}\p{M}]+ | [^\p{Z}\p{C}]``, uncased; an
-    answer is there when its tokens stand in the text's, one behind the other. This is no substring test: ``art`` is
-    not in "a party". An answer without any token, which the original finds everywhere, is nowhere.
+    Answer and text are normalised to NFD, lowercased, and split into the tokens ``[\p{L}\p{N}\p{M}]+ | [^\p{Z}\p{C}]``. The text
+    holds the answer if the answer's tokens occur in it consecutively. This is not a substring test: ``art`` is not in "a
+    party". An answer without any token is never found; the original finds it everywhere.
 
-    To the original a run of Chinese, Japanese, Thai or Korean is one token, in which no answer is found. Where an answer
-    holds characters of such scripts, or at least half the letters of the text are of them, each such character with its
-    marks is a token of its own: 北京 is in 北京是首都, and 1998 in 于1998年. Elsewhere the original's rule holds unchanged.
+    The original takes a run of Chinese, Japanese, Thai or Korean as one token, and finds no answer inside it. Here, if the
+    answer holds characters of such scripts, or at least half the letters of the text do, each of these characters with its
+    marks is a token of its own: 北京 is in 北京是首都, and 1998 in 于1998年. For all other texts the rule is the original's.
 
     Args:
         answers: The answers of a question.
         text: A passage's text, without its title.
-        regex: Take the answers as regular expressions of the package ``regex``, as for CuratedTREC, searched with
-            ``IGNORECASE``, ``UNICODE`` and ``MULTILINE`` in the NFD text; an invalid one is found nowhere.
+        regex: Whether the answers are regular expressions of the package ``regex``, as for CuratedTREC; they are searched with
+            ``IGNORECASE``, ``UNICODE`` and ``MULTILINE`` in the NFD text, and an invalid one is never found.
 
     Raises:
-        MissingExtraError: ``regex`` is asked for, and the package is not installed.
+        MissingExtraError: ``regex`` is True, and the package is not installed.
     """
     if regex:
         plain = unicodedata.normalize("NFD", text)
@@ -76,12 +76,12 @@ def has_answer(answers: Iterable[str], text: str, *, regex: bool = False) -> boo
 
 
 def by_characters(text: str) -> bool:
-    """Whether a text holds characters of scripts without spaces between words, or Hangul: those that are tokens each."""
+    """Whether a text holds characters of scripts without spaces between words, or Hangul, which are tokens of their own."""
     return not text.isascii() and holds_units(text)
 
 
 def _rules(answers: Iterable[str], text: str) -> list[tuple[str, bool]]:
-    """Answers, each with whether characters are tokens when it is looked for in a text."""
+    """The answers, each with whether such characters are tokens when searching for it in the text."""
     mainly = by_characters(text) and _is_mainly_by_characters(text)
     return [(answer, mainly or by_characters(answer)) for answer in answers]
 
@@ -92,7 +92,7 @@ def _is_mainly_by_characters(text: str) -> bool:
 
 
 def _spaced(text: str, apart: bool) -> str:
-    """The tokens with one space around each, so that tokens in a row are a substring."""
+    """The tokens joined by single spaces, so that consecutive tokens are a substring."""
     text = unicodedata.normalize("NFD", text)
     if apart:
         text = UNIT.sub(r" \g<0> ", text)

@@ -83,13 +83,13 @@ def per_question_form(path: Path) -> str:
 
 
 def write_run(path: str | Path, system: SystemResult) -> int:
-    """Write what a system found as a TREC run ``qid Q0 docid rank score tag``, and return how many lines.
+    """Write the hits of a system as a TREC run ``qid Q0 docid rank score tag``, and return the number of lines.
 
-    trec_eval sorts by score, read as float32, and sorts ties by id. So that it sees the order that the system gave, a
-    score that is not below the one before it there is lowered to the next smaller float32.
+    trec_eval sorts by score as float32, and ties by id. To keep the system's order, a score that is not below the one before
+    it is lowered to the next smaller float32.
 
     Raises:
-        CorpusError: The file cannot be written, or an id holds white space, which the form cannot hold.
+        CorpusError: The file cannot be written, or an id holds white space, which the format does not allow.
     """
     path, lines = place_of(path), 0
     tag = "-".join(system.name.split()) or "dpr-rag"

@@ -1,8 +1,8 @@
-"""Filters as expressions of Milvus: exactly where terms say it, else as one that keeps more, of which the client asks each.
+"""Compiles filters to Milvus expressions, exact ones where terms suffice, and else wider ones whose matches are checked here.
 
-Terms say ``eq``, ``ne``, ``in``, ``nin``, ``exists``, ``is_empty``, ``contains``, ``any`` and ``all`` and what joins them.
-The other operators, and functions, no version of Milvus answers by our rules: their expression keeps every passage that
-could fit, numbers within the bounds among them, and each one that comes is asked here.
+Terms (see ``dpr_rag.milvus.terms``) express ``eq``, ``ne``, ``in``, ``nin``, ``exists``, ``is_empty``, ``contains``, ``any``
+and ``all``, and their combinations. No version of Milvus evaluates the other operators by the rules of dpr-rag, nor predicates:
+their expression matches every passage that may fit, such as all numbers within the bounds, and each match is evaluated here.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ class Selection:
     """A compiled filter.
 
     Attributes:
-        expression: Milvus keeps by it every passage that counts.
-        test: Tells of a passage that was kept whether it counts; None where all of them do.
+        expression: The Milvus expression; it matches all passages that the filter matches, and perhaps others.
+        test: Evaluates the filter on a passage that the expression matches; None if the expression is exact.
     """
 
     expression: str = ALL
     test: Callable[[Passage], bool] | None = None
 
     def keeps(self, passage: Passage) -> bool:
-        """Whether a passage that was kept counts."""
+        """Whether the filter matches a passage that the expression matches."""
         return self.test is None or self.test(passage)
 
 
 def selection(where: Filter | Callable[[Passage], bool] | None, parted_by: str | None = None) -> Selection:
-    """What a filter or a function selects, of a collection whose partitions are told by a field, or of one."""
+    """Compile a filter or a predicate; ``parted_by`` is the partition key of the collection, or None."""
     if where is None:
         return Selection()
     if isinstance(where, Filter):
@@ -50,7 +50,7 @@ def selection(where: Filter | Callable[[Passage], bool] | None, parted_by: str |
 
 
 def _compiled(where: Filter, *, negated: bool) -> tuple[str, bool]:
-    """An expression that keeps all that the filter keeps, or all that it does not, and whether it keeps no more."""
+    """An expression that matches at least what the filter matches, or with ``negated`` does not, and whether it is exact."""
     match where:
         case Not(part):
             return _compiled(part, negated=not negated)

@@ -1,8 +1,8 @@
-"""What the libraries of an engine write to the terminal while it is asked: an error of ours says it in a line.
+"""Silences what the libraries of an engine log to the terminal during requests; errors of dpr-rag say the same in one line.
 
-pymilvus writes a traceback of whatever it raises, from handlers of its own, and a warning for every page that milvus-lite gives;
-milvus-lite and its server of gRPC log a traceback of each request that they refuse. Only those loggers are touched, and only
-what they log while they are asked from here: a program that uses them beside sees its own.
+pymilvus logs a traceback of every error that it raises, with handlers of its own, and a warning for every page from
+milvus-lite; milvus-lite and its gRPC server log a traceback of every request that they refuse. Only these loggers are
+filtered, and only during requests of dpr-rag: a program that also uses the libraries itself sees its own log.
 """
 
 from __future__ import annotations

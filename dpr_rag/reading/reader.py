@@ -104,14 +104,14 @@ class Reader(Shared):
 
         Args:
             model: The folder or hub name.
-            device: As for ``DualEncoder.from_pretrained``, and so are the next two.
-            dtype: See there.
-            runtime: See there; ``"openvino"`` needs no PyTorch.
+            device: See ``DualEncoder.from_pretrained``, as for the next two.
+            dtype: Precision.
+            runtime: Runtime; ``"openvino"`` needs no PyTorch.
 
         Raises:
-            ModelError: It is no reader, or files are missing or damaged.
-            UnsafeFileError: ``pytorch_model.bin`` asks for more than tensors and plain containers.
-            MissingExtraError: What runs it is not installed.
+            ModelError: It is not a reader, or files are missing or damaged.
+            UnsafeFileError: ``pytorch_model.bin`` holds something other than tensors and plain containers.
+            MissingExtraError: The runtime is not installed.
         """
         folder = find_folder(model)
         profile = DPR
@@ -124,7 +124,7 @@ class Reader(Shared):
             profile = reader_profile_from(about.get("profile"), where=where)
         tower, source = load_tower(folder), str(model)
         reader = cls(tower, profile=profile, source=source, device=device, dtype=dtype, runtime=runtime)
-        _ = reader.runtime  # every weight is there, or it is told at once
+        _ = reader.runtime  # a missing weight raises here, not on first use
         return reader
 
     @classmethod
@@ -169,7 +169,7 @@ class Reader(Shared):
 
     @cached
     def runtime(self) -> Runtime:
-        """What runs it, made when it is first needed."""
+        """The runtime, created on first use."""
         body, heads = body_of(self.tower), heads_of(self.tower)
         name, device, dtype = self._wanted
         tokens = Tokens(body, BODY)
@@ -178,59 +178,58 @@ class Reader(Shared):
         )
 
     def read(self, question: str, passages: Sequence[Passage]) -> list[Reading]:
-        """What the reader says of each passage, in their order.
+        """Score passages and extract an answer span from each, in their order.
 
-        A passage that is too long for one input is read in windows that overlap: the best of them says how well it answers, and
-        the one with the likeliest span what the answer is.
+        A passage too long for one input is read in overlapping windows: its score is the highest of their scores, its answer
+        the best of their spans.
 
         Raises:
-            PassageError: The question is no string or blank.
+            PassageError: The question is not a string, or is blank.
             VectorError: A score is not finite.
         """
         question = check_question(question)
-        (asked,) = self.pairs.bodies([question])
-        titles = self.pairs.bodies([one.title for one in passages])
-        texts = self.pairs.texts([one.text for one in passages])
-        windows = [self.pairs.windows(asked, *pair) for pair in zip(titles, (one.ids for one in texts), strict=True)]
-        scores = iter(self._scores([one for own in windows for one in own], question))
+        (question_ids,) = self.pairs.bodies([question])
+        titles = self.pairs.bodies([passage.title for passage in passages])
+        texts = self.pairs.texts([passage.text for passage in passages])
+        windows = [self.pairs.windows(question_ids, title, text.ids) for title, text in zip(titles, texts, strict=True)]
+        scores = iter(self._scores([window for group in windows for window in group], question))
         return [
-            self._reading(own, [next(scores) for _ in own], tokens, passage.text)
-            for own, tokens, passage in zip(windows, texts, passages, strict=True)
+            self._reading(group, [next(scores) for _ in group], tokens, passage.text)
+            for group, tokens, passage in zip(windows, texts, passages, strict=True)
         ]
 
     def rerank(self, question: str, hits: Sequence[Hit], k: int | None = None) -> list[Hit]:
-        """The best of the hits, with the answer in each that holds one; see :class:`dpr_rag.reading.reranking.Reranker`.
+        """Rerank hits by their selection scores, with the extracted answers; see :class:`dpr_rag.reading.reranking.Reranker`.
 
-        Their scores are those of the passages' selection. The probability of an answer is that of its passage, a softmax over
-        all the hits that are given, times that of the span in it.
+        The probability of an answer is that of its passage (a softmax over the given hits) times that of its span.
 
         Raises:
-            PassageError: The question is no string or blank.
+            PassageError: The question is not a string, or is blank.
             VectorError: A score is not finite.
         """
         readings = self.read(question, [hit.passage for hit in hits])
-        scores = np.array([one.selection for one in readings])
+        scores = np.array([reading.selection for reading in readings])
         shares = np.exp(scores - scores.max(initial=0.0))
         shares /= max(shares.sum(), 1e-30)
         answered = [
-            replace(hit, answer=_answer(one, float(share)))
-            for hit, one, share in zip(hits, readings, shares, strict=True)
+            replace(hit, answer=_answer(reading, float(share)))
+            for hit, reading, share in zip(hits, readings, shares, strict=True)
         ]
         return ranked_anew(answered, scores.tolist(), k)
 
     def _scores(self, windows: Sequence[Window], question: str) -> list[Scores]:
-        """Start, end and selection of every token of every window, each float32 [length, 3]."""
-        sequences = [one.sequence for one in windows]
-        found: list[Scores] = [np.empty((0, 3), np.float32)] * len(windows)
-        waiting = batches(sequences, budget=budget_for(self.runtime, sequences), pad=self.pairs.pad, segments="zero")
-        for batch, scores in self.runtime.encode_all(waiting):
-            for row, one in zip(batch.rows, scores, strict=True):
-                found[row] = one[: len(sequences[row].ids)]
-        if not all(np.isfinite(one).all() for one in found):
+        """Start, end and selection logits of every token of every window, each float32 [length, 3]."""
+        sequences = [window.sequence for window in windows]
+        by_window: list[Scores] = [np.empty((0, 3), np.float32)] * len(windows)
+        pending = batches(sequences, budget=budget_for(self.runtime, sequences), pad=self.pairs.pad, segments="zero")
+        for batch, logits in self.runtime.encode_all(pending):
+            for row, padded in zip(batch.rows, logits, strict=True):
+                by_window[row] = padded[: len(sequences[row].ids)]
+        if not all(np.isfinite(logits).all() for logits in by_window):
             raise VectorError(
                 f"{self.source} gives scores for {question!r:.80} that are not finite; its weights are damaged"
             )
-        return found
+        return by_window
 
     def _reading(self, windows: list[Window], scores: list[Scores], tokens: PlacedTokens, text: str) -> Reading:
         spans = [self._span(one, own) for one, own in zip(windows, scores, strict=True) if one.count]
@@ -254,7 +253,7 @@ class Reader(Shared):
 
 
 def _answer(reading: Reading, share: float) -> Answer | None:
-    """The answer of a hit, or None where none is likelier."""
+    """The answer of a passage with its share of the probability; None if it more probably holds none."""
     if reading.none > reading.answer.probability or not reading.answer.text:
         return None
     return replace(reading.answer, probability=reading.answer.probability * share)

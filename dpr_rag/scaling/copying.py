@@ -20,24 +20,24 @@ _HALF = 2.0**-10
 def copy(
     source: WholeStore, target: WholeStore, *, batch_size: int = _BATCH, progress: Progress | None = None
 ) -> AddReport:
-    """Copy all passages and vectors of a store, in order, and prove the copy by its count and by vectors drawn at random.
+    """Copy all passages and vectors of a store in order, and verify the copy by its count and a random sample of vectors.
 
-    What filled the store goes along, and what it was tuned to, see :func:`~dpr_rag.scaling.carry`.
+    The record of the software that made the vectors and the tuned ranking are copied too, see :func:`~dpr_rag.scaling.carry`.
 
     Args:
-        source: The store; it should not change meanwhile.
-        target: Where they go: empty, or what a copy that was interrupted left, which goes on and sends nothing twice. A folder
-            keeps the language and the dtype that it was made with; :func:`~dpr_rag.scaling.origin_of` says the source's.
-        batch_size: Passages at once.
-        progress: Called with the passages that are done.
+        source: The store; it should not change during the copy.
+        target: An empty store, or the target of an interrupted copy, which is resumed without sending anything twice. A folder
+            keeps the language and the dtype that it was created with; :func:`~dpr_rag.scaling.origin_of` returns the source's.
+        batch_size: Passages per batch.
+        progress: Called with the number of passages done.
 
     Returns:
-        How many were added, and how many were there.
+        How many passages were added, and how many were there already.
 
     Raises:
-        EncoderMismatchError: Another encoder filled the target.
-        StoreError: The target holds passages that the source has not; or the copy is not as the source is.
-        NotAcknowledgedError: An engine went away; call it again.
+        EncoderMismatchError: The target was filled with another encoder.
+        StoreError: The target holds passages that the source lacks, or the copy differs from the source.
+        NotAcknowledgedError: An engine failed; call this again.
     """
     batch_size = check_count("batch_size", batch_size, StoreError)
     check_callable("progress", progress)

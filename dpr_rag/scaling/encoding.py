@@ -105,20 +105,20 @@ def encode(
 ) -> Encoded:
     """Encode a corpus, or one shard of it, to a folder of parts.
 
-    Each part is written whole or not at all, so that a killed run is called again and goes on. All shards read the whole
-    corpus and agree on its parts; what each writes proves to :func:`~dpr_rag.scaling.load` where it belongs.
+    Parts are written atomically; to resume a killed run, call this again. All shards read the whole corpus and split it into
+    the same parts, and each part records its position for :func:`~dpr_rag.scaling.load`.
 
     Args:
-        passages: The corpus, in an order that is the same for all shards.
-        encoder: Encodes them.
-        out: The folder; other shards may write to it at the same time, from other machines too.
-        shard: Which share of the work to do; None for all of it.
-        rows: Most passages of a part; the same for all shards.
-        progress: Called with the passages of this shard that are done.
+        passages: The corpus, in the same order for all shards.
+        encoder: The encoder.
+        out: The folder; other shards may write to it at the same time, also from other machines.
+        shard: The shard to encode; None for the whole corpus.
+        rows: The largest number of passages in a part; the same for all shards.
+        progress: Called with the number of passages of this shard done.
 
     Raises:
-        CorpusError: The corpus is empty, the folder cannot be written, or holds parts of another corpus or encoder.
-        EncoderMismatchError: ``encoder`` is none.
+        CorpusError: The corpus is empty; the folder cannot be written, or holds parts of another corpus or encoder.
+        EncoderMismatchError: ``encoder`` is not an encoder.
         MissingExtraError: pyarrow is not installed.
     """
     check_encoder(encoder)

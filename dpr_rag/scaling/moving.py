@@ -61,17 +61,17 @@ def load(
 ) -> AddReport:
     """Add the passages and vectors of an encoded corpus to a store.
 
-    Nothing is added before all parts are known to be there. What a killed call has added stays; call it again.
+    Nothing is added before all parts were found. To resume a killed call, call it again; what it had added stays.
 
     Args:
-        folders: Where the parts lie, in one folder or in several.
-        store: Where they go; it was filled by the same encoder, or is empty.
+        folders: The folder of the parts, or several.
+        store: The store; empty, or filled with the same encoder.
         batch_size: Passages per commit.
-        progress: Called with the passages that are done.
+        progress: Called with the number of passages done.
 
     Raises:
-        CorpusError: Parts are missing, doubled, damaged, or of several corpora or encoders.
-        EncoderMismatchError: The store was filled by another encoder.
+        CorpusError: Parts are missing, duplicated or damaged, or belong to several corpora or encoders.
+        EncoderMismatchError: The store was filled with another encoder.
     """
     check_callable("progress", progress)
     found = parts_of(folders)
@@ -112,11 +112,11 @@ def export(
     """Write the passages and vectors of a store as parts, as :func:`~dpr_rag.scaling.encode` does.
 
     Args:
-        store: The store; it should not change meanwhile.
-        out: The folder; what an earlier call wrote of the same passages stays.
-        filter: Only the passages that it keeps.
-        rows: Most passages of a part.
-        progress: Called with the passages that are done.
+        store: The store; it should not change during the export.
+        out: The folder; parts that an earlier call wrote of the same passages are kept.
+        filter: Exports only the passages that match; None for all.
+        rows: The largest number of passages in a part.
+        progress: Called with the number of passages done.
 
     Raises:
         CorpusError: The folder cannot be written, or holds parts of other passages.
@@ -173,19 +173,19 @@ def _noting(store: WholeStore, kept: list[Vectors]) -> Iterator[Passage]:
 def merge(
     sources: Sequence[WholeStore], target: WholeStore, *, batch_size: int = _BATCH, progress: Progress | None = None
 ) -> AddReport:
-    """Add the passages and vectors of several stores to one, without encoding anything.
+    """Add the passages and vectors of several stores to one store, without encoding.
 
-    What an adapter keeps beside passages, as LlamaIndex its docstore, stays where it is; the same holds for :func:`export`.
+    Data that an adapter keeps beside the passages, such as LlamaIndex's document store, are not copied; nor by :func:`export`.
 
     Args:
-        sources: Stores, or views of stores, of one encoder; of an id that several have with the same contents, one is kept.
-        target: Where they go; what a killed call has added stays, and the call is repeated.
+        sources: Stores, or views, that were filled with the same encoder; equal passages with the same id are added once.
+        target: The store to add to. To resume a killed call, call it again; what it had added stays.
         batch_size: Passages per commit.
-        progress: Called with the passages that are done.
+        progress: Called with the number of passages done.
 
     Raises:
-        EncoderMismatchError: They were not all filled by one encoder.
-        PassageError: Two have an id with different contents; what was added before it stays.
+        EncoderMismatchError: The stores were filled with different encoders.
+        PassageError: An id occurs in two stores with different contents; what was added before stays.
     """
     batch_size = check_count("batch_size", batch_size, StoreError)
     check_callable("progress", progress)

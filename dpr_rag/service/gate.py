@@ -23,14 +23,14 @@ _AT_HOME = {"127.0.0.1", "localhost", "[::1]"}
 
 
 class Gate:
-    """Stands before an application.
+    """ASGI middleware that authenticates requests and counts responses.
 
     Args:
-        app: What is behind.
-        token: What has to come as ``Authorization: Bearer``; None lets everybody in who calls this machine by its own name,
-            so that no page in a browser can give it another one and read what is answered.
-        at_home: Whether it listens on the loopback alone.
-        meters: Count what is answered.
+        app: The application.
+        token: The required bearer token. With None on the loopback, only requests whose Host header is a name of this machine
+            are admitted, so that a web page cannot reach the service under another name and read its answers.
+        at_home: Whether the server listens on the loopback only.
+        meters: The metrics.
     """
 
     def __init__(self, app: ASGIApp, *, token: str | None, at_home: bool, meters: Meters) -> None:

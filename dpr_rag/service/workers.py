@@ -14,9 +14,9 @@ _Result = TypeVar("_Result")
 
 
 class Workers:
-    """So many threads, and no queue but those who wait on the event loop, who can give up.
+    """A pool of threads without a queue: callers wait on the event loop, where they can be cancelled.
 
-    A thread cannot be stopped: one that works for somebody who gave up counts as busy until it is done.
+    A thread cannot be stopped: after its caller is cancelled it stays busy until its action ends.
     """
 
     def __init__(self, threads: int, name: str) -> None:
@@ -24,7 +24,7 @@ class Workers:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"dpr-rag-{name}")
 
     async def run(self, action: Callable[[], _Result]) -> _Result:
-        """The result of an action in the next thread that is free."""
+        """Run an action in the next free thread, and return its result."""
         await self._free.acquire()
         loop = asyncio.get_running_loop()
         future = self._pool.submit(action)
@@ -42,10 +42,10 @@ class Workers:
 
 
 class Entrance:
-    """Lets in so many questions at once, and refuses others instead of letting a queue grow.
+    """Admits a fixed number of questions at once, and refuses more instead of queueing them.
 
     Attributes:
-        inside: How many are in.
+        inside: The number of questions that are admitted now.
     """
 
     def __init__(self, most: int) -> None:

@@ -26,21 +26,20 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Mining:
-    """Where hard negatives come from, and which are taken.
+    """The source of hard negatives, and how they are selected.
 
     Attributes:
-        source: ``bm25`` as in the paper, ``dense`` by the store's own encoder, or ``both`` in turn.
-        negatives: Hard negatives of a question, at most.
-        first: Best rank that a negative may have, from 1.
-        last: Worst rank that one may have.
-        margin: Least distance by which a negative's score stays below the best positive's, by the same ranking, which is
-            ``bm25`` or ``dense``: their scores have different scales. None takes it whatever it scores.
-        regex: Answers are regular expressions.
-        keep: For training samples: add to the hard negatives that are there, instead of replacing them.
+        source: ``bm25`` as in the paper, ``dense`` with the store's encoder, or ``both`` alternately.
+        negatives: The largest number of hard negatives per question.
+        first: The best rank of a negative, from 1.
+        last: The worst rank of a negative.
+        margin: The least difference between the scores of the best positive and a negative. It needs ``bm25`` or ``dense``,
+            since their scores have different scales. None for no limit.
+        regex: Whether answers are regular expressions.
+        keep: For training samples: add to the hard negatives they have, instead of replacing those.
         bm25: Parameters of BM25.
-        positive_last: Where a question has answers only: worst rank that its positive may have, no more than ``last``; None
-            seeks it down to ``last``. An answer such as a number stands in many passages that say nothing about the question,
-            the more the further down.
+        positive_last: For questions with answers only: the worst rank of their positive, at most ``last``; None for ``last``.
+            The lower the rank, the more passages hold an answer such as a number by chance.
 
     Raises:
         TrainingError: A value is out of range, or a margin is given for both rankings.
@@ -243,19 +242,19 @@ def mine(
     mining: Mining | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[list[TrainingSample], MiningReport]:
-    """Make training samples with hard negatives of questions.
+    """Make training samples with hard negatives for questions.
 
     Args:
-        questions: Questions with positive ids or answers, or training samples that keep their positives.
+        questions: Questions with positive ids or answers, or training samples, whose positives are kept.
         store: An open store; ``dense`` negatives need its encoder.
-        mining: Which negatives; None takes 30 of BM25's best hundred.
+        mining: How to select negatives; None takes 30 of BM25's first hundred.
         progress: Called with the number of questions done.
 
     Returns:
-        The samples, in the order of the questions, and what became of the others.
+        The samples in the order of the questions, and counts of the questions without one.
 
     Raises:
-        EncoderMismatchError: ``dense`` was asked for and the store has no encoder.
+        EncoderMismatchError: The source is ``dense`` or ``both``, and the store has no encoder.
     """
     check_callable("progress", progress)
     miner = Miner(store, mining)

@@ -56,26 +56,26 @@ def train(
     progress: Told | None = None,
     device: str | None = None,
 ) -> TrainingResult:
-    """Train a dual encoder as in the paper, or with batches and an objective of another recipe.
+    """Train a dual encoder as in the DPR paper, or with the batches and the objective of another recipe.
 
-    A folder with an unfinished training goes on exactly where its newest state stands, with the same weights in the
-    end as if nothing had happened. Under ``torch.distributed`` every process calls this with the same arguments.
+    If the folder holds an unfinished training, it is resumed from its newest checkpoint, and ends with the same weights as an
+    uninterrupted one. Under ``torch.distributed``, every process calls this with the same arguments.
 
     Args:
         data: Samples, which become :class:`RandomBatches`; or any batch source.
-        output: Folder for the encoder; log, picture and states go to its ``training/``.
-        init: The encoder to start from; it stays as it is.
-        settings: Hyperparameters; None is the paper's.
-        objective: None is the paper's :class:`NegativeLogLikelihood`.
-        validation: What measures the weights while they are trained; all measures are logged, and the best weights by
-            ``settings.select`` are written in the end, those of the start included. Without any, the last ones are.
-        progress: Called after every step, in the first process; what it raises ends the training, whose state is saved first.
-        device: Where to train; None takes a GPU where there is one.
+        output: Folder for the encoder; log, plot and checkpoints go to its ``training/``.
+        init: The encoder to start from; it is not changed.
+        settings: Hyperparameters; None for the paper's.
+        objective: The objective; None for the paper's :class:`NegativeLogLikelihood`.
+        validation: Measures of the weights during training. All are logged, and the best weights by ``settings.select``,
+            including the initial ones, are saved at the end. Without validation, the last weights are saved.
+        progress: Called after every step in the first process; an exception that it raises ends the training after a
+            checkpoint.
+        device: Device to train on; None for a GPU if there is one.
 
     Raises:
-        TrainingError: The data are no samples and no source, or hold nothing to train on; the settings ask for a measure that
-            nothing takes; the objective does not fit the towers; another training is in the folder; or the loss is no
-            longer finite.
+        TrainingError: The data are neither samples nor a batch source, or are empty; ``settings.select`` is not measured; the
+            objective does not fit the towers; the folder holds another training; or the loss is not finite.
     """
     check_callable("progress", progress)
     chosen = settings or TrainingSettings()

@@ -25,13 +25,13 @@ def write_report(
     *,
     title: str = "Retrieval",
 ) -> None:
-    """Write an evaluation as one HTML page that needs nothing else: no script, no font, no picture, no network.
+    """Write an evaluation as one self-contained HTML page, without scripts and external resources.
 
     Args:
         path: The file to write or replace.
-        evaluation: What :func:`~dpr_rag.evaluation.evaluate` returned.
-        settings: What was measured on what, by name: the store, the encoder, versions, the date.
-        title: Heading of the page.
+        evaluation: The result of :func:`~dpr_rag.evaluation.evaluate`.
+        settings: Settings to show, by name: the store, the encoder, versions, the date.
+        title: Title of the page.
 
     Raises:
         CorpusError: The file cannot be written.
