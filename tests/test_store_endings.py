@@ -1,0 +1,135 @@
+"""How a program may end or be interrupted with a store open: nothing acknowledged is lost, and nothing hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import pytest
+from conftest import HashEncoder, make_passages
+
+from dpr_rag import Passage, PassageStore, Retriever
+
+SCRIPT = """
+import os, signal, sys, threading
+sys.path.insert(0, sys.argv[2])
+from conftest import HashEncoder, make_passages
+from dpr_rag import PassageStore, Retriever
+store = PassageStore.open(sys.argv[1], encoder=HashEncoder())
+store.add(make_passages(60))
+store.optimize("hnsw")
+store.add(make_passages(5, 100))
+Retriever(store, mode="hybrid").retrieve("text number 7")
+def search():
+    while True:
+        Retriever(store).retrieve("text number 7")
+thread = threading.Thread(target=search, daemon=True)
+{how}
+"""
+ENDINGS = {
+    "end of the script": ("", 0),
+    "sys.exit": ("sys.exit(3)", 3),
+    "a thread searches": ("thread.start()", 0),
+    "an error": ("raise KeyError('x')", 1),
+    "inside a transaction": ("with store._engine.writing() as writer:\n    writer.remove([1, 2]); sys.exit(4)", 4),
+    "os._exit in a transaction": ("with store._engine.writing() as writer:\n    writer.remove([1, 2]); os._exit(5)", 5),
+    "SIGTERM": ("thread.start(); os.kill(os.getpid(), signal.SIGTERM); threading.Event().wait()", -signal.SIGTERM),
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_a_program_that_ends_with_a_store_open_loses_nothing(name: str, tmp_path: Path) -> None:
+    how, code = ENDINGS[name]
+    command = [sys.executable, "-c", SCRIPT.format(how=how), str(tmp_path / "store"), str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert ("KeyError: 'x'" in done.stderr) if name == "an error" else (done.stderr == "")
+    with PassageStore.open(tmp_path / "store", encoder=HashEncoder(), timeout=0) as store:
+        assert [int(passage.id) for passage in store] == [*range(60), *range(100, 105)]
+        assert store.check().passages == 65
+        store.add(make_passages(1, 200))
+
+
+def test_ctrl_c_at_any_moment_leaves_whole_batches_and_a_store_that_goes_on(tmp_path: Path) -> None:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    choose = random.Random(2)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    interrupted, alive = 0, -1
+    try:
+        with PassageStore.open(tmp_path / "store", encoder=HashEncoder()) as store:
+            for trial in range(60):
+                known = len(store) // 5
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, choose.uniform(0.0005, 0.03))
+                    store.add(make_passages(20, trial * 20), batch_size=5)
+                    Retriever(store, mode="bm25").retrieve("text number")
+                    store.optimize()
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                except KeyboardInterrupt:
+                    interrupted += 1
+                ids = [int(passage.id) for passage in store]
+                alive = len(ids) // 5
+                batches = [ids[at : at + 5] for at in range(0, len(ids), 5)]
+                assert all(batch == list(range(batch[0], batch[0] + 5)) for batch in batches), "a torn batch"
+                assert known <= alive <= known + 4
+            assert store.check().passages == len(ids)
+            found = store.search(np.ones((1, 16)), 2000)[0]
+            assert sorted(int(hit.passage.id) for hit in found) == sorted(ids)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted > 20
+
+
+class SlowEncoder(HashEncoder):
+    """Takes a while, and says when it has begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+
+    def encode_passages(self, passages: list[Passage]) -> np.ndarray:
+        self.begun.set()
+        time.sleep(0.2)
+        return super().encode_passages(passages)
+
+    def encode_questions(self, questions: list[str]) -> np.ndarray:
+        self.begun.set()
+        time.sleep(0.1)
+        return super().encode_questions(questions)
+
+
+async def test_cancelled_tasks_leave_the_store_as_their_threads_do(tmp_path: Path) -> None:
+    encoder = SlowEncoder()
+    with PassageStore.open(tmp_path / "store", encoder=encoder) as store:
+        store.add(make_passages(30))
+        for at in range(3):
+            encoder.begun.clear()
+            adding = asyncio.create_task(asyncio.to_thread(store.add, make_passages(5, 100 + 5 * at)))
+            asking = asyncio.create_task(asyncio.to_thread(Retriever(store).retrieve, "text number 7"))
+            await asyncio.to_thread(encoder.begun.wait, 30)
+            adding.cancel()
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await adding
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            hits = await asyncio.to_thread(Retriever(store).retrieve, "text number 7 title 0")
+            assert hits[0].passage.id == "7"
+        for _ in range(300):  # what was begun goes on in its thread, and is whole
+            if len(store) == 45:
+                break
+            await asyncio.sleep(0.1)
+        assert [int(passage.id) for passage in store] == [*range(30), *range(100, 115)]
+        assert store.check().passages == 45
