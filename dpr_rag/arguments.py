@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial, wraps
 from numbers import Integral, Real
@@ -138,13 +139,15 @@ def _told(value: object) -> str:
 def check_count(name: str, value: object, error: type[DprRagError], *, least: int = 1, more: str = "") -> int:
     """Check that a value is an integer of at least ``least``, and return it as a Python ``int``; numpy integers pass.
 
+    A value above the largest possible count becomes that count.
+
     Raises:
         DprRagError: It is not; of the class ``error``.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         given = shown(value, 80) if isinstance(value, str | float | int | Integral) or value is None else kind(value)
         raise error(f"{name} is {given:.80}, expected an integer of at least {least}{more}")
-    return int(value)
+    return min(int(value), sys.maxsize)  # nothing has more items, and SQLite and iterators take no larger number
 
 
 def check_number(

@@ -15,8 +15,22 @@ from dpr_rag.errors import DprRagError, PassageError, VectorError
 
 QUESTION = np.ones((1, 16), np.float32)
 NAMES = (
-    *("with space", "ä", "e\u0301", "日本語", "🙂", "a?mode=memory", "a#b", "%41", "a&b=c", "a'b", 'a"b', "a;b", "a\\b"),
-    *("-rf", "a\nb", "a\tb", "*", "[x]", "{x}", "$HOME", "a:b", "file:x", ".hidden", "..x", "x" * 200, "ü" * 120, "\udcff"),
+    *(
+        "with space",
+        "ä",
+        "e\u0301",
+        "日本語",
+        "🙂",
+        "a?mode=memory",
+        "a#b",
+        "%41",
+        "a&b=c",
+        "a'b",
+        'a"b',
+        "a;b",
+        "a\\b",
+    ),
+    *("-rf", "a\nb", "a\tb", "*", "[x]", "{x}", "$5", "a:b", "file:x", ".hidden", "..x", "x" * 200, "ü" * 120),
 )
 
 
@@ -44,18 +58,20 @@ def test_a_long_path_holds_a_store_or_is_refused_by_name(length: int, tmp_path: 
     path = tmp_path
     while len(str(path)) < length - 50:
         path /= "x" * min(200, length - len(str(path)) - 1)
+    refusal = ""
     try:
         with PassageStore.open(path, encoder=HashEncoder()) as store:
             store.add(make_passages(12))
             store.optimize("hnsw")
             assert len(store.search(QUESTION, 5)[0]) == 5
     except DprRagError as error:
-        assert "\n" not in str(error)
-        assert str(path)[:200] in str(error)
-        assert length > 500
-    else:
+        refusal = str(error)
+    if length < 500 or not refusal:
         with PassageStore.open(path, read_only=True) as store:
             assert store.check().passages == 12
+    else:
+        assert "\n" not in refusal
+        assert str(tmp_path) in refusal
 
 
 @pytest.mark.parametrize("step", [-400 * 86400, -3600, 3600, 400 * 86400], ids="{:+}".format)
@@ -122,6 +138,8 @@ def test_a_k_that_is_none_is_refused(k: object, store: PassageStore) -> None:
 def test_batches_of_any_size_are_taken(size: int) -> None:
     with PassageStore.temporary(encoder=HashEncoder()) as store:
         assert store.add(iter(make_passages(40)), batch_size=size).added == 40
+        assert [passage.id for passages, _ in store.batches(size) for passage in passages] == [*map(str, range(40))]
+        assert store.reencode(HashEncoder(salt="new"), batch_size=size) == 40
         assert store.check().passages == 40
 
 

@@ -46,7 +46,7 @@ class LargeMachine(StoreMachine):
     """Runs more operations on a store and on the oracle, and a second handle that only reads."""
 
     reader: PassageStore | None = None
-    records: Mapping[str, int] = {}  # noqa: RUF012  # never changed, only replaced
+    records: Mapping[str, int] = {}  # never changed, only replaced
     weight: float | None = None
     copies = 0
 
@@ -108,7 +108,12 @@ class LargeMachine(StoreMachine):
         self.store.set_tuned(None if weight is None else tuned(weight))
         self.weight = weight
 
-    @rule(where=FILTERS.filter(lambda where: where is not None), question=VECTORS, more=FILTERS, ids=st.lists(IDS, max_size=4))
+    @rule(
+        where=FILTERS.filter(lambda where: where is not None),
+        question=VECTORS,
+        more=FILTERS,
+        ids=st.lists(IDS, max_size=4),
+    )
     def look_through_a_view(self, where: dict, question: list[int], more: dict | None, ids: list[str]) -> None:
         view = self.store.restricted(where)
         inside = set(self.oracle.where(where))

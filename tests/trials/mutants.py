@@ -18,7 +18,7 @@ import signal
 import sqlite3
 import sys
 import time
-import xml.etree.ElementTree as ElementTree  # noqa: S405  # of a file that pytest has just written
+import xml.etree.ElementTree as ElementTree  # of a file that pytest has just written
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, redirect_stdout
@@ -187,7 +187,10 @@ class Bench:
                 os.setsid()
                 os.chdir(self.folder)
                 os.environ |= {"PYTHONPATH": str(self.folder), "COVERAGE_FILE": str(self.covered)}
-                sys.path[:] = [str(self.folder), *(one for one in sys.path if one and not one.startswith(str(self.root / "t")))]
+                sys.path[:] = [
+                    str(self.folder),
+                    *(one for one in sys.path if one and not one.startswith(str(self.root / "t"))),
+                ]
                 sys.dont_write_bytecode = True
                 silence = os.open(os.devnull, os.O_RDWR)
                 for descriptor in range(3):
@@ -254,7 +257,9 @@ def main(arguments: list[str], folder: Path) -> int:
     parser.add_argument("--rooms", default=",".join(TESTS), help="of %(default)s")
     parser.add_argument("--trials", type=int, default=sys.maxsize, help="mutants of each room")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="for each room, at most")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of tests for a mutant, as they took under coverage")
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="of tests for a mutant, as they took under coverage"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the order")
     given = parser.parse_args(arguments)
     folder.mkdir(exist_ok=True)

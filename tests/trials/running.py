@@ -211,7 +211,9 @@ def report(kinds: Iterable[Kind], ledger: Ledger) -> int:
         counts = ledger.counts(kind)
         numbers = ", ".join(f"{run['first']} to {run['next'] - 1} at {run['commit']} ({run['date']})" for run in runs)
         minutes = sum(run["seconds"] for run in runs) / 60
-        told = ", ".join(f"{name} {count:,.4g}" if count % 1 else f"{name} {count:,.0f}" for name, count in counts.items())
+        told = ", ".join(
+            f"{name} {count:,.4g}" if count % 1 else f"{name} {count:,.0f}" for name, count in counts.items()
+        )
         say(f"{kind.name}: {counts[kind.unit]:,.0f} of {kind.aim:,} {kind.unit} in {minutes:.1f} minutes: {told}")
         say(f"  numbers {numbers}")
         failures = [one for run in runs for one in run["failures"]]

@@ -76,7 +76,9 @@ def _row(one: Passage, vector: np.ndarray) -> tuple[str, str, str, str, bytes]:
 
 def seen(store: PassageStore) -> tuple[Any, ...]:
     """What a store holds, as :meth:`World.seen` has it."""
-    rows = tuple(_row(one, vector) for batch, vectors in store.batches() for one, vector in zip(batch, vectors, strict=True))
+    rows = tuple(
+        _row(one, vector) for batch, vectors in store.batches() for one, vector in zip(batch, vectors, strict=True)
+    )
     tuned = store.tuned
     return rows, tuple(store.private.read("notes").items()), None if tuned is None else tuned.weight
 
@@ -165,7 +167,9 @@ def asks(start: int, count: int) -> dict[str, Ask]:
     return {
         "search": lambda store: hits(store.search(vectors, 10)),
         "exact": lambda store: hits(store.search(vectors, 10, exact=True)),
-        **{f"search {where}": lambda store, where=where: hits(store.search(vectors, 10, where)) for where in WHERES[1:]},
+        **{
+            f"search {where}": lambda store, where=where: hits(store.search(vectors, 10, where)) for where in WHERES[1:]
+        },
         "bm25": lambda store: hits(store.rank(QUESTIONS, 10, ranking=Ranking("bm25"))),
         "bm25 filtered": lambda store: hits(store.rank(QUESTIONS, 10, WHERES[1], ranking=Ranking("bm25"))),
         "hybrid": lambda store: hits(store.rank(QUESTIONS, 10, vectors=vectors, ranking=Ranking("hybrid"))),
