@@ -58,6 +58,14 @@ def test_nothing_is_said_where_the_field_is_there_or_passages_were_found(
     assert said(caplog) == []
 
 
+def test_titles_that_no_passage_has_are_not_suggested_in_their_own_place(
+    store: PassageStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert store.count({"title": "Hamlet"}) == 0
+    (message,) = said(caplog)
+    assert message == "no passage has a field 'title' (fields: id, lang, secret, specs, specs.acts)"
+
+
 def test_of_an_empty_store_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with PassageStore.open(tmp_path / "empty") as empty:
         assert empty.count({"lagn": 1}) == 0

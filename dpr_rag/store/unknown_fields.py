@@ -40,7 +40,8 @@ def tell_unknown(engine: Engine, scope: Scope, where: Where, condition: Any) -> 
     if not unknown:
         return
     seen = lookup.select(engine, scope.condition(None), _LOOKED_AT)
-    known = sorted({"id", "title", *(name for one in seen for name in _names(one.visible_metadata))})
+    # no title is no field
+    known = sorted({"id", "title", *(name for one in seen for name in _names(one.visible_metadata))} - {*unknown})
     for name in unknown if seen else ():
         shown = f"{', '.join(known[:_SHOWN])}{', …' if len(known) > _SHOWN else ''}"
         _log.warning("no passage has a field %.80r%s (fields: %.300s)", name, nearest(name, known), shown)
