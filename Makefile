@@ -1,4 +1,4 @@
-# Everything this repository can do, by eleven verbs; each creates .venv itself where it is missing.
+# Everything this repository can do, verb by verb; each creates .venv itself where it is missing.
 
 PYTHON ?= python3
 PROCESSES ?= 2
@@ -12,7 +12,7 @@ QUICK := architecture argument_names conversation corpora filters filters_nested
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo chat quick test check fix bench docs clean
+.PHONY: help setup demo chat quick test prove check fix bench docs clean
 
 help: ## Show these verbs (the default)
 	@echo "make VERB, with python >= 3.11 (another one: make VERB PYTHON=python3.12)"
@@ -33,6 +33,9 @@ quick: $(VENV)/dev.stamp ## Run the quick tests (passages, filters, words, store
 test: $(VENV)/dev.stamp ## Run all tests, in two processes; another number: make test PROCESSES=4
 	@$(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile
 
+prove: $(VENV)/dev.stamp ## Try the guarantees at the size of a release, for hours or in pieces; options: make prove PROVE='fuzz --minutes 30'
+	@PYTHONPATH=tests $(BIN)/python -m trials $(PROVE)
+
 check: $(VENV)/dev.stamp ## Run the linter, the formatter's check and the type checker
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -51,7 +54,7 @@ docs: $(VENV)/dev.stamp .docs/stamp ## Build the documentation into site/, and c
 	@$(BIN)/python docs/tools/check_site.py site
 
 clean: ## Remove .venv, caches, builds and the demo's store
-	rm -rf $(VENV) .bench .docs .cache bench site docs/reference/made demo.dpr dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	rm -rf $(VENV) .bench .docs .prove .cache bench site docs/reference/made demo.dpr dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/venv.stamp:

@@ -20,7 +20,17 @@ State = Mapping[str, Array]
 Layer = tuple[Array, Array]
 """Weights [rows, hidden] and bias [rows] of a linear layer."""
 
-_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I8": "i1", "U8": "u1", "BOOL": "?"}
+_DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I8": "i1",
+    "U8": "u1",
+    "BOOL": "?",
+}
 _MOST_TENSORS = 100_000
 _IDLE = re.compile(
     r"^(pooler|cls|classifier|lm_head|vocab_transform|vocab_layer_norm|vocab_projector)\.|(^|\.)(position_ids|token_type_ids)$"

@@ -29,9 +29,14 @@ KINDS = ("auto", "flat", "hnsw", "ivf:nprobe=64", "sq8", "fp16", "IVF4,Flat", "H
 STEPS = frozenset(
     {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "os.utime", "shutil.copyfile"}
 )
-_steps: dict[str, int] = {}
+TAKES = {
+    **{"add": 100, "delete": 42, "delete by filter": 70, "optimize": 128, "change language": 132, "tune": 9},
+    **{"keep records": 32, "backup": 115, "recover": 224, "restore": 277, "reencode": 250, "ask words": 45},
+    "fork while writing": 100,
+}
+"""About so many steps, of which one is drawn to be the last."""
 _seconds: dict[str, float] = {}
-"""How many steps, and how long, an operation took when it was last not killed."""
+"""How long an operation took when it was last not killed: a moment of the next one is drawn from it."""
 
 
 @dataclass
@@ -273,45 +278,45 @@ def plan(folder: Path, choose: random.Random) -> Work:
 # --- the process that is killed
 
 
-def _die_at(step: int) -> Callable[[], int]:
-    """End this process at so many of SQLite's statements and calls that touch files; returns what counts them."""
-    count = 0
+class Steps:
+    """Counts this process's statements of SQLite and calls that touch files; at the one that is fatal, it ends the process."""
 
-    def one_more(*_: object) -> None:
-        nonlocal count
-        count += 1
-        if count == step:
+    def __init__(self) -> None:
+        self.count, self.fatal = 0, -1
+        connect = Database._connect
+
+        def traced(database: Database) -> sqlite3.Connection:
+            connection = connect(database)
+            connection.set_trace_callback(self.one_more)
+            return connection
+
+        Database._connect = traced  # type: ignore[method-assign]  # of this process alone
+        sys.addaudithook(lambda event, _: self.one_more() if event in STEPS else None)
+
+    def one_more(self, *_: object) -> None:
+        """Count; it may be the last."""
+        self.count += 1
+        if self.count == self.fatal:
             os.killpg(0, signal.SIGKILL)
-
-    connect = Database._connect
-
-    def traced(self: Database) -> sqlite3.Connection:
-        connection = connect(self)
-        connection.set_trace_callback(one_more)
-        return connection
-
-    Database._connect = traced  # type: ignore[method-assign]  # of this process alone
-    sys.addaudithook(lambda event, _: one_more() if event in STEPS else None)
-    return lambda: count
 
 
 def act(work: Work, tell: int, fatal: int, step: int) -> None:
-    """Do everything, telling each commit; the operation of the number ``fatal`` is not to end."""
+    """Do everything, telling each commit; the operation of the number ``fatal`` is the last, and not to end."""
     os.setpgid(0, 0)
     lexicon.WORTH_KEEPING = KEEP_FROM
+    steps = Steps()
 
     def say(text: str) -> None:
         os.write(tell, f"{text}\n".encode())
 
     store = PassageStore.open(work.folder, encoder=work.worlds[0].encoder)
-    for at, (name, _, run) in enumerate(work.operations):
-        steps = _die_at(step) if at == fatal else lambda: 0
+    for at, (name, _, run) in enumerate(work.operations[: fatal + 1]):
         say(f"begin {at}")
-        start, before = time.monotonic(), steps()
-        store = run(store, lambda: say("commit")) or store
-        say(f"end {at} {steps() - before} {time.monotonic() - start} {name}")
+        start, before = time.monotonic(), steps.count
         if at == fatal:
-            return
+            steps.fatal = before + step
+        store = run(store, lambda: say("commit")) or store
+        say(f"end {at} {steps.count - before} {time.monotonic() - start} {name}")
     store.close()
 
 
@@ -323,7 +328,7 @@ def kill(number: int, folder: Path) -> dict[str, float]:
     fatal = choose.randrange(len(work.operations))
     name = work.operations[fatal][0]
     by_step, share = choose.random() < 0.6, choose.random()
-    step = 1 + int(share * _steps.get(name, 20)) if by_step else -1
+    step = 1 + int(share * TAKES[name]) if by_step else sys.maxsize
     told, tell = os.pipe()
     pid = in_child(lambda: act(work, tell, fatal, step))
     os.close(tell)
@@ -343,12 +348,11 @@ def kill(number: int, folder: Path) -> dict[str, float]:
             if line.startswith("commit"):
                 acknowledged += 1
             elif line.startswith("end"):
-                at, steps, seconds, ended = line.split(maxsplit=4)[1:]
+                at, _, seconds, ended = line.split(maxsplit=4)[1:]
                 acknowledged = work.operations[int(at)][1]
-                if int(at) == fatal:
-                    _steps[ended.strip()], _seconds[ended.strip()] = int(steps), float(seconds)
+                _seconds[ended.strip()] = float(seconds)
             elif int(line.split()[1]) == fatal and not by_step:
-                wait = share * _seconds.get(name, 0.01)
+                wait = share * _seconds.get(name, 0.05)
     _, status = os.waitpid(pid, 0)
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     assert killed or status == 0, f"{name}: the process ended with {os.waitstatus_to_exitcode(status)}"
