@@ -189,7 +189,7 @@ class Bench:
                 os.environ |= {"PYTHONPATH": str(self.folder), "COVERAGE_FILE": str(self.covered)}
                 sys.path[:] = [
                     str(self.folder),
-                    *(one for one in sys.path if one and not one.startswith(str(self.root / "t"))),
+                    *(one for one in sys.path if one and not one.startswith(str(self.root / "tests"))),
                 ]
                 sys.dont_write_bytecode = True
                 silence = os.open(os.devnull, os.O_RDWR)
