@@ -123,21 +123,24 @@ def _chunk(kind: Kind, run: dict[str, Any], place: Path, last: int, until: float
     with suppress(OSError):  # the child may have done so, or be gone
         os.setpgid(pid, pid)
     os.close(its)
+    over = False
     with os.fdopen(ours, "rb", 0) as lines:
-        while (line := _line(lines, kind.seconds)) is not None and line:
+        while not over and (line := _line(lines, kind.seconds)):
             told = json.loads(line)
-            run["next"] = told["number"] + 1
-            run["seconds"] = before + time.monotonic() - start
-            _note(kind, run, told)
-        if line is None:
-            _note(kind, run, {"number": run["next"], "wrong": f"hangs for {kind.seconds:g} s"})
+            over = "over" in told
+            if not over:
+                run["next"] = told["number"] + 1
+                run["seconds"] = before + time.monotonic() - start
+                _note(kind, run, told)
+    if over:
+        os.waitpid(pid, 0)
+        return
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if line is None or code not in (0, -signal.SIGKILL):
-        if line is not None:
-            _note(kind, run, {"number": run["next"], "wrong": f"the process ended with {code}"})
-        run["next"] += 1
+    wrong = f"hangs for {kind.seconds:g} s" if line is None else f"the process ended with {code}"
+    _note(kind, run, {"number": run["next"], "wrong": wrong})
+    run["next"] += 1
 
 
 def _line(lines: Any, seconds: float) -> bytes | None:
@@ -161,7 +164,8 @@ def _run(kind: Kind, numbers: Iterable[int], place: Path, tell: int, until: floa
         shutil.rmtree(own, ignore_errors=True)
         os.write(tell, json.dumps(told).encode() + b"\n")
         if time.monotonic() > until:
-            return
+            break
+    os.write(tell, b'{"over": true}\n')
 
 
 def _note(kind: Kind, run: dict[str, Any], told: Mapping[str, Any]) -> None:
