@@ -128,14 +128,20 @@ def optimize(_work: Work, choose: random.Random) -> Callable[..., None]:
     return lambda store, _done: store.optimize(kind)
 
 
-def change_language(_work: Work, choose: random.Random) -> Callable[..., None]:
+def change_language(work: Work, choose: random.Random) -> Callable[..., None]:
+    """What was tuned for another language counts no longer."""
     language = choose.choice(["german", "none", "english"])
+    work.commits(lambda world: setattr(world, "language", language))
     return lambda store, _done: store.optimize(language=language)
 
 
 def tune(work: Work, choose: random.Random) -> Callable[..., None]:
     weight = choose.choice([0.25, 2.0, 8.0])
-    work.commits(lambda world: setattr(world, "weight", weight))
+
+    def change(world: World) -> None:
+        world.weight, world.tuned_for = weight, world.language
+
+    work.commits(change)
 
     def run(store: PassageStore, done: Callable[[], None]) -> None:
         store.set_tuned(tuned(weight))

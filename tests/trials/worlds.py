@@ -50,6 +50,8 @@ class World:
     oracle: Oracle = field(default_factory=Oracle)
     records: dict[str, Any] = field(default_factory=dict)
     weight: float | None = None
+    language: str = "english"
+    tuned_for: str = "english"
 
     @property
     def encoder(self) -> HashEncoder:
@@ -63,7 +65,7 @@ class World:
     def seen(self) -> tuple[Any, ...]:
         """All of it in a form that can be compared."""
         rows = tuple(_row(one, self.oracle.vectors[one.id]) for one in self.oracle.passages.values())
-        return rows, tuple(self.records.items()), self.weight
+        return rows, tuple(self.records.items()), self.weight if self.tuned_for == self.language else None
 
     def copy(self) -> World:
         """One that goes its own way."""
