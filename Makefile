@@ -1,4 +1,4 @@
-# Everything this repository can do, verb by verb; each creates .venv itself where it is missing.
+# Everything this repository can do, by twelve verbs; each creates .venv itself where it is missing.
 
 PYTHON ?= python3
 PROCESSES ?= 2
