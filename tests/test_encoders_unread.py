@@ -35,7 +35,7 @@ def encoder() -> DualEncoder:
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name.endswith("unread")]
+    return [record.getMessage() for record in caplog.records if record.name.endswith("unknown_scripts")]
 
 
 @pytest.mark.parametrize("name", UNREAD)
