@@ -34,7 +34,7 @@ TESTS = {
     "store": ("test_store*.py", "test_storage.py", "test_tuning.py", "test_calibrating*.py", "test_stores.py"),
     "index": ("test_index*.py", "test_store_order.py", "test_derived_structure.py"),
     "lexical": ("test_lexical*.py", "test_derived_structure.py", "test_retriever.py"),
-    "filters": ("test_filters*.py", "test_store_fields.py", "test_store_views.py"),
+    "filters": ("test_filters*.py", "test_store_views.py"),
 }
 SLOW = ("test_store_crash.py", "test_store_machine.py", "test_store_concurrency.py", "test_store_corruption.py")
 """Left out: they take minutes, and what they alone find is what the other trials are for."""

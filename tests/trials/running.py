@@ -96,13 +96,13 @@ def go_on(kind: Kind, ledger: Ledger, *, minutes: float | None, trials: int | No
     if first is None and ledger.counts(kind)[kind.unit] >= kind.aim:
         return
     run = ledger.begin(kind, first)
-    until = time.monotonic() + 60 * minutes if minutes else float("inf")
     last = run["first"] + trials if trials else sys.maxsize
     say(f"{kind.name}: from trial {run['first']} on, at {run['commit']}")
     with tempfile.TemporaryDirectory(prefix="prove-") as folder:
         place = Path(folder)
         place.chmod(0o755)
         alone(lambda: kind.prepare(place))
+        until = time.monotonic() + 60 * minutes if minutes else float("inf")
         while run["next"] < last and time.monotonic() < until:
             if first is None and ledger.counts(kind)[kind.unit] >= kind.aim:
                 break

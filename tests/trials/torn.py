@@ -20,7 +20,7 @@ from trials.worlds import KEEP_FROM, World, build, holds, seen
 from dpr_rag import PassageStore
 from dpr_rag.store import lexicon
 
-SOURCES = 8
+SOURCES = 4
 COMMITS = 25
 LOG = "passages.sqlite-wal"
 CUTS = ("cut off", "cut off at a frame", "cut off and filled")
