@@ -18,6 +18,7 @@ import signal
 import sqlite3
 import sys
 import time
+import traceback
 import xml.etree.ElementTree as ElementTree  # of a file that pytest has just written
 from collections import defaultdict
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ TESTS = {
 }
 SLOW = ("test_store_crash.py", "test_store_machine.py", "test_store_concurrency.py", "test_store_corruption.py")
 """Left out: they take minutes, and what they alone find is what the other trials are for."""
+LOADED = "ignore::pytest.PytestAssertRewriteWarning"
+"""pytest warns of plugins that were imported before it, as they are here for all mutants at once."""
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -155,7 +158,7 @@ class Bench:
     def warm() -> None:
         """Load once for all mutants what they do not change: the libraries, pytest and its plugins."""
         with open(os.devnull, "w") as silence, redirect_stdout(silence):
-            pytest.main(["--version", "--version", "-p", "no:cacheprovider", "--rootdir", os.devnull])
+            pytest.main(["--version", "--noconftest"])
         for name in ("numpy", "faiss", "hypothesis.stateful", "xxhash", "Stemmer", "stop_words"):
             import_module(name)
         assert "dpr_rag" not in sys.modules, "the copy would not be the one that is tested"
@@ -175,6 +178,8 @@ class Bench:
         self._pytest(
             *files, f"--cov=dpr_rag.{self.room}", "--cov-context=test", "--cov-report=", f"--junit-xml={self.timed}"
         )
+        if not self.timed.exists():
+            raise RuntimeError(f"the tests do not run: {(self.folder / 'last run').read_text('utf-8')[-2000:]}")
 
     def _tests(self, pattern: str) -> list[Path]:
         return [one for one in (self.folder / "tests").glob(pattern) if one.name not in SLOW]
@@ -192,11 +197,15 @@ class Bench:
                     *(one for one in sys.path if one and not one.startswith(str(self.root / "tests"))),
                 ]
                 sys.dont_write_bytecode = True
-                silence = os.open(os.devnull, os.O_RDWR)
+                silence = os.open(self.folder / "last run", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
                 for descriptor in range(3):
                     os.dup2(silence, descriptor)
-                code = int(pytest.main(["-q", "-p", "no:cacheprovider", *options]))
+                code = int(pytest.main(["-q", "-p", "no:cacheprovider", "-W", LOADED, *options]))
+            except BaseException:
+                traceback.print_exc()
             finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
                 os._exit(code)
         until = time.monotonic() + seconds
         while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
