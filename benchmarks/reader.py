@@ -9,9 +9,10 @@ other work, two processes of one thread each wait less for each other than one o
 
     OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 benchmarks/reader.py …
 
-``--package FOLDER`` writes the result a second time as the package ships it, for inputs of full length and with its matrices in
-eight bits. Memory that goes back to the system after every step costs a tenth of the time; glibc keeps it with
-``MALLOC_TRIM_THRESHOLD_`` and ``MALLOC_MMAP_THRESHOLD_`` set to gigabytes.
+``--package FOLDER`` writes the result a second time as the package ships it, with its matrices in eight bits and for windows of
+128 tokens, in which it reads best: of 700 of SQuAD's own dev paragraphs F1 is 79.4 with them, 77.4 with 160 tokens and 76.4 with
+256, though it was trained on those. Memory that goes back to the system after every step costs a tenth of the time; glibc keeps it
+with ``MALLOC_TRIM_THRESHOLD_`` and ``MALLOC_MMAP_THRESHOLD_`` set to gigabytes.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def package(reader: Reader, folder: Path) -> None:
     """Write what the package ships; the model card stays."""
     card = folder / "MODEL_CARD.md"
     text = card.read_bytes() if card.is_file() else b""
-    Reader(reader.tower, profile=OWN, source=DEFAULT_SOURCE).save_pretrained(folder)
+    Reader(reader.tower, profile=replace(OWN, length=128), source=DEFAULT_SOURCE).save_pretrained(folder)
+    (folder / "sentence_bert_config.json").unlink(missing_ok=True)
     weights = folder / WEIGHTS
     write_safetensors(weights, pack(read_safetensors(weights)))
     card.write_bytes(text)
