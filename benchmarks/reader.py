@@ -11,8 +11,8 @@ other work, two processes of one thread each wait less for each other than one o
 
 ``--package FOLDER`` writes the result a second time as the package ships it, with its matrices in eight bits and for windows of
 128 tokens, in which it reads best: of 700 of SQuAD's own dev paragraphs F1 is 79.4 with them, 77.4 with 160 tokens and 76.4 with
-256, though it was trained on those. Memory that goes back to the system after every step costs a tenth of the time; glibc keeps it
-with ``MALLOC_TRIM_THRESHOLD_`` and ``MALLOC_MMAP_THRESHOLD_`` set to gigabytes.
+256, though it was trained on those. Memory that goes back to the system after every step costs a tenth of the time; glibc keeps
+it with ``MALLOC_TRIM_THRESHOLD_`` and ``MALLOC_MMAP_THRESHOLD_`` set to gigabytes.
 """
 
 from __future__ import annotations
