@@ -55,6 +55,7 @@ def in_words(done: Result) -> str:
         (["train", "CORPUS", "-o", "NEW", "--lr", "0"], "learning_rate is 0.0, expected a number above 0"),
         (["mine", "CORPUS", "--store", "STORE", "-o", "NEW", "--first", "5", "--last", "2"], "ranks 5 to 2"),
         (["convert", "x.cp", "NEW", "--profile", "nothing"], "no profile is called 'nothing'"),
+        (["chat", "NEW", "--reader", "default", "--llm", "openai:x"], "with --llm the model answers"),
         (["delete", "STORE", "--filter", "{}"], "this filter asks about no field"),
         (["delete", "STORE", "--filter", "{}", "--dry-run"], "this filter asks about no field"),
         (["delete", "STORE", "--filter", '{"year": {"$foo": 1}}', "--dry-run"], "'$foo' is no operator"),

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from langchain_core.documents import Document
+from llama_index.postprocessor.dpr_rag import DPRReranker as LlamaReranker
 
 import dpr_rag
+import langchain_dpr_rag
 from dpr_rag import DualEncoder, Passage, PassageStore, Reader, Retriever
+from dpr_rag.cli.reranking import load_reader
 
 FOLDER = Path(dpr_rag.__file__).parent / "reading" / "default"
 PASSAGES = [
@@ -93,6 +97,16 @@ def test_it_stands_behind_a_retriever(reader: Reader) -> None:
             assert hit.answer is not None
             assert answer in hit.passage.text[hit.answer.start : hit.answer.end]
             assert 0.2 < hit.answer.probability <= 1
+
+
+def test_both_frameworks_and_the_command_line_take_it_by_themselves() -> None:
+    langchain, llama = langchain_dpr_rag.DPRReranker(), LlamaReranker()
+    assert (langchain.reranker.source, llama.model) == ("dpr-rag-reader-v1",) * 2
+    document = Document(PASSAGES[0].text, metadata={"title": PASSAGES[0].title})
+    (found,) = langchain.compress_documents([document], "what river does warsaw stand on")
+    assert "Vistula" in found.metadata["dpr_answer"]["text"]
+    for name in (None, "default"):
+        assert load_reader(name).source == "dpr-rag-reader-v1"
 
 
 def test_it_runs_without_pytorch() -> None:

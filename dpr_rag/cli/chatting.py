@@ -13,6 +13,7 @@ import typer
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of, facts_of
 from dpr_rag.cli.options import Host, Port, StoreAddress
+from dpr_rag.cli.reranking import load_reader
 from dpr_rag.cli.serving import LOOPBACK
 from dpr_rag.cli.stores import open_existing, refuse_service
 from dpr_rag.cli.terminal import note, say
@@ -45,6 +46,14 @@ def chat(
     base_url: Annotated[
         str | None, typer.Option("--base-url", metavar="URL", help="Where a server of that provider's kind listens.")
     ] = None,
+    reader: Annotated[
+        str | None,
+        typer.Option(
+            "--reader",
+            metavar="MODEL",
+            help="Reader that finds what to quote without --llm: folder or hub name, or default for the built-in one.",
+        ),
+    ] = None,
     conversations: Annotated[
         Path | None,
         typer.Option(
@@ -60,6 +69,10 @@ def chat(
     """Open a chatbot over a store in the browser; files dropped on the page join the store."""
     if base_url is not None and llm is None:
         raise typer.BadParameter("needs --llm beside it, such as --llm openai:NAME", param_hint="--base-url")
+    if reader is not None and llm is not None:
+        raise typer.BadParameter(
+            "reads for answers that quote, and with --llm the model answers", param_hint="--reader"
+        )
     from dpr_rag.pages import serving
 
     serving.require()
@@ -79,7 +92,8 @@ def chat(
         encoder = encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
         with open_store(store, encoder=encoder) as opened:
             labelled = memory.path.with_name(f"{place.name}-labelled.jsonl")
-            talk = Chat(cast("PassageStore", opened), memory, labelled, language_model)
+            reading = None if reader is None else load_reader(reader)
+            talk = Chat(cast("PassageStore", opened), memory, labelled, language_model, reading)
             _warm(encoder)
             page = chat_page(talk, folders=host in LOOPBACK)
             _serve(page, CSS, host, at, "read this store and every conversation, add files and remove them")

@@ -13,6 +13,7 @@ from dpr_rag.pages.files import Files
 from dpr_rag.pages.memory import Memory
 from dpr_rag.pages.models import ChatModel
 from dpr_rag.pages.turns import Turn
+from dpr_rag.reading.reranking import Reranker
 from dpr_rag.store import PassageStore
 
 ENOUGH = 20
@@ -26,11 +27,19 @@ class Chat:
         memory: Where conversations are kept.
         labelled: The file that gets the labelled questions.
         model: The language model; None answers by quoting.
+        reader: Helps to choose what is quoted.
     """
 
-    def __init__(self, store: PassageStore, memory: Memory, labelled: Path, model: ChatModel | None) -> None:
+    def __init__(
+        self,
+        store: PassageStore,
+        memory: Memory,
+        labelled: Path,
+        model: ChatModel | None,
+        reader: Reranker | None = None,
+    ) -> None:
         self.store, self.memory, self.labelled, self.model = store, memory, labelled, model
-        self.answerer, self.files = Answerer(store, model), Files(store, memory)
+        self.answerer, self.files = Answerer(store, model, reader), Files(store, memory)
         self.labels, self._labelling = len(memory.labelled()), Lock()
 
     def turns(self, conversation: str | None) -> tuple[Turn, ...]:
