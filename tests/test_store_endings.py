@@ -59,6 +59,8 @@ def test_a_program_that_ends_with_a_store_open_loses_nothing(name: str, tmp_path
         store.add(make_passages(1, 200))
 
 
+# in a callback of the garbage collector an interrupt is told and goes no further
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_at_any_moment_leaves_whole_batches_and_a_store_that_goes_on(tmp_path: Path) -> None:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -43,8 +43,8 @@ _HERE = [
             "name that encoder with --model, or encode it anew with: dpr-rag reencode DIR --model MODEL"
         ),
         "or call reencode() again": "or run reencode again",
-        "until optimize(index=...) names another one": "until dpr-rag optimize DIR --index KIND names another one",
         "optimize() builds": "dpr-rag optimize DIR builds",
+        "build it anew with optimize()": "build it anew with: dpr-rag optimize DIR",
         "pass encoder=, the one that did": "name it with --model, and pass --bind where the store knows none",
         "pass encoder=, the model itself": "name it with --model",
         "pass encoder=, the encoder that filled it,": "name the encoder that filled it with --model",

@@ -96,7 +96,7 @@ def test_what_it_is_made_of(reader: Reader, folder: Path) -> None:
     assert DPRReranker(folder).fingerprint == DPRReranker(str(folder)).fingerprint == reader.fingerprint
     found = DPRReranker(Crossed(), rerank_weight=1).postprocess_nodes([nothing(), king()], query_str=QUESTION)
     assert [one.score for one in found] == [28.0, 19.0]
-    for wrong in (3, Crossed, None):
+    for wrong in (3, Crossed):
         with pytest.raises(ArgumentError, match="expected a Reader"):
             DPRReranker(wrong)
     for name, right in {"model": "reranker=", "k": "top_n=", "weight": "rerank_weight="}.items():
