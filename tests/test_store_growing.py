@@ -18,7 +18,8 @@ import pytest
 from conftest import Oracle, assert_equals_oracle, clustered, make_passages
 
 from dpr_rag import Passage, PassageStore
-from dpr_rag.errors import StoreError
+from dpr_rag.errors import IndexKindError, StoreError
+from dpr_rag.index import extending
 from dpr_rag.store import background, folding, growing, segment_folders
 
 DIM = 16
@@ -552,3 +553,74 @@ def test_an_interpreter_that_ends_during_a_fold_leaves_nothing(end: str, tmp_pat
     with PassageStore.open(tmp_path / "s") as store:
         assert folders(store) == []
         assert store.check().passages == 150
+
+
+def test_an_interrupt_while_one_waits_does_not_hide_the_fold(
+    tmp_path: Path, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with PassageStore.open(tmp_path / "store") as store:
+        put(store, Oracle(), range(150))
+        work = store._engine.background
+        held.wait()
+
+        def interrupted(timeout: float | None = None) -> bool:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(work._ended, "wait", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                store.wait_until_folded()
+        assert work.is_running
+        assert not store.wait_until_folded(timeout=0.05)
+        held.release()
+        assert store.wait_until_folded(timeout=1e10)
+
+
+def test_a_fold_that_was_asked_for_while_held_up_comes_after_that(tmp_path: Path) -> None:
+    with PassageStore.open(tmp_path / "store") as store:
+        with store._engine.background.held_up():
+            put(store, Oracle(), range(150))
+            assert store.info().base == 0
+        assert store.wait_until_folded()
+        assert store.info().base == 150
+
+
+def test_a_child_of_a_process_that_held_folds_up_folds(tmp_path: Path) -> None:
+    with PassageStore.open(tmp_path / "store") as store:
+        put(store, Oracle(), range(20))
+        inside, leave = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with store._engine.background.held_up():
+                inside.set()
+                leave.wait()
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        inside.wait()
+
+        def work() -> bool:
+            put(store, Oracle(), range(20, 150))
+            return store.wait_until_folded() and store.info().base == 150
+
+        try:
+            assert in_child(work) == 0
+        finally:
+            leave.set()
+            thread.join()
+
+
+def test_an_index_that_cannot_be_extended_is_built_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise IndexKindError("FAISS cannot extend it")
+
+    oracle = Oracle()
+    with PassageStore.open(tmp_path / "store", index="hnsw") as store:
+        put(store, oracle, range(150))
+        assert store.wait_until_folded()
+        monkeypatch.setattr(extending, "extend", refuse)
+        put(store, oracle, range(150, 400))
+        assert store.wait_until_folded()
+        assert (store.info().base, store.info().folding) == (400, "")
+        assert is_same(store, oracle)
+        assert folders(store) == ["base"]

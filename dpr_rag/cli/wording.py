@@ -44,7 +44,6 @@ _HERE = [
         ),
         "or call reencode() again": "or run reencode again",
         "optimize() builds": "dpr-rag optimize DIR builds",
-        "build it anew with optimize()": "build it anew with: dpr-rag optimize DIR",
         "pass encoder=, the one that did": "name it with --model, and pass --bind where the store knows none",
         "pass encoder=, the model itself": "name it with --model",
         "pass encoder=, the encoder that filled it,": "name the encoder that filled it with --model",

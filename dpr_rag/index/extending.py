@@ -107,6 +107,4 @@ def extend(index: Any, plan: Plan, source: Source, path: Path, *, norm: float) -
             index.add(block)
         import_faiss().write_index(index, str(path))
     except RuntimeError as error:
-        raise IndexKindError(
-            f"FAISS cannot extend {plan.name!r} ({plan.factory}): {ann.first_line(error)}; build it anew with optimize()"
-        ) from error
+        raise IndexKindError(f"FAISS cannot extend {plan.name!r} ({plan.factory}): {ann.first_line(error)}") from error

@@ -30,10 +30,11 @@ class AbandonedError(Exception):
 
 
 class Background:
-    """One thread at a time, while there is something to do; what went wrong is told, and tried again after a while.
+    """Runs one piece of work at a time in a daemon thread, as long as there is something to do.
 
-    The thread is a daemon, so that nobody has to wait for hours of work, and is ended in good order before the interpreter is.
-    A forked child has no such thread, and begins anew where there is something to do.
+    What went wrong is logged, and tried again by the first request after a pause. The thread is a daemon, so that nobody has to
+    wait for hours of work, and is ended in good order before the interpreter is. A forked child has no such thread, and begins
+    anew where something is asked for.
 
     Attributes:
         trouble: What the last piece of work failed with, or empty.
@@ -41,35 +42,52 @@ class Background:
 
     def __init__(self) -> None:
         self.trouble = ""
-        self._thread: threading.Thread | None = None
         self._lock = new_lock()
-        self._holders = 0
-        self._again = False
         self._failures = 0
         self._not_before = 0.0
+        self._reset()
         _KNOWN.add(self)
+
+    def _reset(self) -> None:
+        self._process = os.getpid()
+        self._thread: threading.Thread | None = None
+        self._ended = (
+            threading.Event()
+        )  # and no join(): an interrupted one takes a running thread for ended (Python 3.11)
+        self._ended.set()
+        self._work: Callable[[Between], bool] | None = None
+        self._holders = 0
+        self._again = False
+
+    def _cross(self) -> None:
+        """Forget the threads of another process, and whom they held up."""
+        if self._process != os.getpid():
+            self._reset()
 
     @property
     def is_running(self) -> bool:
         """Whether the thread is at work in this process."""
-        thread = self._thread
-        return thread is not None and thread.is_alive()
+        self._cross()
+        return not self._ended.is_set()
 
     def begin(self, work: Callable[[Between], bool]) -> None:
-        """Start the thread, unless it is running, something holds it up, or what failed is to rest for a while.
+        """Start the thread, unless it is running or what failed is to rest for a while; where it is held up, start it after that.
 
         Args:
             work: Called as long as it says that there was something to do.
         """
+        self._cross()
         with self._lock:
-            self._again = True
+            self._again, self._work = True, work
             if self.is_running or self._holders or time.monotonic() < self._not_before:
                 return
-            self._thread = threading.Thread(target=self._run, args=(work,), name="dpr-rag-folding", daemon=True)
+            ended = self._ended = threading.Event()
+            self._thread = threading.Thread(target=self._run, args=(work, ended), name="dpr-rag-folding", daemon=True)
             try:
                 self._thread.start()
             except RuntimeError as error:  # the interpreter is ending, or there are too many threads
                 self._thread = None
+                ended.set()
                 self._failed(error)
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -78,27 +96,33 @@ class Background:
         Returns:
             Whether it has, within so many seconds.
         """
-        thread = self._thread
-        if thread is not None:
-            thread.join(timeout)
-        return not self.is_running
+        self._cross()
+        return self._ended.wait(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
 
     @contextmanager
     def held_up(self) -> Iterator[None]:
-        """Let go of what is being done, and begin nothing until the block ends."""
+        """Let go of what is being done, and begin nothing until the block ends; what was asked for meanwhile begins then."""
         self.stop()
         try:
             yield
         finally:
+            self._cross()
             with self._lock:
-                self._holders -= 1
+                self._holders = max(0, self._holders - 1)
+            if self._again and self._work is not None:
+                self.begin(self._work)
 
     def stop(self) -> None:
         """Let go of what is being done, and begin nothing any more; one step of the work may have to end first."""
-        with self._lock:
-            self._holders += 1
+        self.let_go()
         if self._thread is not threading.current_thread():
             self.wait(_LONGEST_STEP)
+
+    def let_go(self) -> None:
+        """Begin nothing any more, and have the work end at its next step."""
+        self._cross()
+        with self._lock:
+            self._holders += 1
 
     def _between(self) -> None:
         # others wait up to 5 ms for an interpreter that is not handed over, several times in one search
@@ -106,18 +130,20 @@ class Background:
         if self._holders or is_awaited():
             raise AbandonedError
 
-    def _run(self, work: Callable[[Between], bool]) -> None:
-        _give_way()
+    def _run(self, work: Callable[[Between], bool], ended: threading.Event) -> None:
         try:
-            while self._goes_on(work):
+            _give_way()
+            while self._goes_on(work, ended):
                 pass
         except (DprRagError, OSError, MemoryError) as error:
             self._failed(error)
         except BaseException as error:
             self._failed(error)
             raise
+        finally:
+            ended.set()
 
-    def _goes_on(self, work: Callable[[Between], bool]) -> bool:
+    def _goes_on(self, work: Callable[[Between], bool], ended: threading.Event) -> bool:
         self._again = False
         try:
             is_done = not work(self._between)
@@ -125,12 +151,13 @@ class Background:
             if not is_done:
                 return True
         except AbandonedError:
+            self._again = True
             return not self._holders  # where the process was to fork, the work begins anew after that
         except StoreClosedError:
             return False
         with self._lock:  # what is asked for after this finds no thread
             if not self._again:
-                self._thread = None
+                ended.set()
             return self._again
 
     def succeeded(self) -> None:
@@ -143,7 +170,8 @@ class Background:
         self._failures += 1
         self._not_before = time.monotonic() + pause
         _log.warning(
-            "no new base segment could be made now, what was added is searched exactly: %s; tried again in %g s",
+            "no new base segment could be made now, what was added is searched exactly: %s; tried again by the first change "
+            "after %g s",
             error,
             pause,
         )
@@ -156,12 +184,24 @@ def _give_way() -> None:
     """Let those who search and add go first; libraries' workers take after the thread that starts them."""
     if sys.platform == "linux":  # elsewhere the number would be a process
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICER)
+            me = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, me, max(_NICER, os.getpriority(os.PRIO_PROCESS, me)))
 
 
 def _stop_all() -> None:
-    for one in list(_KNOWN):
+    known = _all_known()
+    for one in known:
+        one.let_go()
+    for one in known:
         one.stop()
+
+
+def _all_known() -> list[Background]:
+    while True:
+        try:
+            return list(_KNOWN)
+        except RuntimeError:  # another thread opens a store at this moment
+            continue
 
 
 atexit.register(_stop_all)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dpr_rag.derived import Rows, SegmentDamagedError
-from dpr_rag.errors import RESTORE, StoreCorrupted
+from dpr_rag.errors import RESTORE, IndexKindError, StoreCorrupted
 from dpr_rag.index.building import Grown, finish_base, write_vectors
 from dpr_rag.index.extending import continues
 from dpr_rag.index.kinds import Plan
@@ -121,7 +121,11 @@ def _is_extended(engine: Engine, state: State, folder: Path, between: Between) -
         return _extended(engine, state, fresh, grown, open_fields(place, old), folder, between)
     except SegmentDamagedError as error:
         engine.set_aside(error)
-        return engine.state().folds != state.folds  # another process has folded
+    except IndexKindError as error:
+        _log.warning("%s; building it anew", error)
+    for left in folder.iterdir():
+        left.unlink()
+    return engine.state().folds != state.folds  # another process has folded
 
 
 def _extended(

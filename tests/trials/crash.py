@@ -385,6 +385,8 @@ def _look(work: Work, acknowledged: int, choose: random.Random, *, killed: bool,
         assert store.check().passages == len(world.oracle.passages)
         if world.oracle.passages:
             holds(store, world)
+        if not store.info().fingerprint:
+            world.weight = None  # tuned before anything was there, for no encoder
     _look_at_copies(work)
     with PassageStore.open(work.folder, encoder=world.encoder) as store:
         more = [passage(9000), passage(9001)]
@@ -401,6 +403,7 @@ def _look(work: Work, acknowledged: int, choose: random.Random, *, killed: bool,
             "*.partial-*"
         ):  # a copy that was killed; the next one of its name clears up
             again = left.with_name(left.name.partition(".partial-")[0])
+            shutil.rmtree(again, ignore_errors=True)  # an earlier one may have been whole
             store.backup(again)
             assert not left.exists(), f"{left.name} is left"
             shutil.rmtree(again)
