@@ -23,8 +23,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from training_sets import keeping_card, words_of
 
-from dpr_rag import DualEncoder, Passage, PassageStore
+from dpr_rag import DualEncoder, Passage
 from dpr_rag.corpora import TrainingPassage, TrainingSample, open_corpus, read_questions
 from dpr_rag.encoders.dual import DEFAULT_SOURCE
 from dpr_rag.training import (
@@ -55,8 +56,7 @@ def samples(passages: str, questions: str, hard_negatives: int) -> list[Training
         pairs = zip(asked, (TrainingPassage(one.text, one.title, one.id) for one in found), strict=True)
         return [TrainingSample(one.question, one.answers, (positive,)) for one, positive in pairs]
     wanted = {one for question in asked for one in question.positive_ids}
-    with PassageStore.temporary() as words:  # asked by words alone: its vectors are never used
-        words.add((known[one] for one in sorted(wanted)), vectors=np.ones((len(wanted), 2), np.float32))
+    with words_of([known[one] for one in sorted(wanted)]) as words:
         return mine(asked, words, mining=Mining("bm25", negatives=4 * hard_negatives))[0]
 
 
@@ -118,12 +118,8 @@ def averaged(encoders: Sequence[DualEncoder]) -> DualEncoder:
 
 def package(encoders: Sequence[DualEncoder], folder: Path) -> None:
     """Write what the package ships; the model card stays."""
-    card = folder / "MODEL_CARD.md"
-    text = card.read_bytes() if card.is_file() else b""
-    averaged(encoders).save_pretrained(folder)
-    card.write_bytes(text)
-    for path in folder.rglob("*.safetensors"):
-        path.chmod(0o644)
+    with keeping_card(folder):
+        averaged(encoders).save_pretrained(folder)
 
 
 def main() -> None:

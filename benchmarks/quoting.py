@@ -15,7 +15,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from dpr_rag import DualEncoder, PassageStore, Reader
+from dpr_rag import DualEncoder, PassageStore
+from dpr_rag.cli.reranking import load_reader
 from dpr_rag.corpora import Question, read_questions
 from dpr_rag.evaluation import has_answer
 from dpr_rag.pages import extracting
@@ -40,9 +41,7 @@ def main() -> None:
     args = parser.parse_args()
     asked = list(read_questions(args.questions))
     order = np.random.default_rng(0).permutation(len(asked))[args.skip : args.skip + args.count]
-    reader = None
-    if args.reader:
-        reader = Reader.default() if args.reader == "default" else Reader.from_pretrained(args.reader)
+    reader = load_reader(args.reader) if args.reader else None
     with PassageStore.open(args.store, encoder=DualEncoder.default(), create=False, read_only=True) as store:
         answerer = Answerer(store, None, reader)
         for weight in map(float, args.weights.split(",")) if reader else (0.0,):

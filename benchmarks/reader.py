@@ -23,6 +23,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from training_sets import keeping_card
+
 from dpr_rag import DualEncoder
 from dpr_rag.encoders.folders import WEIGHTS
 from dpr_rag.encoders.packed import pack
@@ -56,14 +58,11 @@ def start(args: argparse.Namespace) -> Reader:
 
 def package(reader: Reader, folder: Path) -> None:
     """Write what the package ships; the model card stays."""
-    card = folder / "MODEL_CARD.md"
-    text = card.read_bytes() if card.is_file() else b""
-    Reader(reader.tower, profile=replace(OWN, length=128), source=DEFAULT_SOURCE).save_pretrained(folder)
-    (folder / "sentence_bert_config.json").unlink(missing_ok=True)
-    weights = folder / WEIGHTS
-    write_safetensors(weights, pack(read_safetensors(weights)))
-    card.write_bytes(text)
-    weights.chmod(0o644)
+    with keeping_card(folder):
+        Reader(reader.tower, profile=replace(OWN, length=128), source=DEFAULT_SOURCE).save_pretrained(folder)
+        (folder / "sentence_bert_config.json").unlink(missing_ok=True)
+        weights = folder / WEIGHTS
+        write_safetensors(weights, pack(read_safetensors(weights)))
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from dpr_rag import Passage, Reader
+from dpr_rag.cli.reranking import load_reader
 from dpr_rag.corpora import open_corpus, read_questions
 from dpr_rag.reading.heads import body_of
 
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=30, help="questions")
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
-    reader = Reader.from_pretrained(args.reader) if args.reader else Reader.default()
+    reader = load_reader(args.reader)
     passages = list(open_corpus(args.passages))
     asked = [one.question for one in islice(read_questions(args.questions), args.count)]
     draw = random.Random(0)

@@ -24,6 +24,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,17 @@ from dpr_rag.corpora import (
 from dpr_rag.training import Mining, mine
 
 _BLOCK, _SHORTEST, _BEST = 50_000, 12, 8
+
+
+@contextmanager
+def keeping_card(folder: Path) -> Iterator[None]:
+    """Write a model that the package ships into a folder whose model card stays."""
+    card = folder / "MODEL_CARD.md"
+    text = card.read_bytes() if card.is_file() else b""
+    yield
+    card.write_bytes(text)
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(0o644)
 
 
 def words_of(passages: Sequence[Passage]) -> PassageStore:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dpr_rag.fusion.calibration import Calibration
 from dpr_rag.fusion.diversity import Diversity, diversified, diversified_by
-from dpr_rag.fusion.options import RankingOptions, ranking_given
+from dpr_rag.fusion.options import HasRanking, RankingOptions, ranking_given
 from dpr_rag.fusion.ranking import Fusion, Legs, Mode, Ranked, Ranking, spread_of
 from dpr_rag.fusion.request import SearchRequest
 from dpr_rag.fusion.tuned import Tuned
@@ -16,6 +16,7 @@ __all__ = [
     "Calibration",
     "Diversity",
     "Fusion",
+    "HasRanking",
     "Legs",
     "Mode",
     "Ranked",

@@ -81,6 +81,41 @@ class RankingOptions:
         return replace(ranking, bm25=bm25, candidates=candidates)
 
 
+class HasRanking:
+    """A store with a ranking of its own, some options of which a call may replace."""
+
+    def ranking_for(
+        self,
+        mode: Mode | None = None,
+        weight: float | None = None,
+        fusion: Fusion | None = None,
+        *,
+        candidates: int | None = None,
+        k1: float | None = None,
+        b: float | None = None,
+        phrases: float | None = None,
+    ) -> Ranking:
+        """The store's ranking with some options of its own; the others are as tuned, or the default.
+
+        Args:
+            mode: As for ``Retriever``, like all others.
+            weight: λ.
+            fusion: How both legs are joined.
+            candidates: How many passages each leg brings.
+            k1: Of BM25.
+            b: Of BM25.
+            phrases: Weight of words that follow each other.
+
+        Raises:
+            VectorError: A value is out of range, or goes with another mode.
+        """
+        return self.ranking_of(RankingOptions(mode, weight, fusion, candidates, k1, b, phrases))
+
+    def ranking_of(self, options: RankingOptions) -> Ranking:
+        """Like :meth:`ranking_for`, for options in one object."""
+        raise NotImplementedError
+
+
 def ranking_given(ranking: Ranking | None, options: RankingOptions) -> Ranking | RankingOptions | None:
     """What a retriever was told of the ranking: all of it, some options, or None for nothing.
 

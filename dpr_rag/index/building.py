@@ -79,12 +79,13 @@ class Grown:
         """
         return Grown(base, None if base.ann is None else extending.opened(folder / FAISS))
 
-    def suits(self, tail: Vectors) -> bool:
-        """Whether what the index was trained with suits further vectors, float32 [n, dim]."""
-        if self.index is None:
+    def suits(self, tail: Sequence[Vectors]) -> bool:
+        """Whether what the index was trained with suits further vectors, blocks of float32 [n, dim]."""
+        if self.index is None or not tail:
             return True
-        old, new = (_spread(count, extending.SAMPLE) for count in (self.base.matrix.count, len(tail)))
-        return extending.suits(self.index, self.base.take(old), tail[new])
+        new = np.concatenate(tail)
+        old, drawn = (_spread(count, extending.SAMPLE) for count in (self.base.matrix.count, len(new)))
+        return extending.suits(self.index, self.base.take(old), new[drawn])
 
     def blocks(self) -> Iterator[tuple[Rows, Vectors]]:
         """Row numbers and vectors of the segment, in order."""

@@ -118,8 +118,6 @@ class Corpus:
                 total[positions] += count * weights[term] * frequencies / (frequencies + self.norm(positions, bm25))
         return Scored(self, question, bm25, total, weights)
 
-    asked = score
-
     def norm(self, places: Places | Rows, bm25: BM25) -> Scores:
         """k1·(1 − b + b·L / average length) for the passages, of length L, at some positions."""
         return np.asarray(bm25.k1 * (1 - bm25.b + bm25.b / self._average * self._lengths[places]))

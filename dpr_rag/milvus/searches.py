@@ -11,7 +11,7 @@ import numpy as np
 from dpr_rag.arguments import check_count, check_instance
 from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_vectors
 from dpr_rag.errors import EncoderMismatchError, VectorError
-from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, RankingOptions, SearchRequest, Tuned
+from dpr_rag.fusion import Calibration, Diversity, HasRanking, Ranking, RankingOptions, SearchRequest, Tuned
 from dpr_rag.lexical import BM25
 from dpr_rag.milvus import calibrating, searching, tuning
 from dpr_rag.milvus.collection import Collection
@@ -21,7 +21,7 @@ from dpr_rag.store.ranking import Candidates
 from dpr_rag.store.scope import WHOLE, Scope, Where
 
 
-class Searches:
+class Searches(HasRanking):
     """The search methods of a collection, or of a view of one."""
 
     def __init__(self, collection: Collection, encoder: Encoder | None, scope: Scope) -> None:
@@ -125,20 +125,6 @@ class Searches:
         weighted = replace(ranking, weight=None, fusion="weighted")
         plan = self._plan(SearchRequest(k=ranking.candidates), weighted)
         return tuning.candidates(self._collection, plan, checked, words)
-
-    def ranking_for(
-        self,
-        mode: Mode | None = None,
-        weight: float | None = None,
-        fusion: Fusion | None = None,
-        *,
-        candidates: int | None = None,
-        k1: float | None = None,
-        b: float | None = None,
-        phrases: float | None = None,
-    ) -> Ranking:
-        """The store's ranking with some options of its own, see ``PassageStore.ranking_for``."""
-        return self.ranking_of(RankingOptions(mode, weight, fusion, candidates, k1, b, phrases))
 
     def ranking_of(self, options: RankingOptions) -> Ranking:
         """Like :meth:`ranking_for`, for options in one object."""

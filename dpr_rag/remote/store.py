@@ -10,7 +10,7 @@ from dpr_rag.arguments import check_count, check_instance, check_number, iterate
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import ArgumentError, PassageError, ServiceError, StoreError, StoreReadOnlyError
 from dpr_rag.filters import Where
-from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, RankingOptions, SearchRequest
+from dpr_rag.fusion import Calibration, Diversity, HasRanking, Ranking, RankingOptions, SearchRequest
 from dpr_rag.passages import Hit, Passage, check_questions
 from dpr_rag.remote.access import token_of
 from dpr_rag.remote.requests import check_text, filter_record, ranking_record, request_record, split_address
@@ -18,7 +18,7 @@ from dpr_rag.remote.wire import hits_of, passage_of, passage_record, ranking_of,
 from dpr_rag.sharing import Shared
 
 
-class RemoteStore(Shared):
+class RemoteStore(Shared, HasRanking):
     """A store behind ``dpr-rag serve``, with the methods of a ``PassageStore`` that retrieve, add and delete.
 
     The service encodes, so ``encoder`` is None. Methods raise the same classes of errors as ``PassageStore``. Threads, event
@@ -205,20 +205,6 @@ class RemoteStore(Shared):
     def ranking(self) -> Ranking:
         """The ranking of searches that name none."""
         return self.ranking_for()
-
-    def ranking_for(
-        self,
-        mode: Mode | None = None,
-        weight: float | None = None,
-        fusion: Fusion | None = None,
-        *,
-        candidates: int | None = None,
-        k1: float | None = None,
-        b: float | None = None,
-        phrases: float | None = None,
-    ) -> Ranking:
-        """The store's ranking with some options of its own, see ``PassageStore.ranking_for``."""
-        return self.ranking_of(RankingOptions(mode, weight, fusion, candidates, k1, b, phrases))
 
     def ranking_of(self, options: RankingOptions) -> Ranking:
         """Like :meth:`ranking_for`, for options in one object."""

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class AbandonedError(Exception):
-    """The work was let go of; nothing of it has been recorded."""
+    """The work was let go of; a segment that it has put in place already stays."""
 
 
 class Background:
@@ -51,9 +51,8 @@ class Background:
     def _reset(self) -> None:
         self._process = os.getpid()
         self._thread: threading.Thread | None = None
-        self._ended = (
-            threading.Event()
-        )  # and no join(): an interrupted one takes a running thread for ended (Python 3.11)
+        # and no join(), which takes a running thread for ended where it is interrupted (Python 3.11)
+        self._ended = threading.Event()
         self._ended.set()
         self._work: Callable[[Between], bool] | None = None
         self._holders = 0
@@ -193,7 +192,7 @@ def _stop_all() -> None:
     for one in known:
         one.let_go()
     for one in known:
-        one.stop()
+        one.wait(_LONGEST_STEP)
 
 
 def _all_known() -> list[Background]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dpr_rag.errors import EncoderMismatchError
-from dpr_rag.fusion import Ranking, Tuned, Wishes
+from dpr_rag.fusion import Ranking, RankingOptions, Tuned
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
 
@@ -48,11 +48,11 @@ def _stamped(choice: Tuned, state: State) -> Tuned:
     return replace(choice, fingerprint=fingerprint, language=language)
 
 
-def ranking_of(engine: Engine, state: State, wishes: Wishes | None = None) -> Ranking:
+def ranking_of(engine: Engine, state: State, options: RankingOptions | None = None) -> Ranking:
     """The ranking that options say; what they leave open is as tuned."""
     found = of_state(engine, state)
     known = Ranking() if found is None else found.ranking
-    return known if wishes is None else wishes.over(known)
+    return known if options is None else options.over(known)
 
 
 def told(engine: Engine, state: State) -> str:

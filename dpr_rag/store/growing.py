@@ -143,7 +143,7 @@ def _extended(
             return True  # another process has folded
         state = reader.state()
         tail = list(stepwise(reader.vectors(state, old.last_row), between))
-        if tail and not grown.suits(np.concatenate([vectors for _, vectors in tail])):
+        if not grown.suits([vectors for _, vectors in tail]):
             _log.info("%s was trained with other vectors than those that came since; building it anew", old.plan.name)
             return False
         rows = np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in tail)])

@@ -149,7 +149,7 @@ def _scored(engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked) ->
     """What every passage scores by the words of each question, and which positions may be returned."""
     known = lexicon(engine, reader, snapshot)
     analyzer, bm25 = analyzer_of(engine, snapshot.state), asked.ranking.words
-    scored = (known.corpus.asked(analyzer.sequence(text), bm25) for text in asked.words or ())
+    scored = (known.corpus.score(analyzer.sequence(text), bm25) for text in asked.words or ())
     return scored, known.alive(reader, snapshot, asked.where)
 
 
@@ -188,7 +188,7 @@ def scores_of(engine: Engine, texts: Sequence[str], rows: Rows, bm25: BM25) -> S
         there = np.isin(rows, corpus.rows if corpus.alive is None else corpus.rows[corpus.alive])
         places = positions_in(corpus.rows, rows[there])
         for line, text in zip(found, texts, strict=True):
-            line[there] = corpus.asked(analyzer.sequence(text), bm25).at(places)
+            line[there] = corpus.score(analyzer.sequence(text), bm25).at(places)
         return found
 
     return engine.with_snapshot(scored)

@@ -8,7 +8,7 @@ from typing import Any
 from dpr_rag.arguments import check_instance, names_known
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import ArgumentError, VectorError
-from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, Tuned, Wishes
+from dpr_rag.fusion import Calibration, Diversity, HasRanking, Ranking, RankingOptions, Tuned
 from dpr_rag.lexical import BM25
 from dpr_rag.passages import Hit, Passage, check_questions
 from dpr_rag.storage.reader import Condition
@@ -19,7 +19,7 @@ from dpr_rag.store.scope import Scoped, Where
 from dpr_rag.store.unknown_fields import tell_unknown
 
 
-class Searches(Scoped):
+class Searches(Scoped, HasRanking):
     """What a ``PassageStore`` can be asked."""
 
     @names_known()
@@ -153,36 +153,9 @@ class Searches(Scoped):
         """How passages are ranked where a call does not say: as tuned, or else by inner product."""
         return self.ranking_for()
 
-    def ranking_for(
-        self,
-        mode: Mode | None = None,
-        weight: float | None = None,
-        fusion: Fusion | None = None,
-        *,
-        candidates: int | None = None,
-        k1: float | None = None,
-        b: float | None = None,
-        phrases: float | None = None,
-    ) -> Ranking:
-        """How passages are ranked where a call says so much; what it leaves open is as tuned, or else by default.
-
-        Args:
-            mode: As for ``Retriever``, like all others.
-            weight: λ.
-            fusion: How both legs are joined.
-            candidates: How many passages each leg brings.
-            k1: Of BM25.
-            b: Of BM25.
-            phrases: Weight of words that follow each other.
-
-        Raises:
-            VectorError: A value is out of range, or goes with another mode.
-        """
-        return self.ranking_of(Wishes(mode, weight, fusion, candidates, k1, b, phrases))
-
-    def ranking_of(self, wishes: Wishes) -> Ranking:
-        """The same for options that were put together."""
-        return choosing.ranking_of(self._engine, self._engine.state(), wishes)
+    def ranking_of(self, options: RankingOptions) -> Ranking:
+        """Like :meth:`ranking_for`, for options in one object."""
+        return choosing.ranking_of(self._engine, self._engine.state(), options)
 
     @property
     def tuned(self) -> Tuned | None:
