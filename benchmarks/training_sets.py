@@ -1,6 +1,6 @@
 """Make the training sets that the shipped encoder and reader learn from, with the package's own mining.
 
-    python benchmarks/training_sets.py DATA OUTPUT [squad] [real] [taught] [--limit N]
+    python benchmarks/training_sets.py DATA OUTPUT [squad] [real] [taught] [health] [--limit N]
 
 DATA holds ``squad/``, ``real-questions/`` and ``wiki-background/`` as JSONL (see ``shifts.py``); OUTPUT gets one training JSON
 for each set that is named:
@@ -13,8 +13,10 @@ of BM25's three best passages that holds an answer, and hard negatives that hold
 all numbers or stand in the question, for those are found everywhere, and the tenth that ``shifts.py`` measures with.
 
 ``taught``: The same real questions, found or not, and as many made of introductions of articles (titles in templates, keywords,
-and sentences without the name that they are about), each with the eight best passages of BM25: what a teacher is asked about,
-against forgetting (``default_encoder.py --taught``).
+and sentences without the name that they are about), each with the eight best passages of BM25, a third of them without titles:
+what a teacher is asked about, against forgetting (``default_encoder.py --taught``).
+
+``health``: The same of the titles of passages that speak of illnesses, in the words of patients.
 """
 
 from __future__ import annotations
@@ -42,6 +44,22 @@ from dpr_rag.corpora import (
 from dpr_rag.training import Mining, mine
 
 _BLOCK, _SHORTEST, _BEST = 50_000, 12, 8
+_ILL = re.compile(
+    r"\b(disease|syndrome|disorder|symptoms?|cancers?|infections?|tumou?rs?|illness|inflammation|medication|antibiotics?|therapy"
+    r"|diagnos\w+|patients|vaccines?|surgical|anemia|hereditary)\b"
+)
+_PATIENTS = (
+    "what is {}",
+    "what are the symptoms of {}",
+    "what causes {}",
+    "what are the treatments for {}",
+    "how to diagnose {}",
+    "who is at risk for {}",
+    "is {} inherited",
+    "how many people are affected by {}",
+    "how to prevent {}",
+    "what is the outlook for {}",
+)
 
 
 @contextmanager
@@ -116,32 +134,55 @@ def taught(data: Path, limit: int | None) -> list[TrainingSample]:
     """See above."""
     passages = wikipedia(data)
     real = [one.question for one in real_questions(data)][:limit]
-    questions = [*real, *_made([one for one in passages if not one.id.startswith("st")], len(real))]
+    return _ranked([*real, *_made([one for one in passages if not one.id.startswith("st")], len(real))], passages)
+
+
+def health(data: Path, limit: int | None) -> list[TrainingSample]:
+    """See above."""
+    passages = wikipedia(data)
+    titles = {_plain_title(one) for one in passages if len(set(_ILL.findall(one.text.lower()))) > 1}
+    return _ranked([one.format(title) for title in sorted(titles)[:limit] for one in _PATIENTS], passages)
+
+
+def _ranked(questions: Sequence[str], passages: Sequence[Passage]) -> list[TrainingSample]:
+    """Questions with the best passages of BM25, a third of them without titles."""
     with words_of(passages) as store:
         retriever = Retriever(store, mode="bm25", k=_BEST)
         found = []
         for start in range(0, len(questions), 256):
             block = questions[start : start + 256]
             for question, hits in zip(block, retriever.retrieve_batch(block), strict=True):
-                best = [TrainingPassage(hit.passage.text, hit.passage.title, hit.passage.id) for hit in hits]
+                bare = share_of(f"bare {question}") < 1 / 3
+                best = [
+                    TrainingPassage(one.text, "" if bare else one.title, one.id)
+                    for one in (hit.passage for hit in hits)
+                ]
                 if len(best) == _BEST:
                     found.append(TrainingSample(question, (), tuple(best[:1]), (), tuple(best[1:])))
     return found
+
+
+def _plain_title(passage: Passage) -> str:
+    return re.sub(r" \(.*", "", passage.title).lower()
 
 
 def _made(passages: Sequence[Passage], count: int) -> Iterator[str]:
     """Questions made of passages, a third of each kind."""
     for at, passage in enumerate(sorted(passages, key=lambda one: share_of(f"taught {one.id}"))[:count]):
         if at % 3 == 0:
-            title = re.sub(r" \(.*", "", passage.title).lower()
-            made = TEMPLATES[at // 3 % len(TEMPLATES)].format(title)
+            made = TEMPLATES[at // 3 % len(TEMPLATES)].format(_plain_title(passage))
         else:
             made = keywords(passage.text[len(passage.text) // 2 :], 5) if at % 3 == 1 else nameless(passage)
         if len(made.split()) > 1:
             yield made
 
 
-SETS: dict[str, Callable[[Path, int | None], list[TrainingSample]]] = {"squad": squad, "real": real, "taught": taught}
+SETS: dict[str, Callable[[Path, int | None], list[TrainingSample]]] = {
+    "squad": squad,
+    "real": real,
+    "taught": taught,
+    "health": health,
+}
 
 
 def main() -> None:
