@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from typing import Any, ParamSpec, TypeVar
 
 from dpr_rag.errors import ArgumentError, DprRagError, nearest
+from dpr_rag.faces import ByFace
 
 _USUAL = ("question", "query", "input", "text")
 _Kind = TypeVar("_Kind")
@@ -86,13 +87,13 @@ def remedy(value: object, *, several: str) -> str:
     if value is None:
         return "fill it in, or leave it out"
     if isinstance(value, bytes | bytearray):
-        return "decode it, as with .decode('utf-8')"
+        return ByFace("decode it, as with .decode('utf-8')", cli="write it as text", page="write it as text")
     if isinstance(value, Mapping):
         names = [key for key in value if isinstance(key, str)]
         name = next((one for one in (*_USUAL, *names) if one in names), "text")
-        return f"pick the string out of it, as with [{name!r:.60}]"
+        return "pick the string out of it" + ByFace(f", as with [{name!r:.60}]", cli="")
     if isinstance(value, int | float | Integral | Real):
-        return "convert it with str()"
+        return ByFace("convert it with str()", cli="write it as a string", page="write it as a string")
     return several if isinstance(value, Iterable) else "pass its text as a string"
 
 
@@ -107,7 +108,7 @@ def check_text(text: object, *, several: str) -> str:
         ArgumentError: It is not a string.
     """
     if not isinstance(text, str):
-        raise ArgumentError(f"the text is {kind(text)}, expected a string; {remedy(text, several=several)}")
+        raise ArgumentError(f"the text is {kind(text)}, expected a string; " + remedy(text, several=several))
     return text
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dpr_rag.arguments import kind
 from dpr_rag.errors import EncoderMismatchError, VectorError
+from dpr_rag.faces import message_of
 from dpr_rag.passages import Passage
 
 Vectors = npt.NDArray[np.float32]
@@ -165,5 +166,6 @@ def check_encoded(
         shape = getattr(vectors, "shape", None)
         what = kind(vectors) if shape is None else f"{type(vectors).__name__} of shape {list(shape)}"
         raise VectorError(
-            f"{type(encoder).__name__}.{method}() returned {what} for {rows} texts, expected a row of numbers for each: {error}"
+            f"{type(encoder).__name__}.{method}() returned {what} for {rows} texts, expected a row of numbers for each: "
+            + message_of(error)
         ) from error

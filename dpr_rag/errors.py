@@ -6,11 +6,22 @@ import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-RESTORE = (
+from dpr_rag.faces import ByFace, each_face
+
+_RESTORE = "restore a backup with: dpr-rag restore COPY DIR; where there is none, dpr-rag recover DIR NEW gets out what is whole"
+RESTORE = ByFace(
     "restore a backup: PassageStore.restore(copy, path), or dpr-rag restore COPY DIR; where there is none, "
-    "PassageStore.recover(path, new), or dpr-rag recover DIR NEW, gets out what is whole"
+    "PassageStore.recover(path, new), or dpr-rag recover DIR NEW, gets out what is whole",
+    cli=_RESTORE,
+    page=_RESTORE,
 )
 """Advice for a store whose database is damaged."""
+MAKE_ONE = "; check the path" + ByFace(
+    ", or make one with create=True", cli=", or make one with: dpr-rag index CORPUS --store DIR"
+)
+"""Advice where there is no store."""
+OPTIMIZE_BUILDS = ByFace("optimize() builds", cli="dpr-rag optimize DIR builds", page="dpr-rag optimize DIR builds")
+"""Advice for what is derived from the passages, up to what is built."""
 _BREAK = re.compile(r"\s*[\r\n]+\s*")
 
 
@@ -59,14 +70,21 @@ def unknown(
         more: Other allowed values, in words.
     """
     names = tuple(known)
-    return f"{name} is {given!r:.80}, expected one of {', '.join(names)}{more}{nearest(given, names, elsewhere)}"
+    return name + f" is {given!r:.80}, expected one of {', '.join(names)}" + more + nearest(given, names, elsewhere)
+
+
+def _one_line(text: str) -> str:
+    return _BREAK.sub(" ", text.strip())
 
 
 class DprRagError(Exception):
-    """Base class of all errors of dpr-rag; the message is one line, even where it quotes several."""
+    """Base class of all errors of dpr-rag; the message is one line, even where it quotes several.
+
+    A message that each face says in its own words is a :class:`~dpr_rag.faces.ByFace`; ``str()`` gives that of Python.
+    """
 
     def __init__(self, message: str = "", *more: object) -> None:
-        super().__init__(_BREAK.sub(" ", message.strip()), *more)
+        super().__init__(each_face(_one_line, message), *more)
 
 
 class ArgumentError(DprRagError, TypeError, ValueError):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dpr_rag.errors import PathError
+from dpr_rag.faces import ByFace
 
 BACKLOG = 2048
 
@@ -31,7 +32,9 @@ def on_port(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
         if error.errno is not None and error.errno > 0:  # names that lead nowhere have numbers of their own, below 0
             why = os.strerror(error.errno).lower()
         raise PathError(
-            f"nobody can listen on {host}:{port} ({why}); name another --port, or 0 for a free one"
+            f"nobody can listen on {host}:{port} ({why}); name another "
+            + ByFace("port", cli="--port")
+            + ", or 0 for a free one"
         ) from error
     with listening:
         name = f"[{host}]" if ":" in host else host

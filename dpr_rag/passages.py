@@ -12,6 +12,7 @@ from typing import Any, Literal
 from dpr_rag.answer import Answer
 from dpr_rag.arguments import fields_known, is_blank, iterated, kind, remedy, shown
 from dpr_rag.errors import BadTextError, PassageError, unknown
+from dpr_rag.faces import ByFace
 
 MAX_METADATA_DEPTH = 32
 PRIVATE_KEY = "_dpr_rag"
@@ -23,11 +24,16 @@ RESERVED_KEYS = (PRIVATE_KEY, SOURCE_KEY)
 OnBadText = Literal["error", "replace", "skip"]
 """What to do with a text that holds lone surrogates, see :meth:`Passage.made`."""
 _BAD_TEXTS = ("error", "replace", "skip")
-_ADVICE = ", or pass on_bad_text='replace' or 'skip'"
-CONVERTING = (
+_ADVICE = ByFace(", or pass on_bad_text='replace' or 'skip'", cli=", or pass --on-bad-text replace or skip")
+CONVERTING = ByFace(
     ", or all of the metadata with dpr_rag.to_json_metadata(metadata), as vector stores of the frameworks do with "
-    "on_metadata='convert'"
+    "on_metadata='convert'",
+    cli="",
 )
+"""Advice for metadata that are no JSON."""
+DATES = ByFace(", dates for example with .isoformat()", cli=", dates for example to strings")
+"""Advice for a value that is no JSON."""
+_ONE_EACH = ByFace("pass one string for each, as retrieve_batch() takes them", cli="ask one question after the other")
 _SEVERAL = "join the parts to one string, or make a passage of each"
 _INT64 = 2**63
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -212,11 +218,11 @@ def _escaped(name: Any) -> Any:
 def _checked_string(value: object, name: str, passage_id: object, *, empty: bool = False) -> str:
     owner = "" if passage_id is None else f"passage {shown(passage_id, 120)}: "
     if not isinstance(value, str):
-        several = "pass one string for each, as retrieve_batch() takes them" if name == "question" else _SEVERAL
+        several = _ONE_EACH if name == "question" else _SEVERAL
         advice = remedy(value, several=several)
         if value is None and name == "question":
             advice = "ask with at least one word"
-        raise PassageError(f"{owner}{name} is {kind(value)}, expected a string; {advice}")
+        raise PassageError(f"{owner}{name} is {kind(value)}, expected a string; " + advice)
     if not value and not empty:
         raise PassageError(f"{owner}{name} is empty, expected at least one character; drop it or fill it in")
     text = rejoined(value)
@@ -225,7 +231,7 @@ def _checked_string(value: object, name: str, passage_id: object, *, empty: bool
     except UnicodeEncodeError as error:
         raise BadTextError(
             f"{owner}{name} holds the lone surrogate {text[error.start]!r} at character {error.start}, which is not text; "
-            f"decode the source with its right encoding{'' if passage_id is None else _ADVICE}"
+            "decode the source with its right encoding" + ("" if passage_id is None else _ADVICE)
         ) from error
     return text
 
@@ -258,7 +264,7 @@ def _json_copy(value: Any, passage_id: str, where: str, depth: int) -> Any:
         return _copied_object(value, passage_id, where, depth)
     raise PassageError(
         f"passage {passage_id!r}: {where} is {kind(value)}, expected a JSON value (string, number, true, false, null, "
-        f"list, object); convert it, dates for example with .isoformat(){CONVERTING}"
+        "list, object); convert it" + DATES + CONVERTING
     )
 
 
@@ -267,7 +273,7 @@ def _copied_object(value: Mapping[Any, Any], passage_id: str, where: str, depth:
     for key, item in value.items():
         if not isinstance(key, str):
             raise PassageError(
-                f"passage {passage_id!r}: {where} has the key {kind(key)}, expected a string; convert it{CONVERTING}"
+                f"passage {passage_id!r}: {where} has the key {kind(key)}, expected a string; convert it" + CONVERTING
             )
         name = _checked_string(key, f"a key of {where}", passage_id, empty=True)
         copied[_new_key(copied, name, f"passage {passage_id!r}: {where}")] = _json_copy(
@@ -287,7 +293,7 @@ def _checked_int(value: int, passage_id: str, where: str) -> int:
     if not -_INT64 <= value < _INT64:
         raise PassageError(
             f"passage {passage_id!r}: {where} is {shown(value)}, outside the 64-bit integers that filters compare; store it as a "
-            f"string{CONVERTING}"
+            "string" + CONVERTING
         )
     return int(value)
 
@@ -295,6 +301,6 @@ def _checked_int(value: int, passage_id: str, where: str) -> int:
 def _checked_float(value: float, passage_id: str, where: str) -> float:
     if not math.isfinite(value):
         raise PassageError(
-            f"passage {passage_id!r}: {where} is {value}, which JSON cannot hold; store None or a string{CONVERTING}"
+            f"passage {passage_id!r}: {where} is {value}, which JSON cannot hold; store None or a string" + CONVERTING
         )
     return float(value)

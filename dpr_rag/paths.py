@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from dpr_rag.arguments import kind
 from dpr_rag.errors import DprRagError, PathError
+from dpr_rag.faces import ByFace
 
 _SERVICES = ("http://", "https://")
 _ENGINES = ("milvus://", "milvus+tls://", "milvus+lite:")
@@ -138,7 +139,7 @@ def _refuse_other_words(given: str, place: Path) -> None:
     stands = not place.parts or os.path.lexists(place.parts[0])
     said = "" if stands else _said_of_start(given)
     if said:
-        raise PathError(f"the path {given!r:.120} {said}")
+        raise PathError(f"the path {given!r:.120} " + said)
     for at, part in enumerate(place.parts):
         found = _VARIABLE.match(part)
         if found and not os.path.lexists(Path(*place.parts[: at + 1])):
@@ -150,7 +151,9 @@ def _refuse_other_words(given: str, place: Path) -> None:
 def _said_of_start(given: str) -> str:
     scheme, user = _SCHEME.match(given), _USER.fullmatch(given.split("/", 1)[0])
     if given == ":memory:":
-        return "names no folder; PassageStore.temporary() is a store that is gone on close"
+        return "names no folder" + ByFace(
+            "; PassageStore.temporary() is a store that is gone on close", cli="; give one"
+        )
     meant = _meant_address(given)
     if meant:
         if "@" in meant:

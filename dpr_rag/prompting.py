@@ -73,7 +73,7 @@ def parse_passages(text: str) -> list[Passage]:
     """
     if not isinstance(text, str):
         raise PassageError(
-            f"text is {kind(text)}, expected a string; {remedy(text, several='parse one after the other')}"
+            f"text is {kind(text)}, expected a string; " + remedy(text, several="parse one after the other")
         )
     found, at = [], 0
     while at < len(text):

@@ -34,8 +34,8 @@ from dpr_rag.cli import (
 )
 from dpr_rag.cli.escaping import visible
 from dpr_rag.cli.terminal import log_as_notes, say, warn
-from dpr_rag.cli.wording import on_the_command_line
 from dpr_rag.errors import DprRagError
+from dpr_rag.faces import on_face
 
 _UsageError: type[Any] = typer.BadParameter.__bases__[0]  # of click, or of the copy of it that typer brings
 _UNTIL_INTERRUPTED = {"chat", "ui", "mcp", "serve"}  # for which Ctrl-C is the way to end
@@ -105,7 +105,7 @@ def _visible_usage() -> Iterator[None]:
 
 
 def _one_line(error: Exception) -> str:
-    return on_the_command_line(str(error)) or type(error).__name__
+    return " ".join(on_face(error, "cli").split()) or type(error).__name__
 
 
 def _how_to_go_on(command: str | None) -> str:

@@ -16,6 +16,7 @@ from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.repeats import placed_error, without_repeats
 from dpr_rag.cli.terminal import is_watched, note, progress
 from dpr_rag.errors import CorpusError, RepeatedIdError, UnreadableError, unknown
+from dpr_rag.faces import on_face
 
 if TYPE_CHECKING:
     from dpr_rag import Passage
@@ -204,7 +205,7 @@ class Corpus:
         else:
             self.bad += 1
         if self.bad + self.unreadable <= _SHOWN_BAD:
-            note(f"skipped: {printable(str(error))}")
+            note(f"skipped: {printable(on_face(error, 'cli'))}")
 
     def say_left_out(self) -> None:
         """Say what was not indexed, and why."""

@@ -13,6 +13,7 @@ import typer
 
 from dpr_rag.cli.terminal import note
 from dpr_rag.errors import EvaluationError
+from dpr_rag.faces import message_of
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def read_labelled(
         wanted = By.passage if qrels is not None and by == By.auto else by
         chosen = judge_for(asked, wanted.value, judged={one.question_id for one in judgements})
     except EvaluationError as error:
-        raise EvaluationError(f"{path}: {error}{_not_read(unread(path))}") from error
+        raise EvaluationError(f"{path}: " + message_of(error) + _not_read(unread(path))) from error
     return Labelled(asked, judgements if chosen == "passage" else [], chosen, left_out)
 
 

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from dpr_rag.errors import CorpusError
+from dpr_rag.faces import message_of
 
 if TYPE_CHECKING:
     from dpr_rag import Passage
@@ -25,7 +26,7 @@ def placed_error(found: Iterable[Found], passage_id: str, error: Exception) -> E
     """
     same = [(one.place, _contents(one.passage)) for one in found if one.passage.id == passage_id and one.place]
     others = [place for place, contents in same if contents != same[0][1]]
-    return CorpusError(f"{others[0]}: {error}; the first is at {same[0][0]}") if others else error
+    return CorpusError(f"{others[0]}: " + message_of(error) + f"; the first is at {same[0][0]}") if others else error
 
 
 def without_repeats(found: Iterable[Found], tell: Callable[[CorpusError], None]) -> Iterator[Found]:

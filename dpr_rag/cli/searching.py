@@ -30,9 +30,9 @@ from dpr_rag.cli.reranking import SecondStage
 from dpr_rag.cli.stores import encoder_at, only_reads, open_existing, ranking_at
 from dpr_rag.cli.telling import told_record
 from dpr_rag.cli.terminal import note, say_json, show_facts, show_hits
-from dpr_rag.cli.wording import on_the_command_line
 from dpr_rag.encoders.choice import told as precision_here
 from dpr_rag.errors import CorpusError
+from dpr_rag.faces import ByFace, on_face
 from dpr_rag.passages import Hit
 
 if TYPE_CHECKING:
@@ -171,7 +171,10 @@ def _facts_of(store: Store) -> dict[str, Any]:
     told = getattr(store, "info", None)
     if told is None:
         return {"path": str(store.path), "passages": store.count(), "ranking": str(store.ranking)}
-    facts = dataclasses.asdict(told())
+    facts = {
+        name: on_face(value, "cli") if isinstance(value, ByFace) else value
+        for name, value in dataclasses.asdict(told()).items()
+    }
     here = precision_here(facts["fingerprint"]) if facts.get("fingerprint") else None
     return {**facts, "precision_on_this_cpu": here}
 
@@ -182,8 +185,6 @@ def readable(name: str, value: object) -> str:
         return told_record(name, value)
     if value is None or value == "":
         return "-"
-    if name == "reason":
-        return on_the_command_line(str(value))
     if name == "bytes_on_disk" and isinstance(value, int):
         return f"{value / 1e6:,.1f} MB"
     if isinstance(value, dict):

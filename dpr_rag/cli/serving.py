@@ -14,6 +14,7 @@ from dpr_rag.cli.options import Host, Port
 from dpr_rag.cli.reranking import SecondStage
 from dpr_rag.cli.stores import open_existing
 from dpr_rag.cli.terminal import note, say
+from dpr_rag.faces import on_face
 from dpr_rag.paths import is_address, is_service, place_of, store_of
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -108,7 +109,9 @@ def named_stores(given: list[str]) -> dict[str, str]:
         try:
             check_name(name)
         except RequestError as error:
-            raise typer.BadParameter(f"{error}; give it one: NAME={place}", param_hint="STORE") from None
+            raise typer.BadParameter(
+                f"{on_face(error, 'cli')}; give it one: NAME={place}", param_hint="STORE"
+            ) from None
         if name in named:
             raise typer.BadParameter(
                 f"two stores are called {name!r}; give one another name: NAME={place}", param_hint="STORE"

@@ -26,7 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpr_rag.cli.escaping import fitting, json_line, printable, visible
-from dpr_rag.cli.wording import on_the_command_line
+from dpr_rag.faces import ByFace, on_face
 from dpr_rag.passages import Hit
 
 Advance = Callable[[int], None]
@@ -90,7 +90,13 @@ class LogNotes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
-        note(f"dpr-rag: {printable(on_the_command_line(record.getMessage()))}")
+        note(f"dpr-rag: {printable(' '.join(_told(record).split()))}")
+
+
+def _told(record: logging.LogRecord) -> str:
+    """What a record says on the command line."""
+    said = [on_face(one, "cli") if isinstance(one, ByFace | Exception) else one for one in record.args or ()]
+    return str(record.msg) % tuple(said) if said else str(record.msg)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from dpr_rag.cli.options import ContextModel, IndexKind, Language, Profile, Stor
 from dpr_rag.cli.running import check_profile
 from dpr_rag.cli.terminal import Stopwatch, say
 from dpr_rag.errors import StoreCorrupted
+from dpr_rag.faces import message_of, on_face
 from dpr_rag.paths import place_of
 
 
@@ -33,7 +34,7 @@ def optimize(store: StoreFolder, kind: IndexKind = None, language: Language = No
         before = opened.info().bytes_on_disk
         opened.optimize(kind, language=language)
         info = opened.info()
-    say(f"{info.kind} ({info.reason}): {watch.rate(info.passages)}")
+    say(f"{info.kind} ({on_face(info.reason, 'cli')}): {watch.rate(info.passages)}")
     if info.bytes_on_disk < before:
         say(f"freed {(before - info.bytes_on_disk) / 1e6:,.1f} MB: {info.bytes_on_disk / 1e6:,.1f} MB are left")
 
@@ -53,7 +54,9 @@ def backup(
         with PassageStore.open(target, create=False, read_only=True) as copied:
             copied.check()
     except StoreCorrupted as error:
-        raise StoreCorrupted(f"copied to {target}, and the copy is damaged as the store is: {error}") from error
+        raise StoreCorrupted(
+            f"copied to {target}, and the copy is damaged as the store is: " + message_of(error)
+        ) from error
     say(f"copied to {target}")
 
 

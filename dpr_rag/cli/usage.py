@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import typer
 
-from dpr_rag.cli.wording import on_the_command_line
 from dpr_rag.errors import DprRagError
+from dpr_rag.faces import on_face
 
 
 @contextmanager
@@ -24,4 +24,4 @@ def usage(option: str | None = None) -> Iterator[None]:
     try:
         yield
     except DprRagError as error:
-        raise typer.BadParameter(on_the_command_line(str(error)), param_hint=option) from error
+        raise typer.BadParameter(on_face(error, "cli"), param_hint=option) from error

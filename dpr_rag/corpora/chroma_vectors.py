@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import CorpusError
+from dpr_rag.faces import ByFace
 from dpr_rag.legacy import read_chroma_labels
 
 _HEADER = struct.Struct("<i6q")
@@ -84,7 +85,7 @@ class ChromaVectors:
             vector = self._rows.of(self._labels[name])
         else:
             raise CorpusError(
-                f"{self._file}: the id {name!r:.120} has no vector; move in without vectors, or add it to Chroma again"
+                f"{self._file}: the id {name!r:.120} has no vector; " + _WITHOUT_VECTORS + ", or add it to Chroma again"
             )
         length = float(np.linalg.norm(vector)) if self._unit else 0.0
         return vector / np.float32(length) if length else vector
@@ -97,9 +98,12 @@ class ChromaVectors:
         if kind is None or not isinstance(data, bytes) or len(data) != 4 * self._dim:
             raise CorpusError(
                 f"{self._file}: the vector of {name!r:.120} is no {self._dim:,} numbers of 4 bytes ({encoding!r:.40}); "
-                "move in without vectors"
+                + _WITHOUT_VECTORS
             )
         return np.frombuffer(data, kind).astype(np.float32)
+
+
+_WITHOUT_VECTORS = ByFace("move in without vectors", cli="leave out --keep-vectors")
 
 
 class _Level0:
@@ -116,7 +120,7 @@ class _Level0:
         if version != 1 or not fits or dim < 1 or count < 0 or count * size > there:
             raise CorpusError(
                 f"{header}: describes {count:,} vectors in a form that is not known (version {version}, {size:,} bytes each, "
-                f"{dim:,} dimensions, {there:,} bytes in {data.name}); move in without vectors"
+                f"{dim:,} dimensions, {there:,} bytes in {data.name}); " + _WITHOUT_VECTORS
             )
         kind = np.dtype(
             {

@@ -15,6 +15,7 @@ from dpr_rag.corpora.fields import Maker
 from dpr_rag.corpora.lines import OnBad, id_of, tell
 from dpr_rag.corpora.records import Found
 from dpr_rag.errors import CorpusError, MissingExtraError, PassageError, install
+from dpr_rag.faces import message_of
 
 ROWS = 100  # a few bytes of a file may stand for very long texts, once for each row
 """Rows that are held at once."""
@@ -59,7 +60,7 @@ def layout_of(
     try:
         found = _found(named, {*bytes_in, *([vector] if vector else [])}, wanted)
     except CorpusError as error:
-        raise CorpusError(f"{file}: {error}") from error
+        raise CorpusError(f"{file}: " + message_of(error)) from error
     unread = [*bytes_in, *([vector] if vector and not vectors else [])]
     beside = tuple(f"column {name} ({named[name]:.60})" for name in unread)
     return Layout(found, tuple(name for name in named if name not in unread), vector if vectors else None, beside)
@@ -112,7 +113,7 @@ def passages_of(
         try:
             passage = _made(row, layout.found, maker)
         except (CorpusError, PassageError) as error:
-            tell(on_bad, CorpusError(f"{file}: row {number}: {error}"))
+            tell(on_bad, CorpusError(f"{file}: row {number}: " + message_of(error)))
         else:
             if passage is not None:
                 yield Found(passage, file, f"{file}: row {number}", vector)

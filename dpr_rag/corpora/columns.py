@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Literal
 
 from dpr_rag.errors import CorpusError
+from dpr_rag.faces import ByFace
 
 Field = Literal["id", "text", "title"]
 USUAL: dict[Field, tuple[str, ...]] = {
@@ -19,8 +20,8 @@ USUAL: dict[Field, tuple[str, ...]] = {
 """What BEIR, DPR, MS MARCO, Pyserini and Tevatron call them, the first that is there counts; case, spaces and hyphens do not."""
 VECTORS = ("vector", "emb", "embedding", "embeddings", "vectors")
 """What columns, keys or arrays of vectors are called, the first that is there counts."""
-_NAME_IT: dict[Field, str] = {"id": "columns=Columns(id=…)", "text": "columns=Columns(text=…)"}
-_NAME_THEM = "columns=Columns(id=…, text=…, title=…)"
+_NAME_THEM = ByFace("columns=Columns(id=…, text=…, title=…)", cli="--id-column, --text-column and --title-column")
+_OR_PASSAGE = ", or, if it is a passage, put the header id, text, title above it"
 _WORDS = re.compile(r"[^\W\d](?:[\w .-]*\w)?")
 _LONGEST_NAME, _MOST_WORDS = 30, 3
 
@@ -108,7 +109,12 @@ def lacking(found: Columns, names: Collection[str], kind: str = "column") -> Cor
     field: Field = "text" if found.id else "id"
     usual = ", ".join(USUAL[field])
     return CorpusError(
-        f"no {kind} of {listed(names)} is known for the {field} ({usual}); name it with {_NAME_IT[field]}"
+        f"no {kind} of {listed(names)} is known for the {field} ({usual}); "
+        + ByFace(
+            f"name it with columns=Columns({field}=…)",
+            cli=f"name it with --{field}-column NAME",
+            page=f"call one of them “{field}”",
+        )
     )
 
 
@@ -128,16 +134,19 @@ def refuse_header(names: list[str]) -> None:
     if len(cells) < 2 or any(char.isdigit() for char in cells[0]) or not all(map(_is_name, cells)):
         return
     raise CorpusError(
-        f"the first row {listed(cells)} looks like a header, in which no id and text are known; name them with {_NAME_THEM}, "
-        "or, if it is a passage, put the header id, text, title above it"
+        f"the first row {listed(cells)} looks like a header, in which no id and text are known; "
+        + ByFace("name them with ", cli="name them with ", page="call them “id” and “text”")
+        + _NAME_THEM
+        + ByFace(_OR_PASSAGE, cli=_OR_PASSAGE)
     )
 
 
 def no_header(width: int) -> CorpusError:
     """The error for a table whose columns nothing tells."""
     return CorpusError(
-        f"{width} columns and no header that names id and text; put one above, or name the columns by their numbers from 1 "
-        f"with {_NAME_THEM}"
+        f"{width} columns and no header that names id and text; put one above"
+        + ByFace(", or name the columns by their numbers from 1 with ")
+        + _NAME_THEM
     )
 
 

@@ -12,6 +12,7 @@ from dpr_rag.corpora.fields import Maker
 from dpr_rag.corpora.json_files import member, read_json
 from dpr_rag.corpora.records import Found, Opened, Reading
 from dpr_rag.errors import CorpusError
+from dpr_rag.faces import ByFace
 
 _STATE, _INFO, _SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 _OF_FILE = b"ARROW1"
@@ -58,7 +59,8 @@ def _split_of(folder: Path, part: str | None) -> tuple[Path, str | None]:
     if part not in splits:
         wrong = "" if part is None else f"there is no split {part!r:.80}; "
         raise CorpusError(
-            f"{folder}: {wrong}its splits are {', '.join(splits) or 'none'}; name the split with part=NAME"
+            f"{folder}: {wrong}its splits are {', '.join(splits) or 'none'}; name the split with "
+            + ByFace("part=NAME", cli="--split NAME")
         )
     return folder / part, part
 

@@ -21,6 +21,7 @@ from dpr_rag.arguments import is_blank
 from dpr_rag.corpora.lines import LeftOut, OnBad, tell
 from dpr_rag.corpora.splitting import split_lines
 from dpr_rag.errors import CorpusError, PassageError
+from dpr_rag.faces import message_of
 from dpr_rag.passages import Passage
 
 WORDS = 100
@@ -101,7 +102,7 @@ def _passages(module: str, entry: _Entry, words: int, on_bad: OnBad) -> Iterator
         try:
             yield Passage(name, part, entry.name, {"module": module, "kind": entry.kind})
         except PassageError as error:
-            tell(on_bad, CorpusError(f"{module}: {error}"))
+            tell(on_bad, CorpusError(f"{module}: " + message_of(error)))
 
 
 def _sources(modules: Sequence[str] | None) -> Iterator[tuple[str, Path | str]]:

@@ -15,6 +15,7 @@ from dpr_rag.corpora.parts import is_encoded, parts_of
 from dpr_rag.corpora.shards import is_shard, read_shard
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import CorpusError, VectorError
+from dpr_rag.faces import message_of
 from dpr_rag.paths import place_of
 
 BLOCK = 4096
@@ -59,7 +60,7 @@ def _checked(values: object, names: list[str], dim: int | None, file: Path) -> V
     try:
         return check_vectors(values, rows=len(names), dim=dim, names=names)
     except VectorError as error:
-        raise VectorError(f"{file}: {error}") from error
+        raise VectorError(f"{file}: " + message_of(error)) from error
 
 
 def _shards(path: str | Path) -> list[Path]:

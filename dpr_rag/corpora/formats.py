@@ -14,6 +14,7 @@ from dpr_rag.corpora.magic import PARQUET, refuse_device, refuse_other_kinds, re
 from dpr_rag.corpora.retrieved import holds_ctxs
 from dpr_rag.corpora.texts import SUFFIXES
 from dpr_rag.errors import CorpusError, UnreadableError
+from dpr_rag.faces import ByFace
 from dpr_rag.paths import place_of
 
 FORMATS = {
@@ -51,12 +52,18 @@ def format_of(path: str | Path) -> str:
         return "python"
     place = place_of(path)
     if not place.exists():
-        raise CorpusError(f"{path}: does not exist; give {listed_formats()}")
+        raise missing(path)
     refuse_device(place)
     refuse_pipe(place)
     found = _of_folder(place) if place.is_dir() else _of_file(place)
     if found is None:
-        raise CorpusError(f"{path}: cannot tell its format; name one of {listed_formats()}")
+        raise CorpusError(
+            f"{path}: "
+            + ByFace(
+                f"cannot tell its format; name one of {listed_formats()}",
+                page="this kind of file is not read; give .txt, .md, .html, .docx, .pdf, .csv, .tsv, .jsonl or .json",
+            )
+        )
     return found
 
 
@@ -99,6 +106,11 @@ def _begins_with(file: Path, magic: bytes) -> bool:
             return opened.read(len(magic)) == magic
     except OSError as error:
         raise UnreadableError(f"{file}: cannot be read ({error.strerror or error}); check the path") from error
+
+
+def missing(path: str | Path) -> CorpusError:
+    """The error for a path at which there is nothing."""
+    return CorpusError(f"{path}: does not exist" + ByFace(f"; give {listed_formats()}"))
 
 
 def listed_formats() -> str:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from dpr_rag.corpora.magic import refuse_device
 from dpr_rag.corpora.values import parsed
 from dpr_rag.errors import CorpusError, UnreadableError
+from dpr_rag.faces import message_of
 
 T = TypeVar("T")
 _KINDS = {dict: "an object", list: "a list", str: "a string", int: "an integer"}
@@ -28,9 +29,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UnreadableError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
     try:
-        value = parsed(text)
+        value = parsed(text, remedy="write it anew")
     except CorpusError as error:
-        raise CorpusError(f"{path}: {str(error).replace('write one JSON object a line', 'write it anew')}") from error
+        raise CorpusError(f"{path}: " + message_of(error)) from error
     if not isinstance(value, dict):
         raise CorpusError(f"{path}: holds {value!r:.60}, expected a JSON object; write it anew")
     return value

@@ -19,6 +19,7 @@ from dpr_rag.corpora.gzipped import unpacked
 from dpr_rag.corpora.magic import LENGTH, refuse_device, refuse_foreign
 from dpr_rag.corpora.values import expect_object, parsed
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
+from dpr_rag.faces import ByFace, message_of
 from dpr_rag.paths import written
 
 OnBad = Callable[[CorpusError], None] | None
@@ -53,7 +54,7 @@ class SkipReport:
         """Count one bad line."""
         self.count += 1
         if len(self.examples) < self.keep:
-            self.examples.append(str(error))
+            self.examples.append(message_of(error))
 
 
 def told(left_out: Mapping[str, int]) -> str:
@@ -69,7 +70,7 @@ def bad_line(path: Path, line: int, problem: object) -> CorpusError:
         line: Physical line where the record starts, from 1.
         problem: What is wrong with it, and what to do.
     """
-    return CorpusError(f"{path}:{line}: {problem}")
+    return CorpusError(f"{path}:{line}: " + message_of(problem))
 
 
 def tell(on_bad: OnBad, error: CorpusError) -> None:
@@ -144,7 +145,11 @@ def decoded(line: bytes) -> str:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise CorpusError(
-            f"byte {error.start + 1} (0x{line[error.start]:02x}) is not UTF-8; convert the file, for example with iconv"
+            f"byte {error.start + 1}"
+            + ByFace(
+                f" (0x{line[error.start]:02x}) is not UTF-8; convert the file, for example with iconv",
+                page=" is neither UTF-8 nor Windows-1252; save it as UTF-8",
+            )
         ) from error
 
 

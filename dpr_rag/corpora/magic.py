@@ -6,11 +6,13 @@ import stat
 from pathlib import Path
 
 from dpr_rag.errors import UnreadableError
+from dpr_rag.faces import ByFace
 
 LENGTH = 16
 """How many first bytes :func:`refuse_foreign` asks for."""
 PARQUET = b"PAR1"
 _UNPACK = "unpack it first, with {}; only gzip is read packed"
+_IN_UTF_8 = ByFace("convert it to UTF-8, for example with iconv", page="save it as UTF-8")
 _EXPORT = "export it as text, JSONL or CSV"
 _FORMS = {
     b"PK\x03\x04": (
@@ -21,8 +23,8 @@ _FORMS = {
     b"\xfd7zXZ\0": ("xz-compressed", _UNPACK.format("unxz")),
     b"\x04\x22\x4d\x18": ("LZ4-compressed", _UNPACK.format("unlz4")),
     b"7z\xbc\xaf\x27\x1c": ("a 7-Zip archive", _UNPACK.format("7z x")),
-    b"\xff\xfe": ("UTF-16 text", "convert it to UTF-8, for example with iconv"),
-    b"\xfe\xff": ("UTF-16 text", "convert it to UTF-8, for example with iconv"),
+    b"\xff\xfe": ("UTF-16 text", _IN_UTF_8),
+    b"\xfe\xff": ("UTF-16 text", _IN_UTF_8),
     b"%PDF-": ("a PDF document", "give it a name that ends in .pdf"),
     b"\xd0\xcf\x11\xe0": ("an old or encrypted Office document", "save it as .docx without a password"),
     b"SQLite format 3\0": ("an SQLite database", _EXPORT),
@@ -74,7 +76,7 @@ def refuse_foreign(path: Path, head: bytes) -> None:
         else [_FORMS[magic] for magic in _FORMS if head.startswith(magic)]
     )
     for what, remedy in known:
-        raise UnreadableError(f"{path}: is {what}; {remedy}")
+        raise UnreadableError(f"{path}: is {what}; " + remedy)
 
 
 def refuse_pipe(path: Path) -> None:

@@ -12,6 +12,7 @@ from dpr_rag.corpora.fields import Maker
 from dpr_rag.corpora.lines import id_of, tell
 from dpr_rag.corpora.records import Found, Opened, Reading
 from dpr_rag.errors import CorpusError, PassageError
+from dpr_rag.faces import ByFace, message_of
 
 INNER_PRODUCT = "inner product"
 _TITLE, _ALIKE = "title", 1.01
@@ -56,7 +57,7 @@ def moved(path: Path, documents: Iterable[Document], reading: Reading) -> Iterat
                 title = metadata.pop(_TITLE) if isinstance(metadata.get(_TITLE), str) else ""
                 passage = maker.make(id_of(one.id), one.text, title, metadata)
             except (CorpusError, PassageError) as error:
-                tell(reading.on_bad, CorpusError(f"{one.file}: document {one.id!r:.120}: {error}"))
+                tell(reading.on_bad, CorpusError(f"{one.file}: document {one.id!r:.120}: " + message_of(error)))
                 continue
             if passage is not None:
                 yield Found(passage, one.file, f"{one.file}: document {passage.id!r:.120}", one.vector)
@@ -128,4 +129,6 @@ def chosen(place: Path, kind: str, names: list[str], part: str | None) -> str:
         return part
     wrong = "" if part is None else f"there is no {kind} {part!r:.80}; "
     told = ", ".join(names) or "none"
-    raise CorpusError(f"{place}: {wrong}it holds {told:.300}; name the {kind} with part=NAME")
+    raise CorpusError(
+        f"{place}: {wrong}it holds {told:.300}; name the {kind} with " + ByFace("part=NAME", cli="--collection NAME")
+    )

@@ -10,6 +10,7 @@ from dpr_rag.corpora.lines import decoded, read_lines
 from dpr_rag.corpora.magic import refuse_pipe
 from dpr_rag.corpora.values import parsed
 from dpr_rag.errors import CorpusError
+from dpr_rag.faces import message_of
 
 _BEGINNING = re.compile(rb'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\{')
 _LOOKED_AT = 10
@@ -31,9 +32,9 @@ def read_nested(path: Path) -> Iterator[tuple[str, str, int | float]]:
     """
     text = decoded(b"\n".join(line for _, line in read_lines(path)))
     try:
-        found = parsed(text)
+        found = parsed(text, remedy="write it anew")
     except CorpusError as error:
-        raise CorpusError(f"{path}: {str(error).replace('write one JSON object a line', 'write it anew')}") from error
+        raise CorpusError(f"{path}: " + message_of(error)) from error
     for question, passages in found.items():
         if not isinstance(passages, dict):
             raise CorpusError(

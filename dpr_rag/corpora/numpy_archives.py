@@ -15,6 +15,7 @@ from numpy.lib import format as npy
 from dpr_rag.corpora.columns import VECTORS, listed
 from dpr_rag.corpora.lines import id_of
 from dpr_rag.errors import CorpusError
+from dpr_rag.faces import message_of
 
 _IDS = ("ids", "id", "_id", "docids", "docid", "doc_ids", "pids", "passage_ids", "lookup_indices")
 _ENDING = ".npy"
@@ -108,4 +109,4 @@ def _name(file: Path, value: Any) -> str:
     try:
         return id_of(value.decode("utf-8") if isinstance(value, bytes) else value)
     except CorpusError as error:
-        raise CorpusError(f"{file}: {error}") from error
+        raise CorpusError(f"{file}: " + message_of(error)) from error

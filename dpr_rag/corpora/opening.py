@@ -10,7 +10,7 @@ from dpr_rag.corpora.chroma import open_chroma
 from dpr_rag.corpora.columns import Columns
 from dpr_rag.corpora.datasets import open_dataset
 from dpr_rag.corpora.docstrings import read_by_module
-from dpr_rag.corpora.formats import FORMATS, PYTHON, format_of, listed_formats
+from dpr_rag.corpora.formats import FORMATS, PYTHON, format_of, listed_formats, missing
 from dpr_rag.corpora.langchain import open_langchain
 from dpr_rag.corpora.lines import LeftOut, OnBad
 from dpr_rag.corpora.llama_index import open_llama_index
@@ -22,6 +22,7 @@ from dpr_rag.corpora.tables import csv_by_line, tsv_by_line
 from dpr_rag.corpora.tabular import json_by_line, jsonl_by_line
 from dpr_rag.corpora.texts import read_by_file
 from dpr_rag.errors import CorpusError, nearest
+from dpr_rag.faces import ByFace
 from dpr_rag.passages import OnBadText, Passage, check_on_bad_text
 from dpr_rag.paths import place_of
 
@@ -109,7 +110,7 @@ def open_reading(path: str | Path, reading: Reading, *, format: str | None = Non
         return Opened(_named(read_by_module(names or None, on_bad=reading.on_bad, left_out=reading.left_out)))
     file = place_of(path)
     if not file.exists():
-        raise CorpusError(f"{path}: does not exist; give {listed_formats()}")
+        raise missing(path)
     refuse_device(file)
     refuse_pipe(file)
     if kind == "text":
@@ -132,8 +133,11 @@ def _refuse_what_is_not_there(path: str | Path, kind: str, reading: Reading) -> 
         raise CorpusError(f"{path}: the format {kind} has no parts; leave {reading.part!r:.80} out")
     if reading.vectors and kind not in _WITH_VECTORS:
         raise CorpusError(
-            f"{path}: the format {kind} holds no vectors beside its passages; leave them to the encoder, or give files of "
-            "vectors"
+            f"{path}: the format {kind} holds no vectors beside its passages; "
+            + ByFace(
+                "leave them to the encoder, or give files of vectors",
+                cli="leave out --keep-vectors, or give files with --vectors",
+            )
         )
 
 

@@ -18,6 +18,7 @@ from dpr_rag.corpora.values import parsed
 from dpr_rag.derived import checksum
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import CorpusError, DprRagError, PassageError
+from dpr_rag.faces import ByFace, each_face, message_of
 from dpr_rag.passages import SOURCE_KEY, Passage
 
 KEY = b"dpr_rag"
@@ -103,7 +104,8 @@ def write_part(folder: Path, mark: Mark, passages: Sequence[Passage], vectors: V
         sum_of_vectors = checksum(values)
     if sum(one.nbytes for one in columns) > LARGEST:
         raise CorpusError(
-            f"{folder}: part {mark.number} would be too long to be read again; give a smaller --part-size"
+            f"{folder}: part {mark.number} would be too long to be read again; give a smaller "
+            + ByFace("rows=", cli="--part-size")
         )
     said = {**asdict(mark), "vectors": sum_of_vectors}
     if mark.filled is None:
@@ -231,8 +233,11 @@ def _refuse_missing(place: Path, found: Sequence[tuple[Path, Mark]]) -> None:
     named = ", ".join(map(str, missing)) + (" …" if lost > 5 else "")
     told = f"part{'' if lost == 1 else 's'} {named}" if lost else ""
     raise CorpusError(
-        f"{place}: lacks {told}{end} of the corpus, so that passages would be missing; run dpr-rag encode again with the same "
-        "arguments, and every --shard of it, and give all folders"
+        f"{place}: lacks {told}{end} of the corpus, so that passages would be missing; "
+        + ByFace(
+            "encode it again with the same arguments, and every shard of it, and give all folders",
+            cli="run dpr-rag encode again with the same arguments, and every --shard of it, and give all folders",
+        )
     )
 
 
@@ -260,7 +265,8 @@ def read_part(file: Path) -> tuple[list[Passage], Vectors]:
             _vectors(table.column(4), len(passages), mark.dim) if mark.dim else np.empty((len(passages), 0), np.float32)
         )
     except (arrow.ArrowException, OSError, ValueError, TypeError, AttributeError, LookupError, DprRagError) as error:
-        raise CorpusError(f"{file}: is damaged ({error!s:.120}); {ANEW}") from error
+        why = each_face(lambda text: f"{text:.120}", message_of(error))
+        raise CorpusError(f"{file}: is damaged (" + why + f"); {ANEW}") from error
     after = mark.before
     for passage in passages:
         after = chained(after, passage)

@@ -14,6 +14,7 @@ from dpr_rag.corpora.lines import OnBad, tell
 from dpr_rag.corpora.scans import REMEDY, PageText, bare_pages, draws
 from dpr_rag.corpora.titles import given_title
 from dpr_rag.errors import CorpusError, MissingExtraError, UnreadableError, install
+from dpr_rag.faces import ByFace
 
 ENCRYPTED, NO_TEXT = "encrypted file", "file without text"
 _SPACE = re.compile(r"\s+")
@@ -96,7 +97,7 @@ class PdfFile:
             typed = any(page.lines for page in read)
             but = " but page numbers or headers" if typed else ""
             raise UnreadableError(
-                f"{self._path}: has no text{but} on its {self._count:,} pages, as scans have none; {REMEDY}", NO_TEXT
+                f"{self._path}: has no text{but} on its {self._count:,} pages, as scans have none; " + REMEDY, NO_TEXT
             )
         self.pages.scans = sum(page.draws for page, is_bare in zip(read, bare, strict=True) if is_bare)
         for page, is_bare in zip(read, bare, strict=True):
@@ -163,5 +164,5 @@ def import_pypdf() -> Any:
         import pypdf
         import pypdf.errors
     except ImportError as error:
-        raise MissingExtraError(f"PDF files need pypdf ({error}); {install('files')}") from error
+        raise MissingExtraError("PDF files need pypdf" + ByFace(f" ({error})") + f"; {install('files')}") from error
     return pypdf

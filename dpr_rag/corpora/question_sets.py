@@ -12,6 +12,7 @@ from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, read_lines, tell
 from dpr_rag.corpora.question import Question, question_of, strings
 from dpr_rag.corpora.values import expect_object
 from dpr_rag.errors import CorpusError, PassageError
+from dpr_rag.faces import message_of
 from dpr_rag.passages import check_question
 
 _LISTS = ("examples", "goldens", "test_cases", "testCases", "data", "Data")
@@ -54,7 +55,7 @@ def read_question_set(path: Path, on_bad: OnBad, left_out: LeftOut) -> Iterator[
             found = expect_object(item)
             question = question_of(found, number)
         except (CorpusError, PassageError) as error:
-            tell(on_bad, CorpusError(f"{path}: {place}: {error}"))
+            tell(on_bad, CorpusError(f"{path}: {place}: " + message_of(error)))
             continue
         if found.get("is_impossible") is True and not question.answers:
             left_out[UNANSWERABLE] += 1

@@ -20,6 +20,7 @@ from dpr_rag.corpora.rows import Shape, quoted, read_rows
 from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, names_in, no_questions, read_spreadsheet
 from dpr_rag.corpora.topics import holds_topics, is_query, read_queries, read_topics
 from dpr_rag.errors import CorpusError, PassageError
+from dpr_rag.faces import message_of
 from dpr_rag.passages import check_question
 from dpr_rag.paths import place_of
 
@@ -206,7 +207,7 @@ def _row_of(path: Path, question: Question) -> str:
     try:
         text = check_question(question.question)
     except PassageError as error:
-        raise CorpusError(f"{path}: question {question.id!r:.120}: {error}") from error
+        raise CorpusError(f"{path}: question {question.id!r:.120}: " + message_of(error)) from error
     if any(char in text for char in "\t\r\n") or question.positive_ids:
         what = "positive ids" if question.positive_ids else "a tab or a line break"
         raise CorpusError(

@@ -11,6 +11,7 @@ from dpr_rag.corpora.fields import Maker
 from dpr_rag.corpora.records import Found, Reading
 from dpr_rag.corpora.tabular import fields_of
 from dpr_rag.errors import CorpusError
+from dpr_rag.faces import message_of
 from dpr_rag.passages import Passage
 
 _CTXS = "ctxs"
@@ -55,6 +56,6 @@ def _passages(item: dict[str, Any], reading: Reading, maker: Maker) -> Iterator[
         try:
             passage = maker.make(*fields_of(own, reading.columns))
         except CorpusError as error:
-            raise CorpusError(f"passage {at} of ctxs: {error}") from error
+            raise CorpusError(f"passage {at} of ctxs: " + message_of(error)) from error
         if passage is not None:
             yield passage

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-REMEDY = "recognise it first, for example with ocrmypdf"
+from dpr_rag.faces import ByFace
+
+REMEDY = ByFace("recognise it first, for example with ocrmypdf", page="recognise its text first")
 PAGES_OF = "page of "
 """What reasons begin with that count pages of one file."""
 _MOST_LINES = 4

@@ -16,6 +16,7 @@ from dpr_rag.corpora.magic import refuse_device
 from dpr_rag.corpora.numpy_archives import read_archive
 from dpr_rag.corpora.values import parsed
 from dpr_rag.errors import CorpusError, UnreadableError, VectorError
+from dpr_rag.faces import ByFace, message_of
 from dpr_rag.index.foreign import read_faiss_vectors
 from dpr_rag.legacy import read_embeddings
 from dpr_rag.paths import place_of
@@ -138,7 +139,9 @@ def _sidecar(file: Path) -> Path:
     for source in known:
         if source.is_file():
             return source
-    raise CorpusError(f"{file}: has no ids; lay {known[0].name} (one id a line) beside it, or give ids=")
+    raise CorpusError(
+        f"{file}: has no ids; lay {known[0].name} (one id a line) beside it" + ByFace(", or give ids=", cli="")
+    )
 
 
 def _read_ids(source: Path) -> Iterator[str]:
@@ -152,7 +155,7 @@ def _read_ids(source: Path) -> Iterator[str]:
         try:
             yield id_of(decoded(line))
         except CorpusError as error:
-            raise CorpusError(f"{source}:{number}: {error}") from error
+            raise CorpusError(f"{source}:{number}: " + message_of(error)) from error
 
 
 def _read_parquet(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
@@ -178,7 +181,7 @@ def _parquet_block(batch: Any, file: Path, ids: str, vectors: str) -> tuple[list
         names = [id_of(name, ids) for name in batch.column(ids).to_pylist()]
         flat = column.flatten().to_numpy(zero_copy_only=False)
     except (CorpusError, AttributeError) as error:
-        raise CorpusError(f"{file}: {error}") from error
+        raise CorpusError(f"{file}: " + message_of(error)) from error
     lengths = set(column.value_lengths().to_pylist())
     if flat.dtype.kind != "f" or len(lengths) > 1:
         raise CorpusError(f"{file}: the column {vectors!r} is {column.type}, expected lists of floats of equal length")

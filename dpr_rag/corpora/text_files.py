@@ -14,6 +14,7 @@ from dpr_rag.corpora.magic import refuse_device
 from dpr_rag.corpora.pdf import Pages, PdfFile
 from dpr_rag.corpora.splitting import HEADING
 from dpr_rag.errors import CorpusError, UnreadableError, install
+from dpr_rag.faces import message_of
 
 MOST_BYTES = 64 << 20
 """Bytes of a web page that are read; more is no page."""
@@ -88,7 +89,7 @@ def check_text(file: Path) -> None:
     except UnreadableError:
         raise
     except CorpusError as error:
-        raise UnreadableError(str(error)) from error
+        raise UnreadableError(message_of(error)) from error
 
 
 def _bytes(file: Path) -> bytes:

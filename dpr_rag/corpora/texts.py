@@ -13,6 +13,7 @@ from dpr_rag.corpora.splitting import split_lines
 from dpr_rag.corpora.text_files import NEEDS_PYPDF, check_text, is_beyond, read_written
 from dpr_rag.corpora.walking import EMPTY, UNREADABLE_PAGE, in_words, walk
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
+from dpr_rag.faces import ByFace, message_of
 from dpr_rag.passages import OnBadText, Passage, check_on_bad_text
 from dpr_rag.paths import place_of
 
@@ -93,7 +94,7 @@ def read_by_file(
         raise CorpusError(f"words is {words}, expected at least 1, such as {WORDS}")
     if not path.exists():
         raise CorpusError(
-            f"{path}: does not exist; give a folder of .txt, .md, .html, .docx and .pdf files, or one file"
+            f"{path}: does not exist" + ByFace("; give a folder of .txt, .md, .html, .docx and .pdf files, or one file")
         )
     for file, name in _files(path, on_bad, counted):
         number, bad = 0, _Heard(on_bad, None if file == path else counted)
@@ -133,7 +134,7 @@ class _Heard:
             tell(self._on_bad, error)
         else:
             self._of_folder[UNREADABLE_PAGE] += 1
-            tell(self._on_bad, UnreadableError(str(error), UNREADABLE_PAGE))
+            tell(self._on_bad, UnreadableError(message_of(error), UNREADABLE_PAGE))
 
 
 def _made(
@@ -149,7 +150,7 @@ def _made(
     try:
         passage = Passage.made(name, text, title, metadata, on_bad_text=on_bad_text)
     except PassageError as error:
-        tell(on_bad, CorpusError(f"{name!r:.200}: {error}"))
+        tell(on_bad, CorpusError(f"{name!r:.200}: " + message_of(error)))
         return
     if passage is None:
         left_out[BAD_TEXT] += 1

@@ -36,8 +36,12 @@ def key_twice(key: str) -> CorpusError:
     )
 
 
-def parsed(text: str) -> Any:
+def parsed(text: str, *, remedy: str = "write one JSON object a line") -> Any:
     """Parse one JSON value, strictly.
+
+    Args:
+        text: The JSON.
+        remedy: What to do where it is none.
 
     Raises:
         CorpusError: It is no JSON; NaN and Infinity are none either. A key stands twice in one object.
@@ -48,7 +52,7 @@ def parsed(text: str) -> Any:
     except RecursionError as error:
         raise CorpusError("the JSON value is nested too deeply; flatten it") from error
     except ValueError as error:
-        raise CorpusError(f"is not JSON ({error}); write one JSON object a line") from error
+        raise CorpusError(f"is not JSON ({error}); {remedy}") from error
     if keys.twice is not None:
         raise key_twice(keys.twice)
     return value

@@ -17,6 +17,7 @@ from dpr_rag.encoders.tokenizer_files import TokenizerFiles
 from dpr_rag.encoders.towers import Role, Tower
 from dpr_rag.encoders.weights import Array, State, renamed
 from dpr_rag.errors import ModelError
+from dpr_rag.faces import ByFace
 from dpr_rag.paths import place_of
 
 _PREFIXES: Mapping[Role, str] = {"question": "question_model.", "context": "ctx_model."}
@@ -130,8 +131,9 @@ def convert(
     if is_file:
         if base is None:
             raise ModelError(
-                f"{source} holds weights only; pass base= (on the command line --base) with the folder or hub name of the "
-                "BERT it was trained from, for example bert-base-uncased"
+                f"{source} holds weights only; pass "
+                + ByFace("base=", cli="--base")
+                + " with the folder or hub name of the BERT it was trained from, for example bert-base-uncased"
             )
         encoder = from_checkpoint(source, base=base, profile=profile, device="cpu", dtype="float32")
     else:

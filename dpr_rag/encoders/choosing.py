@@ -14,12 +14,13 @@ from dpr_rag.encoders.fast_runtime import FAST_DTYPES, FastRuntime
 from dpr_rag.encoders.precision import effect_of
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.quickest import QuickestRuntime
-from dpr_rag.encoders.runtime import Runtime
+from dpr_rag.encoders.runtime import OR_AUTO, Runtime
 from dpr_rag.encoders.tokens import Tokens
 from dpr_rag.encoders.torch_runtime import DTYPES, TorchRuntime
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.weights import Layer
 from dpr_rag.errors import ModelError, unknown
+from dpr_rag.faces import ByFace
 
 RuntimeName = Literal["torch", "openvino"]
 PRECISIONS: Mapping[str, tuple[str, ...]] = {
@@ -55,7 +56,7 @@ def choose_runtime(
         MissingExtraError: The library of the runtime is not installed.
     """
     if runtime is not None and runtime not in get_args(RuntimeName):
-        raise ModelError(unknown("runtime", runtime, get_args(RuntimeName), more=", or None"))
+        raise ModelError(unknown("runtime", runtime, get_args(RuntimeName), more=OR_AUTO))
     if runtime is None:
         runtime = "openvino" if _suits_openvino(device, dtype) else "torch"
         if runtime == "openvino" and dtype is None and _torch_here() and not knows_settings(tower):
@@ -64,7 +65,9 @@ def choose_runtime(
         return TorchRuntime(tower, profile, device=device, dtype=dtype, each_token=each_token)
     if device not in (None, "cpu"):
         raise ModelError(
-            f"runtime 'openvino' runs on the device 'cpu', not on {device!r}; pass runtime='torch' for others"
+            f"runtime 'openvino' runs on the device 'cpu', not on {device!r}; "
+            + ByFace("pass runtime='torch'", cli="pass --runtime torch")
+            + " for others"
         )
     fast = _named(tower, profile, tokens, dtype) if dtype is not None else _quickest(tower, profile, tokens, model)
     return fast if each_token is None else FastRuntime(tower, profile, dtype=fast.dtype, each_token=each_token)
@@ -77,7 +80,10 @@ def _named(tower: Tower, profile: Profile, tokens: Tokens, dtype: str) -> FastRu
         exact = FastRuntime(tower, profile, dtype="float32", like=fast)
         effect = effect_of(fast, exact, tower, profile, tokens)
         if not effect.tolerable:
-            raise ModelError(f"{tower.tokenizer.name} in {fast.dtype}: {effect}; pass dtype='float32'")
+            raise ModelError(
+                f"{tower.tokenizer.name} in {fast.dtype}: {effect}; "
+                + ByFace("pass dtype='float32'", cli="pass --precision float32")
+            )
     return fast
 
 

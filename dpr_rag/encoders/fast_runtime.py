@@ -19,7 +19,7 @@ from dpr_rag.encoders.graph import build_graph, group_of, openvino_core
 from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.processor import cores, this_processor
 from dpr_rag.encoders.profiles import Profile
-from dpr_rag.encoders.runtime import Batch
+from dpr_rag.encoders.runtime import OR_AUTO, PRECISION, Batch
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.weights import Layer
 from dpr_rag.errors import ModelError, unknown
@@ -77,7 +77,7 @@ class FastRuntime:
         like: FastRuntime | None = None,
     ) -> None:
         if dtype not in FAST_DTYPES:
-            raise ModelError(unknown("dtype", dtype, FAST_DTYPES, more=" with OpenVINO, or None"))
+            raise ModelError(unknown(PRECISION, dtype, FAST_DTYPES, more=" with OpenVINO" + OR_AUTO))
         self._core = openvino_core()
         # asked of a processor that lacks it, bfloat16 would be imitated, which is slower than float32
         self.dtype = "float32" if dtype == "bfloat16" and "bf16" not in this_processor().abilities else dtype

@@ -29,6 +29,7 @@ from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.weight_checks import check_fit, has_head
 from dpr_rag.encoders.weights import Array, Layer, used
 from dpr_rag.errors import MissingExtraError
+from dpr_rag.faces import ByFace
 from dpr_rag.forking import keep_in_children, new_lock
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ def import_openvino() -> Any:
             import openvino
     except ImportError as error:
         raise MissingExtraError(
-            f"encoding on a CPU without PyTorch needs OpenVINO ({error}); pip install openvino, or pass runtime='torch'"
+            f"encoding on a CPU without PyTorch needs OpenVINO ({error}); pip install openvino, or "
+            + ByFace("pass runtime='torch'", cli="pass --runtime torch")
         ) from error
     finally:
         if alone:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dpr_rag.encoders.folders import ModelFolder
 from dpr_rag.errors import ModelError
+from dpr_rag.faces import ByFace
 
 _SPARSE = (
     "a sparse encoder (SPLADE), whose vectors are weights of the vocabulary's words; dpr-rag searches dense vectors"
@@ -70,8 +71,12 @@ def refuse_own_code(folder: ModelFolder) -> None:
     if own:
         raise ModelError(
             f"{folder.name} needs code of its own ({own[0]!s:.120}) to be itself, and dpr-rag runs no code of a model; "
-            "take another model, or, in Python, read that code, load the model with SentenceTransformer(…, "
-            "trust_remote_code=True), and pass LibraryEncoder(model, source=…)"
+            "take another model"
+            + ByFace(
+                ", or, in Python, read that code, load the model with SentenceTransformer(…, trust_remote_code=True), and pass "
+                "LibraryEncoder(model, source=…)",
+                cli="",
+            )
         )
 
 

@@ -12,6 +12,7 @@ from dpr_rag.encoders.dual import DualEncoder
 from dpr_rag.encoders.library import LibraryEncoder
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.errors import MissingExtraError, ModelError, UnsupportedModelError, install
+from dpr_rag.faces import ByFace, message_of
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +47,10 @@ def load_encoder(
     prompts: Any = {"question_prompt_name": question_prompt_name, "passage_prompt_name": passage_prompt_name}
     if runtime == "sentence-transformers":
         if context is not None or profile is not None or dtype is not None:
-            raise ModelError("runtime 'sentence-transformers' takes one model, without context, profile and dtype")
+            raise ModelError(
+                "runtime 'sentence-transformers' takes one model, without "
+                + ByFace("context, profile and dtype", cli="--context-model, --profile and --precision")
+            )
         return LibraryEncoder.from_pretrained(question, device=device, **prompts)
     try:
         return DualEncoder.from_pretrained(
@@ -55,11 +59,15 @@ def load_encoder(
     except UnsupportedModelError as error:
         if any(given is not None for given in (context, profile, dtype, runtime)):
             raise UnsupportedModelError(
-                f"{error}; sentence-transformers may run it, but takes one model, without context, profile, dtype and runtime"
+                message_of(error)
+                + "; sentence-transformers may run it, but takes one model, without "
+                + ByFace(
+                    "context, profile, dtype and runtime", cli="--context-model, --profile, --precision and --runtime"
+                )
             ) from error
         if find_spec("sentence_transformers") is None:
             raise MissingExtraError(
-                f"{error}; sentence-transformers may run it: {install('sentence-transformers')}"
+                message_of(error) + f"; sentence-transformers may run it: {install('sentence-transformers')}"
             ) from error
         _log.info("%s; loading it through sentence-transformers", error)
     return LibraryEncoder.from_pretrained(question, device=device, **prompts)

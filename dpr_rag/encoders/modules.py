@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from dpr_rag.encoders.folders import ModelFolder
-from dpr_rag.encoders.profiles import PROFILES, Pooling, Profile
+from dpr_rag.encoders.profiles import PASS_PROFILE, PROFILES, Pooling, Profile
 from dpr_rag.encoders.prompts import ABOUT, PromptNames, named_prompt, prompts_of, usual_prompts
 from dpr_rag.errors import ModelError, UnsupportedModelError
 
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 _RUN = re.compile("Transformer(, Pooling)?(, Dense(, LayerNorm)?)?(, Normalize)?")
 _POOLINGS: Mapping[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
 _FORMER = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
-_THROUGH_LIBRARY = "load it through the library itself, or pass profile="
+_THROUGH_LIBRARY = "load it through the library itself, or " + PASS_PROFILE
 # The first is what the library writes; the others are from before 2020.
 _CONFIGS = tuple(
     f"sentence_{kind}_config.json"
@@ -43,7 +43,7 @@ def modules_of(folder: ModelFolder) -> dict[str, str]:
         )
     if modules and "Pooling" not in modules:
         raise ModelError(
-            f"{folder.name}: modules.json has no Pooling module; pass profile= to say how vectors are pooled"
+            f"{folder.name}: modules.json has no Pooling module; " + PASS_PROFILE + " to say how vectors are pooled"
         )
     return modules
 
@@ -125,7 +125,7 @@ def _pooling(folder: ModelFolder, path: str) -> Pooling:
         return known[0]
     raise UnsupportedModelError(
         f"{folder.name}: {path}/config.json pools by {sorted(modes)}, expected one of {', '.join(_POOLINGS)}; "
-        f"{_THROUGH_LIBRARY}"
+        + _THROUGH_LIBRARY
     )
 
 
@@ -133,7 +133,7 @@ def _refuse_left_out_prompts(folder: ModelFolder, path: str) -> None:
     if folder.beside(f"{path}/config.json", default={}).get("include_prompt") is False:
         raise UnsupportedModelError(
             f"{folder.name}: {path}/config.json leaves the tokens of prompts out of the pooling, which dpr-rag does not; "
-            f"{_THROUGH_LIBRARY}"
+            + _THROUGH_LIBRARY
         )
 
 
@@ -147,13 +147,13 @@ def _head(folder: ModelFolder, modules: Mapping[str, str]) -> dict[str, Any]:
     if activation not in ("Identity", "Tanh") or residual:
         raise UnsupportedModelError(
             f"{folder.name}: its Dense module has the activation {activation}{residual}, expected Identity or Tanh alone; "
-            f"{_THROUGH_LIBRARY}"
+            + _THROUGH_LIBRARY
         )
     if any(
         config.get(name) not in (None, "sentence_embedding") for name in ("module_input_name", "module_output_name")
     ):
         raise UnsupportedModelError(
-            f"{folder.name}: its Dense module changes tokens, not the pooled vector; {_THROUGH_LIBRARY}"
+            f"{folder.name}: its Dense module changes tokens, not the pooled vector; " + _THROUGH_LIBRARY
         )
     if "LayerNorm" in modules:
         if activation != "Identity":
@@ -182,12 +182,13 @@ def _similarity(
         raise ModelError(f"{folder.name}: truncate_dim is {kept!r:.60}, expected a number of components")
     if kept and named == "dot" and unit:
         raise UnsupportedModelError(
-            f"{folder.name}: truncate_dim after Normalize, to be compared by dot; {_THROUGH_LIBRARY}"
+            f"{folder.name}: truncate_dim after Normalize, to be compared by dot; " + _THROUGH_LIBRARY
         )
     if named is None and not unit and family is None and "-dot-" not in folder.name:
         _log.warning(
-            "%s does not say how its vectors are compared: by cosine, as in sentence-transformers; pass profile= to change it",
+            "%s does not say how its vectors are compared: by cosine, as in sentence-transformers; %s to change it",
             folder.name,
+            PASS_PROFILE,
         )
         return {"normalise": True, "kept": kept}
     return {"normalise": unit or named == "cosine", "kept": kept}

@@ -7,6 +7,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 from dpr_rag.errors import ModelError, nearest
+from dpr_rag.faces import ByFace
+
+PASS_PROFILE = ByFace("pass profile=", cli="pass --profile")
+"""Advice for a model whose files do not say what a profile says."""
+OR_OWN = ByFace(", or a Profile of your own", cli="")
+"""What else a profile may be."""
 
 Pooling = Literal["cls", "mean", "max", "last"]
 TitlePolicy = Literal["pair", "prefix", "none"]
@@ -91,8 +97,7 @@ def named_profile(profile: str | Profile) -> Profile:
     name, _, changes = profile.partition(":") if isinstance(profile, str) else (profile, "", "")
     if not isinstance(name, str) or name not in PROFILES:
         raise ModelError(
-            f"no profile is called {name!r:.80}; pass one of {', '.join(PROFILES)}, or a Profile of your own"
-            f"{nearest(name, PROFILES)}"
+            f"no profile is called {name!r:.80}; pass one of {', '.join(PROFILES)}" + OR_OWN + nearest(name, PROFILES)
         )
     if not changes:
         return PROFILES[name]

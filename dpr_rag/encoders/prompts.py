@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dpr_rag.encoders.folders import ModelFolder
+from dpr_rag.encoders.profiles import PASS_PROFILE
 from dpr_rag.errors import ModelError
+from dpr_rag.faces import ByFace
 
 _log = logging.getLogger(__name__)
 ABOUT = "config_sentence_transformers.json"
@@ -58,15 +60,17 @@ def usual_prompts(prompts: Mapping[str, str]) -> tuple[str | None, str | None]:
     return question, passage
 
 
+_PASS_ONE = ByFace(
+    "pass question_prompt_name= or passage_prompt_name=", cli="pass --question-prompt or --passage-prompt"
+)
+
+
 def warn_of_unused(prompts: Mapping[str, str], model: str) -> bool:
     """Log the prompts whose names tell neither questions nor passages, and which are not used; whether there are any."""
     others = [name for name, text in prompts.items() if text and name not in USUAL]
     if others:
-        text = (
-            "%s: the prompts %s are for neither questions nor passages by their names, and none is used; pass "
-            "question_prompt_name= or passage_prompt_name= if one should be"
-        )
-        _log.warning(text, model, ", ".join(map(repr, others)))
+        text = "%s: the prompts %s are for neither questions nor passages by their names, and none is used; %s if one should be"
+        _log.warning(text, model, ", ".join(map(repr, others)), _PASS_ONE)
     return bool(others)
 
 
@@ -79,5 +83,9 @@ def named_prompt(prompts: Mapping[str, str], name: str, side: str, model: str) -
     if name in prompts:
         return prompts[name]
     known = f"the prompts {', '.join(map(repr, prompts))}" if prompts else "no prompts"
-    remedy = "name one of them" if prompts else "leave it out, or pass profile= with prompts"
-    raise ModelError(f"{side}_prompt_name is {name!r:.120}; the files of {model} have {known}; {remedy}")
+    remedy = "name one of them" if prompts else "leave it out, or " + PASS_PROFILE + " with prompts"
+    raise ModelError(
+        ByFace(f"{side}_prompt_name", cli=f"--{side}-prompt")
+        + f" is {name!r:.120}; the files of {model} have {known}; "
+        + remedy
+    )

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from dpr_rag.encoders.folders import ModelFolder
 from dpr_rag.encoders.kinds import refuse_other_kinds, refuse_own_code
 from dpr_rag.encoders.modules import modules_of, profile_of, with_named_prompts
-from dpr_rag.encoders.profiles import PROFILES, Profile, named_profile
+from dpr_rag.encoders.profiles import OR_OWN, PASS_PROFILE, PROFILES, Profile, named_profile
 from dpr_rag.encoders.prompts import PromptNames, prompts_of, warn_of_unused
 from dpr_rag.errors import ModelError
+from dpr_rag.faces import ByFace
 
 _log = logging.getLogger(__name__)
 _ARCHITECTURES = {
@@ -35,8 +36,7 @@ _NAMES = (
 )
 _UNKNOWN = (
     "%s is of no family that is known here, and names no prompts for questions and passages; if its card asks for some, "
-    "pass profile="
-)
+) + PASS_PROFILE
 # a card names its own model in its heading and in the results it brings; one that is based on another model names that, too
 _CARD_NAMES = re.compile(r"^(?:#(?!.* based on )|\s*- name:) *(\S.*)$", re.MULTILINE)
 _IN_CACHE = re.compile(r"(?:^|/)models--([^/]+?)--([^/]+)/snapshots/")
@@ -61,7 +61,7 @@ def recognise(folder: ModelFolder, *, profile: str | Profile | None = None) -> P
     if family is None:
         raise ModelError(
             f"{folder.name}: nothing in the folder tells how its token vectors are pooled (no modules.json, "
-            f"architecture {folder.architecture!r}); pass profile= with one of {', '.join(PROFILES)}, or a Profile of your own"
+            f"architecture {folder.architecture!r}); " + PASS_PROFILE + f" with one of {', '.join(PROFILES)}" + OR_OWN
         )
     return family
 
@@ -95,7 +95,7 @@ def recognise_all(
     if found[0] != found[-1]:
         raise ModelError(
             f"{folders[0].name} is a model of the family {found[0].name!r}, {folders[-1].name} of {found[-1].name!r}; "
-            "pass two towers that were trained together, or profile="
+            "pass two towers that were trained together, or " + ByFace("profile=", cli="--profile")
         )
     chosen = with_named_prompts(found[0], folders[0], folders[-1], prompts) if prompts else found[0]
     if profile is None and not prompts and not chosen.question_prefix:

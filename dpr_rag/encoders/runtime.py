@@ -13,11 +13,17 @@ import numpy.typing as npt
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.profiles import Segments
 from dpr_rag.encoders.tokens import TokenSequence
+from dpr_rag.faces import ByFace
 
 Ids = npt.NDArray[np.int64]
 Item = TypeVar("Item")
 _LEAST = 128
 _END = object()
+
+PRECISION = ByFace("dtype", cli="precision", page="precision")
+"""What the precision is called in messages."""
+OR_AUTO = ByFace(", or None", cli=", or auto")
+"""How what is chosen for the user is asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.architectures import FORMS, check_sizes
 from dpr_rag.encoders.native import NATIVE
 from dpr_rag.encoders.profiles import Pooling, Profile
-from dpr_rag.encoders.runtime import Batch
+from dpr_rag.encoders.runtime import OR_AUTO, PRECISION, Batch
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.encoders.weight_checks import check_fit, check_positions, has_head
 from dpr_rag.encoders.weights import Array, Layer, used
@@ -182,7 +182,7 @@ def _device(torch: Any, device: str | None) -> Any:
 
 def _dtype(torch: Any, dtype: str | None, *, on_gpu: bool) -> Any:
     if dtype is not None and dtype not in DTYPES:
-        raise ModelError(unknown("dtype", dtype, DTYPES, more=" with PyTorch, or None"))
+        raise ModelError(unknown(PRECISION, dtype, DTYPES, more=" with PyTorch" + OR_AUTO))
     return getattr(torch, dtype or ("bfloat16" if on_gpu else "float32"))
 
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from dpr_rag.faces import ByFace
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -51,10 +53,10 @@ class Unread:
             self._done = True
             message = (
                 "%d of %d texts are in a script that the model hardly reads, such as %r: to it they are unknown tokens or single "
-                "letters, and their vectors mean little; take a multilingual model, such as intfloat/multilingual-e5-small "
-                "(on the command line --model), or rank by words alone, in the mode bm25"
+                "letters, and their vectors mean little; take a multilingual model, such as intfloat/multilingual-e5-small%s, "
+                "or rank by words alone, in the mode bm25"
             )
-            _log.warning(message, len(unread), len(texts), texts[unread[0]][:40])
+            _log.warning(message, len(unread), len(texts), texts[unread[0]][:40], ByFace("", cli=", by --model"))
 
     def _learn(self) -> None:
         vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)

@@ -13,6 +13,7 @@ from dpr_rag.corpora import Result, write_results
 from dpr_rag.corpora.lines import writing
 from dpr_rag.errors import CorpusError
 from dpr_rag.evaluation.results import By, Evaluation, QuestionResult, SystemResult
+from dpr_rag.faces import ByFace
 from dpr_rag.paths import place_of
 
 _ABOUT = ("question_id", "question", "system")
@@ -121,7 +122,8 @@ def _one_word(path: Path, name: str) -> str:
     if not fits_a_run(name):
         raise CorpusError(
             f"{path}: the id {name!r:.120} holds white space, which TREC's run form cannot hold; write DPR's result JSON with "
-            "write_dpr_results instead, or rename it"
+            + ByFace("write_dpr_results", cli="--output")
+            + " instead, or rename it"
         )
     return name
 

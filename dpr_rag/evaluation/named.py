@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dpr_rag.errors import EvaluationError
 from dpr_rag.evaluation.results import By, QuestionResult
+from dpr_rag.faces import ByFace
 
 Kind = Literal["nDCG", "R", "AP", "P", "RR", "Success"]
 _NEEDS_ALL: frozenset[Kind] = frozenset({"nDCG", "R", "AP"})
@@ -86,11 +87,15 @@ def parse_measures(texts: Iterable[str], *, k: int, by: By | None = None) -> tup
     found = tuple(dict.fromkeys(map(parse_measure, texts)))
     for one in found:
         if one.cutoff is not None and one.cutoff > k:
-            raise EvaluationError(f"{one} looks at {one.cutoff:,} hits, and {k:,} are asked for; pass k={one.cutoff}")
+            raise EvaluationError(
+                f"{one} looks at {one.cutoff:,} hits, and {k:,} are asked for; pass "
+                + ByFace(f"k={one.cutoff}", cli=f"--k {one.cutoff}")
+            )
         if by == "answer" and one.needs_all:
             raise EvaluationError(
-                f"{one} counts the right passages that were not found, and nobody knows how many hold an answer; judge by "
-                "passage, or measure MRR, accuracy or P"
+                f"{one} counts the right passages that were not found, and nobody knows how many hold an answer; "
+                + ByFace("judge by passage", cli="pass --by passage", page="judge by passage")
+                + ", or measure MRR, accuracy or P"
             )
     return found
 

@@ -17,6 +17,7 @@ from dpr_rag.evaluation.measures import ks_up_to
 from dpr_rag.evaluation.results import By, Estimate
 from dpr_rag.evaluation.statistics import Bootstrap
 from dpr_rag.evaluation.tunable import TunableStore, tunable
+from dpr_rag.faces import ByFace
 from dpr_rag.fusion import Calibration, Ranking, Tuned
 from dpr_rag.lexical import BM25
 
@@ -134,7 +135,10 @@ def tune(
     if len(asked) < FEWEST:
         raise EvaluationError(f"there are {len(asked)} questions; tuning needs at least {FEWEST}, better some hundreds")
     if keep and store.read_only:
-        raise StoreReadOnlyError(f"{store.path} was opened read-only; open it for writing, or pass keep=False")
+        raise StoreReadOnlyError(
+            f"{store.path} was opened read-only; open it for writing"
+            + ByFace(", or pass keep=False", cli=", or pass --dry-run")
+        )
     base = Ranking("hybrid", candidates=candidates, bm25=bm25 or BM25())
     legs = read_legs(store, asked, base, chosen_by, regex=regex, progress=progress)
     if not any(len(one.right) for one in legs):

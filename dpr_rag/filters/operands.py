@@ -57,7 +57,9 @@ def check_text(where: str, value: object) -> str:
     """
     if not isinstance(value, str):
         several = "compare with several by $in, or by $or"
-        raise FilterError(f"{where}: {described(value)} was given, expected a string; {remedy(value, several=several)}")
+        raise FilterError(
+            f"{where}: {described(value)} was given, expected a string; " + remedy(value, several=several)
+        )
     text = rejoined(value)
     try:
         text.encode("utf-8")

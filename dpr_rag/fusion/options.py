@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from dpr_rag.arguments import check_instance
 from dpr_rag.errors import VectorError
+from dpr_rag.faces import ByFace
 from dpr_rag.fusion.ranking import Fusion, Mode, Ranking
 from dpr_rag.lexical import BM25
 
@@ -55,11 +56,14 @@ class RankingOptions:
         """Refuse what would change nothing."""
         if self.candidates is not None and mode != "hybrid":
             raise VectorError(
-                f"candidates goes with mode='hybrid', not with {mode!r}, whose only list is as long as hits are wanted"
+                ByFace("candidates goes with mode='hybrid'", cli="--candidates goes with --mode hybrid")
+                + f", not with {mode!r}, whose only list is as long as hits are wanted"
             )
         if self._bm25 and mode == "dense":
             raise VectorError(
-                f"{', '.join(self._bm25)}: parameters of BM25 go with mode='bm25' or mode='hybrid', not with 'dense'"
+                f"{', '.join(self._bm25)}: parameters of BM25 go with "
+                + ByFace("mode='bm25' or mode='hybrid'", cli="--mode bm25 or --mode hybrid")
+                + ", not with 'dense'"
             )
 
     def over(self, known: Ranking) -> Ranking:

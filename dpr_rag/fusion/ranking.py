@@ -13,6 +13,7 @@ from dpr_rag.arguments import check_count, check_instance, check_number
 from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import VectorError, unknown
+from dpr_rag.faces import ByFace
 from dpr_rag.lexical import BM25, PHRASES
 
 Mode = Literal["dense", "bm25", "hybrid"]
@@ -75,10 +76,17 @@ class Ranking:
             raise VectorError(unknown("fusion", self.fusion, get_args(Fusion), _OTHER_FUSIONS))
         if weight is not None and (self.mode != "hybrid" or self.fusion == "rrf"):
             raise VectorError(
-                f"weight goes with mode='hybrid' and fusion='weighted', not with {self.mode!r}, {self.fusion!r}"
+                ByFace(
+                    "weight goes with mode='hybrid' and fusion='weighted'",
+                    cli="--weight goes with --mode hybrid and --fusion weighted",
+                )
+                + f", not with {self.mode!r}, {self.fusion!r}"
             )
         if self.fusion == "rrf" and self.mode != "hybrid":
-            raise VectorError(f"fusion goes with mode='hybrid', not with {self.mode!r}")
+            raise VectorError(
+                ByFace("fusion goes with mode='hybrid'", cli="--fusion goes with --mode hybrid")
+                + f", not with {self.mode!r}"
+            )
         object.__setattr__(self, "candidates", check_count("candidates", self.candidates, VectorError))
         check_instance("bm25", self.bm25, BM25, VectorError)
         object.__setattr__(self, "balance", check_number("balance", self.balance, VectorError))
@@ -97,7 +105,12 @@ class Ranking:
             VectorError: A value is out of range, or goes with another mode.
         """
         if mode is None and (weight is not None or fusion is not None):
-            raise VectorError("weight goes with mode='hybrid', and so does fusion; pass mode='hybrid' beside them")
+            raise VectorError(
+                ByFace(
+                    "weight goes with mode='hybrid', and so does fusion; pass mode='hybrid' beside them",
+                    cli="--weight goes with --mode hybrid, and so does --fusion; pass --mode hybrid beside them",
+                )
+            )
         return None if mode is None else Ranking(mode, weight, "weighted" if fusion is None else fusion)
 
     def __str__(self) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import CorpusError, VectorError
+from dpr_rag.faces import message_of
 from dpr_rag.paths import place_of
 
 _READER = "dpr_rag.index.foreign_reader"
@@ -45,7 +46,7 @@ def read_faiss_vectors(path: str | Path) -> tuple[Vectors, str]:
     try:
         return check_vectors(vectors), str(told["metric"])
     except VectorError as error:
-        raise CorpusError(f"{path}: {error}") from error
+        raise CorpusError(f"{path}: " + message_of(error)) from error
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Vectors, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dpr_rag.errors import CorpusError, UnsafeFileError
+from dpr_rag.faces import message_of
 
 DAMAGE = (AttributeError, EOFError, LookupError, TypeError, ValueError, OverflowError, MemoryError, RecursionError)
 """What Python and numpy raise over the content of a damaged file."""
@@ -17,4 +18,4 @@ def damaged(path: Path, error: object) -> CorpusError:
 
 def named(error: UnsafeFileError, path: Path) -> UnsafeFileError:
     """Return the error with the file's name before its message."""
-    return error if str(error).startswith(str(path)) else UnsafeFileError(f"{path}: {error}")
+    return error if str(error).startswith(str(path)) else UnsafeFileError(f"{path}: " + message_of(error))

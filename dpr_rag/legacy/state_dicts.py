@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr_rag.errors import CorpusError, ModelError
+from dpr_rag.faces import message_of
 from dpr_rag.legacy.torch_files import read_torch
 
 _INDEX = ".index.json"
@@ -44,7 +45,7 @@ def _read_one(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         state = read_torch(path)
     except CorpusError as error:
-        raise ModelError(str(error)) from error
+        raise ModelError(message_of(error)) from error
     if not isinstance(state, dict):
         raise ModelError(f"{path}: holds {type(state).__name__}, expected a state dict of tensors by name")
     for name, value in state.items():

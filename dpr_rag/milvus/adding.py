@@ -21,6 +21,7 @@ from dpr_rag.errors import (
     StoreError,
     VectorError,
 )
+from dpr_rag.faces import ByFace, message_of
 from dpr_rag.milvus import origin
 from dpr_rag.milvus.collection import Collection
 from dpr_rag.milvus.identity import refuse_other
@@ -182,7 +183,8 @@ def _vectors(
     encoder = target.encoder
     if encoder is None:
         raise EncoderMismatchError(
-            f"{target.collection.address.shown} was opened without an encoder; pass encoder= to open_store, or vectors= to add"
+            f"{target.collection.address.shown} was opened without an encoder"
+            + ByFace("; pass encoder= to open_store, or vectors= to add", cli="; name one with --model")
         )
     if not needed:
         return {}
@@ -242,7 +244,8 @@ def _telling(ids: Sequence[str], before: int) -> Iterator[None]:
 
 def _not_acknowledged(error: ServiceError, lacking: Sequence[str], acknowledged: int) -> NotAcknowledgedError:
     told = (
-        f"{error}; {acknowledged:,} passages of this call were acknowledged, and those from {lacking[0]!r:.120} on "
+        message_of(error)
+        + f"; {acknowledged:,} passages of this call were acknowledged, and those from {lacking[0]!r:.120} on "
         f"({len(lacking):,} of this batch, and what follows) were not: add them again"
     )
     return NotAcknowledgedError(told, tuple(lacking[:_NAMED]), acknowledged)

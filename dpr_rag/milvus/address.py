@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from dpr_rag.errors import PathError
+from dpr_rag.faces import ByFace
 from dpr_rag.paths import is_engine, place_of
 
 VARIABLE = "MILVUS_TOKEN"
+FILL_ONE = ByFace("; open it with create=True", cli="; fill one with: dpr-rag copy STORE ADDRESS")
+"""Advice where there is no collection."""
 """The environment variable that holds ``user:password`` or an API key where none is given."""
 DEFAULT = "passages"
 _LITE = "milvus+lite:"
@@ -59,7 +62,8 @@ def parse_address(given: str, token: str | None = None) -> Address:
         return Address(str(place), collection, f"{_LITE}{place}{f'#{name}' if mark else ''}", lite=True)
     if "@" in given:
         raise PathError(
-            f"an address holds no user and no password, which logs would show; pass token=, or set {VARIABLE}"
+            "an address holds no user and no password, which logs would show; "
+            + ByFace(f"pass token=, or set {VARIABLE}", cli=f"set {VARIABLE}")
         )
     try:
         parts = urlsplit(given)

@@ -9,7 +9,7 @@ from typing import Any
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import ServiceError, ServiceUnavailableError, StoreNotFoundError
 from dpr_rag.milvus import schema
-from dpr_rag.milvus.address import Address
+from dpr_rag.milvus.address import FILL_ONE, Address
 from dpr_rag.milvus.conditions import ALL
 from dpr_rag.milvus.connection import Connection
 from dpr_rag.milvus.fitted import Fitted
@@ -246,9 +246,7 @@ class Collection:
             StoreNotFoundError: It does not.
         """
         if not self.exists:
-            raise StoreNotFoundError(
-                f"there is no collection {self.name!r} at {self.address.shown}; open it with create=True"
-            )
+            raise StoreNotFoundError(f"there is no collection {self.name!r} at {self.address.shown}" + FILL_ONE)
 
     def close(self) -> None:
         """Close the connection."""

@@ -18,6 +18,7 @@ from dpr_rag.errors import (
     StoreNotFoundError,
     install,
 )
+from dpr_rag.faces import ByFace
 from dpr_rag.forking import REMEDY
 from dpr_rag.milvus import lite
 from dpr_rag.milvus.address import VARIABLE, Address
@@ -127,8 +128,11 @@ class Connection:
                 f"the collection of {self.address.shown} was dropped by somebody; open it again to make a new one"
             )
         if any(word in lower for word in _SHUT):
-            remedy = f"pass token='user:password' or an API key, or set {VARIABLE}"
-            return AccessError(f"{self.address.shown} refuses to {what} ({said:.200}); {remedy}")
+            remedy = ByFace(
+                f"pass token='user:password' or an API key, or set {VARIABLE}",
+                cli=f"set {VARIABLE} to user:password or an API key",
+            )
+            return AccessError(f"{self.address.shown} refuses to {what} ({said:.200}); " + remedy)
         if not isinstance(error, self.library.exceptions.MilvusException) or any(word in lower for word in _GONE):
             return ServiceUnavailableError(
                 f"{self.address.shown} does not answer ({what}: {said:.200}); is Milvus running there?"

@@ -7,10 +7,13 @@ from typing import Any
 
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import EncoderMismatchError, StoreError
+from dpr_rag.faces import ByFace
 from dpr_rag.milvus import tuning
 from dpr_rag.milvus.collection import Collection
 from dpr_rag.milvus.conditions import ALL
 from dpr_rag.milvus.origin import origin_of
+
+_LEAVE_OUT = ByFace("leave partition_key out", cli="leave out --partition-key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +108,12 @@ def refuse_partition_key(collection: Collection, wanted: str | None) -> None:
     if collection.exists and wanted != known:
         whose = "without a partition key" if known is None else f"with the partition key {known!r}"
         raise StoreError(
-            f"{collection.address.shown} was made {whose}, not with {wanted!r}, and keeps what it was made with; leave "
-            "partition_key out, or copy it to a new collection"
+            f"{collection.address.shown} was made {whose}, not with {wanted!r}, and keeps what it was made with; "
+            + _LEAVE_OUT
+            + ", or copy it to a new collection"
         )
     if not collection.is_lite and not collection.is_at_least(2, 4):
         raise StoreError(
             f"{collection.address.shown}: Milvus {collection.version} writes what is replaced to wrong partitions, which 2.4 "
-            "mended; leave partition_key out (filters and views work without it), or use a newer Milvus"
+            "mended; " + _LEAVE_OUT + " (filters and views work without it), or use a newer Milvus"
         )

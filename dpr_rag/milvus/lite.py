@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dpr_rag.errors import MissingExtraError, NotAStoreError, StoreError, StoreLocked, StoreNotFoundError, install
 from dpr_rag.forking import new_lock
+from dpr_rag.milvus.address import FILL_ONE
 from dpr_rag.paths import written
 
 _PARTS = {"LOCK", "collections"}
@@ -46,7 +47,7 @@ def refuse_foreign(path: Path, *, create: bool) -> None:
     """
     if not os.path.lexists(path):
         if not create:
-            raise StoreNotFoundError(f"there is no collection at milvus+lite:{path}; open it with create=True")
+            raise StoreNotFoundError(f"there is no collection at milvus+lite:{path}" + FILL_ONE)
         return
     if not path.is_dir():
         raise NotAStoreError(f"{path} is a file, and milvus-lite keeps a folder of that name; choose another name")

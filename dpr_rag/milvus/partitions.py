@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dpr_rag.arguments import is_blank, kind
 from dpr_rag.errors import ArgumentError
+from dpr_rag.faces import ByFace
 from dpr_rag.filters import And, Comparison, Filter, Or
 from dpr_rag.filters.fields import MISSING, fields_of, looked_up
 from dpr_rag.milvus.terms import VALUE, canonical, fact
@@ -21,7 +22,8 @@ def check_partition_key(given: object) -> str | None:
     """
     if given is not None and (not isinstance(given, str) or is_blank(given)):
         raise ArgumentError(
-            f"partition_key is {kind(given)}, expected a field of the metadata as filters name it, such as 'tenant'"
+            ByFace("partition_key", cli="--partition-key")
+            + f" is {kind(given)}, expected a field of the metadata as filters name it, such as 'tenant'"
         )
     return given
 

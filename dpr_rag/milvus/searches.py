@@ -11,6 +11,7 @@ import numpy as np
 from dpr_rag.arguments import check_count, check_instance
 from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_vectors
 from dpr_rag.errors import EncoderMismatchError, VectorError
+from dpr_rag.faces import ByFace
 from dpr_rag.fusion import Calibration, Diversity, HasRanking, Ranking, RankingOptions, SearchRequest, Tuned
 from dpr_rag.lexical import BM25
 from dpr_rag.milvus import calibrating, searching, tuning
@@ -93,7 +94,8 @@ class Searches(HasRanking):
         """
         if self._encoder is None:
             raise EncoderMismatchError(
-                f"{self.path} was opened without an encoder; pass encoder= to open_store, or search with vectors"
+                f"{self.path} was opened without an encoder"
+                + ByFace("; pass encoder= to open_store, or search with vectors", cli="; name one with --model")
             )
         checked = check_questions(questions)
         vectors = self._encoder.encode_questions(checked)
@@ -176,7 +178,8 @@ class Searches(HasRanking):
         if not (self._collection.has_words or (not self._collection.exists and self._collection.knows_words)):
             raise VectorError(
                 f"{self.path} ranks by vectors alone: Milvus {self._collection.version} has no BM25, which 2.5 brought; "
-                "use mode='dense', or a newer Milvus and a new collection"
+                + ByFace("use mode='dense'", cli="use --mode dense")
+                + ", or a newer Milvus and a new collection"
             )
         if bm25 != BM25():
             raise VectorError(

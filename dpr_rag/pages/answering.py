@@ -15,9 +15,9 @@ from dpr_rag.pages.automatic import automatic, relevances_of
 from dpr_rag.pages.extracting import extract
 from dpr_rag.pages.greeting import courteous
 from dpr_rag.pages.models import ChatModel
+from dpr_rag.pages.places import on_the_page
 from dpr_rag.pages.readings import Readings, holding_all, readings_of
 from dpr_rag.pages.turns import Citation, Turn
-from dpr_rag.pages.wording import on_the_page
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.prompting import format_passages
 from dpr_rag.reading.reranking import Reranker
@@ -88,7 +88,7 @@ class Answerer:
             else:
                 yield from self._told(self.model, turn, before)
         except DprRagError as error:
-            yield replace(turn, reply=f"⚠ {on_the_page(str(error))}", answered=False, quoted=True)
+            yield replace(turn, reply=f"⚠ {on_the_page(error)}", answered=False, quoted=True)
 
     def _readings(self, question: str, before: Sequence[Turn]) -> Readings:
         """What may be looked up: the question as it can be understood without the conversation."""

@@ -16,6 +16,7 @@ from uuid import uuid4
 from dpr_rag.corpora import Question, write_questions
 from dpr_rag.courtesies import courtesy
 from dpr_rag.errors import StoreError
+from dpr_rag.faces import ByFace
 from dpr_rag.pages.turns import Turn
 
 _FORMAT = 1
@@ -80,7 +81,11 @@ class Memory:
                 yield database
         except sqlite3.Error as error:
             raise StoreError(
-                f"{self.path} cannot be used for conversations ({error}); name a file that can be written"
+                f"{self.path} cannot "
+                + ByFace(
+                    f"be used for conversations ({error}); name a file that can be written",
+                    page=f"keep conversations any longer ({error})",
+                )
             ) from error
 
     def listed(self) -> list[tuple[str, str]]:

@@ -16,10 +16,10 @@ from dpr_rag.lexical import Analyzer
 from dpr_rag.pages.columns import CLICKED, CSS, comparison_html, map_html, neighbours_html, text_of
 from dpr_rag.pages.comparing import Map, compare, map_of, neighbours
 from dpr_rag.pages.marking import plain_markdown
+from dpr_rag.pages.places import on_the_page
 from dpr_rag.pages.serving import is_upload
 from dpr_rag.pages.telling import told
 from dpr_rag.pages.tuning import Trial
-from dpr_rag.pages.wording import on_the_page
 from dpr_rag.paths import name_of
 from dpr_rag.store import PassageStore
 
@@ -75,7 +75,7 @@ class _Handlers:
         try:
             found = compare(self._store, question, int(k), _filter(where))
         except DprRagError as error:
-            return f"<p>{text_of(on_the_page(str(error)))}</p>", gr.skip()
+            return f"<p>{text_of(on_the_page(error))}</p>", gr.skip()
         return comparison_html(found, self._analyzer), gr.skip()
 
     @told
@@ -88,7 +88,7 @@ class _Handlers:
         try:
             wanted = json.dumps({**(_filter(where) or {}), **json.loads(data.filter)}, ensure_ascii=False)
         except DprRagError as error:
-            return gr.skip(), f"<p>{text_of(on_the_page(str(error)))}</p>", gr.skip()
+            return gr.skip(), f"<p>{text_of(on_the_page(error))}</p>", gr.skip()
         return wanted, *self.ask(question, k, wanted)
 
     @told
@@ -103,7 +103,7 @@ class _Handlers:
         try:
             found = compare(self._store, question, int(k), _filter(where)) if not is_blank(question) else None
         except DprRagError as error:
-            return f"<p>{text_of(on_the_page(str(error)))}</p>"
+            return f"<p>{text_of(on_the_page(error))}</p>"
         return map_html(drawn, found)
 
     @told
@@ -126,7 +126,7 @@ def _tried(file: str | None, trial: Callable[[Path], str]) -> tuple[str, str]:
     try:
         return trial(Path(file)), ""
     except DprRagError as error:
-        return "", plain_markdown(on_the_page(str(error)))
+        return "", plain_markdown(on_the_page(error))
 
 
 def _filter(text: str) -> Mapping[str, Any] | None:

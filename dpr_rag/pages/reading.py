@@ -13,8 +13,9 @@ from dpr_rag.corpora.text_files import NEEDS_PYPDF, is_beyond
 from dpr_rag.corpora.texts import SUFFIXES
 from dpr_rag.corpora.walking import in_words, walk
 from dpr_rag.errors import CorpusError, UnreadableError
+from dpr_rag.faces import each_face, message_of
 from dpr_rag.pages.charsets import in_utf8
-from dpr_rag.pages.wording import on_the_page
+from dpr_rag.pages.places import on_the_page
 from dpr_rag.passages import Passage
 from dpr_rag.store import source_path
 
@@ -39,7 +40,7 @@ class Heard:
 
     def problem(self, error: Exception, file: Path) -> None:
         """Note an error as the page says it, without the place where the file lies."""
-        told = on_the_page(str(error) or "it is too large").replace(f"{file.parent}/", "")
+        told = on_the_page(message_of(error) or "it is too large").replace(f"{file.parent}/", "")
         if told not in self.problems:
             self.problems.append(told)
 
@@ -117,7 +118,9 @@ def read(file: Brought, heard: Heard) -> Iterator[tuple[Passage, str]]:
                 number += 1
                 yield _named(found.passage, file), _source(found.source, plain, file)
         except CorpusError as error:
-            raise CorpusError(str(error).replace(f"{plain.parent}/", "")) from error
+            raise CorpusError(
+                each_face(lambda text: text.replace(f"{plain.parent}/", ""), message_of(error))
+            ) from error
     if charset and number:
         heard.notes.append(f"{path.name} was read as {charset}")
     heard.left_out.update(left_out)

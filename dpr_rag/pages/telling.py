@@ -11,7 +11,7 @@ import gradio as gr
 
 from dpr_rag.errors import DprRagError
 from dpr_rag.pages.marking import plain_html
-from dpr_rag.pages.wording import on_the_page
+from dpr_rag.pages.places import on_the_page
 
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 
@@ -37,4 +37,4 @@ def told(handler: _Handler) -> _Handler:
 
 
 def _shown(error: DprRagError) -> gr.Error:
-    return gr.Error(plain_html(on_the_page(str(error))), title="That did not work", print_exception=False)
+    return gr.Error(plain_html(on_the_page(error)), title="That did not work", print_exception=False)

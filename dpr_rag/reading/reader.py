@@ -19,6 +19,7 @@ from dpr_rag.encoders.saving import save_folder
 from dpr_rag.encoders.tokens import PlacedTokens, Tokens
 from dpr_rag.encoders.towers import Tower, load_tower
 from dpr_rag.errors import ModelError, VectorError
+from dpr_rag.faces import ByFace
 from dpr_rag.forking import cached
 from dpr_rag.passages import Hit, Passage, check_question
 from dpr_rag.paths import place_of
@@ -139,8 +140,9 @@ class Reader(Shared):
         """
         if not _DEFAULT.is_dir():
             raise ModelError(
-                "no reader comes with this version of dpr-rag; name one: Reader.from_pretrained(folder), such as DPR's "
-                "facebook/dpr-reader-single-nq-base, or one of your own"
+                "no reader comes with this version of dpr-rag; name one"
+                + ByFace(": Reader.from_pretrained(folder)", cli=" with --reader")
+                + ", such as DPR's facebook/dpr-reader-single-nq-base, or one of your own"
             )
         reader = cls.from_pretrained(_DEFAULT, device=device, dtype=dtype, runtime=runtime)
         reader.source = DEFAULT_SOURCE

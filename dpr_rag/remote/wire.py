@@ -9,6 +9,7 @@ from typing import Any
 from dpr_rag import errors
 from dpr_rag.answer import Answer
 from dpr_rag.errors import DprRagError, ServiceError
+from dpr_rag.faces import FACES, ByFace, message_of, on_face
 from dpr_rag.fusion import Ranking
 from dpr_rag.lexical import BM25
 from dpr_rag.passages import PRIVATE_KEY, Hit, Passage
@@ -52,8 +53,9 @@ def kind_of(error: DprRagError) -> type[DprRagError]:
 
 
 def error_record(kind: type[DprRagError], message: str, passage_id: str | None = None) -> dict[str, Any]:
-    """An error as a JSON object."""
-    record = {"error": kind.__name__, "message": message}
+    """An error as a JSON object; what a face says otherwise than Python stands under the face's name."""
+    faces: dict[str, str] = {face: said for face in FACES if (said := on_face(message, face)) != message}
+    record = {"error": kind.__name__, "message": str(message), **faces}
     return record if passage_id is None else {**record, "passage_id": passage_id}
 
 
@@ -61,11 +63,17 @@ def error_of(record: object, status: int) -> DprRagError:
     """Make the error that an answer describes; a ``ServiceError`` if its class is unknown or its form another."""
     if not isinstance(record, Mapping) or not isinstance(record.get("message"), str):
         return ServiceError(f"the service answered with the status {status} and no error of dpr-rag; check its address")
-    message, name = record["message"], record.get("error")
+    message, name = _message_in(record), record.get("error")
     kind = _BY_NAME.get(name) if isinstance(name, str) else None
     if kind is errors.RepeatedIdError:
         return errors.RepeatedIdError(message, str(record.get("passage_id", "")))
-    return ServiceError(f"{message} (status {status})") if kind is None else kind(message)
+    return ServiceError(message + f" (status {status})") if kind is None else kind(message)
+
+
+def _message_in(record: Mapping[str, Any]) -> str:
+    message, faces = record["message"], {face: record.get(face) for face in FACES}
+    said = {face: text if isinstance(text, str) else message for face, text in faces.items()}
+    return ByFace(message, **said)
 
 
 def passage_record(passage: Passage, *, private: bool = False) -> dict[str, Any]:
@@ -118,7 +126,7 @@ def hits_of(answer: Mapping[str, Any], questions: int) -> list[list[Hit]]:
         results = [[hit_of(record) for record in result["hits"]] for result in answer["results"]]
     except (KeyError, TypeError, errors.PassageError) as error:
         raise ServiceError(
-            f"the service's answer holds no hits ({error}); is another version of dpr-rag there?"
+            "the service's answer holds no hits (" + message_of(error) + "); is another version of dpr-rag there?"
         ) from error
     if len(results) != questions:
         raise ServiceError(f"the service answered {len(results)} questions of {questions}; is dpr-rag there?")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from dpr_rag.faces import ByFace
 from dpr_rag.fusion import Tuned
 from dpr_rag.milvus import MilvusStore
 from dpr_rag.milvus.origin import Origin
@@ -78,10 +79,11 @@ def _to_folder(source: WholeStore, target: WholeStore, had: Origin) -> None:
     language, mine, own = target.info().language, had.tuned, source.tuned
     if had.language is None:
         _log.warning(
-            "%s does not say whose words BM25 is to stem, and %s stems %s; optimize(language='NAME') changes it",
+            "%s does not say whose words BM25 is to stem, and %s stems %s; %s",
             source.path,
             target.path,
             language,
+            ByFace("optimize(language='NAME') changes it", cli="change it with: dpr-rag optimize DIR --language NAME"),
         )
     if isinstance(source, MilvusStore) and own is not None and own.ranking.needs_words:
         _log.warning(

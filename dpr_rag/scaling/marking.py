@@ -10,6 +10,7 @@ from typing import NoReturn
 from dpr_rag.corpora.parts import Mark, read_mark
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import CorpusError, EncoderMismatchError
+from dpr_rag.faces import ByFace
 from dpr_rag.passages import Passage
 from dpr_rag.scaling.cutting import Part
 from dpr_rag.store.recording import profile_of
@@ -55,7 +56,9 @@ def is_there(folder: Path, mark: Mark) -> bool:
     about = {name: getattr(found, name) for name in ("source", "profile", "runtime", "vectors", "filled")}
     if found != replace(mark, **about):
         raise CorpusError(
-            f"{file}: is part {found.number} of another corpus, or was cut by another --rows; encode to a new folder"
+            f"{file}: is part {found.number} of another corpus, or was cut by another "
+            + ByFace("rows=", cli="--part-size")
+            + "; encode to a new folder"
         )
     return True
 
@@ -95,6 +98,6 @@ class Elsewhere:
     def _refuse(self) -> NoReturn:
         named = f" ({self.source})" if self.source else ""
         raise EncoderMismatchError(
-            f"the passages were encoded elsewhere, and the model that did it{named} is not loaded; pass encoder=, the model "
-            "itself"
+            f"the passages were encoded elsewhere, and the model that did it{named} is not loaded"
+            + ByFace("; pass encoder=, the model itself", cli="; name it with --model")
         )

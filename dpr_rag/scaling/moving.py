@@ -14,6 +14,7 @@ from dpr_rag.corpora.parts import Mark, parts_of, read_mark, read_part, write_pa
 from dpr_rag.derived import checksum
 from dpr_rag.encoder import Encoder, Vectors
 from dpr_rag.errors import CorpusError, EncoderMismatchError, PassageError, StoreError
+from dpr_rag.faces import ByFace
 from dpr_rag.filters import Filter
 from dpr_rag.passages import SOURCE_KEY, Passage
 from dpr_rag.scaling.cutting import ROWS, parts
@@ -39,7 +40,11 @@ def encoder_of_parts(folders: Iterable[Path]) -> Encoder:
     mark = found[0][1]
     if not mark.fingerprint:
         raise EncoderMismatchError(
-            f"{found[0][0]}: does not say which encoder made the vectors; pass encoder=, the one that did"
+            f"{found[0][0]}: does not say which encoder made the vectors"
+            + ByFace(
+                "; pass encoder=, the one that did",
+                cli="; name it with --model, and pass --bind where the store knows none",
+            )
         )
     return Elsewhere(mark, _runs_of_parts(found))
 
@@ -234,8 +239,8 @@ def _there(source: WholeStore, target: WholeStore, passages: Sequence[Passage]) 
             continue
         if _contents(other) != _contents(passage):
             raise PassageError(
-                f"{passage.id!r:.120} is another passage in {source.path} than in {target.path}; delete one of the two, "
-                "or index one corpus with --prefix"
+                f"{passage.id!r:.120} is another passage in {source.path} than in {target.path}; delete one of the two, or "
+                + ByFace("begin the ids of one with a prefix", cli="index one corpus with --prefix")
             )
         if other.metadata != passage.metadata:
             found.add(passage.id)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dpr_rag.errors import NotAcknowledgedError, ServiceTimeoutError, ServiceUnavailableError
+from dpr_rag.faces import ByFace, each_face, message_of
 from dpr_rag.store import AddReport
 from dpr_rag.stores import WholeStore
 
@@ -28,7 +29,9 @@ def going_on(target: WholeStore, done: AddReport, of: int) -> Iterator[None]:
         lacking, more = (error.passage_ids, error.acknowledged) if isinstance(error, NotAcknowledgedError) else ((), 0)
         why = error.__cause__ if isinstance(error, NotAcknowledgedError) and error.__cause__ else error
         told = (
-            f"{str(why).rstrip('.')}; {done.total + more:,} of {of:,} passages are in {target.path} ({done.unchanged:,} were "
-            "before): call it again to go on"
+            each_face(lambda text: text.rstrip("."), message_of(why))
+            + f"; {done.total + more:,} of {of:,} passages are in {target.path} ({done.unchanged:,} were before): "
+            + ByFace("call it again", cli="run the same command again")
+            + " to go on"
         )
         raise NotAcknowledgedError(told, lacking, done.total + more) from error

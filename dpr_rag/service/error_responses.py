@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from dpr_rag import errors
 from dpr_rag.errors import DprRagError
+from dpr_rag.faces import message_of
 from dpr_rag.remote.public_errors import LOGGED, public_message
 from dpr_rag.remote.wire import STATUS, error_record, kind_of
 from dpr_rag.service.stores import Service
@@ -21,7 +22,7 @@ def install(app: FastAPI, service: Service) -> None:
     """Install the exception handlers on an application."""
 
     async def of_ours(request: Request, error: Exception) -> JSONResponse:
-        return response_of(service, error if isinstance(error, DprRagError) else DprRagError(str(error)))
+        return response_of(service, error if isinstance(error, DprRagError) else DprRagError(message_of(error)))
 
     async def of_http(request: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 500

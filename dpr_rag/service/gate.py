@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from dpr_rag.errors import AccessError, DprRagError, RequestError
+from dpr_rag.faces import message_of
 from dpr_rag.remote.wire import error_record
 from dpr_rag.service.limits import HEADERS
 from dpr_rag.service.meters import Meters
@@ -96,7 +97,7 @@ def _host(scope: Scope) -> str:
 
 
 async def _refuse(status: int, error: DprRagError, send: Send) -> None:
-    body = json.dumps(error_record(type(error), str(error))).encode()
+    body = json.dumps(error_record(type(error), message_of(error))).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))

@@ -258,3 +258,5 @@ class ErrorResponse(BaseModel):
     error: str
     message: str
     passage_id: str | None = Field(None, description="With RepeatedIdError: the id.")
+    cli: str | None = Field(None, description="The message on the command line, where it is another one there.")
+    page: str | None = Field(None, description="The message on a page, where it is another one there.")

@@ -178,7 +178,7 @@ def _info_routes(router: APIRouter, service: Service) -> None:
 
 def _writable(service: Service, request: models.Request) -> Served:
     if not service.writable:
-        raise StoreReadOnlyError("this service only reads; start it with --writable")
+        raise StoreReadOnlyError("this service only reads; start it with: dpr-rag serve --writable")
     return service.served(request.store)
 
 

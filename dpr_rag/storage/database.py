@@ -113,7 +113,9 @@ class Database:
     def _refuse_emptied(self, connection: Connection) -> None:
         if schema.is_blank(connection):
             raise StoreCorrupted(
-                f"{self.path} is empty, and a store was written there before; {RESTORE}, or remove {self._folder}"
+                f"{self.path} is empty, and a store was written there before; "
+                + RESTORE
+                + f", or remove {self._folder}"
             )
 
     def _make_if_blank(self, connection: sqlite3.Connection, initial: tuple[str, int]) -> None:

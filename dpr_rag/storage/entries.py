@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from dpr_rag.errors import RESTORE, PassageError, StoreCorrupted
-from dpr_rag.passages import CONVERTING
+from dpr_rag.faces import message_of
+from dpr_rag.passages import CONVERTING, DATES
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import added, taken
 from dpr_rag.storage.writer import Writer
@@ -45,8 +46,7 @@ def dump(collection: str, key: str, value: Any) -> str:
         return json.dumps(value, separators=(",", ":"))
     except (TypeError, ValueError) as error:
         raise PassageError(
-            f"{collection!r:.60}, key {key!r:.120}: the value is not JSON ({error}); convert it, dates for example with "
-            f".isoformat(){CONVERTING}"
+            f"{collection!r:.60}, key {key!r:.120}: the value is not JSON ({error}); convert it" + DATES + CONVERTING
         ) from error
 
 
@@ -66,7 +66,7 @@ def read(reader: Reader, collection: str, keys: Iterable[str] | None = None) -> 
         records = [record for cursor in found for record in cursor]
     for key, value, crc in records:
         if not isinstance(key, str) or not isinstance(value, str) or entry_crc(collection, key, value) != crc:
-            raise StoreCorrupted(f"{reader.path}: the entry {key!r:.100} is damaged; {RESTORE}")
+            raise StoreCorrupted(f"{reader.path}: the entry {key!r:.100} is damaged; " + RESTORE)
     return {key: value for key, value, _ in records}
 
 
@@ -125,8 +125,8 @@ def problems(reader: Reader) -> list[str]:
         names = [record[0] for record in reader.connection.execute("SELECT DISTINCT collection FROM entry")]
         count = sum(len(read(reader, name)) for name in names)
     except StoreCorrupted as error:
-        return [str(error)]
+        return [message_of(error)]
     total = added(0, reader.connection.execute("SELECT sum(crc) FROM entry").fetchone()[0] or 0)
     if (count, total) != (state.entries, state.entry_sum):
-        return [f"{count} entries where {state.entries} were committed, or others; {RESTORE}"]
+        return [f"{count} entries where {state.entries} were committed, or others; " + RESTORE]
     return []

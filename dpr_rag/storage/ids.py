@@ -40,14 +40,14 @@ def prove_whole(connection: sqlite3.Connection, state: State, path: object) -> N
     while block := cursor.fetchmany(_BLOCK):
         keys = [key for key, _ in block]
         if not all(isinstance(key, str) and isinstance(row, int) for key, row in block):
-            raise StoreCorrupted(f"{path}: the index on ids holds something else than ids; {RESTORE}")
+            raise StoreCorrupted(f"{path}: the index on ids holds something else than ids; " + RESTORE)
         if (count and keys[0] <= last) or not all(one < other for one, other in pairwise(keys)):
-            raise StoreCorrupted(f"{path}: the index on ids is out of order near {keys[0]!r:.100}; {RESTORE}")
+            raise StoreCorrupted(f"{path}: the index on ids is out of order near {keys[0]!r:.100}; " + RESTORE)
         total += sum(mark_of(row, key) for key, row in block)
         count, last = count + len(block), keys[-1]
     if (count, added(0, total)) != (state.passages, state.id_sum):
         raise StoreCorrupted(
-            f"{path}: the index on ids holds {count} of {state.passages} passages, or others; {RESTORE}"
+            f"{path}: the index on ids holds {count} of {state.passages} passages, or others; " + RESTORE
         )
 
 
@@ -70,6 +70,6 @@ def prove_absent(connection: sqlite3.Connection, ids: Iterable[str], path: objec
             if not isinstance(key, str) or key != stored or not (key > one if behind else key < one):
                 raise StoreCorrupted(
                     f"{path}: the index on ids is damaged near {one!r:.100} (row {row}), so that it cannot be said "
-                    f"whether that is stored; {RESTORE}"
+                    f"whether that is stored; " + RESTORE
                 )
             until = key if behind else until

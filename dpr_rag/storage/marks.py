@@ -53,7 +53,7 @@ def _prove_all_found(reader: Reader, marks: Sequence[str]) -> None:
                 if not _stands(stored, mark, behind=bool(behind)):
                     raise StoreCorrupted(
                         f"{reader.path}: the index on marks is damaged near {mark!r:.100} (row {row}), so that it cannot be "
-                        f"said which passages have that; {RESTORE}"
+                        f"said which passages have that; " + RESTORE
                     )
 
 

@@ -53,7 +53,7 @@ class Reader:
             return self._state
         record = self.connection.execute("SELECT value, crc FROM state WHERE one = 1").fetchone()
         if record is None:
-            raise StoreCorrupted(f"{self.path}: the store's own record is missing; {RESTORE}")
+            raise StoreCorrupted(f"{self.path}: the store's own record is missing; " + RESTORE)
         state = State.decode(record[0], record[1], self.path)
         if self.known is not None and state.follows(self.known) is False:
             raise StoreReplacedError(
@@ -78,7 +78,7 @@ class Reader:
             isinstance(found, int) and found > most
             for found, most in zip(newest, (state.next_row - 1, state.generation), strict=True)
         ):
-            raise StoreCorrupted(f"{self.path}: the store's own record is older than what is stored; {RESTORE}")
+            raise StoreCorrupted(f"{self.path}: the store's own record is older than what is stored; " + RESTORE)
         return state
 
     def format(self) -> int:
@@ -91,7 +91,7 @@ class Reader:
         found = self._chunked(f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.id IN (%s)", wanted)
         passages = {passage.id: (row, passage) for row, passage in self._passages(found)}
         if not passages.keys() <= wanted:
-            raise StoreCorrupted(f"{self.path}: the index on ids leads to other passages; {RESTORE}")
+            raise StoreCorrupted(f"{self.path}: the index on ids leads to other passages; " + RESTORE)
         return passages
 
     def prove_absent(self, ids: Iterable[str]) -> None:
@@ -118,7 +118,7 @@ class Reader:
         )
         if len(found) != len(set(wanted)):
             missing = next(row for row in wanted if row not in found)
-            raise StoreCorrupted(f"{self.path}: row {missing} is indexed but missing; {RESTORE}")
+            raise StoreCorrupted(f"{self.path}: row {missing} is indexed but missing; " + RESTORE)
         return found
 
     def after(self, row: int, limit: int) -> list[tuple[int, Passage]]:
@@ -157,7 +157,7 @@ class Reader:
         state = self.state()
         count = int(self.connection.execute("SELECT count(*) FROM passage NOT INDEXED").fetchone()[0])
         if count != state.passages or self.checksum_of("passage") != state.passage_sum:
-            raise StoreCorrupted(f"{self.path} holds {count} of {state.passages} passages, or others; {RESTORE}")
+            raise StoreCorrupted(f"{self.path} holds {count} of {state.passages} passages, or others; " + RESTORE)
         if not after:
             self.prove_ids()
 
@@ -172,7 +172,7 @@ class Reader:
             check_record(record, self.path)
         found = self.count_after(row)
         if found != count:
-            raise StoreCorrupted(f"{self.path} holds {found} of {count} passages above row {row}; {RESTORE}")
+            raise StoreCorrupted(f"{self.path} holds {found} of {count} passages above row {row}; " + RESTORE)
 
     def count_after(self, row: int) -> int:
         """How many passages have a row number above ``row``."""
@@ -212,7 +212,7 @@ class Reader:
             StoreCorrupted: They do not fit.
         """
         if found := self.problems(table):
-            raise StoreCorrupted(f"{self.path}: {found[0]}; {RESTORE}")
+            raise StoreCorrupted(f"{self.path}: {found[0]}; " + RESTORE)
 
     def vectors(self, state: State, after: int = 0) -> Iterator[tuple[Rows, Vectors]]:
         """Stream (ascending row numbers, float32 vectors) above a row number, each verified."""
@@ -241,7 +241,7 @@ class Reader:
         records = [(row, vector, crc) for row, vector, crc in found]
         if len(records) != len(set(wanted)):
             raise StoreCorrupted(
-                f"{self.path}: {len(set(wanted)) - len(records)} passages have lost their vectors; {RESTORE}"
+                f"{self.path}: {len(set(wanted)) - len(records)} passages have lost their vectors; " + RESTORE
             )
         vectors = read_vectors(records, state.model.dim, state.dtype, self.path)
         return {record[0]: vector for record, vector in zip(records, vectors, strict=True)}
@@ -255,7 +255,7 @@ class Reader:
         sql = "SELECT row, generation FROM removed WHERE generation > ? ORDER BY row"
         records = self.connection.execute(sql, (since,)).fetchall()
         if not all(isinstance(generation, int) for _, generation in records):
-            raise StoreCorrupted(f"{self.path}: the record of removed passages is damaged; {RESTORE}")
+            raise StoreCorrupted(f"{self.path}: the record of removed passages is damaged; " + RESTORE)
         found = np.array(records, np.int64).reshape(-1, 2)
         return found[:, 0], marks(found[:, 0], found[:, 1])
 
@@ -272,7 +272,7 @@ class Reader:
             yield row, passage
 
     def _out_of_order(self, row: int) -> StoreCorrupted:
-        return StoreCorrupted(f"{self.path} is damaged: its rows are out of order near row {row}; {RESTORE}")
+        return StoreCorrupted(f"{self.path} is damaged: its rows are out of order near row {row}; " + RESTORE)
 
     def _chunked(self, sql: str, values: Iterable[str] | Iterable[int]) -> Iterator[tuple[Any, ...]]:
         """Run a query over many values, within SQLite's limit on bound ones."""

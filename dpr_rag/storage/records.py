@@ -47,7 +47,7 @@ def check_record(record: Sequence[Any], path: object) -> None:
         isinstance(passage_id, str) and isinstance(title, str) and isinstance(metadata, str) and isinstance(text, str)
     )
     if not texts or not isinstance(row, int) or passage_crc(row, passage_id, title, metadata, text) != crc:
-        raise StoreCorrupted(f"{path}: passage {passage_id!r:.100} (row {row}) is damaged; {RESTORE}")
+        raise StoreCorrupted(f"{path}: passage {passage_id!r:.100} (row {row}) is damaged; " + RESTORE)
 
 
 def read_passage(record: Sequence[Any], path: object) -> Passage:
@@ -60,7 +60,7 @@ def read_passage(record: Sequence[Any], path: object) -> Passage:
     try:
         metadata = {} if record[3] == "{}" else json.loads(record[3])  # most have none, and every hit is read
     except (ValueError, RecursionError) as error:
-        raise StoreCorrupted(f"{path}: the metadata of passage {record[1]!r:.100} are no JSON; {RESTORE}") from error
+        raise StoreCorrupted(f"{path}: the metadata of passage {record[1]!r:.100} are no JSON; " + RESTORE) from error
     return Passage.checked_before(record[1], record[4], record[2], metadata)
 
 
@@ -73,7 +73,7 @@ def read_vectors(records: Sequence[tuple[int, bytes, int]], dim: int, dtype: str
     size = dim * DTYPES[dtype].itemsize
     for row, blob, crc in records:
         if not isinstance(row, int) or not isinstance(blob, bytes) or len(blob) != size or vector_crc(row, blob) != crc:
-            raise StoreCorrupted(f"{path}: the vector of row {row} is damaged; {RESTORE}")
+            raise StoreCorrupted(f"{path}: the vector of row {row} is damaged; " + RESTORE)
     joined = np.frombuffer(b"".join(record[1] for record in records), DTYPES[dtype])
     return np.asarray(joined.reshape(len(records), dim), dtype=np.float32)
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from dpr_rag.errors import (
+    MAKE_ONE,
     RESTORE,
     NotAStoreError,
     StoreCorrupted,
@@ -151,9 +152,9 @@ def refuse_foreign(connection: sqlite3.Connection, path: object, *, complete: bo
                 f"if it is yours, remove it with SQLite's DROP {str(item[0]).upper():.20}; if not, do not use the file"
             )
         if item != known[name]:
-            raise StoreCorrupted(f"{path}: its {item[0]} {name!r} is another than dpr-rag makes; {RESTORE}")
+            raise StoreCorrupted(f"{path}: its {item[0]} {name!r} is another than dpr-rag makes; " + RESTORE)
     if complete and (lost := sorted(needed.keys() - found.keys())):
-        raise StoreCorrupted(f"{path} has lost its {needed[lost[0]][0]} {lost[0]!r}; {RESTORE}")
+        raise StoreCorrupted(f"{path} has lost its {needed[lost[0]][0]} {lost[0]!r}; " + RESTORE)
 
 
 def refuse_newer(connection: sqlite3.Connection, path: object) -> int:
@@ -179,10 +180,10 @@ def check(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> Non
         StoreReadOnlyError: It is older and would have to be migrated, but was opened read-only.
     """
     if is_blank(connection):
-        raise StoreNotFoundError(f"there is no store in {path} yet; check the path, or make one with create=True")
+        raise StoreNotFoundError(f"there is no store in {path} yet" + MAKE_ONE)
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         if connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'vector_b'").fetchone()[0]:
-            raise StoreCorrupted(f"{path} has lost the mark of a dpr-rag store; {RESTORE}")
+            raise StoreCorrupted(f"{path} has lost the mark of a dpr-rag store; " + RESTORE)
         raise NotAStoreError(f"{path} is a SQLite database, but not a dpr-rag store; choose another folder")
     found = refuse_newer(connection, path)
     refuse_foreign(connection, path)
@@ -209,5 +210,5 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 def _step(number: int, path: Path) -> Migration:
     if number not in MIGRATIONS:
-        raise StoreFormatError(f"{path} has format {number}, which no released dpr-rag has written; {RESTORE}")
+        raise StoreFormatError(f"{path} has format {number}, which no released dpr-rag has written; " + RESTORE)
     return MIGRATIONS[number]

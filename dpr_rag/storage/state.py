@@ -135,7 +135,7 @@ class State:
             StoreCorrupted: It does not match its checksum.
         """
         if not isinstance(value, str) or zlib.crc32(value.encode()) != crc:
-            raise StoreCorrupted(f"{path}: the store's own record is damaged; {RESTORE}")
+            raise StoreCorrupted(f"{path}: the store's own record is damaged; " + RESTORE)
         try:
             fields = json.loads(value)
             for name in ("model", "pending"):
@@ -143,7 +143,7 @@ class State:
             return State(**fields)
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise StoreCorrupted(
-                f"{path}: the store's own record has another form ({error!s:.120}); {RESTORE}"
+                f"{path}: the store's own record has another form ({error!s:.120}); " + RESTORE
             ) from error
 
 

@@ -27,7 +27,7 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _translate(error, path) from error
     except UnicodeDecodeError as error:
-        raise StoreCorrupted(f"{path}: stored text is damaged: {error}; {RESTORE}") from error
+        raise StoreCorrupted(f"{path}: stored text is damaged: {error}; " + RESTORE) from error
 
 
 def _translate(error: sqlite3.Error, path: Path) -> StoreError:
@@ -47,7 +47,7 @@ def _translate(error: sqlite3.Error, path: Path) -> StoreError:
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM):
         return StoreError(f"{path}: {error}; check the permissions of its folder, and the memory")
     if code in _DAMAGE:
-        return StoreCorrupted(f"{path} is damaged: {error}; {RESTORE}")
+        return StoreCorrupted(f"{path} is damaged: {error}; " + RESTORE)
     return StoreError(f"{path}: {error}; nothing of this change was stored")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dpr_rag.errors import StoreReplacedError
+from dpr_rag.faces import ByFace
 from dpr_rag.storage.place import Identity, Look, identity_of, look_of, state_alone
 from dpr_rag.storage.state import State
 
@@ -58,5 +59,9 @@ class Watch:
 
     def _replaced(self) -> StoreReplacedError:
         return StoreReplacedError(
-            f"{self._path.parent} has been replaced or removed since it was opened; close it here and open it again"
+            f"{self._path.parent} has been replaced or removed since it was opened; "
+            + ByFace(
+                "close it here and open it again",
+                page="end dpr-rag and start it again",
+            )
         )

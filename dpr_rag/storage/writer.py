@@ -92,7 +92,9 @@ class Writer(Reader):
         )
         sums = list(self._chunked(sql, numbers))
         if len(sums) != len(numbers) or not all(isinstance(record[1], int) for record in sums):
-            raise StoreCorrupted(f"{self.path}: {len(numbers) - len(sums)} passages have lost their vectors; {RESTORE}")
+            raise StoreCorrupted(
+                f"{self.path}: {len(numbers) - len(sums)} passages have lost their vectors; " + RESTORE
+            )
         for table in ("passage", "vector_a", "vector_b"):
             self.connection.executemany(f"DELETE FROM {table} WHERE row = ?", [(row,) for row in numbers])
         gone = [(row, self._generation) for row in numbers]
@@ -120,7 +122,7 @@ class Writer(Reader):
         """
         rows, total = self.removals(-1)
         if (len(rows), total) != (self.now.removed, self.now.removed_sum):
-            raise StoreCorrupted(f"{self.path}: the record of removed passages is damaged; {RESTORE}")
+            raise StoreCorrupted(f"{self.path}: the record of removed passages is damaged; " + RESTORE)
         sql = "DELETE FROM removed NOT INDEXED WHERE generation <= ? AND row > ?"
         self.connection.execute(sql, (built_from, still_there))
         rows, total = self.removals(-1)

@@ -13,6 +13,7 @@ import numpy as np
 from dpr_rag.arguments import check_callable, check_count, is_blank, iterated, kind
 from dpr_rag.encoder import Vectors, as_floats, check_encoded, check_vectors
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreError, VectorError
+from dpr_rag.faces import ByFace
 from dpr_rag.passages import Passage
 from dpr_rag.storage.fields import seen_of
 from dpr_rag.storage.records import to_stored
@@ -184,7 +185,8 @@ def _vectors(engine: Engine, batch: _Batch, needed: Sequence[Passage]) -> Vector
         return batch.given
     if engine.encoder is None:
         raise EncoderMismatchError(
-            f"{engine.folder} was opened without an encoder; pass encoder= to PassageStore.open, or vectors= to add"
+            f"{engine.folder} was opened without an encoder"
+            + ByFace("; pass encoder= to PassageStore.open, or vectors= to add", cli="; name one with --model")
         )
     if not needed:
         return np.empty((0, engine.encoder.dim), np.float32)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from dpr_rag.errors import DprRagError, StoreClosedError
+from dpr_rag.faces import message_of
 from dpr_rag.forking import is_awaited, new_lock
 
 Between = Callable[[], None]
@@ -164,7 +165,7 @@ class Background:
         self.trouble, self._failures, self._not_before = "", 0, 0.0
 
     def _failed(self, error: BaseException) -> None:
-        self.trouble = f"{error}" or repr(error)
+        self.trouble = message_of(error) or repr(error)
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
         self._failures += 1
         self._not_before = time.monotonic() + pause

@@ -13,7 +13,8 @@ import numpy as np
 from dpr_rag.arguments import check_count
 from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Vectors, check_vectors
-from dpr_rag.errors import RESTORE, StoreCorrupted, StoreError, VectorError
+from dpr_rag.errors import OPTIMIZE_BUILDS, RESTORE, StoreCorrupted, StoreError, VectorError
+from dpr_rag.faces import each_face, message_of
 from dpr_rag.index.segments import Base, Manifest, largest_norm, verify_base
 from dpr_rag.lexical import Analyzer, Postings, analysis_of
 from dpr_rag.passages import Passage
@@ -64,7 +65,7 @@ def _pages(engine: Engine, page: int, *, vectors: bool) -> Iterator[tuple[list[P
             break
         last = rows[-1]
     if now.generation == before.generation and total != now.passage_sum:
-        raise StoreCorrupted(f"{engine.folder} lists {seen} of {now.passages} passages, or others; {RESTORE}")
+        raise StoreCorrupted(f"{engine.folder} lists {seen} of {now.passages} passages, or others; " + RESTORE)
 
 
 def check(engine: Engine) -> CheckReport:
@@ -75,14 +76,18 @@ def check(engine: Engine) -> CheckReport:
         try:
             reader.prove_ids()
         except StoreCorrupted as error:
-            problems.append(str(error))
+            problems.append(message_of(error))
         rows = _check_passages(reader, state, problems)
         _check_vectors(reader, state, rows, problems)
         _check_words(engine.folder / INDEX_FOLDER, reader, state, rows, problems)
         indexed = _check_base(engine.folder / INDEX_FOLDER, reader, state, rows, problems)
     if problems:
-        raise StoreCorrupted(f"{engine.folder}: " + "; ".join(problems))
+        raise StoreCorrupted(f"{engine.folder}: " + each_face(_listed, *problems))
     return CheckReport(state.passages, state.generation, indexed)
+
+
+def _listed(*problems: str) -> str:
+    return "; ".join(problems)
 
 
 def _check_passages(reader: Reader, state: State, problems: list[str]) -> Rows:
@@ -91,9 +96,9 @@ def _check_passages(reader: Reader, state: State, problems: list[str]) -> Rows:
     while page := reader.after(rows[-1] if rows else 0, _PAGE):
         rows.extend(row for row, _ in page)
     if len(rows) != state.passages or reader.checksum_of("passage") != state.passage_sum:
-        problems.append(f"{len(rows)} passages where {state.passages} were committed, or others; {RESTORE}")
+        problems.append(f"{len(rows)} passages where {state.passages} were committed, or others; " + RESTORE)
     if rows and rows[-1] >= state.next_row:
-        problems.append(f"row {rows[-1]} is beyond the last one given out; {RESTORE}")
+        problems.append(f"row {rows[-1]} is beyond the last one given out; " + RESTORE)
     return np.array(rows, dtype=np.int64)
 
 
@@ -101,7 +106,7 @@ def _check_vectors(reader: Reader, state: State, rows: Rows, problems: list[str]
     found = [numbers for numbers, _ in reader.vectors(state)]
     numbers = np.concatenate(found) if found else np.empty(0, np.int64)
     if not np.array_equal(numbers, rows) or reader.checksum_of(state.vectors) != state.vector_sum:
-        problems.append(f"the vectors do not belong to the passages; {RESTORE}")
+        problems.append("the vectors do not belong to the passages; " + RESTORE)
 
 
 def _check_base(parent: Path, reader: Reader, state: State, rows: Rows, problems: list[str]) -> int:
@@ -114,17 +119,17 @@ def _check_base(parent: Path, reader: Reader, state: State, rows: Rows, problems
         verify_base(base, parent / manifest.directory)
         fields = fields_of(parent / manifest.directory, manifest)
     except SegmentDamagedError as error:
-        problems.append(f"{error}; optimize() builds a new index from the stored vectors")
+        problems.append(f"{error}; " + OPTIMIZE_BUILDS + " a new index from the stored vectors")
         return 0
     covered = rows[rows <= manifest.last_row]
     alive = base.rows[np.isin(base.rows, reader.removed(-1), invert=True)]
     try:
         if not np.array_equal(alive, covered) or not _same_vectors(base, reader, state):
-            problems.append("the base segment holds other passages than the store; optimize() builds a new index")
+            problems.append("the base segment holds other passages than the store; " + OPTIMIZE_BUILDS + " a new index")
         elif fields is not None and manifest.edits == state.edits and not _same_fields(base, fields, reader):
-            problems.append("the base segment holds other metadata than the store; optimize() builds a new index")
+            problems.append("the base segment holds other metadata than the store; " + OPTIMIZE_BUILDS + " a new index")
     except SegmentDamagedError as error:
-        problems.append(f"{error}; optimize() builds a new index from the stored vectors")
+        problems.append(f"{error}; " + OPTIMIZE_BUILDS + " a new index from the stored vectors")
     return len(alive)
 
 
@@ -153,14 +158,14 @@ def _check_words(parent: Path, reader: Reader, state: State, rows: Rows, problem
     try:
         base = Postings.open(parent / state.lexical["directory"], state.lexical["files"])
     except SegmentDamagedError as error:
-        problems.append(f"{error}; optimize() builds the BM25 postings anew")
+        problems.append(f"{error}; " + OPTIMIZE_BUILDS + " the BM25 postings anew")
         return
     covered = rows[rows <= state.lexical["last_row"]]
     found = Postings.merged([base], covered)
     expected = Postings.merged([Postings.of(reader.every(), Analyzer(state.language))], covered)
     columns = ("rows", "lengths", "terms", "starts", "places", "counts", "sequence")
     if not all(np.array_equal(getattr(expected, name), getattr(found, name)) for name in columns):
-        problems.append("the BM25 postings hold other words than the passages; optimize() builds them anew")
+        problems.append("the BM25 postings hold other words than the passages; " + OPTIMIZE_BUILDS + " them anew")
 
 
 def index_recall(engine: Engine, sample: int | Vectors, k: int) -> float:
@@ -183,7 +188,7 @@ def info(engine: Engine) -> StoreInfo:
         removed = reader.removed(-1)
         tail, number = reader.count_after(last), reader.format()
     plan = None if base is None else base.plan
-    waiting = "no base segment yet: everything is searched exactly; optimize() builds one"
+    waiting = "no base segment yet: everything is searched exactly; " + OPTIMIZE_BUILDS + " one"
     return StoreInfo(
         path=str(engine.folder),
         format=number,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.errors import NotAStoreError, StoreCorrupted, StoreError, StoreLocked, StoreNotFoundError
+from dpr_rag.faces import ByFace, each_face, message_of
 from dpr_rag.paths import told_of_place, written
 from dpr_rag.storage.claims import Claim, is_claim, remove_abandoned
 from dpr_rag.storage.database import is_open_here
@@ -65,7 +66,9 @@ def claimed(parent: Path, prefix: str) -> Iterator[Path]:
 def restore(source: Path, target: Path) -> None:
     """Put a copy in the place of a store, or where there is none; see ``PassageStore.restore``."""
     if not (source / FILE_NAME).is_file():
-        raise StoreNotFoundError(f"there is no store at {source}; give the folder that backup() made")
+        raise StoreNotFoundError(
+            f"there is no store at {source}; give the folder that " + ByFace("backup()", cli="dpr-rag backup") + " made"
+        )
     if source.resolve() == target.resolve():
         raise StoreError(f"{source} is to be restored over itself; restore it to another folder")
     if source.resolve() in target.resolve().parents:
@@ -105,8 +108,11 @@ def _copied_store(source: Path, target: Path) -> None:
         try:
             check(copy)
         except StoreCorrupted as error:
-            found = str(error).replace(f"{target / FILE_NAME}: ", "").replace(str(target), str(source))
-            raise StoreCorrupted(f"the copy {source} is damaged, and nothing was restored: {found}") from error
+            found = each_face(
+                lambda text: text.replace(f"{target / FILE_NAME}: ", "").replace(str(target), str(source)),
+                message_of(error),
+            )
+            raise StoreCorrupted(f"the copy {source} is damaged, and nothing was restored: " + found) from error
 
 
 def _put_in_place(copy: Path, target: Path) -> None:

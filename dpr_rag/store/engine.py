@@ -13,7 +13,8 @@ import numpy as np
 from dpr_rag.arguments import check_count
 from dpr_rag.derived import Rows, SegmentDamagedError, mixed
 from dpr_rag.encoder import Encoder, Vectors, check_encoded
-from dpr_rag.errors import EncoderMismatchError, VectorError
+from dpr_rag.errors import OPTIMIZE_BUILDS, EncoderMismatchError, VectorError
+from dpr_rag.faces import ByFace
 from dpr_rag.forking import new_lock, new_rlock
 from dpr_rag.fusion import Tuned
 from dpr_rag.lexical import Analyzer
@@ -201,21 +202,31 @@ class Engine:
         if (mine.fingerprint, mine.dim) == (its.fingerprint, its.dim):
             return
         if not its.fingerprint:
+            it_made = f"; to declare that {mine.fingerprint!r} made them, "
             raise EncoderMismatchError(
-                f"{self.folder} holds vectors that came without an encoder; to declare that {mine.fingerprint!r} made "
-                "them, open it once with PassageStore.open(…, bind=True)"
+                f"{self.folder} holds vectors that came without an encoder"
+                + ByFace(f"{it_made}open it once with PassageStore.open(…, bind=True)", cli=f"{it_made}pass --bind")
             )
         raise EncoderMismatchError(
             f"{self.folder} was filled with the encoder {its.fingerprint!r} ({its.source or 'source unknown'}, {its.dim} "
-            f"dimensions), not with {mine.fingerprint!r} ({mine.source or 'source unknown'}, {mine.dim} dimensions); open "
-            "it with that encoder, or reencode() it"
+            f"dimensions), not with {mine.fingerprint!r} ({mine.source or 'source unknown'}, {mine.dim} dimensions); "
+            + ByFace(
+                "open it with that encoder, or reencode() it",
+                cli="name that encoder with --model, or encode it anew with: dpr-rag reencode DIR --model MODEL",
+                page="end dpr-rag and name that model with --model",
+            )
         )
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Encode questions with the store's encoder; see ``PassageStore.encode_questions``."""
         if self.encoder is None:
             raise EncoderMismatchError(
-                f"{self.folder} was opened without an encoder; pass encoder= to PassageStore.open, or search with vectors"
+                f"{self.folder} was opened without an encoder; "
+                + ByFace(
+                    "pass encoder= to PassageStore.open, or search with vectors",
+                    cli="name one with --model",
+                    page="ask by words, which is bm25 among the settings",
+                )
             )
         asked = check_questions(questions)
         made = self.encoder.encode_questions(asked)
@@ -285,7 +296,7 @@ class Engine:
         with self._refreshing:
             # a segment that another process has just replaced is missing, not damaged
             if error.directory in current and error.directory not in self.unusable:
-                _log.warning("%s; reading what is stored instead, until optimize() builds it anew", error)
+                _log.warning("%s; reading what is stored instead, until %s it anew", error, OPTIMIZE_BUILDS)
                 self.unusable.append(error.directory)
             self._snapshot = None
 

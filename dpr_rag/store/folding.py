@@ -97,10 +97,10 @@ def stepwise(blocks: Iterable[tuple[Rows, Vectors]], between: Between) -> Iterat
 def _check_complete(reader: Reader, state: State, found: int) -> None:
     """Prove that the records, each of them intact, are those that were committed: filters and deletions trust a segment."""
     if found != state.passages:
-        raise StoreCorrupted(f"{reader.path}: {found} vectors for {state.passages} passages; {RESTORE}")
+        raise StoreCorrupted(f"{reader.path}: {found} vectors for {state.passages} passages; " + RESTORE)
     sums = reader.checksum_of("passage"), reader.checksum_of(state.vectors)
     if sums != (state.passage_sum, state.vector_sum):
-        raise StoreCorrupted(f"{reader.path} holds passages or vectors of an earlier commit; {RESTORE}")
+        raise StoreCorrupted(f"{reader.path} holds passages or vectors of an earlier commit; " + RESTORE)
 
 
 def in_step(reader: Reader, rows: Rows, between: Between, *, after: int = 0) -> Iterator[Passage]:
@@ -108,12 +108,12 @@ def in_step(reader: Reader, rows: Rows, between: Between, *, after: int = 0) -> 
     place = -1
     for place, (row, passage) in enumerate(reader.every(after=after)):
         if place == len(rows) or row != rows[place]:
-            raise StoreCorrupted(f"{reader.path}: row {row} has lost its vector; {RESTORE}")
+            raise StoreCorrupted(f"{reader.path}: row {row} has lost its vector; " + RESTORE)
         if place % _STEP == 0:
             between()
         yield passage
     if place + 1 != len(rows):
-        raise StoreCorrupted(f"{reader.path}: row {rows[place + 1]} is indexed but missing; {RESTORE}")
+        raise StoreCorrupted(f"{reader.path}: row {rows[place + 1]} is indexed but missing; " + RESTORE)
 
 
 def put_in_place(

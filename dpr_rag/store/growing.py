@@ -170,10 +170,10 @@ def _check_complete(reader: Reader, state: State, old: Manifest, rows: Rows) -> 
     """
     removed, total = reader.removals(-1)
     if (len(removed), total) != (state.removed, state.removed_sum):
-        raise StoreCorrupted(f"{reader.path}: the record of removed passages is damaged; {RESTORE}")
+        raise StoreCorrupted(f"{reader.path}: the record of removed passages is damaged; " + RESTORE)
     found = old.count - int((removed <= old.last_row).sum()) + len(rows)
     if found != state.passages or np.isin(rows, removed).any():
-        raise StoreCorrupted(f"{reader.path}: {found} vectors for {state.passages} passages, or others; {RESTORE}")
+        raise StoreCorrupted(f"{reader.path}: {found} vectors for {state.passages} passages, or others; " + RESTORE)
 
 
 def _collected(reader: Reader, base: Base, fields: Fields | None, tail: Rows, between: Between) -> Collected:

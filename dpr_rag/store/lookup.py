@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dpr_rag.arguments import check_count, iterated, kind, remedy
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import FilterError, StoreError, VectorError
+from dpr_rag.faces import ByFace
 from dpr_rag.filters import Filter
 from dpr_rag.filters.evaluating import compared_fields
 from dpr_rag.passages import Passage, is_text, rejoined
@@ -68,8 +69,8 @@ def check_deletable(condition: Condition | None) -> None:
     """
     if isinstance(condition, Filter) and not compared_fields(condition):
         raise FilterError(
-            "this filter asks about no field, and would delete everything or nothing; to delete everything, "
-            'give {"id": {"$exists": True}}'
+            "this filter asks about no field, and would delete everything or nothing; to delete everything, give "
+            + ByFace('{"id": {"$exists": True}}', cli="""--filter '{"id": {"$exists": true}}'""")
         )
 
 
@@ -135,5 +136,5 @@ def checked_ids(ids: Iterable[str]) -> list[str]:
     for one in listed:
         if not isinstance(one, str):
             advice = "give its .id" if isinstance(one, Passage) else remedy(one, several="give one string for each")
-            raise StoreError(f"an id is {kind(one)}, expected a string; {advice}")
+            raise StoreError(f"an id is {kind(one)}, expected a string; " + advice)
     return [one for one in map(rejoined, listed) if is_text(one)]

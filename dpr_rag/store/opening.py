@@ -13,6 +13,7 @@ from pathlib import Path
 from dpr_rag.arguments import check_flag, check_number
 from dpr_rag.encoder import Encoder, check_encoder
 from dpr_rag.errors import (
+    MAKE_ONE,
     RESTORE,
     EncoderMismatchError,
     NotAStoreError,
@@ -21,6 +22,7 @@ from dpr_rag.errors import (
     StoreNotFoundError,
     unknown,
 )
+from dpr_rag.faces import ByFace
 from dpr_rag.filters import SQL_FUNCTIONS
 from dpr_rag.index import ann, kinds
 from dpr_rag.index.matrix import DTYPES
@@ -124,26 +126,28 @@ def _prepare_folder(folder: Path, settings: Settings) -> None:
     foreign = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if foreign and not (folder / FILE_NAME).is_file():  # another process may be creating it at this moment
         if folder.is_dir() and was_written(folder):
-            raise StoreCorrupted(f"{folder} has lost its {FILE_NAME}; {RESTORE}, or remove {folder}")
+            raise StoreCorrupted(f"{folder} has lost its {FILE_NAME}; " + RESTORE + f", or remove {folder}")
         raise NotAStoreError(f"{folder} exists, but is no dpr-rag store; choose another path")
     if not foreign and (not settings.create or settings.read_only):
-        raise StoreNotFoundError(f"there is no store at {folder}; check the path, or make one with create=True")
+        raise StoreNotFoundError(f"there is no store at {folder}" + MAKE_ONE)
     with written(folder, StoreError):
         folder.mkdir(parents=True, exist_ok=True)
+
+
+def _changed_by(setting: str, wanted: str) -> ByFace:
+    return ByFace(
+        f"optimize({setting}={wanted!r}) changes it", cli=f"change it with: dpr-rag optimize DIR --{setting} {wanted}"
+    )
 
 
 def _settle(engine: Engine, settings: Settings) -> None:
     """Hold the stored settings against those asked for, and bind an encoder where that was asked for."""
     state = engine.state()
     if settings.index not in ("auto", state.index):
-        _log.warning("%s keeps its index %r; optimize(index=%r) changes it", engine.folder, state.index, settings.index)
+        _log.warning("%s keeps its index %r; %s", engine.folder, state.index, _changed_by("index", settings.index))
     if settings.language not in (None, state.language):
-        _log.warning(
-            "%s keeps its language %r; optimize(language=%r) changes it",
-            engine.folder,
-            state.language,
-            settings.language,
-        )
+        changed = _changed_by("language", settings.language)
+        _log.warning("%s keeps its language %r; %s", engine.folder, state.language, changed)
     if settings.bind and engine.encoder is not None and state.model is not None and not state.model.fingerprint:
         _bind(engine, engine.encoder)
     else:

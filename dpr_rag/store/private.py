@@ -43,7 +43,7 @@ class Private:
         try:
             return {key if asked is None else asked[key]: json.loads(value) for key, value in found.items()}
         except (ValueError, RecursionError) as error:
-            raise StoreCorrupted(f"{self._engine.folder}: a record of {collection!r} is no JSON; {RESTORE}") from error
+            raise StoreCorrupted(f"{self._engine.folder}: a record of {collection!r} is no JSON; " + RESTORE) from error
 
     def _read(self, reader: Reader, collection: str, keys: Sequence[str] | None) -> dict[str, str]:
         """Records by key; where some are not found, it is proven that they are not there."""

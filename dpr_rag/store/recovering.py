@@ -13,6 +13,7 @@ import numpy as np
 from dpr_rag.derived import Rows
 from dpr_rag.encoder import Encoder, Vectors, check_encoded
 from dpr_rag.errors import EncoderMismatchError, StoreCorrupted, StoreError, StoreNotFoundError
+from dpr_rag.faces import ByFace
 from dpr_rag.passages import Passage
 from dpr_rag.storage import entries
 from dpr_rag.storage.locking import FolderLock
@@ -74,8 +75,9 @@ def _settings(source: Path, state: State | None, encoder: Encoder | None) -> Set
     """As the damaged store is set, as far as its own record can be read."""
     if state is None and encoder is None:
         raise StoreCorrupted(
-            f"{source}: the store's own record is damaged, so that it cannot be told what its vectors are; pass encoder=, the "
-            "encoder that filled it, to encode the passages anew"
+            f"{source}: the store's own record is damaged, so that it cannot be told what its vectors are; "
+            + ByFace("pass encoder=, the encoder that filled it,", cli="name the encoder that filled it with --model")
+            + " to encode the passages anew"
         )
     if state is None:
         return Settings()
@@ -83,7 +85,9 @@ def _settings(source: Path, state: State | None, encoder: Encoder | None) -> Set
     if encoder is not None and its is not None and its.fingerprint != encoder.fingerprint:
         raise EncoderMismatchError(
             f"{source} was filled with the encoder {its.fingerprint or 'of vectors that came without one'!r}, not with "
-            f"{encoder.fingerprint!r}; recover it with that encoder, or with none, and passages with damaged vectors stay out"
+            f"{encoder.fingerprint!r}; "
+            + ByFace("recover it with that encoder, or with none,", cli="name that encoder with --model, or none,")
+            + " and passages with damaged vectors stay out"
         )
     return Settings(index=state.index, dtype=state.dtype, language=state.language)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from dpr_rag.arguments import check_callable, check_count
 from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_encoder
 from dpr_rag.errors import StoreError
+from dpr_rag.faces import ByFace
 from dpr_rag.passages import Passage
 from dpr_rag.storage.state import Model, State
 from dpr_rag.store import recording
@@ -89,7 +90,8 @@ def _is_pending(engine: Engine, state: State, model: Model) -> bool:
     if state.pending != model and (state.pending is not None or state.model != model):
         raise StoreError(
             f"another process has begun to re-encode {engine.folder} with "
-            f"{(state.pending or state.model or model).fingerprint!r} meanwhile; let it end, or call reencode() again"
+            f"{(state.pending or state.model or model).fingerprint!r} meanwhile; let it end, or "
+            + ByFace("call reencode() again", cli="run reencode again")
         )
     return state.pending == model
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import RepeatedIdError
+from dpr_rag.faces import ByFace
 from dpr_rag.passages import Passage
 from dpr_rag.store.reports import AddReport
 from dpr_rag.store.sources import Replace, source_of, with_private
@@ -117,7 +118,10 @@ def _sorted(passage: Passage) -> list[tuple[str, object]]:
 
 def _refusal(passage_id: str, done: str, what: str = "contents") -> RepeatedIdError:
     return RepeatedIdError(
-        f"the id {passage_id!r:.120} comes twice in one call, with different {what}, of which one would be lost; give each "
-        f"passage an id of its own, or add them in two calls, where the second replaces the first ({done})",
+        f"the id {passage_id!r:.120} comes twice in one "
+        + ByFace("call", cli="run", page="call")
+        + f", with different {what}, of which one would be lost; give each passage an id of its own, or "
+        + ByFace("add them in two calls", cli="index them in two runs", page="add them in two calls")
+        + f", where the second replaces the first ({done})",
         passage_id,
     )

@@ -76,5 +76,5 @@ def checked(name: object) -> str:
         StoreError: No store gives such a name.
     """
     if not isinstance(name, str) or not is_own(name):
-        raise StoreError(f"the record names the segment {name!r:.80}, which no dpr-rag has made; {RESTORE}")
+        raise StoreError(f"the record names the segment {name!r:.80}, which no dpr-rag has made; " + RESTORE)
     return name

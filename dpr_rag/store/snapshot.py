@@ -12,7 +12,7 @@ import numpy as np
 
 from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Vectors
-from dpr_rag.errors import RESTORE, StoreCorrupted
+from dpr_rag.errors import OPTIMIZE_BUILDS, RESTORE, StoreCorrupted
 from dpr_rag.filters import Filter
 from dpr_rag.forking import new_lock
 from dpr_rag.index.search import Scores, Selection, inner_products, merged, search_segment
@@ -198,9 +198,9 @@ def _complete(snapshot: Snapshot, reader: Reader, removed_sum: int) -> Snapshot:
     if not state.store:  # of a format before 5, which summed up the row numbers
         removed_sum = int(removed.sum())
     if (len(removed), removed_sum) != (state.removed, state.removed_sum):
-        raise StoreCorrupted(f"{reader.path}: the record of removed passages is damaged; {RESTORE}")
+        raise StoreCorrupted(f"{reader.path}: the record of removed passages is damaged; " + RESTORE)
     if sum(selection.count for selection in snapshot.select(reader, None)) != state.passages:
-        raise StoreCorrupted(f"{reader.path}: some of {state.passages} passages have lost their vectors; {RESTORE}")
+        raise StoreCorrupted(f"{reader.path}: some of {state.passages} passages have lost their vectors; " + RESTORE)
     return snapshot
 
 
@@ -230,7 +230,7 @@ def open_fields(folder: Path, manifest: Manifest) -> Fields | None:
     try:
         return fields_of(folder, manifest)
     except SegmentDamagedError as error:
-        _log.warning("%s; filters ask the passages instead, until optimize() builds it anew", error)
+        _log.warning("%s; filters ask the passages instead, until %s it anew", error, OPTIMIZE_BUILDS)
         return None
 
 

@@ -75,7 +75,7 @@ class Lexicon:
             return OutdatedError(f"row {rows[0]} was removed after generation {snapshot.state.generation}")
         if self.directory:
             return SegmentDamagedError(Path(INDEX_FOLDER, self.directory, "rows"), f"lacks row {rows[0]}")
-        return StoreCorrupted(f"{reader.path}: row {rows[0]} is indexed but missing; {RESTORE}")
+        return StoreCorrupted(f"{reader.path}: row {rows[0]} is indexed but missing; " + RESTORE)
 
     def alive(self, reader: Reader, snapshot: Snapshot, where: Condition | None) -> Mask | None:
         """Which of the positions that count a filter keeps; None for all. Those of repeated filters are remembered."""

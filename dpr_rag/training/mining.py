@@ -11,6 +11,7 @@ from dpr_rag.arguments import check_callable
 from dpr_rag.corpora import Question, TrainingPassage, TrainingSample
 from dpr_rag.errors import TrainingError, unknown
 from dpr_rag.evaluation import has_answer
+from dpr_rag.faces import ByFace
 from dpr_rag.fusion import Ranking
 from dpr_rag.lexical import BM25
 from dpr_rag.passages import Hit, Passage
@@ -60,19 +61,24 @@ class Mining:
             raise TrainingError(unknown("source", self.source, get_args(From)))
         if self.negatives < 1 or not 1 <= self.first <= self.last:
             raise TrainingError(
-                f"negatives={self.negatives}, ranks {self.first} to {self.last}: expected at least one negative, and ranks "
+                ByFace(f"negatives={self.negatives}", cli=f"--negatives {self.negatives}")
+                + f", ranks {self.first} to {self.last}: expected at least one negative, and ranks "
                 "from 1 that rise"
             )
         if self.positive_last is not None and not 1 <= self.positive_last <= self.last:
             raise TrainingError(
-                f"positive_last={self.positive_last}, expected a rank from 1 to last={self.last}: no more passages are looked at"
+                ByFace(f"positive_last={self.positive_last}", cli=f"--positive-last is {self.positive_last}")
+                + ", expected a rank from 1 to "
+                + ByFace(f"last={self.last}", cli=f"--last {self.last}")
+                + ": no more passages are looked at"
             )
         if self.margin is not None:
             check_number("margin", self.margin)
             if self.source == "both":
                 raise TrainingError(
-                    f"margin={self.margin} for the scores of both rankings, which have different scales; mine from bm25 with "
-                    "one margin, and then from dense with another and keep=True"
+                    ByFace(f"margin={self.margin}", cli=f"--margin {self.margin}")
+                    + " for the scores of both rankings, which have different scales; mine from bm25 with "
+                    "one margin, and then from dense with another and " + ByFace("keep=True", cli="--keep")
                 )
 
     @property

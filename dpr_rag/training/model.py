@@ -17,6 +17,7 @@ from dpr_rag.encoders.torch_runtime import TorchRuntime
 from dpr_rag.encoders.towers import Role, Tower
 from dpr_rag.encoders.weights import Array
 from dpr_rag.errors import TrainingError, VectorError
+from dpr_rag.faces import ByFace, message_of
 from dpr_rag.passages import Passage
 from dpr_rag.training.settings import Towers
 
@@ -61,8 +62,10 @@ class Model:
     ) -> None:
         if towers in ("shared", "momentum") and not start.shared:
             raise TrainingError(
-                f"{start.source} has two towers, and towers={towers!r} asks for one; start from a single model, or train "
-                "with towers='as-given'"
+                f"{start.source} has two towers, and "
+                + ByFace(f"towers={towers!r}", cli=f"--towers {towers}")
+                + " asks for one; start from a single model, or train with "
+                + ByFace("towers='as-given'", cli="--towers as-given")
             )
         self.start = start
         self.momentum = towers == "momentum"
@@ -135,8 +138,9 @@ class Model:
             self.encoder.encode_passages([Passage("any", "who")])
         except VectorError as error:
             raise TrainingError(
-                f"what was trained gives no finite vectors ({error}); choose another folder for the output and a lower "
-                "learning rate"
+                "what was trained gives no finite vectors ("
+                + message_of(error)
+                + "); choose another folder for the output and a lower learning rate"
             ) from error
 
     def follow(self, momentum: float) -> None:

@@ -11,6 +11,7 @@ from dpr_rag.corpora import TrainingPassage, TrainingSample, read_training
 from dpr_rag.corpora.columns import listed
 from dpr_rag.corpora.dpr_json import unread_of_training
 from dpr_rag.errors import CorpusError, TrainingError
+from dpr_rag.faces import message_of
 from dpr_rag.training.batches import key_of
 
 _SHOWN = 5
@@ -69,7 +70,7 @@ class _Notes:
             self.examples.append(example)
 
     def bad(self, error: CorpusError) -> None:
-        message = str(error)
+        message = message_of(error)
         self.add("without_positives" if message.endswith(_NO_POSITIVES) else "unreadable", message)
 
 
