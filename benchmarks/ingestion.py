@@ -32,12 +32,11 @@ from index_kinds import TEXT, centred, peak, percentiles
 from service import processor
 
 from dpr_rag import Passage, PassageStore
-from dpr_rag.store import folding
 
 try:
-    from dpr_rag.store import growing
-except ImportError:  # versions that folded in the call
-    growing = None  # type: ignore[assignment]
+    from dpr_rag.store import background_compaction as compaction
+except ImportError:  # versions whose add() compacted in the call
+    from dpr_rag.store import folding as compaction
 
 K, ASKED, LOOKS = 20, 100, 8
 
@@ -87,8 +86,8 @@ def recall(store: PassageStore, questions: np.ndarray, vectors: np.ndarray, name
 def settled(store: PassageStore) -> float:
     """Seconds until nothing is built in the background any more."""
     start = time.perf_counter()
-    if hasattr(store, "wait_until_folded"):
-        store.wait_until_folded()
+    if hasattr(store, "wait_for_compaction"):
+        store.wait_for_compaction()
     return time.perf_counter() - start
 
 
@@ -156,7 +155,7 @@ def once(path: Path, vectors: np.ndarray, questions: np.ndarray, args: argparse.
 
 def limit_of_tails(limit: int) -> None:
     """How many passages a tail holds in any case, in the place of 20,000."""
-    (growing or folding).TAIL_LIMIT = limit  # type: ignore[attr-defined]
+    compaction.TAIL_LIMIT = limit
 
 
 def calls(path: Path, vectors: np.ndarray, questions: np.ndarray, args: argparse.Namespace) -> dict[str, object]:

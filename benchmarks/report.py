@@ -148,7 +148,7 @@ def growth(found: Figures) -> list[str]:
         "",
         f"{kinds[0]['dim']} components; the first {real:,} vectors are real, encoded by the default encoder, the others grown "
         f"from them (`index_kinds.py`). Search alone, 20 hits, rescored exactly; *add* is durable and found. Inserts a second "
-        f"into a flat store in transactions of 1,000, folding included, by size of the store: {inserted}.",
+        f"into a flat store in transactions of 1,000, compaction included, by size of the store: {inserted}.",
         "",
         *rows(head, body),
         "",

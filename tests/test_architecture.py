@@ -106,7 +106,7 @@ def test_checker_sees_a_room_without_a_floor() -> None:
     ("module", "source"),
     [
         ("dpr_rag.store", "from dpr_rag.storage import Storage\nfrom dpr_rag.passages import Passage"),
-        ("dpr_rag.store.rows", "from .folding import fold\nfrom dpr_rag.store import folding"),
+        ("dpr_rag.store.rows", "from .compaction import compact\nfrom dpr_rag.store import compaction"),
         ("dpr_rag.encoder", "from dpr_rag import Passage"),
         ("dpr_rag.index.kinds", "from dpr_rag.encoder import Vectors"),
         ("dpr_rag.cli", "from dpr_rag import PassageStore, __version__"),

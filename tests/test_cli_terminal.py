@@ -47,7 +47,7 @@ def test_first_lines_are_three_that_fit() -> None:
 
 def test_log_becomes_notes_while_a_command_runs(capsys: pytest.CaptureFixture[str]) -> None:
     with log_as_notes():
-        logging.getLogger("dpr_rag.store.folding").info("the index is now %s", "hnsw\x1b[2J")
+        logging.getLogger("dpr_rag.store.compaction").info("the index is now %s", "hnsw\x1b[2J")
         logging.getLogger("dpr_rag.encoders.loaded").warning("cut")
     assert capsys.readouterr().err == "dpr-rag: the index is now hnsw\\x1b[2J\n"
     assert logging.getLogger("dpr_rag").handlers == []

@@ -98,7 +98,7 @@ def test_a_filter_selects_before_the_top_k(tmp_path: Path) -> None:
         with PassageStore.temporary(index=index) as store:
             passages = [Passage(str(at), "t", metadata={"keep": at % 4100 == 0}) for at in range(20_500)]
             store.add(passages, vectors=vectors, batch_size=4000)
-            assert store.wait_until_folded()
+            assert store.wait_for_compaction()
             assert store.info().base == 20_500
             question = clustered(1, 16, seed=2)
             kept = [at for at in range(20_500) if at % 4100 == 0]

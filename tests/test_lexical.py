@@ -943,7 +943,7 @@ def test_what_is_due_is_looked_at_again_when_a_thread_has_waited(
     write = Postings.write
     monkeypatch.setattr(Postings, "write", lambda self, path: (written.append(1), write(self, path))[1])
     with ThreadPoolExecutor(2) as pool:
-        with store._engine.keeping:
+        with store._engine.postings_lock:
             adding = [pool.submit(store.add, many(150, start)) for start in (200, 400)]
             while store._engine.state().passages < 390 or not all(one.running() for one in adding):
                 time.sleep(0.01)

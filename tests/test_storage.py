@@ -1,4 +1,4 @@
-"""The database under a store: what SQLite's troubles become, waiting, forks, closing, folding side by side."""
+"""The database under a store: what SQLite's troubles become, waiting, forks, closing, compaction side by side."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dpr_rag.index.segments import Base, Manifest
 from dpr_rag.storage import database, schema
 from dpr_rag.storage.claims import Claim
 from dpr_rag.storage.database import Database
-from dpr_rag.store import folding, growing
+from dpr_rag.store import background_compaction, compaction
 
 
 def run(store: PassageStore, *statements: str) -> None:
@@ -216,16 +216,16 @@ def test_a_row_that_lost_its_vector_cannot_be_deleted_in_silence(store: PassageS
 
 def test_of_two_folds_side_by_side_one_wins(store: PassageStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.add(make_passages(30))
-    original = folding.finish_base
+    original = compaction.finish_base
 
-    def while_another_folds(*arguments: object, **options: object) -> Manifest:
+    def while_another_compacts(*arguments: object, **options: object) -> Manifest:
         built = original(*arguments, **options)
-        monkeypatch.setattr(folding, "finish_base", original)
+        monkeypatch.setattr(compaction, "finish_base", original)
         with PassageStore.open(store.path, encoder=HashEncoder()) as other:
             other.optimize("hnsw")
         return built
 
-    monkeypatch.setattr(folding, "finish_base", while_another_folds)
+    monkeypatch.setattr(compaction, "finish_base", while_another_compacts)
     store.optimize("flat")
     assert (store.info().kind, store.info().base) == ("hnsw", 30)
     assert len(list((store.path / "index").iterdir())) == 1
@@ -235,7 +235,7 @@ def test_of_two_folds_side_by_side_one_wins(store: PassageStore, monkeypatch: py
 def test_changes_made_while_a_base_is_built_are_kept(store: PassageStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.add(make_passages(30))
     store.optimize()
-    original = folding.finish_base
+    original = compaction.finish_base
 
     def while_another_writes(*arguments: object, **options: object) -> Manifest:
         built = original(*arguments, **options)
@@ -243,7 +243,7 @@ def test_changes_made_while_a_base_is_built_are_kept(store: PassageStore, monkey
         store.add(make_passages(2, 100))
         return built
 
-    monkeypatch.setattr(folding, "finish_base", while_another_writes)
+    monkeypatch.setattr(compaction, "finish_base", while_another_writes)
     store.optimize("hnsw")
     assert (store.info().base, store.info().tail, store.info().deleted) == (30, 2, 2)
     ids = [hit.passage.id for hit in store.search(np.ones((1, 16)), 50)[0]]
@@ -435,10 +435,10 @@ def test_a_relative_path_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_upserts_are_folded_too(store: PassageStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growing, "TAIL_LIMIT", 100)
+    monkeypatch.setattr(background_compaction, "TAIL_LIMIT", 100)
     for version in range(30):
         store.add([Passage(str(at), f"text {at} version {version}") for at in range(20)])
-        assert store.wait_until_folded()
+        assert store.wait_for_compaction()
     info = store.info()
     assert info.passages == 20
     with store._engine.reading() as reader:
@@ -539,11 +539,11 @@ def test_a_backup_whose_postings_were_lost_meanwhile_has_none(
 def test_an_index_that_cannot_be_trained_does_not_fail_the_add(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(growing, "TAIL_LIMIT", 20)
+    monkeypatch.setattr(background_compaction, "TAIL_LIMIT", 20)
     with PassageStore.open(tmp_path / "store", encoder=HashEncoder(), index="IVF4096,Flat") as store:
         assert store.add(make_passages(30)).added == 30
-        assert store.wait_until_folded()
-        assert "IVF4096,Flat" in store.info().folding
+        assert store.wait_for_compaction()
+        assert "IVF4096,Flat" in store.info().compaction
         assert "what was added is searched exactly" in caplog.text
         assert len(store.search(np.ones((1, 16)), 50)[0]) == 30
 
@@ -657,11 +657,11 @@ def test_readers_open_and_search_while_another_folds(store: PassageStore) -> Non
             code = 0
         finally:
             os._exit(code)
-    folds = 0
+    compactions = 0
     ended, status = os.waitpid(pid, os.WNOHANG)
     while not ended:
-        store.optimize("flat" if folds % 2 else "hnsw")
-        folds += 1
+        store.optimize("flat" if compactions % 2 else "hnsw")
+        compactions += 1
         ended, status = os.waitpid(pid, os.WNOHANG)
     assert os.waitstatus_to_exitcode(status) == 0
-    assert folds > 10
+    assert compactions > 10

@@ -30,7 +30,7 @@ from dpr_rag.errors import (
     VectorError,
 )
 from dpr_rag.storage import schema
-from dpr_rag.store import AddReport, growing, segment_folders
+from dpr_rag.store import AddReport, background_compaction, segment_folders
 
 GOLDEN = Path(__file__).parent / "golden"
 ODD = [
@@ -107,10 +107,10 @@ def test_delete_by_ids_or_filter(store: PassageStore) -> None:
     assert len(store) == 9
 
 
-@pytest.mark.parametrize("folded", [False, True])
-def test_of_ids_and_a_filter_both_have_to_fit(store: PassageStore, folded: bool) -> None:
+@pytest.mark.parametrize("compacted", [False, True])
+def test_of_ids_and_a_filter_both_have_to_fit(store: PassageStore, compacted: bool) -> None:
     store.add(make_passages(20))
-    if folded:
+    if compacted:
         store.optimize()
     asked: list[str] = []
 
@@ -144,23 +144,23 @@ def test_get_count_and_contains(store: PassageStore) -> None:
 def test_the_tail_is_folded_when_it_has_outgrown_the_base(
     store: PassageStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(growing, "TAIL_LIMIT", 50)
+    monkeypatch.setattr(background_compaction, "TAIL_LIMIT", 50)
     monkeypatch.setattr("dpr_rag.index.kinds.AUTO_FLAT_LIMIT", 200)
     store.add(make_passages(50))
     assert (store.info().base, store.info().tail) == (0, 50)
     store.add(make_passages(1, 50))
-    assert store.wait_until_folded()
+    assert store.wait_for_compaction()
     assert (store.info().base, store.info().tail, store.info().kind) == (51, 0, "flat")
     with caplog.at_level(logging.INFO, "dpr_rag"):
         store.add(make_passages(200, 51))
-        assert store.wait_until_folded()
+        assert store.wait_for_compaction()
     assert (store.info().base, store.info().kind) == (251, "hnsw-sq8")
     assert "the index is now hnsw-sq8 instead of flat" in caplog.text
     store.delete(["0"])
     store.add(make_passages(50, 251))
     assert (store.info().base, store.info().tail, store.info().deleted) == (251, 50, 1)
     store.add(make_passages(1, 301))
-    assert store.wait_until_folded()
+    assert store.wait_for_compaction()
     assert (store.info().base, store.info().tail, store.info().deleted) == (302, 0, 1)
     assert store.check().indexed == 301
 
@@ -597,13 +597,13 @@ def test_a_temporary_store_that_cannot_be_made_leaves_no_folder(
 def test_what_is_added_is_added_though_no_segment_can_be_written(
     store: PassageStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(growing, "TAIL_LIMIT", 50)
+    monkeypatch.setattr(background_compaction, "TAIL_LIMIT", 50)
     with monkeypatch.context() as full:
         full.setattr(segment_folders, "Claim", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         assert store.add(make_passages(60)).added == 60
-        assert store.wait_until_folded()
+        assert store.wait_for_compaction()
     assert "cannot be written (No space left on device); free some space" in caplog.text
     assert (store.info().base, store.count()) == (0, 60)
     store.optimize()
     store.add([Passage("later", "one more")])
-    assert (store.info().base, store.info().tail, store.info().folding) == (60, 1, "")
+    assert (store.info().base, store.info().tail, store.info().compaction) == (60, 1, "")

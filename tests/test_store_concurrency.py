@@ -45,7 +45,7 @@ def search_until(store: PassageStore, deadline: float, seed: int) -> int:
 
 
 def write_until(store: PassageStore, deadline: float) -> int:
-    """Replace, delete and fold; ids p0 to p199 exist in ever newer versions."""
+    """Replace, delete and compact; ids p0 to p199 exist in ever newer versions."""
     choose = random.Random(3)
     version = 0
     while time.monotonic() < deadline:

@@ -140,7 +140,7 @@ def test_the_next_add_replaces_a_damaged_segment(tmp_path: Path) -> None:
     with PassageStore.open(path, encoder=HashEncoder()) as store:
         assert store.search(np.ones((1, 16), np.float32), 1)
         store.add(make_passages(1, 1))
-        assert store.wait_until_folded()
+        assert store.wait_for_compaction()
         assert store.check().indexed == len(store)
     assert answers(path) == right
 

@@ -14,7 +14,7 @@ from dpr_rag.derived import file_checksum
 from dpr_rag.errors import StoreCorrupted, StoreReadOnlyError
 from dpr_rag.storage import collecting, fields
 from dpr_rag.storage.reader import Reader
-from dpr_rag.store import folding
+from dpr_rag.store import compaction
 
 DIM = 8
 WHERE = [
@@ -173,7 +173,7 @@ def test_a_backup_keeps_the_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_what_changes_during_a_fold_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, oracle = filled(tmp_path / "s")
-    original = folding.finish_base
+    original = compaction.finish_base
 
     def while_another_writes(*args: object, **options: object) -> object:
         row = other.get_vectors(["p10"])["p10"][None]
@@ -182,7 +182,7 @@ def test_what_changes_during_a_fold_counts(tmp_path: Path, monkeypatch: pytest.M
         assert other.delete(["p11"]) == oracle.delete(["p11"]) == 1
         return original(*args, **options)
 
-    monkeypatch.setattr(folding, "finish_base", while_another_writes)
+    monkeypatch.setattr(compaction, "finish_base", while_another_writes)
     with store, PassageStore.open(tmp_path / "s") as other:
         store.optimize()
         for where in ({"n": 5}, {"n": {"$lt": 0.5}}):
@@ -242,7 +242,7 @@ def test_check_holds_the_columns_against_the_passages(tmp_path: Path, monkeypatc
         def add(self, passage: Passage) -> None:
             super().add(Passage(passage.id, passage.text, "other") if passage.id == "p9" else passage)
 
-    monkeypatch.setattr(folding, "Collected", Lying)
+    monkeypatch.setattr(compaction, "Collected", Lying)
     store = filled(tmp_path / "s")[0]
     with store, pytest.raises(StoreCorrupted, match="holds other metadata than the store"):
         store.check()

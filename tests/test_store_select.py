@@ -18,9 +18,9 @@ def store() -> Iterator[PassageStore]:
         yield made
 
 
-@pytest.mark.parametrize("folded", [False, True])
-def test_passages_come_in_order_of_insertion_up_to_k(store: PassageStore, folded: bool) -> None:
-    if folded:
+@pytest.mark.parametrize("compacted", [False, True])
+def test_passages_come_in_order_of_insertion_up_to_k(store: PassageStore, compacted: bool) -> None:
+    if compacted:
         store.optimize()
     store.delete(["p3"])
     store.add([Passage("p1", "new text", metadata={"n": 1})], vectors=np.ones((1, 10)))

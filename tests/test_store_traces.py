@@ -17,7 +17,7 @@ from dpr_rag import PassageStore, Retriever
 from dpr_rag.errors import StoreError
 from dpr_rag.lexical import Postings
 from dpr_rag.storage.claims import Claim
-from dpr_rag.store import folding
+from dpr_rag.store import compaction
 
 QUESTION = np.ones((1, 16), np.float32)
 
@@ -136,7 +136,7 @@ def test_an_optimize_that_cannot_write_changes_nothing(store: PassageStore, monk
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for owner, name in ((folding, "write_vectors"), (Postings, "write")):
+    for owner, name in ((compaction, "write_vectors"), (Postings, "write")):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, full)
             with pytest.raises(StoreError, match=r"No space left on device.*free some space"):

@@ -279,7 +279,7 @@ SAYS_NOTHING_OF_PASSAGES = {
         "ranking_of",
         "read_only",
     ),
-    *("settled", "suggested_weight", "tuned", "wait_until_folded"),
+    *("settled", "suggested_weight", "tuned", "wait_for_compaction"),
 }
 OF_THE_CLASS = {"open", "recover", "restore", "temporary"}
 

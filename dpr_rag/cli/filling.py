@@ -127,7 +127,7 @@ def let_fold(store: WholeStore) -> None:
     from dpr_rag import PassageStore
 
     if isinstance(store, PassageStore):
-        store.wait_until_folded()
+        store.wait_for_compaction()
 
 
 def note_settled(store: Path, kind: str | None, dtype: StoredAs | None, language: str | None) -> bool:

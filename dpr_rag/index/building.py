@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from dpr_rag.derived import CHECKSUMS, Rows, SegmentDamagedError, file_checksum
 from dpr_rag.encoder import Vectors
-from dpr_rag.index import ann, extending
+from dpr_rag.index import ann, compaction
 from dpr_rag.index.kinds import Plan
 from dpr_rag.index.matrix import Matrix, write_matrix
 from dpr_rag.index.segments import FAISS, ROWS, SUMS, VECTORS, Base, Manifest, norms_of
-from dpr_rag.index.training import Source, nothing
+from dpr_rag.index.training import Source, no_checkpoint
 
 _STICKING_OUT, _MOST, _MOST_LONG = 3, 0.99, 1000
 _BLOCK = 1024
@@ -59,11 +59,11 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Grown:
-    """What a base segment is extended from.
+class PreviousBase:
+    """A base segment that an incremental compaction copies and extends.
 
     Attributes:
-        base: The segment that comes first in it; it stays as it is.
+        base: The segment; it stays as it is.
         index: A copy of its FAISS index in memory, which is extended; None where it has none.
     """
 
@@ -71,21 +71,21 @@ class Grown:
     index: Any
 
     @staticmethod
-    def of(base: Base, folder: Path) -> Grown:
-        """Read the index of a segment into memory.
+    def of(base: Base, folder: Path) -> PreviousBase:
+        """Read the index of a segment in a folder into memory.
 
         Raises:
             SegmentDamagedError: It cannot be read.
         """
-        return Grown(base, None if base.ann is None else extending.opened(folder / FAISS))
+        return PreviousBase(base, None if base.ann is None else compaction.read_index(folder / FAISS))
 
-    def suits(self, tail: Sequence[Vectors]) -> bool:
-        """Whether what the index was trained with suits further vectors, blocks of float32 [n, dim]."""
+    def fits(self, tail: Sequence[Vectors]) -> bool:
+        """Whether the trained parts of the index suit further vectors, blocks of float32 [n, dim]; see ``compaction.fits``."""
         if self.index is None or not tail:
             return True
         new = np.concatenate(tail)
-        old, drawn = (_spread(count, extending.SAMPLE) for count in (self.base.matrix.count, len(new)))
-        return extending.suits(self.index, self.base.take(old), new[drawn])
+        old, drawn = (_spread(count, compaction.SAMPLE_SIZE) for count in (self.base.matrix.count, len(new)))
+        return compaction.fits(self.index, self.base.take(old), new[drawn])
 
     def blocks(self) -> Iterator[tuple[Rows, Vectors]]:
         """Row numbers and vectors of the segment, in order."""
@@ -133,8 +133,8 @@ def finish_base(
     generation: int,
     dtype: str,
     beside: Sequence[str] = (),
-    grown: Grown | None = None,
-    between: Callable[[], object] = nothing,
+    previous: PreviousBase | None = None,
+    checkpoint: Callable[[], object] = no_checkpoint,
 ) -> Manifest:
     """Build the index over written vectors, or extend another one to them, and record the segment.
 
@@ -145,8 +145,8 @@ def finish_base(
         generation: Generation that the vectors belong to.
         dtype: How the vector matrix is stored.
         beside: Names of further files in the folder that belong to the segment.
-        grown: The segment whose vectors come first, by the same plan, if it is to be extended.
-        between: Called between two steps of the work, which ends where it raises.
+        previous: The base segment to extend, whose vectors come first in ``written``; None to build the index anew.
+        checkpoint: Called between two steps; an exception that it raises ends the work.
 
     Raises:
         IndexKindError: FAISS cannot build the index.
@@ -157,12 +157,12 @@ def finish_base(
     names = [ROWS, SUMS, *beside]
     long: tuple[int, ...] = ()
     if plan.factory:
-        long = written.long(() if grown is None else grown.base.manifest.long)
-        source = Source(matrix, long, between)
-        if grown is None:
+        long = written.long(() if previous is None else previous.base.manifest.long)
+        source = Source(matrix, long, checkpoint)
+        if previous is None:
             ann.build(plan, source, folder / FAISS, norm=written.norm)
         else:
-            extending.extend(grown.index, plan, source, folder / FAISS, norm=written.norm)
+            compaction.extend(previous.index, plan, source, folder / FAISS, norm=written.norm)
         names.append(FAISS)
     files = {name: file_checksum(folder / name) for name in names}
     return Manifest(

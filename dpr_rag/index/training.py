@@ -23,8 +23,8 @@ _BLOCK = 1024
 _log = logging.getLogger(__name__)
 
 
-def nothing() -> None:
-    """Do nothing between two steps."""
+def no_checkpoint() -> None:
+    """The checkpoint of work that is never cancelled: does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ class Source:
     Attributes:
         matrix: All of them.
         long: Positions of those that no index is trained with, see :attr:`dpr_rag.index.segments.Manifest.long`.
-        between: Called between two steps of the work, which ends where it raises.
+        checkpoint: Called between two steps; an exception that it raises ends the work.
     """
 
     matrix: Matrix
     long: Sequence[int] = ()
-    between: Callable[[], object] = nothing
+    checkpoint: Callable[[], object] = no_checkpoint
 
     def drawn(self, count: int) -> Rows:
         """Positions of so many vectors, one at random out of each of as many equal stretches; ascending.
@@ -54,7 +54,7 @@ class Source:
 
     def take(self, positions: Rows) -> Vectors:
         """The vectors at some positions, float32 [n, dim]."""
-        self.between()
+        self.checkpoint()
         return self.matrix.take(positions)
 
     def blocks(self, start: int = 0) -> Iterator[Vectors]:

@@ -13,8 +13,8 @@ import numpy as np
 
 from dpr_rag.filters.sorting import sort_key
 from dpr_rag.passages import PRIVATE_KEY, SOURCE_KEY, Passage
+from dpr_rag.storage.column_merging import Packed, merge_columns
 from dpr_rag.storage.fields import CONTENTS, FIELDS, RULES, Fields, padded, seen_of
-from dpr_rag.storage.joining import Packed, joined
 from dpr_rag.storage.records import JSON
 
 MOST_FIELDS = 256
@@ -109,7 +109,7 @@ class Collected:
         if old is None:
             codes = np.concatenate([np.zeros(after.count, packed.codes.dtype), packed.codes])
             return Packed(codes, packed.starts, packed.texts)
-        return joined(old, packed)
+        return merge_columns(old, packed)
 
 
 def _write(folder: Path, packed: Iterable[tuple[str, Packed]], contents: Mapping[str, Any]) -> None:

@@ -52,7 +52,8 @@ class State:
         table: Which vector table is in use, ``a`` or ``b``.
         pending: The encoder that the other table is being filled for, if any.
         base: Manifest of the base segment as JSON, or None.
-        folds: How often the base segment was replaced; what was known of removals before no longer applies.
+        folds: How often the base segment was replaced, as by compaction (the name is the file format's); what was known of
+            removals before no longer applies.
         language: Language of the texts, for BM25.
         lexical: Manifest of the segment of postings as JSON, or None.
         tuned: How the store ranks where a call does not say, as JSON, or None.

@@ -110,7 +110,7 @@ class Writer(Reader):
         )
 
     def set_base(
-        self, manifest: Mapping[str, Any] | None, *, built_from: int, index: str, still_there: int = 0
+        self, manifest: Mapping[str, Any] | None, *, built_from: int, index: str, removed_kept_up_to: int = 0
     ) -> None:
         """Make a segment the base and forget the removals of what is not in it.
 
@@ -118,13 +118,13 @@ class Writer(Reader):
             manifest: The segment's, or None.
             built_from: Generation that it was built from.
             index: The index asked for.
-            still_there: Rows up to this one are in it though they were removed.
+            removed_kept_up_to: Highest row number of the base that was extended: removed rows up to it are still in the segment.
         """
         rows, total = self.removals(-1)
         if (len(rows), total) != (self.now.removed, self.now.removed_sum):
             raise StoreCorrupted(f"{self.path}: the record of removed passages is damaged; " + RESTORE)
         sql = "DELETE FROM removed NOT INDEXED WHERE generation <= ? AND row > ?"
-        self.connection.execute(sql, (built_from, still_there))
+        self.connection.execute(sql, (built_from, removed_kept_up_to))
         rows, total = self.removals(-1)
         self.now = replace(self.now, base=manifest, index=index, folds=self.now.folds + 1)
         self.now = replace(self.now, removed=len(rows), removed_sum=total)

@@ -20,8 +20,8 @@ from dpr_rag.storage.records import to_stored
 from dpr_rag.storage.state import Model
 from dpr_rag.storage.writer import Writer
 from dpr_rag.store import recording
+from dpr_rag.store.background_compaction import Backpressure
 from dpr_rag.store.engine import Engine
-from dpr_rag.store.growing import Pace
 from dpr_rag.store.repeats import SeenIds, check_against, check_repeats, parted_twins
 from dpr_rag.store.reports import AddReport
 from dpr_rag.store.scope import WHOLE, Scope, admitted
@@ -71,14 +71,14 @@ def add(
     check_callable("progress", progress)
     engine.database.refuse_read_only()
     _check_lengths(passages, vectors)
-    report, passages, pace = AddReport(), admitted(scope, passages), Pace(engine)
+    report, passages, backpressure = AddReport(), admitted(scope, passages), Backpressure(engine)
     if isinstance(passages, Sequence):
         for one in passages:
             _refuse_blank(one)
         check_repeats(passages)
     for batch in _batches(passages, vectors, batch_size, replace):
         report += _add_batch(engine, batch, replace, instead, scope) + batch.twins
-        pace.keep(len(batch.passages))
+        backpressure.after_commit(len(batch.passages))
         if progress is not None:
             progress(report)
     return report

@@ -1,4 +1,4 @@
-"""Work that a store does for itself in a thread of its own, and lets go of when it is closed or the process ends or forks."""
+"""A worker thread of a store, which is cancelled when the store is closed and when the process ends or forks."""
 
 from __future__ import annotations
 
@@ -16,38 +16,40 @@ from dpr_rag.errors import DprRagError, StoreClosedError
 from dpr_rag.faces import message_of
 from dpr_rag.forking import is_awaited, new_lock
 
-Between = Callable[[], None]
-"""Called between two steps of the work; it raises :class:`AbandonedError` where the work is to end there."""
+Checkpoint = Callable[[], None]
+"""Called between two steps of a task; it raises :class:`CancelledError` where the task is to end there."""
+Task = Callable[[Checkpoint], bool]
+"""What a worker runs, again and again until it returns False: there was nothing to do."""
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0
-"""Seconds until what failed is tried again, doubled each time, and the most of them."""
-_BREATH = 0.0001
-_NICER = 10
-_LONGEST_STEP = 5.0
+"""Seconds until a failed task is tried again, doubled with each failure, and their maximum."""
+_CHECKPOINT_SLEEP = 0.0001  # seconds
+_NICENESS = 10
+_STOP_TIMEOUT = 5.0  # seconds
 _log = logging.getLogger(__name__)
 
 
-class AbandonedError(Exception):
-    """The work was let go of; a segment that it has put in place already stays."""
+class CancelledError(Exception):
+    """The task was cancelled at a checkpoint; a segment that it has installed already stays."""
 
 
-class Background:
-    """Runs one piece of work at a time in a daemon thread, as long as there is something to do.
+class BackgroundWorker:
+    """Runs one task at a time in a daemon thread, as long as there is something to do.
 
-    What went wrong is logged, and tried again by the first request after a pause. The thread is a daemon, so that nobody has to
-    wait for hours of work, and is ended in good order before the interpreter is. A forked child has no such thread, and begins
-    anew where something is asked for.
+    An error is logged, and the task is tried again by the first request after a pause. The thread is a daemon, so that nobody
+    has to wait for hours of work, and is ended in good order before the interpreter is. A forked child has no such thread, and
+    starts one of its own where something is asked for.
 
     Attributes:
-        trouble: What the last piece of work failed with, or empty.
+        last_error: Message of the error that the last task ended with, or empty.
     """
 
     def __init__(self) -> None:
-        self.trouble = ""
+        self.last_error = ""
         self._lock = new_lock()
         self._failures = 0
         self._not_before = 0.0
         self._reset()
-        _KNOWN.add(self)
+        _WORKERS.add(self)
 
     def _reset(self) -> None:
         self._process = os.getpid()
@@ -55,117 +57,123 @@ class Background:
         # and no join(), which takes a running thread for ended where it is interrupted (Python 3.11)
         self._ended = threading.Event()
         self._ended.set()
-        self._work: Callable[[Between], bool] | None = None
-        self._holders = 0
-        self._again = False
+        self._task: Task | None = None
+        self._pauses = 0
+        self._is_requested = False
 
-    def _cross(self) -> None:
-        """Forget the threads of another process, and whom they held up."""
+    def _reset_after_fork(self) -> None:
+        """Forget the threads of the parent process, and who paused them."""
         if self._process != os.getpid():
             self._reset()
 
     @property
     def is_running(self) -> bool:
         """Whether the thread is at work in this process."""
-        self._cross()
+        self._reset_after_fork()
         return not self._ended.is_set()
 
-    def begin(self, work: Callable[[Between], bool]) -> None:
-        """Start the thread, unless it is running or what failed is to rest for a while; where it is held up, start it after that.
+    def start(self, task: Task) -> None:
+        """Start the thread, unless it is running or pausing after an error; a paused worker starts it when the pause ends.
 
         Args:
-            work: Called as long as it says that there was something to do.
+            task: Called until it returns False.
         """
-        self._cross()
+        self._reset_after_fork()
         with self._lock:
-            self._again, self._work = True, work
-            if self.is_running or self._holders or time.monotonic() < self._not_before:
+            self._is_requested, self._task = True, task
+            if self.is_running or self._pauses or time.monotonic() < self._not_before:
                 return
             ended = self._ended = threading.Event()
-            self._thread = threading.Thread(target=self._run, args=(work, ended), name="dpr-rag-folding", daemon=True)
+            self._thread = threading.Thread(
+                target=self._run, args=(task, ended), name="dpr-rag-compaction", daemon=True
+            )
             try:
                 self._thread.start()
             except RuntimeError as error:  # the interpreter is ending, or there are too many threads
                 self._thread = None
                 ended.set()
-                self._failed(error)
+                self._record_failure(error)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the thread has come to its end.
+        """Wait until the thread has ended.
+
+        Args:
+            timeout: Seconds to wait at most, or None for as long as it takes.
 
         Returns:
-            Whether it has, within so many seconds.
+            Whether it has ended.
         """
-        self._cross()
+        self._reset_after_fork()
         return self._ended.wait(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
 
     @contextmanager
-    def held_up(self) -> Iterator[None]:
-        """Let go of what is being done, and begin nothing until the block ends; what was asked for meanwhile begins then."""
+    def paused(self) -> Iterator[None]:
+        """Cancel the running task, and start none until the block ends; what was requested meanwhile starts then."""
         self.stop()
         try:
             yield
         finally:
-            self._cross()
+            self._reset_after_fork()
             with self._lock:
-                self._holders = max(0, self._holders - 1)
-            if self._again and self._work is not None:
-                self.begin(self._work)
+                self._pauses = max(0, self._pauses - 1)
+            if self._is_requested and self._task is not None:
+                self.start(self._task)
 
     def stop(self) -> None:
-        """Let go of what is being done, and begin nothing any more; one step of the work may have to end first."""
-        self.let_go()
+        """Cancel the running task, wait up to 5 s for its next checkpoint, and start none any more."""
+        self.cancel()
         if self._thread is not threading.current_thread():
-            self.wait(_LONGEST_STEP)
+            self.wait(_STOP_TIMEOUT)
 
-    def let_go(self) -> None:
-        """Begin nothing any more, and have the work end at its next step."""
-        self._cross()
+    def cancel(self) -> None:
+        """Have the running task end at its next checkpoint, and start none any more."""
+        self._reset_after_fork()
         with self._lock:
-            self._holders += 1
+            self._pauses += 1
 
-    def _between(self) -> None:
+    def _checkpoint(self) -> None:
         # others wait up to 5 ms for an interpreter that is not handed over, several times in one search
-        time.sleep(_BREATH)
-        if self._holders or is_awaited():
-            raise AbandonedError
+        time.sleep(_CHECKPOINT_SLEEP)
+        if self._pauses or is_awaited():
+            raise CancelledError
 
-    def _run(self, work: Callable[[Between], bool], ended: threading.Event) -> None:
+    def _run(self, task: Task, ended: threading.Event) -> None:
         try:
-            _give_way()
-            while self._goes_on(work, ended):
+            _lower_priority()
+            while self._run_once(task, ended):
                 pass
         except (DprRagError, OSError, MemoryError) as error:
-            self._failed(error)
+            self._record_failure(error)
         except BaseException as error:
-            self._failed(error)
+            self._record_failure(error)
             raise
         finally:
             ended.set()
 
-    def _goes_on(self, work: Callable[[Between], bool], ended: threading.Event) -> bool:
-        self._again = False
+    def _run_once(self, task: Task, ended: threading.Event) -> bool:
+        """Run the task, and return whether to run it again."""
+        self._is_requested = False
         try:
-            is_done = not work(self._between)
-            self.succeeded()
+            is_done = not task(self._checkpoint)
+            self.record_success()
             if not is_done:
                 return True
-        except AbandonedError:
-            self._again = True
-            return not self._holders  # where the process was to fork, the work begins anew after that
+        except CancelledError:
+            self._is_requested = True
+            return not self._pauses  # where the process was to fork, the task starts again after that
         except StoreClosedError:
             return False
-        with self._lock:  # what is asked for after this finds no thread
-            if not self._again:
+        with self._lock:  # what is requested after this finds no thread
+            if not self._is_requested:
                 ended.set()
-            return self._again
+            return self._is_requested
 
-    def succeeded(self) -> None:
-        """Forget what went wrong before."""
-        self.trouble, self._failures, self._not_before = "", 0, 0.0
+    def record_success(self) -> None:
+        """Forget earlier errors."""
+        self.last_error, self._failures, self._not_before = "", 0, 0.0
 
-    def _failed(self, error: BaseException) -> None:
-        self.trouble = message_of(error) or repr(error)
+    def _record_failure(self, error: BaseException) -> None:
+        self.last_error = message_of(error) or repr(error)
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
         self._failures += 1
         self._not_before = time.monotonic() + pause
@@ -177,29 +185,29 @@ class Background:
         )
 
 
-_KNOWN: weakref.WeakSet[Background] = weakref.WeakSet()
+_WORKERS: weakref.WeakSet[BackgroundWorker] = weakref.WeakSet()
 
 
-def _give_way() -> None:
-    """Let those who search and add go first; libraries' workers take after the thread that starts them."""
+def _lower_priority() -> None:
+    """Let searches and additions go first; threads that a library starts from here inherit the priority."""
     if sys.platform == "linux":  # elsewhere the number would be a process
         with suppress(OSError):
             me = threading.get_native_id()
-            os.setpriority(os.PRIO_PROCESS, me, max(_NICER, os.getpriority(os.PRIO_PROCESS, me)))
+            os.setpriority(os.PRIO_PROCESS, me, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, me)))
 
 
 def _stop_all() -> None:
-    known = _all_known()
-    for one in known:
-        one.let_go()
-    for one in known:
-        one.wait(_LONGEST_STEP)
+    workers = _all_workers()
+    for worker in workers:
+        worker.cancel()
+    for worker in workers:
+        worker.wait(_STOP_TIMEOUT)
 
 
-def _all_known() -> list[Background]:
+def _all_workers() -> list[BackgroundWorker]:
     while True:
         try:
-            return list(_KNOWN)
+            return list(_WORKERS)
         except RuntimeError:  # another thread opens a store at this moment
             continue
 

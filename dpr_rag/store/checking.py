@@ -211,7 +211,7 @@ def info(engine: Engine) -> StoreInfo:
         language=state.language,
         words=0 if state.lexical is None else int(state.lexical["count"]),
         bytes_on_disk=_size(engine.folder),
-        folding="in the background" if engine.background.is_running else engine.background.trouble,
+        compaction="running" if engine.background.is_running else engine.background.last_error,
     )
 
 

@@ -22,8 +22,8 @@ from dpr_rag.storage.schema import FILE_NAME
 from dpr_rag.storage.state import new_name
 from dpr_rag.store import segment_folders
 from dpr_rag.store.checking import check
+from dpr_rag.store.compaction import remove_superseded
 from dpr_rag.store.engine import Engine
-from dpr_rag.store.folding import clean
 from dpr_rag.store.opening import Settings, open_engine
 
 _RESTORING = "restoring-"
@@ -88,7 +88,7 @@ def restore(source: Path, target: Path) -> None:
                 target.rmdir()
         raise
     with closing(open_engine(target, None, Settings(create=False))) as engine:
-        clean(engine)
+        remove_superseded(engine)
 
 
 def _refuse_foreign(target: Path) -> None:

@@ -24,7 +24,7 @@ from dpr_rag.storage.database import ChangedMeanwhileError, Database
 from dpr_rag.storage.reader import Condition, Reader
 from dpr_rag.storage.state import Model, State
 from dpr_rag.storage.writer import Writer
-from dpr_rag.store.background import Background
+from dpr_rag.store.background import BackgroundWorker
 from dpr_rag.store.snapshot import Snapshot, load
 from dpr_rag.store.words import Lexicon, OutdatedError
 
@@ -54,10 +54,10 @@ class Engine:
         self.told: set[tuple[str, str]] = set()  # views, and fields that were looked for in vain there
         self.has_displaced = False  # whether postings that another version made were replaced by this process's
         self.unkept = -1  # generation at which postings could not be written; trying again at once would fail again
-        self._refreshing, self.wording = new_lock(), new_lock()
-        self.calibrating = new_rlock()  # what is fitted may ask what is drawn, by the thread that holds it
-        self.folding, self.keeping = new_rlock(), new_rlock()
-        self.background = Background()
+        self._snapshot_lock, self.lexicon_lock = new_lock(), new_lock()
+        self.calibration_lock = new_rlock()  # what is fitted may ask what is drawn, by the thread that holds it
+        self.compaction_lock, self.postings_lock = new_rlock(), new_rlock()
+        self.background = BackgroundWorker()
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
@@ -279,7 +279,7 @@ class Engine:
         snapshot = self._snapshot
         if snapshot is not None and snapshot.state == reader.state():
             return snapshot
-        with self._refreshing:
+        with self._snapshot_lock:
             # the transaction starts anew under the lock, so that it cannot be older than the snapshot it extends
             reader.restart()
             known = self._snapshot
@@ -293,7 +293,7 @@ class Engine:
         """Never use a damaged segment again: its vectors are read from the database until a new one is built."""
         state = self.state()
         current = {record["directory"] for record in (state.base, state.lexical) if record is not None}
-        with self._refreshing:
+        with self._snapshot_lock:
             # a segment that another process has just replaced is missing, not damaged
             if error.directory in current and error.directory not in self.unusable:
                 _log.warning("%s; reading what is stored instead, until %s it anew", error, OPTIMIZE_BUILDS)

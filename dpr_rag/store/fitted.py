@@ -38,7 +38,7 @@ def fitted(engine: Engine, key: object, state: State, fit: Callable[[], _Value])
     model = "" if engine.encoder is None else engine.encoder.fingerprint
     known = engine.fitted.get(key)
     if not (isinstance(known, Fitted) and known.holds(state, model)):
-        with engine.calibrating:
+        with engine.calibration_lock:
             known = engine.fitted.get(key)
             if not (isinstance(known, Fitted) and known.holds(state, model)):
                 known = engine.fitted[key] = Fitted(fit(), state.passages, model, state.language)

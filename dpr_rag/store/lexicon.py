@@ -13,8 +13,8 @@ from dpr_rag.lexical import Analyzer, Corpus, Postings, analysis_of
 from dpr_rag.storage.place import INDEX_FOLDER
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
+from dpr_rag.store.compaction import remove_superseded
 from dpr_rag.store.engine import Engine
-from dpr_rag.store.folding import clean
 from dpr_rag.store.segment_folders import building, new_name
 from dpr_rag.store.snapshot import Snapshot
 from dpr_rag.store.words import Lexicon
@@ -42,7 +42,7 @@ def lexicon(engine: Engine, reader: Reader, snapshot: Snapshot) -> Lexicon:
     state = snapshot.state
     if (known := _known(engine, state)) is not None and known.generation == state.generation:
         return known
-    with engine.wording:
+    with engine.lexicon_lock:
         newest = engine.lexicon
         if newest is not None and newest.generation > state.generation:
             return newest.at(reader, snapshot)
@@ -112,7 +112,7 @@ def keep_if_due(engine: Engine, *, first: bool = False) -> None:
     state = engine.state()
     if engine.database.read_only or engine.unkept == state.generation or not _is_due(engine, state, first=first):
         return
-    if not engine.keeping.acquire(blocking=not first):
+    if not engine.postings_lock.acquire(blocking=not first):
         return  # another thread writes them
     try:
         if _is_due(engine, engine.state(), first=first):
@@ -124,7 +124,7 @@ def keep_if_due(engine: Engine, *, first: bool = False) -> None:
         level = logging.INFO if isinstance(error, StoreLocked) else logging.WARNING
         _log.log(level, "the BM25 postings stay in memory, as they cannot be written now: %s", error)
     finally:
-        engine.keeping.release()
+        engine.postings_lock.release()
 
 
 def _is_due(engine: Engine, state: State, *, first: bool) -> bool:
@@ -146,7 +146,7 @@ def keep(engine: Engine, language: str | None = None) -> None:
         engine: The store.
         language: Whose words they are from now on, which takes the same commit; None keeps the language.
     """
-    with engine.keeping:
+    with engine.postings_lock:
         _keep(engine, wait=None, language=language or engine.state().language)
 
 
@@ -162,7 +162,7 @@ def _keep(engine: Engine, *, wait: float | None, language: str | None = None) ->
             "files": merged.write(folder),
         }
         _put_in_place(engine, state, folder, manifest, language or state.language, wait=wait)
-    clean(engine, wait=wait)
+    remove_superseded(engine, wait=wait)
 
 
 def _put_in_place(

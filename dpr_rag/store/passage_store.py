@@ -16,7 +16,7 @@ from dpr_rag.filters import Filter
 from dpr_rag.passages import Passage
 from dpr_rag.paths import place_of
 from dpr_rag.sharing import Shared
-from dpr_rag.store import adding, checking, growing, lexicon, lookup, opening
+from dpr_rag.store import adding, background_compaction, checking, lexicon, lookup, opening
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.private import Private
 from dpr_rag.store.reports import AddReport
@@ -209,7 +209,7 @@ class PassageStore(Shared, Searches, Upkeep):
         gone = lookup.delete(self._engine, ids, filter, self._scope)
         if not gone and filter is not None:
             tell_unknown(self._engine, self._scope, filter, self._scope.condition(filter))
-        growing.fold_if_due(self._engine)
+        background_compaction.compact_if_due(self._engine)
         lexicon.keep_if_due(self._engine)
         return gone
 

@@ -10,7 +10,7 @@ from dpr_rag.errors import RESTORE, PassageError, StoreCorrupted
 from dpr_rag.passages import Passage, is_text, rejoined
 from dpr_rag.storage import entries, marks
 from dpr_rag.storage.reader import Reader
-from dpr_rag.store import adding, growing, lexicon
+from dpr_rag.store import adding, background_compaction, lexicon
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.repeats import check_repeats
 from dpr_rag.store.reports import AddReport
@@ -149,7 +149,7 @@ class Private:
             if found:
                 writer.remove(found)
                 writer.commit_state()
-        growing.fold_if_due(self._engine)
+        background_compaction.compact_if_due(self._engine)
         lexicon.keep_if_due(self._engine)
         return len(found)
 

@@ -116,7 +116,8 @@ class StoreInfo:
         language: Whose words BM25 stems.
         words: Passages in the postings on disk; 0 where words were not asked for, or are few enough to read anew.
         bytes_on_disk: Size of the folder in bytes.
-        folding: ``in the background`` while this process folds the tail; what the last fold failed with, if it did; else empty.
+        compaction: ``running`` while this process merges the tail into the base in the background; the error that the last
+            compaction failed with, if it did; else empty.
     """
 
     path: str
@@ -140,7 +141,7 @@ class StoreInfo:
     language: str
     words: int
     bytes_on_disk: int
-    folding: str = ""
+    compaction: str = ""
 
 
 class Facts(Protocol):

@@ -10,7 +10,7 @@ from dpr_rag.encoder import Encoder
 from dpr_rag.errors import StoreError
 from dpr_rag.lexical import Analyzer
 from dpr_rag.paths import place_of
-from dpr_rag.store import checking, copying, filling, folding, growing, lexicon, recovering, reencoding
+from dpr_rag.store import background_compaction, checking, compaction, copying, filling, lexicon, recovering, reencoding
 from dpr_rag.store.reports import CheckReport, RecoverReport, StoreInfo
 from dpr_rag.store.scope import Scoped
 
@@ -29,8 +29,8 @@ class Upkeep(Scoped):
     def optimize(self, index: str | None = None, *, language: str | None = None) -> None:
         """Build a new base segment of all that is stored, with another index if one is named.
 
-        A fold that runs in the background is let go of. Searches and writes go on meanwhile. The postings of BM25 are written
-        anew too, where words were ever asked for; and what is empty of the file, if that is much, goes back to the disk.
+        A compaction that runs in the background is cancelled. Searches and writes go on meanwhile. The postings of BM25 are
+        written anew too, where words were ever asked for; and what is empty of the file, if that is much, goes back to the disk.
 
         Args:
             index: Another kind of index, or None to keep it.
@@ -43,23 +43,23 @@ class Upkeep(Scoped):
         engine = self._whole("optimize")
         if language is not None:
             Analyzer(language)  # what is unknown is refused before any work
-        folding.fold(engine, index)
+        compaction.compact(engine, index)
         lexicon.renew(engine, language)
-        folding.shrink(engine)
+        compaction.shrink(engine)
 
-    def wait_until_folded(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is folded in the background any more.
+    def wait_for_compaction(self, timeout: float | None = None) -> bool:
+        """Wait until the compaction that runs in the background, if one does, has ended.
 
-        What ``add`` brought is stored and found without that; the index has then caught up with it, or ``info().folding`` says
-        why not. Closing a store or ending the process lets go of a fold that runs, which the next ``add`` begins anew.
+        What ``add`` brought is stored and found without that; the index has then caught up with it, or ``info().compaction``
+        says why not. Closing a store or ending the process cancels a compaction, which the next ``add`` starts anew.
 
         Args:
             timeout: Seconds to wait at most, or None for as long as it takes.
 
         Returns:
-            Whether nothing is.
+            Whether none is running any more.
         """
-        engine = self._whole("wait_until_folded")
+        engine = self._whole("wait_for_compaction")
         if timeout is not None:
             check_number("timeout", timeout, StoreError, more=" of seconds")
         return engine.background.wait(timeout)
@@ -145,5 +145,5 @@ class Upkeep(Scoped):
         """
         engine = self._whole("reencode")
         done = reencoding.reencode(engine, encoder, batch_size=batch_size, progress=progress)
-        growing.fold_if_due(engine)
+        background_compaction.compact_if_due(engine)
         return done

@@ -1,4 +1,4 @@
-"""Extending a copy of an index by further vectors, where what it was trained with still suits them."""
+"""Incremental compaction of a FAISS index: a copy is extended by new vectors, if its trained parts still suit them."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from dpr_rag.index.kinds import KINDS, Plan
 from dpr_rag.index.library import import_faiss
 from dpr_rag.index.training import Source
 
-SAMPLE = 2_000
-_WORSE, _ROUNDING = 1.5, 0.01
-_OUTGROWN = 2
-_SMALLEST = 1e-30
+SAMPLE_SIZE = 2_000
+_MAX_ERROR_RATIO, _ERROR_TOLERANCE = 1.5, 0.01
+_MAX_CLUSTER_RATIO = 2
+_MIN_LENGTH = 1e-30
 
 
-def continues(old: Plan, fresh: Plan) -> bool:
-    """Whether an index of one plan can go on where another one is due now: the same, but for a number of clusters.
+def can_extend(old: Plan, wanted: Plan) -> bool:
+    """Whether an index built by ``old`` can be extended where ``wanted`` is due: the same kind, and enough clusters.
 
     Clusters are found anew once twice as many are due, which is at four times as many vectors.
     """
     if not old.factory or old.name not in KINDS:  # what a factory string makes is not known well enough
-        return old.name == fresh.name == "flat"
-    many, due = old.parameters.get("nlist"), fresh.parameters.get("nlist")
-    if many is None or due is None:
-        return old.factory == fresh.factory
-    renamed = fresh.factory.replace(f"IVF{due},", f"IVF{many},")
-    return old.factory == renamed and many * _OUTGROWN >= due
+        return old.name == wanted.name == "flat"
+    clusters, due = old.parameters.get("nlist"), wanted.parameters.get("nlist")
+    if clusters is None or due is None:
+        return old.factory == wanted.factory
+    factory = wanted.factory.replace(f"IVF{due},", f"IVF{clusters},")
+    return old.factory == factory and clusters * _MAX_CLUSTER_RATIO >= due
 
 
-def opened(path: Path) -> Any:
-    """A copy of an index in memory.
+def read_index(path: Path) -> Any:
+    """Read FAISS's index from a file into memory.
 
     Raises:
         SegmentDamagedError: It cannot be read.
@@ -47,25 +47,25 @@ def opened(path: Path) -> Any:
         raise SegmentDamagedError(path, f"cannot be opened: {error}") from error
 
 
-def suits(index: Any, old: Vectors, new: Vectors) -> bool:
-    """Whether an index holds new vectors about as well as some of those it was made of.
+def fits(index: Any, old: Vectors, new: Vectors) -> bool:
+    """Whether the mean error of new vectors in an index is at most 1.5 times (plus 0.01) that of the vectors in it.
 
     Quantizers and clusters are trained once: components beyond all that were seen are cut off, and what lies far from every
     cluster is looked for in the wrong ones.
 
     Args:
         index: FAISS's index.
-        old: Some of its own, float32 [n, dim].
-        new: Some of those to come.
+        old: A sample of the vectors in it, float32 [n, dim].
+        new: A sample of the vectors to add, float32 [m, dim].
     """
     return all(
-        float(loss(index, new).mean()) <= _WORSE * float(loss(index, old).mean()) + _ROUNDING
-        for loss in (_lost_in_codes, _lost_to_clusters)
+        float(error(index, new).mean()) <= _MAX_ERROR_RATIO * float(error(index, old).mean()) + _ERROR_TOLERANCE
+        for error in (_quantization_error, _clustering_error)
     )
 
 
-def _lost_in_codes(index: Any, vectors: Vectors) -> Any:
-    """Distance of each vector from what the index makes of it, as a share of its length, 1 at most; 0 where all is kept."""
+def _quantization_error(index: Any, vectors: Vectors) -> Any:
+    """Distance between each vector and its decoded code, over the vector's length, at most 1; 0 where vectors are not coded."""
     faiss = import_faiss()
     inmost = faiss.downcast_index(index)
     coder = faiss.downcast_index(inmost.storage) if isinstance(inmost, faiss.IndexHNSW) else inmost
@@ -74,26 +74,26 @@ def _lost_in_codes(index: Any, vectors: Vectors) -> Any:
     return np.minimum(1, _lengths(coder.sa_decode(coder.sa_encode(vectors)) - vectors) / _lengths(vectors))
 
 
-def _lost_to_clusters(index: Any, vectors: Vectors) -> Any:
+def _clustering_error(index: Any, vectors: Vectors) -> Any:
     """1 less the cosine of each vector and its cluster's centroid; 0 where there are no clusters."""
     inverted = import_faiss().try_extract_index_ivf(index)
     if inverted is None:
         return np.zeros(len(vectors))
     products, clusters = inverted.quantizer.search(vectors, 1)
-    centroids = np.stack([inverted.quantizer.reconstruct(int(one)) for one in clusters[:, 0]])
+    centroids = np.stack([inverted.quantizer.reconstruct(int(cluster)) for cluster in clusters[:, 0]])
     return 1 - products[:, 0] / _lengths(vectors) / _lengths(centroids)
 
 
 def _lengths(vectors: Vectors) -> Any:
-    return np.maximum(np.linalg.norm(vectors.astype(np.float64), axis=1), _SMALLEST)
+    return np.maximum(np.linalg.norm(vectors.astype(np.float64), axis=1), _MIN_LENGTH)
 
 
 def extend(index: Any, plan: Plan, source: Source, path: Path, *, norm: float) -> None:
-    """Add those vectors of a source that an index does not hold yet, and write it to a file.
+    """Add the vectors of a source that come after those in an index, and write it to a file.
 
     Args:
-        index: FAISS's index of the first of them, in memory; it is changed.
-        plan: What it was built by.
+        index: FAISS's index of the first vectors of the source, in memory; it is changed.
+        plan: The plan that it was built by.
         source: All vectors.
         path: File to write.
         norm: Largest Euclidean norm of a vector.

@@ -1,4 +1,4 @@
-"""The base segment grows in the background: ``add`` waits for no build, and nothing is lost, mixed up or left behind."""
+"""Compaction runs in the background: ``add`` waits for no build, and nothing is lost, mixed up or left behind."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from conftest import Oracle, assert_equals_oracle, clustered, make_passages
 
 from dpr_rag import Passage, PassageStore
 from dpr_rag.errors import IndexKindError, StoreError
-from dpr_rag.index import extending
-from dpr_rag.store import background, folding, growing, segment_folders
+from dpr_rag.index import compaction as index_compaction
+from dpr_rag.store import background, background_compaction, compaction, segment_folders
 
 DIM = 16
 LIMIT = 100
@@ -28,24 +28,24 @@ LIMIT = 100
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growing, "TAIL_LIMIT", LIMIT)
+    monkeypatch.setattr(background_compaction, "TAIL_LIMIT", LIMIT)
 
 
 class Held:
-    """A fold that comes no further than its index until it is let through."""
+    """A compaction that stops before its index until it is let through."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reached, self.may_pass = threading.Event(), threading.Event()
-        original = growing.finish_base
+        original = background_compaction.finish_base
 
         def held(*arguments: Any, **options: Any) -> Any:
             self.reached.set()
             while not self.may_pass.wait(0.001):
-                options["between"]()
+                options["checkpoint"]()
             return original(*arguments, **options)
 
-        monkeypatch.setattr(growing, "finish_base", held)
-        monkeypatch.setattr(folding, "finish_base", held)
+        monkeypatch.setattr(background_compaction, "finish_base", held)
+        monkeypatch.setattr(compaction, "finish_base", held)
 
     def wait(self) -> None:
         assert self.reached.wait(60)
@@ -85,20 +85,20 @@ def made_with(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [line.split()[0] for line in caplog.messages if line.startswith(("building", "extending"))]
 
 
-def test_add_and_searches_wait_for_no_fold(tmp_path: Path, held: Held) -> None:
+def test_add_and_searches_wait_for_no_compaction(tmp_path: Path, held: Held) -> None:
     oracle = Oracle()
     with PassageStore.open(tmp_path / "s", index="flat") as store:
         put(store, oracle, range(150))  # comes back though no base can be finished
         held.wait()
-        assert store.info().folding == "in the background"
+        assert store.info().compaction == "running"
         put(store, oracle, range(150, 400), seed=1)
         take(store, oracle, ["3", "200"])
         assert is_same(store, oracle)
         assert (store.info().base, store.info().tail) == (0, 398)
-        assert not store.wait_until_folded(0.01)
+        assert not store.wait_for_compaction(0.01)
         held.release()
-        assert store.wait_until_folded()
-        assert (store.info().base, store.info().tail, store.info().folding) == (399, 0, "")
+        assert store.wait_for_compaction()
+        assert (store.info().base, store.info().tail, store.info().compaction) == (399, 0, "")
         assert is_same(store, oracle)
         assert store.check().indexed == 398
 
@@ -107,7 +107,7 @@ def test_add_and_searches_wait_for_no_fold(tmp_path: Path, held: Held) -> None:
     "index", ["flat", "hnsw:efSearch=2000", "hnsw-sq8:efSearch=2000,oversample=10", "ivf-sq8:nprobe=1000,oversample=10"]
 )
 def test_whatever_happens_meanwhile_counts(index: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Additions, deletions, replacements and folds in any order, against brute force."""
+    """Additions, deletions, replacements and compactions in any order, against brute force."""
     choose, oracle = np.random.default_rng(11), Oracle()
     caplog.set_level(logging.INFO, "dpr_rag")
     with PassageStore.open(tmp_path / "s", index=index) as store, PassageStore.open(tmp_path / "s") as other:
@@ -118,12 +118,12 @@ def test_whatever_happens_meanwhile_counts(index: str, tmp_path: Path, caplog: p
             if step % 2:
                 take(writer, oracle, [str(one) for one in choose.integers(0, 560, 25)])
             if step % 5 == 4:
-                store.wait_until_folded()
+                store.wait_for_compaction()
             assert is_same(store, oracle)
         for one in (store, other):
-            assert one.wait_until_folded(60)
+            assert one.wait_for_compaction(60)
             assert is_same(one, oracle)
-            assert one.info().folding == ""
+            assert one.info().compaction == ""
         assert store.check().passages == len(oracle.passages)
         assert folders(store) == ["base"]
     assert set(made_with(caplog)) == {"extending", "building"}
@@ -137,7 +137,7 @@ def test_an_extended_index_finds_what_a_new_one_does(
     index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     vectors, questions = clustered(4000, 32), clustered(40, 32, seed=5)
-    monkeypatch.setattr(growing, "TAIL_LIMIT", 500)
+    monkeypatch.setattr(background_compaction, "TAIL_LIMIT", 500)
     with PassageStore.open(tmp_path / "s", index=index) as store:
         store.add(make_passages(1500), vectors=vectors[:1500])
         store.optimize()
@@ -145,7 +145,7 @@ def test_an_extended_index_finds_what_a_new_one_does(
         for start in range(1500, 4000, 600):
             part = make_passages(min(600, 4000 - start), start)
             store.add(part, vectors=vectors[start : start + 600], batch_size=600)
-            store.wait_until_folded()
+            store.wait_for_compaction()
         assert set(made_with(caplog)) == {"extending"}
         assert (store.info().base, store.info().tail, store.info().kind) == (3900, 100, index.partition(":")[0])
         extended = store.measure_index_recall(questions, k=10)
@@ -172,7 +172,7 @@ def test_vectors_unlike_those_it_was_trained_with_get_a_new_index(
         store.optimize()
         caplog.set_level(logging.INFO, "dpr_rag")
         store.add(make_passages(200, 1000), vectors=change(vectors[1000:]))
-        store.wait_until_folded()
+        store.wait_for_compaction()
         assert "was trained with other vectors than those that came since" in caplog.text
         assert made_with(caplog) == ["building"]
         assert store.measure_index_recall(40, k=10) >= 0.95
@@ -186,7 +186,7 @@ def test_clusters_are_found_anew_when_there_are_four_times_as_many_vectors(
     with PassageStore.open(tmp_path / "s", index="ivf") as store:
         for start, stop in ((0, 1500), (1500, 2500), (2500, 9000)):
             store.add(make_passages(stop - start, start), vectors=vectors[start:stop], batch_size=9000)
-            store.wait_until_folded()
+            store.wait_for_compaction()
         assert made_with(caplog) == ["building", "extending", "building"]
         assert store.info().parameters["nlist"] == 230
 
@@ -198,7 +198,7 @@ def test_a_long_vector_that_comes_later_is_looked_at_beside_the_index(tmp_path: 
         store.add(make_passages(400), vectors=vectors[:400])
         store.optimize()
         store.add(make_passages(200, 400), vectors=vectors[400:])
-        store.wait_until_folded()
+        store.wait_for_compaction()
         base = store._engine.state().base
         assert base is not None
         assert base["long"] == [550]
@@ -213,11 +213,11 @@ def test_a_base_of_which_a_quarter_has_gone_is_built_anew(tmp_path: Path, caplog
         caplog.set_level(logging.INFO, "dpr_rag")
         take(store, oracle, [str(at) for at in range(190)])
         put(store, oracle, range(1000, 1110))
-        store.wait_until_folded()
+        store.wait_for_compaction()
         assert (store.info().base, store.info().deleted) == (910, 190)  # they stay in the graph, and are passed over
         assert is_same(store, oracle)
         take(store, oracle, [str(at) for at in range(190, 240)])
-        store.wait_until_folded()
+        store.wait_for_compaction()
         assert (store.info().base, store.info().deleted) == (670, 0)
         assert made_with(caplog) == ["extending", "building"]
         assert is_same(store, oracle)
@@ -240,13 +240,13 @@ def test_a_damaged_base_is_not_extended(
         file.write_bytes(damaged)
         caplog.set_level(logging.INFO, "dpr_rag")
         put(store, oracle, range(600, 701))
-        store.wait_until_folded()
+        store.wait_for_compaction()
         assert made_with(caplog) == made
         assert is_same(store, oracle)
         assert store.check().indexed == 601
 
 
-def test_a_tail_of_which_all_has_gone_is_let_go_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_tail_of_which_all_has_gone_is_dropped_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     oracle = Oracle()
     with PassageStore.open(tmp_path / "s") as store:
         put(store, oracle, range(1000))
@@ -256,9 +256,9 @@ def test_a_tail_of_which_all_has_gone_is_let_go_of_once(tmp_path: Path, caplog: 
         assert is_same(store, oracle)
         take(store, oracle, [str(at) for at in range(2000, 2099)])
         put(store, oracle, range(3000, 3002))
-        store.wait_until_folded()
+        store.wait_for_compaction()
         take(store, oracle, ["3000", "3001"])
-        assert store.wait_until_folded()
+        assert store.wait_for_compaction()
         assert made_with(caplog) == ["extending"]
         assert is_same(store, oracle)
 
@@ -273,7 +273,7 @@ def test_metadata_changed_in_place_is_collected_anew(tmp_path: Path) -> None:
         store.add([changed], vectors=oracle.vectors["5"][None])
         oracle.passages["5"] = changed
         put(store, oracle, range(600, 701))
-        store.wait_until_folded()
+        store.wait_for_compaction()
         assert (store.info().base, store.info().tail, store.info().deleted) == (601, 0, 3)
         assert is_same(store, oracle)
         assert_equals_oracle(store, oracle, clustered(2, DIM), 10, {"id_number": 9999})
@@ -290,13 +290,13 @@ def test_another_writer_meanwhile(tmp_path: Path, held: Held) -> None:
             put(other, oracle, range(140, 160), seed=3)
             assert is_same(other, oracle)
             held.release()
-            other.wait_until_folded()
-        store.wait_until_folded()
+            other.wait_for_compaction()
+        store.wait_for_compaction()
         assert is_same(store, oracle)
         assert store.check().passages == len(oracle.passages)
 
 
-def test_a_fold_that_another_process_was_faster_with_is_dropped(tmp_path: Path, held: Held) -> None:
+def test_a_compaction_that_another_process_was_faster_with_is_dropped(tmp_path: Path, held: Held) -> None:
     oracle = Oracle()
     with PassageStore.open(tmp_path / "s") as store:
         put(store, oracle, range(150))
@@ -308,12 +308,12 @@ def test_a_fold_that_another_process_was_faster_with_is_dropped(tmp_path: Path, 
             held.wait()
             held.release()
             thread.join()
-        store.wait_until_folded()
+        store.wait_for_compaction()
         assert (store.info().base, folders(store)) == (150, ["base"])
         assert is_same(store, oracle)
 
 
-def test_optimize_lets_go_of_a_fold_and_builds_all(tmp_path: Path, held: Held) -> None:
+def test_optimize_cancels_a_compaction_and_builds_all(tmp_path: Path, held: Held) -> None:
     oracle = Oracle()
     with PassageStore.open(tmp_path / "s") as store:
         put(store, oracle, range(150))
@@ -323,12 +323,12 @@ def test_optimize_lets_go_of_a_fold_and_builds_all(tmp_path: Path, held: Held) -
         store.optimize("hnsw")
         assert (store.info().base, store.info().tail, store.info().kind) == (160, 0, "hnsw")
         put(store, oracle, range(200, 301))
-        assert store.wait_until_folded()
+        assert store.wait_for_compaction()
         assert store.info().base == 261
         assert folders(store) == ["base"]
 
 
-def test_closing_lets_go_of_a_fold(tmp_path: Path, held: Held) -> None:
+def test_closing_cancels_a_compaction(tmp_path: Path, held: Held) -> None:
     oracle = Oracle()
     store = PassageStore.open(tmp_path / "s")
     put(store, oracle, range(150))
@@ -343,11 +343,11 @@ def test_closing_lets_go_of_a_fold(tmp_path: Path, held: Held) -> None:
     with PassageStore.open(tmp_path / "s") as again:
         assert is_same(again, oracle)
         put(again, oracle, range(150, 151))
-        again.wait_until_folded()
+        again.wait_for_compaction()
         assert again.info().base == 151
 
 
-def test_a_temporary_store_that_is_forgotten_ends_its_fold(held: Held, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_temporary_store_that_is_forgotten_ends_its_compaction(held: Held, caplog: pytest.LogCaptureFixture) -> None:
     store = PassageStore.temporary()
     put(store, Oracle(), range(150))
     held.wait()
@@ -359,15 +359,15 @@ def test_a_temporary_store_that_is_forgotten_ends_its_fold(held: Held, caplog: p
     assert caplog.text == ""
 
 
-def test_a_store_opened_to_be_read_does_not_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_opened_to_be_read_does_not_compact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with PassageStore.open(tmp_path / "s") as store:
         put(store, Oracle(), range(90))
-    monkeypatch.setattr(growing, "TAIL_LIMIT", 50)
+    monkeypatch.setattr(background_compaction, "TAIL_LIMIT", 50)
     with PassageStore.open(tmp_path / "s", read_only=True) as store:
-        growing.fold_if_due(store._engine)
+        background_compaction.compact_if_due(store._engine)
         store.search(clustered(1, DIM), 5)
         assert not store._engine.background.is_running
-        assert store.wait_until_folded()
+        assert store.wait_for_compaction()
         assert store.info().base == 0
 
 
@@ -385,56 +385,58 @@ def test_what_cannot_be_written_is_told_and_tried_again_after_a_while(
             disk.setattr(segment_folders, "Claim", full)
             for at in range(150, 160):
                 put(store, oracle, range(at if at > 150 else 0, at + 1))
-                assert store.wait_until_folded()
+                assert store.wait_for_compaction()
             assert len(tries) == 1
-            assert "cannot be written (No space left on device)" in store.info().folding
+            assert "cannot be written (No space left on device)" in store.info().compaction
             assert caplog.text.count("what was added is searched exactly") == 1
             assert is_same(store, oracle)
             store._engine.background._not_before = 0.0  # a while later
             put(store, oracle, range(160, 161))
-            assert store.wait_until_folded()
+            assert store.wait_for_compaction()
             assert len(tries) == 2
             assert store._engine.background._not_before - time.monotonic() > background.FIRST_PAUSE
             with pytest.raises(StoreError, match="No space left"):
                 store.optimize()  # what is asked for is tried at once, and fails loudly
         store._engine.background._not_before = 0.0
         put(store, oracle, range(161, 162))
-        assert store.wait_until_folded()
-        assert (store.info().base, store.info().folding) == (162, "")
+        assert store.wait_for_compaction()
+        assert (store.info().base, store.info().compaction) == (162, "")
 
 
-def test_a_fault_of_a_fold_is_seen_and_does_not_fail_the_add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_a_compaction_is_seen_and_does_not_fail_the_add(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[object] = []
     monkeypatch.setattr(threading, "excepthook", lambda told: seen.append(told.exc_value))
-    monkeypatch.setattr(growing, "build", lambda *_: 1 / 0)
+    monkeypatch.setattr(background_compaction, "build_base", lambda *_: 1 / 0)
     with PassageStore.open(tmp_path / "s") as store:
         put(store, Oracle(), range(150))
-        assert store.wait_until_folded()
+        assert store.wait_for_compaction()
         assert [type(one) for one in seen] == [ZeroDivisionError]
-        assert "division" in store.info().folding
+        assert "division" in store.info().compaction
 
 
-def test_a_call_waits_for_a_fold_that_falls_behind_and_not_for_ever(
+def test_a_call_waits_for_a_compaction_that_falls_behind_and_not_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: Held
 ) -> None:
     waited: list[float] = []
-    wait = background.Background.wait
+    wait = background.BackgroundWorker.wait
 
-    def counted(self: background.Background, timeout: float | None = None) -> bool:
+    def counted(self: background.BackgroundWorker, timeout: float | None = None) -> bool:
         waited.append(timeout or 0.0)
         return wait(self, timeout)
 
     with PassageStore.open(tmp_path / "s") as store:
         put(store, Oracle(), range(150))
         held.wait()
-        monkeypatch.setattr(background.Background, "wait", counted)
+        monkeypatch.setattr(background.BackgroundWorker, "wait", counted)
         put(store, Oracle(), range(150, 160))
         assert waited == []  # the tail may be twice as long
         put(store, Oracle(), range(200, 300))
         assert waited
         assert max(waited) <= 0.05
         held.release()
-        store.wait_until_folded()
+        store.wait_for_compaction()
         waited.clear()
         put(store, Oracle(), range(300, 390))
         assert waited == []
@@ -452,51 +454,51 @@ def in_child(work: Callable[[], bool]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def test_a_child_forked_during_a_fold_goes_on_without_it(tmp_path: Path, held: Held) -> None:
+def test_a_child_forked_during_a_compaction_goes_on_without_it(tmp_path: Path, held: Held) -> None:
     oracle = Oracle()
     with PassageStore.open(tmp_path / "s", index="hnsw:efSearch=2000") as store:
         put(store, oracle, range(150))
         held.wait()
 
         def work() -> bool:
-            idle = not store._engine.background.is_running and store.wait_until_folded()
+            idle = not store._engine.background.is_running and store.wait_for_compaction()
             same = is_same(store, oracle)
             held.may_pass = threading.Event()
             held.may_pass.set()
             put(store, oracle, range(500, 510), seed=7)
-            done = store.wait_until_folded(60) and store.info().base == 160
+            done = store.wait_for_compaction(60) and store.info().base == 160
             store.close()
             return idle and same and done
 
         assert in_child(work) == 0
         oracle.add(make_passages(10, 500), clustered(10, DIM, seed=7))
         held.release()
-        assert store.wait_until_folded(60)
+        assert store.wait_for_compaction(60)
         assert is_same(store, oracle)
         assert folders(store) == ["base"]
         assert store.check().passages == 160
 
 
-def test_a_fork_waits_for_no_fold_that_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is let go of and begun anew; a child of a process that reads would have to refuse."""
+def test_a_fork_waits_for_no_compaction_that_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is cancelled and started anew; a child of a process that reads would have to refuse."""
     oracle, reading, begun = Oracle(), threading.Event(), []
-    original = folding.in_step
+    original = compaction.aligned_passages
 
-    def slow(reader: Any, rows: Any, between: Any, **options: Any) -> Iterator[Passage]:
+    def slow(reader: Any, rows: Any, checkpoint: Any, **options: Any) -> Iterator[Passage]:
         begun.append(1)
-        for at, passage in enumerate(original(reader, rows, between, **options)):
+        for at, passage in enumerate(original(reader, rows, checkpoint, **options)):
             while len(begun) == 1 and at == 3:
                 reading.set()
                 time.sleep(0.001)
-                between()
+                checkpoint()
             yield passage
 
-    monkeypatch.setattr(folding, "in_step", slow)
+    monkeypatch.setattr(compaction, "aligned_passages", slow)
     with PassageStore.open(tmp_path / "s") as store:
         put(store, oracle, range(150))
         assert reading.wait(60)
         assert in_child(lambda: is_same(store, oracle)) == 0
-        assert store.wait_until_folded(60)
+        assert store.wait_for_compaction(60)
         assert (len(begun), store.info().base) == (2, 150)
 
 
@@ -507,19 +509,19 @@ sys.path[:0] = [sys.argv[2]]
 import numpy as np
 from conftest import make_passages, clustered
 from dpr_rag import PassageStore
-from dpr_rag.store import folding, growing
-growing.TAIL_LIMIT = 100
+from dpr_rag.store import background_compaction, compaction
+background_compaction.TAIL_LIMIT = 100
 reached = threading.Event()
 def held(*arguments, **options):
     reached.set()
     while True:
         time.sleep(0.001)
-        options["between"]()
-folding.finish_base = growing.finish_base = held
+        options["checkpoint"]()
+compaction.finish_base = background_compaction.finish_base = held
 store = PassageStore.open(sys.argv[1], index="hnsw")
 store.add(make_passages(150), vectors=clustered(150, 16))
 assert reached.wait(60)
-print("folding", flush=True)
+print("compacting", flush=True)
 """
 
 
@@ -528,11 +530,11 @@ def process(path: Path, code: str) -> subprocess.Popen[str]:
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_process_killed_during_a_fold_loses_nothing(tmp_path: Path) -> None:
+def test_a_process_killed_during_a_compaction_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with process(path, "time.sleep(600)") as running:
         assert running.stdout is not None
-        assert running.stdout.readline() == "folding\n"
+        assert running.stdout.readline() == "compacting\n"
         running.send_signal(signal.SIGKILL)
     oracle = Oracle()
     oracle.add(make_passages(150), clustered(150, DIM))
@@ -540,22 +542,22 @@ def test_a_process_killed_during_a_fold_loses_nothing(tmp_path: Path) -> None:
         assert is_same(store, oracle)
         assert folders(store) == ["building"]
         put(store, oracle, range(150, 151))
-        store.wait_until_folded()
+        store.wait_for_compaction()
         assert (store.info().base, folders(store)) == (151, ["base"])
         assert store.check().passages == 151
 
 
 @pytest.mark.parametrize("end", ["", "store.close()", "del store", "raise SystemExit"])
-def test_an_interpreter_that_ends_during_a_fold_leaves_nothing(end: str, tmp_path: Path) -> None:
+def test_an_interpreter_that_ends_during_a_compaction_leaves_nothing(end: str, tmp_path: Path) -> None:
     with process(tmp_path / "s", end) as running:
         output, errors = running.communicate(timeout=120)
-    assert (running.returncode, output, errors) == (0, "folding\n", "")
+    assert (running.returncode, output, errors) == (0, "compacting\n", "")
     with PassageStore.open(tmp_path / "s") as store:
         assert folders(store) == []
         assert store.check().passages == 150
 
 
-def test_an_interrupt_while_one_waits_does_not_hide_the_fold(
+def test_an_interrupt_while_one_waits_does_not_hide_the_compaction(
     tmp_path: Path, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with PassageStore.open(tmp_path / "store") as store:
@@ -569,29 +571,29 @@ def test_an_interrupt_while_one_waits_does_not_hide_the_fold(
         with monkeypatch.context() as patch:
             patch.setattr(work._ended, "wait", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                store.wait_until_folded()
+                store.wait_for_compaction()
         assert work.is_running
-        assert not store.wait_until_folded(timeout=0.05)
+        assert not store.wait_for_compaction(timeout=0.05)
         held.release()
-        assert store.wait_until_folded(timeout=1e10)
+        assert store.wait_for_compaction(timeout=1e10)
 
 
-def test_a_fold_that_was_asked_for_while_held_up_comes_after_that(tmp_path: Path) -> None:
+def test_a_compaction_that_was_requested_during_a_pause_comes_after_it(tmp_path: Path) -> None:
     with PassageStore.open(tmp_path / "store") as store:
-        with store._engine.background.held_up():
+        with store._engine.background.paused():
             put(store, Oracle(), range(150))
             assert store.info().base == 0
-        assert store.wait_until_folded()
+        assert store.wait_for_compaction()
         assert store.info().base == 150
 
 
-def test_a_child_of_a_process_that_held_folds_up_folds(tmp_path: Path) -> None:
+def test_a_child_of_a_process_that_paused_compaction_compacts(tmp_path: Path) -> None:
     with PassageStore.open(tmp_path / "store") as store:
         put(store, Oracle(), range(20))
         inside, leave = threading.Event(), threading.Event()
 
         def hold() -> None:
-            with store._engine.background.held_up():
+            with store._engine.background.paused():
                 inside.set()
                 leave.wait()
 
@@ -601,7 +603,7 @@ def test_a_child_of_a_process_that_held_folds_up_folds(tmp_path: Path) -> None:
 
         def work() -> bool:
             put(store, Oracle(), range(20, 150))
-            return store.wait_until_folded() and store.info().base == 150
+            return store.wait_for_compaction() and store.info().base == 150
 
         try:
             assert in_child(work) == 0
@@ -617,10 +619,10 @@ def test_an_index_that_cannot_be_extended_is_built_anew(tmp_path: Path, monkeypa
     oracle = Oracle()
     with PassageStore.open(tmp_path / "store", index="hnsw") as store:
         put(store, oracle, range(150))
-        assert store.wait_until_folded()
-        monkeypatch.setattr(extending, "extend", refuse)
+        assert store.wait_for_compaction()
+        monkeypatch.setattr(index_compaction, "extend", refuse)
         put(store, oracle, range(150, 400))
-        assert store.wait_until_folded()
-        assert (store.info().base, store.info().folding) == (400, "")
+        assert store.wait_for_compaction()
+        assert (store.info().base, store.info().compaction) == (400, "")
         assert is_same(store, oracle)
         assert folders(store) == ["base"]

@@ -36,7 +36,7 @@ class Packed(NamedTuple):
         return Packed(np.zeros(count, "<u1"), np.zeros(1, "<i8"), b"")
 
 
-def joined(old: Column, new: Packed) -> Packed:
+def merge_columns(old: Column, new: Packed) -> Packed:
     """A column with further passages behind its own; what they say stands among its distinct values, in order.
 
     It takes time by the new distinct values, each of which is looked for among the old ones, and by bytes that are copied.

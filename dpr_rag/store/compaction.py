@@ -1,4 +1,4 @@
-"""Folding: making a new base segment of the stored vectors, or of the old one and the tail, and putting it into place."""
+"""Compaction: building a base segment from all stored vectors, tail included, and installing it in place of the old one."""
 
 from __future__ import annotations
 
@@ -14,47 +14,49 @@ from dpr_rag.errors import RESTORE, StoreCorrupted, StoreLocked
 from dpr_rag.index import ann, kinds
 from dpr_rag.index.building import finish_base, write_vectors
 from dpr_rag.index.segments import Manifest
-from dpr_rag.index.training import nothing
+from dpr_rag.index.training import no_checkpoint
 from dpr_rag.passages import Passage
 from dpr_rag.storage import shrinking
 from dpr_rag.storage.collecting import Collected
 from dpr_rag.storage.reader import Reader
 from dpr_rag.storage.state import State
 from dpr_rag.storage.writer import Writer
-from dpr_rag.store.background import Between
+from dpr_rag.store.background import Checkpoint
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.segment_folders import building, new_name, remove_all_but
 
-_POLITE = 1.0
-_TRIES = (_POLITE,) * 30
-_STEP = 64
+_LOCK_TIMEOUT = 1.0  # seconds
+_LOCK_TRIES = 30
+_CHECKPOINT_EVERY = 64  # passages
 _log = logging.getLogger(__name__)
 
 
-def fold(engine: Engine, index: str | None) -> None:
+def compact(engine: Engine, index: str | None) -> None:
     """Build a base segment over everything stored; see ``PassageStore.optimize``."""
     engine.database.refuse_read_only()
     if index is not None:
         kinds.parse(index)
     engine.state()  # refuses a closed store before anything is made in its folder
-    with engine.background.held_up(), engine.folding, building(engine.folder) as folder:
-        build(engine, index, folder)
-        engine.background.succeeded()
+    with engine.background.paused(), engine.compaction_lock, building(engine.folder) as folder:
+        build_base(engine, index, folder)
+        engine.background.record_success()
 
 
 def shrink(engine: Engine) -> None:
     """Give what superseded passages, vectors and segments took back to the disk."""
-    shrinking.shrink(engine.database, wait=_POLITE)  # who writes now will leave more empty pages
+    shrinking.shrink(engine.database, wait=_LOCK_TIMEOUT)  # who writes now will leave more empty pages
 
 
-def build(engine: Engine, index: str | None, folder: Path, between: Between = nothing) -> None:
-    """Copy the vectors within one transaction, and build the index after it, however long that takes.
+def build_base(engine: Engine, index: str | None, folder: Path, checkpoint: Checkpoint = no_checkpoint) -> None:
+    """Build a base segment over all stored vectors, and install it.
+
+    The vectors are copied within one read transaction; the index is built after it, however long that takes.
 
     Args:
         engine: The store.
         index: Another kind of index, or None to keep it.
-        folder: Where to build.
-        between: Called between two steps of the work, which ends where it raises.
+        folder: An empty folder to build in.
+        checkpoint: Called between two steps; an exception that it raises ends the work.
     """
     with engine.reading() as reader:
         state = reader.state()
@@ -62,23 +64,23 @@ def build(engine: Engine, index: str | None, folder: Path, between: Between = no
         plan = plan_of(state, wanted)
         written, fields = None, Collected()
         if plan is not None and state.model is not None:
-            blocks = stepwise(reader.vectors(state), between)
+            blocks = with_checkpoints(reader.vectors(state), checkpoint)
             written = write_vectors(folder, blocks, dim=state.model.dim, dtype=state.dtype)
             _check_complete(reader, state, len(written.rows))
-            for passage in in_step(reader, written.rows, between):
+            for passage in aligned_passages(reader, written.rows, checkpoint):
                 fields.add(passage)
     manifest = None
     if plan is not None and written is not None:
         _log.info("building %s over %d passages (%s)", plan.name, state.passages, plan.reason)
         beside = fields.write(folder)
         manifest = finish_base(
-            folder, written, plan, generation=state.generation, dtype=state.dtype, beside=beside, between=between
+            folder, written, plan, generation=state.generation, dtype=state.dtype, beside=beside, checkpoint=checkpoint
         )
-    put_in_place(engine, state, wanted, folder, manifest, between)
+    install_base(engine, state, wanted, folder, manifest, checkpoint)
 
 
 def plan_of(state: State, wanted: str) -> kinds.Plan | None:
-    """The index that a store gets, or None for one without passages."""
+    """The plan of the index that ``wanted`` means for a store of this state; None where it has no passages."""
     if state.model is None or not state.passages:
         return None
     plan = kinds.plan(wanted, passages=state.passages, dim=state.model.dim)
@@ -87,78 +89,88 @@ def plan_of(state: State, wanted: str) -> kinds.Plan | None:
     return plan
 
 
-def stepwise(blocks: Iterable[tuple[Rows, Vectors]], between: Between) -> Iterator[tuple[Rows, Vectors]]:
-    """Blocks of row numbers and vectors, with something to be called between them."""
+def with_checkpoints(blocks: Iterable[tuple[Rows, Vectors]], checkpoint: Checkpoint) -> Iterator[tuple[Rows, Vectors]]:
+    """The same blocks of row numbers and vectors; ``checkpoint`` is called before each."""
     for block in blocks:
-        between()
+        checkpoint()
         yield block
 
 
-def _check_complete(reader: Reader, state: State, found: int) -> None:
+def _check_complete(reader: Reader, state: State, count: int) -> None:
     """Prove that the records, each of them intact, are those that were committed: filters and deletions trust a segment."""
-    if found != state.passages:
-        raise StoreCorrupted(f"{reader.path}: {found} vectors for {state.passages} passages; " + RESTORE)
+    if count != state.passages:
+        raise StoreCorrupted(f"{reader.path}: {count} vectors for {state.passages} passages; " + RESTORE)
     sums = reader.checksum_of("passage"), reader.checksum_of(state.vectors)
     if sums != (state.passage_sum, state.vector_sum):
         raise StoreCorrupted(f"{reader.path} holds passages or vectors of an earlier commit; " + RESTORE)
 
 
-def in_step(reader: Reader, rows: Rows, between: Between, *, after: int = 0) -> Iterator[Passage]:
-    """All passages above a row number, each the one whose vector stands at its place."""
+def aligned_passages(reader: Reader, rows: Rows, checkpoint: Checkpoint, *, after: int = 0) -> Iterator[Passage]:
+    """All passages above a row number, in the order of the vectors that were read.
+
+    Args:
+        reader: The transaction that the vectors were read in.
+        rows: Row numbers of those vectors, ascending.
+        checkpoint: Called every 64 passages.
+        after: The row number.
+
+    Raises:
+        StoreCorrupted: A passage has no vector, or a vector no passage.
+    """
     place = -1
     for place, (row, passage) in enumerate(reader.every(after=after)):
         if place == len(rows) or row != rows[place]:
             raise StoreCorrupted(f"{reader.path}: row {row} has lost its vector; " + RESTORE)
-        if place % _STEP == 0:
-            between()
+        if place % _CHECKPOINT_EVERY == 0:
+            checkpoint()
         yield passage
     if place + 1 != len(rows):
         raise StoreCorrupted(f"{reader.path}: row {rows[place + 1]} is indexed but missing; " + RESTORE)
 
 
-def put_in_place(
+def install_base(
     engine: Engine,
     built_from: State,
     wanted: str,
     folder: Path,
     manifest: Manifest | None,
-    between: Between = nothing,
+    checkpoint: Checkpoint = no_checkpoint,
     *,
-    still_there: int = 0,
+    removed_kept_up_to: int = 0,
 ) -> None:
-    """Record the segment, unless another process has put one in place meanwhile.
+    """Make a built segment the base, in one commit, unless another process has installed one meanwhile.
 
     Args:
         engine: The store.
-        built_from: What it was built from.
+        built_from: The state it was built from.
         wanted: The index asked for.
         folder: Where it was built.
         manifest: The segment's, or None where there is nothing to search.
-        between: Called while another writer is waited for.
-        still_there: As for ``Writer.set_base``.
+        checkpoint: Called between two tries to get the write lock.
+        removed_kept_up_to: As for ``Writer.set_base``.
     """
     if manifest is not None:
         manifest = replace(manifest, directory=new_name("base", built_from.generation), edits=built_from.edits)
-    with _writing(engine, between) as writer:
+    with _write_transaction(engine, checkpoint) as writer:
         if writer.now.folds != built_from.folds:
             _log.info("another process has built a base segment meanwhile; keeping that one")
             return
         if manifest is not None:
             folder.rename(folder.with_name(manifest.directory))
         record = None if manifest is None else asdict(manifest)
-        writer.set_base(record, built_from=built_from.generation, index=wanted, still_there=still_there)
+        writer.set_base(record, built_from=built_from.generation, index=wanted, removed_kept_up_to=removed_kept_up_to)
         writer.commit_state()
-    _say_changed_kind(built_from, manifest)
-    with _writing(engine, between) as writer:
-        remove_all_but(engine.folder, _named(writer.now))
+    _log_changed_kind(built_from, manifest)
+    with _write_transaction(engine, checkpoint) as writer:
+        remove_all_but(engine.folder, _segments_in_use(writer.now))
 
 
 @contextmanager
-def _writing(engine: Engine, between: Between) -> Iterator[Writer]:
-    """A write transaction; who waits for it in the background looks up between tries."""
+def _write_transaction(engine: Engine, checkpoint: Checkpoint) -> Iterator[Writer]:
+    """A write transaction; a background task waits for the lock in steps, with a checkpoint before each."""
     with ExitStack() as stack:
-        for wait in (None,) if between is nothing else _TRIES:
-            between()
+        for wait in (None,) if checkpoint is no_checkpoint else (_LOCK_TIMEOUT,) * _LOCK_TRIES:
+            checkpoint()
             try:
                 writer = stack.enter_context(engine.writing(wait=wait))
                 break
@@ -169,7 +181,7 @@ def _writing(engine: Engine, between: Between) -> Iterator[Writer]:
         yield writer
 
 
-def _say_changed_kind(before: State, manifest: Manifest | None) -> None:
+def _log_changed_kind(before: State, manifest: Manifest | None) -> None:
     if before.base is None or manifest is None:
         return
     old = before.base["plan"]["name"]
@@ -177,11 +189,11 @@ def _say_changed_kind(before: State, manifest: Manifest | None) -> None:
         _log.info("the index is now %s instead of %s (%s)", manifest.plan.name, old, manifest.plan.reason)
 
 
-def clean(engine: Engine, *, wait: float | None = None) -> None:
+def remove_superseded(engine: Engine, *, wait: float | None = None) -> None:
     """Remove superseded segments and the remains of builds whose process is gone; ``wait`` as for ``Database.writing``."""
     with engine.writing(wait=wait) as writer:
-        remove_all_but(engine.folder, _named(writer.now))
+        remove_all_but(engine.folder, _segments_in_use(writer.now))
 
 
-def _named(state: State) -> set[str]:
+def _segments_in_use(state: State) -> set[str]:
     return {record["directory"] for record in (state.base, state.lexical) if record is not None}
