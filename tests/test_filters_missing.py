@@ -11,7 +11,7 @@ from dpr_rag import PRIVATE_KEY, Filter, Passage, PassageStore
 from dpr_rag.filters import HIDDEN_ID, OPERATORS, Comparison, kept_field
 from dpr_rag.filters.expression import Not
 from dpr_rag.storage import collecting
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import StoreReader
 
 PASSAGES = [
     Passage("titled", "t", "Hamlet"),
@@ -90,7 +90,7 @@ def test_sql_and_columns_say_the_same(
             expected = kept(one)
             assert [passage.id for passage in PASSAGES if passage.id in _found(store, one)] == expected
         store.optimize()
-        monkeypatch.setattr(Reader, "prove_passages", _refuse)
+        monkeypatch.setattr(StoreReader, "prove_passages", _refuse)
         for one in (where, Not(where)):
             assert _found(store, one) == set(kept(one))
 

@@ -11,7 +11,7 @@ from test_filters import select
 from dpr_rag import Passage, PassageStore
 from dpr_rag.filters import Filter
 from dpr_rag.filters.fields import MISSING, looked_up
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import StoreReader
 
 METADATA = [
     {"specs": {"screen": "OLED", "ports": {"usb": 2}}},
@@ -61,7 +61,7 @@ def test_a_store_answers_alike_with_columns_and_without(
         store.add(passages(), vectors=np.ones((len(METADATA), 4), np.float32))
         assert [int(one.id) for one in store.select(where)] == expected
         store.optimize()
-        monkeypatch.setattr(Reader, "prove_passages", lambda *_, **__: pytest.fail("all passages were read"))
+        monkeypatch.setattr(StoreReader, "prove_passages", lambda *_, **__: pytest.fail("all passages were read"))
         assert [int(one.id) for one in store.select(where)] == expected
         assert [dict(one.metadata) for one in store.get([str(at) for at in range(10)])] == METADATA
 

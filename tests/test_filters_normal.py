@@ -16,7 +16,7 @@ from dpr_rag.filters import Filter
 from dpr_rag.filters.fields import HIDDEN_ID, kept_field
 from dpr_rag.storage import collecting
 from dpr_rag.storage.fields import seen_of
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import StoreReader
 
 ONE, TWO = "Caf\u00e9", "Cafe\u0301"
 METADATA = [
@@ -150,7 +150,7 @@ def test_a_store_finds_both_and_returns_what_was_added(
     where: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with filled(tmp_path / "s") as store:
-        monkeypatch.setattr(Reader, "prove_passages", lambda *_, **__: pytest.fail("all passages were read"))
+        monkeypatch.setattr(StoreReader, "prove_passages", lambda *_, **__: pytest.fail("all passages were read"))
         assert [one.id for one in store.select(where)] == ["0", "1"]
         assert [dict(one.metadata) for one in store.get(["0", "1", "2"])] == METADATA
         store.check()
@@ -169,7 +169,7 @@ def test_columns_made_when_ids_compared_in_normal_form_answer_for_all_but_such_i
             store.optimize()
     with PassageStore.open(tmp_path / "s") as store:
         assert [one.id for one in store.select({"id": TWO})] == [TWO]
-        monkeypatch.setattr(Reader, "prove_passages", lambda *_, **__: pytest.fail("all passages were read"))
+        monkeypatch.setattr(StoreReader, "prove_passages", lambda *_, **__: pytest.fail("all passages were read"))
         assert store.count({"n": TWO}) == 2
 
 
@@ -185,7 +185,7 @@ def test_columns_made_by_other_rules_of_text_answer_for_ascii_alone(
     with PassageStore.open(tmp_path / "s") as store:
         for where in BOTH:
             assert [one.id for one in store.select(where)] == ["0", "1"], where
-        monkeypatch.setattr(Reader, "prove_passages", lambda *_, **__: pytest.fail("all passages were read"))
+        monkeypatch.setattr(StoreReader, "prove_passages", lambda *_, **__: pytest.fail("all passages were read"))
         assert [one.id for one in store.select({"id": {"$in": ["1", "2"]}})] == ["1", "2"]
 
 

@@ -28,8 +28,8 @@ from dpr_rag.filters import parse_filter
 from dpr_rag.index import matrix
 from dpr_rag.lexical import Analyzer, Corpus, Postings, analysis, analysis_of, characters, scoring
 from dpr_rag.lexical.postings import grown
-from dpr_rag.storage.reader import Reader
-from dpr_rag.storage.writer import Writer
+from dpr_rag.storage.reader import StoreReader
+from dpr_rag.storage.writer import StoreWriter
 from dpr_rag.store import calibrating, lexicon, ranking
 from dpr_rag.store.sampling import asked_for
 from dpr_rag.store.snapshot import Snapshot
@@ -815,7 +815,7 @@ def test_masks_of_recent_filters_are_remembered(store: PassageStore) -> None:
     texts_of(store, "king")
     filters = [parse_filter({"year": {"$lt": year}}) for year in range(1590, 1640)]
 
-    def masks(reader: Reader, snapshot: Snapshot) -> None:
+    def masks(reader: StoreReader, snapshot: Snapshot) -> None:
         known = lexicon.lexicon(store._engine, reader, snapshot)
         first, second = (known.alive(reader, snapshot, one) for one in filters[:2])
         assert known.alive(reader, snapshot, filters[0]) is first
@@ -897,7 +897,7 @@ def test_a_commit_that_fails_leaves_no_postings_behind(store: PassageStore, monk
         raise StoreError("the database is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Writer, "commit_state", full)
+        patched.setattr(StoreWriter, "commit_state", full)
         assert_is_formula(store, "w1 w2")
     assert (kept_of(store), folders_of(store)) == (0, [])
 

@@ -13,7 +13,7 @@ from dpr_rag import PRIVATE_KEY, Passage, PassageStore, Retriever
 from dpr_rag.derived import file_checksum
 from dpr_rag.errors import StoreCorrupted, StoreReadOnlyError
 from dpr_rag.storage import collecting, fields
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import StoreReader
 from dpr_rag.store import compaction
 
 DIM = 8
@@ -57,7 +57,7 @@ def refuse(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize("where", WHERE)
 def test_filters_ask_the_columns_of_the_base(where: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Reader, "prove_passages", refuse)
+    monkeypatch.setattr(StoreReader, "prove_passages", refuse)
     store, oracle = filled(tmp_path / "s")
     with store:
         assert_equals_oracle(store, oracle, vectors(3, 9), 30, where)
@@ -72,7 +72,7 @@ def test_filters_ask_the_columns_of_the_base(where: dict, tmp_path: Path, monkey
 def test_what_a_filter_deletes_is_found_by_the_columns(
     where: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Reader, "prove_passages", refuse)
+    monkeypatch.setattr(StoreReader, "prove_passages", refuse)
     store, oracle = filled(tmp_path / "s")
     store.close()
     with PassageStore.open(tmp_path / "s") as store:
@@ -152,7 +152,7 @@ def test_metadata_changed_in_place_counts_at_once(tmp_path: Path) -> None:
 
 
 def test_what_only_an_adapter_sees_leaves_the_columns_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Reader, "prove_passages", refuse)
+    monkeypatch.setattr(StoreReader, "prove_passages", refuse)
     store, oracle = filled(tmp_path / "s")
     with store:
         old = oracle.passages["p10"]
@@ -166,7 +166,7 @@ def test_a_backup_keeps_the_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     store, oracle = filled(tmp_path / "s")
     with store:
         store.backup(tmp_path / "copy")
-    monkeypatch.setattr(Reader, "prove_passages", refuse)
+    monkeypatch.setattr(StoreReader, "prove_passages", refuse)
     with PassageStore.open(tmp_path / "copy") as copy:
         assert_equals_oracle(copy, oracle, vectors(2, 9), 30, {"n": {"$lt": 0.5}})
 

@@ -15,7 +15,7 @@ import pytest
 from dpr_rag import Passage, PassageStore
 from dpr_rag.errors import StoreCorrupted
 from dpr_rag.storage.ids import prove_absent
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import StoreReader
 
 COUNT = 3000
 KEY = 16
@@ -127,9 +127,9 @@ def test_a_damaged_page_of_the_index_never_hides_a_passage(
 
 
 def test_the_proof_of_the_index_follows_every_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    proofs: list[Reader] = []
-    real = Reader.prove_ids
-    monkeypatch.setattr(Reader, "prove_ids", lambda self: (proofs.append(self), real(self))[1])
+    proofs: list[StoreReader] = []
+    real = StoreReader.prove_ids
+    monkeypatch.setattr(StoreReader, "prove_ids", lambda self: (proofs.append(self), real(self))[1])
     for _ in range(3):
         with PassageStore.open(tmp_path / "s") as store:
             assert store.get(["unknown", "b"]) == store.get(["b"])
@@ -150,8 +150,8 @@ def test_the_proof_of_the_index_follows_every_change(tmp_path: Path, monkeypatch
 
 def test_a_process_proves_the_index_before_it_holds_others_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writing: list[bool] = []
-    real = Reader.prove_ids
-    monkeypatch.setattr(Reader, "prove_ids", lambda self: (writing.append(hasattr(self, "now")), real(self))[1])
+    real = StoreReader.prove_ids
+    monkeypatch.setattr(StoreReader, "prove_ids", lambda self: (writing.append(hasattr(self, "now")), real(self))[1])
     for use in (
         lambda store: store.add([Passage("a", "text")], vectors=[[1, 2]]),
         lambda store: store.delete(["unknown", "a"]),
@@ -198,7 +198,7 @@ def test_an_index_of_other_passages_is_noticed(
 
 def test_check_proves_the_index(index: tuple[sqlite3.Connection, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     _, path = index
-    monkeypatch.setattr(Reader, "problems", lambda self: [])
+    monkeypatch.setattr(StoreReader, "problems", lambda self: [])
     with PassageStore.open(path) as store:
         with store._engine.writing() as writer:
             writer.now = replace(writer.now, id_sum=writer.now.id_sum + 1)

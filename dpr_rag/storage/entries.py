@@ -12,9 +12,9 @@ from typing import Any
 from dpr_rag.errors import RESTORE, PassageError, StoreCorrupted
 from dpr_rag.faces import message_of
 from dpr_rag.passages import CONVERTING, DATES
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import StoreReader
 from dpr_rag.storage.state import added, taken
-from dpr_rag.storage.writer import Writer
+from dpr_rag.storage.writer import StoreWriter
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS entry (
@@ -50,7 +50,7 @@ def dump(collection: str, key: str, value: Any) -> str:
         ) from error
 
 
-def read(reader: Reader, collection: str, keys: Iterable[str] | None = None) -> dict[str, str]:
+def read(reader: StoreReader, collection: str, keys: Iterable[str] | None = None) -> dict[str, str]:
     """JSON texts of a collection by key, in order of insertion, or those of some keys; unknown keys are left out.
 
     Raises:
@@ -70,7 +70,7 @@ def read(reader: Reader, collection: str, keys: Iterable[str] | None = None) -> 
     return {key: value for key, value, _ in records}
 
 
-def write(writer: Writer, changes: Changes) -> int:
+def write(writer: StoreWriter, changes: Changes) -> int:
     """Put JSON texts under keys, or remove keys whose value is None, and return how many entries changed.
 
     The generation stays: what searches read does not change.
@@ -94,7 +94,7 @@ def write(writer: Writer, changes: Changes) -> int:
     return changed
 
 
-def _put(writer: Writer, collection: str, key: str, value: str | None) -> None:
+def _put(writer: StoreWriter, collection: str, key: str, value: str | None) -> None:
     if value is None:
         writer.connection.execute("DELETE FROM entry WHERE collection = ? AND key = ?", (collection, key))
         return
@@ -104,7 +104,7 @@ def _put(writer: Writer, collection: str, key: str, value: str | None) -> None:
     )
 
 
-def prove(reader: Reader) -> None:
+def prove(reader: StoreReader) -> None:
     """Prove that every entry is there and intact, and that the index by which they are found is whole.
 
     Raises:
@@ -116,7 +116,7 @@ def prove(reader: Reader) -> None:
         raise StoreCorrupted(f"{reader.path}: {found[0]}")
 
 
-def problems(reader: Reader) -> list[str]:
+def problems(reader: StoreReader) -> list[str]:
     """What is wrong with the entries."""
     if reader.format() < KNOWN_SINCE:
         return []

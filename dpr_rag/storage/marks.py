@@ -9,7 +9,7 @@ from typing import Any
 from dpr_rag.errors import RESTORE, StoreCorrupted
 from dpr_rag.passages import PRIVATE_KEY, Passage, is_text
 from dpr_rag.storage.entries import KNOWN_SINCE
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import StoreReader
 
 PLACES = (1, 3)
 """Places in the list under ``PRIVATE_KEY`` whose strings are found fast."""
@@ -39,7 +39,7 @@ def _neighbours(place: int) -> str:
 _NEIGHBOURS = {place: _neighbours(place) for place in PLACES}
 
 
-def _prove_all_found(reader: Reader, marks: Sequence[str]) -> None:
+def _prove_all_found(reader: StoreReader, marks: Sequence[str]) -> None:
     """Prove that single damaged entries hide no passage that has one of the marks; see ``dpr_rag.storage.ids.prove_absent``.
 
     Raises:
@@ -64,7 +64,7 @@ def _stands(stored: object, mark: str, *, behind: bool) -> bool:
     return isinstance(stored, int | float) and not behind
 
 
-def marked(reader: Reader, marks: Iterable[str]) -> dict[int, Passage]:
+def marked(reader: StoreReader, marks: Iterable[str]) -> dict[int, Passage]:
     """Passages that have one of the marks, by ascending row number.
 
     Raises:
@@ -81,12 +81,12 @@ def marks_of(passage: Passage) -> list[str]:
     return [mark for place, mark in enumerate(listed) if place in PLACES and isinstance(mark, str)]
 
 
-def present(reader: Reader, marks: Iterable[str]) -> set[str]:
+def present(reader: StoreReader, marks: Iterable[str]) -> set[str]:
     """Those of the marks that some passage has."""
     return _asked(reader, _at, marks)
 
 
-def _asked(reader: Reader, what: Callable[[int], str], marks: Iterable[str]) -> set[Any]:
+def _asked(reader: StoreReader, what: Callable[[int], str], marks: Iterable[str]) -> set[Any]:
     """What there is of passages at any place with one of the marks, of which it is proven that none is hidden."""
     # others than these no text can hold, or SQLite's JSON functions would cut them
     wanted = [mark for mark in marks if "\0" not in mark and is_text(mark)]

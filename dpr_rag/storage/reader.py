@@ -22,7 +22,7 @@ Condition = Filter | Callable[[Passage], bool]
 _BOUND, _BLOCK = 500, 4096
 
 
-class Reader:
+class StoreReader:
     """Reads passages, vectors and the state through one open transaction."""
 
     def __init__(self, connection: sqlite3.Connection, path: object, known: State | None = None) -> None:

@@ -45,7 +45,7 @@ class State:
         passage_sum: Sum of the passages' checksums, which proves that none is missing.
         vector_sum: The same for the vectors in use.
         removed: How many removals are noted for the segments.
-        removed_sum: Sum of their marks, see ``Reader.removals``.
+        removed_sum: Sum of their marks, see ``StoreReader.removals``.
         model: The encoder, or None until the first passage.
         dtype: How vectors are stored, ``float32`` or ``float16``.
         index: The index asked for.

@@ -14,12 +14,12 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.errors import RESTORE, StoreCorrupted, VectorError
 from dpr_rag.passages import Passage
 from dpr_rag.storage.ids import mark_of
-from dpr_rag.storage.reader import Reader, marks
+from dpr_rag.storage.reader import StoreReader, marks
 from dpr_rag.storage.records import dump_metadata, passage_crc, to_stored, vector_crc
 from dpr_rag.storage.state import Model, State, added, taken
 
 
-class Writer(Reader):
+class StoreWriter(StoreReader):
     """A reader that can also change; call :meth:`commit_state` once, last."""
 
     def __init__(self, connection: sqlite3.Connection, path: object, known: State | None = None) -> None:

@@ -18,7 +18,7 @@ from dpr_rag.passages import Passage
 from dpr_rag.storage.fields import seen_of
 from dpr_rag.storage.records import to_stored
 from dpr_rag.storage.state import Model
-from dpr_rag.storage.writer import Writer
+from dpr_rag.storage.writer import StoreWriter
 from dpr_rag.store import recording
 from dpr_rag.store.background_compaction import Backpressure
 from dpr_rag.store.engine import Engine
@@ -160,7 +160,7 @@ def _add_batch(
 
 
 def _succeeded(
-    writer: Writer,
+    writer: StoreWriter,
     batch: Sequence[Passage],
     ready: Sequence[Passage],
     instead: Mapping[str, Sequence[str]],
@@ -196,7 +196,7 @@ def _vectors(engine: Engine, batch: _Batch, needed: Sequence[Passage]) -> Vector
     return check_encoded(engine.encoder, "encode_passages", made, **shape)
 
 
-def _model(engine: Engine, writer: Writer, vectors: Vectors, *, given: bool) -> Model:
+def _model(engine: Engine, writer: StoreWriter, vectors: Vectors, *, given: bool) -> Model:
     """The model the store has, or gets with its first vectors, with a note of what made these."""
     engine.check_model(writer.now)
     dim = vectors.shape[1]
@@ -212,7 +212,7 @@ def _model(engine: Engine, writer: Writer, vectors: Vectors, *, given: bool) -> 
 
 
 def _write(
-    writer: Writer,
+    writer: StoreWriter,
     model: Model,
     passages: Sequence[Passage],
     known: _Known,

@@ -21,7 +21,7 @@ from dpr_rag.index.segments import Base, Manifest
 from dpr_rag.storage.collecting import Collected
 from dpr_rag.storage.fields import Fields
 from dpr_rag.storage.place import INDEX_FOLDER
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import StoreReader
 from dpr_rag.storage.state import State
 from dpr_rag.store.background import Checkpoint
 from dpr_rag.store.compaction import aligned_passages, build_base, install_base, plan_of, with_checkpoints
@@ -171,7 +171,7 @@ def _install_extended(
     return True
 
 
-def _check_complete(reader: Reader, state: State, old: Manifest, tail: Rows) -> None:
+def _check_complete(reader: StoreReader, state: State, old: Manifest, tail: Rows) -> None:
     """Prove that base and tail are all that was committed.
 
     What the base holds was proven when it was built, and a row's title, text and vector are never written twice; what has
@@ -185,7 +185,9 @@ def _check_complete(reader: Reader, state: State, old: Manifest, tail: Rows) -> 
         raise StoreCorrupted(f"{reader.path}: {count} vectors for {state.passages} passages, or others; " + RESTORE)
 
 
-def _collect_fields(reader: Reader, base: Base, fields: Fields | None, tail: Rows, checkpoint: Checkpoint) -> Collected:
+def _collect_fields(
+    reader: StoreReader, base: Base, fields: Fields | None, tail: Rows, checkpoint: Checkpoint
+) -> Collected:
     """Metadata by field: of the tail alone where the base has usable ``fields``, else of base and tail."""
     collected = Collected()
     if fields is not None:

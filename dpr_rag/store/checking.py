@@ -21,7 +21,7 @@ from dpr_rag.passages import Passage
 from dpr_rag.storage import entries
 from dpr_rag.storage.fields import Fields
 from dpr_rag.storage.place import INDEX_FOLDER
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import StoreReader
 from dpr_rag.storage.state import State, added
 from dpr_rag.store import choosing, recording
 from dpr_rag.store.engine import Engine
@@ -90,7 +90,7 @@ def _listed(*problems: str) -> str:
     return "; ".join(problems)
 
 
-def _check_passages(reader: Reader, state: State, problems: list[str]) -> Rows:
+def _check_passages(reader: StoreReader, state: State, problems: list[str]) -> Rows:
     """Read every passage, and return the row numbers."""
     rows: list[int] = []
     while page := reader.after(rows[-1] if rows else 0, _PAGE):
@@ -102,14 +102,14 @@ def _check_passages(reader: Reader, state: State, problems: list[str]) -> Rows:
     return np.array(rows, dtype=np.int64)
 
 
-def _check_vectors(reader: Reader, state: State, rows: Rows, problems: list[str]) -> None:
+def _check_vectors(reader: StoreReader, state: State, rows: Rows, problems: list[str]) -> None:
     found = [numbers for numbers, _ in reader.vectors(state)]
     numbers = np.concatenate(found) if found else np.empty(0, np.int64)
     if not np.array_equal(numbers, rows) or reader.checksum_of(state.vectors) != state.vector_sum:
         problems.append("the vectors do not belong to the passages; " + RESTORE)
 
 
-def _check_base(parent: Path, reader: Reader, state: State, rows: Rows, problems: list[str]) -> int:
+def _check_base(parent: Path, reader: StoreReader, state: State, rows: Rows, problems: list[str]) -> int:
     """Hold the base segment against the stored vectors, and return how many passages it holds."""
     manifest = None if state.base is None else Manifest.from_json(state.base)
     if manifest is None or not manifest.is_current:  # of an earlier version, and not used
@@ -133,7 +133,7 @@ def _check_base(parent: Path, reader: Reader, state: State, rows: Rows, problems
     return len(alive)
 
 
-def _same_vectors(base: Base, reader: Reader, state: State) -> bool:
+def _same_vectors(base: Base, reader: StoreReader, state: State) -> bool:
     for numbers, vectors in reader.vectors(state):
         at = positions_in(base.rows, numbers)
         kept = vectors[positions_in(numbers, base.rows[at])]
@@ -142,14 +142,14 @@ def _same_vectors(base: Base, reader: Reader, state: State) -> bool:
     return True
 
 
-def _same_fields(base: Base, fields: Fields, reader: Reader) -> bool:
+def _same_fields(base: Base, fields: Fields, reader: StoreReader) -> bool:
     covered = takewhile(lambda one: one[0] <= base.manifest.last_row, reader.every())
     places = np.delete(np.arange(len(base.rows)), positions_in(base.rows, reader.removed(-1)))
     fit = all(fields.fit(int(at), passage) for at, (_, passage) in zip(places, covered, strict=True))
     return fit and fields.ascend()
 
 
-def _check_words(parent: Path, reader: Reader, state: State, rows: Rows, problems: list[str]) -> None:
+def _check_words(parent: Path, reader: StoreReader, state: State, rows: Rows, problems: list[str]) -> None:
     """Hold the postings on disk against those of the stored texts: the same passages, and in each the same words."""
     if state.lexical is None or state.lexical.get("analysis") != analysis_of(
         state.language

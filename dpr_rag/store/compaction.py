@@ -18,9 +18,9 @@ from dpr_rag.index.training import no_checkpoint
 from dpr_rag.passages import Passage
 from dpr_rag.storage import shrinking
 from dpr_rag.storage.collecting import Collected
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import StoreReader
 from dpr_rag.storage.state import State
-from dpr_rag.storage.writer import Writer
+from dpr_rag.storage.writer import StoreWriter
 from dpr_rag.store.background import Checkpoint
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.segment_folders import building, new_name, remove_all_but
@@ -96,7 +96,7 @@ def with_checkpoints(blocks: Iterable[tuple[Rows, Vectors]], checkpoint: Checkpo
         yield block
 
 
-def _check_complete(reader: Reader, state: State, count: int) -> None:
+def _check_complete(reader: StoreReader, state: State, count: int) -> None:
     """Prove that the records, each of them intact, are those that were committed: filters and deletions trust a segment."""
     if count != state.passages:
         raise StoreCorrupted(f"{reader.path}: {count} vectors for {state.passages} passages; " + RESTORE)
@@ -105,7 +105,7 @@ def _check_complete(reader: Reader, state: State, count: int) -> None:
         raise StoreCorrupted(f"{reader.path} holds passages or vectors of an earlier commit; " + RESTORE)
 
 
-def aligned_passages(reader: Reader, rows: Rows, checkpoint: Checkpoint, *, after: int = 0) -> Iterator[Passage]:
+def aligned_passages(reader: StoreReader, rows: Rows, checkpoint: Checkpoint, *, after: int = 0) -> Iterator[Passage]:
     """All passages above a row number, in the order of the vectors that were read.
 
     Args:
@@ -147,7 +147,7 @@ def install_base(
         folder: Where it was built.
         manifest: The segment's, or None where there is nothing to search.
         checkpoint: Called between two tries to get the write lock.
-        removed_kept_up_to: As for ``Writer.set_base``.
+        removed_kept_up_to: As for ``StoreWriter.set_base``.
     """
     if manifest is not None:
         manifest = replace(manifest, directory=new_name("base", built_from.generation), edits=built_from.edits)
@@ -166,7 +166,7 @@ def install_base(
 
 
 @contextmanager
-def _write_transaction(engine: Engine, checkpoint: Checkpoint) -> Iterator[Writer]:
+def _write_transaction(engine: Engine, checkpoint: Checkpoint) -> Iterator[StoreWriter]:
     """A write transaction; a background task waits for the lock in steps, with a checkpoint before each."""
     with ExitStack() as stack:
         for wait in (None,) if checkpoint is no_checkpoint else (_LOCK_TIMEOUT,) * _LOCK_TRIES:

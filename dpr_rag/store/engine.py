@@ -21,9 +21,9 @@ from dpr_rag.lexical import Analyzer
 from dpr_rag.passages import Passage, check_questions
 from dpr_rag.storage import entries
 from dpr_rag.storage.database import ChangedMeanwhileError, Database
-from dpr_rag.storage.reader import Condition, Reader
+from dpr_rag.storage.reader import Condition, StoreReader
 from dpr_rag.storage.state import Model, State
-from dpr_rag.storage.writer import Writer
+from dpr_rag.storage.writer import StoreWriter
 from dpr_rag.store.background import BackgroundWorker
 from dpr_rag.store.snapshot import Snapshot, load
 from dpr_rag.store.words import Lexicon, OutdatedError
@@ -60,30 +60,30 @@ class Engine:
         self.background = BackgroundWorker()
 
     @contextmanager
-    def reading(self) -> Iterator[Reader]:
+    def reading(self) -> Iterator[StoreReader]:
         """A read transaction on one generation."""
         known = self._seen
         with self.database.reading() as connection:
-            reader = Reader(connection, self.database.path, known)
+            reader = StoreReader(connection, self.database.path, known)
             reader.state()  # refuses another store before anything is believed of it
             yield reader
         self._see(reader)
 
     @contextmanager
-    def writing(self, *, wait: float | None = None) -> Iterator[Writer]:
+    def writing(self, *, wait: float | None = None) -> Iterator[StoreWriter]:
         """A write transaction; nothing of it stays if the block raises. ``wait`` as for ``Database.writing``."""
         known = self._seen
         with self.database.writing(wait=wait) as connection:
-            writer = Writer(connection, self.database.path, known)
+            writer = StoreWriter(connection, self.database.path, known)
             yield writer
         self._see(writer)
 
-    def _see(self, reader: Reader) -> None:
+    def _see(self, reader: StoreReader) -> None:
         newest = reader.known
         if newest is not None and (self._seen is None or self._seen.generation < newest.generation):
             self._seen = newest
 
-    def prove(self, reader: Reader) -> None:
+    def prove(self, reader: StoreReader) -> None:
         """Prove, once per process and row, that no passage is damaged or missing.
 
         What a filter leaves out is never read back by itself: without this, a damaged field would change which passages
@@ -97,7 +97,7 @@ class Engine:
             reader.prove_passages(after=self._proved)
             self._proved = last
 
-    def prove_ids(self, reader: Reader) -> None:
+    def prove_ids(self, reader: StoreReader) -> None:
         """Prove, once per process, that the index on ids is whole.
 
         Raises:
@@ -107,7 +107,7 @@ class Engine:
             reader.prove_ids()
             self.proved_ids = True
 
-    def known(self, reader: Reader, ids: Iterable[str]) -> dict[str, tuple[int, Passage]]:
+    def known(self, reader: StoreReader, ids: Iterable[str]) -> dict[str, tuple[int, Passage]]:
         """Passages with their row numbers by id; of the others it is proven that they are not stored.
 
         Raises:
@@ -120,7 +120,7 @@ class Engine:
             reader.prove_absent(wanted - found.keys())
         return found
 
-    def prove_marks(self, reader: Reader) -> None:
+    def prove_marks(self, reader: StoreReader) -> None:
         """Prove, once per process, that the indexes on marks hold what the passages say; some 15 s a million passages.
 
         Raises:
@@ -131,7 +131,7 @@ class Engine:
             reader.refuse_problems("passage")
             self._proved_marks = True
 
-    def prove_entries(self, reader: Reader) -> None:
+    def prove_entries(self, reader: StoreReader) -> None:
         """Prove, once per process, that no record of an adapter is damaged or missing, and that the index on them is whole.
 
         Raises:
@@ -141,7 +141,7 @@ class Engine:
             entries.prove(reader)
             self._proved_entries = True
 
-    def prove_for(self, reader: Reader, snapshot: Snapshot, where: Condition) -> None:
+    def prove_for(self, reader: StoreReader, snapshot: Snapshot, where: Condition) -> None:
         """Prove the passages that a filter is asked about one by one, once per process and row; see :meth:`prove`.
 
         Those whose metadata the base segment knows by field are not: the segment was made of proved passages.
@@ -158,11 +158,11 @@ class Engine:
             self._prove_tail(reader, snapshot, known=known)
             self._proved_tail = last
 
-    def _prove_tail(self, reader: Reader, snapshot: Snapshot, *, known: int) -> None:
+    def _prove_tail(self, reader: StoreReader, snapshot: Snapshot, *, known: int) -> None:
         tail = snapshot.select(reader, None)[1]
         reader.prove_after(snapshot.last_row, count=tail.count, known=known)
 
-    def doomed(self, reader: Reader, where: Condition) -> Rows:
+    def doomed(self, reader: StoreReader, where: Condition) -> Rows:
         """Ascending row numbers of the passages that are to go by a filter, in a transaction that may be ahead of the snapshot.
 
         Every passage that is asked is proven anew, so that none stays in silence. The base segment's fields were proven
@@ -239,7 +239,7 @@ class Engine:
         """
         count = check_count("count", count, VectorError)
 
-        def drawn(reader: Reader, snapshot: Snapshot) -> tuple[Rows, list[Passage], Vectors]:
+        def drawn(reader: StoreReader, snapshot: Snapshot) -> tuple[Rows, list[Passage], Vectors]:
             if where is not None:
                 self.prove_for(reader, snapshot, where)
             rows = snapshot.kept(reader, where)
@@ -258,7 +258,7 @@ class Engine:
             return state.model.dim
         return 0 if self.encoder is None else int(self.encoder.dim)
 
-    def with_snapshot(self, action: Callable[[Reader, Snapshot], _Result]) -> _Result:
+    def with_snapshot(self, action: Callable[[StoreReader, Snapshot], _Result]) -> _Result:
         """Run an action on a transaction and its snapshot; it is repeated where a segment was damaged or others went ahead."""
         patience = _PATIENCE
         while True:
@@ -275,7 +275,7 @@ class Engine:
                     raise
                 _log.debug("%s; reading anew", error)
 
-    def _current(self, reader: Reader) -> Snapshot:
+    def _current(self, reader: StoreReader) -> Snapshot:
         snapshot = self._snapshot
         if snapshot is not None and snapshot.state == reader.state():
             return snapshot

@@ -11,7 +11,7 @@ from typing import Any
 from dpr_rag.errors import StoreCorrupted, StoreError, StoreLocked
 from dpr_rag.lexical import Analyzer, Corpus, Postings, analysis_of
 from dpr_rag.storage.place import INDEX_FOLDER
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import StoreReader
 from dpr_rag.storage.state import State
 from dpr_rag.store.compaction import remove_superseded
 from dpr_rag.store.engine import Engine
@@ -32,7 +32,7 @@ def analyzer_of(engine: Engine, state: State) -> Analyzer:
     return known
 
 
-def lexicon(engine: Engine, reader: Reader, snapshot: Snapshot) -> Lexicon:
+def lexicon(engine: Engine, reader: StoreReader, snapshot: Snapshot) -> Lexicon:
     """The postings of a snapshot's generation: those known so far, with what was added since.
 
     Raises:
@@ -92,7 +92,7 @@ def _say_made_otherwise(engine: Engine, state: State) -> None:
         _log.warning(text, engine.folder, state.lexical.get("analysis"), analysis_of(state.language))
 
 
-def _grown(engine: Engine, reader: Reader, state: State, known: Lexicon) -> Lexicon:
+def _grown(engine: Engine, reader: StoreReader, state: State, known: Lexicon) -> Lexicon:
     if known.last >= state.next_row - 1:
         return known
     added = Postings.of(reader.every(after=known.last), analyzer_of(engine, state))
@@ -191,7 +191,7 @@ def _name(state: State) -> object:
 def _gathered(engine: Engine, language: str | None) -> tuple[State, Postings]:
     """The postings of everything stored: of the segments there are, without what was deleted, or of the texts in a language."""
 
-    def gathered(reader: Reader, snapshot: Snapshot) -> tuple[State, Postings]:
+    def gathered(reader: StoreReader, snapshot: Snapshot) -> tuple[State, Postings]:
         state = snapshot.state
         if state.passages > WORTH_KEEPING:
             _log.info("building BM25 postings over %d passages (%s)", state.passages, language or state.language)

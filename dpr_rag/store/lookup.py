@@ -11,7 +11,7 @@ from dpr_rag.faces import ByFace
 from dpr_rag.filters import Filter
 from dpr_rag.filters.evaluating import compared_fields
 from dpr_rag.passages import Passage, is_text, rejoined
-from dpr_rag.storage.reader import Condition, Reader, fits
+from dpr_rag.storage.reader import Condition, StoreReader, fits
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.scope import WHOLE, Scope, Where
 from dpr_rag.store.snapshot import Snapshot
@@ -38,7 +38,7 @@ def select(engine: Engine, condition: Condition | None, k: int | None) -> list[P
     """Passages that a filter keeps, in order of insertion; see ``PassageStore.select``."""
     k = None if k is None else check_count("k", k, VectorError, more=", or None for all")
 
-    def selected(reader: Reader, snapshot: Snapshot) -> list[Passage]:
+    def selected(reader: StoreReader, snapshot: Snapshot) -> list[Passage]:
         if condition is not None:
             engine.prove_for(reader, snapshot, condition)
         rows = snapshot.kept(reader, condition)[:k].tolist()
@@ -54,7 +54,7 @@ def count(engine: Engine, condition: Condition | None) -> int:
         with engine.reading() as reader:
             return reader.current_state().passages
 
-    def counted(reader: Reader, snapshot: Snapshot) -> int:
+    def counted(reader: StoreReader, snapshot: Snapshot) -> int:
         engine.prove_for(reader, snapshot, condition)
         return sum(selection.count for selection in snapshot.select(reader, condition))
 
@@ -109,7 +109,7 @@ def delete(engine: Engine, ids: Iterable[str] | None, where: Where, scope: Scope
     return len(rows)
 
 
-def _doomed(engine: Engine, writer: Reader, ids: Sequence[str] | None, condition: Condition | None) -> list[int]:
+def _doomed(engine: Engine, writer: StoreReader, ids: Sequence[str] | None, condition: Condition | None) -> list[int]:
     """The rows of the passages with these ids that fit the condition, or, without ids, of all that fit it; proven."""
     if ids is not None:
         known = engine.known(writer, ids).values()

@@ -9,7 +9,7 @@ from typing import Any
 from dpr_rag.errors import RESTORE, PassageError, StoreCorrupted
 from dpr_rag.passages import Passage, is_text, rejoined
 from dpr_rag.storage import entries, marks
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import StoreReader
 from dpr_rag.store import adding, background_compaction, lexicon
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.repeats import check_repeats
@@ -45,7 +45,7 @@ class Private:
         except (ValueError, RecursionError) as error:
             raise StoreCorrupted(f"{self._engine.folder}: a record of {collection!r} is no JSON; " + RESTORE) from error
 
-    def _read(self, reader: Reader, collection: str, keys: Sequence[str] | None) -> dict[str, str]:
+    def _read(self, reader: StoreReader, collection: str, keys: Sequence[str] | None) -> dict[str, str]:
         """Records by key; where some are not found, it is proven that they are not there."""
         found = entries.read(reader, collection, keys)
         if keys is None or len(found) < len(set(keys)):

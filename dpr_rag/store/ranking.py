@@ -18,7 +18,7 @@ from dpr_rag.fusion.ranking import Scores
 from dpr_rag.lexical import BM25
 from dpr_rag.lexical.scoring import Mask, Scored
 from dpr_rag.passages import Hit, Passage
-from dpr_rag.storage.reader import Condition, Reader
+from dpr_rag.storage.reader import Condition, StoreReader
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.fitted import drawn_vectors
 from dpr_rag.store.lexicon import analyzer_of, lexicon
@@ -65,7 +65,7 @@ def search(engine: Engine, asked: Asked) -> list[list[Hit]]:
 
     drawn = drawn_vectors(engine) if asked.ranking.wants_weight else None
 
-    def found(reader: Reader, snapshot: Snapshot) -> list[list[Hit]]:
+    def found(reader: StoreReader, snapshot: Snapshot) -> list[list[Hit]]:
         vectors = _checked(engine, snapshot, asked)
         if asked.where is not None:
             engine.prove_for(reader, snapshot, asked.where)
@@ -100,7 +100,7 @@ def candidates(engine: Engine, asked: Asked) -> Candidates:
 
     drawn = drawn_vectors(engine)
 
-    def found(reader: Reader, snapshot: Snapshot) -> Candidates:
+    def found(reader: StoreReader, snapshot: Snapshot) -> Candidates:
         bm25 = Ranking("bm25", bm25=asked.ranking.bm25).words
         legs, alone = [], []
         for one, scored in _legs(engine, reader, snapshot, asked, _checked(engine, snapshot, asked), drawn):
@@ -126,7 +126,7 @@ def _checked(engine: Engine, snapshot: Snapshot, asked: Asked) -> Vectors | None
 
 
 def _ranked(
-    engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Vectors | None, drawn: Scores | None
+    engine: Engine, reader: StoreReader, snapshot: Snapshot, asked: Asked, vectors: Vectors | None, drawn: Scores | None
 ) -> list[Ranked]:
     ranking = asked.ranking
     if ranking.mode == "hybrid":
@@ -137,7 +137,7 @@ def _ranked(
     return _dense(reader, snapshot, asked, vectors, asked.depth)
 
 
-def _dense(reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Vectors | None, depth: int) -> list[Ranked]:
+def _dense(reader: StoreReader, snapshot: Snapshot, asked: Asked, vectors: Vectors | None, depth: int) -> list[Ranked]:
     """The dense leg's list for each question."""
     if vectors is None:
         return []
@@ -145,7 +145,9 @@ def _dense(reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Vectors | 
     return [Ranked.of_dense(*pair) for pair in found]
 
 
-def _scored(engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked) -> tuple[Iterator[Scored], Mask | None]:
+def _scored(
+    engine: Engine, reader: StoreReader, snapshot: Snapshot, asked: Asked
+) -> tuple[Iterator[Scored], Mask | None]:
     """What every passage scores by the words of each question, and which positions may be returned."""
     known = lexicon(engine, reader, snapshot)
     analyzer, bm25 = analyzer_of(engine, snapshot.state), asked.ranking.words
@@ -154,7 +156,7 @@ def _scored(engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked) ->
 
 
 def _legs(
-    engine: Engine, reader: Reader, snapshot: Snapshot, asked: Asked, vectors: Vectors | None, drawn: Scores | None
+    engine: Engine, reader: StoreReader, snapshot: Snapshot, asked: Asked, vectors: Vectors | None, drawn: Scores | None
 ) -> Iterator[tuple[Legs, Scored]]:
     """What both legs bring for each question, and what each gives to the passages that only the other brought."""
     depth = max(asked.depth, asked.ranking.candidates)
@@ -182,7 +184,7 @@ def _completed(rows: Rows, leg: Ranked, otherwise: Callable[[Rows], Scores]) -> 
 def scores_of(engine: Engine, texts: Sequence[str], rows: Rows, bm25: BM25) -> Scores:
     """BM25 scores of questions with some passages, [n, m]; 0 for those that are gone meanwhile."""
 
-    def scored(reader: Reader, snapshot: Snapshot) -> Scores:
+    def scored(reader: StoreReader, snapshot: Snapshot) -> Scores:
         corpus, analyzer = lexicon(engine, reader, snapshot).corpus, analyzer_of(engine, snapshot.state)
         found = np.zeros((len(texts), len(rows)))
         there = np.isin(rows, corpus.rows if corpus.alive is None else corpus.rows[corpus.alive])
@@ -194,7 +196,7 @@ def scores_of(engine: Engine, texts: Sequence[str], rows: Rows, bm25: BM25) -> S
     return engine.with_snapshot(scored)
 
 
-def _chosen(reader: Reader, snapshot: Snapshot, asked: Asked, question: Vectors | None, ranked: Ranked) -> Ranked:
+def _chosen(reader: StoreReader, snapshot: Snapshot, asked: Asked, question: Vectors | None, ranked: Ranked) -> Ranked:
     """What stays of the best passages, in its final order; vectors are read in the transaction of the search."""
     if asked.keep is not None:
         kept = [at for at, score in enumerate(ranked.scores) if asked.keep(float(score))]

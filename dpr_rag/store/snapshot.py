@@ -19,7 +19,7 @@ from dpr_rag.index.search import Scores, Selection, inner_products, merged, sear
 from dpr_rag.index.segments import Base, Manifest, Tail
 from dpr_rag.storage.fields import FIELDS, Fields, Truth
 from dpr_rag.storage.place import INDEX_FOLDER
-from dpr_rag.storage.reader import Condition, Reader
+from dpr_rag.storage.reader import Condition, StoreReader
 from dpr_rag.storage.state import State, added
 
 _KEPT_FILTERS = 32
@@ -50,7 +50,7 @@ class Snapshot:
     lock: threading.Lock = field(default_factory=new_lock)
 
     def search(
-        self, reader: Reader, questions: Vectors, k: int, *, where: Condition | None, exact: bool = False
+        self, reader: StoreReader, questions: Vectors, k: int, *, where: Condition | None, exact: bool = False
     ) -> list[tuple[Rows, Scores]]:
         """Row numbers and exact inner products of the top k for each question.
 
@@ -82,7 +82,7 @@ class Snapshot:
         found = [segment.take(positions_in(segment.rows, some)) for segment, some in parts if segment is not None]
         return inner_products(question, np.concatenate(found))
 
-    def select(self, reader: Reader, where: Condition | None) -> tuple[Selection, Selection]:
+    def select(self, reader: StoreReader, where: Condition | None) -> tuple[Selection, Selection]:
         """Positions in base and tail that a filter keeps; those of repeated filters are remembered, of predicates not."""
         if where is not None and not isinstance(where, Filter):
             return self._selected(reader.rows_where(where))
@@ -101,7 +101,7 @@ class Snapshot:
             self.selections[where] = chosen
         return chosen
 
-    def kept(self, reader: Reader, where: Condition | None) -> Rows:
+    def kept(self, reader: StoreReader, where: Condition | None) -> Rows:
         """Ascending row numbers of the passages that a filter keeps, or of all."""
         segments = zip((self.base, self.tail), self.select(reader, where), strict=True)
         kept = [(segment.rows, chosen.positions) for segment, chosen in segments if segment is not None]
@@ -149,7 +149,7 @@ def positions_in(rows: Rows, wanted: Rows) -> Rows:
     return np.asarray(at[rows[at] == wanted], dtype=np.int64)
 
 
-def load(reader: Reader, folder: Path, old: Snapshot | None, *, unusable: Sequence[str] = ()) -> Snapshot:
+def load(reader: StoreReader, folder: Path, old: Snapshot | None, *, unusable: Sequence[str] = ()) -> Snapshot:
     """Bring a snapshot to the generation of a transaction, reusing what has not changed.
 
     Args:
@@ -175,7 +175,9 @@ def load(reader: Reader, folder: Path, old: Snapshot | None, *, unusable: Sequen
     return _complete(snapshot, reader, added(old.state.removed_sum, total))
 
 
-def _load_all(reader: Reader, folder: Path, state: State, unusable: Sequence[str], old: Snapshot | None) -> Snapshot:
+def _load_all(
+    reader: StoreReader, folder: Path, state: State, unusable: Sequence[str], old: Snapshot | None
+) -> Snapshot:
     base = fields = None
     manifest = None if state.base is None else Manifest.from_json(state.base)
     if manifest is not None and not manifest.is_current:
@@ -192,7 +194,7 @@ def _load_all(reader: Reader, folder: Path, state: State, unusable: Sequence[str
     return _complete(Snapshot(state, base, tail, removed, fields), reader, total)
 
 
-def _complete(snapshot: Snapshot, reader: Reader, removed_sum: int) -> Snapshot:
+def _complete(snapshot: Snapshot, reader: StoreReader, removed_sum: int) -> Snapshot:
     """Prove that the segments and the removals add up to the passages that were committed."""
     state, removed = snapshot.state, snapshot.removed
     if not state.store:  # of a format before 5, which summed up the row numbers
@@ -234,7 +236,7 @@ def open_fields(folder: Path, manifest: Manifest) -> Fields | None:
         return None
 
 
-def _kept(old: Snapshot | None, reader: Reader, state: State, after: int) -> Tail:
+def _kept(old: Snapshot | None, reader: StoreReader, state: State, after: int) -> Tail:
     """A tail of those vectors above a row number that are in memory already, and stored still."""
     tail = Tail(0 if state.model is None else state.model.dim)
     if old is None or (old.state.table, old.state.model) != (state.table, state.model):
@@ -243,7 +245,7 @@ def _kept(old: Snapshot | None, reader: Reader, state: State, after: int) -> Tai
     return tail.extended(old.tail.rows[kept], old.tail.matrix[kept]) if kept.any() else tail
 
 
-def _grown(tail: Tail, reader: Reader, state: State, after: int) -> Tail:
+def _grown(tail: Tail, reader: StoreReader, state: State, after: int) -> Tail:
     """A tail with all further vectors above its own, or above a row number where it has none."""
     after = int(tail.rows[-1]) if len(tail.rows) else after
     for rows, vectors in reader.vectors(state, after):

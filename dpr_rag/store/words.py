@@ -14,7 +14,7 @@ from dpr_rag.lexical import Corpus, Postings
 from dpr_rag.lexical.postings import grown
 from dpr_rag.lexical.scoring import Mask
 from dpr_rag.storage.place import INDEX_FOLDER
-from dpr_rag.storage.reader import Condition, Reader
+from dpr_rag.storage.reader import Condition, StoreReader
 from dpr_rag.store.snapshot import Snapshot, positions_in
 
 _KEPT_FILTERS = 32
@@ -53,7 +53,7 @@ class Lexicon:
         tail = grown(self.tail, added)
         return replace(self, tail=tail, last=last, corpus=Corpus(tail if self.base is None else (self.base, *tail)))
 
-    def at(self, reader: Reader, snapshot: Snapshot) -> Lexicon:
+    def at(self, reader: StoreReader, snapshot: Snapshot) -> Lexicon:
         """The same postings as they count at a snapshot's generation.
 
         Raises:
@@ -70,14 +70,14 @@ class Lexicon:
         alive = None if len(places) == len(rows) else _mask(places, len(rows))
         return replace(self, corpus=self.corpus.at(alive), generation=snapshot.state.generation, masks={})
 
-    def _lacking(self, reader: Reader, snapshot: Snapshot, rows: Rows) -> Exception:
+    def _lacking(self, reader: StoreReader, snapshot: Snapshot, rows: Rows) -> Exception:
         if self.generation > snapshot.state.generation:
             return OutdatedError(f"row {rows[0]} was removed after generation {snapshot.state.generation}")
         if self.directory:
             return SegmentDamagedError(Path(INDEX_FOLDER, self.directory, "rows"), f"lacks row {rows[0]}")
         return StoreCorrupted(f"{reader.path}: row {rows[0]} is indexed but missing; " + RESTORE)
 
-    def alive(self, reader: Reader, snapshot: Snapshot, where: Condition | None) -> Mask | None:
+    def alive(self, reader: StoreReader, snapshot: Snapshot, where: Condition | None) -> Mask | None:
         """Which of the positions that count a filter keeps; None for all. Those of repeated filters are remembered."""
         if where is None:
             return None
@@ -92,7 +92,7 @@ class Lexicon:
             self.masks[where] = mask
         return mask
 
-    def _kept(self, reader: Reader, snapshot: Snapshot, where: Condition) -> Mask:
+    def _kept(self, reader: StoreReader, snapshot: Snapshot, where: Condition) -> Mask:
         rows = self.corpus.rows
         return _mask(positions_in(rows, snapshot.kept(reader, where)), len(rows))
 
