@@ -11,7 +11,7 @@ from conftest import HashEncoder
 from test_calibrating import MODES, UnitEncoder
 
 from dpr_rag import Passage, PassageStore, Ranking
-from dpr_rag.store.sampling import are_copies, asked_for
+from dpr_rag.store.sampling import are_copies, sample_prose
 
 GOOD, JUNK = 20, 40
 Draw = np.random.Generator
@@ -94,7 +94,7 @@ def test_the_good_ones_are_asked_for_whatever_came_first(kind: str) -> None:
     with PassageStore.temporary(encoder=HashEncoder(16)) as store:
         store.add(Passage(f"junk{at}", KINDS[kind](draw)) for at in range(JUNK))
         store.add(Passage(f"good{at}", prose(at)) for at in range(GOOD))
-        rows, passages, vectors = asked_for(store._engine, 64)
+        rows, passages, vectors = sample_prose(store._engine, 64)
         ids = [one.id for one in passages]
         assert sorted(one for one in ids if one.startswith("good")) == sorted(f"good{at}" for at in range(GOOD))
         assert len(ids) == GOOD + (kind == "copies")  # the text that has copies is asked for once
@@ -106,9 +106,9 @@ def test_a_store_of_names_alone_is_asked_for_its_names_each_once() -> None:
     with PassageStore.temporary(encoder=HashEncoder(16)) as store:
         store.add(Passage(str(at), f"Name{at // 2} Other{at // 2}") for at in range(20))
         store.add([Passage("a", prose(1)), Passage("b", prose(2))])
-        assert [len(asked_for(store._engine, count)[1]) for count in (64, 5)] == [12, 5]
+        assert [len(sample_prose(store._engine, count)[1]) for count in (64, 5)] == [12, 5]
         store.add([Passage("c", prose(3))])
-        assert [one.id for one in asked_for(store._engine, 64)[1]] == ["a", "b", "c"]
+        assert [one.id for one in sample_prose(store._engine, 64)[1]] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(("shared", "own", "copies"), [(8, 1, True), (7, 1, False), (4, 0, True), (4, 1, False)])

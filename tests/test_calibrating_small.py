@@ -129,8 +129,8 @@ def test_how_much_of_a_passage_is_asked_for() -> None:
 def test_what_was_fitted_holds_until_the_store_has_doubled_or_halved(now: int, holds: bool) -> None:
     state = replace(State(dtype="float32", index="auto", language="english", store="x"), passages=now)
     fitted = Fitted(1.0, 20, "a model", "english")
-    assert fitted.holds(state, "a model") is holds
-    assert not fitted.holds(state, "another")
+    assert fitted.is_valid_for(state, "a model") is holds
+    assert not fitted.is_valid_for(state, "another")
     assert not fitted.holds(replace(state, language="german"), "a model")
 
 

@@ -28,7 +28,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.add(make_passages(300))
         store.add([Passage("long", "number number title")])
         store.optimize("flat")
-        lexicon.keep(store._engine)
+        lexicon.write_postings(store._engine)
         store.delete(["7"])
     return path
 

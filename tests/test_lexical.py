@@ -31,7 +31,7 @@ from dpr_rag.lexical.postings import grown
 from dpr_rag.storage.reader import StoreReader
 from dpr_rag.storage.writer import StoreWriter
 from dpr_rag.store import calibrating, lexicon, ranking
-from dpr_rag.store.sampling import asked_for
+from dpr_rag.store.sampling import sample_prose
 from dpr_rag.store.snapshot import Snapshot
 
 HANGUL_FILLERS = "\u115f\u1160\u3164\uffa0"
@@ -414,7 +414,7 @@ def many(count: int, start: int = 0) -> list[Passage]:
 def test_postings_on_disk_serve_the_next_process(
     tmp_path: Path, encoder: HashEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lexicon, "WORTH_KEEPING", 100)
+    monkeypatch.setattr(lexicon, "MIN_PASSAGES_TO_WRITE", 100)
     with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
         store.add(many(150))
         assert store._engine.state().lexical is None  # nobody has asked for words
@@ -443,7 +443,7 @@ def test_a_damaged_segment_is_noticed_and_left(
     with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
         store.add(many(50))
         Retriever(store, mode="bm25").retrieve("w1")
-        lexicon.keep(store._engine)
+        lexicon.write_postings(store._engine)
     (path,) = (tmp_path / "s" / "index").glob(f"words-*/{name}")
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -493,7 +493,7 @@ def test_check_holds_the_postings_against_the_texts(
     store: PassageStore, wrong: Callable[[int, Passage], Passage | None]
 ) -> None:
     store.add(many(50))
-    lexicon.keep(store._engine)
+    lexicon.write_postings(store._engine)
     store.delete(["3"])
     store.add(many(5, 50))
     assert store.check().passages == 54
@@ -668,7 +668,7 @@ def test_the_suggested_weight_lets_both_legs_differ_by_as_much(store: PassageSto
 
 def test_hybrid_finds_a_weight_for_each_question(store: PassageStore, encoder: HashEncoder) -> None:
     store.add(many(300))
-    drawn = asked_for(store._engine, 256)[2].astype(np.float64)
+    drawn = sample_prose(store._engine, 256)[2].astype(np.float64)
     for question in ("w1 w2 w3", "w7 w90", "nothing known"):
         spread = np.std(drawn @ encoder.encode_questions([question])[0].astype(np.float64))
         words = Retriever(store, k=1, ranking=Ranking("bm25", bm25=BM25(phrases=0.5))).retrieve(question)
@@ -709,7 +709,7 @@ def test_statistics_count_only_what_is_stored(tmp_path: Path, encoder: HashEncod
     with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
         store.add(many(120))
         Retriever(store, mode="bm25").retrieve("w1")
-        lexicon.keep(store._engine)
+        lexicon.write_postings(store._engine)
         store.delete([str(at) for at in range(40)])
         store.add(Passage(str(at), f"w1 new words {'and more ' * at}") for at in range(60, 90))
         assert_is_formula(store, "w1 w2 w3 w1", k=200)
@@ -745,7 +745,7 @@ def test_a_passage_replaced_while_a_search_runs_is_found_old_or_new(
 ) -> None:
     store.add(PLAYS[:2])
     if kept:
-        lexicon.keep(store._engine)
+        lexicon.write_postings(store._engine)
     store.add(PLAYS[2:])
 
     def replaced() -> None:
@@ -764,7 +764,7 @@ def test_a_search_stays_in_its_generation_while_others_go_ahead(
 
     def changed() -> None:
         store.add([Passage("1", "a king"), Passage("5", "king of kings")])
-        lexicon.keep(store._engine)
+        lexicon.write_postings(store._engine)
         assert seen(Retriever(store, mode="bm25").retrieve("tragedy king")) != before
 
     builds = []
@@ -794,7 +794,7 @@ def test_postings_that_lack_passages_are_not_used(
     store: PassageStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.add(PLAYS)
-    lexicon.keep(store._engine)
+    lexicon.write_postings(store._engine)
     some = [(row, one) for row, one in enumerate(PLAYS, 1) if row != 3]
     replace_postings(store, Postings.of(some, Analyzer()))
     with caplog.at_level(logging.WARNING):
@@ -832,7 +832,7 @@ def test_masks_of_recent_filters_are_remembered(store: PassageStore) -> None:
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Postings of few passages are worth keeping already."""
-    monkeypatch.setattr(lexicon, "WORTH_KEEPING", 100)
+    monkeypatch.setattr(lexicon, "MIN_PASSAGES_TO_WRITE", 100)
 
 
 def kept_of(store: PassageStore) -> int:
@@ -869,7 +869,7 @@ def test_a_full_disk_keeps_postings_in_memory(
     store.add(many(90))
     Retriever(store, mode="bm25").retrieve("w1")
     if use == "add":
-        lexicon.keep(store._engine)
+        lexicon.write_postings(store._engine)
     tried = []
 
     def full(*_: object) -> None:
@@ -908,7 +908,7 @@ def test_damage_is_no_reason_to_go_on(store: PassageStore) -> None:
     with store._engine.writing() as writer:
         writer.connection.execute("UPDATE passage SET text = 'other' WHERE row = 7")
     with pytest.raises(StoreCorrupted, match="passage '6'"):
-        lexicon.keep_if_due(store._engine, first=True)
+        lexicon.write_if_due(store._engine, first=True)
 
 
 @pytest.mark.usefixtures("eager")
@@ -938,7 +938,7 @@ def test_what_is_due_is_looked_at_again_when_a_thread_has_waited(
     store: PassageStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.add(many(90))
-    lexicon.keep(store._engine)
+    lexicon.write_postings(store._engine)
     written: list[int] = []
     write = Postings.write
     monkeypatch.setattr(Postings, "write", lambda self, path: (written.append(1), write(self, path))[1])
@@ -969,7 +969,7 @@ def test_postings_are_written_anew_when_much_was_deleted(store: PassageStore) ->
 def test_postings_of_another_analysis_are_not_used(tmp_path: Path, encoder: HashEncoder) -> None:
     with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
         store.add(PLAYS)
-        lexicon.keep(store._engine)
+        lexicon.write_postings(store._engine)
         old = {name: value for name, value in store._engine.state().lexical.items() if name != "analysis"}
         for lexical in (old, {**old, "analysis": "another"}):
             replace_postings(store, Postings.of([(row, Passage("x", "king king")) for row in range(1, 5)], Analyzer()))
@@ -977,7 +977,7 @@ def test_postings_of_another_analysis_are_not_used(tmp_path: Path, encoder: Hash
                 writer.now = replace(writer.now, lexical={**lexical, "files": writer.now.lexical["files"]})
                 writer.commit_state()
             # as a process that has asked for no words yet
-            store._engine.lexicon, store._engine.has_displaced = None, False
+            store._engine.lexicon, store._engine.has_replaced_postings = None, False
             assert store.check().passages == 4
             with PassageStore.open(tmp_path / "s", encoder=encoder, read_only=True) as reader:
                 assert_is_formula(reader, "tragedy king")
@@ -989,7 +989,7 @@ def test_postings_of_another_analysis_are_not_used(tmp_path: Path, encoder: Hash
 def test_damaged_postings_are_written_anew_however_few(tmp_path: Path, encoder: HashEncoder, cause: str) -> None:
     with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
         store.add(many(50))
-        lexicon.keep(store._engine)
+        lexicon.write_postings(store._engine)
     (path,) = (tmp_path / "s" / "index").glob("words-*/terms")
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with PassageStore.open(tmp_path / "s", encoder=encoder) as store:

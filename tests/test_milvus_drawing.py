@@ -12,8 +12,8 @@ from conftest import HashEncoder
 pytest.importorskip("milvus_lite")
 
 from dpr_rag import MilvusStore, Passage, PassageStore, Ranking
-from dpr_rag.milvus.calibrating import asked_for, drawn_vectors
-from dpr_rag.store.fitted import drawn_vectors as drawn_from
+from dpr_rag.milvus.calibrating import sample_prose, sampled_vectors
+from dpr_rag.store.fitted import sampled_vectors as drawn_from
 
 HYBRID = Ranking("hybrid", candidates=5)
 PROSE = [
@@ -49,12 +49,12 @@ def names_of(store: MilvusStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_junk_and_copies_are_not_drawn(store: MilvusStore, tmp_path: Path) -> None:
-    drawn = [one for one in asked_for(store._collection, 256)[0]]
+    drawn = [one for one in sample_prose(store._collection, 256)[0]]
     assert {one.text for one in drawn} == {one.text for one in PROSE}
     assert len(drawn) == len(PROSE)
     with PassageStore.open(tmp_path / "folder.dpr", encoder=HashEncoder()) as folder:
         folder.add([*JUNK, *COPIES, *PROSE])
-        mine, theirs = drawn_vectors(store._collection), drawn_from(folder._engine)
+        mine, theirs = sampled_vectors(store._collection), drawn_from(folder._engine)
         order = [np.lexsort(one.T) for one in (mine, theirs)]
         np.testing.assert_array_equal(mine[order[0]], theirs[order[1]])
 
@@ -62,7 +62,7 @@ def test_junk_and_copies_are_not_drawn(store: MilvusStore, tmp_path: Path) -> No
 def test_few_passages_are_all_drawn(store: MilvusStore) -> None:
     store.delete(filter={"n": {"$gte": -2}})
     store.add(JUNK[:2])
-    assert {one.id for one in asked_for(store._collection, 256)[0]} == {"log0", "log1"}
+    assert {one.id for one in sample_prose(store._collection, 256)[0]} == {"log0", "log1"}
 
 
 def test_a_hybrid_question_takes_three_requests(store: MilvusStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,20 +81,20 @@ def test_a_hybrid_question_takes_three_requests(store: MilvusStore, monkeypatch:
 def test_what_was_drawn_is_drawn_anew_when_the_collection_has_doubled(
     store: MilvusStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert len(drawn_vectors(store._collection)) == 8
+    assert len(sampled_vectors(store._collection)) == 8
     more = [
         Passage(f"q{at}", f"It was in the year {at} that the bridge {at * 3} of the city fell.") for at in range(100)
     ]
     store.add(more[:3])
-    assert len(drawn_vectors(store._collection)) == 8
+    assert len(sampled_vectors(store._collection)) == 8
     store.add(more)
-    assert len(drawn_vectors(store._collection)) > 8
+    assert len(sampled_vectors(store._collection)) > 8
     with MilvusStore.open(store.path, encoder=HashEncoder()) as other:
         other.delete(filter={"n": {"$exists": True}})
         other.delete([one.id for one in more[10:]])
-    known = len(drawn_vectors(store._collection))
+    known = len(sampled_vectors(store._collection))
     monkeypatch.setattr("dpr_rag.milvus.fitted._BELIEVED", 0.0)  # what others write is seen when a count is asked again
-    assert len(drawn_vectors(store._collection)) < known
+    assert len(sampled_vectors(store._collection)) < known
 
 
 def test_counts_are_those_of_what_is_there(store: MilvusStore) -> None:

@@ -54,7 +54,7 @@ def contents(path: Path) -> dict[str, tuple[str, tuple[float, ...]]]:
 def work_and_tell(path: Path, tell: int, seed: int) -> None:
     """Add, delete and optimize for ever; every acknowledged change is told through a pipe."""
     choose = random.Random(seed)
-    lexicon.WORTH_KEEPING = 3 * BATCH  # of the child alone: postings are written often
+    lexicon.MIN_PASSAGES_TO_WRITE = 3 * BATCH  # of the child alone: postings are written often
     with PassageStore.open(path, encoder=HashEncoder()) as store:
         number = max((int(passage.id) // BATCH for passage in store), default=-1)
         while True:
@@ -146,7 +146,7 @@ def change_optimize(store: PassageStore) -> None:
 
 
 def change_postings(store: PassageStore) -> None:
-    lexicon.keep(store._engine)
+    lexicon.write_postings(store._engine)
 
 
 @pytest.mark.parametrize("change", [change_add, change_delete, change_optimize, change_postings])

@@ -80,7 +80,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def keep_postings(self) -> None:
-        lexicon.keep(self.store._engine)
+        lexicon.write_postings(self.store._engine)
 
     @rule(index=st.sampled_from([None, *KINDS]))
     def optimize(self, index: str | None) -> None:

@@ -27,7 +27,7 @@ WORD = 8
 @pytest.fixture(autouse=True)
 def _eager(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Postings are worth keeping from the first passage on."""
-    monkeypatch.setattr(lexicon, "WORTH_KEEPING", 5)
+    monkeypatch.setattr(lexicon, "MIN_PASSAGES_TO_WRITE", 5)
     analysis_of.cache_clear()
     yield
     analysis_of.cache_clear()
@@ -38,7 +38,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with an index, metadata by field, postings, removals and a tail."""
     path = tmp_path_factory.mktemp("filled") / "store"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lexicon, "WORTH_KEEPING", 5)
+        patch.setattr(lexicon, "MIN_PASSAGES_TO_WRITE", 5)
         with PassageStore.open(path, encoder=HashEncoder(), index="fp16") as store:
             store.add(make_passages(1500))
             store.add([Passage(f"long {at}", "number " * at) for at in range(1, 30)])

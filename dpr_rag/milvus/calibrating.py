@@ -15,9 +15,9 @@ from dpr_rag.milvus.collection import Collection
 from dpr_rag.milvus.conditions import ALL
 from dpr_rag.milvus.records import StoredPassage
 from dpr_rag.passages import Hit, Passage
-from dpr_rag.store.calibrating import by_vectors, self_sampled
-from dpr_rag.store.fitted import DRAWN
-from dpr_rag.store.sampling import LOOKED_AT, running_text
+from dpr_rag.store.calibrating import self_calibration, vector_calibration
+from dpr_rag.store.fitted import SAMPLE_SIZE
+from dpr_rag.store.sampling import POOL_SIZE, choose_prose
 
 _ASKED_FOR, _DEPTH = 128, 20
 _KEYS = 1 << 128
@@ -52,31 +52,31 @@ def sampled(collection: Collection, count: int, expression: str, *, vectors: boo
         share = min(1.0, 2 * share)
 
 
-def asked_for(collection: Collection, count: int) -> tuple[list[Passage], Vectors]:
-    """Up to ``count`` passages that people ask about, with their vectors, by the rule that folders go by."""
-    drawn = sampled(collection, max(count, LOOKED_AT), ALL, vectors=False)
-    chosen = [drawn[at] for at in running_text([one.passage for one in drawn], count)]
+def sample_prose(collection: Collection, count: int) -> tuple[list[Passage], Vectors]:
+    """A sample of up to ``count`` passages that are prose and no copies, with their vectors; see ``dpr_rag.store.sampling``."""
+    drawn = sampled(collection, max(count, POOL_SIZE), ALL, vectors=False)
+    chosen = [drawn[at] for at in choose_prose([one.passage for one in drawn], count)]
     found = collection.by_keys([one.key for one in chosen], vectors=True)
     there = [found[one.key] for one in chosen if one.key in found]
     vectors = np.stack([one.vector for one in there]) if there else np.empty((0, collection.dim or 0), np.float32)
     return [one.passage for one in there], vectors
 
 
-def drawn_vectors(collection: Collection) -> Scores:
-    """Vectors of passages drawn at random, [n, dim], as folders draw them: against them an inner product is high or low."""
-    return collection.fitted.of("drawn", lambda: asked_for(collection, DRAWN)[1].astype(np.float64))
+def sampled_vectors(collection: Collection) -> Scores:
+    """Vectors of up to 256 passages drawn at random, [n, dim]; see ``dpr_rag.store.fitted.sampled_vectors``."""
+    return collection.fitted.of("drawn", lambda: sample_prose(collection, SAMPLE_SIZE)[1].astype(np.float64))
 
 
 def calibration(store: Questions, collection: Collection, ranking: Ranking) -> Calibration:
     """The calibration of a ranking, as ``PassageStore.calibration_of`` lays it."""
-    passages, vectors = asked_for(collection, _ASKED_FOR)
+    passages, vectors = sample_prose(collection, _ASKED_FOR)
     if not passages:
         return Calibration()
     if store.encoder is None and not ranking.needs_words:
-        return by_vectors(vectors)
+        return vector_calibration(vectors)
 
     def ask(stretches: Sequence[str], words: Sequence[str]) -> list[list[Hit]]:
         encoded = store.encode_questions(stretches) if ranking.needs_vectors else None
         return store.rank(words, _DEPTH, ranking=ranking, vectors=encoded)
 
-    return self_sampled(passages, ask)
+    return self_calibration(passages, ask)

@@ -170,7 +170,7 @@ class Searches(HasRanking):
     def _plan(self, request: SearchRequest, ranking: Ranking) -> searching.SearchPlan:
         k, threshold = check_count("k", request.k, VectorError), request.min_relevance
         keep = None if threshold is None else self.calibration_of(ranking).keeps(threshold)
-        drawn = calibrating.drawn_vectors(self._collection) if ranking.wants_weight else None
+        drawn = calibrating.sampled_vectors(self._collection) if ranking.wants_weight else None
         selection = self._selection(request.filter)
         return searching.SearchPlan(k, selection, ranking, request.exact, request.diversity, keep, drawn)
 

@@ -31,7 +31,7 @@ from dpr_rag.milvus.records import Rows, key_of
 from dpr_rag.passages import Passage
 from dpr_rag.sharing import Shared
 from dpr_rag.storage.reader import fits
-from dpr_rag.store.lookup import doomed_by
+from dpr_rag.store.lookup import check_deletion
 from dpr_rag.store.reports import AddReport
 from dpr_rag.store.scope import WHOLE, Where
 from dpr_rag.store.sources import Replace
@@ -217,7 +217,7 @@ class MilvusStore(Passages, Shared):
             StoreError: Neither ids nor filter was given.
             FilterError: Only a filter was given, and it has no condition.
         """
-        wanted, asked = doomed_by(ids, filter)
+        wanted, asked = check_deletion(ids, filter)
         self._refuse_read_only()
         where = self._selection(asked)
         if wanted is None:

@@ -1,4 +1,4 @@
-"""Reading a whole store: iteration, the proof that nothing is missing or damaged, and its figures."""
+"""Reading a whole store: iteration, ``check``, index recall and ``info``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from dpr_rag.storage.reader import StoreReader
 from dpr_rag.storage.state import State, added
 from dpr_rag.store import choosing, recording
 from dpr_rag.store.engine import Engine
-from dpr_rag.store.ranking import Asked, search
+from dpr_rag.store.ranking import RankingQuery, search
 from dpr_rag.store.reports import CheckReport, StoreInfo
 from dpr_rag.store.snapshot import fields_of, positions_in
 
@@ -33,7 +33,7 @@ _PAGE = 1000
 
 
 def iterate(engine: Engine, *, page: int) -> Iterator[Passage]:
-    """All passages in order of insertion, a page a transaction, so that nothing is held open in between."""
+    """All passages in order of insertion; each page is read in a transaction of its own, and none is open in between."""
     for passages, _ in _pages(engine, page, vectors=False):
         yield from passages
 
@@ -50,18 +50,18 @@ def _pages(engine: Engine, page: int, *, vectors: bool) -> Iterator[tuple[list[P
     last = seen = total = 0
     while last < before.next_row:
         with engine.reading() as reader:
-            found, part = reader.page_after(last, page)
+            records, part = reader.page_after(last, page)
             now = reader.current_state()
             if vectors and now.model != before.model and before.model is not None:
                 raise StoreError(f"{engine.folder} was encoded anew meanwhile; read it again from the start")
-            rows = [row for row, _ in found if row < before.next_row]  # added since: replacing what comes must end
+            rows = [row for row, _ in records if row < before.next_row]  # added since: replacing what comes must end
             held = reader.vectors_of(now, rows) if vectors else {}
         total, seen = added(total, part), seen + len(rows)
         if rows:
-            yield [passage for row, passage in found if row < before.next_row], [held[row] for row in rows if vectors]
-        if len(rows) < len(found):
+            yield [passage for row, passage in records if row < before.next_row], [held[row] for row in rows if vectors]
+        if len(rows) < len(records):
             return
-        if len(found) < page:
+        if len(records) < page:
             break
         last = rows[-1]
     if now.generation == before.generation and total != now.passage_sum:
@@ -103,8 +103,7 @@ def _check_passages(reader: StoreReader, state: State, problems: list[str]) -> R
 
 
 def _check_vectors(reader: StoreReader, state: State, rows: Rows, problems: list[str]) -> None:
-    found = [numbers for numbers, _ in reader.vectors(state)]
-    numbers = np.concatenate(found) if found else np.empty(0, np.int64)
+    numbers = np.concatenate([np.empty(0, np.int64), *(block for block, _ in reader.vectors(state))])
     if not np.array_equal(numbers, rows) or reader.checksum_of(state.vectors) != state.vector_sum:
         problems.append("the vectors do not belong to the passages; " + RESTORE)
 
@@ -143,7 +142,7 @@ def _same_vectors(base: Base, reader: StoreReader, state: State) -> bool:
 
 
 def _same_fields(base: Base, fields: Fields, reader: StoreReader) -> bool:
-    covered = takewhile(lambda one: one[0] <= base.manifest.last_row, reader.every())
+    covered = takewhile(lambda pair: pair[0] <= base.manifest.last_row, reader.every())
     places = np.delete(np.arange(len(base.rows)), positions_in(base.rows, reader.removed(-1)))
     fit = all(fields.fit(int(at), passage) for at, (_, passage) in zip(places, covered, strict=True))
     return fit and fields.ascend()
@@ -161,10 +160,10 @@ def _check_words(parent: Path, reader: StoreReader, state: State, rows: Rows, pr
         problems.append(f"{error}; " + OPTIMIZE_BUILDS + " the BM25 postings anew")
         return
     covered = rows[rows <= state.lexical["last_row"]]
-    found = Postings.merged([base], covered)
+    stored = Postings.merged([base], covered)
     expected = Postings.merged([Postings.of(reader.every(), Analyzer(state.language))], covered)
     columns = ("rows", "lengths", "terms", "starts", "places", "counts", "sequence")
-    if not all(np.array_equal(getattr(expected, name), getattr(found, name)) for name in columns):
+    if not all(np.array_equal(getattr(expected, name), getattr(stored, name)) for name in columns):
         problems.append("the BM25 postings hold other words than the passages; " + OPTIMIZE_BUILDS + " them anew")
 
 
@@ -174,13 +173,16 @@ def index_recall(engine: Engine, sample: int | Vectors, k: int) -> float:
     questions = engine.sample(sample)[2] if isinstance(sample, int | np.integer) else check_vectors(sample)
     if not len(questions) or not engine.state().passages:
         return 1.0
-    found, best = (search(engine, Asked(k, questions, exact=exact)) for exact in (False, True))
-    ids = [({hit.passage.id for hit in a}, {hit.passage.id for hit in b}) for a, b in zip(found, best, strict=True)]
-    return sum(len(a & b) / max(len(b), 1) for a, b in ids) / len(ids)
+    approximate, exact = (
+        [{hit.passage.id for hit in hits} for hits in search(engine, RankingQuery(k, questions, exact=is_exact))]
+        for is_exact in (False, True)
+    )
+    shares = [len(ids & best) / max(len(best), 1) for ids, best in zip(approximate, exact, strict=True)]
+    return sum(shares) / len(shares)
 
 
 def info(engine: Engine) -> StoreInfo:
-    """The store in figures."""
+    """Settings, counts and sizes; see ``PassageStore.info``."""
     with engine.reading() as reader:
         state = reader.state()
         base = None if state.base is None else Manifest.from_json(state.base)
@@ -207,7 +209,7 @@ def info(engine: Engine) -> StoreInfo:
         base=0 if base is None else base.count,
         tail=tail,
         deleted=int((removed <= last).sum()),
-        ranking=choosing.told(engine, state),
+        ranking=choosing.description(engine, state),
         language=state.language,
         words=0 if state.lexical is None else int(state.lexical["count"]),
         bytes_on_disk=_size(engine.folder),

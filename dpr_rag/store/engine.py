@@ -51,9 +51,11 @@ class Engine:
         self.tuned: tuple[int, Tuned | None] | None = None
         self.analyzer: Analyzer | None = None
         self.unusable: list[str] = []
-        self.told: set[tuple[str, str]] = set()  # views, and fields that were looked for in vain there
-        self.has_displaced = False  # whether postings that another version made were replaced by this process's
-        self.unkept = -1  # generation at which postings could not be written; trying again at once would fail again
+        self.warned_fields: set[tuple[str, str]] = set()  # by view, see unknown_fields
+        self.has_replaced_postings = False  # whether postings that another version made were replaced by this process's
+        self.unwritable_generation = (
+            -1
+        )  # generation at which postings could not be written; trying again at once would fail again
         self._snapshot_lock, self.lexicon_lock = new_lock(), new_lock()
         self.calibration_lock = new_rlock()  # what is fitted may ask what is drawn, by the thread that holds it
         self.compaction_lock, self.postings_lock = new_rlock(), new_rlock()
@@ -162,14 +164,14 @@ class Engine:
         tail = snapshot.select(reader, None)[1]
         reader.prove_after(snapshot.last_row, count=tail.count, known=known)
 
-    def doomed(self, reader: StoreReader, where: Condition) -> Rows:
-        """Ascending row numbers of the passages that are to go by a filter, in a transaction that may be ahead of the snapshot.
+    def rows_to_delete(self, reader: StoreReader, where: Condition) -> Rows:
+        """Ascending row numbers of the passages that a filter deletes, in a transaction that may be ahead of the snapshot.
 
-        Every passage that is asked is proven anew, so that none stays in silence. The base segment's fields were proven
-        against their checksums when they were opened.
+        Every passage that the filter is applied to is verified again, so that none is kept because it is damaged. The base
+        segment's fields were verified when they were opened.
 
         Raises:
-            StoreCorrupted: A passage that is asked is damaged or missing.
+            StoreCorrupted: Such a passage is damaged or missing.
         """
         snapshot = self._snapshot
         if snapshot is not None and snapshot.state.generation == reader.state().generation and snapshot.knows(where):

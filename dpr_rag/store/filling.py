@@ -1,4 +1,4 @@
-"""Writing down what made the vectors of a store, where it was not this store that made them."""
+"""Recording which runs made the vectors of a store, where they were copied from another one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dpr_rag.store.engine import Engine
 
 
 def note(engine: Engine, runs: Mapping[str, str]) -> None:
-    """Record what else made vectors, see ``PassageStore.note_filled``."""
-    if not isinstance(runs, Mapping) or not all(isinstance(one, str) for pair in runs.items() for one in pair):
+    """Record further runs; see ``PassageStore.note_filled``."""
+    if not isinstance(runs, Mapping) or not all(isinstance(text, str) for pair in runs.items() for text in pair):
         raise StoreError(f"runs is {runs!r:.80}, expected text by text: what ran an encoder, and since when")
     with engine.writing() as writer:
         model = writer.now.model
-        noted = None if model is None else recording.added(model, runs)
-        if noted is not model:
-            writer.now = replace(writer.now, model=noted)
+        recorded = None if model is None else recording.added(model, runs)
+        if recorded is not model:
+            writer.now = replace(writer.now, model=recorded)
             writer.commit_state()

@@ -1,4 +1,4 @@
-"""What was found out about a store's own passages, and for how long it holds."""
+"""Values fitted to a sample of a store's passages (calibrations, λ), cached until the store has changed too much."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ import numpy.typing as npt
 
 from dpr_rag.storage.state import State
 from dpr_rag.store.engine import Engine
-from dpr_rag.store.sampling import asked_for
+from dpr_rag.store.sampling import sample_prose
 
 _Value = TypeVar("_Value")
-DRAWN = 256
-"""Passages that an inner product is held against."""
+SAMPLE_SIZE = 256
+"""Passages in the sample that the spread of a question's inner products is measured on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted(Generic[_Value]):
-    """What was fitted to a store's own passages, and what they were then."""
+    """A fitted value, and the size, encoder and language of the store that it was fitted to."""
 
     value: _Value
     passages: int
     model: str
     language: str
 
-    def holds(self, state: State, model: str) -> bool:
+    def is_valid_for(self, state: State, model: str) -> bool:
         """Whether the store has neither doubled nor halved nor changed encoder or language since."""
         same = (self.model, self.language) == (model, state.language)
         return same and self.passages / 2 <= state.passages <= 2 * self.passages
 
 
 def fitted(engine: Engine, key: object, state: State, fit: Callable[[], _Value]) -> _Value:
-    """What is known under a key and still holds, or else what ``fit`` finds, in one thread for all."""
+    """The cached value under a key, or else what ``fit`` returns; other threads wait for the one that fits."""
     model = "" if engine.encoder is None else engine.encoder.fingerprint
     known = engine.fitted.get(key)
-    if not (isinstance(known, Fitted) and known.holds(state, model)):
+    if not (isinstance(known, Fitted) and known.is_valid_for(state, model)):
         with engine.calibration_lock:
             known = engine.fitted.get(key)
-            if not (isinstance(known, Fitted) and known.holds(state, model)):
+            if not (isinstance(known, Fitted) and known.is_valid_for(state, model)):
                 known = engine.fitted[key] = Fitted(fit(), state.passages, model, state.language)
     return cast(_Value, known.value)
 
 
-def drawn_vectors(engine: Engine) -> npt.NDArray[np.float64]:
-    """Vectors of 256 passages drawn at random, [n, dim]: against them an inner product is high or low.
+def sampled_vectors(engine: Engine) -> npt.NDArray[np.float64]:
+    """Vectors of up to 256 passages drawn at random, [n, dim]; they tell whether an inner product is high or low.
 
     Running text, each text once, as for calibrations: junk that joins a store would move the scores of everything else.
     """
-    return fitted(engine, "drawn", engine.state(), lambda: asked_for(engine, DRAWN)[2].astype(np.float64))
+    return fitted(engine, "drawn", engine.state(), lambda: sample_prose(engine, SAMPLE_SIZE)[2].astype(np.float64))

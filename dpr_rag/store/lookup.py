@@ -21,8 +21,9 @@ def get(engine: Engine, ids: Iterable[str], scope: Scope) -> list[Passage]:
     """Passages by id; see ``PassageStore.get``."""
     wanted = checked_ids(ids)
     with engine.reading() as reader:
-        found = engine.known(reader, wanted)
-    return [found[one][1] for one in wanted if one in found and scope.holds(found[one][1])]
+        known = engine.known(reader, wanted)
+    passages = [known[passage_id][1] for passage_id in wanted if passage_id in known]
+    return [passage for passage in passages if scope.holds(passage)]
 
 
 def get_vectors(engine: Engine, ids: Iterable[str], scope: Scope) -> dict[str, Vectors]:
@@ -30,7 +31,7 @@ def get_vectors(engine: Engine, ids: Iterable[str], scope: Scope) -> dict[str, V
     wanted = checked_ids(ids)
     with engine.reading() as reader:
         known = engine.known(reader, wanted)
-        rows = {row: one for one, (row, passage) in known.items() if scope.holds(passage)}
+        rows = {row: passage_id for passage_id, (row, passage) in known.items() if scope.holds(passage)}
         return {rows[row]: vector for row, vector in reader.vectors_of(reader.state(), rows).items()}
 
 
@@ -42,8 +43,8 @@ def select(engine: Engine, condition: Condition | None, k: int | None) -> list[P
         if condition is not None:
             engine.prove_for(reader, snapshot, condition)
         rows = snapshot.kept(reader, condition)[:k].tolist()
-        found = reader.by_rows(rows)
-        return [found[row] for row in rows]
+        passages = reader.by_rows(rows)
+        return [passages[row] for row in rows]
 
     return engine.with_snapshot(selected)
 
@@ -74,8 +75,8 @@ def check_deletable(condition: Condition | None) -> None:
         )
 
 
-def doomed_by(ids: Iterable[str] | None, where: Where) -> tuple[list[str] | None, Condition | None]:
-    """What ``delete`` was asked, checked: the ids, None for all, and what a passage has to fit.
+def check_deletion(ids: Iterable[str] | None, where: Where) -> tuple[list[str] | None, Condition | None]:
+    """Check the arguments of ``delete``, and return them: the ids or None, and the filter or None.
 
     Raises:
         StoreError: Neither was given, or the ids are none.
@@ -87,34 +88,36 @@ def doomed_by(ids: Iterable[str] | None, where: Where) -> tuple[list[str] | None
         )
     if isinstance(ids, Mapping):
         raise StoreError(f"ids is {kind(ids)}, expected a list of ids; to delete what a filter keeps, pass filter=")
-    wanted, asked = None if ids is None else checked_ids(ids), WHOLE.condition(where)
+    wanted, condition = None if ids is None else checked_ids(ids), WHOLE.condition(where)
     if wanted is None:  # ids alone bound what goes
-        check_deletable(asked)
-    return wanted, asked
+        check_deletable(condition)
+    return wanted, condition
 
 
 def delete(engine: Engine, ids: Iterable[str] | None, where: Where, scope: Scope) -> int:
     """Delete passages in one commit; see ``PassageStore.delete``."""
-    wanted, asked = doomed_by(ids, where)
-    condition = scope.condition(asked)
+    wanted, given = check_deletion(ids, where)
+    condition = scope.condition(given)
     engine.database.refuse_read_only()
     if wanted is None and isinstance(condition, Filter) and engine.state().base is not None:
         engine.with_snapshot(lambda reader, snapshot: None)  # so that the base's fields are at hand below
     _prove_beforehand(engine, wanted or [])
     with engine.writing() as writer:
-        rows = _doomed(engine, writer, wanted, condition)
+        rows = _rows_to_delete(engine, writer, wanted, condition)
         if rows:
             writer.remove(rows)
             writer.commit_state()
     return len(rows)
 
 
-def _doomed(engine: Engine, writer: StoreReader, ids: Sequence[str] | None, condition: Condition | None) -> list[int]:
-    """The rows of the passages with these ids that fit the condition, or, without ids, of all that fit it; proven."""
+def _rows_to_delete(
+    engine: Engine, writer: StoreReader, ids: Sequence[str] | None, condition: Condition | None
+) -> list[int]:
+    """Row numbers of the passages with these ids that the filter keeps, or, without ids, of all that it keeps; verified."""
     if ids is not None:
         known = engine.known(writer, ids).values()
         return [row for row, passage in known if condition is None or fits(condition, passage)]
-    rows: list[int] = [] if condition is None else engine.doomed(writer, condition).tolist()
+    rows: list[int] = [] if condition is None else engine.rows_to_delete(writer, condition).tolist()
     writer.by_rows(rows)  # proves what goes: a wrong checksum would spoil the sum of all others
     return rows
 
@@ -133,8 +136,9 @@ def checked_ids(ids: Iterable[str]) -> list[str]:
         advice = "give [passage.id]"
     given = list(ids) if isinstance(ids, Mapping) else ids
     listed = list(iterated("ids", given, "a list of ids", error=StoreError, one=advice))
-    for one in listed:
-        if not isinstance(one, str):
-            advice = "give its .id" if isinstance(one, Passage) else remedy(one, several="give one string for each")
-            raise StoreError(f"an id is {kind(one)}, expected a string; " + advice)
-    return [one for one in map(rejoined, listed) if is_text(one)]
+    for passage_id in listed:
+        if not isinstance(passage_id, str):
+            several = "give one string for each"
+            advice = "give its .id" if isinstance(passage_id, Passage) else remedy(passage_id, several=several)
+            raise StoreError(f"an id is {kind(passage_id)}, expected a string; " + advice)
+    return [passage_id for passage_id in map(rejoined, listed) if is_text(passage_id)]

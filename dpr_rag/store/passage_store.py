@@ -23,7 +23,7 @@ from dpr_rag.store.reports import AddReport
 from dpr_rag.store.scope import Where
 from dpr_rag.store.searches import Searches
 from dpr_rag.store.sources import Replace
-from dpr_rag.store.unknown_fields import tell_unknown
+from dpr_rag.store.unknown_fields import warn_unknown
 from dpr_rag.store.upkeep import Upkeep
 
 _PAGE = 500
@@ -194,7 +194,7 @@ class PassageStore(Shared, Searches, Upkeep):
         """
         how: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "replace": replace, "scope": self._scope}
         report = adding.add(self._engine, passages, vectors, **how)
-        lexicon.keep_if_due(self._engine)
+        lexicon.write_if_due(self._engine)
         return report
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
@@ -208,9 +208,9 @@ class PassageStore(Shared, Searches, Upkeep):
         """
         gone = lookup.delete(self._engine, ids, filter, self._scope)
         if not gone and filter is not None:
-            tell_unknown(self._engine, self._scope, filter, self._scope.condition(filter))
+            warn_unknown(self._engine, self._scope, filter, self._scope.condition(filter))
         background_compaction.compact_if_due(self._engine)
-        lexicon.keep_if_due(self._engine)
+        lexicon.write_if_due(self._engine)
         return gone
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
@@ -229,7 +229,7 @@ class PassageStore(Shared, Searches, Upkeep):
         """How many passages there are, or how many a filter keeps."""
         where = self._scope.condition(filter)
         if not (found := lookup.count(self._engine, where)):
-            tell_unknown(self._engine, self._scope, filter, where)
+            warn_unknown(self._engine, self._scope, filter, where)
         return found
 
     def __len__(self) -> int:

@@ -117,7 +117,7 @@ class Private:
         """
         how: dict[str, Any] = {"batch_size": batch_size, "instead": instead, "scope": self._scope}
         report = adding.add(self._engine, passages, vectors, **how)
-        lexicon.keep_if_due(self._engine)
+        lexicon.write_if_due(self._engine)
         return report
 
     @staticmethod
@@ -150,7 +150,7 @@ class Private:
                 writer.remove(found)
                 writer.commit_state()
         background_compaction.compact_if_due(self._engine)
-        lexicon.keep_if_due(self._engine)
+        lexicon.write_if_due(self._engine)
         return len(found)
 
 

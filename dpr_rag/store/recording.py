@@ -1,4 +1,4 @@
-"""What a store was filled with, for people to read: the encoder's profile, what ran it in which precision, and since when."""
+"""Provenance of a store's vectors, for people to read: profile of the encoder, runtimes and precisions, dates."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from dpr_rag.storage.state import Model
 
 GIVEN = "vectors that were given"
 EARLIER = "not recorded"
-"""What an earlier version filled a store with; it noted no more than source and fingerprint."""
+"""Stands for runs of an earlier version, which recorded source and fingerprint alone."""
 _PLAIN = (str, int, float, bool, type(None))
 
 
 def described(model: Model, encoder: Encoder | None) -> Model:
-    """A model with what its encoder says of itself."""
+    """The same model, with the profile of its encoder and no runs yet."""
     return replace(model, about={"profile": profile_of(encoder), "runs": {}})
 
 
 def noted(model: Model, encoder: Encoder | None, *, given: bool = False) -> Model:
-    """A model with what made vectors now, which is noted the first time with the moment.
+    """The same model, with the run that makes vectors now; a new one is recorded with the present time.
 
     Args:
-        model: As it is recorded.
+        model: The recorded one.
         encoder: The encoder of the store, if it has one.
         given: Whether the vectors were given with the passages.
     """
@@ -36,7 +36,7 @@ def noted(model: Model, encoder: Encoder | None, *, given: bool = False) -> Mode
 
 
 def added(model: Model, runs: Mapping[str, str]) -> Model:
-    """A model with what else made vectors of the store, see :func:`joined`."""
+    """The same model, with further runs; see :func:`joined`."""
     return _with_runs(model, model.about or {"profile": None, "runs": {EARLIER: ""}}, runs)
 
 
@@ -48,31 +48,31 @@ def _with_runs(model: Model, about: Mapping[str, Any], runs: Mapping[str, str]) 
 
 
 def runs_of(encoder: Encoder | None, *, given: bool) -> dict[str, str]:
-    """What makes vectors now, and since when.
+    """The run that makes vectors now: its time (ISO 8601, UTC) by its name.
 
     Args:
-        encoder: The encoder of the store, if it has one; what stands for one that is elsewhere says under ``runs`` what ran it.
+        encoder: The encoder of the store, if it has one; a stand-in for a remote one has an attribute ``runs``.
         given: Whether the vectors were given with the passages.
     """
-    told = getattr(encoder, "runs", None) if given else None
-    if isinstance(told, Mapping):
-        return dict(told)
+    recorded = getattr(encoder, "runs", None) if given else None
+    if isinstance(recorded, Mapping):
+        return dict(recorded)
     return {GIVEN if given else _runtime_of(encoder): datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def joined(*runs: Mapping[str, str]) -> dict[str, str]:
-    """What ran an encoder, of several records: each thing once, with its earliest moment."""
-    names = dict.fromkeys(name for one in runs for name in one)
-    return {name: min(one[name] for one in runs if name in one) for name in names}
+    """Several records of runs as one: each run once, at its earliest time."""
+    names = dict.fromkeys(name for record in runs for name in record)
+    return {name: min(record[name] for record in runs if name in record) for name in names}
 
 
 def in_order(runs: Mapping[str, str]) -> dict[str, str]:
-    """What ran an encoder, the earliest first."""
+    """Runs by time, the earliest first."""
     return dict(sorted(runs.items(), key=lambda pair: (pair[1], pair[0])))
 
 
 def bound(model: Model, encoder: Encoder, earlier: Model) -> Model:
-    """A model whose encoder was named after its vectors had been given."""
+    """A model for ``bind=True``: the encoder is named after its vectors were given."""
     runs = {EARLIER: ""} if earlier.about is None else earlier.about["runs"]
     return replace(model, about={"profile": profile_of(encoder), "runs": runs})
 
@@ -84,20 +84,20 @@ def profile_in(model: Model | None) -> dict[str, Any] | None:
 
 
 def runs_in(model: Model | None) -> dict[str, str] | None:
-    """What ran the encoder, and since when, the earliest first; or None where nothing is recorded."""
+    """Times of runs by name, the earliest first; None where nothing is recorded."""
     if model is None or model.about is None:
         return None
     return in_order(model.about["runs"])
 
 
 def profile_of(encoder: Encoder | None) -> dict[str, Any] | None:
-    """What an encoder says of itself under ``description``, as far as it is plain; one of another maker's may say nothing."""
-    found = getattr(encoder, "description", None)
-    if not isinstance(found, Mapping):
+    """The scalar entries of an encoder's ``description``; None where a foreign encoder has none."""
+    description = getattr(encoder, "description", None)
+    if not isinstance(description, Mapping):
         return None
-    return {str(name): value for name, value in found.items() if type(value) in _PLAIN}
+    return {str(name): value for name, value in description.items() if type(value) in _PLAIN}
 
 
 def _runtime_of(encoder: Encoder | None) -> str:
-    found = getattr(encoder, "runtime", None)
-    return found if isinstance(found, str) and found else "a runtime that the encoder does not name"
+    runtime = getattr(encoder, "runtime", None)
+    return runtime if isinstance(runtime, str) and runtime else "a runtime that the encoder does not name"

@@ -111,7 +111,7 @@ class _Recovery:
         kept = self._take_entries()
         background_compaction.compact_if_due(self.engine)
         self.engine.background.wait()
-        lexicon.keep_if_due(self.engine)
+        lexicon.write_if_due(self.engine)
         return self._report(kept)
 
     def _begin(self) -> None:

@@ -1,4 +1,4 @@
-"""The searches of a store: by vectors, by words, by both; and how far they can be trusted."""
+"""The searches of a store: by vectors, by BM25, by both; calibration of their scores, and index recall."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dpr_rag.passages import Hit, Passage, check_questions
 from dpr_rag.storage.reader import Condition
 from dpr_rag.storage.state import State
 from dpr_rag.store import calibrating, checking, choosing, lexicon, lookup
-from dpr_rag.store.ranking import Asked, Candidates, candidates, search
+from dpr_rag.store.ranking import Candidates, RankingQuery, candidates, search
 from dpr_rag.store.scope import Scoped, Where
-from dpr_rag.store.unknown_fields import tell_unknown
+from dpr_rag.store.unknown_fields import warn_unknown
 
 
 class Searches(Scoped, HasRanking):
-    """What a ``PassageStore`` can be asked."""
+    """The methods of a ``PassageStore`` that search it."""
 
     @names_known()
     def search(
@@ -56,8 +56,9 @@ class Searches(Scoped, HasRanking):
         if vectors is None:
             raise VectorError("vectors is NoneType None, expected float [n, dim]; rank() takes questions in words")
         keep = None if min_relevance is None else self.calibration.keeps(min_relevance)
-        asked = Asked(k, vectors, where=self._scope.condition(filter), exact=exact, diversity=diversity, keep=keep)
-        return self._told(filter, asked.where, search(self._engine, asked))
+        where = self._scope.condition(filter)
+        query = RankingQuery(k, vectors, where=where, exact=exact, diversity=diversity, keep=keep)
+        return self._warned(filter, where, search(self._engine, query))
 
     @names_known()
     def rank(
@@ -71,7 +72,7 @@ class Searches(Scoped, HasRanking):
         diversity: Diversity | None = None,
         min_relevance: float | None = None,
     ) -> list[list[Hit]]:
-        """Search for questions in words: by vectors, by BM25, or by both.
+        """Search for questions in words: by vectors, by BM25, or by both (hybrid).
 
         Args:
             questions: The questions.
@@ -93,26 +94,26 @@ class Searches(Scoped, HasRanking):
             FilterError: The filter cannot be understood.
             StoreCorrupted: A passage that was found is damaged.
         """
-        asked, state = check_questions(questions), self._engine.state()
-        how = self._settled(choosing.ranking_of(self._engine, state) if ranking is None else ranking, state)
-        if how.needs_words:
-            lexicon.keep_if_due(self._engine, first=True)
-        keep = None if min_relevance is None else calibrating.calibration(self._engine, how, state).keeps(min_relevance)
-        if how.needs_vectors and vectors is None:
-            vectors = self.encode_questions(asked)
+        engine, state, texts = self._engine, self._engine.state(), check_questions(questions)
+        settled = self._settled(choosing.ranking_of(engine, state) if ranking is None else ranking, state)
+        if settled.needs_words:
+            lexicon.write_if_due(engine, first=True)
+        keep = None if min_relevance is None else calibrating.calibration(engine, settled, state).keeps(min_relevance)
+        if settled.needs_vectors and vectors is None:
+            vectors = self.encode_questions(texts)
         where = self._scope.condition(filter)
-        dense = vectors if how.needs_vectors else None
-        found = search(self._engine, Asked(k, dense, asked, where, how, diversity=diversity, keep=keep))
-        return self._told(filter, where, found)
+        dense = vectors if settled.needs_vectors else None
+        query = RankingQuery(k, dense, texts, where, settled, diversity=diversity, keep=keep)
+        return self._warned(filter, where, search(engine, query))
 
-    def _told(self, given: Where, condition: Condition | None, found: list[list[Hit]]) -> list[list[Hit]]:
-        """What was found; where that is nothing, fields of the filter that no passage has are told."""
-        if not any(found):
-            tell_unknown(self._engine, self._scope, given, condition)
-        return found
+    def _warned(self, given: Where, condition: Condition | None, hits: list[list[Hit]]) -> list[list[Hit]]:
+        """The same hits; if there are none, a warning names fields of the filter that no passage has."""
+        if not any(hits):
+            warn_unknown(self._engine, self._scope, given, condition)
+        return hits
 
     def candidates(self, questions: Sequence[str], ranking: Ranking, *, vectors: Any = None) -> Candidates:
-        """What a hybrid ranking chooses from, for those who try many λ or join the legs in other ways.
+        """The candidates of a hybrid ranking with the scores of both legs, to try many λ or other ways of fusion.
 
         Args:
             questions: The questions.
@@ -125,14 +126,14 @@ class Searches(Scoped, HasRanking):
             VectorError: The ranking is not hybrid, or there are more or fewer vectors than questions.
             StoreCorrupted: A passage that was found is damaged.
         """
-        engine, asked = self._whole("candidates"), check_questions(questions)
+        engine, texts = self._whole("candidates"), check_questions(questions)
         check_instance("ranking", ranking, Ranking, VectorError)
-        lexicon.keep_if_due(engine, first=True)
-        encoded = self.encode_questions(asked) if vectors is None else vectors
-        return candidates(engine, Asked(ranking.candidates, encoded, asked, ranking=ranking))
+        lexicon.write_if_due(engine, first=True)
+        encoded = self.encode_questions(texts) if vectors is None else vectors
+        return candidates(engine, RankingQuery(ranking.candidates, encoded, texts, ranking=ranking))
 
     def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
-        """Passages that a filter keeps, in order of insertion: what there is to find where nothing is asked for.
+        """Passages that a filter keeps, in order of insertion, without a question.
 
         Args:
             filter: See :meth:`search`; None keeps all.
@@ -144,13 +145,13 @@ class Searches(Scoped, HasRanking):
             StoreCorrupted: A passage that was found is damaged.
         """
         where = self._scope.condition(filter)
-        if not (found := lookup.select(self._engine, where, k)):
-            tell_unknown(self._engine, self._scope, filter, where)
-        return found
+        if not (passages := lookup.select(self._engine, where, k)):
+            warn_unknown(self._engine, self._scope, filter, where)
+        return passages
 
     @property
     def ranking(self) -> Ranking:
-        """How passages are ranked where a call does not say: as tuned, or else by inner product."""
+        """The default ranking: as tuned, or else by inner product."""
         return self.ranking_for()
 
     def ranking_of(self, options: RankingOptions) -> Ranking:
@@ -159,11 +160,11 @@ class Searches(Scoped, HasRanking):
 
     @property
     def tuned(self) -> Tuned | None:
-        """What the store was tuned to with its present encoder, or None; see ``dpr_rag.evaluation.tune``."""
-        return choosing.of_state(self._engine, self._engine.state())
+        """The default ranking that tuning chose for the present encoder, or None; see ``dpr_rag.evaluation.tune``."""
+        return choosing.tuned_of(self._engine, self._engine.state())
 
     def set_tuned(self, choice: Tuned | None) -> None:
-        """Keep a choice in the store, for every retriever and adapter that does not say how to rank; None removes it.
+        """Store a tuned ranking as the default of every retriever and adapter; None removes it.
 
         Raises:
             EncoderMismatchError: The choice was made with another encoder or language.
@@ -180,11 +181,11 @@ class Searches(Scoped, HasRanking):
 
     @property
     def calibration(self) -> Calibration:
-        """What turns inner products into relevances in [0, 1], see :meth:`calibration_of`."""
+        """The calibration of inner products: maps them to relevances in [0, 1], see :meth:`calibration_of`."""
         return self.calibration_of(Ranking())
 
     def calibration_of(self, ranking: Ranking) -> Calibration:
-        """What turns the scores of a ranking into relevances in [0, 1].
+        """The calibration of a ranking: maps its scores to relevances in [0, 1].
 
         They mean the same in every ranking, by how many hits lie above: one half keeps some four of five right first hits, and
         lets one of eight to one of four questions through whose topic is not in the store; nine tenths keep less than half of
@@ -197,7 +198,7 @@ class Searches(Scoped, HasRanking):
         return calibrating.calibration(self._engine, self._settled(ranking, state), state)
 
     def suggested_weight(self, bm25: BM25 | None = None) -> float:
-        """One λ for all questions, where ``weight=`` is to be a number and nobody has tuned one.
+        """A λ for all questions, to pass as ``weight=`` where none was tuned.
 
         It is the ratio of the spreads of both legs' scores: with it they differ by as much from passage to passage. The spreads
         are standard deviations over 64 sampled passages, asked for by stretches of each other. Without a weight, hybrid
@@ -208,13 +209,13 @@ class Searches(Scoped, HasRanking):
         return calibrating.suggested_weight(self._engine, bm25, self._engine.state())
 
     def settled(self, ranking: Ranking) -> Ranking:
-        """A ranking with the λ that the store was tuned to, where it leaves that open; else λ is found for each question."""
+        """The same ranking, with the tuned λ where it leaves λ open; without a tuned λ, it is found per question."""
         return self._settled(ranking, self._engine.state())
 
     def _settled(self, ranking: Ranking, state: State) -> Ranking:
         check_instance("ranking", ranking, Ranking, VectorError, advice="; make one as Ranking(mode)")
-        found = choosing.of_state(self._engine, state)
-        return ranking if found is None else found.settled(ranking)
+        tuned = choosing.tuned_of(self._engine, state)
+        return ranking if tuned is None else tuned.settled(ranking)
 
     def measure_index_recall(self, sample: int | Vectors = 100, *, k: int = 20) -> float:
         """Index recall: overlap of the index's top k with the exact top k.

@@ -1,4 +1,4 @@
-"""Why a filter may have kept nothing: fields that no passage has, said once for each, with names near theirs."""
+"""A warning where a filter kept nothing because no passage has its field: once per field, with similar names."""
 
 from __future__ import annotations
 
@@ -13,37 +13,36 @@ from dpr_rag.store import lookup
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.scope import Scope, Where
 
-_LOOKED_AT, _SHOWN, _MOST = 256, 12, 1000
+_SAMPLE_SIZE, _MAX_SHOWN, _MAX_WARNED = 256, 12, 1000
 _log = logging.getLogger(__name__)
 
 
-def tell_unknown(engine: Engine, scope: Scope, where: Where, condition: Any) -> None:
-    """Warn of the fields of a filter that kept nothing and that no passage has: each once for an open store.
-
-    Whether a passage has a field is asked once, and only then.
+def warn_unknown(engine: Engine, scope: Scope, where: Where, condition: Any) -> None:
+    """Log a warning for each field of a filter that no passage has, once per field and open store.
 
     Args:
-        engine: Of the store.
-        scope: What is seen of it.
-        where: The filter as it was given.
-        condition: The filter as it was asked, of which the given one is a part.
+        engine: The store's.
+        scope: The restricted view of it.
+        where: The caller's filter, which kept nothing.
+        condition: The same filter with that of the view.
     """
-    if not isinstance(condition, Filter) or where is None or len(engine.told) > _MOST:
+    if not isinstance(condition, Filter) or where is None or len(engine.warned_fields) > _MAX_WARNED:
         return
     given = parse_filter(where) if isinstance(where, Filter | Mapping) else condition
-    asked = {one.field for one in given.comparisons() if one.operator != "exists"}
-    new = sorted(name for name in asked if (str(scope), name) not in engine.told and not name.startswith(RESERVED))[
-        :_SHOWN
-    ]
-    engine.told.update((str(scope), name) for name in new)
+    fields = {comparison.field for comparison in given.comparisons() if comparison.operator != "exists"}
+    fields = {name for name in fields if (str(scope), name) not in engine.warned_fields}
+    new = sorted(name for name in fields if not name.startswith(RESERVED))[:_MAX_SHOWN]
+    engine.warned_fields.update((str(scope), name) for name in new)
     unknown = [name for name in new if not lookup.count(engine, scope.condition(Comparison(name, "exists", True)))]
     if not unknown:
         return
-    seen = lookup.select(engine, scope.condition(None), _LOOKED_AT)
+    sample = lookup.select(engine, scope.condition(None), _SAMPLE_SIZE)
     # no title is no field
-    known = sorted({"id", "title", *(name for one in seen for name in _names(one.visible_metadata))} - {*unknown})
-    for name in unknown if seen else ():
-        shown = f"{', '.join(known[:_SHOWN])}{', …' if len(known) > _SHOWN else ''}"
+    known = sorted(
+        {"id", "title", *(name for passage in sample for name in _names(passage.visible_metadata))} - {*unknown}
+    )
+    for name in unknown if sample else ():
+        shown = f"{', '.join(known[:_MAX_SHOWN])}{', …' if len(known) > _MAX_SHOWN else ''}"
         _log.warning("no passage has a field %.80r%s (fields: %.300s)", name, nearest(name, known), shown)
 
 

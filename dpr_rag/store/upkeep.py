@@ -1,4 +1,4 @@
-"""The upkeep of a store: proving, optimizing, copying and encoding anew; all of it concerns the whole store."""
+"""Maintenance of a store: check, optimize, backup, restore, recover, re-encode; all of it concerns the whole store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dpr_rag.store.scope import Scoped
 
 
 class Upkeep(Scoped):
-    """What keeps a ``PassageStore`` well; a view refuses it."""
+    """The methods of a ``PassageStore`` that maintain it; a restricted view refuses them."""
 
     def check(self) -> CheckReport:
         """Read and verify everything: every text, vector, checksum and count, and the base segment against them.
@@ -44,7 +44,7 @@ class Upkeep(Scoped):
         if language is not None:
             Analyzer(language)  # what is unknown is refused before any work
         compaction.compact(engine, index)
-        lexicon.renew(engine, language)
+        lexicon.rebuild(engine, language)
         compaction.shrink(engine)
 
     def wait_for_compaction(self, timeout: float | None = None) -> bool:
@@ -65,14 +65,16 @@ class Upkeep(Scoped):
         return engine.background.wait(timeout)
 
     def info(self) -> StoreInfo:
-        """The store in figures."""
+        """Settings, counts and sizes of the store, and the state of its index."""
         return checking.info(self._whole("info"))
 
     def note_filled(self, runs: Mapping[str, str]) -> None:
-        """Record what else made vectors of the store, and since when, as ``info().filled`` of another store says it.
+        """Record which runs made vectors of this store, where they were copied or merged from another one.
 
-        What is recorded already stays, at the earlier of both moments. Vectors that are copied or merged bring their record
-        along by this; a store without vectors keeps none.
+        A run that is recorded already keeps the earlier of both times. A store without vectors keeps no record.
+
+        Args:
+            runs: Times by run, as ``info().filled`` of the other store.
         """
         filling.note(self._whole("note_filled"), runs)
 
@@ -86,7 +88,7 @@ class Upkeep(Scoped):
 
     @staticmethod
     def restore(copy: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
-        """Put a copy in the place of a store, whatever is left of that one: all of it, or nothing where this fails.
+        """Replace a store, whatever is left of it, by a copy; where this fails, the store stays as it is.
 
         The copy is verified first and stays as it is. Copying its files by hand instead would leave the write-ahead log of a
         killed process, which SQLite would play back over them.
@@ -107,7 +109,7 @@ class Upkeep(Scoped):
     def recover(
         path: str | os.PathLike[str], target: str | os.PathLike[str], *, encoder: Encoder | None = None
     ) -> RecoverReport:
-        """Copy all that is whole of a damaged store into a new one, where there is no backup to restore.
+        """Copy everything undamaged from a damaged store into a new one, where there is no backup to restore.
 
         Passages and vectors come out whose checksums hold, in their order, with what adapters keep and the store's settings;
         the index and the postings are built anew. The damaged store is only read, and stays as it is.

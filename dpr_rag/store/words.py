@@ -1,4 +1,4 @@
-"""The words of one generation of a store: its postings, which of them count, and what recent filters keep of them."""
+"""``Lexicon``: the BM25 postings of one generation, the mask of stored passages, and masks of recent filters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEPT_FILTERS = 32
 
 
 class OutdatedError(Exception):
-    """A transaction is older than what was built meanwhile, which no longer knows all that the transaction sees."""
+    """A transaction is older than the postings, which lack passages that the transaction still sees."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +29,14 @@ class Lexicon:
     """The postings of all passages of one generation, immutable; the next generation gets another one.
 
     Attributes:
-        language: Whose words they are.
-        directory: Folder of the segment on disk, or empty.
+        language: Language of the stemmer.
+        directory: Name of the folder of the segment on disk, or empty.
         base: The segment on disk, or None.
         tail: Segments in memory behind it.
         last: Highest row number they cover.
-        corpus: All of them, as they count at this generation.
+        corpus: All postings, with the mask of the passages that are stored at this generation.
         generation: Its number.
-        masks: Positions that recent filters keep.
+        masks: Masks of the positions that recent filters keep.
     """
 
     language: str
@@ -54,7 +54,7 @@ class Lexicon:
         return replace(self, tail=tail, last=last, corpus=Corpus(tail if self.base is None else (self.base, *tail)))
 
     def at(self, reader: StoreReader, snapshot: Snapshot) -> Lexicon:
-        """The same postings as they count at a snapshot's generation.
+        """The same postings, with the mask of the passages that are stored at a snapshot's generation.
 
         Raises:
             OutdatedError: They are newer, and in another language or without passages that were removed since.
@@ -78,7 +78,7 @@ class Lexicon:
         return StoreCorrupted(f"{reader.path}: row {rows[0]} is indexed but missing; " + RESTORE)
 
     def alive(self, reader: StoreReader, snapshot: Snapshot, where: Condition | None) -> Mask | None:
-        """Which of the positions that count a filter keeps; None for all. Those of repeated filters are remembered."""
+        """Mask of the stored positions that a filter keeps; None for all. Masks of recent filters are cached."""
         if where is None:
             return None
         if not isinstance(where, Filter):
@@ -87,8 +87,8 @@ class Lexicon:
         if mask is None:
             mask = self._kept(reader, snapshot, where)
             known = tuple(self.masks)  # at once: other threads put in and take out
-            for one in known[: max(0, len(known) + 1 - _KEPT_FILTERS)]:
-                self.masks.pop(one, None)
+            for oldest in known[: max(0, len(known) + 1 - _KEPT_FILTERS)]:
+                self.masks.pop(oldest, None)
             self.masks[where] = mask
         return mask
 

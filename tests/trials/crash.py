@@ -309,7 +309,7 @@ class Steps:
 def act(work: Work, tell: int, fatal: int, step: int) -> None:
     """Do everything, telling each commit; the operation of the number ``fatal`` is the last, and not to end."""
     os.setpgid(0, 0)
-    lexicon.WORTH_KEEPING = KEEP_FROM
+    lexicon.MIN_PASSAGES_TO_WRITE = KEEP_FROM
     steps = Steps()
 
     def say(text: str) -> None:
@@ -328,7 +328,7 @@ def act(work: Work, tell: int, fatal: int, step: int) -> None:
 
 def kill(number: int, folder: Path) -> dict[str, float]:
     """Run a plan in a process, kill it in one of the operations, and look at what it left."""
-    lexicon.WORTH_KEEPING = KEEP_FROM
+    lexicon.MIN_PASSAGES_TO_WRITE = KEEP_FROM
     choose = random.Random(f"kill {number}")
     work = plan(folder, choose)
     fatal = choose.randrange(len(work.operations))

@@ -51,7 +51,7 @@ def prepare(folder: Path) -> None:
 
 def damage(number: int, place: Path) -> dict[str, float]:
     """Damage one thing in a copy of a store and ask it everything that chance chooses."""
-    lexicon.WORTH_KEEPING = KEEP_FROM
+    lexicon.MIN_PASSAGES_TO_WRITE = KEEP_FROM
     choose = random.Random(f"damage {number}")
     home = place.parent / choose.choice(INDEXES).partition(":")[0]
     own = choose.choice(["own", "own", "own with a log"])

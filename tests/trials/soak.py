@@ -121,7 +121,7 @@ def _round(path: Path, at: int, choose: random.Random, spent: list[float]) -> No
 
 def growth(number: int, place: Path) -> dict[str, float]:
     """Rounds of everything; the second half may take no more memory, files or time than the first had reached."""
-    lexicon.WORTH_KEEPING = KEEP_FROM
+    lexicon.MIN_PASSAGES_TO_WRITE = KEEP_FROM
     choose = random.Random(f"growth {number}")
     path = place / "store"
     deadline = time.monotonic() + 60 * MINUTES

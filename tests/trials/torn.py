@@ -65,7 +65,7 @@ def prepare(folder: Path) -> None:
 
 def write(work: Chain, number: int) -> None:
     """All commits of a chain, and then the end."""
-    lexicon.WORTH_KEEPING = KEEP_FROM
+    lexicon.MIN_PASSAGES_TO_WRITE = KEEP_FROM
     store = PassageStore.open(work.folder, encoder=World().encoder)
     for at, (_, _, run) in enumerate(work.operations):
         run(store, lambda: None)
@@ -82,7 +82,7 @@ def write(work: Chain, number: int) -> None:
 
 def torn(number: int, place: Path) -> dict[str, float]:
     """Damage one log and open the store."""
-    lexicon.WORTH_KEEPING = KEEP_FROM
+    lexicon.MIN_PASSAGES_TO_WRITE = KEEP_FROM
     choose = random.Random(f"torn {number}")
     which = choose.randrange(SOURCES)
     folder = shutil.copytree(place.parent / str(which), place / "store")

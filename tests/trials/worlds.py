@@ -92,7 +92,7 @@ def tuned(weight: float) -> Tuned:
 
 def build(folder: Path, *, index: str = "auto", start: int = 0, count: int = 120, salt: str = "") -> World:
     """A store with a base, fields, postings, deleted and replaced passages, a tail, records and a tuning; and its world."""
-    lexicon.WORTH_KEEPING = KEEP_FROM
+    lexicon.MIN_PASSAGES_TO_WRITE = KEEP_FROM
     world = World(salt)
 
     def add(passages: list[Passage]) -> None:
