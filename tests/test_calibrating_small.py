@@ -131,7 +131,7 @@ def test_what_was_fitted_holds_until_the_store_has_doubled_or_halved(now: int, h
     fitted = Fitted(1.0, 20, "a model", "english")
     assert fitted.is_valid_for(state, "a model") is holds
     assert not fitted.is_valid_for(state, "another")
-    assert not fitted.holds(replace(state, language="german"), "a model")
+    assert not fitted.is_valid_for(replace(state, language="german"), "a model")
 
 
 def test_an_encoder_that_ranks_backwards_still_gets_relevances_that_rise_but_hardly() -> None:

@@ -12,11 +12,11 @@ from dpr_rag.cli.terminal import note, progress
 
 if TYPE_CHECKING:
     from dpr_rag.training import Progress
-    from dpr_rag.training.progress import Told
+    from dpr_rag.training.progress import ProgressCallback
 
 
 @contextmanager
-def shown(total: int, *, quiet: bool) -> Iterator[Told]:
+def shown(total: int, *, quiet: bool) -> Iterator[ProgressCallback]:
     """A bar in questions while a person watches, and a line for every validation."""
     with progress("training", total, quiet=quiet) as advance, _ends_between_steps() as check:
 

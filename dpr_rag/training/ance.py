@@ -87,20 +87,21 @@ class AnceBatches:
 
     def state(self) -> dict[str, Any]:
         """Ids of the negatives by the number of their sample."""
-        return {"negatives": {str(at): [one.id for one in found] for at, found in self._found.items()}}
+        return {"negatives": {str(at): [passage.id for passage in negatives] for at, negatives in self._found.items()}}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state` gave."""
         by_sample: dict[str, list[str]] = state.get("negatives", {})
-        ids = dict.fromkeys(one for found in by_sample.values() for one in found)
-        passages = {one.id: TrainingPassage(one.text, one.title, one.id) for one in self._store.get(ids)}
-        missing = [one for one in ids if one not in passages]
+        ids = dict.fromkeys(passage_id for negatives in by_sample.values() for passage_id in negatives)
+        stored = self._store.get(ids)
+        passages = {passage.id: TrainingPassage(passage.text, passage.title, passage.id) for passage in stored}
+        missing = [passage_id for passage_id in ids if passage_id not in passages]
         if missing:
             raise TrainingError(
                 f"the store has no passage {missing[0]!r:.100} ({len(missing)} of {len(ids)} hard negatives are missing); go on "
                 "with the store that the training began with, or choose another folder for the output"
             )
-        self._found = {int(at): tuple(passages[one] for one in found) for at, found in by_sample.items()}
+        self._found = {int(at): tuple(passages[passage_id] for passage_id in ids) for at, ids in by_sample.items()}
 
     def batches(self, epoch: int, *, seed: int) -> Iterator[Batch]:
         """The batches of one phase, which :meth:`refresh` or :meth:`restore` has prepared.
@@ -117,11 +118,11 @@ class AnceBatches:
         order = iter(generator.permutation(phase).tolist())
         while chosen := list(islice(order, self._batch_size)):
             samples = [self._with_found(at) for at in chosen]
-            yield make_batch([draw(one, generator, self._hard_negatives) for one in samples])
+            yield make_batch([draw(sample, generator, self._hard_negatives) for sample in samples])
 
     def _with_found(self, at: int) -> TrainingSample:
-        found = self._found[at]
-        return replace(self._samples[at], hard_negatives=found) if found else self._samples[at]
+        negatives = self._found[at]
+        return replace(self._samples[at], hard_negatives=negatives) if negatives else self._samples[at]
 
     def _questions(self, epoch: int) -> list[int]:
         """The samples of a phase; a cycle of phases goes through all of them, in an order of its own."""
@@ -136,6 +137,6 @@ class AnceBatches:
 def _content(store: PassageStore) -> str:
     """SHA-256 over ids, titles and texts."""
     digest = hashlib.sha256()
-    for one in store:
-        digest.update(json.dumps([one.id, one.title, one.text]).encode())
+    for passage in store:
+        digest.update(json.dumps([passage.id, passage.title, passage.text]).encode())
     return digest.hexdigest()

@@ -112,7 +112,7 @@ def make_batch(picks: Iterable[Pick]) -> Batch:
         return at
 
     positives = tuple(column(pick.positive) for pick in taken)
-    negatives = tuple(tuple(column(one) for one in pick.negatives) for pick in taken)
+    negatives = tuple(tuple(column(negative) for negative in pick.negatives) for pick in taken)
     scores = _scores(taken, positives, negatives, len(passages)) if any(pick.scores for pick in taken) else None
     return Batch(tuple(pick.question for pick in taken), tuple(passages), positives, negatives, scores)
 
@@ -169,7 +169,9 @@ class RandomBatches:
         """The batches of one epoch."""
         generator = np.random.default_rng([seed, epoch])
         for taken in in_random_order(self._samples, self._batch_size, generator):
-            yield make_batch([draw(one, generator, self._hard_negatives, self._shuffle_positives) for one in taken])
+            yield make_batch(
+                [draw(sample, generator, self._hard_negatives, self._shuffle_positives) for sample in taken]
+            )
 
 
 def in_random_order(items: Sequence[T], size: int, generator: np.random.Generator) -> Iterator[list[T]]:
@@ -211,7 +213,7 @@ def draw(
     """Take a positive and random hard negatives of one sample."""
     at = int(generator.integers(len(sample.positives))) if shuffle_positives else 0
     order = generator.permutation(len(sample.hard_negatives))[:negatives]
-    return Pick(sample.question, sample.positives[at], [sample.hard_negatives[one] for one in order])
+    return Pick(sample.question, sample.positives[at], [sample.hard_negatives[place] for place in order])
 
 
 def fingerprint_of(kind: str, samples: Iterable[TrainingSample], *settings: object) -> str:
@@ -219,6 +221,6 @@ def fingerprint_of(kind: str, samples: Iterable[TrainingSample], *settings: obje
     digest = hashlib.sha256(json.dumps([kind, *settings]).encode())
     write: Callable[[bytes], None] = digest.update
     for sample in samples:
-        passages = [[key_of(one) for one in side] for side in (sample.positives, sample.hard_negatives)]
+        passages = [[key_of(passage) for passage in side] for side in (sample.positives, sample.hard_negatives)]
         write(json.dumps([sample.question, *passages]).encode())
     return digest.hexdigest()

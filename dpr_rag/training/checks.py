@@ -32,13 +32,15 @@ def check_number(
         TrainingError: It is none.
     """
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    said = []
+    bounds_text = []
     for bound, words in ((low, "at least"), (above, "above"), (high, "at most"), (below, "below")):
         if bound is not None:
             good = good and _within(value, bound, words)
-            said.append(f"{words} {bound:g}")
+            bounds_text.append(f"{words} {bound:g}")
     if not good:
-        raise TrainingError(f"{name} is {value!r}, expected a {' '.join(['number', ' and '.join(said)]).strip()}")
+        raise TrainingError(
+            f"{name} is {value!r}, expected a {' '.join(['number', ' and '.join(bounds_text)]).strip()}"
+        )
 
 
 def check_share(name: str, value: object) -> None:

@@ -57,8 +57,8 @@ class CropBatches:
     ) -> None:
         check_sizes(batch_size)
         check_int("window", window, 2)
-        words = [words_of(one if isinstance(one, str) else one.text) for one in texts]
-        self._texts = [one for one in words if len(one) > 1]
+        words = [words_of(text if isinstance(text, str) else text.text) for text in texts]
+        self._texts = [text for text in words if len(text) > 1]
         if not self._texts or not 0 < shortest <= longest <= 1 or not 0 <= deletion < 1:
             raise TrainingError(
                 f"{len(self._texts)} texts of two words, crops of {shortest} to {longest}, deletion {deletion}: expected some "
@@ -67,9 +67,9 @@ class CropBatches:
         self._batch_size, self._window, self._deletion = batch_size, window, deletion
         self._shortest, self._longest = shortest, longest
         digest = hashlib.sha256(repr(("crops", batch_size, shortest, longest, deletion, window)).encode())
-        for one in self._texts:
-            digest.update(joined_words(one).encode() + b"\0")
-        if any(not one[at].startswith(" ") for one in self._texts for at in range(1, len(one))):
+        for text in self._texts:
+            digest.update(joined_words(text).encode() + b"\0")
+        if any(not word.startswith(" ") for text in self._texts for word in text[1:]):
             digest.update(b"characters")  # by whose words such texts were cropped before
         self.fingerprint = digest.hexdigest()
 

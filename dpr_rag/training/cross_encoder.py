@@ -100,12 +100,13 @@ class PairBatches:
         """The batches of one epoch; their passages are pairs, with the question as the title."""
         generator = np.random.default_rng([seed, epoch])
         for taken in in_random_order(self._samples, self._batch_size, generator):
-            yield make_batch(_paired(draw(one, generator, self._hard_negatives)) for one in taken)
+            yield make_batch(_paired(draw(sample, generator, self._hard_negatives)) for sample in taken)
 
 
 def _paired(pick: Pick) -> Pick:
     return pick._replace(
-        positive=_pair(pick.question, pick.positive), negatives=[_pair(pick.question, one) for one in pick.negatives]
+        positive=_pair(pick.question, pick.positive),
+        negatives=[_pair(pick.question, passage) for passage in pick.negatives],
     )
 
 
@@ -145,9 +146,9 @@ def pair_teacher(encoder: DualEncoder) -> Teacher:
 
     def score(pairs: Sequence[Pair]) -> ArrayLike:
         joined = [_pair(question, passage) for question, passage in pairs]
-        found: ArrayLike = encoder.encode_passages(
-            [Passage(str(at), one.text, one.title) for at, one in enumerate(joined)]
+        scores: ArrayLike = encoder.encode_passages(
+            [Passage(str(at), item.text, item.title) for at, item in enumerate(joined)]
         )[:, 0]
-        return found
+        return scores
 
     return score

@@ -30,13 +30,13 @@ def words_of(text: str) -> list[str]:
     """
     if text.isascii():
         return [f" {word}" for word in text.split()]
-    found: list[str] = []
+    words: list[str] = []
     for piece in written(f" {text}"):
-        if found and not any(char.isspace() or char.isalnum() for char in piece):
-            found[-1] += piece
+        if words and not any(char.isspace() or char.isalnum() for char in piece):
+            words[-1] += piece
         else:
-            found.append(f" {piece.lstrip()}" if piece[0].isspace() else piece)
-    return found
+            words.append(f" {piece.lstrip()}" if piece[0].isspace() else piece)
+    return words
 
 
 def joined_words(words: Iterable[str]) -> str:

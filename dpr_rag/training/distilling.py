@@ -50,7 +50,7 @@ class TaughtBatches:
             yield self._taught(batch)
 
     def _taught(self, batch: Batch) -> Batch:
-        passages = [Passage(str(at), one.text, one.title) for at, one in enumerate(batch.passages)]
+        passages = [Passage(str(at), passage.text, passage.title) for at, passage in enumerate(batch.passages)]
         scores = self._teacher.encode_questions(batch.questions) @ self._teacher.encode_passages(passages).T
         columns = range(len(passages))
         others = tuple(tuple(at for at in columns if at != own) for own in batch.positives)
@@ -104,7 +104,8 @@ class Distillation(Objective):
 
         unscored = ~wanted.isfinite()
         student, teacher = (
-            (one / self._temperature).masked_fill(unscored, -torch.inf).log_softmax(dim=1) for one in (scores, wanted)
+            (scored / self._temperature).masked_fill(unscored, -torch.inf).log_softmax(dim=1)
+            for scored in (scores, wanted)
         )
         terms = teacher.exp() * (teacher - student)
         return terms.masked_fill(unscored, 0.0).sum(dim=1).mean()

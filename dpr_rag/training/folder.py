@@ -109,7 +109,7 @@ class OutputFolder:
         """Whether nothing is there, or only what a kill left before it was noted what is trained."""
         if not self.path.exists():
             return True
-        if not self.path.is_dir() or any(one != self.inside for one in self.path.iterdir()):
+        if not self.path.is_dir() or any(entry != self.inside for entry in self.path.iterdir()):
             return False
         early = {partial_of(self._about), self.prepared, partial_of(self.prepared)}
         return not self.inside.exists() or (self.inside.is_dir() and early.issuperset(self.inside.iterdir()))
@@ -131,12 +131,12 @@ class OutputFolder:
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
-            found = json.loads(path.read_bytes())
+            record = json.loads(path.read_bytes())
         except (OSError, ValueError, RecursionError) as error:
             raise TrainingError(f"{path}: cannot be read as JSON ({error}); choose another folder") from error
-        if not isinstance(found, dict):
-            raise TrainingError(f"{path}: holds {type(found).__name__}, expected a JSON object; choose another folder")
-        return found
+        if not isinstance(record, dict):
+            raise TrainingError(f"{path}: holds {type(record).__name__}, expected a JSON object; choose another folder")
+        return record
 
     def save(self, position: Position, tensors: Mapping[str, Tensors], extra: Mapping[str, Any]) -> None:
         """Save a state, whole or not at all, and remove the one before.
@@ -193,8 +193,8 @@ class OutputFolder:
 
     def _states(self) -> list[Path]:
         """Folders of whole states, oldest first."""
-        found = [path for path in self.inside.glob("state-*") if (path / "state.json").is_file()]
-        return sorted(found, key=lambda path: int(path.name.removeprefix("state-")))
+        folders = [path for path in self.inside.glob("state-*") if (path / "state.json").is_file()]
+        return sorted(folders, key=lambda path: int(path.name.removeprefix("state-")))
 
     def finish(self, encoder: Path, about: Mapping[str, Any], end: Position) -> None:
         """Put the folder of an encoder or a reader into its final place and remove what is no longer needed."""
@@ -216,7 +216,11 @@ def differences(there: Any, here: Any, name: str = "") -> list[str]:
     """Where two JSON objects differ, each as one phrase."""
     if isinstance(there, dict) and isinstance(here, dict):
         keys = dict.fromkeys([*there, *here])
-        return [one for key in keys for one in differences(there.get(key), here.get(key), f"{name}.{key}".strip("."))]
+        return [
+            difference
+            for key in keys
+            for difference in differences(there.get(key), here.get(key), f"{name}.{key}".strip("."))
+        ]
     return [] if there == here else [f"{name} was {_short(there)} and is {_short(here)}"]
 
 

@@ -73,9 +73,9 @@ class Encoding:
             if not parts:
                 return torch.zeros((0, self.runtime.dim), device=self.runtime.device)
             places = np.argsort([row for chunk in self.chunks for row in chunk.rows])
-            found = torch.cat(parts)[torch.from_numpy(places).to(self.runtime.device)]
-        self._kept = found if found.requires_grad else None
-        return found.detach()
+            encoded = torch.cat(parts)[torch.from_numpy(places).to(self.runtime.device)]
+        self._kept = encoded if encoded.requires_grad else None
+        return encoded.detach()
 
     def backward(self, gradient: torch.Tensor) -> None:
         """Carry the gradient of the vectors, float32 [count, dim], into the weights."""
@@ -153,7 +153,7 @@ def _questions(model: Model, questions: Sequence[str], budget: int, seed: list[i
 def _passages(model: Model, passages: Sequence[TrainingPassage], budget: int, seed: list[int], bf16: bool) -> Encoding:
     side = model.encoder.sides[1]
     clean = normalize_passage if side.profile.straighten else str
-    plain = [Passage.checked_before("", clean(one.text), one.title, {}) for one in passages]
+    plain = [Passage.checked_before("", clean(passage.text), passage.title, {}) for passage in passages]
     return _encoding(side, model.context, side.tokens.passages(plain), budget, [*seed, 1], bf16)
 
 

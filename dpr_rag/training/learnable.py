@@ -52,21 +52,21 @@ def cautions(
         hard_negatives: Hard negatives of a question.
         settings: The schedule, or None to leave it out.
     """
-    found = []
-    bare = len(samples) if not hard_negatives else sum(not one.hard_negatives for one in samples)
+    warnings = []
+    bare = len(samples) if not hard_negatives else sum(not sample.hard_negatives for sample in samples)
     if 1 < len(samples) < batch_size:
-        found.append(
+        warnings.append(
             f"{len(samples):,} samples fill no batch of {batch_size:,}: an epoch is one step; give more, or a smaller batch"
         )
     if batch_size == 1 and 0 < bare < len(samples):
-        found.append(f"{bare:,} samples have no hard negative and are alone in their batches: they teach nothing")
-    if len(samples) > 1 and len({key_of(one.positives[0]) for one in samples}) == 1 and bare < len(samples):
-        found.append("all samples have the same positive: they learn from their hard negatives alone")
+        warnings.append(f"{bare:,} samples have no hard negative and are alone in their batches: they teach nothing")
+    if len(samples) > 1 and len({key_of(sample.positives[0]) for sample in samples}) == 1 and bare < len(samples):
+        warnings.append("all samples have the same positive: they learn from their hard negatives alone")
     if settings is not None and settings.warmup_steps:
         steps = settings.steps or settings.epochs * -(-len(samples) // batch_size) // settings.accumulate
         if settings.warmup_steps >= steps > 1:
-            found.append(
+            warnings.append(
                 f"the warm-up of {settings.warmup_steps:,} steps is as long as the training: the learning rate never reaches "
                 "its highest"
             )
-    return found
+    return warnings

@@ -29,13 +29,13 @@ class Log:
         """All lines; a last one that was cut off by a kill is left out."""
         if not self._path.exists():
             return []
-        found = []
+        records = []
         for line in self._path.read_text("utf-8").splitlines():
             try:
-                found.append(json.loads(line))
+                records.append(json.loads(line))
             except (ValueError, RecursionError):
                 break
-        return found
+        return records
 
     def cut(self, step: int) -> None:
         """Forget what was logged behind a step, since those steps are taken again."""

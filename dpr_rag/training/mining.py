@@ -119,7 +119,7 @@ class MiningReport:
             (self.short, f"samples have fewer hard negatives than asked for, {self.without_negatives:,} of them none"),
             (self.unscored, "samples have no positive in the store, so that no margin could be kept"),
         )
-        return [f"{count:,} {what}" for count, what in counts if count] + [f"  {one}" for one in self.examples]
+        return [f"{count:,} {what}" for count, what in counts if count] + [f"  {example}" for example in self.examples]
 
 
 class Miner:
@@ -150,13 +150,13 @@ class Miner:
         """
         iterator = iter(questions)
         while batch := list(islice(iterator, _BATCH)):
-            texts = [one.question for one in batch]
-            found = {
+            texts = [item.question for item in batch]
+            rankings = {
                 leg: self._store.rank(texts, self._mining.last, ranking=self._ranking(leg)) for leg in self._mining.legs
             }
-            for at, one in enumerate(batch):
+            for at, item in enumerate(batch):
                 self._count("questions")
-                sample = self._sample(one, {leg: hits[at] for leg, hits in found.items()})
+                sample = self._sample(item, {leg: hits[at] for leg, hits in rankings.items()})
                 if sample is not None:
                     self._count("samples")
                     yield sample
@@ -164,49 +164,51 @@ class Miner:
     def _ranking(self, leg: Leg) -> Ranking:
         return Ranking(leg, bm25=self._mining.bm25)
 
-    def _sample(self, asked: Question | TrainingSample, found: dict[Leg, list[Hit]]) -> TrainingSample | None:
-        positives = self._positives(asked, found)
+    def _sample(self, item: Question | TrainingSample, rankings: dict[Leg, list[Hit]]) -> TrainingSample | None:
+        positives = self._positives(item, rankings)
         if not positives:
-            self._count("without_positive", f"no positive: {asked.question!r:.100}")
+            self._count("without_positive", f"no positive: {item.question!r:.100}")
             return None
-        given = asked.hard_negatives if isinstance(asked, TrainingSample) and self._mining.keep else ()
-        negatives = self._negatives(asked, positives, given, found)
+        given = item.hard_negatives if isinstance(item, TrainingSample) and self._mining.keep else ()
+        negatives = self._negatives(item, positives, given, rankings)
         if len(negatives) < self._mining.negatives:
             self._count("short")
             self._count("without_negatives", add=not negatives)
-        easy = asked.negatives if isinstance(asked, TrainingSample) else ()
-        return TrainingSample(asked.question, asked.answers, positives, easy, (*given, *negatives))
+        easy = item.negatives if isinstance(item, TrainingSample) else ()
+        return TrainingSample(item.question, item.answers, positives, easy, (*given, *negatives))
 
-    def _positives(self, asked: Question | TrainingSample, found: dict[Leg, list[Hit]]) -> tuple[TrainingPassage, ...]:
-        if isinstance(asked, TrainingSample):
-            return asked.positives
-        wanted = dict.fromkeys(asked.positive_ids)
+    def _positives(
+        self, item: Question | TrainingSample, rankings: dict[Leg, list[Hit]]
+    ) -> tuple[TrainingPassage, ...]:
+        if isinstance(item, TrainingSample):
+            return item.positives
+        wanted = dict.fromkeys(item.positive_ids)
         known = self._store.get(list(wanted))
         if len(known) < len(wanted):
-            missing = sorted(wanted.keys() - {one.id for one in known})
+            missing = sorted(wanted.keys() - {passage.id for passage in known})
             self._count("missing_positives", f"not in the store: {missing[0]!r:.100}", add=len(missing))
         if known:
-            return tuple(_training_passage(one) for one in known)
-        hits = chain.from_iterable(ranked[: self._mining.positive_last] for ranked in found.values())
-        best = next((hit for hit in hits if self._answers(asked, hit.passage)), None)
+            return tuple(_training_passage(passage) for passage in known)
+        hits = chain.from_iterable(ranked[: self._mining.positive_last] for ranked in rankings.values())
+        best = next((hit for hit in hits if self._answers(item, hit.passage)), None)
         return () if best is None else (_training_passage(best.passage, best.score),)
 
     def _negatives(
         self,
-        asked: Question | TrainingSample,
+        item: Question | TrainingSample,
         positives: tuple[TrainingPassage, ...],
         given: tuple[TrainingPassage, ...],
-        found: dict[Leg, list[Hit]],
+        rankings: dict[Leg, list[Hit]],
     ) -> tuple[TrainingPassage, ...]:
-        taken, right = {key_of(one) for one in given}, {_plain(one.text) for one in positives}
-        ids = {one.id for one in positives if one.id}
-        tops = {leg: self._most(asked.question, positives, leg, hits) for leg, hits in found.items()}
+        taken, right = {key_of(passage) for passage in given}, {_plain(passage.text) for passage in positives}
+        ids = {passage.id for passage in positives if passage.id}
+        tops = {leg: self._most(item.question, positives, leg, hits) for leg, hits in rankings.items()}
         self._count("unscored", add=self._mining.margin is not None and None in tops.values())
         lists = []
-        for leg, hits in found.items():
+        for leg, hits in rankings.items():
             most = tops[leg]
             window = (hit for hit in hits[self._mining.first - 1 :] if most is None or hit.score <= most)
-            lists.append([hit for hit in window if hit.passage.id not in ids and not self._answers(asked, hit.passage)])
+            lists.append([hit for hit in window if hit.passage.id not in ids and not self._answers(item, hit.passage)])
         kept: list[TrainingPassage] = []
         for hit in chain.from_iterable(zip_longest(*lists)):  # the legs in turn
             if hit is not None and _key(hit.passage) not in taken and _plain(hit.passage.text) not in right:
@@ -218,7 +220,7 @@ class Miner:
         """The highest score that a negative may have, or None where nothing says."""
         if self._mining.margin is None:
             return None
-        ids, keys = {one.id for one in positives if one.id}, {key_of(one) for one in positives}
+        ids, keys = {passage.id for passage in positives if passage.id}, {key_of(passage) for passage in positives}
         best = next((hit.score for hit in hits if hit.passage.id in ids or _key(hit.passage) in keys), None)
         if best is None:
             best = self._score(question, sorted(ids), leg)
@@ -226,14 +228,14 @@ class Miner:
 
     def _score(self, question: str, ids: list[str], leg: Leg) -> float | None:
         """The best score of some passages, however far down they rank; None where the store has none of them."""
-        there = [one.id for one in self._store.get(ids)]
+        there = [passage.id for passage in self._store.get(ids)]
         if not there:
             return None
         (hits,) = self._store.rank([question], len(there), {"id": {"$in": there}}, ranking=self._ranking(leg))
         return hits[0].score if hits else 0.0  # a passage without any word of the question has BM25's 0
 
-    def _answers(self, asked: Question | TrainingSample, passage: Passage) -> bool:
-        return has_answer(asked.answers, passage.text, regex=self._mining.regex)
+    def _answers(self, item: Question | TrainingSample, passage: Passage) -> bool:
+        return has_answer(item.answers, passage.text, regex=self._mining.regex)
 
     def _count(self, what: str, example: str = "", add: int = 1) -> None:
         self._counts[what] = self._counts.get(what, 0) + add

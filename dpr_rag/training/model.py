@@ -101,16 +101,16 @@ class Model:
 
     def parameters(self) -> dict[str, torch.nn.Parameter]:
         """Everything that learns, by name."""
-        named = {f"question.{name}": one for name, one in _parts(self.question).items()}
+        named = {f"question.{name}": tensor for name, tensor in _parts(self.question).items()}
         if self.separate:
-            named |= {f"context.{name}": one for name, one in _parts(self.context).items()}
+            named |= {f"context.{name}": tensor for name, tensor in _parts(self.context).items()}
         return named
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """All weights of the moment by name, a momentum tower's included; they share memory with the modules."""
         named: dict[str, torch.Tensor] = dict(self.parameters())
         if self.momentum:
-            named |= {f"context.{name}": one for name, one in _parts(self.context).items()}
+            named |= {f"context.{name}": parameter for name, parameter in _parts(self.context).items()}
         return {name: tensor.detach() for name, tensor in named.items()}
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -180,7 +180,7 @@ class Model:
 
         learnt = self._runtimes() if start_share else {}
         kept = {
-            role: {name: one.detach().clone() for name, one in _parts(runtime).items()}
+            role: {name: tensor.detach().clone() for name, tensor in _parts(runtime).items()}
             for role, runtime in learnt.items()
         }
         with torch.no_grad():

@@ -27,8 +27,10 @@ class Optimizer:
 
         self._parameters = dict(parameters)
         self._norm = settings.gradient_norm
-        one_dimensional = [one for one in self._parameters.values() if one.ndim < 2]  # biases and layer norms
-        others = [one for one in self._parameters.values() if one.ndim >= 2]
+        one_dimensional = [
+            parameter for parameter in self._parameters.values() if parameter.ndim < 2
+        ]  # biases and layer norms
+        others = [parameter for parameter in self._parameters.values() if parameter.ndim >= 2]
         groups = [
             {"params": others, "weight_decay": settings.weight_decay},
             {"params": one_dimensional, "weight_decay": 0.0},
@@ -56,11 +58,11 @@ class Optimizer:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Moments and step counts as ``moment/parameter``."""
-        found = {}
+        moments = {}
         for name, parameter in self._parameters.items():
             for moment, tensor in self._adam.state.get(parameter, {}).items():
-                found[f"{moment}{_SEPARATOR}{name}"] = tensor
-        return found
+                moments[f"{moment}{_SEPARATOR}{name}"] = tensor
+        return moments
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Take back what :meth:`tensors` gave.

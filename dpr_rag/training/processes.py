@@ -58,9 +58,9 @@ class Processes:
         sizes = [len(Processes(rank, self.count).share(total)) for rank in range(self.count)]
         padded = torch.zeros((max(sizes), own.shape[1]), dtype=own.dtype, device=own.device)
         padded[: len(own)] = own.detach()
-        found = [torch.empty_like(padded) for _ in sizes]
-        torch.distributed.all_gather(found, padded)
-        return torch.cat([rows[:size] for rows, size in zip(found, sizes, strict=True)])
+        gathered = [torch.empty_like(padded) for _ in sizes]
+        torch.distributed.all_gather(gathered, padded)
+        return torch.cat([rows[:size] for rows, size in zip(gathered, sizes, strict=True)])
 
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Add up the gradients of all processes, which are then the same everywhere.
@@ -81,21 +81,21 @@ class Processes:
         for parameter, part in zip(learning, parts, strict=True):
             parameter.grad = part.view_as(parameter)
 
-    def told(self, said: dict[str, Any], device: Any) -> dict[str, Any]:
-        """What the first process says, a JSON object, in all of them."""
+    def broadcast(self, message: dict[str, Any], device: Any) -> dict[str, Any]:
+        """Send a JSON object from the first process to all others; returns it in each."""
         import torch
 
         if self.count == 1:
-            return said
-        text = json.dumps(said).encode()
+            return message
+        text = json.dumps(message).encode()
         length = torch.tensor([len(text)], device=device)
         torch.distributed.broadcast(length, 0)
         letters = torch.zeros(int(length), dtype=torch.uint8, device=device)
         if self.first:
             letters.copy_(torch.frombuffer(bytearray(text), dtype=torch.uint8))
         torch.distributed.broadcast(letters, 0)
-        heard: dict[str, Any] = json.loads(bytes(letters.cpu().tolist()))
-        return heard
+        received: dict[str, Any] = json.loads(bytes(letters.cpu().tolist()))
+        return received
 
     def wait(self) -> None:
         """Wait for all."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-Told = Callable[["Progress"], None]
+ProgressCallback = Callable[["Progress"], None]
 
 
 @dataclass(frozen=True, slots=True)

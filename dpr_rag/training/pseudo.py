@@ -90,10 +90,10 @@ class PseudoQuestions:
         self._drawing = drawing or Drawing()
         digest = hashlib.sha256(json.dumps([batch_size, asdict(self._drawing)]).encode())
         self._frequency: Counter[str] = Counter()
-        for one in passages:
-            self._frequency.update(set(keywords_of(one.text)))
-            digest.update(json.dumps([one.title, one.text]).encode())
-        if not all(one.text.isascii() for one in passages):
+        for passage in passages:
+            self._frequency.update(set(keywords_of(passage.text)))
+            digest.update(json.dumps([passage.title, passage.text]).encode())
+        if not all(passage.text.isascii() for passage in passages):
             digest.update(b"characters")  # such texts were cut at spaces before
         self.fingerprint = f"pseudo {digest.hexdigest()}"
 
@@ -104,7 +104,7 @@ class PseudoQuestions:
         """The batches of one epoch: every passage once, in random order."""
         generator = np.random.default_rng([seed, epoch])
         for taken in in_random_order(self._passages, self._batch_size, generator):
-            yield make_batch(self._pick(one, generator) for one in taken)
+            yield make_batch(self._pick(passage, generator) for passage in taken)
 
     def _pick(self, passage: Passage, generator: np.random.Generator) -> Pick:
         if generator.random() < self._drawing.keywords:
@@ -171,7 +171,7 @@ class AsTyped:
         """The batches of one epoch."""
         generator = np.random.default_rng([seed, epoch, 1])
         for batch in self._source.batches(epoch, seed=seed):
-            yield replace(batch, questions=tuple(self._typed(one, generator) for one in batch.questions))
+            yield replace(batch, questions=tuple(self._typed(question, generator) for question in batch.questions))
 
     def refresh(self, epoch: int, encoder: Encoder) -> None:
         """Refresh the other source, if it depends on the weights."""

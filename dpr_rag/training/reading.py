@@ -23,7 +23,7 @@ from dpr_rag.training.checks import check_int
 from dpr_rag.training.folder import OutputFolder
 from dpr_rag.training.gradients import CPU_TOKENS, GPU_TOKENS, mixed, private_randomness
 from dpr_rag.training.processes import Processes
-from dpr_rag.training.progress import Told
+from dpr_rag.training.progress import ProgressCallback
 from dpr_rag.training.reading_batches import Example, ReadingBatch, ReadingBatches, examples_of
 from dpr_rag.training.reading_loss import question_loss, span_losses
 from dpr_rag.training.reading_model import ReaderModel
@@ -135,20 +135,20 @@ def _losses(model: ReaderModel, questions: Sequence[Sequence[Example]], budget: 
     """The loss of each question, float32 [n]."""
     import torch
 
-    flat = [one for own in questions for one in own]
+    flat = [example for own in questions for example in own]
     selection, spans = ([torch.empty(0)] * len(flat) for _ in range(2))
-    sequences = [one.window.sequence for one in flat]
+    sequences = [example.window.sequence for example in flat]
     for chunk in chunks_of(sequences, budget=budget, pad=model.start.pairs.pad, segments="zero"):
         with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
             scores = model.scores(chunk)
         losses = span_losses(scores, [flat[row] for row in chunk.rows])
         for at, row in enumerate(chunk.rows):
             selection[row], spans[row] = scores[at, 0, SELECTION], losses[at]
-    found, at = [torch.zeros(0, device=model.device)], 0
+    question_losses, at = [torch.zeros(0, device=model.device)], 0
     for own in questions:
         rows = slice(at, at := at + len(own))
-        found.append(question_loss(torch.stack(selection[rows]), torch.stack(spans[rows]))[None])
-    return torch.cat(found)
+        question_losses.append(question_loss(torch.stack(selection[rows]), torch.stack(spans[rows]))[None])
+    return torch.cat(question_losses)
 
 
 def train_reader(
@@ -159,7 +159,7 @@ def train_reader(
     settings: TrainingSettings | None = None,
     frozen: int = 0,
     validation: Sequence[Validation] = (),
-    progress: Told | None = None,
+    progress: ProgressCallback | None = None,
     device: str | None = None,
 ) -> TrainingResult:
     """Train a reader; a folder with an unfinished training goes on exactly where its newest state stands.
@@ -193,7 +193,7 @@ def train_reader(
         chosen,
         folder,
         validation=validation,
-        told=progress,
+        on_step=progress,
         gradients=add_reading_gradients,
     )
     processes = Processes.current()

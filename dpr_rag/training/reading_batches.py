@@ -63,10 +63,10 @@ class ReadingBatches:
         """The batches of one epoch."""
         generator = np.random.default_rng([seed, epoch])
         for taken in in_random_order(self._samples, self._batch_size, generator):
-            picks = [draw(one, generator, self._hard_negatives, shuffle_positives=True) for one in taken]
+            picks = [draw(sample, generator, self._hard_negatives, shuffle_positives=True) for sample in taken]
             yield ReadingBatch(
                 tuple(pick.question for pick in picks),
-                tuple(one.answers for one in taken),
+                tuple(sample.answers for sample in taken),
                 tuple((pick.positive, *pick.negatives) for pick in picks),
             )
 
@@ -99,31 +99,31 @@ def examples_of(batch: ReadingBatch, pairs: PairTokens, seed: Sequence[int]) -> 
         seed: Numbers that the windows follow from.
     """
     generator = np.random.default_rng(list(seed))
-    asked = pairs.bodies(batch.questions)
-    passages = [one for own in batch.passages for one in own]
-    titles = iter(pairs.bodies([one.title for one in passages]))
-    texts = iter(pairs.bodies([one.text for one in passages]))
-    found = []
-    for question, answers, own in zip(asked, batch.answers, batch.passages, strict=True):
-        wanted = [one for one in pairs.bodies(answers) if one]
+    questions = pairs.bodies(batch.questions)
+    passages = [passage for own in batch.passages for passage in own]
+    titles = iter(pairs.bodies([passage.title for passage in passages]))
+    texts = iter(pairs.bodies([passage.text for passage in passages]))
+    rows = []
+    for question, answers, own in zip(questions, batch.answers, batch.passages, strict=True):
+        wanted = [answer for answer in pairs.bodies(answers) if answer]
         row = []
         for at in range(len(own)):
             title, text = next(titles), next(texts)
             places = places_of(wanted, text) if at == 0 else []
             row.append(_example(pairs, question, title, text, places, positive=at == 0, generator=generator))
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 def places_of(answers: Sequence[Sequence[int]], text: Sequence[int]) -> list[tuple[int, int]]:
     """Where answers stand in a text, by their token ids as in DPR's code: first and last token of each place, in order."""
-    found = set()
+    places = set()
     for answer in answers:
         size = len(answer)
         for at in range(len(text) - size + 1):
             if text[at] == answer[0] and list(text[at : at + size]) == list(answer):
-                found.add((at, at + size - 1))
-    return sorted(found)
+                places.add((at, at + size - 1))
+    return sorted(places)
 
 
 def _example(

@@ -39,10 +39,10 @@ def span_losses(scores: torch.Tensor, examples: Sequence[Example]) -> torch.Tens
         for which in (START, END)
     )
     which, first, last = torch.tensor(spans, dtype=torch.long, device=scores.device).reshape(-1, 3).T
-    found = starts[which, first] + ends[which, last]
+    scored = starts[which, first] + ends[which, last]
     return torch.stack(
         [
-            -torch.logsumexp(found[which == row], dim=0) if example.spans else scores.new_zeros(())
+            -torch.logsumexp(scored[which == row], dim=0) if example.spans else scores.new_zeros(())
             for row, example in enumerate(examples)
         ]
     )

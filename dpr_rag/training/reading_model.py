@@ -61,7 +61,7 @@ class ReaderModel:
 
     def parameters(self) -> dict[str, torch.nn.Parameter]:
         """Everything that learns, by name."""
-        return {name: one for name, one in self._named().items() if one.requires_grad}
+        return {name: parameter for name, parameter in self._named().items() if parameter.requires_grad}
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """All weights of the moment by name; they share memory with the modules."""
@@ -69,7 +69,11 @@ class ReaderModel:
 
     def _named(self) -> dict[str, torch.nn.Parameter]:
         parts: dict[str, Any] = {"body": self._runtime.backbone, "heads": self._runtime.head}
-        return {f"{part}.{name}": one for part, module in parts.items() for name, one in module.named_parameters()}
+        return {
+            f"{part}.{name}": parameter
+            for part, module in parts.items()
+            for name, parameter in module.named_parameters()
+        }
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Take over weights by name.

@@ -29,8 +29,8 @@ class ReadingValidation:
     """
 
     def __init__(self, samples: Sequence[TrainingSample], *, hard_negatives: int = 5) -> None:
-        self._samples = [(one, one.hard_negatives[:hard_negatives]) for one in samples]
-        answered = any(one.answers for one in samples)
+        self._samples = [(sample, sample.hard_negatives[:hard_negatives]) for sample in samples]
+        answered = any(sample.answers for sample in samples)
         told_apart = any(negatives for _, negatives in self._samples)
         self.names = (("f1", "exact_match") if answered else ()) + (("selection",) if told_apart else ())
         if not self.names:
@@ -38,21 +38,23 @@ class ReadingValidation:
                 f"{len(samples)} validation samples have no answers and no hard negatives; give samples with either of them, or "
                 "none of this validation"
             )
-        answers = [list(one.answers) for one in samples]
+        answers = [list(sample.answers) for sample in samples]
         self.fingerprint = fingerprint_of("reading-validation", samples, hard_negatives, answers)
 
     def measure(self, encoder: Any) -> dict[str, float]:
         """The measures of a reader, called an encoder by the loop that trains."""
-        found: dict[str, list[float]] = {name: [] for name in self.names}
+        values_by_name: dict[str, list[float]] = {name: [] for name in self.names}
         for sample, negatives in self._samples:
             passages = [sample.positives[0], *negatives]
-            hits = [Hit(Passage(str(at), one.text, one.title), 0.0, at + 1) for at, one in enumerate(passages)]
+            hits = [
+                Hit(Passage(str(at), passage.text, passage.title), 0.0, at + 1) for at, passage in enumerate(passages)
+            ]
             ranked = encoder.rerank(sample.question, hits)
             if sample.answers:
                 best = likeliest(ranked, 0.0)
                 words = "" if best is None or best.answer is None else best.answer.text
-                found["f1"].append(best_of(words, sample.answers, f1) if words else 0.0)
-                found["exact_match"].append(best_of(words, sample.answers, exact_match) if words else 0.0)
+                values_by_name["f1"].append(best_of(words, sample.answers, f1) if words else 0.0)
+                values_by_name["exact_match"].append(best_of(words, sample.answers, exact_match) if words else 0.0)
             if negatives:
-                found["selection"].append(float(ranked[0].passage.id == "0"))
-        return {name: sum(values) / len(values) for name, values in found.items()}
+                values_by_name["selection"].append(float(ranked[0].passage.id == "0"))
+        return {name: sum(values) / len(values) for name, values in values_by_name.items()}

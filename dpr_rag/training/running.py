@@ -17,7 +17,7 @@ from dpr_rag.training.learnable import cautions
 from dpr_rag.training.model import Model
 from dpr_rag.training.objective import NegativeLogLikelihood, Objective
 from dpr_rag.training.processes import Processes
-from dpr_rag.training.progress import Told
+from dpr_rag.training.progress import ProgressCallback
 from dpr_rag.training.samples import check_samples
 from dpr_rag.training.settings import TrainingSettings
 from dpr_rag.training.trainer import Trainer
@@ -53,7 +53,7 @@ def train(
     settings: TrainingSettings | None = None,
     objective: Objective | None = None,
     validation: Sequence[Validation] = (),
-    progress: Told | None = None,
+    progress: ProgressCallback | None = None,
     device: str | None = None,
 ) -> TrainingResult:
     """Train a dual encoder as in the DPR paper, or with the batches and the objective of another recipe.
@@ -89,7 +89,7 @@ def train(
         chosen,
         folder,
         validation=validation,
-        told=progress,
+        on_step=progress,
     )
     processes = Processes.current()
     state = folder.begin(trainer.about) if processes.first else None

@@ -51,8 +51,10 @@ class SampleReport:
             (self.contradictions, "hard negatives that are positives of the same question were left out"),
             (self.without_hard_negatives, "samples have no hard negative and learn from in-batch negatives only"),
         )
-        found = [f"{count:,} {what}" for count, what in counts if count] + [f"  {one}" for one in self.examples]
-        return [*found, f"  not read were the keys {listed(self.unread)}"] if self.unread else found
+        report = [f"{count:,} {what}" for count, what in counts if count] + [
+            f"  {example}" for example in self.examples
+        ]
+        return [*report, f"  not read were the keys {listed(self.unread)}"] if self.unread else report
 
 
 class _Notes:
@@ -118,9 +120,9 @@ def _usable(samples: Iterable[TrainingSample], notes: _Notes) -> Iterator[Traini
         if not positives:
             notes.add("without_positives", f"{name} has no positive with text")
             continue
-        known = {key_of(one) for one in positives}
+        known = {key_of(passage) for passage in positives}
         given = _with_text(sample.hard_negatives, name, notes)
-        hard = tuple(one for one in given if key_of(one) not in known)
+        hard = tuple(passage for passage in given if key_of(passage) not in known)
         if len(hard) < len(given):
             message = f"{name} has a positive among its hard negatives"
             notes.add("contradictions", message, len(given) - len(hard))
@@ -130,7 +132,7 @@ def _usable(samples: Iterable[TrainingSample], notes: _Notes) -> Iterator[Traini
 
 
 def _with_text(passages: tuple[TrainingPassage, ...], name: str, notes: _Notes) -> tuple[TrainingPassage, ...]:
-    kept = tuple(one for one in passages if not is_blank(one.text))
+    kept = tuple(passage for passage in passages if not is_blank(passage.text))
     if len(kept) < len(passages):
         notes.add("blank_passages", f"{name} has a passage without text", len(passages) - len(kept))
     return kept

@@ -27,7 +27,7 @@ class Selection:
 
     def __init__(self, validation: Sequence[Validation], wanted: str | None) -> None:
         self._validation = validation
-        self.names = [name for one in validation for name in one.names]
+        self.names = [name for part in validation for name in part.names]
         if len(set(self.names)) < len(self.names):
             raise TrainingError(
                 f"two validations take the same measure ({', '.join(self.names)}); give one of each kind"
@@ -44,11 +44,11 @@ class Selection:
     @property
     def fingerprints(self) -> list[str]:
         """What identifies the data that is measured on."""
-        return [one.fingerprint for one in self._validation]
+        return [part.fingerprint for part in self._validation]
 
     def measure(self, encoder: Encoder) -> dict[str, float]:
         """All measures of the weights of the moment."""
-        return {name: value for one in self._validation for name, value in one.measure(encoder).items()}
+        return {name: value for part in self._validation for name, value in part.measure(encoder).items()}
 
     def improves(self, measures: Mapping[str, float], best: float | None) -> bool:
         """Whether the measure that decides is better than the best so far."""

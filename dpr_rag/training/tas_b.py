@@ -82,7 +82,7 @@ class TasBatches:
         samples = [_without_its_positive(sample) for sample in samples]
         for sample in samples:
             if not sample.hard_negatives or any(
-                one.score is None for one in (sample.positives[0], *sample.hard_negatives)
+                passage.score is None for passage in (sample.positives[0], *sample.hard_negatives)
             ):
                 raise TrainingError(
                     f"the question {sample.question!r:.80} lacks hard negatives or a teacher's scores; mine some, and score "
@@ -93,8 +93,8 @@ class TasBatches:
         for at, label in enumerate(labels):
             grouped.setdefault(int(label), []).append(at)
         self._clusters = list(grouped.values())
-        scores = [[one.score for one in (sample.positives[0], *sample.hard_negatives)] for sample in samples]
-        self.widest = max(abs((own[0] or 0.0) - (one or 0.0)) for own in scores for one in own[1:])
+        scores = [[passage.score for passage in (sample.positives[0], *sample.hard_negatives)] for sample in samples]
+        self.widest = max(abs((own[0] or 0.0) - (score or 0.0)) for own in scores for score in own[1:])
         self.fingerprint = fingerprint_of("tas-b", samples, batch_size, [int(label) for label in labels], scores)
 
     def __len__(self) -> int:
@@ -108,18 +108,20 @@ class TasBatches:
             order = generator.permutation(cluster).tolist()
             parts += [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
         for at in generator.permutation(len(parts)):
-            yield make_batch([balanced(self._samples[one], generator) for one in parts[at]])
+            yield make_batch([balanced(self._samples[place], generator) for place in parts[at]])
 
 
 def _without_its_positive(sample: TrainingSample) -> TrainingSample:
     right = key_of(sample.positives[0])
-    return replace(sample, hard_negatives=tuple(one for one in sample.hard_negatives if key_of(one) != right))
+    return replace(
+        sample, hard_negatives=tuple(passage for passage in sample.hard_negatives if key_of(passage) != right)
+    )
 
 
 def balanced(sample: TrainingSample, generator: np.random.Generator) -> Pick:
     """A pair of a scored sample: a bin of the teacher's margins at random, then one of the pairs in it (section 4.2)."""
     positive = sample.positives[0]
-    margins = np.array([(positive.score or 0.0) - (one.score or 0.0) for one in sample.hard_negatives])
+    margins = np.array([(positive.score or 0.0) - (passage.score or 0.0) for passage in sample.hard_negatives])
     low, width = margins.min(), (margins.max() - margins.min()) / _BINS
     bins = np.minimum((margins - low) / width, _BINS - 1).astype(int) if width > 0 else np.zeros(len(margins), int)
     chosen = generator.choice(np.unique(bins))

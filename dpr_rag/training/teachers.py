@@ -52,15 +52,17 @@ def score_samples(
     done: list[TrainingSample] = []
     for start in range(0, len(samples), batch_size):
         chosen = samples[start : start + batch_size]
-        pairs = [(one.question, passage) for one in chosen for passage in (*one.positives, *one.hard_negatives)]
+        pairs = [
+            (sample.question, passage) for sample in chosen for passage in (*sample.positives, *sample.hard_negatives)
+        ]
         scores = iter(scores_of(teacher, pairs))
         done += [
             replace(
-                one,
-                positives=tuple(replace(passage, score=next(scores)) for passage in one.positives),
-                hard_negatives=tuple(replace(passage, score=next(scores)) for passage in one.hard_negatives),
+                sample,
+                positives=tuple(replace(passage, score=next(scores)) for passage in sample.positives),
+                hard_negatives=tuple(replace(passage, score=next(scores)) for passage in sample.hard_negatives),
             )
-            for one in chosen
+            for sample in chosen
         ]
         if progress is not None:
             progress(len(done))
@@ -90,12 +92,12 @@ def encoder_teacher(encoder: Encoder) -> Teacher:
         places = {key: at for at, key in enumerate(distinct)}
         left = encoder.encode_questions(list(questions))
         right = encoder.encode_passages(
-            [Passage(str(at), one.text, one.title) for at, one in enumerate(distinct.values())]
+            [Passage(str(at), item.text, item.title) for at, item in enumerate(distinct.values())]
         )
         rows = [questions[question] for question, _ in pairs]
         columns = [places[key_of(passage)] for _, passage in pairs]
-        found: ArrayLike = (left[rows] * right[columns]).sum(axis=1)
-        return found
+        scores: ArrayLike = (left[rows] * right[columns]).sum(axis=1)
+        return scores
 
     return score
 
@@ -125,10 +127,10 @@ def cross_encoder(model: str, *, batch_size: int = 64, device: str | None = None
     )
 
     def score(pairs: Sequence[Pair]) -> ArrayLike:
-        texts = [(question, f"{one.title} {one.text}".strip()) for question, one in pairs]
-        found: ArrayLike = loaded.predict(
+        texts = [(question, f"{passage.title} {passage.text}".strip()) for question, passage in pairs]
+        scores: ArrayLike = loaded.predict(
             texts, batch_size=batch_size, activation_fn=Identity(), show_progress_bar=False
         )
-        return found
+        return scores
 
     return score

@@ -102,33 +102,35 @@ class Teaching:
     def _prepared(
         self, samples: Sequence[TrainingSample], start: DualEncoder, progress: Callable[[int], None] | None
     ) -> tuple[list[float], list[int]]:
-        questions = [one.question for one in samples]
+        questions = [sample.question for sample in samples]
         labels = cluster_questions(
             questions, start, self.clusters, seed=self.seed
         ).tolist()  # it checks, so comes first
         if self.teacher is None:
             return [], labels
         scored = score_samples(samples, self.teacher, progress=progress)
-        return [one.score or 0.0 for sample in scored for one in (*sample.positives, *sample.hard_negatives)], labels
+        return [
+            passage.score or 0.0 for sample in scored for passage in (*sample.positives, *sample.hard_negatives)
+        ], labels
 
 
 def _read(path: Path, of: str) -> tuple[list[float], list[int]] | None:
     try:
-        found = json.loads(path.read_bytes())
+        record = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None  # nothing yet, or cut off by a kill: it is made anew
-    if not isinstance(found, dict) or found.get("of") != of:
+    if not isinstance(record, dict) or record.get("of") != of:
         return None
-    return found["scores"], found["clusters"]
+    return record["scores"], record["clusters"]
 
 
 def _scored(samples: Sequence[TrainingSample], scores: Sequence[float]) -> list[TrainingSample]:
     given = iter(scores)
     return [
         replace(
-            one,
-            positives=tuple(replace(passage, score=next(given)) for passage in one.positives),
-            hard_negatives=tuple(replace(passage, score=next(given)) for passage in one.hard_negatives),
+            sample,
+            positives=tuple(replace(passage, score=next(given)) for passage in sample.positives),
+            hard_negatives=tuple(replace(passage, score=next(given)) for passage in sample.hard_negatives),
         )
-        for one in samples
+        for sample in samples
     ]

@@ -20,7 +20,7 @@ from dpr_rag.training.log import Log
 from dpr_rag.training.optimizer import Optimizer
 from dpr_rag.training.plot import write_plot
 from dpr_rag.training.processes import Processes
-from dpr_rag.training.progress import Progress, Told
+from dpr_rag.training.progress import Progress, ProgressCallback
 from dpr_rag.training.selection import Selection
 from dpr_rag.training.settings import TrainingSettings, learning_rate
 from dpr_rag.training.validation import Validation
@@ -36,7 +36,7 @@ class Trainer:
         settings: How.
         folder: Where everything is written.
         validation: What measures the weights.
-        told: Called after every step.
+        on_step: Called after every step.
         gradients: What adds the gradients of a batch; None is an encoder's.
     """
 
@@ -49,7 +49,7 @@ class Trainer:
         folder: OutputFolder,
         *,
         validation: Sequence[Validation] = (),
-        told: Told | None = None,
+        on_step: ProgressCallback | None = None,
         gradients: Gradients | None = None,
     ) -> None:
         self._gradients: Gradients = gradients or add_gradients
@@ -57,7 +57,7 @@ class Trainer:
         self._settings, self._folder = settings, folder
         objective.check(model)
         self._selection = Selection(validation, settings.select)
-        self._told = told
+        self._on_step = on_step
         self._processes = Processes.current()
         self._optimizer = Optimizer(model.parameters(), settings)
         self._log = Log(folder.log)
@@ -96,9 +96,9 @@ class Trainer:
         return self._at
 
     def _resume(self) -> None:
-        found = self._folder.newest()
-        if found is not None:
-            self._at, tensors, extra = found
+        saved = self._folder.newest()
+        if saved is not None:
+            self._at, tensors, extra = saved
             if not tensors.keys() >= {"weights", "optimizer"}:
                 raise TrainingError(
                     f"the state of step {self._at.step} in {self._folder.inside} lacks files; remove it"
@@ -110,8 +110,8 @@ class Trainer:
         self._processes.wait()
         if not self._processes.first:
             return
-        self._log.cut(self._at.step if found is not None else -1)
-        if found is None:
+        self._log.cut(self._at.step if saved is not None else -1)
+        if saved is None:
             shutil.rmtree(self._folder.best, ignore_errors=True)
             self._validate_start()
 
@@ -149,7 +149,7 @@ class Trainer:
             return
         if self._processes.first:
             source.refresh(self._at.epoch, self._model.encoder)
-        self._refreshed = self._processes.told(source.state() if self._processes.first else {}, self._model.device)
+        self._refreshed = self._processes.broadcast(source.state() if self._processes.first else {}, self._model.device)
         if not self._processes.first:
             source.restore(self._refreshed)
         if self._at.step == 0:
@@ -216,10 +216,10 @@ class Trainer:
 
     def _tell(self, progress: Progress) -> None:
         """Report a step; who interrupts the training there finds it saved."""
-        if self._told is None:
+        if self._on_step is None:
             return
         try:
-            self._told(progress)
+            self._on_step(progress)
         except BaseException:
             self._save()
             raise

@@ -76,7 +76,9 @@ class SampleValidation:
         self._columns: dict[tuple[str, str], int] = {}
         self._passages: list[TrainingPassage] = []
         self._positives = np.array([self._column(sample.positives[0]) for sample in samples])
-        self._negatives = [[self._column(one) for one in sample.hard_negatives[:hard_negatives]] for sample in samples]
+        self._negatives = [
+            [self._column(passage) for passage in sample.hard_negatives[:hard_negatives]] for sample in samples
+        ]
         if len(self._passages) < 2:
             raise TrainingError(
                 "the validation samples have one passage between them, which is always the first; give samples with different "
@@ -95,7 +97,7 @@ class SampleValidation:
         """Loss and average rank of the weights of the moment."""
         straighten = bool(getattr(getattr(encoder, "profile", None), "straighten", False))
         clean = normalize_passage if straighten else str
-        plain = [Passage(str(at), clean(one.text), one.title) for at, one in enumerate(self._passages)]
+        plain = [Passage(str(at), clean(passage.text), passage.title) for at, passage in enumerate(self._passages)]
         questions, passages = encoder.encode_questions(self._questions), encoder.encode_passages(plain)
         return {"nll": self._nll(questions, passages), "average_rank": self._rank(questions, passages)}
 
@@ -122,8 +124,8 @@ class SampleValidation:
 
 def _log_sum(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     top = scores.max(axis=1)
-    found: npt.NDArray[np.float64] = top + np.log(np.exp(scores - top[:, None]).sum(axis=1))
-    return found
+    total: npt.NDArray[np.float64] = top + np.log(np.exp(scores - top[:, None]).sum(axis=1))
+    return total
 
 
 class StoreValidation:
@@ -153,17 +155,17 @@ class StoreValidation:
     ) -> None:
         self._by = judge_for(questions)
         self._questions = questions
-        passages = {one.id: one for one in islice(store, limit)}
+        passages = {passage.id: passage for passage in islice(store, limit)}
         if limit is not None:
             known = dict.fromkeys(name for question in questions for name in question.positive_ids)
-            passages |= {one.id: one for one in store.get(known)}
+            passages |= {passage.id: passage for passage in store.get(known)}
         self._passages = list(passages.values())
         self._ks = tuple(k for k in ks if k < len(self._passages))
-        self._check(known={one.id for one in self._passages}, ks=ks)
+        self._check(known={passage.id for passage in self._passages}, ks=ks)
         self.names = tuple(f"top-{k}" for k in self._ks)
-        content = [[one.id, one.title, one.text] for one in self._passages]
-        asked = [[one.question, one.answers, one.positive_ids] for one in questions]
-        self.fingerprint = hashlib.sha256(json.dumps([content, asked, self._ks]).encode()).hexdigest()
+        content = [[passage.id, passage.title, passage.text] for passage in self._passages]
+        labels = [[question.question, question.answers, question.positive_ids] for question in questions]
+        self.fingerprint = hashlib.sha256(json.dumps([content, labels, self._ks]).encode()).hexdigest()
 
     def _check(self, *, known: set[str], ks: Sequence[int]) -> None:
         """Refuse what is the same for all weights, so that the start would be kept."""
@@ -172,7 +174,9 @@ class StoreValidation:
                 f"the store that is validated on has {len(known)} passages, and all are among the first {min(ks, default=0)}; "
                 "take a store with more passages"
             )
-        if self._by == "passage" and known.isdisjoint(id for one in self._questions for id in one.positive_ids):
+        if self._by == "passage" and known.isdisjoint(
+            id for question in self._questions for id in question.positive_ids
+        ):
             raise TrainingError(
                 "none of the positive_ids of the validation questions is in the store; name the store that they were made for"
             )
@@ -182,9 +186,11 @@ class StoreValidation:
         most = max(self._ks)
         with PassageStore.temporary(encoder=encoder, index="flat") as store:
             store.add(self._passages)
-            vectors = encoder.encode_questions([one.question for one in self._questions])
-            found = store.search(vectors, most)
-        firsts = [judged(one, hits, self._by).first for one, hits in zip(self._questions, found, strict=True)]
+            vectors = encoder.encode_questions([question.question for question in self._questions])
+            results = store.search(vectors, most)
+        firsts = [
+            judged(question, hits, self._by).first for question, hits in zip(self._questions, results, strict=True)
+        ]
         return {
             name: sum(first is not None and first <= k for first in firsts) / len(firsts)
             for name, k in zip(self.names, self._ks, strict=True)

@@ -59,9 +59,9 @@ class WeightedBatches:
         self._sets = sets
         self._batch_size, self._hard_negatives = batch_size, hard_negatives
         self._shuffle_positives = shuffle_positives
-        self.counts = tuple(max(1, round(weight * len(one))) for one, weight in zip(sets, weights, strict=True))
+        self.counts = tuple(max(1, round(weight * len(part))) for part, weight in zip(sets, weights, strict=True))
         everything = (sample for samples in sets for sample in samples)
-        sizes = [len(one) for one in sets]
+        sizes = [len(part) for part in sets]
         self.fingerprint = fingerprint_of(
             "weighted", everything, sizes, self.counts, batch_size, hard_negatives, shuffle_positives
         )
@@ -78,7 +78,9 @@ class WeightedBatches:
             for at in in_turn(len(samples), epoch * count, count, seed=(seed, number))
         ]
         for taken in in_random_order(chosen, self._batch_size, generator):
-            yield make_batch([draw(one, generator, self._hard_negatives, self._shuffle_positives) for one in taken])
+            yield make_batch(
+                [draw(sample, generator, self._hard_negatives, self._shuffle_positives) for sample in taken]
+            )
 
 
 def in_turn(things: int, start: int, count: int, *, seed: Sequence[int]) -> Iterator[int]:
