@@ -24,7 +24,7 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 
 
 def read_objects(path: Path, build: Callable[[dict[str, Any], int], T], on_bad: OnBad) -> Iterator[T]:
-    """Read JSON objects out of one array or out of JSONL, plain or gzipped; the file's first character says which.
+    """Read JSON objects from one array or from JSONL, plain or gzipped; the file's first character decides.
 
     Args:
         path: The file.
@@ -122,10 +122,10 @@ class _Window:
                 return ""
 
     def expect(self, character: str) -> None:
-        found = self.next_character()
-        if found != character:
+        following = self.next_character()
+        if following != character:
             raise self.error(
-                f"found {found or 'the end of the file'!r}, expected {character!r} of a JSON array of objects"
+                f"found {following or 'the end of the file'!r}, expected {character!r} of a JSON array of objects"
             )
         self._take(self._at + 1)
 

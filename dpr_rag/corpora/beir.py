@@ -98,10 +98,10 @@ def write_beir(
     folder = place_of(folder)
     with written(folder, CorpusError):
         (folder / "qrels").mkdir(parents=True, exist_ok=True)
-    asked = list(questions)
+    items = list(questions)
     write_objects(folder / "corpus.jsonl", map(_passage_object, passages))
-    write_objects(folder / "queries.jsonl", map(_question_object, asked))
-    own = {"test": [Judgement(item.id, known, 1) for item in asked for known in item.positive_ids]}
+    write_objects(folder / "queries.jsonl", map(_question_object, items))
+    own = {"test": [Judgement(item.id, known, 1) for item in items for known in item.positive_ids]}
     for split, judgements in (own if splits is None else splits).items():
         _write_qrels(folder / "qrels" / f"{split}.tsv", judgements)
 

@@ -41,7 +41,7 @@ def list_in(cell: str) -> tuple[str, ...] | None:
         value = json.loads(text) if text.startswith("[") else None
     except (ValueError, RecursionError):
         value = None
-    if isinstance(value, list) and all(isinstance(one, str | int) and not isinstance(one, bool) for one in value):
+    if isinstance(value, list) and all(isinstance(entry, str | int) and not isinstance(entry, bool) for entry in value):
         return tuple(map(str, value))
     if value is None and _ITEMS.fullmatch(text) and (text.startswith("[") or "," in _ITEM.sub("", text)):
         return tuple(map(_string, _ITEM.findall(text)))

@@ -30,7 +30,7 @@ _VALUES = "key, string_value, int_value, float_value, bool_value"
 
 @dataclass(frozen=True, slots=True)
 class _Collection:
-    """A collection as the tables name it.
+    """A row of Chroma's table of collections.
 
     Attributes:
         id: Its id.
@@ -108,8 +108,8 @@ def _documents(
         "WHERE segment_id = ? ORDER BY embeddings.id",
         (collection.metadata_segment,),
     )
-    for (row, name), found in groupby(rows, lambda one: one[:2]):
-        metadata = {key: _value(*value) for _, _, key, *value in found if key is not None}
+    for (row, name), entries in groupby(rows, lambda record: record[:2]):
+        metadata = {key: _value(*value) for _, _, key, *value in entries if key is not None}
         if arrays:
             metadata |= _arrays(database, row)
         text = metadata.pop(_TEXT, None)
@@ -121,14 +121,14 @@ def _documents(
 def _value(text: Any, integer: Any, number: Any, truth: Any) -> Any:
     if truth is not None:
         return bool(truth)
-    return next((one for one in (text, integer, number) if one is not None), None)
+    return next((value for value in (text, integer, number) if value is not None), None)
 
 
 def _arrays(database: sqlite3.Connection, row: int) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
+    arrays: dict[str, list[Any]] = {}
     for key, *value in database.execute(f"SELECT {_VALUES} FROM {_ARRAYS} WHERE id = ? ORDER BY rowid", (row,)):
-        found.setdefault(key, []).append(_value(*value))
-    return found
+        arrays.setdefault(key, []).append(_value(*value))
+    return arrays
 
 
 def _has_rows(database: sqlite3.Connection, table: str) -> bool:
@@ -143,15 +143,15 @@ def _collections(database: sqlite3.Connection) -> dict[str, _Collection]:
         "JOIN segments AS vectors ON vectors.collection = collections.id AND vectors.scope = 'VECTOR' "
         "ORDER BY name"
     )
-    found: dict[str, _Collection] = {}
-    for one in rows:
+    collections: dict[str, _Collection] = {}
+    for row in rows:
         # databases of several tenants may have collections of one name
-        found[one[1] if one[1] not in found else f"{one[1]} ({one[0]})"] = _Collection(one[0], *one[1:])
-    return found
+        collections[row[1] if row[1] not in collections else f"{row[1]} ({row[0]})"] = _Collection(row[0], *row[1:])
+    return collections
 
 
 def _space(database: sqlite3.Connection, collection: _Collection) -> str:
-    """What ranks a collection: a metadata of it, or in newer versions part of its configuration."""
+    """The similarity or distance of a collection: an entry of its metadata, or in newer versions of its configuration."""
     row = database.execute(
         "SELECT str_value FROM collection_metadata WHERE collection_id = ? AND key = 'hnsw:space'", (collection.id,)
     ).fetchone()
@@ -160,9 +160,9 @@ def _space(database: sqlite3.Connection, collection: _Collection) -> str:
     columns = {name for _, name, *_ in database.execute("PRAGMA table_info(collections)")} & set(_CONFIGURATIONS)
     for column in sorted(columns):
         (text,) = database.execute(f"SELECT {column} FROM collections WHERE id = ?", (collection.id,)).fetchone()
-        found = _SPACE.search(text or "")
-        if found:
-            return _SPACES.get(found[1], "another measure")
+        match = _SPACE.search(text or "")
+        if match:
+            return _SPACES.get(match[1], "another measure")
     return "l2"
 
 
@@ -184,7 +184,7 @@ def _refuse_unfinished(file: Path, database: sqlite3.Connection, collection: _Co
 
 @contextmanager
 def _database(file: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database to be read alone, whose schema cannot bring anything to run."""
+    """Open a database read-only, so that its schema cannot make SQLite run anything."""
     try:
         with closing(sqlite3.connect(f"file:{quote(str(file.resolve()))}?mode=ro", uri=True)) as database:
             database.execute("PRAGMA trusted_schema = OFF")

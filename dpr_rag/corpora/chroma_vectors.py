@@ -57,8 +57,8 @@ class ChromaVectors:
         self._waiting = self._replayed(collection, number_of_operation(row[0]) if row else last or -1)
 
     def _replayed(self, collection: str, last: int) -> dict[str, int]:
-        """The operation that brought each id's vector, of those behind the last one that the HNSW files hold."""
-        found: dict[str, int] = {}
+        """For each id, the number of the latest operation after those in the HNSW files that set its vector."""
+        numbers: dict[str, int] = {}
         there = set(self._labels)
         for number, name, operation, brings in self._database.execute(
             "SELECT seq_id, id, operation, vector IS NOT NULL FROM embeddings_queue WHERE topic LIKE '%/' || ? AND seq_id > ? "
@@ -67,11 +67,11 @@ class ChromaVectors:
         ):
             if operation == _DELETE:
                 there.discard(name)
-                found.pop(name, None)
+                numbers.pop(name, None)
             elif operation == _UPSERT or (name in there) == (operation == _UPDATE):
                 there.add(name)
-                found |= {name: number} if brings else {}
-        return found
+                numbers |= {name: number} if brings else {}
+        return numbers
 
     def of(self, name: str) -> Vectors:
         """The vector of an id, float32 [dim].

@@ -24,7 +24,7 @@ _WRITTEN = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, u
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which columns hold what.
+    """Which columns hold the fields of a passage, its vector and its metadata.
 
     Attributes:
         found: The passage's.
@@ -58,28 +58,28 @@ def layout_of(
     bytes_in = [field.name for field in schema if _holds_bytes(field.type)]
     vector = next((name for name in VECTORS if name in named and _is_vector(schema.field(name).type)), None)
     try:
-        found = _found(named, {*bytes_in, *([vector] if vector else [])}, wanted)
+        columns = _found(named, {*bytes_in, *([vector] if vector else [])}, wanted)
     except CorpusError as error:
         raise CorpusError(f"{file}: " + message_of(error)) from error
     unread = [*bytes_in, *([vector] if vector and not vectors else [])]
     beside = tuple(f"column {name} ({named[name]:.60})" for name in unread)
-    return Layout(found, tuple(name for name in named if name not in unread), vector if vectors else None, beside)
+    return Layout(columns, tuple(name for name in named if name not in unread), vector if vectors else None, beside)
 
 
 def _found(named: dict[str, str], no_text: set[str], wanted: Columns) -> Columns:
-    found = located(tuple(named), wanted)
-    if not (found.id and found.text):
-        raise lacking(found, tuple(named))
-    wrong = [name for name in (found.id, found.text, found.title) if name in no_text]
+    columns = located(tuple(named), wanted)
+    if not (columns.id and columns.text):
+        raise lacking(columns, tuple(named))
+    wrong = [name for name in (columns.id, columns.text, columns.title) if name in no_text]
     if wrong:
         raise CorpusError(
             f"the column {wrong[0]!r:.120} is of the type {named[wrong[0]]:.120}, expected text; name another"
         )
-    return found
+    return columns
 
 
 def _holds_bytes(kind: Any) -> bool:
-    """Whether a column holds bytes somewhere, as images and sounds do, which are no metadata."""
+    """Whether a column or a nested part of it holds bytes, such as images; these are not read as metadata."""
     types = _pyarrow_types()
     if kind.num_fields:
         return any(_holds_bytes(kind.field(at).type) for at in range(kind.num_fields))
@@ -119,18 +119,18 @@ def passages_of(
                 yield Found(passage, file, f"{file}: row {number}", vector)
 
 
-def _made(row: dict[str, Any], found: Columns, maker: Maker) -> Any:
-    known = [None if name is None else row.pop(name) for name in (found.id, found.text, found.title)]
+def _made(row: dict[str, Any], columns: Columns, maker: Maker) -> Any:
+    known = [None if name is None else row.pop(name) for name in (columns.id, columns.text, columns.title)]
     return maker.make(id_of(known[0]), known[1], known[2], {name: _plain(value) for name, value in row.items()})
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it, as far as there is one way to write it."""
+    """A value in JSON types."""
     if isinstance(value, _WRITTEN):
         return value.isoformat() if isinstance(value, datetime.date | datetime.time) else str(value)
     if isinstance(value, list):
-        return [_plain(one) for one in value]
-    return {name: _plain(one) for name, one in value.items()} if isinstance(value, dict) else value
+        return [_plain(entry) for entry in value]
+    return {name: _plain(entry) for name, entry in value.items()} if isinstance(value, dict) else value
 
 
 def import_pyarrow(what: str) -> Any:

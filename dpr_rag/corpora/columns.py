@@ -59,7 +59,7 @@ class Columns:
 
 @lru_cache(maxsize=1024)
 def located(names: tuple[str, ...], wanted: Columns, kind: str = "column") -> Columns:
-    """Find the fields of a passage among names.
+    """Find the columns of a passage's fields among names, by the user's choice or the usual names.
 
     Args:
         names: Of columns or keys.
@@ -72,20 +72,25 @@ def located(names: tuple[str, ...], wanted: Columns, kind: str = "column") -> Co
     Raises:
         CorpusError: A column that the user named is not there.
     """
-    found = {field: _given(name, names, kind) for field, name in wanted.given().items()}
-    taken = set(found.values())
+    columns = {field: _given(name, names, kind) for field, name in wanted.given().items()}
+    taken = set(columns.values())
     by_spelling: dict[str, list[str]] = {}  # a file may have very many columns
     for name in names:
         by_spelling.setdefault(_folded(name), []).append(name)
     for field, usual in USUAL.items():
-        if field not in found:
-            known = [name for one in usual for name in _first(one, by_spelling.get(one, [])) if name not in taken]
-            found |= {field: known[0]} if known else {}
-    return Columns(**found)
+        if field not in columns:
+            known = [
+                name
+                for spelling in usual
+                for name in _first(spelling, by_spelling.get(spelling, []))
+                if name not in taken
+            ]
+            columns |= {field: known[0]} if known else {}
+    return Columns(**columns)
 
 
 def _first(wanted: str, names: Iterable[str]) -> list[str]:
-    """Names that are one but for their spelling, those in the very spelling first."""
+    """Names that differ in spelling alone, exact matches first."""
     return sorted(names, key=lambda name: name != wanted)
 
 
@@ -99,14 +104,14 @@ def _folded(name: str) -> str:
 
 
 def _given(wanted: str, names: tuple[str, ...], kind: str) -> str:
-    for name in [one for one in names if one == wanted] or _spelled(wanted, names):
+    for name in [spelling for spelling in names if spelling == wanted] or _spelled(wanted, names):
         return name
     raise CorpusError(f"there is no {kind} {wanted!r:.120}, only {listed(names)}; name one of these")
 
 
-def lacking(found: Columns, names: Collection[str], kind: str = "column") -> CorpusError:
-    """The error for names of which none is known for the id, or the text."""
-    field: Field = "text" if found.id else "id"
+def lacking(columns: Columns, names: Collection[str], kind: str = "column") -> CorpusError:
+    """The error for a table without a known column for the id or the text."""
+    field: Field = "text" if columns.id else "id"
     usual = ", ".join(USUAL[field])
     return CorpusError(
         f"no {kind} of {listed(names)} is known for the {field} ({usual}); "
@@ -119,13 +124,13 @@ def lacking(found: Columns, names: Collection[str], kind: str = "column") -> Cor
 
 
 def listed(names: Collection[str]) -> str:
-    """Names for a message, which a long list does not fill."""
+    """Names for a message, cut off where they are many."""
     told = ", ".join(sorted(names) if isinstance(names, set) else names)
     return told if len(told) <= 300 else f"{told[:300]}…"
 
 
 def refuse_header(names: list[str]) -> None:
-    """Refuse a first row that looks like a header in words that are not known: it must not become a passage.
+    """Refuse a first row that looks like a header with unknown names: it must not become a passage.
 
     Raises:
         CorpusError: Every cell is a name of up to three words, the first one without a digit as ids mostly have.
@@ -142,7 +147,7 @@ def refuse_header(names: list[str]) -> None:
 
 
 def no_header(width: int) -> CorpusError:
-    """The error for a table whose columns nothing tells."""
+    """The error for a table without a header whose columns cannot be told."""
     return CorpusError(
         f"{width} columns and no header that names id and text; put one above"
         + ByFace(", or name the columns by their numbers from 1 with ")

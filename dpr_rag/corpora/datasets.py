@@ -87,10 +87,10 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _features(folder: Path) -> dict[str, str]:
-    """The names of the columns' types as the dataset has them, such as ``Image``."""
+    """Feature types of the columns by name, such as ``Image``, as ``dataset_info.json`` records them."""
     info = folder / _INFO
-    found = read_json(info).get("features") if info.is_file() else None
-    known = found.items() if isinstance(found, dict) else ()
+    features = read_json(info).get("features") if info.is_file() else None
+    known = features.items() if isinstance(features, dict) else ()
     return {
         name: str(kind["_type"])
         for name, kind in known
@@ -110,7 +110,7 @@ def _read(folder: Path, files: list[Path], features: dict[str, str], reading: Re
 
 @contextmanager
 def _stream(file: Path) -> Iterator[Any]:
-    """Open a file in either of Arrow's two forms; what is wrong with it is told of the file."""
+    """Open an Arrow file in stream or file format; errors name the file."""
     arrow = import_pyarrow("Arrow")
     try:
         with arrow.memory_map(str(file)) as mapped:

@@ -113,10 +113,10 @@ def _sources(modules: Sequence[str] | None) -> Iterator[tuple[str, Path | str]]:
                 yield from _located(name)
         return
     for name in modules:
-        found = list(_located(name))
-        if not found:
+        files = list(_located(name))
+        if not files:
             raise CorpusError(f"the module {name!r:.120} has no Python source here; name a module that is installed")
-        yield from found
+        yield from files
 
 
 def _located(name: str) -> Iterator[tuple[str, Path | str]]:
@@ -146,8 +146,8 @@ def _own_source(name: str) -> Path | None:
     """The source file of a module; the standard library is looked up on disk, before anything that shadows it."""
     if name.partition(".")[0] in sys.stdlib_module_names:
         base = Path(sysconfig.get_path("stdlib"), *name.split("."))
-        found = [base.with_name(f"{base.name}.py"), base / "__init__.py"]
-        return next((path for path in found if path.is_file()), None)
+        candidates = [base.with_name(f"{base.name}.py"), base / "__init__.py"]
+        return next((path for path in candidates if path.is_file()), None)
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError) as error:
@@ -195,7 +195,9 @@ def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
         if isinstance(node, ast.If):
             yield from _statements([*node.body, *node.orelse])
         elif isinstance(node, ast.Try):
-            yield from _statements([*node.body, *(it for one in node.handlers for it in one.body), *node.orelse])
+            yield from _statements(
+                [*node.body, *(it for handler in node.handlers for it in handler.body), *node.orelse]
+            )
 
 
 def _of_body(body: Iterable[ast.stmt], owner: str, kind: str) -> Iterator[_Entry]:
@@ -220,7 +222,7 @@ def _signature(node: _Definition, name: str) -> str:
 
 
 def _exported(tree: ast.Module, module: str, path: Path) -> Iterator[_Entry]:
-    """What a module of the standard library takes over from a private one, such as ``pathlib`` from ``pathlib._local``."""
+    """Names that a module of the standard library exports from a private one, as ``pathlib`` from ``pathlib._local``."""
     for node in _statements(tree.body):
         if not isinstance(node, ast.ImportFrom):
             continue

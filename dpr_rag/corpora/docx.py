@@ -34,7 +34,7 @@ _OLE = b"\xd0\xcf\x11\xe0"
 
 
 class _Refused(Exception):
-    """A part that asks for more than is read."""
+    """A part of the document declares or needs something that is not read."""
 
 
 def read_docx(path: Path) -> tuple[str, list[str]]:
@@ -82,7 +82,7 @@ def _read(archive: ZipFile) -> tuple[str, list[str]]:
 
 
 def _parse(archive: ZipFile, name: str, handler: Any) -> None:
-    """Hand the elements of one part to a handler, chunk by chunk."""
+    """Parse the XML of one part in chunks, and pass its elements to a handler."""
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartDoctypeDeclHandler = _refuse_doctype
     parser.StartElementHandler, parser.EndElementHandler = handler.start, handler.end
@@ -108,7 +108,7 @@ def _refuse_doctype(*_: object) -> None:
 
 
 def _shows_header(look: dict[str, str]) -> bool:
-    """Whether a table shows its first row as a header, as word processors write it now, or in one number as before."""
+    """Whether a table's style marks its first row as a header, by an attribute or in the older bit mask."""
     by_name = {key.rpartition(" ")[2]: value for key, value in look.items()}
     number = by_name.get("val", "")
     return by_name.get("firstRow") in ("1", "true", "on") or bool(
@@ -117,7 +117,7 @@ def _shows_header(look: dict[str, str]) -> bool:
 
 
 class _Links:
-    """Which part is what, by the end of the relation's type."""
+    """Collects the relationships of the document: the part of each type."""
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}
@@ -134,7 +134,7 @@ class _Links:
 
 
 class _Title:
-    """The title of the properties."""
+    """Collects the title from the document's properties."""
 
     def __init__(self) -> None:
         self.text, self._inside = "", False
@@ -173,7 +173,7 @@ class _Text:
         if local in _TWICE or self._skipped:
             self._skipped += 1
             return
-        if not any(one in name for one in _WORD):
+        if not any(namespace in name for namespace in _WORD):
             return
         self._inside, self._stops = local == "t", self._stops or local == "tabs"
         if local in _MARKS and not self._stops and self._open:
@@ -202,7 +202,7 @@ class _Text:
             self._skipped -= 1
             return
         self._inside = False
-        if not any(one in name for one in _WORD):
+        if not any(namespace in name for namespace in _WORD):
             return
         local = name.rpartition(" ")[2]
         self._stops = self._stops and local != "tabs"

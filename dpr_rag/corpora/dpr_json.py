@@ -142,7 +142,7 @@ def _result(item: dict[str, Any]) -> Result:
     entries = item.get("ctxs")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise CorpusError(f"ctxs is {entries!r:.60}, expected a list of objects with id, title, text and score")
-    hits, found = [], []
+    hits, answered = [], []
     scored = any("score" in entry for entry in entries)
     for rank, entry in enumerate(entries, 1):
         rest = dict(entry)
@@ -152,9 +152,9 @@ def _result(item: dict[str, Any]) -> Result:
         if not isinstance(has_answer, bool | None):
             raise CorpusError(f"has_answer is {has_answer!r:.60}, expected true or false")
         hits.append(Hit(passage_of(rest), score, rank))
-        found.append(has_answer)
+        answered.append(has_answer)
     question = check_question(item.get("question"))
-    return Result(question, strings(item.get("answers"), "answers"), tuple(hits), tuple(found))
+    return Result(question, strings(item.get("answers"), "answers"), tuple(hits), tuple(answered))
 
 
 def write_results(path: str | Path, results: Iterable[Result]) -> int:
@@ -168,7 +168,11 @@ def write_results(path: str | Path, results: Iterable[Result]) -> int:
 
 def _result_object(result: Result) -> dict[str, Any]:
     entries = [
-        {**object_of(hit.passage), "score": repr(float(hit.score)), **({} if found is None else {"has_answer": found})}
-        for hit, found in zip(result.hits, result.has_answer, strict=True)
+        {
+            **object_of(hit.passage),
+            "score": repr(float(hit.score)),
+            **({} if has_answer is None else {"has_answer": has_answer}),
+        }
+        for hit, has_answer in zip(result.hits, result.has_answer, strict=True)
     ]
     return {"question": result.question, "answers": list(result.answers), "ctxs": entries}

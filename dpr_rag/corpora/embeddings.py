@@ -69,13 +69,13 @@ def _shards(path: str | Path) -> list[Path]:
         return [place]
     if is_encoded(place):
         return [file for file, _ in parts_of([place])]
-    found = [Path(name) for name in glob.glob(str(place)) if not Path(name).is_dir() or is_shard(Path(name))]
-    broken = [name for name in found if not name.exists()]
+    paths = [Path(name) for name in glob.glob(str(place)) if not Path(name).is_dir() or is_shard(Path(name))]
+    broken = [name for name in paths if not name.exists()]
     if broken:
         raise CorpusError(f"{broken[0]}: is a link to nothing, so that its vectors would be missing; mend or remove it")
-    if not found:
+    if not paths:
         raise CorpusError(f"{path}: no such file; give a file of vectors or a glob pattern of shards")
-    return sorted(found, key=_natural)
+    return sorted(paths, key=_natural)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

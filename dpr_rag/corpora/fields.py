@@ -22,7 +22,7 @@ _log = getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Makes passages of what a reader finds.
+    """Makes passages of the fields of records, and counts the records that make none.
 
     Attributes:
         left_out: Takes the number of records of which no passage is made, by reason.
@@ -35,7 +35,7 @@ class Maker:
     @classmethod
     @contextmanager
     def counting(cls, path: Path, left_out: LeftOut | None, on_bad_text: OnBadText = "error") -> Iterator[Maker]:
-        """Count into what the caller gives, or else log at the end what was left out."""
+        """Count what is left out into the caller's counter, or else log the counts at the end."""
         check_on_bad_text(on_bad_text)
         counted = LeftOut() if left_out is None else left_out
         yield cls(counted, on_bad_text)

@@ -55,8 +55,8 @@ def format_of(path: str | Path) -> str:
         raise missing(path)
     refuse_device(place)
     refuse_pipe(place)
-    found = _of_folder(place) if place.is_dir() else _of_file(place)
-    if found is None:
+    name = _of_folder(place) if place.is_dir() else _of_file(place)
+    if name is None:
         raise CorpusError(
             f"{path}: "
             + ByFace(
@@ -64,7 +64,7 @@ def format_of(path: str | Path) -> str:
                 page="this kind of file is not read; give .txt, .md, .html, .docx, .pdf, .csv, .tsv, .jsonl or .json",
             )
         )
-    return found
+    return name
 
 
 def _of_folder(folder: Path) -> str | None:

@@ -10,7 +10,7 @@ _LONGEST, _MANY = 40, 4
 
 
 class Grid:
-    """The table that is being read of a page, where its first row is of header cells; others may lay out the page.
+    """A table of a page while it is parsed. Tables without header cells in their first row are taken as layout.
 
     Attributes:
         cells: Of the row that is being read; None where they are text like any other.
@@ -26,7 +26,7 @@ class Grid:
         self.cells = None if self._is_layout else []
 
     def begin_cell(self, *, heads: bool) -> list[str]:
-        """Begin a cell, and return the cells before it that turn out to head nothing, as text stands beside them."""
+        """Begin a cell. Returns earlier cells that turn out to be no headers, as text stands beside them."""
         if self.cells is None:
             return []
         if self._rows or heads:
@@ -36,7 +36,7 @@ class Grid:
         return kept
 
     def take(self, text: str) -> bool:
-        """Take text of a cell, or return that none is open which keeps it."""
+        """Take text into the open cell; returns whether one is open."""
         if not self.cells:
             return False
         self.cells[-1] = " ".join(f"{self.cells[-1]} {text}".split())
@@ -67,7 +67,7 @@ def lines_of(rows: Sequence[Sequence[str]], *, headed: bool | None = None) -> li
 
 
 def may_head(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether a table has so many rows or columns that its first row is rather a header than one of its facts."""
+    """Whether a table is large enough for its first row to be a header and not data."""
     return len(rows) >= _MANY or bool(rows and len(rows[0]) >= _MANY)
 
 

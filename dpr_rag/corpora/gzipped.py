@@ -20,7 +20,7 @@ _GZIP = b"\x1f\x8b"
 
 @contextmanager
 def unpacked(path: Path, raw: io.BufferedReader) -> Iterator[BinaryIO]:
-    """The bytes of an open file, unpacked where its first two say that it is gzipped.
+    """The bytes of an open file, decompressed if its first two bytes are gzip's.
 
     Raises:
         CorpusError: While it is read: it unpacks to far more than text does.
@@ -34,10 +34,10 @@ def unpacked(path: Path, raw: io.BufferedReader) -> Iterator[BinaryIO]:
 
 class _Bounded(io.RawIOBase):
     def __init__(self, path: Path, raw: io.BufferedReader, packed: gzip.GzipFile) -> None:
-        found = os.fstat(raw.fileno())
-        self._path, self._packed, self._size = path, packed, found.st_size
+        status = os.fstat(raw.fileno())
+        self._path, self._packed, self._size = path, packed, status.st_size
         # a pipe has no size
-        self._left = max(ALWAYS, MOST * found.st_size) if stat.S_ISREG(found.st_mode) else None
+        self._left = max(ALWAYS, MOST * status.st_size) if stat.S_ISREG(status.st_mode) else None
 
     def readable(self) -> bool:
         return True

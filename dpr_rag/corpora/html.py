@@ -86,7 +86,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Begin a line, or a part that is not seen."""
         if tag in _CONTENT:
-            self._unseen = [one for one in self._unseen if one not in {"head", "nav"}]
+            self._unseen = [name for name in self._unseen if name not in {"head", "nav"}]
         if tag in _UNSEEN:
             self._unseen.append(tag)
         self._in_title = self._in_title or (tag == "title" and "svg" not in self._unseen and not self.title)
@@ -136,9 +136,9 @@ class Page(HTMLParser):
             return
         first, *others = data.split("\n")
         self._line.append(first)
-        for other in others:
+        for line in others:
             self._end_line(as_it_stands=True)
-            self._line.append(other)
+            self._line.append(line)
 
     def _begin_cell(self, *, heads: bool) -> None:
         kept = self._grids[-1].begin_cell(heads=heads)

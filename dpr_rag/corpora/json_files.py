@@ -38,7 +38,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def member(path: Path, owner: Any, key: str, kind: type[T]) -> T:
-    """Return what stands under a key.
+    """The value under a key of a JSON object, of the expected type.
 
     Raises:
         CorpusError: Nothing does, or something of another type.

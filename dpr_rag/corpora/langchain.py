@@ -26,8 +26,8 @@ def is_faiss_folder(folder: Path) -> bool:
 def is_dump(file: Path) -> bool:
     """Whether a file is what ``InMemoryVectorStore.dump`` writes."""
     try:
-        with file.open("rb") as found:
-            return _DUMPED.match(found.read(_HEAD)) is not None
+        with file.open("rb") as stream:
+            return _DUMPED.match(stream.read(_HEAD)) is not None
     except OSError:
         return False  # the reader says why
 
@@ -84,16 +84,16 @@ def read_langchain_folder(folder: Path, name: str) -> tuple[list[Document], Vect
             f"{folder}: the index has {len(vectors)} vectors, the document store {len(rows)}; save it anew"
         )
     ids = [rows[row] for row in range(len(vectors))]
-    lost = [one for one in ids if one not in stored]
+    lost = [doc_id for doc_id in ids if doc_id not in stored]
     if lost:
         raise CorpusError(
             f"{folder}: {len(lost)} vectors have lost their documents, the first is {lost[0]!r}; save it anew"
         )
-    found = [
-        Document(one, stored[one]["page_content"], stored[one]["metadata"], vector, pickled)
-        for one, vector in zip(ids, vectors, strict=True)
+    documents = [
+        Document(doc_id, stored[doc_id]["page_content"], stored[doc_id]["metadata"], vector, pickled)
+        for doc_id, vector in zip(ids, vectors, strict=True)
     ]
-    return found, vectors, metric
+    return documents, vectors, metric
 
 
 def _open_dump(file: Path, reading: Reading) -> Opened:

@@ -58,7 +58,7 @@ class SkipReport:
 
 
 def told(left_out: Mapping[str, int]) -> str:
-    """What was left out, as a list in words, such as ``2 hidden, 1 empty``."""
+    """Counts in words, such as ``2 hidden, 1 empty``."""
     return ", ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items()))
 
 
@@ -74,7 +74,7 @@ def bad_line(path: Path, line: int, problem: object) -> CorpusError:
 
 
 def tell(on_bad: OnBad, error: CorpusError) -> None:
-    """Report a bad record: raise it where nobody collects them.
+    """Report a bad record to ``on_bad``, or raise it where there is none.
 
     Raises:
         CorpusError: ``on_bad`` is None.
@@ -206,7 +206,7 @@ def writing(path: Path) -> Iterator[TextIO]:
 
 @contextmanager
 def partly(path: Path) -> Iterator[Path]:
-    """The place beside a file's own where it stands until it is complete.
+    """Path of the temporary file that a file is written to until it is complete.
 
     Raises:
         CorpusError: It cannot be written.

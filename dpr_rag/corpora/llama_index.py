@@ -42,14 +42,14 @@ def open_llama_index(folder: Path, reading: Reading) -> Opened:
     held = _held(folder / _INDEX_STORE)
     vectors, metric = _vectors(folder, reading.part, held)
     ids = list(vectors) if vectors else list(held.values()) if held else list(nodes)
-    lost = [one for one in ids if one not in nodes]
+    lost = [vector_id for vector_id in ids if vector_id not in nodes]
     if lost:
         raise CorpusError(
             f"{folder}: {len(lost):,} of {len(ids):,} nodes of the index are not in {_DOCSTORE}, the first is {lost[0]!r:.120}; "
             "their texts lie in another store: move in from there, or persist the index anew"
         )
     dim = len(next(iter(vectors.values()))) if vectors else None
-    documents = (_document(file, one, nodes[one], vectors.get(one)) for one in ids)
+    documents = (_document(file, vector_id, nodes[vector_id], vectors.get(vector_id)) for vector_id in ids)
     if len(ids) < len(nodes) and reading.left_out is not None:
         reading.left_out["node that no index holds"] += len(nodes) - len(ids)
     return opened(folder, "a folder of LlamaIndex", len(ids), dim, metric, moved(folder, documents, reading))
@@ -71,7 +71,7 @@ def _held(file: Path) -> dict[str, str]:
     """From the vector store's own ids to those of nodes, over all vector indexes."""
     if not file.is_file():
         return {}
-    found: dict[str, str] = {}
+    nodes: dict[str, str] = {}
     for name, entry in member(file, read_json(file), "index_store/data", dict).items():
         data = entry.get("__data__") if isinstance(entry, dict) else None
         struct = parsed(data) if isinstance(data, str) else data
@@ -80,8 +80,8 @@ def _held(file: Path) -> dict[str, str]:
                 f"{file}: index {name!r:.120}: '__data__' is {data!r:.60}, expected an object; persist it anew"
             )
         if entry.get("__type__") in _VECTOR_INDEXES:
-            found |= {str(own): str(node) for own, node in member(file, struct, "nodes_dict", dict).items()}
-    return found
+            nodes |= {str(own): str(node) for own, node in member(file, struct, "nodes_dict", dict).items()}
+    return nodes
 
 
 def _vectors(folder: Path, part: str | None, held: Mapping[str, str]) -> tuple[dict[str, Any], str]:

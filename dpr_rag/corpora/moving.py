@@ -51,16 +51,16 @@ def moved(path: Path, documents: Iterable[Document], reading: Reading) -> Iterat
         CorpusError: A document that no passage can be, with its file and id.
     """
     with Maker.counting(path, reading.left_out, reading.on_bad_text) as maker:
-        for one in documents:
+        for document in documents:
             try:
-                metadata = _metadata(one.metadata)
+                metadata = _metadata(document.metadata)
                 title = metadata.pop(_TITLE) if isinstance(metadata.get(_TITLE), str) else ""
-                passage = maker.make(id_of(one.id), one.text, title, metadata)
+                passage = maker.make(id_of(document.id), document.text, title, metadata)
             except (CorpusError, PassageError) as error:
-                tell(reading.on_bad, CorpusError(f"{one.file}: document {one.id!r:.120}: " + message_of(error)))
+                tell(reading.on_bad, CorpusError(f"{document.file}: document {document.id!r:.120}: " + message_of(error)))
                 continue
             if passage is not None:
-                yield Found(passage, one.file, f"{one.file}: document {passage.id!r:.120}", one.vector)
+                yield Found(passage, document.file, f"{document.file}: document {passage.id!r:.120}", document.vector)
 
 
 def _metadata(given: Any) -> dict[str, Any]:
@@ -70,30 +70,30 @@ def _metadata(given: Any) -> dict[str, Any]:
     return {key: value for key, value in (given or {}).items() if key not in unseen}
 
 
-def opened(path: Path, kind: str, count: int, dim: int | None, metric: str, found: Iterator[Found]) -> Opened:
-    """A store with what it is in words.
+def opened(path: Path, kind: str, count: int, dim: int | None, metric: str, items: Iterator[Found]) -> Opened:
+    """What a reader of another tool's store returns: its passages, and a description for people.
 
     Args:
-        path: Where it is.
+        path: The store's path.
         kind: Such as ``a folder of LlamaIndex``.
-        count: Of its documents.
+        count: Number of its documents.
         dim: Components of its vectors; None where it has none.
-        metric: What ranked them.
-        found: Its passages.
+        metric: Name of the similarity or distance that it ranks by.
+        items: Its passages.
     """
     vectors = "without vectors" if dim is None else f"with vectors of {dim:,} dimensions, ranked by {metric}"
-    watched = found if metric == INNER_PRODUCT else _watched(path, metric, found)
+    watched = items if metric == INNER_PRODUCT else _watched(path, metric, items)
     return Opened(watched, f"{kind}: {count:,} documents {vectors}")
 
 
-def _watched(path: Path, metric: str, found: Iterator[Found]) -> Iterator[Found]:
+def _watched(path: Path, metric: str, items: Iterator[Found]) -> Iterator[Found]:
     """Warn where the inner product ranks vectors otherwise: it agrees with others on vectors of one length alone."""
     least, most = math.inf, 0.0
-    for one in found:
-        if one.vector is not None:
-            length = _length(one.vector)
+    for item in items:
+        if item.vector is not None:
+            length = _length(item.vector)
             least, most = min(least, length), max(most, length)
-        yield one
+        yield item
     if most > _ALIKE * least:
         _log.warning(
             "%s: ranked by %s so far, and by inner product from now on, which differs for these vectors of lengths %.3g to %.3g",

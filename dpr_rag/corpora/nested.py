@@ -32,10 +32,10 @@ def read_nested(path: Path) -> Iterator[tuple[str, str, int | float]]:
     """
     text = decoded(b"\n".join(line for _, line in read_lines(path)))
     try:
-        found = parsed(text, remedy="write it anew")
+        questions = parsed(text, remedy="write it anew")
     except CorpusError as error:
         raise CorpusError(f"{path}: " + message_of(error)) from error
-    for question, passages in found.items():
+    for question, passages in questions.items():
         if not isinstance(passages, dict):
             raise CorpusError(
                 f"{path}: {question!r:.120} has {passages!r:.60}, expected an object of numbers by the passages' ids"

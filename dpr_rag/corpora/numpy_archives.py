@@ -47,8 +47,10 @@ def read_archive(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
     try:
         with ZipFile(file) as archive:
             arrays = {name: array for name, array in _arrays(file, archive)}
-            vectors = _one(file, arrays, VECTORS, "vectors", lambda one: len(one.shape) == 2 and one.dtype.kind == "f")
-            ids = _one(file, arrays, _IDS, "ids", lambda one: len(one.shape) == 1 and one.dtype.kind in "iuSU")
+            vectors = _one(
+                file, arrays, VECTORS, "vectors", lambda entry: len(entry.shape) == 2 and entry.dtype.kind == "f"
+            )
+            ids = _one(file, arrays, _IDS, "ids", lambda entry: len(entry.shape) == 1 and entry.dtype.kind in "iuSU")
             if vectors.shape[0] != ids.shape[0]:
                 raise CorpusError(f"{file}: {ids.shape[0]:,} ids for {vectors.shape[0]:,} vectors; give one each")
             yield from _blocks(file, archive, vectors, ids, block)
@@ -78,10 +80,10 @@ def _arrays(file: Path, archive: ZipFile) -> Iterator[tuple[str, _Array]]:
 
 def _one(file: Path, arrays: dict[str, _Array], names: tuple[str, ...], what: str, fits: Any) -> _Array:
     named = [arrays[name] for name in names if name in arrays and fits(arrays[name])]
-    found = named[:1] or [one for one in arrays.values() if fits(one)]
-    if len(found) == 1 and not found[0].fortran:
-        return found[0]
-    told = listed([f"{name} ({one.dtype}, {list(one.shape)})" for name, one in arrays.items()])
+    candidates = named[:1] or [array for array in arrays.values() if fits(array)]
+    if len(candidates) == 1 and not candidates[0].fortran:
+        return candidates[0]
+    told = listed([f"{name} ({array.dtype}, {list(array.shape)})" for name, array in arrays.items()])
     raise CorpusError(
         f"{file}: holds {told or 'no arrays'}, in which no {what} are known; write them as 'vectors', floats of shape [n, dim] "
         "in C order, and 'ids', strings or integers of shape [n]"
@@ -100,9 +102,9 @@ def _blocks(file: Path, archive: ZipFile, vectors: _Array, ids: _Array, block: i
             (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(opened)
         for start in range(0, rows, block):
             count = min(block, rows - start)
-            found = np.frombuffer(names.read(count * ids.dtype.itemsize), ids.dtype)
+            texts = np.frombuffer(names.read(count * ids.dtype.itemsize), ids.dtype)
             matrix = np.frombuffer(values.read(count * dim * vectors.dtype.itemsize), vectors.dtype)
-            yield [_name(file, one) for one in found.tolist()], matrix.reshape(count, dim)
+            yield [_name(file, name) for name in texts.tolist()], matrix.reshape(count, dim)
 
 
 def _name(file: Path, value: Any) -> str:

@@ -67,7 +67,7 @@ def open_corpus(
         CorpusError: At once when the path is missing, or the format is unknown or has no columns; later for a bad record.
     """
     reading = Reading(columns or Columns(), on_bad, on_bad_text, left_out, part)
-    return (one.passage for one in open_reading(path, reading, format=format).found)
+    return (item.passage for item in open_reading(path, reading, format=format).found)
 
 
 def open_by_place(
@@ -85,7 +85,7 @@ def open_by_place(
     The place is the file and the line, or the row; of texts and docstrings it is empty, as their ids say it.
     """
     reading = Reading(columns or Columns(), on_bad, on_bad_text, left_out, part)
-    return ((one.passage, one.source, one.place) for one in open_reading(path, reading, format=format).found)
+    return ((item.passage, item.source, item.place) for item in open_reading(path, reading, format=format).found)
 
 
 def open_reading(path: str | Path, reading: Reading, *, format: str | None = None) -> Opened:
@@ -146,9 +146,9 @@ def _by_line(path: Path, kind: str, reading: Reading) -> Iterator[Found]:
     if kind == "beir" and reading.left_out is not None:
         reading.left_out.update(_beside(file))
     if kind in _TABLES:
-        found = _TABLES[kind](file, reading.columns, reading.on_bad, reading.left_out, numbered=reading.numbered)
+        lines = _TABLES[kind](file, reading.columns, reading.on_bad, reading.left_out, numbered=reading.numbered)
     else:
-        found = _OBJECTS[kind](
+        lines = _OBJECTS[kind](
             file,
             reading.columns,
             reading.on_bad,
@@ -156,11 +156,11 @@ def _by_line(path: Path, kind: str, reading: Reading) -> Iterator[Found]:
             reading.on_bad_text,
             numbered=reading.numbered,
         )
-    return (Found(passage, file, f"{file}:{line}") for line, passage in found)
+    return (Found(passage, file, f"{file}:{line}") for line, passage in lines)
 
 
-def _named(found: Iterable[tuple[Passage, Path | str]]) -> Iterator[Found]:
-    for passage, source in found:
+def _named(pairs: Iterable[tuple[Passage, Path | str]]) -> Iterator[Found]:
+    for passage, source in pairs:
         yield Found(passage, f"{PYTHON}{source}" if isinstance(source, str) else source, "")
 
 

@@ -40,7 +40,7 @@ def read_parquet(
         MissingExtraError: pyarrow is not installed.
     """
     reading = Reading(columns or Columns(), on_bad, on_bad_text, left_out)
-    return (one.passage for one in parquet_by_row(place_of(path), reading))
+    return (item.passage for item in parquet_by_row(place_of(path), reading))
 
 
 def parquet_by_row(file: Path, reading: Reading) -> Iterator[Found]:

@@ -71,14 +71,14 @@ class Mark:
 
 
 def chained(value: int, passage: Passage) -> int:
-    """The chained checksum of a corpus with one more passage; the file that it came from does not count."""
-    metadata = {name: one for name, one in passage.metadata.items() if name != SOURCE_KEY}
+    """Extend the chained checksum of a corpus by one passage, without its source."""
+    metadata = {name: entry for name, entry in passage.metadata.items() if name != SOURCE_KEY}
     whole = [passage.id, passage.title, passage.text, metadata]
     return checksum(json.dumps(whole, separators=(",", ":"), sort_keys=True).encode(), seed=value)
 
 
 def write_part(folder: Path, mark: Mark, passages: Sequence[Passage], vectors: Vectors | None) -> Path:
-    """Write a part under its name: all of it, or nothing.
+    """Write a part atomically under its name.
 
     Args:
         folder: Where the parts of the corpus lie; made where it is not there.
@@ -97,20 +97,20 @@ def write_part(folder: Path, mark: Mark, passages: Sequence[Passage], vectors: V
         [passage.text for passage in passages],
         [json.dumps(passage.metadata, ensure_ascii=False) for passage in passages],
     ]
-    columns, sum_of_vectors = [arrow.array(one, arrow.string()) for one in texts], 0
+    columns, sum_of_vectors = [arrow.array(column, arrow.string()) for column in texts], 0
     if vectors is not None:
         values = check_vectors(vectors, rows=len(passages), dim=mark.dim, names=[passage.id for passage in passages])
         columns.append(arrow.FixedSizeListArray.from_arrays(arrow.array(values.reshape(-1)), mark.dim))
         sum_of_vectors = checksum(values)
-    if sum(one.nbytes for one in columns) > LARGEST:
+    if sum(column.nbytes for column in columns) > LARGEST:
         raise CorpusError(
             f"{folder}: part {mark.number} would be too long to be read again; give a smaller "
             + ByFace("rows=", cli="--part-size")
         )
-    said = {**asdict(mark), "vectors": sum_of_vectors}
+    record = {**asdict(mark), "vectors": sum_of_vectors}
     if mark.filled is None:
-        del said["filled"]  # which earlier versions do not know
-    told = json.dumps(said, sort_keys=True)
+        del record["filled"]  # which earlier versions do not know
+    told = json.dumps(record, sort_keys=True)
     table = arrow.table(columns, names=list(_COLUMNS[: len(columns)])).replace_schema_metadata({KEY: told.encode()})
     place, partial = folder / mark.name, folder / f".{mark.name}.{secrets.token_hex(4)}.partial"
     try:
@@ -139,19 +139,19 @@ def _forget(partial: Path) -> None:
 
 
 def read_mark(file: Path) -> Mark:
-    """What a part says of itself; reads its end alone.
+    """Read the record of a part from the file's footer.
 
     Raises:
         CorpusError: It is damaged, no part, or of a later version.
     """
     arrow = import_pyarrow("Parquet")
     try:
-        found = (arrow.parquet.read_schema(file).metadata or {}).get(KEY)
+        record = (arrow.parquet.read_schema(file).metadata or {}).get(KEY)
     except (arrow.ArrowException, OSError) as error:
         raise CorpusError(f"{file}: a damaged Parquet file ({error}); {ANEW}") from error
-    if found is None:
+    if record is None:
         raise CorpusError(f"{file}: is Parquet, but no part that dpr-rag encoded; index it with: dpr-rag index {file}")
-    return _mark_of(file, found)
+    return _mark_of(file, record)
 
 
 def _mark_of(file: Path, told: bytes) -> Mark:
@@ -173,12 +173,12 @@ def _mark_of(file: Path, told: bytes) -> Mark:
 def _check(mark: Mark) -> None:
     counts = (mark.number, mark.passages, mark.before, mark.after, mark.dim, mark.vectors)
     texts = (mark.fingerprint, mark.source, mark.runtime)
-    if not all(type(one) is int and 0 <= one < 1 << 64 for one in counts) or type(mark.last) is not bool:
+    if not all(type(value) is int and 0 <= value < 1 << 64 for value in counts) or type(mark.last) is not bool:
         raise ValueError("a number is none")
-    if not all(isinstance(one, str) for one in texts) or not isinstance(mark.profile, dict | None):
+    if not all(isinstance(value, str) for value in texts) or not isinstance(mark.profile, dict | None):
         raise ValueError("a text is none")
     runs = {} if mark.filled is None else mark.filled
-    if not isinstance(runs, dict) or not all(isinstance(one, str) for pair in runs.items() for one in pair):
+    if not isinstance(runs, dict) or not all(isinstance(value, str) for pair in runs.items() for value in pair):
         raise ValueError("what filled the store is no text")
 
 
@@ -201,33 +201,33 @@ def parts_of(folders: Iterable[Path]) -> list[tuple[Path, Mark]]:
         CorpusError: There are none, some are missing or doubled, or they are of several corpora or encoders.
     """
     places = list(folders)
-    found = sorted(
-        ((file, read_mark(file)) for one in places for file in _part_files(one)), key=lambda pair: pair[1].number
+    parts = sorted(
+        ((file, read_mark(file)) for folder in places for file in _part_files(folder)), key=lambda pair: pair[1].number
     )
-    if not found:
+    if not parts:
         raise CorpusError(f"{', '.join(map(str, places))}: holds no part-….parquet; write them with: dpr-rag encode")
-    for (earlier, one), (later, other) in pairwise(found):
-        if one.number == other.number:
+    for (earlier, previous), (later, following) in pairwise(parts):
+        if previous.number == following.number:
             raise CorpusError(f"{earlier} and {later} are the same part of the corpus; remove one of them")
-    _refuse_missing(places[0], found)
-    for (earlier, one), (later, other) in pairwise(found):
-        if one.after != other.before or one.last:
+    _refuse_missing(places[0], parts)
+    for (earlier, previous), (later, following) in pairwise(parts):
+        if previous.after != following.before or previous.last:
             raise CorpusError(
                 f"{later} does not follow {earlier}: they were encoded from corpora that differ; encode one of them anew"
             )
-        if (one.fingerprint, one.dim) != (other.fingerprint, other.dim):
+        if (previous.fingerprint, previous.dim) != (following.fingerprint, following.dim):
             raise CorpusError(
-                f"{later} is of the encoder {other.fingerprint!r}, {earlier} of {one.fingerprint!r}; encode all with one"
+                f"{later} is of the encoder {following.fingerprint!r}, {earlier} of {previous.fingerprint!r}; encode all with one"
             )
-    return found
+    return parts
 
 
-def _refuse_missing(place: Path, found: Sequence[tuple[Path, Mark]]) -> None:
-    there = {mark.number for _, mark in found}
-    last = found[-1][1].number
+def _refuse_missing(place: Path, parts: Sequence[tuple[Path, Mark]]) -> None:
+    there = {mark.number for _, mark in parts}
+    last = parts[-1][1].number
     lost = last + 1 - len(there)
     missing = list(islice((number for number in range(last) if number not in there), 5)) if lost else []
-    end = "" if found[-1][1].last else f"{' and ' if lost else ''}what comes after part {found[-1][1].number}"
+    end = "" if parts[-1][1].last else f"{' and ' if lost else ''}what comes after part {parts[-1][1].number}"
     if not lost and not end:
         return
     named = ", ".join(map(str, missing)) + (" …" if lost > 5 else "")
@@ -242,7 +242,7 @@ def _refuse_missing(place: Path, found: Sequence[tuple[Path, Mark]]) -> None:
 
 
 def read_part(file: Path) -> tuple[list[Passage], Vectors]:
-    """Read a part, and prove that all is as it was written.
+    """Read a part, and verify its checksums.
 
     Args:
         file: The part.
@@ -281,19 +281,19 @@ def _vectors(column: Any, rows: int, dim: int) -> Vectors:
 
 
 def _refuse_large(metadata: Any, mark: Mark) -> None:
-    """Refuse a file whose few bytes stand for more than fits into memory: parts are neither so long nor so written."""
+    """Refuse a file that would expand beyond memory, larger or encoded otherwise than parts are."""
     groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
     columns = [group.column(at) for group in groups for at in range(group.num_columns)]
-    size = sum(one.total_uncompressed_size for one in columns)
+    size = sum(column.total_uncompressed_size for column in columns)
     # of every string four bytes say how long it is
     if size > LARGEST or metadata.num_rows != mark.passages or 4 * _TEXTS * mark.passages > size:
         raise ValueError("it is longer than parts are, or than it says")
-    if not all({*one.encodings} <= _ENCODINGS for one in columns):
+    if not all({*column.encodings} <= _ENCODINGS for column in columns):
         raise ValueError("it is written in another way than parts are")
 
 
 def _passage(name: Any, title: Any, text: Any, metadata: Any) -> Passage:
-    found = parsed(metadata)
-    if not isinstance(found, dict):
+    fields = parsed(metadata)
+    if not isinstance(fields, dict):
         raise PassageError(f"metadata is {metadata!r:.60}, expected an object")
-    return Passage(id=name, title=title, text=text, metadata=found)
+    return Passage(id=name, title=title, text=text, metadata=fields)

@@ -21,7 +21,7 @@ _SPACE = re.compile(r"\s+")
 
 
 class Pages:
-    """On which pages a text stands, told by its characters without white space, which no splitting changes.
+    """Maps texts of a file to page numbers, by counting characters other than white space, which splitting keeps.
 
     Attributes:
         ends: How many such characters come before the end of each page read so far.
@@ -34,11 +34,11 @@ class Pages:
         self._done = 0
 
     def add(self, text: str) -> None:
-        """Count a page."""
+        """Count the characters of a page."""
         self.ends.append((self.ends[-1] if self.ends else 0) + _size(text))
 
     def of_next(self, text: str) -> tuple[int, int]:
-        """First and last page, from 1, of what follows what was asked for before."""
+        """First and last page, from 1, of the next text; texts have to be given in order."""
         start = self._done
         self._done += _size(text)
         return bisect_right(self.ends, start) + 1, bisect_left(self.ends, self._done) + 1
@@ -49,7 +49,7 @@ def _size(text: str) -> int:
 
 
 class PdfFile:
-    """One file.
+    """One PDF file.
 
     Args:
         path: The file.
@@ -106,13 +106,13 @@ class PdfFile:
             yield from text.strip().split("\n")
 
     def _page_text(self, page: Any, number: int) -> PageText:
-        found = PageText(self._text_of(page, number))
-        if page is None or not found.is_short:
-            return found
+        layer = PageText(self._text_of(page, number))
+        if page is None or not layer.is_short:
+            return layer
         try:
-            return PageText(found.text, draws(page))
+            return PageText(layer.text, draws(page))
         except self._damage:  # the text is there, and the picture is not read
-            return found
+            return layer
 
     def _each(self) -> Iterator[tuple[int, Any]]:
         for at in range(self._count):

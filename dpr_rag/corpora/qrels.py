@@ -97,7 +97,7 @@ def _rows(path: Path, on_bad: OnBad) -> Iterator[tuple[int, list[str]]]:
 
 
 def _of_trec(cells: list[str]) -> list[str]:
-    """The three cells that count; the second one says nothing."""
+    """Question id, passage id and relevance of a TREC row; its second column is not used."""
     if cells and len(cells) != _TREC_WIDTH:
         raise CorpusError(f"{len(cells)} columns, expected 4 as above: the question, 0, the passage and the relevance")
     return [cells[0], *cells[2:]] if cells else []
@@ -115,17 +115,17 @@ def _judgement(row: list[str]) -> Judgement:
     return Judgement(id_of(row[0], "query-id"), id_of(row[1], "corpus-id"), relevance)
 
 
-def _again(one: Judgement, line: int, seen: dict[tuple[str, str], tuple[int, int]]) -> bool:
-    """Whether a judgement stands on an earlier line already.
+def _again(judgement: Judgement, line: int, seen: dict[tuple[str, str], tuple[int, int]]) -> bool:
+    """Whether the same judgement was read from an earlier line.
 
     Raises:
         CorpusError: It says something else there; no two measures would agree on which of them counts.
     """
-    relevance, before = seen.setdefault((one.question_id, one.passage_id), (one.relevance, line))
-    if relevance != one.relevance:
+    relevance, before = seen.setdefault((judgement.question_id, judgement.passage_id), (judgement.relevance, line))
+    if relevance != judgement.relevance:
         raise CorpusError(
-            f"the passage {one.passage_id!r:.120} is judged {one.relevance} for the question {one.question_id!r:.120}, and "
-            f"{relevance} on line {before}; keep one of the two"
+            f"the passage {judgement.passage_id!r:.120} is judged {judgement.relevance} for the question "
+            f"{judgement.question_id!r:.120}, and {relevance} on line {before}; keep one of the two"
         )
     return before != line
 
@@ -148,10 +148,10 @@ def with_judgements(
         left_out: Takes the number of questions that are not judged or missing, by reason.
     """
     positives: dict[str, list[str]] = {}
-    for one in judgements:
-        relevant = positives.setdefault(one.question_id, [])
-        if one.relevance > 0:
-            relevant.append(one.passage_id)
+    for judgement in judgements:
+        relevant = positives.setdefault(judgement.question_id, [])
+        if judgement.relevance > 0:
+            relevant.append(judgement.passage_id)
     missing = set(positives)
     for question in questions:
         missing.discard(question.id)

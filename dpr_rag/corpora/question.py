@@ -60,7 +60,7 @@ def question_of(item: dict[str, Any], line: int) -> Question:
     """
     item = _of_langsmith(item)
     _refuse_training(item)
-    name, asked = key_of(IDS, item), asked_of(item)
+    name, text = key_of(IDS, item), asked_of(item)
     ids = item.get(key_of(POSITIVES, item) or "") or []
     if isinstance(ids, str):
         ids = list_in(ids) or ids
@@ -68,7 +68,7 @@ def question_of(item: dict[str, Any], line: int) -> Question:
         raise CorpusError(f"positive_ids is {ids!r:.60}, expected a list of ids")
     return Question(
         str(line) if name is None or item[name] is None else id_of(item[name]),
-        asked,
+        text,
         _answers_of(item),
         tuple(id_of(entry, "positive id") for entry in [*ids, *_ids_of_passages(item)]),
     )
@@ -79,13 +79,13 @@ def _of_langsmith(item: dict[str, Any]) -> dict[str, Any]:
     inputs, outputs = item.get("inputs"), item.get("outputs") or {}
     if not isinstance(inputs, dict) or not isinstance(outputs, dict) or key_of(QUESTIONS, item) is not None:
         return item
-    said = outputs.get("output")
-    right = {"answer": said} if isinstance(said, str) and key_of(ANSWERS, outputs) is None else {}
+    output = outputs.get("output")
+    right = {"answer": output} if isinstance(output, str) and key_of(ANSWERS, outputs) is None else {}
     return {**{name: item[name] for name in IDS if name in item}, **outputs, **right, **inputs}
 
 
 def asked_of(item: dict[str, Any]) -> str:
-    """The question of a JSON object, by whatever usual key.
+    """The question's text in a JSON object, under any of the usual keys.
 
     Raises:
         CorpusError: There is none.
@@ -98,16 +98,16 @@ def asked_of(item: dict[str, Any]) -> str:
 
 
 def key_of(usual: Iterable[str], names: Collection[str]) -> str | None:
-    """The first of some usual names that there is, whatever its case."""
-    for one in usual:
-        found = [name for name in names if name == one] or [name for name in names if name.strip().casefold() == one]
-        if found:
-            return found[0]
+    """The first of the usual keys that an object has, whatever its case; None if it has none."""
+    for key in usual:
+        matching = [name for name in names if name == key] or [name for name in names if name.strip().casefold() == key]
+        if matching:
+            return matching[0]
     return None
 
 
 def unknown(what: str, usual: Iterable[str], names: Collection[str]) -> CorpusError:
-    """The error for keys of which none holds what is looked for."""
+    """The error for an object without any of the expected keys."""
     return CorpusError(f"no key of {listed(names)} is known for the {what} ({', '.join(usual)}); rename one")
 
 
@@ -127,15 +127,15 @@ def _answers_of(item: dict[str, Any]) -> tuple[str, ...]:
     outputs = item.get(_KILT)
     if not isinstance(outputs, list) or not all(isinstance(entry, dict) for entry in outputs):
         return ()
-    return tuple(one for entry in outputs for one in _answers(entry.get("answer"), "output.answer"))
+    return tuple(answer for entry in outputs for answer in _answers(entry.get("answer"), "output.answer"))
 
 
 def _answers(value: Any, key: str) -> tuple[str, ...]:
     if isinstance(value, str):
         parts = list_in(value)
         return ((value,) if value else ()) if parts is None else parts
-    if isinstance(value, list) and value and all(isinstance(one, dict) and "text" in one for one in value):
-        value = [one["text"] for one in value]  # SQuAD's own files
+    if isinstance(value, list) and value and all(isinstance(entry, dict) and "text" in entry for entry in value):
+        value = [entry["text"] for entry in value]  # SQuAD's own files
     if isinstance(value, dict):  # data sets of SQuAD have texts with their places, TriviaQA a value with its aliases
         named = key_of(("text", "aliases"), value)
         known = None if named is None else value[named]

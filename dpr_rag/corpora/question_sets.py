@@ -25,7 +25,7 @@ UNANSWERABLE = "that nothing answers (is_impossible)"
 
 
 def holds_question_set(path: Path) -> bool:
-    """Whether a file begins as such an object does."""
+    """Whether a file begins like one of these objects."""
     head = b""
     for number, line in read_lines(path):
         head += line[:200] + b"\n"
@@ -44,7 +44,7 @@ def read_question_set(path: Path, on_bad: OnBad, left_out: LeftOut) -> Iterator[
         CorpusError: It is damaged, or a question is.
     """
     whole = read_json(path)
-    name = next((one for one in _LISTS if one in whole), None)
+    name = next((key for key in _LISTS if key in whole), None)
     if name is None:
         yield from _of_pairs(path, whole, on_bad)
         return
@@ -52,19 +52,19 @@ def read_question_set(path: Path, on_bad: OnBad, left_out: LeftOut) -> Iterator[
     for place, item in _items(path, name, member(path, whole, name, list)):
         number += 1
         try:
-            found = expect_object(item)
-            question = question_of(found, number)
+            record = expect_object(item)
+            question = question_of(record, number)
         except (CorpusError, PassageError) as error:
             tell(on_bad, CorpusError(f"{path}: {place}: " + message_of(error)))
             continue
-        if found.get("is_impossible") is True and not question.answers:
+        if record.get("is_impossible") is True and not question.answers:
             left_out[UNANSWERABLE] += 1
         else:
             yield question
 
 
 def _items(path: Path, name: str, items: list[Any]) -> Iterator[tuple[str, Any]]:
-    """What may be a question, with its place in the file: the items, or the questions of their paragraphs."""
+    """The items that may be questions, or those of their paragraphs, each with its path in the file."""
     for number, item in enumerate(items):
         place = f"{name}[{number}]"
         if not (isinstance(item, dict) and "paragraphs" in item):
@@ -74,16 +74,16 @@ def _items(path: Path, name: str, items: list[Any]) -> Iterator[tuple[str, Any]]
             within = f"{place}.paragraphs[{row}]"
             if not isinstance(paragraph, dict):
                 raise CorpusError(f"{path}: {within} is {paragraph!r:.60}, expected an object with context and qas")
-            for one, asked in enumerate(member(path, paragraph, "qas", list)):
-                yield f"{within}.qas[{one}]", asked
+            for at, question in enumerate(member(path, paragraph, "qas", list)):
+                yield f"{within}.qas[{at}]", question
 
 
 def _of_pairs(path: Path, whole: Mapping[str, Any], on_bad: OnBad) -> Iterator[Question]:
     """``EmbeddingQAFinetuneDataset``: ``queries`` and ``relevant_docs`` by id."""
     judged = member(path, whole, "relevant_docs", dict)
-    for number, (name, asked) in enumerate(member(path, whole, "queries", dict).items(), 1):
+    for number, (name, text) in enumerate(member(path, whole, "queries", dict).items(), 1):
         try:
-            question = Question(name, check_question(asked), (), strings(judged.get(name), "relevant_docs"))
+            question = Question(name, check_question(text), (), strings(judged.get(name), "relevant_docs"))
         except (CorpusError, PassageError) as error:
             tell(on_bad, bad_line(path, number, error))
         else:

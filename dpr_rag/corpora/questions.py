@@ -70,15 +70,15 @@ def read_questions(
     if path.is_dir():
         judged = None if qrels is not None else qrels_of(path, split)
         name = None if judged is None else split_name(judged)
-        found = read_beir_questions(path, split=name, on_bad=on_bad, left_out=counted)
-        found = found if judged is None else _without_zeros(found, zeros, counted)
+        questions = read_beir_questions(path, split=name, on_bad=on_bad, left_out=counted)
+        questions = questions if judged is None else _without_zeros(questions, zeros, counted)
     else:
-        found = _of_file(path, on_bad, counted)
+        questions = _of_file(path, on_bad, counted)
     if qrels is not None:
         place = place_of(qrels)
         judgements = read_qrels(place, on_bad=on_bad)
-        found = with_judgements(found, judgements, name=place.name, zeros=zeros, left_out=counted)
-    yield from found
+        questions = with_judgements(questions, judgements, name=place.name, zeros=zeros, left_out=counted)
+    yield from questions
     if counted and left_out is None:
         _log.warning("%s: left out questions: %s", path, told(counted))
 

@@ -16,7 +16,7 @@ ALL = Columns()
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a corpus is read.
+    """Options for reading a corpus.
 
     Attributes:
         columns: What the user called the columns that hold id, text and title.
@@ -39,7 +39,7 @@ class Reading:
 
 
 class Found(NamedTuple):
-    """A passage of a corpus.
+    """A passage that a reader yields, with its source, its place and its vector if there is one.
 
     Attributes:
         passage: The passage.
@@ -56,7 +56,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A corpus that is about to be read.
+    """A corpus that was opened for reading, and its description for people.
 
     Attributes:
         found: Its passages, as a stream.

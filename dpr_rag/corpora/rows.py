@@ -19,7 +19,7 @@ _NEEDS_QUOTES = re.compile(r'["\t\r\n]|\A\ufeff')  # a byte order mark that open
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the rows of a table look like.
+    """Delimiter, number of columns and quoting of a table's rows.
 
     Attributes:
         width: How many columns they have.
@@ -36,7 +36,7 @@ class Shape:
     strict: bool = False
 
     def fits(self, fields: list[bytes]) -> bool:
-        """Whether a row may have so many fields."""
+        """Whether a row has as many fields as the table has columns; at most as many in a ragged table."""
         return len(fields) <= self.width if self.ragged else len(fields) == self.width
 
     def is_row(self, line: bytes) -> bool:
@@ -47,7 +47,7 @@ class Shape:
 
 
 class Lines:
-    """The lines of a file, which can be looked at before they are taken."""
+    """The lines of a file with lookahead."""
 
     def __init__(self, path: Path) -> None:
         """Open a file, plain or gzipped."""
@@ -75,7 +75,7 @@ class Lines:
         self._ahead.appendleft((number, line))
 
     def skip(self, count: int) -> None:
-        """Take lines that were looked at."""
+        """Drop lines that were looked at."""
         for _ in range(count):
             self._ahead.popleft()
 
@@ -197,8 +197,8 @@ class _Row:
             end = self._quoted_end(at) if self.line.startswith(b'"', at) else -1
             if end < 0:
                 self._all_quoted = False
-                found = self.line.find(self.shape.delimiter, at)
-                end = size if found < 0 else found
+                place = self.line.find(self.shape.delimiter, at)
+                end = size if place < 0 else place
                 self.fields.append(self.line[at:end])
             elif self.more:
                 size = len(without_end(self.line))

@@ -72,23 +72,23 @@ def sample_of(item: dict[str, Any]) -> TrainingSample:
         CorpusError: A key is missing or has the wrong type.
         PassageError: The question is blank or no text.
     """
-    asked = check_question(item[_ANCHOR]) if _ANCHOR in item else asked_of(item)
+    question = check_question(item[_ANCHOR]) if _ANCHOR in item else asked_of(item)
     answers = strings(item.get("answers"), "answers")
     if any(name in item for name in _OF_DPR):
         negatives = _passages(item, "negative_ctxs")
         hard = _passages(item, "hard_negative_ctxs") or negatives
-        return TrainingSample(asked, answers, _passages(item, "positive_ctxs"), negatives, hard)
+        return TrainingSample(question, answers, _passages(item, "positive_ctxs"), negatives, hard)
     positive = key_of(POSITIVES_KEYS, item)
     if positive is None:
         raise CorpusError(
             f"{unknown('positives', POSITIVES_KEYS, item)}; of questions alone, dpr-rag mine makes samples"
         )
-    negatives = tuple(one for name in _negatives(item) for one in _passages(item, name))
-    return TrainingSample(asked, answers, _passages(item, positive), negatives, negatives)
+    negatives = tuple(passage for name in _negatives(item) for passage in _passages(item, name))
+    return TrainingSample(question, answers, _passages(item, positive), negatives, negatives)
 
 
 def unread_in(item: Iterable[str]) -> list[str]:
-    """The keys of a sample's object that nothing is made of."""
+    """The keys of a sample's object that are not read."""
     known = {*QUESTIONS, *POSITIVES_KEYS, *NEGATIVES_KEYS, *_SCORES.values(), _ANCHOR, "answers", *IDS}
     return [name for name in item if name.strip().casefold() not in known and name not in _negatives([name])]
 
@@ -103,15 +103,15 @@ def _passages(item: dict[str, Any], name: str) -> tuple[TrainingPassage, ...]:
     items = [items] if isinstance(items, str) else items
     if not isinstance(items, list) or not all(isinstance(entry, dict | str) for entry in items):
         raise CorpusError(f"{name} is {items!r:.60}, expected a list of texts, or of objects with title and text")
-    found = tuple(_passage({"text": entry} if isinstance(entry, str) else entry, name) for entry in items)
+    passages = tuple(_passage({"text": entry} if isinstance(entry, str) else entry, name) for entry in items)
     scores = item.get(_SCORES.get(name, ""))
     if scores is None:
-        return found
-    if not isinstance(scores, list) or len(scores) != len(found):
+        return passages
+    if not isinstance(scores, list) or len(scores) != len(passages):
         raise CorpusError(
-            f"{_SCORES[name]} is {scores!r:.60}, expected a list of {len(found)} numbers, one for each of {name}"
+            f"{_SCORES[name]} is {scores!r:.60}, expected a list of {len(passages)} numbers, one for each of {name}"
         )
-    return tuple(replace(one, score=number_of(score)) for one, score in zip(found, scores, strict=True))
+    return tuple(replace(passage, score=number_of(score)) for passage, score in zip(passages, scores, strict=True))
 
 
 def _passage(entry: dict[str, Any], name: str) -> TrainingPassage:

@@ -28,7 +28,7 @@ _ROMAN = re.compile(r"\W*(?:x[cl]|l?x{0,3})(?:i[xv]|v?i{0,3})\W*", re.IGNORECASE
 
 @dataclass(frozen=True, slots=True)
 class PageText:
-    """A page.
+    """The text of a PDF page, and whether it shows pictures.
 
     Attributes:
         text: Its text; None where it could not be read.
@@ -56,7 +56,7 @@ def bare_pages(pages: Sequence[PageText]) -> list[bool]:
     but for its numbers.
     """
     exactly = Counter(line for page in pages for line in set(page.lines))
-    alike = Counter(line for page in pages for line in {_DIGITS.sub("#", one) for one in page.lines})
+    alike = Counter(line for page in pages for line in {_DIGITS.sub("#", text) for text in page.lines})
 
     def is_own(line: str, page: PageText) -> bool:
         if _PAGE_NUMBER.fullmatch(line) or (page.draws and _ROMAN.fullmatch(line)):
@@ -85,16 +85,16 @@ def draws(page: Any) -> bool:
 def _has_picture(resources: Any, deep: int) -> bool:
     """Whether resources hold a picture, or a form that does."""
     named = resources.get("/XObject")
-    for one in [] if named is None else named.get_object().values():
-        found = one.get_object()
-        if found.get("/Subtype") == "/Image":
+    for reference in [] if named is None else named.get_object().values():
+        resource = reference.get_object()
+        if resource.get("/Subtype") == "/Image":
             return True
-        inner = found.get("/Resources")
+        inner = resource.get("/Resources")
         if deep and inner is not None and _has_picture(inner.get_object(), deep - 1):
             return True
     return False
 
 
 def scans_of(name: str, count: int) -> dict[str, int]:
-    """What scanned pages of a file are counted by, and how many they are."""
+    """The reason under which scanned pages of a file are counted as left out, and their number."""
     return {f"{PAGES_OF}{name} without text, as scans have none ({REMEDY})": count} if count else {}

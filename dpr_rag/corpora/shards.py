@@ -32,7 +32,7 @@ def is_shard(folder: Path) -> bool:
 
 
 def read_shard(file: Path, ids: str | Path | None, block: int) -> Iterator[tuple[list[str], Any]]:
-    """Read ids and vectors in blocks, in the form that the first bytes tell.
+    """Read ids and vectors in blocks, in the format that the file's first bytes show.
 
     Args:
         file: The file, or a folder of Pyserini's.
@@ -84,17 +84,17 @@ def _read_index(folder: Path, block: int) -> Iterator[tuple[list[str], Any]]:
 
 def _read_jsonl(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
     rows = read_json_lines(file, _row, None)
-    while found := list(islice(rows, block)):
-        yield _stacked(file, found)
+    while records := list(islice(rows, block)):
+        yield _stacked(file, records)
 
 
 def _row(item: dict[str, Any], line: int) -> tuple[str, Any, int]:
     name = located(tuple(item), Columns(), "key").id
-    key = next((one for one in VECTORS if one in item), None)
+    key = next((name for name in VECTORS if name in item), None)
     if name is None or key is None:
         raise CorpusError(f"has the keys {listed(list(item))}, expected an id and a vector, such as {_EXPECTED}")
     vector = item[key]
-    numbers = isinstance(vector, list) and all(type(one) in {int, float} for one in vector)
+    numbers = isinstance(vector, list) and all(type(number) in {int, float} for number in vector)
     if not numbers or not vector:
         raise CorpusError(f"{key!r} is {vector!r:.60}, expected a list of numbers")
     return id_of(item[name], name), vector, line
@@ -163,7 +163,7 @@ def _read_parquet(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
     try:
         with arrow.parquet.ParquetFile(file) as opened:
             names = tuple(opened.schema_arrow.names)
-            ids, vectors = located(names, Columns()).id, next((one for one in VECTORS if one in names), None)
+            ids, vectors = located(names, Columns()).id, next((name for name in VECTORS if name in names), None)
             if ids is None or vectors is None:
                 raise CorpusError(
                     f"{file}: has the columns {listed(names)}, expected one of ids ({', '.join(USUAL['id'])}) and one of vectors "

@@ -56,7 +56,7 @@ def split_lines(lines: Iterable[str], words: int, *, sentences: bool = False) ->
         The blocks, without white space around them but for the indentation of a first line that is whole.
     """
     spaced = _spaced(lines)
-    units = _sentences(spaced) if sentences else _phrases(word for _, found in spaced for word in found)
+    units = _sentences(spaced) if sentences else _phrases(word for _, line_words in spaced for word in line_words)
     return map(_as_it_stands, _levelled(_blocks(units, words * _OF_WORD), words * _OF_WORD, sentences=sentences))
 
 
@@ -64,12 +64,12 @@ def _spaced(lines: Iterable[str]) -> Iterator[tuple[str, list[_Word]]]:
     """Each line with its words."""
     space = "\n"
     for line in lines:
-        found, end = [], 0
+        words, end = [], 0
         for match in _WORD.finditer(line):
-            found += _pieces(space + line[end : match.start()], match[0])
+            words += _pieces(space + line[end : match.start()], match[0])
             space, end = "", match.end()
         space += line[end:] + "\n"
-        yield line, [word._replace(is_heading=True) for word in found] if is_heading(line) else found
+        yield line, [word._replace(is_heading=True) for word in words] if is_heading(line) else words
 
 
 class Heading(str):
@@ -79,7 +79,7 @@ class Heading(str):
 
 
 def apart(lines: list[str]) -> list[str]:
-    """What comes before a heading so that it stands apart from the text above it, in a passage, too: a blank line."""
+    """The lines to put before a heading: a blank one, if text stands above it."""
     return [""] if lines and lines[-1].strip() and not isinstance(lines[-1], Heading) else []
 
 
@@ -95,11 +95,11 @@ def is_heading(line: str) -> bool:
 
 
 def _pieces(space: str, word: str) -> list[_Word]:
-    """The word, or what it is made of where it is a run of characters."""
+    """A word, or the single characters of a run in a script without spaces."""
     if word.isascii() or not holds_units(word):
         return [_Word(space, word)]
-    found = [_Word("", one, _size(one)) for one in _PIECE.findall(word)]
-    return [found[0]._replace(space=space), *found[1:]]
+    pieces = [_Word("", piece, _size(piece)) for piece in _PIECE.findall(word)]
+    return [pieces[0]._replace(space=space), *pieces[1:]]
 
 
 def _size(piece: str) -> int:
@@ -119,7 +119,7 @@ def _phrases(words: Iterable[_Word]) -> Iterator[list[_Word]]:
 
 
 def _sentences(lines: Iterable[tuple[str, list[_Word]]]) -> Iterator[list[_Word]]:
-    """Lists of words that belong together; a blank line ends a sentence too, and a heading goes with the sentence behind it."""
+    """Sentences as lists of words. A blank line ends a sentence, too; a heading goes with the sentence that follows it."""
     sentence: list[_Word] = []
     for line, words in lines:
         heads, is_row = bool(words) and words[0].is_heading, isinstance(line, Row)
@@ -143,8 +143,8 @@ def _is_short_heading(sentence: list[_Word]) -> bool:
     return sentence[-1].is_heading and len(sentence) <= _LONGEST_HEADING
 
 
-def _ends_sentence(said: list[_Word], following: _Word) -> bool:
-    return ends_sentence(said[-2].text if len(said) > 1 else "", said[-1].text, following.text)
+def _ends_sentence(words: list[_Word], following: _Word) -> bool:
+    return ends_sentence(words[-2].text if len(words) > 1 else "", words[-1].text, following.text)
 
 
 def _blocks(units: Iterable[list[_Word]], most: int) -> Iterator[list[_Word]]:
@@ -167,7 +167,7 @@ def _blocks(units: Iterable[list[_Word]], most: int) -> Iterator[list[_Word]]:
 
 
 def _levelled(blocks: Iterable[list[_Word]], most: int, *, sentences: bool) -> Iterator[list[_Word]]:
-    """The blocks, the last two of them of about the same length where the last would be a small rest."""
+    """The blocks; where the last would be short, the last two are balanced."""
     before: list[_Word] = []
     last: list[_Word] = []
     for block in blocks:
@@ -182,7 +182,7 @@ def _levelled(blocks: Iterable[list[_Word]], most: int, *, sentences: bool) -> I
 
 
 def _middle(words: list[_Word], most: int, *, sentences: bool) -> int:
-    """Where to cut in two: near the middle, and rather behind a sentence, or only there; 0 where neither half would fit."""
+    """Where to cut words in two: near the middle, preferably or only at the end of a sentence; 0 if a half would not fit."""
     total, run, best, nearest = sum(word.size for word in words), 0, 0, float("inf")
     for at, (word, following) in enumerate(pairwise(words), 1):
         run += word.size

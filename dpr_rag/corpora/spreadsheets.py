@@ -19,7 +19,7 @@ _DELIMITERS = ",;\t"
 
 
 def delimiter_of(header: str) -> str | None:
-    """What stands between the columns of a spreadsheet of questions, or None where the first line is no such header."""
+    """The delimiter of a spreadsheet of questions; None if its first line is no header with the expected columns."""
     for delimiter in _DELIMITERS:
         names = names_in(header.split(delimiter))
         if key_of(QUESTIONS, names) and key_of((*ANSWERS, *POSITIVES, *IDS), names):
@@ -28,7 +28,7 @@ def delimiter_of(header: str) -> str | None:
 
 
 def no_questions(first: str) -> str:
-    """What is wrong with a file whose first line is no header that is known, and no row of DPR's."""
+    """The error for a file whose first line is neither a known header nor a row of DPR's."""
     cells = max((first.split(delimiter) for delimiter in _DELIMITERS), key=len)
     return (
         f"the first row is {listed([cell.strip() for cell in cells])}; expected a header with the columns question and "
@@ -58,11 +58,11 @@ def read_spreadsheet(path: Path, delimiter: str, *, on_bad: OnBad = None) -> Ite
     """
     lines = Lines(path)
     names = _header(lines, delimiter)
-    asked = key_of(QUESTIONS, names) or ""
+    question_column = key_of(QUESTIONS, names) or ""
     answered = [at for at, name in enumerate(names) if name in {*ANSWERS, *POSITIVES}]
     shape = Shape(
         len(names),
-        (names.index(asked), *answered[:1]),
+        (names.index(question_column), *answered[:1]),
         delimiter.encode(),
         ragged=True,
         strict=delimiter != "\t",
@@ -90,10 +90,10 @@ def _question(names: list[str], row: list[str], line: int) -> Question:
     if len(row) > len(names):
         raise CorpusError(f"{len(row)} cells, expected {len(names)}; put quotes around a cell that holds the delimiter")
     cells = dict.fromkeys(names, "") | dict(zip(names, row, strict=False))
-    name, asked, answers, positives = (key_of(usual, names) or "" for usual in (IDS, QUESTIONS, ANSWERS, POSITIVES))
+    name, question, answers, positives = (key_of(usual, names) or "" for usual in (IDS, QUESTIONS, ANSWERS, POSITIVES))
     return Question(
         cells.get(name, "").strip() or str(line),
-        check_question(cells.get(asked, "").strip()),
+        check_question(cells.get(question, "").strip()),
         parts_of(cells.get(answers, "")),
         parts_of(cells.get(positives, "")),
     )

@@ -1,4 +1,4 @@
-"""Passages out of tables: DPR's and MS MARCO's TSV, and CSV, by columns that a header names or the user does."""
+"""Passages from tables: DPR's and MS MARCO's TSV, and CSV; columns are named by a header or by the user."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TAB = "\t"
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How a table is read.
+    """The columns of a table, and whether it has a header.
 
     Attributes:
         names: Of all columns.
@@ -132,7 +132,7 @@ def _first(lines: Lines) -> tuple[int, bytes]:
 
 
 def _delimiter(first: bytes, wanted: Columns) -> str:
-    """What stands between the columns of CSV: the one by which the header names most of what is looked for."""
+    """The delimiter of CSV: the one with which the header has the most known names."""
 
     def known(delimiter: str) -> tuple[int, int]:
         names = header_of(first, delimiter.encode())
@@ -156,15 +156,15 @@ def _layout(lines: Lines, delimiter: str, wanted: Columns, *, strict: bool, numb
                 return _numbered(wanted, names, header=True)
             refuse_header(list(names))
             return _numbered(wanted, _numbers(width_of(lines, delimiter.encode())), header=False)
-        found = located(names, wanted) if first else Columns()
-        if found.id and found.text:
+        columns = located(names, wanted) if first else Columns()
+        if columns.id and columns.text:
             _check_twice(names)
-            return _Layout(names, found, header=True)
+            return _Layout(names, columns, header=True)
         if first and numbered and (strict or _looks_like_header(names)):
             _check_twice(names)
-            return _Layout(names, found, header=True, name=lines.path.name)
+            return _Layout(names, columns, header=True, name=lines.path.name)
         if first and (strict or wanted.given()):
-            raise lacking(found, names)
+            raise lacking(columns, names)
         refuse_header(list(names))
         return _headless(width_of(lines, delimiter.encode()))
     except CorpusError as error:
@@ -185,14 +185,14 @@ def _are_numbers(wanted: Columns, names: tuple[str, ...]) -> bool:
 
 
 def _numbered(wanted: Columns, names: tuple[str, ...], *, header: bool) -> _Layout:
-    """A table whose columns the user numbers; without a header they are called by their numbers."""
+    """The layout of a table whose columns the user gives by number; without a header, numbers are their names."""
     for name in wanted.given().values():
         if not 1 <= int(name) <= len(names):
             raise CorpusError(f"there is no column {name!r}, only {len(names)} columns; number them from 1")
-    found = Columns(**{field: names[int(name) - 1] for field, name in wanted.given().items()})
-    if not (found.id and found.text):
-        raise lacking(found, names)
-    return _Layout(names, found, header=header)
+    columns = Columns(**{field: names[int(name) - 1] for field, name in wanted.given().items()})
+    if not (columns.id and columns.text):
+        raise lacking(columns, names)
+    return _Layout(names, columns, header=header)
 
 
 def _numbers(width: int) -> tuple[str, ...]:
@@ -213,7 +213,7 @@ def _check_twice(names: tuple[str, ...]) -> None:
 
 
 def _made(row: list[str], layout: _Layout, delimiter: str, maker: Maker, number: int) -> Passage | None:
-    names, found = layout.names, layout.found
+    names, columns = layout.names, layout.found
     if len(row) != len(names):
         between = "tabs" if delimiter == _TAB else repr(delimiter)
         raise CorpusError(f"{len(row)} columns, expected {len(names)}: {listed(names)}, with {between} between")
@@ -222,7 +222,7 @@ def _made(row: list[str], layout: _Layout, delimiter: str, maker: Maker, number:
     fields = dict(zip(names, row, strict=True))
     if layout.name:
         return _numbered_row(fields, layout, maker, number)
-    known = [fields.pop(name) if name is not None else "" for name in (found.id, found.text, found.title)]
+    known = [fields.pop(name) if name is not None else "" for name in (columns.id, columns.text, columns.title)]
     return maker.make(known[0], known[1], known[2], fields)
 
 
@@ -231,8 +231,8 @@ def _numbered_row(fields: dict[str, str], layout: _Layout, maker: Maker, number:
 
     An id in such a row is what people call the thing, and they ask by it: it stays in the text.
     """
-    found = layout.found
+    columns = layout.found
     lines = [f"{name}: {cell}" for name, cell in fields.items() if name.strip() and cell.strip()]
-    title = fields.pop(found.title) if found.title else ""
-    text = fields.pop(found.text) if found.text else "\n".join(lines)
+    title = fields.pop(columns.title) if columns.title else ""
+    text = fields.pop(columns.text) if columns.text else "\n".join(lines)
     return maker.make(f"{layout.name}#{number}", text, title or Path(layout.name).stem, fields)

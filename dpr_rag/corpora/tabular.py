@@ -72,8 +72,8 @@ def read_jsonl(
     Raises:
         CorpusError: A bad line, with the file's name and the line's number.
     """
-    found = jsonl_by_line(place_of(path), columns or Columns(), on_bad, left_out, on_bad_text)
-    return (passage for _, passage in found)
+    numbered = jsonl_by_line(place_of(path), columns or Columns(), on_bad, left_out, on_bad_text)
+    return (passage for _, passage in numbered)
 
 
 def read_json(
@@ -85,8 +85,8 @@ def read_json(
     left_out: LeftOut | None = None,
 ) -> Iterator[Passage]:
     """Read passages from one JSON array of objects, or from JSONL, as a stream; otherwise as :func:`read_jsonl`."""
-    found = json_by_line(place_of(path), columns or Columns(), on_bad, left_out, on_bad_text)
-    return (passage for _, passage in found)
+    numbered = json_by_line(place_of(path), columns or Columns(), on_bad, left_out, on_bad_text)
+    return (passage for _, passage in numbered)
 
 
 def jsonl_by_line(
@@ -151,12 +151,12 @@ def fields_of(item: dict[str, Any], wanted: Columns = DEFAULT) -> tuple[str, Any
     Raises:
         CorpusError: A key is missing or has the wrong type.
     """
-    found = located(tuple(item), wanted, "key")
-    if found.id is None or found.text is None:
-        raise lacking(found, set(item), "key")
+    keys = located(tuple(item), wanted, "key")
+    if keys.id is None or keys.text is None:
+        raise lacking(keys, set(item), "key")
     rest = dict(item)
-    name, text = id_of(rest.pop(found.id), found.id), rest.pop(found.text)
-    title = None if found.title is None else rest.pop(found.title)
+    name, text = id_of(rest.pop(keys.id), keys.id), rest.pop(keys.text)
+    title = None if keys.title is None else rest.pop(keys.title)
     metadata = rest.pop("metadata", None)
     if metadata is not None and not isinstance(metadata, dict):
         raise CorpusError(f"passage {name!r:.120}: metadata is {metadata!r:.60}, expected an object")

@@ -25,7 +25,7 @@ _PDF, _DOCX, _HTML = (".pdf",), (".docx",), (".html", ".htm", ".xhtml")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A file of running text.
+    """An opened text file: its lines, title and pages.
 
     Attributes:
         title: Its own title, possibly empty.
@@ -38,7 +38,7 @@ class Written:
     pages: Pages | None = None
 
     def place_of_next(self, text: str) -> dict[str, int]:
-        """The pages of what follows what was asked for before, as metadata."""
+        """Metadata with the pages of the next text; texts have to be given in order."""
         if self.pages is None:
             return {}
         first, last = self.pages.of_next(text)
@@ -46,12 +46,12 @@ class Written:
 
 
 def is_beyond(file: Path) -> bool:
-    """Whether a file is of a kind that only an extra reads which is not installed."""
+    """Whether reading a file needs an extra that is not installed."""
     return file.suffix.lower() in _PDF and find_spec("pypdf") is None
 
 
 def read_written(file: Path, on_bad: OnBad) -> Written:
-    """Open a file; what is no web page, PDF or Word document by its ending is text.
+    """Open a file by its extension: web page, PDF, Word document, or else plain text.
 
     Args:
         file: The file.
@@ -76,7 +76,7 @@ def read_written(file: Path, on_bad: OnBad) -> Written:
 
 
 def check_text(file: Path) -> None:
-    """Refuse a file of plain text that is damaged or not UTF-8, which cannot be told before its last line.
+    """Refuse a plain text file that is damaged or not UTF-8; it is read to the end for that.
 
     Raises:
         UnreadableError: Naming the line.
@@ -122,7 +122,7 @@ def _heading(path: Path) -> str:
         text = line.decode("utf-8", "replace")
         if text.lstrip().startswith(("```", "~~~")):
             fenced = not fenced
-        found = None if fenced else HEADING.fullmatch(text)
-        if found and found[1]:
-            return str(found[1])
+        match = None if fenced else HEADING.fullmatch(text)
+        if match and match[1]:
+            return str(match[1])
     return ""

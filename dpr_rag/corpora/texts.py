@@ -104,8 +104,8 @@ def read_by_file(
             written = read_written(file, bad.hear if on_bad else None)
             texts = split_lines(written.lines, words, sentences=sentences)
             for number, text in enumerate((text for text in texts if not is_blank(text)), 1):
-                found = (f"{name}#{number}", text, written.title or file.stem, written.place_of_next(text))
-                yield from ((one, file) for one in _made(*found, on_bad, on_bad_text, counted))
+                fields = (f"{name}#{number}", text, written.title or file.stem, written.place_of_next(text))
+                yield from ((passage, file) for passage in _made(*fields, on_bad, on_bad_text, counted))
         except UnreadableError as error:
             if file == path:
                 raise
@@ -120,7 +120,7 @@ def read_by_file(
 
 
 class _Heard:
-    """Hands errors of one file on, and counts them: a file of which nothing could be read is not empty.
+    """Passes errors of one file on and counts them, to tell a file that could not be read from an empty one.
 
     A page of a file in a folder is left out as a whole file is: it does not end the reading of all others.
     """

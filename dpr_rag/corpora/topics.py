@@ -54,26 +54,26 @@ def read_topics(path: Path, on_bad: OnBad) -> Iterator[Question]:
                 start, lines, closing = number, [], f"</{opening[1].lower()}>"
                 count += 1
             lines.append(text)
-            found = _topic("\n".join(lines)) if start and closing in text.lower() else None
+            topic = _topic("\n".join(lines)) if start and closing in text.lower() else None
         except (CorpusError, PassageError) as error:
             tell(on_bad, bad_line(path, start or number, error))
             start = 0
         else:
-            if found is not None:
+            if topic is not None:
                 start = 0
-                yield found
+                yield topic
     if not count:
         raise CorpusError(f"{path}: holds no topics, neither <top> nor <topic>; give a file of questions")
 
 
 def _topic(text: str) -> Question:
-    number, asked = (
+    number, question = (
         _NUMBER.search(text),
-        next(filter(None, (one.search(text) for one in _ASKED)), _WHOLE.fullmatch(text)),
+        next(filter(None, (pattern.search(text) for pattern in _ASKED)), _WHOLE.fullmatch(text)),
     )
-    if number is None or asked is None:
+    if number is None or question is None:
         raise CorpusError(f"the topic has no {'<title>' if number else '<num>'}; add it")
-    return Question(next(filter(None, number.groups())), check_question(" ".join(unescape(asked[1]).split())))
+    return Question(next(filter(None, number.groups())), check_question(" ".join(unescape(question[1]).split())))
 
 
 def is_query(line: str) -> bool:

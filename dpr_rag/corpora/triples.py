@@ -29,7 +29,7 @@ def is_triples(path: Path) -> bool:
 
 
 def _delimiter(first: str) -> str | None:
-    """What stands between the columns of a header that names questions and positives."""
+    """The delimiter of a header that names questions and positives."""
     for delimiter in "\t,;":
         names = names_in(first.split(delimiter))
         judged = key_of((*ANSWERS, *POSITIVES), names)  # then it is a spreadsheet of questions
@@ -39,7 +39,7 @@ def _delimiter(first: str) -> str | None:
 
 
 def _is_plain(first: str) -> bool:
-    """Whether a line is one of MS MARCO's triples; what is known as something else is none, nor are numbers of texts."""
+    """Whether a line is one of MS MARCO's triples of texts, and not one of ids or of another known format."""
     cells = first.split("\t")
     known = delimiter_of(first) is not None or cells[-1].lstrip().startswith("[") or cells[0].strip().isdecimal()
     return len(cells) == 3 and not known and all(" " in cell.strip() for cell in cells[1:])

@@ -10,7 +10,7 @@ from dpr_rag.errors import CorpusError
 
 
 class Keys:
-    """Builds JSON's objects and notes a key that stands twice in one: of two values for it, one would go in silence.
+    """Builds JSON objects, and records a repeated key, of whose values Python would drop one silently.
 
     Attributes:
         twice: The first such key, or None.
@@ -23,10 +23,10 @@ class Keys:
 
     def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         """Build one object; a hook for ``object_pairs_hook``."""
-        found = dict(pairs)
-        if len(found) < len(pairs) and self.twice is None:
+        fields = dict(pairs)
+        if len(fields) < len(pairs) and self.twice is None:
             self.twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        return found
+        return fields
 
 
 def key_twice(key: str) -> CorpusError:

@@ -28,7 +28,7 @@ _NOUN = re.compile(r"\b(file|folder|link|module|passage|page)\b")
 
 
 def walk(root: Path, endings: Sequence[str], *, on_bad: OnBad, left_out: LeftOut) -> Iterator[Path]:
-    """Find the files below a folder that end in one of some ways, in sorted order; hidden and linked folders are not entered.
+    """Find the files below a folder with given extensions, in sorted order; hidden and linked folders are not entered.
 
     Args:
         root: The folder.
@@ -68,7 +68,7 @@ def _is_entered(folder: Path, left_out: LeftOut) -> bool:
 
 
 def _why_not(file: Path, endings: Sequence[str]) -> str:
-    """Why a file is not read, or nothing."""
+    """The reason why a file is not read; empty if it is."""
     ending = file.suffix.lower()
     if file.name.startswith("."):
         return HIDDEN
@@ -81,7 +81,7 @@ def _why_not(file: Path, endings: Sequence[str]) -> str:
 
 
 def in_words(left_out: Mapping[str, int]) -> str:
-    """What was left out as a list, what could not be read first; rare endings are put together."""
+    """Counts of skipped files by reason, unreadable ones first; rare extensions are summed up."""
     counts = {reason: left_out[reason] for reason in UNREADABLE if left_out.get(reason)}
     pages = sorted(name for name in left_out if name.startswith(PAGES_OF))
     endings = sorted((name for name in left_out if name.startswith(".")), key=lambda name: (-left_out[name], name))
