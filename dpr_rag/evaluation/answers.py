@@ -131,8 +131,8 @@ def regular_expressions() -> ModuleType:
             f"answers that are regular expressions need the package regex ({error}); give plain answers, or "
             f"{install('evaluation')}"
         ) from error
-    found: ModuleType = regex
-    return found
+    module: ModuleType = regex
+    return module
 
 
 def tokens(text: str, *, apart: bool = False) -> Iterator[Token]:
@@ -159,12 +159,12 @@ def find_answers(answers: Iterable[str], text: str, *, regex: bool = False) -> l
     There are places exactly where :func:`has_answer` is true, but for a regular expression that matches nothing at all.
     """
     if regex:
-        found = [match.span() for pattern in map(_pattern, answers) if pattern for match in pattern.finditer(text)]
+        spans = [match.span() for pattern in map(_pattern, answers) if pattern for match in pattern.finditer(text)]
     else:
         rules = _rules(answers, text)
         own = {apart: list(tokens(text, apart=apart)) for apart in {apart for _, apart in rules}}
-        found = [span for answer, apart in rules for span in _places(_of_answer(answer, apart).split(), own[apart])]
-    return _apart(span for span in found if span[0] < span[1])
+        spans = [span for answer, apart in rules for span in _places(_of_answer(answer, apart).split(), own[apart])]
+    return _apart(span for span in spans if span[0] < span[1])
 
 
 def _places(answer: list[str], own: list[Token]) -> Iterator[tuple[int, int]]:

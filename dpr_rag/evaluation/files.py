@@ -30,12 +30,12 @@ def write_dpr_results(path: str | Path, system: SystemResult, by: By) -> int:
     Raises:
         CorpusError: The file cannot be written.
     """
-    return write_results(path, (_result(one, by) for one in system.results))
+    return write_results(path, (_result(result, by) for result in system.results))
 
 
-def _result(one: QuestionResult, by: By) -> Result:
-    right = one.right if by == "answer" else (None,) * len(one.hits)
-    return Result(one.question.question, one.question.answers, one.hits, right)
+def _result(result: QuestionResult, by: By) -> Result:
+    right = result.right if by == "answer" else (None,) * len(result.hits)
+    return Result(result.question.question, result.question.answers, result.hits, right)
 
 
 def write_per_question(path: str | Path, evaluation: Evaluation) -> int:
@@ -58,9 +58,9 @@ def write_per_question(path: str | Path, evaluation: Evaluation) -> int:
         if form == ".tsv":
             table.writerow([*_ABOUT, *names])
         lines = 0
-        for row, one in enumerate(evaluation.systems[0].results):
+        for row, result in enumerate(evaluation.systems[0].results):
             for system in evaluation.systems:
-                about = (one.question.id, one.question.question, system.name)
+                about = (result.question.id, result.question.question, system.name)
                 values = [system.values[name][row] for name in names]
                 if form == ".tsv":
                     table.writerow([*about, *map(repr, values)])
@@ -95,9 +95,9 @@ def write_run(path: str | Path, system: SystemResult) -> int:
     path, lines = place_of(path), 0
     tag = "-".join(system.name.split()) or "dpr-rag"
     with writing(path) as file:
-        for one in system.results:
-            question = _one_word(path, one.question.id)
-            for rank, (hit, score) in enumerate(zip(one.hits, _falling(one), strict=True), 1):
+        for result in system.results:
+            question = _one_word(path, result.question.id)
+            for rank, (hit, score) in enumerate(zip(result.hits, _falling(result), strict=True), 1):
                 file.write(f"{question} Q0 {_one_word(path, hit.passage.id)} {rank} {score:.9g} {tag}\n")
                 lines += 1
     return lines
@@ -128,8 +128,8 @@ def _one_word(path: Path, name: str) -> str:
     return name
 
 
-def _falling(one: QuestionResult) -> Iterator[np.float32]:
+def _falling(result: QuestionResult) -> Iterator[np.float32]:
     last = np.float32(np.inf)
-    for hit in one.hits:
+    for hit in result.hits:
         last = min(np.float32(hit.score), np.nextafter(last, np.float32(-np.inf)))
         yield last

@@ -87,9 +87,12 @@ def read_legs(
 
 def spreads(legs: Sequence[JudgedLegs]) -> float:
     """The ratio of the standard deviations of BM25 scores and inner products: the scale of λ."""
-    dense, words = _spread([one.legs.dense for one in legs]), _spread([one.legs.bm25 for one in legs])
+    dense, words = (
+        _spread([question.legs.dense for question in legs]),
+        _spread([question.legs.bm25 for question in legs]),
+    )
     return words / dense if dense > 0 and words > 0 else 1.0
 
 
 def _spread(lists: Sequence[Ranked]) -> float:
-    return float(np.mean([np.std(one.scores) if len(one.scores) else 0.0 for one in lists]))
+    return float(np.mean([np.std(ranked.scores) if len(ranked.scores) else 0.0 for ranked in lists]))

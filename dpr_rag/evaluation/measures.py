@@ -25,7 +25,7 @@ def ks_up_to(k: int) -> tuple[int, ...]:
 
 def success(results: Sequence[QuestionResult], k: int) -> NDArray[np.float64]:
     """Success at k of each question: 1 if a right hit is among the first k, else 0; float64 [n]."""
-    return np.array([one.first is not None and one.first <= k for one in results], np.float64)
+    return np.array([result.first is not None and result.first <= k for result in results], np.float64)
 
 
 def ranking(results: Sequence[QuestionResult], by: By, k: int, grades: Grades) -> dict[str, NDArray[np.float64]]:
@@ -39,7 +39,7 @@ def ranking(results: Sequence[QuestionResult], by: By, k: int, grades: Grades) -
         MissingExtraError: Judging by passage, and ir-measures is not installed.
     """
     if by == "answer":
-        return {f"RR@{k}": np.array([1 / one.first if one.first else 0.0 for one in results], np.float64)}
+        return {f"RR@{k}": np.array([1 / result.first if result.first else 0.0 for result in results], np.float64)}
     package, depth = ir_measures(), min(_NDCG_DEPTH, k)
     wanted = {f"RR@{k}": package.RR, f"nDCG@{depth}": package.nDCG @ depth, f"R@{k}": package.R @ k}
     return _by_trec_eval(package, wanted, results, grades)

@@ -84,20 +84,20 @@ def parse_measures(texts: Iterable[str], *, k: int, by: By | None = None) -> tup
     Raises:
         EvaluationError: One is unknown, looks at more hits than are asked for, or cannot be measured by answer.
     """
-    found = tuple(dict.fromkeys(map(parse_measure, texts)))
-    for one in found:
-        if one.cutoff is not None and one.cutoff > k:
+    measures = tuple(dict.fromkeys(map(parse_measure, texts)))
+    for measure in measures:
+        if measure.cutoff is not None and measure.cutoff > k:
             raise EvaluationError(
-                f"{one} looks at {one.cutoff:,} hits, and {k:,} are asked for; pass "
-                + ByFace(f"k={one.cutoff}", cli=f"--k {one.cutoff}")
+                f"{measure} looks at {measure.cutoff:,} hits, and {k:,} are asked for; pass "
+                + ByFace(f"k={measure.cutoff}", cli=f"--k {measure.cutoff}")
             )
-        if by == "answer" and one.needs_all:
+        if by == "answer" and measure.needs_all:
             raise EvaluationError(
-                f"{one} counts the right passages that were not found, and nobody knows how many hold an answer; "
+                f"{measure} counts the right passages that were not found, and nobody knows how many hold an answer; "
                 + ByFace("judge by passage", cli="pass --by passage", page="judge by passage")
                 + ", or measure MRR, accuracy or P"
             )
-    return found
+    return measures
 
 
 def measured(
@@ -114,8 +114,12 @@ def measured(
         by: What makes a passage right.
         trec_eval: The values of those that :attr:`Measure.needs_all`.
     """
-    own = {one: np.array([_value(one, result) for result in results]) for one in measures if not one.needs_all}
-    return {str(one): own[one] if one in own else trec_eval[one] for one in measures}
+    own = {
+        measure: np.array([_value(measure, result) for result in results])
+        for measure in measures
+        if not measure.needs_all
+    }
+    return {str(measure): own[measure] if measure in own else trec_eval[measure] for measure in measures}
 
 
 def _value(measure: Measure, result: QuestionResult) -> float:
@@ -129,5 +133,5 @@ def _value(measure: Measure, result: QuestionResult) -> float:
 
 def in_ir_measures(package: Any, measure: Measure) -> Any:
     """The measure of the package ir-measures that this one is."""
-    found = {"nDCG": package.nDCG, "R": package.R, "AP": package.AP}[measure.kind]
-    return found if measure.cutoff is None else found @ measure.cutoff
+    provided = {"nDCG": package.nDCG, "R": package.R, "AP": package.AP}[measure.kind]
+    return provided if measure.cutoff is None else provided @ measure.cutoff

@@ -98,7 +98,7 @@ class SystemResult:
 
     def first_ranks(self) -> NDArray[np.float64]:
         """Rank of the first right hit of each question, float64 [n]; infinite if there is none."""
-        return np.array([one.first or np.inf for one in self.results], np.float64)
+        return np.array([result.first or np.inf for result in self.results], np.float64)
 
     def curve(self, k: int) -> NDArray[np.float64]:
         """Top-k accuracy at 1, 2, … k; float64 [k]."""
@@ -177,7 +177,7 @@ class Evaluation:
         """How many questions have an answer that was looked for by characters, see :func:`has_answer`."""
         if self.by != "answer" or self.regex:
             return 0
-        return sum(any(map(by_characters, one.question.answers)) for one in self.systems[0].results)
+        return sum(any(map(by_characters, result.question.answers)) for result in self.systems[0].results)
 
     @property
     def ks(self) -> tuple[int, ...]:
@@ -206,10 +206,10 @@ class Evaluation:
         }
 
 
-def told_left_out(asked: int, left_out: Mapping[str, int]) -> str:
+def told_left_out(evaluated: int, left_out: Mapping[str, int]) -> str:
     """How many questions were left out, and why, for people to read; nothing where none was."""
     count = sum(left_out.values())
-    return f"left out {count:,} of {asked + count:,} questions: {told(left_out)}" if count else ""
+    return f"left out {count:,} of {evaluated + count:,} questions: {told(left_out)}" if count else ""
 
 
 def told_by_characters(evaluation: Evaluation) -> str:
@@ -232,8 +232,8 @@ def told_own_hits(own_hits: Mapping[str, int]) -> str:
 def _figures_of(system: SystemResult) -> dict[str, Any]:
     latency = system.latency
     return {
-        "accuracy": {str(k): _estimate_object(one) for k, one in system.accuracy.items()},
-        "ranking": {name: _estimate_object(one) for name, one in system.ranking.items()},
+        "accuracy": {str(k): _estimate_object(estimate) for k, estimate in system.accuracy.items()},
+        "ranking": {name: _estimate_object(estimate) for name, estimate in system.ranking.items()},
         "latency": latency
         and {"questions": latency.questions, "p50": latency.p50, "p95": latency.p95, "p99": latency.p99},
     }

@@ -98,7 +98,7 @@ def evaluate(
     _check_systems(systems)
     listed = questions_of(questions)
     judgements = _judgements_of(judgements)
-    judge = judge_for(listed, by, judged={one.question_id for one in judgements})
+    judge = judge_for(listed, by, judged={judgement.question_id for judgement in judgements})
     grades = grades_of(listed, judgements)
     named = parse_measures([measures] if isinstance(measures, str) else measures, k=k, by=judge)
     # report missing packages before the work, not after it

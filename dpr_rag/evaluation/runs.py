@@ -45,11 +45,11 @@ class Run:
     def filled(self, passages: Iterable[Passage]) -> Run:
         """The run with the texts of these passages, as far as they are in it."""
         known = {passage.id: passage for passage in passages}
-        found = {
+        stored = {
             name: tuple(replace(hit, passage=known.get(hit.passage.id, hit.passage)) for hit in hits)
             for name, hits in self.found.items()
         }
-        return Run(found, self.by_question)
+        return Run(stored, self.by_question)
 
 
 def read_run(path: str | Path) -> Run:
@@ -73,7 +73,7 @@ def read_run(path: str | Path) -> Run:
             rows.setdefault(question, {})[passage] = score
         return Run({question: _ranked(scores) for question, scores in rows.items()}, bare=True)
     if first.startswith((b"{", b"[")):
-        return Run({one.question: one.hits for one in read_results(path)}, by_question=True)
+        return Run({result.question: result.hits for result in read_results(path)}, by_question=True)
     for number, line in read_lines(path):
         if line.strip() and not line.startswith(b"#"):
             try:

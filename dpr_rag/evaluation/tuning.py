@@ -128,40 +128,42 @@ def tune(
     candidates = check_count("candidates", candidates, EvaluationError)
     if bm25 is not None:
         check_instance("bm25", bm25, BM25, EvaluationError)
-    asked = questions_of(questions)
+    listed = questions_of(questions)
     if not 1 <= k <= candidates:
         raise EvaluationError(f"k is {k!r}, expected 1 to {candidates}, the number of candidates")
-    chosen_by = judge_for(asked, by)
-    if len(asked) < FEWEST:
-        raise EvaluationError(f"there are {len(asked)} questions; tuning needs at least {FEWEST}, better some hundreds")
+    chosen_by = judge_for(listed, by)
+    if len(listed) < FEWEST:
+        raise EvaluationError(
+            f"there are {len(listed)} questions; tuning needs at least {FEWEST}, better some hundreds"
+        )
     if keep and store.read_only:
         raise StoreReadOnlyError(
             f"{store.path} was opened read-only; open it for writing"
             + ByFace(", or pass keep=False", cli=", or pass --dry-run")
         )
     base = Ranking("hybrid", candidates=candidates, bm25=bm25 or BM25())
-    legs = read_legs(store, asked, base, chosen_by, regex=regex, progress=progress)
-    if not any(len(one.right) for one in legs):
+    legs = read_legs(store, listed, base, chosen_by, regex=regex, progress=progress)
+    if not any(len(question.right) for question in legs):
         raise EvaluationError(
-            f"none of the {len(asked):,} questions has a right passage among the best {candidates} of either leg; "
+            f"none of the {len(listed):,} questions has a right passage among the best {candidates} of either leg; "
             f"expected questions that passages of {store.path} answer"
         )
     weights, held_out = _cross_validated(legs, base, k, seed)
     rankings = _rankings(base, weights[-1])
-    ranks = {name: held_out if name == "hybrid λ" else _firsts(legs, one) for name, one in rankings.items()}
-    found = _candidates(rankings, ranks, k, ks_up_to(min(100, candidates)), seed)
-    best = max(found, key=lambda one: one.value.value)
-    chosen = next(one for one in found if one.less_than_best.low <= 0)
+    ranks = {name: held_out if name == "hybrid λ" else _firsts(legs, ranking) for name, ranking in rankings.items()}
+    compared = _candidates(rankings, ranks, k, ks_up_to(min(100, candidates)), seed)
+    best = max(compared, key=lambda candidate: candidate.value.value)
+    chosen = next(candidate for candidate in compared if candidate.less_than_best.low <= 0)
     fingerprint = "" if store.encoder is None else store.encoder.fingerprint
     calibrations = _calibrations(legs, rankings.values(), k)
     language = store.info().language
-    by_question, by_weight = found[-2:]
+    by_question, by_weight = compared[-2:]
     surpassed = chosen is not by_question and by_weight.value.value > by_question.value.value
     weight = weights[-1] if surpassed else None
-    tuned = Tuned(chosen.ranking, calibrations, len(asked), fingerprint, language, weight=weight)
+    tuned = Tuned(chosen.ranking, calibrations, len(listed), fingerprint, language, weight=weight)
     if keep:
         store.set_tuned(tuned)
-    return Tuning(len(asked), chosen_by, k, found, best, chosen, tuple(weights[:-1]), tuned, dict(left_out or {}))
+    return Tuning(len(listed), chosen_by, k, compared, best, chosen, tuple(weights[:-1]), tuned, dict(left_out or {}))
 
 
 def _rankings(base: Ranking, weight: float) -> dict[str, Ranking]:
@@ -194,7 +196,7 @@ def _best(means: _Values) -> int:
 
 
 def _firsts(legs: Sequence[JudgedLegs], ranking: Ranking) -> _Values:
-    return np.array([one.first(ranking) for one in legs])
+    return np.array([question.first(ranking) for question in legs])
 
 
 def _reciprocal(ranks: _Values, k: int) -> _Values:
@@ -223,10 +225,10 @@ def _candidates(
 
 def _calibrations(legs: Sequence[JudgedLegs], rankings: Iterable[Ranking], k: int) -> dict[Ranking, Calibration]:
     """Fitted to the scores of right and of wrong hits; none where right ones score no higher, for it would say nothing."""
-    found = {}
+    calibrations = {}
     for ranking in rankings:
-        pairs = [one.scores(ranking, k) for one in legs]
+        pairs = [question.scores(ranking, k) for question in legs]
         right, wrong = (np.concatenate(column) for column in zip(*pairs, strict=True))
         if len(right) and len(wrong) and right.mean() > wrong.mean():
-            found[ranking] = Calibration.fit(right.tolist(), wrong.tolist())
-    return found
+            calibrations[ranking] = Calibration.fit(right.tolist(), wrong.tolist())
+    return calibrations

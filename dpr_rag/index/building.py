@@ -43,19 +43,19 @@ class Written:
         A scalar quantizer shares its 256 steps out between the smallest and the largest component: one vector a thousand
         times as long as the rest would leave them one step, and index recall fell from 1.0 to 0.26.
         """
-        found = np.flatnonzero(self.norms > _STICKING_OUT * np.quantile(self.norms, _MOST))
-        if not len(found) or len(found) > _MOST_LONG:
+        positions = np.flatnonzero(self.norms > _STICKING_OUT * np.quantile(self.norms, _MOST))
+        if not len(positions) or len(positions) > _MOST_LONG:
             return tuple(known)
-        if not len(np.setdiff1d(found, known)):
+        if not len(np.setdiff1d(positions, known)):
             return tuple(known)
         _log.warning(
             "%d of %d vectors are more than %d times as long as nearly all others, and come first for most questions; look at "
             "their texts and the encoder",
-            len(found),
+            len(positions),
             len(self.norms),
             _STICKING_OUT,
         )
-        return tuple(np.union1d(found, np.array(known, np.int64)).tolist())
+        return tuple(np.union1d(positions, np.array(known, np.int64)).tolist())
 
 
 @dataclass(frozen=True, slots=True)

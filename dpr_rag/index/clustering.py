@@ -35,10 +35,10 @@ def centroids(take: Take, positions: Rows, clusters: int, *, seed: int) -> Vecto
         clusters: How many centroids.
         seed: Of all random choices.
     """
-    found = _grouped(take, positions, clusters, seed)
+    centres = _grouped(take, positions, clusters, seed)
     for _ in range(_MENDING if clusters > ONE_LEVEL else 0):
-        found = _moved(take, positions, found)
-    return found
+        centres = _moved(take, positions, centres)
+    return centres
 
 
 def _grouped(take: Take, positions: Rows, clusters: int, seed: int) -> Vectors:
@@ -53,21 +53,21 @@ def _grouped(take: Take, positions: Rows, clusters: int, seed: int) -> Vectors:
     return np.concatenate([_grouped(take, group, share, seed + at) for at, (group, share) in pairs if share])
 
 
-def _moved(take: Take, positions: Rows, found: Vectors) -> Vectors:
+def _moved(take: Take, positions: Rows, centroids: Vectors) -> Vectors:
     """One round of k-means: the direction of the vectors that are nearest to each centroid; one of none stays."""
-    sums = np.zeros(found.shape, np.float64)
-    for vectors, nearest in _nearest(take, positions, found):
+    sums = np.zeros(centroids.shape, np.float64)
+    for vectors, nearest in _nearest(take, positions, centroids):
         order = np.argsort(nearest, kind="stable")
         present, starts = np.unique(nearest[order], return_index=True)
         sums[present] += np.add.reduceat(vectors[order], starts)
-    return np.where(sums.any(axis=1, keepdims=True), _normalized(sums), found)
+    return np.where(sums.any(axis=1, keepdims=True), _normalized(sums), centroids)
 
 
-def _nearest(take: Take, positions: Rows, found: Vectors) -> Iterator[tuple[Vectors, Rows]]:
+def _nearest(take: Take, positions: Rows, centroids: Vectors) -> Iterator[tuple[Vectors, Rows]]:
     """The vectors, in blocks, and which of some centroids has the largest inner product with each."""
     faiss = import_faiss()
-    index = faiss.IndexFlatIP(found.shape[1])
-    index.add(found)
+    index = faiss.IndexFlatIP(centroids.shape[1])
+    index.add(centroids)
     for part in _parts(positions):
         vectors = take(part)
         yield vectors, index.search(vectors, 1)[1][:, 0]
@@ -76,7 +76,7 @@ def _nearest(take: Take, positions: Rows, found: Vectors) -> Iterator[tuple[Vect
 def _split(take: Take, positions: Rows, groups: int, seed: int) -> list[Rows]:
     """The positions by the nearest of some coarse centroids."""
     coarse = _means(take(_some(positions, groups * POINTS_PER_CLUSTER, seed)), groups, seed)
-    nearest = np.concatenate([found for _, found in _nearest(take, positions, coarse)])
+    nearest = np.concatenate([clusters for _, clusters in _nearest(take, positions, coarse)])
     return [positions[nearest == group] for group in range(groups)]
 
 

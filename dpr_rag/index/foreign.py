@@ -52,7 +52,7 @@ def read_faiss_vectors(path: str | Path) -> tuple[Vectors, str]:
 def _read(path: Path) -> tuple[dict[str, Any], Vectors, int]:
     """What the other process told, the vectors, and its exit code."""
     command = [sys.executable, "-m", _READER, str(path.absolute())]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(one or os.getcwd() for one in sys.path)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path)}
     try:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)  # noqa: S603
     except OSError as error:

@@ -90,7 +90,7 @@ def parse(spec: str) -> tuple[str, dict[str, int]]:
         raise IndexKindError(
             f"unknown index {name!r:.80}; choose auto, {', '.join(KINDS)}, or a FAISS factory string{nearest(name, KINDS)}"
         )
-    links = [int(found) for found in re.findall(r"HNSW(\d+)", name)]
+    links = [int(number) for number in re.findall(r"HNSW(\d+)", name)]
     parameters = {}
     for item in filter(None, rest.split(",")):
         key, _, value = item.partition("=")
@@ -104,7 +104,7 @@ def parse(spec: str) -> tuple[str, dict[str, int]]:
             raise IndexKindError(f"index {name!r} has no parameter {key!r}; it has {', '.join(own)}")
         parameters[key] = int(value)
     links.append(parameters.get("links", 2))
-    if not all(2 <= asked <= PARAMETERS["links"] for asked in links):
+    if not all(2 <= count <= PARAMETERS["links"] for count in links):
         # FAISS crashes with one link, and takes the machine's memory for very many
         raise IndexKindError(
             f"index {spec!r} asks for {links[0]:,} links, expected 2 to {PARAMETERS['links']:,}; 32 is common"

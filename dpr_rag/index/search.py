@@ -102,14 +102,14 @@ def search_segment(
     if not selection.count or not len(questions):
         return [(np.empty(0, np.int64), np.empty(0)) for _ in questions]
     if selection.positions is not None and selection.count <= _few(segment):
-        found = _exact_among(segment, questions, k, selection)
+        candidates = _exact_among(segment, questions, k, selection)
     elif exact or isinstance(segment, Tail) or segment.ann is None:
-        found = _exact(segment, questions, k, selection)
+        candidates = _exact(segment, questions, k, selection)
     else:
         # vectors that the index cannot hold well are looked at by themselves
         beside = selection.among(np.array(segment.manifest.long, np.int64))
-        found = [np.union1d(line, beside) for line in _approximate(segment, questions, k, selection)]
-    return [_ranked(segment, question, positions, k) for question, positions in zip(questions, found, strict=True)]
+        candidates = [np.union1d(line, beside) for line in _approximate(segment, questions, k, selection)]
+    return [_ranked(segment, question, positions, k) for question, positions in zip(questions, candidates, strict=True)]
 
 
 def _few(segment: Base | Tail) -> int:
@@ -142,12 +142,12 @@ def _approximate(base: Base, questions: Vectors, k: int, selection: Selection) -
     positions = base.ann.search(questions, candidates, mask=selection.mask, share=selection.count / size)
     if positions is None:
         return _exact(base, questions, k, selection)
-    found = [line[line >= 0] for line in positions]
-    short = [at for at, line in enumerate(found) if len(line) < wanted]
+    lists = [line[line >= 0] for line in positions]
+    short = [at for at, line in enumerate(lists) if len(line) < wanted]
     if short:
         for at, line in zip(short, _exact(base, questions[short], k, selection), strict=True):
-            found[at] = line
-    return found
+            lists[at] = line
+    return lists
 
 
 def _among_the_best(
@@ -159,7 +159,7 @@ def _among_the_best(
     recall fell to 0.75 with a tenth of the passages, chosen by topic. How many of the best are selected tells whether
     they were enough; where that takes too many, all selected ones are compared.
     """
-    found: list[Rows] = [_NONE] * len(questions)
+    lists: list[Rows] = [_NONE] * len(questions)
     waiting = np.arange(len(questions))
     share = selection.count / len(base.rows)
     # where little is left out, as after some deletions, the search needs to be hardly wider than without
@@ -169,21 +169,21 @@ def _among_the_best(
         lines = graph.best(questions[waiting], min(int(width), len(base.rows)), wide=wider * int(width))
         kept = [selection.among(line)[:wanted] for line in lines]
         for at, line in zip(waiting, kept, strict=True):
-            found[at] = line
+            lists[at] = line
         waiting = waiting[[len(line) < wanted for line in kept]]
         width *= min(_WIDEN, _SPARE * wanted / max(1, min(map(len, kept))))
     if len(waiting):
         exact = _exact_among if selection.count <= _FEW_SHARE * len(base.rows) else _exact
         for at, line in zip(waiting, exact(base, questions[waiting], k, selection), strict=True):
-            found[at] = line
-    return found
+            lists[at] = line
+    return lists
 
 
 def _exact_among(segment: Base | Tail, questions: Vectors, k: int, selection: Selection) -> list[Rows]:
     """The same as :func:`_exact` for few positions, whose vectors are copied together once for all questions."""
     positions = np.arange(len(segment.rows)) if selection.positions is None else selection.positions
     few = _Few(segment.take(positions), segment.norm)
-    return [positions[found] for found in _exact(few, questions, k, Selection.everything(len(positions)))]
+    return [positions[places] for places in _exact(few, questions, k, Selection.everything(len(positions)))]
 
 
 def _exact(segment: Base | Tail | _Few, questions: Vectors, k: int, selection: Selection) -> list[Rows]:
@@ -199,10 +199,10 @@ def _exact(segment: Base | Tail | _Few, questions: Vectors, k: int, selection: S
     floors = scores[:, wanted - 1] - slack
     # a tie that runs past the candidates would cut equal scores at random
     unsure = (scores[:, -1] >= floors) & (best < selection.count)
-    found = list(positions)
+    lists = list(positions)
     for at in np.flatnonzero(unsure):
-        found[at] = _at_least(segment, questions[at], floors[at], selection)
-    return found
+        lists[at] = _at_least(segment, questions[at], floors[at], selection)
+    return lists
 
 
 def _top(
@@ -227,6 +227,6 @@ def _top(
 
 def _at_least(segment: Base | Tail | _Few, question: Vectors, floor: float, selection: Selection) -> Rows:
     """Every selected position whose float32 score reaches ``floor``."""
-    found = [start + np.flatnonzero(block @ question >= floor) for start, block in segment.chunks()]
-    positions = np.concatenate(found)
+    chunks = [start + np.flatnonzero(block @ question >= floor) for start, block in segment.chunks()]
+    positions = np.concatenate(chunks)
     return positions if selection.positions is None else np.intersect1d(positions, selection.positions)

@@ -106,17 +106,17 @@ def _give_centroids(index: Any, inverted: Any, source: Source) -> None:
             _FEWEST,
             source.matrix.count // _FEWEST,
         )
-    found = centroids(take, positions, inverted.nlist, seed=_SEED)
+    centres = centroids(take, positions, inverted.nlist, seed=_SEED)
     if not inverted.quantizer.is_trained:
-        inverted.quantizer.train(found)
-    inverted.quantizer.add(found)
+        inverted.quantizer.train(centres)
+    inverted.quantizer.add(centres)
 
 
 def _inverted(index: Any) -> Any:
     """The part with clusters whose centroids can be given to it, or None."""
     faiss = import_faiss()
-    found = faiss.try_extract_index_ivf(index)
-    return None if found is None or ord(found.quantizer_trains_alone) == 1 else found
+    ivf = faiss.try_extract_index_ivf(index)
+    return None if ivf is None or ord(ivf.quantizer_trains_alone) == 1 else ivf
 
 
 def _transforms(index: Any) -> list[Any]:

@@ -74,7 +74,7 @@ class Answerer:
     def reply(self, question: str, before: Sequence[Turn], settings: Settings) -> Iterator[Turn]:
         """The turn as it grows: first what is looked up, then the passages, then the reply in pieces; the last is whole."""
         turn = Turn(question)
-        before = [one for one in before if courtesy(one.question) is None]
+        before = [earlier for earlier in before if courtesy(earlier.question) is None]
         try:
             if (kind := courtesy(question)) is not None:
                 yield replace(turn, reply=courteous(kind, self.store), quoted=True)
@@ -113,14 +113,14 @@ class Answerer:
         finds an answer alone.
         """
         retriever = Retriever(self.store, k=settings.k, mode=settings.mode or automatic(self.store))
-        found = retriever.retrieve_batch(list(readings.texts), filter=settings.keeps if settings.sources else None)
-        found = readings.fitting(found, self.analyzer)
-        alone = self._relevances(turn.question, retriever, found[0]) if readings.alone else []
+        lists = retriever.retrieve_batch(list(readings.texts), filter=settings.keeps if settings.sources else None)
+        lists = readings.fitting(lists, self.analyzer)
+        alone = self._relevances(turn.question, retriever, lists[0]) if readings.alone else []
         if max(alone, default=-1.0) >= settings.min_relevance:
-            found = found[:1]
-        best = max(range(len(found)), key=lambda at: [hit.score for hit in found[at][:1]])
+            lists = lists[:1]
+        best = max(range(len(lists)), key=lambda at: [hit.score for hit in lists[at][:1]])
         every = dict[str, Hit]()
-        for hit in sorted((hit for hits in found for hit in hits), key=lambda hit: -hit.score):
+        for hit in sorted((hit for hits in lists for hit in hits), key=lambda hit: -hit.score):
             every.setdefault(hit.passage.id, hit)
         hits = list(every.values())[: settings.k]
         relevances = self._relevances(turn.question, retriever, hits)
@@ -132,23 +132,32 @@ class Answerer:
     def _relevances(self, question: str, retriever: Retriever, hits: Sequence[Hit]) -> list[float]:
         """How relevant hits are; one with every word of the question is so by half at least, however few passages there are."""
         known, whole = relevances_of(self.store, retriever, hits), holding_all(question, hits, self.analyzer)
-        return [max(one, _HOLDS_ALL) if all_of_it else one for one, all_of_it in zip(known, whole, strict=True)]
+        return [
+            max(relevance, _HOLDS_ALL) if all_of_it else relevance
+            for relevance, all_of_it in zip(known, whole, strict=True)
+        ]
 
     def _quoting(self, turn: Turn, before: Sequence[Turn], settings: Settings) -> str:
         """The sentences that answer; for a follow-up what says more of it than of the question before."""
         question = without_courtesies(turn.question)
-        asked, said = {question: 1.0}, ""
+        weights, earlier = {question: 1.0}, ""
         if before and turn.searched != question:
             last = before[-1]
-            asked, said = {last.question: _ANSWERED, turn.searched: 1.0, **asked}, last.reply if last.quoted else ""
+            weights, earlier = (
+                {last.question: _ANSWERED, turn.searched: 1.0, **weights},
+                last.reply if last.quoted else "",
+            )
         encoder, answers = self._encoder(settings), self._read(turn)
-        return extract(asked, turn.citations, encoder, self.analyzer, said=said, answers=answers)
+        return extract(weights, turn.citations, encoder, self.analyzer, earlier=earlier, answers=answers)
 
     def _read(self, turn: Turn) -> dict[str, Answer]:
         """What the reader finds in the passages, by their ids."""
         if self.reader is None:
             return {}
-        hits = [Hit(Passage(one.id, one.text, one.title), one.relevance, one.number) for one in turn.citations]
+        hits = [
+            Hit(Passage(citation.id, citation.text, citation.title), citation.relevance, citation.number)
+            for citation in turn.citations
+        ]
         read = self.reader.rerank(turn.searched, hits)
         return {hit.passage.id: hit.answer for hit in read if hit.answer is not None}
 

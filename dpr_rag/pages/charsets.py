@@ -72,6 +72,6 @@ def _windows(data: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     letters = special = 0
-    for found in _LETTERS.finditer(text):
-        letters, special = letters + 1, special + (not found[0].isascii())
+    for match in _LETTERS.finditer(text):
+        letters, special = letters + 1, special + (not match[0].isascii())
     return None if _CONTROL.search(text) or special > _MOST_SPECIAL * max(1, letters) else text

@@ -91,7 +91,7 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
         picks = gr.CheckboxGroup(label="Which passage answers it?", choices=[], visible=False, elem_id="picks")
         labels = gr.Markdown(chat.told_labels(), elem_id="labels")
         with gr.Row():
-            asked = gr.Textbox(
+            question_box = gr.Textbox(
                 show_label=False,
                 container=False,
                 placeholder="Your question",
@@ -103,9 +103,9 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
         gr.HTML('<div id="waits" role="status"></div>', padding=False, elem_id="waiting")
         settings, talk = [mode, k, least, only], [box, current, listed, picks, labels]
         question = gr.on(
-            [asked.submit, send.click],
+            [question_box.submit, send.click],
             page.ask,
-            [asked, current, *settings],
+            [question_box, current, *settings],
             talk,
             concurrency_limit=_ASKING,
             js=ASKED,

@@ -112,7 +112,9 @@ class Chat:
         """What the labelled questions are good for, in one line of Markdown; empty where there are none."""
         if not self.labels:
             return ""
-        said = f"{self.labels} question{'s' if self.labels > 1 else ''} labelled"
+        count_text = f"{self.labels} question{'s' if self.labels > 1 else ''} labelled"
         if self.labels < ENOUGH:
-            return f"{said}; from {ENOUGH} on the store can be tuned to them."
-        return f"{said}: `dpr-rag tune {self.store.path} {self.labelled}` sets the store to what finds most of them."
+            return f"{count_text}; from {ENOUGH} on the store can be tuned to them."
+        return (
+            f"{count_text}: `dpr-rag tune {self.store.path} {self.labelled}` sets the store to what finds most of them."
+        )

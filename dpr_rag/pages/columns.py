@@ -54,24 +54,26 @@ def _inert(html: str) -> str:
     return html.replace("{", "&#123;").replace("}", "&#125;").replace("$", "&#36;").replace("`", "&#96;")
 
 
-def comparison_html(found: Comparison, analyzer: Analyzer) -> str:
+def comparison_html(comparison: Comparison, analyzer: Analyzer) -> str:
     """All columns side by side, with what moved against the first that answered."""
-    encoding = "" if found.encode_ms is None else f"encoding {found.encode_ms:.1f} ms · "
-    searching = " · ".join(f"{_NAMES[one.mode]} {one.search_ms:.1f} ms" for one in found.columns if not one.error)
-    first = next((column for column in found.columns if column.hits), None)
-    columns = "".join(_column(column, first, found, analyzer) for column in found.columns)
+    encoding = "" if comparison.encode_ms is None else f"encoding {comparison.encode_ms:.1f} ms · "
+    searching = " · ".join(
+        f"{_NAMES[answered.mode]} {answered.search_ms:.1f} ms" for answered in comparison.columns if not answered.error
+    )
+    first = next((column for column in comparison.columns if column.hits), None)
+    columns = "".join(_column(column, first, comparison, analyzer) for column in comparison.columns)
     return f'<p class="times">{encoding}searching: {searching}</p><div class="columns">{columns}</div>'
 
 
-def _column(column: Column, first: Column | None, found: Comparison, analyzer: Analyzer) -> str:
-    automatic = " <small>(automatic)</small>" if column.mode == found.automatic else ""
+def _column(column: Column, first: Column | None, comparison: Comparison, analyzer: Analyzer) -> str:
+    automatic = " <small>(automatic)</small>" if column.mode == comparison.automatic else ""
     head = f"<h3>{_NAMES[column.mode]}{automatic}</h3>"
     if column.error or not column.hits:
         return f"<section>{head}<p>{text_of(column.error or 'No passage fits.')}</p></section>"
     tops = [max((abs(getattr(hit, leg) or 0.0) for hit in column.hits), default=0.0) for leg in ("dense", "bm25")]
     hits = zip(column.hits, column.relevances, strict=True)
     against = first if first is not column else None
-    rows = "".join(_hit(hit, relevance, tops, against, found.question, analyzer) for hit, relevance in hits)
+    rows = "".join(_hit(hit, relevance, tops, against, comparison.question, analyzer) for hit, relevance in hits)
     return f"<section>{head}{rows}</section>"
 
 
@@ -142,11 +144,11 @@ def neighbours_html(passage: Passage | None, hits: Sequence[Hit]) -> str:
     )
 
 
-def map_html(drawn: Map, found: Comparison | None) -> str:
+def map_html(drawn: Map, comparison: Comparison | None) -> str:
     """The map as a drawing, with the question and what was found for it."""
-    hits = {hit.passage.id for column in (found.columns if found else ()) for hit in column.hits}
-    asked = None if found is None or found.vector is None else drawn.place(found.vector)
-    every = drawn.points if asked is None else np.vstack([drawn.points, asked])
+    hits = {hit.passage.id for column in (comparison.columns if comparison else ()) for hit in column.hits}
+    place = None if comparison is None or comparison.vector is None else drawn.place(comparison.vector)
+    every = drawn.points if place is None else np.vstack([drawn.points, place])
     low, high = every.min(axis=0), every.max(axis=0)
     scale = (_SIZE - 2 * _MARGIN) / max(float((high - low).max()), 1e-9)
 
@@ -166,8 +168,10 @@ def map_html(drawn: Map, found: Comparison | None) -> str:
         )
         for passage, point in zip(drawn.passages, drawn.points, strict=True)
     ]
-    drawn_last = [one for is_found, one in dots if not is_found] + [one for is_found, one in dots if is_found]
-    question = "" if asked is None or found is None else dot(asked, 6, "asked", found.question)
+    drawn_last = [circle for is_found, circle in dots if not is_found] + [
+        circle for is_found, circle in dots if is_found
+    ]
+    question = "" if place is None or comparison is None else dot(place, 6, "asked", comparison.question)
     return (
         f'<div class="map"><svg viewBox="0 0 {_SIZE} {_SIZE}" role="img" aria-label="Map of {len(drawn.passages):,} passages">'
         f"{''.join(drawn_last)}{question}</svg></div>"

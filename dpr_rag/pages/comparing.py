@@ -68,15 +68,15 @@ def compare(store: PassageStore, question: str, k: int, where: Mapping[str, Any]
         PassageError: The question is blank or no text.
         FilterError: The filter cannot be understood.
     """
-    asked = check_question(question)
+    checked = check_question(question)
     vectors, encode_ms = None, None
     if store.encoder is not None:
         begun = time.perf_counter()
-        vectors = store.encode_questions([asked])
+        vectors = store.encode_questions([checked])
         encode_ms = _since(begun)
     mode = automatic(store) or store.ranking.mode
-    columns = tuple(_column(store, mode, asked, k, where, vectors) for mode in MODES)
-    return Comparison(asked, columns, encode_ms, None if vectors is None else vectors[0], mode)
+    columns = tuple(_column(store, mode, checked, k, where, vectors) for mode in MODES)
+    return Comparison(checked, columns, encode_ms, None if vectors is None else vectors[0], mode)
 
 
 def _column(
@@ -101,8 +101,8 @@ def neighbours(store: PassageStore, passage_id: str, k: int) -> list[Hit]:
     vector = store.get_vectors([passage_id]).get(passage_id)
     if vector is None:
         return []
-    found = store.search(vector[np.newaxis], k + 1)[0]
-    return [hit for hit in found if hit.passage.id != passage_id][:k]
+    hits = store.search(vector[np.newaxis], k + 1)[0]
+    return [hit for hit in hits if hit.passage.id != passage_id][:k]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,8 @@ class Map:
 
     def place(self, vector: Vectors) -> np.ndarray:
         """Where a vector stands among them, [2]."""
-        found: np.ndarray = self.axes @ (vector - self.centre)
-        return found
+        point: np.ndarray = self.axes @ (vector - self.centre)
+        return point
 
 
 def map_of(store: PassageStore) -> Map | None:

@@ -48,60 +48,66 @@ class _Found:
 
 
 def extract(
-    asked: Mapping[str, float],
+    weights: Mapping[str, float],
     citations: Sequence[Citation],
     encoder: Encoder | None,
     analyzer: Analyzer,
     *,
-    said: str = "",
+    earlier: str = "",
     answers: Mapping[str, Answer] | None = None,
 ) -> str:
-    """The sentences that say most of what was asked, each with its passage's number as ``[1]``.
+    """An extractive answer: the sentences that match the questions best, each with its passage's number as ``[1]``.
 
     Where passages of two sources say different numbers in much the same words, both are quoted, and that they differ is said.
 
     Args:
-        asked: What was asked, each with how much it counts; below 0 for what was answered already.
+        weights: Weight of each question in the choice of sentences; below 0 for one that was answered already.
         citations: The passages, best first.
         encoder: Compares sentences with the question; None where the store is searched by words alone.
         analyzer: Tells words apart.
-        said: The reply before; its sentences are repeated only where they are the best.
+        earlier: The previous reply; its sentences are repeated only where they are the best.
         answers: What a reader found in the passages, by their ids.
     """
-    found = [_Found(one, sentence) for one in citations[:_PASSAGES] for sentence in parted(one.text, one.title)]
-    if not found:
+    sentences = [
+        _Found(citation, sentence)
+        for citation in citations[:_PASSAGES]
+        for sentence in parted(citation.text, citation.title)
+    ]
+    if not sentences:
         return ""
-    scores = _scores(asked, found, encoder, analyzer) + _BY_READER * _read(found, answers or {})
+    scores = _scores(weights, sentences, encoder, analyzer) + _BY_READER * _read(sentences, answers or {})
     best = np.argsort(-scores, kind="stable")[:MOST_SENTENCES]
-    first = found[best[0]]
-    other = _other_number(found, scores, int(best[0]), analyzer)
-    if other is not None:
-        names = f"{first.citation.where or first.citation.id} and {other.citation.where or other.citation.id}"
-        return f"The sources differ, {names}: {_quoted(first)} {_quoted(other)}"
+    first = sentences[best[0]]
+    rival = _other_number(sentences, scores, int(best[0]), analyzer)
+    if rival is not None:
+        names = f"{first.citation.where or first.citation.id} and {rival.citation.where or rival.citation.id}"
+        return f"The sources differ, {names}: {_quoted(first)} {_quoted(rival)}"
     least = scores[best[0]] - (1 - _SHARE) * abs(scores[best[0]])
-    wanted = [question for question, counts in asked.items() if counts > 0]
+    wanted = [question for question, counts in weights.items() if counts > 0]
     chosen = sorted(
-        at for at in best if scores[at] >= least and (at == best[0] or f"{found[at].sentence.text} [" not in said)
+        at
+        for at in best
+        if scores[at] >= least and (at == best[0] or f"{sentences[at].sentence.text} [" not in earlier)
     )
     told = dict.fromkeys(
-        (found[at].citation.number, text)
+        (sentences[at].citation.number, text)
         for at in chosen
-        for text in _whole(found[at].sentence, wanted if at == best[0] else (), said, analyzer)
+        for text in _whole(sentences[at].sentence, wanted if at == best[0] else (), earlier, analyzer)
     )
     return " ".join(f"{text} [{number}]" for number, text in told)
 
 
-def _quoted(found: _Found) -> str:
-    return f"{found.sentence.text} [{found.citation.number}]"
+def _quoted(item: _Found) -> str:
+    return f"{item.sentence.text} [{item.citation.number}]"
 
 
-def _whole(sentence: Sentence, wanted: Sequence[str], said: str, analyzer: Analyzer) -> Iterator[str]:
+def _whole(sentence: Sentence, wanted: Sequence[str], earlier: str, analyzer: Analyzer) -> Iterator[str]:
     """A sentence behind the one that it points back at, and before the one that goes on with what was asked for."""
-    if sentence.before and f"{sentence.before} [" not in said:
+    if sentence.before and f"{sentence.before} [" not in earlier:
         yield sentence.before
     yield sentence.text
     if sentence.after and (
-        _ANNOUNCES.search(sentence.text) or any(_goes_on(sentence, one, analyzer) for one in wanted)
+        _ANNOUNCES.search(sentence.text) or any(_goes_on(sentence, question, analyzer) for question in wanted)
     ):
         yield sentence.after
 
@@ -114,74 +120,74 @@ def _goes_on(sentence: Sentence, question: str, analyzer: Analyzer) -> bool:
     return points_back(sentence.after) and not missing.isdisjoint(analyzer.sequence(sentence.after))
 
 
-def _other_number(found: Sequence[_Found], scores: np.ndarray, best: int, analyzer: Analyzer) -> _Found | None:
+def _other_number(sentences: Sequence[_Found], scores: np.ndarray, best: int, analyzer: Analyzer) -> _Found | None:
     """The best sentence of another source that says another number in much the same words, nearly as well; None without one."""
-    first = found[best]
+    first = sentences[best]
     for at in np.argsort(-scores, kind="stable"):
         if scores[at] < _CLOSE * scores[best]:
             return None
-        other = found[int(at)]
-        if other.origin != first.origin and differ(first.sentence.text, other.sentence.text):
-            if _alike(first.sentence.text, other.sentence.text, analyzer) >= _ALIKE:
-                return other
+        rival = sentences[int(at)]
+        if rival.origin != first.origin and differ(first.sentence.text, rival.sentence.text):
+            if _alike(first.sentence.text, rival.sentence.text, analyzer) >= _ALIKE:
+                return rival
     return None
 
 
-def _alike(one: str, other: str, analyzer: Analyzer) -> float:
+def _alike(first: str, second: str, analyzer: Analyzer) -> float:
     """The share of words that two sentences have in common, without their numbers, in [0, 1]."""
     mine, yours = (
         frozenset(analyzer.sequence(" ".join(word for word in text.split() if not numbers_of(word))))
-        for text in (one, other)
+        for text in (first, second)
     )
     return len(mine & yours) / max(1, len(mine | yours))
 
 
 def _scores(
-    asked: Mapping[str, float], found: Sequence[_Found], encoder: Encoder | None, analyzer: Analyzer
+    weights: Mapping[str, float], sentences: Sequence[_Found], encoder: Encoder | None, analyzer: Analyzer
 ) -> np.ndarray:
     """How much each sentence says of what was asked, by vectors where there are some, words, numbers, and its passage."""
-    questions, counts = list(asked), np.array(list(asked.values()))
-    each = _by_words(questions, found, analyzer)
+    questions, counts = list(weights), np.array(list(weights.values()))
+    each = _by_words(questions, sentences, analyzer)
     if encoder is not None:
-        vectors = _by_vectors(questions, found, encoder)
+        vectors = _by_vectors(questions, sentences, encoder)
         each = vectors / np.maximum(np.abs(vectors).max(axis=0), 1e-9) + _BY_WORDS * each
-    each += _BY_PASSAGE * np.array([[one.citation.relevance] for one in found])
-    holds = np.array([bool(numbers_of(one.sentence.text)) for one in found])
+    each += _BY_PASSAGE * np.array([[sentence.citation.relevance] for sentence in sentences])
+    holds = np.array([bool(numbers_of(sentence.sentence.text)) for sentence in sentences])
     each += _BY_NUMBER * np.outer(holds, [asks_for_number(question) for question in questions])
-    names = np.array([names_person(one.sentence.text) for one in found])
+    names = np.array([names_person(sentence.sentence.text) for sentence in sentences])
     each += _BY_NAME * np.outer(names, [asks_for_person(question) for question in questions])
     # of a row each cell answers another question
-    rows = np.array([one.sentence.is_row for one in found])
+    rows = np.array([sentence.sentence.is_row for sentence in sentences])
     scores: np.ndarray = np.where(np.outer(rows, counts < 0), 0.0, each) @ counts
     return scores
 
 
-def _read(found: Sequence[_Found], answers: Mapping[str, Answer]) -> np.ndarray:
+def _read(sentences: Sequence[_Found], answers: Mapping[str, Answer]) -> np.ndarray:
     """How likely a reader takes the answer to stand in each sentence."""
-    known = [answers.get(one.citation.id) for one in found]
+    known = [answers.get(sentence.citation.id) for sentence in sentences]
     held = (
-        answer.probability if answer is not None and " ".join(answer.text.split()) in one.sentence.text else 0.0
-        for one, answer in zip(found, known, strict=True)
+        answer.probability if answer is not None and " ".join(answer.text.split()) in sentence.sentence.text else 0.0
+        for sentence, answer in zip(sentences, known, strict=True)
     )
-    return np.fromiter(held, np.float64, len(found))
+    return np.fromiter(held, np.float64, len(sentences))
 
 
-def _by_vectors(questions: Sequence[str], found: Sequence[_Found], encoder: Encoder) -> np.ndarray:
-    passages = [Passage(str(at), one.sentence.text, one.sentence.heading) for at, one in enumerate(found)]
+def _by_vectors(questions: Sequence[str], sentences: Sequence[_Found], encoder: Encoder) -> np.ndarray:
+    passages = [Passage(str(at), item.sentence.text, item.sentence.heading) for at, item in enumerate(sentences)]
     scores: np.ndarray = encoder.encode_passages(passages) @ encoder.encode_questions(list(questions)).T
     return scores
 
 
-def _by_words(questions: Sequence[str], found: Sequence[_Found], analyzer: Analyzer) -> np.ndarray:
+def _by_words(questions: Sequence[str], sentences: Sequence[_Found], analyzer: Analyzer) -> np.ndarray:
     """The share of each question's words that a sentence has, rare ones counting more, and half what stands around it."""
-    own = [frozenset(analyzer.sequence(one.sentence.text)) for one in found]
-    around = [frozenset(analyzer.sequence(f"{one.sentence.heading}\n{one.sentence.before}")) for one in found]
+    own = [frozenset(analyzer.sequence(item.sentence.text)) for item in sentences]
+    around = [frozenset(analyzer.sequence(f"{item.sentence.heading}\n{item.sentence.before}")) for item in sentences]
     often = Counter(term for terms in own for term in terms)
-    scores = np.zeros((len(found), len(questions)))
+    scores = np.zeros((len(sentences), len(questions)))
     for column, question in enumerate(questions):
-        weight = {term: math.log(1 + len(found) / (1 + often[term])) for term in analyzer.sequence(question)}
+        weight = {term: math.log(1 + len(sentences) / (1 + often[term])) for term in analyzer.sequence(question)}
         whole = sum(weight.values()) or 1.0
-        for row in range(len(found)):
+        for row in range(len(sentences)):
             has = sum(w * (1 if term in own[row] else _AROUND * (term in around[row])) for term, w in weight.items())
             scores[row, column] = has / whole
     return scores

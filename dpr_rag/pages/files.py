@@ -61,7 +61,7 @@ class Files:
 
     def unfinished(self) -> list[str]:
         """The sources that were not read to their ends, as the process ended before."""
-        return [one for one in self._marks.unfinished() if not self._adding[one]]
+        return [file for file in self._marks.unfinished() if not self._adding[file]]
 
     def add_upload(self, path: Path, name: str = "") -> Iterator[Progress]:
         """Add one file that came from a browser; an earlier one of that name is replaced, if anything is read.
@@ -125,14 +125,14 @@ class Files:
                     for passage in batch:
                         seen.setdefault(named_source(passage), set()).add(passage.id)
                     yield replace(now, passages=now.passages + done.total - done.left_out)
-                gone = self._drop_what_is_gone(seen) if any(one in known for one in seen) else 0
+                gone = self._drop_what_is_gone(seen) if any(owner in known for owner in seen) else 0
             except (DprRagError, MemoryError) as error:
                 heard.problem(error, file.path)
             finally:
                 self._changed()
             whole += [checksum] if len(heard.problems) == problems and not done.left_out else []
         if done.left_out:
-            told = ", ".join(shown_source(one) or one for one in done.owners)
+            told = ", ".join(shown_source(owner) or owner for owner in done.owners)
             heard.notes.append(
                 f"{done.left_out:,} passages of {file.path.name} were left out, as {told} of another place has "
                 "their names; give the file or its folder another name"
@@ -167,7 +167,7 @@ class Files:
         if not fuller:
             return 0
         return self._store.delete(
-            filter=lambda one: (source := named_source(one)) in fuller and one.id not in seen[source]
+            filter=lambda passage: (source := named_source(passage)) in fuller and passage.id not in seen[source]
         )
 
     def remove(self, source: str) -> int:

@@ -23,10 +23,10 @@ def courteous(kind: Courtesy, store: Iterable[Passage]) -> str:
     """The answer to a courtesy: one in return, and what can be asked."""
     if kind is Courtesy.FAREWELL:
         return _SAYS[kind]
-    asked = examples_of(store)
+    examples = examples_of(store)
     can = (
-        f"Ask me about what the files in this store say, such as: “{asked[0]}”"
-        if asked
+        f"Ask me about what the files in this store say, such as: “{examples[0]}”"
+        if examples
         else "Add files, and ask about them."
     )
     return f"{_SAYS[kind]} {can}"
@@ -34,5 +34,5 @@ def courteous(kind: Courtesy, store: Iterable[Passage]) -> str:
 
 def examples_of(store: Iterable[Passage]) -> list[str]:
     """Questions to begin with, of the first titles in the store."""
-    titles = dict.fromkeys(one.title for one in islice(store, _LOOKED_AT) if one.title)
+    titles = dict.fromkeys(passage.title for passage in islice(store, _LOOKED_AT) if passage.title)
     return [f"What is said about {shorten(title, 60, placeholder=' …')}?" for title in islice(titles, _PROPOSED)]

@@ -187,14 +187,14 @@ class Handlers:
         return (
             gr.update(**shown_now)
             if turns
-            else gr.update(**shown_now, examples=[{"text": one} for one in examples_of(self._chat.store)])
+            else gr.update(**shown_now, examples=[{"text": example} for example in examples_of(self._chat.store)])
         )
 
-    def _growing(self, said: str) -> Parts:
+    def _growing(self, status: str) -> Parts:
         """The same while passages come in: to count them by file takes a look at each in the store."""
-        return said, gr.skip(), gr.skip(), gr.skip()
+        return status, gr.skip(), gr.skip(), gr.skip()
 
-    def _shelf(self, said: str) -> Parts:
+    def _shelf(self, status: str) -> Parts:
         """Values for the line about files, the list of files, the choice among them, and the head of the page."""
         half, counted = set(self._chat.files.unfinished()), self._chat.files.listed()
         names = shown_apart(source for source, _ in counted)
@@ -203,7 +203,7 @@ class Handlers:
             for source, count in counted
         ]
         named = f"In the store: {_files(len(listed))}" if listed else "In the store"
-        return said, gr.update(choices=listed, label=named), gr.update(choices=listed), self._head()
+        return status, gr.update(choices=listed, label=named), gr.update(choices=listed), self._head()
 
     def _unfinished(self) -> str:
         """What to say of files whose adding did not end."""
@@ -212,13 +212,13 @@ class Handlers:
 
     def _head(self) -> str:
         model = self._chat.model
-        said = (
+        status = (
             "answers quote the passages, as no language model was named"
             if model is None
             else f"answers by {model.name}"
         )
         name = plain_markdown(name_of(self._chat.store.path))
-        return f"### {name}\n{_passages(self._chat.store.count())}; {said}; {told_automatic(self._chat.store)}"
+        return f"### {name}\n{_passages(self._chat.store.count())}; {status}; {told_automatic(self._chat.store)}"
 
 
 def _turn(index: Any) -> int:
@@ -229,8 +229,11 @@ def _turn(index: Any) -> int:
 def _picks(turns: Sequence[Turn]) -> Any:
     if not turns or not turns[-1].citations:
         return gr.update(choices=[], value=[], visible=False)
-    named = ((one, ", ".join(part for part in (one.title or one.id, one.place) if part)) for one in turns[-1].citations)
-    choices = [(f"[{one.number}] {name}"[:80], one.id) for one, name in named]
+    named = (
+        (citation, ", ".join(part for part in (citation.title or citation.id, citation.place) if part))
+        for citation in turns[-1].citations
+    )
+    choices = [(f"[{citation.number}] {name}"[:80], citation.id) for citation, name in named]
     return gr.update(choices=choices, value=list(turns[-1].picked), visible=True)
 
 
@@ -243,6 +246,6 @@ def _files(count: int) -> str:
 
 
 def _told(progress: Progress) -> str:
-    said = f"{plain_markdown(progress.name)}: {_passages(progress.passages)}" + ("." if progress.done else " …")
-    more = [shorten(one, _LONGEST, placeholder=" …") for one in (*progress.notes, *progress.problems)]
-    return "".join(f"{one}\n\n" for one in [said, *map(plain_markdown, more)])
+    line = f"{plain_markdown(progress.name)}: {_passages(progress.passages)}" + ("." if progress.done else " …")
+    more = [shorten(text, _LONGEST, placeholder=" …") for text in (*progress.notes, *progress.problems)]
+    return "".join(f"{text}\n\n" for text in [line, *map(plain_markdown, more)])

@@ -37,12 +37,12 @@ def plain_markdown(text: str) -> str:
 
 
 def _spans(text: str, wanted: frozenset[int], analyzer: Analyzer) -> Iterator[tuple[int, int]]:
-    for found in _WORD.finditer(text):
-        runs = [run for run, _ in pieces(found[0]) if run]
+    for match in _WORD.finditer(text):
+        runs = [run for run, _ in pieces(match[0]) if run]
         if runs:
-            yield from _pairs(found[0], found.start(), wanted, analyzer)
-        elif wanted.intersection(analyzer.sequence(found[0])):
-            yield found.span()
+            yield from _pairs(match[0], match.start(), wanted, analyzer)
+        elif wanted.intersection(analyzer.sequence(match[0])):
+            yield match.span()
 
 
 def _pairs(word: str, at: int, wanted: frozenset[int], analyzer: Analyzer) -> Iterator[tuple[int, int]]:

@@ -60,11 +60,11 @@ class Memory:
         """
         self.path = path
         with self._open(mode="rwc") as database:
-            (found,) = database.execute("PRAGMA user_version").fetchone()
+            (version,) = database.execute("PRAGMA user_version").fetchone()
             empty = not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if found != _FORMAT and not (found == 0 and empty):
+            if version != _FORMAT and not (version == 0 and empty):
                 raise StoreError(f"{path} holds no conversations of this version; name another file")
-            if not found:
+            if not version:
                 database.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {_FORMAT};COMMIT")
             database.executescript(_MARKS)
 
@@ -165,8 +165,8 @@ class Memory:
     def with_checksum(self, checksum: str) -> list[str]:
         """The files that were read to their ends with this checksum, in the order of their names."""
         with self._open() as database:
-            found = database.execute("SELECT source FROM file WHERE checksum = ? ORDER BY source", [checksum])
-            return [source for (source,) in found]
+            rows = database.execute("SELECT source FROM file WHERE checksum = ? ORDER BY source", [checksum])
+            return [source for (source,) in rows]
 
     def unfinished(self) -> list[str]:
         """The files that were begun and did not end, in the order of their names."""

@@ -86,6 +86,6 @@ def _options(name: str, base_url: str | None) -> dict[str, Any]:
 def _one_line(error: Exception) -> str:
     """What went wrong; of what a server of OpenAI's kind refuses, its own words instead of the object that holds them."""
     body, status = getattr(error, "body", None), getattr(error, "status_code", None)
-    said = body.get("message") if isinstance(body, Mapping) else None
-    told = f"{said} (status {status})" if isinstance(said, str) and status else str(error)
+    message = body.get("message") if isinstance(body, Mapping) else None
+    told = f"{message} (status {status})" if isinstance(message, str) and status else str(error)
     return " ".join(told.split())[:300] or type(error).__name__

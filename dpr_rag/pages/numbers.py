@@ -61,19 +61,19 @@ def asks_for_number(question: str) -> bool:
 
 def numbers_of(text: str) -> frozenset[str]:
     """The numbers, months and days of the week of a text, each in one spelling."""
-    written = {found.replace(",", "") for found in _DIGITS.findall(text)}
+    written = {digits.replace(",", "") for digits in _DIGITS.findall(text)}
     words = _WORD.findall(text)
     named = {_NAMED[word.lower()] for word in words if word.lower() in _NAMED}
     # "may" is a verb, too
     dates = {
-        _MONTHS[one]
+        _MONTHS[month]
         for word in words
-        if (one := word.lower()) in _MONTHS and (one not in _AS_NAMES or word[0].isupper())
+        if (month := word.lower()) in _MONTHS and (month not in _AS_NAMES or word[0].isupper())
     }
     return frozenset(written | named | dates)
 
 
-def differ(one: str, other: str) -> bool:
+def differ(first: str, second: str) -> bool:
     """Whether each of two texts says a number that the other does not."""
-    mine, yours = numbers_of(one), numbers_of(other)
+    mine, yours = numbers_of(first), numbers_of(second)
     return bool(mine - yours and yours - mine)

@@ -53,8 +53,8 @@ def parted(text: str, title: str = "") -> list[Sentence]:
     """
     if row := _row(text):
         return [Sentence(row, title, is_row=True)]
-    found = [one for heading, part in _sections(text, title) for one in _of_section(heading, part)]
-    return found or [Sentence(" ".join(text.split()), title)]
+    sentences = [sentence for heading, part in _sections(text, title) for sentence in _of_section(heading, part)]
+    return sentences or [Sentence(" ".join(text.split()), title)]
 
 
 def _row(text: str) -> str:
@@ -96,8 +96,8 @@ def _sections(text: str, title: str) -> Iterator[tuple[str, str]]:
     is_below = False  # a heading, and nothing else yet
     for at, line in enumerate(lines):
         before = lines[at - 1].strip() if at and not is_below else ""
-        found = _HEADING.fullmatch(line) if not before and len(line) <= _LONGEST else None
-        named = (found[1] or found[2] or title) if found else line.strip() if _is_plain(lines, at, before) else None
+        match = _HEADING.fullmatch(line) if not before and len(line) <= _LONGEST else None
+        named = (match[1] or match[2] or title) if match else line.strip() if _is_plain(lines, at, before) else None
         if named is not None:
             yield heading, "\n".join(kept)
             heading, kept, is_below = named, [], True
@@ -115,7 +115,11 @@ def _is_plain(lines: list[str], at: int, before: str, above: int = 1) -> bool:
         return False
     if (before and not _ENDED.search(before)) or is_row(line):
         return False
-    rest = (one for one in range(at + 1, len(lines)) if lines[one].strip() and not _UNDERLINE.fullmatch(lines[one]))
+    rest = (
+        number
+        for number in range(at + 1, len(lines))
+        if lines[number].strip() and not _UNDERLINE.fullmatch(lines[number])
+    )
     below = next(rest, None)
     if below is None or _LISTED.match(line):
         return False

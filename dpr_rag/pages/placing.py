@@ -29,7 +29,9 @@ def _page(passage: Passage) -> str:
 
 
 def _row(passage: Passage, source: PurePath) -> str:
-    kind = next((said for suffix, said in _ROWS.items() if suffix in (one.lower() for one in source.suffixes)), "")
+    kind = next(
+        (unit for suffix, unit in _ROWS.items() if suffix in (ending.lower() for ending in source.suffixes)), ""
+    )
     name, sign, number = passage.id.rpartition("#")
     if not kind or not sign or not number.isdecimal() or not name.endswith(source.name):
         return ""

@@ -52,11 +52,11 @@ def playground_page(store: PassageStore) -> gr.Blocks:
                 judge = gr.Button("Evaluate every mode", elem_id="judge")
             told = gr.Markdown(elem_id="told")
             report = gr.HTML(elem_id="report")
-        asked, shown = [question, k, where], [columns, near]
-        gr.on([question.submit, ask.click, where.submit], page.ask, asked, shown)
-        columns.click(page.clicked, asked, [where, *shown])
-        near.click(page.clicked, asked, [where, *shown])
-        draw.click(page.draw, asked, [drawn])
+        inputs, shown = [question, k, where], [columns, near]
+        gr.on([question.submit, ask.click, where.submit], page.ask, inputs, shown)
+        columns.click(page.clicked, inputs, [where, *shown])
+        near.click(page.clicked, inputs, [where, *shown])
+        draw.click(page.draw, inputs, [drawn])
         tune.click(page.tune, [labelled], [told])
         judge.click(page.judge, [labelled], [told, report])
     return blocks  # type: ignore[no-any-return]
@@ -73,10 +73,10 @@ class _Handlers:
         if is_blank(question):
             return "", gr.skip()
         try:
-            found = compare(self._store, question, int(k), _filter(where))
+            comparison = compare(self._store, question, int(k), _filter(where))
         except DprRagError as error:
             return f"<p>{text_of(on_the_page(error))}</p>", gr.skip()
-        return comparison_html(found, self._analyzer), gr.skip()
+        return comparison_html(comparison, self._analyzer), gr.skip()
 
     @told
     def clicked(self, data: gr.EventData, question: str, k: int, where: str) -> Parts:
@@ -101,10 +101,10 @@ class _Handlers:
         if drawn is None:
             return "<p>A map needs at least three passages.</p>"
         try:
-            found = compare(self._store, question, int(k), _filter(where)) if not is_blank(question) else None
+            comparison = compare(self._store, question, int(k), _filter(where)) if not is_blank(question) else None
         except DprRagError as error:
             return f"<p>{text_of(on_the_page(error))}</p>"
-        return map_html(drawn, found)
+        return map_html(drawn, comparison)
 
     @told
     def tune(self, file: str | None) -> str:
@@ -134,11 +134,11 @@ def _filter(text: str) -> Mapping[str, Any] | None:
         return None
     keys = Keys()
     try:
-        found = json.loads(text, object_pairs_hook=keys)
+        record = json.loads(text, object_pairs_hook=keys)
     except (ValueError, RecursionError) as error:
         raise FilterError(f'the filter is no JSON ({error}); write it as {{"year": {{"$gte": 1990}}}}') from error
     if keys.twice is not None:
         raise FilterError(f"the filter has the key {keys.twice!r:.120} twice in one object; join the two by $and")
-    if not isinstance(found, dict):
+    if not isinstance(record, dict):
         raise FilterError('the filter is no JSON object; write it as {"year": {"$gte": 1990}}')
-    return found
+    return record

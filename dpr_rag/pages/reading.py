@@ -114,9 +114,9 @@ def read(file: Brought, heard: Heard) -> Iterator[tuple[Passage, str]]:
             numbered=True,
         )
         try:
-            for found in open_reading(plain, reading).found:
+            for item in open_reading(plain, reading).found:
                 number += 1
-                yield _named(found.passage, file), _source(found.source, plain, file)
+                yield _named(item.passage, file), _source(item.source, plain, file)
         except CorpusError as error:
             raise CorpusError(
                 each_face(lambda text: text.replace(f"{plain.parent}/", ""), message_of(error))
@@ -135,8 +135,8 @@ def _named(passage: Passage, file: Brought) -> Passage:
     return replace(passage, id=f"{file.name}#{own}" if is_number else f"{file.name}:{passage.id}")
 
 
-def _source(found: Path | str, read_from: Path, file: Brought) -> str:
+def _source(source: Path | str, read_from: Path, file: Brought) -> str:
     """What a passage has as source: that of the file, or of the file inside a corpus of several."""
-    if found == read_from or file.path.is_file():
+    if source == read_from or file.path.is_file():
         return file.source
-    return found if isinstance(found, str) else source_path(found)
+    return source if isinstance(source, str) else source_path(source)

@@ -26,11 +26,11 @@ class Readings:
     words: tuple[str, ...] = ()
     alone: bool = False
 
-    def fitting(self, found: Sequence[Sequence[Hit]], analyzer: Analyzer) -> list[list[Hit]]:
+    def fitting(self, lists: Sequence[Sequence[Hit]], analyzer: Analyzer) -> list[list[Hit]]:
         """The hits of each reading that speak of the question's own words; all of them where none does, unless ``alone``.
 
         Args:
-            found: Hits by reading.
+            lists: Hits of each reading.
             analyzer: Tells words apart.
         """
         wanted = _terms(self.words, analyzer)
@@ -39,11 +39,11 @@ class Readings:
             return len(wanted & _terms((hit.passage.title, hit.passage.text), analyzer))
 
         if not wanted:
-            return [list(hits) for hits in found]
+            return [list(hits) for hits in lists]
         if self.alone:
-            return [list(found[0]), *([hit for hit in hits if share(hit) == len(wanted)] for hits in found[1:])]
-        kept = [[hit for hit in hits if share(hit)] for hits in found]
-        return kept if any(kept) else [list(hits) for hits in found]
+            return [list(lists[0]), *([hit for hit in hits if share(hit) == len(wanted)] for hits in lists[1:])]
+        kept = [[hit for hit in hits if share(hit)] for hits in lists]
+        return kept if any(kept) else [list(hits) for hits in lists]
 
 
 def holding_all(question: str, hits: Sequence[Hit], analyzer: Analyzer) -> list[bool]:

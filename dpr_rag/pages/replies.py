@@ -38,8 +38,8 @@ def reply_html(turn: Turn) -> str:
     """What a turn says, as HTML on one line; a quoted reply as plain text, another as Markdown without links and HTML."""
     known = frozenset(citation.number for citation in turn.citations)
     if turn.quoted:
-        said = _linked(turn.reply, known, turn)
-        return f'<div class="reply"><p>{said}</p></div>'
+        text = _linked(turn.reply, known, turn)
+        return f'<div class="reply"><p>{text}</p></div>'
     tokens = _markdown().parse(turn.reply)
     for token in tokens:
         for inner in token.children or ():
@@ -63,9 +63,9 @@ def _on_one_line(html: str) -> str:
 
 def _linked(text: str, known: Collection[int], turn: Turn) -> str:
     made, shown = [], 0
-    for found in CITED[turn.quoted].finditer(text):
-        made += [plain_html(text[shown : found.start()]), _numbers(found[0], known)]
-        shown = found.end()
+    for match in CITED[turn.quoted].finditer(text):
+        made += [plain_html(text[shown : match.start()]), _numbers(match[0], known)]
+        shown = match.end()
     return "".join([*made, plain_html(text[shown:])])
 
 
@@ -74,7 +74,7 @@ def _numbers(group: str, known: Collection[int]) -> str:
     numbers = _NUMBER.findall(group)
     if len(numbers) == 1:
         return _link(group) if int(numbers[0]) in known else group
-    return _NUMBER.sub(lambda one: _link(one[0]) if int(one[0]) in known else one[0], group)
+    return _NUMBER.sub(lambda match: _link(match[0]) if int(match[0]) in known else match[0], group)
 
 
 def _link(shown: str) -> str:

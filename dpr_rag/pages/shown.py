@@ -34,10 +34,10 @@ def _pair(turn: Turn, analyzer: Analyzer) -> tuple[dict[str, Any], dict[str, Any
 
 
 def _reply(turn: Turn, analyzer: Analyzer) -> str:
-    asked = "" if turn.searched in ("", turn.question) else f"<small>searched: {plain_html(turn.searched)}</small>"
+    searched = "" if turn.searched in ("", turn.question) else f"<small>searched: {plain_html(turn.searched)}</small>"
     by = f"{turn.searched} {turn.reply if turn.answered else ''}"
     cited = "".join(cited_html(citation, by, analyzer) for citation in turn.citations)
-    return f"{reply_html(turn)}{asked}{cited}"
+    return f"{reply_html(turn)}{searched}{cited}"
 
 
 def cited_html(citation: Citation, by: str, analyzer: Analyzer) -> str:

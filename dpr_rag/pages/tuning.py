@@ -42,9 +42,9 @@ class Trial:
         """
         modes = MODES if self._store.encoder is not None else ("bm25",)
         systems: dict[str, System | Run] = {mode: Retriever(self._store, mode=mode) for mode in modes}
-        found = evaluate(systems, _read(file), k=min(_DEPTH, max(1, self._store.count())))
+        evaluation = evaluate(systems, _read(file), k=min(_DEPTH, max(1, self._store.count())))
         name = name_of(self._store.path)
-        told = page(found, {"questions": file.name, "store": name}, title=name)
+        told = page(evaluation, {"questions": file.name, "store": name}, title=name)
         return f'<iframe class="report" sandbox="" title="Evaluation" srcdoc="{escape(told)}"></iframe>'
 
 
@@ -52,15 +52,15 @@ def _read(file: Path) -> list[Question]:
     return list(read_questions(file))
 
 
-def _told(found: Tuning) -> str:
-    head = f"{found.questions:,} questions, judged by {found.by}; 95 % intervals in brackets."
-    rows = [f"| | MRR@{found.k} | behind the best | {' | '.join(f'top-{k}' for k in _TOPS)} |", "|---" * 6 + "|"]
-    for one in found.candidates:
-        tops = [f"{100 * one.accuracy[k].value:.1f}" if k in one.accuracy else "" for k in _TOPS]
+def _told(tuning: Tuning) -> str:
+    head = f"{tuning.questions:,} questions, judged by {tuning.by}; 95 % intervals in brackets."
+    rows = [f"| | MRR@{tuning.k} | behind the best | {' | '.join(f'top-{k}' for k in _TOPS)} |", "|---" * 6 + "|"]
+    for candidate in tuning.candidates:
+        tops = [f"{100 * candidate.accuracy[k].value:.1f}" if k in candidate.accuracy else "" for k in _TOPS]
         value, behind = (
             f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
-            for estimate in (one.value, one.less_than_best)
+            for estimate in (candidate.value, candidate.less_than_best)
         )
-        rows.append(f"| {plain_markdown(one.name)} | {value} | {behind} | {' | '.join(tops)} |")
+        rows.append(f"| {plain_markdown(candidate.name)} | {value} | {behind} | {' | '.join(tops)} |")
     table = "\n".join(rows)
-    return f"{head}\n\n{table}\n\nChosen: {plain_markdown(str(found.chosen.ranking))}. The store ranks so from now on."
+    return f"{head}\n\n{table}\n\nChosen: {plain_markdown(str(tuning.chosen.ranking))}. The store ranks so from now on."

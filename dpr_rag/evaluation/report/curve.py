@@ -60,8 +60,10 @@ def legend(evaluation: Evaluation) -> Html:
 
 def _end_names(evaluation: Evaluation, length: int) -> list[str]:
     """What stands at the end of each curve: its value, after a name of at most a length."""
-    names = [one.name if len(one.name) <= length else one.name[: length - 1] + "…" for one in evaluation.systems]
-    values = [percent(one.accuracy[evaluation.k].value) for one in evaluation.systems]
+    names = [
+        system.name if len(system.name) <= length else system.name[: length - 1] + "…" for system in evaluation.systems
+    ]
+    values = [percent(system.accuracy[evaluation.k].value) for system in evaluation.systems]
     return [f"{name} {value}" if length else value for name, value in zip(names, values, strict=True)]
 
 
@@ -87,13 +89,16 @@ def _picture(evaluation: Evaluation, width: int, height: int, name: str, ends: S
 def _told(evaluation: Evaluation) -> str:
     """The figure in words, for those who do not see it."""
     k = evaluation.k
-    ends = (f"{one.name} from {percent(one.curve(k)[0])} to {percent(one.curve(k)[-1])}" for one in evaluation.systems)
+    ends = (
+        f"{system.name} from {percent(system.curve(k)[0])} to {percent(system.curve(k)[-1])}"
+        for system in evaluation.systems
+    )
     return f"Top-k accuracy as k rises from 1 to {k}: {', '.join(ends)}. The table of figures holds the values."
 
 
 def _range(evaluation: Evaluation) -> tuple[int, int]:
     """The part of 0 to 100 % that the curves and their intervals need, in steps of ten and at least thirty."""
-    ends = [(one.low, one.high) for system in evaluation.systems for one in system.accuracy.values()]
+    ends = [(estimate.low, estimate.high) for system in evaluation.systems for estimate in system.accuracy.values()]
     low = max(0, floor(10 * min(low for low, _ in ends)) * 10)
     high = min(100, ceil(10 * max(high for _, high in ends)) * 10)
     return (low, high) if high - low >= 30 else (max(0, min(low, 70)), min(100, max(0, min(low, 70)) + 30))
@@ -125,12 +130,14 @@ def _line(axes: _Axes, system: SystemResult, at: int) -> Html:
 
 def _intervals(axes: _Axes, system: SystemResult, at: int, place: float) -> Iterator[Html]:
     """Markers on the curve at the k of the table; whiskers of several systems stand side by side."""
-    for k, one in system.accuracy.items():
-        x, low, high = axes.x(k), axes.y(one.low), axes.y(one.high)
-        told = f"{system.name}, top-{k}: {percent(one.value)} ({100 * one.low:.1f} to {100 * one.high:.1f})"
+    for k, estimate in system.accuracy.items():
+        x, low, high = axes.x(k), axes.y(estimate.low), axes.y(estimate.high)
+        told = (
+            f"{system.name}, top-{k}: {percent(estimate.value)} ({100 * estimate.low:.1f} to {100 * estimate.high:.1f})"
+        )
         beside = _px(x + _SIDEWAYS * place)
         whisker = element("line", x1=beside, y1=_px(low), x2=beside, y2=_px(high), class_=f"whisker s{at % 4}")
-        yield element("g", element("title", told), whisker, _marker(x, axes.y(one.value), at))
+        yield element("g", element("title", told), whisker, _marker(x, axes.y(estimate.value), at))
 
 
 def _ends(axes: _Axes, evaluation: Evaluation, names: Sequence[str]) -> Iterator[Html]:

@@ -19,8 +19,8 @@ _COMMON = frozenset(
 
 def question_words(question: str) -> frozenset[str]:
     """The words of a question that say something, uncased; English function words are left out."""
-    found = (token.word for token in tokens(unicodedata.normalize("NFD", question)))
-    return frozenset(word for word in found if word[0].isalnum() and word not in _COMMON)
+    words = (token.word for token in tokens(unicodedata.normalize("NFD", question)))
+    return frozenset(word for word in words if word[0].isalnum() and word not in _COMMON)
 
 
 def marked(
@@ -37,8 +37,8 @@ def marked(
     """
     plain = unicodedata.normalize("NFD", text)
     held = find_answers(answers, plain, regex=regex)
-    asked = [(token.start, token.end) for token in tokens(plain) if token.word in words]
-    apart = [span for span in asked if not any(span[0] < end and start < span[1] for start, end in held)]
+    spans = [(token.start, token.end) for token in tokens(plain) if token.word in words]
+    apart = [span for span in spans if not any(span[0] < end and start < span[1] for start, end in held)]
     first, last = _window(plain, held[0] if held else None, length)
     pieces = ["… "] if first else []
     at = first

@@ -66,8 +66,8 @@ def page(evaluation: Evaluation, settings: Mapping[str, str], *, title: str) -> 
 def _lead(evaluation: Evaluation) -> Iterator[Html]:
     """What was asked, and how it went, best first."""
     k, count = evaluation.focus, evaluation.questions
-    asked = f"{count:,} {'question' if count == 1 else 'questions'}, {evaluation.k} passages each."
-    yield element("p", f"{asked} A passage is right when {RIGHT[evaluation.by]}.", class_="lead")
+    counts = f"{count:,} {'question' if count == 1 else 'questions'}, {evaluation.k} passages each."
+    yield element("p", f"{counts} A passage is right when {RIGHT[evaluation.by]}.", class_="lead")
     if evaluation.left_out:
         yield element("p", f"Not all were asked: {told_left_out(count, evaluation.left_out)}.", class_="lead")
     if told_own_hits(evaluation.own_hits):

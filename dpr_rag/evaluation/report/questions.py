@@ -42,12 +42,14 @@ def lists(evaluation: Evaluation) -> Iterator[Html]:
 
     Links to all of them come first; the first question of the first list is open, to show what the others hold.
     """
-    found = list(_lists(evaluation))
-    links = [element("li", element("a", one.title, href=f"#{one.id}"), " ", _count(one)) for one in found]
+    sections = list(_lists(evaluation))
+    links = [
+        element("li", element("a", section.title, href=f"#{section.id}"), " ", _count(section)) for section in sections
+    ]
     yield element("nav", element("ul", *links, class_="index"), aria_label="Lists of lost questions")
-    opened = next((one.id for one in found if one.entries), None)
-    for one in found:
-        yield _list(one, evaluation, opened=one.id == opened)
+    opened = next((section.id for section in sections if section.entries), None)
+    for section in sections:
+        yield _list(section, evaluation, opened=section.id == opened)
 
 
 def _lists(evaluation: Evaluation) -> Iterator[_Lost]:
@@ -63,15 +65,15 @@ def _lists(evaluation: Evaluation) -> Iterator[_Lost]:
             told += f" The {SHOWN} clearest come with passages."
         columns = [_compared(names, row, loser, winner) for row in lost]
         yield _Lost(f"lost-{loser}-{winner}", f"{names[loser]} loses to {names[winner]}", told, columns)
-    missed = [_preferred(names, row) for row in rows if not any(_succeeds(one, k) for one in row)]
+    missed = [_preferred(names, row) for row in rows if not any(_succeeds(result, k) for result in row)]
     told = f"No right passage among the first {k}."
     if len(missed) > SHOWN:
         told += f" The {SHOWN} that come with passages are drawn by chance."
     yield _Lost("missed", "Lost by all" if len(names) > 1 else "Not answered", told, missed)
 
 
-def _succeeds(one: QuestionResult, k: int) -> bool:
-    return one.first is not None and one.first <= k
+def _succeeds(result: QuestionResult, k: int) -> bool:
+    return result.first is not None and result.first <= k
 
 
 def _compared(names: Sequence[str], row: _Row, loser: int, winner: int) -> list[_Column]:
@@ -83,7 +85,9 @@ def _compared(names: Sequence[str], row: _Row, loser: int, winner: int) -> list[
 
 
 def _preferred(names: Sequence[str], row: _Row) -> list[_Column]:
-    return [_Column(name, f"{name} preferred", one, range(_PREFERRED)) for name, one in zip(names, row, strict=True)]
+    return [
+        _Column(name, f"{name} preferred", result, range(_PREFERRED)) for name, result in zip(names, row, strict=True)
+    ]
 
 
 def _count(lost: _Lost) -> Html:
@@ -104,7 +108,7 @@ def _list(lost: _Lost, evaluation: Evaluation, *, opened: bool) -> Html:
 def _entry(columns: Sequence[_Column], evaluation: Evaluation, *, opened: bool) -> Html:
     question = columns[0].result.question
     summary = element("summary", *_asked(columns, evaluation.k))
-    sides = [_side(one, question_words(question.question), evaluation.regex) for one in columns]
+    sides = [_side(column, question_words(question.question), evaluation.regex) for column in columns]
     whole = [summary, _truth(columns[0].result), element("div", *sides, class_="sides")]
     return element("details", *whole, open="" if opened else None)
 
@@ -120,18 +124,20 @@ def _others(entries: Sequence[Sequence[_Column]], k: int) -> Html:
 
 def _asked(columns: Sequence[_Column], k: int) -> list[Html]:
     """A question, and where each system has its first right passage."""
-    ranks = " · ".join(f"{one.name} {_place(one.result, k)}".replace(" ", "\N{NO-BREAK SPACE}") for one in columns)
+    ranks = " · ".join(
+        f"{column.name} {_place(column.result, k)}".replace(" ", "\N{NO-BREAK SPACE}") for column in columns
+    )
     question = columns[0].result.question.question
     return [element("span", question, class_="asked", dir="auto"), element("span", ranks, class_="ranks")]
 
 
-def _place(one: QuestionResult, k: int) -> str:
-    return f"at {one.first}" if one.first else f"not in {k}"
+def _place(result: QuestionResult, k: int) -> str:
+    return f"at {result.first}" if result.first else f"not in {k}"
 
 
-def _truth(one: QuestionResult) -> Html:
+def _truth(result: QuestionResult) -> Html:
     """What was to be found."""
-    question = one.question
+    question = result.question
     told = [
         element("p", name, " ", *(element("code", item) for item in items), class_="truth")
         for name, items in (("answers", question.answers), ("known passages", question.positive_ids))
@@ -146,9 +152,9 @@ def _side(column: _Column, words: frozenset[str], regex: bool) -> Html:
     return element("div", element("h4", column.title), *(shown or [element("p", "Found nothing.", class_="muted")]))
 
 
-def _hit(asked: QuestionResult, place: int, words: frozenset[str], regex: bool) -> Html:
-    hit, right = asked.hits[place], asked.right[place]
-    known = hit.passage.id in asked.question.positive_ids
+def _hit(result: QuestionResult, place: int, words: frozenset[str], regex: bool) -> Html:
+    hit, right = result.hits[place], result.right[place]
+    known = hit.passage.id in result.question.positive_ids
     chip = [element("span", "right" if right else "known passage, holds no answer", class_="chip")]
     head = element(
         "p",
@@ -160,5 +166,5 @@ def _hit(asked: QuestionResult, place: int, words: frozenset[str], regex: bool) 
         class_="head",
     )
     length = _RIGHT_LENGTH if right else _WRONG_LENGTH
-    text = marked(hit.passage.text, words, asked.question.answers, regex=regex, length=length)
+    text = marked(hit.passage.text, words, result.question.answers, regex=regex, length=length)
     return element("article", head, element("p", text, dir="auto"), class_="hit right" if right else "hit")

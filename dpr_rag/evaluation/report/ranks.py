@@ -31,7 +31,7 @@ def distribution(evaluation: Evaluation) -> Html:
     """A table of bars: a group of rows per bin, one row per system."""
     names = [f"{first}" if first == last else f"{first}–{last}" for first, last in bins(evaluation.k)]
     by_system = [shares(system, evaluation.k) for system in evaluation.systems]
-    largest = max(max(one) for one in by_system)
+    largest = max(max(counts) for counts in by_system)
     head = element("tr", element("th", "rank", scope="col"), element("th", "share of the questions", scope="col"))
     groups = [
         element("tr", element("th", name, scope="row"), element("td", *_bars(evaluation, values, largest)))

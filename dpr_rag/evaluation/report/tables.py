@@ -17,17 +17,20 @@ def figures(evaluation: Evaluation) -> Html:
     """Every measure of every system, with its interval, and the latencies."""
     systems = evaluation.systems
     ks = () if evaluation.measures else evaluation.ks
-    rows: list[list[str]] = [[f"top-{k}", *(_cell(one.accuracy[k], percent) for one in systems)] for k in ks]
+    rows: list[list[str]] = [[f"top-{k}", *(_cell(system.accuracy[k], percent) for system in systems)] for k in ks]
     for name in systems[0].ranking:
-        rows.append([mean_of(name), *(_cell(one.ranking[name], decimal) for one in systems)])
-    latencies = [one.latency for one in systems]
+        rows.append([mean_of(name), *(_cell(system.ranking[name], decimal) for system in systems)])
+    latencies = [system.latency for system in systems]
     if any(latencies):  # a run of another system has none
         for name in ("p50", "p95", "p99"):
             rows.append(
-                [f"latency {name}", *(f"{1000 * getattr(one, name):.1f} ms" if one else "" for one in latencies)]
+                [
+                    f"latency {name}",
+                    *(f"{1000 * getattr(system, name):.1f} ms" if system else "" for system in latencies),
+                ]
             )
     below = element("p", "Under the figures, their 95 % intervals.", class_="muted")
-    return join([table(rows, ("measure", *(one.name for one in systems))), below])
+    return join([table(rows, ("measure", *(system.name for system in systems))), below])
 
 
 def mean_of(name: str) -> str:
@@ -35,9 +38,9 @@ def mean_of(name: str) -> str:
     return f"M{name}" if name.startswith("RR") else name
 
 
-def _cell(one: Estimate, shown: Callable[[float], str]) -> Html:
-    ends = f"{shown(one.low)} – {shown(one.high)}".replace(" %", "")
-    return join([shown(one.value), element("span", ends, class_="interval")])
+def _cell(estimate: Estimate, shown: Callable[[float], str]) -> Html:
+    ends = f"{shown(estimate.low)} – {shown(estimate.high)}".replace(" %", "")
+    return join([shown(estimate.value), element("span", ends, class_="interval")])
 
 
 def percent(share: float) -> str:
@@ -63,17 +66,21 @@ def p_value(p: float) -> str:
 
 def comparisons(evaluation: Evaluation) -> Iterator[Html]:
     """A table per pair of systems, with a row for every k."""
-    for first, second in dict.fromkeys((one.first, one.second) for one in evaluation.comparisons):
-        rows = [_difference(one) for one in evaluation.comparisons if (one.first, one.second) == (first, second)]
+    for first, second in dict.fromkeys((comparison.first, comparison.second) for comparison in evaluation.comparisons):
+        rows = [
+            _difference(comparison)
+            for comparison in evaluation.comparisons
+            if (comparison.first, comparison.second) == (first, second)
+        ]
         yield element("h3", f"{first} against {second}")
         yield table(rows, ("k", "points", f"only {first}", f"only {second}", "p"), class_="pairs")
 
 
-def _difference(one: Comparison) -> tuple[str, ...]:
-    ends = f"{points(one.difference.low)} to {points(one.difference.high)}"
-    value = join([points(one.difference.value), element("span", ends, class_="interval")])
-    p = p_value(one.p_value).removeprefix("p ").removeprefix("= ")
-    return f"top-{one.k}", value, f"{one.gained:,}", f"{one.lost:,}", p
+def _difference(comparison: Comparison) -> tuple[str, ...]:
+    ends = f"{points(comparison.difference.low)} to {points(comparison.difference.high)}"
+    value = join([points(comparison.difference.value), element("span", ends, class_="interval")])
+    p = p_value(comparison.p_value).removeprefix("p ").removeprefix("= ")
+    return f"top-{comparison.k}", value, f"{comparison.gained:,}", f"{comparison.lost:,}", p
 
 
 def notes(evaluation: Evaluation) -> Html:
