@@ -57,7 +57,9 @@ def moved(path: Path, documents: Iterable[Document], reading: Reading) -> Iterat
                 title = metadata.pop(_TITLE) if isinstance(metadata.get(_TITLE), str) else ""
                 passage = maker.make(id_of(document.id), document.text, title, metadata)
             except (CorpusError, PassageError) as error:
-                tell(reading.on_bad, CorpusError(f"{document.file}: document {document.id!r:.120}: " + message_of(error)))
+                tell(
+                    reading.on_bad, CorpusError(f"{document.file}: document {document.id!r:.120}: " + message_of(error))
+                )
                 continue
             if passage is not None:
                 yield Found(passage, document.file, f"{document.file}: document {passage.id!r:.120}", document.vector)
