@@ -91,7 +91,7 @@ def remedy(value: object, *, several: str) -> str:
     if isinstance(value, Mapping):
         names = [key for key in value if isinstance(key, str)]
         name = next((one for one in (*_USUAL, *names) if one in names), "text")
-        return "pick the string out of it" + ByFace(f", as with [{name!r:.60}]", cli="")
+        return "pick the string out of it" + ByFace(f", as with [{name!r:.60}]", cli="", page="")
     if isinstance(value, int | float | Integral | Real):
         return ByFace("convert it with str()", cli="write it as a string", page="write it as a string")
     return several if isinstance(value, Iterable) else "pass its text as a string"

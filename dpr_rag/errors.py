@@ -16,8 +16,8 @@ RESTORE = ByFace(
     page=_RESTORE,
 )
 """Advice for a store whose database is damaged."""
-MAKE_ONE = "; check the path" + ByFace(
-    ", or make one with create=True", cli=", or make one with: dpr-rag index CORPUS --store DIR"
+MAKE_ONE = "check the path" + ByFace(
+    ", or make one with create=True", cli=", or make one with: dpr-rag index CORPUS --store DIR", page=""
 )
 """Advice where there is no store."""
 OPTIMIZE_BUILDS = ByFace("optimize() builds", cli="dpr-rag optimize DIR builds", page="dpr-rag optimize DIR builds")

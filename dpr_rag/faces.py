@@ -8,6 +8,7 @@ from typing import Literal
 Face = Literal["cli", "page"]
 FACES: tuple[Face, ...] = ("cli", "page")
 """The faces beside Python."""
+_LEFT_OUT = "\ufdd0"  # one of Unicode's characters for what a program keeps to itself
 
 
 class ByFace(str):
@@ -18,13 +19,14 @@ class ByFace(str):
     Args:
         python: What Python says.
         cli: What the command line says; None for the same.
-        page: What a page says; nothing by default, as its readers can pass neither arguments nor options.
+        page: What a page says; by default it leaves out all between the semicolons around the text, as its readers can pass
+            neither arguments nor options.
     """
 
     cli: str
     page: str
 
-    def __new__(cls, python: str = "", *, cli: str | None = None, page: str = "") -> ByFace:
+    def __new__(cls, python: str = "", *, cli: str | None = None, page: str = _LEFT_OUT) -> ByFace:
         """Keep the words of each face."""
         made = super().__new__(cls, python)
         made.cli, made.page = str(python) if cli is None else cli, page
@@ -48,8 +50,9 @@ def on_face(said: object, face: Face) -> str:
         said: The text or error.
         face: ``cli`` or ``page``.
     """
-    text = message_of(said)
-    return str(getattr(text, face)) if isinstance(text, ByFace) else text
+    text = _words(message_of(said), face)
+    first, *others = text.split("; ")
+    return "; ".join([first, *(one for one in others if _LEFT_OUT not in one)])
 
 
 def message_of(said: object) -> str:
@@ -62,5 +65,9 @@ def each_face(make: Callable[..., str], *texts: str) -> str:
     """What a function makes of texts, for each face of its words; a plain string where all faces say the same."""
     if not any(isinstance(text, ByFace) for text in texts):
         return make(*texts)
-    cli, page = (make(*(on_face(text, face) for text in texts)) for face in FACES)
+    cli, page = (make(*(_words(text, face) for text in texts)) for face in FACES)
     return ByFace(make(*map(str, texts)), cli=cli, page=page)
+
+
+def _words(text: str, face: Face) -> str:
+    return str(getattr(text, face)) if isinstance(text, ByFace) else text

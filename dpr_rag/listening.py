@@ -33,7 +33,7 @@ def on_port(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
             why = os.strerror(error.errno).lower()
         raise PathError(
             f"nobody can listen on {host}:{port} ({why}); name another "
-            + ByFace("port", cli="--port")
+            + ByFace("port", cli="--port", page="port")
             + ", or 0 for a free one"
         ) from error
     with listening:

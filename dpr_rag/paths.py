@@ -151,9 +151,7 @@ def _refuse_other_words(given: str, place: Path) -> None:
 def _said_of_start(given: str) -> str:
     scheme, user = _SCHEME.match(given), _USER.fullmatch(given.split("/", 1)[0])
     if given == ":memory:":
-        return "names no folder" + ByFace(
-            "; PassageStore.temporary() is a store that is gone on close", cli="; give one"
-        )
+        return "names no folder; " + ByFace("PassageStore.temporary() is a store that is gone on close", cli="give one")
     meant = _meant_address(given)
     if meant:
         if "@" in meant:

@@ -105,7 +105,10 @@ def test_search_by_words_and_by_both(store: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_modes_that_there_are_not_are_wrong_usage(store: Path) -> None:
-    for args, said in ((["--mode", "sparse"], "mode is 'sparse'"), (["--weight", "2"], "weight goes with mode")):
+    for args, said in (
+        (["--mode", "sparse"], "mode is 'sparse'"),
+        (["--weight", "2"], "--weight goes with --mode hybrid"),
+    ):
         done = run("search", store, "x", *args)
         assert done.exit_code == 2
         assert said in done.stderr

@@ -15,9 +15,9 @@ from typer.testing import CliRunner, Result
 import dpr_rag.cli
 from dpr_rag import DualEncoder, Passage, PassageStore
 from dpr_rag.cli.app import app
-from dpr_rag.cli.wording import on_the_command_line
 from dpr_rag.corpora import Question, write_questions
 from dpr_rag.errors import ModelError
+from dpr_rag.faces import on_face
 
 RUNNING = {"--device", "--runtime", "--precision"}
 PASSAGES = [
@@ -191,8 +191,8 @@ def test_a_precision_that_a_runtime_has_not_is_put_in_the_words_of_the_options(
 ) -> None:
     with pytest.raises(ModelError) as refused:
         DualEncoder.from_pretrained(model, device="cpu", runtime=runtime, dtype=dtype)  # type: ignore[arg-type]
-    assert on_the_command_line(str(refused.value)).startswith(f"precision is {dtype!r}, expected one of ")
-    assert ", or auto" in on_the_command_line(str(refused.value))
+    assert on_face(refused.value, "cli").startswith(f"precision is {dtype!r}, expected one of ")
+    assert ", or auto" in on_face(refused.value, "cli")
 
 
 def test_the_profile_is_said_whenever_a_model_is_loaded(there: Path, model: Path) -> None:

@@ -122,7 +122,7 @@ def test_base_of_the_other_case_is_refused(tmp_path: Path) -> None:
 
 
 def test_checkpoint_without_a_base_says_what_to_pass(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"holds weights only; pass base= \(on the command line --base\)"):
+    with pytest.raises(ModelError, match=r"holds weights only; pass base= with the folder"):
         convert(written(tmp_path / "dpr.cp", towers()), tmp_path / "folder")
 
 

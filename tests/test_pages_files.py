@@ -10,12 +10,14 @@ from conftest import HashEncoder
 from written_files import pdf
 
 from dpr_rag import PassageStore, Ranking
+from dpr_rag.corpora.columns import Columns, lacking
 from dpr_rag.errors import RESTORE
+from dpr_rag.faces import ByFace, message_of
 from dpr_rag.pages.charsets import in_utf8
 from dpr_rag.pages.files import Files, Progress, own_names, shown_apart
 from dpr_rag.pages.memory import Memory
+from dpr_rag.pages.places import on_the_page
 from dpr_rag.pages.turns import Citation
-from dpr_rag.pages.wording import on_the_page
 from dpr_rag.store import shown_source
 
 
@@ -275,12 +277,15 @@ def test_a_file_that_was_not_read_to_its_end_is_known_after_a_crash_and_complete
     ("message", "here"),
     [
         (
-            "a.jsonl:1: no key of a, b is known for the id (id, _id); name it with columns=Columns(id=…)",
-            "a.jsonl:1: no key of a, b is known for the id (id, _id); call one of them “id”",
+            message_of(lacking(Columns(), ["a", "b"], "key")),
+            "no key of a, b is known for the id (id, _id, pid, docid, doc_id, docno, passage_id, psg_id); call one of them “id”",
         ),
-        ("the store was filled by another; pass encoder=, the one that did", "the store was filled by another"),
         (
-            "it has no vectors; open it once with PassageStore.open(…, bind=True); or ask by words",
+            "the store was filled by another; " + ByFace("pass encoder=", cli="pass --model"),
+            "the store was filled by another",
+        ),
+        (
+            "it has no vectors; " + ByFace("open it once with PassageStore.open(…, bind=True)") + "; or ask by words",
             "it has no vectors; or ask by words",
         ),
         ("two\nlines", "two lines"),

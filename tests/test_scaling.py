@@ -121,7 +121,7 @@ def test_another_encoder_or_size_does_not_mix_with_an_earlier_one(tmp_path: Path
     encode(PASSAGES, ENCODER, tmp_path, rows=5)
     with pytest.raises(CorpusError, match="is of the encoder 'tiny-64', not of 'other-64'; encode to a new folder"):
         encode(PASSAGES, TinyEncoder("other"), tmp_path, rows=5)
-    with pytest.raises(CorpusError, match="cut by another --rows"):
+    with pytest.raises(CorpusError, match="cut by another rows=; encode"):
         encode(PASSAGES, ENCODER, tmp_path, rows=6)
 
 

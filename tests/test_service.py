@@ -257,7 +257,7 @@ def test_a_hostile_body_is_refused_by_kind(client: Client, plays: PassageStore, 
     answer = client().post("/v1/retrieve", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == status
     told = answer.json()
-    assert set(told) <= {"error", "message", "passage_id"}
+    assert set(told) <= {"error", "message", "passage_id", "cli", "page"}
     assert 0 < len(told["message"]) < 2000
     assert str(plays.path) not in answer.text
 

@@ -110,7 +110,7 @@ def _begins_with(file: Path, magic: bytes) -> bool:
 
 def missing(path: str | Path) -> CorpusError:
     """The error for a path at which there is nothing."""
-    return CorpusError(f"{path}: does not exist" + ByFace(f"; give {listed_formats()}"))
+    return CorpusError(f"{path}: does not exist; " + ByFace(f"give {listed_formats()}"))
 
 
 def listed_formats() -> str:

@@ -164,5 +164,7 @@ def import_pypdf() -> Any:
         import pypdf
         import pypdf.errors
     except ImportError as error:
-        raise MissingExtraError("PDF files need pypdf" + ByFace(f" ({error})") + f"; {install('files')}") from error
+        raise MissingExtraError(
+            "PDF files need pypdf" + ByFace(f" ({error})", page="") + f"; {install('files')}"
+        ) from error
     return pypdf

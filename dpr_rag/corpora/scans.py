@@ -97,4 +97,4 @@ def _has_picture(resources: Any, deep: int) -> bool:
 
 def scans_of(name: str, count: int) -> dict[str, int]:
     """The reason under which scanned pages of a file are counted as left out, and their number."""
-    return {f"{PAGES_OF}{name} without text, as scans have none ({REMEDY})": count} if count else {}
+    return {f"{PAGES_OF}{name} without text, as scans have none (" + REMEDY + ")": count} if count else {}

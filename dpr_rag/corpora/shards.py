@@ -140,7 +140,7 @@ def _sidecar(file: Path) -> Path:
         if source.is_file():
             return source
     raise CorpusError(
-        f"{file}: has no ids; lay {known[0].name} (one id a line) beside it" + ByFace(", or give ids=", cli="")
+        f"{file}: has no ids; lay {known[0].name} (one id a line) beside it" + ByFace(", or give ids=", cli="", page="")
     )
 
 

@@ -94,7 +94,7 @@ def read_by_file(
         raise CorpusError(f"words is {words}, expected at least 1, such as {WORDS}")
     if not path.exists():
         raise CorpusError(
-            f"{path}: does not exist" + ByFace("; give a folder of .txt, .md, .html, .docx and .pdf files, or one file")
+            f"{path}: does not exist; " + ByFace("give a folder of .txt, .md, .html, .docx and .pdf files, or one file")
         )
     for file, name in _files(path, on_bad, counted):
         number, bad = 0, _Heard(on_bad, None if file == path else counted)

@@ -76,6 +76,7 @@ def refuse_own_code(folder: ModelFolder) -> None:
                 ", or, in Python, read that code, load the model with SentenceTransformer(…, trust_remote_code=True), and pass "
                 "LibraryEncoder(model, source=…)",
                 cli="",
+                page="",
             )
         )
 

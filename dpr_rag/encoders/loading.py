@@ -49,7 +49,7 @@ def load_encoder(
         if context is not None or profile is not None or dtype is not None:
             raise ModelError(
                 "runtime 'sentence-transformers' takes one model, without "
-                + ByFace("context, profile and dtype", cli="--context-model, --profile and --precision")
+                + ByFace("context, profile and dtype", cli="--context-model, --profile and --precision", page="more")
             )
         return LibraryEncoder.from_pretrained(question, device=device, **prompts)
     try:

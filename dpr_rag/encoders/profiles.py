@@ -11,7 +11,7 @@ from dpr_rag.faces import ByFace
 
 PASS_PROFILE = ByFace("pass profile=", cli="pass --profile")
 """Advice for a model whose files do not say what a profile says."""
-OR_OWN = ByFace(", or a Profile of your own", cli="")
+OR_OWN = ByFace(", or a Profile of your own", cli="", page="")
 """What else a profile may be."""
 
 Pooling = Literal["cls", "mean", "max", "last"]

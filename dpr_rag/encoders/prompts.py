@@ -85,7 +85,7 @@ def named_prompt(prompts: Mapping[str, str], name: str, side: str, model: str) -
     known = f"the prompts {', '.join(map(repr, prompts))}" if prompts else "no prompts"
     remedy = "name one of them" if prompts else "leave it out, or " + PASS_PROFILE + " with prompts"
     raise ModelError(
-        ByFace(f"{side}_prompt_name", cli=f"--{side}-prompt")
+        ByFace(f"{side}_prompt_name", cli=f"--{side}-prompt", page=f"the prompt of a {side}")
         + f" is {name!r:.120}; the files of {model} have {known}; "
         + remedy
     )

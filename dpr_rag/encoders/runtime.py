@@ -22,7 +22,7 @@ _END = object()
 
 PRECISION = ByFace("dtype", cli="precision", page="precision")
 """What the precision is called in messages."""
-OR_AUTO = ByFace(", or None", cli=", or auto")
+OR_AUTO = ByFace(", or None", cli=", or auto", page="")
 """How what is chosen for the user is asked for."""
 
 

@@ -56,7 +56,9 @@ class Unread:
                 "letters, and their vectors mean little; take a multilingual model, such as intfloat/multilingual-e5-small%s, "
                 "or rank by words alone, in the mode bm25"
             )
-            _log.warning(message, len(unread), len(texts), texts[unread[0]][:40], ByFace("", cli=", by --model"))
+            _log.warning(
+                message, len(unread), len(texts), texts[unread[0]][:40], ByFace("", cli=", by --model", page="")
+            )
 
     def _learn(self) -> None:
         vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)

@@ -56,13 +56,17 @@ class RankingOptions:
         """Refuse what would change nothing."""
         if self.candidates is not None and mode != "hybrid":
             raise VectorError(
-                ByFace("candidates goes with mode='hybrid'", cli="--candidates goes with --mode hybrid")
+                ByFace(
+                    "candidates goes with mode='hybrid'",
+                    cli="--candidates goes with --mode hybrid",
+                    page="candidates goes with hybrid",
+                )
                 + f", not with {mode!r}, whose only list is as long as hits are wanted"
             )
         if self._bm25 and mode == "dense":
             raise VectorError(
                 f"{', '.join(self._bm25)}: parameters of BM25 go with "
-                + ByFace("mode='bm25' or mode='hybrid'", cli="--mode bm25 or --mode hybrid")
+                + ByFace("mode='bm25' or mode='hybrid'", cli="--mode bm25 or --mode hybrid", page="bm25 or hybrid")
                 + ", not with 'dense'"
             )
 

@@ -79,12 +79,17 @@ class Ranking:
                 ByFace(
                     "weight goes with mode='hybrid' and fusion='weighted'",
                     cli="--weight goes with --mode hybrid and --fusion weighted",
+                    page="weight goes with hybrid and weighted",
                 )
                 + f", not with {self.mode!r}, {self.fusion!r}"
             )
         if self.fusion == "rrf" and self.mode != "hybrid":
             raise VectorError(
-                ByFace("fusion goes with mode='hybrid'", cli="--fusion goes with --mode hybrid")
+                ByFace(
+                    "fusion goes with mode='hybrid'",
+                    cli="--fusion goes with --mode hybrid",
+                    page="fusion goes with hybrid",
+                )
                 + f", not with {self.mode!r}"
             )
         object.__setattr__(self, "candidates", check_count("candidates", self.candidates, VectorError))
@@ -109,6 +114,7 @@ class Ranking:
                 ByFace(
                     "weight goes with mode='hybrid', and so does fusion; pass mode='hybrid' beside them",
                     cli="--weight goes with --mode hybrid, and so does --fusion; pass --mode hybrid beside them",
+                    page="weight goes with hybrid, and so does fusion",
                 )
             )
         return None if mode is None else Ranking(mode, weight, "weighted" if fusion is None else fusion)

@@ -18,4 +18,4 @@ def damaged(path: Path, error: object) -> CorpusError:
 
 def named(error: UnsafeFileError, path: Path) -> UnsafeFileError:
     """Return the error with the file's name before its message."""
-    return error if str(error).startswith(str(path)) else UnsafeFileError(f"{path}: " + message_of(error))
+    return error if message_of(error).startswith(str(path)) else UnsafeFileError(f"{path}: " + message_of(error))

@@ -183,8 +183,8 @@ def _vectors(
     encoder = target.encoder
     if encoder is None:
         raise EncoderMismatchError(
-            f"{target.collection.address.shown} was opened without an encoder"
-            + ByFace("; pass encoder= to open_store, or vectors= to add", cli="; name one with --model")
+            f"{target.collection.address.shown} was opened without an encoder; "
+            + ByFace("pass encoder= to open_store, or vectors= to add", cli="name one with --model")
         )
     if not needed:
         return {}

@@ -246,7 +246,7 @@ class Collection:
             StoreNotFoundError: It does not.
         """
         if not self.exists:
-            raise StoreNotFoundError(f"there is no collection {self.name!r} at {self.address.shown}" + FILL_ONE)
+            raise StoreNotFoundError(f"there is no collection {self.name!r} at {self.address.shown}; " + FILL_ONE)
 
     def close(self) -> None:
         """Close the connection."""

@@ -47,7 +47,7 @@ def refuse_foreign(path: Path, *, create: bool) -> None:
     """
     if not os.path.lexists(path):
         if not create:
-            raise StoreNotFoundError(f"there is no collection at milvus+lite:{path}" + FILL_ONE)
+            raise StoreNotFoundError(f"there is no collection at milvus+lite:{path}; " + FILL_ONE)
         return
     if not path.is_dir():
         raise NotAStoreError(f"{path} is a file, and milvus-lite keeps a folder of that name; choose another name")

@@ -22,7 +22,7 @@ def check_partition_key(given: object) -> str | None:
     """
     if given is not None and (not isinstance(given, str) or is_blank(given)):
         raise ArgumentError(
-            ByFace("partition_key", cli="--partition-key")
+            ByFace("partition_key", cli="--partition-key", page="the partition key")
             + f" is {kind(given)}, expected a field of the metadata as filters name it, such as 'tenant'"
         )
     return given

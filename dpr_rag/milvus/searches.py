@@ -94,8 +94,8 @@ class Searches(HasRanking):
         """
         if self._encoder is None:
             raise EncoderMismatchError(
-                f"{self.path} was opened without an encoder"
-                + ByFace("; pass encoder= to open_store, or search with vectors", cli="; name one with --model")
+                f"{self.path} was opened without an encoder; "
+                + ByFace("pass encoder= to open_store, or search with vectors", cli="name one with --model")
             )
         checked = check_questions(questions)
         vectors = self._encoder.encode_questions(checked)

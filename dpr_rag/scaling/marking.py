@@ -57,7 +57,7 @@ def is_there(folder: Path, mark: Mark) -> bool:
     if found != replace(mark, **about):
         raise CorpusError(
             f"{file}: is part {found.number} of another corpus, or was cut by another "
-            + ByFace("rows=", cli="--part-size")
+            + ByFace("rows=", cli="--part-size", page="size")
             + "; encode to a new folder"
         )
     return True
@@ -98,6 +98,6 @@ class Elsewhere:
     def _refuse(self) -> NoReturn:
         named = f" ({self.source})" if self.source else ""
         raise EncoderMismatchError(
-            f"the passages were encoded elsewhere, and the model that did it{named} is not loaded"
-            + ByFace("; pass encoder=, the model itself", cli="; name it with --model")
+            f"the passages were encoded elsewhere, and the model that did it{named} is not loaded; "
+            + ByFace("pass encoder=, the model itself", cli="name it with --model")
         )

@@ -40,10 +40,10 @@ def encoder_of_parts(folders: Iterable[Path]) -> Encoder:
     mark = found[0][1]
     if not mark.fingerprint:
         raise EncoderMismatchError(
-            f"{found[0][0]}: does not say which encoder made the vectors"
+            f"{found[0][0]}: does not say which encoder made the vectors; "
             + ByFace(
-                "; pass encoder=, the one that did",
-                cli="; name it with --model, and pass --bind where the store knows none",
+                "pass encoder=, the one that did",
+                cli="name it with --model, and pass --bind where the store knows none",
             )
         )
     return Elsewhere(mark, _runs_of_parts(found))

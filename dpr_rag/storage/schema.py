@@ -180,7 +180,7 @@ def check(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> Non
         StoreReadOnlyError: It is older and would have to be migrated, but was opened read-only.
     """
     if is_blank(connection):
-        raise StoreNotFoundError(f"there is no store in {path} yet" + MAKE_ONE)
+        raise StoreNotFoundError(f"there is no store in {path} yet; " + MAKE_ONE)
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         if connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'vector_b'").fetchone()[0]:
             raise StoreCorrupted(f"{path} has lost the mark of a dpr-rag store; " + RESTORE)

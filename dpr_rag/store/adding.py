@@ -185,8 +185,8 @@ def _vectors(engine: Engine, batch: _Batch, needed: Sequence[Passage]) -> Vector
         return batch.given
     if engine.encoder is None:
         raise EncoderMismatchError(
-            f"{engine.folder} was opened without an encoder"
-            + ByFace("; pass encoder= to PassageStore.open, or vectors= to add", cli="; name one with --model")
+            f"{engine.folder} was opened without an encoder; "
+            + ByFace("pass encoder= to PassageStore.open, or vectors= to add", cli="name one with --model")
         )
     if not needed:
         return np.empty((0, engine.encoder.dim), np.float32)

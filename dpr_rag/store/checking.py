@@ -118,7 +118,7 @@ def _check_base(parent: Path, reader: StoreReader, state: State, rows: Rows, pro
         verify_base(base, parent / manifest.directory)
         fields = fields_of(parent / manifest.directory, manifest)
     except SegmentDamagedError as error:
-        problems.append(f"{error}; " + OPTIMIZE_BUILDS + " a new index from the stored vectors")
+        problems.append(message_of(error) + "; " + OPTIMIZE_BUILDS + " a new index from the stored vectors")
         return 0
     covered = rows[rows <= manifest.last_row]
     alive = base.rows[np.isin(base.rows, reader.removed(-1), invert=True)]
@@ -128,7 +128,7 @@ def _check_base(parent: Path, reader: StoreReader, state: State, rows: Rows, pro
         elif fields is not None and manifest.edits == state.edits and not _same_fields(base, fields, reader):
             problems.append("the base segment holds other metadata than the store; " + OPTIMIZE_BUILDS + " a new index")
     except SegmentDamagedError as error:
-        problems.append(f"{error}; " + OPTIMIZE_BUILDS + " a new index from the stored vectors")
+        problems.append(message_of(error) + "; " + OPTIMIZE_BUILDS + " a new index from the stored vectors")
     return len(alive)
 
 
@@ -157,7 +157,7 @@ def _check_words(parent: Path, reader: StoreReader, state: State, rows: Rows, pr
     try:
         base = Postings.open(parent / state.lexical["directory"], state.lexical["files"])
     except SegmentDamagedError as error:
-        problems.append(f"{error}; " + OPTIMIZE_BUILDS + " the BM25 postings anew")
+        problems.append(message_of(error) + "; " + OPTIMIZE_BUILDS + " the BM25 postings anew")
         return
     covered = rows[rows <= state.lexical["last_row"]]
     stored = Postings.merged([base], covered)

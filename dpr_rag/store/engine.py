@@ -204,9 +204,9 @@ class Engine:
         if (mine.fingerprint, mine.dim) == (its.fingerprint, its.dim):
             return
         if not its.fingerprint:
-            it_made = f"; to declare that {mine.fingerprint!r} made them, "
+            it_made = f"to declare that {mine.fingerprint!r} made them, "
             raise EncoderMismatchError(
-                f"{self.folder} holds vectors that came without an encoder"
+                f"{self.folder} holds vectors that came without an encoder; "
                 + ByFace(f"{it_made}open it once with PassageStore.open(…, bind=True)", cli=f"{it_made}pass --bind")
             )
         raise EncoderMismatchError(

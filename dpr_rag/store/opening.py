@@ -129,7 +129,7 @@ def _prepare_folder(folder: Path, settings: Settings) -> None:
             raise StoreCorrupted(f"{folder} has lost its {FILE_NAME}; " + RESTORE + f", or remove {folder}")
         raise NotAStoreError(f"{folder} exists, but is no dpr-rag store; choose another path")
     if not foreign and (not settings.create or settings.read_only):
-        raise StoreNotFoundError(f"there is no store at {folder}" + MAKE_ONE)
+        raise StoreNotFoundError(f"there is no store at {folder}; " + MAKE_ONE)
     with written(folder, StoreError):
         folder.mkdir(parents=True, exist_ok=True)
 

@@ -61,22 +61,30 @@ class Mining:
             raise TrainingError(unknown("source", self.source, get_args(From)))
         if self.negatives < 1 or not 1 <= self.first <= self.last:
             raise TrainingError(
-                ByFace(f"negatives={self.negatives}", cli=f"--negatives {self.negatives}")
+                ByFace(
+                    f"negatives={self.negatives}",
+                    cli=f"--negatives {self.negatives}",
+                    page=f"negatives {self.negatives}",
+                )
                 + f", ranks {self.first} to {self.last}: expected at least one negative, and ranks "
                 "from 1 that rise"
             )
         if self.positive_last is not None and not 1 <= self.positive_last <= self.last:
             raise TrainingError(
-                ByFace(f"positive_last={self.positive_last}", cli=f"--positive-last is {self.positive_last}")
+                ByFace(
+                    f"positive_last={self.positive_last}",
+                    cli=f"--positive-last is {self.positive_last}",
+                    page=f"the last positive is {self.positive_last}",
+                )
                 + ", expected a rank from 1 to "
-                + ByFace(f"last={self.last}", cli=f"--last {self.last}")
+                + ByFace(f"last={self.last}", cli=f"--last {self.last}", page=f"the last {self.last}")
                 + ": no more passages are looked at"
             )
         if self.margin is not None:
             check_number("margin", self.margin)
             if self.source == "both":
                 raise TrainingError(
-                    ByFace(f"margin={self.margin}", cli=f"--margin {self.margin}")
+                    ByFace(f"margin={self.margin}", cli=f"--margin {self.margin}", page=f"a margin of {self.margin}")
                     + " for the scores of both rankings, which have different scales; mine from bm25 with "
                     "one margin, and then from dense with another and " + ByFace("keep=True", cli="--keep")
                 )

@@ -63,7 +63,7 @@ class Model:
         if towers in ("shared", "momentum") and not start.shared:
             raise TrainingError(
                 f"{start.source} has two towers, and "
-                + ByFace(f"towers={towers!r}", cli=f"--towers {towers}")
+                + ByFace(f"towers={towers!r}", cli=f"--towers {towers}", page=f"the setting {towers}")
                 + " asks for one; start from a single model, or train with "
                 + ByFace("towers='as-given'", cli="--towers as-given")
             )
