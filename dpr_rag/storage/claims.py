@@ -1,4 +1,4 @@
-"""Folders that a process works in for a while, held by a lock that ends with the process, in whatever way it ends."""
+"""Working folders of a process, under a lock that the system releases when the process ends, killed or not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MARK = r"[0-9]+-[0-9a-f]{8}"
 
 
 class Claim:
-    """A new folder that nobody removes while this process holds it.
+    """A new working folder, locked until it is released, so that no other process removes it.
 
     A number of a process says nothing in another container, where the same number may be another process or none; the lock of
     a folder does, on every filesystem that is not a network's.
@@ -72,12 +72,12 @@ def _held(folder: Path) -> int | None:
 
 
 def is_claim(name: str, prefix: str) -> bool:
-    """Whether a name is one that a claim with this prefix gets."""
+    """Whether a name has the form of a claim with this prefix."""
     return re.fullmatch(re.escape(prefix) + _MARK, name) is not None
 
 
 def remove_abandoned(parent: Path, prefix: str) -> None:
-    """Remove folders of this user that were claimed with a prefix and that no process holds any more."""
+    """Remove working folders of this user with a prefix whose process has ended."""
     with suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:
             if is_claim(entry.name, prefix) and entry.is_dir(follow_symlinks=False):

@@ -1,4 +1,4 @@
-"""Collecting the metadata of passages by field, to be kept beside a base segment."""
+"""Builds the columns of metadata (one per field, dictionary-encoded) that are kept beside a base segment."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ _UNSEEN = (PRIVATE_KEY, SOURCE_KEY)
 
 
 class Collected:
-    """The fields of passages that come in one after another.
+    """A builder of metadata columns, to which passages are added in order.
 
     Where the distinct values of all fields take too much memory, the field with the most is left out, and so are fields
     beyond the first 256 and what users do not see.
     """
 
     def __init__(self) -> None:
-        self._columns: dict[str, _Growing | None] = dict.fromkeys(_UNSEEN)
+        self._columns: dict[str, _ColumnBuilder | None] = dict.fromkeys(_UNSEEN)
         self._count, self._bytes = 0, 0
         self._complete = True
 
     def add(self, passage: Passage) -> None:
-        """Take in the next passage."""
+        """Add the next passage."""
         for name, value in seen_of(passage).items():
             column = self._columns.get(name)
             if column is None and name not in self._columns:
-                column = self._begun(name)
+                column = self._new_column(name)
             if column is not None:
                 self._bytes += column.append(self._count, value)
                 if self._bytes > MOST_BYTES:
                     self._leave_out_largest()
         self._count += 1
 
-    def _begun(self, name: str) -> _Growing | None:
+    def _new_column(self, name: str) -> _ColumnBuilder | None:
         if len(self._columns) - len(_UNSEEN) >= MOST_FIELDS:
             self._complete = False
             return None
-        column = self._columns[name] = _Growing()
+        column = self._columns[name] = _ColumnBuilder()
         return column
 
     def _leave_out_largest(self) -> None:
@@ -62,7 +62,7 @@ class Collected:
         self._bytes -= sizes[name]
 
     def skip(self, places: int) -> None:
-        """Leave places without fields, as those of passages that are gone."""
+        """Skip positions without fields: those of deleted passages."""
         self._count += places
 
     def write(self, folder: Path, after: Fields | None = None) -> tuple[str, str]:
@@ -87,7 +87,7 @@ class Collected:
         return FIELDS, CONTENTS
 
     def _names_with(self, after: Fields, left_out: set[str]) -> tuple[dict[str, None], set[str]]:
-        """The first 256 fields, and what is left out, the largest of them included where all take too much memory."""
+        """The names of up to 256 fields that are kept, and of those left out; the largest are left out where memory is short."""
         sizes = {name: _EACH * len(column) + len(column.texts) for name, column in after.columns.items()}
         for name, column in self._columns.items():
             if column is not None and (name in sizes or len(sizes) < MOST_FIELDS):
@@ -102,7 +102,7 @@ class Collected:
     def _packed(self, name: str, after: Fields | None) -> Packed:
         column = self._columns.get(name)
         packed = Packed.missing(self._count) if column is None else column.finished(self._count)
-        self._columns[name] = _Growing()  # what is written need not be held any longer
+        self._columns[name] = _ColumnBuilder()  # what is written need not be held any longer
         if after is None:
             return packed
         old = after.columns.get(name)
@@ -126,8 +126,8 @@ def _write(folder: Path, packed: Iterable[tuple[str, Packed]], contents: Mapping
     (folder / CONTENTS).write_text(json.dumps(told), encoding="utf-8")
 
 
-class _Growing:
-    """A column while passages come in; values other than strings are known by their JSON."""
+class _ColumnBuilder:
+    """A column under construction; values other than strings are identified by their JSON."""
 
     def __init__(self) -> None:
         self._codes = array("I")
@@ -135,7 +135,7 @@ class _Growing:
         self.bytes = 0
 
     def append(self, position: int, value: Any) -> int:
-        """Note the value of a passage and return how much memory that takes."""
+        """Add the value of a passage, and return the memory that it takes, in bytes."""
         key = value if isinstance(value, str) else (JSON.encode(value),)
         code = self._known.get(key)
         added = 0
@@ -148,7 +148,7 @@ class _Growing:
         return added
 
     def finished(self, count: int) -> Packed:
-        """The column, with its distinct values in order."""
+        """The finished column, its distinct values sorted."""
         self._pad(count)
         values = [key if isinstance(key, str) else json.loads(key[0]) for key in self._known]
         order = sorted(range(len(values)), key=lambda at: sort_key(values[at]))

@@ -1,4 +1,4 @@
-"""Joining metadata by field: the columns of a segment, with the values of further passages put among theirs."""
+"""Merging metadata columns for compaction: the column of the base with that of the tail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dpr_rag.storage.fields import Column, InOrder
 
 
 class Packed(NamedTuple):
-    """One field as it is written.
+    """A column in the form of its file: dictionary-encoded.
 
     Attributes:
         codes: Unsigned [n]; 0 where the field is missing, else the place of the value, from 1.
@@ -37,9 +37,9 @@ class Packed(NamedTuple):
 
 
 def merge_columns(old: Column, new: Packed) -> Packed:
-    """A column with further passages behind its own; what they say stands among its distinct values, in order.
+    """Append the column of further passages to a column; their distinct values are merged in order.
 
-    It takes time by the new distinct values, each of which is looked for among the old ones, and by bytes that are copied.
+    Takes time in the number of new distinct values, each a binary search among the old ones, and in the bytes copied.
 
     Raises:
         SegmentDamagedError: A value of the old column is no JSON.
@@ -53,14 +53,17 @@ def merge_columns(old: Column, new: Packed) -> Packed:
     at = np.empty(len(added), np.int64)
     at[is_new] = before + np.arange(len(before))
     at[~is_new] = shifted[places[~is_new]]
-    codes = [np.concatenate([[0], found + 1])[of] for found, of in ((shifted, old.codes), (at, new.codes))]
+    codes = [
+        np.concatenate([[0], places_in_order + 1])[of]
+        for places_in_order, of in ((shifted, old.codes), (at, new.codes))
+    ]
     lengths = np.insert(np.diff(old.starts), before, np.diff(new.starts)[is_new])
     starts = np.concatenate([[0], np.cumsum(lengths)])
     return Packed.of(np.concatenate(codes).astype(np.uint32), starts, _texts(old, added, before, is_new))
 
 
 def _places(old: Column, added: Column) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """For each new distinct value where it is among the old ones, or is to be put before which, and whether it is new."""
+    """For each distinct value of ``added``: its position among the old ones, or where to insert it, and whether it is new."""
     known, coming = InOrder(old), InOrder(added)
     places, is_new = np.empty(len(added), np.int64), np.ones(len(added), bool)
     for number in range(len(added)):

@@ -14,7 +14,7 @@ Function = tuple[int, Callable[..., str | int | float | None]]
 
 
 class Connection(sqlite3.Connection):
-    """A connection, and how the file looked when it was opened, where no lock keeps others from writing."""
+    """A connection; one without locks remembers the file's identity, size and time to notice writers."""
 
     unlocked = False
     seen: Look | None = None

@@ -31,7 +31,7 @@ class ChangedMeanwhileError(StoreLocked):
 
 def is_open_here(identity: Identity | None) -> bool:
     """Whether this process has a store open whose file has this device and inode."""
-    return any(one._watch.identity == identity and not one.closed for one in list(_OPEN))
+    return any(database._watch.identity == identity and not database.closed for database in list(_OPEN))
 
 
 class Database:
@@ -172,7 +172,7 @@ class Database:
             connection.close()
 
     def _refuse_changed(self, connection: Connection, cause: Exception | None = None) -> None:
-        """Refuse what was read without locks while somebody wrote.
+        """Raise if the file was written while it was read without locks.
 
         Raises:
             ChangedMeanwhileError: Somebody did.

@@ -62,8 +62,8 @@ def read(reader: StoreReader, collection: str, keys: Iterable[str] | None = None
     if keys is None:
         records = reader.connection.execute(f"{every} ORDER BY rowid", (collection,)).fetchall()
     else:
-        found = (reader.connection.execute(f"{every} AND key = ?", (collection, key)) for key in dict.fromkeys(keys))
-        records = [record for cursor in found for record in cursor]
+        cursors = (reader.connection.execute(f"{every} AND key = ?", (collection, key)) for key in dict.fromkeys(keys))
+        records = [record for cursor in cursors for record in cursor]
     for key, value, crc in records:
         if not isinstance(key, str) or not isinstance(value, str) or entry_crc(collection, key, value) != crc:
             raise StoreCorrupted(f"{reader.path}: the entry {key!r:.100} is damaged; " + RESTORE)
@@ -71,7 +71,7 @@ def read(reader: StoreReader, collection: str, keys: Iterable[str] | None = None
 
 
 def write(writer: StoreWriter, changes: Changes) -> int:
-    """Put JSON texts under keys, or remove keys whose value is None, and return how many entries changed.
+    """Write JSON texts by collection and key, or delete keys whose value is None; returns the number of changes.
 
     The generation stays: what searches read does not change.
     """
@@ -112,8 +112,8 @@ def prove(reader: StoreReader) -> None:
     """
     if reader.format() >= KNOWN_SINCE:
         reader.refuse_problems("entry")
-    if found := problems(reader):
-        raise StoreCorrupted(f"{reader.path}: {found[0]}")
+    if wrong := problems(reader):
+        raise StoreCorrupted(f"{reader.path}: {wrong[0]}")
 
 
 def problems(reader: StoreReader) -> list[str]:

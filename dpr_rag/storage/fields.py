@@ -1,4 +1,4 @@
-"""Metadata by field, kept beside a base segment: each field's distinct values in order, and which of them a passage has."""
+"""Columns of metadata beside a base segment: sorted distinct values per field, and a code per passage (dictionary encoding)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Truth = npt.NDArray[np.bool_]
 
 
 def seen_of(passage: Passage) -> dict[str, Any]:
-    """The fields of a passage that filters are for, without the keys that users do not see."""
+    """The fields of a passage that filters see: metadata without reserved keys."""
     fields = fields_of(passage.id, passage.title, passage.metadata)
     return {name: value for name, value in fields.items() if name not in (PRIVATE_KEY, SOURCE_KEY)}
 
@@ -78,7 +78,7 @@ class Column:
     def ascends(self) -> bool:
         """Whether the distinct values stand in order, each once."""
         keys = [sort_key(value) for value in self._values()]
-        return all(one < other for one, other in pairwise(keys))
+        return all(key < following for key, following in pairwise(keys))
 
     def compare(self, comparison: Comparison) -> Truth:
         """For which passages a comparison holds, [n]; it does not hold where the field is missing."""
@@ -96,15 +96,15 @@ class Column:
         return truth
 
     def within(self, path: str, comparison: Comparison) -> tuple[Truth, Truth]:
-        """Which passages have something at a path into this field's objects, [n], and for which the comparison holds, [n]."""
-        found = [looked_up(value, path) if isinstance(value, dict) else MISSING for value in self._values()]
+        """Two masks [n] for a path into nested objects: passages with a value there, and those for which the comparison holds."""
+        values = [looked_up(value, path) if isinstance(value, dict) else MISSING for value in self._values()]
         negated = OPERATORS[comparison.operator].negated(comparison.value)
-        has = np.array([False, *(value is not MISSING for value in found)])
-        holds = np.array([False, *(value is not MISSING and comparison.test(value) is not negated for value in found)])
+        has = np.array([False, *(value is not MISSING for value in values)])
+        holds = np.array([False, *(value is not MISSING and comparison.test(value) is not negated for value in values)])
         return has[self.codes], holds[self.codes]
 
     def is_ascii(self) -> bool:
-        """Whether all values are, which then are in every normal form."""
+        """Whether all values are ASCII, and so equal in every Unicode normal form."""
         return int(self.texts.max(initial=0)) < 128
 
     def _values(self) -> Iterator[Any]:
@@ -116,7 +116,7 @@ class Column:
 
 
 class InOrder:
-    """The values of a column in order, as one comparison looks at them: each is read once."""
+    """The sorted values of a column, parsed on first use."""
 
     def __init__(self, column: Column) -> None:
         self._column = column
@@ -174,21 +174,21 @@ class Fields:
             known = rules in (RULES, _IDS_IN_NORMAL_FORM, _BEFORE_NORMAL_FORMS)
             self.complete = bool(contents["complete"]) and known
             columns = contents["columns"] if known else {}
-            found = {name: _column(data, self.count, folder / FIELDS, **of) for name, of in columns.items()}
+            opened = {name: _column(data, self.count, folder / FIELDS, **of) for name, of in columns.items()}
             self.is_current = rules == RULES and unicode == unidata_version
             normal = rules != _BEFORE_NORMAL_FORMS and unicode == unidata_version
-            found = {
+            opened = {
                 name: column
-                for name, column in found.items()
+                for name, column in opened.items()
                 if (rules == RULES if identifies(name) else normal) or (name.isascii() and column.is_ascii())
             }
-            self.left_out |= {nfc(name) for name in columns.keys() - found.keys()}
-            self.columns = found
+            self.left_out |= {nfc(name) for name in columns.keys() - opened.keys()}
+            self.columns = opened
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise SegmentDamagedError(folder / CONTENTS, f"cannot be opened: {error}") from error
 
     def know(self, where: Filter) -> bool:
-        """Whether all fields that a filter asks about are here."""
+        """Whether all fields of a filter are in these columns."""
         return all(self._knows(name) for name in compared_fields(where))
 
     def _knows(self, field: str) -> bool:
@@ -197,9 +197,9 @@ class Fields:
         return self.complete and not any(name == field or leads_to(name, field) for name in self.left_out)
 
     def select(self, where: Filter) -> Truth:
-        """Which passages a filter keeps, [n], in the order of the segment; its fields must be known."""
-        found: Truth = evaluate(where, self._compare, np.ones(self.count, bool))
-        return found
+        """Mask [n] of the passages that a filter keeps, in the segment's order; its fields must be known."""
+        kept: Truth = evaluate(where, self._compare, np.ones(self.count, bool))
+        return kept
 
     def at(self, position: int) -> dict[str, Any]:
         """The fields of one passage, without those that are left out."""
@@ -207,15 +207,15 @@ class Fields:
         return {name: column.value(code - 1) for name, column, code in codes if code}
 
     def fit(self, position: int, passage: Passage) -> bool:
-        """Whether the columns say the same as a passage, and lack none of its fields that they are taken to have."""
+        """Whether the columns hold exactly the fields of a passage, for ``check``."""
         fields = seen_of(passage)
         if self.complete and fields.keys() - self.columns.keys() - self.left_out:
             return False
-        found = {name: value for name, value in fields.items() if name in self.columns}
-        return json.dumps(found, sort_keys=True) == json.dumps(self.at(position), sort_keys=True)
+        known = {name: value for name, value in fields.items() if name in self.columns}
+        return json.dumps(known, sort_keys=True) == json.dumps(self.at(position), sort_keys=True)
 
     def ascend(self) -> bool:
-        """Whether the distinct values of every field stand in order, as comparisons take them to do."""
+        """Whether the distinct values of every field are sorted, as comparisons assume."""
         return all(column.ascends() for column in self.columns.values())
 
     def _compare(self, comparison: Comparison) -> Truth:
@@ -244,5 +244,5 @@ def _column(
 
 
 def padded(size: int) -> int:
-    """The next multiple of 8, where numbers may begin."""
+    """The size rounded up to a multiple of 8, the alignment of numbers."""
     return -(-size // 8) * 8

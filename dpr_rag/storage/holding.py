@@ -1,4 +1,4 @@
-"""A note beside the store file of which process writes, for the message to those who wait for it."""
+"""``writer.json``: a note of the process that writes, for the message to a writer that waits for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dpr_rag.storage.place import WRITER_FILE
 
 
 def note_holder(folder: Path) -> None:
-    """Note this process as the one that writes, in a file and nothing else; where that cannot be noted, messages say less."""
+    """Write this process's id and host to the note; where that fails, messages do without."""
     holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     with suppress(OSError), open(os.open(folder / WRITER_FILE, flags, 0o666), "w", encoding="utf-8") as file:
@@ -24,12 +24,12 @@ def note_holder(folder: Path) -> None:
 
 
 def was_written(folder: Path) -> bool:
-    """Whether a process noted itself here, which none does before a store is made."""
+    """Whether the note exists, and so a store was written here before."""
     return (folder / WRITER_FILE).exists()
 
 
 def holder_of(folder: Path) -> str:
-    """Who noted itself last, in words."""
+    """The process in the note, in words."""
     try:
         descriptor = os.open(folder / WRITER_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(descriptor, encoding="utf-8") as file:

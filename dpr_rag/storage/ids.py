@@ -21,7 +21,7 @@ _BLOCK = 4096
 
 
 def mark_of(row: int, passage_id: str) -> int:
-    """What a passage adds to the sum that proves the index whole, 64 bits."""
+    """The 64-bit hash that a passage adds to the sum over the index on ids."""
     return checksum(passage_id.encode(), seed=row)
 
 
@@ -41,7 +41,7 @@ def prove_whole(connection: sqlite3.Connection, state: State, path: object) -> N
         keys = [key for key, _ in block]
         if not all(isinstance(key, str) and isinstance(row, int) for key, row in block):
             raise StoreCorrupted(f"{path}: the index on ids holds something else than ids; " + RESTORE)
-        if (count and keys[0] <= last) or not all(one < other for one, other in pairwise(keys)):
+        if (count and keys[0] <= last) or not all(before < following for before, following in pairwise(keys)):
             raise StoreCorrupted(f"{path}: the index on ids is out of order near {keys[0]!r:.100}; " + RESTORE)
         total += sum(mark_of(row, key) for key, row in block)
         count, last = count + len(block), keys[-1]
@@ -52,7 +52,7 @@ def prove_whole(connection: sqlite3.Connection, state: State, path: object) -> N
 
 
 def prove_absent(connection: sqlite3.Connection, ids: Iterable[str], path: object) -> None:
-    """Prove that ids which the index did not find are not stored, where single entries of it may be damaged.
+    """Prove that ids which the index did not find are not stored, even if single entries of the index are damaged.
 
     A damaged key stands where its true value would be looked for, so that it is the entry before that place or the one
     behind it: both have to be what the table holds at their rows. That takes two searches an id, however large the store,
@@ -62,14 +62,14 @@ def prove_absent(connection: sqlite3.Connection, ids: Iterable[str], path: objec
         StoreCorrupted: They are not.
     """
     until: str | None = ""  # the entry behind the ids proven so far; None where there is none
-    for one in sorted(ids):
-        if until is None or one < until:
+    for wanted in sorted(ids):
+        if until is None or wanted < until:
             continue
         until = None
-        for row, key, behind, stored in connection.execute(_NEIGHBOURS, (one, one)):
-            if not isinstance(key, str) or key != stored or not (key > one if behind else key < one):
+        for row, key, behind, stored in connection.execute(_NEIGHBOURS, (wanted, wanted)):
+            if not isinstance(key, str) or key != stored or not (key > wanted if behind else key < wanted):
                 raise StoreCorrupted(
-                    f"{path}: the index on ids is damaged near {one!r:.100} (row {row}), so that it cannot be said "
+                    f"{path}: the index on ids is damaged near {wanted!r:.100} (row {row}), so that it cannot be said "
                     f"whether that is stored; " + RESTORE
                 )
             until = key if behind else until

@@ -17,7 +17,7 @@ _PAUSE = 0.01
 
 
 class FolderLock:
-    """A lock on a store's folder, shared with others or not, from its making to its release.
+    """A shared or exclusive ``flock`` on a store's folder, held until its release.
 
     SQLite's own locks end with idle connections, which every fork closes; this one lasts as long as the store is open, also
     in a forked child. Where the filesystem or this user's permissions allow no such lock, there is none.
@@ -55,7 +55,7 @@ class FolderLock:
                 return
 
     def release(self) -> None:
-        """Let go of it; a second time does nothing."""
+        """Release the lock; a second time does nothing."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -67,7 +67,7 @@ class FolderLock:
 
 @contextmanager
 def nobody_else(path: Path) -> Iterator[None]:
-    """Keep every other process away from a database file, as long as the block lasts.
+    """Lock a database file exclusively, against dpr-rag and against any other program that uses SQLite, for the block.
 
     The caller's own process must have no connection to it: POSIX forgets the locks of those when the file is closed here.
 

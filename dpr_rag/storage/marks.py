@@ -1,4 +1,4 @@
-"""Finding passages by what an adapter wrote of them under ``PRIVATE_KEY``, through indexes that SQLite keeps."""
+"""Finding passages by marks, the strings of an adapter under ``PRIVATE_KEY``, through SQL indexes."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ INDEXES = tuple(
 
 
 def _neighbours(place: int) -> str:
-    """The entries of an index before a mark's own and behind them, and what the table says of their rows."""
-    found = " UNION ALL ".join(
+    """SQL for the index entries just before and after those of a mark, with what the table holds at their rows."""
+    selects = " UNION ALL ".join(
         f"SELECT * FROM (SELECT row, {behind} AS behind FROM passage INDEXED BY passage_mark_{place} "
         f"WHERE {_at(place)} {than} ?1 ORDER BY {_at(place)} {order} LIMIT 1)"
         for behind, than, order in ((0, "<", "DESC"), (1, ">", "ASC"))
     )
-    return f"SELECT i.row, i.behind, {_at(place)} FROM ({found}) i LEFT JOIN passage p NOT INDEXED ON p.row = i.row"
+    return f"SELECT i.row, i.behind, {_at(place)} FROM ({selects}) i LEFT JOIN passage p NOT INDEXED ON p.row = i.row"
 
 
 _NEIGHBOURS = {place: _neighbours(place) for place in PLACES}
@@ -58,7 +58,7 @@ def _prove_all_found(reader: StoreReader, marks: Sequence[str]) -> None:
 
 
 def _stands(stored: object, mark: str, *, behind: bool) -> bool:
-    """Whether a passage's mark belongs before another one, or behind it; SQLite puts numbers before all strings."""
+    """Whether a mark sorts before another one (``behind``: after it), as SQLite orders values: numbers before strings."""
     if isinstance(stored, str):
         return stored > mark if behind else stored < mark
     return isinstance(stored, int | float) and not behind
@@ -70,7 +70,7 @@ def marked(reader: StoreReader, marks: Iterable[str]) -> dict[int, Passage]:
     Raises:
         StoreCorrupted: One is damaged.
     """
-    return reader.by_rows(sorted(_asked(reader, lambda place: "row", marks)))
+    return reader.by_rows(sorted(_values_of(reader, lambda place: "row", marks)))
 
 
 def marks_of(passage: Passage) -> list[str]:
@@ -83,14 +83,14 @@ def marks_of(passage: Passage) -> list[str]:
 
 def present(reader: StoreReader, marks: Iterable[str]) -> set[str]:
     """Those of the marks that some passage has."""
-    return _asked(reader, _at, marks)
+    return _values_of(reader, _at, marks)
 
 
-def _asked(reader: StoreReader, what: Callable[[int], str], marks: Iterable[str]) -> set[Any]:
-    """What there is of passages at any place with one of the marks, of which it is proven that none is hidden."""
+def _values_of(reader: StoreReader, what: Callable[[int], str], marks: Iterable[str]) -> set[Any]:
+    """A column of the passages that have one of the marks, after the proof that no damaged index entry hides one."""
     # others than these no text can hold, or SQLite's JSON functions would cut them
     wanted = [mark for mark in marks if "\0" not in mark and is_text(mark)]
     _prove_all_found(reader, wanted)
     sql = "SELECT DISTINCT {} FROM passage WHERE {} IN (SELECT value FROM json_each(?))"
     listed = (json.dumps(wanted),)
-    return {found for at in PLACES for (found,) in reader.connection.execute(sql.format(what(at), _at(at)), listed)}
+    return {value for at in PLACES for (value,) in reader.connection.execute(sql.format(what(at), _at(at)), listed)}

@@ -1,4 +1,4 @@
-"""What lies at a store's path: which file it is, whether it has changed, and whether a link stands where a part should be."""
+"""The files at a store's path: their identity and changes, symbolic links, and foreign write-ahead logs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Identity = tuple[int, int]
 
 def identity_of(path: Path) -> Identity | None:
     """Device and inode of the file at a path, links followed; None where there is none."""
-    found = look_of(path)
-    return None if found is None else found.identity
+    look = look_of(path)
+    return None if look is None else look.identity
 
 
 class Look(NamedTuple):
-    """What shows of a database file from outside: which file it is, its size, and when it was last written."""
+    """Identity, size and modification time (ns) of a database file."""
 
     identity: Identity
     size: int
@@ -36,16 +36,16 @@ class Look(NamedTuple):
 
 
 def look_of(path: Path) -> Look | None:
-    """How the file at a path looks now, links followed; None where there is none."""
+    """Identity, size and time of the file at a path, links followed; None if there is none."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return Look((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns)
+    return Look((status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns)
 
 
 def has_log(path: Path) -> bool:
-    """Whether a write-ahead log with anything in it lies beside a database file."""
+    """Whether a database file has a write-ahead log that is not empty."""
     try:
         return path.with_name(LOG).stat().st_size > 0
     except FileNotFoundError:
@@ -53,13 +53,13 @@ def has_log(path: Path) -> bool:
 
 
 def make_file(path: Path, mode: int = 0o666) -> None:
-    """Make an empty file with the permissions that the umask leaves, which SQLite's own would not have; its log gets the same."""
+    """Create an empty file, with permissions by the umask, which SQLite ignores in files of its own; its log takes them over."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, stat.S_IMODE(mode)))
 
 
 def refuse_links(folder: Path) -> None:
-    """Refuse a store of which a part is a symbolic link: what the store writes and removes would be somebody else's.
+    """Refuse a store with a symbolic link among its parts: writing and removing would reach files outside of it.
 
     Raises:
         StoreError: Naming the part and where it leads.
@@ -74,7 +74,7 @@ def refuse_links(folder: Path) -> None:
 
 
 def refuse_foreign_log(path: Path) -> None:
-    """Refuse a database file beside which lies the write-ahead log of another one.
+    """Refuse a database file with the write-ahead log of another one.
 
     SQLite cannot tell: it would play the log back over the file. That is what lies there when a copy was put in the place of
     a store whose process was killed. A copy that is byte for byte what the log began with is no other file; one that is
@@ -100,7 +100,7 @@ def refuse_foreign_log(path: Path) -> None:
 
 
 class _Log(NamedTuple):
-    """What begins a write-ahead log, and how many commits it holds at most (https://sqlite.org/fileformat.html#walformat)."""
+    """Salt in the header of a write-ahead log, and the largest number of commits that it can hold (https://sqlite.org/fileformat.html#walformat)."""
 
     salt: bytes
     commits: int
@@ -121,7 +121,7 @@ def _log_of(path: Path) -> _Log | None:
 
 
 def state_alone(path: Path) -> State | None:
-    """The state in the database file without its log; None where it cannot be read, as while the log is written back."""
+    """The state in the database file alone, without its log; None if it cannot be read, as during a checkpoint of SQLite."""
     return _state_in(path, "mode=ro&immutable=1")
 
 

@@ -1,4 +1,4 @@
-"""What can be asked of a store file inside one transaction."""
+"""Reading a store file inside one transaction."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StoreReader:
         self._state: State | None = None
 
     def restart(self) -> None:
-        """Go on with the newest generation."""
+        """Start the transaction anew, at the newest generation."""
         self.connection.execute("ROLLBACK")
         self.connection.execute("BEGIN")
         self._state = None
@@ -64,7 +64,7 @@ class StoreReader:
         return state
 
     def current_state(self) -> State:
-        """The state, which the newest row and the newest removal fit: not that of an earlier commit on a page that was lost.
+        """The state, after the check that no stored row or removal is newer: a page of an earlier commit would be stale.
 
         Raises:
             StoreCorrupted: It is missing, damaged, or older than they are.
@@ -75,8 +75,8 @@ class StoreReader:
             for column, table in (("row", "passage"), ("generation", "removed"))
         )
         if any(
-            isinstance(found, int) and found > most
-            for found, most in zip(newest, (state.next_row - 1, state.generation), strict=True)
+            isinstance(number, int) and number > most
+            for number, most in zip(newest, (state.next_row - 1, state.generation), strict=True)
         ):
             raise StoreCorrupted(f"{self.path}: the store's own record is older than what is stored; " + RESTORE)
         return state
@@ -88,8 +88,8 @@ class StoreReader:
     def by_ids(self, ids: Iterable[str]) -> dict[str, tuple[int, Passage]]:
         """Passages with their row numbers by id; unknown ids are left out."""
         wanted = set(ids)
-        found = self._chunked(f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.id IN (%s)", wanted)
-        passages = {passage.id: (row, passage) for row, passage in self._passages(found)}
+        records = self._chunked(f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.id IN (%s)", wanted)
+        passages = {passage.id: (row, passage) for row, passage in self._passages(records)}
         if not passages.keys() <= wanted:
             raise StoreCorrupted(f"{self.path}: the index on ids leads to other passages; " + RESTORE)
         return passages
@@ -113,20 +113,20 @@ class StoreReader:
             StoreCorrupted: A row is damaged or missing.
         """
         wanted = [int(row) for row in rows]
-        found = dict(
+        passages = dict(
             self._passages(self._chunked(f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row IN (%s)", wanted))
         )
-        if len(found) != len(set(wanted)):
-            missing = next(row for row in wanted if row not in found)
+        if len(passages) != len(set(wanted)):
+            missing = next(row for row in wanted if row not in passages)
             raise StoreCorrupted(f"{self.path}: row {missing} is indexed but missing; " + RESTORE)
-        return found
+        return passages
 
     def after(self, row: int, limit: int) -> list[tuple[int, Passage]]:
         """At most ``limit`` passages above a row number, in order of insertion."""
         return self.page_after(row, limit)[0]
 
     def page_after(self, row: int, limit: int) -> tuple[list[tuple[int, Passage]], int]:
-        """The same, and the sum of their checksums."""
+        """Like :meth:`after`, with the sum of their checksums."""
         sql = f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row > ? ORDER BY p.row LIMIT ?"
         records = self.connection.execute(sql, (row, limit)).fetchall()
         return list(self._in_order(records, row)), added(0, sum(record[-1] for record in records))
@@ -170,9 +170,9 @@ class StoreReader:
         sql = f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row > ?"
         for record in self.connection.execute(sql, (max(row, known),)):
             check_record(record, self.path)
-        found = self.count_after(row)
-        if found != count:
-            raise StoreCorrupted(f"{self.path} holds {found} of {count} passages above row {row}; " + RESTORE)
+        stored = self.count_after(row)
+        if stored != count:
+            raise StoreCorrupted(f"{self.path} holds {stored} of {count} passages above row {row}; " + RESTORE)
 
     def count_after(self, row: int) -> int:
         """How many passages have a row number above ``row``."""
@@ -200,19 +200,19 @@ class StoreReader:
         return added(0, self.connection.execute(f"SELECT sum(crc) FROM {table}").fetchone()[0] or 0)
 
     def problems(self, table: str = "") -> list[str]:
-        """What SQLite finds wrong with its own structures, or with one table and its indexes."""
+        """Errors of SQLite's ``integrity_check``, of the whole file or of one table and its indexes."""
         pragma = f"PRAGMA integrity_check({table})" if table else "PRAGMA integrity_check"
         lines = [str(record[0]) for record in self.connection.execute(pragma)]
         return [f"SQLite: {line}" for line in lines if line != "ok"]
 
     def refuse_problems(self, table: str) -> None:
-        """Have SQLite compare a table with its indexes.
+        """Have SQLite check a table against its indexes.
 
         Raises:
             StoreCorrupted: They do not fit.
         """
-        if found := self.problems(table):
-            raise StoreCorrupted(f"{self.path}: {found[0]}; " + RESTORE)
+        if wrong := self.problems(table):
+            raise StoreCorrupted(f"{self.path}: {wrong[0]}; " + RESTORE)
 
     def vectors(self, state: State, after: int = 0) -> Iterator[tuple[Rows, Vectors]]:
         """Stream (ascending row numbers, float32 vectors) above a row number, each verified."""
@@ -256,8 +256,8 @@ class StoreReader:
         records = self.connection.execute(sql, (since,)).fetchall()
         if not all(isinstance(generation, int) for _, generation in records):
             raise StoreCorrupted(f"{self.path}: the record of removed passages is damaged; " + RESTORE)
-        found = np.array(records, np.int64).reshape(-1, 2)
-        return found[:, 0], marks(found[:, 0], found[:, 1])
+        pairs = np.array(records, np.int64).reshape(-1, 2)
+        return pairs[:, 0], marks(pairs[:, 0], pairs[:, 1])
 
     def _passages(self, records: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, Passage]]:
         for record in records:
@@ -282,7 +282,7 @@ class StoreReader:
 
 
 def marks(rows: Rows, generations: Rows) -> int:
-    """Sum of a mark for each removal, modulo 2**64; two changes cancel out in it with a probability of 2**-64."""
+    """Sum of a 64-bit hash of each removal, modulo 2**64; two changes cancel out with a probability of 2**-64."""
     return int(mixed(mixed(rows) + generations.astype(np.uint64)).sum(dtype=np.uint64))
 
 

@@ -37,7 +37,7 @@ def vector_crc(row: int, blob: bytes) -> int:
 
 
 def check_record(record: Sequence[Any], path: object) -> None:
-    """Hold ``PASSAGE_COLUMNS`` against their checksum.
+    """Verify ``PASSAGE_COLUMNS`` against their checksum.
 
     Raises:
         StoreCorrupted: They do not match.

@@ -1,4 +1,4 @@
-"""Reads what is whole of a damaged store file, against its checksums: through SQLite, and page by page where that fails."""
+"""Reads the undamaged records of a damaged store file, by their checksums: through SQLite, or page by page where that fails."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _Found = TypeVar("_Found")
 
 @contextmanager
 def opened(path: Path) -> Iterator[Remains]:
-    """Open a store file to read what is whole of it, also where :class:`~dpr_rag.storage.database.Database` refuses it.
+    """Open a damaged store file for recovery, also one that :class:`~dpr_rag.storage.database.Database` refuses.
 
     Raises:
         StoreCorrupted: Its schema cannot be read, or holds a stranger's, and no passage is found on its pages.
@@ -65,7 +65,7 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 class Remains:
-    """What can still be read of a store file; every record that comes out matches its checksum."""
+    """The records of a damaged store file that match their checksums."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, until: ExitStack) -> None:
         """Use a connection with a running read transaction, and keep the file open until the stack is closed."""
@@ -82,7 +82,7 @@ class Remains:
 
     @property
     def is_found(self) -> bool:
-        """Whether anything is found of a store at all."""
+        """Whether a state or a passage was found."""
         return self.state is not None or len(self._scan.rows("passage")) > 0
 
     def passages(self) -> Iterator[tuple[int, Passage]]:
@@ -94,22 +94,22 @@ class Remains:
             yield record[0], passage
 
     def may_be_deleted(self) -> list[str]:
-        """Ids of those passages that came out of which it cannot be told whether they were deleted, or are older versions."""
+        """Ids of recovered passages that may have been deleted, or may be older versions."""
         state = self.state
         proven = state is not None and (self._count, self._sum) == (state.passages, state.passage_sum)
         return [] if proven else self._doubtful
 
     def vectors(self, rows: Sequence[int]) -> dict[int, Vectors]:
-        """Those of the vectors in use that are whole, by row number; float32 [dim] each."""
-        state, found = self.state, {}
+        """The undamaged vectors in use by row number, float32 [dim] each."""
+        state, whole_by_row = self.state, {}
         if state is None or state.model is None:
             return {}
         for row in rows:
             records = self._fetched(f"SELECT row, vector, crc FROM {state.vectors} WHERE row = ?", row)
             whole = [*self._whole_vectors(records, state)] or [*self._scanned_vectors(row, state)]
             if len(whole) == 1:
-                found[row] = whole[0]
-        return found
+                whole_by_row[row] = whole[0]
+        return whole_by_row
 
     def entries(self) -> Iterator[tuple[str, str, str]]:
         """Records of adapters: collection, key and JSON text, in order of insertion."""
@@ -118,8 +118,8 @@ class Remains:
 
     def names(self, lost: Callable[[int], bool]) -> list[str]:
         """Ids of lost rows, as far as the index on ids still has them."""
-        found = _Run(self._connection, "SELECT id, row FROM passage INDEXED BY sqlite_autoindex_passage_1")
-        return [name for name, row in found if isinstance(row, int) and isinstance(name, str) and lost(row)]
+        run = _Run(self._connection, "SELECT id, row FROM passage INDEXED BY sqlite_autoindex_passage_1")
+        return [name for name, row in run if isinstance(row, int) and isinstance(name, str) and lost(row)]
 
     def _passage(self, record: Record) -> Passage | None:
         try:
@@ -142,12 +142,12 @@ class Remains:
         return self._decoded(read) or self._decoded(record[1:] for record in self._scan.records("state", 1))
 
     def _decoded(self, records: Iterable[Record]) -> State | None:
-        """The newest of what is whole."""
-        found = []
+        """The newest undamaged state."""
+        states = []
         for record in records:
             with suppress(StoreCorrupted):
-                found.append(State.decode(record[0], record[1], self._path))
-        return max(found, key=lambda state: state.generation, default=None)
+                states.append(State.decode(record[0], record[1], self._path))
+        return max(states, key=lambda state: state.generation, default=None)
 
     def _read_index(self) -> tuple[Rows, bool]:
         """Row numbers in the index on ids, ascending, and whether all of it could be read."""
@@ -156,7 +156,7 @@ class Remains:
         return rows, run.ended and (self.state is None or len(rows) == self.state.passages)
 
     def _read(self, kind: str, read: Callable[[Record], _Found | None]) -> Iterator[tuple[Record, _Found, bool]]:
-        """Whole records with ascending row numbers, and whether they were found on pages alone.
+        """Undamaged records by ascending row number, and whether each was found by scanning pages.
 
         They are read in one run, and one by one behind where that meets a damaged page.
         """
@@ -165,19 +165,19 @@ class Remains:
             run = _Run(self._connection, f"{select} > 0 ORDER BY 1")
             for record in run:
                 at = record[0]
-                if (found := read(record)) is not None:
-                    yield record, found, False
+                if (item := read(record)) is not None:
+                    yield record, item, False
             if run.ended:
                 return
         for row in self._numbers(kind, at):
             fetched = [(record, False) for record in self._fetched(f"{select} = ?", row)]
             for record, scanned in chain(fetched, ((record, True) for record in self._scan.records(kind, row))):
-                if (found := read(record)) is not None:
-                    yield record, found, scanned
+                if (item := read(record)) is not None:
+                    yield record, item, scanned
                     break
 
     def _listed(self, kind: str) -> tuple[Rows, bool]:
-        """Row numbers that the table's tree leads to, ascending, and whether these are all."""
+        """Ascending row numbers in the table's B-tree, and whether these are all."""
         if kind not in self._lists:
             self._lists[kind] = self._list(kind)
         return self._lists[kind]
@@ -189,17 +189,17 @@ class Remains:
         return np.unique(rows), run.ended and known in (None, len(rows)) and bool(np.all(np.diff(rows) > 0))
 
     def _numbers(self, kind: str, after: int) -> list[int]:
-        """Row numbers above one that may be there, ascending: none that is known to be deleted."""
-        found = self._scan.rows(kind)
+        """Ascending candidate row numbers above one, without those known to be deleted."""
+        candidates = self._scan.rows(kind)
         if kind == "passage" and self._index_is_whole:
-            found = self.indexed
+            candidates = self.indexed
         elif kind == "passage":
             removed = [record[0] for record in _Run(self._connection, "SELECT row FROM removed")]
-            found = np.union1d(self.indexed, np.setdiff1d(found, np.array(removed, np.int64)))
+            candidates = np.union1d(self.indexed, np.setdiff1d(candidates, np.array(removed, np.int64)))
         elif not self._scan.knows_free:
-            found = found[:0]
-        found = np.union1d(self._listed(kind)[0], found)
-        rows: list[int] = found[found > after].tolist()
+            candidates = candidates[:0]
+        candidates = np.union1d(self._listed(kind)[0], candidates)
+        rows: list[int] = candidates[candidates > after].tolist()
         return rows
 
     def _fetched(self, sql: str, row: int) -> list[Record]:
@@ -213,7 +213,7 @@ def _is_entry(record: Record) -> bool | None:
 
 
 class _Run:
-    """The records of a statement up to the first that cannot be read; ``ended`` says whether there was none such."""
+    """The records of a statement up to the first unreadable one; ``ended`` tells whether all could be read."""
 
     def __init__(self, connection: sqlite3.Connection, sql: str, *values: int) -> None:
         self._connection, self._sql, self._values, self.ended = connection, sql, values, False

@@ -1,4 +1,4 @@
-"""Rows of a damaged store file, found without its trees: on every page in use that holds rows, whatever page led to it.
+"""Scans a damaged store file page by page for rows, without its B-trees, which may be damaged.
 
 A page of rows begins with the byte 0x0D and points to its cells; a long row goes on along a chain of overflow pages. A deletion
 leaves whole pages as they were and notes them on the freelist, and so pages noted there are passed over. Whether a row is whole
@@ -31,7 +31,7 @@ Record = tuple[Any, ...]
 
 
 class Scan:
-    """What lies on all pages of a store file that are in use.
+    """The rows on all pages in use of a store file.
 
     Attributes:
         knows_free: Whether the freelist is whole; where it is not, rows of long ago may be among those found.
@@ -41,24 +41,24 @@ class Scan:
         """Read the file once; it stays open until the stack is closed."""
         self._pages = _Pages(path, until)
         trunks: dict[int, _Trunk] = {}
-        found = {kind: (array("q"), array("q")) for kind in _KINDS.values()}
+        lists_by_kind = {kind: (array("q"), array("q")) for kind in _KINDS.values()}
         for number in range(1, self._pages.count + 1):
             page = self._pages.read(number)
             if (trunk := _trunk(page, self._pages.count)) and trunk.leaves:
                 trunks[number] = trunk
             for at, cell in _cells(page, _HEADER if number == 1 else 0):
                 if kind := _KINDS.get("".join(map(_letter, cell.types))):
-                    found[kind][0].append(cell.row)
-                    found[kind][1].append((number << _PLACE) + at)
+                    lists_by_kind[kind][0].append(cell.row)
+                    lists_by_kind[kind][1].append((number << _PLACE) + at)
         free, self.knows_free = _freelist(self._pages, trunks)
-        self._found = {kind: _in_use(*lists, free) for kind, lists in found.items()}
+        self._found = {kind: _in_use(*lists, free) for kind, lists in lists_by_kind.items()}
 
     def rows(self, kind: str) -> Rows:
         """Ascending row numbers of what was found: ``passage``, ``vector``, ``entry`` or ``state``."""
         return np.unique(self._found[kind][0])
 
     def records(self, kind: str, row: int) -> Iterator[Record]:
-        """What was found under a row number, the number itself first: more than one where the freelist is damaged."""
+        """The records found with a row number, which is their first column; several where the freelist is damaged."""
         rows, places = self._found[kind]
         for place in places[np.searchsorted(rows, row) : np.searchsorted(rows, row, side="right")].tolist():
             page = self._pages.read(place >> _PLACE)
@@ -85,7 +85,7 @@ class Scan:
 
 
 class _Pages:
-    """The pages of a file, each as the last commit in its log left it."""
+    """The pages of a file, each in its newest committed version: from the write-ahead log or the file."""
 
     def __init__(self, path: Path, until: ExitStack) -> None:
         self._file = until.enter_context(path.open("rb"))
@@ -127,7 +127,7 @@ class _Trunk(NamedTuple):
 
 
 def _trunk(page: bytes, count: int) -> _Trunk | None:
-    """What a page lists, if it can be one of the freelist in a file of so many pages; no other page looks like it."""
+    """Parse a page as a trunk of the freelist of a file with ``count`` pages; None if it cannot be one."""
     following, listed = int.from_bytes(page[:4], "big"), int.from_bytes(page[4:8], "big")
     if not page or following > count or listed > _MOST_LEAVES:
         return None
@@ -137,7 +137,7 @@ def _trunk(page: bytes, count: int) -> _Trunk | None:
 
 
 def _freelist(pages: _Pages, trunks: dict[int, _Trunk]) -> tuple[set[int], bool]:
-    """The empty pages, and whether these are all: as many as the first page says, or one chain where that is damaged."""
+    """The free pages, and whether the list is complete: as long as the header says, or one chain if the header is damaged."""
     free = {leaf for trunk in trunks.values() for leaf in trunk.leaves} | trunks.keys()
     header = pages.read(1)
     heads = sorted(trunks.keys() - {trunk.following for trunk in trunks.values()})
@@ -162,7 +162,7 @@ def _in_use(rows: array[int], places: array[int], free: set[int]) -> tuple[Rows,
 
 
 class _Cell(NamedTuple):
-    """A row on its page: where its payload begins and how long it is, its number, its columns' types, and where they begin."""
+    """A row on its page: offset and size of its payload, row number, serial types of its columns, and offset of their values."""
 
     at: int
     size: int
@@ -172,7 +172,7 @@ class _Cell(NamedTuple):
 
 
 def _cells(page: bytes, start: int) -> Iterator[tuple[int, _Cell]]:
-    """The cells of a page of rows, with where they lie; nothing of another page."""
+    """The cells of a leaf page with their offsets; none of a page of another kind."""
     if page[start : start + 1] != bytes([_LEAF]):
         return
     listed = int.from_bytes(page[start + 3 : start + 5], "big")
@@ -183,22 +183,22 @@ def _cells(page: bytes, start: int) -> Iterator[tuple[int, _Cell]]:
 
 
 def _cell(page: bytes, at: int) -> _Cell | None:
-    """What stands at a place of a page, or None where that is no row with columns."""
+    """Parse the cell at an offset of a page; None if it is no row."""
     try:
         size, at = _varint(page, at)
         row, at = _varint(page, at)
         length, behind = _varint(page, at)
         types = []
         while behind < at + length:
-            one, behind = _varint(page, behind)
-            types.append(one)
+            kind, behind = _varint(page, behind)
+            types.append(kind)
         return _Cell(at, size, row, tuple(types), length) if behind == at + length else None
     except IndexError:
         return None
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """An integer of one to nine bytes, and where it ends."""
+    """Decode a varint, SQLite's integer of one to nine bytes; returns it and its end."""
     value = 0
     for place in range(at, at + 8):
         value = (value << 7) | (data[place] & 0x7F)
@@ -216,8 +216,8 @@ def _local(size: int) -> int:
     if size <= PAGE - 35:
         return size
     least = (PAGE - 12) * 32 // 255 - 23
-    found = least + (size - least) % (PAGE - 4)
-    return found if found <= PAGE - 35 else least
+    size_here = least + (size - least) % (PAGE - 4)
+    return size_here if size_here <= PAGE - 35 else least
 
 
 def _values(payload: bytes, cell: _Cell) -> Iterator[Any]:

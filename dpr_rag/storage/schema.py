@@ -73,7 +73,7 @@ def _know_itself(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM removed")
     state = replace(state, store=new_name(), base=None, lexical=None, removed=0, removed_sum=0)
     ids = connection.execute("SELECT row, id FROM passage NOT INDEXED")
-    state = replace(state, id_sum=added(0, sum(mark_of(row, one) for row, one in ids)))
+    state = replace(state, id_sum=added(0, sum(mark_of(row, passage_id) for row, passage_id in ids)))
     state = replace(state, generation=state.generation + 1, folds=state.folds + 1)
     connection.execute("REPLACE INTO state VALUES (1, ?, ?)", state.encode())
     _make_for_adapters(connection)
@@ -112,7 +112,7 @@ def is_blank(connection: sqlite3.Connection) -> bool:
 
 @cache
 def _expected(adapters: bool) -> Mapping[str, Item]:
-    """What SQLite records of the tables and indexes that this version makes, by name."""
+    """The rows of ``sqlite_master`` that this version's schema makes, by name."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         _make_tables(connection)
         if adapters:
@@ -121,8 +121,8 @@ def _expected(adapters: bool) -> Mapping[str, Item]:
 
 
 def _recorded(connection: sqlite3.Connection) -> Mapping[str, Item]:
-    found = connection.execute("SELECT name, type, tbl_name, sql FROM sqlite_master")
-    return {str(name): (kind, table, sql) for name, kind, table, sql in found if name not in _STATISTICS}
+    records = connection.execute("SELECT name, type, tbl_name, sql FROM sqlite_master")
+    return {str(name): (kind, table, sql) for name, kind, table, sql in records if name not in _STATISTICS}
 
 
 def refuse_foreign(connection: sqlite3.Connection, path: object, *, complete: bool = True) -> None:
@@ -142,10 +142,10 @@ def refuse_foreign(connection: sqlite3.Connection, path: object, *, complete: bo
     connection.execute("BEGIN")  # another process may raise the format meanwhile
     try:
         number = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        found, known, needed = _recorded(connection), _expected(True), _expected(number >= entries.KNOWN_SINCE)
+        recorded, known, needed = _recorded(connection), _expected(True), _expected(number >= entries.KNOWN_SINCE)
     finally:
         connection.execute("ROLLBACK")
-    for name, item in found.items():
+    for name, item in recorded.items():
         if name not in known:
             raise StoreCorrupted(
                 f"{path} holds the {item[0]} {name!r:.100}, which dpr-rag did not make and which may run as the store is used; "
@@ -153,7 +153,7 @@ def refuse_foreign(connection: sqlite3.Connection, path: object, *, complete: bo
             )
         if item != known[name]:
             raise StoreCorrupted(f"{path}: its {item[0]} {name!r} is another than dpr-rag makes; " + RESTORE)
-    if complete and (lost := sorted(needed.keys() - found.keys())):
+    if complete and (lost := sorted(needed.keys() - recorded.keys())):
         raise StoreCorrupted(f"{path} has lost its {needed[lost[0]][0]} {lost[0]!r}; " + RESTORE)
 
 
@@ -163,10 +163,10 @@ def refuse_newer(connection: sqlite3.Connection, path: object) -> int:
     Raises:
         StoreFormatError: A newer dpr-rag wrote it.
     """
-    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if found > FORMAT:
-        raise StoreFormatError(f"{path} has format {found}, this dpr-rag reads up to {FORMAT}; upgrade dpr-rag")
-    return found
+    number = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if number > FORMAT:
+        raise StoreFormatError(f"{path} has format {number}, this dpr-rag reads up to {FORMAT}; upgrade dpr-rag")
+    return number
 
 
 def check(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
@@ -185,13 +185,13 @@ def check(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> Non
         if connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'vector_b'").fetchone()[0]:
             raise StoreCorrupted(f"{path} has lost the mark of a dpr-rag store; " + RESTORE)
         raise NotAStoreError(f"{path} is a SQLite database, but not a dpr-rag store; choose another folder")
-    found = refuse_newer(connection, path)
+    number = refuse_newer(connection, path)
     refuse_foreign(connection, path)
-    if read_only and found in READ_AS_THEY_ARE:
+    if read_only and number in READ_AS_THEY_ARE:
         return
-    if found < FORMAT and read_only:
-        raise StoreReadOnlyError(f"{path} has the older format {found}; open it once for writing to migrate it")
-    if found < FORMAT:
+    if number < FORMAT and read_only:
+        raise StoreReadOnlyError(f"{path} has the older format {number}; open it once for writing to migrate it")
+    if number < FORMAT:
         _migrate(connection, path)
 
 

@@ -1,4 +1,4 @@
-"""Giving pages that deletions and replacements left empty back to the disk."""
+"""Vacuuming: returns pages that deletions and replacements left empty to the disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def shrink(database: Database, *, wait: float) -> None:
-    """Give empty pages back where that is worth it and there is room; a store that is busy, or lacks the room, stays as it is.
+    """Vacuum the file if many pages are empty, disk space suffices and nobody writes; else leave it as it is.
 
     ``VACUUM`` is one transaction of the log: readers keep the generation that they read, and a killed process leaves the file as
     it was. It writes every page that is kept once beside the file and once into the log, and so is done for more than 4 MiB

@@ -1,4 +1,4 @@
-"""What a store knows of itself: one checksummed row, replaced by every commit."""
+"""The state of a store: settings, counts, sums and manifests in one checksummed row, replaced by every commit."""
 
 from __future__ import annotations
 
@@ -105,12 +105,12 @@ class State:
         return f"vector_{self.next_table}"
 
     def committed(self, generation: int) -> State:
-        """The state under the number of its commit and a name that no other commit has."""
+        """The state with the number of its commit, and a random name for that commit."""
         names = self.commits + secrets.token_hex(_DIGITS // 2)
         return replace(self, generation=generation, commits=names[-_KNOWN_COMMITS * _DIGITS :])
 
     def follows(self, earlier: State) -> bool | None:
-        """Whether this is an earlier state, or what became of it; None where too much has happened in between to tell.
+        """Whether this state is ``earlier`` or a successor of it; None if more commits lie between them than are recorded.
 
         Copies of one store go their own ways under one name: the same numbers then stand for other commits.
         """
@@ -154,10 +154,10 @@ def new_name() -> str:
 
 
 def added(total: int, crc: int) -> int:
-    """A sum of checksums with one more in it."""
+    """Add a checksum to a sum, modulo 2**64."""
     return (total + crc) % _MODULO
 
 
 def taken(total: int, crc: int) -> int:
-    """A sum of checksums with one less in it."""
+    """Subtract a checksum from a sum, modulo 2**64."""
     return (total - crc) % _MODULO

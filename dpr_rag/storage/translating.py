@@ -1,4 +1,4 @@
-"""SQLite's errors in the store's own words."""
+"""Translates errors of SQLite into those of the store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DAMAGE = (
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into the store's own."""
+    """Raise errors of SQLite as those of the store."""
     try:
         yield
     except sqlite3.Error as error:

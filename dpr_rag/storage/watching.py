@@ -27,7 +27,7 @@ class Watch:
         self._alone: State | None = None
 
     def begin(self, before: Identity | None) -> None:
-        """Take the file for the one to watch; ``before`` is what lay there before it was opened.
+        """Start to watch the opened file; ``before`` is the identity of the file at its path before it was opened.
 
         Raises:
             StoreReplacedError: It was replaced while it was opened.
@@ -38,7 +38,7 @@ class Watch:
             raise self._replaced()
 
     def refuse_replaced(self) -> None:
-        """Hold what lies at the path now against what was opened: what is known of one store is not true of another.
+        """Refuse to go on if another store, or an earlier copy, is at the path now.
 
         A look at the file costs microseconds. Where it was written since the last one, its record is read, too: its own log
         only brings that further.
@@ -46,16 +46,16 @@ class Watch:
         Raises:
             StoreReplacedError: Something else is there, or nothing.
         """
-        found = look_of(self._path)
-        if found == self._look:
+        look = look_of(self._path)
+        if look == self._look:
             return
-        if found is None or found.identity != self.identity:
+        if look is None or look.identity != self.identity:
             raise self._replaced()
         alone = state_alone(self._path)
         if alone is not None and self._alone is not None and alone.follows(self._alone) is False:
             raise self._replaced()
         if alone is not None:  # else the log is being written back at this moment
-            self._look, self._alone = found, alone
+            self._look, self._alone = look, alone
 
     def _replaced(self) -> StoreReplacedError:
         return StoreReplacedError(

@@ -1,4 +1,4 @@
-"""Changes to a store file inside one write transaction, with the sums that prove completeness kept in step."""
+"""Writing a store file inside one transaction, with the sums of checksums that prove completeness."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dpr_rag.storage.state import Model, State, added, taken
 
 
 class StoreWriter(StoreReader):
-    """A reader that can also change; call :meth:`commit_state` once, last."""
+    """A reader that can also write; call :meth:`commit_state` once, last."""
 
     def __init__(self, connection: sqlite3.Connection, path: object, known: State | None = None) -> None:
         """Use a connection with a running write transaction; ``known`` as for a reader."""
@@ -159,6 +159,6 @@ class StoreWriter(StoreReader):
         return self.now
 
     def put_state(self) -> None:
-        """Write the state as it is now, under the number that it has: for what searches do not read."""
+        """Write the state without a new generation, for changes that searches do not see."""
         self.connection.execute("REPLACE INTO state VALUES (1, ?, ?)", self.now.encode())
         self.known = self._state = self.now

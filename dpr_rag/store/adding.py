@@ -73,8 +73,8 @@ def add(
     _check_lengths(passages, vectors)
     report, passages, backpressure = AddReport(), admitted(scope, passages), Backpressure(engine)
     if isinstance(passages, Sequence):
-        for one in passages:
-            _refuse_blank(one)
+        for passage in passages:
+            _refuse_blank(passage)
         check_repeats(passages)
     for batch in _batches(passages, vectors, batch_size, replace):
         report += _add_batch(engine, batch, replace, instead, scope) + batch.twins
@@ -169,9 +169,11 @@ def _succeeded(
     """Rows of the passages that those of the batch succeed: seen ones of the same text still, and none that comes itself."""
     successors = {old: passage for passage in ready for old in instead.get(passage.id, ())}
     wanted = successors.keys() - {passage.id for passage in batch}
-    found = writer.by_ids(wanted) if wanted else {}
+    stored = writer.by_ids(wanted) if wanted else {}
     return [
-        row for one, (row, old) in found.items() if scope.holds(old) and not _is_new_text((row, old), successors[one])
+        row
+        for passage_id, (row, old) in stored.items()
+        if scope.holds(old) and not _is_new_text((row, old), successors[passage_id])
     ]
 
 

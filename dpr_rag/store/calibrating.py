@@ -103,12 +103,12 @@ def self_calibration(passages: Sequence[Passage], ask: Ask) -> Calibration:
         passages: A random sample.
         ask: Searches for n questions, given as n texts for the encoder and n texts for BM25; returns the hits of each.
     """
-    right, other = _scores_by_label(ask, passages)
-    if len(other) < _MIN_SCORES:
-        other += [hits[0].score for hits in ask(_UNANSWERABLE, _UNANSWERABLE) if hits]
-    if len(right) < _MIN_SCORES or len(other) < _MIN_SCORES:
-        return Calibration.fit(right or [0.0], other or [0.0])
-    return Calibration.anchored(right, other)
+    right, wrong = _scores_by_label(ask, passages)
+    if len(wrong) < _MIN_SCORES:
+        wrong += [hits[0].score for hits in ask(_UNANSWERABLE, _UNANSWERABLE) if hits]
+    if len(right) < _MIN_SCORES or len(wrong) < _MIN_SCORES:
+        return Calibration.fit(right or [0.0], wrong or [0.0])
+    return Calibration.anchored(right, wrong)
 
 
 def vector_calibration(vectors: Vectors) -> Calibration:
@@ -120,14 +120,14 @@ def vector_calibration(vectors: Vectors) -> Calibration:
 
 def _scores_by_label(ask: Ask, passages: Sequence[Passage]) -> tuple[list[float], list[float]]:
     """Scores of right hits, at the first rank alone if enough are there, and of the best wrong hit of each question."""
-    first, own, other = list[float](), list[float](), list[float]()
+    first, own, wrong = list[float](), list[float](), list[float]()
     results = ask([stretch_of(passage) for passage in passages], [_some_words(passage) for passage in passages])
     for passage, hits in zip(passages, results, strict=True):
         scores = [hit.score for hit in hits if hit.passage.id == passage.id]
         own += scores
         first += scores if hits and hits[0].passage.id == passage.id else []
-        other += next(([hit.score] for hit in hits if _is_wrong(hit.passage, passage)), [])
-    return (first if len(first) >= _MIN_SCORES else own), other
+        wrong += next(([hit.score] for hit in hits if _is_wrong(hit.passage, passage)), [])
+    return (first if len(first) >= _MIN_SCORES else own), wrong
 
 
 def _search(engine: Engine, ranking: Ranking, stretches: Sequence[str], words: Sequence[str]) -> list[list[Hit]]:

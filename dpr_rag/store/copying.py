@@ -96,7 +96,9 @@ def _refuse_foreign(target: Path) -> None:
     refuse_links(target)
     if not target.exists() or (target / FILE_NAME).is_file():
         return
-    if not target.is_dir() or not all(one.name in PARTS or is_claim(one.name, _RESTORING) for one in target.iterdir()):
+    if not target.is_dir() or not all(
+        entry.name in PARTS or is_claim(entry.name, _RESTORING) for entry in target.iterdir()
+    ):
         raise NotAStoreError(f"{target} exists, but is no dpr-rag store; restore to a store or to a new path")
 
 
@@ -108,11 +110,11 @@ def _copied_store(source: Path, target: Path) -> None:
         try:
             check(copy)
         except StoreCorrupted as error:
-            found = each_face(
+            damage = each_face(
                 lambda text: text.replace(f"{target / FILE_NAME}: ", "").replace(str(target), str(source)),
                 message_of(error),
             )
-            raise StoreCorrupted(f"the copy {source} is damaged, and nothing was restored: " + found) from error
+            raise StoreCorrupted(f"the copy {source} is damaged, and nothing was restored: " + damage) from error
 
 
 def _put_in_place(copy: Path, target: Path) -> None:

@@ -116,11 +116,11 @@ class Engine:
             StoreCorrupted: One is damaged, or the index on ids is.
         """
         wanted = set(ids)
-        found = reader.by_ids(wanted)
-        if len(found) < len(wanted):
+        stored = reader.by_ids(wanted)
+        if len(stored) < len(wanted):
             self.prove_ids(reader)
-            reader.prove_absent(wanted - found.keys())
-        return found
+            reader.prove_absent(wanted - stored.keys())
+        return stored
 
     def prove_marks(self, reader: StoreReader) -> None:
         """Prove, once per process, that the indexes on marks hold what the passages say; some 15 s a million passages.
@@ -230,9 +230,9 @@ class Engine:
                     page="ask by words, which is bm25 among the settings",
                 )
             )
-        asked = check_questions(questions)
-        made = self.encoder.encode_questions(asked)
-        return check_encoded(self.encoder, "encode_questions", made, rows=len(asked), names=asked)
+        texts = check_questions(questions)
+        made = self.encoder.encode_questions(texts)
+        return check_encoded(self.encoder, "encode_questions", made, rows=len(texts), names=texts)
 
     def sample(self, count: int, where: Condition | None = None) -> tuple[Rows, list[Passage], Vectors]:
         """Row numbers, passages and vectors, float32 [n, dim], drawn by a hash of the row numbers.

@@ -192,8 +192,13 @@ class PassageStore(Shared, Searches, Upkeep):
             VectorError: A vector has the wrong dimension, or is NaN or infinite.
             StoreLocked: Another writer kept the store too long.
         """
-        how: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "replace": replace, "scope": self._scope}
-        report = adding.add(self._engine, passages, vectors, **how)
+        options: dict[str, Any] = {
+            "batch_size": batch_size,
+            "progress": progress,
+            "replace": replace,
+            "scope": self._scope,
+        }
+        report = adding.add(self._engine, passages, vectors, **options)
         lexicon.write_if_due(self._engine)
         return report
 
@@ -228,9 +233,9 @@ class PassageStore(Shared, Searches, Upkeep):
     def count(self, filter: Where = None) -> int:
         """How many passages there are, or how many a filter keeps."""
         where = self._scope.condition(filter)
-        if not (found := lookup.count(self._engine, where)):
+        if not (number := lookup.count(self._engine, where)):
             warn_unknown(self._engine, self._scope, filter, where)
-        return found
+        return number
 
     def __len__(self) -> int:
         return self.count()

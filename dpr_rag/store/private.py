@@ -36,21 +36,21 @@ class Private:
         Raises:
             StoreCorrupted: One is damaged.
         """
-        asked = None if keys is None else {_joined(key): key for key in keys}
-        wanted = None if asked is None else [key for key in asked if _is_text(key)]
+        by_key = None if keys is None else {_joined(key): key for key in keys}
+        wanted = None if by_key is None else [key for key in by_key if _is_text(key)]
         with self._engine.reading() as reader:
-            found = self._read(reader, self._scope.collection(collection), wanted)
+            records = self._read(reader, self._scope.collection(collection), wanted)
         try:
-            return {key if asked is None else asked[key]: json.loads(value) for key, value in found.items()}
+            return {key if by_key is None else by_key[key]: json.loads(value) for key, value in records.items()}
         except (ValueError, RecursionError) as error:
             raise StoreCorrupted(f"{self._engine.folder}: a record of {collection!r} is no JSON; " + RESTORE) from error
 
     def _read(self, reader: StoreReader, collection: str, keys: Sequence[str] | None) -> dict[str, str]:
         """Records by key; where some are not found, it is proven that they are not there."""
-        found = entries.read(reader, collection, keys)
-        if keys is None or len(found) < len(set(keys)):
+        records = entries.read(reader, collection, keys)
+        if keys is None or len(records) < len(set(keys)):
             self._engine.prove_entries(reader)
-        return found
+        return records
 
     def write(self, changes: Mapping[str, Mapping[str, Any]]) -> int:
         """Put values under keys, by collection, in one commit; None removes what is there.
@@ -81,22 +81,22 @@ class Private:
         Raises:
             StoreCorrupted: One is damaged.
         """
-        asked = list(map(rejoined, wanted))
+        texts = list(map(rejoined, wanted))
         with self._engine.reading() as reader:
-            if asked:
+            if texts:
                 self._engine.prove_marks(reader)
-            return [one for one in marks.marked(reader, asked).values() if self._scope.holds(one)]
+            return [passage for passage in marks.marked(reader, texts).values() if self._scope.holds(passage)]
 
     def present(self, wanted: Iterable[str]) -> set[str]:
         """Those of the marks that some passage has."""
-        asked = {rejoined(mark): mark for mark in wanted}
+        by_mark = {rejoined(mark): mark for mark in wanted}
         with self._engine.reading() as reader:
-            if asked:
+            if by_mark:
                 self._engine.prove_marks(reader)
             if self._scope.where is None:
-                return {asked[mark] for mark in marks.present(reader, asked)}
-            seen = [one for one in marks.marked(reader, asked).values() if self._scope.holds(one)]
-            return {asked[mark] for one in seen for mark in marks.marks_of(one) if mark in asked}
+                return {by_mark[mark] for mark in marks.present(reader, by_mark)}
+            seen = [passage for passage in marks.marked(reader, by_mark).values() if self._scope.holds(passage)]
+            return {by_mark[mark] for passage in seen for mark in marks.marks_of(passage) if mark in by_mark}
 
     def add(
         self,
@@ -115,8 +115,8 @@ class Private:
                 view holds them, and they are not added here themselves.
             batch_size: Passages per commit.
         """
-        how: dict[str, Any] = {"batch_size": batch_size, "instead": instead, "scope": self._scope}
-        report = adding.add(self._engine, passages, vectors, **how)
+        options: dict[str, Any] = {"batch_size": batch_size, "instead": instead, "scope": self._scope}
+        report = adding.add(self._engine, passages, vectors, **options)
         lexicon.write_if_due(self._engine)
         return report
 
@@ -145,13 +145,17 @@ class Private:
         with self._engine.reading() as reader:
             self._engine.prove_marks(reader)  # while others may still write
         with self._engine.writing() as writer:
-            found = [row for row, one in marks.marked(writer, map(rejoined, wanted)).items() if self._scope.holds(one)]
-            if found:
-                writer.remove(found)
+            rows = [
+                row
+                for row, passage in marks.marked(writer, map(rejoined, wanted)).items()
+                if self._scope.holds(passage)
+            ]
+            if rows:
+                writer.remove(rows)
                 writer.commit_state()
         background_compaction.compact_if_due(self._engine)
         lexicon.write_if_due(self._engine)
-        return len(found)
+        return len(rows)
 
 
 def _dumped(collection: str, key: str, value: Any) -> str | None:

@@ -105,8 +105,8 @@ class _Recovery:
 
     def run(self) -> RecoverReport:
         self._begin()
-        found = self.remains.passages()
-        while batch := list(islice(found, _BATCH)):
+        passages = self.remains.passages()
+        while batch := list(islice(passages, _BATCH)):
             self._take(batch)
         kept = self._take_entries()
         background_compaction.compact_if_due(self.engine)
@@ -139,7 +139,7 @@ class _Recovery:
             older = writer.by_ids(kept)
             if older:
                 writer.remove([row for row, _ in older.values()])
-            writer.insert([passage for passage, _ in kept.values()], np.stack([one for _, one in kept.values()]))
+            writer.insert([passage for passage, _ in kept.values()], np.stack([vector for _, vector in kept.values()]))
             writer.commit_state()
 
     def _encoded(self, missing: Sequence[tuple[int, Passage]]) -> dict[int, Vectors]:
@@ -148,7 +148,7 @@ class _Recovery:
             return {}
         passages = [passage for _, passage in missing]
         names = [passage.id for passage in passages]
-        found = check_encoded(
+        vectors = check_encoded(
             encoder,
             "encode_passages",
             encoder.encode_passages(passages),
@@ -157,11 +157,11 @@ class _Recovery:
             names=names,
         )
         self.encoded += len(passages)
-        return {row: vector for (row, _), vector in zip(missing, found, strict=True)}
+        return {row: vector for (row, _), vector in zip(missing, vectors, strict=True)}
 
     def _take_entries(self) -> int:
-        found, kept = self.remains.entries(), 0
-        while batch := list(islice(found, _BATCH)):
+        records, kept = self.remains.entries(), 0
+        while batch := list(islice(records, _BATCH)):
             with self.engine.writing() as writer:
                 kept += entries.write(writer, _by_collection(batch))
         return kept
@@ -191,7 +191,7 @@ def _is_in(ascending: Rows, row: int) -> bool:
 
 
 def _by_collection(batch: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, str | None]]:
-    found: dict[str, dict[str, str | None]] = {}
+    records: dict[str, dict[str, str | None]] = {}
     for collection, key, value in batch:
-        found.setdefault(collection, {})[key] = value
-    return found
+        records.setdefault(collection, {})[key] = value
+    return records

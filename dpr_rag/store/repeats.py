@@ -26,7 +26,7 @@ class SeenIds:
 
     def again(self, ids: Sequence[str]) -> list[str]:
         """Those of the ids that came before, but for a chance of 10⁻⁵ in 20 million; all count as seen from now on."""
-        hashes = np.array([_hash(one) for one in ids], dtype=np.uint64)
+        hashes = np.array([_hash(passage_id) for passage_id in ids], dtype=np.uint64)
         before = np.zeros(len(ids), dtype=bool)
         for run in self._runs:
             places = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
@@ -34,7 +34,7 @@ class SeenIds:
         self._runs.append(np.unique(hashes))
         while len(self._runs) > 1 and len(self._runs[-2]) <= 2 * len(self._runs[-1]):
             self._runs.append(np.union1d(self._runs.pop(), self._runs.pop()))
-        return [one for one, seen in zip(ids, before, strict=True) if seen]
+        return [passage_id for passage_id, seen in zip(ids, before, strict=True) if seen]
 
 
 def _hash(passage_id: str) -> int:
@@ -106,10 +106,10 @@ def _check_twins(passages: Sequence[Passage], vectors: Vectors | None, before: i
         raise _refusal(passages[at].id, done, "vectors")
 
 
-def _differ(one: Passage, other: Passage) -> bool:
-    if one is other or source_of(one) != source_of(other):
+def _differ(first: Passage, second: Passage) -> bool:
+    if first is second or source_of(first) != source_of(second):
         return False
-    return repr((one.title, one.text, _sorted(one))) != repr((other.title, other.text, _sorted(other)))
+    return repr((first.title, first.text, _sorted(first))) != repr((second.title, second.text, _sorted(second)))
 
 
 def _sorted(passage: Passage) -> list[tuple[str, object]]:

@@ -58,8 +58,8 @@ class Scope:
             return given if fixed is None else fixed
         if isinstance(given, Filter):
             return _both(fixed, given)
-        asked = given  # a predicate is asked about what is seen alone
-        return lambda passage: fixed.matches(passage) and asked(passage)
+        predicate = given  # a predicate is asked about what is seen alone
+        return lambda passage: fixed.matches(passage) and predicate(passage)
 
     def holds(self, passage: Passage) -> bool:
         """Whether a passage is seen."""
@@ -75,9 +75,9 @@ class Scope:
             return passage
         seen = fields_of(passage.id, passage.title, passage.metadata)
         lacking = {
-            one.field: list(one.value) if isinstance(one.value, tuple) else one.value
-            for one in _fixed(self.where)
-            if looked_up(seen, one.field) is MISSING
+            comparison.field: list(comparison.value) if isinstance(comparison.value, tuple) else comparison.value
+            for comparison in _fixed(self.where)
+            if looked_up(seen, comparison.field) is MISSING
         }
         made = passage
         if lacking:

@@ -65,11 +65,11 @@ class Snapshot:
             SegmentDamagedError: The base segment does not match its checksums.
         """
         in_base, in_tail = self.select(reader, where)
-        found = search_segment(self.tail, questions, k, in_tail)
+        of_tail = search_segment(self.tail, questions, k, in_tail)
         if self.base is None:
-            return found
+            return of_tail
         of_base = search_segment(self.base, questions, k, in_base, exact=exact)
-        return [merged([left, right], k) for left, right in zip(of_base, found, strict=True)]
+        return [merged([left, right], k) for left, right in zip(of_base, of_tail, strict=True)]
 
     def products(self, question: Vectors, rows: Rows) -> Scores:
         """Exact inner products of a question, float32 [dim], with the passages at ascending row numbers.
@@ -79,8 +79,8 @@ class Snapshot:
         """
         cut = np.searchsorted(rows, self.last_row, "right")
         parts = zip((self.base, self.tail), (rows[:cut], rows[cut:]), strict=True)
-        found = [segment.take(positions_in(segment.rows, some)) for segment, some in parts if segment is not None]
-        return inner_products(question, np.concatenate(found))
+        vectors = [segment.take(positions_in(segment.rows, some)) for segment, some in parts if segment is not None]
+        return inner_products(question, np.concatenate(vectors))
 
     def select(self, reader: StoreReader, where: Condition | None) -> tuple[Selection, Selection]:
         """Positions in base and tail that a filter keeps; those of repeated filters are remembered, of predicates not."""
