@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dpr_rag.cli.filling import Dtype, New, PartitionKey, let_fold
+from dpr_rag.cli.filling import Dtype, New, PartitionKey, await_compaction
 from dpr_rag.cli.indexing import say_moved
 from dpr_rag.cli.options import BatchSize, IndexKind, Language, Quiet
 from dpr_rag.cli.terminal import Stopwatch, progress
@@ -54,5 +54,5 @@ def copy(
         with new.opened(target, recorded(store)) as second:
             with progress("copying", store.count(), quiet=quiet) as advance:
                 report = copy(store, second, batch_size=batch_size, progress=advance)
-            let_fold(second)
+            await_compaction(second)
     say_moved("copied", report, watch)

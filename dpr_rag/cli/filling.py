@@ -122,8 +122,8 @@ class New:
         return PassageStore.open(place, encoder=encoder, bind=self.bind, index=asked, dtype=how, language=words)
 
 
-def let_fold(store: WholeStore) -> None:
-    """Have the index of a folder catch up with what was added, before the command ends and lets go of it."""
+def await_compaction(store: WholeStore) -> None:
+    """Wait for the compaction that additions to a folder have started, before the command ends and cancels it."""
     from dpr_rag import PassageStore
 
     if isinstance(store, PassageStore):

@@ -13,7 +13,7 @@ import typer
 from dpr_rag.cli.corpus import Corpus, CorpusOptions
 from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.expanding import expanded
-from dpr_rag.cli.filling import Dtype, New, PartitionKey, StoreOption, let_fold
+from dpr_rag.cli.filling import Dtype, New, PartitionKey, StoreOption, await_compaction
 from dpr_rag.cli.models import ModelChoice, encoder_of, facts_of
 from dpr_rag.cli.options import BatchSize, Bind, IndexKind, Language, Quiet, StoreFolder
 from dpr_rag.cli.shards import Pair, add_pairs, compared, matched, with_own_vectors
@@ -155,7 +155,7 @@ def add_corpus(
         else:
             named_only = (prefixed(passage, prefix) for passage in passages)
             report = store.add(named_only, batch_size=batch_size, progress=told, replace=replace)
-    let_fold(store)
+    await_compaction(store)
     say_added(report, watch)
     _note_cut(store.encoder)
     return report
@@ -215,7 +215,7 @@ def encode_anew(store: Path, encoder: DualEncoder | LibraryEncoder, *, batch_siz
         progress("reencoding", opened.count(), quiet=quiet) as advance,
     ):
         count = opened.reencode(encoder, batch_size=batch_size, progress=lambda done, _total: advance(done))
-        let_fold(opened)
+        await_compaction(opened)
         return count
 
 

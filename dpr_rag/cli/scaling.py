@@ -12,7 +12,7 @@ import typer
 
 from dpr_rag.cli.corpus import Corpus, CorpusOptions
 from dpr_rag.cli.expanding import expanded
-from dpr_rag.cli.filling import Dtype, New, OutStore, PartitionKey, StoreOption, let_fold
+from dpr_rag.cli.filling import Dtype, New, OutStore, PartitionKey, StoreOption, await_compaction
 from dpr_rag.cli.indexing import CorpusArgument, Prefix, prefixed, say_moved
 from dpr_rag.cli.models import ModelChoice, facts_of
 from dpr_rag.cli.options import (
@@ -145,7 +145,7 @@ def load(
         progress("loading", total, quiet=quiet) as advance,
     ):
         report = load(parts, opened, batch_size=batch_size, progress=advance)
-        let_fold(opened)
+        await_compaction(opened)
     say_moved("loaded", report, watch)
 
 
@@ -205,5 +205,5 @@ def merge(
         target = opened.enter_context(new.opened(out, recorded(filled[0])))
         with progress("merging", sum(one.count() for one in sources), quiet=quiet) as advance:
             report = merge(sources, target, batch_size=batch_size, progress=advance)
-        let_fold(target)
+        await_compaction(target)
     say_moved("merged", report, watch)

@@ -53,10 +53,7 @@ def merge_columns(old: Column, new: Packed) -> Packed:
     at = np.empty(len(added), np.int64)
     at[is_new] = before + np.arange(len(before))
     at[~is_new] = shifted[places[~is_new]]
-    codes = [
-        np.concatenate([[0], places_in_order + 1])[of]
-        for places_in_order, of in ((shifted, old.codes), (at, new.codes))
-    ]
+    codes = [np.concatenate([[0], moved + 1])[of] for moved, of in ((shifted, old.codes), (at, new.codes))]
     lengths = np.insert(np.diff(old.starts), before, np.diff(new.starts)[is_new])
     starts = np.concatenate([[0], np.cumsum(lengths)])
     return Packed.of(np.concatenate(codes).astype(np.uint32), starts, _texts(old, added, before, is_new))
