@@ -11,7 +11,7 @@ from dpr_rag.filters.expression import And, Comparison, Filter, Not, Or
 
 
 def evaluate(where: Filter, compare: Callable[[Comparison], Any], everything: Any) -> Any:
-    """Join the truths of a filter's comparisons.
+    """Evaluate a filter on many passages, from the mask of each of its comparisons.
 
     Args:
         where: The filter.
@@ -31,7 +31,7 @@ def evaluate(where: Filter, compare: Callable[[Comparison], Any], everything: An
 
 
 def compared_fields(where: Filter) -> set[str]:
-    """The fields that a filter asks about."""
+    """The fields that a filter compares."""
     match where:
         case And(parts) | Or(parts):
             return {name for part in parts for name in compared_fields(part)}

@@ -161,7 +161,7 @@ class Comparison(Filter):
 
     @property
     def holds_without(self) -> bool:
-        """Whether it holds where the field is missing; an empty title is missing, and empty."""
+        """Whether the comparison holds for a passage without the field; an empty title counts as missing."""
         if self.field == "title" and self.operator == "is_empty":
             return bool(self.value)
         return OPERATORS[self.operator].negated(self.value)
@@ -216,7 +216,7 @@ class _Junction(Filter):
 
 
 class And(_Junction):
-    """All ``parts`` hold; where there are none, everything is kept. Raises FilterError when nested beyond 50 levels."""
+    """True where all ``parts`` hold; without parts, everywhere. Raises FilterError when nested beyond 50 levels."""
 
     __slots__ = ()
     word = "and"
@@ -224,7 +224,7 @@ class And(_Junction):
 
 
 class Or(_Junction):
-    """At least one of ``parts`` holds; where there are none, nothing is. Raises FilterError when nested beyond 50 levels."""
+    """True where at least one of ``parts`` holds; without parts, nowhere. Raises FilterError when nested beyond 50 levels."""
 
     __slots__ = ()
     word = "or"

@@ -15,11 +15,11 @@ HIDDEN_ID = f"{RESERVED}id"
 _KEPT = f"{RESERVED}kept:"
 _NAME = re.compile("[a-z]+")
 MISSING = object()
-"""What a field has that is not there."""
+"""The value of a field that a passage does not have."""
 
 
 def kept_field(name: str) -> str:
-    """Field for adapters: what follows ``name:`` in the first such string of the list under ``PRIVATE_KEY``.
+    """The name of an adapter's private field: the text after ``name:`` in the list under ``PRIVATE_KEY``.
 
     Args:
         name: Lower-case letters a to z.
@@ -28,13 +28,13 @@ def kept_field(name: str) -> str:
 
 
 def kept_name(field: str) -> str | None:
-    """The name that :func:`kept_field` made the field of, or None."""
+    """The inverse of :func:`kept_field`: the adapter's name of a field, or None."""
     name = field.removeprefix(_KEPT)
     return name if name != field and _NAME.fullmatch(name) else None
 
 
 def identifies(field: str) -> bool:
-    """Whether a field names things, whose names compare as they stand: those that look alike may be of two."""
+    """Whether a field holds identifiers, which are compared without Unicode normalisation."""
     return field == "id" or field.startswith(RESERVED)
 
 
@@ -69,12 +69,12 @@ def fields_of(passage_id: str, title: str, metadata: Mapping[str, Any]) -> dict[
 
 
 def leads_to(key: str, path: str) -> bool:
-    """Whether a dotted path may go on in the object that stands under a key."""
+    """Whether a dotted path can lead into the object under a key."""
     return path.startswith(key) and path[len(key) : len(key) + 1] == "."
 
 
 def looked_up(fields: Mapping[str, Any], path: str) -> Any:
-    """What stands under a name, or else at the end of a dotted path into nested objects; ``MISSING`` where nothing does.
+    """The value of a field, by name or by a dotted path into nested objects; ``MISSING`` if there is none.
 
     A key with dots of its own wins over the path, and a longer key over a shorter one, at every level. Lists are not
     descended into.

@@ -13,7 +13,7 @@ _LISTED = {Or: {"eq": "in", "in": "in"}, And: {"ne": "nin", "nin": "nin"}}
 
 
 def merged(where: Filter) -> Filter:
-    """An expression that keeps the same passages, in which ``$or`` asks a field for equality once, and ``$and`` for none.
+    """An equivalent, smaller filter: ``$eq`` of one field inside ``$or`` become one ``$in``, ``$ne`` inside ``$and`` one ``$nin``.
 
     So ``{"$or": [{"n": 1}, {"n": 2}]}`` is asked as ``{"n": {"$in": [1, 2]}}``: once, however many values there are.
 
@@ -51,7 +51,7 @@ def _merged(where: Filter) -> Filter:
 
 
 def _flat(where: And | Or) -> Iterator[Filter]:
-    """The parts, and those of parts that are joined in the same way."""
+    """The parts, with nested junctions of the same kind flattened."""
     for part in map(_merged, where.parts):
         if type(part) is type(where):
             yield from part.parts

@@ -18,7 +18,7 @@ _ANY_RUN, _MOST_WILDCARDS = re.compile("%+"), 1000
 
 
 def kind_of(value: object) -> str:
-    """Name the kind within which a JSON value compares; True, False and None are kinds of their own."""
+    """The type within which a JSON value is compared; True, False and None are types of their own."""
     if isinstance(value, bool) or value is None:
         return repr(value)
     if isinstance(value, str):
@@ -37,7 +37,7 @@ def same_list(stored: object, scalars: Sequence[Scalar]) -> bool:
 
 
 def described(value: object) -> str:
-    """Name a value in a message, without the ``repr`` of what may be huge or foreign."""
+    """A value in a message, without the ``repr`` of a huge or foreign object."""
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         return f"an integer of {value.bit_length()} bits"
     if value is None or isinstance(value, str | int | float):

@@ -17,7 +17,7 @@ Test = Callable[[Any], bool]
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """What one operator means.
+    """One operator: the check of its operand, its test in Python and its SQL condition.
 
     Attributes:
         check: ``check(where, operand)`` returns the operand in its canonical form or raises FilterError.

@@ -118,12 +118,12 @@ class Parser(Generic[Node]):
 
 
 def named(name: object) -> str:
-    """What stands where a name is expected, in a message."""
+    """The given name for a message."""
     return f"{name!r:.60}" if isinstance(name, str) else described(name)
 
 
 def _meant(name: object, known: Sequence[str]) -> str:
-    """What to say of an unknown operator: its right name, also where its ``$`` was forgotten."""
+    """Advice for an unknown operator: a similar name, also where the ``$`` was forgotten."""
     if isinstance(name, str) and name[:1].isalpha():
         name = f"${name}"
     if isinstance(name, str) and name.lower() not in _OTHER_NAMES and (opposite := _NEGATED.fullmatch(name.lower())):
@@ -132,7 +132,7 @@ def _meant(name: object, known: Sequence[str]) -> str:
 
 
 def _inside(field: str, name: object) -> str:
-    """What to say where the fields of an object were written as the object."""
+    """Advice where nested fields were given as an object."""
     if not isinstance(name, str) or not name or name[0] == "$":
         return ""
     return f"; the field {name!r:.60} in it is {f'{field}.{name}'!r:.120}"

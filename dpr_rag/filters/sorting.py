@@ -20,7 +20,7 @@ class Sorted(Protocol):
     def __len__(self) -> int: ...
 
     def key(self, at: int) -> Key:
-        """What the value at a place is sorted by."""
+        """The sort key of the value at a position."""
 
     def before(self, key: Key) -> int:
         """How many values have a lower key."""
@@ -30,7 +30,7 @@ class Sorted(Protocol):
 
 
 def sort_key(value: Any) -> Key:
-    """What a JSON value is sorted by: its kind, then numbers exactly, strings by code point; objects and lists anyhow."""
+    """Sort key of a JSON value: by type, then numbers exactly, strings by code point; lists and objects in any order."""
     kind = kind_of(value)
     if kind in ("number", "string"):
         return kind, value
@@ -38,7 +38,7 @@ def sort_key(value: Any) -> Key:
 
 
 def equal_to(values: Sorted, scalar: Scalar | tuple[Scalar, ...]) -> list[Span] | None:
-    """Where the values stand that equal a scalar: one stretch, as ``1`` and ``1.0`` are neighbours. Lists have no order."""
+    """The range of values that equal a scalar; ``1`` and ``1.0`` are adjacent."""
     return None if isinstance(scalar, tuple) else [_stretch(values, scalar)]
 
 
@@ -51,12 +51,12 @@ def _stretch(values: Sorted, scalar: Scalar) -> Span:
 
 
 def among(values: Sorted, scalars: Sequence[Scalar]) -> list[Span]:
-    """Where the values stand that equal one of the scalars."""
+    """The ranges of values that equal one of the scalars."""
     return [_stretch(values, scalar) for scalar in scalars]
 
 
 def below(*, included: bool) -> Callable[[Sorted, Any], list[Span]]:
-    """Where the values of a bound's kind stand that are less than it, or equal to it."""
+    """The range of values of a bound's type that are less than it, or equal to it."""
 
     def spans(values: Sorted, bound: Any) -> list[Span]:
         key = sort_key(bound)
@@ -66,7 +66,7 @@ def below(*, included: bool) -> Callable[[Sorted, Any], list[Span]]:
 
 
 def above(*, included: bool) -> Callable[[Sorted, Any], list[Span]]:
-    """Where the values of a bound's kind stand that are greater than it, or equal to it."""
+    """The range of values of a bound's type that are greater than it, or equal to it."""
 
     def spans(values: Sorted, bound: Any) -> list[Span]:
         key = sort_key(bound)
@@ -76,12 +76,12 @@ def above(*, included: bool) -> Callable[[Sorted, Any], list[Span]]:
 
 
 def between(values: Sorted, bounds: Sequence[Any]) -> list[Span]:
-    """Where the values stand from one bound to the other."""
+    """The range of values from one bound to the other."""
     return [(values.before(sort_key(bounds[0])), values.through(sort_key(bounds[1])))]
 
 
 def beginning(values: Sorted, start: str) -> list[Span]:
-    """Where the strings stand that begin with one: from it up to the first string that is greater and does not."""
+    """The range of strings with a prefix."""
     kept = start.rstrip(_LAST)
     end: Key = ("string", kept[:-1] + chr(ord(kept[-1]) + 1)) if kept else ("string" + _BEHIND,)
     return [(values.before(("string", start)), values.before(end))]

@@ -73,9 +73,9 @@ def _sql_reserved(field: str, operator: Callable[[Place, Any], Condition], opera
 
 
 def unlike_python(columns: Iterable[str], *, nested: bool) -> str:
-    """The SQL condition that these columns or the metadata hold what SQLite does not see as Python does.
+    """The SQL condition that a row holds characters that SQLite and Python treat differently.
 
-    That are strings with NUL, texts in another form than C, and, where a path may lead there, objects inside of objects.
+    These are strings with NUL, texts not in normal form C, and, where a dotted path may lead there, nested objects.
     """
     odd = [r"instr(metadata, '\u0000')", *(f"instr({column}, char(0))" for column in columns)]
     for column in ("metadata", *columns):
@@ -163,7 +163,7 @@ def stored_list(container: str, scalars: str) -> bool:
 
 @lru_cache(maxsize=8)
 def _json_read(container: str) -> Any:
-    """Remember the last few, since the items of one list are asked for one after another."""
+    """Parse JSON with a small cache, as the items of one list are read one after another."""
     return json.loads(container)
 
 
@@ -215,7 +215,7 @@ def _json(values: object) -> str:
 
 
 def _number(place: Place, near: Collection[int | float]) -> Condition:
-    """The stored number: as SQLite reads it where that decides nothing, exactly where it is near an operand."""
+    """The stored number: as SQLite reads it, or exactly where it is so near to an operand that rounding matters."""
     low, high = float(min(near)), float(max(near))
     band: list[SqlParameter] = [low - abs(low) * 1e-9 - 1e-300, high + abs(high) * 1e-9 + 1e-300]
     exact = f"dpr_rag_number({place.container}, {place.key})"
@@ -234,5 +234,5 @@ def _items(place: Place) -> str:
 
 
 def _for_type(place: Place, type_: str, sql: str) -> str:
-    """Guard by CASE: the order in which SQLite evaluates the sides of AND is its own choice."""
+    """Guard a condition by the type with CASE, since SQLite may evaluate the sides of AND in any order."""
     return f"CASE {place.type} WHEN '{type_}' THEN {sql} ELSE 0 END"

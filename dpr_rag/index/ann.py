@@ -49,10 +49,10 @@ def build(plan: Plan, source: Source, path: Path, *, norm: float) -> None:
 
 
 def refuse_long(plan: Plan, norm: float) -> None:
-    """Refuse to hold vectors of a length that an index in float16 has no number for.
+    """Refuse vectors whose components could overflow float16 in an index of that type.
 
     Raises:
-        IndexKindError: The largest Euclidean norm of a vector is one.
+        IndexKindError: ``norm``, the largest Euclidean norm, is beyond float16.
     """
     if "fp16" in plan.factory and norm > _LARGEST_FLOAT16:
         raise IndexKindError(f"{plan.name!r} cannot hold vectors of length {norm:g} in float16; choose another index")
@@ -103,12 +103,12 @@ def check_factory(factory: str, dim: int | None) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """What FAISS says, without the place in its code."""
+    """The first line of an error of FAISS, without the position in its source."""
     return str(error).strip().splitlines()[0].split("Error: ")[-1]
 
 
 def _configure(index: Any, plan: Plan) -> None:
-    """Set what the factory string cannot say, and keep product quantizers from training for minutes."""
+    """Set parameters that the factory string cannot express, and limit the training of product quantizers."""
     faiss = import_faiss()
     inner = faiss.downcast_index(index)
     if hasattr(inner, "hnsw"):
@@ -119,7 +119,7 @@ def _configure(index: Any, plan: Plan) -> None:
 
 
 def version() -> str:
-    """Version of FAISS."""
+    """Version of FAISS, as manifests record it."""
     faiss = import_faiss()
     return str(faiss.__version__)
 

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Row numbers and vectors of a segment that is being built, on disk."""
+    """The row numbers and vectors of a segment under construction, written to disk."""
 
     rows: Rows
     matrix: Matrix | None
@@ -38,7 +38,7 @@ class Written:
         return float(self.norms.max(initial=0))
 
     def long(self, known: Sequence[int] = ()) -> tuple[int, ...]:
-        """Positions of vectors that are far longer than the others, if they are few, and those that are known to be.
+        """Positions of outliers, vectors more than 3 times as long as nearly all others, and of the ``known`` ones.
 
         A scalar quantizer shares its 256 steps out between the smallest and the largest component: one vector a thousand
         times as long as the rest would leave them one step, and index recall fell from 1.0 to 0.26.
@@ -95,7 +95,7 @@ class PreviousBase:
 
 
 def _spread(count: int, most: int) -> Rows:
-    """So many positions at most, evenly over all."""
+    """At most ``most`` positions, evenly spaced."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
 
@@ -136,7 +136,7 @@ def finish_base(
     previous: PreviousBase | None = None,
     checkpoint: Callable[[], object] = no_checkpoint,
 ) -> Manifest:
-    """Build the index over written vectors, or extend another one to them, and record the segment.
+    """Build the index over written vectors, or extend the previous one by them, and return the segment's manifest.
 
     Args:
         folder: Where the vectors were written.

@@ -54,7 +54,7 @@ def _grouped(take: Take, positions: Rows, clusters: int, seed: int) -> Vectors:
 
 
 def _moved(take: Take, positions: Rows, centroids: Vectors) -> Vectors:
-    """One round of k-means: the direction of the vectors that are nearest to each centroid; one of none stays."""
+    """One round of k-means: each centroid becomes the mean direction of its vectors; one without vectors stays."""
     sums = np.zeros(centroids.shape, np.float64)
     for vectors, nearest in _nearest(take, positions, centroids):
         order = np.argsort(nearest, kind="stable")
@@ -64,7 +64,7 @@ def _moved(take: Take, positions: Rows, centroids: Vectors) -> Vectors:
 
 
 def _nearest(take: Take, positions: Rows, centroids: Vectors) -> Iterator[tuple[Vectors, Rows]]:
-    """The vectors, in blocks, and which of some centroids has the largest inner product with each."""
+    """The vectors, in blocks, and the number of each one's centroid, that of the largest inner product."""
     faiss = import_faiss()
     index = faiss.IndexFlatIP(centroids.shape[1])
     index.add(centroids)
@@ -74,14 +74,14 @@ def _nearest(take: Take, positions: Rows, centroids: Vectors) -> Iterator[tuple[
 
 
 def _split(take: Take, positions: Rows, groups: int, seed: int) -> list[Rows]:
-    """The positions by the nearest of some coarse centroids."""
+    """The positions grouped by the nearest of some coarse centroids."""
     coarse = _means(take(_some(positions, groups * POINTS_PER_CLUSTER, seed)), groups, seed)
     nearest = np.concatenate([clusters for _, clusters in _nearest(take, positions, coarse)])
     return [positions[nearest == group] for group in range(groups)]
 
 
 def _shares(sizes: list[int], clusters: int) -> list[int]:
-    """Whole numbers in proportion to sizes, none above its size, that add up to the number of clusters."""
+    """Clusters for each group, in proportion to its size and at most that, which add up to ``clusters``."""
     exact = np.array(sizes, np.float64) * clusters / sum(sizes)
     shares = exact.astype(np.int64)
     shares[np.argsort(shares - exact, kind="stable")[: clusters - shares.sum()]] += 1

@@ -1,4 +1,4 @@
-"""Vectors out of FAISS files that other libraries wrote; a process of its own reads them, since FAISS trusts what it reads."""
+"""Reads vectors of FAISS files from other libraries in a separate process, since FAISS does not validate what it reads."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read_faiss_vectors(path: str | Path) -> tuple[Vectors, str]:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Vectors, int]:
-    """What the other process told, the vectors, and its exit code."""
+    """Run the reading process; returns its report, the vectors and its exit code."""
     command = [sys.executable, "-m", _READER, str(path.absolute())]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path)}
     try:
@@ -80,7 +80,7 @@ def _taken(pipe: IO[bytes] | None) -> tuple[dict[str, Any], Vectors]:
 
 
 def _ending(code: int) -> str:
-    """How the other process ended, in words."""
+    """The end of the reading process, in words."""
     try:
         name = signal.Signals(-code).name
     except ValueError:

@@ -43,7 +43,7 @@ def main(path: Path, out: BinaryIO) -> None:
 
 
 def _rebuilding(faiss: Any, index: Any) -> Any:
-    """The index that gives vectors back by their places."""
+    """The part of an index that can reconstruct its vectors by position."""
     inverted = faiss.try_extract_index_ivf(index)
     if inverted is not None:
         inverted.make_direct_map()
@@ -55,7 +55,7 @@ def _tell(out: BinaryIO, **told: Any) -> None:
 
 
 def _limit(size: int) -> None:
-    """Bound memory and time by the size of the file, where the system can."""
+    """Limit memory and time in proportion to the file's size, where the system can."""
     with suppress(ImportError, ValueError, OSError):  # there is no such module on Windows
         import resource
 

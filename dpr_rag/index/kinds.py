@@ -17,7 +17,7 @@ AUTO_GRAPH_LIMIT = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How one plain name becomes a FAISS index.
+    """An index kind: its FAISS factory string and its defaults.
 
     Attributes:
         factory: FAISS factory string with ``{nlist}``, ``{links}`` and ``{m}`` to fill in; empty for an exact scan.
@@ -57,7 +57,7 @@ PARAMETERS: Mapping[str, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The decision for one segment.
+    """The index chosen for one segment, and why.
 
     Attributes:
         name: Plain name or factory string in use.
@@ -152,7 +152,7 @@ def _planned(name: str, kind: Kind, given: dict[str, int], passages: int, dim: i
 
 
 def probed(clusters: int) -> int:
-    """How many of the clusters of an inverted file are searched where nothing else is asked for.
+    """Default of ``nprobe``: the number of clusters of an inverted file that a search looks through.
 
     An eighth, and more of few: questions lie apart from passages, and an eighth of 128 clusters held 0.88 of their exact
     top 10, of 759 clusters 0.97.

@@ -17,7 +17,7 @@ _IMPORTING = ForkGate(_refusal)
 
 
 def import_faiss() -> Any:
-    """The library, on one thread where the workers of this one stayed in the parent of a fork.
+    """Import FAISS; in a forked child, which has no OpenMP workers, it runs on one thread.
 
     Raises:
         ForkedProcessError: It was only half imported in the parent.

@@ -1,4 +1,4 @@
-"""Holding what a FAISS index says of its vectors against the vectors themselves."""
+"""Verifies that a FAISS index holds the vectors of a segment."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _parts(index: AnnIndex, sampled: bool) -> Iterator[tuple[Rows, Vectors, Any]
 
 
 def _of_lists(index: AnnIndex, sampled: bool) -> Iterator[tuple[Rows, Vectors, Any]]:
-    """The same for an inverted file, cluster by cluster, as many at once as make a step."""
+    """Like :func:`_parts`, for an inverted file: a group of clusters at a time."""
     chosen = range(0, index.inmost.nlist, max(1, index.inmost.nlist // (_STEP // _SAMPLE)) if sampled else 1)
     waiting: list[tuple[Rows, Any]] = []
     for number in chosen:

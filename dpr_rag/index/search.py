@@ -29,7 +29,7 @@ _ROWS_PER_STEP = 8
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which positions of a segment may be returned.
+    """The positions of a segment that a search may return, as a list and as a bitmap.
 
     Attributes:
         positions: Ascending positions, or None for all.
@@ -56,7 +56,7 @@ class Selection:
         return Selection(positions, np.packbits(bits, bitorder="little"), len(positions))
 
     def among(self, positions: Rows) -> Rows:
-        """Those of some positions that are selected, in their order."""
+        """The selected ones among some positions, in their order."""
         if self.mask is None:
             return positions
         kept: Rows = positions[(self.mask[positions >> 3] >> (positions & 7).astype(np.uint8)) & 1 == 1]
@@ -65,7 +65,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class _Few:
-    """Vectors of some positions of a segment, float32 [n, dim], none longer than ``norm``."""
+    """A copy of a segment's vectors at some positions, float32 [n, dim], with the interface of a segment."""
 
     vectors: Vectors
     norm: float
@@ -113,7 +113,7 @@ def search_segment(
 
 
 def _few(segment: Base | Tail) -> int:
-    """How many selected positions are compared one by one rather than looked for in the index."""
+    """The number of selected positions up to which brute force is faster than the index."""
     graph = isinstance(segment, Base) and segment.ann is not None and segment.ann.is_graph
     return _FEW if graph else max(_FEW, int(_FEW_SHARE * len(segment.rows)))
 
@@ -131,7 +131,7 @@ def _ranked(segment: Base | Tail, question: Vectors, positions: Rows, k: int) ->
 
 
 def _approximate(base: Base, questions: Vectors, k: int, selection: Selection) -> list[Rows]:
-    """Candidates from the FAISS index, and an exact scan where it came back with too few."""
+    """Candidates from the FAISS index; by an exact scan where it returns too few."""
     size = len(base.rows)
     wanted = min(k, selection.count)
     candidates = min(max(k * base.manifest.plan.oversample, k + _MARGIN), selection.count)
@@ -153,7 +153,7 @@ def _approximate(base: Base, questions: Vectors, k: int, selection: Selection) -
 def _among_the_best(
     graph: AnnIndex, base: Base, questions: Vectors, k: int, wanted: int, selection: Selection
 ) -> list[Rows]:
-    """Selected positions among the best of all, of which as many are looked through as hold the wanted ones.
+    """Selected positions among the index's best: the search is widened until enough of them are selected.
 
     A graph whose search skips what is not selected loses its way where the selected are far from the question: its index
     recall fell to 0.75 with a tenth of the passages, chosen by topic. How many of the best are selected tells whether
@@ -180,7 +180,7 @@ def _among_the_best(
 
 
 def _exact_among(segment: Base | Tail, questions: Vectors, k: int, selection: Selection) -> list[Rows]:
-    """The same as :func:`_exact` for few positions, whose vectors are copied together once for all questions."""
+    """Like :func:`_exact`, for few positions: their vectors are copied once for all questions."""
     positions = np.arange(len(segment.rows)) if selection.positions is None else selection.positions
     few = _Few(segment.take(positions), segment.norm)
     return [positions[places] for places in _exact(few, questions, k, Selection.everything(len(positions)))]

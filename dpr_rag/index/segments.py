@@ -21,7 +21,7 @@ VECTORS, ROWS, SUMS, FAISS = "vectors", "rows", "sums", "faiss"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What the store records of a base segment; its files are used only while they match it.
+    """The record of a base segment in the store's state; its files are used only while they match it.
 
     Attributes:
         directory: Name of the segment's folder.
@@ -55,7 +55,7 @@ class Manifest:
 
     @property
     def is_current(self) -> bool:
-        """Whether the files are checked as they are now; others are not used."""
+        """Whether the segment has this version's checksums; others are not used."""
         return self.checksums == CHECKSUMS
 
     @staticmethod
@@ -185,7 +185,7 @@ def verify_base(base: Base, folder: Path) -> None:
 
 
 def _verify(folder: Path, manifest: Manifest) -> None:
-    """Check the segment's own files; what was put beside them is for others to verify."""
+    """Verify the checksums of the segment's own files; further files in the folder are verified by their owners."""
     for name in (ROWS, SUMS, FAISS):
         if name in manifest.files:
             verify_file(folder / name, manifest.files[name])

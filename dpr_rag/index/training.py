@@ -42,7 +42,7 @@ class Source:
     checkpoint: Callable[[], object] = no_checkpoint
 
     def drawn(self, count: int) -> Rows:
-        """Positions of so many vectors, one at random out of each of as many equal stretches; ascending.
+        """A stratified random sample of ``count`` positions: one out of each of as many equal ranges; ascending.
 
         All where there are no more, and none of the long ones.
         """
@@ -64,7 +64,7 @@ class Source:
 
 
 def train(index: Any, source: Source) -> None:
-    """Train an index: clusters with 64 vectors each, or all there are, and the rest with 100,000.
+    """Train an index: its clusters with 64 vectors per cluster, or all there are; quantizers with 100,000.
 
     FAISS would hold the whole sample in memory and compare each vector with every centroid; what it is given here are the
     centroids, see :func:`dpr_rag.index.clustering.centroids`.
@@ -113,7 +113,7 @@ def _give_centroids(index: Any, inverted: Any, source: Source) -> None:
 
 
 def _inverted(index: Any) -> Any:
-    """The part with clusters whose centroids can be given to it, or None."""
+    """The inverted file of an index whose centroids can be set, or None."""
     faiss = import_faiss()
     ivf = faiss.try_extract_index_ivf(index)
     return None if ivf is None or ord(ivf.quantizer_trains_alone) == 1 else ivf

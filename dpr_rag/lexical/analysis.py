@@ -78,7 +78,7 @@ _CODES = {
 
 @lru_cache(maxsize=64)
 def analysis_of(language: str) -> str:
-    """All that decides which terms a text has, in words: postings that were made in another way do not fit the questions."""
+    """Identifies the text analysis: versions of stemmer, stop words, Unicode and rules. Postings made by another are not used."""
     made = [f"analysis {_ANALYSIS}, {language}", f"Unicode {unicodedata.unidata_version}"]
     if language not in _UNSTEMMED:
         made.append(f"PyStemmer {_version_of('PyStemmer')}")
@@ -126,7 +126,7 @@ class Analyzer:
         self._spelled = _Spelled()
 
     def passage(self, passage: Passage) -> tuple[Terms, Counts, Terms]:
-        """The distinct terms of a passage in ascending order, how often each stands in it, and all in their own order."""
+        """Distinct terms of a passage, ascending, with their frequencies, and all its terms in the order of the text."""
         text = self._plain(f"{passage.title} {passage.text}" if passage.title else passage.text)
         runs = not text.isascii() and holds_units(text)
         found = self._terms(self._split(text, runs))
@@ -139,7 +139,7 @@ class Analyzer:
         return terms[order], counts[order], np.array(found, np.uint64)
 
     def _words(self, text: str) -> list[str]:
-        """The words of a text in lower case, each identifier followed by what it is made of."""
+        """Lower-case words of a text, each identifier followed by its parts."""
         text = self._plain(text)
         return self._split(text, not text.isascii() and holds_units(text))
 
@@ -163,7 +163,7 @@ class Analyzer:
         return list(chain.from_iterable(map(self._spelled.__getitem__, text.split())))
 
     def sequence(self, text: str) -> list[int]:
-        """The terms of a text in their order."""
+        """The terms of a text, in its order."""
         return self._terms(self._words(text))
 
     def _terms(self, words: list[str]) -> list[int]:
@@ -182,7 +182,7 @@ class Analyzer:
 
 
 class _Spelled(dict[str, tuple[str, ...]]):
-    """A word as it is written in lower case, and what it is made of; filled as words are met."""
+    """Caches for each word its lower-case form and, for an identifier, its parts."""
 
     def __missing__(self, word: str) -> tuple[str, ...]:
         if len(self) >= _KEPT_WORDS:
@@ -206,7 +206,7 @@ def _stemmer(language: str) -> Callable[[str], str]:
 
 
 def stop_words_of(language: str) -> frozenset[str]:
-    """The words of a language that say little by themselves, in lower case; none where no list of them is known."""
+    """Stop words of a language in lower case; none if no list is known."""
     if language == "english":
         return frozenset(_ENGLISH_STOP_WORDS.split())
     if language in _UNSTEMMED:

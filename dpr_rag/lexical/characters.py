@@ -33,7 +33,7 @@ _BETWEEN_WORDS = re.compile(rf"\u200b(?={_UNSPACED})|(?<={_UNSPACED})\u200b")
 
 
 class _Plain(dict[int, str]):
-    """What ``str.translate`` makes of a character, filled as characters are met: words with space between them."""
+    """Table for ``str.translate``, filled lazily: plain form of a letter, or a space for what is in no word."""
 
     def __missing__(self, code: int) -> str:
         self[code] = _plain_of(chr(code))
@@ -57,7 +57,7 @@ def _plain_of(char: str) -> str:
 
 
 def letters_of(char: str) -> str:
-    """What a character stands for where it is another shape of plain ones, in running text; itself where it is none.
+    """The plain letters that a compatibility character stands for, such as those of a ligature; else itself.
 
     Letters and digits are those of :func:`plain`, punctuation and spaces NFKC's own, and format characters nothing.
     """
@@ -89,7 +89,7 @@ _PLAIN = _Plain()
 
 
 def plain(text: str) -> str:
-    """A text as words with spaces and apostrophes between them, the letters of each in one form whatever their shape.
+    """A text in plain letters, with spaces and apostrophes between its words.
 
     Ligatures, full-width letters, presentation forms and mathematical letters are those that they stand for (Unicode's
     NFKC), except that numbers stay apart: ``3½`` is 3 and 1 and 2, and ``10²`` 10 and 2. Format characters (soft hyphens,
@@ -108,7 +108,7 @@ def plain(text: str) -> str:
 
 
 def may_hold_identifiers(text: str) -> bool:
-    """Whether a word of an ASCII text may have parts; much faster than to look at each."""
+    """Whether an ASCII text may hold identifiers; much faster than a look at each word."""
     shape = text.encode().translate(_SHAPES)
     if b"_" in shape or b"aA" in shape:
         return True
@@ -119,17 +119,17 @@ def may_hold_identifiers(text: str) -> bool:
 
 
 def spaced(text: str) -> str:
-    """An ASCII text with spaces for what is of no word."""
+    """An ASCII text with spaces for characters that are in no word."""
     return text.encode().translate(_SPACED).decode()
 
 
 def lowered_and_spaced(text: str) -> str:
-    """The same in lower case; much faster than to look for words."""
+    """Like :func:`spaced`, in lower case; much faster than a regular expression."""
     return text.encode().translate(_LOWERED).decode()
 
 
 def parts_of(word: str) -> list[str]:
-    """The words that an identifier is made of, such as ``get``, ``User`` and ``Name`` in ``getUserName``; none of other words.
+    """The parts of an identifier, ``get``, ``User`` and ``Name`` of ``getUserName``; none for other words.
 
     Single letters are left out, such as those of ``pH`` and ``iPhone``: they would be found everywhere. Where an identifier
     has digits, such as ``HTTP2Server``, ``userID42`` and ``SQLite3``, what stands between them is a part as well (``HTTP``,

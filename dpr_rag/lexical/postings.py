@@ -26,7 +26,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Postings:
-    """Which terms stand in which passages, and how often.
+    """An inverted index: for each term its passages and frequencies, and the terms of each passage in order.
 
     Attributes:
         rows: Ascending row numbers of the passages.
@@ -141,7 +141,7 @@ class Postings:
         return found
 
     def _fits_together(self) -> bool:
-        """Whether every number that leads into another column leads to a place in it."""
+        """Whether all offsets into other columns are within bounds."""
         size = len(self.rows)
         return bool(
             len(self.lengths) == size
@@ -176,12 +176,12 @@ def _flat(found: Sequence[tuple[Terms, Counts, Terms]], first: int) -> tuple[Ter
 
 
 def halves(terms: Terms) -> Halves:
-    """The lower 32 bits of terms, enough to tell neighbours apart."""
+    """The lower 32 bits of terms, enough for phrases."""
     return (terms & np.uint64(0xFFFFFFFF)).astype(np.uint32)
 
 
 def grown(parts: tuple[Postings, ...], added: Postings) -> tuple[Postings, ...]:
-    """More passages behind those of ``parts``: small segments are merged, so that there are few and growing costs little.
+    """Append a segment to ``parts``; segments of similar size are merged, so that there are few (logarithmic merging).
 
     Each segment is at least twice as large as the one behind it, as in a log-structured merge tree.
     """

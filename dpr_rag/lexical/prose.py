@@ -18,7 +18,7 @@ _STOP_WORDS, _SIGNS = 0.17, 0.13
 
 
 def is_prose(text: str) -> bool:
-    """Whether a text reads like one in a language: by its stop words, in whichever of 33 languages has most, and its signs.
+    """Whether a text is prose: by its share of stop words in the best of 33 languages, and by its punctuation.
 
     Signs are what is no letter in ASCII, digits among them. Text in scripts without spaces between words is told by its signs
     alone, and so is Hangul. Names and headings are no prose, and languages without a list of stop words have none.

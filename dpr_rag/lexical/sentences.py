@@ -78,7 +78,7 @@ def ends_sentence(before: str, word: str, following: str) -> bool:
 
 
 def _goes_on(before: str, name: str, following: str) -> bool:
-    """Whether a word with one dot behind it is short for something, or an ordinal, so that the sentence goes on."""
+    """Whether a word with a dot is an abbreviation or an ordinal, which ends no sentence."""
     starts = following[:1].isupper() and _plain(following) in _STARTERS
     if _is_of(name, _LEADING):
         return True
@@ -100,7 +100,7 @@ def _plain(word: str) -> str:
 
 
 def sentences(text: str) -> Iterator[str]:
-    """The sentences of a text, which together are the text: nothing is left out.
+    """The sentences of a text; joined, they are the text.
 
     A blank line ends one, and so does the end of a line that is not one of a paragraph's: a short one, or one before a list's.
     """

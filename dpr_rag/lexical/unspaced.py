@@ -51,27 +51,27 @@ _KEYS = re.compile(rf"((?:{CHARACTER.pattern})+)|((?:(?!{CHARACTER.pattern})\S)+
 
 
 def written(text: str) -> list[str]:
-    """The words of a text as they stand in it, each with the space before it; characters where no spaces part words."""
+    """Tokens of a text with the space before each: words, or characters in scripts without spaces."""
     return _WRITTEN.findall(text)
 
 
 def keys(text: str) -> list[str]:
-    """The words of a text of words with spaces, and pairs of neighbours where no spaces part words."""
+    """Tokens to compare texts by: words, and pairs of adjacent characters in scripts without spaces."""
     return [one for run, word in _KEYS.findall(text) for one in (pairs_of(run) if run else [word])]
 
 
 def holds_units(text: str) -> bool:
-    """Whether any of a text is written so."""
+    """Whether a text holds characters of scripts without spaces, or Hangul."""
     return _HIGH.search(text) is not None and _RUN.search(text) is not None
 
 
 def pieces(text: str) -> list[tuple[str, str]]:
-    """Runs and words of a text of words with spaces: each a pair of a run and nothing, or of nothing and a word."""
+    """Splits a text into words, and runs of characters in scripts without spaces; each item is (run, "") or ("", word)."""
     return _PIECES.findall(text)
 
 
 def pairs_of(run: str) -> list[str]:
-    """The pairs of neighbours in a run, which overlap, or the only unit; as Lucene's ``CJKBigramFilter`` makes of a run."""
+    """Overlapping pairs of adjacent characters in a run, or its only one; as Lucene's ``CJKBigramFilter`` makes of a run."""
     units = UNIT.findall(run)
     return [first + second for first, second in pairwise(units)] or units
 

@@ -29,10 +29,10 @@ from dpr_rag.milvus.kinds import Kind
 from dpr_rag.milvus.records import Rows, StoredPassage, key_of, record_of, size_of
 from dpr_rag.passages import Passage
 from dpr_rag.store import recording
-from dpr_rag.store.repeats import SeenIds, check_against, check_repeats, parted_twins
+from dpr_rag.store.repeats import SeenIds, check_against, check_repeats, without_twins
 from dpr_rag.store.reports import AddReport
 from dpr_rag.store.scope import Scope, admitted
-from dpr_rag.store.sources import Replace, check_replace, parted, with_private
+from dpr_rag.store.sources import Replace, check_replace, split_by_source, with_private
 
 Progress = Callable[[AddReport], None]
 _MOST_BYTES = 16 << 20
@@ -94,7 +94,7 @@ def add(
         check_repeats(passages)
     seen = SeenIds()
     for batch, given in _batches(passages, vectors, batch_size):
-        places, twins = parted_twins(batch, given, replace)
+        places, twins = without_twins(batch, given, replace)
         chosen = [batch[at] for at in places]
         rows = None if given is None else given[places]
         ids = [one.id for one in chosen]
@@ -151,7 +151,7 @@ def _add_batch(target: Target, batch: _Batch, before: int) -> AddReport:
     known = {kept.passage.id: kept for kept in _known(target.collection, batch.passages).values()}
     stored = {passage_id: (kept.row, kept.passage) for passage_id, kept in known.items()}
     target.scope.refuse_taken(stored)
-    ready, owners = parted(batch.passages, stored, batch.policy)
+    ready, owners = split_by_source(batch.passages, stored, batch.policy)
     check_against(stored, ready, batch.again)
     vectors = _vectors(target, batch, ready, known)
     if not target.collection.exists and vectors:

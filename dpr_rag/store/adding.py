@@ -1,4 +1,4 @@
-"""Adding passages: batch by batch, each encoded outside and committed inside one transaction."""
+"""Adding passages in batches; each is encoded before its transaction, and committed in one."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from dpr_rag.storage.writer import StoreWriter
 from dpr_rag.store import recording
 from dpr_rag.store.background_compaction import Backpressure
 from dpr_rag.store.engine import Engine
-from dpr_rag.store.repeats import SeenIds, check_against, check_repeats, parted_twins
+from dpr_rag.store.repeats import SeenIds, check_against, check_repeats, without_twins
 from dpr_rag.store.reports import AddReport
 from dpr_rag.store.scope import WHOLE, Scope, admitted
-from dpr_rag.store.sources import Replace, check_replace, parted, with_private, without_source
+from dpr_rag.store.sources import Replace, check_replace, split_by_source, with_private, without_source
 
 Progress = Callable[[AddReport], None]
 _AS_A_PASSAGE = "a dpr_rag.Passage(id=…, text=…)"
@@ -34,7 +34,7 @@ _Known = dict[str, tuple[int, Passage]]
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Passages with distinct ids, a vector for each one that needs it, and which of the ids came in an earlier batch.
+    """A batch of passages with distinct ids, their given vectors if any, and the ids that earlier batches held, too.
 
     Attributes:
         twins: What became of the other passages with an id of these.
@@ -47,8 +47,8 @@ class _Batch:
 
     @staticmethod
     def of(passages: Sequence[Passage], given: Vectors | None, seen: SeenIds, policy: Replace) -> _Batch:
-        """Keep one of the passages that share an id."""
-        kept, twins = parted_twins(passages, given, policy)
+        """Make a batch, keeping one of the passages that share an id."""
+        kept, twins = without_twins(passages, given, policy)
         chosen = [passages[at] for at in kept]
         again = seen.again([passage.id for passage in chosen])
         return _Batch(chosen, None if given is None else given[kept], again, twins)
@@ -85,7 +85,7 @@ def add(
 
 
 def _refuse_blank(passage: object) -> None:
-    """Refuse what has no word: no question is about it, and its vector is near to many."""
+    """Refuse a passage without a word: its vector means nothing, and would come up for many questions."""
     if isinstance(passage, Passage) and is_blank(passage.text) and is_blank(passage.title):
         raise PassageError(
             f"passage {passage.id!r:.120}: text and title are blank, expected a word; leave it out, or fill it in"
@@ -144,7 +144,7 @@ def _add_batch(
             if len(known) < len(batch.passages):
                 engine.prove_ids(reader)  # while others may still write
         scope.refuse_taken(known)
-        ready, _ = parted(batch.passages, known, policy)
+        ready, _ = split_by_source(batch.passages, known, policy)
         check_against(known, ready, batch.again)
         needed = batch.passages if batch.given is not None else [p for p in ready if _is_new_text(known.get(p.id), p)]
         vectors = _vectors(engine, batch, needed)
@@ -152,7 +152,7 @@ def _add_batch(
             model = _model(engine, writer, vectors, given=batch.given is not None)
             known = engine.known(writer, (passage.id for passage in batch.passages))
             scope.refuse_taken(known)
-            ready, owners = parted(batch.passages, known, policy)
+            ready, owners = split_by_source(batch.passages, known, policy)
             encoded = {p.id: vector for p, vector in zip(needed, vectors, strict=True)}
             if all(p.id in encoded or not _is_new_text(known.get(p.id), p) for p in ready):
                 gone = _succeeded(writer, batch.passages, ready, instead, scope)
@@ -166,7 +166,7 @@ def _succeeded(
     instead: Mapping[str, Sequence[str]],
     scope: Scope,
 ) -> list[int]:
-    """Rows of the passages that those of the batch succeed: seen ones of the same text still, and none that comes itself."""
+    """Row numbers of the passages that the batch replaces by ``instead``: seen by the view, of the same text, not in it."""
     successors = {old: passage for passage in ready for old in instead.get(passage.id, ())}
     wanted = successors.keys() - {passage.id for passage in batch}
     stored = writer.by_ids(wanted) if wanted else {}
@@ -199,7 +199,7 @@ def _vectors(engine: Engine, batch: _Batch, needed: Sequence[Passage]) -> Vector
 
 
 def _model(engine: Engine, writer: StoreWriter, vectors: Vectors, *, given: bool) -> Model:
-    """The model the store has, or gets with its first vectors, with a note of what made these."""
+    """The store's model, or the one that its first vectors give it, with the run that made these vectors."""
     engine.check_model(writer.now)
     dim = vectors.shape[1]
     model = writer.now.model
@@ -221,7 +221,7 @@ def _write(
     vectors: dict[str, Vectors],
     succeeded: Sequence[int],
 ) -> AddReport:
-    """Write what differs from the store and say what that was."""
+    """Write what differs from the store, and return the counts."""
     stored = writer.vectors_of(writer.now, [row for row, _ in known.values() if vectors]) if known else {}
     inserted, updated, removed, named = [], [], list(succeeded), 0
     for given in passages:

@@ -43,7 +43,7 @@ def compact(engine: Engine, index: str | None) -> None:
 
 
 def shrink(engine: Engine) -> None:
-    """Give what superseded passages, vectors and segments took back to the disk."""
+    """Vacuum the database file, to return the space of deleted and replaced passages to the disk."""
     shrinking.shrink(engine.database, wait=_LOCK_TIMEOUT)  # who writes now will leave more empty pages
 
 
@@ -97,7 +97,7 @@ def with_checkpoints(blocks: Iterable[tuple[Rows, Vectors]], checkpoint: Checkpo
 
 
 def _check_complete(reader: StoreReader, state: State, count: int) -> None:
-    """Prove that the records, each of them intact, are those that were committed: filters and deletions trust a segment."""
+    """Verify that passages and vectors, each intact, are those that were committed: filters and deletions trust a segment."""
     if count != state.passages:
         raise StoreCorrupted(f"{reader.path}: {count} vectors for {state.passages} passages; " + RESTORE)
     sums = reader.checksum_of("passage"), reader.checksum_of(state.vectors)

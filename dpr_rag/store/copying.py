@@ -1,4 +1,4 @@
-"""Backups: a consistent copy of a store that is in use."""
+"""Backup and restore: consistent copies of a store that is in use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RESTORING = "restoring-"
 
 
 def backup(engine: Engine, target: Path) -> None:
-    """Copy the database and its segments, and only then give the copy its name; see ``PassageStore.backup``."""
+    """Copy the database and its segments, then rename the copy to its final path; see ``PassageStore.backup``."""
     if target.exists():
         raise StoreError(f"{target} exists already; back up to a new path")
     if engine.folder in target.absolute().parents:
@@ -40,7 +40,7 @@ def backup(engine: Engine, target: Path) -> None:
         partial.mkdir()
         engine.database.backup(partial / FILE_NAME)
         with closing(open_engine(partial, None, Settings())) as copy:
-            _name_anew(copy)
+            _rename(copy)
             _copy_segments(engine.folder / INDEX_FOLDER, copy)
         (partial / WRITER_FILE).unlink(missing_ok=True)
         partial.chmod(stat.S_IMODE(engine.folder.stat().st_mode))
@@ -49,7 +49,7 @@ def backup(engine: Engine, target: Path) -> None:
 
 @contextmanager
 def claimed(parent: Path, prefix: str) -> Iterator[Path]:
-    """A folder that only this user may read; what a killed process left of one goes."""
+    """A working folder that only this user may read; those left by killed processes are removed."""
     try:
         remove_abandoned(parent, prefix)
         claim = Claim(parent, prefix, mode=0o700)
@@ -64,7 +64,7 @@ def claimed(parent: Path, prefix: str) -> Iterator[Path]:
 
 
 def restore(source: Path, target: Path) -> None:
-    """Put a copy in the place of a store, or where there is none; see ``PassageStore.restore``."""
+    """Replace a store by a copy, or put one where there is none; see ``PassageStore.restore``."""
     if not (source / FILE_NAME).is_file():
         raise StoreNotFoundError(
             f"there is no store at {source}; give the folder that " + ByFace("backup()", cli="dpr-rag backup") + " made"
@@ -81,7 +81,7 @@ def restore(source: Path, target: Path) -> None:
         # inside the target, which may be a filesystem of its own
         with claimed(target, _RESTORING) as partial:
             _copied_store(source, partial / "copy")
-            _put_in_place(partial / "copy", target)
+            _replace_files(partial / "copy", target)
     except BaseException:
         if is_new:
             with suppress(OSError):
@@ -103,7 +103,7 @@ def _refuse_foreign(target: Path) -> None:
 
 
 def _copied_store(source: Path, target: Path) -> None:
-    """A verified copy of a store."""
+    """Copy a store, and check the copy."""
     with closing(open_engine(source, None, Settings(create=False, read_only=True))) as engine:
         backup(engine, target)
     with closing(open_engine(target, None, Settings(create=False))) as copy:
@@ -117,13 +117,13 @@ def _copied_store(source: Path, target: Path) -> None:
             raise StoreCorrupted(f"the copy {source} is damaged, and nothing was restored: " + damage) from error
 
 
-def _put_in_place(copy: Path, target: Path) -> None:
-    """Move a store's files over those of another one, the database last, in one step, while nobody has either open."""
+def _replace_files(copy: Path, target: Path) -> None:
+    """Move a store's files over those of another one that nobody has open; replacing the database, last, is atomic."""
     database = target / FILE_NAME
     if is_open_here(identity_of(database)):
         raise StoreLocked(f"{target} is open in this process; close it, then try again")
     with nobody_else(database) if database.exists() else nullcontext():
-        _take_after(database, copy)
+        _copy_permissions(database, copy)
         (target / INDEX_FOLDER).mkdir(exist_ok=True)
         if (copy / INDEX_FOLDER).is_dir():
             for segment in (copy / INDEX_FOLDER).iterdir():
@@ -139,8 +139,8 @@ def _put_in_place(copy: Path, target: Path) -> None:
         _sync(target)
 
 
-def _take_after(database: Path, copy: Path) -> None:
-    """Give a copy the owner and the permissions of the store that it is put in place of, so that its users can go on."""
+def _copy_permissions(database: Path, copy: Path) -> None:
+    """Give a copy the owner and the permissions of the store that it replaces."""
     if not database.exists():
         return
     model = database.stat()
@@ -159,8 +159,8 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _name_anew(copy: Engine) -> None:
-    """Both stores will go their own ways, with the same generation numbers for different things."""
+def _rename(copy: Engine) -> None:
+    """Give a copy a name of its own: from now on, equal generation numbers mean different states in the two stores."""
     with copy.writing() as writer:
         writer.now = replace(writer.now, store=new_name())
         writer.commit_state()

@@ -1,4 +1,4 @@
-"""What the parts of a store share: the database, the encoder and the current snapshot."""
+"""``Engine``: what the parts of an open store share: database, encoder, current snapshot, caches and locks."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Engine:
             self._seen = newest
 
     def prove(self, reader: StoreReader) -> None:
-        """Prove, once per process and row, that no passage is damaged or missing.
+        """Verify, once per process and row, that no passage is damaged or missing.
 
         What a filter leaves out is never read back by itself: without this, a damaged field would change which passages
         come, in silence.
@@ -110,7 +110,7 @@ class Engine:
             self.proved_ids = True
 
     def known(self, reader: StoreReader, ids: Iterable[str]) -> dict[str, tuple[int, Passage]]:
-        """Passages with their row numbers by id; of the others it is proven that they are not stored.
+        """Passages with their row numbers by id; ids that are missing from the result are proven not to be stored.
 
         Raises:
             StoreCorrupted: One is damaged, or the index on ids is.
@@ -123,7 +123,7 @@ class Engine:
         return stored
 
     def prove_marks(self, reader: StoreReader) -> None:
-        """Prove, once per process, that the indexes on marks hold what the passages say; some 15 s a million passages.
+        """Verify, once per process, the indexes on marks against the passages; about 15 s per million passages.
 
         Raises:
             StoreCorrupted: They do not, or a passage is damaged.
@@ -144,7 +144,7 @@ class Engine:
             self._proved_entries = True
 
     def prove_for(self, reader: StoreReader, snapshot: Snapshot, where: Condition) -> None:
-        """Prove the passages that a filter is asked about one by one, once per process and row; see :meth:`prove`.
+        """Verify the passages that a filter is evaluated on, once per process and row; see :meth:`prove`.
 
         Those whose metadata the base segment knows by field are not: the segment was made of proved passages.
 
@@ -189,11 +189,11 @@ class Engine:
             return reader.state()
 
     def model_of(self, encoder: Encoder) -> Model:
-        """What the store records of an encoder."""
+        """The record of an encoder: dimension, fingerprint and source."""
         return Model(int(encoder.dim), encoder.fingerprint, str(getattr(encoder, "source", "")))
 
     def check_model(self, state: State) -> None:
-        """Refuse to go on with another encoder than the store's.
+        """Refuse an encoder other than the store's.
 
         Raises:
             EncoderMismatchError: Naming both.
@@ -235,9 +235,9 @@ class Engine:
         return check_encoded(self.encoder, "encode_questions", made, rows=len(texts), names=texts)
 
     def sample(self, count: int, where: Condition | None = None) -> tuple[Rows, list[Passage], Vectors]:
-        """Row numbers, passages and vectors, float32 [n, dim], drawn by a hash of the row numbers.
+        """A random sample: row numbers, passages and vectors, float32 [n, dim]; drawn by a hash of the row numbers.
 
-        What a passage more or less changes is one of them, so that what is fitted to them stays nearly the same.
+        Adding or deleting one passage changes at most one of them, so that values fitted to the sample stay nearly the same.
         """
         count = check_count("count", count, VectorError)
 
@@ -261,7 +261,7 @@ class Engine:
         return 0 if self.encoder is None else int(self.encoder.dim)
 
     def with_snapshot(self, action: Callable[[StoreReader, Snapshot], _Result]) -> _Result:
-        """Run an action on a transaction and its snapshot; it is repeated where a segment was damaged or others went ahead."""
+        """Run an action on a transaction and its snapshot; run it again where a segment was damaged or the store has changed."""
         patience = _PATIENCE
         while True:
             try:
@@ -303,7 +303,7 @@ class Engine:
             self._snapshot = None
 
     def close(self) -> None:
-        """Let go of what is being built, close the database and let go of the segments."""
+        """Cancel the background work, and close the database and the segments."""
         self.background.stop()
         self.database.close()
         self._snapshot = None

@@ -84,7 +84,7 @@ def _first_state(settings: Settings) -> State:
 
 
 def open_temporary(encoder: Encoder | None, settings: Settings) -> tuple[Engine, Callable[[], None]]:
-    """Create a store in a temporary folder; the second of the pair removes it, but not from a forked child."""
+    """Create a store in a temporary folder; returns it and a function that removes the folder, except in a forked child."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))  # tempfile would say that there is no folder
         place = Path(tempfile.gettempdir())
@@ -120,7 +120,7 @@ def _check(encoder: Encoder | None, settings: Settings) -> None:
 
 
 def _prepare_folder(folder: Path, settings: Settings) -> None:
-    """Make the folder if there is none and that is allowed."""
+    """Create the folder if there is none and ``create`` allows it."""
     if (folder / FILE_NAME).is_file():
         return
     foreign = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
@@ -141,7 +141,7 @@ def _changed_by(setting: str, wanted: str) -> ByFace:
 
 
 def _settle(engine: Engine, settings: Settings) -> None:
-    """Hold the stored settings against those asked for, and bind an encoder where that was asked for."""
+    """Warn of arguments that differ from the stored settings, and bind the encoder if that was asked for."""
     state = engine.state()
     if settings.index not in ("auto", state.index):
         _log.warning("%s keeps its index %r; %s", engine.folder, state.index, _changed_by("index", settings.index))

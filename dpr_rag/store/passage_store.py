@@ -97,7 +97,7 @@ class PassageStore(Shared, Searches, Upkeep):
         return store
 
     def restricted(self, filter: Filter | Mapping[str, Any]) -> Self:
-        """A view of the passages that a filter keeps, for whoever may see no others: a tenant, for example.
+        """A view that is restricted to the passages that a filter keeps, such as those of one tenant.
 
         Whatever is asked of it, filters, ids and predicates of calls narrow the view, and none widens it. What is added
         through it gets the fields that the filter fixes to one value (``{"tenant": "a"}``), and is refused where it says
@@ -133,7 +133,7 @@ class PassageStore(Shared, Searches, Upkeep):
 
     @property
     def is_temporary(self) -> bool:
-        """Whether its folder is gone once it is closed, as that of :meth:`temporary`."""
+        """Whether the store was made by :meth:`temporary`, and its folder is removed when it is closed."""
         return self._remove is not None if self._restricted is None else self._restricted.is_temporary
 
     @property
@@ -143,7 +143,7 @@ class PassageStore(Shared, Searches, Upkeep):
 
     @property
     def private(self) -> Private:
-        """What an adapter keeps in the store beside the passages, and how it finds its own again."""
+        """Records of an adapter beside the passages, and search for passages by its marks."""
         return Private(self._engine, self._scope)
 
     @property

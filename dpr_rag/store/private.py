@@ -1,4 +1,4 @@
-"""What adapters keep in a store beside the passages: records of their own, and marks by which they find passages."""
+"""Private data of adapters in a store: records by collection and key, and passages found by marks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dpr_rag.store.scope import WHOLE, Scope
 
 
 class Private:
-    """Records under a collection and a key, and passages by mark.
+    """Records of adapters by collection and key, and passages by mark.
 
     Records are as durable as passages, lie in the same file, and go where a backup goes; searches do not see them. A
     mark is a string at place 1 or 3 of the list that a passage has under ``PRIVATE_KEY``.
@@ -46,7 +46,7 @@ class Private:
             raise StoreCorrupted(f"{self._engine.folder}: a record of {collection!r} is no JSON; " + RESTORE) from error
 
     def _read(self, reader: StoreReader, collection: str, keys: Sequence[str] | None) -> dict[str, str]:
-        """Records by key; where some are not found, it is proven that they are not there."""
+        """Records by key; keys that are missing from the result are proven not to be stored."""
         records = entries.read(reader, collection, keys)
         if keys is None or len(records) < len(set(keys)):
             self._engine.prove_entries(reader)
@@ -106,7 +106,7 @@ class Private:
         instead: Mapping[str, Sequence[str]],
         batch_size: int = 512,
     ) -> AddReport:
-        """Add passages as ``PassageStore.add`` does, each in place of stored ones that say the same.
+        """Add passages as ``PassageStore.add`` does, replacing stored passages of the same text under other ids.
 
         Args:
             passages: What to add.

@@ -1,4 +1,4 @@
-"""Searching one generation of a store by vectors, by words, or by both."""
+"""Search of one generation of a store: dense, BM25 or hybrid ranking, thresholds and diversity."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def search(engine: Engine, query: RankingQuery) -> list[list[Hit]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """What a hybrid ranking chooses from, question by question.
+    """The candidates of a hybrid ranking, question by question.
 
     Attributes:
         legs: The lists of both legs.
@@ -94,7 +94,7 @@ class Candidates:
 
 
 def candidates(engine: Engine, query: RankingQuery) -> Candidates:
-    """What a hybrid ranking chooses from; see ``PassageStore.candidates``."""
+    """The candidates of a hybrid ranking; see ``PassageStore.candidates``."""
     if query.ranking.mode != "hybrid":
         raise VectorError(f"the ranking's mode is {query.ranking.mode!r}, expected 'hybrid', which has two legs")
 

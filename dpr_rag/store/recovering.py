@@ -1,4 +1,4 @@
-"""Gets out of a damaged store what is whole, into a new one; the damaged one stays as it is."""
+"""Recovery: copies the undamaged passages of a damaged store into a new one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def fingerprint_of(source: Path) -> str | None:
 
 
 def recover(source: Path, target: Path, encoder: Encoder | None) -> RecoverReport:
-    """Copy what is whole, and only then give the new store its name; see ``PassageStore.recover``."""
+    """Copy the undamaged passages into a new store, then rename it to its final path; see ``PassageStore.recover``."""
     if target.exists():
         raise StoreError(f"{target} exists already; recover to a new path")
     if source.resolve() in target.resolve().parents:
@@ -57,7 +57,7 @@ def recover(source: Path, target: Path, encoder: Encoder | None) -> RecoverRepor
 
 @contextmanager
 def _held(source: Path) -> Iterator[None]:
-    """Nobody puts another store in its place meanwhile."""
+    """Hold a shared lock on the folder, so that the store is not replaced meanwhile."""
     lock = FolderLock(source, alone=False, wait=30)
     try:
         yield
@@ -72,7 +72,7 @@ def _file(source: Path) -> Path:
 
 
 def _settings(source: Path, state: State | None, encoder: Encoder | None) -> Settings:
-    """As the damaged store is set, as far as its own record can be read."""
+    """The settings of the damaged store, or defaults if its state cannot be read."""
     if state is None and encoder is None:
         raise StoreCorrupted(
             f"{source}: the store's own record is damaged, so that it cannot be told what its vectors are; "
@@ -94,7 +94,7 @@ def _settings(source: Path, state: State | None, encoder: Encoder | None) -> Set
 
 @dataclass(slots=True)
 class _Recovery:
-    """One run: batch after batch of passages, then what adapters keep."""
+    """One recovery: passages in batches, then the records of adapters."""
 
     source: Path
     remains: Remains

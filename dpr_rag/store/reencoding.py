@@ -42,7 +42,7 @@ def reencode(engine: Engine, encoder: Encoder, *, batch_size: int, progress: Pro
 
 
 def _start(engine: Engine, model: Model, encoder: Encoder) -> None:
-    """Note the new encoder, or go on with what an interrupted call has encoded with the same one."""
+    """Record the new encoder, or go on where an interrupted call with the same one stopped."""
     with engine.writing() as writer:
         pending = writer.now.pending
         if pending is None or pending != model:
@@ -54,7 +54,7 @@ def _start(engine: Engine, model: Model, encoder: Encoder) -> None:
 
 
 def _store(engine: Engine, batch: list[tuple[int, Passage]], vectors: Vectors, model: Model) -> None:
-    """Commit new vectors, except of passages that were removed, or done by another process, while they were encoded."""
+    """Commit new vectors, except of passages that were deleted, or encoded by another process, in the meantime."""
     with engine.writing() as writer:
         if not _is_pending(engine, writer.now, model):
             return

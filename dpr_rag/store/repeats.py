@@ -1,4 +1,4 @@
-"""Ids that come again in one call: harmless where they say the same, refused where one text would take the other's place."""
+"""Repeated ids in one call of ``add``: equal passages count once, different ones are refused."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _Hashes = npt.NDArray[np.uint64]
 
 
 class SeenIds:
-    """Which ids a stream has brought before, in 8 bytes each: sorted runs that are merged when they have grown alike."""
+    """The ids that a stream has brought, as 8-byte hashes in sorted runs, which are merged once they are of similar size."""
 
     def __init__(self) -> None:
         self._runs: list[_Hashes] = []
 
     def again(self, ids: Sequence[str]) -> list[str]:
-        """Those of the ids that came before, but for a chance of 10⁻⁵ in 20 million; all count as seen from now on."""
+        """The ids that came before, and record all; an error has a probability of 10⁻⁵ at 20 million ids."""
         hashes = np.array([_hash(passage_id) for passage_id in ids], dtype=np.uint64)
         before = np.zeros(len(ids), dtype=bool)
         for run in self._runs:
@@ -42,7 +42,7 @@ def _hash(passage_id: str) -> int:
 
 
 def check_repeats(passages: Iterable[Passage]) -> None:
-    """Refuse passages that share an id and differ, unless they are of different sources, between which a policy decides.
+    """Refuse different passages with one id; between sources, ``replace`` decides instead.
 
     Raises:
         RepeatedIdError: Two do; the message names the id.
@@ -54,7 +54,7 @@ def check_repeats(passages: Iterable[Passage]) -> None:
 
 
 def check_against(stored: Mapping[str, tuple[int, Passage]], passages: Sequence[Passage], again: Iterable[str]) -> None:
-    """Refuse passages whose ids came in an earlier batch, with something else.
+    """Refuse a passage that differs from the one that an earlier batch stored under its id.
 
     Args:
         stored: What the earlier batches left, with row numbers.
@@ -72,8 +72,10 @@ def check_against(stored: Mapping[str, tuple[int, Passage]], passages: Sequence[
                 raise _refusal(passage.id, "the batches before it are stored")
 
 
-def parted_twins(passages: Sequence[Passage], vectors: Vectors | None, replace: Replace) -> tuple[list[int], AddReport]:
-    """Places of the passages that stay where several of a batch share an id, and what becomes of the others.
+def without_twins(
+    passages: Sequence[Passage], vectors: Vectors | None, replace: Replace
+) -> tuple[list[int], AddReport]:
+    """Deduplicate a batch by id: positions of the passages to keep, and the counts of the others.
 
     Equal ones are one passage. Between sources the policy decides: ``own`` leaves it to the first, ``any`` to the last.
 

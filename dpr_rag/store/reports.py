@@ -1,4 +1,4 @@
-"""What a store tells about itself and about what it did."""
+"""Reports: the results of ``add``, ``check``, ``recover`` and ``info``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class AddReport:
-    """What became of the passages given to ``add``.
+    """Counts of the passages given to ``add``.
 
     Attributes:
         added: New ids.
@@ -43,7 +43,7 @@ class AddReport:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What ``check`` proved intact.
+    """The result of ``check``.
 
     Attributes:
         passages: How many were read and verified, texts and vectors.
@@ -58,7 +58,7 @@ class CheckReport:
 
 @dataclass(frozen=True, slots=True)
 class RecoverReport:
-    """What came out of a damaged store, and what did not.
+    """The result of ``recover``: what was recovered, and what was lost.
 
     Attributes:
         passages: How many are in the new store.
@@ -83,14 +83,14 @@ class RecoverReport:
 
     @property
     def is_whole(self) -> bool:
-        """Whether everything came out, and nothing else."""
+        """Whether everything was recovered, and nothing that may have been deleted."""
         missing = self.lost or self.without_vectors or self.nameless != 0 or self.lost_entries != 0
         return not (missing or self.may_be_deleted)
 
 
 @dataclass(frozen=True, slots=True)
 class StoreInfo:
-    """A store in figures.
+    """Settings, counts and sizes of a store, as ``info`` returns them.
 
     Attributes:
         path: Its folder.
@@ -111,10 +111,10 @@ class StoreInfo:
         reason: Why that index is in use.
         base: Vectors in the base segment, deleted ones included.
         tail: Vectors added since, searched exactly.
-        deleted: Vectors of the base segment that no longer count.
-        ranking: How it ranks where a call does not say.
-        language: Whose words BM25 stems.
-        words: Passages in the postings on disk; 0 where words were not asked for, or are few enough to read anew.
+        deleted: Vectors of the base segment whose passages were deleted or replaced.
+        ranking: The default ranking, in words.
+        language: Language of BM25's stemmer.
+        words: Passages in the postings on disk; 0 where BM25 was not used, or the store is too small to keep them.
         bytes_on_disk: Size of the folder in bytes.
         compaction: ``running`` while this process merges the tail into the base in the background; the error that the last
             compaction failed with, if it did; else empty.
@@ -145,7 +145,7 @@ class StoreInfo:
 
 
 class Facts(Protocol):
-    """What every store that can be copied says of itself; see ``StoreInfo`` and ``EngineInfo`` for the rest."""
+    """The part of ``info`` that every store that can be copied has; see ``StoreInfo`` and ``EngineInfo`` for the rest."""
 
     @property
     def passages(self) -> int:

@@ -1,4 +1,4 @@
-"""What a view of a store is restricted to: which passages it sees, and what those that are added through it get."""
+"""Restricted views: the filter of a view, applied to searches and to passages that are added through it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OF_THE_PASSAGE = ("id", "title")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The part of a store that is seen.
+    """The part of a store that a view sees.
 
     Attributes:
         where: What every passage of it fits; None for the whole store.
@@ -31,7 +31,7 @@ class Scope:
     where: Filter | None = None
 
     def narrowed(self, where: Mapping[str, Any] | Filter) -> Scope:
-        """The part of this part that a filter keeps.
+        """A scope narrowed further by a filter.
 
         Raises:
             FilterError: It cannot be understood, is no dict and no ``Filter``, or asks about no field.
@@ -45,7 +45,7 @@ class Scope:
         return Scope(given if self.where is None else And((self.where, given)))
 
     def condition(self, where: Where) -> Condition | None:
-        """A filter of a call as it is evaluated: it can narrow what is seen, and never widen it.
+        """A call's filter combined with that of the view.
 
         Raises:
             FilterError: It cannot be understood, makes too many comparisons, or is a function that never answers with True or
@@ -62,11 +62,11 @@ class Scope:
         return lambda passage: fixed.matches(passage) and predicate(passage)
 
     def holds(self, passage: Passage) -> bool:
-        """Whether a passage is seen."""
+        """Whether the view sees a passage."""
         return self.where is None or self.where.matches(passage)
 
     def admitted(self, passage: Passage) -> Passage:
-        """A passage as it may be stored: fields that the filter fixes to one value are put in where they are missing.
+        """The passage to store: missing fields that the view's filter fixes to one value are filled in.
 
         Raises:
             PassageError: It does not fit the filter.
@@ -91,7 +91,7 @@ class Scope:
         )
 
     def refuse_taken(self, known: Mapping[str, tuple[int, Passage]]) -> None:
-        """Refuse to replace what is not seen.
+        """Refuse to replace passages outside of the view.
 
         Args:
             known: Stored passages by id, with their row numbers.
@@ -107,7 +107,7 @@ class Scope:
                 )
 
     def collection(self, name: str) -> str:
-        """Under which name an adapter's records of a collection lie, so that each view has its own."""
+        """The name of an adapter's collection inside the view; each view has records of its own."""
         return name if self.where is None else f"{json.dumps(self.where.to_dict(), sort_keys=True)} {name}"
 
     def __str__(self) -> str:
@@ -115,7 +115,7 @@ class Scope:
 
 
 def _fixed(where: Filter) -> Iterator[Comparison]:
-    """The comparisons by which a filter leaves a field of the metadata one value."""
+    """The comparisons of a filter that fix a field of the metadata to one value."""
     if isinstance(where, And):
         for part in where.parts:
             yield from _fixed(part)
@@ -125,7 +125,7 @@ def _fixed(where: Filter) -> Iterator[Comparison]:
 
 
 def admitted(scope: Scope, passages: Iterable[Passage]) -> Iterable[Passage]:
-    """Passages as they may be stored; those of a list are all checked before the first is."""
+    """The passages to store, see :meth:`Scope.admitted`; all of a list are checked before the first is stored."""
     if scope.where is None or isinstance(passages, Passage | str):
         return passages
     checked = map(scope.admitted, passages)
@@ -136,7 +136,7 @@ WHOLE = Scope()
 
 
 class Scoped:
-    """A store or a view of one."""
+    """A store, or a restricted view of one."""
 
     _engine: Engine
     _scope: Scope = WHOLE
@@ -156,7 +156,7 @@ class Scoped:
 
 
 def _both(fixed: Filter, given: Filter) -> Condition:
-    """Both must hold; where each is as deep as filters may be, without the level that joining them takes."""
+    """The conjunction of two filters; a predicate where it would be nested too deep for a filter."""
     try:
         return And((fixed, given))
     except FilterError:

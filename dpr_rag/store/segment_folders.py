@@ -1,4 +1,4 @@
-"""The folders of segments inside a store: their names, making one to build in, and removing those that no commit names."""
+"""Folders of segments inside a store: names, folders to build in, and removal of superseded ones."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _OWN = re.compile(r"(?:base|words)-[0-9]+-[0-9a-f]{8}")
 
 
 def is_own(name: str) -> bool:
-    """Whether a name is one that stores give to the folders of their segments."""
+    """Whether a name has the form of a segment's folder."""
     return _OWN.fullmatch(name) is not None
 
 
 def new_name(kind: str, number: int) -> str:
-    """A name that no other segment has, of its kind, ``base`` or ``words``, and its generation."""
+    """A unique name for a segment of a kind, ``base`` or ``words``, and a generation."""
     return f"{kind}-{number}-{secrets.token_hex(4)}"
 
 
 @contextmanager
 def building(store: Path) -> Iterator[Path]:
-    """A folder to build a segment in; what has not been moved to its place in the end is removed.
+    """A folder to build a segment in; it is removed at the end, unless it was renamed to its final name.
 
     Raises:
         StoreError: The folder of segments is a link, or what is to be built cannot be written.

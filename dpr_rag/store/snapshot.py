@@ -1,4 +1,4 @@
-"""Everything a search needs of one generation, immutable; a write makes the next one."""
+"""``Snapshot``: everything a search needs of one generation, immutable; a write makes the next one."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Snapshot:
         return inner_products(question, np.concatenate(vectors))
 
     def select(self, reader: StoreReader, where: Condition | None) -> tuple[Selection, Selection]:
-        """Positions in base and tail that a filter keeps; those of repeated filters are remembered, of predicates not."""
+        """Positions in base and tail that a filter keeps; those of recent filters are cached, those of predicates not."""
         if where is not None and not isinstance(where, Filter):
             return self._selected(reader.rows_where(where))
         known = self.selections.get(where)
@@ -113,7 +113,7 @@ class Snapshot:
         return 0 if self.base is None else self.base.manifest.last_row
 
     def knows(self, where: Condition) -> bool:
-        """Whether the base knows by field what a filter asks about, as it is at this generation."""
+        """Whether the base has current columns of metadata for all fields of a filter."""
         return self._fields_for(where) is not None
 
     def _fields_for(self, where: Condition | None) -> Fields | None:
@@ -195,7 +195,7 @@ def _load_all(
 
 
 def _complete(snapshot: Snapshot, reader: StoreReader, removed_sum: int) -> Snapshot:
-    """Prove that the segments and the removals add up to the passages that were committed."""
+    """Verify that segments and removals add up to the passages that were committed."""
     state, removed = snapshot.state, snapshot.removed
     if not state.store:  # of a format before 5, which summed up the row numbers
         removed_sum = int(removed.sum())
@@ -228,7 +228,7 @@ def fields_of(folder: Path, manifest: Manifest) -> Fields | None:
 
 
 def open_fields(folder: Path, manifest: Manifest) -> Fields | None:
-    """The same, or None also where it is damaged, which is said."""
+    """Like :func:`fields_of`, with None and a warning where the columns are damaged."""
     try:
         return fields_of(folder, manifest)
     except SegmentDamagedError as error:
@@ -237,7 +237,7 @@ def open_fields(folder: Path, manifest: Manifest) -> Fields | None:
 
 
 def _kept(old: Snapshot | None, reader: StoreReader, state: State, after: int) -> Tail:
-    """A tail of those vectors above a row number that are in memory already, and stored still."""
+    """A new tail of the old tail's vectors above a row number that are still stored."""
     tail = Tail(0 if state.model is None else state.model.dim)
     if old is None or (old.state.table, old.state.model) != (state.table, state.model):
         return tail
@@ -246,7 +246,7 @@ def _kept(old: Snapshot | None, reader: StoreReader, state: State, after: int) -
 
 
 def _grown(tail: Tail, reader: StoreReader, state: State, after: int) -> Tail:
-    """A tail with all further vectors above its own, or above a row number where it has none."""
+    """The tail extended by all later vectors; an empty one by those above a row number."""
     after = int(tail.rows[-1]) if len(tail.rows) else after
     for rows, vectors in reader.vectors(state, after):
         tail = tail.extended(rows, vectors)

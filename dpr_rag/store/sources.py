@@ -1,4 +1,4 @@
-"""Where passages come from: a source kept with each, so that one source does not replace what another one brought."""
+"""Sources: the file of each passage, so that one source does not replace the passages of another."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ UPLOAD = "upload:"
 
 
 def source_of(passage: Passage) -> str:
-    """The file that a passage was read from, or an empty string where nobody said."""
+    """The file that a passage was read from; empty if unknown."""
     source = passage.metadata.get(SOURCE_KEY)
     return source if isinstance(source, str) else ""
 
 
 def named_source(passage: Passage) -> str:
-    """Where a passage comes from: the file that it was read from, or what its metadata names as ``source``, or nothing."""
+    """The file that a passage was read from, or else ``source`` of its metadata, or an empty string."""
     named = passage.metadata.get("source")
     return source_of(passage) or (named if isinstance(named, str) else "")
 
 
 def shown_source(source: str, passage_id: str = "") -> str:
-    """A source as anybody may see it: never with the places of the machine that indexed it.
+    """A source for display, without folders of the machine that indexed it.
 
     Args:
         source: What :func:`named_source` returned.
@@ -50,13 +50,13 @@ def with_source(passage: Passage, source: str) -> Passage:
 
 
 def source_path(path: str | os.PathLike[str]) -> str:
-    """A file as sources name it: its absolute path with links to folders resolved, as text."""
+    """The source of a file: its absolute path as text, with links to folders resolved."""
     place = place_of(path) if isinstance(path, str) else Path(path)  # a walk through "." meets folders called ~
     return os.fsencode(place.parent.resolve() / place.name).decode("utf-8", "backslashreplace")
 
 
 def with_private(passage: Passage, old: Passage | None) -> Passage:
-    """The passage with what users do not see of the one that it replaces, unless it brings its own."""
+    """The passage with the reserved metadata of the one that it replaces, unless it has its own."""
     if old is None:
         return passage
     kept = {key: old.metadata[key] for key in (PRIVATE_KEY, SOURCE_KEY) if key in old.metadata}
@@ -69,7 +69,7 @@ def _with(passage: Passage, more: Mapping[str, object]) -> Passage:
 
 
 def check_replace(replace: object) -> None:
-    """Refuse a policy that there is not.
+    """Refuse an unknown value of ``replace``.
 
     Raises:
         StoreError: It is neither ``any`` nor ``own``.
@@ -78,10 +78,10 @@ def check_replace(replace: object) -> None:
         raise StoreError(f"replace is {replace!r:.60}, expected 'any' or 'own'")
 
 
-def parted(
+def split_by_source(
     passages: Sequence[Passage], known: Mapping[str, tuple[int, Passage]], replace: Replace
 ) -> tuple[list[Passage], dict[str, int]]:
-    """Part what may be written from what is left out, which is counted by the source that has the ids.
+    """Split passages into those to write and those left out, which are counted by the source that has their ids.
 
     What two files say alike stays with the one that brought it first, as long as that is there: a folder that has moved
     brings its passages anew.
