@@ -17,18 +17,24 @@ from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
+from dpr_rag.ending_threads import Visitors
+
 REMEDY = (
     'start processes with multiprocessing.get_context("spawn") or "forkserver", run gunicorn without --preload and Celery '
     "with --pool=threads, or fork while no other thread is at work"
 )
 _PATIENCE = 10.0
+_LOOK = 0.001
 _LIBRARIES = {"faiss", "openvino", "torch"}
+_TOKENIZERS = "TOKENIZERS_PARALLELISM"
 _OPENMP = ("libgomp", "libiomp", "libomp")
 _Value = TypeVar("_Value")
 
 
 class ForkGate:
     """Lets sections of all threads pass, except while this process forks: a fork waits until no other thread is inside.
+
+    And until threads that were inside and have ended are gone, see :class:`dpr_rag.ending_threads.Visitors`.
 
     Args:
         refusal: Makes what is raised in a child of a process that was inside when it forked.
@@ -51,6 +57,8 @@ class ForkGate:
     def _reset(self) -> None:
         self._condition = threading.Condition()
         self._open: Counter[int] = Counter()
+        self._visitors = Visitors()
+        self._is_ending = False
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -65,6 +73,7 @@ class ForkGate:
             self._condition.wait_for(lambda: not _FORKING or _DEPTHS[me])
             if self.crossed:
                 raise self._refusal()
+            self._visitors.note()
             self._open[me] += 1
             _DEPTHS[me] += 1
         try:
@@ -87,6 +96,12 @@ class ForkGate:
         with self._condition:
             self._condition.wait_for(lambda: not self._open.keys() - {me}, timeout=deadline - time.monotonic())
 
+    def is_ending(self) -> bool:
+        """Whether a thread that was inside has ended for Python, but not for the system."""
+        with self._condition:
+            self._is_ending = self._visitors.are_ending()
+        return self._is_ending
+
     def close(self) -> None:
         """Do what is to be done before a fork."""
         if self._close is not None:
@@ -95,11 +110,12 @@ class ForkGate:
     def in_parent(self) -> None:
         """Go on."""
         with self._condition:
+            self._is_ending = False
             self._condition.notify_all()
 
     def in_child(self) -> None:
         """Begin anew, or refuse from now on where somebody was inside: what is there is in an unknown state, and stays."""
-        if self._open:
+        if self._open or self._is_ending:
             self.crossed = True
             _CROSSED.update([self._subject] if self._subject else [])
             _keep_for_ever(self)
@@ -213,6 +229,8 @@ def before_fork() -> None:
     try:
         for gate in gates:
             gate.wait(deadline)
+        while any([gate.is_ending() for gate in gates]) and time.monotonic() < deadline:
+            time.sleep(_LOOK)
     finally:  # an interrupt ends the wait, not the fork
         for gate in gates:
             gate.close()
@@ -240,6 +258,9 @@ def in_child() -> None:
     _crossing = _Crossing(me, _has_openmp(), frozenset(_LIBRARIES & sys.modules.keys()))
     _calm("faiss", "omp_set_num_threads")
     _calm("torch", "set_num_threads")
+    if "tokenizers" in sys.modules and _TOKENIZERS in os.environ:
+        # where nobody has told it to use threads, it knows by itself that they stayed in the parent
+        os.environ[_TOKENIZERS] = "false"
 
 
 def _gates() -> list[ForkGate]:

@@ -14,7 +14,7 @@ ROOT = Path(dpr_rag.__file__).parent
 
 FLOORS = {
     **{"_version": 0, "faces": -3, "errors": -2, "arguments": -1, "derived": 0, "forking": 0},
-    **{"answer": 0, "paths": 0, "sharing": 0, "listening": 0, "courtesies": 0},
+    **{"answer": 0, "paths": 0, "sharing": 0, "ending_threads": -1, "listening": 0, "courtesies": 0},
     **{"passages": 1, "metadata": 1, "filters": 1, "encoder": 1, "legacy": 1, "index": 1, "lexical": 1},
     **{"corpora": 2, "encoders": 2, "storage": 2, "fusion": 2, "prompting": 2, "conversation": 2},
     **{"store": 3, "remote": 3, "milvus": 4, "stores": 5, "reading": 5, "fillable": 6, "retriever": 6},

@@ -43,13 +43,16 @@ def run(*arguments: str) -> str:
     """Run Python in a process of its own, with several threads for FAISS and PyTorch, and return what it printed."""
     openmp = {"OMP_NUM_THREADS": str(forks.THREADS), "OMP_WAIT_POLICY": "passive"}  # who waits lets others work
     quiet = {"PYTHONWARNINGS": "ignore:This process:DeprecationWarning"}  # Python's own, from 3.12 on
-    environment = {**os.environ, **openmp, **quiet, "PYTHONPATH": str(TESTS)}
+    environment = {**os.environ, **openmp, **quiet, "PYTHONPATH": str(TESTS), "PYTHONFAULTHANDLER": "1"}
     command = [sys.executable, *arguments]
     with subprocess.Popen(
         command, stdout=PIPE, stderr=PIPE, text=True, env=environment, start_new_session=True
     ) as started:
         try:
             told, complaint = started.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGABRT)  # upon which each process says where its threads are
+            pytest.fail(f"hangs: {started.communicate(timeout=SECONDS)[1]}")
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(started.pid, signal.SIGKILL)  # with its children, if they hang
@@ -438,4 +441,98 @@ def test_what_a_thread_was_finding_out_or_held_when_it_was_forked_holds_up_no_ch
         thread.join()
         """,
         tmp_path,
+    )
+
+
+ENDING = """
+    import ctypes, os, sys, threading, time
+    from pathlib import Path
+    from forks import *
+    from dpr_rag import forking
+    from dpr_rag.encoders.native import NATIVE
+    from dpr_rag.errors import ForkedProcessError
+
+    libc, key = ctypes.CDLL(None), ctypes.c_uint()
+    # what a library does at the end of a thread: here it sleeps for so many microseconds
+    assert libc.pthread_key_create(ctypes.byref(key), ctypes.cast(libc.usleep, ctypes.c_void_p)) == 0
+    places = []
+
+    def visit(microseconds: int) -> None:
+        with NATIVE.held():
+            libc.pthread_setspecific(key, ctypes.c_void_p(microseconds))
+        places.append(Path(f"/proc/self/task/{threading.get_native_id()}"))
+
+    def go_in() -> str:
+        try:
+            with NATIVE.held():
+                return "may"
+        except ForkedProcessError:
+            return "may not"
+
+    def end_a_thread(microseconds: int) -> None:
+        thread = threading.Thread(target=visit, args=[microseconds])
+        thread.start()
+        while not places or thread.ident in sys._current_frames():
+            time.sleep(0.001)
+        assert places[0].exists()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which threads a process has")
+def test_a_fork_waits_for_what_libraries_do_at_the_end_of_a_thread() -> None:
+    script(
+        ENDING
+        + """
+    end_a_thread(500_000)
+    assert forked(go_in) == "may"
+    assert not places[0].exists()
+    """
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which threads a process has")
+def test_a_child_forked_while_a_thread_takes_long_to_end_says_so_at_once() -> None:
+    script(
+        ENDING
+        + """
+    forking._PATIENCE = 0.1
+    end_a_thread(5_000_000)
+    assert forked(go_in) == "may not"
+    assert places[0].exists() and go_in() == "may"
+    """
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which threads a process has")
+def test_a_thread_of_a_library_that_calls_python_now_and_then_holds_up_no_fork() -> None:
+    script(
+        ENDING
+        + """
+    @ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+    def call(_: int) -> None:
+        visit(60_000_000)
+
+    assert libc.pthread_create(ctypes.byref(ctypes.c_ulong()), None, call, None) == 0
+    while not places or len(sys._current_frames()) > 1:
+        time.sleep(0.001)
+    assert forked(go_in) == "may"
+    assert places[0].exists()
+    os._exit(0)
+    """
+    )
+
+
+def test_children_encode_where_tokenizers_was_told_to_use_threads(folder: Path) -> None:
+    script(
+        """
+        import os
+        os.environ["TOKENIZERS_PARALLELISM"] = "true"
+        from forks import *
+
+        encode_and_keep("openvino")
+        assert forked(lambda: check(KEPT[0])) is None
+        check(KEPT[0])
+        assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
+        """,
+        folder,
     )

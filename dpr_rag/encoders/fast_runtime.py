@@ -178,8 +178,8 @@ class _Compiled:
 
     def encode(self, batch: Batch) -> Vectors:
         """Run one batch on a request of its own."""
-        request = self._borrowed()
         with NATIVE.held():
+            request = self._borrowed()
             vectors: Vectors = request.infer((batch.ids, batch.mask, batch.segments), share_inputs=True)[0]
         self._idle.put(request)
         return vectors

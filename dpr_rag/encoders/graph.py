@@ -107,7 +107,9 @@ def openvino_core() -> Any:
 
 @cache
 def _one_core() -> Any:
-    core = import_openvino().Core()
+    openvino = import_openvino()
+    with NATIVE.held():
+        core = openvino.Core()
     keep_in_children(core)
     return core
 
