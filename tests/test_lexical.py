@@ -27,7 +27,7 @@ from dpr_rag.errors import EncoderMismatchError, IndexKindError, StoreCorrupted,
 from dpr_rag.filters import parse_filter
 from dpr_rag.index import matrix
 from dpr_rag.lexical import Analyzer, Corpus, Postings, analysis, analysis_of, characters, scoring
-from dpr_rag.lexical.postings import grown
+from dpr_rag.lexical.postings import append_segment
 from dpr_rag.storage.reader import StoreReader
 from dpr_rag.storage.writer import StoreWriter
 from dpr_rag.store import calibrating, lexicon, ranking
@@ -107,7 +107,7 @@ def test_scores_are_the_formulas_however_passages_lie_in_segments(
     parts: tuple[Postings, ...] = ()
     at = 0
     for size in [*cuts, len(texts)]:
-        parts = grown(parts, Postings.of(numbered[at : at + size], analyzer))
+        parts = append_segment(parts, Postings.of(numbered[at : at + size], analyzer))
         at += size
     expected = formula({str(row): text for row, text in enumerate(texts, 1)}, question, bm25)
     wanted = pytest.approx([expected.get(str(row), 0.0) for row in range(1, len(texts) + 1)])
@@ -157,7 +157,7 @@ def test_phrases_are_looked_for_in_the_best_by_words(monkeypatch: pytest.MonkeyP
 def test_segments_stay_few_and_ordered() -> None:
     analyzer, parts = Analyzer(), ()
     for row in range(1, 301):
-        parts = grown(parts, Postings.of([(row, Passage(str(row), f"word{row % 7} common"))], analyzer))
+        parts = append_segment(parts, Postings.of([(row, Passage(str(row), f"word{row % 7} common"))], analyzer))
         sizes = [len(part.rows) for part in parts]
         assert all(before >= 2 * after for before, after in pairwise(sizes))
     assert Corpus(parts).rows.tolist() == list(range(1, 301))

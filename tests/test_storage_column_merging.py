@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dpr_rag import Passage
 from dpr_rag.derived import file_checksum
 from dpr_rag.storage import collecting
-from dpr_rag.storage.collecting import Collected
+from dpr_rag.storage.collecting import ColumnsBuilder
 from dpr_rag.storage.fields import CONTENTS, FIELDS, Fields
 
 VALUES = st.one_of(
@@ -33,7 +33,7 @@ def written(
     folder: Path, passages: Sequence[Passage | None], after: Fields | None = None
 ) -> tuple[Fields, bytes, dict[str, Any]]:
     folder.mkdir()
-    collected = Collected()
+    collected = ColumnsBuilder()
     for one in passages:
         if one is None:
             collected.skip(1)

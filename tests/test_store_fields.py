@@ -238,11 +238,11 @@ def test_damaged_columns_are_set_aside(name: str, tmp_path: Path) -> None:
 
 
 def test_check_holds_the_columns_against_the_passages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Lying(collecting.Collected):
+    class Lying(collecting.ColumnsBuilder):
         def add(self, passage: Passage) -> None:
             super().add(Passage(passage.id, passage.text, "other") if passage.id == "p9" else passage)
 
-    monkeypatch.setattr(compaction, "Collected", Lying)
+    monkeypatch.setattr(compaction, "ColumnsBuilder", Lying)
     store = filled(tmp_path / "s")[0]
     with store, pytest.raises(StoreCorrupted, match="holds other metadata than the store"):
         store.check()
@@ -289,7 +289,7 @@ def test_values_come_back_as_they_were(tmp_path: Path) -> None:
         {},
     ]
     passages = [Passage(str(at), "t", metadata={"v": value}) for at, value in enumerate(values)]
-    collected = collecting.Collected()
+    collected = collecting.ColumnsBuilder()
     for one in (*passages, Passage("none", "t")):
         collected.add(one)
     found = fields.Fields(tmp_path, {name: file_checksum(tmp_path / name) for name in collected.write(tmp_path)})

@@ -76,7 +76,7 @@ def has_answer(answers: Iterable[str], text: str, *, regex: bool = False) -> boo
 
 
 def by_characters(text: str) -> bool:
-    """Whether a text holds characters of scripts without spaces between words, or Hangul, which are tokens of their own."""
+    """Whether a text holds characters of scripts without spaces between words, or Hangul; each is a token."""
     return not text.isascii() and holds_units(text)
 
 

@@ -104,7 +104,7 @@ def write_run(path: str | Path, system: SystemResult) -> int:
 
 
 def check_run_ids(path: str | Path, ids: Iterable[str]) -> None:
-    """Find out before the work whether a run can name some questions or passages.
+    """Check, before the evaluation, that ids of questions or passages can be written to a TREC run.
 
     Raises:
         CorpusError: An id holds white space, which the form cannot hold.

@@ -33,7 +33,7 @@ def questions_of(given: Iterable[Question]) -> list[Question]:
 
 
 def judge_for(questions: Sequence[Question], by: Choice = "auto", *, judged: Collection[str] = ()) -> By:
-    """Choose what questions are judged by; ``auto`` takes the first of answers and passages that all of them have.
+    """Choose between answers and passages to judge by; ``auto`` takes answers if all questions have them, else passages.
 
     Args:
         questions: The questions, with answers or ``positive_ids``.

@@ -207,13 +207,13 @@ class Evaluation:
 
 
 def told_left_out(evaluated: int, left_out: Mapping[str, int]) -> str:
-    """How many questions were left out, and why, for people to read; nothing where none was."""
+    """A sentence on questions that were left out, with the reasons; empty if none was."""
     count = sum(left_out.values())
     return f"left out {count:,} of {evaluated + count:,} questions: {told(left_out)}" if count else ""
 
 
 def told_by_characters(evaluation: Evaluation) -> str:
-    """How many answers DPR's own rule cannot find, for people to read; nothing where there is none."""
+    """A sentence on answers that DPR's own rule cannot find; empty if there are none."""
     count = evaluation.by_characters
     if not count:
         return ""
@@ -224,7 +224,7 @@ def told_by_characters(evaluation: Evaluation) -> str:
 
 
 def told_own_hits(own_hits: Mapping[str, int]) -> str:
-    """How many hits were left out since their id is the question's, for people to read; nothing where none was."""
+    """A sentence on hits left out because their id is the question's; empty if none was."""
     counts = ", ".join(f"{count:,} of {name}" for name, count in own_hits.items() if count)
     return f"hits left out whose id is the question's, as BEIR does: {counts}" if counts else ""
 

@@ -22,7 +22,7 @@ _MS_MARCO = ("qid", "pid", "rank")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What another system found.
+    """The hits of another system for each question.
 
     Attributes:
         found: Hits, best first, by the id of the question, or by the question where the file has no ids.
@@ -43,7 +43,7 @@ class Run:
         return {hit.passage.id for hits in self.found.values() for hit in hits}
 
     def filled(self, passages: Iterable[Passage]) -> Run:
-        """The run with the texts of these passages, as far as they are in it."""
+        """The run with its passages replaced by these, where they have the same id."""
         known = {passage.id: passage for passage in passages}
         stored = {
             name: tuple(replace(hit, passage=known.get(hit.passage.id, hit.passage)) for hit in hits)

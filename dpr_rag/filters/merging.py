@@ -13,7 +13,7 @@ _LISTED = {Or: {"eq": "in", "in": "in"}, And: {"ne": "nin", "nin": "nin"}}
 
 
 def merged(where: Filter) -> Filter:
-    """An equivalent, smaller filter: ``$eq`` of one field in ``$or`` become one ``$in``, ``$ne`` in ``$and`` one ``$nin``.
+    """An equivalent, smaller filter: ``$eq`` of one field inside ``$or`` become ``$in``, ``$ne`` inside ``$and`` become ``$nin``.
 
     So ``{"$or": [{"n": 1}, {"n": 2}]}`` is asked as ``{"n": {"$in": [1, 2]}}``: once, however many values there are.
 

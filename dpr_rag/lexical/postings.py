@@ -180,7 +180,7 @@ def halves(terms: Terms) -> Halves:
     return (terms & np.uint64(0xFFFFFFFF)).astype(np.uint32)
 
 
-def grown(parts: tuple[Postings, ...], added: Postings) -> tuple[Postings, ...]:
+def append_segment(parts: tuple[Postings, ...], added: Postings) -> tuple[Postings, ...]:
     """Append a segment to ``parts``; segments of similar size are merged, so that there are few (logarithmic merging).
 
     Each segment is at least twice as large as the one behind it, as in a log-structured merge tree.

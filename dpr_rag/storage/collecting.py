@@ -24,7 +24,7 @@ _EACH = 250
 _UNSEEN = (PRIVATE_KEY, SOURCE_KEY)
 
 
-class Collected:
+class ColumnsBuilder:
     """A builder of metadata columns, to which passages are added in order.
 
     Where the distinct values of all fields take too much memory, the field with the most is left out, and so are fields

@@ -18,7 +18,7 @@ from dpr_rag.index.building import PreviousBase, finish_base, write_vectors
 from dpr_rag.index.compaction import can_extend
 from dpr_rag.index.kinds import Plan
 from dpr_rag.index.segments import Base, Manifest
-from dpr_rag.storage.collecting import Collected
+from dpr_rag.storage.collecting import ColumnsBuilder
 from dpr_rag.storage.fields import Fields
 from dpr_rag.storage.place import INDEX_FOLDER
 from dpr_rag.storage.reader import StoreReader
@@ -187,9 +187,9 @@ def _check_complete(reader: StoreReader, state: State, old: Manifest, tail: Rows
 
 def _collect_fields(
     reader: StoreReader, base: Base, fields: Fields | None, tail: Rows, checkpoint: Checkpoint
-) -> Collected:
+) -> ColumnsBuilder:
     """Metadata by field: of the tail alone where the base has usable ``fields``, else of base and tail."""
-    collected = Collected()
+    collected = ColumnsBuilder()
     if fields is not None:
         for passage in aligned_passages(reader, tail, checkpoint, after=base.manifest.last_row):
             collected.add(passage)

@@ -17,7 +17,7 @@ from dpr_rag.index.segments import Manifest
 from dpr_rag.index.training import no_checkpoint
 from dpr_rag.passages import Passage
 from dpr_rag.storage import shrinking
-from dpr_rag.storage.collecting import Collected
+from dpr_rag.storage.collecting import ColumnsBuilder
 from dpr_rag.storage.reader import StoreReader
 from dpr_rag.storage.state import State
 from dpr_rag.storage.writer import StoreWriter
@@ -62,7 +62,7 @@ def build_base(engine: Engine, index: str | None, folder: Path, checkpoint: Chec
         state = reader.state()
         wanted = state.index if index is None else index
         plan = plan_of(state, wanted)
-        written, fields = None, Collected()
+        written, fields = None, ColumnsBuilder()
         if plan is not None and state.model is not None:
             blocks = with_checkpoints(reader.vectors(state), checkpoint)
             written = write_vectors(folder, blocks, dim=state.model.dim, dtype=state.dtype)

@@ -11,7 +11,7 @@ from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.errors import RESTORE, StoreCorrupted
 from dpr_rag.filters import Filter
 from dpr_rag.lexical import Corpus, Postings
-from dpr_rag.lexical.postings import grown
+from dpr_rag.lexical.postings import append_segment
 from dpr_rag.lexical.scoring import Mask
 from dpr_rag.storage.place import INDEX_FOLDER
 from dpr_rag.storage.reader import Condition, StoreReader
@@ -50,7 +50,7 @@ class Lexicon:
 
     def with_added(self, added: Postings, last: int) -> Lexicon:
         """These postings and those of passages added since, up to a row number."""
-        tail = grown(self.tail, added)
+        tail = append_segment(self.tail, added)
         return replace(self, tail=tail, last=last, corpus=Corpus(tail if self.base is None else (self.base, *tail)))
 
     def at(self, reader: StoreReader, snapshot: Snapshot) -> Lexicon:

@@ -1,4 +1,4 @@
-"""ANCE (Xiong et al. 2021): hard negatives out of an index that is built anew with the newest weights.
+"""ANCE (Xiong et al. 2021): hard negatives from an index that is rebuilt with the current weights.
 
 Warm up on BM25's negatives with ``train(samples, …)``, then go on with ``train(AnceBatches(samples, store), …)``. Phases
 alternate on one machine: encode all passages and a share of the questions, search, train on that share, repeat. Unlike
@@ -27,7 +27,7 @@ from dpr_rag.training.weighted import in_turn
 
 
 class AnceBatches:
-    """Samples whose hard negatives are what the newest weights rank first and should not.
+    """Batches whose hard negatives are the wrong passages that the current weights rank highest.
 
     An epoch of this source is one phase between two refreshes. The whole corpus is encoded in each, so ``epochs`` (or
     ``steps``) should be few: five phases at the default share see every question once.
@@ -90,7 +90,7 @@ class AnceBatches:
         return {"negatives": {str(at): [passage.id for passage in negatives] for at, negatives in self._found.items()}}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
         by_sample: dict[str, list[str]] = state.get("negatives", {})
         ids = dict.fromkeys(passage_id for negatives in by_sample.values() for passage_id in negatives)
         stored = self._store.get(ids)
@@ -125,7 +125,7 @@ class AnceBatches:
         return replace(self._samples[at], hard_negatives=negatives) if negatives else self._samples[at]
 
     def _questions(self, epoch: int) -> list[int]:
-        """The samples of a phase; a cycle of phases goes through all of them, in an order of its own."""
+        """The samples of a phase; a cycle of phases goes through all of them, in a new random order."""
         if self._refresh is not None:
             return list(in_turn(len(self._samples), epoch * self._size, self._size, seed=()))
         cycle, phase = divmod(epoch, self._phases)

@@ -48,7 +48,7 @@ class BatchSource(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """What identifies the data and how they are drawn; a training goes on with its own source only."""
+        """Identifies the data and how they are drawn; a training resumes with the same source only."""
         ...
 
     def __len__(self) -> int:
@@ -62,23 +62,23 @@ class BatchSource(Protocol):
 
 @runtime_checkable
 class RefreshingSource(Protocol):
-    """A source whose epochs depend on the weights, such as ANCE's, asked anew before each of them."""
+    """A source whose batches depend on the weights, such as ANCE's; it is refreshed before each epoch."""
 
     def refresh(self, epoch: int, encoder: Encoder) -> None:
-        """Prepare an epoch with the newest weights."""
+        """Prepare an epoch with the current weights."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """What the refresh found, as a JSON object, so that an epoch can go on where a killed process stopped."""
+        """The result of the refresh, as a JSON object, to resume the epoch after a kill."""
         ...
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
         ...
 
 
 def refreshing(source: object) -> RefreshingSource | None:
-    """The source where it depends on the weights; one that passes on another's batches tells by its own ``refreshing``."""
+    """The source if it has to be refreshed, else None; a wrapper of another source has an attribute ``refreshing``."""
     return source if isinstance(source, RefreshingSource) and getattr(source, "refreshing", True) else None
 
 
@@ -92,7 +92,7 @@ class Pick(NamedTuple):
 
 
 def make_batch(picks: Iterable[Pick]) -> Batch:
-    """Put picks together, each distinct passage once.
+    """Make a batch of picks, with each distinct passage once.
 
     A pick's ``scores`` are those of its positive and then of its negatives.
 
@@ -128,7 +128,7 @@ def _scores(
 
 
 def key_of(passage: TrainingPassage) -> tuple[str, str]:
-    """What makes passages equal: title and text."""
+    """The key by which passages are equal: title and text."""
     return passage.title, passage.text
 
 
@@ -175,14 +175,14 @@ class RandomBatches:
 
 
 def in_random_order(items: Sequence[T], size: int, generator: np.random.Generator) -> Iterator[list[T]]:
-    """All items in random order, so many at a time; the last part is smaller where they do not divide evenly."""
+    """All items in random order, in parts of ``size``; the last part may be smaller."""
     order = generator.permutation(len(items))
     for start in range(0, len(order), size):
         yield [items[at] for at in order[start : start + size]]
 
 
 def check_positives(samples: Sequence[TrainingSample]) -> None:
-    """Refuse samples that no batch can be made of.
+    """Refuse samples without a positive.
 
     Raises:
         TrainingError: There are none, or one has no positive.
@@ -198,7 +198,7 @@ def check_positives(samples: Sequence[TrainingSample]) -> None:
 
 
 def check_sizes(batch_size: int, hard_negatives: int = 0) -> None:
-    """Refuse batches of no questions, and a number of hard negatives that is none.
+    """Refuse a batch size below 1 and a negative number of hard negatives.
 
     Raises:
         TrainingError: One of them is out of range.

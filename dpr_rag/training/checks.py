@@ -8,7 +8,7 @@ from dpr_rag.errors import TrainingError
 
 
 def check_int(name: str, value: object, low: int) -> None:
-    """Refuse what is no integer of at least ``low``.
+    """Check that a value is an integer of at least ``low``.
 
     Raises:
         TrainingError: It is none.
@@ -26,7 +26,7 @@ def check_number(
     high: float | None = None,
     below: float | None = None,
 ) -> None:
-    """Refuse what is no finite number within the bounds that are given.
+    """Check that a value is a finite number within the bounds.
 
     Raises:
         TrainingError: It is none.
@@ -44,7 +44,7 @@ def check_number(
 
 
 def check_share(name: str, value: object) -> None:
-    """Refuse what is no share, from 0 to 1.
+    """Check that a value is a number from 0 to 1.
 
     Raises:
         TrainingError: It is none.

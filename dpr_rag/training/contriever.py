@@ -140,11 +140,11 @@ class MomentumContrast(Objective):
             )
 
     def learns_from(self, epoch: Iterable[Batch]) -> bool:
-        """Whether there are two texts: those of earlier batches are in the queue."""
+        """Whether there are at least two texts; the queue holds those of earlier batches."""
         return sum(len(batch.questions) for batch in islice(epoch, 2)) > 1
 
     def on_step(self, model: Model) -> None:
-        """Let the momentum tower follow, and put the step's passages into the queue."""
+        """Update the momentum tower, and push the step's passages to the queue."""
         import torch
 
         model.follow(self._momentum)
@@ -157,5 +157,5 @@ class MomentumContrast(Objective):
         return {} if self._queue is None else {"queue": self._queue}
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Take back the queue."""
+        """Restore the queue."""
         self._queue = tensors.get("queue")

@@ -40,7 +40,7 @@ def words_of(text: str) -> list[str]:
 
 
 def joined_words(words: Iterable[str]) -> str:
-    """What :func:`words_of` cut, or some of it, as one text."""
+    """The inverse of :func:`words_of`: words, or some of them, as one text."""
     return "".join(words).strip()
 
 

@@ -58,7 +58,7 @@ class TaughtBatches:
 
 
 class Distillation(Objective):
-    """Questions with a teacher's scores learn its distribution over the passages, all others learn their labels.
+    """KL divergence from a teacher's distribution for questions with its scores, another objective for all others.
 
     The first part is the Kullback-Leibler divergence of the softmax over the scored passages of a question, the teacher's
     to the student's (Hinton et al. 2015), averaged over these questions; both sides are divided by one temperature. It
@@ -123,16 +123,16 @@ class Distillation(Objective):
         self._objective.on_step(model)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """What the other objective remembers between steps."""
+        """The other objective's state between steps."""
         return self._objective.tensors()
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Take back what :meth:`tensors` gave."""
+        """Restore what :meth:`tensors` returned."""
         self._objective.load(tensors)
 
 
 def _rows(batch: Batch, rows: list[int]) -> Batch:
-    """A batch with some of its questions and all of its passages."""
+    """The batch, with some of its questions and all of its passages."""
 
     def some(values: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(values[at] for at in rows)

@@ -1,4 +1,4 @@
-"""The output folder of a training: what it trains, where it stands, the log, the best weights, and the encoder in the end.
+"""The output folder of a training: its settings, states to resume from, log, best weights, and the final encoder.
 
 ``training/`` holds ``training.json`` (what is trained), ``log.jsonl``, ``progress.svg``, ``state-N/`` (weights and
 optimizer as safetensors, the position as JSON) and ``best/``, and ``prepared.json`` where a recipe has something to
@@ -30,7 +30,7 @@ _MARKS = (PROFILE_FILE, READER_FILE)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a training stands.
+    """The position of a training: steps and batches done, and the best measure so far.
 
     Attributes:
         step: Steps of the optimizer taken.
@@ -66,7 +66,7 @@ class OutputFolder:
         self._about = self.inside / "training.json"
 
     def begin(self, about: Mapping[str, Any]) -> Literal["new", "unfinished", "finished"]:
-        """See what is in the folder, and note in a new one what is trained.
+        """Compare the folder with this training, and record the settings in a new one.
 
         A folder whose training ended before anything was saved counts as new, whatever was to be trained there.
 
@@ -97,7 +97,7 @@ class OutputFolder:
         return "unfinished" if known.get("finished") is None else "finished"
 
     def check(self) -> None:
-        """Refuse a place where something else is than a training; nothing is written.
+        """Refuse a folder that holds anything but a training; nothing is written.
 
         Raises:
             TrainingError: There is.
@@ -106,7 +106,7 @@ class OutputFolder:
             raise TrainingError(f"{self.path} exists and holds no training; choose a new folder for the output")
 
     def _unused(self) -> bool:
-        """Whether nothing is there, or only what a kill left before it was noted what is trained."""
+        """Whether the folder is empty, or holds only what a kill left before the settings were recorded."""
         if not self.path.exists():
             return True
         if not self.path.is_dir() or any(entry != self.inside for entry in self.path.iterdir()):
@@ -115,7 +115,7 @@ class OutputFolder:
         return not self.inside.exists() or (self.inside.is_dir() and early.issuperset(self.inside.iterdir()))
 
     def outcome(self) -> Position:
-        """Where a finished training ended.
+        """The final position of a finished training.
 
         Raises:
             TrainingError: The file that says so is damaged.
@@ -139,7 +139,7 @@ class OutputFolder:
         return record
 
     def save(self, position: Position, tensors: Mapping[str, Tensors], extra: Mapping[str, Any]) -> None:
-        """Save a state, whole or not at all, and remove the one before.
+        """Save a state atomically, and remove the previous one.
 
         Args:
             position: Where the training stands.
@@ -177,7 +177,7 @@ class OutputFolder:
                 shutil.rmtree(old)
 
     def newest(self) -> tuple[Position, dict[str, dict[str, torch.Tensor]], dict[str, Any]] | None:
-        """The newest state: the position, the groups of tensors and the rest; None where there is none."""
+        """The newest state: position, tensors by group and further data; None if there is none."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -192,12 +192,12 @@ class OutputFolder:
             raise TrainingError(f"{states[-1]} is damaged ({error}); remove it to begin anew") from error
 
     def _states(self) -> list[Path]:
-        """Folders of whole states, oldest first."""
+        """Folders of complete states, oldest first."""
         folders = [path for path in self.inside.glob("state-*") if (path / "state.json").is_file()]
         return sorted(folders, key=lambda path: int(path.name.removeprefix("state-")))
 
     def finish(self, encoder: Path, about: Mapping[str, Any], end: Position) -> None:
-        """Put the folder of an encoder or a reader into its final place and remove what is no longer needed."""
+        """Move the trained encoder or reader to its final path, and remove the states."""
         names = sorted(path.name for path in encoder.iterdir() if path.name not in _MARKS)
         marks = [name for name in _MARKS if (encoder / name).exists() or (self.path / name).exists()]
         for name in [*names, *marks]:  # the file that makes it an encoder, or a reader, comes last
@@ -213,7 +213,7 @@ class OutputFolder:
 
 
 def differences(there: Any, here: Any, name: str = "") -> list[str]:
-    """Where two JSON objects differ, each as one phrase."""
+    """The differences of two JSON objects, each as one phrase."""
     if isinstance(there, dict) and isinstance(here, dict):
         keys = dict.fromkeys([*there, *here])
         return [
@@ -230,7 +230,7 @@ def _short(value: Any) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all.
+    """Write a file atomically.
 
     Raises:
         TrainingError: It cannot be written.
@@ -243,7 +243,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def partial_of(path: Path) -> Path:
-    """Where a file stands until it is whole."""
+    """Path of the temporary file for a file that is written atomically."""
     return path.with_name(f".{path.name}.partial")
 
 

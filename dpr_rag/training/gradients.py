@@ -65,7 +65,7 @@ class Encoding:
         return sum(chunk.ids.size for chunk in self.chunks)
 
     def vectors(self, *, keep: bool) -> torch.Tensor:
-        """All vectors, float32 [count, dim], without gradients; ``keep`` remembers how they came about."""
+        """All vectors, float32 [count, dim], detached; ``keep`` keeps their graph for :meth:`backward`."""
         import torch
 
         with torch.set_grad_enabled(keep and self.learns):
@@ -78,7 +78,7 @@ class Encoding:
         return encoded.detach()
 
     def backward(self, gradient: torch.Tensor) -> None:
-        """Carry the gradient of the vectors, float32 [count, dim], into the weights."""
+        """Backpropagate the gradient of the vectors, float32 [count, dim], to the weights."""
         import torch
 
         if self._kept is not None:
@@ -111,7 +111,7 @@ def add_gradients(
     scale: float = 1.0,
     processes: Processes | None = None,
 ) -> float:
-    """Add the gradients of a batch's loss to those that the parameters have, and return the loss.
+    """Accumulate the gradients of a batch's loss in the parameters, and return the loss.
 
     With several processes each encodes its share of the texts and adds its part of the gradients: their sum is the whole.
 
@@ -168,13 +168,13 @@ def _encoding(
 
 
 def mixed(*numbers: int) -> int:
-    """One seed of several numbers."""
+    """A seed derived from several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
 @contextmanager
 def private_randomness(device: Any) -> Iterator[None]:
-    """Leave the process's own random numbers as they were."""
+    """Restore the global random state of the process after the block."""
     import torch
 
     devices = [device] if device.type == "cuda" else []

@@ -13,7 +13,7 @@ from dpr_rag.training.settings import TrainingSettings, learning_rate
 
 
 def check_learnable(epoch: Iterable[Any], objective: Aim) -> None:
-    """Refuse batches that have nothing to compare: the loss is 0 whatever the weights are.
+    """Refuse batches with nothing to compare, whose loss is 0 for any weights.
 
     Of an epoch that teaches anything only the first batches are made.
 
@@ -44,7 +44,7 @@ def check_rates(settings: TrainingSettings, steps: int) -> None:
 def cautions(
     samples: Sequence[TrainingSample], batch_size: int, hard_negatives: int, settings: TrainingSettings | None = None
 ) -> list[str]:
-    """What is worth a line to the person who trains: where samples teach less than they could.
+    """Warnings for the user: samples that teach less than they could.
 
     Args:
         samples: The training set.

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class Start(Protocol):
-    """What a training starts from."""
+    """The model that a training starts from."""
 
     @property
     def fingerprint(self) -> str:
-        """What identifies its weights."""
+        """Identifies the weights."""
         ...
 
 
@@ -25,12 +25,12 @@ class Learner(Protocol):
 
     @property
     def start(self) -> Start:
-        """What training starts from."""
+        """The model that training starts from."""
         ...
 
     @property
     def encoder(self) -> Any:
-        """What validations measure, with the weights of the moment."""
+        """The model with the current weights, for validation."""
         ...
 
     @property
@@ -43,15 +43,15 @@ class Learner(Protocol):
         ...
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """All weights of the moment by name."""
+        """All current weights by name."""
         ...
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Take over weights by name."""
+        """Load weights by name."""
         ...
 
     def check_finite(self) -> None:
-        """Refuse weights that give no finite numbers any more."""
+        """Raise if the weights give NaN or infinite outputs."""
         ...
 
     def learning(self) -> AbstractContextManager[None]:

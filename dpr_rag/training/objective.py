@@ -24,7 +24,7 @@ class Objective(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """What identifies the objective and its settings; a training goes on with its own objective only."""
+        """Identifies the objective and its settings; a training resumes with the same objective only."""
 
     @abstractmethod
     def loss(self, questions: torch.Tensor, passages: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -48,7 +48,7 @@ class Objective(ABC):
         return
 
     def learns_from(self, epoch: Iterable[Batch]) -> bool:
-        """Whether any batch of an epoch has a loss that depends on the weights; asked before anything is written."""
+        """Whether any batch of an epoch has a loss that depends on the weights; called before anything is written."""
         return True
 
     def on_step(self, model: Model) -> None:
@@ -56,11 +56,11 @@ class Objective(ABC):
         return
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """What the objective remembers between steps; saved with the weights."""
+        """The objective's state between steps, such as a queue; saved with the weights."""
         return {}
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Take back what :meth:`tensors` gave."""
+        """Restore what :meth:`tensors` returned."""
         return
 
 

@@ -65,7 +65,7 @@ class Optimizer:
         return moments
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Take back what :meth:`tensors` gave.
+        """Restore what :meth:`tensors` returned.
 
         Raises:
             TrainingError: They are of other parameters.

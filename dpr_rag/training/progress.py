@@ -10,7 +10,7 @@ ProgressCallback = Callable[["Progress"], None]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a training is.
+    """Progress of a training: step, loss, rate and remaining time.
 
     Attributes:
         step: Steps taken.

@@ -36,7 +36,7 @@ _LEFT_OUT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """How a passage is asked for by its own words.
+    """Parameters of pseudo-questions, which are made of a passage's own words.
 
     Attributes:
         keywords: Share of passages that are asked for by keywords, as people type them into a search box; the others are
@@ -66,7 +66,7 @@ class Drawing:
 
 
 class PseudoQuestions:
-    """Batches of passages that are asked for by their own words, without any label.
+    """Batches of passages with pseudo-questions made of their own words, without labels.
 
     A stretch of a passage asks for the passage that it was taken from, as in the inverse cloze task (Lee et al. 2019), but
     it always stays in it, where the paper takes it out of nine passages in ten. Or some of its keywords do, drawn by the
@@ -136,7 +136,7 @@ class PseudoQuestions:
 
 
 class AsTyped:
-    """Another source's batches, with some questions said as people type them into a search box.
+    """Another source's batches, with some questions rewritten as search keywords.
 
     Of a share of the questions the question mark goes, and of a part of these the words that ask or only join others.
 
@@ -179,11 +179,11 @@ class AsTyped:
             self._fresh.refresh(epoch, encoder)
 
     def state(self) -> dict[str, Any]:
-        """What the refresh of the other source found."""
+        """The state of the other source."""
         return {} if self._fresh is None else self._fresh.state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
         if self._fresh is not None:
             self._fresh.restore(state)
 

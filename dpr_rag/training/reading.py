@@ -59,7 +59,7 @@ def reader_from(start: DualEncoder, *, profile: ReaderProfile = OWN, seed: int =
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a reader minimises; :func:`dpr_rag.training.reading_loss.question_loss` says what.
+    """The objective of a reader, see :func:`dpr_rag.training.reading_loss.question_loss`.
 
     Attributes:
         frozen: So many of the first layers stay as they are.

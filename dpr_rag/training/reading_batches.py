@@ -73,7 +73,7 @@ class ReadingBatches:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One input and what is right for it.
+    """An input of a reader with its labels.
 
     Attributes:
         window: The input.

@@ -55,7 +55,7 @@ class ReaderModel:
 
     @property
     def encoder(self) -> Reader:
-        """The reader with the weights of the moment, which reads where they are trained."""
+        """The reader with the current weights, on the device of the training."""
         running: Any = {"runtime": "torch", "dtype": "float32", "device": str(self.device)}
         return Reader(self._tower(), profile=self.start.profile, source=self.start.source, **running)
 
@@ -64,7 +64,7 @@ class ReaderModel:
         return {name: parameter for name, parameter in self._named().items() if parameter.requires_grad}
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """All weights of the moment by name; they share memory with the modules."""
+        """All current weights by name; they share memory with the modules."""
         return {name: tensor.detach() for name, tensor in self._named().items()}
 
     def _named(self) -> dict[str, torch.nn.Parameter]:
@@ -76,7 +76,7 @@ class ReaderModel:
         }
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Take over weights by name.
+        """Load weights by name.
 
         Raises:
             TrainingError: They are of another model.
@@ -94,7 +94,7 @@ class ReaderModel:
                 tensor.copy_(tensors[name])
 
     def check_finite(self) -> None:
-        """Refuse weights with which nothing can be read any more.
+        """Raise if the weights give NaN or infinite scores.
 
         Raises:
             TrainingError: One is infinite or NaN.
@@ -136,7 +136,7 @@ class ReaderModel:
                 self.load(kept)
 
     def save(self, path: Path) -> None:
-        """Write the weights of the moment as a reader into a folder."""
+        """Write the current weights as a reader into a folder."""
         self.encoder.save_pretrained(path)
 
     def scores(self, chunk: Chunk) -> torch.Tensor:

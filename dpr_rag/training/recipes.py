@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a recipe is trained with, unless one says otherwise.
+    """The default hyperparameters of a recipe.
 
     Attributes:
         name: What it is called.

@@ -28,7 +28,7 @@ _log = getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What came of a training.
+    """The result of a training.
 
     Attributes:
         path: The folder, which ``DualEncoder.from_pretrained`` loads.

@@ -20,7 +20,7 @@ _NO_POSITIVES = "has no positive_ctxs; it is left out"
 
 @dataclass(frozen=True, slots=True)
 class SampleReport:
-    """What was found in training files.
+    """Counts of the samples in training files, and of those left out by reason.
 
     Attributes:
         samples: Samples that can be trained on.
@@ -58,7 +58,7 @@ class SampleReport:
 
 
 class _Notes:
-    """Counts as the files are read."""
+    """The counts while the files are read."""
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(
@@ -77,7 +77,7 @@ class _Notes:
 
 
 def read_samples(*paths: str | Path) -> tuple[list[TrainingSample], SampleReport]:
-    """Read DPR training sets, and what is wrong with them.
+    """Read DPR training sets; returns the samples and a report of those left out.
 
     Args:
         paths: JSON or JSONL files, possibly gzipped.
@@ -107,7 +107,7 @@ def _unread(paths: Iterable[str | Path]) -> tuple[str, ...]:
 
 
 def check_samples(samples: Sequence[TrainingSample]) -> tuple[list[TrainingSample], SampleReport]:
-    """The same for samples that did not come from a file."""
+    """Check samples that did not come from a file; returns the usable ones and a report."""
     notes = _Notes()
     kept = list(_usable(samples, notes))
     return kept, SampleReport(len(kept), examples=tuple(notes.examples), unread=(), **notes.counts)

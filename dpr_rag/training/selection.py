@@ -11,7 +11,7 @@ from dpr_rag.training.validation import LOWER_IS_BETTER, Validation
 
 
 class Selection:
-    """Validations together, and the measure that decides.
+    """All validations, and the measure that selects the best weights.
 
     Args:
         validation: What measures the weights.
@@ -43,15 +43,15 @@ class Selection:
 
     @property
     def fingerprints(self) -> list[str]:
-        """What identifies the data that is measured on."""
+        """Identifies the validation data."""
         return [part.fingerprint for part in self._validation]
 
     def measure(self, encoder: Encoder) -> dict[str, float]:
-        """All measures of the weights of the moment."""
+        """All measures of the current weights."""
         return {name: value for part in self._validation for name, value in part.measure(encoder).items()}
 
     def improves(self, measures: Mapping[str, float], best: float | None) -> bool:
-        """Whether the measure that decides is better than the best so far."""
+        """Whether the selecting measure is better than the best so far."""
         if self.by is None:
             return False
         value = measures[self.by]
@@ -59,7 +59,7 @@ class Selection:
 
 
 def _preferred(names: Sequence[str]) -> str:
-    """The measure that is nearest to what an encoder is for: accuracy at the largest k, then rank, then loss."""
+    """The default measure to select by: accuracy at the largest k, or else rank, or else loss."""
     accuracies = {int(name.removeprefix("top-")): name for name in names if re.fullmatch(r"top-\d+", name)}
     if accuracies:
         return accuracies[max(accuracies)]

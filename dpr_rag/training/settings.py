@@ -102,7 +102,7 @@ class TrainingSettings:
             raise TrainingError(unknown("towers", self.towers, get_args(Towers)))
 
     def as_dict(self) -> dict[str, Any]:
-        """What shapes the weights, as a JSON object; how often is saved and logged does not."""
+        """The settings that affect the weights, as a JSON object; saving and logging intervals do not."""
         return {name: value for name, value in asdict(self).items() if name not in _LEFT_OUT}
 
     def temperature_for(self, profile: Profile) -> float:

@@ -25,7 +25,7 @@ QUESTIONS_OF_CLUSTER, MOST_CLUSTERS = 200, 2000
 
 
 def teacher_from(model: str, *, device: str | None = None) -> Teacher:
-    """A teacher out of a model: a cross-encoder, ours or of sentence-transformers, or else a dual encoder.
+    """Load a teacher: a cross-encoder, ours or of sentence-transformers, or else a dual encoder.
 
     Args:
         model: Folder or hub name.
@@ -51,7 +51,7 @@ def clusters_for(questions: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Teaching:
-    """How samples are scored and clustered.
+    """Options for scoring and clustering samples.
 
     Attributes:
         teacher: Scores the pairs; None where the samples have a teacher's scores.
@@ -74,7 +74,7 @@ class Teaching:
         batch_size: int,
         progress: Callable[[int], None] | None = None,
     ) -> TasBatches:
-        """The batches; what an earlier run made of the same data for them is taken from the output folder.
+        """The batches; scores and clusters of an earlier run on the same data are read from the output folder.
 
         Args:
             samples: The training set.

@@ -140,16 +140,16 @@ class MixedBatches:
             self._fresh.refresh(epoch, encoder)
 
     def state(self) -> dict[str, Any]:
-        """What the refresh of the first source found."""
+        """The state of the first source."""
         return {} if self._fresh is None else {"first": self._fresh.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
         if self._fresh is not None:
             self._fresh.restore(state.get("first", {}))
 
     def _endless(self, done: int, seed: int) -> Iterator[Batch]:
-        """The second source's batches behind those that earlier epochs took."""
+        """The second source's batches, endlessly, after those used in earlier epochs."""
         epoch, skip = divmod(done, len(self._second))
         while True:
             for at, batch in enumerate(self._second.batches(epoch, seed=seed)):
@@ -164,7 +164,7 @@ def joined(first: Batch, second: Batch) -> Batch:
 
 
 def picks_of(batch: Batch) -> list[Pick]:
-    """What a batch was made of."""
+    """The picks that a batch was made of."""
     picks = []
     for row, (question, positive, own) in enumerate(
         zip(batch.questions, batch.positives, batch.negatives, strict=True)

@@ -72,7 +72,7 @@ class Trainer:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What shapes the weights; a training goes on only where all of it agrees."""
+        """Everything that affects the weights; a training resumes only if all of it agrees."""
         return {
             "settings": self._settings.as_dict(),
             "start": self._model.start.fingerprint,
@@ -83,7 +83,7 @@ class Trainer:
         }
 
     def run(self) -> Position:
-        """Train to the end, from the start or from the newest state; the position in the end."""
+        """Train to the end, from the start or from the newest state; returns the final position."""
         self._resume()
         self._started, self._first = time.monotonic(), self._at.step
         self._saved, self._questions = self._started, 0
@@ -140,7 +140,7 @@ class Trainer:
                 yield group
 
     def _prepare(self) -> None:
-        """Refresh a source that depends on the weights, or give it back what its last refresh found."""
+        """Refresh a source that depends on the weights, or restore the state of its last refresh."""
         source = refreshing(self._source)
         if source is None:
             return
@@ -176,7 +176,7 @@ class Trainer:
         return "lower the learning rate, or try it without bf16"
 
     def _loss(self, group: Sequence[Asking]) -> float:
-        """Add the gradients of the group's mean loss, and return it."""
+        """Accumulate the gradients of the group's mean loss, and return the loss."""
         settings, total = self._settings, 0.0
         with self._model.learning():
             for at, batch in enumerate(group):
@@ -215,7 +215,7 @@ class Trainer:
         self._tell(progress)
 
     def _tell(self, progress: Progress) -> None:
-        """Report a step; who interrupts the training there finds it saved."""
+        """Report a step; if the callback raises, as by an interrupt, the state is saved first."""
         if self._on_step is None:
             return
         try:

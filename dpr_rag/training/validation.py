@@ -25,11 +25,11 @@ _BLOCK = 512
 
 
 class Validation(Protocol):
-    """Measures the weights of the moment."""
+    """A validation: measures of the current weights."""
 
     @property
     def fingerprint(self) -> str:
-        """What identifies the data that it measures on."""
+        """Identifies the validation data."""
         ...
 
     @property
@@ -94,7 +94,7 @@ class SampleValidation:
         return at
 
     def measure(self, encoder: Encoder) -> dict[str, float]:
-        """Loss and average rank of the weights of the moment."""
+        """Loss and average rank of the current weights."""
         straighten = bool(getattr(getattr(encoder, "profile", None), "straighten", False))
         clean = normalize_passage if straighten else str
         plain = [Passage(str(at), clean(passage.text), passage.title) for at, passage in enumerate(self._passages)]
@@ -129,7 +129,7 @@ def _log_sum(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 class StoreValidation:
-    """Top-k accuracy on the passages of a store, encoded anew with the weights of the moment.
+    """Top-k accuracy on the passages of a store, encoded with the current weights.
 
     That is what counts in the end, at the price of encoding all these passages every time: meant for stores of some
     thousand passages, or for ``limit``.
@@ -168,7 +168,7 @@ class StoreValidation:
         self.fingerprint = hashlib.sha256(json.dumps([content, labels, self._ks]).encode()).hexdigest()
 
     def _check(self, *, known: set[str], ks: Sequence[int]) -> None:
-        """Refuse what is the same for all weights, so that the start would be kept."""
+        """Refuse a validation whose measures are the same for all weights."""
         if not self._ks:
             raise TrainingError(
                 f"the store that is validated on has {len(known)} passages, and all are among the first {min(ks, default=0)}; "
@@ -182,7 +182,7 @@ class StoreValidation:
             )
 
     def measure(self, encoder: Encoder) -> dict[str, float]:
-        """Accuracies of the weights of the moment."""
+        """Accuracies of the current weights."""
         most = max(self._ks)
         with PassageStore.temporary(encoder=encoder, index="flat") as store:
             store.add(self._passages)

@@ -84,7 +84,7 @@ class WeightedBatches:
 
 
 def in_turn(things: int, start: int, count: int, *, seed: Sequence[int]) -> Iterator[int]:
-    """A part of an endless row of shuffles, in which everything comes once before anything comes again.
+    """A slice of an endless sequence of shuffles; every item comes once per shuffle.
 
     Args:
         things: How many there are.
