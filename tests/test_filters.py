@@ -31,7 +31,7 @@ from dpr_rag.filters import (
     parse_filter,
 )
 from dpr_rag.passages import PRIVATE_KEY, Passage
-from dpr_rag.storage.collecting import Collected
+from dpr_rag.storage.collecting import ColumnsBuilder
 from dpr_rag.storage.fields import Fields
 
 
@@ -53,7 +53,7 @@ def select(passages, where):
     connection.close()
     assert values == [int(where.matches(passage)) for passage in passages]
     with tempfile.TemporaryDirectory() as folder:
-        collected = Collected()
+        collected = ColumnsBuilder()
         for passage in passages:
             collected.add(passage)
         files = {name: file_checksum(Path(folder) / name) for name in collected.write(Path(folder))}

@@ -153,7 +153,7 @@ class Fields:
     """
 
     def __init__(self, folder: Path, files: Mapping[str, tuple[int, int]]) -> None:
-        """Map what :meth:`Collected.write` wrote.
+        """Map what :meth:`ColumnsBuilder.write` wrote.
 
         Args:
             folder: Where.

@@ -14,7 +14,7 @@ from llama_index.vector_stores.dpr_rag import DPRVectorStore
 from llama_index.vector_stores.dpr_rag.nodes import to_node
 
 from dpr_rag import PRIVATE_KEY, Passage, PassageStore
-from dpr_rag.storage.reader import Reader
+from dpr_rag.storage.reader import StoreReader
 
 SOURCES = ("ref_doc_id", "doc_id", "document_id")
 OPERANDS: list[tuple[str, Any]] = [
@@ -50,7 +50,7 @@ def shelved(
     store.add(shelf)
     if request.param == "base":
         store.client.optimize()
-        monkeypatch.setattr(Reader, "prove_passages", lambda *_, **__: pytest.fail("all passages were read"))
+        monkeypatch.setattr(StoreReader, "prove_passages", lambda *_, **__: pytest.fail("all passages were read"))
     return store
 
 
