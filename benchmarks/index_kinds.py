@@ -103,7 +103,7 @@ def fill(path: Path, args: argparse.Namespace) -> dict[str, object]:
         "passages": number,
         "dim": real.shape[1],
         "real_vectors": min(len(real), args.count),
-        "inserts_per_second_with_folding": round(number / spent),
+        "inserts_per_second_with_compaction": round(number / spent),
         "seconds": round(time.perf_counter() - start, 1),
         "peak_mib": peak(),
         "peak_mib_before": before,

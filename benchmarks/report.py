@@ -125,7 +125,7 @@ def parts(found: Figures) -> list[str]:
 
 def growth(found: Figures) -> list[str]:
     """Indexes of more and more vectors."""
-    fills = [one for one in found if "inserts_per_second_with_folding" in one]
+    fills = [one for one in found if "inserts_per_second_with_compaction" in one]
     kinds = [one for one in found if "kind" in one]
     head = [
         "passages",
@@ -141,7 +141,7 @@ def growth(found: Figures) -> list[str]:
     names = ("build_s", "build_peak_mib", "reopen_to_first_answer_ms", "p50_ms", "p99_ms", "index_recall_at_20")
     names += ("anonymous_mib", "index_mib", "mib_on_disk", "add_1000_to_answer_ms")
     body = [[f"{one['passages']:,}", label(one), *(one[name] for name in names)] for one in kinds]
-    inserted = ", ".join(f"{one['passages']:,}: {one['inserts_per_second_with_folding']:,}" for one in fills)
+    inserted = ", ".join(f"{one['passages']:,}: {one['inserts_per_second_with_compaction']:,}" for one in fills)
     real = max(one["real_vectors"] for one in fills)
     return [
         "## Indexes as they grow",

@@ -84,5 +84,5 @@ def looked_up(fields: Mapping[str, Any], path: str) -> Any:
     if "." not in path:
         return MISSING
     holders = [key for key, inner in fields.items() if isinstance(inner, Mapping) and leads_to(key, path)]
-    found = (looked_up(fields[key], path[len(key) + 1 :]) for key in sorted(holders, key=len, reverse=True))
-    return next((value for value in found if value is not MISSING), MISSING)
+    values = (looked_up(fields[key], path[len(key) + 1 :]) for key in sorted(holders, key=len, reverse=True))
+    return next((value for value in values if value is not MISSING), MISSING)

@@ -20,14 +20,14 @@ def merged(where: Filter) -> Filter:
     Raises:
         FilterError: It makes more than 5,000 comparisons nevertheless.
     """
-    found = _merged(where)
-    made = sum(1 for _ in found.comparisons())
-    if made > MOST_COMPARISONS:
+    simpler = _merged(where)
+    count = sum(1 for _ in simpler.comparisons())
+    if count > MOST_COMPARISONS:
         raise FilterError(
-            f"the filter makes {made:,} comparisons, each of them with every passage, expected {MOST_COMPARISONS:,} at most; "
+            f"the filter makes {count:,} comparisons, each of them with every passage, expected {MOST_COMPARISONS:,} at most; "
             "compare a field with several values by one $in or $nin, or search in several calls"
         )
-    return found
+    return simpler
 
 
 def _merged(where: Filter) -> Filter:

@@ -113,7 +113,7 @@ def _check(right: Sequence[float], other: Sequence[float]) -> None:
     for scores in (right, other):
         if isinstance(scores, str | bytes) or not isinstance(scores, Sequence | np.ndarray):
             raise VectorError(f"the scores of a calibration are {kind(scores)}, expected two lists of numbers")
-        if any(isinstance(one, bool) or not isinstance(one, Real) for one in scores):
+        if any(isinstance(score, bool) or not isinstance(score, Real) for score in scores):
             raise VectorError(
                 "a calibration cannot be fitted to what is no number; give two lists of the scores of hits"
             )

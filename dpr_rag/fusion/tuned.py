@@ -50,7 +50,9 @@ class Tuned:
         """The JSON form, the inverse of :meth:`from_dict`."""
         return {
             "ranking": asdict(self.ranking),
-            "calibrations": [[asdict(ranking), asdict(one)] for ranking, one in self.calibrations.items()],
+            "calibrations": [
+                [asdict(ranking), asdict(calibration)] for ranking, calibration in self.calibrations.items()
+            ],
             **{name: getattr(self, name) for name in _PLAIN},
         }
 
@@ -62,7 +64,9 @@ class Tuned:
             VectorError: It is not one that :meth:`as_dict` made.
         """
         try:
-            calibrations = {_ranking(ranking): Calibration(**one) for ranking, one in data["calibrations"]}
+            calibrations = {
+                _ranking(ranking): Calibration(**calibration) for ranking, calibration in data["calibrations"]
+            }
             return Tuned(_ranking(data["ranking"]), calibrations, *(data[name] for name in _PLAIN))
         except (TypeError, LookupError, AttributeError) as error:
             raise VectorError(f"{kind(data)} is no choice of a ranking, expected what Tuned.as_dict made") from error

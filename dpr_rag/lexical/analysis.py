@@ -129,14 +129,14 @@ class Analyzer:
         """Distinct terms of a passage, ascending, with their frequencies, and all its terms in the order of the text."""
         text = self._plain(f"{passage.title} {passage.text}" if passage.title else passage.text)
         runs = not text.isascii() and holds_units(text)
-        found = self._terms(self._split(text, runs))
-        counted = Counter(found)
+        sequence = self._terms(self._split(text, runs))
+        counted = Counter(sequence)
         if runs:  # beside the sequence, so that lengths and phrases are those of pairs
             counted.update(self._terms(singles_of(text)))
         terms = np.fromiter(counted, np.uint64, len(counted))
         counts = np.minimum(np.fromiter(counted.values(), np.int64, len(counted)), _MOST).astype(np.uint16)
         order = np.argsort(terms)
-        return terms[order], counts[order], np.array(found, np.uint64)
+        return terms[order], counts[order], np.array(sequence, np.uint64)
 
     def _words(self, text: str) -> list[str]:
         """Lower-case words of a text, each identifier followed by its parts."""
@@ -168,8 +168,8 @@ class Analyzer:
 
     def _terms(self, words: list[str]) -> list[int]:
         known = self._known
-        found = [known[word] if word in known else self._learn(word) for word in words]
-        return [term for term in found if term is not None]
+        terms = [known[word] if word in known else self._learn(word) for word in words]
+        return [term for term in terms if term is not None]
 
     def _learn(self, word: str) -> int | None:
         if len(self._known) >= _KEPT_WORDS:

@@ -73,7 +73,9 @@ def letters_of(char: str) -> str:
 
 def _of_compatible(char: str, kind: str, form: str) -> str:
     """The letters and digits that a character stands for; those of ``½``, ``①`` and ``㎏`` are words of their own."""
-    letters = "".join(one if _is_of_word(one) else " " for one in unicodedata.normalize("NFKC", char)).strip()
+    letters = "".join(
+        plain_char if _is_of_word(plain_char) else " " for plain_char in unicodedata.normalize("NFKC", char)
+    ).strip()
     if not letters:  # punctuation in another shape: it parts words as what it stands for does
         return " "
     if form == "<super" and kind[0] == "S":  # the ™ behind a name is no part of it and no word
@@ -138,10 +140,10 @@ def parts_of(word: str) -> list[str]:
     if "_" not in word and (_is_of_one_case(word) or (word[-1:] == "s" and _is_of_one_case(word[:-1]))):
         return []
     pieces = word.split("_")
-    found = [part for piece in pieces for part in _humps(piece) if len(part) > 1 and part != word]
-    known = {word, *found}
+    parts = [part for piece in pieces for part in _humps(piece) if len(part) > 1 and part != word]
+    known = {word, *parts}
     between = (part for piece in pieces for run in _runs(piece) for part in (run, *_humps(run)))
-    return found + [part for part in dict.fromkeys(between) if len(part) > 1 and part not in known]
+    return parts + [part for part in dict.fromkeys(between) if len(part) > 1 and part not in known]
 
 
 def _is_of_one_case(word: str) -> bool:

@@ -54,15 +54,15 @@ class Postings:
         parts = []
         rows: list[int] = []
         lengths: list[int] = []
-        found: list[tuple[Terms, Counts, Terms]] = []
+        block: list[tuple[Terms, Counts, Terms]] = []
         for row, passage in passages:
-            found.append(analyzer.passage(passage))
+            block.append(analyzer.passage(passage))
             rows.append(row)
-            lengths.append(len(found[-1][2]))
-            if len(found) == _BLOCK:
-                parts.append(_flat(found, len(rows) - len(found)))
-                found = []
-        parts.append(_flat(found, len(rows) - len(found)))
+            lengths.append(len(block[-1][2]))
+            if len(block) == _BLOCK:
+                parts.append(_flat(block, len(rows) - len(block)))
+                block = []
+        parts.append(_flat(block, len(rows) - len(block)))
         flat = [np.concatenate(column) for column in zip(*parts, strict=True)]
         return cls._sorted(np.array(rows, np.int64), np.array(lengths, np.int32), *flat)
 
@@ -135,10 +135,10 @@ class Postings:
             # another process may be removing the folder
             raise SegmentDamagedError(folder / "rows", f"cannot be opened: {error}") from error
         refuse_unordered(columns["rows"], folder / "rows")
-        found = cls(**columns)
-        if not found._fits_together():
+        postings = cls(**columns)
+        if not postings._fits_together():
             raise SegmentDamagedError(folder / "starts", "does not fit together with the files beside it")
-        return found
+        return postings
 
     def _fits_together(self) -> bool:
         """Whether all offsets into other columns are within bounds."""
@@ -166,12 +166,12 @@ def _mapped(path: Path, kind: str) -> npt.NDArray[Any]:
     return np.memmap(path, dtype=kind, mode="r")
 
 
-def _flat(found: Sequence[tuple[Terms, Counts, Terms]], first: int) -> tuple[Terms, Places, Counts, Halves]:
-    sizes = [len(one[0]) for one in found]
-    places = np.repeat(np.arange(first, first + len(found), dtype=np.int32), sizes)
-    terms = np.concatenate([np.empty(0, np.uint64), *(one[0] for one in found)])
-    counts = np.concatenate([np.empty(0, np.uint16), *(one[1] for one in found)])
-    sequence = np.concatenate([np.empty(0, np.uint64), *(one[2] for one in found)])
+def _flat(passages: Sequence[tuple[Terms, Counts, Terms]], first: int) -> tuple[Terms, Places, Counts, Halves]:
+    sizes = [len(passage[0]) for passage in passages]
+    places = np.repeat(np.arange(first, first + len(passages), dtype=np.int32), sizes)
+    terms = np.concatenate([np.empty(0, np.uint64), *(passage[0] for passage in passages)])
+    counts = np.concatenate([np.empty(0, np.uint16), *(passage[1] for passage in passages)])
+    sequence = np.concatenate([np.empty(0, np.uint64), *(passage[2] for passage in passages)])
     return terms, places, counts, halves(sequence)
 
 

@@ -31,8 +31,8 @@ def is_prose(text: str) -> bool:
         return True
     words = _WORD.findall(text.lower())
     known = _languages()
-    found = Counter(chain.from_iterable(known[word] for word in words if word in known))
-    return max(found.values(), default=0) >= max(2, _STOP_WORDS * len(words))
+    counts = Counter(chain.from_iterable(known[word] for word in words if word in known))
+    return max(counts.values(), default=0) >= max(2, _STOP_WORDS * len(words))
 
 
 @lru_cache(maxsize=1)
@@ -40,8 +40,8 @@ def _languages() -> dict[str, tuple[str, ...]]:
     """For each stop word the languages that have it."""
     from stop_words import AVAILABLE_LANGUAGES
 
-    found = dict[str, tuple[str, ...]]()
+    languages = dict[str, tuple[str, ...]]()
     for language in sorted({*LANGUAGES, *AVAILABLE_LANGUAGES}):
         for word in stop_words_of(language):
-            found[word] = (*found.get(word, ()), language)
-    return found
+            languages[word] = (*languages.get(word, ()), language)
+    return languages

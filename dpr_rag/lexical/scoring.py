@@ -77,9 +77,9 @@ class Corpus:
 
     def at(self, alive: Mask | None) -> Self:
         """The same segments at another generation, with the mask of its positions that are not deleted."""
-        other = copy(self)
-        other._settle(alive)
-        return other
+        later = copy(self)
+        later._settle(alive)
+        return later
 
     def _settle(self, alive: Mask | None) -> None:
         lengths = self._lengths if alive is None else self._lengths[alive]
@@ -125,11 +125,11 @@ class Corpus:
     def sequences(self, places: Rows) -> tuple[Halves, Rows]:
         """The terms of the passages at ascending positions, concatenated in order of the text, and the length of each."""
         cuts = np.searchsorted(places, [*self._starts, len(self.rows)])
-        found = [
+        parts = [
             part.sequences(places[low:high] - start)
             for part, start, low, high in zip(self.parts, self._starts, cuts[:-1], cuts[1:], strict=True)
         ]
-        return np.concatenate([spoken for spoken, _ in found]), np.concatenate([sizes for _, sizes in found])
+        return np.concatenate([spoken for spoken, _ in parts]), np.concatenate([sizes for _, sizes in parts])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

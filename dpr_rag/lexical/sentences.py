@@ -117,12 +117,12 @@ def _is_end(text: str, start: int, end: re.Match[str]) -> bool:
         return _line_ends(text, start, end.start())
     if end[0][0] in _UNSPACED:
         return True
-    said = text[max(start, end.start() - _NEAR) : end.end()].split()
+    words = text[max(start, end.start() - _NEAR) : end.end()].split()
     behind = text[end.end() : end.end() + _NEAR]
     following = behind.split(maxsplit=1)
     if not following or "\n\n" in behind[: behind.find(following[0])]:
         return True
-    return ends_sentence(said[-2] if len(said) > 1 else "", said[-1], following[0])
+    return ends_sentence(words[-2] if len(words) > 1 else "", words[-1], following[0])
 
 
 def _line_ends(text: str, start: int, at: int) -> bool:

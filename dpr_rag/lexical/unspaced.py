@@ -57,7 +57,7 @@ def written(text: str) -> list[str]:
 
 def keys(text: str) -> list[str]:
     """Tokens to compare texts by: words, and pairs of adjacent characters in scripts without spaces."""
-    return [one for run, word in _KEYS.findall(text) for one in (pairs_of(run) if run else [word])]
+    return [token for run, word in _KEYS.findall(text) for token in (pairs_of(run) if run else [word])]
 
 
 def holds_units(text: str) -> bool:

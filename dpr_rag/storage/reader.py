@@ -237,8 +237,8 @@ class StoreReader:
         if state.model is None:
             return {}
         wanted = [int(row) for row in rows]
-        found = self._chunked(f"SELECT row, vector, crc FROM {state.vectors} WHERE row IN (%s)", wanted)
-        records = [(row, vector, crc) for row, vector, crc in found]
+        cursor = self._chunked(f"SELECT row, vector, crc FROM {state.vectors} WHERE row IN (%s)", wanted)
+        records = [(row, vector, crc) for row, vector, crc in cursor]
         if len(records) != len(set(wanted)):
             raise StoreCorrupted(
                 f"{self.path}: {len(set(wanted)) - len(records)} passages have lost their vectors; " + RESTORE
