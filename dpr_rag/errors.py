@@ -22,6 +22,27 @@ MAKE_ONE = "check the path" + ByFace(
 """Advice where there is no store."""
 OPTIMIZE_BUILDS = ByFace("optimize() builds", cli="dpr-rag optimize DIR builds", page="dpr-rag optimize DIR builds")
 """Advice for what is derived from the passages, up to what is built."""
+CONVERTING = ByFace(
+    ", or all of the metadata with dpr_rag.to_json_metadata(metadata), as vector stores of the frameworks do with "
+    "on_metadata='convert'",
+    cli="",
+    page="",
+)
+"""Advice for metadata that are no JSON."""
+DATES = ByFace(", dates for example with .isoformat()", cli=", dates for example to strings", page="")
+"""Advice for a value that is no JSON."""
+NAME_ENCODER = ByFace(
+    "pass encoder= to PassageStore.open, or search with vectors",
+    cli="name one with --model",
+    page="ask by words, which is bm25 among the settings",
+)
+"""Advice for questions to a store that was opened without an encoder."""
+OTHER_ENCODER = ByFace(
+    "open it with that encoder, or reencode() it",
+    cli="name that encoder with --model, or encode it anew with: dpr-rag reencode DIR --model MODEL",
+    page="end dpr-rag and name that model with --model",
+)
+"""Advice for a store that another encoder filled."""
 _BREAK = re.compile(r"\s*[\r\n]+\s*")
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from dpr_rag.answer import Answer
 from dpr_rag.arguments import fields_known, is_blank, iterated, kind, remedy, shown
-from dpr_rag.errors import BadTextError, PassageError, unknown
+from dpr_rag.errors import CONVERTING, DATES, BadTextError, PassageError, unknown
 from dpr_rag.faces import ByFace
 
 MAX_METADATA_DEPTH = 32
@@ -25,15 +25,6 @@ OnBadText = Literal["error", "replace", "skip"]
 """What to do with a text that holds lone surrogates, see :meth:`Passage.made`."""
 _BAD_TEXTS = ("error", "replace", "skip")
 _ADVICE = ByFace(", or pass on_bad_text='replace' or 'skip'", cli=", or pass --on-bad-text replace or skip", page="")
-CONVERTING = ByFace(
-    ", or all of the metadata with dpr_rag.to_json_metadata(metadata), as vector stores of the frameworks do with "
-    "on_metadata='convert'",
-    cli="",
-    page="",
-)
-"""Advice for metadata that are no JSON."""
-DATES = ByFace(", dates for example with .isoformat()", cli=", dates for example to strings", page="")
-"""Advice for a value that is no JSON."""
 _ONE_EACH = ByFace("pass one string for each, as retrieve_batch() takes them", cli="ask one question after the other")
 _SEVERAL = "join the parts to one string, or make a passage of each"
 _INT64 = 2**63

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from dpr_rag.errors import RESTORE, PassageError, StoreCorrupted
+from dpr_rag.errors import CONVERTING, DATES, RESTORE, PassageError, StoreCorrupted
 from dpr_rag.faces import message_of
-from dpr_rag.passages import CONVERTING, DATES
 from dpr_rag.storage.reader import StoreReader
 from dpr_rag.storage.state import added, taken
 from dpr_rag.storage.writer import StoreWriter

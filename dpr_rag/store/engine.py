@@ -13,7 +13,7 @@ import numpy as np
 from dpr_rag.arguments import check_count
 from dpr_rag.derived import Rows, SegmentDamagedError, mixed
 from dpr_rag.encoder import Encoder, Vectors, check_encoded
-from dpr_rag.errors import OPTIMIZE_BUILDS, EncoderMismatchError, VectorError
+from dpr_rag.errors import NAME_ENCODER, OPTIMIZE_BUILDS, OTHER_ENCODER, EncoderMismatchError, VectorError
 from dpr_rag.faces import ByFace
 from dpr_rag.forking import new_lock, new_rlock
 from dpr_rag.fusion import Tuned
@@ -53,9 +53,7 @@ class Engine:
         self.unusable: list[str] = []
         self.warned_fields: set[tuple[str, str]] = set()  # by view, see unknown_fields
         self.has_replaced_postings = False  # whether postings that another version made were replaced by this process's
-        self.unwritable_generation = (
-            -1
-        )  # generation at which postings could not be written; trying again at once would fail again
+        self.unwritable_generation = -1  # at which postings could not be written; trying again at once would fail again
         self._snapshot_lock, self.lexicon_lock = new_lock(), new_lock()
         self.calibration_lock = new_rlock()  # what is fitted may ask what is drawn, by the thread that holds it
         self.compaction_lock, self.postings_lock = new_rlock(), new_rlock()
@@ -212,24 +210,13 @@ class Engine:
         raise EncoderMismatchError(
             f"{self.folder} was filled with the encoder {its.fingerprint!r} ({its.source or 'source unknown'}, {its.dim} "
             f"dimensions), not with {mine.fingerprint!r} ({mine.source or 'source unknown'}, {mine.dim} dimensions); "
-            + ByFace(
-                "open it with that encoder, or reencode() it",
-                cli="name that encoder with --model, or encode it anew with: dpr-rag reencode DIR --model MODEL",
-                page="end dpr-rag and name that model with --model",
-            )
+            + OTHER_ENCODER
         )
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Encode questions with the store's encoder; see ``PassageStore.encode_questions``."""
         if self.encoder is None:
-            raise EncoderMismatchError(
-                f"{self.folder} was opened without an encoder; "
-                + ByFace(
-                    "pass encoder= to PassageStore.open, or search with vectors",
-                    cli="name one with --model",
-                    page="ask by words, which is bm25 among the settings",
-                )
-            )
+            raise EncoderMismatchError(f"{self.folder} was opened without an encoder; " + NAME_ENCODER)
         texts = check_questions(questions)
         made = self.encoder.encode_questions(texts)
         return check_encoded(self.encoder, "encode_questions", made, rows=len(texts), names=texts)
