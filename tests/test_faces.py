@@ -19,6 +19,7 @@ from dpr_rag import Passage, PassageStore, Ranking
 from dpr_rag.cli import models
 from dpr_rag.cli.app import app
 from dpr_rag.cli.terminal import log_as_notes
+from dpr_rag.corpora.columns import no_header, refuse_header
 from dpr_rag.errors import (
     RESTORE,
     DprRagError,
@@ -167,6 +168,10 @@ def test_paths_of_the_server_are_hidden_from_each_face() -> None:
     assert [said, on_face(said, "cli"), on_face(said, "page")] == ["s: see s/a", "s: run s/b", "s: s/c"]
 
 
+def raised(error: DprRagError) -> None:
+    raise error
+
+
 def refused(call: Any) -> DprRagError:
     with pytest.raises(DprRagError) as raised:
         call()
@@ -197,6 +202,22 @@ def refused(call: Any) -> DprRagError:
             "convert it, dates for example to strings",
             "passage '1': metadata['m'] is set {1}, expected a JSON value (string, number, true, false, null, list, object); "
             "convert it",
+        ),
+        (
+            lambda: refuse_header(["name", "words"]),
+            "the first row name, words looks like a header, in which no id and text are known; name them with "
+            "columns=Columns(id=…, text=…, title=…), or, if it is a passage, put the header id, text, title above it",
+            "the first row name, words looks like a header, in which no id and text are known; name them with --id-column, "
+            "--text-column and --title-column, or, if it is a passage, put the header id, text, title above it",
+            "the first row name, words looks like a header, in which no id and text are known; call them “id” and “text”",
+        ),
+        (
+            lambda: raised(no_header(4)),
+            "4 columns and no header that names id and text; put one above, or name the columns by their numbers from 1 with "
+            "columns=Columns(id=…, text=…, title=…)",
+            "4 columns and no header that names id and text; put one above, or name the columns by their numbers from 1 with "
+            "--id-column, --text-column and --title-column",
+            "4 columns and no header that names id and text; put one above",
         ),
         (
             lambda: check_partition_key(5),

@@ -20,7 +20,9 @@ USUAL: dict[Field, tuple[str, ...]] = {
 """What BEIR, DPR, MS MARCO, Pyserini and Tevatron call them, the first that is there counts; case, spaces and hyphens do not."""
 VECTORS = ("vector", "emb", "embedding", "embeddings", "vectors")
 """What columns, keys or arrays of vectors are called, the first that is there counts."""
-_NAME_THEM = ByFace("columns=Columns(id=…, text=…, title=…)", cli="--id-column, --text-column and --title-column")
+_NAME_THEM = ByFace(
+    "columns=Columns(id=…, text=…, title=…)", cli="--id-column, --text-column and --title-column", page=""
+)
 _OR_PASSAGE = ", or, if it is a passage, put the header id, text, title above it"
 _WORDS = re.compile(r"[^\W\d](?:[\w .-]*\w)?")
 _LONGEST_NAME, _MOST_WORDS = 30, 3
@@ -142,7 +144,7 @@ def refuse_header(names: list[str]) -> None:
         f"the first row {listed(cells)} looks like a header, in which no id and text are known; "
         + ByFace("name them with ", cli="name them with ", page="call them “id” and “text”")
         + _NAME_THEM
-        + ByFace(_OR_PASSAGE, cli=_OR_PASSAGE)
+        + ByFace(_OR_PASSAGE, page="")
     )
 
 
@@ -150,7 +152,7 @@ def no_header(width: int) -> CorpusError:
     """The error for a table without a header whose columns cannot be told."""
     return CorpusError(
         f"{width} columns and no header that names id and text; put one above"
-        + ByFace(", or name the columns by their numbers from 1 with ")
+        + ByFace(", or name the columns by their numbers from 1 with ", page="")
         + _NAME_THEM
     )
 
