@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dpr_rag import DualEncoder, Passage
+from dpr_rag.cli import terminal
 from dpr_rag.encoders.unknown_scripts import Unread
 
 ENGLISH = "The harvest begins in April, when the leaves in the hills are young and small."
@@ -40,7 +41,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.mark.parametrize("name", UNREAD)
 def test_a_script_that_the_model_does_not_read_is_said_once_with_a_remedy(
-    encoder: DualEncoder, caplog: pytest.LogCaptureFixture, name: str
+    encoder: DualEncoder, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     texts = [ENGLISH, UNREAD[name], ENGLISH, UNREAD[name]]
     for _ in range(2):
@@ -49,7 +50,9 @@ def test_a_script_that_the_model_does_not_read_is_said_once_with_a_remedy(
     assert message.startswith("2 of 4 texts are in a script that ")
     assert repr(UNREAD[name][:40]) in message
     assert "take a multilingual model" in message
-    assert "--model" in message
+    assert "--model" not in message
+    terminal.LogNotes().emit(next(record for record in caplog.records if record.getMessage() == message))
+    assert "such as intfloat/multilingual-e5-small, by --model, or rank" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_questions_are_looked_at_too(encoder: DualEncoder, caplog: pytest.LogCaptureFixture) -> None:

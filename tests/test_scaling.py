@@ -18,6 +18,7 @@ from dpr_rag.corpora import read_vectors
 from dpr_rag.corpora.parts import KEY, parts_of, read_mark, read_part
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import CorpusError, EncoderMismatchError, PassageError, StoreError
+from dpr_rag.faces import on_face
 from dpr_rag.passages import SOURCE_KEY
 from dpr_rag.scaling import Encoded, Shard, encode, encoder_of_parts, export, load, merge, recorded
 
@@ -140,8 +141,9 @@ def test_a_shard_that_is_none_is_refused(text: str) -> None:
 
 def test_a_part_too_long_to_be_read_again_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dpr_rag.corpora.parts.LARGEST", 1000)
-    with pytest.raises(CorpusError, match="give a smaller --part-size"):
+    with pytest.raises(CorpusError, match="give a smaller rows=") as refused:
         encode(PASSAGES, ENCODER, tmp_path)
+    assert on_face(refused.value, "cli").endswith("give a smaller --part-size")
     assert names(tmp_path) == []
 
 

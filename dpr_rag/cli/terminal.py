@@ -96,7 +96,8 @@ class LogNotes(logging.Handler):
 def _told(record: logging.LogRecord) -> str:
     """What a record says on the command line."""
     said = [on_face(one, "cli") if isinstance(one, ByFace | Exception) else one for one in record.args or ()]
-    return str(record.msg) % tuple(said) if said else str(record.msg)
+    message = on_face(record.msg, "cli")
+    return message % tuple(said) if said else message
 
 
 @contextmanager

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from dpr_rag.errors import ChatError, MissingExtraError
+
+_PYTHON = re.compile(r"\b[a-z_]+=|\b\w+\([^)]*[=…]|\w\(\)")
 
 
 class ChatModel(Protocol):
@@ -84,8 +87,12 @@ def _options(name: str, base_url: str | None) -> dict[str, Any]:
 
 
 def _one_line(error: Exception) -> str:
-    """What went wrong; of what a server of OpenAI's kind refuses, its own words instead of the object that holds them."""
+    """What went wrong; of what a server of OpenAI's kind refuses, its own words instead of the object that holds them.
+
+    What a provider's library advises in Python behind a semicolon is left out: who reads a page cannot do it.
+    """
     body, status = getattr(error, "body", None), getattr(error, "status_code", None)
     message = body.get("message") if isinstance(body, Mapping) else None
     told = f"{message} (status {status})" if isinstance(message, str) and status else str(error)
-    return " ".join(told.split())[:300] or type(error).__name__
+    first, *others = " ".join(told.split()).split("; ")
+    return "; ".join([first, *(one for one in others if not _PYTHON.search(one))])[:300] or type(error).__name__
