@@ -25,7 +25,7 @@ def check(store: StoreFolder) -> None:
 
 
 def optimize(store: StoreFolder, kind: IndexKind = None, language: Language = None) -> None:
-    """Fold everything into one base segment, of another index kind or for the words of another language if one is named."""
+    """Compact everything into one base segment, of another index kind or for the words of another language if one is named."""
     from dpr_rag import PassageStore
 
     check_store_options(kind, language)
