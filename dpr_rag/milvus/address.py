@@ -12,9 +12,9 @@ from dpr_rag.faces import ByFace
 from dpr_rag.paths import is_engine, place_of
 
 VARIABLE = "MILVUS_TOKEN"
+"""The environment variable that holds ``user:password`` or an API key where none is given."""
 FILL_ONE = ByFace("open it with create=True", cli="fill one with: dpr-rag copy STORE ADDRESS")
 """Advice where there is no collection."""
-"""The environment variable that holds ``user:password`` or an API key where none is given."""
 DEFAULT = "passages"
 _LITE = "milvus+lite:"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")

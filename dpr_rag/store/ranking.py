@@ -66,12 +66,12 @@ def search(engine: Engine, query: RankingQuery) -> list[list[Hit]]:
     sample = sampled_vectors(engine) if query.ranking.wants_weight else None
 
     def hits(reader: StoreReader, snapshot: Snapshot) -> list[list[Hit]]:
-        vectors = _checked_vectors(engine, snapshot, query)
+        running = _Search.of(engine, reader, snapshot, query, sample)
         if query.where is not None:
             engine.prove_for(reader, snapshot, query.where)
-        lists = _ranked(engine, reader, snapshot, query, vectors, sample)
-        questions = [None] * len(lists) if vectors is None else vectors
-        chosen = [_chosen(reader, snapshot, query, *pair) for pair in zip(questions, lists, strict=True)]
+        lists = running.ranked()
+        questions = [None] * len(lists) if running.vectors is None else running.vectors
+        chosen = [running.chosen(*pair) for pair in zip(questions, lists, strict=True)]
         passages = reader.by_rows({row for ranked in chosen for row in ranked.rows.tolist()})
         return [_hits(ranked, passages) for ranked in chosen]
 
@@ -103,8 +103,7 @@ def candidates(engine: Engine, query: RankingQuery) -> Candidates:
     def read(reader: StoreReader, snapshot: Snapshot) -> Candidates:
         bm25 = Ranking("bm25", bm25=query.ranking.bm25).words
         legs, alone = [], []
-        vectors = _checked_vectors(engine, snapshot, query)
-        for pair, scored in _legs(engine, reader, snapshot, query, vectors, sample):
+        for pair, scored in _Search.of(engine, reader, snapshot, query, sample).legs():
             legs.append(pair)
             best = replace(scored, bm25=bm25).best(query.ranking.candidates) if scored.bm25 != bm25 else None
             alone.append(pair.bm25 if best is None else Ranked.of_bm25(*best))
@@ -114,72 +113,88 @@ def candidates(engine: Engine, query: RankingQuery) -> Candidates:
     return engine.with_snapshot(read)
 
 
-def _checked_vectors(engine: Engine, snapshot: Snapshot, query: RankingQuery) -> Vectors | None:
-    """The question vectors, [n, dim]; None to rank by BM25 alone."""
-    if query.vectors is None:
-        return None
-    engine.check_model(snapshot.state)
-    model = snapshot.state.model
-    rows = None if query.texts is None else len(query.texts)
-    return check_vectors(query.vectors, dim=None if model is None else model.dim, rows=rows)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """One query in one read transaction.
 
+    Attributes:
+        vectors: The question vectors, [n, dim]; None to rank by BM25 alone.
+        sample: Vectors that spreads are measured against, where λ is found per question.
+    """
 
-def _ranked(
-    engine: Engine,
-    reader: StoreReader,
-    snapshot: Snapshot,
-    query: RankingQuery,
-    vectors: Vectors | None,
-    sample: Scores | None,
-) -> list[Ranked]:
-    """The ranked list of each question, as long as diversity needs it."""
-    ranking = query.ranking
-    if ranking.mode == "hybrid":
-        return [legs.ranked(ranking) for legs, _ in _legs(engine, reader, snapshot, query, vectors, sample)]
-    if ranking.needs_words:
-        scored, allowed = _scored(engine, reader, snapshot, query)
-        return [Ranked.of_bm25(*scores.best(query.depth, allowed)) for scores in scored]
-    return _dense(reader, snapshot, query, vectors, query.depth)
+    engine: Engine
+    reader: StoreReader
+    snapshot: Snapshot
+    query: RankingQuery
+    vectors: Vectors | None
+    sample: Scores | None
 
+    @staticmethod
+    def of(
+        engine: Engine, reader: StoreReader, snapshot: Snapshot, query: RankingQuery, sample: Scores | None
+    ) -> _Search:
+        """Check the query's vectors against the store's model."""
+        vectors = None
+        if query.vectors is not None:
+            engine.check_model(snapshot.state)
+            model = snapshot.state.model
+            rows = None if query.texts is None else len(query.texts)
+            vectors = check_vectors(query.vectors, dim=None if model is None else model.dim, rows=rows)
+        return _Search(engine, reader, snapshot, query, vectors, sample)
 
-def _dense(
-    reader: StoreReader, snapshot: Snapshot, query: RankingQuery, vectors: Vectors | None, depth: int
-) -> list[Ranked]:
-    """The dense leg's list for each question."""
-    if vectors is None:
-        return []
-    lists = snapshot.search(reader, vectors, depth, where=query.where, exact=query.exact)
-    return [Ranked.of_dense(*pair) for pair in lists]
+    def ranked(self) -> list[Ranked]:
+        """The ranked list of each question, as long as diversity needs it."""
+        ranking, depth = self.query.ranking, self.query.depth
+        if ranking.mode == "hybrid":
+            return [legs.ranked(ranking) for legs, _ in self.legs()]
+        if ranking.needs_words:
+            scored, allowed = self._scored()
+            return [Ranked.of_bm25(*scores.best(depth, allowed)) for scores in scored]
+        return self._dense(depth)
 
+    def legs(self) -> Iterator[tuple[Legs, Scored]]:
+        """Both legs of each question, every passage of their union with both scores, and the BM25 scores of all passages."""
+        depth = max(self.query.depth, self.query.ranking.candidates)
+        dense = self._dense(depth)
+        words, allowed = self._scored()
+        for question, by_vectors, scored in zip(
+            () if self.vectors is None else self.vectors, dense, words, strict=True
+        ):
+            by_words = Ranked.of_bm25(*scored.best(depth, allowed))
+            rows = np.union1d(by_vectors.rows, by_words.rows)
+            products = _completed(rows, by_vectors, partial(self.snapshot.products, question))
+            bm25 = _completed(rows, by_words, scored.at_rows)
+            spread = spread_of(question, self.sample)
+            yield Legs(by_vectors, by_words, Ranked(rows, bm25, products, bm25), spread), scored
 
-def _scored(
-    engine: Engine, reader: StoreReader, snapshot: Snapshot, query: RankingQuery
-) -> tuple[Iterator[Scored], Mask | None]:
-    """The BM25 scores of all passages for each question, and the mask of positions that may be returned."""
-    known = lexicon(engine, reader, snapshot)
-    analyzer, bm25 = analyzer_of(engine, snapshot.state), query.ranking.words
-    scored = (known.corpus.score(analyzer.sequence(text), bm25) for text in query.texts or ())
-    return scored, known.alive(reader, snapshot, query.where)
+    def chosen(self, question: Vectors | None, ranked: Ranked) -> Ranked:
+        """The hits of one question in their final order; vectors are read in the transaction of the search."""
+        query = self.query
+        if query.keep is not None:
+            kept = [at for at, score in enumerate(ranked.scores) if query.keep(float(score))]
+            ranked = ranked.take(np.array(kept, dtype=np.intp))
+        if query.diversity is None or not len(ranked.rows):
+            return ranked.take(slice(query.k))
+        ranked = ranked.take(slice(query.depth))
+        stored = self.reader.vectors_of(self.snapshot.state, ranked.rows.tolist())
+        candidates = np.stack([stored[int(row)] for row in ranked.rows])
+        if question is not None and query.ranking.mode == "dense":
+            return ranked.take(diversified(question, candidates, query.k, query.diversity.balance))
+        return ranked.take(diversified_by(_scaled(ranked.scores), candidates, query.k, query.diversity.balance))
 
+    def _dense(self, depth: int) -> list[Ranked]:
+        """The dense leg's list for each question."""
+        if self.vectors is None:
+            return []
+        lists = self.snapshot.search(self.reader, self.vectors, depth, where=self.query.where, exact=self.query.exact)
+        return [Ranked.of_dense(*pair) for pair in lists]
 
-def _legs(
-    engine: Engine,
-    reader: StoreReader,
-    snapshot: Snapshot,
-    query: RankingQuery,
-    vectors: Vectors | None,
-    sample: Scores | None,
-) -> Iterator[tuple[Legs, Scored]]:
-    """Both legs of each question, every passage of their union with both scores, and the BM25 scores of all passages."""
-    depth = max(query.depth, query.ranking.candidates)
-    dense = _dense(reader, snapshot, query, vectors, depth)
-    words, allowed = _scored(engine, reader, snapshot, query)
-    for question, by_vectors, scored in zip(() if vectors is None else vectors, dense, words, strict=True):
-        by_words = Ranked.of_bm25(*scored.best(depth, allowed))
-        rows = np.union1d(by_vectors.rows, by_words.rows)
-        products = _completed(rows, by_vectors, partial(snapshot.products, question))
-        bm25 = _completed(rows, by_words, scored.at_rows)
-        yield Legs(by_vectors, by_words, Ranked(rows, bm25, products, bm25), spread_of(question, sample)), scored
+    def _scored(self) -> tuple[Iterator[Scored], Mask | None]:
+        """The BM25 scores of all passages for each question, and the mask of positions that may be returned."""
+        known = lexicon(self.engine, self.reader, self.snapshot)
+        analyzer, bm25 = analyzer_of(self.engine, self.snapshot.state), self.query.ranking.words
+        scored = (known.corpus.score(analyzer.sequence(text), bm25) for text in self.query.texts or ())
+        return scored, known.alive(self.reader, self.snapshot, self.query.where)
 
 
 def _completed(rows: Rows, leg: Ranked, score: Callable[[Rows], Scores]) -> Scores:
@@ -206,23 +221,6 @@ def scores_of(engine: Engine, texts: Sequence[str], rows: Rows, bm25: BM25) -> S
         return scores
 
     return engine.with_snapshot(scored)
-
-
-def _chosen(
-    reader: StoreReader, snapshot: Snapshot, query: RankingQuery, question: Vectors | None, ranked: Ranked
-) -> Ranked:
-    """The hits of one question in their final order; vectors are read in the transaction of the search."""
-    if query.keep is not None:
-        kept = [at for at, score in enumerate(ranked.scores) if query.keep(float(score))]
-        ranked = ranked.take(np.array(kept, dtype=np.intp))
-    if query.diversity is None or not len(ranked.rows):
-        return ranked.take(slice(query.k))
-    ranked = ranked.take(slice(query.depth))
-    stored = reader.vectors_of(snapshot.state, ranked.rows.tolist())
-    candidates = np.stack([stored[int(row)] for row in ranked.rows])
-    if question is not None and query.ranking.mode == "dense":
-        return ranked.take(diversified(question, candidates, query.k, query.diversity.balance))
-    return ranked.take(diversified_by(_scaled(ranked.scores), candidates, query.k, query.diversity.balance))
 
 
 def _scaled(scores: Scores) -> Scores:
