@@ -23,7 +23,7 @@ from shifts import drawn, keywords, share_of
 
 from dpr_rag import DualEncoder, Passage, PassageStore, Ranking, Reader, Retriever
 from dpr_rag.corpora import Question, open_corpus, read_questions
-from dpr_rag.evaluation.judging import is_right
+from dpr_rag.evaluation.judging import judged
 from dpr_rag.evaluation.legs import JudgedLegs, read_legs
 from dpr_rag.evaluation.results import By
 from dpr_rag.evaluation.statistics import Bootstrap
@@ -81,15 +81,14 @@ def _better(ranks: dict[str, Ranks], k: int) -> Ranks:
     return max((ranks["dense"], ranks["bm25"]), key=lambda one: float(np.mean(one <= k)))
 
 
-def reading(store: PassageStore, questions: Sequence[Question], by: By) -> Iterator[str]:
+def reading(store: PassageStore, questions: Sequence[Question], by: By, reader: Reader) -> Iterator[str]:
     """One line for hybrid and one for the reader behind it, with what that gains."""
     systems = {"hybrid": Retriever(store, k=max(KS), mode="hybrid")}
-    systems["hybrid, read"] = Retriever(store, k=max(KS), mode="hybrid", reranker=Reader.default(), rerank=max(KS))
+    systems["hybrid, read"] = Retriever(store, k=max(KS), mode="hybrid", reranker=reader, rerank=max(KS))
     ranks: dict[str, Ranks] = {}
     for name, retriever in systems.items():
         found = zip(questions, retriever.retrieve_batch([one.question for one in questions]), strict=True)
-        places = [[at for at, hit in enumerate(hits, 1) if is_right(one, hit.passage, by)] for one, hits in found]
-        ranks[name] = np.array([one[0] if one else np.inf for one in places])
+        ranks[name] = np.array([judged(one, hits, by).first or np.inf for one, hits in found])
     for name, own in ranks.items():
         accuracies = " ".join(f"{100 * np.mean(own <= k):.1f}" for k in KS)
         gains = "  ".join(gain(own, ranks["hybrid"], k) for k in KS) if name != "hybrid" else ""
@@ -108,6 +107,7 @@ def main() -> None:
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     encoder = DualEncoder.from_pretrained(args.model) if args.model else DualEncoder.default()
+    reader = Reader.default() if args.read else None
     for name, pools, questions, by in sets(args.data, args.questions):
         with store_of(args.data, args.output, pools, encoder, args.background) as store:
             weight = store.suggested_weight()
@@ -116,8 +116,8 @@ def main() -> None:
             legs = read_legs(store, questions, Ranking("hybrid"), by)
             sys.stdout.write(f"{name}: {len(questions)} questions, {len(store)} passages, λ {weight:.1f}\n")
             sys.stdout.writelines(f"  {line}\n" for line in rows(legs, rankings))
-            if args.read:
-                sys.stdout.writelines(f"  {line}\n" for line in reading(store, questions[: args.read], by))
+            if reader:
+                sys.stdout.writelines(f"  {line}\n" for line in reading(store, questions[: args.read], by, reader))
             sys.stdout.flush()
 
 

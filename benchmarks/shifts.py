@@ -122,10 +122,15 @@ def nameless(passage: Passage) -> str:
     return " ".join(word for word in re.findall(r"[\w'-]+", sentence.lower()) if word not in name)
 
 
+def plain_title(passage: Passage) -> str:
+    """A title as it is typed: in lower case, without what stands in brackets behind it."""
+    return re.sub(r" \(.*", "", passage.title).lower()
+
+
 def template(passage: Passage) -> str:
     """A title asked for by a question that fits it or not, as people type them."""
     chosen = TEMPLATES[int(share_of(f"template {passage.id}") * len(TEMPLATES))]
-    return chosen.format(re.sub(r" \(.*", "", passage.title).lower())
+    return chosen.format(plain_title(passage))
 
 
 def tasks(data: Data, folder: Path, most: int, part: str) -> Iterator[tuple[str, Callable[[], Task]]]:

@@ -27,10 +27,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from shifts import TEMPLATES, kept_apart, share_of
+from shifts import TEMPLATES, kept_apart, plain_title, share_of
 
 from dpr_rag import Passage, PassageStore, Retriever
 from dpr_rag.corpora import (
@@ -93,9 +94,16 @@ def introductions(data: Path) -> list[Passage]:
     return [one for one in found if len(one.text.split()) >= _SHORTEST]
 
 
-def wikipedia(data: Path) -> list[Passage]:
+@cache
+def wikipedia(data: Path) -> tuple[Passage, ...]:
     """Both, each text once."""
-    return list({one.text: one for one in (*introductions(data), *training_paragraphs(data))}.values())
+    return tuple({one.text: one for one in (*introductions(data), *training_paragraphs(data))}.values())
+
+
+@cache
+def words_of_wikipedia(data: Path) -> PassageStore:
+    """The store of both, which three of the sets ask."""
+    return words_of(wikipedia(data))
 
 
 def real_questions(data: Path) -> list[Question]:
@@ -113,9 +121,8 @@ def squad(data: Path, limit: int | None) -> list[TrainingSample]:
 
 def real(data: Path, limit: int | None) -> list[TrainingSample]:
     """See above."""
-    with words_of(wikipedia(data)) as store:
-        mining = Mining("bm25", negatives=12, last=50, positive_last=3)
-        found = mine(real_questions(data)[:limit], store, mining=mining)[0]
+    mining = Mining("bm25", negatives=12, last=50, positive_last=3)
+    found = mine(real_questions(data)[:limit], words_of_wikipedia(data), mining=mining)[0]
     return [one for one in found if _tells(one)]
 
 
@@ -132,45 +139,39 @@ def _plain(text: str) -> str:
 
 def taught(data: Path, limit: int | None) -> list[TrainingSample]:
     """See above."""
-    passages = wikipedia(data)
     real = [one.question for one in real_questions(data)][:limit]
-    return _ranked([*real, *_made([one for one in passages if not one.id.startswith("st")], len(real) // 3)], passages)
+    articles = [one for one in wikipedia(data) if not one.id.startswith("st")]
+    return _ranked([*real, *_made(articles, len(real) // 3)], words_of_wikipedia(data))
 
 
 def health(data: Path, limit: int | None) -> list[TrainingSample]:
     """See above."""
-    passages = wikipedia(data)
-    titles = {_plain_title(one) for one in passages if len(set(_ILL.findall(one.text.lower()))) > 1}
-    return _ranked([one.format(title) for title in sorted(titles)[:limit] for one in _PATIENTS], passages)
+    titles = {plain_title(one) for one in wikipedia(data) if len(set(_ILL.findall(one.text.lower()))) > 1}
+    return _ranked(
+        [one.format(title) for title in sorted(titles)[:limit] for one in _PATIENTS], words_of_wikipedia(data)
+    )
 
 
-def _ranked(questions: Sequence[str], passages: Sequence[Passage]) -> list[TrainingSample]:
+def _ranked(questions: Sequence[str], store: PassageStore) -> list[TrainingSample]:
     """Questions with the best passages of BM25, a third of them without titles."""
-    with words_of(passages) as store:
-        retriever = Retriever(store, mode="bm25", k=_BEST)
-        found = []
-        for start in range(0, len(questions), 256):
-            block = questions[start : start + 256]
-            for question, hits in zip(block, retriever.retrieve_batch(block), strict=True):
-                bare = share_of(f"bare {question}") < 1 / 3
-                best = [
-                    TrainingPassage(one.text, "" if bare else one.title, one.id)
-                    for one in (hit.passage for hit in hits)
-                ]
-                if len(best) == _BEST:
-                    found.append(TrainingSample(question, (), tuple(best[:1]), (), tuple(best[1:])))
+    retriever = Retriever(store, mode="bm25", k=_BEST)
+    found = []
+    for start in range(0, len(questions), 256):
+        block = questions[start : start + 256]
+        for question, hits in zip(block, retriever.retrieve_batch(block), strict=True):
+            bare = share_of(f"bare {question}") < 1 / 3
+            passages = [hit.passage for hit in hits]
+            best = [TrainingPassage(one.text, "" if bare else one.title, one.id) for one in passages]
+            if len(best) == _BEST:
+                found.append(TrainingSample(question, (), tuple(best[:1]), (), tuple(best[1:])))
     return found
-
-
-def _plain_title(passage: Passage) -> str:
-    return re.sub(r" \(.*", "", passage.title).lower()
 
 
 def _made(passages: Sequence[Passage], count: int) -> Iterator[str]:
     """Questions made of titles, as the shipped encoder's start knows them well; keywords it does not."""
     chosen = sorted(passages, key=lambda one: share_of(f"taught {one.id}"))[:count]
     for at, passage in enumerate(chosen):
-        yield TEMPLATES[at % len(TEMPLATES)].format(_plain_title(passage))
+        yield TEMPLATES[at % len(TEMPLATES)].format(plain_title(passage))
 
 
 SETS: dict[str, Callable[[Path, int | None], list[TrainingSample]]] = {
