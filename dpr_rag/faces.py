@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import add
 from typing import Literal
 
 Face = Literal["cli", "page"]
@@ -33,14 +34,10 @@ class ByFace(str):
         return made
 
     def __add__(self, other: str) -> str:
-        return each_face(_joined, self, other)
+        return each_face(add, self, other)
 
     def __radd__(self, other: str) -> str:
-        return each_face(_joined, other, self)
-
-
-def _joined(one: str, other: str) -> str:
-    return one + other
+        return each_face(add, other, self)
 
 
 def on_face(said: object, face: Face) -> str:
