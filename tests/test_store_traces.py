@@ -60,14 +60,15 @@ from dpr_rag.errors import StoreError
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 store = PassageStore.open(sys.argv[1], read_only=True)
 held = []
-try:
-    while True:
-        held.append(os.open(os.devnull, os.O_RDONLY))
-except OSError:
-    pass
+def hold_all():
+    try:
+        while True:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        pass
+hold_all()
 store._engine.database._idle.clear()
-os.close(held.pop())
-held.append(os.open(os.devnull, os.O_RDONLY))
+hold_all()  # what the idle connections had, too
 try:
     store.get(["1"])
 except StoreError as error:
