@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +13,18 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from dpr_rag.errors import StoreError
+
 Rows = npt.NDArray[np.int64]
 BLOCK_BYTES = 1 << 16
 CHECKSUMS = "xxh3-64"
 """Kept with all that is checked by it, so that files which were checked in another way are not taken for damaged ones."""
+
+_WANTS = {
+    errno.EMFILE: "close some files, or raise the limit of this process (ulimit -n)",
+    errno.ENFILE: "close some files, or raise the limit of this system (fs.file-max)",
+    errno.ENOMEM: "free some memory, or raise the limit of this process (ulimit -v)",
+}
 
 
 class SegmentDamagedError(Exception):
@@ -23,6 +34,27 @@ class SegmentDamagedError(Exception):
         """Name the file; ``directory`` is then the segment it belongs to."""
         super().__init__(f"{path} {reason}")
         self.directory = path.parent.name
+
+
+@contextmanager
+def opening(path: Path, *, by: str = "") -> Iterator[None]:
+    """What fails while derived files are opened, as damage; another process may be removing them.
+
+    Args:
+        path: Of the file that stands for all of them in the message.
+        by: What wrote them, for the message.
+
+    Raises:
+        SegmentDamagedError: A file is missing, or holds something else.
+        StoreError: The process has as many files open as it may, or no memory to map them: neither is damage.
+    """
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
+        for number, remedy in _WANTS.items():
+            if getattr(error, "errno", None) == number or os.strerror(number) in str(error):  # FAISS writes it as text
+                raise StoreError(f"{path} cannot be opened: {os.strerror(number)}; {remedy}") from error
+        raise SegmentDamagedError(path, f"cannot be opened{by}: {error}") from error
 
 
 def checksum(data: npt.NDArray[Any] | bytes, *, seed: int = 0) -> int:
@@ -41,13 +73,12 @@ def verify_file(path: Path, expected: tuple[int, int]) -> None:
 
     Raises:
         SegmentDamagedError: It is missing or does not match.
+        StoreError: As of :func:`opening`.
     """
     if path.is_symlink() or path.parent.is_symlink():
         raise SegmentDamagedError(path, "is a link, or lies behind one; the parts of a store never are")
-    try:
+    with opening(path):
         intact = path.is_file() and file_checksum(path) == tuple(expected)
-    except OSError as error:  # another process may be removing the folder
-        raise SegmentDamagedError(path, f"cannot be opened: {error}") from error
     if not intact:
         raise SegmentDamagedError(path, "is missing or does not match its checksum")
 

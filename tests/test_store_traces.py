@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from conftest import HashEncoder, make_passages
 
-from dpr_rag import PassageStore, Retriever
+from dpr_rag import PassageStore, Ranking, Retriever
 from dpr_rag.errors import StoreError
 from dpr_rag.lexical import Postings
 from dpr_rag.storage.claims import Claim
-from dpr_rag.store import compaction
+from dpr_rag.store import compaction, lexicon
 
 QUESTION = np.ones((1, 16), np.float32)
 
@@ -75,6 +75,43 @@ except StoreError as error:
     print(error)
 """
     assert "as many files open as it may (ulimit -n)" in run(code, store.path).stdout
+
+
+def test_too_many_open_files_are_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lexicon, "MIN_PASSAGES_TO_WRITE", 10)
+    with PassageStore.open(tmp_path / "store", encoder=HashEncoder(), index="hnsw") as store:
+        store.add(make_passages(50))
+        store.optimize()
+        store.rank(["passage"], 3, ranking=Ranking("bm25"))
+        assert {path.name for path in store.path.rglob("*")} >= {"faiss", "fields", "terms"}
+    code = """
+import os, resource
+from dpr_rag import Ranking
+from dpr_rag.errors import StoreError
+def ask():
+    with PassageStore.open(sys.argv[1], read_only=True, encoder=HashEncoder()) as store:
+        store.search(np.ones((1, 16), np.float32), 3)
+        store.rank(["passage"], 3, ranking=Ranking("bm25"))
+ask()  # so that all is imported
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held, told = [], set()
+try:
+    while True:
+        held.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    pass
+while True:  # fewer are held each time, until none is missing
+    os.close(held.pop())
+    try:
+        ask()
+        break
+    except StoreError as error:
+        told.add("ulimit -n" in str(error))
+print(told)
+"""
+    ran = run(code, tmp_path / "store")
+    assert ran.stdout == "{True}\n", ran
+    assert not ran.stderr  # no warning of damage, after which a search would do without the index
 
 
 @pytest.mark.parametrize(

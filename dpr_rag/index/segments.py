@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dpr_rag.derived import CHECKSUMS, Rows, SegmentDamagedError, refuse_unordered, verify_file
+from dpr_rag.derived import CHECKSUMS, Rows, SegmentDamagedError, opening, refuse_unordered, verify_file
 from dpr_rag.encoder import Vectors
 from dpr_rag.index import ann, proving
 from dpr_rag.index.kinds import Plan
@@ -77,12 +77,9 @@ class Base:
             SegmentDamagedError: A file is missing or does not match the manifest.
         """
         self.manifest = manifest
-        try:
+        by = f" (written by FAISS {manifest.faiss}, this is {ann.version()})" if manifest.faiss else ""
+        with opening(folder / ROWS, by=by):
             self._open(folder, manifest)
-        except (OSError, ValueError, RuntimeError) as error:
-            # another process may be removing the folder, or have written it with a FAISS that this one cannot read
-            by = f" (written by FAISS {manifest.faiss}, this is {ann.version()})" if manifest.faiss else ""
-            raise SegmentDamagedError(folder / ROWS, f"cannot be opened{by}: {error}") from error
 
     def _open(self, folder: Path, manifest: Manifest) -> None:
         _verify(folder, manifest)

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from dpr_rag.derived import Rows, SegmentDamagedError, file_checksum, refuse_unordered, verify_file
+from dpr_rag.derived import Rows, SegmentDamagedError, file_checksum, opening, refuse_unordered, verify_file
 from dpr_rag.lexical.analysis import Analyzer, Counts, Terms
 from dpr_rag.passages import Passage
 
@@ -129,11 +129,8 @@ class Postings:
         """
         for name in _KINDS:
             verify_file(folder / name, files.get(name, (-1, 0)))
-        try:
+        with opening(folder / "rows"):
             columns = {name: _mapped(folder / name, kind) for name, kind in _KINDS.items()}
-        except (OSError, ValueError) as error:
-            # another process may be removing the folder
-            raise SegmentDamagedError(folder / "rows", f"cannot be opened: {error}") from error
         refuse_unordered(columns["rows"], folder / "rows")
         postings = cls(**columns)
         if not postings._fits_together():

@@ -13,7 +13,7 @@ from unicodedata import unidata_version
 import numpy as np
 import numpy.typing as npt
 
-from dpr_rag.derived import SegmentDamagedError, verify_file
+from dpr_rag.derived import SegmentDamagedError, opening, verify_file
 from dpr_rag.filters import OPERATORS, Comparison, Filter
 from dpr_rag.filters.evaluating import compared_fields, evaluate
 from dpr_rag.filters.fields import MISSING, fields_of, identifies, leads_to, looked_up
@@ -164,7 +164,7 @@ class Fields:
         """
         for name in (FIELDS, CONTENTS):
             verify_file(folder / name, files[name])
-        try:
+        with opening(folder / CONTENTS):
             contents = json.loads((folder / CONTENTS).read_text(encoding="utf-8"))
             data = np.memmap(folder / FIELDS, dtype=np.uint8, mode="r")
             self.count = int(contents["count"])
@@ -184,8 +184,6 @@ class Fields:
             }
             self.left_out |= {nfc(name) for name in columns.keys() - opened.keys()}
             self.columns = opened
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise SegmentDamagedError(folder / CONTENTS, f"cannot be opened: {error}") from error
 
     def know(self, where: Filter) -> bool:
         """Whether all fields of a filter are in these columns."""
