@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import faiss
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import clustered
 
+from dpr_rag import Passage, PassageStore
 from dpr_rag.corpora import read_faiss_vectors
 from dpr_rag.errors import CorpusError
 
@@ -28,6 +31,35 @@ def test_vectors_come_back_in_order(tmp_path: Path, factory: str, metric: str) -
     found, named = read_faiss_vectors(tmp_path / "index.faiss")
     assert np.array_equal(found, VECTORS)
     assert named == metric
+
+
+NO_TEXT = pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
+
+
+@NO_TEXT
+def test_a_file_whose_name_is_no_text_is_read(tmp_path: Path) -> None:
+    index = faiss.IndexFlatIP(16)
+    index.add(VECTORS)
+    faiss.write_index(index, str(tmp_path / "i"))
+    odd = (tmp_path / "i").rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    assert np.array_equal(read_faiss_vectors(odd)[0], VECTORS)
+
+
+@NO_TEXT
+@pytest.mark.parametrize("index", ["hnsw", "ivf"])
+def test_a_store_whose_name_is_no_text_has_every_kind_of_index(tmp_path: Path, index: str) -> None:
+    passages = [Passage(str(at), f"passage {at}") for at in range(300)]
+    place = tmp_path / os.fsdecode(b"caf\xe9")
+    with PassageStore.open(place, index=index) as store:
+        store.add(passages[:250], vectors=VECTORS[:250])
+        store.optimize()
+        store.add(passages[250:], vectors=VECTORS[250:])
+        store.optimize()  # extends what was written
+    with PassageStore.open(place, read_only=True) as store:
+        assert store.info().index == index
+        found = np.array([int(hits[0].passage.id) for hits in store.search(VECTORS, 1)])
+        assert (found == (VECTORS @ VECTORS.T).argmax(axis=1)).mean() > 0.9
+        assert store.check().indexed == 300
 
 
 def test_compressed_vectors_come_back_closely(tmp_path: Path) -> None:

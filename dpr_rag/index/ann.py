@@ -14,7 +14,7 @@ from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import IndexKindError
 from dpr_rag.index.kinds import EF_SEARCH, Plan, probed
-from dpr_rag.index.library import import_faiss
+from dpr_rag.index.library import faiss_path, import_faiss
 from dpr_rag.index.training import Source, train
 
 _LARGEST_FLOAT16 = 65_504
@@ -40,7 +40,8 @@ def build(plan: Plan, source: Source, path: Path, *, norm: float) -> None:
         index = _trained(plan, source)
         for block in source.blocks():
             index.add(block)
-        faiss.write_index(index, str(path))
+        with faiss_path(path, write=True) as name:
+            faiss.write_index(index, name)
     except RuntimeError as error:
         raise IndexKindError(
             f"FAISS cannot build {plan.name!r} ({plan.factory}) over {dim} dimensions: {first_line(error)}; "
@@ -139,7 +140,8 @@ class AnnIndex:
     def __init__(self, path: Path, plan: Plan) -> None:
         """Open the file; FAISS reads it on demand."""
         faiss = import_faiss()
-        self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        with faiss_path(path) as name:
+            self._index = faiss.read_index(name, faiss.IO_FLAG_MMAP_IFC)
         self._plan = plan
         self.count, self.dim = int(self._index.ntotal), int(self._index.d)
         # views into the index, which do not keep it alive

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from dpr_rag.derived import SegmentDamagedError
+from dpr_rag.derived import opening
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import IndexKindError
 from dpr_rag.index import ann
 from dpr_rag.index.kinds import KINDS, Plan
-from dpr_rag.index.library import import_faiss
+from dpr_rag.index.library import faiss_path, import_faiss
 from dpr_rag.index.training import Source
 
 SAMPLE_SIZE = 2_000
@@ -40,11 +40,10 @@ def read_index(path: Path) -> Any:
 
     Raises:
         SegmentDamagedError: It cannot be read.
+        StoreError: There are too many open files, or too little memory.
     """
-    try:
-        return import_faiss().read_index(str(path))
-    except RuntimeError as error:
-        raise SegmentDamagedError(path, f"cannot be opened: {error}") from error
+    with opening(path), faiss_path(path) as name:
+        return import_faiss().read_index(name)
 
 
 def fits(index: Any, old: Vectors, new: Vectors) -> bool:
@@ -105,6 +104,7 @@ def extend(index: Any, plan: Plan, source: Source, path: Path, *, norm: float) -
     try:
         for block in source.blocks(int(index.ntotal)):
             index.add(block)
-        import_faiss().write_index(index, str(path))
+        with faiss_path(path, write=True) as name:
+            import_faiss().write_index(index, name)
     except RuntimeError as error:
         raise IndexKindError(f"FAISS cannot extend {plan.name!r} ({plan.factory}): {ann.first_line(error)}") from error

@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from dpr_rag.index.library import faiss_path
+
 LARGEST = 4096
 """Most bytes of vectors for a byte of the file: what a kind needs that keeps one byte of 1,024 dimensions."""
 _MEMORY, _COPIES = 4 << 30, 16
@@ -25,7 +27,8 @@ def main(path: Path, out: BinaryIO) -> None:
     import faiss
 
     try:
-        index = faiss.read_index(str(path))
+        with faiss_path(path) as name:
+            index = faiss.read_index(name)
         metric = {faiss.METRIC_INNER_PRODUCT: "inner_product", faiss.METRIC_L2: "l2"}.get(index.metric_type, "other")
         inner = _rebuilding(faiss, index)
         count, dim = int(inner.ntotal), int(inner.d)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from dpr_rag.errors import ForkedProcessError
@@ -30,3 +34,26 @@ def import_faiss() -> Any:
     if has_lost_workers():
         faiss.omp_set_num_threads(1)
     return faiss
+
+
+@contextmanager
+def faiss_path(path: Path, *, write: bool = False) -> Iterator[str]:
+    """The name by which FAISS opens a file: it takes text alone, so one whose bytes are none is reached by a descriptor.
+
+    Args:
+        path: The file.
+        write: It is created.
+    """
+    name = str(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        yield name
+        return
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT if write else os.O_RDONLY, 0o666)
+    try:
+        yield f"/dev/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
