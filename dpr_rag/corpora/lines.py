@@ -27,6 +27,7 @@ LeftOut = Counter[str]
 """How much a reader left out, by reason."""
 BAD_TEXT = "passage with lone surrogates"
 """What a skipped passage is counted by."""
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LONGEST = 64 << 20
 """Most bytes of a line."""
 T = TypeVar("T")
@@ -89,11 +90,12 @@ def tell(on_bad: OnBad, error: CorpusError) -> None:
 def read_lines(path: Path, *, ends: bool = False) -> Iterator[tuple[int, bytes]]:
     r"""Read a plain or gzipped file (by its first bytes) line by line.
 
-    Only ``\n`` ends a line; a byte order mark at the start is dropped.
+    Only ``\n`` ends a line. A byte order mark that begins one is dropped: joined files have theirs in the middle.
 
     Args:
         path: The file.
-        ends: Whether lines keep their ``\n`` or ``\r\n``.
+        ends: Whether lines keep their ``\n`` or ``\r\n``, and a mark that begins another than the first, which may stand
+            inside a quoted field.
 
     Yields:
         The line's number, from 1, and its bytes.
@@ -111,8 +113,8 @@ def read_lines(path: Path, *, ends: bool = False) -> Iterator[tuple[int, bytes]]
                 for number, line in enumerate(iter(partial(file.readline, LONGEST + 1), b""), 1):
                     if len(line) > LONGEST:
                         raise _too_long(path, number)
-                    if number == 1:
-                        line = line.removeprefix(b"\xef\xbb\xbf")
+                    if number == 1 or not ends:
+                        line = line.removeprefix(BYTE_ORDER_MARK)
                     yield number, line if ends else without_end(line)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise bad_line(

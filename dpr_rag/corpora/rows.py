@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dpr_rag.corpora.lines import OnBad, bad_line, decoded, read_lines, tell, without_end
+from dpr_rag.corpora.lines import BYTE_ORDER_MARK, OnBad, bad_line, decoded, read_lines, tell, without_end
 from dpr_rag.errors import CorpusError
 
 MOST_LINES = 1000
@@ -64,7 +64,8 @@ class Lines:
             if self._broken is not None:
                 raise self._broken
             raise StopIteration
-        return self._ahead.popleft()
+        number, line = self._ahead.popleft()
+        return number, line.removeprefix(BYTE_ORDER_MARK)  # of a joined file; fields that hold one are in quotes
 
     def ahead(self, place: int) -> bytes | None:
         """The line that is ``place`` lines behind the next one, or None behind the last one that can be read."""

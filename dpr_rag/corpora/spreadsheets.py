@@ -68,7 +68,7 @@ def read_spreadsheet(path: Path, delimiter: str, *, on_bad: OnBad = None) -> Ite
         strict=delimiter != "\t",
     )
     for line, row in read_rows(lines, shape, on_bad=on_bad):
-        if not any(row):
+        if not any(row) or names_in(row) == names:  # which files joined by cat repeat
             continue
         try:
             question = _question(names, row, line)

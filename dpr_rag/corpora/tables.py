@@ -149,6 +149,7 @@ def _layout(lines: Lines, delimiter: str, wanted: Columns, *, strict: bool, numb
     number, first = _first(lines)
     names = tuple(header_of(first, delimiter.encode()))
     try:
+        _refuse_bare_returns(lines, first, names)
         if _are_numbers(wanted, names):
             usual = located(names, Columns())
             if usual.id and usual.text:
@@ -169,6 +170,21 @@ def _layout(lines: Lines, delimiter: str, wanted: Columns, *, strict: bool, numb
         return _headless(width_of(lines, delimiter.encode()))
     except CorpusError as error:
         raise bad_line(lines.path, number, error) from error
+
+
+def _refuse_bare_returns(lines: Lines, first: bytes, names: tuple[str, ...]) -> None:
+    """Refuse lines that end by a carriage return alone: all of them would be one, a header without rows or a single passage.
+
+    Raises:
+        CorpusError: Unquoted returns stand in a header, or in the only line of the file.
+    """
+    if b"\r" not in without_end(first) or b'"' in first:
+        return
+    usual = located(names, Columns())
+    if lines.ahead(1) is None or (usual.id and usual.text):
+        raise CorpusError(
+            "lines end by a carriage return alone, as those of old Macs; convert the file, for example with: tr '\\r' '\\n'"
+        )
 
 
 def _looks_like_header(names: tuple[str, ...]) -> bool:

@@ -62,6 +62,8 @@ def read_triples(path: Path, on_bad: OnBad) -> Iterator[tuple[int, TrainingSampl
     negatives = [at for at, name in enumerate(names) if name in NEGATIVES_KEYS or _is_numbered(name)]
     shape = Shape(len(names), tuple(wanted), (delimiter or "\t").encode(), strict=delimiter not in (None, "\t"))
     for line, row in read_rows(lines, shape, on_bad=on_bad):
+        if delimiter is not None and names_in(row) == names:
+            continue  # the header, which files joined by cat repeat
         try:
             sample = _sample(row, wanted, negatives, len(names))
         except (CorpusError, PassageError) as error:
