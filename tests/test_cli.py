@@ -165,7 +165,16 @@ def test_a_byte_order_mark_is_no_part_of_a_question(store: Path, tmp_path: Path)
     (tmp_path / "asked.txt").write_bytes(asked)
     for args, data in (["-"], asked), (["--file", "-"], asked), (["--file", str(tmp_path / "asked.txt")], None):
         done = CliRunner().invoke(app, ["search", str(store), "--json", *args], input=data, prog_name="dpr-rag")
-        assert [json.loads(line)["question"] for line in done.stdout.splitlines()] == ["cats", "\ufeffdogs"]
+        assert [json.loads(line)["question"] for line in done.stdout.splitlines()] == ["cats", "dogs"]
+
+
+def test_questions_end_at_line_breaks_alone(store: Path, tmp_path: Path) -> None:
+    asked = "cats\u2028and\x0cdogs\rbirds\r\n\nfish".encode()
+    (tmp_path / "asked.txt").write_bytes(asked)
+    for args, data in (["-"], asked), (["--file", str(tmp_path / "asked.txt")], None):
+        done = CliRunner().invoke(app, ["search", str(store), "--json", *args], input=data, prog_name="dpr-rag")
+        questions = [json.loads(line)["question"] for line in done.stdout.split("\n") if line]
+        assert questions == ["cats\u2028and\x0cdogs", "birds", "fish"]
 
 
 def test_a_search_says_that_a_store_is_empty(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def _lines_of(file: Path) -> list[str]:
 
     read = b"\n".join(line for _, line in read_lines(file))
     try:
-        return read.decode().splitlines()
+        return list(io.StringIO(read.decode(), newline=None))  # the ends of lines that standard input has
     except UnicodeDecodeError as error:
         raise _no_text(str(file), error) from error
 
@@ -105,8 +105,8 @@ def _stdin() -> Iterator[str]:
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="strict")  # in the C locale Python lets anything pass
     try:
-        for number, line in enumerate(sys.stdin):
-            yield line if number else line.removeprefix("\ufeff")
+        for line in sys.stdin:
+            yield line.removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise _no_text("standard input", error) from error
 
