@@ -32,6 +32,8 @@ METADATA: list[dict[str, Any]] = [
     {"title": "Faust", "year": 1808, "tags": ["tragedy", "devil"], "day": "2024-02-01", "seen": True},
     {"title": "Iliad", "year": "1601", "tags": None, "day": "2023-12-31"},
     {"year": 1601.0, "tags": ["epic"], "seen": False},
+    {"tags": [True, 2], "seen": 1},
+    {"tags": [0, False, 1.0, "1"]},
 ]
 FIELDS = ("title", "year", "tags", "specs.acts", "day", "seen", "nowhere")
 
@@ -69,18 +71,21 @@ MEANT: dict[FilterOperator, tuple[Callable[[Any, Any], bool], list[Any]]] = {
     FilterOperator.NIN: (lambda stored, value: not any(alike(stored, one) for one in value), [[1601, 1700], ["Faust"]]),
     FilterOperator.ANY: (
         lambda stored, value: isinstance(stored, list) and bool({*stored} & {*value}),
-        [["ghost", "epic"]],
+        [["ghost", "epic"], [1, 5], [0]],
     ),
     FilterOperator.ALL: (
         lambda stored, value: isinstance(stored, list) and {*value} <= {*stored},
-        [["tragedy", "devil"]],
+        [["tragedy", "devil"], [1, 2], [0, 1], [1]],
     ),
     FilterOperator.TEXT_MATCH: (lambda stored, value: isinstance(stored, str) and value in stored, ["ham", "2024-01"]),
     FilterOperator.TEXT_MATCH_INSENSITIVE: (
         lambda stored, value: isinstance(stored, str) and value.lower() in stored.lower(),
         ["ham", "ILIAD"],
     ),
-    FilterOperator.CONTAINS: (lambda stored, value: isinstance(stored, list) and value in stored, ["tragedy", "epic"]),
+    FilterOperator.CONTAINS: (
+        lambda stored, value: isinstance(stored, list) and value in stored,
+        ["tragedy", "epic", 1, 0],
+    ),
     FilterOperator.IS_EMPTY: (lambda stored, value: stored in (None, "", [], {}), [None]),
 }
 WITHOUT = (FilterOperator.NE, FilterOperator.NIN, FilterOperator.IS_EMPTY)

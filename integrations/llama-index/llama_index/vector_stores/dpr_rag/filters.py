@@ -28,7 +28,9 @@ _NAMES = {
     FilterOperator.TEXT_MATCH_INSENSITIVE: "text_match_insensitive",
     FilterOperator.CONTAINS: "contains",
 }
-_LISTS = {FilterOperator.EQ: "in", FilterOperator.NE: "nin"}
+_AMONG = {FilterOperator.EQ: "in", FilterOperator.NE: "nin", FilterOperator.CONTAINS: "any"}
+"""What asks by several values for what these ask by one."""
+_LISTS = (FilterOperator.IN, FilterOperator.NIN, FilterOperator.ANY)
 
 
 def to_filter(filters: MetadataFilters | None, *, exactly: bool = False) -> Filter | None:
@@ -106,10 +108,14 @@ def _about(field: str, given: MetadataFilter, exactly: bool) -> Filter:
     if given.operator not in _NAMES:
         raise FilterError(f"field {given.key!r:.60}: the operator {given.operator!r} is unknown")
     value = given.value
-    if not exactly and given.operator in _LISTS and _is_zero_or_one(value):
-        return Comparison(field, _LISTS[given.operator], _with_booleans([value]))
-    if not exactly and given.operator in (FilterOperator.IN, FilterOperator.NIN) and isinstance(value, list):
+    if not exactly and given.operator in _AMONG and _is_zero_or_one(value):
+        return Comparison(field, _AMONG[given.operator], _with_booleans([value]))
+    if not exactly and given.operator in _LISTS and isinstance(value, list):
         return Comparison(field, _NAMES[given.operator], _with_booleans(value))
+    if not exactly and given.operator is FilterOperator.ALL and isinstance(value, list):
+        either = [Comparison(field, "any", _with_booleans([one])) for one in value if _is_zero_or_one(one)]
+        rest = Comparison(field, "all", [one for one in value if not _is_zero_or_one(one)])
+        return And((rest, *either)) if either else rest
     return Comparison(field, _NAMES[given.operator], value)
 
 
