@@ -363,11 +363,11 @@ def test_reads_are_sent_again_when_a_connection_breaks(monkeypatch: pytest.Monke
 
 
 def test_pauses_are_drawn_at_random_below_a_doubling_bound() -> None:
-    drawn = [Retries("x", 9)._next() for _ in range(50)]
+    drawn = [Retries("x", 9)._next_pause() for _ in range(50)]
     assert len(set(drawn)) > 40
     assert max(drawn) <= 0.1
     retries = Retries("x", 12)
-    bounds = [retries._next() for _ in range(12)]
+    bounds = [retries._next_pause() for _ in range(12)]
     assert max(bounds) <= 5
 
 

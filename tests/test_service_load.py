@@ -19,9 +19,9 @@ from serving import raw, service_on
 from dpr_rag import Passage, PassageStore, RemoteRetriever, Retriever, errors
 from dpr_rag.service import Limits, create_app
 from dpr_rag.service.batching import Batcher
-from dpr_rag.service.connections import PatientProtocol
-from dpr_rag.service.meters import Meters
-from dpr_rag.service.workers import Entrance, Workers
+from dpr_rag.service.connections import TimeoutProtocol
+from dpr_rag.service.metrics import Metrics
+from dpr_rag.service.workers import Admission, Workers
 
 HERE = "http://localhost"
 HEAD = "POST /v1/retrieve HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n"
@@ -68,7 +68,7 @@ async def until(condition: object) -> None:
 
 
 async def test_questions_that_come_meanwhile_are_encoded_together(gated: Gated) -> None:
-    batcher = Batcher(gated, Limits(batch=4, pause=0.001), Meters())
+    batcher = Batcher(gated, Limits(batch=4, pause=0.001), Metrics())
     gated.open.clear()
     first = asyncio.create_task(batcher.encode(["first"]))
     await until(lambda: gated.batches)
@@ -84,7 +84,7 @@ async def test_questions_that_come_meanwhile_are_encoded_together(gated: Gated) 
 
 
 async def test_a_request_of_many_questions_goes_in_parts_and_comes_whole(gated: Gated) -> None:
-    batcher = Batcher(gated, Limits(batch=4), Meters())
+    batcher = Batcher(gated, Limits(batch=4), Metrics())
     questions = [f"q{at}" for at in range(10)]
     assert np.array_equal(await batcher.encode(questions), HashEncoder(16).encode_questions(questions))
     assert [len(batch) for batch in gated.batches] == [4, 4, 2]
@@ -93,7 +93,7 @@ async def test_a_request_of_many_questions_goes_in_parts_and_comes_whole(gated: 
 
 
 async def test_a_question_that_the_encoder_refuses_fails_alone(gated: Gated) -> None:
-    batcher = Batcher(gated, Limits(pause=0.01), Meters())
+    batcher = Batcher(gated, Limits(pause=0.01), Metrics())
     asked = [batcher.encode([text]) for text in ("good", "poison", "better")]
     good, bad, better = await asyncio.gather(*asked, return_exceptions=True)
     batcher.close()
@@ -102,7 +102,7 @@ async def test_a_question_that_the_encoder_refuses_fails_alone(gated: Gated) -> 
 
 
 async def test_who_gives_up_waiting_is_not_encoded(gated: Gated) -> None:
-    batcher = Batcher(gated, Limits(pause=0.001), Meters())
+    batcher = Batcher(gated, Limits(pause=0.001), Metrics())
     gated.open.clear()
     first = asyncio.create_task(batcher.encode(["first"]))
     await until(lambda: gated.batches)
@@ -130,14 +130,14 @@ async def test_a_thread_that_works_for_somebody_gone_counts_as_busy() -> None:
 
 
 def test_the_entrance_counts_questions_and_lets_a_large_request_in_alone() -> None:
-    entrance = Entrance(10)
-    with entrance.passed(12):
-        with pytest.raises(errors.ServiceBusyError, match="12 questions wait"), entrance.passed(1):
+    admission = Admission(10)
+    with admission.admit(12):
+        with pytest.raises(errors.ServiceBusyError, match="12 questions wait"), admission.admit(1):
             pass
-        assert entrance.inside == 12
-    with entrance.passed(6), entrance.passed(4):
-        assert entrance.inside == 10
-    assert entrance.inside == 0
+        assert admission.admitted == 12
+    with admission.admit(6), admission.admit(4):
+        assert admission.admitted == 10
+    assert admission.admitted == 0
 
 
 async def test_beyond_its_queue_the_service_says_when_to_come_back(store: PassageStore, gated: Gated) -> None:
@@ -198,8 +198,8 @@ def test_a_client_waits_out_a_busy_service(store: PassageStore, tmp_path: Path) 
         assert list(pool.map(remote.retrieve, questions)) == expected
 
 
-class Hasty(PatientProtocol):
-    arriving, reading = 0.3, 0.3
+class Hasty(TimeoutProtocol):
+    header_timeout, read_timeout = 0.3, 0.3
 
 
 HASTY = {"http": Hasty, "http_protocol_class": Hasty, "timeout_keep_alive": 1}

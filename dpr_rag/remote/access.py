@@ -12,16 +12,16 @@ VARIABLE = "DPR_RAG_TOKEN"
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
-def token_of(given: str | None) -> str | None:
+def token_of(argument: str | None) -> str | None:
     """The given token, or else the one in the environment variable, or None.
 
     Raises:
         AccessError: It is empty, or holds characters that a header cannot.
     """
-    token = os.environ.get(VARIABLE) if given is None else given
+    token = os.environ.get(VARIABLE) if argument is None else argument
     if token is None:
         return None
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        where = f"the environment variable {VARIABLE}" if given is None else "the token"
+        where = f"the environment variable {VARIABLE}" if argument is None else "the token"
         raise AccessError(f"{where} is empty or holds more than visible ASCII characters; take 48 digits at random")
     return token

@@ -52,7 +52,7 @@ class Channel:
         )
         self._closed = False
 
-    def ask(self, path: str, body: Mapping[str, Any], *, repeatable: bool = True) -> dict[str, Any]:
+    def post(self, path: str, body: Mapping[str, Any], *, repeatable: bool = True) -> dict[str, Any]:
         """POST a JSON object, and return the JSON object of the answer.
 
         Args:
@@ -77,8 +77,8 @@ class Channel:
                 pause = retries.after_refusal(_error(response), response.headers.get("retry-after"))
             time.sleep(pause)
 
-    async def aask(self, path: str, body: Mapping[str, Any], *, repeatable: bool = True) -> dict[str, Any]:
-        """Like :meth:`ask`, without blocking the event loop."""
+    async def apost(self, path: str, body: Mapping[str, Any], *, repeatable: bool = True) -> dict[str, Any]:
+        """Like :meth:`post`, without blocking the event loop."""
         client, content = self._client_of_loop(), _dumped(body)
         retries = Retries(self.address, self._retries, repeatable)
         while True:
@@ -95,9 +95,9 @@ class Channel:
     def close(self) -> None:
         """Close the connections of threads; :meth:`aclose` closes those of an event loop."""
         with self._lock:
-            self._closed, closing, self._client = True, self._client, None
-        if closing is not None and closing[0] == os.getpid():
-            closing[1].close()
+            self._closed, client, self._client = True, self._client, None
+        if client is not None and client[0] == os.getpid():
+            client[1].close()
 
     async def aclose(self) -> None:
         """Close the connections of this event loop and those of threads."""

@@ -27,14 +27,14 @@ class RemoteRetriever:
         store: Name of the store, if the service has several.
         token: The service's token; None takes the environment variable ``DPR_RAG_TOKEN``.
         k: Hits per question, the default of all methods.
-        mode: See ``Retriever``, as for all arguments up to ``ranking``.
+        mode: See ``Retriever``; so for the arguments up to ``ranking``.
         weight: λ.
         fusion: How the two lists are joined.
         candidates: How many passages each list has.
         k1: Parameter of BM25.
         b: Parameter of BM25.
         phrases: Weight of adjacent words.
-        ranking: A complete ``Ranking`` instead.
+        ranking: A complete ``Ranking`` instead of these options.
         timeout: Seconds per attempt.
         retries: How often a request is sent again after a failed connection, or while the service is busy.
         uds: Path of a Unix socket to connect to instead of the address's host.
@@ -75,8 +75,8 @@ class RemoteRetriever:
     @property
     def ranking(self) -> Ranking:
         """The ranking; options that were left out are as the store was tuned."""
-        given = self._ranking
-        return given if isinstance(given, Ranking) else self.store.ranking_of(given or RankingOptions())
+        ranking = self._ranking
+        return ranking if isinstance(ranking, Ranking) else self.store.ranking_of(ranking or RankingOptions())
 
     @property
     def calibration(self) -> Calibration:

@@ -31,7 +31,7 @@ class Retries:
     """
 
     address: str
-    left: int
+    attempts_left: int
     repeatable: bool = True
     _pause: float = field(default=_FIRST_PAUSE, init=False)
 
@@ -43,8 +43,8 @@ class Retries:
             ServiceUnavailableError: The failure cannot be retried, or no attempts are left.
         """
         retriable = isinstance(failure, _NEVER_SENT) or (self.repeatable and isinstance(failure, _CUT_OFF))
-        if retriable and self.left:
-            return self._next()
+        if retriable and self.attempts_left:
+            return self._next_pause()
         if isinstance(failure, httpx.TimeoutException) and not isinstance(failure, _NEVER_SENT):
             raise ServiceTimeoutError(
                 f"{self.address} did not answer in time; pass a longer timeout, or ask for less at once"
@@ -64,12 +64,12 @@ class Retries:
             DprRagError: ``error``, if no attempts are left, or ``Retry-After`` is longer than a minute.
         """
         least = _seconds(retry_after)
-        if not self.left or least > _LONGEST_RETRY_AFTER:
+        if not self.attempts_left or least > _LONGEST_RETRY_AFTER:
             raise error
-        return least + self._next()
+        return least + self._next_pause()
 
-    def _next(self) -> float:
-        self.left -= 1
+    def _next_pause(self) -> float:
+        self.attempts_left -= 1
         longest, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE)
         return random.uniform(0, longest)  # noqa: S311 - nobody gains by guessing it
 

@@ -55,15 +55,15 @@ class RemoteStore(Shared, HasRanking):
     ) -> None:
         from dpr_rag.remote.channel import Channel  # the adapters know this class without httpx
 
-        plain, named = split_address(address)
+        base, name_in_address = split_address(address)
         for name, value in (("store", store), ("uds", uds)):
             if value is not None:
                 check_text(name, value)
         timeout = check_number("timeout", timeout, ArgumentError, more=" of seconds")
         retries = check_count("retries", retries, ArgumentError, least=0)
-        self.name = store if store is not None else named
-        self._channel = Channel(plain, token=token_of(token), timeout=timeout, retries=retries, uds=uds)
-        self._always = {} if self.name is None else {"store": self.name}
+        self.name = store if store is not None else name_in_address
+        self._channel = Channel(base, token=token_of(token), timeout=timeout, retries=retries, uds=uds)
+        self._store_field = {} if self.name is None else {"store": self.name}
         self._private = {"private": True} if private else {}
 
     @property
@@ -136,11 +136,11 @@ class RemoteStore(Shared, HasRanking):
 
     def retrieved(self, body: Mapping[str, Any], questions: int) -> list[list[Hit]]:
         """Hits for the body of a request, with as many questions or vectors."""
-        return hits_of(self._ask("/v1/retrieve", {**body, **self._private}), questions)
+        return hits_of(self._post("/v1/retrieve", {**body, **self._private}), questions)
 
     async def aretrieved(self, body: Mapping[str, Any], questions: int) -> list[list[Hit]]:
         """Like :meth:`retrieved`, without blocking the event loop."""
-        answer = await self._channel.aask("/v1/retrieve", {**body, **self._private, **self._always})
+        answer = await self._channel.apost("/v1/retrieve", {**body, **self._private, **self._store_field})
         return hits_of(answer, questions)
 
     def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
@@ -150,17 +150,17 @@ class RemoteStore(Shared, HasRanking):
             RequestError: There are more than the service sends in one answer; give ``k``.
         """
         body = {"filter": filter_record(filter) or {}, **({} if k is None else {"k": k}), **self._private}
-        return [passage_of(one) for one in self._ask("/v1/passages/get", body)["passages"]]
+        return [passage_of(record) for record in self._post("/v1/passages/get", body)["passages"]]
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Passages by id, in the order of ``ids``; unknown ids are left out."""
         body = {"ids": _ids(ids), **self._private}
-        return [passage_of(one) for one in self._ask("/v1/passages/get", body)["passages"]]
+        return [passage_of(record) for record in self._post("/v1/passages/get", body)["passages"]]
 
     def count(self, filter: Where = None) -> int:
         """The number of passages, or of those that match a filter."""
         where = filter_record(filter)
-        return int(self._ask("/v1/passages/count", {} if where is None else {"filter": where})["count"])
+        return int(self._post("/v1/passages/count", {} if where is None else {"filter": where})["count"])
 
     def __len__(self) -> int:
         return self.count()
@@ -174,12 +174,12 @@ class RemoteStore(Shared, HasRanking):
         Raises:
             StoreReadOnlyError: The service was started without ``--writable``.
         """
-        given = iterated("passages", passages, "a list of passages", error=PassageError, one="wrap it in a list")
-        checked = (check_instance("a passage", one, Passage, PassageError) for one in given)
-        body: dict[str, Any] = {"passages": [passage_record(one) for one in checked]}
+        passage_list = iterated("passages", passages, "a list of passages", error=PassageError, one="wrap it in a list")
+        checked = (check_instance("a passage", passage, Passage, PassageError) for passage in passage_list)
+        body: dict[str, Any] = {"passages": [passage_record(passage) for passage in checked]}
         if vectors is not None:
             body["vectors"] = vectors_record(vectors)
-        return {name: int(number) for name, number in self._ask("/v1/passages", body).items()}
+        return {name: int(number) for name, number in self._post("/v1/passages", body).items()}
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
         """Delete passages like ``PassageStore.delete``, in one commit; the service must have been started with ``--writable``.
@@ -194,12 +194,12 @@ class RemoteStore(Shared, HasRanking):
         body: dict[str, Any] = {} if ids is None else {"ids": _ids(ids)}
         where = filter_record(filter)
         body |= {} if where is None else {"filter": where}
-        return int(self._ask("/v1/passages/delete", body, repeatable=False)["deleted"])
+        return int(self._post("/v1/passages/delete", body, repeatable=False)["deleted"])
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Encode questions with the service's encoder, float32 [n, dim]."""
-        asked = check_questions(questions)
-        return check_vectors(self._ask("/v1/encode", {"questions": asked}).get("vectors"), rows=len(asked))
+        checked = check_questions(questions)
+        return check_vectors(self._post("/v1/encode", {"questions": checked}).get("vectors"), rows=len(checked))
 
     @property
     def ranking(self) -> Ranking:
@@ -225,7 +225,7 @@ class RemoteStore(Shared, HasRanking):
 
     def calibration_for(self, record: Mapping[str, Any]) -> Calibration:
         """Like :meth:`calibration_of`, for the ranking fields of a request body."""
-        answer = self._ask("/v1/calibration", record)
+        answer = self._post("/v1/calibration", record)
         return Calibration(float(answer["slope"]), float(answer["offset"]))
 
     @property
@@ -257,12 +257,12 @@ class RemoteStore(Shared, HasRanking):
 
     def _ranking(self, record: Mapping[str, Any]) -> Ranking:
         try:
-            return ranking_of(self._ask("/v1/ranking", record)["ranking"])
+            return ranking_of(self._post("/v1/ranking", record)["ranking"])
         except (KeyError, TypeError) as error:
             raise ServiceError(f"{self.path} answered no ranking; is another version of dpr-rag there?") from error
 
-    def _ask(self, path: str, body: Mapping[str, Any], *, repeatable: bool = True) -> dict[str, Any]:
-        return self._channel.ask(path, {**body, **self._always}, repeatable=repeatable)
+    def _post(self, path: str, body: Mapping[str, Any], *, repeatable: bool = True) -> dict[str, Any]:
+        return self._channel.post(path, {**body, **self._store_field}, repeatable=repeatable)
 
     def _instead_of_pickling(self) -> str:
         return f"{self!r} holds connections and cannot be pickled; make it where it is used, from its address"

@@ -53,27 +53,27 @@ def kind_of(error: DprRagError) -> type[DprRagError]:
 
 
 def error_record(kind: type[DprRagError], message: str, passage_id: str | None = None) -> dict[str, Any]:
-    """An error as a JSON object; what a face says otherwise than Python stands under the face's name."""
-    faces: dict[str, str] = {face: said for face in FACES if (said := on_face(message, face)) != message}
+    """An error as a JSON object; a face's own message, where it differs from Python's, is stored under the face's name."""
+    faces: dict[str, str] = {face: text for face in FACES if (text := on_face(message, face)) != message}
     record = {"error": kind.__name__, "message": str(message), **faces}
     return record if passage_id is None else {**record, "passage_id": passage_id}
 
 
 def error_of(record: object, status: int) -> DprRagError:
-    """Make the error that an answer describes; a ``ServiceError`` if its class is unknown or its form another."""
+    """The error that a response describes; a ``ServiceError`` where its class or form is unknown."""
     if not isinstance(record, Mapping) or not isinstance(record.get("message"), str):
         return ServiceError(f"the service answered with the status {status} and no error of dpr-rag; check its address")
-    message, name = _message_in(record), record.get("error")
+    message, name = _message_of(record), record.get("error")
     kind = _BY_NAME.get(name) if isinstance(name, str) else None
     if kind is errors.RepeatedIdError:
         return errors.RepeatedIdError(message, str(record.get("passage_id", "")))
     return ServiceError(message + f" (status {status})") if kind is None else kind(message)
 
 
-def _message_in(record: Mapping[str, Any]) -> str:
+def _message_of(record: Mapping[str, Any]) -> str:
     message, faces = record["message"], {face: record.get(face) for face in FACES}
-    said = {face: text if isinstance(text, str) else message for face, text in faces.items()}
-    return ByFace(message, **said)
+    messages = {face: text if isinstance(text, str) else message for face, text in faces.items()}
+    return ByFace(message, **messages)
 
 
 def passage_record(passage: Passage, *, private: bool = False) -> dict[str, Any]:
@@ -84,8 +84,8 @@ def passage_record(passage: Passage, *, private: bool = False) -> dict[str, Any]
         "text": passage.text,
         "metadata": passage.visible_metadata,
     }
-    kept = passage.metadata.get(PRIVATE_KEY) if private else None
-    return record if kept is None else {**record, "private": kept}
+    private_data = passage.metadata.get(PRIVATE_KEY) if private else None
+    return record if private_data is None else {**record, "private": private_data}
 
 
 def hit_record(hit: Hit, *, private: bool = False) -> dict[str, Any]:

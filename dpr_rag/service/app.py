@@ -27,19 +27,19 @@ def create_app(
     limits: Limits | None = None,
     second: SecondStage | None = None,
 ) -> FastAPI:
-    """An application of FastAPI that answers for open stores; it closes none of them.
+    """Make a FastAPI application that serves open stores; it does not close them.
 
     Args:
         stores: Open stores by the names that requests use.
-        token: What requests have to bring, all but ``/healthz``; None lets everybody in.
+        token: The bearer token that requests need, all but those for ``/healthz``; None lets everybody in.
         writable: Whether passages may be added and deleted, which takes a token.
-        at_home: Whether only this machine reaches it: without a token, requests for other names than the loopback's are
-            refused then, so that no page in a browser can ask.
-        limits: What it bears.
-        second: Orders what is found for questions in words anew, in all stores.
+        at_home: Whether only this machine can reach it. Then, without a token, requests with another Host header than the
+            loopback's names are refused, against DNS rebinding by web pages.
+        limits: Limits of requests.
+        second: A second stage that reranks the hits of questions in words, in all stores.
 
     Raises:
-        AccessError: It is writable, or reached from elsewhere, without a token.
+        AccessError: It is writable, or reachable from other machines, without a token.
         RequestError: There is no store, or a name cannot be one.
     """
     if token is None and (writable or not at_home):
@@ -62,5 +62,5 @@ def create_app(
     app.state.service = service
     app.include_router(router_for(service))
     error_responses.install(app, service)
-    app.add_middleware(Gate, token=token, at_home=at_home, meters=service.meters)
+    app.add_middleware(Gate, token=token, at_home=at_home, metrics=service.metrics)
     return app

@@ -15,111 +15,114 @@ import numpy as np
 from dpr_rag.encoder import Encoder, Vectors, check_vectors
 from dpr_rag.passages import Passage
 from dpr_rag.service.limits import Limits
-from dpr_rag.service.meters import Meters
+from dpr_rag.service.metrics import Metrics
 
 _Result = TypeVar("_Result")
 
 
-class _Waiting(NamedTuple):
+class _PendingQuestions(NamedTuple):
     questions: list[str]
     answer: asyncio.Future[Vectors]
 
 
 class Batcher:
-    """Encodes in one thread, one batch at a time, which is what gets most out of an encoder.
+    """Encodes in one thread, one batch at a time, which gives the highest throughput.
 
-    A question has the same vector alone and in a batch, so that nobody can tell what it was encoded with.
+    A question has the same vector alone and in a batch, so that its vector tells nothing of other people's questions.
 
     Args:
-        encoder: What encodes.
-        limits: How many questions make a batch, and how long they are collected.
+        encoder: The encoder.
+        limits: Size of a batch, and how long questions are collected for one.
         meters: Count batches.
     """
 
-    def __init__(self, encoder: Encoder, limits: Limits, meters: Meters) -> None:
+    def __init__(self, encoder: Encoder, limits: Limits, metrics: Metrics) -> None:
         self.encoder = encoder
-        self._limits, self._meters = limits, meters
-        self._waiting: deque[_Waiting] = deque()
+        self._limits, self._metrics = limits, metrics
+        self._waiting: deque[_PendingQuestions] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dpr-rag-encoder")
         self._task: asyncio.Task[None] | None = None
 
     async def encode(self, questions: Sequence[str]) -> Vectors:
-        """Vectors of questions, float32 [n, dim].
-
-        Whoever gives up waiting leaves the queue.
-        """
-        most = self._limits.batch
-        parts = [self._join(list(questions[at : at + most])) for at in range(0, len(questions), most)]
+        """Vectors of questions, float32 [n, dim]. A cancelled call leaves the queue."""
+        batch_size = self._limits.batch
+        parts = [
+            self._enqueue(list(questions[start : start + batch_size])) for start in range(0, len(questions), batch_size)
+        ]
         try:
-            found = [await part for part in parts]
-            return np.concatenate(found) if found else np.empty((0, int(self.encoder.dim)), np.float32)
+            vectors = [await part for part in parts]
+            return np.concatenate(vectors) if vectors else np.empty((0, int(self.encoder.dim)), np.float32)
         finally:
             for part in parts:
                 part.cancel()
 
     async def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
         """Vectors of passages, float32 [n, dim], between the batches of questions."""
-        most, parts = self._limits.batch, []
-        for at in range(0, len(passages), most):
-            some = list(passages[at : at + most])
-            parts.append(check_vectors(await self.alone(partial(self.encoder.encode_passages, some)), rows=len(some)))
+        batch_size, parts = self._limits.batch, []
+        for start in range(0, len(passages), batch_size):
+            part = list(passages[start : start + batch_size])
+            parts.append(
+                check_vectors(await self.run_between(partial(self.encoder.encode_passages, part)), rows=len(part))
+            )
         return np.concatenate(parts) if parts else np.empty((0, int(self.encoder.dim)), np.float32)
 
-    async def alone(self, action: Callable[[], _Result]) -> _Result:
-        """Run something else that encodes, between two batches."""
+    async def run_between(self, action: Callable[[], _Result]) -> _Result:
+        """Run another action that encodes, between two batches."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, action)
 
     def close(self) -> None:
         """Wait for the batch that is being encoded, and end the thread."""
         self._thread.shutdown(cancel_futures=True)
 
-    def _join(self, questions: list[str]) -> asyncio.Future[Vectors]:
+    def _enqueue(self, questions: list[str]) -> asyncio.Future[Vectors]:
         answer: asyncio.Future[Vectors] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(questions, answer))
+        self._waiting.append(_PendingQuestions(questions, answer))
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work())
+            self._task = asyncio.create_task(self._serve_queue())
         return answer
 
-    async def _work(self) -> None:
+    async def _serve_queue(self) -> None:
         while self._waiting:
-            if sum(len(one.questions) for one in self._waiting) < self._limits.batch:
+            if sum(len(pending.questions) for pending in self._waiting) < self._limits.batch:
                 await asyncio.sleep(self._limits.pause)
-            if batch := self._taken():
+            if batch := self._next_batch():
                 await self._answer(batch)
 
-    def _taken(self) -> list[_Waiting]:
-        """The first who wait, as many as fit into a batch, without those who gave up."""
-        taken, room = [], self._limits.batch
+    def _next_batch(self) -> list[_PendingQuestions]:
+        """Take the next batch from the queue, without cancelled questions."""
+        batch, room = [], self._limits.batch
         while self._waiting and (self._waiting[0].answer.done() or len(self._waiting[0].questions) <= room):
-            one = self._waiting.popleft()
-            if not one.answer.done():
-                taken.append(one)
-                room -= len(one.questions)
-        return taken
+            pending = self._waiting.popleft()
+            if not pending.answer.done():
+                batch.append(pending)
+                room -= len(pending.questions)
+        return batch
 
-    async def _answer(self, batch: Sequence[_Waiting]) -> None:
-        questions = [question for one in batch for question in one.questions]
+    async def _answer(self, batch: Sequence[_PendingQuestions]) -> None:
+        questions = [question for pending in batch for question in pending.questions]
         try:
-            vectors = await self.alone(lambda: self._encoded(questions))
-        except Exception as error:  # whatever an encoder raises is for who asked, and for nobody else
+            vectors = await self.run_between(lambda: self._encoded(questions))
+        except (
+            Exception
+        ) as error:  # an encoder's error goes to the request that caused it, not to the rest of its batch
             if len(batch) == 1:
                 _fail(batch[0], error)
             else:
-                for one in batch:
-                    await self._answer([one])
+                for pending in batch:
+                    await self._answer([pending])
             return
-        ends = np.cumsum([len(one.questions) for one in batch])
-        for one, its in zip(batch, np.split(vectors, ends[:-1]), strict=True):
-            if not one.answer.done():
-                one.answer.set_result(its)
+        ends = np.cumsum([len(pending.questions) for pending in batch])
+        for pending, rows in zip(batch, np.split(vectors, ends[:-1]), strict=True):
+            if not pending.answer.done():
+                pending.answer.set_result(rows)
 
     def _encoded(self, questions: list[str]) -> Vectors:
         start = time.perf_counter()
         vectors = check_vectors(self.encoder.encode_questions(questions), rows=len(questions), names=questions)
-        self._meters.encoded(len(questions), time.perf_counter() - start)
+        self._metrics.encoded(len(questions), time.perf_counter() - start)
         return vectors
 
 
-def _fail(one: _Waiting, error: Exception) -> None:
-    if not one.answer.done():
-        one.answer.set_exception(error)
+def _fail(pending: _PendingQuestions, error: Exception) -> None:
+    if not pending.answer.done():
+        pending.answer.set_exception(error)

@@ -21,10 +21,10 @@ _RETRY_AFTER = 1
 def install(app: FastAPI, service: Service) -> None:
     """Install the exception handlers on an application."""
 
-    async def of_ours(request: Request, error: Exception) -> JSONResponse:
+    async def library_error(request: Request, error: Exception) -> JSONResponse:
         return response_of(service, error if isinstance(error, DprRagError) else DprRagError(message_of(error)))
 
-    async def of_http(request: Request, error: Exception) -> JSONResponse:
+    async def http_error(request: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 500
         detail = str(error.detail) if isinstance(error, HTTPException) else ""
         kind = errors.ServiceTimeoutError if status == 408 else errors.RequestError
@@ -34,20 +34,20 @@ def install(app: FastAPI, service: Service) -> None:
         }
         return JSONResponse(error_record(kind, detail), status, headers)
 
-    async def of_form(request: Request, error: Exception) -> JSONResponse:
-        found = error.errors() if isinstance(error, RequestValidationError) else []
-        first = found[0] if found else {"loc": (), "msg": ""}
+    async def validation_error(request: Request, error: Exception) -> JSONResponse:
+        problems = error.errors() if isinstance(error, RequestValidationError) else []
+        first = problems[0] if problems else {"loc": (), "msg": ""}
         where = ".".join(str(part) for part in first["loc"])
         message = f"{where:.{_SHOWN}}: {first['msg']:.{_SHOWN}}"
         return JSONResponse(error_record(errors.RequestError, message), 422)
 
-    async def of_nobody(request: Request, error: Exception) -> JSONResponse:
+    async def unexpected_error(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse(error_record(errors.ServiceError, f"the service failed; {LOGGED}"), 500)
 
-    app.add_exception_handler(DprRagError, of_ours)
-    app.add_exception_handler(HTTPException, of_http)
-    app.add_exception_handler(RequestValidationError, of_form)
-    app.add_exception_handler(Exception, of_nobody)
+    app.add_exception_handler(DprRagError, library_error)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(RequestValidationError, validation_error)
+    app.add_exception_handler(Exception, unexpected_error)
 
 
 def response_of(service: Service, error: DprRagError) -> JSONResponse:
@@ -55,6 +55,6 @@ def response_of(service: Service, error: DprRagError) -> JSONResponse:
     kind = kind_of(error)
     message = public_message(error, service.places)
     passage_id = error.passage_id if isinstance(error, errors.RepeatedIdError) else None
-    passing = isinstance(error, errors.ServiceBusyError | errors.StoreLocked)
-    headers = {"retry-after": str(_RETRY_AFTER)} if passing else {}
+    transient = isinstance(error, errors.ServiceBusyError | errors.StoreLocked)
+    headers = {"retry-after": str(_RETRY_AFTER)} if transient else {}
     return JSONResponse(error_record(kind, message, passage_id), STATUS[kind], headers)

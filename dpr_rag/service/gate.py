@@ -12,15 +12,15 @@ from dpr_rag.errors import AccessError, DprRagError, RequestError
 from dpr_rag.faces import message_of
 from dpr_rag.remote.wire import error_record
 from dpr_rag.service.limits import HEADERS
-from dpr_rag.service.meters import Meters
+from dpr_rag.service.metrics import Metrics
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 OPEN = "/healthz"
-"""The path that needs no token: it tells nothing but whether the service is well."""
-_ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-_AT_HOME = {"127.0.0.1", "localhost", "[::1]"}
+"""The path that needs no token: it says only whether the service is healthy."""
+_SECURITY_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_LOOPBACK_NAMES = {"127.0.0.1", "localhost", "[::1]"}
 
 
 class Gate:
@@ -34,34 +34,34 @@ class Gate:
         meters: The metrics.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str | None, at_home: bool, meters: Meters) -> None:
-        self._app, self._meters = app, meters
+    def __init__(self, app: ASGIApp, *, token: str | None, at_home: bool, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
         self._token = None if token is None else _digest(token.encode())
-        self._names = _AT_HOME if at_home and token is None else None
+        self._names = _LOOPBACK_NAMES if at_home and token is None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let it through."""
+        """Refuse a request, or pass it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         start, status = time.perf_counter(), 500
 
-        async def seen(message: Message) -> None:
+        async def send_counted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", []), *_ALWAYS]
+                message["headers"] = [*message.get("headers", []), *_SECURITY_HEADERS]
             await send(message)
 
         try:
             refusal = self._refusal(scope)
-            await (self._app(scope, receive, seen) if refusal is None else _refuse(*refusal, seen))
+            await (self._app(scope, receive, send_counted) if refusal is None else _refuse(*refusal, send_counted))
         finally:
             path = getattr(scope.get("route"), "path", "other")
-            self._meters.answered(path, status, time.perf_counter() - start)
+            self._metrics.answered(path, status, time.perf_counter() - start)
 
     def _refusal(self, scope: Scope) -> tuple[int, DprRagError] | None:
-        if _size(scope) > HEADERS:  # of those that come in one piece the parser takes more
+        if _header_bytes(scope) > HEADERS:  # the parser accepts more of headers that arrive in one piece
             return 431, RequestError(f"the headers have more than {HEADERS:,} bytes; send fewer")
         if self._names is not None and _host(scope) not in self._names:
             return 421, RequestError(
@@ -69,10 +69,10 @@ class Gate:
             )
         if self._token is None or scope["path"] == OPEN:
             return None
-        given = _headers(scope, b"authorization")
-        word, _, token = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
-        fits = hmac.compare_digest(_digest(token.strip()), self._token)  # digests, so that not even the length shows
-        if fits and word.lower() == b"bearer":
+        headers = _headers(scope, b"authorization")
+        scheme, _, token = headers[0].partition(b" ") if len(headers) == 1 else (b"", b"", b"")
+        matches = hmac.compare_digest(_digest(token.strip()), self._token)  # digests, so that not even the length shows
+        if matches and scheme.lower() == b"bearer":
             return None
         return 401, AccessError("the token is missing or another one; send it as Authorization: Bearer TOKEN")
 
@@ -81,7 +81,7 @@ def _digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
-def _size(scope: Scope) -> int:
+def _header_bytes(scope: Scope) -> int:
     target = len(scope.get("raw_path") or b"") + len(scope["query_string"])
     return target + sum(len(key) + len(value) for key, value in scope["headers"])
 
@@ -91,8 +91,8 @@ def _headers(scope: Scope, name: bytes) -> list[bytes]:
 
 
 def _host(scope: Scope) -> str:
-    given = _headers(scope, b"host")
-    name = given[0].decode("latin-1") if len(given) == 1 else ""
+    headers = _headers(scope, b"host")
+    name = headers[0].decode("latin-1") if len(headers) == 1 else ""
     return (name[: name.index("]") + 1] if name.startswith("[") and "]" in name else name.partition(":")[0]).lower()
 
 

@@ -13,7 +13,7 @@ HEADERS = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a service bears; what is more is refused, never cut.
+    """Limits of a service; a request beyond them is refused, never cut.
 
     Attributes:
         body: Bytes of a request's body.
@@ -21,13 +21,13 @@ class Limits:
         passages: Passages of one request or answer.
         characters: Characters of a question, and of the title and text of a passage.
         hits: Hits per question, and candidates of a ranking or of diversity.
-        waiting: Questions that are accepted and not answered yet; beyond, the answer is 429.
+        waiting: Questions accepted and not answered yet; more are refused with 429.
         batch: Questions encoded together at most.
         pause: Seconds to collect questions for a batch, while it is not full.
         threads: Searches at once.
         seconds: Time for a request to arrive whole, and for its answer to be made.
-        connections: Connections at once; beyond, the answer is 503.
-        ending: Seconds that requests have to be answered in when the service is to end.
+        connections: Connections at once; more are refused with 503.
+        ending: Seconds in which accepted requests are answered at shutdown.
 
     Raises:
         RequestError: A value is out of range.

@@ -66,13 +66,13 @@ class RankedRequest(Request):
     k1: float | None = Field(None, description="Of BM25.")
     b: float | None = Field(None, description="Of BM25.")
     phrases: float | None = Field(None, description="Weight of words that follow each other.")
-    ranking: FullRanking | None = Field(None, description="All of that, instead of what stands before it.")
+    ranking: FullRanking | None = Field(None, description="A full ranking instead of the options before it.")
 
 
 class RankingRequest(RankedRequest):
     """Options of a ranking, to be completed by the store."""
 
-    settle: bool = Field(False, description="With λ, where that is left to the store.")
+    settle: bool = Field(False, description="Fill in the λ that the store was tuned to, where the weight is left out.")
 
 
 class RetrieveRequest(RankedRequest):

@@ -16,20 +16,20 @@ from dpr_rag.remote.wire import hit_record, passage_record, ranking_of
 from dpr_rag.retriever import Retriever
 from dpr_rag.service import models
 from dpr_rag.service.limits import Limits
-from dpr_rag.service.stores import Served
+from dpr_rag.service.stores import ServedStore
 from dpr_rag.store import named_source, shown_source
 from dpr_rag.stores import execute
 
 _OPTIONS = tuple(field.name for field in fields(RankingOptions))
 
 
-def filter_of(given: Mapping[str, Any] | None) -> Filter | None:
+def filter_of(filter: Mapping[str, Any] | None) -> Filter | None:
     """Parse the filter of a request.
 
     Raises:
         FilterError: It cannot be understood, or has a condition on the server's file paths, which answers would disclose.
     """
-    return None if given is None else parse_public(given)
+    return None if filter is None else parse_public(filter)
 
 
 def questions_of(request: models.RetrieveRequest) -> list[str] | None:
@@ -37,14 +37,14 @@ def questions_of(request: models.RetrieveRequest) -> list[str] | None:
     return [request.questions] if isinstance(request.questions, str) else request.questions
 
 
-def ranking_of_request(served: Served, request: models.RankedRequest) -> Ranking:
+def ranking_of_request(served: ServedStore, request: models.RankedRequest) -> Ranking:
     """The ranking of a request; options that it leaves out are as the store was tuned."""
-    given = None if request.ranking is None else ranking_of(request.ranking.model_dump())
+    full_ranking = None if request.ranking is None else ranking_of(request.ranking.model_dump())
     options = {name: getattr(request, name) for name in _OPTIONS}
-    return Retriever(served.store, **options, ranking=given).ranking
+    return Retriever(served.store, **options, ranking=full_ranking).ranking
 
 
-def check_retrieve(served: Served, request: models.RetrieveRequest, limits: Limits) -> Ranking:
+def check_retrieve(served: ServedStore, request: models.RetrieveRequest, limits: Limits) -> Ranking:
     """Check a request before its questions are encoded, and return its ranking.
 
     Raises:
@@ -64,8 +64,8 @@ def check_retrieve(served: Served, request: models.RetrieveRequest, limits: Limi
             f"exact is a search by vectors, and mode {ranking.mode!r} needs words; leave one of them out"
         )
     limits.check_texts("questions", questions or [])
-    given = [one.candidates for one in (request, request.ranking, request.diversity) if one is not None]
-    limits.check_count("hits", max(request.k, *(one or 0 for one in given)), limits.hits)
+    counts = [options.candidates for options in (request, request.ranking, request.diversity) if options is not None]
+    limits.check_count("hits", max(request.k, *(options or 0 for options in counts)), limits.hits)
     for question in questions or []:
         check_question(question)
     filter_of(request.filter)
@@ -77,16 +77,16 @@ def _has_ranking(request: models.RetrieveRequest) -> bool:
     return any(getattr(request, name) is not None for name in (*_OPTIONS, "ranking"))
 
 
-def retrieve(served: Served, request: models.RetrieveRequest, ranking: Ranking, vectors: Any) -> dict[str, Any]:
+def retrieve(served: ServedStore, request: models.RetrieveRequest, ranking: Ranking, vectors: Any) -> dict[str, Any]:
     """Hits for each question."""
-    given = request.diversity
+    diversity = request.diversity
     search = SearchRequest(
         questions_of(request),
         request.k,
         filter_of(request.filter),
         vectors,
         exact=request.exact,
-        diversity=None if given is None else Diversity(given.candidates, given.balance),
+        diversity=None if diversity is None else Diversity(diversity.candidates, diversity.balance),
         min_relevance=request.min_relevance,
     )
     if search.questions is not None:
@@ -101,23 +101,26 @@ def retrieve(served: Served, request: models.RetrieveRequest, ranking: Ranking, 
 def _results(questions: Sequence[str] | None, hits: Sequence[Sequence[Hit]], *, private: bool) -> list[dict[str, Any]]:
     texts = [None] * len(hits) if questions is None else questions
     return [
-        {"question": text, "hits": [{**hit_record(hit, private=private), **_source(hit.passage)} for hit in found]}
-        for text, found in zip(texts, hits, strict=True)
+        {
+            "question": text,
+            "hits": [{**hit_record(hit, private=private), **_source(hit.passage)} for hit in question_hits],
+        }
+        for text, question_hits in zip(texts, hits, strict=True)
     ]
 
 
-def ranking(served: Served, request: models.RankingRequest) -> dict[str, Any]:
+def ranking(served: ServedStore, request: models.RankingRequest) -> dict[str, Any]:
     """The ranking of the store with the options of the request."""
     completed = ranking_of_request(served, request)
     return {"ranking": asdict(served.store.settled(completed) if request.settle else completed)}
 
 
-def calibration(served: Served, request: models.RankedRequest) -> dict[str, Any]:
+def calibration(served: ServedStore, request: models.RankedRequest) -> dict[str, Any]:
     """The calibration of a ranking's scores."""
     return asdict(served.store.calibration_of(ranking_of_request(served, request)))
 
 
-def get(served: Served, request: models.GetRequest, limits: Limits) -> dict[str, Any]:
+def get(served: ServedStore, request: models.GetRequest, limits: Limits) -> dict[str, Any]:
     """Passages by id or by filter.
 
     Raises:
@@ -129,16 +132,20 @@ def get(served: Served, request: models.GetRequest, limits: Limits) -> dict[str,
         if request.k is not None:
             raise RequestError("k goes with a filter; leave it out, or give fewer ids")
         limits.check_count("ids", len(request.ids), limits.passages)
-        found = served.store.get(request.ids)
+        passages = served.store.get(request.ids)
     else:
         if request.k is not None:
             limits.check_count("passages", request.k, limits.passages)
-        found = served.store.select(filter_of(request.filter), limits.passages + 1 if request.k is None else request.k)
-        if len(found) > limits.passages:
+        passages = served.store.select(
+            filter_of(request.filter), limits.passages + 1 if request.k is None else request.k
+        )
+        if len(passages) > limits.passages:
             raise RequestError(
                 f"the filter keeps more than the {limits.passages:,} passages that this service gives at once; give k"
             )
-    return {"passages": [{**passage_record(one, private=request.private), **_source(one)} for one in found]}
+    return {
+        "passages": [{**passage_record(passage, private=request.private), **_source(passage)} for passage in passages]
+    }
 
 
 def _source(passage: Passage) -> dict[str, str]:
@@ -147,33 +154,33 @@ def _source(passage: Passage) -> dict[str, str]:
     return {"source": name} if name else {}
 
 
-def count(served: Served, request: models.CountRequest) -> dict[str, Any]:
+def count(served: ServedStore, request: models.CountRequest) -> dict[str, Any]:
     """The number of passages, or of those that match a filter."""
     return {"count": served.store.count(filter_of(request.filter))}
 
 
-def add(served: Served, request: models.AddRequest, limits: Limits) -> dict[str, Any]:
+def add(served: ServedStore, request: models.AddRequest, limits: Limits) -> dict[str, Any]:
     """Add passages, and return how many were added, replaced and unchanged.
 
     Raises:
         PassageError: One cannot be stored, or has a reserved metadata key.
     """
     limits.check_count("passages", len(request.passages), limits.passages)
-    limits.check_texts("passages", [text for one in request.passages for text in (one.title, one.text)])
-    report = served.store.add([_passage(one) for one in request.passages], vectors=request.vectors)
+    limits.check_texts("passages", [text for passage in request.passages for text in (passage.title, passage.text)])
+    report = served.store.add([_passage(passage) for passage in request.passages], vectors=request.vectors)
     return {"added": report.added, "replaced": report.replaced, "unchanged": report.unchanged}
 
 
-def _passage(given: models.GivenPassage) -> Passage:
+def _passage(passage: models.GivenPassage) -> Passage:
     for key in RESERVED_KEYS:
-        if key in given.metadata:
+        if key in passage.metadata:
             raise PassageError(
-                f"passage {given.id!r:.120}: the key {key!r} is kept for dpr-rag itself; give it another name"
+                f"passage {passage.id!r:.120}: the key {key!r} is kept for dpr-rag itself; give it another name"
             )
-    return Passage(given.id, given.text, given.title, given.metadata)
+    return Passage(passage.id, passage.text, passage.title, passage.metadata)
 
 
-def delete(served: Served, request: models.SelectionRequest) -> dict[str, Any]:
+def delete(served: ServedStore, request: models.SelectionRequest) -> dict[str, Any]:
     """Delete passages, and return how many there were.
 
     Raises:
@@ -184,7 +191,7 @@ def delete(served: Served, request: models.SelectionRequest) -> dict[str, Any]:
     return {"deleted": served.store.delete(request.ids, filter=filter_of(request.filter))}
 
 
-def figures(served: Served, *, writable: bool) -> dict[str, Any]:
+def figures(served: ServedStore, *, writable: bool) -> dict[str, Any]:
     """Counts and settings of a store, without the paths of store and model; those of a view concern its passages."""
     store = served.store
     return {
@@ -199,13 +206,13 @@ def figures(served: Served, *, writable: bool) -> dict[str, Any]:
 
 def passages_to_encode(request: models.EncodeRequest, limits: Limits) -> list[Passage]:
     """The passages of a request, with their positions as ids."""
-    given = request.passages or []
-    limits.check_count("passages", len(given), limits.questions)
-    limits.check_texts("passages", [text for one in given for text in (one.title, one.text)])
-    return [Passage(str(at), one.text, one.title) for at, one in enumerate(given)]
+    passages = request.passages or []
+    limits.check_count("passages", len(passages), limits.questions)
+    limits.check_texts("passages", [text for passage in passages for text in (passage.title, passage.text)])
+    return [Passage(str(number), passage.text, passage.title) for number, passage in enumerate(passages)]
 
 
-def encoded(served: Served, vectors: Vectors) -> dict[str, Any]:
+def encoded(served: ServedStore, vectors: Vectors) -> dict[str, Any]:
     """Vectors, and the fingerprint of their encoder."""
     encoder = served.store.encoder
     if encoder is None:

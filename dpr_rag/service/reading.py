@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 
 from dpr_rag.errors import ServiceTimeoutError
 
-_LARGE = 65_536
+_LARGE_BODY = 65_536
 
 
 class StrictRequest(Request):
@@ -28,19 +28,19 @@ class StrictRequest(Request):
         """
         if not hasattr(self, "_body"):
             kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind != "application/json":  # what a web page may send elsewhere without being allowed to
+            if kind != "application/json":  # other types may be sent across origins by any web page, without CORS
                 raise HTTPException(415, f"the content type is {kind!r:.80}, expected application/json")
             limits = self.app.state.service.limits
             try:
                 async with asyncio.timeout(limits.seconds):
-                    self._body = await self._within(limits.body)
+                    self._body = await self._limited_body(limits.body)
             except TimeoutError:
                 raise HTTPException(408, f"the body did not arrive within {limits.seconds:g} s") from None
         return self._body
 
-    async def _within(self, most: int) -> bytes:
-        told = self.headers.get("content-length", "")
-        parts, size = [], int(told) if told.isascii() and told.isdecimal() else 0
+    async def _limited_body(self, most: int) -> bytes:
+        declared = self.headers.get("content-length", "")
+        parts, size = [], int(declared) if declared.isascii() and declared.isdecimal() else 0
         if size <= most:
             size = 0
             async for part in self.stream():
@@ -58,11 +58,11 @@ class StrictRequest(Request):
         """The body as JSON; a large one is read in a thread.
 
         Raises:
-            HTTPException: It is none, or ambiguous.
+            HTTPException: It is not JSON, or ambiguous.
             ServiceTimeoutError: No thread was free to read it in time.
         """
         body = await self.body()
-        if len(body) < _LARGE:
+        if len(body) < _LARGE_BODY:
             return read_json(body)
         service = self.app.state.service
         try:
@@ -78,7 +78,7 @@ class StrictRoute(APIRoute):
     """Reads its requests as a :class:`StrictRequest`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, given such a request."""
+        """Wrap the route's handler so that it receives a :class:`StrictRequest`."""
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
@@ -88,27 +88,27 @@ class StrictRoute(APIRoute):
 
 
 def read_json(body: bytes) -> Any:
-    """A JSON text, as RFC 8259 has it and with one meaning.
+    """Parse JSON by RFC 8259, refusing what parsers read differently.
 
     Raises:
-        HTTPException: It is none, nested too deep, or holds NaN, a number that is infinite, or one key twice.
+        HTTPException: It is not JSON, is nested too deep, or holds NaN, an infinite number, or a key twice.
     """
     try:
         text = body.decode("utf-8")
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise HTTPException(400, "the body is nested too deep to be read") from None
-    except ValueError as error:  # of bytes, of JSON, or of an integer with more digits than Python reads
+    except ValueError as error:  # wrong UTF-8, wrong JSON, or an integer with more digits than Python reads
         raise HTTPException(400, f"the body cannot be read as JSON: {error!s:.200}") from None
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
         seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {twice!r:.80} comes twice in one object")
-    return made
+        repeated = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {repeated!r:.80} comes twice in one object")
+    return result
 
 
 def _finite(text: str) -> float:

@@ -16,25 +16,25 @@ from dpr_rag.errors import DprRagError, EncoderMismatchError, RequestError, Serv
 from dpr_rag.passages import check_question
 from dpr_rag.service import models, operations
 from dpr_rag.service.batching import Batcher
-from dpr_rag.service.meters import CONTENT_TYPE
+from dpr_rag.service.metrics import CONTENT_TYPE
 from dpr_rag.service.reading import StrictRoute
-from dpr_rag.service.stores import Served, Service
+from dpr_rag.service.stores import ServedStore, Service
 from dpr_rag.service.workers import Workers
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": models.ErrorResponse, "description": description}
     for status, description in {
-        400: "The body is no JSON.",
-        401: "The token is missing or another one.",
+        400: "The body is not JSON.",
+        401: "The token is missing or wrong.",
         404: "There is no such store.",
-        408: "The body came too slowly.",
+        408: "The body arrived too slowly.",
         409: "The store has no encoder, or another one.",
         413: "The body is too large.",
         415: "The body is of another type.",
-        422: "What is request for cannot be understood, or is too much.",
+        422: "The request cannot be understood, or asks for too much.",
         429: "Too many questions wait; Retry-After says when to come back.",
         500: "The store is damaged.",
-        503: "The store was replaced, or the service ends.",
+        503: "The store was replaced, or the service is shutting down.",
         504: "The answer took too long.",
     }.items()
 }
@@ -59,20 +59,20 @@ def _search_routes(router: APIRouter, service: Service) -> None:
     async def retrieve(request: models.RetrieveRequest) -> Response:
         """Passages for questions, best first."""
         served = service.served(request.store)
-        given = operations.questions_of(request)
-        count = len(given if given is not None else request.vectors or [])
+        questions = operations.questions_of(request)
+        count = len(questions if questions is not None else request.vectors or [])
         limits.check_count("questions", count, limits.questions)
 
         async def answer() -> Response:
-            if not count and (given is not None or request.vectors is not None):
+            if not count and (questions is not None or request.vectors is not None):
                 return _json({"results": []})
             ranking = await service.searching.run(partial(operations.check_retrieve, served, request, limits))
             vectors: Any = request.vectors
-            if vectors is None and given is not None and ranking.needs_vectors:
-                vectors = await _batcher(served).encode([check_question(one) for one in given])
+            if vectors is None and questions is not None and ranking.needs_vectors:
+                vectors = await _batcher(served).encode([check_question(question) for question in questions])
             return await _run(service.searching, partial(operations.retrieve, served, request, ranking, vectors))
 
-        with service.entrance.passed(count):
+        with service.admission.admit(count):
             return await _in_time(service, answer)
 
     @router.post("/v1/encode", response_model=models.EncodeResponse, responses=_ERRORS)
@@ -89,13 +89,13 @@ def _search_routes(router: APIRouter, service: Service) -> None:
             vectors = await _encoded(_batcher(served), request, service)
             return await _run(service.searching, partial(operations.encoded, served, vectors))
 
-        with service.entrance.passed(len(texts)):
+        with service.admission.admit(len(texts)):
             return await _in_time(service, answer)
 
 
 async def _encoded(batcher: Batcher, request: models.EncodeRequest, service: Service) -> Vectors:
     if request.questions is not None:
-        return await batcher.encode([check_question(one) for one in request.questions])
+        return await batcher.encode([check_question(question) for question in request.questions])
     passages = operations.passages_to_encode(request, service.limits)
     return await batcher.encode_passages(passages)
 
@@ -107,28 +107,28 @@ def _passage_routes(router: APIRouter, service: Service) -> None:
     async def add(request: models.AddRequest) -> Response:
         """Add passages, or replace those with the same id; once the response arrives, they are on disk."""
         served = _writable(service, request)
-        with service.entrance.passed(len(request.passages)):
+        with service.admission.admit(len(request.passages)):
             return await _respond(service, service.writing, partial(operations.add, served, request, limits))
 
     @router.post("/v1/passages/delete", response_model=models.DeleteResponse, responses={**_ERRORS, **_FORBIDDEN})
     async def delete(request: models.SelectionRequest) -> Response:
         """Delete passages by id or by filter, in one commit."""
         served = _writable(service, request)
-        with service.entrance.passed(1):
+        with service.admission.admit(1):
             return await _respond(service, service.writing, partial(operations.delete, served, request))
 
     @router.post("/v1/passages/get", response_model=models.PassagesResponse, responses=_ERRORS)
     async def get(request: models.GetRequest) -> Response:
         """Passages by id or by filter."""
         served = service.served(request.store)
-        with service.entrance.passed(1):
+        with service.admission.admit(1):
             return await _respond(service, service.searching, partial(operations.get, served, request, limits))
 
     @router.post("/v1/passages/count", response_model=models.CountResponse, responses=_ERRORS)
     async def count(request: models.CountRequest) -> Response:
         """The number of passages, or of those that match a filter."""
         served = service.served(request.store)
-        with service.entrance.passed(1):
+        with service.admission.admit(1):
             return await _respond(service, service.searching, partial(operations.count, served, request))
 
 
@@ -137,14 +137,14 @@ def _info_routes(router: APIRouter, service: Service) -> None:
     async def ranking(request: models.RankingRequest) -> Response:
         """The ranking of the store with the options of the request."""
         served = service.served(request.store)
-        with service.entrance.passed(1):
+        with service.admission.admit(1):
             return await _respond(service, service.searching, partial(operations.ranking, served, request))
 
     @router.post("/v1/calibration", response_model=models.CalibrationResponse, responses=_ERRORS)
     async def calibration(request: models.RankedRequest) -> Response:
         """The calibration of a ranking's scores."""
         served = service.served(request.store)
-        with service.entrance.passed(1):
+        with service.admission.admit(1):
             return await _respond(service, service.searching, partial(operations.calibration, served, request))
 
     @router.get("/v1/stores", response_model=models.StoresResponse)
@@ -152,7 +152,7 @@ def _info_routes(router: APIRouter, service: Service) -> None:
         """The stores of this service."""
 
         def figures() -> dict[str, Any]:
-            return {"stores": [operations.figures(one, writable=service.writable) for one in service.stores]}
+            return {"stores": [operations.figures(served, writable=service.writable) for served in service.stores]}
 
         return await _respond(service, service.watching, figures)
 
@@ -161,8 +161,8 @@ def _info_routes(router: APIRouter, service: Service) -> None:
         """Whether every store can be read: 200, or else 503."""
 
         def check() -> dict[str, Any]:
-            for one in service.stores:
-                one.store.count()
+            for served in service.stores:
+                served.store.count()
             return {"status": "ok"}
 
         try:
@@ -173,16 +173,16 @@ def _info_routes(router: APIRouter, service: Service) -> None:
     @router.get("/metrics")
     async def metrics() -> Response:
         """Metrics of the service in Prometheus' text format."""
-        return Response(service.meters.told(), headers={"content-type": CONTENT_TYPE})
+        return Response(service.metrics.exposition(), headers={"content-type": CONTENT_TYPE})
 
 
-def _writable(service: Service, request: models.Request) -> Served:
+def _writable(service: Service, request: models.Request) -> ServedStore:
     if not service.writable:
         raise StoreReadOnlyError("this service only reads; start it with: dpr-rag serve --writable")
     return service.served(request.store)
 
 
-def _batcher(served: Served) -> Batcher:
+def _batcher(served: ServedStore) -> Batcher:
     if served.batcher is None:
         raise EncoderMismatchError(f"{served.store.path} was opened without an encoder")
     return served.batcher

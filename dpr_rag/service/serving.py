@@ -15,30 +15,30 @@ from typing import Any
 import uvicorn
 
 from dpr_rag.errors import PathError
-from dpr_rag.service.connections import PatientProtocol
+from dpr_rag.service.connections import TimeoutProtocol
 from dpr_rag.service.limits import HEADERS, Limits
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BACKLOG = 512
 
 
-def run(app: Any, listening: socket.socket, limits: Limits, told: Callable[[], object]) -> None:
+def run(app: Any, listening: socket.socket, limits: Limits, on_ready: Callable[[], object]) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Args:
-        app: What ``create_app`` made.
+        app: The application of ``create_app``.
         listening: A bound socket.
-        limits: Connections, and time to end in.
-        told: Called when requests can come; signals are heeded from then on.
+        limits: Connections at once, and seconds for a shutdown.
+        on_ready: Called when requests are accepted; signals are handled from then on.
     """
-    Ending(config_of(app, limits), told).run(sockets=[listening])
+    GracefulServer(config_of(app, limits), on_ready).run(sockets=[listening])
 
 
 def config_of(app: Any, limits: Limits) -> uvicorn.Config:
-    """How the application is served."""
+    """The uvicorn configuration of an application."""
     return uvicorn.Config(
         app,
-        http=PatientProtocol,
+        http=TimeoutProtocol,
         ws="none",
         log_level="warning",
         proxy_headers=False,
@@ -50,30 +50,30 @@ def config_of(app: Any, limits: Limits) -> uvicorn.Config:
     )
 
 
-class Ending(uvicorn.Server):
-    """Ends in order at the first signal, and at once at the second; in order means without an exception."""
+class GracefulServer(uvicorn.Server):
+    """A server that shuts down gracefully at the first signal, without an exception, and exits at once at the second."""
 
-    def __init__(self, config: uvicorn.Config, told: Callable[[], object]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
         super().__init__(config)
-        self._told = told
+        self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer, and say so."""
+        """Start serving, and call ``on_ready``."""
         await super().startup(sockets)
-        self._told()
+        self._on_ready()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Heed signals for the length of a block; uvicorn itself would raise them again afterwards."""
-        before = {one: signal.signal(one, self.handle_exit) for one in _SIGNALS}
+        """Handle signals inside a ``with`` block; uvicorn's own method would raise them again afterwards."""
+        handlers = {number: signal.signal(number, self.handle_exit) for number in _SIGNALS}
         try:
             yield
         finally:
-            for one, handler in before.items():
-                signal.signal(one, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End; threads that search cannot be stopped, so that only the whole process can end at once."""
+        """Shut down; searching threads cannot be stopped, so the second signal ends the whole process."""
         if self.should_exit:
             os._exit(128 + sig)
         self.should_exit = True
@@ -81,15 +81,15 @@ class Ending(uvicorn.Server):
 
 @contextmanager
 def on_unix_socket(path: Path) -> Iterator[tuple[socket.socket, str]]:
-    """A Unix socket that its owner alone can connect to; what a killed service left of one is replaced.
+    """A Unix socket that only its owner can connect to; the stale socket of a killed service is replaced.
 
     Raises:
         PathError: There is something else at the path, or another service listens there.
     """
-    _remove_left(path)
+    _remove_stale_socket(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with listening:
-        before = os.umask(0o177)
+        umask = os.umask(0o177)
         try:
             listening.bind(str(path))
         except OSError as error:
@@ -97,7 +97,7 @@ def on_unix_socket(path: Path) -> Iterator[tuple[socket.socket, str]]:
                 f"nobody can listen on {str(path)!r} ({error.strerror or error}); name another path"
             ) from error
         finally:
-            os.umask(before)
+            os.umask(umask)
         listening.listen(_BACKLOG)
         try:
             yield listening, f"unix:{path}"
@@ -106,7 +106,7 @@ def on_unix_socket(path: Path) -> Iterator[tuple[socket.socket, str]]:
                 path.unlink()
 
 
-def _remove_left(path: Path) -> None:
+def _remove_stale_socket(path: Path) -> None:
     if not path.exists():
         return
     if not stat.S_ISSOCK(path.lstat().st_mode):

@@ -10,22 +10,22 @@ from dpr_rag.errors import RequestError, StoreNotFoundError
 from dpr_rag.reading.second_stage import SecondStage
 from dpr_rag.service.batching import Batcher
 from dpr_rag.service.limits import Limits
-from dpr_rag.service.meters import Meters
-from dpr_rag.service.workers import Entrance, Workers
+from dpr_rag.service.metrics import Metrics
+from dpr_rag.service.workers import Admission, Workers
 from dpr_rag.stores import WholeStore
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """One store.
+class ServedStore:
+    """One store of a service.
 
     Attributes:
-        name: What requests call it.
+        name: Its name in requests.
         store: The open store.
         batcher: Encodes its questions; None where it has no encoder.
-        second: Orders its hits anew; None where nothing does.
+        second: Reranks its hits; None for no second stage.
     """
 
     name: str
@@ -35,13 +35,13 @@ class Served:
 
 
 class Service:
-    """Stores with the threads that work for them; stores with the same encoder share its batches.
+    """Stores with their worker threads; stores with the same encoder share its batches.
 
     Args:
         stores: Open stores by name.
         writable: Whether passages may be added and deleted.
-        limits: What the service bears.
-        second: Orders what they find for questions in words anew.
+        limits: Limits of requests.
+        second: A second stage that reranks the hits of questions in words.
 
     Raises:
         RequestError: There is no store, or a name cannot be one.
@@ -59,20 +59,20 @@ class Service:
             raise RequestError("a service without a store has nothing to answer; give at least one")
         for name in stores:
             check_name(name)
-        self.writable, self.limits, self.meters = writable, limits, Meters()
+        self.writable, self.limits, self.metrics = writable, limits, Metrics()
         self.searching = Workers(limits.threads, "searching")
         self.writing, self.watching = Workers(1, "writing"), Workers(1, "watching")
-        self.entrance = Entrance(limits.waiting)
-        self.meters.watch(lambda: self.entrance.inside)
+        self.admission = Admission(limits.waiting)
+        self.metrics.watch_waiting(lambda: self.admission.admitted)
         self._batchers: dict[tuple[str, int], Batcher] = {}
-        self._served = {name: Served(name, store, self._batcher(store), second) for name, store in stores.items()}
+        self._served = {name: ServedStore(name, store, self._batcher(store), second) for name, store in stores.items()}
 
     @property
-    def stores(self) -> tuple[Served, ...]:
-        """All of them."""
+    def stores(self) -> tuple[ServedStore, ...]:
+        """All stores, in the order given."""
         return tuple(self._served.values())
 
-    def served(self, name: str | None) -> Served:
+    def served(self, name: str | None) -> ServedStore:
         """The store of a name, or the only one.
 
         Raises:
@@ -81,15 +81,15 @@ class Service:
         """
         if name is None and len(self._served) > 1:
             raise RequestError(f"store is missing, and there are several: {', '.join(self._served)}; name one of them")
-        found = next(iter(self._served.values())) if name is None else self._served.get(name)
-        if found is None:
+        served = next(iter(self._served.values())) if name is None else self._served.get(name)
+        if served is None:
             raise StoreNotFoundError(f"there is no store {name!r:.80} here; there are {', '.join(self._served)}")
-        return found
+        return served
 
     @property
     def places(self) -> dict[str, str]:
-        """The folders of its stores, and what is said in their place."""
-        return {str(one.store.path): f"the store {one.name!r}" for one in self.stores}
+        """The folders of the stores, with what messages say instead."""
+        return {str(served.store.path): f"the store {served.name!r}" for served in self.stores}
 
     def close(self) -> None:
         """Wait for what is running, and end the threads; the stores stay open."""
@@ -104,7 +104,7 @@ class Service:
             return None
         key = (encoder.fingerprint, int(encoder.dim))
         if key not in self._batchers:
-            self._batchers[key] = Batcher(encoder, self.limits, self.meters)
+            self._batchers[key] = Batcher(encoder, self.limits, self.metrics)
         return self._batchers[key]
 
 

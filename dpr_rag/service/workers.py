@@ -41,7 +41,7 @@ class Workers:
         self._pool.shutdown(cancel_futures=True)
 
 
-class Entrance:
+class Admission:
     """Admits a fixed number of questions at once, and refuses more instead of queueing them.
 
     Attributes:
@@ -50,19 +50,19 @@ class Entrance:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self.inside = 0
+        self.admitted = 0
 
     @contextmanager
-    def passed(self, questions: int) -> Iterator[None]:
-        """Be inside for the length of a block; a request with more questions than may be in has to come alone.
+    def admit(self, questions: int) -> Iterator[None]:
+        """Count questions as admitted inside a ``with`` block; a request with more than the limit is admitted only alone.
 
         Raises:
-            ServiceBusyError: There are too many inside.
+            ServiceBusyError: Too many are admitted already.
         """
-        if self.inside and self.inside + questions > self._most:
-            raise ServiceBusyError(f"{self.inside:,} questions wait for an answer already; ask again in a moment")
-        self.inside += questions
+        if self.admitted and self.admitted + questions > self._most:
+            raise ServiceBusyError(f"{self.admitted:,} questions wait for an answer already; ask again in a moment")
+        self.admitted += questions
         try:
             yield
         finally:
-            self.inside -= questions
+            self.admitted -= questions

@@ -12,24 +12,26 @@ _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
-class Meters:
-    """Counters of one application; those of another in the same process are others."""
+class Metrics:
+    """The metrics of one application, in a registry of its own."""
 
     def __init__(self) -> None:
-        self._registry = own = CollectorRegistry()
-        self._requests = Counter("dpr_rag_requests", "Requests answered.", ["path", "status"], registry=own)
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter("dpr_rag_requests", "Requests answered.", ["path", "status"], registry=registry)
         self._seconds = Histogram(
             "dpr_rag_request_seconds",
             "From a request's headers to its answer.",
             ["path"],
             buckets=_SECONDS,
-            registry=own,
+            registry=registry,
         )
         self._batches = Histogram(
-            "dpr_rag_batch_questions", "Questions encoded together.", buckets=_SIZES, registry=own
+            "dpr_rag_batch_questions", "Questions encoded together.", buckets=_SIZES, registry=registry
         )
-        self._encoding = Counter("dpr_rag_encoding_seconds", "Seconds that the encoder was at work.", registry=own)
-        self._waiting = Gauge("dpr_rag_waiting_questions", "Questions accepted and not answered yet.", registry=own)
+        self._encoding = Counter("dpr_rag_encoding_seconds", "Seconds that the encoder was at work.", registry=registry)
+        self._waiting = Gauge(
+            "dpr_rag_waiting_questions", "Questions accepted and not answered yet.", registry=registry
+        )
 
     def answered(self, path: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -41,10 +43,10 @@ class Meters:
         self._batches.observe(questions)
         self._encoding.inc(seconds)
 
-    def watch(self, waiting: Callable[[], float]) -> None:
-        """Where to look how many questions wait."""
+    def watch_waiting(self, waiting: Callable[[], float]) -> None:
+        """Set the function that returns how many questions wait."""
         self._waiting.set_function(waiting)
 
-    def told(self) -> bytes:
-        """All of it as text."""
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
