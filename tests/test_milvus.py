@@ -35,7 +35,7 @@ from dpr_rag.errors import (
 )
 from dpr_rag.filters import parse_filter
 from dpr_rag.milvus.collection import Collection
-from dpr_rag.milvus.partitions import confined, part_of
+from dpr_rag.milvus.partitions import partition_value, partition_values
 
 TENANTS = ("a", "b", 1, True, None, ["a"])
 
@@ -171,10 +171,10 @@ def test_a_tenants_passages_move_with_it(parted: MilvusStore) -> None:
 def test_a_filter_asks_the_partitions_that_can_hold_what_it_keeps(
     where: dict[str, Any], tenants: set[str] | None
 ) -> None:
-    found = confined(parse_filter(where), "tenant")
+    found = partition_values(parse_filter(where), "tenant")
     wanted = None
     if tenants is not None:
-        wanted = {part_of(Passage("x", "text", "", {"tenant": one}), "tenant") for one in tenants}
+        wanted = {partition_value(Passage("x", "text", "", {"tenant": one}), "tenant") for one in tenants}
     assert found == wanted
 
 

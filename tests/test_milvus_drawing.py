@@ -93,7 +93,9 @@ def test_what_was_drawn_is_drawn_anew_when_the_collection_has_doubled(
         other.delete(filter={"n": {"$exists": True}})
         other.delete([one.id for one in more[10:]])
     known = len(sampled_vectors(store._collection))
-    monkeypatch.setattr("dpr_rag.milvus.fitted._BELIEVED", 0.0)  # what others write is seen when a count is asked again
+    monkeypatch.setattr(
+        "dpr_rag.milvus.fitted._COUNT_LIFETIME", 0.0
+    )  # what others write is seen when a count is asked again
     assert len(sampled_vectors(store._collection)) < known
 
 

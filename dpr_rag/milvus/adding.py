@@ -35,9 +35,9 @@ from dpr_rag.store.scope import Scope, admitted
 from dpr_rag.store.sources import Replace, check_replace, split_by_source, with_private
 
 Progress = Callable[[AddReport], None]
-_MOST_BYTES = 16 << 20
-"""Of one message; Milvus takes 64 MiB."""
-_NAMED = 1_000
+_MESSAGE_BYTES = 16 << 20
+"""Largest size of one request; Milvus takes 64 MiB."""
+_MOST_NAMED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,10 @@ class Target:
     Attributes:
         collection: The collection.
         encoder: Encodes them, or None.
-        kind: Index of a collection that is to be made.
-        scope: The view that they are added through.
-        rows: Numbers for them.
-        parted_by: The field by which a collection that is to be made has partitions, or None.
+        kind: Index of a collection that is created.
+        scope: The view through which passages are added.
+        rows: The source of row numbers.
+        parted_by: Partition key of a collection that is created, or None.
     """
 
     collection: Collection
@@ -61,10 +61,10 @@ class Target:
     parted_by: str | None = None
 
     def make(self, dim: int) -> None:
-        """Make the collection.
+        """Create the collection.
 
         Raises:
-            EncoderMismatchError: Another client made it meanwhile, for another encoder.
+            EncoderMismatchError: Another client created it meanwhile, for another encoder.
         """
         self.collection.create(dim, self.encoder, self.kind, self.parted_by)
         refuse_other(self.collection, self.encoder)
@@ -89,16 +89,16 @@ def add(
         raise VectorError(f"{len(vectors)} vectors were given for {len(passages)} passages; give one vector each")
     report, passages = AddReport(), admitted(target.scope, passages)
     if isinstance(passages, Sequence):
-        for one in passages:
-            _refuse_blank(one)
+        for passage in passages:
+            _refuse_blank(passage)
         check_repeats(passages)
     seen = SeenIds()
-    for batch, given in _batches(passages, vectors, batch_size):
-        places, twins = without_twins(batch, given, replace)
-        chosen = [batch[at] for at in places]
-        rows = None if given is None else given[places]
-        ids = [one.id for one in chosen]
-        with _telling(ids, report.total):
+    for batch, given_vectors in _batches(passages, vectors, batch_size):
+        positions, twins = without_twins(batch, given_vectors, replace)
+        chosen = [batch[position] for position in positions]
+        rows = None if given_vectors is None else given_vectors[positions]
+        ids = [passage.id for passage in chosen]
+        with _naming_unsent(ids, report.total):
             again = seen.again(ids)
             report += _add_batch(target, _Batch(chosen, rows, again, replace), report.total) + twins
         if progress is not None:
@@ -118,11 +118,11 @@ def _batches(
             if not isinstance(item, Passage):
                 raise PassageError(f"{kind(item)} is no passage; give a dpr_rag.Passage(id=…, text=…)")
             _refuse_blank(item)
-        given = None
+        checked = None
         if rows is not None:
-            listed = list(islice(rows, len(batch)))
-            given = check_vectors(as_floats(listed), rows=len(batch), names=[item.id for item in batch])
-        yield batch, given
+            vector_list = list(islice(rows, len(batch)))
+            checked = check_vectors(as_floats(vector_list), rows=len(batch), names=[item.id for item in batch])
+        yield batch, checked
     if rows is not None and next(rows, None) is not None:
         raise VectorError("there are more vectors than passages; give one vector each")
 
@@ -136,7 +136,7 @@ def _refuse_blank(passage: object) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Batch:
-    """Passages that are added together, with their vectors if any were given, and those of the ids that came before."""
+    """Passages that are added together, with the vectors given for them, and the ids that occurred earlier in the call."""
 
     passages: Sequence[Passage]
     given: Vectors | None
@@ -145,22 +145,22 @@ class _Batch:
 
 
 def _add_batch(target: Target, batch: _Batch, before: int) -> AddReport:
-    if not target.collection.exists:  # which another client may have made since
+    if not target.collection.exists:  # another client may have created it since
         target.collection.refresh()
         refuse_other(target.collection, target.encoder)
-    known = {kept.passage.id: kept for kept in _known(target.collection, batch.passages).values()}
-    stored = {passage_id: (kept.row, kept.passage) for passage_id, kept in known.items()}
-    target.scope.refuse_taken(stored)
-    ready, owners = split_by_source(batch.passages, stored, batch.policy)
-    check_against(stored, ready, batch.again)
-    vectors = _vectors(target, batch, ready, known)
+    by_id = {stored.passage.id: stored for stored in _stored(target.collection, batch.passages).values()}
+    stored_rows = {passage_id: (stored.row, stored.passage) for passage_id, stored in by_id.items()}
+    target.scope.refuse_taken(stored_rows)
+    ready, owners = split_by_source(batch.passages, stored_rows, batch.policy)
+    check_against(stored_rows, ready, batch.again)
+    vectors = _vectors(target, batch, ready, by_id)
     if not target.collection.exists and vectors:
         target.make(len(next(iter(vectors.values()))))
     records, report = [], AddReport(owners=owners)
     for passage in ready:
-        old = known.get(passage.id)
-        record, told = _changed(target, passage, old, vectors.get(passage.id))
-        report += told
+        old = by_id.get(passage.id)
+        record, outcome = _changed_record(target, passage, old, vectors.get(passage.id))
+        report += outcome
         records += [] if record is None else [record]
     _send(target.collection, records, before + report.unchanged)
     if records:
@@ -168,18 +168,18 @@ def _add_batch(target: Target, batch: _Batch, before: int) -> AddReport:
     return report
 
 
-def _known(collection: Collection, batch: Sequence[Passage]) -> dict[str, StoredPassage]:
-    return collection.by_keys([key_of(one.id) for one in batch], vectors=True)
+def _stored(collection: Collection, batch: Sequence[Passage]) -> dict[str, StoredPassage]:
+    return collection.by_keys([key_of(passage.id) for passage in batch], vectors=True)
 
 
 def _vectors(
-    target: Target, batch: _Batch, ready: Sequence[Passage], known: Mapping[str, StoredPassage]
+    target: Target, batch: _Batch, ready: Sequence[Passage], by_id: Mapping[str, StoredPassage]
 ) -> dict[str, Vectors]:
     """A vector for each passage that needs one, by id."""
     if batch.given is not None:
-        names = [one.id for one in batch.passages]
+        names = [passage.id for passage in batch.passages]
         return dict(zip(names, check_vectors(batch.given, dim=target.collection.dim, names=names), strict=True))
-    needed = [one for one in ready if _is_new_text(one, known.get(one.id))]
+    needed = [passage for passage in ready if _is_new_text(passage, by_id.get(passage.id))]
     encoder = target.encoder
     if encoder is None:
         raise EncoderMismatchError(
@@ -188,9 +188,9 @@ def _vectors(
         )
     if not needed:
         return {}
-    made = encoder.encode_passages(needed)
-    names = [one.id for one in needed]
-    checked = check_encoded(encoder, "encode_passages", made, rows=len(needed), dim=encoder.dim, names=names)
+    encoded = encoder.encode_passages(needed)
+    names = [passage.id for passage in needed]
+    checked = check_encoded(encoder, "encode_passages", encoded, rows=len(needed), dim=encoder.dim, names=names)
     return dict(zip(names, checked, strict=True))
 
 
@@ -198,42 +198,42 @@ def _is_new_text(passage: Passage, old: StoredPassage | None) -> bool:
     return old is None or (old.passage.title, old.passage.text) != (passage.title, passage.text)
 
 
-def _changed(
-    target: Target, given: Passage, old: StoredPassage | None, vector: Vectors | None
+def _changed_record(
+    target: Target, new_passage: Passage, old: StoredPassage | None, vector: Vectors | None
 ) -> tuple[dict[str, Any] | None, AddReport]:
-    """The row to write, or None where it lies there just so; and what became of the passage."""
-    made_as = target.collection.described
-    how: Any = {"words": made_as.words, "parted_by": made_as.parted_by}
+    """The row to write, or None if the stored one equals it; and the passage's part of the report."""
+    description = target.collection.description
+    options: Any = {"words": description.words, "parted_by": description.parted_by}
     if old is None:
         assert vector is not None  # noqa: S101 - new texts have one
-        return record_of(given, vector, target.rows.next(), **how), AddReport(added=1)
-    passage = with_private(given, old.passage)
-    moved = _is_new_text(passage, old) or (vector is not None and not np.array_equal(vector, old.vector))
-    if not moved and repr(passage.metadata) == repr(old.passage.metadata):
+        return record_of(new_passage, vector, target.rows.next(), **options), AddReport(added=1)
+    passage = with_private(new_passage, old.passage)
+    has_changed = _is_new_text(passage, old) or (vector is not None and not np.array_equal(vector, old.vector))
+    if not has_changed and repr(passage.metadata) == repr(old.passage.metadata):
         return None, AddReport(unchanged=1)
-    kept = old.vector if vector is None else vector
-    row = target.rows.next() if moved else old.row
-    return record_of(passage, kept, row, **how), AddReport(replaced=1)
+    stored_vector = old.vector if vector is None else vector
+    row = target.rows.next() if has_changed else old.row
+    return record_of(passage, stored_vector, row, **options), AddReport(replaced=1)
 
 
 def _send(collection: Collection, records: Sequence[dict[str, Any]], before: int) -> None:
-    """Write rows in messages that Milvus takes; what one acknowledged is durable.
+    """Write rows in requests that Milvus accepts; the rows of an acknowledged one are durable.
 
     Raises:
-        NotAcknowledgedError: One was refused, or the engine went away.
+        NotAcknowledgedError: A request was refused, or the engine became unavailable.
     """
     sent = 0
     for message in _messages(records):
         try:
             collection.upsert(message)
         except ServiceError as error:
-            raise _not_acknowledged(error, [one["id"] for one in records[sent:]], before + sent) from error
+            raise _not_acknowledged(error, [record["id"] for record in records[sent:]], before + sent) from error
         sent += len(message)
 
 
 @contextmanager
-def _telling(ids: Sequence[str], before: int) -> Iterator[None]:
-    """An engine that went away before anything of a batch was sent, told as one that did so meanwhile."""
+def _naming_unsent(ids: Sequence[str], before: int) -> Iterator[None]:
+    """Turn an unavailable engine, before a batch was sent, into an error that names the ids that were not stored."""
     try:
         yield
     except NotAcknowledgedError:
@@ -243,23 +243,23 @@ def _telling(ids: Sequence[str], before: int) -> Iterator[None]:
 
 
 def _not_acknowledged(error: ServiceError, lacking: Sequence[str], acknowledged: int) -> NotAcknowledgedError:
-    told = (
+    text = (
         message_of(error)
         + f"; {acknowledged:,} passages of this call were acknowledged, and those from {lacking[0]!r:.120} on "
         f"({len(lacking):,} of this batch, and what follows) were not: add them again"
     )
-    return NotAcknowledgedError(told, tuple(lacking[:_NAMED]), acknowledged)
+    return NotAcknowledgedError(text, tuple(lacking[:_MOST_NAMED]), acknowledged)
 
 
 def _messages(records: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     message: list[dict[str, Any]] = []
-    filled = 0
+    message_size = 0
     for record in records:
         size = size_of(record)
-        if message and filled + size > _MOST_BYTES:
+        if message and message_size + size > _MESSAGE_BYTES:
             yield message
-            message, filled = [], 0
+            message, message_size = [], 0
         message.append(record)
-        filled += size
+        message_size += size
     if message:
         yield message

@@ -19,16 +19,16 @@ from dpr_rag.store.calibrating import self_calibration, vector_calibration
 from dpr_rag.store.fitted import SAMPLE_SIZE
 from dpr_rag.store.sampling import POOL_SIZE, choose_prose
 
-_ASKED_FOR, _DEPTH = 128, 20
+_SAMPLE, _DEPTH = 128, 20
 _KEYS = 1 << 128
 
 
 class Questions(Protocol):
-    """A store that is asked."""
+    """The methods of a store that a calibration needs."""
 
     @property
     def encoder(self) -> Encoder | None:
-        """What encodes."""
+        """The store's encoder."""
 
     def encode_questions(self, questions: Sequence[str], /) -> Vectors:
         """Vectors of questions."""
@@ -40,26 +40,28 @@ class Questions(Protocol):
 
 
 def sampled(collection: Collection, count: int, expression: str, *, vectors: bool = True) -> list[StoredPassage]:
-    """Passages with the lowest keys, which are hashes: drawn by chance, and the same while the collection does not change."""
+    """Passages with the lowest keys, which are hashes: a random sample, the same while the collection does not change."""
     share = min(
-        1.0, (count + 4 * sqrt(count)) / max(1, collection.counted(expression))
-    )  # four deviations are never short
+        1.0, (count + 4 * sqrt(count)) / max(1, collection.count(expression))
+    )  # four standard deviations more, so that too few are hardly ever found
     while True:
         bound = "" if share >= 1 else f' and key < "{int(share * _KEYS):032x}"'
-        found = sorted(collection.scan(f"({expression}){bound}", vectors=vectors), key=lambda one: one.key)
-        if share >= 1 or len(found) >= count:
-            return found[:count]
+        passages = sorted(collection.scan(f"({expression}){bound}", vectors=vectors), key=lambda stored: stored.key)
+        if share >= 1 or len(passages) >= count:
+            return passages[:count]
         share = min(1.0, 2 * share)
 
 
 def sample_prose(collection: Collection, count: int) -> tuple[list[Passage], Vectors]:
     """A sample of up to ``count`` passages that are prose and no copies, with their vectors; see ``dpr_rag.store.sampling``."""
-    drawn = sampled(collection, max(count, POOL_SIZE), ALL, vectors=False)
-    chosen = [drawn[at] for at in choose_prose([one.passage for one in drawn], count)]
-    found = collection.by_keys([one.key for one in chosen], vectors=True)
-    there = [found[one.key] for one in chosen if one.key in found]
-    vectors = np.stack([one.vector for one in there]) if there else np.empty((0, collection.dim or 0), np.float32)
-    return [one.passage for one in there], vectors
+    sample = sampled(collection, max(count, POOL_SIZE), ALL, vectors=False)
+    chosen = [sample[at] for at in choose_prose([stored.passage for stored in sample], count)]
+    by_key = collection.by_keys([stored.key for stored in chosen], vectors=True)
+    present = [by_key[stored.key] for stored in chosen if stored.key in by_key]
+    vectors = (
+        np.stack([stored.vector for stored in present]) if present else np.empty((0, collection.dim or 0), np.float32)
+    )
+    return [stored.passage for stored in present], vectors
 
 
 def sampled_vectors(collection: Collection) -> Scores:
@@ -68,8 +70,8 @@ def sampled_vectors(collection: Collection) -> Scores:
 
 
 def calibration(store: Questions, collection: Collection, ranking: Ranking) -> Calibration:
-    """The calibration of a ranking, as ``PassageStore.calibration_of`` lays it."""
-    passages, vectors = sample_prose(collection, _ASKED_FOR)
+    """The calibration of a ranking, see ``PassageStore.calibration_of``."""
+    passages, vectors = sample_prose(collection, _SAMPLE)
     if not passages:
         return Calibration()
     if store.encoder is None and not ranking.needs_words:

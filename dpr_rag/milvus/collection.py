@@ -16,9 +16,9 @@ from dpr_rag.milvus.fitted import Fitted
 from dpr_rag.milvus.kinds import Kind
 from dpr_rag.milvus.records import FIELDS, StoredPassage
 
-MOST = 16_384
+MAX_LIMIT = 16_384
 """The largest number of hits or rows in one answer of Milvus."""
-_PAGE, _FEW, _HITS = 200, 500, 1_000
+_PAGE, _SMALL_RESULT, _HITS_AT_ONCE = 200, 500, 1_000
 Scored = list[tuple[StoredPassage, float]]
 
 
@@ -42,8 +42,8 @@ class Collection:
         self.kind = (kind or Kind()).built_by(lite=self.is_lite)
         self.name, self.knows_words = address.collection, self._connection.knows_words
         self.is_at_least = self._connection.is_at_least
-        self.described, self.exists = schema.Described(), False
-        self.fitted = Fitted(lambda: self.counted(ALL))
+        self.description, self.exists = schema.Description(), False
+        self.fitted = Fitted(lambda: self.count(ALL))
         try:
             self.refresh()
         except BaseException:
@@ -53,12 +53,12 @@ class Collection:
     @property
     def dim(self) -> int | None:
         """Components per vector; None while the collection does not exist."""
-        return self.described.dim
+        return self.description.dim
 
     @property
     def has_words(self) -> bool:
         """Whether the collection has a BM25 index."""
-        return self.described.words
+        return self.description.words
 
     def refresh(self) -> None:
         """Read whether the collection exists, and its schema, properties and index; load it, and build a missing index.
@@ -70,13 +70,13 @@ class Collection:
             if not self._client.has_collection(self.name, timeout=self._timeout):
                 return
             description = self._client.describe_collection(self.name, timeout=self._timeout)
-        self.described = schema.described(self.address.shown, description)
+        self.description = schema.read_description(self.address.shown, description)
         with self._errors("load"):
             index = self._client.describe_index(self.name, "vector", timeout=self._timeout)
             if not index:
                 indexes = schema.indexes_of(self._connection.library, self.kind, words=self.has_words)
                 self._client.create_index(self.name, indexes, timeout=self._timeout)
-            self.kind = replace(Kind.of(index), asked=self.described.asked_kind) if index else self.kind
+            self.kind = replace(Kind.of(index), asked=self.description.asked_kind) if index else self.kind
             self._client.load_collection(self.name, timeout=self._timeout)
         self.exists = True
 
@@ -89,7 +89,7 @@ class Collection:
         library, words, self.kind = self._connection.library, self.knows_words, kind.built_by(lite=self.is_lite)
         fields = schema.schema_of(library, dim, words=words, parted=parted_by is not None)
         options: dict[str, Any] = {"consistency_level": "Strong", "timeout": self._timeout}
-        if parted_by is not None and not self.is_lite:  # which has its own number
+        if parted_by is not None and not self.is_lite:  # milvus-lite has its own number
             options["num_partitions"] = schema.PARTITIONS
         options["properties"] = schema.properties_of(encoder, parted_by, self.kind.asked)
         indexes = schema.indexes_of(library, self.kind, words=words)
@@ -104,12 +104,12 @@ class Collection:
         self.refresh()
 
     def note(self, **values: str) -> None:
-        """Save properties of the collection: the tuned ranking, or its origin, under their names in ``described``."""
+        """Save properties of the collection: the tuned ranking, or its origin, under their names in ``description``."""
         properties = {schema.NOTED[name]: value for name, value in values.items()}
         with self._errors("note"), self._connection.writing():
             self._client.alter_collection_properties(self.name, properties=properties, timeout=self._timeout)
         changes: Any = values
-        self.described = replace(self.described, **changes)
+        self.description = replace(self.description, **changes)
 
     def upsert(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Insert or replace rows; they are durable when this returns."""
@@ -121,43 +121,43 @@ class Collection:
         """Delete rows by key."""
         for start in range(0, len(keys), _PAGE * 5):
             with self._errors("delete"), self._connection.writing():
-                expression = among(keys[start : start + _PAGE * 5])
+                expression = key_in(keys[start : start + _PAGE * 5])
                 self._client.delete(self.name, filter=expression, timeout=self._timeout)
         self.fitted.changed()
 
     def by_keys(self, keys: Sequence[str], *, vectors: bool = False) -> dict[str, StoredPassage]:
         """Passages by key; unknown ones are left out."""
-        found: dict[str, StoredPassage] = {}
+        passages: dict[str, StoredPassage] = {}
         if not self.exists:
-            return found
+            return passages
         for start in range(0, len(keys), _PAGE):
-            for one in self._query(among(keys[start : start + _PAGE]), _PAGE, vectors=vectors):
-                found[one.key] = one
-        return found
+            for stored in self._query(key_in(keys[start : start + _PAGE]), _PAGE, vectors=vectors):
+                passages[stored.key] = stored
+        return passages
 
     def _query(self, expression: str, limit: int, *, vectors: bool) -> list[StoredPassage]:
         fields = [*FIELDS, *(["vector"] if vectors else [])]
         with self._errors("query"):
             options: dict[str, Any] = {"output_fields": fields, "limit": limit, "timeout": self._timeout}
-            return [StoredPassage.of(one) for one in self._client.query(self.name, filter=expression, **options)]
+            return [StoredPassage.of(row) for row in self._client.query(self.name, filter=expression, **options)]
 
-    def counted(self, expression: str) -> int:
+    def count(self, expression: str) -> int:
         """The number of passages that match an expression."""
         if not self.exists:
             return 0
         with self._errors("count"):
             options: dict[str, Any] = {"output_fields": ["count(*)"], "timeout": self._timeout}
-            return int(self._client.query(self.name, filter=_given(expression), **options)[0]["count(*)"])
+            return int(self._client.query(self.name, filter=_sent_expression(expression), **options)[0]["count(*)"])
 
     def scan(self, expression: str, *, vectors: bool = False) -> Iterator[StoredPassage]:
         """All passages that match an expression, in any order, read page by page."""
-        for one in self._pages(expression, [*FIELDS, *(["vector"] if vectors else [])]):
-            yield StoredPassage.of(one)
+        for row in self._pages(expression, [*FIELDS, *(["vector"] if vectors else [])]):
+            yield StoredPassage.of(row)
 
-    def places(self, expression: str) -> Iterator[tuple[int, str]]:
+    def rows_and_keys(self, expression: str) -> Iterator[tuple[int, str]]:
         """Row number and key of all passages that match an expression, in any order."""
-        for one in self._pages(expression, ["key", "row"]):
-            yield int(one["row"]), one["key"]
+        for row in self._pages(expression, ["key", "row"]):
+            yield int(row["row"]), row["key"]
 
     def _pages(self, expression: str, fields: list[str]) -> Iterator[Mapping[str, Any]]:
         if not self.exists:
@@ -166,9 +166,9 @@ class Collection:
         with self._errors(
             "read"
         ):  # one request for a small result; a page iterator takes several, each waits for writers
-            few = self._client.query(self.name, limit=_FEW, **options)
-        if len(few) < _FEW:
-            yield from few
+            rows = self._client.query(self.name, limit=_SMALL_RESULT, **options)
+        if len(rows) < _SMALL_RESULT:
+            yield from rows
             return
         with self._errors("read"):
             pages = self._client.query_iterator(self.name, batch_size=500, **options)
@@ -186,33 +186,35 @@ class Collection:
         """The best passages for each question, a vector [dim] or words, with the engine's scores; higher is better."""
         if not self.exists:
             return [[] for _ in questions]
-        found: list[Scored] = []
-        at_once = max(1, _HITS // limit)
+        results: list[Scored] = []
+        at_once = max(1, _HITS_AT_ONCE // limit)
         for start in range(0, len(questions), at_once):
             part = questions[start : start + at_once]
             try:
                 hits = self._search(part, limit, expression, [*FIELDS, "vector"], words=words)
-                found += [[(StoredPassage.of({**one, "key": key}), score) for key, score, one in row] for row in hits]
+                results += [
+                    [(StoredPassage.of({**fields, "key": key}), score) for key, score, fields in row] for row in hits
+                ]
             except ServiceUnavailableError:
                 raise
             except ServiceError:  # perhaps too large for one answer: fetch the keys, then the passages in pages
                 if limit <= _PAGE:
                     raise
-                found += self._by_pages(self._search(part, limit, expression, ["key"], words=words))
-        return found
+                results += self._fetch_in_pages(self._search(part, limit, expression, ["key"], words=words))
+        return results
 
-    def _by_pages(self, hits: Sequence[Sequence[tuple[str, float, Any]]]) -> list[Scored]:
-        known = self.by_keys(list(dict.fromkeys(key for row in hits for key, _, _ in row)), vectors=True)
-        return [[(known[key], score) for key, score, _ in row if key in known] for row in hits]
+    def _fetch_in_pages(self, hits: Sequence[Sequence[tuple[str, float, Any]]]) -> list[Scored]:
+        passages = self.by_keys(list(dict.fromkeys(key for row in hits for key, _, _ in row)), vectors=True)
+        return [[(passages[key], score) for key, score, _ in row if key in passages] for row in hits]
 
     def scores_by_words(self, questions: Sequence[str], keys: Sequence[str]) -> list[dict[str, float]]:
         """The engine's BM25 scores of some passages, by key, for each question; those without a word of it are left out."""
-        found: list[dict[str, float]] = [{} for _ in questions]
-        for start in range(0, len(keys), _HITS):
-            part = keys[start : start + _HITS]
-            for at, row in enumerate(self._search(questions, len(part), among(part), ["key"], words=True)):
-                found[at].update((key, score) for key, score, _ in row)
-        return found
+        scores: list[dict[str, float]] = [{} for _ in questions]
+        for start in range(0, len(keys), _HITS_AT_ONCE):
+            part = keys[start : start + _HITS_AT_ONCE]
+            for number, hits in enumerate(self._search(questions, len(part), key_in(part), ["key"], words=True)):
+                scores[number].update((key, score) for key, score, _ in hits)
+        return scores
 
     def _search(
         self, questions: Sequence[Any], limit: int, expression: str, fields: list[str], *, words: bool
@@ -220,13 +222,18 @@ class Collection:
         """Key, score and fields of the best passages for each question, in one request."""
         parameters = {"metric_type": "BM25", "params": {}}
         if not words:
-            parameters = {"metric_type": "IP", "params": self.kind.searching(limit)}
+            parameters = {"metric_type": "IP", "params": self.kind.search_parameters(limit)}
         options: dict[str, Any] = {"anns_field": "sparse" if words else "vector", "search_params": parameters}
-        options |= {"filter": _given(expression), "output_fields": fields, "limit": limit, "timeout": self._timeout}
+        options |= {
+            "filter": _sent_expression(expression),
+            "output_fields": fields,
+            "limit": limit,
+            "timeout": self._timeout,
+        }
         with self._errors("search"):
-            found = self._client.search(self.name, data=list(questions), **options)
+            results = self._client.search(self.name, data=list(questions), **options)
         sign = -1.0 if words and self.is_lite else 1.0
-        return [[(_key(one), sign * float(one["distance"]), one["entity"]) for one in row] for row in found]
+        return [[(_key(hit), sign * float(hit["distance"]), hit["entity"]) for hit in row] for row in results]
 
     def flush(self) -> None:
         """Seal the growing segments, so that the engine indexes them."""
@@ -253,16 +260,16 @@ class Collection:
         self._connection.close()
 
 
-def _key(found: Mapping[str, Any]) -> str:
-    return str(found["entity"].get("key") or found.get("id") or found.get("key"))
+def _key(hit: Mapping[str, Any]) -> str:
+    return str(hit["entity"].get("key") or hit.get("id") or hit.get("key"))
 
 
-def _given(expression: str) -> str:
+def _sent_expression(expression: str) -> str:
     """The expression to send: none for all passages, since milvus-lite would evaluate it row by row."""
     return "" if expression == ALL else expression
 
 
-def among(keys: Sequence[str]) -> str:
+def key_in(keys: Sequence[str]) -> str:
     """The expression that matches passages by key."""
     quoted = ", ".join(f'"{key}"' for key in keys)
     return f"key in [{quoted}]" if keys else "row < 0"

@@ -14,7 +14,7 @@ from typing import Any
 from dpr_rag.filters import And, Comparison, Filter, Not, Or, answered
 from dpr_rag.filters.operands import kind_of
 from dpr_rag.milvus.partitions import within
-from dpr_rag.milvus.terms import EMPTY, EXISTS, ITEM, LIST, VALUE, canonical, fact, number_key
+from dpr_rag.milvus.terms import EMPTY, EXISTS, ITEM, LIST, VALUE, canonical, number_key, term_for
 from dpr_rag.passages import Passage
 
 ALL, NONE = "row >= 0", "row < 0"
@@ -55,25 +55,27 @@ def _compiled(where: Filter, *, negated: bool) -> tuple[str, bool]:
         case Not(part):
             return _compiled(part, negated=not negated)
         case And(parts) | Or(parts):
-            every = isinstance(where, And) is not negated
-            made = [_compiled(part, negated=negated) for part in parts]
-            joined = _joined(" and " if every else " or ", [text for text, _ in made], ALL if every else NONE)
-            return joined, all(exact for _, exact in made)
+            is_and = isinstance(where, And) is not negated
+            compiled = [_compiled(part, negated=negated) for part in parts]
+            joined = _joined(" and " if is_and else " or ", [text for text, _ in compiled], ALL if is_and else NONE)
+            return joined, all(exact for _, exact in compiled)
         case Comparison():
-            return _leaf(where, negated=negated)
+            return _compiled_comparison(where, negated=negated)
     raise TypeError(f"{type(where).__name__} is no part of a filter")
 
 
-def _leaf(one: Comparison, *, negated: bool) -> tuple[str, bool]:
-    said = _TERMS.get(one.operator)
-    exists = _has(fact(EXISTS, one.field))
-    if said is None:  # of what Milvus cannot tell, the negation may hold everywhere
-        return (ALL, False) if negated else (f"({exists} and {_bounds(one)})", False)
-    text = said(one.field, one.value)
-    if one.operator not in ("ne", "nin", "exists") and one.holds_without:
+def _compiled_comparison(comparison: Comparison, *, negated: bool) -> tuple[str, bool]:
+    compiler = _COMPILERS.get(comparison.operator)
+    exists = _has(term_for(EXISTS, comparison.field))
+    if compiler is None:  # where Milvus cannot evaluate the operator, its negation may match everywhere
+        return (ALL, False) if negated else (f"({exists} and {_bounds(comparison)})", False)
+    text = compiler(comparison.field, comparison.value)
+    if comparison.operator not in ("ne", "nin", "exists") and comparison.holds_without:
         text = f"((not {exists}) or {text})"  # an empty title is missing, and empty
-    wrong = negated is not (one.operator in ("ne", "nin") or (one.operator == "exists" and not one.value))
-    return (f"(not {text})" if wrong else text), True
+    inverted = negated is not (
+        comparison.operator in ("ne", "nin") or (comparison.operator == "exists" and not comparison.value)
+    )
+    return (f"(not {text})" if inverted else text), True
 
 
 def _has(term: str) -> str:
@@ -81,11 +83,11 @@ def _has(term: str) -> str:
 
 
 def _any_of(terms: Iterable[str]) -> str:
-    listed = sorted(set(terms))
-    if len(listed) == 1:
-        return _has(listed[0])
-    quoted = ", ".join(f'"{term}"' for term in listed)
-    return f"array_contains_any(terms, [{quoted}])" if listed else f"({NONE})"
+    sorted_terms = sorted(set(terms))
+    if len(sorted_terms) == 1:
+        return _has(sorted_terms[0])
+    quoted = ", ".join(f'"{term}"' for term in sorted_terms)
+    return f"array_contains_any(terms, [{quoted}])" if sorted_terms else f"({NONE})"
 
 
 def _joined(word: str, parts: Sequence[str], nothing: str) -> str:
@@ -93,45 +95,45 @@ def _joined(word: str, parts: Sequence[str], nothing: str) -> str:
 
 
 def _value(path: str, value: Any) -> str:
-    return _has(fact(VALUE, path, canonical(value) or ""))
+    return _has(term_for(VALUE, path, canonical(value) or ""))
 
 
 def _among(path: str, values: Sequence[Any]) -> str:
-    return _any_of(fact(VALUE, path, canonical(value) or "") for value in values)
+    return _any_of(term_for(VALUE, path, canonical(value) or "") for value in values)
 
 
 def _items(path: str, values: Sequence[Any]) -> str:
-    return _any_of(fact(ITEM, path, canonical(value) or "") for value in values)
+    return _any_of(term_for(ITEM, path, canonical(value) or "") for value in values)
 
 
-def _every(path: str, values: Sequence[Any]) -> str:
-    terms = {fact(LIST, path), *(fact(ITEM, path, canonical(value) or "") for value in values)}
+def _all_of(path: str, values: Sequence[Any]) -> str:
+    terms = {term_for(LIST, path), *(term_for(ITEM, path, canonical(value) or "") for value in values)}
     return _joined(" and ", [_has(term) for term in sorted(terms)], ALL)
 
 
-def _empty(path: str, wanted: bool) -> str:
-    empty = _has(fact(EMPTY, path))
-    return empty if wanted else f"({_has(fact(EXISTS, path))} and (not {empty}))"
+def _empty(path: str, expected: bool) -> str:
+    empty = _has(term_for(EMPTY, path))
+    return empty if expected else f"({_has(term_for(EXISTS, path))} and (not {empty}))"
 
 
-_TERMS: dict[str, Callable[[str, Any], str]] = {
+_COMPILERS: dict[str, Callable[[str, Any], str]] = {
     "eq": _value,
     "ne": _value,
     "in": _among,
     "nin": _among,
     "contains": lambda path, value: _items(path, [value]),
     "any": _items,
-    "all": _every,
+    "all": _all_of,
     "is_empty": _empty,
-    "exists": lambda path, _: _has(fact(EXISTS, path)),
+    "exists": lambda path, _: _has(term_for(EXISTS, path)),
 }
 
 
-def _bounds(one: Comparison) -> str:
-    """Within which numbers the value lies, borders included: rounding to a float keeps the order of two numbers."""
-    field = f'numbers["{number_key(one.field)}"]'
-    if one.operator == "between" and kind_of(one.value[0]) == "number":
-        return f"{field} >= {float(one.value[0])!r} and {field} <= {float(one.value[1])!r}"
-    if one.operator in _SIGNS and kind_of(one.value) == "number":
-        return f"{field} {_SIGNS[one.operator]} {float(one.value)!r}"
+def _bounds(comparison: Comparison) -> str:
+    """The closed range of numbers that may match: rounding to a float keeps the order of two numbers, so none is missed."""
+    field = f'numbers["{number_key(comparison.field)}"]'
+    if comparison.operator == "between" and kind_of(comparison.value[0]) == "number":
+        return f"{field} >= {float(comparison.value[0])!r} and {field} <= {float(comparison.value[1])!r}"
+    if comparison.operator in _SIGNS and kind_of(comparison.value) == "number":
+        return f"{field} {_SIGNS[comparison.operator]} {float(comparison.value)!r}"
     return ALL

@@ -9,15 +9,15 @@ from typing import TypeVar, cast
 from dpr_rag.forking import new_rlock
 
 _Value = TypeVar("_Value")
-_BELIEVED = 30.0
-"""Seconds for which a count is believed: what other clients have written since is seen that much later, here alone."""
+_COUNT_LIFETIME = 30.0
+"""Seconds for which a count is reused; writes of other clients make a cached value void that much later."""
 
 
 class Fitted:
-    """Remembers what was fitted to the passages, until the collection has doubled or halved; views share it.
+    """A cache of fitted values, each valid until the collection has doubled or halved; views share it.
 
     Args:
-        count: Asks how many passages there are.
+        count: Returns the number of passages.
     """
 
     def __init__(self, count: Callable[[], int]) -> None:
@@ -29,27 +29,27 @@ class Fitted:
         self._counted: tuple[float, int] | None = None
 
     def of(self, key: object, find: Callable[[], _Value]) -> _Value:
-        """What is known under a key and still holds, or else what ``find`` finds, in one thread for all."""
-        there = self._passages()
-        known = self._known.get(key)
-        if not _holds(known, there):
+        """The valid value of a key; without one, ``find`` computes it, in one thread while others wait."""
+        count = self._passages()
+        entry = self._known.get(key)
+        if not _holds(entry, count):
             with self._lock:
-                known = self._known.get(key)
-                if not _holds(known, there):
-                    known = self._known[key] = (there, find())
-        assert known is not None  # noqa: S101 - what holds is something
-        return cast(_Value, known[1])
+                entry = self._known.get(key)
+                if not _holds(entry, count):
+                    entry = self._known[key] = (count, find())
+        assert entry is not None  # noqa: S101 - what holds is something
+        return cast(_Value, entry[1])
 
     def changed(self) -> None:
-        """Count anew when something is asked the next time, as passages came or went."""
+        """Count anew at the next call, as passages were added or deleted."""
         self._counted = None
 
     def _passages(self) -> int:
-        known, now = self._counted, time.monotonic()
-        if known is None or now - known[0] > _BELIEVED:
-            known = self._counted = (now, self._count())
-        return known[1]
+        counted, now = self._counted, time.monotonic()
+        if counted is None or now - counted[0] > _COUNT_LIFETIME:
+            counted = self._counted = (now, self._count())
+        return counted[1]
 
 
-def _holds(known: tuple[int, object] | None, there: int) -> bool:
-    return known is not None and known[0] / 2 <= there <= 2 * known[0]
+def _holds(entry: tuple[int, object] | None, count: int) -> bool:
+    return entry is not None and entry[0] / 2 <= count <= 2 * entry[0]

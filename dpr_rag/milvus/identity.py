@@ -18,24 +18,24 @@ _LEAVE_OUT = ByFace("leave partition_key out", cli="leave out --partition-key")
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """A collection in figures.
+    """Counts and settings of a collection.
 
     Attributes:
-        path: Its address, without what opens it.
+        path: Its address, without the token.
         engine: Version of the engine.
-        passages: How many there are.
-        dim: Components per vector, or None while there is no collection.
-        dtype: How vectors are stored.
+        passages: Number of passages.
+        dim: Components per vector; None while the collection does not exist.
+        dtype: Number type of stored vectors.
         fingerprint: Of the encoder; empty where vectors came without one.
         source: Where the encoder's weights came from, for people to read.
-        profile: How the encoder turns texts into vectors, as it says itself; None where that is not recorded.
-        filled: What ran the encoder, and since when, the earliest first; None where that is not recorded.
-        kind: Index, as the engine calls it; and what was asked for, where it builds another one.
-        parameters: Its parameters.
-        words: Whether the engine ranks by words too.
-        partition_key: The field by whose values passages lie in partitions, or None.
+        profile: The encoder's description of itself; None if it was not recorded.
+        filled: Software that ran the encoder, and since when, the earliest first; None if it was not recorded.
+        kind: Index type in the engine's words, and the requested one if the engine builds another.
+        parameters: Parameters of the index.
+        words: Whether the engine has a BM25 index.
+        partition_key: The metadata field whose value determines the partition, or None.
         language: ``none``: the engine's BM25 stems no words.
-        ranking: How it ranks where a call does not say.
+        ranking: The ranking of searches that name none.
     """
 
     path: str
@@ -56,24 +56,24 @@ class EngineInfo:
 
 
 def info_of(collection: Collection) -> EngineInfo:
-    """A collection in figures."""
-    made, filled = collection.described.made_by, origin_of(collection).filled
+    """Read counts and settings of a collection."""
+    encoder_settings, filled = collection.description.made_by, origin_of(collection).filled
     return EngineInfo(
         path=collection.address.shown,
         engine=f"Milvus {collection.version}",
-        passages=collection.counted(ALL),
+        passages=collection.count(ALL),
         dim=collection.dim,
         dtype="float32",
-        fingerprint=collection.described.fingerprint,
-        source=str(made.get("source", "")),
-        profile=made.get("profile"),
+        fingerprint=collection.description.fingerprint,
+        source=str(encoder_settings.get("source", "")),
+        profile=encoder_settings.get("profile"),
         filled=None if filled is None else dict(filled),
-        kind=collection.kind.told,
+        kind=collection.kind.label,
         parameters=dict(collection.kind.parameters),
         words=collection.has_words,
-        partition_key=collection.described.parted_by,
+        partition_key=collection.description.parted_by,
         language=tuning.LANGUAGE,
-        ranking=tuning.told(collection),
+        ranking=tuning.ranking_label(collection),
     )
 
 
@@ -81,34 +81,34 @@ def refuse_other(collection: Collection, encoder: Encoder | None) -> None:
     """Refuse an encoder that did not fill a collection.
 
     Raises:
-        EncoderMismatchError: Another one did.
+        EncoderMismatchError: Another one filled it.
     """
     if encoder is None or not collection.exists:
         return
-    known, dim = collection.described.fingerprint, collection.dim
-    if (encoder.fingerprint, int(encoder.dim)) != (known, dim):
-        whose = f"the encoder {known!r}" if known else "vectors that came without an encoder"
-        remedy = "open it with that encoder" if known else "open it with none"
+    fingerprint, dim = collection.description.fingerprint, collection.dim
+    if (encoder.fingerprint, int(encoder.dim)) != (fingerprint, dim):
+        filler = f"the encoder {fingerprint!r}" if fingerprint else "vectors that came without an encoder"
+        remedy = "open it with that encoder" if fingerprint else "open it with none"
         raise EncoderMismatchError(
-            f"{collection.address.shown} was filled with {whose} ({dim} dimensions), not with {encoder.fingerprint!r} "
+            f"{collection.address.shown} was filled with {filler} ({dim} dimensions), not with {encoder.fingerprint!r} "
             f"({encoder.dim} dimensions); {remedy}, or fill another collection"
         )
 
 
-def refuse_partition_key(collection: Collection, wanted: str | None) -> None:
-    """Refuse a partition key that a collection was not made with, or that its engine would not keep to.
+def refuse_partition_key(collection: Collection, partition_key: str | None) -> None:
+    """Refuse a partition key that is not the collection's, or that its engine does not support.
 
     Raises:
         StoreError: It was made with another one, or without; or Milvus is older than 2.4, which writes what is upserted to
             wrong partitions (its pull request 30772) and gives out old versions of it (its issue 31548).
     """
-    if wanted is None:
+    if partition_key is None:
         return
-    known = collection.described.parted_by
-    if collection.exists and wanted != known:
-        whose = "without a partition key" if known is None else f"with the partition key {known!r}"
+    existing = collection.description.parted_by
+    if collection.exists and partition_key != existing:
+        how_made = "without a partition key" if existing is None else f"with the partition key {existing!r}"
         raise StoreError(
-            f"{collection.address.shown} was made {whose}, not with {wanted!r}, and keeps what it was made with; "
+            f"{collection.address.shown} was made {how_made}, not with {partition_key!r}, and keeps what it was made with; "
             + _LEAVE_OUT
             + ", or copy it to a new collection"
         )

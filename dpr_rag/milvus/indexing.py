@@ -12,19 +12,19 @@ _PAUSE = 0.2
 
 
 def wait(collection: Collection, timeout: float) -> int:
-    """Seal what was added, and wait until the index holds it, see ``MilvusStore.wait_until_indexed``."""
+    """Seal the segments, and wait until all rows are indexed, see ``MilvusStore.wait_until_indexed``."""
     collection.refuse_missing()
     if collection.kind.is_exact or collection.is_lite:
         return 0
     collection.flush()
-    until, there = time.monotonic() + timeout, collection.counted(ALL)
+    deadline, count = time.monotonic() + timeout, collection.count(ALL)
     while True:
         indexed, pending = collection.indexing()
-        if indexed >= there and not pending:
+        if indexed >= count and not pending:
             return indexed
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             raise ServiceTimeoutError(
-                f"{collection.address.shown}: the index holds {indexed:,} of {there:,} passages after {timeout:g} s; wait "
+                f"{collection.address.shown}: the index holds {indexed:,} of {count:,} passages after {timeout:g} s; wait "
                 "again, it goes on"
             )
         time.sleep(_PAUSE)

@@ -1,4 +1,4 @@
-"""Files of milvus-lite: this process answers itself for each, on its own loopback, until the last who uses it lets go."""
+"""Files of milvus-lite: this process serves each on its loopback until its last connection is closed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PARTS = {"LOCK", "collections"}
 
 
 @dataclass(slots=True)
-class Served:
-    """A file that is being served.
+class LiteServer:
+    """The server of one file.
 
     Attributes:
-        port: On which.
-        stop: Ends it, and lets go of the file.
-        users: How many connections there are.
-        writing: Held by whoever writes, since milvus-lite takes one writer at a time.
+        port: Its port on the loopback.
+        stop: Stops the server and releases the file.
+        users: Number of connections.
+        writing: The lock of writers, since milvus-lite takes one at a time.
     """
 
     port: int
@@ -34,16 +34,16 @@ class Served:
     writing: threading.Lock = field(default_factory=new_lock)
 
 
-_SERVED: dict[tuple[int, str], Served] = {}
+_SERVED: dict[tuple[int, str], LiteServer] = {}
 _CHANGING = new_lock()
 
 
 def refuse_foreign(path: Path, *, create: bool) -> None:
-    """Refuse what milvus-lite did not make, which it would fill with its own files, and what is not there.
+    """Refuse files and folders that milvus-lite did not make, which it would fill with its own files, and missing ones.
 
     Raises:
-        StoreNotFoundError: Nothing is there, and none is to be made.
-        NotAStoreError: Something else is.
+        StoreNotFoundError: There is nothing at the path, and ``create`` is False.
+        NotAStoreError: There is something else.
     """
     if not os.path.lexists(path):
         if not create:
@@ -52,46 +52,46 @@ def refuse_foreign(path: Path, *, create: bool) -> None:
     if not path.is_dir():
         raise NotAStoreError(f"{path} is a file, and milvus-lite keeps a folder of that name; choose another name")
     with written(path, StoreError):
-        found = set(os.listdir(path))
-    if found and not found >= _PARTS:
+        names = set(os.listdir(path))
+    if names and not names >= _PARTS:
         raise NotAStoreError(f"{path} is a folder that milvus-lite did not make; choose another name")
 
 
-def take(path: Path) -> Served:
+def acquire(path: Path) -> LiteServer:
     """Serve a file, or use the server that it has in this process.
 
     Raises:
         MissingExtraError: milvus-lite is not installed.
-        StoreLocked: Another process has the file.
-        StoreError: The system refuses it, or milvus-lite does.
+        StoreLocked: Another process uses the file.
+        StoreError: The system or milvus-lite cannot open it.
     """
     with _CHANGING:
-        known = _SERVED.get(_key(path))
-        if known is not None:
-            known.users += 1
-            return known
-        served = _SERVED[_key(path)] = _started(path)
-        return served
+        server = _SERVED.get(_key(path))
+        if server is not None:
+            server.users += 1
+            return server
+        server = _SERVED[_key(path)] = _started(path)
+        return server
 
 
-def let_go(path: Path) -> None:
-    """Use a file no more; the last one ends its server, so that other processes can have it."""
+def release(path: Path) -> None:
+    """Release a file; the last release stops its server, so that other processes can open it."""
     with _CHANGING:
-        known = _SERVED.get(_key(path))
-        if known is None:
+        server = _SERVED.get(_key(path))
+        if server is None:
             return
-        known.users -= 1
-        if not known.users:
+        server.users -= 1
+        if not server.users:
             del _SERVED[_key(path)]
-            known.stop()
+            server.stop()
 
 
 def _key(path: Path) -> tuple[int, str]:
-    """A forked child has no server, though it has its parent's memory."""
+    """Process and path: a forked child has a copy of this dict, but not its parent's servers."""
     return os.getpid(), os.path.realpath(path)
 
 
-def _started(path: Path) -> Served:
+def _started(path: Path) -> LiteServer:
     try:
         from milvus_lite.adapter.grpc.server import start_server_in_thread
         from milvus_lite.exceptions import DataDirLockedError, MilvusLiteError
@@ -113,10 +113,10 @@ def _started(path: Path) -> Served:
         server.stop(grace=2).wait()
         database.close()
 
-    return Served(port, stop)
+    return LiteServer(port, stop)
 
 
 @atexit.register
 def _end_all() -> None:
-    for key in [one for one in _SERVED if one[0] == os.getpid()]:
+    for key in [key for key in _SERVED if key[0] == os.getpid()]:
         _SERVED.pop(key).stop()

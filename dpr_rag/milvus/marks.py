@@ -40,14 +40,16 @@ class Marks:
 
     def marked(self, wanted: Iterable[str]) -> list[Passage]:
         """The passages that have one of the marks, in order of insertion."""
-        asked = sorted({rejoined(mark) for mark in wanted if is_text(rejoined(mark))})
-        found: dict[str, StoredPassage] = {}
-        for start in range(0, len(asked), _AT_ONCE):
-            some = asked[start : start + _AT_ONCE]
-            # the terms are in a normal form and tell nothing of places in the list
-            kept = self._kept(Comparison(PRIVATE_KEY, "any", some))
-            found |= {one.key: one for one in kept if not set(some).isdisjoint(marks_of(one.passage))}
-        return [one.passage for one in sorted(found.values(), key=lambda one: (one.row, one.key))]
+        marks = sorted({rejoined(mark) for mark in wanted if is_text(rejoined(mark))})
+        by_key: dict[str, StoredPassage] = {}
+        for start in range(0, len(marks), _AT_ONCE):
+            part = marks[start : start + _AT_ONCE]
+            # the engine's terms are normalised, so that the marks are compared again here
+            candidates = self._kept(Comparison(PRIVATE_KEY, "any", part))
+            by_key |= {
+                stored.key: stored for stored in candidates if not set(part).isdisjoint(marks_of(stored.passage))
+            }
+        return [stored.passage for stored in sorted(by_key.values(), key=lambda stored: (stored.row, stored.key))]
 
     def add(
         self,
@@ -57,30 +59,37 @@ class Marks:
         instead: Mapping[str, Sequence[str]],
         batch_size: int = 512,
     ) -> AddReport:
-        """Add passages, each in place of stored ones that say the same, see ``Private.add``.
+        """Add passages, each in place of stored ones with the same title and text, see ``Private.add``.
 
-        These go when the new ones are acknowledged: where the process ends in between, both are there until the next call.
+        The old ones are deleted after the new ones are acknowledged: if the process ends in between, both stay until the next
+        call.
         """
         report = self._store.add(passages, vectors=vectors, batch_size=batch_size)
-        added = {one.id: one for one in passages}
-        heirs = {old: added[new] for new, olds in instead.items() if new in added for old in olds if old not in added}
-        same = [one.id for one in self._store.get(heirs) if (one.title, one.text) == _said(heirs[one.id])]
-        gone = self._store.delete(same) if same else 0
-        return replace(report, added=report.added - gone, replaced=report.replaced + gone)
+        added = {passage.id: passage for passage in passages}
+        successors = {
+            old: added[new] for new, olds in instead.items() if new in added for old in olds if old not in added
+        }
+        unchanged = [
+            passage.id
+            for passage in self._store.get(successors)
+            if (passage.title, passage.text) == _content(successors[passage.id])
+        ]
+        deleted = self._store.delete(unchanged) if unchanged else 0
+        return replace(report, added=report.added - deleted, replaced=report.replaced + deleted)
 
     def delete_marked(self, wanted: Iterable[str]) -> int:
-        """Delete the passages that have one of the marks, and say how many there were."""
-        return self._store.delete([one.id for one in self.marked(wanted)])
+        """Delete the passages that have one of the marks, and return their number."""
+        return self._store.delete([passage.id for passage in self.marked(wanted)])
 
     @staticmethod
     def check_repeats(passages: Iterable[Passage]) -> None:
-        """Refuse an id that comes twice with different contents, as ``add`` does.
+        """Refuse an id that occurs twice with different contents, as ``add`` does.
 
         Raises:
-            RepeatedIdError: One does.
+            RepeatedIdError: One occurs so.
         """
         check_repeats(passages)
 
 
-def _said(passage: Passage) -> tuple[str, str]:
+def _content(passage: Passage) -> tuple[str, str]:
     return passage.title, passage.text

@@ -13,55 +13,55 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_ASKED: ContextVar[bool] = ContextVar("asked", default=False)
-_CLIENT = ("pymilvus", "pymilvus.milvus_client")
-"""Which loggers have handlers that write to standard error."""
+_IN_REQUEST: ContextVar[bool] = ContextVar("asked", default=False)
+_CLIENT_LOGGERS = ("pymilvus", "pymilvus.milvus_client")
+"""Loggers whose handlers write to standard error."""
 _SERVER = "milvus_lite"
-_ANSWERING = ("milvus_lite.adapter.grpc.servicer", "grpc._server")
-"""Which loggers tell of requests, in threads of the server."""
+_REQUEST_LOGGERS = ("milvus_lite.adapter.grpc.servicer", "grpc._server")
+"""Loggers of requests, in threads of the server."""
 _IN_FLIGHT: list[object] = []
 _GRPC_LEVEL = "GRPC_VERBOSITY"
 
 
-def _is_of_others(_: logging.LogRecord) -> bool:
-    return not _ASKED.get()
+def _is_of_other_code(_: logging.LogRecord) -> bool:
+    return not _IN_REQUEST.get()
 
 
-def _is_of_no_request(_: logging.LogRecord) -> bool:
+def _is_outside_requests(_: logging.LogRecord) -> bool:
     return not _IN_FLIGHT
 
 
-def hush() -> None:
-    """Keep what pymilvus logs while it is asked from here off the terminal, and what milvus-lite logs where nobody listens."""
-    for name in _CLIENT:
+def install_filters() -> None:
+    """Install the filters that keep the libraries' log of dpr-rag's requests off the terminal."""
+    for name in _CLIENT_LOGGERS:
         for handler in logging.getLogger(name).handlers:
-            if _is_of_others not in handler.filters:
-                handler.addFilter(_is_of_others)
-    for name in _ANSWERING:
-        if _is_of_no_request not in logging.getLogger(name).filters:
-            logging.getLogger(name).addFilter(_is_of_no_request)
+            if _is_of_other_code not in handler.filters:
+                handler.addFilter(_is_of_other_code)
+    for name in _REQUEST_LOGGERS:
+        if _is_outside_requests not in logging.getLogger(name).filters:
+            logging.getLogger(name).addFilter(_is_outside_requests)
     server = logging.getLogger(_SERVER)
     if not server.handlers:
         server.addHandler(logging.NullHandler())  # without one, Python writes warnings to standard error
 
 
 @contextmanager
-def asking() -> Iterator[None]:
-    """Inside, pymilvus is asked from here."""
-    token, request = _ASKED.set(True), object()
+def quiet_requests() -> Iterator[None]:
+    """Mark requests of dpr-rag, whose log is filtered."""
+    token, request = _IN_REQUEST.set(True), object()
     _IN_FLIGHT.append(request)
     try:
         yield
     finally:
         _IN_FLIGHT.remove(request)
-        _ASKED.reset(token)
+        _IN_REQUEST.reset(token)
 
 
 @contextmanager
-def importing() -> Iterator[None]:
-    """Inside, gRPC is imported, perhaps for the first time: it then writes errors alone, and no line for each fork.
+def quiet_import() -> Iterator[None]:
+    """Import gRPC inside this context, so that it writes errors only, and no line for each fork.
 
-    What somebody has set, or has imported before, stays.
+    It reads the level when it is first imported. A level that the environment names stays.
     """
     if _GRPC_LEVEL in os.environ:
         yield

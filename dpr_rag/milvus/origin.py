@@ -13,13 +13,13 @@ from dpr_rag.store.recording import EARLIER, in_order, joined
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a folder is made as that takes the passages of a store.
+    """The settings of the folder that the passages came from, for a folder that they are copied to.
 
     Attributes:
-        language: Whose words BM25 stems there; None where the passages came from no folder.
-        dtype: How vectors are kept there, or None.
-        tuned: What the folder was tuned to, or None.
-        filled: What made the vectors, and since when, the earliest first; None where that is not recorded.
+        language: Language of the folder's stemmer; None if the passages came from no folder.
+        dtype: Number type of the folder's vectors, or None.
+        tuned: The folder's tuned ranking, or None.
+        filled: Software that made the vectors, and since when, the earliest first; None if it was not recorded.
     """
 
     language: str | None = None
@@ -34,30 +34,30 @@ class Origin:
         return json.dumps({"language": self.language, "dtype": self.dtype, "tuned": tuned, "filled": filled})
 
     @staticmethod
-    def of_json(said: str) -> Origin:
-        """Read what a collection says; empty where an earlier version made it."""
-        found = json.loads(said) if said else {}
-        tuned = found.get("tuned")
-        made = Origin(found.get("language"), found.get("dtype"), None if tuned is None else Tuned.from_dict(tuned))
-        filled = found.get("filled")
-        return made if filled is None else replace(made, filled=in_order(filled))
+    def of_json(text: str) -> Origin:
+        """Read the JSON in a collection's properties; the empty text of an earlier version gives an empty origin."""
+        record = json.loads(text) if text else {}
+        tuned = record.get("tuned")
+        origin = Origin(record.get("language"), record.get("dtype"), None if tuned is None else Tuned.from_dict(tuned))
+        filled = record.get("filled")
+        return origin if filled is None else replace(origin, filled=in_order(filled))
 
 
 def origin_of(collection: Collection) -> Origin:
-    """What a collection says of its origin."""
-    return Origin.of_json(collection.described.origin)
+    """The origin as recorded in a collection."""
+    return Origin.of_json(collection.description.origin)
 
 
 def note_filled(collection: Collection, runs: Mapping[str, str]) -> None:
-    """Record what else made vectors of a collection; nothing is asked where that is known."""
+    """Record software that made vectors of a collection; no request is sent if it is recorded already."""
     if _filled(origin_of(collection), runs) != origin_of(collection).filled:
-        collection.refresh()  # what another client has recorded meanwhile stays
-        known = origin_of(collection)
-        _write(collection, replace(known, filled=_filled(known, runs)))
+        collection.refresh()  # keep records of other clients
+        recorded = origin_of(collection)
+        _write(collection, replace(recorded, filled=_filled(recorded, runs)))
 
 
-def keep(collection: Collection, origin: Origin) -> None:
-    """Record what a collection is to say of its origin; what it says of what filled it stays."""
+def save(collection: Collection, origin: Origin) -> None:
+    """Record the origin of a collection; its record of the software that made the vectors stays."""
     if replace(origin_of(collection), filled=None) != replace(origin, filled=None):
         collection.refresh()
         _write(collection, replace(origin, filled=origin_of(collection).filled))
@@ -68,6 +68,6 @@ def _filled(known: Origin, runs: Mapping[str, str]) -> dict[str, str]:
 
 
 def _write(collection: Collection, origin: Origin) -> None:
-    said = origin.as_json()
-    if said != collection.described.origin:
-        collection.note(origin=said)
+    record = origin.as_json()
+    if record != collection.description.origin:
+        collection.note(origin=record)

@@ -24,23 +24,27 @@ class Passages(Searches):
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Passages by id, in the order asked for; unknown ids are left out."""
-        asked = checked_ids(ids)
-        found = self._collection.by_keys([key_of(one) for one in dict.fromkeys(asked)])
-        kept = (found.get(key_of(one)) for one in asked)
-        return [one.passage for one in kept if one is not None and self._scope.holds(one.passage)]
+        wanted_ids = checked_ids(ids)
+        by_key = self._collection.by_keys([key_of(passage_id) for passage_id in dict.fromkeys(wanted_ids)])
+        passages = (by_key.get(key_of(passage_id)) for passage_id in wanted_ids)
+        return [
+            passage_id.passage
+            for passage_id in passages
+            if passage_id is not None and self._scope.holds(passage_id.passage)
+        ]
 
     def get_vectors(self, ids: Iterable[str]) -> dict[str, Vectors]:
         """Stored vectors by id, float32 [dim] each; unknown ids are left out."""
-        keys = [key_of(one) for one in dict.fromkeys(checked_ids(ids))]
-        found = self._collection.by_keys(keys, vectors=True).values()
-        return {one.passage.id: one.vector for one in found if self._scope.holds(one.passage)}
+        keys = [key_of(stored) for stored in dict.fromkeys(checked_ids(ids))]
+        passages = self._collection.by_keys(keys, vectors=True).values()
+        return {stored.passage.id: stored.vector for stored in passages if self._scope.holds(stored.passage)}
 
     def count(self, filter: Where = None) -> int:
-        """How many passages there are, or how many a filter keeps."""
+        """The number of passages, or of those that match a filter."""
         where = self._selection(filter)
         if where.test is None:
-            return self._collection.counted(where.expression)
-        return sum(where.keeps(one.passage) for one in self._collection.scan(where.expression))
+            return self._collection.count(where.expression)
+        return sum(where.keeps(stored.passage) for stored in self._collection.scan(where.expression))
 
     def __len__(self) -> int:
         return self.count()
@@ -49,14 +53,14 @@ class Passages(Searches):
         return isinstance(passage_id, str) and bool(self.get([passage_id]))
 
     def __iter__(self) -> Iterator[Passage]:
-        """Passages in order of insertion, as they were when this began; what is deleted meanwhile is left out.
+        """Passages in order of insertion, as of the call; passages deleted meanwhile are left out.
 
-        It holds a number and a key for each passage, some 150 bytes.
+        Row number and key of each passage are held in memory, some 150 bytes.
         """
-        return (one.passage for page in self._pages(_PAGE, vectors=False) for one in page)
+        return (stored.passage for page in self._pages(_PAGE, vectors=False) for stored in page)
 
     def batches(self, size: int = _PAGE) -> Iterator[tuple[list[Passage], Vectors]]:
-        """Passages with their vectors, see ``PassageStore.batches``; as :meth:`__iter__`, as they were when this began.
+        """Passages with their vectors, see ``PassageStore.batches``; as of the call, like :meth:`__iter__`.
 
         Args:
             size: Largest number of passages of a batch.
@@ -65,26 +69,26 @@ class Passages(Searches):
             Passages, and float32 vectors of shape [n, dim].
         """
         for page in self._pages(check_count("size", size, StoreError), vectors=True):
-            yield [one.passage for one in page], np.stack([one.vector for one in page])
+            yield [stored.passage for stored in page], np.stack([stored.vector for stored in page])
 
     def _pages(self, size: int, *, vectors: bool) -> Iterator[list[StoredPassage]]:
         where = self._selection(None)
-        places = sorted(self._collection.places(where.expression))
-        for start in range(0, len(places), size):
-            keys = [key for _, key in places[start : start + size]]
-            found = self._collection.by_keys(keys, vectors=vectors)
-            page = [found[key] for key in keys if key in found and where.keeps(found[key].passage)]
+        rows = sorted(self._collection.rows_and_keys(where.expression))
+        for start in range(0, len(rows), size):
+            keys = [key for _, key in rows[start : start + size]]
+            by_key = self._collection.by_keys(keys, vectors=vectors)
+            page = [by_key[key] for key in keys if key in by_key and where.keeps(by_key[key].passage)]
             if page:
                 yield page
 
     def select(self, filter: Where = None, k: int | None = None) -> list[Passage]:
-        """Passages that a filter keeps, in order of insertion, see ``PassageStore.select``."""
-        kept = self._kept(filter)
+        """Passages that match a filter, in order of insertion, see ``PassageStore.select``."""
+        matching = self._kept(filter)
         if k is None:
-            return [one.passage for one in sorted(kept, key=lambda one: (one.row, one.key))]
-        first = nsmallest(check_count("k", k, VectorError), kept, key=lambda one: (one.row, one.key))
-        return [one.passage for one in first]
+            return [stored.passage for stored in sorted(matching, key=lambda stored: (stored.row, stored.key))]
+        best = nsmallest(check_count("k", k, VectorError), matching, key=lambda stored: (stored.row, stored.key))
+        return [stored.passage for stored in best]
 
     def _kept(self, filter: Where) -> Iterator[StoredPassage]:
         where = self._selection(filter)
-        return (one for one in self._collection.scan(where.expression) if where.keeps(one.passage))
+        return (stored for stored in self._collection.scan(where.expression) if where.keeps(stored.passage))

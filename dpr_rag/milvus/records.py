@@ -14,8 +14,8 @@ import numpy as np
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import PassageError
 from dpr_rag.forking import new_lock
-from dpr_rag.milvus.partitions import part_of
-from dpr_rag.milvus.terms import described
+from dpr_rag.milvus.partitions import partition_value
+from dpr_rag.milvus.terms import terms_of
 from dpr_rag.passages import Passage
 
 MAX_TEXT, MAX_JSON, MAX_TERMS = 65_535, 65_536, 4_096
@@ -68,7 +68,7 @@ def record_of(
     Raises:
         PassageError: A field exceeds Milvus' limits.
     """
-    terms, numbers = described(passage)
+    terms, numbers = terms_of(passage)
     for name, text in (("id", passage.id), ("title", passage.title), ("text", passage.text)):
         _refuse(passage, name, len(text.encode()), MAX_TEXT, "bytes of UTF-8 in a VARCHAR", "split it")
     for name, value in (("metadata", passage.metadata), ("the numbers of the metadata", numbers)):
@@ -76,14 +76,20 @@ def record_of(
         _refuse(passage, name, size, MAX_JSON, "bytes of JSON in a field", "leave out what is not asked for")
     _refuse(passage, "metadata", len(terms), MAX_TERMS, "facts that filters can ask for", "shorten its lists")
     row_of = {"key": key_of(passage.id), "row": row, "id": passage.id, "title": passage.title, "text": passage.text}
-    made = {**row_of, "metadata": dict(passage.metadata), "terms": terms, "numbers": numbers, "vector": vector.tolist()}
+    record = {
+        **row_of,
+        "metadata": dict(passage.metadata),
+        "terms": terms,
+        "numbers": numbers,
+        "vector": vector.tolist(),
+    }
     if parted_by is not None:
-        made["part"] = part_of(passage, parted_by)
+        record["part"] = partition_value(passage, parted_by)
     if words:
-        joined = f"{passage.title}\n{passage.text}" if passage.title else passage.text
-        _refuse(passage, "title and text", len(joined.encode()), MAX_TEXT, "bytes of words for BM25", "split it")
-        made["words"] = joined
-    return made
+        words_text = f"{passage.title}\n{passage.text}" if passage.title else passage.text
+        _refuse(passage, "title and text", len(words_text.encode()), MAX_TEXT, "bytes of words for BM25", "split it")
+        record["words"] = words_text
+    return record
 
 
 def size_of(record: Mapping[str, Any]) -> int:

@@ -15,27 +15,27 @@ from dpr_rag.milvus.terms import TERM_LENGTH
 from dpr_rag.store.recording import profile_of
 
 PARTITIONS = 16
-"""Among which the values of a partition key are spread; each takes its share of memory, and one has many tenants."""
+"""Partitions over which the values of a partition key are hashed; each takes memory, and holds many tenants."""
 NOTED = {"tuned": "dpr_rag.tuned", "origin": "dpr_rag.origin"}
-"""What is noted of a collection after it was made, by its names in :class:`Described`."""
+"""Properties that are written after a collection was created, by their names in :class:`Description`."""
 _MARK, _MADE_BY, _PARTED_BY = "dpr_rag.fingerprint", "dpr_rag.encoder", "dpr_rag.partition_key"
 _ASKED_KIND = "dpr_rag.asked_index"
 _NEEDED = {*FIELDS, "terms", "numbers", "vector"}
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
-    """What a collection is.
+class Description:
+    """The settings of a collection, as read from its schema and properties.
 
     Attributes:
         dim: Components per vector.
-        fingerprint: Of the encoder that filled it; empty where vectors came without one.
-        words: Whether the engine ranks by words.
-        made_by: What the encoder says of itself: source, profile.
-        parted_by: The field by whose values passages lie in partitions, or None.
-        tuned: What it was tuned to, as JSON; empty where it was not.
-        origin: Where its passages came from, as JSON; empty where an earlier version made it.
-        asked_kind: The index that was asked for where the engine builds another one, or empty.
+        fingerprint: Fingerprint of the encoder that filled it; empty if vectors were given.
+        words: Whether it has a BM25 index.
+        made_by: The encoder's source and profile.
+        parted_by: The metadata field whose value determines the partition, or None.
+        tuned: The tuned ranking as JSON, or empty.
+        origin: The origin of its passages as JSON; empty in collections of an earlier version.
+        asked_kind: The requested index type if the engine builds another, or empty.
     """
 
     dim: int | None = None
@@ -48,20 +48,20 @@ class Described:
     asked_kind: str = ""
 
 
-def described(shown: str, found: Mapping[str, Any]) -> Described:
-    """Read what the engine says of a collection.
+def read_description(shown: str, answer: Mapping[str, Any]) -> Description:
+    """Read the engine's description of a collection.
 
     Raises:
         NotAStoreError: dpr-rag did not make it.
     """
-    fields = {one["name"]: one for one in found["fields"]}
-    properties = found.get("properties") or {}
+    fields = {field["name"]: field for field in answer["fields"]}
+    properties = answer.get("properties") or {}
     if not fields.keys() >= _NEEDED or _MARK not in properties:
         raise NotAStoreError(
             f"{shown} is a collection that dpr-rag did not make; name another one, which it makes itself"
         )
     parted_by = properties.get(_PARTED_BY)
-    return Described(
+    return Description(
         int(fields["vector"]["params"]["dim"]),
         str(properties[_MARK]),
         "words" in fields,
@@ -98,7 +98,7 @@ def schema_of(library: Any, dim: int, *, words: bool, parted: bool) -> Any:
 def indexes_of(library: Any, kind: Kind, *, words: bool) -> Any:
     """The indexes of a collection."""
     indexes = library.MilvusClient.prepare_index_params()
-    indexes.add_index("vector", index_type=kind.name, metric_type="IP", params=kind.building())
+    indexes.add_index("vector", index_type=kind.name, metric_type="IP", params=kind.build_parameters())
     if words:
         parameters = {"bm25_k1": 0.9, "bm25_b": 0.4}
         indexes.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params=parameters)
@@ -106,12 +106,12 @@ def indexes_of(library: Any, kind: Kind, *, words: bool) -> Any:
 
 
 def properties_of(encoder: Encoder | None, parted_by: str | None, asked_kind: str = "") -> dict[str, str]:
-    """What a collection says of itself."""
-    made = {
+    """The properties of a new collection."""
+    properties = {
         _MARK: "" if encoder is None else encoder.fingerprint,
         _MADE_BY: json.dumps({"source": getattr(encoder, "source", ""), "profile": profile_of(encoder)}),
         NOTED["origin"]: json.dumps({"filled": {}}),
     }
     if asked_kind:
-        made[_ASKED_KIND] = asked_kind
-    return made if parted_by is None else {**made, _PARTED_BY: parted_by}
+        properties[_ASKED_KIND] = asked_kind
+    return properties if parted_by is None else {**properties, _PARTED_BY: parted_by}

@@ -165,7 +165,7 @@ class Searches(HasRanking):
         return [stored.passage for stored in drawn], vectors
 
     def _selection(self, where: Where) -> Selection:
-        return selection(self._scope.condition(where), self._collection.described.parted_by)
+        return selection(self._scope.condition(where), self._collection.description.parted_by)
 
     def _plan(self, request: SearchRequest, ranking: Ranking) -> searching.SearchPlan:
         k, threshold = check_count("k", request.k, VectorError), request.min_relevance

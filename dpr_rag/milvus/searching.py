@@ -11,7 +11,7 @@ from dpr_rag.encoder import Vectors
 from dpr_rag.fusion import Diversity, Legs, Ranked, Ranking, diversified, diversified_by, spread_of
 from dpr_rag.fusion.ranking import Scores
 from dpr_rag.index.search import inner_products
-from dpr_rag.milvus.collection import MOST, Collection, Scored
+from dpr_rag.milvus.collection import MAX_LIMIT, Collection, Scored
 from dpr_rag.milvus.conditions import Selection
 from dpr_rag.milvus.records import StoredPassage
 from dpr_rag.passages import Hit
@@ -53,18 +53,18 @@ def find(collection: Collection, plan: SearchPlan, vectors: Vectors | None, word
     """Hits for each question, given by its vector, [n, dim], its words, or both."""
     mode = plan.ranking.mode
     if mode == "hybrid" and vectors is not None:
-        both = legs_of(collection, plan, vectors, words)
-        results = [(passages, legs.ranked(plan.ranking)) for passages, legs in both]
+        with_legs = legs_of(collection, plan, vectors, words)
+        results = [(passages, legs.ranked(plan.ranking)) for passages, legs in with_legs]
     elif mode == "bm25" or vectors is None:
         scored = _by_bm25(collection, words, plan.depth, plan.selection)
         results = [_in_order(candidates, Ranked.of_bm25) for candidates in scored]
     else:
         scored = dense(collection, vectors, plan.depth, plan.selection, exact=plan.exact)
         results = [_in_order(candidates, Ranked.of_dense) for candidates in scored]
-    each = [None] * len(results) if vectors is None else vectors
+    question_vectors = [None] * len(results) if vectors is None else vectors
     return [
         _hits(passages, _chosen(passages, ranked, plan, vector))
-        for (passages, ranked), vector in zip(results, each, strict=True)
+        for (passages, ranked), vector in zip(results, question_vectors, strict=True)
     ]
 
 
@@ -77,33 +77,37 @@ def dense(
     and rescored, until none that the engine left out can be among the best.
     """
     done: dict[int, Scored] = {}
-    limit = min(MOST, (1 if collection.kind.is_exact else _WIDEN) * depth + _SPARE)
-    scan = depth > MOST - _SPARE or (exact and not collection.kind.is_exact)
+    limit = min(MAX_LIMIT, (1 if collection.kind.is_exact else _WIDEN) * depth + _SPARE)
+    scan = depth > MAX_LIMIT - _SPARE or (exact and not collection.kind.is_exact)
     pending = [] if scan else list(range(len(vectors)))
     while pending:
         results = collection.nearest(vectors[pending].tolist(), limit, where.expression, words=False)
         exhausted = set[int]()
-        for at, found in zip(pending, results, strict=True):
-            kept = _scored(vectors[at], [candidate for candidate, _ in found if where.keeps(candidate.passage)])
-            if _is_complete(collection, kept, found, limit, depth, where):
-                done[at] = kept[:depth]
-            elif len(found) < limit:
+        for at, candidates in zip(pending, results, strict=True):
+            matching = _scored(
+                vectors[at], [candidate for candidate, _ in candidates if where.keeps(candidate.passage)]
+            )
+            if _is_complete(collection, matching, candidates, limit, depth, where):
+                done[at] = matching[:depth]
+            elif len(candidates) < limit:
                 exhausted.add(at)
-        pending = [] if limit == MOST else [at for at in pending if at not in done and at not in exhausted]
-        limit = min(MOST, _WIDEN * limit)
-    left = [at for at in range(len(vectors)) if at not in done]
-    done |= zip(left, _scanned(collection, vectors[left], depth, where), strict=True)
+        pending = [] if limit == MAX_LIMIT else [at for at in pending if at not in done and at not in exhausted]
+        limit = min(MAX_LIMIT, _WIDEN * limit)
+    unfinished = [at for at in range(len(vectors)) if at not in done]
+    done |= zip(unfinished, _scanned(collection, vectors[unfinished], depth, where), strict=True)
     return [done[at] for at in range(len(vectors))]
 
 
-def _is_complete(collection: Collection, kept: Scored, found: Scored, limit: int, depth: int, where: Selection) -> bool:
+def _is_complete(
+    collection: Collection, matching: Scored, candidates: Scored, limit: int, depth: int, where: Selection
+) -> bool:
     """Whether no passage that the engine left out can be among the best."""
-    exact, enough = collection.kind.is_exact, len(kept) >= depth
-    if len(found) < limit:
-        return exact or enough or collection.counted(where.expression) <= len(found)
-    border = found[-1][1]
-    sure = not exact or (enough and kept[depth - 1][1] > border + _ROUNDING * max(1.0, abs(border)))
-    return enough and (sure or limit == MOST)
+    exact, enough = collection.kind.is_exact, len(matching) >= depth
+    if len(candidates) < limit:
+        return exact or enough or collection.count(where.expression) <= len(candidates)
+    last_score = candidates[-1][1]
+    is_sure = not exact or (enough and matching[depth - 1][1] > last_score + _ROUNDING * max(1.0, abs(last_score)))
+    return enough and (is_sure or limit == MAX_LIMIT)
 
 
 def _scanned(collection: Collection, vectors: Vectors, depth: int, where: Selection) -> list[Scored]:
@@ -113,7 +117,7 @@ def _scanned(collection: Collection, vectors: Vectors, depth: int, where: Select
 
     def merge_page() -> None:
         for at, vector in enumerate(vectors):
-            best[at] = _scored(vector, [*page, *(kept for kept, _ in best[at])])[:depth]
+            best[at] = _scored(vector, [*page, *(stored for stored, _ in best[at])])[:depth]
         page.clear()
 
     for stored in collection.scan(where.expression, vectors=True) if best else ():
@@ -125,24 +129,24 @@ def _scanned(collection: Collection, vectors: Vectors, depth: int, where: Select
     return best
 
 
-def _scored(vector: Vectors, kept: Sequence[StoredPassage]) -> Scored:
-    if not kept:
+def _scored(vector: Vectors, passages: Sequence[StoredPassage]) -> Scored:
+    if not passages:
         return []
-    scores = inner_products(vector, np.stack([one.vector for one in kept])).tolist()
-    return sorted(zip(kept, scores, strict=True), key=lambda pair: (-pair[1], pair[0].row, pair[0].key))
+    scores = inner_products(vector, np.stack([stored.vector for stored in passages])).tolist()
+    return sorted(zip(passages, scores, strict=True), key=lambda pair: (-pair[1], pair[0].row, pair[0].key))
 
 
 def _by_bm25(collection: Collection, words: Sequence[str], depth: int, where: Selection) -> list[Scored]:
     """The best passages for each question by the engine's BM25; only passages that hold a word of the question."""
     done: dict[int, Scored] = {}
-    limit, pending = min(MOST, depth + _SPARE), list(range(len(words)))
+    limit, pending = min(MAX_LIMIT, depth + _SPARE), list(range(len(words)))
     while pending:
         results = collection.nearest([words[at] for at in pending], limit, where.expression, words=True)
-        for at, found in zip(pending, results, strict=True):
-            kept = [(candidate, score) for candidate, score in found if where.keeps(candidate.passage)]
-            if len(kept) >= depth or len(found) < limit or limit == MOST:
-                done[at] = sorted(kept, key=lambda pair: (-pair[1], pair[0].row, pair[0].key))[:depth]
-        pending, limit = [at for at in pending if at not in done], min(MOST, _WIDEN * limit)
+        for at, candidates in zip(pending, results, strict=True):
+            matching = [(candidate, score) for candidate, score in candidates if where.keeps(candidate.passage)]
+            if len(matching) >= depth or len(candidates) < limit or limit == MAX_LIMIT:
+                done[at] = sorted(matching, key=lambda pair: (-pair[1], pair[0].row, pair[0].key))[:depth]
+        pending, limit = [at for at in pending if at not in done], min(MAX_LIMIT, _WIDEN * limit)
     return [done[at] for at in range(len(words))]
 
 
@@ -159,8 +163,8 @@ def legs_of(
         unscored = [_not_in(*pair) for pair in lists]
         keys = list(dict.fromkeys(stored.key for row in unscored for stored in row))
         scores = collection.scores_by_words(texts, keys)
-        for vector, (first, second), more in zip(part, lists, scores, strict=True):
-            yield _union(vector, first, second, more, spread_of(vector, plan.drawn))
+        for vector, (first, second), missing_scores in zip(part, lists, scores, strict=True):
+            yield _union(vector, first, second, missing_scores, spread_of(vector, plan.drawn))
 
 
 def _not_in(by_vectors: Scored, by_bm25: Scored) -> list[StoredPassage]:
@@ -170,13 +174,13 @@ def _not_in(by_vectors: Scored, by_bm25: Scored) -> list[StoredPassage]:
 
 
 def _union(
-    vector: Vectors, by_vectors: Scored, by_bm25: Scored, more: Mapping[str, float], spread: float
+    vector: Vectors, by_vectors: Scored, by_bm25: Scored, missing_scores: Mapping[str, float], spread: float
 ) -> tuple[list[StoredPassage], Legs]:
     by_key = {stored.key: stored for stored, _ in [*by_vectors, *by_bm25]}
     passages = sorted(by_key.values(), key=lambda stored: (stored.row, stored.key))
     at = {stored.key: place for place, stored in enumerate(passages)}
     products = inner_products(vector, np.stack([stored.vector for stored in passages])) if passages else np.empty(0)
-    scores = {**more, **{stored.key: score for stored, score in by_bm25}}
+    scores = {**missing_scores, **{stored.key: score for stored, score in by_bm25}}
     bm25 = np.array([scores.get(stored.key, 0.0) for stored in passages], np.float64)
     both = Ranked(np.arange(len(passages)), bm25, products, bm25)
     legs = Ranked.of_dense(*_list_of(by_vectors, at)), Ranked.of_bm25(*_list_of(by_bm25, at))

@@ -148,14 +148,14 @@ class MilvusStore(Passages, Shared):
             check_instance("choice", choice, Tuned, ArgumentError, advice=", as evaluation.tune finds it, or None")
         self._refuse_read_only()
         self._collection.refuse_missing()
-        tuning.keep(self._collection, choice)
+        tuning.save(self._collection, choice)
 
     @property
     def origin(self) -> Origin:
         """The origin of the passages, as recorded in the collection; ``copy`` gives it to a new store."""
         return origin.origin_of(self._collection)
 
-    def keep_origin(self, told: Origin) -> None:
+    def keep_origin(self, origin_record: Origin) -> None:
         """Record the origin of the passages; the record of the software that made the vectors stays.
 
         Raises:
@@ -164,7 +164,7 @@ class MilvusStore(Passages, Shared):
         """
         self._refuse_read_only()
         self._collection.refuse_missing()
-        origin.keep(self._collection, told)
+        origin.save(self._collection, origin_record)
 
     def note_filled(self, runs: Mapping[str, str]) -> None:
         """Record software that made vectors, see ``PassageStore.note_filled``.
@@ -204,8 +204,8 @@ class MilvusStore(Passages, Shared):
             StoreReadOnlyError: It was opened read-only.
         """
         self._refuse_read_only()
-        how: Any = {"batch_size": batch_size, "progress": progress, "replace": replace}
-        return adding.add(self._target, passages, vectors, **how)
+        options: Any = {"batch_size": batch_size, "progress": progress, "replace": replace}
+        return adding.add(self._target, passages, vectors, **options)
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
         """Delete passages like ``PassageStore.delete``; more than 1,000 are deleted in several requests, not one commit.
@@ -217,15 +217,15 @@ class MilvusStore(Passages, Shared):
             StoreError: Neither ids nor filter was given.
             FilterError: Only a filter was given, and it has no condition.
         """
-        wanted, asked = check_deletion(ids, filter)
+        wanted_ids, checked_filter = check_deletion(ids, filter)
         self._refuse_read_only()
-        where = self._selection(asked)
-        if wanted is None:
-            keys = [one.key for one in self._collection.scan(where.expression) if where.keeps(one.passage)]
+        where = self._selection(checked_filter)
+        if wanted_ids is None:
+            keys = [stored.key for stored in self._collection.scan(where.expression) if where.keeps(stored.passage)]
         else:
-            condition = self._scope.condition(asked)
-            found = self._collection.by_keys([key_of(one) for one in dict.fromkeys(wanted)]).values()
-            keys = [one.key for one in found if condition is None or fits(condition, one.passage)]
+            condition = self._scope.condition(checked_filter)
+            passages = self._collection.by_keys([key_of(stored) for stored in dict.fromkeys(wanted_ids)]).values()
+            keys = [stored.key for stored in passages if condition is None or fits(condition, stored.passage)]
         self._collection.remove(keys)
         return len(keys)
 

@@ -17,27 +17,27 @@ from dpr_rag.filters.operands import kind_of
 from dpr_rag.passages import Passage
 
 TERM_LENGTH = 32
-"""Characters that a term has at most."""
+"""Largest number of characters of a term."""
 EXISTS, VALUE, ITEM, LIST, EMPTY = "e", "v", "i", "l", "n"
 
 
-def hashed(*parts: str) -> str:
-    """24 hexadecimal characters for some texts."""
+def short_hash(*parts: str) -> str:
+    """A hash of texts, 24 hexadecimal characters."""
     return blake2b(json.dumps(parts).encode(), digest_size=12).hexdigest()
 
 
-def fact(kind: str, path: str, said: str = "") -> str:
-    """The term that of a field something is so."""
-    return kind + hashed(path, said)
+def term_for(kind: str, path: str, text: str = "") -> str:
+    """The term for a fact about a field: its kind, the field, and the value if the kind has one."""
+    return kind + short_hash(path, text)
 
 
 def number_key(path: str) -> str:
-    """Under which name the numbers of a field stand."""
-    return "k" + hashed(path)
+    """The name under which a field's number is stored."""
+    return "k" + short_hash(path)
 
 
 def canonical(value: Any) -> str | None:
-    """A scalar, or a list of scalars, as text that is equal where filters take them for equal; None for what equals none."""
+    """A scalar or list of scalars as text, equal where filters compare equal; None for values that equal nothing."""
     if isinstance(value, list | tuple):
         parts = [None if isinstance(item, list | tuple) else canonical(item) for item in value]
         return None if None in parts else json.dumps(["list", *parts])
@@ -50,7 +50,7 @@ def canonical(value: Any) -> str | None:
     return json.dumps([kind, value if kind == "string" else ""])
 
 
-def described(passage: Passage) -> tuple[list[str], dict[str, float]]:
+def terms_of(passage: Passage) -> tuple[list[str], dict[str, float]]:
     """The terms of a passage, and its numbers by :func:`number_key`."""
     fields = fields_of(passage.id, passage.title, passage.metadata)
     terms: set[str] = set()
@@ -73,15 +73,15 @@ def _paths(fields: Mapping[str, Any], before: str) -> Iterator[str]:
 
 
 def _facts(path: str, value: Any) -> Iterator[str]:
-    yield fact(EXISTS, path)
+    yield term_for(EXISTS, path)
     if value in (None, "", [], {}):
-        yield fact(EMPTY, path)
-    said = canonical(value)
-    if said is not None:
-        yield fact(VALUE, path, said)
+        yield term_for(EMPTY, path)
+    text = canonical(value)
+    if text is not None:
+        yield term_for(VALUE, path, text)
     if isinstance(value, list):
-        yield fact(LIST, path)
+        yield term_for(LIST, path)
         for item in value:
-            said = None if isinstance(item, list) else canonical(item)
-            if said is not None:
-                yield fact(ITEM, path, said)
+            text = None if isinstance(item, list) else canonical(item)
+            if text is not None:
+                yield term_for(ITEM, path, text)

@@ -20,29 +20,29 @@ LANGUAGE = "none"
 
 def tuned_of(collection: Collection) -> Tuned | None:
     """The tuned ranking of the collection, or None; one that was tuned with another encoder is ignored."""
-    saved = collection.described.tuned
+    saved = collection.description.tuned
     choice = Tuned.from_dict(json.loads(saved)) if saved else None
-    return choice if choice is None or choice.fingerprint == collection.described.fingerprint else None
+    return choice if choice is None or choice.fingerprint == collection.description.fingerprint else None
 
 
-def keep(collection: Collection, choice: Tuned | None) -> None:
+def save(collection: Collection, choice: Tuned | None) -> None:
     """Save a tuned ranking in the collection; None removes it.
 
     Raises:
         EncoderMismatchError: It was made with another encoder.
     """
-    known = collection.described.fingerprint
-    if choice is not None and choice.fingerprint not in ("", known):
+    fingerprint = collection.description.fingerprint
+    if choice is not None and choice.fingerprint not in ("", fingerprint):
         raise EncoderMismatchError(
-            f"the choice was made with the encoder {choice.fingerprint!r}, and {collection.address.shown} has {known!r}; tune it "
-            "again"
+            f"the choice was made with the encoder {choice.fingerprint!r}, and {collection.address.shown} has "
+            f"{fingerprint!r}; tune it again"
         )
-    saved = "" if choice is None else json.dumps(replace(choice, fingerprint=known, language=LANGUAGE).as_dict())
-    collection.note(tuned=saved)
+    record = "" if choice is None else json.dumps(replace(choice, fingerprint=fingerprint, language=LANGUAGE).as_dict())
+    collection.note(tuned=record)
 
 
-def told(collection: Collection) -> str:
-    """The ranking of the collection as text."""
+def ranking_label(collection: Collection) -> str:
+    """The ranking of the collection, for people to read."""
     choice = tuned_of(collection)
     return "dense" if choice is None else f"{choice.ranking}, tuned on {choice.questions:,} questions"
 
@@ -53,7 +53,7 @@ def candidates(collection: Collection, plan: SearchPlan, vectors: Vectors, words
     shifted: list[Legs] = []
     for stored, legs in legs_of(collection, plan, vectors, words):
         first = len(passages)
-        passages.update(enumerate((one.passage for one in stored), first))
+        passages.update(enumerate((passage.passage for passage in stored), first))
         dense, bm25, both = (_shifted(ranked, first) for ranked in (legs.dense, legs.bm25, legs.both))
         shifted.append(replace(legs, dense=dense, bm25=bm25, both=both))
     return Candidates(tuple(shifted), tuple(legs.bm25 for legs in shifted), passages)
