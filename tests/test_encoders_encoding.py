@@ -16,7 +16,7 @@ import torch
 from tiny_models import PASSAGES, QUESTIONS, load
 
 from dpr_rag import DualEncoder, Passage
-from dpr_rag.encoders.runtime import ahead
+from dpr_rag.encoders.runtime import prefetched
 from dpr_rag.errors import ModelError, PassageError, VectorError
 
 
@@ -121,7 +121,7 @@ def test_the_next_item_is_made_while_one_is_in_use() -> None:
     seen = []
 
     def use_all() -> None:
-        for one in ahead(items()):
+        for one in prefetched(items()):
             assert made[min(one + 1, 2)].wait(10)
             seen.append(one)
 

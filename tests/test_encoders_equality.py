@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from dpr_rag import DualEncoder, Passage
-from dpr_rag.encoders.choosing import RuntimeName
+from dpr_rag.encoders.runtime_choice import RuntimeName
 
 TOLERANCE = 1e-5
 QUESTIONS = tiny.texts(24, longest=90)

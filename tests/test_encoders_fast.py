@@ -13,7 +13,7 @@ import tiny_models as tiny
 from tiny_models import PASSAGES, QUESTIONS
 
 from dpr_rag import DualEncoder
-from dpr_rag.encoders import choosing, processor
+from dpr_rag.encoders import processor, runtime_choice
 from dpr_rag.encoders.fast_runtime import FastRuntime
 from dpr_rag.encoders.precision import Effect
 from dpr_rag.encoders.quickest import QuickestRuntime
@@ -48,7 +48,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_which_runtime(
     folder: Path, asked: dict[str, str], kind: type, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choosing, "_GPU_FILES", ())
+    monkeypatch.setattr(runtime_choice, "_GPU_FILES", ())
     monkeypatch.setattr(processor, "_info", lambda: {"flags": "avx avx2"})
     encoder = DualEncoder.from_pretrained(folder, **asked)  # type: ignore[arg-type]
     assert type(encoder.sides[0].runtime) is kind
@@ -56,17 +56,17 @@ def test_which_runtime(
 
 
 def test_a_gpu_is_for_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choosing, "_gpu_here", lambda: True)
-    assert choosing._suits_openvino(None, None) is False
-    assert choosing._suits_openvino("cpu", None) is True
-    assert choosing._suits_openvino("cuda", None) is False
-    assert choosing._suits_openvino(None, "int8") is True
+    monkeypatch.setattr(runtime_choice, "_gpu_available", lambda: True)
+    assert runtime_choice._suits_openvino(None, None) is False
+    assert runtime_choice._suits_openvino("cpu", None) is True
+    assert runtime_choice._suits_openvino("cuda", None) is False
+    assert runtime_choice._suits_openvino(None, "int8") is True
 
 
 def test_without_pytorch_openvino_takes_every_precision(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = choosing.find_spec
-    monkeypatch.setattr(choosing, "find_spec", lambda name: None if name == "torch" else here(name))
-    monkeypatch.setattr(choosing, "effect_of", lambda *_: Effect(0.0, 0.0, 0.0))
+    here = runtime_choice.find_spec
+    monkeypatch.setattr(runtime_choice, "find_spec", lambda name: None if name == "torch" else here(name))
+    monkeypatch.setattr(runtime_choice, "effect_of", lambda *_: Effect(0.0, 0.0, 0.0))
     for dtype in ("float32", "bfloat16", "int8", None):
         encoder = DualEncoder.from_pretrained(folder, dtype=dtype)
         assert isinstance(encoder.sides[0].runtime, FastRuntime | QuickestRuntime)
@@ -78,8 +78,8 @@ def test_without_pytorch_openvino_takes_every_precision(folder: Path, monkeypatc
 
 
 def test_without_openvino_pytorch_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = choosing.find_spec
-    monkeypatch.setattr(choosing, "find_spec", lambda name: None if name == "openvino" else here(name))
+    here = runtime_choice.find_spec
+    monkeypatch.setattr(runtime_choice, "find_spec", lambda name: None if name == "openvino" else here(name))
     assert isinstance(DualEncoder.from_pretrained(folder, device="cpu").sides[0].runtime, TorchRuntime)
     monkeypatch.setitem(sys.modules, "openvino", None)
     for asked in ({"runtime": "openvino"}, {"dtype": "int8"}):

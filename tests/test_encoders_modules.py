@@ -18,10 +18,10 @@ from tiny_models import QUESTIONS
 
 from dpr_rag import DualEncoder, Passage
 from dpr_rag.encoders.architectures import bucket_of
-from dpr_rag.encoders.choosing import RuntimeName
 from dpr_rag.encoders.folders import find_folder
 from dpr_rag.encoders.profiles import PROFILES
 from dpr_rag.encoders.recognition import recognise
+from dpr_rag.encoders.runtime_choice import RuntimeName
 from dpr_rag.errors import ModelError
 
 RUNTIMES = get_args(RuntimeName)

@@ -16,7 +16,7 @@ from processors import BYTES, PLAIN, a_processor, needs_kernels
 from tiny_models import PASSAGES, QUESTIONS
 
 from dpr_rag import DualEncoder, Passage
-from dpr_rag.encoders import choosing, fast_runtime, machine_cache, precision
+from dpr_rag.encoders import fast_runtime, machine_cache, precision, runtime_choice
 from dpr_rag.encoders.fast_runtime import FastRuntime
 from dpr_rag.encoders.precision import Effect, measured
 from dpr_rag.encoders.runtime import Batch
@@ -108,7 +108,7 @@ def test_where_numbers_are_rounded_a_text_meets_one_shape_and_one_core(
             return np.zeros((len(batch.ids), 32), np.float32)
 
     monkeypatch.setattr(fast_runtime, "_Compiled", Watched)
-    monkeypatch.setattr(choosing, "effect_of", lambda *_: GOOD)
+    monkeypatch.setattr(runtime_choice, "effect_of", lambda *_: GOOD)
     encoder = DualEncoder.from_pretrained(folder, dtype="int8")
     for some in ([QUESTIONS[0]], QUESTIONS[:2], QUESTIONS * 6, [QUESTIONS[0], *QUESTIONS[3:]]):
         encoder.encode_questions(some)
@@ -134,7 +134,7 @@ def test_where_numbers_are_rounded_a_text_meets_one_shape_and_one_core(
 def test_a_precision_by_name_that_is_not_true_is_refused(
     folder: Path, effect: Effect, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choosing, "effect_of", lambda *_: effect)
+    monkeypatch.setattr(runtime_choice, "effect_of", lambda *_: effect)
     with pytest.raises(ModelError, match=r"in int8: .*; pass dtype='float32'") as refused:
         DualEncoder.from_pretrained(folder, dtype="int8")
     assert said in str(refused.value)

@@ -18,10 +18,10 @@ from processors import BOTH, BYTES, PLAIN, TILES, a_processor, needs_kernels
 from tiny_models import QUESTIONS
 
 from dpr_rag import DualEncoder, Passage, PassageStore
-from dpr_rag.encoders import choice, precision, quickest
-from dpr_rag.encoders.choice import Choice, kept, told
+from dpr_rag.encoders import precision, precision_choice, quickest
 from dpr_rag.encoders.fast_runtime import FastRuntime
 from dpr_rag.encoders.precision import Effect, timed
+from dpr_rag.encoders.precision_choice import Choice, describe_choice, saved_choice
 from dpr_rag.encoders.quickest import QuickestRuntime
 from dpr_rag.encoders.runtime import Batch
 
@@ -158,7 +158,7 @@ def test_a_precision_by_name_neither_asks_nor_changes_what_is_kept(
     folder: Path, machine: Machine, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = machine(BOTH, EVEN)
-    monkeypatch.setattr("dpr_rag.encoders.choosing.effect_of", lambda *_: GOOD)
+    monkeypatch.setattr("dpr_rag.encoders.runtime_choice.effect_of", lambda *_: GOOD)
     for dtype in ("int8", "float32"):
         encoder = DualEncoder.from_pretrained(folder, runtime="openvino", dtype=dtype)
         encoder.encode_questions(QUESTIONS)
@@ -241,24 +241,24 @@ def test_times_are_the_least_of_several_in_turn(folder: Path, monkeypatch: pytes
 
 def test_it_is_said_which_and_why(machine: Machine) -> None:
     machine(PLAIN, {})
-    assert told("f") == "float32 (this CPU multiplies neither bytes nor bfloat16)"
+    assert describe_choice("f") == "float32 (this CPU multiplies neither bytes nor bfloat16)"
     machine(BOTH, {})
-    assert told("f") is None
-    choice.keep("f question", Choice("bfloat16", {"bfloat16": 59.2, "int8": 56.19}, ()))
+    assert describe_choice("f") is None
+    precision_choice.save_choice("f question", Choice("bfloat16", {"bfloat16": 59.2, "int8": 56.19}, ()))
     first = "bfloat16 (59.2 ms for some texts; int8 takes 56.2 ms, too little less for its greater error)"
-    assert told("f") == first
-    assert kept("f question") == Choice("bfloat16", {"bfloat16": 59.2, "int8": 56.19}, ())
-    choice.keep("f context", Choice("int8", {"bfloat16": 59.2, "int8": 30}, ()))
-    assert told("f") == f"{first} and int8 (30.0 ms for some texts; bfloat16 takes 59.2 ms)"
-    choice.keep("f context", Choice("bfloat16", {"bfloat16": 59.2, "int8": 30}, ("int8",)))
-    assert told("f") == f"{first} and bfloat16 (59.2 ms for some texts; int8 is not true to the model)"
-    choice.keep("g question", Choice("int8", {}, ()))
-    assert told("g") == "int8 (quicker than float32 and true to the model)"
-    choice.keep("g question", Choice("float32", {}, ("int8",)))
-    assert told("g") == "float32 (int8 is not true to the model)"
+    assert describe_choice("f") == first
+    assert saved_choice("f question") == Choice("bfloat16", {"bfloat16": 59.2, "int8": 56.19}, ())
+    precision_choice.save_choice("f context", Choice("int8", {"bfloat16": 59.2, "int8": 30}, ()))
+    assert describe_choice("f") == f"{first} and int8 (30.0 ms for some texts; bfloat16 takes 59.2 ms)"
+    precision_choice.save_choice("f context", Choice("bfloat16", {"bfloat16": 59.2, "int8": 30}, ("int8",)))
+    assert describe_choice("f") == f"{first} and bfloat16 (59.2 ms for some texts; int8 is not true to the model)"
+    precision_choice.save_choice("g question", Choice("int8", {}, ()))
+    assert describe_choice("g") == "int8 (quicker than float32 and true to the model)"
+    precision_choice.save_choice("g question", Choice("float32", {}, ("int8",)))
+    assert describe_choice("g") == "float32 (int8 is not true to the model)"
 
 
 def test_a_machine_as_it_is(folder: Path) -> None:
     encoder = DualEncoder.from_pretrained(folder, device="cpu")
     encoder.encode_questions(QUESTIONS)
-    assert told(encoder.fingerprint).startswith(encoder.runtime.removeprefix("OpenVINO in "))  # type: ignore[union-attr]
+    assert describe_choice(encoder.fingerprint).startswith(encoder.runtime.removeprefix("OpenVINO in "))  # type: ignore[union-attr]

@@ -8,7 +8,7 @@ import pytest
 
 from dpr_rag import DualEncoder, Passage
 from dpr_rag.cli import terminal
-from dpr_rag.encoders.unknown_scripts import Unread
+from dpr_rag.encoders.unknown_scripts import ScriptMonitor
 
 ENGLISH = "The harvest begins in April, when the leaves in the hills are young and small."
 UNREAD = {
@@ -84,7 +84,7 @@ def test_characters_in_the_vocabulary_are_read(caplog: pytest.LogCaptureFixture,
     tokenizer = Tokenizer(WordPiece(vocabulary))
     texts = [UNREAD["japanese"]] if prefix else list(UNREAD["japanese"])
     found = [one.ids for one in tokenizer.encode_batch(texts)]
-    Unread(tokenizer, "[UNK]").look(texts, found)
+    ScriptMonitor(tokenizer, "[UNK]").check(texts, found)
     assert (said(caplog), max(map(max, found)) > 0) == ([], True)
 
 
@@ -95,7 +95,7 @@ def test_pieces_of_bytes_are_not_read(caplog: pytest.LogCaptureFixture) -> None:
         def get_vocab(self, *, with_added_tokens: bool) -> dict[str, int]:
             return vocabulary
 
-    Unread(Bytes(), "<unk>").look(["春春春春"], [[3, 4, 4] * 4])  # type: ignore[arg-type]
+    ScriptMonitor(Bytes(), "<unk>").check(["春春春春"], [[3, 4, 4] * 4])  # type: ignore[arg-type]
     assert len(said(caplog)) == 1
 
 
@@ -104,9 +104,9 @@ def test_bytes_that_a_tokenizer_falls_back_to_are_not_read(caplog: pytest.LogCap
         def get_vocab(self, *, with_added_tokens: bool) -> dict[str, int]:
             return {"<unk>": 0, "▁the": 1, "<0x41>": 2, "<0xE6>": 3, "<0x98>": 4, "<0xA5>": 5, "茶": 6}
 
-    Unread(Pieces(), None).look(["茶茶茶茶"], [[6] * 4])  # type: ignore[arg-type]
+    ScriptMonitor(Pieces(), None).check(["茶茶茶茶"], [[6] * 4])  # type: ignore[arg-type]
     assert said(caplog) == []
-    Unread(Pieces(), None).look(["春春春春"], [[3, 4, 5] * 4])  # type: ignore[arg-type]
+    ScriptMonitor(Pieces(), None).check(["春春春春"], [[3, 4, 5] * 4])  # type: ignore[arg-type]
     assert len(said(caplog)) == 1
 
 

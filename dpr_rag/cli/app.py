@@ -38,7 +38,7 @@ from dpr_rag.errors import DprRagError
 from dpr_rag.faces import on_face
 
 _UsageError: type[Any] = typer.BadParameter.__bases__[0]  # of click, or of the copy of it that typer brings
-_UNTIL_INTERRUPTED = {"chat", "ui", "mcp", "serve"}  # for which Ctrl-C is the way to end
+_UNTIL_INTERRUPTED = {"chat", "ui", "mcp", "serve"}  # commands that people end with Ctrl-C
 _MOVING = {"load", "merge", "copy"}
 _RESUMABLE = {"index", "reencode", "demo", "train", "encode", "load", "export", "merge", "copy"}
 
@@ -69,25 +69,25 @@ class Commands(TyperGroup):
         except KeyboardInterrupt as error:
             if ctx.invoked_subcommand in _UNTIL_INTERRUPTED:
                 raise typer.Exit(0) from None
-            warn(f"\ndpr-rag: interrupted{_how_to_go_on(ctx.invoked_subcommand)}")
+            warn(f"\ndpr-rag: interrupted{_resume_advice(ctx.invoked_subcommand)}")
             raise typer.Exit(128 + (signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT)) from None
 
 
 class _Terminated(KeyboardInterrupt):
-    """The system, or ``timeout``, ends the command."""
+    """SIGTERM, from the system or ``timeout``."""
 
 
-def _end(*_: object) -> NoReturn:
+def _raise_terminated(*_: object) -> NoReturn:
     raise _Terminated
 
 
 @contextmanager
-def _told_of_its_end() -> Iterator[None]:
-    """Let a command say how to go on where SIGTERM ends it."""
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Turn SIGTERM into an interruption, so that the command says how to go on."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _end)
+    before = signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         yield
     finally:
@@ -96,7 +96,7 @@ def _told_of_its_end() -> Iterator[None]:
 
 @contextmanager
 def _visible_usage() -> Iterator[None]:
-    """Escape control characters in what is said about wrong usage."""
+    """Escape control characters in messages about wrong usage."""
     try:
         yield
     except _UsageError as error:
@@ -108,14 +108,14 @@ def _one_line(error: Exception) -> str:
     return " ".join(on_face(error, "cli").split()) or type(error).__name__
 
 
-def _how_to_go_on(command: str | None) -> str:
+def _resume_advice(command: str | None) -> str:
     if command not in _RESUMABLE:
         return "; nothing was applied by half"
     return f"; what was committed is kept. To go on, run the same command again:\n  {shlex.join(['dpr-rag', *sys.argv[1:]])}"
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(show: bool) -> None:
+    if show:
         say(f"dpr-rag {__version__}")
         raise typer.Exit
 
@@ -139,7 +139,7 @@ def _root(
     """Dense passage retrieval: encode passages, store them, and ask them questions."""
     ctx.with_resource(log_as_notes())
     if ctx.invoked_subcommand in _MOVING:
-        ctx.with_resource(_told_of_its_end())
+        ctx.with_resource(_interrupted_by_sigterm())
 
 
 app.command()(indexing.index)

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from dpr_rag import Reader
 
 _AROUND = 200
-"""Characters that are shown of a passage before and behind an answer."""
+"""Characters of a passage that are shown before and after an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What reads the passages, and what counts as an answer."""
+    """The reader, and how probable an answer must be."""
 
     reader: Annotated[
         str | None,
@@ -59,7 +59,7 @@ class Reading:
         """The reader, or None where a service has its own.
 
         Raises:
-            ModelError: It is none, or none was named and none comes with the package.
+            ModelError: It is not a reader, or none was named and the package has none.
         """
         return None if self.reader is None and is_service(store) else load_reader(self.reader)
 
@@ -68,7 +68,7 @@ class Reading:
 def ask(
     store: StoreAddress,
     choice: ModelChoice,
-    how: RankingChoice,
+    ranking_choice: RankingChoice,
     reading: Reading,
     question: AskedQuestions = None,
     file: FileOfQuestions = None,
@@ -79,13 +79,15 @@ def ask(
     filter_text: FilterText = None,
 ) -> None:
     """Answer questions in the words of a passage: a reader finds them, says how sure it is, or that there is no answer."""
-    chosen = read_filter(filter_text)
+    filter = read_filter(filter_text)
     questions = read_questions(question or [], file)
     from dpr_rag import Retriever
 
-    ranking, reader = ranking_at(store, how), reading.load(store)
+    ranking, reader = ranking_at(store, ranking_choice), reading.load(store)
     encoder = encoder_at(store, choice) if ranking.needs_vectors else None
-    with open_existing(store, encoder, read_only=only_reads(store, [ranking]), language=how.language) as opened:
+    with open_existing(
+        store, encoder, read_only=only_reads(store, [ranking]), language=ranking_choice.language
+    ) as opened:
         retriever = Retriever(
             opened,
             k=max(k, reading.rerank),
@@ -95,19 +97,19 @@ def ask(
             rerank_weight=reading.weight,
         )
         while batch := list(islice(questions, BATCH)):
-            for asked, hits in zip(batch, retriever.retrieve_batch(batch, filter=chosen), strict=True):
+            for one_question, hits in zip(batch, retriever.retrieve_batch(batch, filter=filter), strict=True):
                 _check_read(store, hits)
-                found = likeliest(hits, reading.least)
+                best = likeliest(hits, reading.least)
                 if as_json:
-                    say_json(_record(asked, found, hits[:k]))
+                    say_json(_record(one_question, best, hits[:k]))
                 else:
-                    _show(asked, found, hits[:k])
+                    _show(one_question, best, hits[:k])
         if not opened.count():
             note(f"the store {store} is empty; fill it with: dpr-rag index CORPUS --store {shlex.quote(str(store))}")
 
 
 def _check_read(store: str, hits: Sequence[Hit]) -> None:
-    """Refuse hits that nothing has read, which would look like those without an answer.
+    """Refuse hits that no reader has read, which would look like hits without an answer.
 
     Raises:
         ModelError: A service has no reader.
@@ -116,29 +118,29 @@ def _check_read(store: str, hits: Sequence[Hit]) -> None:
         raise ModelError(f"the service {store} reads no passages; name a reader with --reader, or serve with --rerank")
 
 
-def _record(question: str, found: Hit | None, hits: Sequence[Hit]) -> dict[str, Any]:
-    answer = None if found is None or found.answer is None else dataclasses.asdict(found.answer)
+def _record(question: str, best: Hit | None, hits: Sequence[Hit]) -> dict[str, Any]:
+    answer = None if best is None or best.answer is None else dataclasses.asdict(best.answer)
     return {
         "question": question,
         "answer": answer,
-        "passage": None if found is None else hit_record(found),
+        "passage": None if best is None else hit_record(best),
         "hits": [hit_record(hit) for hit in hits],
     }
 
 
-def _show(question: str, found: Hit | None, hits: Sequence[Hit]) -> None:
+def _show(question: str, best: Hit | None, hits: Sequence[Hit]) -> None:
     console = output()
     console.print(printable(question), style="bold")
-    if found is None or found.answer is None:
+    if best is None or best.answer is None:
         console.print(f"  The passages hold no answer to “{printable(question)}”." + (" The nearest:" if hits else ""))
         for hit in hits:
             console.print(_named(hit))
             for part in first_lines(hit.passage.text, console.width):
                 console.print(f"       {part}")
     else:
-        console.print(f"  {printable(found.answer.text)}  ({found.answer.probability:.0%})", style="green")
-        console.print(_named(found))
-        console.print(_around(found.passage.text, found.answer.start, found.answer.end))
+        console.print(f"  {printable(best.answer.text)}  ({best.answer.probability:.0%})", style="green")
+        console.print(_named(best))
+        console.print(_around(best.passage.text, best.answer.start, best.answer.end))
     console.print()
 
 
@@ -150,7 +152,7 @@ def _named(hit: Hit) -> Text:
 
 
 def _around(text: str, start: int, end: int) -> Text:
-    """What stands around an answer, cut at words."""
+    """The answer with the text around it, cut between words."""
     before, after = text[max(0, start - _AROUND) : start], text[end : end + _AROUND]
     if start > _AROUND:
         before = f"… {before.partition(' ')[2] or before}"
@@ -163,6 +165,6 @@ def _around(text: str, start: int, end: int) -> Text:
 
 
 def _spaced(part: str) -> str:
-    """A part of a text on one line, whose outer white space stays."""
+    """A part of a text on one line, with a space for white space at its ends."""
     left, right = part[:1].isspace(), part[-1:].isspace()
     return f"{' ' * left}{printable(part)}{' ' * (right and bool(part.strip()))}"

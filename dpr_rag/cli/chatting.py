@@ -84,35 +84,35 @@ def chat(
     from dpr_rag.pages.models import open_model
 
     refuse_service(store)
-    with on_port(host, port) as at, serving.private_uploads():
+    with on_port(host, port) as listening, serving.private_uploads():
         language_model = None if llm is None else open_model(llm, base_url)
         place = Path(name_of(store) if is_address(store) else store)
         memory = Memory(conversations or place.with_name(f"{place.name}.chat"))
-        known = facts_of(store)
-        encoder = encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
+        facts = facts_of(store)
+        encoder = encoder_of(store, choice) if facts is not None and facts.fingerprint else choice.load()
         with open_store(store, encoder=encoder) as opened:
             labelled = memory.path.with_name(f"{place.name}-labelled.jsonl")
-            reading = None if reader is None else load_reader(reader)
-            talk = Chat(cast("PassageStore", opened), memory, labelled, language_model, reading)
+            loaded_reader = None if reader is None else load_reader(reader)
+            conversation = Chat(cast("PassageStore", opened), memory, labelled, language_model, loaded_reader)
             _warm(encoder)
-            page = chat_page(talk, folders=host in LOOPBACK)
-            _serve(page, CSS, host, at, "read this store and every conversation, add files and remove them")
+            page = chat_page(conversation, folders=host in LOOPBACK)
+            _serve(page, CSS, host, listening, "read this store and every conversation, add files and remove them")
 
 
 def _warm(encoder: Encoder) -> None:
-    """Encode something while the page is being opened: a runtime compiles the model at the first question."""
+    """Encode a question in a thread: the runtime compiles the model at its first one, so that the user does not wait."""
     Thread(target=encoder.encode_questions, args=(["what is this?"],), daemon=True).start()
 
 
-def _serve(page: Any, css: str, host: str, at: tuple[socket, str], can: str) -> None:
+def _serve(page: Any, css: str, host: str, listening: tuple[socket, str], permissions: str) -> None:
     from dpr_rag.pages import serving
 
     at_home = host in LOOPBACK
     app = serving.app_of(page, css, hosts=LOOPBACK if at_home else (host.lower(), gethostname().lower(), "*"))
     if not at_home:
-        note(f"everybody who reaches {host} can {can}")
-    say(f"{at[1]}  (Ctrl-C ends it)")
-    serving.run(app, at[0])
+        note(f"everybody who reaches {host} can {permissions}")
+    say(f"{listening[1]}  (Ctrl-C ends it)")
+    serving.run(app, listening[0])
 
 
 @expanded
@@ -130,9 +130,9 @@ def ui(
     from dpr_rag.pages.playground import CSS, playground_page
 
     refuse_service(store)
-    reads = not is_address(store) and not os.access(store, os.W_OK)
-    with on_port(host, port) as at, serving.private_uploads():
+    read_only = not is_address(store) and not os.access(store, os.W_OK)
+    with on_port(host, port) as listening, serving.private_uploads():
         encoder = encoder_of(store, choice)
-        with open_existing(store, encoder, read_only=reads) as opened:
+        with open_existing(store, encoder, read_only=read_only) as opened:
             _warm(encoder)
-            _serve(playground_page(cast("PassageStore", opened)), CSS, host, at, "ask this store")
+            _serve(playground_page(cast("PassageStore", opened)), CSS, host, listening, "ask this store")

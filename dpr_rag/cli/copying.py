@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dpr_rag.cli.filling import Dtype, New, PartitionKey, await_compaction
+from dpr_rag.cli.filling import Dtype, PartitionKey, StoreOptions, await_compaction
 from dpr_rag.cli.indexing import say_moved
 from dpr_rag.cli.options import BatchSize, IndexKind, Language, Quiet
 from dpr_rag.cli.terminal import Stopwatch, progress
@@ -42,15 +42,15 @@ def copy(
 
     for name, place in (("SOURCE", source), ("TARGET", target)):
         if is_service(place):
-            said = "is a service, which gives out no vectors; name the folder or the collection behind it"
-            raise typer.BadParameter(f"{place!r:.200} {said}", param_hint=name)
-    new = New(kind, language, dtype, partition_key=partition_key)
+            problem = "is a service, which gives out no vectors; name the folder or the collection behind it"
+            raise typer.BadParameter(f"{place!r:.200} {problem}", param_hint=name)
+    new = StoreOptions(kind, language, dtype, partition_key=partition_key)
     new.check(target)
     watch = Stopwatch()
     with open_store(source, create=False, read_only=True) as first:
         store = whole(first)
         if not is_engine(target):
-            new = new.like(origin_of(store))
+            new = new.with_origin(origin_of(store))
         with new.opened(target, recorded(store)) as second:
             with progress("copying", store.count(), quiet=quiet) as advance:
                 report = copy(store, second, batch_size=batch_size, progress=advance)

@@ -1,4 +1,4 @@
-"""The corpus that `index` reads: its passages with their sources, and what is bad, unreadable or left out in it."""
+"""The corpus that `index` reads: its passages with their sources, and counts of malformed, unreadable and omitted entries."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ Part = Annotated[
 
 
 class BadText(Enum):
-    """What becomes of lone surrogates: an error, U+FFFD in their place, or their passages are left out."""
+    """How lone surrogates are handled: an error, U+FFFD instead, or their passages are left out."""
 
     error = "error"
     replace = "replace"
@@ -65,10 +65,10 @@ class BadText(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CorpusOptions:
-    """What the options said of how a corpus is read.
+    """The options for reading a corpus.
 
     Attributes:
-        form: Its format; None finds it.
+        form: Its format; None recognises it.
         id_column: Column or key of the id, if it has an unusual name.
         text_column: The same of the text.
         title_column: The same of the title.
@@ -98,7 +98,7 @@ class CorpusOptions:
     ] = BadText.error
 
     def check(self) -> None:
-        """Refuse a format that there is not, before any work.
+        """Refuse an unknown format, before any work.
 
         Raises:
             typer.BadParameter: It is unknown.
@@ -110,12 +110,12 @@ class CorpusOptions:
 
 
 class Corpus:
-    """The passages of a corpus, and what was wrong with it.
+    """The passages of a corpus, with counts of what could not be read.
 
     Args:
         path: A file, a folder, or ``python:``.
-        options: How it is read.
-        vectors: Whether its own vectors are read, too.
+        options: The options for reading.
+        vectors: Whether vectors in the corpus are read, too.
 
     Attributes:
         bad: How many malformed entries were skipped.
@@ -128,28 +128,28 @@ class Corpus:
         if not path.strip():
             raise typer.BadParameter("its path is empty; write . for the current folder", param_hint="CORPUS")
         self._path, self._options, self._vectors = path, options or CorpusOptions(), vectors
-        self._told = False
+        self._has_noted_format = False
         self.bad = self.unreadable = 0
         self._left_out = LeftOut()
 
     def passages(self) -> Iterator[Passage]:
-        """Read from the start, the first passage at once; what is wrong is counted, and some of it shown."""
-        return (one.passage for one in self.found())
+        """Read from the start, the first passage at once; errors are counted, and the first of them shown."""
+        return (entry.passage for entry in self.entries())
 
-    def found(self) -> Iterator[Found]:
-        """Read as :meth:`passages` does, with the vectors that lie beside the passages."""
+    def entries(self) -> Iterator[Found]:
+        """Read as :meth:`passages` does, with the vectors and places of the passages."""
         self.bad = self.unreadable = 0
         self._left_out.clear()
-        opened = self._read(self._take)
+        opened = self._read(self._count_bad)
         return chain(list(islice(opened, 1)), opened)
 
     def count(self) -> int | None:
-        """How many passages there are: worth one extra reading where a person watches the time left."""
+        """The number of passages, for a progress bar; None without a terminal, since counting reads the whole corpus."""
         if not is_watched():
             return None
         with progress("counting", None) as advance:
             total = 0
-            for total, _ in enumerate(self._read(self._pass, counting=True), start=1):
+            for total, _ in enumerate(self._read(self._skip, counting=True), start=1):
                 if total % 10_000 == 0:
                     advance(total)
         return total
@@ -158,48 +158,49 @@ class Corpus:
         from dpr_rag.store import source_path, with_source
 
         opened = self._open(on_bad, counting=counting)
-        self._tell(opened)
-        found = opened.found
+        self._note_format(opened)
+        entries = opened.found
         if self._options.skip_bad and not counting and on_bad is not None:
-            found = without_repeats(found, on_bad)
-        last: Path | str | None = None
+            entries = without_repeats(entries, on_bad)
+        last_source: Path | str | None = None
         source = ""
-        for one in found:
-            if one.source is not last:
-                last, source = one.source, one.source if isinstance(one.source, str) else source_path(one.source)
-            yield one._replace(passage=with_source(one.passage, source))
+        for entry in entries:
+            if entry.source is not last_source:
+                last_source = entry.source
+                source = entry.source if isinstance(entry.source, str) else source_path(entry.source)
+            yield entry._replace(passage=with_source(entry.passage, source))
 
-    def _tell(self, opened: Opened) -> None:
-        """Say once what the corpus is, where its name does not."""
-        if opened.what and not self._told:
+    def _note_format(self, opened: Opened) -> None:
+        """Note the recognised format once, where the name does not tell it."""
+        if opened.what and not self._has_noted_format:
             note(f"found {printable(opened.what)}")
-        self._told = True
+        self._has_noted_format = True
 
     def _open(self, on_bad: OnBad, *, counting: bool) -> Opened:
         from dpr_rag.corpora import Columns, LeftOut, Reading, open_reading
 
-        how = self._options
-        columns = Columns(how.id_column, how.text_column, how.title_column)
+        options = self._options
+        columns = Columns(options.id_column, options.text_column, options.title_column)
         left_out = LeftOut() if counting else self._left_out
-        reading = Reading(columns, on_bad, how.on_bad_text.value, left_out, how.part, self._vectors)
-        return open_reading(self._path, reading, format=how.form)
+        reading = Reading(columns, on_bad, options.on_bad_text.value, left_out, options.part, self._vectors)
+        return open_reading(self._path, reading, format=options.form)
 
     @contextmanager
     def placing_repeats(self, prefix: str) -> Iterator[None]:
-        """Say of an id that comes twice where both stand."""
+        """Add both places to the error about a repeated id."""
         try:
             yield
         except RepeatedIdError as error:
-            found = self._open(self._pass, counting=True).found
-            raise placed_error(found, error.passage_id.removeprefix(prefix), error) from error
+            entries = self._open(self._skip, counting=True).found
+            raise placed_error(entries, error.passage_id.removeprefix(prefix), error) from error
 
-    def _pass(self, error: CorpusError) -> None:
-        """Pass over what is wrong, unless the corpus ends with it."""
+    def _skip(self, error: CorpusError) -> None:
+        """Skip an error if the options say so, or raise it."""
         if not self._options.skip_bad and not isinstance(error, UnreadableError):
             raise error
 
-    def _take(self, error: CorpusError) -> None:
-        self._pass(error)
+    def _count_bad(self, error: CorpusError) -> None:
+        self._skip(error)
         if isinstance(error, UnreadableError):
             self.unreadable += 1
         else:
@@ -208,7 +209,7 @@ class Corpus:
             note(f"skipped: {printable(on_face(error, 'cli'))}")
 
     def say_left_out(self) -> None:
-        """Say what was not indexed, and why."""
+        """Note what was not indexed, and why."""
         from dpr_rag.corpora.walking import in_words
 
         if self.bad:
@@ -220,7 +221,7 @@ class Corpus:
 
 
 def _of_tables(left_out: Mapping[str, int]) -> str:
-    """How tables are read that lay in a folder of texts; nothing where none did."""
+    """Advice about tables in a folder of texts, which are not read with it; empty if there were none."""
     ending = next((ending for ending in _TABLES if left_out.get(f"{ending} file")), "")
     return (
         f"; index tables of ids and texts by themselves: dpr-rag index FILE{ending}; dpr-rag chat reads others, too"

@@ -19,7 +19,7 @@ def steers(char: str) -> bool:
 
 
 class _Escapes(dict[int, str]):
-    """What ``str.translate`` makes of a character, filled as characters are met."""
+    """A table for ``str.translate`` that escapes control characters, filled as characters are met."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
@@ -36,17 +36,17 @@ _ONE_LINE = _Escapes()
 
 
 def visible(text: str) -> str:
-    r"""Lines of text with every character escaped that would steer a terminal: ``ESC`` becomes the four characters ``\x1b``."""
+    r"""Escape characters that control the terminal, except newlines: ``ESC`` becomes the four characters ``\x1b``."""
     return text.translate(_LINES)
 
 
 def printable(text: str) -> str:
-    """The same on one line, with single spaces for white space."""
+    """The same as :func:`visible` on one line, with single spaces for white space."""
     return " ".join(text.split()).translate(_ONE_LINE)
 
 
 def json_line(value: Any, stream: TextIO) -> str:
-    """A value as one line of JSON that a stream can hold, without a raw character that would steer a terminal."""
+    """A value as one line of JSON in the stream's encoding, with characters that control the terminal escaped."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     if not _can_hold(stream, text):
         text = json.dumps(value, default=str)
@@ -62,13 +62,13 @@ def _can_hold(stream: TextIO, text: str) -> bool:
 
 
 def fitting(text: str, stream: TextIO) -> str:
-    """A text with what a stream's encoding does not have escaped."""
+    """Escape the characters of a text that a stream's encoding lacks."""
     encoding = stream.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def let_streams_escape() -> None:
-    """Have standard output and error escape what their encoding does not have, instead of failing."""
+    """Let standard output and error escape characters that their encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

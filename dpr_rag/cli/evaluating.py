@@ -18,9 +18,9 @@ from dpr_rag.cli.labelled import (
     Qrels,
     Regex,
     Split,
+    describe_questions,
     note_missing,
     read_labelled,
-    told_questions,
 )
 from dpr_rag.cli.models import ModelChoice
 from dpr_rag.cli.options import AsJson, FusionKind, Quiet, Weight
@@ -97,23 +97,23 @@ def evaluate(
 ) -> None:
     """Measure how often the right passages come first: accuracy, ranking measures, latencies, and a page to look at."""
     from dpr_rag import Retriever
-    from dpr_rag.evaluation import evaluate as measured
+    from dpr_rag.evaluation import evaluate as evaluate_systems
 
     questions = check_named(store, questions or named, runs)
-    others = read_runs(runs)
+    other_runs = read_runs(runs)
     if index_recall and store is not None and is_address(store):
         raise typer.BadParameter("it goes with the folder of a store", param_hint="--index-recall")
     rankings = _rankings(store, modes, weight, fusion, legs)
     reader = _reader(store, second)
     labelled = read_labelled(questions, split, limit, by, qrels=qrels, zeros=True)
-    asked = labelled.questions
+    labelled_questions = labelled.questions
     k = _depth(k, measures, labelled.by)
     files.check([questions, *(runs or ())])
-    files.check_ids(asked, others, store)
-    note_unasked(others, asked)
+    files.check_ids(labelled_questions, other_runs, store)
+    note_unasked(other_runs, labelled_questions)
     judge = partial(
-        measured,
-        questions=asked,
+        evaluate_systems,
+        questions=labelled_questions,
         k=k,
         by=labelled.by,
         regex=regex,
@@ -126,34 +126,34 @@ def evaluate(
     )
     settings = {}
     if store is None:
-        found = judge(others)
+        evaluation = judge(other_runs)
     else:
         with _opened(store, rankings, choice, legs.language) as opened:
             if labelled.by == "passage":
-                note_missing(opened, asked)
-            ours = {mode: Retriever(opened, k=k, ranking=ranking) for mode, ranking in rankings.items()}
-            if reader is not None:  # each of them once more
-                ours |= {
+                note_missing(opened, labelled_questions)
+            own_systems = {mode: Retriever(opened, k=k, ranking=ranking) for mode, ranking in rankings.items()}
+            if reader is not None:  # each mode once more, reranked
+                own_systems |= {
                     f"{mode} reranked": Retriever(opened, k=k, ranking=ranking, reranker=reader, **second.options)
                     for mode, ranking in rankings.items()
                 }
-            systems: dict[str, System | Run] = {**ours, **with_texts(others, opened)}
-            with progress("asking", len(asked) * len(systems), quiet=quiet) as advance:
-                found = judge(systems, progress=advance)
+            systems: dict[str, System | Run] = {**own_systems, **with_texts(other_runs, opened)}
+            with progress("asking", len(labelled_questions) * len(systems), quiet=quiet) as advance:
+                evaluation = judge(systems, progress=advance)
             settings = settings_of(opened, rankings)
             if reader is not None:
-                settings["reader"] = second.told(reader)
+                settings["reader"] = second.describe(reader)
             if index_recall:
-                settings["index recall"] = index_recall_of(opened, [one.question for one in asked])
-    if others:
+                settings["index recall"] = index_recall_of(opened, [item.question for item in labelled_questions])
+    if other_runs:
         settings["runs"] = ", ".join(map(str, runs or ()))
-    settings["questions"] = told_questions(questions, split, limit) + (f", judged by {qrels}" if qrels else "")
+    settings["questions"] = describe_questions(questions, split, limit) + (f", judged by {qrels}" if qrels else "")
     settings |= circumstances()
     if as_json:
-        say_json(found.figures() | {"settings": settings})
+        say_json(evaluation.figures() | {"settings": settings})
     else:
-        show(found, settings)
-    files.write(found, settings)
+        show(evaluation, settings)
+    files.write(evaluation, settings)
 
 
 def _reader(store: str | None, second: SecondStage) -> Reader | None:
@@ -163,22 +163,22 @@ def _reader(store: str | None, second: SecondStage) -> Reader | None:
 
 
 def _depth(k: int | None, measures: Sequence[str] | None, by: JudgedBy) -> int:
-    """How many passages are asked for: as many as the measures look at, where nothing was said.
+    """The number of passages per question: ``k``, or else as many as the measures need.
 
     Raises:
-        typer.BadParameter: A measure is unknown, looks deeper than was said, or cannot be measured so.
+        typer.BadParameter: A measure is unknown, needs more than ``k`` passages, or does not fit how hits are judged.
     """
     from dpr_rag.evaluation.named import parse_measure, parse_measures
 
     with usage("--measure"):
-        cutoffs = [one.cutoff or 0 for one in map(parse_measure, measures or ())]
+        cutoffs = [measure.cutoff or 0 for measure in map(parse_measure, measures or ())]
         depth = max([_DEPTH, *cutoffs]) if k is None else k
         parse_measures(measures or (), k=depth, by=by)
     return depth
 
 
 def _opened(store: str, rankings: Mapping[str, Ranking], choice: ModelChoice, language: str | None) -> Store:
-    """The store, with its encoder where vectors count."""
+    """Open the store, with its encoder where a ranking needs vectors."""
     needed = any(ranking.needs_vectors for ranking in rankings.values())
     encoder = encoder_at(store, choice) if needed else None
     return open_existing(store, encoder, read_only=only_reads(store, rankings.values()), language=language)
@@ -198,7 +198,7 @@ def _rankings(
     with open_existing(store) as opened:
         with usage():
             options = _ranking_options(modes, weight, fusion, legs)
-            rankings = [opened.ranking_of(one) for one in options]
+            rankings = [opened.ranking_of(option_set) for option_set in options]
     return {ranking.mode: ranking for ranking in rankings}
 
 

@@ -10,30 +10,30 @@ from typing import Any, get_type_hints
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that the dataclasses among its parameters hold, in place of those parameters.
+    """Replace a command's parameters that are dataclasses of options by the options in them.
 
     Every field of such a dataclass is annotated as a parameter of a command would be, and has a default.
     """
     signature = inspect.signature(command, eval_str=True)
     groups: dict[str, Any] = {}
     shown: list[inspect.Parameter] = []
-    for one in signature.parameters.values():
-        if is_dataclass(one.annotation):
-            groups[one.name] = one.annotation
-            shown += _options(one.name, one.annotation)
+    for parameter in signature.parameters.values():
+        if is_dataclass(parameter.annotation):
+            groups[parameter.name] = parameter.annotation
+            shown += _options(parameter.name, parameter.annotation)
         else:
-            shown.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            shown.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
     @wraps(command)
-    def run(**given: Any) -> None:
-        made = {
-            name: group(**{one.name: given.pop(f"{name}_{one.name}") for one in fields(group)})
+    def run(**values: Any) -> None:
+        dataclasses = {
+            name: group(**{field.name: values.pop(f"{name}_{field.name}") for field in fields(group)})
             for name, group in groups.items()
         }
-        command(**given, **made)
+        command(**values, **dataclasses)
 
     run.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in shown}
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
     return run
 
 
@@ -42,7 +42,7 @@ def _options(name: str, group: Any) -> list[inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
     return [
         inspect.Parameter(
-            f"{name}_{one.name}", inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=hints[one.name]
+            f"{name}_{field.name}", inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
         )
-        for one in fields(group)
+        for field in fields(group)
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpr_rag.cli.models import facts_of, look
+from dpr_rag.cli.models import facts_of, folder_info
 from dpr_rag.cli.options import check_store_options
 from dpr_rag.cli.terminal import note
 from dpr_rag.paths import is_address, is_engine, is_service, store_of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class StoredAs(StrEnum):
-    """How a new store keeps its vectors."""
+    """The number type in which a new store keeps vectors."""
 
     float32 = "float32"
     float16 = "float16"
@@ -39,18 +39,18 @@ PartitionKey = Annotated[
 _FILLED = "Folder of the store, or a collection of a Milvus: milvus://HOST:PORT/NAME, milvus+lite:FILE.db."
 
 
-def fillable(given: str) -> str:
-    """Where passages can go.
+def fillable(address: str) -> str:
+    """Check the address of a store to fill: a folder or a collection.
 
     Raises:
         typer.BadParameter: It is a service.
-        PathError: It is no place.
+        PathError: It is neither a path nor a valid address.
     """
-    if is_service(given):
+    if is_service(address):
         raise typer.BadParameter(
-            f"{given!r:.200} is a service, which fills no store; name the folder or the collection behind it"
+            f"{address!r:.200} is a service, which fills no store; name the folder or the collection behind it"
         )
-    return store_of(given)
+    return store_of(address)
 
 
 StoreOption = Annotated[
@@ -65,15 +65,15 @@ OutStore = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class New:
-    """What a store is made as; one that exists keeps what it is.
+class StoreOptions:
+    """The options of a new store; an existing one keeps its own.
 
     Attributes:
-        kind: Index.
-        language: Whose words BM25 stems; of a folder.
-        dtype: How vectors are kept; of a folder.
-        bind: Attach the encoder to vectors that came without one; of a folder.
-        partition_key: Of a collection.
+        kind: Kind of index.
+        language: Language of BM25's stemmer; for a folder.
+        dtype: Number type of the vectors; for a folder.
+        bind: Attach the encoder to vectors that came without one; for a folder.
+        partition_key: Metadata field whose value determines the partition; for a collection.
     """
 
     kind: str | None = None
@@ -83,10 +83,10 @@ class New:
     partition_key: str | None = None
 
     def check(self, place: str) -> None:
-        """Refuse what there is not, or not there.
+        """Refuse unknown values, and options that do not go with this kind of store.
 
         Raises:
-            typer.BadParameter: There is such an option.
+            typer.BadParameter: An option is wrong.
         """
         check_store_options(self.kind, self.language, place)
         of_folders = {"--language": self.language, "--dtype": self.dtype, "--bind": self.bind or None}
@@ -100,26 +100,26 @@ class New:
                 f"it goes with a collection of a Milvus, and {place!r:.200} is a folder", param_hint="--partition-key"
             )
 
-    def like(self, origin: Origin) -> New:
-        """The same for a folder that takes the passages of a store; what was not named is as there."""
+    def with_origin(self, origin: Origin) -> StoreOptions:
+        """The same options; those that were not given are taken from the store that the passages come from."""
         dtype = None if origin.dtype is None else StoredAs(origin.dtype)
         return replace(self, language=self.language or origin.language, dtype=self.dtype or dtype)
 
     def opened(self, place: str, encoder: Encoder | None) -> WholeStore:
-        """Open a store for writing, or make it."""
+        """Open a store for writing, or create it."""
         if is_address(place):
             from dpr_rag import MilvusStore
 
-            known = facts_of(place)
-            if self.kind is not None and known is not None:
+            facts = facts_of(place)
+            if self.kind is not None and facts is not None:
                 note("the collection keeps its index; another one takes a new collection: dpr-rag copy")
             return MilvusStore.open(place, encoder=encoder, index=self.kind or "auto", partition_key=self.partition_key)
         from dpr_rag import PassageStore
 
-        settled = note_settled(Path(place), self.kind, self.dtype, self.language)
-        asked, words = ("auto", None) if settled else (self.kind or "auto", self.language)
-        how = (self.dtype or StoredAs.float32).value
-        return PassageStore.open(place, encoder=encoder, bind=self.bind, index=asked, dtype=how, language=words)
+        exists = note_ignored_options(Path(place), self.kind, self.dtype, self.language)
+        index, language = ("auto", None) if exists else (self.kind or "auto", self.language)
+        dtype = (self.dtype or StoredAs.float32).value
+        return PassageStore.open(place, encoder=encoder, bind=self.bind, index=index, dtype=dtype, language=language)
 
 
 def await_compaction(store: WholeStore) -> None:
@@ -130,17 +130,17 @@ def await_compaction(store: WholeStore) -> None:
         store.wait_for_compaction()
 
 
-def note_settled(store: Path, kind: str | None, dtype: StoredAs | None, language: str | None) -> bool:
-    """Whether the store exists already; prints a note for each option that differs from its settings and has no effect."""
-    known = look(store)
-    if known is None:
+def note_ignored_options(store: Path, kind: str | None, dtype: StoredAs | None, language: str | None) -> bool:
+    """Whether the store exists; notes each option that differs from its settings and so has no effect."""
+    info = folder_info(store)
+    if info is None:
         return False
-    if language not in (None, known.language):
+    if language not in (None, info.language):
         note(
-            f"the store keeps the language {known.language}; change it with: dpr-rag optimize {store} --language {language}"
+            f"the store keeps the language {info.language}; change it with: dpr-rag optimize {store} --language {language}"
         )
-    if kind not in (None, known.index):
-        note(f"the store keeps its index {known.index!r}; change it with: dpr-rag optimize {store} --index {kind}")
-    if dtype is not None and dtype.value != known.dtype:
-        note(f"the store keeps its vectors as {known.dtype}; that was settled when it was created")
+    if kind not in (None, info.index):
+        note(f"the store keeps its index {info.index!r}; change it with: dpr-rag optimize {store} --index {kind}")
+    if dtype is not None and dtype.value != info.dtype:
+        note(f"the store keeps its vectors as {info.dtype}; that was settled when it was created")
     return True

@@ -13,7 +13,7 @@ import typer
 from dpr_rag.cli.corpus import Corpus, CorpusOptions
 from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.expanding import expanded
-from dpr_rag.cli.filling import Dtype, New, PartitionKey, StoreOption, await_compaction
+from dpr_rag.cli.filling import Dtype, PartitionKey, StoreOption, StoreOptions, await_compaction
 from dpr_rag.cli.models import ModelChoice, encoder_of, facts_of
 from dpr_rag.cli.options import BatchSize, Bind, IndexKind, Language, Quiet, StoreFolder
 from dpr_rag.cli.shards import Pair, add_pairs, compared, matched, with_own_vectors
@@ -78,7 +78,7 @@ def index(
     quiet: Quiet = False,
 ) -> None:
     """Add a corpus to a store: creates the store, continues after an interruption, or extends it."""
-    new = New(kind, language, dtype, bind, partition_key)
+    new = StoreOptions(kind, language, dtype, bind, partition_key)
     new.check(store)
     reading.check()
     if keep_vectors and vectors:
@@ -86,10 +86,10 @@ def index(
             "the vectors come from the corpus itself, or from --vectors", param_hint="--keep-vectors"
         )
     source = Corpus(corpus, reading, vectors=keep_vectors)
-    found = source.found()
-    passages = (one.passage for one in found)
+    entries = source.entries()
+    passages = (entry.passage for entry in entries)
     pairs = (
-        with_own_vectors(found)
+        with_own_vectors(entries)
         if keep_vectors
         else matched(passages, vectors, partial=reading.skip_bad)
         if vectors
@@ -118,9 +118,9 @@ def index(
 
 def _encoder_for(store: str, choice: ModelChoice, *, needed: bool) -> DualEncoder | LibraryEncoder | None:
     if not needed and choice.question is None:
-        return None  # the vectors are there, and nobody said of which encoder
-    known = facts_of(store)
-    return encoder_of(store, choice) if known is not None and known.fingerprint else choice.load()
+        return None  # vectors are given, and no encoder was named
+    facts = facts_of(store)
+    return encoder_of(store, choice) if facts is not None and facts.fingerprint else choice.load()
 
 
 def add_corpus(
@@ -134,27 +134,27 @@ def add_corpus(
     prefix: str = "",
     replace: Replace = "any",
 ) -> AddReport:
-    """Add passages, showing how far it is, and say what was done.
+    """Add passages behind a progress bar, and write the counts.
 
     Args:
-        store: Where they go.
+        store: The store.
         passages: The corpus.
-        total: How many there are, if somebody counted.
+        total: Number of passages, or None if they were not counted.
         batch_size: Passages per commit.
         pairs: Passages with their vectors, to be added instead of encoding the corpus.
         quiet: Show no progress bar.
-        prefix: What is put before every id.
+        prefix: Text to put before every id.
         replace: Whose passages may be replaced, see ``PassageStore.add``.
     """
     watch = Stopwatch()
     with progress("indexing", total, quiet=quiet) as advance:
-        told = _by_total(advance)
+        by_total = _by_total(advance)
         if pairs is not None:
-            named = ((prefixed(passage, prefix), vector) for passage, vector in pairs)
-            report = add_pairs(store, named, batch_size=batch_size, progress=told, replace=replace)
+            prefixed_pairs = ((prefixed(passage, prefix), vector) for passage, vector in pairs)
+            report = add_pairs(store, prefixed_pairs, batch_size=batch_size, progress=by_total, replace=replace)
         else:
-            named_only = (prefixed(passage, prefix) for passage in passages)
-            report = store.add(named_only, batch_size=batch_size, progress=told, replace=replace)
+            prefixed_passages = (prefixed(passage, prefix) for passage in passages)
+            report = store.add(prefixed_passages, batch_size=batch_size, progress=by_total, replace=replace)
     await_compaction(store)
     say_added(report, watch)
     _note_cut(store.encoder)
@@ -162,16 +162,16 @@ def add_corpus(
 
 
 def say_added(report: AddReport, watch: Stopwatch) -> None:
-    """Say what came into a store, and how quickly."""
-    told = f"added {report.added:,}, replaced {report.replaced:,}, unchanged {report.unchanged:,}"
-    say(f"{told} {watch.rate(report.total)}")
+    """Write how many passages were added, and at what rate."""
+    counts = f"added {report.added:,}, replaced {report.replaced:,}, unchanged {report.unchanged:,}"
+    say(f"{counts} {watch.rate(report.total)}")
 
 
 def say_moved(verb: str, report: AddReport, watch: Stopwatch) -> None:
-    """Say what came into a store from others, what was there before, as a call that was cut off left it, and how quickly."""
+    """Write how many passages came from other stores, how many were there from an earlier call, and the rate."""
     replaced = f", replaced {report.replaced:,}" if report.replaced else ""
-    told = f"{verb} {report.added:,}{replaced}; {report.unchanged:,} were already there; {report.total:,} in all"
-    say(f"{told}, {watch.rate(report.added + report.replaced)}")
+    counts = f"{verb} {report.added:,}{replaced}; {report.unchanged:,} were already there; {report.total:,} in all"
+    say(f"{counts}, {watch.rate(report.added + report.replaced)}")
 
 
 def prefixed(passage: Passage, prefix: str) -> Passage:
@@ -180,14 +180,14 @@ def prefixed(passage: Passage, prefix: str) -> Passage:
 
 
 def _note_owners(owners: Mapping[str, int]) -> None:
-    """Say which passages were left out since other files have their ids, and what to do."""
+    """Note passages that were left out because other files have their ids, and what to do."""
     if not owners:
         return
-    most = sorted(owners, key=lambda name: (-owners[name], name))
-    told = [f"{printable(name)} ({owners[name]:,}{_if_gone(name)})" for name in most[:_SHOWN_OWNERS]]
-    more = f" and {len(most) - len(told):,} more" if len(most) > len(told) else ""
+    names = sorted(owners, key=lambda name: (-owners[name], name))
+    shown_names = [f"{printable(name)} ({owners[name]:,}{_if_gone(name)})" for name in names[:_SHOWN_OWNERS]]
+    more = f" and {len(names) - len(shown_names):,} more" if len(names) > len(shown_names) else ""
     note(
-        f"left out {sum(owners.values()):,} passages whose ids other files have brought: {', '.join(told)}{more}; "
+        f"left out {sum(owners.values()):,} passages whose ids other files have brought: {', '.join(shown_names)}{more}; "
         "--replace puts these in their place, --prefix NAME/ adds them under ids of their own"
     )
 
@@ -207,7 +207,7 @@ def _by_total(advance: Advance) -> Callable[[AddReport], None]:
 
 
 def encode_anew(store: Path, encoder: DualEncoder | LibraryEncoder, *, batch_size: int, quiet: bool) -> int:
-    """Move a store to another encoder behind a bar, and tell how many passages were encoded."""
+    """Move a store to another encoder behind a progress bar; returns the number of encoded passages."""
     from dpr_rag import PassageStore
 
     with (

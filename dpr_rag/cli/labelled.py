@@ -67,10 +67,10 @@ class Labelled:
     """Labelled questions as they were read.
 
     Attributes:
-        questions: What is asked.
-        judgements: How relevant which passages are, where a BEIR folder says so.
-        by: What the questions can be judged by.
-        left_out: How many of the file are not asked, by reason.
+        questions: The questions.
+        judgements: Judgements of passages, from a BEIR folder or ``--qrels``.
+        by: What makes a passage right.
+        left_out: Numbers of questions left out, by reason.
     """
 
     questions: list[Question]
@@ -79,28 +79,28 @@ class Labelled:
     left_out: LeftOut
 
 
-def told_questions(questions: Path, split: str | None, limit: int | None) -> str:
-    """Which questions were asked, for people to read."""
-    told = [str(questions)]
+def describe_questions(questions: Path, split: str | None, limit: int | None) -> str:
+    """Describe for people which questions were asked."""
+    parts = [str(questions)]
     if split is not None:
-        told.append(f"split {split}")
+        parts.append(f"split {split}")
     if limit is not None:
-        told.append(f"the first {limit:,}")
-    return ", ".join(told)
+        parts.append(f"the first {limit:,}")
+    return ", ".join(parts)
 
 
 def read_labelled(
     path: Path, split: str | None, limit: int | None, by: By, *, qrels: Path | None = None, zeros: bool = False
 ) -> Labelled:
-    """Read the questions, how relevant which passages are, and what the questions can be judged by.
+    """Read labelled questions and their judgements, and decide what makes a passage right.
 
     Args:
         path: The questions, or a BEIR folder.
-        split: Of a folder.
-        limit: The first questions only.
-        by: What makes a passage right; judgements of their own make it the passage.
+        split: Split of a BEIR folder.
+        limit: Largest number of questions.
+        by: What makes a passage right; with ``qrels``, ``auto`` is the passage's id.
         qrels: Judgements of the questions, in place of a folder's.
-        zeros: Whether to take questions of which no passage is judged relevant, too.
+        zeros: Whether to include questions without a relevant passage.
 
     Raises:
         EvaluationError: There is no question, or they cannot be judged.
@@ -111,18 +111,18 @@ def read_labelled(
     from dpr_rag.evaluation import judge_for
 
     left_out = LeftOut()
-    found = read_questions(path, split=split, qrels=qrels, zeros=zeros and by != By.answer, left_out=left_out)
-    asked = list(islice(found, limit))
-    if left_out and not asked:
+    all_questions = read_questions(path, split=split, qrels=qrels, zeros=zeros and by != By.answer, left_out=left_out)
+    chosen_questions = list(islice(all_questions, limit))
+    if left_out and not chosen_questions:
         raise EvaluationError(f"{path}: no question is left: {told(left_out)}; name another --split, or judge some")
-    judged = qrels or (qrels_of(path, split) if path.is_dir() else None)
-    judgements = list(read_qrels(judged)) if judged else []
+    qrels_file = qrels or (qrels_of(path, split) if path.is_dir() else None)
+    judgements = list(read_qrels(qrels_file)) if qrels_file else []
     try:
-        wanted = By.passage if qrels is not None and by == By.auto else by
-        chosen = judge_for(asked, wanted.value, judged={one.question_id for one in judgements})
+        basis = By.passage if qrels is not None and by == By.auto else by
+        judge = judge_for(chosen_questions, basis.value, judged={judgement.question_id for judgement in judgements})
     except EvaluationError as error:
         raise EvaluationError(f"{path}: " + message_of(error) + _not_read(unread(path))) from error
-    return Labelled(asked, judgements if chosen == "passage" else [], chosen, left_out)
+    return Labelled(chosen_questions, judgements if judge == "passage" else [], judge, left_out)
 
 
 def _not_read(names: Sequence[str]) -> str:
@@ -131,27 +131,29 @@ def _not_read(names: Sequence[str]) -> str:
     return f"; not read were {listed(names)}" if names else ""
 
 
-def note_missing(store: Store, asked: Sequence[Question]) -> None:
-    """Say how many of the passages that are to be found are not in the store at all."""
-    wanted = {name for question in asked for name in question.positive_ids}
-    missing = wanted - {passage.id for passage in store.get(wanted)}
+def note_missing(store: Store, questions: Sequence[Question]) -> None:
+    """Note how many relevant passages are not in the store at all."""
+    positive_ids = {name for question in questions for name in question.positive_ids}
+    missing = positive_ids - {passage.id for passage in store.get(positive_ids)}
     if missing:
-        note(f"{len(missing):,} of {len(wanted):,} positive_ids are not in the store (one is {min(missing)!r:.120})")
+        note(
+            f"{len(missing):,} of {len(positive_ids):,} positive_ids are not in the store (one is {min(missing)!r:.120})"
+        )
 
 
 def split_to_tune_on(
     questions: Path, split: str | None, *, order: Sequence[str] = ("dev", "train"), purpose: str = "tune on"
 ) -> str | None:
-    """The split of a BEIR folder that something is tuned on or learnt from: never ``test`` unless it is named.
+    """The split of a BEIR folder for tuning or training: never ``test`` unless it is named.
 
     Args:
         questions: The folder; a file has no splits.
         split: The split that was named.
-        order: Which splits are taken where none was, the best one first.
-        purpose: What they are for, in the message.
+        order: The splits to take if none was named, the preferred one first.
+        purpose: What the split is for, in the message.
 
     Raises:
-        typer.BadParameter: None is named, and there is none of ``order``.
+        typer.BadParameter: None was named, and the folder has none of ``order``.
     """
     from dpr_rag.corpora.questions import split_name
 

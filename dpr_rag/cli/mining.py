@@ -97,16 +97,16 @@ def mine(
     _check_folder(output)
     skipped, left_out = SkipReport(keep=5), LeftOut()
     split = split_to_tune_on(questions, split, order=("train", "dev"), purpose="learn from")
-    found = read_minable(questions, split=split, on_bad=skipped, left_out=left_out)
-    asked: Iterable[Question | TrainingSample] = islice(found, limit)
-    if not is_training(questions):  # which may be too large to be counted, and is read as a stream
-        asked = list(asked)
+    all_questions = read_minable(questions, split=split, on_bad=skipped, left_out=left_out)
+    chosen_questions: Iterable[Question | TrainingSample] = islice(all_questions, limit)
+    if not is_training(questions):  # a training set may be too large to be held, and is read as a stream
+        chosen_questions = list(chosen_questions)
     encoder = encoder_at(store, choice) if source != Source.bm25 else None
     with open_existing(store, encoder, read_only=False, language=words.language) as opened:
         miner = Miner(opened, mining)
-        total = len(asked) if isinstance(asked, list) else limit
+        total = len(chosen_questions) if isinstance(chosen_questions, list) else limit
         with progress("mining", total, quiet=quiet) as advance:
-            count = write_training(output, _counted(miner, asked, advance))
+            count = write_training(output, _counted(miner, chosen_questions, advance))
     say(f"wrote {count:,} of {miner.report.questions:,} questions to {output}")
     if left_out:
         note_lines([told_left_out(miner.report.questions, left_out)])
@@ -116,19 +116,21 @@ def mine(
     note_lines(miner.report.lines())
 
 
-def _counted(miner: Miner, asked: Iterable[Question | TrainingSample], advance: Advance) -> Iterator[TrainingSample]:
-    for sample in miner.mine(asked):
+def _counted(
+    miner: Miner, questions: Iterable[Question | TrainingSample], advance: Advance
+) -> Iterator[TrainingSample]:
+    for sample in miner.mine(questions):
         advance(miner.report.questions)
         yield sample
 
 
 def note_lines(lines: Iterable[str]) -> None:
-    """Notes with their indentation, and without what a file might send to the terminal."""
+    """Write notes, with their indentation and with control characters escaped."""
     for line in lines:
         note(("  " if line.startswith(" ") else "") + printable(line))
 
 
 def _check_folder(path: Path) -> None:
-    """Find out before the work, and not after it, that a file has no folder."""
+    """Check before the work that a file can be written."""
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise CorpusError(f"{path}: cannot be written; name a file in a folder that exists")

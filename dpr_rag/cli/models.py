@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dpr_rag.cli.describing import describe_encoder
 from dpr_rag.cli.options import ContextModel, Model, Profile
 from dpr_rag.cli.running import Running, check_profile
-from dpr_rag.cli.telling import told_encoder
 from dpr_rag.cli.terminal import note
 from dpr_rag.errors import EncoderMismatchError, StoreNotFoundError
 from dpr_rag.paths import is_address
@@ -27,13 +27,13 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice(Running):
-    """What the options said of the encoder that a command uses.
+    """The options for the encoder of a command.
 
     Attributes:
         question: Folder or hub name of the question encoder; None or ``default`` means the default encoder.
         context: Folder or hub name of the context encoder, if it is another one.
-        profile: Name of the profile, if it is not to be recognised.
-        question_prompt: Name of the prompt before questions, if it is not to be the usual one.
+        profile: Name of the profile; None recognises it.
+        question_prompt: Name of the prompt before questions; None takes the usual one.
         passage_prompt: The same before passages.
     """
 
@@ -58,7 +58,7 @@ class ModelChoice(Running):
     ] = None
 
     def load(self) -> DualEncoder | LibraryEncoder:
-        """Load what the user named, or the default encoder, and say what it is.
+        """Load the named encoder or the default one, and note what it is.
 
         Raises:
             typer.BadParameter: A context encoder, a profile or a prompt was given without ``--model``.
@@ -72,19 +72,21 @@ class ModelChoice(Running):
             check_profile(self.profile)
             prompts: Any = {"question_prompt_name": self.question_prompt, "passage_prompt_name": self.passage_prompt}
             encoder = load_encoder(self.question, self.context, profile=self.profile, **prompts, **self.as_options())
-        elif any(one is not None for one in (self.context, self.profile, self.question_prompt, self.passage_prompt)):
+        elif any(
+            option is not None for option in (self.context, self.profile, self.question_prompt, self.passage_prompt)
+        ):
             raise typer.BadParameter(
                 "--context-model, --profile, --question-prompt and --passage-prompt need --model beside them",
                 param_hint="--model",
             )
         else:
             encoder = DualEncoder.default(**self.as_options())
-        note(told_encoder(encoder))
+        note(describe_encoder(encoder))
         return encoder
 
 
-def look(path: Path) -> StoreInfo | None:
-    """What a store says of itself, or None where there is none; loads no model."""
+def folder_info(path: Path) -> StoreInfo | None:
+    """The information of a folder's store, or None if there is no store; loads no model."""
     from dpr_rag import PassageStore
 
     try:
@@ -95,9 +97,9 @@ def look(path: Path) -> StoreInfo | None:
 
 
 def facts_of(path: str | Path) -> Facts | None:
-    """What a store or a collection says of itself, or None where there is none."""
+    """The information of a folder's store or of a collection, or None if there is none."""
     if not is_address(path):
-        return look(Path(path))
+        return folder_info(Path(path))
     from dpr_rag import MilvusStore
 
     try:
@@ -110,12 +112,12 @@ def facts_of(path: str | Path) -> Facts | None:
 def encoder_of(
     path: str | Path, choice: ModelChoice, *, loaded: DualEncoder | LibraryEncoder | None = None
 ) -> DualEncoder | LibraryEncoder:
-    """Load the encoder for an existing store; what the store names is shown, never loaded.
+    """Load the encoder for an existing store; a model that only the store names is shown in messages, never loaded.
 
     Args:
         path: Folder of the store, or address of a Milvus.
-        choice: What the user named.
-        loaded: What it loaded for another store.
+        choice: The options for the encoder.
+        loaded: The encoder that the same options loaded for another store.
 
     Raises:
         StoreNotFoundError: There is no store at the path.
@@ -155,5 +157,7 @@ def is_outdated(info: Facts | None, encoder: DualEncoder | LibraryEncoder) -> bo
 def _advice(info: Facts) -> str:
     question, _, context = (info.source or "MODEL").partition(" + ")
     models = f"--model {quote(question)}" + (f" --context-model {quote(context)}" if context else "")
-    named = "and the --profile, --question-prompt and --passage-prompt that it was filled with if any were named"
-    return f"{models}, {named} (fingerprint {info.fingerprint})"
+    other_options = (
+        "and the --profile, --question-prompt and --passage-prompt that it was filled with if any were named"
+    )
+    return f"{models}, {other_options} (fingerprint {info.fingerprint})"

@@ -48,7 +48,7 @@ def read_filter(text: str | None) -> dict[str, Any] | None:
 
 
 def check_store_options(kind: str | None, language: str | None, place: str | Path = "") -> None:
-    """Refuse an index or a language that there is not where a store lies, before any work.
+    """Refuse an unknown index or language, before any work.
 
     Raises:
         typer.BadParameter: One is unknown.
@@ -68,22 +68,22 @@ def check_store_options(kind: str | None, language: str | None, place: str | Pat
         Analyzer("none" if language is None else language)
 
 
-def folder_of(given: str | Path) -> Path:
+def folder_of(place: str | Path) -> Path:
     """The folder of a store, for commands that need one.
 
     Raises:
-        PathError: It is none.
+        PathError: It is an address.
     """
-    if is_engine(given):
+    if is_engine(place):
         raise PathError(
-            f"{given!r:.200} is a collection, and this is done with the folder of a store; make one with: "
-            f"dpr-rag copy {given} DIR"
+            f"{place!r:.200} is a collection, and this is done with the folder of a store; make one with: "
+            f"dpr-rag copy {place} DIR"
         )
-    if is_service(given):
+    if is_service(place):
         raise PathError(
-            f"{given!r:.200} is a service, and this is done with the folder of a store; do it where the service's store lies"
+            f"{place!r:.200} is a service, and this is done with the folder of a store; do it where the service's store lies"
         )
-    return place_of(given)
+    return place_of(place)
 
 
 StoreFolder = Annotated[

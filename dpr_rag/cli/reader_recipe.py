@@ -1,4 +1,4 @@
-"""The recipe `reader` of `train`: DPR's second stage, from answers in passages, and what it begins with."""
+"""The recipe `reader` of `train`: trains DPR's second stage on answers in passages."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from dpr_rag.training import TrainingResult, Validation
 
 
-def train_reader_on(made: Preparation, begin: Start, validation: Path | None) -> TrainingResult:
+def train_reader_on(preparation: Preparation, begin: Start, validation: Path | None) -> TrainingResult:
     """Train a reader.
 
     Args:
-        made: Data, options and settings.
-        begin: What ``--init`` named: a reader, or the encoder to make one of.
+        preparation: Data, options and settings.
+        begin: The options for the starting weights: a reader, or an encoder to make one of.
         validation: Held-out samples.
 
     Raises:
@@ -35,29 +35,29 @@ def train_reader_on(made: Preparation, begin: Start, validation: Path | None) ->
     """
     from dpr_rag.training.reading import SETTINGS, train_reader
 
-    samples = made.with_negatives(made.samples(*made.data), "a reader")
-    bare = sum(not one.answers for one in samples)
-    if bare and made.group.first:
-        note(f"{bare:,} samples without answers teach which passage to choose, and nothing of answers")
-    settings = replace(made.settings, gradient_norm=SETTINGS.gradient_norm)
+    samples = preparation.with_negatives(preparation.samples(*preparation.data), "a reader")
+    without_answers = sum(not sample.answers for sample in samples)
+    if without_answers and preparation.group.first:
+        note(f"{without_answers:,} samples without answers teach which passage to choose, and nothing of answers")
+    settings = replace(preparation.settings, gradient_norm=SETTINGS.gradient_norm)
     total = (settings.steps or settings.epochs * -(-len(samples) // settings.batch_size)) * settings.batch_size
-    start = _start(begin, seed=settings.seed, quiet=not made.group.first)
-    measured = _validation(validation, quiet=not made.group.first)
-    with shown(total * settings.accumulate, quiet=made.quiet or not made.group.first) as told:
+    start = _start(begin, seed=settings.seed, quiet=not preparation.group.first)
+    validations = _validation(validation, quiet=not preparation.group.first)
+    with shown(total * settings.accumulate, quiet=preparation.quiet or not preparation.group.first) as report_progress:
         return train_reader(
             samples,
-            made.output,
+            preparation.output,
             init=start,
             settings=settings,
-            frozen=made.options.frozen,
-            validation=measured,
-            progress=told,
-            device=made.device,
+            frozen=preparation.options.frozen,
+            validation=validations,
+            progress=report_progress,
+            device=preparation.device,
         )
 
 
 def _start(begin: Start, *, seed: int, quiet: bool) -> Reader:
-    """A reader that was named, or one made of an encoder."""
+    """Load the named reader, or make one of an encoder."""
     from dpr_rag.encoders.folders import find_folder
     from dpr_rag.training.reading import reader_from
 

@@ -1,4 +1,4 @@
-"""The options of `train` that belong to one recipe or another, and the refusal of those that do not belong to the one chosen."""
+"""The options of `train` that belong to single recipes, and the check that they fit the chosen one."""
 
 from __future__ import annotations
 
@@ -111,21 +111,21 @@ _BELONGS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class RecipeOptions:
-    """What was given for one recipe or another.
+    """The values of options that belong to single recipes.
 
     Attributes:
-        weights: Of the data sets, or None.
-        store: Of ANCE.
-        refresh: Steps between two searches.
-        depth: Worst rank of a negative.
-        teacher: Model that scores pairs.
-        scored: Whether the data hold its scores.
-        batch_teacher: Model that scores all passages of a batch.
-        clusters: Of questions.
-        queue: Texts remembered.
-        momentum: Of the tower that follows.
-        deletion: Share of words left out.
-        frozen: First layers of a reader that do not learn.
+        weights: Weights of the data sets, or None.
+        store: ANCE's store.
+        refresh: ANCE's steps between two searches.
+        depth: ANCE's worst rank of a negative.
+        teacher: TAS-B's model that scores pairs.
+        scored: Whether the data hold the teacher's scores.
+        batch_teacher: TAS-B's model that scores all passages of a batch.
+        clusters: TAS-B's number of question clusters.
+        queue: Length of Contriever's queue.
+        momentum: Momentum of Contriever's second tower.
+        deletion: Contriever's share of deleted words.
+        frozen: Number of a reader's first layers that are not trained.
     """
 
     weights: list[float] | None
@@ -143,12 +143,12 @@ class RecipeOptions:
 
 
 def refuse_foreign(context: typer.Context, recipe: RecipeName, options: RecipeOptions) -> None:
-    """Refuse options that were given and do not belong to the recipe, by name.
+    """Refuse options that do not belong to the recipe, by name.
 
     Raises:
-        typer.BadParameter: One was.
+        typer.BadParameter: One was given.
     """
-    by_name: dict[str, Any] = {one.name: one for one in context.command.params}
+    by_name: dict[str, Any] = {parameter.name: parameter for parameter in context.command.params}
     for name, recipes in _BELONGS.items():
         if recipe.value not in recipes and _given(context, name):
             option = by_name[name].opts[0]

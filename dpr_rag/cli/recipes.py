@@ -1,4 +1,4 @@
-"""What each recipe of `train` makes of its data and options: batches, an objective and settings."""
+"""Prepares training for each recipe of `train`: batches, an objective and settings, from data and options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dpr_rag.cli.mining import note_lines
-from dpr_rag.cli.models import look
+from dpr_rag.cli.models import folder_info
 from dpr_rag.cli.recipe_options import RecipeName, RecipeOptions
 from dpr_rag.cli.terminal import note, progress
 from dpr_rag.errors import NotAStoreError, TrainingError
@@ -28,13 +28,13 @@ _WIDEST = 2
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What is trained on and how.
+    """What a recipe trains with.
 
     Attributes:
         source: The batches.
-        objective: None is the paper's own.
-        settings: With the recipe's own numbers.
-        steps: Steps in all.
+        objective: The objective; None is DPR's.
+        settings: The settings, with the recipe's defaults.
+        steps: Number of steps.
     """
 
     source: BatchSource
@@ -45,17 +45,17 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """What all recipes are prepared with.
+    """The inputs that all recipes share.
 
     Attributes:
-        data: The files.
-        options: Of the recipes.
-        settings: As far as they are the same in all.
-        start: Loads what training starts from, once.
-        output: Where it goes to.
+        data: The training files.
+        options: The options of single recipes.
+        settings: The settings that all recipes have.
+        start: Returns the encoder that training starts from, loaded once.
+        output: The output folder.
         group: The processes that train together.
-        quiet: Whether no progress is shown.
-        open: What stays open until training has ended.
+        quiet: Whether progress is hidden.
+        open: Closes stores when training has ended.
         device: Where teachers run, as the training does; None takes a GPU where there is one.
     """
 
@@ -85,11 +85,11 @@ class Preparation:
             RecipeName.tas_b: self._tas_b,
             RecipeName.contriever: self._contriever,
         }
-        made = makers[recipe]()
-        if recipe is RecipeName.dpr or made.settings.warmup_steps is not None:
-            return made
-        warmup = min(RECIPES[recipe.value].warmup_steps, made.steps // 10)
-        return replace(made, settings=replace(made.settings, warmup_steps=warmup))
+        prepared = makers[recipe]()
+        if recipe is RecipeName.dpr or prepared.settings.warmup_steps is not None:
+            return prepared
+        warmup = min(RECIPES[recipe.value].warmup_steps, prepared.steps // 10)
+        return replace(prepared, settings=replace(prepared.settings, warmup_steps=warmup))
 
     def _dpr(self) -> Prepared:
         from dpr_rag.training import RandomBatches, WeightedBatches
@@ -104,7 +104,7 @@ class Preparation:
                 param_hint="--weight",
             )
         source = WeightedBatches(
-            [self.samples(one) for one in self.data], weights, batch_size=batch, hard_negatives=hard
+            [self.samples(file) for file in self.data], weights, batch_size=batch, hard_negatives=hard
         )
         if self.group.first:
             note_lines(
@@ -151,9 +151,9 @@ class Preparation:
             options.clusters or clusters_for(len(samples)),
             settings.seed,
         )
-        for turn in (True, False):  # the first process prepares, then the others read
-            if turn == self.group.first:
-                with progress("scoring", len(samples), quiet=self.quiet or not turn) as advance:
+        for is_first in (True, False):  # the first process prepares, then the others read
+            if is_first == self.group.first:
+                with progress("scoring", len(samples), quiet=self.quiet or not is_first) as advance:
                     source = teaching.batches(
                         samples,
                         self.start(),
@@ -167,9 +167,10 @@ class Preparation:
                 f"the teacher's margins are as wide as {source.widest:.1f}, and those of vectors of length 1 are {_WIDEST} at "
                 "most: start from a model that does not normalise, such as --init distilbert-base-uncased --profile tas-b"
             )
-        named = options.batch_teacher
+        batch_teacher = options.batch_teacher
         objective = MarginMSE(
-            in_batch=None if named is None else teacher_from(named, device=self.device), name=named or ""
+            in_batch=None if batch_teacher is None else teacher_from(batch_teacher, device=self.device),
+            name=batch_teacher or "",
         )
         return self._prepared(source, objective)
 
@@ -200,7 +201,7 @@ class Preparation:
         return Prepared(source, objective, chosen, total)
 
     def samples(self, *paths: Path) -> list[TrainingSample]:
-        """The samples of some of the files, with what is to be said of them."""
+        """Read the samples of some of the files, and note their report and cautions."""
         from dpr_rag.training import read_samples
         from dpr_rag.training.learnable import cautions
 
@@ -215,17 +216,17 @@ class Preparation:
         """The samples that have hard negatives.
 
         Raises:
-            TrainingError: None has.
+            TrainingError: No sample has any.
         """
-        kept = [one for one in samples if one.hard_negatives]
-        if not kept:
+        usable = [sample for sample in samples if sample.hard_negatives]
+        if not usable:
             raise TrainingError(
                 f"none of {len(samples):,} samples has a hard negative, and {learner} learns from pairs; find some with: "
                 "dpr-rag mine"
             )
-        if len(kept) < len(samples) and self.group.first:
-            note(f"{len(samples) - len(kept):,} samples without hard negatives were left out")
-        return kept
+        if len(usable) < len(samples) and self.group.first:
+            note(f"{len(samples) - len(usable):,} samples without hard negatives were left out")
+        return usable
 
     def _passages(self) -> Iterator[Passage]:
         from dpr_rag import PassageStore
@@ -241,25 +242,25 @@ class Preparation:
 
 def _is_store(path: Path) -> bool:
     try:
-        return path.is_dir() and look(path) is not None
+        return path.is_dir() and folder_info(path) is not None
     except NotAStoreError:
         return False  # a folder of texts
 
 
-def with_defaults(recipe: RecipeName, given: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a recipe where none were given: its own, see :data:`~dpr_rag.training.recipes.RECIPES`.
+def with_defaults(recipe: RecipeName, options: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the recipe's defaults where options are None, see :data:`~dpr_rag.training.recipes.RECIPES`.
 
     Args:
-        recipe: Which.
-        given: By the names of ``TrainingSettings``; None where nothing was.
+        recipe: The recipe.
+        options: Values by the names of ``TrainingSettings``.
     """
     from dpr_rag.training.recipes import RECIPES
 
-    known = RECIPES[recipe.value]
-    found = dict(given)
-    if found["steps"] is None and found["epochs"] is None:
-        found["steps"] = known.steps
+    defaults = RECIPES[recipe.value]
+    values = dict(options)
+    if values["steps"] is None and values["epochs"] is None:
+        values["steps"] = defaults.steps
     for name in ("batch_size", "learning_rate", "epochs", "temperature", "hard_negatives"):
-        if found[name] is None:
-            found[name] = getattr(known, name)
-    return found
+        if values[name] is None:
+            values[name] = getattr(defaults, name)
+    return values

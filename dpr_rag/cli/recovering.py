@@ -39,7 +39,7 @@ def recover(
 
 
 def _default_of(store: Path, choice: ModelChoice) -> DualEncoder | LibraryEncoder | None:
-    """The default encoder, where it filled the store."""
+    """The default encoder if it filled the store, or None."""
     from dpr_rag.store.recovering import fingerprint_of
 
     fingerprint = fingerprint_of(store)
@@ -48,7 +48,7 @@ def _default_of(store: Path, choice: ModelChoice) -> DualEncoder | LibraryEncode
 
 
 def _list(report: RecoverReport, *, has_encoder: bool) -> None:
-    """Write the ids of what is lost, and say what else is."""
+    """Write the ids of lost passages, and note other losses."""
     for name in (*report.lost, *report.without_vectors):
         say(name)
     if report.lost:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dpr_rag.cli.escaping import printable
-from dpr_rag.cli.from_files import Files, made_of
+from dpr_rag.cli.from_files import Files, file_of
 from dpr_rag.cli.options import FilterText, StoreAddress, read_filter
 from dpr_rag.cli.stores import open_existing
 from dpr_rag.cli.terminal import confirm, note, say
@@ -43,92 +43,92 @@ def delete(
     ] = False,
 ) -> None:
     """Delete passages by id, all that a filter keeps, or all that came from a file."""
-    chosen = read_filter(filter_text)
-    if bool(ids) + (chosen is not None) + bool(files) != 1:
+    filter = read_filter(filter_text)
+    if bool(ids) + (filter is not None) + bool(files) != 1:
         raise typer.BadParameter(
             "name passages by ID, or else by --filter or by --file, and not by both", param_hint="ID"
         )
-    if chosen is not None:
+    if filter is not None:
         from dpr_rag.filters import parse_filter
         from dpr_rag.store.lookup import check_deletable
 
         with usage("--filter"):
-            check_deletable(parse_filter(chosen))
+            check_deletable(parse_filter(filter))
     if any(not path.strip() for path in files or ()):
         raise typer.BadParameter("a PATH is empty; write . for the current folder", param_hint="--file")
     with open_existing(store, read_only=dry_run) as opened:
-        wanted = _wanted(opened, ids, chosen, files)
+        selection = _selected(opened, ids, filter, files)
         if dry_run:
-            say(f"would delete {wanted.told(opened)}")
-            count = wanted.count(opened)
+            say(f"would delete {selection.summary(opened)}")
+            count = selection.count(opened)
         else:
-            _ask(wanted, opened, yes=yes)
-            count = opened.delete(wanted.ids) if wanted.ids else opened.delete(filter=wanted.where)
+            _ask(selection, opened, yes=yes)
+            count = opened.delete(selection.ids) if selection.ids else opened.delete(filter=selection.where)
             say(f"deleted {count:,}; {opened.count():,} left")
-    if count < len(wanted.ids):
-        note(f"{len(wanted.ids) - count:,} of {len(wanted.ids):,} ids are not in the store")
-    if wanted.missing:
+    if count < len(selection.ids):
+        note(f"{len(selection.ids) - count:,} of {len(selection.ids):,} ids are not in the store")
+    if selection.missing:
         raise typer.Exit(1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """The passages that are to go: their ids, or what tells them from the others; and the files named in vain."""
+class _Selection:
+    """The passages to delete, by ids or by a condition; and the named files that no passage came from."""
 
     where: Any = None
     ids: frozenset[str] = frozenset()
     missing: Sequence[str] = ()
 
     def count(self, store: Store) -> int:
-        """How many there are."""
+        """The number of passages."""
         return len(store.get(self.ids)) if self.ids else store.count(self.where)
 
-    def told(self, store: Store) -> str:
-        """How many of all there are, and the first of their ids."""
+    def summary(self, store: Store) -> str:
+        """Their number, the store's, and the first ids, for people to read."""
         count = self.count(store)
-        found = islice(store.get(sorted(self.ids)), _SHOWN) if self.ids else store.select(self.where, _SHOWN)
-        first = [printable(passage.id) for passage in found]
-        shown = f": {', '.join(first)}{', …' if count > len(first) else ''}" if first else ""
+        passages = islice(store.get(sorted(self.ids)), _SHOWN) if self.ids else store.select(self.where, _SHOWN)
+        names = [printable(passage.id) for passage in passages]
+        shown = f": {', '.join(names)}{', …' if count > len(names) else ''}" if names else ""
         return f"{count:,} of {store.count():,} passages{shown}"
 
 
-def _wanted(
+def _selected(
     store: Store, ids: Sequence[str] | None, chosen: dict[str, Any] | None, files: Sequence[str] | None
-) -> _Wanted:
+) -> _Selection:
     if ids:
-        return _Wanted(ids=frozenset(ids))
+        return _Selection(ids=frozenset(ids))
     if chosen is not None:
-        return _Wanted(chosen)
+        return _Selection(chosen)
     return _of_files(store, files or [])
 
 
-def _of_files(store: Store, files: Sequence[str]) -> _Wanted:
+def _of_files(store: Store, files: Sequence[str]) -> _Selection:
     from dpr_rag.stores import whole
 
-    known = Files(whole(store))
-    found = {path: known.find(path) for path in files}
-    missing = [path for path, made in found.items() if not made]
-    if len(missing) == len(found):
+    indexed = Files(whole(store))
+    by_path = {path: indexed.find(path) for path in files}
+    missing = [path for path, matches in by_path.items() if not matches]
+    if len(missing) == len(by_path):
         raise StoreError(
             f"no passage of {store.path} came from {', '.join(map(repr, missing)):.300}; name a file as it was indexed"
         )
     if missing:
         note(f"no passage came from {printable(', '.join(missing))}")
-    gone = set().union(*found.values())
+    to_delete = set().union(*by_path.values())
 
     def keeps(passage: Passage) -> bool:
-        return made_of(passage) in gone
+        return file_of(passage) in to_delete
 
-    return _Wanted(keeps, missing=missing)
+    return _Selection(keeps, missing=missing)
 
 
-def _ask(wanted: _Wanted, store: Store, *, yes: bool) -> None:
-    """Ask whoever sits at a terminal before a large part of a store goes."""
+def _ask(selection: _Selection, store: Store, *, yes: bool) -> None:
+    """Ask on a terminal before a large part of a store is deleted."""
     if yes or not _at_terminal():
         return
-    count = wanted.count(store)
+    count = selection.count(store)
     if count > 1 and count > _SHARE * store.count():
-        confirm(f"delete {wanted.told(store)}?")
+        confirm(f"delete {selection.summary(store)}?")
 
 
 def _at_terminal() -> bool:

@@ -16,36 +16,42 @@ if TYPE_CHECKING:
 _CHUNK = 1000
 
 
-def placed_error(found: Iterable[Found], passage_id: str, error: Exception) -> Exception:
-    """The error about an id that comes twice, with the places of both; the corpus is read again for them.
+def placed_error(entries: Iterable[Found], passage_id: str, error: Exception) -> Exception:
+    """The error about a repeated id, with both places, which are found by reading the corpus again.
 
     Args:
-        found: The corpus.
+        entries: The corpus.
         passage_id: The id as the corpus has it.
-        error: What the store said, which is returned where there are no places.
+        error: The store's error, which is returned if the places are unknown.
     """
-    same = [(one.place, _contents(one.passage)) for one in found if one.passage.id == passage_id and one.place]
-    others = [place for place, contents in same if contents != same[0][1]]
-    return CorpusError(f"{others[0]}: " + message_of(error) + f"; the first is at {same[0][0]}") if others else error
+    occurrences = [
+        (entry.place, _contents(entry.passage)) for entry in entries if entry.passage.id == passage_id and entry.place
+    ]
+    differing = [place for place, contents in occurrences if contents != occurrences[0][1]]
+    return (
+        CorpusError(f"{differing[0]}: " + message_of(error) + f"; the first is at {occurrences[0][0]}")
+        if differing
+        else error
+    )
 
 
-def without_repeats(found: Iterable[Found], tell: Callable[[CorpusError], None]) -> Iterator[Found]:
-    """Leave out passages whose id came before with other contents; 16 bytes are held of each."""
+def without_repeats(entries: Iterable[Found], report_error: Callable[[CorpusError], None]) -> Iterator[Found]:
+    """Leave out passages whose id occurred before with other contents; keeps 16 bytes of memory for each passage."""
     from dpr_rag.store.repeats import SeenIds
 
-    ids, contents, rest = SeenIds(), SeenIds(), iter(found)
+    ids, contents, rest = SeenIds(), SeenIds(), iter(entries)
     while chunk := list(islice(rest, _CHUNK)):
-        keys = [_contents(one.passage) for one in chunk]
-        again = set(ids.again([one.passage.id for one in chunk]))
-        known = set(contents.again(keys))
-        first: dict[str, str] = {}
-        for one, key in zip(chunk, keys, strict=True):
-            name = one.passage.id
-            if first.setdefault(name, key) == key and (name not in again or key in known):
-                yield one
+        keys = [_contents(entry.passage) for entry in chunk]
+        repeated_ids = set(ids.again([entry.passage.id for entry in chunk]))
+        same_contents = set(contents.again(keys))
+        contents_of: dict[str, str] = {}
+        for entry, key in zip(chunk, keys, strict=True):
+            name = entry.passage.id
+            if contents_of.setdefault(name, key) == key and (name not in repeated_ids or key in same_contents):
+                yield entry
             else:
-                where = f"{one.place}: " if one.place else ""
-                tell(
+                where = f"{entry.place}: " if entry.place else ""
+                report_error(
                     CorpusError(f"{where}the id {name!r:.120} came before with other contents; give it one of its own")
                 )
 

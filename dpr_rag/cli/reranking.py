@@ -28,7 +28,7 @@ Share = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class SecondStage:
-    """What reads the passages that were found, and how many of them."""
+    """The options of the second stage: the reader, how many hits it reads, and its weight."""
 
     rerank: Annotated[
         str | None,
@@ -45,42 +45,42 @@ class SecondStage:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Arguments of a ``Retriever``, beside the reader itself."""
+        """Arguments of a ``Retriever`` besides the reader itself."""
         return {"rerank": self.first, "rerank_weight": self.weight}
 
     def stage(self) -> Stage | None:
-        """The whole of it, loaded; None where no reader was named.
+        """Load the second stage; None if no reader was named.
 
         Raises:
-            ModelError: What was named is none.
+            ModelError: The named model is not a reader.
         """
         from dpr_rag import SecondStage as Stage
 
         reader = self.reader()
         return None if reader is None else Stage(reader, **self.options)
 
-    def told(self, reader: Reader) -> str:
-        """The second stage in words."""
+    def describe(self, reader: Reader) -> str:
+        """Describe the second stage for people."""
         return f"{reader.source}, {reader.runtime}, of the first {self.first}, with a weight of {self.weight:g}"
 
     def reader(self) -> Reader | None:
-        """The reader that was named, loaded.
+        """Load the named reader; None if none was named.
 
         Raises:
-            ModelError: It is none.
+            ModelError: It is not a reader.
         """
         return None if self.rerank is None else load_reader(self.rerank)
 
 
 def load_reader(model: str | None, **where: Any) -> Reader:
-    """A reader by folder or hub name, or the one of the package.
+    """Load a reader by folder or hub name, or the package's own.
 
     Args:
-        model: None and ``default`` are the package's own.
-        where: What :meth:`dpr_rag.Reader.from_pretrained` takes, such as ``device``.
+        model: Folder or hub name; None and ``default`` mean the package's own.
+        where: Arguments of :meth:`dpr_rag.Reader.from_pretrained`, such as ``device``.
 
     Raises:
-        ModelError: It is none, or none comes with the package.
+        ModelError: It is not a reader, or the package has none.
     """
     from dpr_rag import Reader
 

@@ -1,4 +1,4 @@
-"""The files that `evaluate` writes: the options that name them, what is checked before the work, and the writing."""
+"""The files that `evaluate` writes: their options, the checks before the work, and the writing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ResultFiles:
-    """Where the results go."""
+    """The files for the results."""
 
     report: Annotated[
         Path | None,
@@ -61,7 +61,7 @@ class ResultFiles:
     ] = None
 
     def check(self, sources: Sequence[Path]) -> None:
-        """Find out now, and not after the last question, that a file has no folder or is needed for something else.
+        """Check before the questions are asked that the files can be written and are distinct.
 
         Raises:
             typer.BadParameter: One is needed for something else, or its name does not say its form.
@@ -69,15 +69,15 @@ class ResultFiles:
         """
         from dpr_rag.evaluation.files import per_question_form
 
-        taken = {path.resolve() for path in sources}
+        used = {path.resolve() for path in sources}
         for path in (self.report, self.results, self.run, self.per_question):
             if path is None:
                 continue
-            if path.resolve() in taken:
+            if path.resolve() in used:
                 raise typer.BadParameter(
                     f"{path} would overwrite the questions, a run or another result; name a file of its own"
                 )
-            taken.add(path.resolve())
+            used.add(path.resolve())
             if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
                 raise CorpusError(
                     f"{path}: cannot be written; name a file in a folder that exists and can be written to"
@@ -86,34 +86,34 @@ class ResultFiles:
             with usage("--per-question"):
                 per_question_form(self.per_question)
 
-    def check_ids(self, asked: Sequence[Question], runs: Mapping[str, Run], store: str | None) -> None:
-        """Find out now, and not after the last question, that a run cannot name a question or a passage.
+    def check_ids(self, questions: Sequence[Question], runs: Mapping[str, Run], store: str | None) -> None:
+        """Check before the questions are asked that a TREC run can hold the ids of questions and passages.
 
         Args:
-            asked: The questions.
+            questions: The questions.
             runs: Runs of other systems.
-            store: The store that is to be asked, if one is.
+            store: The evaluated store, or None.
 
         Raises:
-            CorpusError: Naming the first id.
+            CorpusError: An id does not fit; the error names the first one.
         """
         if self.run is None:
             return
         from dpr_rag.evaluation import check_run_ids
         from dpr_rag.evaluation.files import fits_a_run
 
-        found: Iterator[str] = (
-            hit.passage.id for one in runs.values() for question in asked for hit in one.hits(question)
+        passage_ids: Iterator[str] = (
+            hit.passage.id for run in runs.values() for question in questions for hit in run.hits(question)
         )
-        check_run_ids(self.run, chain((question.id for question in asked), found))
+        check_run_ids(self.run, chain((question.id for question in questions), passage_ids))
         if store is not None:
             with open_existing(store) as opened:
                 check_run_ids(
-                    self.run, (one.id for one in opened.select(lambda passage: not fits_a_run(passage.id), 1))
+                    self.run, (passage.id for passage in opened.select(lambda passage: not fits_a_run(passage.id), 1))
                 )
 
-    def write(self, found: Evaluation, settings: Mapping[str, str]) -> None:
-        """Write them.
+    def write(self, evaluation: Evaluation, settings: Mapping[str, str]) -> None:
+        """Write the files.
 
         Raises:
             CorpusError: One cannot be written.
@@ -122,18 +122,18 @@ class ResultFiles:
 
         if self.report is not None:
             title = f"Retrieval from {Path(settings['store']).name}" if "store" in settings else "Retrieval"
-            write_report(self.report, found, settings, title=title)
+            write_report(self.report, evaluation, settings, title=title)
             note(f"wrote {self.report}")
         if self.per_question is not None:
-            write_per_question(self.per_question, found)
+            write_per_question(self.per_question, evaluation)
             note(f"wrote {self.per_question}")
-        for system in found.systems:
+        for system in evaluation.systems:
             if self.results is not None:
-                target = _of_mode(self.results, system.name, len(found.systems))
-                write_dpr_results(target, system, found.by)
+                target = _of_mode(self.results, system.name, len(evaluation.systems))
+                write_dpr_results(target, system, evaluation.by)
                 note(f"wrote {target}")
             if self.run is not None:
-                target = _of_mode(self.run, system.name, len(found.systems))
+                target = _of_mode(self.run, system.name, len(evaluation.systems))
                 write_run(target, system)
                 note(f"wrote {target}")
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dpr_rag.cli.describing import describe_encoder
 from dpr_rag.cli.options import ContextModel, Profile
-from dpr_rag.cli.telling import told_encoder
 from dpr_rag.cli.terminal import note
 from dpr_rag.cli.usage import usage
 
@@ -27,7 +27,7 @@ class Runtime(StrEnum):
 
 
 class Precision(StrEnum):
-    """In which numbers an encoder calculates; not those in which a store keeps its vectors."""
+    """The number type in which an encoder calculates; a store's vectors may have another."""
 
     auto = "auto"
     float32 = "float32"
@@ -38,7 +38,7 @@ class Precision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What ``--device``, ``--runtime`` and ``--precision`` said, of every command that encodes."""
+    """The options ``--device``, ``--runtime`` and ``--precision`` of commands that encode."""
 
     device: Annotated[
         str | None,
@@ -57,17 +57,17 @@ class Running:
     ] = Precision.auto
 
     def as_options(self) -> dict[str, Any]:
-        """Arguments of what loads an encoder.
+        """Arguments of ``load_encoder``.
 
         Raises:
             typer.BadParameter: They do not go together.
         """
-        from dpr_rag.encoders.choosing import PRECISIONS
+        from dpr_rag.encoders.runtime_choice import PRECISIONS
 
-        known = PRECISIONS.get(self.runtime.value)
-        if known is not None and self.precision.value not in ("auto", *known):
+        precisions = PRECISIONS.get(self.runtime.value)
+        if precisions is not None and self.precision.value not in ("auto", *precisions):
             raise typer.BadParameter(
-                f"--runtime {self.runtime} does not run in {self.precision}; expected {', '.join(('auto', *known))}",
+                f"--runtime {self.runtime} does not run in {self.precision}; expected {', '.join(('auto', *precisions))}",
                 param_hint="--precision",
             )
         if self.runtime == Runtime.openvino and self.device not in (None, "cpu"):
@@ -84,7 +84,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Start(Running):
-    """What the options said of the encoder that a training starts from, and of where it trains."""
+    """The options for the encoder that a training starts from, and for where it trains."""
 
     init: Annotated[
         str | None,
@@ -99,20 +99,20 @@ class Start(Running):
         """Whether the towers are to run in bfloat16.
 
         Args:
-            bf16: What ``--bf16`` said, which is an older word for it.
+            bf16: The value of ``--bf16``, an older option for the same.
 
         Raises:
-            typer.BadParameter: Another precision was said beside it.
+            typer.BadParameter: ``--precision`` names another one.
         """
         if bf16 and self.precision not in (Precision.auto, Precision.bfloat16):
             raise typer.BadParameter(f"--bf16 and --precision {self.precision} are two precisions", param_hint="--bf16")
         return bf16 or self.precision == Precision.bfloat16
 
     def load(self, *, quiet: bool) -> DualEncoder:
-        """Load what the user named, or the default encoder, as weights to train.
+        """Load the named encoder or the default one, as weights to train.
 
         Args:
-            quiet: Whether another process says what it is.
+            quiet: Write no note about the encoder; one process of a group writes it.
 
         Raises:
             typer.BadParameter: Options do not go together, or training has no such runtime or precision.
@@ -132,11 +132,11 @@ class Start(Running):
         else:
             encoder = DualEncoder.default(device="cpu", runtime="torch")
         if not quiet:
-            note(told_encoder(encoder))
+            note(describe_encoder(encoder))
         return encoder
 
     def check(self) -> None:
-        """Refuse what does not train, before any work.
+        """Refuse a runtime or precision that cannot train, before any work.
 
         Raises:
             typer.BadParameter: Training has no such runtime or precision.
@@ -150,7 +150,7 @@ class Start(Running):
 
 
 def check_profile(name: str | None) -> None:
-    """Refuse a profile that there is not.
+    """Refuse an unknown profile.
 
     Raises:
         typer.BadParameter: No profile has this name.

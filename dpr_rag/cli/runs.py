@@ -1,4 +1,4 @@
-"""Runs of other systems on the command line: the options that name them, and what is judged beside what."""
+"""Runs of other systems on the command line: their options, and how they are read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ QuestionsOption = Annotated[
 
 
 def check_named(store: str | None, questions: Path | None, runs: Sequence[Path] | None) -> Path:
-    """The questions, where it is said what is to be judged on them.
+    """Return the questions, after checking that a store or a run is given.
 
     Raises:
         typer.BadParameter: There are no questions, or neither a store nor a run.
@@ -49,7 +49,7 @@ def check_named(store: str | None, questions: Path | None, runs: Sequence[Path] 
 
 
 def read_runs(paths: Sequence[Path] | None) -> dict[str, Run]:
-    """Read runs, each called by its file's name, or its path where two have one name.
+    """Read runs, each named after its file, or by its path where two files have the same name.
 
     Raises:
         CorpusError: One is missing or malformed.
@@ -57,32 +57,32 @@ def read_runs(paths: Sequence[Path] | None) -> dict[str, Run]:
     from dpr_rag.evaluation import read_run
     from dpr_rag.fusion.ranking import Mode
 
-    given = paths or []
-    names = [*(path.name for path in given), *get_args(Mode)]
-    for path in given:
+    files = paths or []
+    names = [*(path.name for path in files), *get_args(Mode)]
+    for path in files:
         if not path.exists():
             raise CorpusError(f"{path}: does not exist; --run reads a run, and --write-run writes one")
-    return {path.name if names.count(path.name) == 1 else str(path): read_run(path) for path in given}
+    return {path.name if names.count(path.name) == 1 else str(path): read_run(path) for path in files}
 
 
 def with_texts(runs: dict[str, Run], store: Store) -> dict[str, Run]:
-    """Runs of ids with the passages of the store, and a note of those that it does not have."""
-    return {name: _filled(name, run, store) if run.bare else run for name, run in runs.items()}
+    """Complete runs that hold ids only with the store's passages, and note those that it lacks."""
+    return {name: _with_passages(name, run, store) if run.bare else run for name, run in runs.items()}
 
 
-def _filled(name: str, run: Run, store: Store) -> Run:
-    wanted = run.ids()
-    passages = store.get(wanted)
-    if len(passages) < len(wanted):
-        lacking = min(wanted - {passage.id for passage in passages})
-        missing = f"{len(wanted) - len(passages):,} of {len(wanted):,} passages of {name}"
+def _with_passages(name: str, run: Run, store: Store) -> Run:
+    passage_ids = run.ids()
+    passages = store.get(passage_ids)
+    if len(passages) < len(passage_ids):
+        lacking = min(passage_ids - {passage.id for passage in passages})
+        missing = f"{len(passage_ids) - len(passages):,} of {len(passage_ids):,} passages of {name}"
         note(printable(f"{missing} are not in the store (one is {lacking!r:.120})"))
     return run.filled(passages)
 
 
-def note_unasked(runs: dict[str, Run], asked: Sequence[Question]) -> None:
-    """Say how many of the questions a run does not have, which count as lost."""
+def note_unasked(runs: dict[str, Run], questions: Sequence[Question]) -> None:
+    """Note how many questions a run lacks, which count as lost."""
     for name, run in runs.items():
-        lacking = sum(not run.hits(question) for question in asked)
+        lacking = sum(not run.hits(question) for question in questions)
         if lacking:
-            note(printable(f"{name} has no hits for {lacking:,} of {len(asked):,} questions, which count as lost"))
+            note(printable(f"{name} has no hits for {lacking:,} of {len(questions):,} questions, which count as lost"))

@@ -12,7 +12,7 @@ import typer
 
 from dpr_rag.cli.corpus import Corpus, CorpusOptions
 from dpr_rag.cli.expanding import expanded
-from dpr_rag.cli.filling import Dtype, New, OutStore, PartitionKey, StoreOption, await_compaction
+from dpr_rag.cli.filling import Dtype, OutStore, PartitionKey, StoreOption, StoreOptions, await_compaction
 from dpr_rag.cli.indexing import CorpusArgument, Prefix, prefixed, say_moved
 from dpr_rag.cli.models import ModelChoice, facts_of
 from dpr_rag.cli.options import (
@@ -49,7 +49,7 @@ _ROWS = 10_000
 
 
 class Engine(StrEnum):
-    """Who encodes."""
+    """Where a corpus is encoded."""
 
     local = "local"
     ray = "ray"
@@ -135,7 +135,7 @@ def load(
     from dpr_rag.corpora.parts import parts_of
     from dpr_rag.scaling import encoder_of_parts, load
 
-    new = New(kind, language, dtype, bind, partition_key)
+    new = StoreOptions(kind, language, dtype, bind, partition_key)
     new.check(store)
     total = sum(mark.passages for _, mark in parts_of(parts))
     encoder = encoder_of_parts(parts) if choice.question is None else choice.load()
@@ -160,11 +160,11 @@ def export(
     from dpr_rag.scaling import export
     from dpr_rag.stores import whole
 
-    kept = read_filter(filter)
+    condition = read_filter(filter)
     watch = Stopwatch()
     with open_existing(store) as opened:
-        with progress("exporting", opened.count(kept), quiet=quiet) as advance:
-            done = export(whole(opened), out, filter=kept, rows=part_size, progress=advance)
+        with progress("exporting", opened.count(condition), quiet=quiet) as advance:
+            done = export(whole(opened), out, filter=condition, rows=part_size, progress=advance)
     say(f"wrote {done.passages:,} passages in {done.parts:,} parts to {out} {watch.rate(done.passages)}")
 
 
@@ -188,13 +188,13 @@ def merge(
     from dpr_rag.scaling import merge, origin_of, recorded
     from dpr_rag.stores import whole
 
-    new = New(kind, partition_key=partition_key)
+    new = StoreOptions(kind, partition_key=partition_key)
     new.check(out)
     watch = Stopwatch()
     with ExitStack() as opened:
-        sources = [whole(opened.enter_context(open_existing(one))) for one in stores]
-        filled = [one for one in sources if one.count()] or sources
-        languages = {found for one in filled if (found := origin_of(one).language) is not None}
+        sources = [whole(opened.enter_context(open_existing(source))) for source in stores]
+        filled = [source for source in sources if source.count()] or sources
+        languages = {language for source in filled if (language := origin_of(source).language) is not None}
         if len(languages) > 1:
             raise StoreError(
                 f"the stores stem words of several languages ({', '.join(sorted(languages))}); give them one with: "
@@ -203,7 +203,7 @@ def merge(
         if languages and not is_address(out) and facts_of(out) is None:
             new = replace(new, language=languages.pop())
         target = opened.enter_context(new.opened(out, recorded(filled[0])))
-        with progress("merging", sum(one.count() for one in sources), quiet=quiet) as advance:
+        with progress("merging", sum(source.count() for source in sources), quiet=quiet) as advance:
             report = merge(sources, target, batch_size=batch_size, progress=advance)
         await_compaction(target)
     say_moved("merged", report, watch)

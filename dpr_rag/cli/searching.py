@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dpr_rag.arguments import is_blank
+from dpr_rag.cli.describing import describe_record
 from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice
 from dpr_rag.cli.options import (
@@ -28,9 +29,8 @@ from dpr_rag.cli.options import (
 from dpr_rag.cli.ranking import RankingChoice
 from dpr_rag.cli.reranking import SecondStage
 from dpr_rag.cli.stores import encoder_at, only_reads, open_existing, ranking_at
-from dpr_rag.cli.telling import told_record
 from dpr_rag.cli.terminal import note, say_json, show_facts, show_hits
-from dpr_rag.encoders.choice import told as precision_here
+from dpr_rag.encoders.precision_choice import describe_choice as precision_here
 from dpr_rag.errors import CorpusError
 from dpr_rag.faces import ByFace, on_face
 from dpr_rag.passages import Hit
@@ -45,7 +45,7 @@ BATCH = 64
 def search(
     store: StoreAddress,
     choice: ModelChoice,
-    how: RankingChoice,
+    ranking_choice: RankingChoice,
     second: SecondStage,
     question: AskedQuestions = None,
     file: FileOfQuestions = None,
@@ -55,40 +55,40 @@ def search(
     bind: Bind = False,
 ) -> None:
     """Ask a store questions; scores are exact inner products, BM25 scores, both fused or a reranker's: higher is better."""
-    chosen = read_filter(filter_text)
+    filter = read_filter(filter_text)
     questions = read_questions(question or [], file)
     from dpr_rag import Retriever
 
-    ranking, reader = ranking_at(store, how), second.reader()
+    ranking, reader = ranking_at(store, ranking_choice), second.reader()
     encoder = encoder_at(store, choice) if ranking.needs_vectors else None
-    reads = not bind and only_reads(store, [ranking])
-    with open_existing(store, encoder, read_only=reads, bind=bind, language=how.language) as opened:
+    read_only = not bind and only_reads(store, [ranking])
+    with open_existing(store, encoder, read_only=read_only, bind=bind, language=ranking_choice.language) as opened:
         retriever = Retriever(opened, k=k, ranking=ranking, reranker=reader, **second.options)
         while batch := list(islice(questions, BATCH)):
-            for asked, hits in zip(batch, retriever.retrieve_batch(batch, filter=chosen), strict=True):
+            for one_question, hits in zip(batch, retriever.retrieve_batch(batch, filter=filter), strict=True):
                 if as_json:
-                    say_json(question_record(asked, hits))
+                    say_json(question_record(one_question, hits))
                 else:
-                    show_hits(asked, hits)
+                    show_hits(one_question, hits)
         if not opened.count():
             note(f"the store {store} is empty; fill it with: dpr-rag index CORPUS --store {shlex.quote(str(store))}")
 
 
-def read_questions(given: Sequence[str], file: Path | None) -> Iterator[str]:
+def read_questions(arguments: Sequence[str], file: Path | None) -> Iterator[str]:
     """Questions from the arguments, then from a file, then from standard input; blank lines are skipped.
 
     Raises:
         typer.BadParameter: No question was given, or a blank one.
-        UnreadableError: The file cannot be read, or is none.
-        CorpusError: The questions are no UTF-8; raised at once for a file, else when such a line is reached.
+        UnreadableError: The file cannot be read, or does not exist.
+        CorpusError: The questions are not UTF-8; raised at once for a file, for standard input when the line is reached.
     """
-    if not given and file is None:
+    if not arguments and file is None:
         raise typer.BadParameter("ask at least one question, or read them with --file FILE or -", param_hint="QUESTION")
-    if any(is_blank(text) for text in given):
+    if any(is_blank(text) for text in arguments):
         raise typer.BadParameter("a question is blank; ask with at least one word", param_hint="QUESTION")
-    stdin = "-" in given or str(file) == "-"
+    stdin = "-" in arguments or str(file) == "-"
     lines = [] if file is None or str(file) == "-" else _lines_of(file)
-    return chain((text for text in given if text != "-"), _asked(lines), _asked(_stdin() if stdin else ()))
+    return chain((text for text in arguments if text != "-"), _nonblank(lines), _nonblank(_stdin() if stdin else ()))
 
 
 def _lines_of(file: Path) -> list[str]:
@@ -98,7 +98,7 @@ def _lines_of(file: Path) -> list[str]:
     try:
         return list(io.StringIO(read.decode(), newline=None))  # the ends of lines that standard input has
     except UnicodeDecodeError as error:
-        raise _no_text(str(file), error) from error
+        raise _not_utf8(str(file), error) from error
 
 
 def _stdin() -> Iterator[str]:
@@ -108,15 +108,15 @@ def _stdin() -> Iterator[str]:
         for line in sys.stdin:
             yield line.removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise _no_text("standard input", error) from error
+        raise _not_utf8("standard input", error) from error
 
 
-def _no_text(source: str, error: UnicodeDecodeError) -> CorpusError:
+def _not_utf8(source: str, error: UnicodeDecodeError) -> CorpusError:
     byte = error.object[error.start]
     return CorpusError(f"{source}: the questions are not UTF-8 (byte {byte:#04x}: {error.reason}); convert them first")
 
 
-def _asked(lines: Iterable[str]) -> Iterator[str]:
+def _nonblank(lines: Iterable[str]) -> Iterator[str]:
     return (line.strip() for line in lines if not is_blank(line))
 
 
@@ -139,7 +139,7 @@ def hit_record(hit: Hit) -> dict[str, Any]:
 
 
 def _parts(hit: Hit) -> list[tuple[str, Any]]:
-    """What a hit has besides its score, in some modes only."""
+    """The fields of a hit that only some modes have."""
     answer = None if hit.answer is None else dataclasses.asdict(hit.answer)
     return [("dense", hit.dense), ("bm25", hit.bm25), ("retrieved", hit.retrieved), ("answer", answer)]
 
@@ -167,22 +167,22 @@ def info(
 
 
 def _facts_of(store: Store) -> dict[str, Any]:
-    """What a store says of itself; a service tells how many passages it has, and how it ranks."""
-    told = getattr(store, "info", None)
-    if told is None:
+    """The information of a store; of a service only the number of passages and the ranking."""
+    info_method = getattr(store, "info", None)
+    if info_method is None:
         return {"path": str(store.path), "passages": store.count(), "ranking": str(store.ranking)}
     facts = {
         name: on_face(value, "cli") if isinstance(value, ByFace) else value
-        for name, value in dataclasses.asdict(told()).items()
+        for name, value in dataclasses.asdict(info_method()).items()
     }
-    here = precision_here(facts["fingerprint"]) if facts.get("fingerprint") else None
-    return {**facts, "precision_on_this_cpu": here}
+    precision = precision_here(facts["fingerprint"]) if facts.get("fingerprint") else None
+    return {**facts, "precision_on_this_cpu": precision}
 
 
 def readable(name: str, value: object) -> str:
-    """A fact as people read it: grouped digits, units, a dash for nothing."""
+    """Format a value for people: grouped digits, units, a dash for an empty one."""
     if name in ("profile", "filled"):
-        return told_record(name, value)
+        return describe_record(name, value)
     if value is None or value == "":
         return "-"
     if name == "bytes_on_disk" and isinstance(value, int):

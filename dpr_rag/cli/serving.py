@@ -71,7 +71,7 @@ def serve(
     from dpr_rag.service.serving import on_unix_socket, run
     from dpr_rag.stores import whole
 
-    named = named_stores(stores)
+    places = named_stores(stores)
     secret, at_home = token_of(token), uds is not None or host in LOOPBACK
     refuse_open(host, secret, at_home=at_home, writable=writable)
     limits = Limits(batch=batch, pause=pause / 1000, waiting=waiting, seconds=timeout)
@@ -79,7 +79,7 @@ def serve(
         listening, address = closing.enter_context(on_port(host, port) if uds is None else on_unix_socket(uds))
         stage = second.stage()
         opened, encoder = {}, None
-        for name, path in named.items():
+        for name, path in places.items():
             encoder = encoder_of(path, choice, loaded=encoder)
             opened[name] = whole(closing.enter_context(open_existing(path, encoder, read_only=not writable)))
         app = create_app(opened, token=secret, writable=writable, at_home=at_home, limits=limits, second=stage)
@@ -88,36 +88,36 @@ def serve(
         run(app, listening, limits, lambda: say(f"{address}  (Ctrl-C ends it)"))
 
 
-def named_stores(given: list[str]) -> dict[str, str]:
-    """Folders and addresses by name, of arguments such as ``wiki.dpr``, ``plays=~/a.dpr`` and ``milvus://host/wiki``.
+def named_stores(arguments: list[str]) -> dict[str, str]:
+    """Folders and addresses by name, from arguments such as ``wiki.dpr``, ``plays=~/a.dpr`` and ``milvus://host/wiki``.
 
     Raises:
         typer.BadParameter: Two stores have one name, a name cannot be one, or a store is a service.
-        PathError: A path is empty, or an address is none.
+        PathError: A path is empty, or an address is not valid.
     """
     from dpr_rag.errors import RequestError
     from dpr_rag.service.stores import check_name
 
-    named: dict[str, str] = {}
-    for one in given:
-        left, equals, right = one.partition("=")
-        plain = is_address(one) or not equals or "/" in left or Path(one).is_dir()
-        place = store_of(one if plain else right)
+    places: dict[str, str] = {}
+    for argument in arguments:
+        name_part, equals, address = argument.partition("=")
+        is_unnamed = is_address(argument) or not equals or "/" in name_part or Path(argument).is_dir()
+        place = store_of(argument if is_unnamed else address)
         if is_service(place):
             raise typer.BadParameter(f"{place!r:.200} is a service already", param_hint="STORE")
-        name = _name_of(place) if plain else left
+        name = _name_of(place) if is_unnamed else name_part
         try:
             check_name(name)
         except RequestError as error:
             raise typer.BadParameter(
                 f"{on_face(error, 'cli')}; give it one: NAME={place}", param_hint="STORE"
             ) from None
-        if name in named:
+        if name in places:
             raise typer.BadParameter(
                 f"two stores are called {name!r}; give one another name: NAME={place}", param_hint="STORE"
             )
-        named[name] = place
-    return named
+        places[name] = place
+    return places
 
 
 def _name_of(place: str) -> str:
@@ -130,15 +130,15 @@ def _name_of(place: str) -> str:
 
 
 def warn_plain() -> None:
-    """Tell that nothing is encrypted."""
+    """Note that requests are not encrypted."""
     note("requests and the token travel as they are, readable on their way; put a proxy with TLS before them")
 
 
 def refuse_open(host: str, token: str | None, *, at_home: bool, writable: bool) -> None:
-    """Refuse to serve others, or to let anybody write, without a token.
+    """Refuse to serve other machines, or to allow writing, without a token.
 
     Raises:
-        typer.BadParameter: There is none.
+        typer.BadParameter: A token is needed, and there is none.
     """
     remedy = "set the environment variable DPR_RAG_TOKEN, or pass --token"
     if token is None and writable:

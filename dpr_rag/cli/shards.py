@@ -40,7 +40,7 @@ def add_pairs(
     """Add passages with their vectors.
 
     Args:
-        store: Where they go.
+        store: The store.
         pairs: See :func:`matched`; both sides are read once, in step, with bounded memory.
         batch_size: Passages per commit.
         progress: Called after each commit with the totals so far.
@@ -56,31 +56,31 @@ def add_pairs(
     )
 
 
-def with_own_vectors(found: Iterable[Found]) -> Iterator[Pair]:
-    """Pair every passage with the vector that lies beside it in the corpus.
+def with_own_vectors(entries: Iterable[Found]) -> Iterator[Pair]:
+    """Pair every passage with its vector in the corpus.
 
     Raises:
-        CorpusError: One has none.
+        CorpusError: A passage has none.
     """
-    for one in found:
-        if one.vector is None:
-            raise CorpusError(f"{one.place}: has no vector; leave out --keep-vectors, so that all are encoded anew")
-        yield one.passage, one.vector
+    for entry in entries:
+        if entry.vector is None:
+            raise CorpusError(f"{entry.place}: has no vector; leave out --keep-vectors, so that all are encoded anew")
+        yield entry.passage, entry.vector
 
 
 def compared(pairs: Iterable[Pair], encoder: Encoder) -> Iterator[Pair]:
-    """Say so where an encoder would hardly have made the vectors: they are of another model, which the dimension does not tell.
+    """Warn if the vectors are probably another model's, which their dimension alone does not show.
 
     Args:
-        pairs: What goes into the store.
-        encoder: What its questions will be encoded with; it encodes the first few passages.
+        pairs: The passages and vectors for the store.
+        encoder: The encoder of its questions; the first few passages are encoded with it and compared.
     """
     rest = iter(pairs)
     first = list(islice(rest, _COMPARED))
-    given = [vector for _, vector in first]
-    if first and all(len(vector) == encoder.dim for vector in given):
-        made = encoder.encode_passages([passage for passage, _ in first])
-        cosine = float(np.median([_cosine(*pair) for pair in zip(made, given, strict=True)]))
+    own_vectors = [vector for _, vector in first]
+    if first and all(len(vector) == encoder.dim for vector in own_vectors):
+        encoded = encoder.encode_passages([passage for passage, _ in first])
+        cosine = float(np.median([_cosine(*pair) for pair in zip(encoded, own_vectors, strict=True)]))
         if cosine < _ALIKE:
             note(
                 f"the vectors are not alike to what the model makes of the same passages (cosine {cosine:.2f} in the median of "
@@ -90,9 +90,9 @@ def compared(pairs: Iterable[Pair], encoder: Encoder) -> Iterator[Pair]:
     yield from chain(first, rest)
 
 
-def _cosine(made: Vectors, given: Any) -> float:
-    lengths = float(np.linalg.norm(made) * np.linalg.norm(given))
-    return float(made @ np.asarray(given, np.float32)) / lengths if lengths else 0.0
+def _cosine(first: Vectors, second: Any) -> float:
+    lengths = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(first @ np.asarray(second, np.float32)) / lengths if lengths else 0.0
 
 
 def matched(passages: Iterator[Passage], shards: Iterable[Path], *, partial: bool = False) -> Iterator[Pair]:
@@ -101,7 +101,7 @@ def matched(passages: Iterator[Passage], shards: Iterable[Path], *, partial: boo
     Args:
         passages: The corpus.
         shards: Embedding shards in its order, and folders of parts that `encode` wrote.
-        partial: Whether they may cover a part of it; passages without a vector are passed over then, and a warning says so.
+        partial: Whether passages may lack vectors; these are left out then, and a warning says so.
 
     Yields:
         A passage and its float32 vector of shape [dim].

@@ -72,7 +72,7 @@ def encoder_at(
     return None
 
 
-def ranking_at(place: str | Path, how: RankingChoice) -> Ranking:
+def ranking_at(place: str | Path, choice: RankingChoice) -> Ranking:
     """The store's ranking with the options of the command.
 
     Raises:
@@ -80,7 +80,7 @@ def ranking_at(place: str | Path, how: RankingChoice) -> Ranking:
         StoreNotFoundError: There is no store.
     """
     with open_existing(place) as store, usage():
-        return store.ranking_of(how.options)
+        return store.ranking_of(choice.options)
 
 
 def refuse_service(place: str | Path) -> None:

@@ -35,14 +35,14 @@ _BETWEEN_LINES = 30.0
 
 
 class _Terminal(Console):
-    """A console that shows a text's control characters instead of obeying them; tables get their cells through ``printable``."""
+    """A console that escapes control characters in texts; the cells of tables are escaped with ``printable`` before."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print as a console does."""
-        super().print(*(visible(one) if isinstance(one, str) else one for one in objects), **options)
+        """Print, with control characters escaped."""
+        super().print(*(visible(item) if isinstance(item, str) else item for item in objects), **options)
 
 
 def output() -> Console:
@@ -56,7 +56,7 @@ def notes() -> Console:
 
 
 def say(text: str = "") -> None:
-    """Write what a command was asked for, on standard output."""
+    """Write a result on standard output."""
     _write(sys.stdout, visible(text))
 
 
@@ -66,7 +66,7 @@ def say_json(value: Any) -> None:
 
 
 def warn(text: str) -> None:
-    """Write an error or how to go on, on standard error."""
+    """Write an error or advice on standard error."""
     _write(sys.stderr, visible(text))
 
 
@@ -76,7 +76,7 @@ def _write(stream: TextIO, text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Write one line for the person who waits."""
+    """Write one line on standard error, for the person who waits."""
     notes().print(text)
 
 
@@ -86,23 +86,26 @@ def confirm(question: str) -> None:
 
 
 class LogNotes(logging.Handler):
-    """Passes on what the library logs as notes, above a progress bar where there is one."""
+    """A log handler that writes records as notes, above a progress bar if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
-        note(f"dpr-rag: {printable(' '.join(_told(record).split()))}")
+        note(f"dpr-rag: {printable(' '.join(_message_of(record).split()))}")
 
 
-def _told(record: logging.LogRecord) -> str:
-    """What a record says on the command line."""
-    said = [on_face(one, "cli") if isinstance(one, ByFace | Exception) else one for one in record.args or ()]
+def _message_of(record: logging.LogRecord) -> str:
+    """The message of a record in the command line's words."""
+    arguments = [
+        on_face(argument, "cli") if isinstance(argument, ByFace | Exception) else argument
+        for argument in record.args or ()
+    ]
     message = on_face(record.msg, "cli")
-    return message % tuple(said) if said else message
+    return message % tuple(arguments) if arguments else message
 
 
 @contextmanager
 def log_as_notes() -> Iterator[None]:
-    """Show the library's warnings, and how the index of a store changes."""
+    """Write the library's warnings, and the store's log about its index, as notes."""
     library, store = logging.getLogger("dpr_rag"), logging.getLogger("dpr_rag.store")
     handler, level = LogNotes(), store.level
     handler.addFilter(
@@ -118,7 +121,7 @@ def log_as_notes() -> Iterator[None]:
 
 
 def show_hits(question: str, hits: Sequence[Hit]) -> None:
-    """Write a question and its hits: rank, score, title, id, the answer in it, and the passage's first lines."""
+    """Write a question and its hits: rank, score, title, id, the answer, and the passage's first lines."""
     console = output()
     console.print(printable(question), style="bold")
     if not hits:
@@ -161,15 +164,15 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:,.0f}/s" if task.speed else "…/s", style="cyan")
 
 
-class _Lines:
-    """Says now and then how far something is, where a bar could not be drawn anew: in a file, or a log."""
+class _ProgressLines:
+    """Progress as a line every half minute, where no bar can be drawn: in a file, or a log."""
 
     def __init__(self, label: str, total: int | None) -> None:
         self._label, self._of = label, "" if total is None else f" of {total:,}"
         self._start = self._last = time.monotonic()
 
-    def told(self, done: int) -> None:
-        """Take how many are done; most of it is not told."""
+    def report(self, done: int) -> None:
+        """Take the number done so far; writes a line if the last one is half a minute old."""
         now = time.monotonic()
         if now - self._last >= _BETWEEN_LINES:
             self._last = now
@@ -181,16 +184,16 @@ def progress(label: str, total: int | None, *, quiet: bool = False) -> Iterator[
     """Show a bar with rate and time left while standard error is a terminal, or else a line every half minute.
 
     Args:
-        label: What is under way.
-        total: How many passages there are, or None while nobody knows.
+        label: Name of the activity.
+        total: Number of passages, or None if it is unknown.
         quiet: Show nothing, terminal or not.
 
     Yields:
-        A function that takes how many are done.
+        A function that takes the number done so far.
     """
     console = notes()
     if not console.is_terminal:
-        yield (lambda done: None) if quiet else _Lines(label, total).told
+        yield (lambda done: None) if quiet else _ProgressLines(label, total).report
         return
     columns = (
         SpinnerColumn(),
@@ -206,17 +209,17 @@ def progress(label: str, total: int | None, *, quiet: bool = False) -> Iterator[
 
 
 def is_watched() -> bool:
-    """Whether a person sees standard error."""
+    """Whether standard error is a terminal."""
     return sys.stderr.isatty()
 
 
 class Stopwatch:
-    """Says how long something took and at what rate."""
+    """Measures time and rate."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
 
     def rate(self, count: int) -> str:
-        """Seconds since the start, and how many of a number of passages that is a second."""
+        """The seconds since the start and the passages per second, as text."""
         seconds = max(time.perf_counter() - self._start, 1e-9)
         return f"in {seconds:,.1f} s ({count / seconds:,.0f} passages/s)"

@@ -183,10 +183,10 @@ def train(
     refuse_foreign(context, recipe, options)
     begin.check()
     from dpr_rag.training import TrainingSettings
-    from dpr_rag.training import train as trained
+    from dpr_rag.training import train as train_encoder
     from dpr_rag.training.processes import join_processes
 
-    given = {
+    values = {
         "batch_size": batch_size,
         "learning_rate": rate,
         "epochs": epochs,
@@ -206,47 +206,47 @@ def train(
         "save_every": save_every,
     }
     with usage():
-        settings = TrainingSettings(**with_defaults(recipe, given))
+        settings = TrainingSettings(**with_defaults(recipe, values))
     group = join_processes()
     start = cache(lambda: begin.load(quiet=not group.first))
     with ExitStack() as opened:
         preparation = Preparation(data, options, settings, start, output, group, quiet, opened, begin.device)
         if recipe is RecipeName.reader:
-            _say(train_reader_on(preparation, begin, validation), group, output)
+            _finish(train_reader_on(preparation, begin, validation), group, output)
             return
-        made = preparation.of(recipe)
+        prepared = preparation.of(recipe)
         encoder = start()
-        settings = replace(made.settings, temperature=made.settings.temperature_for(encoder.profile))
-        measured = _validation(validation, dev_store, dev_questions, settings, quiet=not group.first)
-        total = made.steps * settings.batch_size * accumulate
-        with shown(total, quiet=quiet or not group.first) as told:
-            done = trained(
-                made.source,
+        settings = replace(prepared.settings, temperature=prepared.settings.temperature_for(encoder.profile))
+        validations = _validation(validation, dev_store, dev_questions, settings, quiet=not group.first)
+        total = prepared.steps * settings.batch_size * accumulate
+        with shown(total, quiet=quiet or not group.first) as report_progress:
+            result = train_encoder(
+                prepared.source,
                 output,
                 init=encoder,
                 settings=settings,
-                objective=made.objective,
-                validation=measured,
-                progress=told,
+                objective=prepared.objective,
+                validation=validations,
+                progress=report_progress,
                 device=begin.device,
             )
-    _say(done, group, output)
+    _finish(result, group, output)
 
 
-def _say(done: TrainingResult, group: Processes, output: Path) -> None:
+def _finish(done: TrainingResult, group: Processes, output: Path) -> None:
     from dpr_rag.training.processes import leave_processes
 
     if group.first:
-        say(f"trained {done.steps:,} steps{_kept(done)}: {output}")
+        say(f"trained {done.steps:,} steps{_best_text(done)}: {output}")
     leave_processes()
 
 
-def _kept(done: TrainingResult) -> str:
+def _best_text(done: TrainingResult) -> str:
     if done.best is None:
         return ""
     start = "" if done.start is None else f"start {done.start:.4g} -> "
-    kept = f", {start}best {done.best:.4g} after step {done.best_step:,}"
-    return kept if done.best_step else f"{kept} (nothing surpassed the start, which is what was written)"
+    text = f", {start}best {done.best:.4g} after step {done.best_step:,}"
+    return text if done.best_step else f"{text} (nothing surpassed the start, which is what was written)"
 
 
 def _validation(
@@ -259,19 +259,19 @@ def _validation(
 
     if (store is None) != (questions is None):
         raise typer.BadParameter("--dev-store and --dev-questions need one another", param_hint="--dev-store")
-    found: list[Validation] = []
+    validations: list[Validation] = []
     if samples is not None:
         held_out, report = read_samples(samples)
         if not quiet:
             note_lines([f"{report.samples:,} held-out samples", *report.lines()])
-        found.append(
+        validations.append(
             SampleValidation(held_out, batch_size=settings.batch_size, temperature=settings.temperature or 1.0)
         )
     if store is not None and questions is not None:
         left_out = LeftOut()
-        asked = list(read_questions(questions, left_out=left_out))
+        question_list = list(read_questions(questions, left_out=left_out))
         if left_out and not quiet:
-            note(told_left_out(len(asked), left_out))
+            note(told_left_out(len(question_list), left_out))
         with PassageStore.open(store, create=False, read_only=True) as opened:
-            found.append(StoreValidation(opened, asked))
-    return found
+            validations.append(StoreValidation(opened, question_list))
+    return validations

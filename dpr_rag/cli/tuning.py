@@ -52,7 +52,7 @@ def tune(
     quiet: Quiet = False,
 ) -> None:
     """Choose mode, fusion and λ on your own questions by cross-validation; the store ranks so from then on."""
-    from dpr_rag.evaluation import tune as tuned
+    from dpr_rag.evaluation import tune as tune_store
 
     if undo == (questions is not None):
         raise typer.BadParameter("name QUESTIONS to tune on, or else --undo", param_hint="QUESTIONS")
@@ -63,16 +63,16 @@ def tune(
         return
     bm25 = legs.bm25()
     labelled = read_labelled(questions, split_to_tune_on(questions, split), limit, by)
-    asked = labelled.questions
+    labelled_questions = labelled.questions
     refuse_service(store)
     encoder = encoder_of(store, choice)
     with _opened(store, encoder, read_only=dry_run, language=legs.language) as opened:
         if labelled.by == "passage":
-            note_missing(opened, asked)
-        with progress("asking", len(asked), quiet=quiet) as advance:
-            found = tuned(
+            note_missing(opened, labelled_questions)
+        with progress("asking", len(labelled_questions), quiet=quiet) as advance:
+            tuning = tune_store(
                 opened,
-                asked,
+                labelled_questions,
                 k=k,
                 by=labelled.by,
                 regex=regex,
@@ -84,9 +84,9 @@ def tune(
                 progress=advance,
             )
     if as_json:
-        say_json(_object(found))
+        say_json(_object(tuning))
     else:
-        _show(found)
+        _show(tuning)
         say("the store was left as it is" if dry_run else f"{store} ranks so from now on, unless a call says otherwise")
 
 
@@ -97,43 +97,47 @@ def _opened(
     return cast("TunableStore", open_existing(store, encoder, read_only=read_only, language=language))
 
 
-def _show(found: Tuning) -> None:
+def _show(tuning: Tuning) -> None:
     from dpr_rag.evaluation.report.tables import decimal
     from dpr_rag.evaluation.results import FOCUS
 
     console = output()
-    ks = [k for k in found.best.accuracy if k <= FOCUS]
-    console.print(f"{found.questions:,} questions, judged by {found.by}; 95 % intervals in brackets")
-    show_left_out(found.questions, found.left_out)
+    ks = [k for k in tuning.best.accuracy if k <= FOCUS]
+    console.print(f"{tuning.questions:,} questions, judged by {tuning.by}; 95 % intervals in brackets")
+    show_left_out(tuning.questions, tuning.left_out)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("")
-    for name in (f"MRR@{found.k}", "behind the best", *(f"top-{k}" for k in ks)):
+    for name in (f"MRR@{tuning.k}", "behind the best", *(f"top-{k}" for k in ks)):
         table.add_column(name, justify="right")
-    for one in found.candidates:
-        accuracies = [percent(one.accuracy[k].value) for k in ks]
-        table.add_row(one.name, interval(one.value, decimal), interval(one.less_than_best, decimal), *accuracies)
+    for candidate in tuning.candidates:
+        accuracies = [percent(candidate.accuracy[k].value) for k in ks]
+        table.add_row(
+            candidate.name, interval(candidate.value, decimal), interval(candidate.less_than_best, decimal), *accuracies
+        )
     console.print(table, soft_wrap=False)
-    console.print(f"λ by cross-validation, of the five folds: {', '.join(f'{weight:.3g}' for weight in found.weights)}")
-    console.print(f"chosen: {found.chosen.ranking}, {_reason(found)}")
+    console.print(
+        f"λ by cross-validation, of the five folds: {', '.join(f'{weight:.3g}' for weight in tuning.weights)}"
+    )
+    console.print(f"chosen: {tuning.chosen.ranking}, {_reason(tuning)}")
 
 
-def _reason(found: Tuning) -> str:
-    if found.chosen.name != found.best.name:
-        return f"since {found.best.name} is less simple, and its lead may be chance"
-    if found.chosen is found.candidates[0]:
+def _reason(tuning: Tuning) -> str:
+    if tuning.chosen.name != tuning.best.name:
+        return f"since {tuning.best.name} is less simple, and its lead may be chance"
+    if tuning.chosen is tuning.candidates[0]:
         return "the best and the simplest"
     return "ahead of everything simpler by more than chance"
 
 
-def _object(found: Tuning) -> dict[str, Any]:
+def _object(tuning: Tuning) -> dict[str, Any]:
     return {
-        "questions": found.questions,
-        "left_out": dict(found.left_out),
-        "by": found.by,
-        "k": found.k,
-        "candidates": [dataclasses.asdict(one) for one in found.candidates],
-        "best": found.best.name,
-        "chosen": found.chosen.name,
-        "weights": found.weights,
-        "tuned": found.tuned.as_dict(),
+        "questions": tuning.questions,
+        "left_out": dict(tuning.left_out),
+        "by": tuning.by,
+        "k": tuning.k,
+        "candidates": [dataclasses.asdict(candidate) for candidate in tuning.candidates],
+        "best": tuning.best.name,
+        "chosen": tuning.chosen.name,
+        "weights": tuning.weights,
+        "tuned": tuning.tuned.as_dict(),
     }

@@ -17,34 +17,34 @@ if TYPE_CHECKING:
 
 @contextmanager
 def shown(total: int, *, quiet: bool) -> Iterator[ProgressCallback]:
-    """A bar in questions while a person watches, and a line for every validation."""
+    """Show a progress bar, counted in questions, and a line for every validation."""
     with progress("training", total, quiet=quiet) as advance, _ends_between_steps() as check:
 
-        def told(now: Progress) -> None:
+        def report(now: Progress) -> None:
             advance(total * now.step // now.steps)
             if now.measures is not None and not quiet:
                 note(_line(now))
             check()
 
-        yield told
+        yield report
 
 
 @contextmanager
 def _ends_between_steps() -> Iterator[Callable[[], None]]:
-    """Let the first Ctrl-C wait for the end of the step, where the state can be saved; the second one does not wait."""
-    asked: list[int] = []
+    """Delay the first Ctrl-C to the end of the step, when the state can be saved; the second one interrupts at once."""
+    signals: list[int] = []
     before = signal.getsignal(signal.SIGINT)
 
-    def note_it(number: int, _: FrameType | None) -> None:
-        asked.append(number)
+    def on_interrupt(number: int, _: FrameType | None) -> None:
+        signals.append(number)
         signal.signal(signal.SIGINT, before)
         note("saving after this step; press Ctrl-C again to stop at once")
 
     def check() -> None:
-        if asked:
+        if signals:
             raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, note_it)
+    signal.signal(signal.SIGINT, on_interrupt)
     try:
         yield check
     finally:
@@ -53,9 +53,9 @@ def _ends_between_steps() -> Iterator[Callable[[], None]]:
 
 def _line(now: Progress) -> str:
     figures = "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in (now.measures or {}).items())
-    left = f"{now.seconds_left / 60:,.0f} min left" if now.step < now.steps else "done"
+    remaining = f"{now.seconds_left / 60:,.0f} min left" if now.step < now.steps else "done"
     best = " (best)" if now.best else ""
     return (
         f"step {now.step:,} of {now.steps:,}: loss {now.loss:.4g}{figures}{best}; "
-        f"{now.questions_per_second:,.1f} questions/s, {left}"
+        f"{now.questions_per_second:,.1f} questions/s, {remaining}"
     )

@@ -110,23 +110,21 @@ def check_sizes(tower: Tower, form: Form) -> None:
         ModelError: A size is another than that of the weights, or there are weights of fewer layers.
     """
     config, state, name = tower.config, tower.state, tower.tokenizer.name
-    layers = {one.removeprefix(form.prefix).partition(".")[0] for one in state if one.startswith(form.prefix)}
+    layers = {name.removeprefix(form.prefix).partition(".")[0] for name in state if name.startswith(form.prefix)}
     if isinstance(config.get(form.layers), int) and config[form.layers] > len(layers):
         raise ModelError(
             f"{name}: weights are missing: {form.layers} in config.json is {config[form.layers]}, and there are weights of "
             f"{len(layers)} layers; the model would answer at random; fetch or save all of its weights"
         )
     for setting, weight, axis in _sizes(form):
-        given, array = config.get(setting), state.get(weight)
-        if (
-            not isinstance(given, int) or given <= _SMALL
-        ):  # what does not fit is named by check_fit, with all that does not
+        size, array = config.get(setting), state.get(weight)
+        if not isinstance(size, int) or size <= _SMALL:  # check_fit reports small mismatches, all in one message
             continue
-        if array is not None and array.ndim > axis and array.shape[axis] == given:
+        if array is not None and array.ndim > axis and array.shape[axis] == size:
             continue
-        found = "is missing" if array is None else f"has the shape {list(array.shape)}"
+        problem = "is missing" if array is None else f"has the shape {list(array.shape)}"
         raise ModelError(
-            f"{name}: weights have the wrong shape: {setting} in config.json is {given}, and {weight} {found}; config.json "
+            f"{name}: weights have the wrong shape: {setting} in config.json is {size}, and {weight} {problem}; config.json "
             "belongs to another model; fetch the matching one"
         )
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from dpr_rag.encoders.choosing import RuntimeName
 from dpr_rag.encoders.dual import DualEncoder
 from dpr_rag.encoders.folders import ModelFolder, find_folder
 from dpr_rag.encoders.profiles import PROFILES, Profile, named_profile
+from dpr_rag.encoders.runtime_choice import RuntimeName
 from dpr_rag.encoders.tokenizer_files import TokenizerFiles
 from dpr_rag.encoders.towers import Role, Tower
 from dpr_rag.encoders.weights import Array, State, renamed
@@ -61,8 +61,8 @@ def from_checkpoint(
     tokenizer = replace(TokenizerFiles.read(folder), name=name)
     _check_case(settings, tokenizer, str(base))
     towers = [_tower(role, weights, folder, tokenizer) for role in _PREFIXES]
-    chosen = named_profile(profile) if profile is not None else _profile(settings)
-    return DualEncoder(*towers, profile=chosen, source=name, device=device, dtype=dtype, runtime=runtime)
+    used_profile = named_profile(profile) if profile is not None else _profile(settings)
+    return DualEncoder(*towers, profile=used_profile, source=name, device=device, dtype=dtype, runtime=runtime)
 
 
 def to_checkpoint(encoder: DualEncoder, path: str | Path) -> None:
@@ -85,7 +85,7 @@ def to_checkpoint(encoder: DualEncoder, path: str | Path) -> None:
     weights: dict[str, Array] = {}
     towers: Mapping[Role, Tower] = {"question": tower, "context": encoder.context_tower}
     for role, source in towers.items():
-        weights.update(renamed(_with_pooler(source), _written(_PREFIXES[role])))
+        weights.update(renamed(_with_pooler(source), _file_prefixes(_PREFIXES[role])))
     write_checkpoint(
         place_of(path),
         {
@@ -155,11 +155,11 @@ def _settings(params: object) -> dict[str, Any]:
 
 
 def _check_case(settings: Mapping[str, Any], tokenizer: TokenizerFiles, base: str) -> None:
-    trained, given = settings.get("do_lower_case"), tokenizer.lowercase
-    if trained is not None and given is not None and bool(trained) != given:
+    trained_lower, lowercase = settings.get("do_lower_case"), tokenizer.lowercase
+    if trained_lower is not None and lowercase is not None and bool(trained_lower) != lowercase:
         raise ModelError(
-            f"{tokenizer.name} was trained with do_lower_case={bool(trained)}, the tokenizer of {base} has "
-            f"{given}; pass the cased or uncased base that it was trained from"
+            f"{tokenizer.name} was trained with do_lower_case={bool(trained_lower)}, the tokenizer of {base} has "
+            f"{lowercase}; pass the cased or uncased base that it was trained from"
         )
 
 
@@ -172,13 +172,13 @@ def _profile(settings: Mapping[str, Any]) -> Profile:
 
 def _tower(role: Role, weights: Mapping[str, Any], folder: ModelFolder, tokenizer: TokenizerFiles) -> Tower:
     prefix = _PREFIXES[role]
-    own = {name.removeprefix(prefix): array for name, array in weights.items() if name.startswith(prefix)}
-    if "embeddings.word_embeddings.weight" not in own:
+    weights_of_role = {name.removeprefix(prefix): array for name, array in weights.items() if name.startswith(prefix)}
+    if "embeddings.word_embeddings.weight" not in weights_of_role:
         raise ModelError(
             f"{tokenizer.name}: model_dict has no {prefix}embeddings.word_embeddings.weight, expected a DPR bi-encoder of "
             "two BERT towers; it is another kind of checkpoint (a reader's, or another backbone's)"
         )
-    state = renamed(own, _PROJECTION)
+    state = renamed(weights_of_role, _PROJECTION)
     state.pop("embeddings.position_ids", None)
     return Tower(_CLASSES[role], _config(folder, state), state, tokenizer)
 
@@ -212,7 +212,7 @@ def _config(folder: ModelFolder, state: State) -> dict[str, Any]:
     }
 
 
-def _written(prefix: str) -> list[tuple[str, str]]:
+def _file_prefixes(prefix: str) -> list[tuple[str, str]]:
     return [("head.dense.", f"{prefix}encode_proj."), ("", prefix)]
 
 

@@ -14,7 +14,7 @@ class Description:
 
     Attributes:
         profile: Name of the profile.
-        pooling: What becomes of the tokens' vectors.
+        pooling: How the tokens' vectors become one.
         similarity: What an inner product is: ``cosine`` or ``dot``.
         title: What becomes of titles, see ``Profile.title``.
         question_prompt: Stands before every question.
@@ -39,8 +39,8 @@ class Description:
         return asdict(self)
 
 
-def described(profile: Profile, *, question_length: int, passage_length: int) -> Description:
-    """What a profile says, with the lengths that the model's positions leave of its own."""
+def describe(profile: Profile, *, question_length: int, passage_length: int) -> Description:
+    """Describe a profile, with its lengths cut to the positions that the model has."""
     return Description(
         profile=profile.name,
         pooling=profile.pooling,

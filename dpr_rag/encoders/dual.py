@@ -11,16 +11,16 @@ from typing import Any
 
 from dpr_rag.arguments import names_known
 from dpr_rag.encoder import Vectors
-from dpr_rag.encoders.choice import name_of
-from dpr_rag.encoders.choosing import RuntimeName, choose_runtime
-from dpr_rag.encoders.describing import described
+from dpr_rag.encoders.describing import describe
 from dpr_rag.encoders.folders import PROFILE_FILE, ModelFolder, find_folder
-from dpr_rag.encoders.kinds import refuse_parts
+from dpr_rag.encoders.kinds import refuse_incomplete
 from dpr_rag.encoders.loaded import LoadedEncoder
+from dpr_rag.encoders.precision_choice import choice_key
 from dpr_rag.encoders.profiles import PROFILES, Profile
 from dpr_rag.encoders.prompts import PromptNames
 from dpr_rag.encoders.recognition import recognise_all, refuse_others
-from dpr_rag.encoders.saving import read_about, save_towers
+from dpr_rag.encoders.runtime_choice import RuntimeName, choose_runtime
+from dpr_rag.encoders.saving import read_profile_file, save_towers
 from dpr_rag.encoders.sides import Progress, Side
 from dpr_rag.encoders.tokens import Tokens
 from dpr_rag.encoders.towers import Role, Tower, load_tower
@@ -79,7 +79,7 @@ class DualEncoder(LoadedEncoder):
 
         def side(tower: Tower, role: Role) -> Side:
             tokens = Tokens(tower, profile)
-            name = name_of(self.fingerprint, role)
+            name = choice_key(self.fingerprint, role)
             chosen = choose_runtime(tower, profile, tokens, runtime=runtime, device=device, dtype=dtype, model=name)
             return Side(tokens, chosen, profile)
 
@@ -119,8 +119,8 @@ class DualEncoder(LoadedEncoder):
             context: The context encoder, where it is a model of its own.
             profile: Name of a profile, perhaps with other fields (``tevatron:passage_length=256``), or a profile;
                 recognised from the files where it is None.
-            question_prompt_name: Which of the prompts that the files of a sentence-transformers model name goes before
-                questions; None takes what they name ``query`` or ``question``, or else the family's.
+            question_prompt_name: Name of the prompt, in the files of a sentence-transformers model, that goes before
+                questions; None takes the one called ``query`` or ``question``, or else the family's.
             passage_prompt_name: The same before passages, ``document``, ``passage`` or ``corpus``.
             device: ``"cpu"``, ``"cuda"``, ...; None takes a GPU where PyTorch finds one.
             dtype: ``"int8"`` (OpenVINO), ``"float32"``, ``"bfloat16"`` or ``"float16"`` (PyTorch). None is bfloat16 on a GPU;
@@ -133,16 +133,18 @@ class DualEncoder(LoadedEncoder):
             UnsafeFileError: ``pytorch_model.bin`` asks for more than tensors and plain containers.
             MissingExtraError: What runs it is not installed.
         """
-        folders, saved = _folders(question, context)
-        given = profile or saved
+        folders, saved_profile = _folders(question, context)
+        known_profile = profile or saved_profile
         for folder in folders:
-            refuse_parts(folder)
-        if given is None:
+            refuse_incomplete(folder)
+        if known_profile is None:
             for folder in folders:
                 refuse_others(folder)  # before its weights are looked for
         towers = [load_tower(folder) for folder in folders]
         source = " + ".join(str(model) for model in (question, context) if model is not None)
-        chosen = recognise_all(folders, profile=given, prompts=PromptNames(question_prompt_name, passage_prompt_name))
+        chosen = recognise_all(
+            folders, profile=known_profile, prompts=PromptNames(question_prompt_name, passage_prompt_name)
+        )
         return cls(*towers, profile=chosen, source=source, device=device, dtype=dtype, runtime=runtime)
 
     @classmethod
@@ -195,7 +197,7 @@ class DualEncoder(LoadedEncoder):
     def description(self) -> dict[str, Any]:
         """How texts become vectors, as a JSON object, for people to read: profile, pooling, prompts, lengths; stores keep it."""
         question, passage = self._question.tokens.question_length, self._context.tokens.passage_length
-        return described(self.profile, question_length=question, passage_length=passage).as_dict()
+        return describe(self.profile, question_length=question, passage_length=passage).as_dict()
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -246,7 +248,7 @@ def _folders(question: str | Path, context: str | Path | None) -> tuple[list[Mod
         return [first] if context is None else [first, find_folder(context)], None
     if context is not None:
         raise ModelError(f"{first.name} was saved with all its towers; pass it alone, without {str(context)!r}")
-    saved, roles = read_about(first)
+    saved, roles = read_profile_file(first)
     return [ModelFolder(first.path / role, f"{first.name}/{role}") for role in roles], saved
 
 
@@ -254,7 +256,7 @@ def _untied(folder: ModelFolder, context: str | Path | None) -> list[ModelFolder
     """The two towers of a folder that Tevatron wrote, or none."""
     towers = folder.untied()
     if towers:
-        refuse_parts(folder)  # what lies beside them
+        refuse_incomplete(folder)  # what lies beside them
     if towers and context is not None:
         raise ModelError(f"{folder.name} holds both of Tevatron's towers; pass it alone, without {str(context)!r}")
     return towers
@@ -279,8 +281,8 @@ def _check_roles(question: Tower, context: Tower | None) -> None:
             "the roles are swapped; pass the question encoder first, then the context encoder"
         )
     if context is None and question.role == "question":
-        other = name.replace("question", "ctx") if "question" in name else "the context encoder it was trained with"
-        raise ModelError(f"{name} is a question encoder alone; pass its context encoder too: {other}")
+        partner = name.replace("question", "ctx") if "question" in name else "the context encoder it was trained with"
+        raise ModelError(f"{name} is a question encoder alone; pass its context encoder too: {partner}")
 
 
 def _check_dimensions(question: Side, context: Side, source: str) -> None:

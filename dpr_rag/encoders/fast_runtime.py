@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from openvino import InferRequest
 
 FAST_DTYPES = ("int8", "float32", "bfloat16")
-_BUDGET = 2048
+_TOKEN_BUDGET = 2048
 _MOST_STREAMS = 8
-_MOST_ALONE = 64
-_STEP = 8
+_MOST_SINGLE_STREAMS = 64
+_LENGTH_STEP = 8
 
 
 class FastRuntime:
@@ -52,9 +52,9 @@ class FastRuntime:
         dtype: ``"float32"``, the reference. ``"int8"`` stores the layers' matrices in 8 bits and, where the processor multiplies
             bytes, rounds what they are multiplied with, both in groups of 32, or row by row where the widths are no multiples of
             it. ``"bfloat16"`` calculates in bfloat16 where the processor can, and else in float32.
-        each_token: A layer over every token instead of pooling and head: what comes out is of shape [n, length, rows], with
-            some rows of padding.
-        like: Runs the same in another precision, and lends its graph where that is the same too.
+        each_token: A layer over every token instead of pooling and head: the output has the shape [n, length, rows], where
+            some of the length is padding.
+        like: A runtime of the same tower in another precision; its graph is shared where int8 is in neither.
 
     Attributes:
         dim: Number of components of every vector.
@@ -88,12 +88,12 @@ class FastRuntime:
         self.dim = int(self._graph.output(0).partial_shape[-1].get_length())
         self._cores = cores()
         self._each_alone = self.dtype != "float32"
-        self.streams = min(self._cores, _MOST_ALONE if self._each_alone else _MOST_STREAMS)
-        self._lone = 0 if self._each_alone else 1
-        self.token_budget = 1 if self._each_alone else _BUDGET
+        self.streams = min(self._cores, _MOST_SINGLE_STREAMS if self._each_alone else _MOST_STREAMS)
+        self._streams_alone = 0 if self._each_alone else 1
+        self.token_budget = 1 if self._each_alone else _TOKEN_BUDGET
         self._longest = tower.config["max_position_embeddings"] - first_position(tower)
         self._lock, self._compiling = new_lock(), new_lock()
-        self._compiled: dict[tuple[int, int], _Compiled] = {}  # those of other processes stay, untouched
+        self._compiled: dict[tuple[int, int], _Compiled] = {}  # by process: a fork leaves those of its parent alone
         self._running = 0
         group = group_of(tower) or tower.config[FORMS[tower.backbone].hidden]
         self._settings = {
@@ -108,8 +108,8 @@ class FastRuntime:
     def encode(self, batch: Batch) -> Vectors:
         """Pooled float32 vectors of shape [n, dim]."""
         with self._counted() as running:
-            form = self._form(self._lone if running == 1 else self.streams)
-            return form.encode(self._rounded(batch))
+            compiled = self._compiled_for(self._streams_alone if running == 1 else self.streams)
+            return compiled.encode(self._padded(batch))
 
     def encode_all(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Vectors]]:
         """Encode many batches; each comes back with its vectors, in their order."""
@@ -119,11 +119,11 @@ class FastRuntime:
         if len(first) < fewest or self.streams == 1:
             yield from ((batch, self.encode(batch)) for batch in chain(first, waiting))
             return
-        form = self._form(self.streams)
+        compiled = self._compiled_for(self.streams)
         with self._counted(), ThreadPoolExecutor(self.streams) as pool:
             running: deque[tuple[Batch, Future[Vectors]]] = deque()
             for batch in chain(first, waiting):
-                running.append((batch, pool.submit(form.encode, self._rounded(batch))))
+                running.append((batch, pool.submit(compiled.encode, self._padded(batch))))
                 if len(running) > self.streams:
                     done, future = running.popleft()
                     yield done, future.result()
@@ -142,25 +142,25 @@ class FastRuntime:
             with self._lock:
                 self._running -= 1
 
-    def _rounded(self, batch: Batch) -> Batch:
-        """Padded to a length that came before, most likely: for a new one OpenVINO first compiles, which takes milliseconds."""
+    def _padded(self, batch: Batch) -> Batch:
+        """Pad a batch to a multiple of 8 tokens: for each new length OpenVINO compiles first, which takes milliseconds."""
         rows, length = batch.ids.shape
-        wanted = min(-(-length // _STEP) * _STEP, self._longest)
-        if length >= wanted:
+        padded_length = min(-(-length // _LENGTH_STEP) * _LENGTH_STEP, self._longest)
+        if length >= padded_length:
             return batch
-        ids, mask, segments = np.zeros((3, rows, wanted), np.int64)
+        ids, mask, segments = np.zeros((3, rows, padded_length), np.int64)
         ids[:, :length], mask[:, :length], segments[:, :length] = batch.ids, batch.mask, batch.segments
         return Batch(ids, mask, segments, batch.rows)
 
-    def _form(self, streams: int) -> _Compiled:
-        """The graph for so many batches at once, compiled by the first who asks."""
+    def _compiled_for(self, streams: int) -> _Compiled:
+        """The graph compiled for ``streams`` batches at once; the first caller compiles it."""
         settings = {**self._settings, "NUM_STREAMS": streams}
         if not streams or was_loaded("openvino"):
-            # OpenVINO would take up threads of the parent's again; without streams it works in the thread that calls
+            # in a fork OpenVINO would wait for the parent's threads; without streams it works in the thread that calls
             settings |= {"NUM_STREAMS": 0, "INFERENCE_NUM_THREADS": 1}
         key = (os.getpid(), int(settings["NUM_STREAMS"]))
-        if found := self._compiled.get(key):
-            return found
+        if compiled := self._compiled.get(key):
+            return compiled
         with self._compiling:
             if key not in self._compiled:
                 with NATIVE.held():

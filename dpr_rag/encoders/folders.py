@@ -16,10 +16,10 @@ WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 PICKLED_WEIGHTS = "pytorch_model.bin"
 PICKLED_INDEX = "pytorch_model.bin.index.json"
-_FETCHED = ["*.json", "*.txt", "*.safetensors", "*.model", "README.md"]
+_DOWNLOADED = ["*.json", "*.txt", "*.safetensors", "*.model", "README.md"]
 UNTIED = ("query_model", "passage_model")
 """Folders of the two towers where Tevatron trained them apart; their tokenizer lies beside them."""
-_CARD = 20_000
+_CARD_LENGTH = 20_000
 _WITH_WEIGHTS = ("Dense", "LayerNorm")
 
 
@@ -52,12 +52,12 @@ class ModelFolder:
     @property
     def architecture(self) -> str:
         """The first of the config's ``architectures``, or ``""`` where it names none."""
-        named = self.config.get("architectures")
-        return str(named[0]) if isinstance(named, list) and named else ""
+        architectures = self.config.get("architectures")
+        return str(architectures[0]) if isinstance(architectures, list) and architectures else ""
 
     @property
     def top(self) -> Path:
-        """Where the files of all modules lie."""
+        """The folder that holds the files of all modules."""
         return self.root or self.path
 
     def json(self, name: str, *, default: Any = None) -> Any:
@@ -72,8 +72,8 @@ class ModelFolder:
         """
         return self._json(self.path / name, default)
 
-    def beside(self, name: str, *, default: Any) -> Any:
-        """Read one JSON file that lies with those of all modules; see :meth:`json`."""
+    def top_json(self, name: str, *, default: Any) -> Any:
+        """Read one JSON file from the folder of all modules; see :meth:`json`."""
         return self._json(self.top / name, default)
 
     def _json(self, path: Path, default: Any) -> Any:
@@ -84,20 +84,20 @@ class ModelFolder:
                 f"{self.name}: there is no {path.name} in {path.parent}; expected a transformers model folder"
             )
         try:
-            found = json.loads(path.read_bytes())
+            content = json.loads(path.read_bytes())
         except (ValueError, RecursionError) as error:
             raise ModelError(f"{self.name}: {path} is not JSON ({error}); fetch the file again") from error
-        if default is not None and not isinstance(found, type(default)):
+        if default is not None and not isinstance(content, type(default)):
             raise ModelError(
-                f"{self.name}: {path} holds {type(found).__name__}, expected {type(default).__name__}; fetch the file again"
+                f"{self.name}: {path} holds {type(content).__name__}, expected {type(default).__name__}; fetch the file again"
             )
-        return found
+        return content
 
     def card(self) -> str:
         """The beginning of the model's card, ``README.md``, or nothing."""
         try:
             with (self.top / "README.md").open(encoding="utf-8", errors="replace") as file:
-                return file.read(_CARD)
+                return file.read(_CARD_LENGTH)
         except OSError:
             return ""
 
@@ -107,7 +107,7 @@ class ModelFolder:
         Raises:
             ModelError: ``modules.json`` is not a list of modules.
         """
-        return [(kind.rsplit(".", 1)[-1], path) for kind, path in self._listed()]
+        return [(kind.rsplit(".", 1)[-1], path) for kind, path in self._module_entries()]
 
     def foreign_modules(self) -> list[str]:
         """The types of those modules that are of another package than sentence-transformers.
@@ -115,12 +115,12 @@ class ModelFolder:
         Raises:
             ModelError: ``modules.json`` is not a list of modules.
         """
-        return [kind for kind, _ in self._listed() if kind.partition(".")[0] != "sentence_transformers"]
+        return [kind for kind, _ in self._module_entries() if kind.partition(".")[0] != "sentence_transformers"]
 
-    def _listed(self) -> list[tuple[str, str]]:
-        listed = self.beside("modules.json", default=[])
+    def _module_entries(self) -> list[tuple[str, str]]:
+        entries = self.top_json("modules.json", default=[])
         try:
-            return [(str(item["type"]), str(item["path"])) for item in listed]
+            return [(str(entry["type"]), str(entry["path"])) for entry in entries]
         except (TypeError, KeyError) as error:
             raise ModelError(f"{self.name}: modules.json is no list of modules with type and path") from error
 
@@ -130,36 +130,36 @@ class ModelFolder:
         Raises:
             ModelError: One of the two is missing.
         """
-        there = [(self.path / one).is_dir() for one in UNTIED]
-        if not any(there) or (self.path / "config.json").is_file():
+        present = [(self.path / tower).is_dir() for tower in UNTIED]
+        if not any(present) or (self.path / "config.json").is_file():
             return []
-        if not all(there):
+        if not all(present):
             raise ModelError(
-                f"{self.name}: there is {UNTIED[there.index(True)]}/ and no {UNTIED[there.index(False)]}/; expected both of "
+                f"{self.name}: there is {UNTIED[present.index(True)]}/ and no {UNTIED[present.index(False)]}/; expected both of "
                 "Tevatron's towers"
             )
-        return [ModelFolder(self.path / one, f"{self.name}/{one}") for one in UNTIED]
+        return [ModelFolder(self.path / tower, f"{self.name}/{tower}") for tower in UNTIED]
 
     def head_folders(self) -> list[str]:
         """The sub-folders of the sentence-transformers modules that have weights of their own."""
         return [path for kind, path in self.modules() if kind in _WITH_WEIGHTS]
 
     def without_safetensors(self) -> list[str]:
-        """Those of the folder (as ``""``) and its head's sub-folders that hold no weights as safetensors."""
+        """The folders without weights as safetensors, among the transformer's own (``""``) and the head's sub-folders."""
         return [
             inside
             for inside in ("", *self.head_folders())
-            if not any((self._place(inside) / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX))
+            if not any((self._module_folder(inside) / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX))
         ]
 
-    def _place(self, inside: str) -> Path:
+    def _module_folder(self, inside: str) -> Path:
         return self.top / inside if inside else self.path
 
     def _shards(self, folder: Path) -> list[Path]:
         files = self._json(folder / WEIGHTS_INDEX, {}).get("weight_map")
-        if not isinstance(files, dict) or not files or not all(isinstance(one, str) for one in files.values()):
+        if not isinstance(files, dict) or not files or not all(isinstance(shard, str) for shard in files.values()):
             raise ModelError(f"{self.name}: {folder / WEIGHTS_INDEX} has no weight_map of files; fetch the file again")
-        return [folder / Path(one).name for one in sorted(set(files.values()))]
+        return [folder / Path(shard).name for shard in sorted(set(files.values()))]
 
     def weight_files(self, inside: str = "") -> list[Path]:
         """The files that hold the weights: safetensors, or else ``pytorch_model.bin`` or the index of its shards.
@@ -170,7 +170,7 @@ class ModelFolder:
         Raises:
             ModelError: There are none.
         """
-        folder = self._place(inside)
+        folder = self._module_folder(inside)
         if (folder / WEIGHTS).is_file():
             return [folder / WEIGHTS]
         if (folder / WEIGHTS_INDEX).is_file():
@@ -184,14 +184,16 @@ class ModelFolder:
         )
 
 
-def _inside(folder: ModelFolder) -> ModelFolder:
+def _transformer_folder(folder: ModelFolder) -> ModelFolder:
     """The transformer's own folder, where modules.json says that it is a sub-folder."""
-    place = dict(folder.modules()).get("Transformer", "")
-    if not place:
+    sub_folder = dict(folder.modules()).get("Transformer", "")
+    if not sub_folder:
         return folder
-    if not (folder.path / place).resolve().is_relative_to(folder.path.resolve()):
-        raise ModelError(f"{folder.name}: modules.json names the folder {place!r:.80}, expected one inside the model's")
-    return ModelFolder(folder.path / place, folder.name, folder.path)
+    if not (folder.path / sub_folder).resolve().is_relative_to(folder.path.resolve()):
+        raise ModelError(
+            f"{folder.name}: modules.json names the folder {sub_folder!r:.80}, expected one inside the model's"
+        )
+    return ModelFolder(folder.path / sub_folder, folder.name, folder.path)
 
 
 def find_folder(model: str | Path) -> ModelFolder:
@@ -208,19 +210,21 @@ def find_folder(model: str | Path) -> ModelFolder:
     """
     path = place_of(model)
     if path.is_dir():
-        return _inside(ModelFolder(path, str(model)))
+        return _transformer_folder(ModelFolder(path, str(model)))
     name = str(model)
     if path.exists() or name.count("/") > 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"{name} is not a folder; pass a transformers model folder or a hub name like owner/model")
-    folder = ModelFolder(_snapshot(name, _FETCHED), name)
+    folder = ModelFolder(_snapshot(name, _DOWNLOADED), name)
     if (folder.path / PROFILE_FILE).is_file():  # saved by dpr-rag: all weights lie one level deeper, as safetensors
         return folder
-    folder = _inside(folder)
-    own = folder.path.relative_to(folder.top).as_posix()
-    towers = [one.path.name for one in folder.untied() if one.without_safetensors()]
+    folder = _transformer_folder(folder)
+    transformer_path = folder.path.relative_to(folder.top).as_posix()
+    towers = [tower_folder.path.name for tower_folder in folder.untied() if tower_folder.without_safetensors()]
     pickled = [str(PurePosixPath(tower, "pytorch_model*.bin")) for tower in towers]
-    pickled += [str(PurePosixPath(inside or own, "pytorch_model*.bin")) for inside in folder.without_safetensors()]
-    return _inside(ModelFolder(_snapshot(name, [*_FETCHED, *pickled]), name)) if pickled else folder
+    pickled += [
+        str(PurePosixPath(inside or transformer_path, "pytorch_model*.bin")) for inside in folder.without_safetensors()
+    ]
+    return _transformer_folder(ModelFolder(_snapshot(name, [*_DOWNLOADED, *pickled]), name)) if pickled else folder
 
 
 def _snapshot(name: str, patterns: list[str]) -> Path:

@@ -138,29 +138,31 @@ class _Builder:
         bias = opset13.unsqueeze(opset13.multiply(absent, self._constant(np.float32(_MASKED))), self._axes(1, 2))
         if self.tower.backbone == "mpnet":
             bias = bias + self._relative_bias(ids)
-        for at in range(self.tower.config[self.form.layers]):
-            hidden = self._layer(hidden, bias, f"{self.form.prefix}{at}.")
-        found = self._headed(self._pooled(hidden, present)) if self.each_token is None else self._of_each(hidden)
-        return openvino.Model([opset13.result(found)], [ids, mask, segments], self.tower.tokenizer.name)
+        for layer in range(self.tower.config[self.form.layers]):
+            hidden = self._layer(hidden, bias, f"{self.form.prefix}{layer}.")
+        output = (
+            self._with_head(self._pooled(hidden, present)) if self.each_token is None else self._token_outputs(hidden)
+        )
+        return openvino.Model([opset13.result(output)], [ids, mask, segments], self.tower.tokenizer.name)
 
-    def _of_each(self, hidden: Any) -> Any:
+    def _token_outputs(self, hidden: Any) -> Any:
         weight, bias = (np.asarray(array, np.float32) for array in self.each_token or ())
         return self.op.matmul(hidden, self._constant(weight), False, True) + bias
 
     def _embedded(self, ids: Any, segments: Any) -> Any:
         op, zero = self.op, self._constant(np.int64(0))
-        places = self._places(ids)
+        positions = self._places(ids)
         if first := first_position(self.tower):
-            places = op.add(places, self._constant(np.int64(first)))
-        found = self._rows("word_embeddings", ids) + self._rows("position_embeddings", places)
+            positions = op.add(positions, self._constant(np.int64(first)))
+        embeddings = self._rows("word_embeddings", ids) + self._rows("position_embeddings", positions)
         if self.tower.backbone == "bert":
-            found = found + self._rows("token_type_embeddings", segments)
+            embeddings = embeddings + self._rows("token_type_embeddings", segments)
         elif self.tower.backbone == "roberta":
-            found = found + self._rows("token_type_embeddings", zero)
-        return self._normed(found, "embeddings.LayerNorm", self._epsilon())
+            embeddings = embeddings + self._rows("token_type_embeddings", zero)
+        return self._normed(embeddings, "embeddings.LayerNorm", self._epsilon())
 
     def _places(self, ids: Any) -> Any:
-        """Numbers of the tokens from 0, of shape [length]."""
+        """Positions of the tokens, counted from 0, of shape [length]."""
         op, zero = self.op, self._constant(np.int64(0))
         length = op.gather(op.shape_of(ids), self._constant(np.int64(1)), zero)
         return op.range(zero, length, self._constant(np.int64(1)), "i64")
@@ -169,15 +171,15 @@ class _Builder:
         """What MPNet adds for the distance of two tokens, of shape [1, heads, length, length]."""
         op, longest = self.op, self.tower.config["max_position_embeddings"]
         table = self._weight(RELATIVE)[bucket_of(np.arange(-longest, longest + 1))]
-        places = self._places(ids)
-        distances = op.unsqueeze(places, self._axes(0)) - op.unsqueeze(places, self._axes(1))
+        positions = self._places(ids)
+        distances = op.unsqueeze(positions, self._axes(0)) - op.unsqueeze(positions, self._axes(1))
         rows = op.add(distances, self._constant(np.int64(longest)))
-        found = op.gather(self._constant(table), rows, self._constant(np.int64(0)))
-        return op.unsqueeze(op.transpose(found, self._axes(2, 0, 1)), self._axes(0))
+        biases = op.gather(self._constant(table), rows, self._constant(np.int64(0)))
+        return op.unsqueeze(op.transpose(biases, self._axes(2, 0, 1)), self._axes(0))
 
-    def _rows(self, name: str, places: Any) -> Any:
+    def _rows(self, name: str, indices: Any) -> Any:
         table = self._constant(self._weight(f"embeddings.{name}.weight"))
-        return self.op.gather(table, places, self._constant(np.int64(0)))
+        return self.op.gather(table, indices, self._constant(np.int64(0)))
 
     def _layer(self, hidden: Any, bias: Any, layer: str) -> Any:
         form, epsilon = self.form, self._epsilon()
@@ -202,17 +204,17 @@ class _Builder:
         kind = ACTIVATIONS[activation_of(self.tower, self.form)]
         return self.op.gelu(inner, kind) if kind else self.op.relu(inner)
 
-    def _linear(self, left: Any, *names: str) -> Any:
-        """One layer, or several side by side as one product."""
+    def _linear(self, inputs: Any, *names: str) -> Any:
+        """One linear layer, or several of the same inputs as one matrix product."""
         weight = np.concatenate([self._weight(f"{name}.weight") for name in names])
         if self.int8:
-            right = self._rounded(weight)
+            matrix = self._quantized(weight)
         else:
-            right = self._constant(weight)
+            matrix = self._constant(weight)
         bias = np.concatenate([self._weight(f"{name}.bias") for name in names])
-        return self.op.matmul(left, right, False, True) + bias
+        return self.op.matmul(inputs, matrix, False, True) + bias
 
-    def _rounded(self, weight: Array) -> Any:
+    def _quantized(self, weight: Array) -> Any:
         rows, width = weight.shape
         groups = weight.reshape(rows, -1, group_of(self.tower) or width)
         scale = np.maximum(np.abs(groups).max(axis=2, keepdims=True), np.float32(1e-12)) / np.float32(127)
@@ -252,7 +254,7 @@ class _Builder:
         total = op.reduce_sum(hidden * weights, self._axes(1), False)
         return total / op.reduce_sum(weights, self._axes(1), False)
 
-    def _headed(self, pooled: Any) -> Any:
+    def _with_head(self, pooled: Any) -> Any:
         if not has_head(self.tower, self.profile):
             return pooled
         weight = self._constant(self._weight("head.dense.weight"))

@@ -30,7 +30,7 @@ _IN_TRANSFORMERS = ("nomic_bert", "gte", "jina_embeddings_v3")
 """Types that were code of the models' own before transformers had classes of the same weights."""
 
 
-def refuse_parts(folder: ModelFolder) -> None:
+def refuse_incomplete(folder: ModelFolder) -> None:
     """Refuse what is no whole model: an adapter, or one whose vectors pass through another file's weights.
 
     Args:
@@ -65,12 +65,12 @@ def refuse_own_code(folder: ModelFolder) -> None:
         ModelError: It is one.
     """
     mapped = folder.config.get("auto_map")
-    own: list[Any] = list(folder.foreign_modules())
+    code_files: list[Any] = list(folder.foreign_modules())
     if isinstance(mapped, dict) and folder.config.get("model_type") not in _IN_TRANSFORMERS:
-        own += [code for name, code in mapped.items() if name.startswith("AutoModel")]
-    if own:
+        code_files += [code for name, code in mapped.items() if name.startswith("AutoModel")]
+    if code_files:
         raise ModelError(
-            f"{folder.name} needs code of its own ({own[0]!s:.120}) to be itself, and dpr-rag runs no code of a model; "
+            f"{folder.name} needs code of its own ({code_files[0]!s:.120}) to be itself, and dpr-rag runs no code of a model; "
             "take another model"
             + ByFace(
                 ", or, in Python, read that code, load the model with SentenceTransformer(…, trust_remote_code=True), and pass "
@@ -91,7 +91,7 @@ def refuse_other_kinds(folder: ModelFolder, names: tuple[str, ...]) -> None:
     Raises:
         ModelError: It is a model of another kind.
     """
-    refuse_parts(folder)
+    refuse_incomplete(folder)
     kind = _kind(folder, names)
     if kind is not None:
         raise ModelError(f"{folder.name} is {kind}")
@@ -99,18 +99,18 @@ def refuse_other_kinds(folder: ModelFolder, names: tuple[str, ...]) -> None:
 
 def _kind(folder: ModelFolder, names: tuple[str, ...]) -> str | None:
     modules = [name for name, _ in folder.modules()]
-    named = folder.beside("config_sentence_transformers.json", default={}).get("model_type")
-    found = [_BY_MODULE[name] for name in modules if name in _BY_MODULE]
-    if isinstance(named, str) and named in _BY_TYPE:
-        found.append(_BY_TYPE[named])
+    model_type = folder.top_json("config_sentence_transformers.json", default={}).get("model_type")
+    kinds = [_BY_MODULE[name] for name in modules if name in _BY_MODULE]
+    if isinstance(model_type, str) and model_type in _BY_TYPE:
+        kinds.append(_BY_TYPE[model_type])
     if any(kind.startswith("pylate.") for kind in folder.foreign_modules()):
-        found.append(_LATE)
+        kinds.append(_LATE)
     if "ColBERT" in folder.architecture or (folder.path / "artifact.metadata").is_file():
-        found.append(_LATE)
+        kinds.append(_LATE)
     if folder.architecture == "DPRReader":
-        found.append(_READER)
+        kinds.append(_READER)
     if folder.architecture.endswith("ForSequenceClassification"):
-        found.append(_CROSS)
+        kinds.append(_CROSS)
     if not modules:
-        found += [kind for pattern, kind in _BY_NAME if any(pattern.search(name.lower()) for name in names)]
-    return found[0] if found else None
+        kinds += [kind for pattern, kind in _BY_NAME if any(pattern.search(name.lower()) for name in names)]
+    return kinds[0] if kinds else None

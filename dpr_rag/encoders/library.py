@@ -22,7 +22,7 @@ from dpr_rag.encoders.plain_letters import PlainLetters
 from dpr_rag.encoders.prompts import PromptNames, named_prompt, warn_of_unused
 from dpr_rag.encoders.recognition import names_of
 from dpr_rag.encoders.torch_runtime import import_torch
-from dpr_rag.encoders.unknown_scripts import Unread
+from dpr_rag.encoders.unknown_scripts import ScriptMonitor
 from dpr_rag.encoders.weights import hash_arrays
 from dpr_rag.errors import MissingExtraError, ModelError, install, unknown
 from dpr_rag.forking import cached
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from tokenizers import Tokenizer
 
-_USUAL = {"question": ("query",), "passage": ("document", "passage", "corpus")}
+_DEFAULTS = {"question": ("query",), "passage": ("document", "passage", "corpus")}
 Backend = Literal["torch", "onnx", "openvino"]
-_BEGINNING = 2000
-_WITHOUT = "%s names no prompts for questions and passages; if its card asks for some, it lacks them"
+_SAMPLE = 2000
+_NO_PROMPTS = "%s names no prompts for questions and passages; if its card asks for some, it lacks them"
 _log = logging.getLogger(__name__)
-# of a configuration's differences from its class, what changes no vector
+# settings that change no vector, and so do not take part in the fingerprint
 _IDLE = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "tokenizer_class"}
 
 
@@ -70,10 +70,10 @@ class LibraryEncoder(LoadedEncoder):
                 f"{source}: similarity_fn_name is {similarity!r}; dpr-rag ranks by inner product, expected cosine or dot"
             )
         self._unit = similarity == "cosine"
-        known = {name: text or "" for name, text in model.prompts.items()}
-        wanted = prompts or PromptNames()
-        named = {side: named_prompt(known, name, side, source) for side, name in wanted.given}
-        self._named = {side: text for side, text in named.items() if text != _usual(model, _USUAL[side])}
+        prompt_texts = {name: text or "" for name, text in model.prompts.items()}
+        prompt_names = prompts or PromptNames()
+        named = {side: named_prompt(prompt_texts, name, side, source) for side, name in prompt_names.given}
+        self._named = {side: text for side, text in named.items() if text != _default(model, _DEFAULTS[side])}
 
     @classmethod
     def from_pretrained(
@@ -108,18 +108,18 @@ class LibraryEncoder(LoadedEncoder):
         with no_weights_made_up(folder.name):
             loaded = _loaded(library, folder, device=device, backend=backend)
         names = PromptNames(question_prompt_name, passage_prompt_name)
-        made = cls(loaded, source=str(model), prompts=names)
-        if not names and not made._prompts[0]:
-            known = {name: text or "" for name, text in loaded.prompts.items()}
-            if not warn_of_unused(known, str(model)) and not any(known.values()):
-                _log.warning(_WITHOUT, model)
-        return made
+        encoder = cls(loaded, source=str(model), prompts=names)
+        if not names and not encoder._prompts[0]:
+            prompt_texts = {name: text or "" for name, text in loaded.prompts.items()}
+            if not warn_of_unused(prompt_texts, str(model)) and not any(prompt_texts.values()):
+                _log.warning(_NO_PROMPTS, model)
+        return encoder
 
     @cached
     def dim(self) -> int:
         """Number of components of every vector."""
-        found = self.model.truncate_dim or self.model.get_embedding_dimension()
-        return int(found) if found else int(self._encoded([""], self.model.encode_document, "passage").shape[1])
+        size = self.model.truncate_dim or self.model.get_embedding_dimension()
+        return int(size) if size else int(self._encoded([""], self.model.encode_document, "passage").shape[1])
 
     @property
     def runtime(self) -> str:
@@ -146,7 +146,7 @@ class LibraryEncoder(LoadedEncoder):
     @property
     def _prompts(self) -> tuple[str, ...]:
         """What goes before questions and before passages."""
-        return tuple(self._named.get(side, _usual(self.model, names)) for side, names in _USUAL.items())
+        return tuple(self._named.get(side, _default(self.model, names)) for side, names in _DEFAULTS.items())
 
     @cached
     def fingerprint(self) -> str:
@@ -175,7 +175,7 @@ class LibraryEncoder(LoadedEncoder):
             VectorError: A vector holds NaN or infinite values.
         """
         checked = self._plain(self._checked(questions))
-        self._look_at(checked)
+        self._watch_scripts(checked)
         return check_vectors(
             self._encoded(checked, self.model.encode_query, "question"), rows=len(checked), names=checked
         )
@@ -186,9 +186,11 @@ class LibraryEncoder(LoadedEncoder):
         Raises:
             VectorError: A vector holds NaN or infinite values; the message names the passage.
         """
-        texts = self._plain(f"{one.title} {one.text}" if one.title else one.text for one in passages)
+        texts = self._plain(
+            f"{passage.title} {passage.text}" if passage.title else passage.text for passage in passages
+        )
         self._count_long(texts)
-        self._look_at(texts)
+        self._watch_scripts(texts)
         names = [passage.id for passage in passages]
         return check_vectors(self._encoded(texts, self.model.encode_document, "passage"), rows=len(texts), names=names)
 
@@ -198,10 +200,10 @@ class LibraryEncoder(LoadedEncoder):
         import_torch()
         prompt = {"prompt": self._named[side]} if side in self._named else {}
         with NATIVE.held():
-            found = encode(
+            vectors = encode(
                 list(texts), convert_to_numpy=True, show_progress_bar=False, normalize_embeddings=self._unit, **prompt
             )
-        return np.asarray(found, np.float32)
+        return np.asarray(vectors, np.float32)
 
     def _count_long(self, texts: Sequence[str]) -> None:
         longest = self.model.max_seq_length
@@ -211,44 +213,43 @@ class LibraryEncoder(LoadedEncoder):
         cut = sum(len(ids) > longest for ids in self._ids_of(long, specials=True)) if long else 0
         self._count_cut(cut, of=len(texts), longest=longest)
 
-    def _look_at(self, texts: Sequence[str]) -> None:
-        """Say once where the model hardly reads the script of many texts."""
-        if self._unread is not None:
-            self._unread.look_through(texts, lambda chosen: self._ids_of([texts[at][:_BEGINNING] for at in chosen]))
+    def _watch_scripts(self, texts: Sequence[str]) -> None:
+        """Warn once where the model hardly knows the script of many texts."""
+        if self._scripts is not None:
+            self._scripts.check_lazily(texts, lambda chosen: self._ids_of([texts[at][:_SAMPLE] for at in chosen]))
 
     def _plain(self, texts: Iterable[str]) -> list[str]:
-        """The texts with plain letters where the model would make nothing of their shapes."""
+        """The texts with plain letters in place of ligatures and the like that the model cannot read."""
         return list(texts if self._letters is None else map(self._letters.read, texts))
 
     @cached
     def _letters(self) -> PlainLetters | None:
-        own = self._own_tokenizer
-        return None if own is None else PlainLetters(own, getattr(self.model.tokenizer, "unk_token", None))
+        tokenizer = self._own_tokenizer
+        return None if tokenizer is None else PlainLetters(tokenizer, getattr(self.model.tokenizer, "unk_token", None))
 
     @cached
-    def _unread(self) -> Unread | None:
-        own = self._own_tokenizer
-        return None if own is None else Unread(own, getattr(self.model.tokenizer, "unk_token", None))
+    def _scripts(self) -> ScriptMonitor | None:
+        tokenizer = self._own_tokenizer
+        return None if tokenizer is None else ScriptMonitor(tokenizer, getattr(self.model.tokenizer, "unk_token", None))
 
     @cached
     def _own_tokenizer(self) -> Tokenizer | None:
-        """A copy of the model's tokenizer that never cuts; None where it is none of the library of that name.
+        """A copy of the model's tokenizer that never truncates; None where it is not of the ``tokenizers`` library.
 
-        The model's own is told before every call how to cut, so that no other thread may use it in between.
+        The model sets truncation on its own tokenizer before every call, so that no other thread may use it meanwhile.
         """
         backend = getattr(getattr(self.model[0], "tokenizer", None), "backend_tokenizer", None)
         if backend is None:
             return None
-        own: Tokenizer = type(backend).from_str(backend.to_str())
-        own.no_truncation()
-        own.no_padding()
-        return own
+        tokenizer: Tokenizer = type(backend).from_str(backend.to_str())
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
 
     def _ids_of(self, texts: Sequence[str], *, specials: bool = False) -> list[list[int]]:
         if self._own_tokenizer is None:
-            found: list[list[int]] = self.model.tokenizer(list(texts), verbose=False)["input_ids"]
-            return found
-        return [one.ids for one in self._own_tokenizer.encode_batch(list(texts), add_special_tokens=specials)]
+            return self.model.tokenizer(list(texts), verbose=False)["input_ids"]  # type: ignore[no-any-return]
+        return [encoding.ids for encoding in self._own_tokenizer.encode_batch(list(texts), add_special_tokens=specials)]
 
 
 def _loaded(library: Any, folder: ModelFolder, **options: Any) -> SentenceTransformer:
@@ -261,7 +262,7 @@ def _loaded(library: Any, folder: ModelFolder, **options: Any) -> SentenceTransf
         ) from error
 
 
-def _usual(model: SentenceTransformer, names: Sequence[str]) -> str:
+def _default(model: SentenceTransformer, names: Sequence[str]) -> str:
     """The prompt that the library takes where none is named."""
     name = next((one for one in names if one in model.prompts), model.default_prompt_name)
     return (model.prompts.get(name) or "") if name else ""
@@ -270,22 +271,21 @@ def _usual(model: SentenceTransformer, names: Sequence[str]) -> str:
 def _poolings(module: Any) -> list[str]:
     """How a module pools, if it does."""
     mode = getattr(module, "pooling_mode", None)
-    return [mode] if isinstance(mode, str) else [str(one) for one in mode or ()]
+    return [mode] if isinstance(mode, str) else [str(mode) for mode in mode or ()]
 
 
 def _settings_of(module: Any) -> list[Any]:
-    """What a module does beside its weights."""
-    found: list[Any] = [type(module).__name__]
+    """The settings of a module that change vectors, besides its weights."""
+    settings: list[Any] = [type(module).__name__]
     if (tokenizer := getattr(module, "tokenizer", None)) is not None:
         backend = getattr(tokenizer, "backend_tokenizer", None)
-        said = json.loads(backend.to_str()) if backend is not None else {"vocab": tokenizer.get_vocab()}
-        found.append({**said, "truncation": None, "padding": None})
+        specification = json.loads(backend.to_str()) if backend is not None else {"vocab": tokenizer.get_vocab()}
+        settings.append({**specification, "truncation": None, "padding": None})
     if (inner := getattr(module, "auto_model", None)) is not None:
-        differs = inner.config.to_diff_dict()
-        found.append({name: value for name, value in differs.items() if name not in _IDLE})
+        settings.append({name: value for name, value in inner.config.to_diff_dict().items() if name not in _IDLE})
     elif hasattr(module, "get_config_dict"):
-        found.append(module.get_config_dict())
-    return found
+        settings.append(module.get_config_dict())
+    return settings
 
 
 def _import_library() -> Any:

@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from dpr_rag.encoders.choosing import RuntimeName
 from dpr_rag.encoders.dual import DualEncoder
 from dpr_rag.encoders.library import LibraryEncoder
 from dpr_rag.encoders.profiles import Profile
+from dpr_rag.encoders.runtime_choice import RuntimeName
 from dpr_rag.errors import MissingExtraError, ModelError, UnsupportedModelError, install
 from dpr_rag.faces import ByFace, message_of
 
@@ -57,7 +57,7 @@ def load_encoder(
             question, context, profile=profile, device=device, dtype=dtype, runtime=runtime, **prompts
         )
     except UnsupportedModelError as error:
-        if any(given is not None for given in (context, profile, dtype, runtime)):
+        if any(argument is not None for argument in (context, profile, dtype, runtime)):
             raise UnsupportedModelError(
                 message_of(error)
                 + "; sentence-transformers may run it, but takes one model, without "

@@ -14,12 +14,12 @@ from pathlib import Path
 from dpr_rag.encoders.processor import this_processor
 
 _log = logging.getLogger(__name__)
-_SCHEME = 5  # of the precisions and of what is measured; a new one makes what was remembered void
+_SCHEME = 5  # raised when precisions or their measurement change, which makes older files void
 _Parts = Sequence[object]
 
 
 def recall(kind: str, parts: _Parts) -> Mapping[str, object] | None:
-    """The object that was remembered here under a name, or None where there is none or it cannot be read.
+    """The object that was saved on this machine under a name; None where there is none, or it cannot be read.
 
     Args:
         kind: What was measured.
@@ -33,29 +33,29 @@ def recall(kind: str, parts: _Parts) -> Mapping[str, object] | None:
 
 
 def remember(kind: str, parts: _Parts, content: Mapping[str, object]) -> None:
-    """Keep an object, whole or not at all; where nothing can be kept, it is measured again by each process.
+    """Save an object, whole or not at all; where the cache cannot be written, each process measures again.
 
     Args:
         kind: As for :func:`recall`.
         parts: The same.
         content: The object.
     """
-    known = _file(kind, parts)
-    beside = known.with_name(f"{known.name}.{os.getpid()}")
+    file = _file(kind, parts)
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
     try:
-        known.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        os.replace(beside, known)
-    except OSError as problem:
-        _log.debug("what was measured of the %s is not remembered: %s", kind, problem)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        os.replace(temporary, file)
+    except OSError as error:
+        _log.debug("what was measured of the %s is not remembered: %s", kind, error)
         with suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def _file(kind: str, parts: _Parts) -> Path:
     processor = this_processor()
-    made_of = [_SCHEME, kind, *parts, _openvino(), processor.name, sorted(processor.abilities), processor.limits]
-    name = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:32]
+    key = [_SCHEME, kind, *parts, _openvino(), processor.name, sorted(processor.abilities), processor.limits]
+    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
     root = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     return root / "dpr-rag" / kind / f"{name}.json"
 

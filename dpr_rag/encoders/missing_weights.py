@@ -17,7 +17,7 @@ _ROW = re.compile(r"^(\S.*?)\s*\|[^|]*MISSING", re.MULTILINE)
 
 
 class _Report(logging.Filter):
-    """Reads the reports of what was loaded, in place of those who would only see them."""
+    """Collects missing weights from the reports that transformers logs, and keeps the reports from the log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class _Report(logging.Filter):
 
 @contextmanager
 def no_weights_made_up(name: str) -> Iterator[None]:
-    """Load a model with transformers inside, and have it refused where a weight in use was missing.
+    """Refuse a model that transformers loads inside this context, where a weight in use is missing.
 
     Args:
         name: What to call the model in a message.
@@ -42,14 +42,14 @@ def no_weights_made_up(name: str) -> Iterator[None]:
         ModelError: One was.
     """
     log, report = logging.getLogger(_REPORTER), _Report()
-    with _LOADING:  # or one model is told what another one lacks
+    with _LOADING:  # or a report would count for another model that loads at the same time
         level = log.level
         log.addFilter(report)
         log.setLevel(logging.WARNING)  # the report is not even made where its level is off
         try:
             yield
         except ModelError:
-            if not report.missing:  # which says more than what came of it
+            if not report.missing:  # missing weights explain more than the error that they caused
                 raise
         finally:
             log.removeFilter(report)

@@ -10,21 +10,22 @@ from typing import Any
 
 from dpr_rag.encoders.folders import ModelFolder
 from dpr_rag.encoders.profiles import PASS_PROFILE, PROFILES, Pooling, Profile
-from dpr_rag.encoders.prompts import ABOUT, PromptNames, named_prompt, prompts_of, usual_prompts
+from dpr_rag.encoders.prompts import LIBRARY_CONFIG, PromptNames, named_prompt, prompts_of, usual_prompts
 from dpr_rag.errors import ModelError, UnsupportedModelError
 
 _log = logging.getLogger(__name__)
-_RUN = re.compile("Transformer(, Pooling)?(, Dense(, LayerNorm)?)?(, Normalize)?")
+_MODULE_ORDER = re.compile("Transformer(, Pooling)?(, Dense(, LayerNorm)?)?(, Normalize)?")
 _POOLINGS: Mapping[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
-_FORMER = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
+_FORMER_POOLINGS = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
 _THROUGH_LIBRARY = "load it through the library itself, or " + PASS_PROFILE
 # The first is what the library writes; the others are from before 2020.
 _CONFIGS = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
-_USUAL = 512
-_COUNTING = ("roberta", "xlm-roberta", "camembert", "mpnet")  # their positions begin behind the padding's number
+_USUAL_LENGTH = 512
+_POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")
+"""Types of models whose positions begin after the padding's id."""
 _UNLIMITED = 100_000  # transformers writes 1e30 where a tokenizer has no longest input
 
 
@@ -35,10 +36,10 @@ def modules_of(folder: ModelFolder) -> dict[str, str]:
         UnsupportedModelError: A module is one that it cannot run, comes twice, or at another place.
     """
     modules = dict(folder.modules())
-    asked = ", ".join(name for name, _ in folder.modules())
-    if modules and not _RUN.fullmatch(asked):
+    listed = ", ".join(name for name, _ in folder.modules())
+    if modules and not _MODULE_ORDER.fullmatch(listed):
         raise UnsupportedModelError(
-            f"{folder.name}: modules.json asks for {asked}, expected Transformer, Pooling, perhaps Dense, LayerNorm after it, "
+            f"{folder.name}: modules.json asks for {listed}, expected Transformer, Pooling, perhaps Dense, LayerNorm after it, "
             "and Normalize, each once and in this order; dpr-rag does not run other modules"
         )
     if modules and "Pooling" not in modules:
@@ -61,49 +62,51 @@ def profile_of(folder: ModelFolder, modules: Mapping[str, str], family: Profile 
         ModelError: They are damaged.
     """
     generic = replace(PROFILES["minilm"], name="sentence-transformers", question_length=512, passage_length=512)
-    base = family or replace(generic, question_length=_room(folder), passage_length=_room(folder))
-    longest = _longest(folder)
-    about: dict[str, Any] = folder.beside(ABOUT, default={})
-    found = replace(
+    base = family or replace(
+        generic, question_length=_usable_positions(folder), passage_length=_usable_positions(folder)
+    )
+    max_length = _max_seq_length(folder)
+    settings: dict[str, Any] = folder.top_json(LIBRARY_CONFIG, default={})
+    profile = replace(
         base,
         pooling=_pooling(folder, modules["Pooling"]),
-        question_length=base.question_length if longest is None else min(base.question_length, longest),
-        passage_length=base.passage_length if longest is None else min(base.passage_length, longest),
+        question_length=base.question_length if max_length is None else min(base.question_length, max_length),
+        passage_length=base.passage_length if max_length is None else min(base.passage_length, max_length),
         **_head(folder, modules),
-        **_similarity(folder, about, modules, family),
+        **_similarity(folder, settings, modules, family),
     )
-    found = _with_prompts(folder, found)
-    if found.question_prefix or found.passage_prefix:
+    profile = _with_prompts(folder, profile)
+    if profile.question_prefix or profile.passage_prefix:
         _refuse_left_out_prompts(folder, modules["Pooling"])
-    if replace(found, name="minilm") == PROFILES["minilm"]:
+    if replace(profile, name="minilm") == PROFILES["minilm"]:
         return PROFILES["minilm"]
-    return found
+    return profile
 
 
-def _longest(folder: ModelFolder) -> int | None:
+def _max_seq_length(folder: ModelFolder) -> int | None:
     """Most tokens that the model reads: newer files say it in the tokenizer's configuration alone."""
     for name in _CONFIGS:
-        given = folder.json(name, default={}).get("max_seq_length")
-        if given is not None:
-            return _positive(folder, name, "max_seq_length", given)
+        length = folder.json(name, default={}).get("max_seq_length")
+        if length is not None:
+            return _positive(folder, name, "max_seq_length", length)
     name = "tokenizer_config.json"
-    given = folder.json(name, default={}).get("model_max_length")
-    if isinstance(given, float) and given.is_integer():
-        given = int(given)
+    length = folder.json(name, default={}).get("model_max_length")
+    if isinstance(length, float) and length.is_integer():
+        length = int(length)
     return (
         None
-        if given is None or (type(given) is int and given > _UNLIMITED)
-        else _positive(folder, name, "model_max_length", given)
+        if length is None or (type(length) is int and length > _UNLIMITED)
+        else _positive(folder, name, "model_max_length", length)
     )
 
 
-def _room(folder: ModelFolder) -> int:
-    """Most tokens that a model of no known family can read, but at least the usual ones, which its positions may cut later."""
+def _usable_positions(folder: ModelFolder) -> int:
+    """Most tokens that a model of no known family can read by its positions, and 512 at least, which `Tokens` may cut."""
     positions, padding = (folder.config.get(name) for name in ("max_position_embeddings", "pad_token_id"))
     if type(positions) is not int:
-        return _USUAL
-    behind = folder.config.get("model_type") in _COUNTING
-    return max(_USUAL, positions - (padding + 1 if behind and type(padding) is int else 0))
+        return _USUAL_LENGTH
+    behind = folder.config.get("model_type") in _POSITIONS_AFTER_PADDING
+    return max(_USUAL_LENGTH, positions - (padding + 1 if behind and type(padding) is int else 0))
 
 
 def _positive(folder: ModelFolder, file: str, key: str, value: object) -> int:
@@ -113,16 +116,16 @@ def _positive(folder: ModelFolder, file: str, key: str, value: object) -> int:
 
 
 def _pooling(folder: ModelFolder, path: str) -> Pooling:
-    config = folder.beside(f"{path}/config.json", default={})
+    config = folder.top_json(f"{path}/config.json", default={})
     flags = {name.removeprefix("pooling_mode_") for name in config if name.startswith("pooling_mode_") and config[name]}
-    modes = {_FORMER.get(name, name) for name in flags}
-    if given := config.get("pooling_mode"):
-        modes = {str(one) for one in given} if isinstance(given, list) else {str(given)}
+    modes = {_FORMER_POOLINGS.get(name, name) for name in flags}
+    if mode := config.get("pooling_mode"):
+        modes = {str(item) for item in mode} if isinstance(mode, list) else {str(mode)}
     if not modes:
         modes = {"mean"}
-    known = [_POOLINGS[mode] for mode in modes if mode in _POOLINGS]
-    if len(modes) == len(known) == 1:
-        return known[0]
+    poolings = [_POOLINGS[mode] for mode in modes if mode in _POOLINGS]
+    if len(modes) == len(poolings) == 1:
+        return poolings[0]
     raise UnsupportedModelError(
         f"{folder.name}: {path}/config.json pools by {sorted(modes)}, expected one of {', '.join(_POOLINGS)}; "
         + _THROUGH_LIBRARY
@@ -130,7 +133,7 @@ def _pooling(folder: ModelFolder, path: str) -> Pooling:
 
 
 def _refuse_left_out_prompts(folder: ModelFolder, path: str) -> None:
-    if folder.beside(f"{path}/config.json", default={}).get("include_prompt") is False:
+    if folder.top_json(f"{path}/config.json", default={}).get("include_prompt") is False:
         raise UnsupportedModelError(
             f"{folder.name}: {path}/config.json leaves the tokens of prompts out of the pooling, which dpr-rag does not; "
             + _THROUGH_LIBRARY
@@ -140,7 +143,7 @@ def _refuse_left_out_prompts(folder: ModelFolder, path: str) -> None:
 def _head(folder: ModelFolder, modules: Mapping[str, str]) -> dict[str, Any]:
     if "Dense" not in modules:
         return {"head": "none"}
-    config = folder.beside(f"{modules['Dense']}/config.json", default={})
+    config = folder.top_json(f"{modules['Dense']}/config.json", default={})
     # where the file does not say, the library takes Tanh
     activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).rsplit(".", 1)[-1]
     residual = " and adds its input" if config.get("use_residual") else ""
@@ -165,33 +168,33 @@ def _head(folder: ModelFolder, modules: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _similarity(
-    folder: ModelFolder, about: Mapping[str, Any], modules: Mapping[str, str], family: Profile | None
+    folder: ModelFolder, settings: Mapping[str, Any], modules: Mapping[str, str], family: Profile | None
 ) -> dict[str, Any]:
     """Whether vectors are scaled to length 1, and how many components are kept.
 
     An inner product of vectors of length 1 is their cosine. Files that name no similarity were written before the library
-    had any: it compares such models by cosine, and so does dpr-rag, but where a family is known for another one.
+    had any: it compares such models by cosine, and so does dpr-rag, unless the model's family has another similarity.
     """
-    named, unit = about.get("similarity_fn_name"), "Normalize" in modules
-    if named not in (None, "cosine", "dot"):
+    similarity, unit = settings.get("similarity_fn_name"), "Normalize" in modules
+    if similarity not in (None, "cosine", "dot"):
         raise UnsupportedModelError(
-            f"{folder.name}: similarity_fn_name is {named!r:.60}; dpr-rag ranks by inner product, expected cosine or dot"
+            f"{folder.name}: similarity_fn_name is {similarity!r:.60}; dpr-rag ranks by inner product, expected cosine or dot"
         )
-    kept = about.get("truncate_dim") or 0
+    kept = settings.get("truncate_dim") or 0
     if type(kept) is not int or kept < 0:
         raise ModelError(f"{folder.name}: truncate_dim is {kept!r:.60}, expected a number of components")
-    if kept and named == "dot" and unit:
+    if kept and similarity == "dot" and unit:
         raise UnsupportedModelError(
             f"{folder.name}: truncate_dim after Normalize, to be compared by dot; " + _THROUGH_LIBRARY
         )
-    if named is None and not unit and family is None and "-dot-" not in folder.name:
+    if similarity is None and not unit and family is None and "-dot-" not in folder.name:
         _log.warning(
             "%s does not say how its vectors are compared: by cosine, as in sentence-transformers; %s to change it",
             folder.name,
             PASS_PROFILE,
         )
         return {"normalise": True, "kept": kept}
-    return {"normalise": unit or named == "cosine", "kept": kept}
+    return {"normalise": unit or similarity == "cosine", "kept": kept}
 
 
 def _with_prompts(folder: ModelFolder, profile: Profile) -> Profile:
@@ -226,13 +229,13 @@ def with_named_prompts(profile: Profile, question: ModelFolder, passage: ModelFo
     texts = {
         side: named_prompt(prompts_of(folders[side]), name, side, folders[side].name) for side, name in names.given
     }
-    found = replace(
+    prompted = replace(
         profile,
         question_prefix=texts.get("question", profile.question_prefix),
         passage_prefix=texts.get("passage", profile.passage_prefix),
     )
     for folder in folders.values():
         pooling = dict(folder.modules()).get("Pooling")
-        if pooling is not None and (found.question_prefix or found.passage_prefix):
+        if pooling is not None and (prompted.question_prefix or prompted.passage_prefix):
             _refuse_left_out_prompts(folder, pooling)
-    return found
+    return prompted

@@ -18,7 +18,7 @@ _INTEGERS, _SCALE = ".int8", ".scale"
 
 
 def pack(state: State) -> dict[str, Array]:
-    """Weights with their matrices in eight bits; one without whole groups of columns, or of fewer rows than a group, stays.
+    """Store the matrices among weights in eight bits, except those of fewer than 64 rows or whose columns are no multiple of 64.
 
     Raises:
         ModelError: A group's numbers are beyond what its scale, a float16, can hold.
@@ -42,7 +42,7 @@ def pack(state: State) -> dict[str, Array]:
 
 
 def unpack(state: State, *, where: str) -> dict[str, Array]:
-    """What :func:`pack` packed, its matrices as float16; weights that are not packed stay as they are.
+    """Undo :func:`pack`: packed matrices become float16, other weights stay as they are.
 
     Args:
         state: Weights by the names in the file.
@@ -51,10 +51,10 @@ def unpack(state: State, *, where: str) -> dict[str, Array]:
     Raises:
         ModelError: A matrix lacks its scales, or they do not fit.
     """
-    found = dict(state)
+    weights = dict(state)
     for name in [name for name in state if name.endswith(_INTEGERS)]:
         plain = name.removesuffix(_INTEGERS)
-        integers, scale = found.pop(name), found.pop(plain + _SCALE, None)
+        integers, scale = weights.pop(name), weights.pop(plain + _SCALE, None)
         if (
             scale is None
             or integers.dtype != np.int8
@@ -62,5 +62,5 @@ def unpack(state: State, *, where: str) -> dict[str, Array]:
         ):
             raise ModelError(f"{where}: {name} is packed in eight bits, and its scales are missing or do not fit it")
         groups = integers.reshape(len(integers), -1, GROUP) * scale[..., None].astype(np.float32)
-        found[plain] = groups.reshape(integers.shape).astype(np.float16)
-    return found
+        weights[plain] = groups.reshape(integers.shape).astype(np.float16)
+    return weights

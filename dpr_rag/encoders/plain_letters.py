@@ -12,15 +12,15 @@ from dpr_rag.lexical.characters import RAISED_DIGITS, letters_of
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_OF_WORDS = "▁Ġ"
+_WORD_MARKS = "▁Ġ"
 """What SentencePiece and byte-level vocabularies write for the space before a word."""
 _SPACES = re.compile(" {2,}")
-_SETTING = frozenset("\u00ad" + "".join(map(chr, (*range(0xFB00, 0xFB07), *range(0xFB13, 0xFB18)))))
-"""What only tells how a word is set, inside of it: the soft hyphen, and ligatures of Latin and Armenian letters."""
+_TYPESETTING = frozenset("\u00ad" + "".join(map(chr, (*range(0xFB00, 0xFB07), *range(0xFB13, 0xFB18)))))
+"""Characters inside words that are a matter of typesetting alone: the soft hyphen, ligatures of Latin and Armenian letters."""
 
 
 class PlainLetters(dict[int, str]):
-    """What a tokenizer is to read in place of characters that it cannot; filled as characters are met.
+    """A table from characters that a tokenizer cannot read to plain ones, filled as characters are met.
 
     A character stays as it is where the tokenizer's own normaliser has a form for it, or where the vocabulary holds it as a
     token of its own, as BERT's does ``²``, ``½`` and ``…``: there vectors are those of the model as published. Any other that
@@ -42,7 +42,7 @@ class PlainLetters(dict[int, str]):
         self._added = frozenset("".join(token.content for token in tokenizer.get_added_tokens_decoder().values()))
 
     def read(self, text: str) -> str:
-        """The text as the tokenizer is to see it; a number raised behind a number stays apart from it."""
+        """The text as the tokenizer should read it; a raised digit after a digit (``10²``) is set apart by a space."""
         if text.isascii():
             return text
         if self._behind_digit is not None:
@@ -71,11 +71,11 @@ class PlainLetters(dict[int, str]):
         normal = normaliser.normalize_str(char) if normaliser is not None else char
         if not any(map(_is_form, normal)):
             return True
-        if char in _SETTING:
+        if char in _TYPESETTING:
             return False
-        tokens = [token.lstrip(_OF_WORDS) for token in self._tokenizer.encode(char, add_special_tokens=False).tokens]
-        found = [token for token in tokens if token]
-        return len(found) == 1 and found[0] != self._unknown
+        tokens = [token.lstrip(_WORD_MARKS) for token in self._tokenizer.encode(char, add_special_tokens=False).tokens]
+        pieces = [token for token in tokens if token]
+        return len(pieces) == 1 and pieces[0] != self._unknown
 
 
 def _is_form(char: str) -> bool:

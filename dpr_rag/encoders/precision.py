@@ -22,10 +22,10 @@ from dpr_rag.encoders.towers import Tower
 from dpr_rag.passages import Passage
 
 _log = logging.getLogger(__name__)
-_MOST_ERROR = 5e-4
-_MOST_WORST = 1e-2
-_MOST_APART = 1e-5
-_LEAST_ROUNDS, _ENOUGH = 4, 0.2
+_MAX_MEDIAN = 5e-4
+_MAX_WORST = 1e-2
+_MAX_APART = 1e-5
+_LEAST_ROUNDS, _ENOUGH_SECONDS = 4, 0.2
 _SHORT = (
     "who wrote hamlet",
     "how many people live in the capital of france?",
@@ -39,7 +39,7 @@ _LONG = " ".join(_SHORT)
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a precision does to the vectors of some texts, as half the squared distance over the squared length.
+    """The errors of a precision on some texts: half the squared distance of two vectors over the squared length of one.
 
     For vectors of length 1 that is 1 - cosine.
 
@@ -55,35 +55,35 @@ class Effect:
 
     @property
     def tolerable(self) -> bool:
-        """Whether vectors stay true to the model, and one text has one vector; no where any of them is no number."""
-        return self.error <= _MOST_ERROR and self.worst <= _MOST_WORST and self.apart <= _MOST_APART
+        """Whether vectors are accurate enough, and the same in any batch; False where an error is NaN."""
+        return self.error <= _MAX_MEDIAN and self.worst <= _MAX_WORST and self.apart <= _MAX_APART
 
     def __str__(self) -> str:
         if self.error == inf:
             return "OpenVINO cannot run it here"
         return (
-            f"1 - cosine to float32 is {self.error:.1e} at the median ({_MOST_ERROR:.0e} is the most) and up to "
-            f"{self.worst:.1e} ({_MOST_WORST:.0e}), between a text alone and among others {self.apart:.1e} ({_MOST_APART:.0e})"
+            f"1 - cosine to float32 is {self.error:.1e} at the median ({_MAX_MEDIAN:.0e} is the most) and up to "
+            f"{self.worst:.1e} ({_MAX_WORST:.0e}), between a text alone and among others {self.apart:.1e} ({_MAX_APART:.0e})"
         )
 
 
 def effect_of(fast: FastRuntime, exact: FastRuntime, tower: Tower, profile: Profile, tokens: Tokens) -> Effect:
-    """What the precision of a runtime does to its tower's vectors, from the user's cache where it was measured before.
+    """The error of a runtime's precision on its tower's vectors, from the user's cache where it was measured before.
 
     Args:
         fast: Runs the tower in that precision.
         exact: Runs it in float32.
-        tower: Names what is remembered, with the parts of the profile that vectors of one length follow from.
+        tower: Part of the cache's key, with those fields of the profile on which vectors depend.
         profile: The same.
         tokens: The tower's tokenisation.
     """
     parts = [tower.digest, profile.pooling, profile.head, profile.segments, fast.dtype]
-    known = recall("precision", parts)
+    record = recall("precision", parts)
     try:
-        if known is not None:
-            return Effect(*(float(known[name]) for name in ("error", "worst", "apart")))  # type: ignore[arg-type]
+        if record is not None:
+            return Effect(*(float(record[name]) for name in ("error", "worst", "apart")))  # type: ignore[arg-type]
     except (ValueError, TypeError, KeyError, OverflowError):
-        _log.debug("what was remembered of a precision is none: %r", known)
+        _log.debug("what was remembered of a precision is none: %r", record)
     effect = measured(fast, exact, profile, tokens)
     remember("precision", parts, asdict(effect))
     return effect
@@ -92,31 +92,31 @@ def effect_of(fast: FastRuntime, exact: FastRuntime, tower: Tower, profile: Prof
 def timed(runtimes: Mapping[str, FastRuntime], profile: Profile, tokens: Tokens) -> dict[str, float]:
     """Milliseconds that a passage and two questions take one by one, in each precision that runs here.
 
-    They take turns at every text, the least of several times counts, and it is time of this thread alone, in which a lone text
-    is encoded: beside three busy processes, times by the clock differ by a third from one measurement to the next.
+    The precisions take turns at every text, and the least of several times counts. Only this thread's CPU time is counted, as
+    a single text is encoded in it: beside three busy processes, wall-clock times differ by a third between measurements.
 
     Args:
         runtimes: What runs a tower, by precision.
         profile: Token types.
         tokens: The tower's tokenisation.
     """
-    some = tokens.passages([Passage(id="long", text=_LONG)]) + tokens.questions(_SHORT[:2])
-    texts = list(batches(some, budget=1, pad=tokens.pad, segments=profile.segments))
+    sequences = tokens.passages([Passage(id="long", text=_LONG)]) + tokens.questions(_SHORT[:2])
+    texts = list(batches(sequences, budget=1, pad=tokens.pad, segments=profile.segments))
     least = {name: [inf] * len(texts) for name, fast in runtimes.items() if _warm(fast, texts)}
-    began = perf_counter()
+    started = perf_counter()
     for turn in count(1):
         for at, text in enumerate(texts):
             for name, times in least.items():
                 start = thread_time()
                 runtimes[name].encode(text)
                 times[at] = min(times[at], thread_time() - start)
-        if turn >= _LEAST_ROUNDS and perf_counter() - began >= _ENOUGH:
+        if turn >= _LEAST_ROUNDS and perf_counter() - started >= _ENOUGH_SECONDS:
             break
     return {name: round(1000 * sum(times), 2) for name, times in least.items()}
 
 
 def _warm(fast: FastRuntime, texts: Iterable[Batch]) -> bool:
-    """Compile what the texts need; no where OpenVINO has no kernel for this processor."""
+    """Compile the graph for these texts; False where OpenVINO has no kernel for this processor."""
     try:
         for text in texts:
             fast.encode(text)
@@ -135,30 +135,30 @@ def measured(fast: FastRuntime, exact: FastRuntime, profile: Profile, tokens: To
     """Encode texts of several lengths alone and among each other, in the precision in question and in float32."""
     sequences = _sequences(tokens)
 
-    def batched(runtime: FastRuntime, some: Sequence[TokenSequence]) -> Iterable[Batch]:
-        budget = budget_for(runtime, some)
-        return batches(some, budget=budget, pad=tokens.pad, segments=profile.segments)
+    def batched(runtime: FastRuntime, texts_part: Sequence[TokenSequence]) -> Iterable[Batch]:
+        budget = budget_for(runtime, texts_part)
+        return batches(texts_part, budget=budget, pad=tokens.pad, segments=profile.segments)
 
-    def encoded(runtime: FastRuntime, some: Sequence[TokenSequence]) -> Vectors:
-        vectors = np.empty((len(some), runtime.dim), np.float32)
-        for batch, found in runtime.encode_all(batched(runtime, some)):
-            vectors[batch.rows] = found
+    def encoded(runtime: FastRuntime, texts_part: Sequence[TokenSequence]) -> Vectors:
+        vectors = np.empty((len(texts_part), runtime.dim), np.float32)
+        for batch, rows in runtime.encode_all(batched(runtime, texts_part)):
+            vectors[batch.rows] = rows
         return vectors
 
     try:
-        alone = np.concatenate([encoded(fast, [one]) for one in sequences])
+        alone = np.concatenate([encoded(fast, [sequence]) for sequence in sequences])
         among = encoded(fast, sequences)
     except RuntimeError as error:  # how OpenVINO says that it has no kernel for this processor
         _log.debug("%s does not run here: %s", fast, error)
         return Effect(inf, inf, inf)
-    wanted = encoded(exact, sequences)
-    off = np.maximum(_off(alone, wanted), _off(among, wanted))
-    return Effect(float(np.median(off)), float(off.max()), float(_off(among, alone).max()))
+    reference = encoded(exact, sequences)
+    off = np.maximum(_errors(alone, reference), _errors(among, reference))
+    return Effect(float(np.median(off)), float(off.max()), float(_errors(among, alone).max()))
 
 
-def _off(found: Vectors, wanted: Vectors) -> npt.NDArray[np.float64]:
-    """How far each row is off, NaN where it is."""
-    exact: npt.NDArray[np.float64] = wanted.astype(np.float64)
+def _errors(vectors: Vectors, reference: Vectors) -> npt.NDArray[np.float64]:
+    """The error of each row, as in :class:`Effect`; NaN where a vector holds NaN."""
+    exact: npt.NDArray[np.float64] = reference.astype(np.float64)
     lengths = np.maximum((exact**2).sum(axis=1), 1e-24)
-    off: npt.NDArray[np.float64] = ((found - exact) ** 2).sum(axis=1) / lengths / 2
-    return off
+    errors: npt.NDArray[np.float64] = ((vectors - exact) ** 2).sum(axis=1) / lengths / 2
+    return errors

@@ -50,11 +50,11 @@ def this_processor() -> Processor:
     """The processor of this machine, under the limits of this process's environment."""
     info = _info()
     flags = set(info.get("flags", "avx").split())
-    found = {ability for ability, names in _FLAGS.items() if flags.intersection(names)}
+    abilities = {ability for ability, names in _FLAGS.items() if flags.intersection(names)}
     for name in _LIMITS[:2]:
-        found &= _WITHIN.get(os.environ.get(name, "").upper(), found)
+        abilities &= _WITHIN.get(os.environ.get(name, "").upper(), abilities)
     limits = tuple(f"{name}={os.environ[name]}" for name in _LIMITS if os.environ.get(name))
-    return Processor(info.get("model name") or platform.machine(), frozenset(found), limits)
+    return Processor(info.get("model name") or platform.machine(), frozenset(abilities), limits)
 
 
 def cores() -> int:
@@ -62,9 +62,9 @@ def cores() -> int:
 
     Schedulers (Ray, Slurm's scripts, containers) tell their processes by that variable what their share is.
     """
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    return min(there, int(said)) if said.isdecimal() and int(said) else there
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return min(available, int(limit)) if limit.isdecimal() and int(limit) else available
 
 
 @cache

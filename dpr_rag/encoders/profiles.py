@@ -21,7 +21,7 @@ Head = Literal["none", "projection", "ance", "dense"]
 Activation = Literal["", "tanh"]
 
 
-_LATER = ("activation", "kept")
+_LATER_FIELDS = ("activation", "kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Profile:
 
         Fields that came later are left out at their defaults: the fingerprints of models that do without them stay.
         """
-        return {name: value for name, value in asdict(self).items() if name not in _LATER or value}
+        return {name: value for name, value in asdict(self).items() if name not in _LATER_FIELDS or value}
 
 
 def named_profile(profile: str | Profile) -> Profile:
@@ -101,13 +101,13 @@ def named_profile(profile: str | Profile) -> Profile:
         )
     if not changes:
         return PROFILES[name]
-    pairs = (one.partition("=") for one in changes.split(","))
-    given: dict[str, Any] = {key.strip(): _value_of(key.strip(), text) for key, _, text in pairs}
-    return replace(PROFILES[name], **given)
+    pairs = (change.partition("=") for change in changes.split(","))
+    values: dict[str, Any] = {key.strip(): _value_of(key.strip(), text) for key, _, text in pairs}
+    return replace(PROFILES[name], **values)
 
 
 def _value_of(name: str, text: str) -> str | int | bool:
-    """What a field's value is called as text."""
+    """Parse a field's value."""
     hints = get_type_hints(Profile)
     if name == "name" or name not in hints:
         raise ModelError(

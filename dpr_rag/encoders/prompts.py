@@ -12,7 +12,7 @@ from dpr_rag.errors import ModelError
 from dpr_rag.faces import ByFace
 
 _log = logging.getLogger(__name__)
-ABOUT = "config_sentence_transformers.json"
+LIBRARY_CONFIG = "config_sentence_transformers.json"
 _QUESTION = ("query", "question")
 _PASSAGE = ("document", "passage", "corpus")
 USUAL = (*_QUESTION, *_PASSAGE)
@@ -46,8 +46,8 @@ def prompts_of(folder: ModelFolder) -> dict[str, str]:
     Raises:
         ModelError: They are no object of texts.
     """
-    prompts = folder.beside(ABOUT, default={}).get("prompts") or {}
-    if not isinstance(prompts, dict) or not all(isinstance(one, str | None) for one in prompts.values()):
+    prompts = folder.top_json(LIBRARY_CONFIG, default={}).get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
         raise ModelError(f"{folder.name}: the prompts are {prompts!r:.80}, expected an object of texts by name")
     return {name: text or "" for name, text in prompts.items()}
 
@@ -66,12 +66,12 @@ _PASS_ONE = ByFace(
 
 
 def warn_of_unused(prompts: Mapping[str, str], model: str) -> bool:
-    """Log the prompts whose names tell neither questions nor passages, and which are not used; whether there are any."""
-    others = [name for name, text in prompts.items() if text and name not in USUAL]
-    if others:
+    """Warn of prompts that are unused because their names mean neither questions nor passages; return whether there are any."""
+    unused = [name for name, text in prompts.items() if text and name not in USUAL]
+    if unused:
         text = "%s: the prompts %s are for neither questions nor passages by their names, and none is used; %s if one should be"
-        _log.warning(text, model, ", ".join(map(repr, others)), _PASS_ONE)
-    return bool(others)
+        _log.warning(text, model, ", ".join(map(repr, unused)), _PASS_ONE)
+    return bool(unused)
 
 
 def named_prompt(prompts: Mapping[str, str], name: str, side: str, model: str) -> str:
@@ -82,10 +82,10 @@ def named_prompt(prompts: Mapping[str, str], name: str, side: str, model: str) -
     """
     if name in prompts:
         return prompts[name]
-    known = f"the prompts {', '.join(map(repr, prompts))}" if prompts else "no prompts"
+    available = f"the prompts {', '.join(map(repr, prompts))}" if prompts else "no prompts"
     remedy = "name one of them" if prompts else "leave it out, or " + PASS_PROFILE + " with prompts"
     raise ModelError(
         ByFace(f"{side}_prompt_name", cli=f"--{side}-prompt", page=f"the prompt of a {side}")
-        + f" is {name!r:.120}; the files of {model} have {known}; "
+        + f" is {name!r:.120}; the files of {model} have {available}; "
         + remedy
     )

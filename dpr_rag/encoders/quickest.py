@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.encoders.choice import WEIGHTS, Choice, candidates, keep, kept
 from dpr_rag.encoders.fast_runtime import FastRuntime
 from dpr_rag.encoders.precision import effect_of, timed
+from dpr_rag.encoders.precision_choice import TIME_WEIGHTS, Choice, candidates, save_choice, saved_choice
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.runtime import Batch
 from dpr_rag.encoders.tokens import Tokens
@@ -20,13 +20,13 @@ _log = logging.getLogger(__name__)
 
 
 class QuickestRuntime:
-    """Finds its precision when it first encodes, so that who only opens a store does not wait for it.
+    """A runtime that chooses its precision when it first encodes, so that opening a store does not wait for measurements.
 
     Args:
         tower: Weights and configuration.
         profile: Pooling and head.
         tokens: The tower's tokenisation.
-        model: What the choice is remembered under.
+        model: The name under which the choice is saved.
 
     Attributes:
         dim: Number of components of every vector.
@@ -38,7 +38,7 @@ class QuickestRuntime:
     def __init__(self, tower: Tower, profile: Profile, tokens: Tokens, *, model: str) -> None:
         exact = FastRuntime(tower, profile, dtype="float32")
         self.dim = exact.dim
-        self._find: Callable[[], FastRuntime] = partial(_found, exact, tower, profile, tokens, model)
+        self._find: Callable[[], FastRuntime] = partial(_find_quickest, exact, tower, profile, tokens, model)
         self._lock = new_lock()
         self._chosen: FastRuntime | None = None
 
@@ -47,12 +47,12 @@ class QuickestRuntime:
 
     @property
     def chosen(self) -> FastRuntime:
-        """What runs it in the precision that was found."""
+        """The runtime in the chosen precision."""
         if self._chosen is None:
             with self._lock:
                 if self._chosen is None:
                     self._chosen = self._find()
-                    del self._find  # and with it what ran in float32
+                    del self._find  # and with it the float32 runtime
         return self._chosen
 
     @property
@@ -79,13 +79,13 @@ class QuickestRuntime:
         return self.chosen.encode_all(batches)
 
 
-def _found(exact: FastRuntime, tower: Tower, profile: Profile, tokens: Tokens, model: str) -> FastRuntime:
-    """The quickest of the candidates, or the next where it is not true to the model; remembered for other processes."""
-    fast = {dtype: FastRuntime(tower, profile, dtype=dtype, like=exact) for dtype in candidates()}
-    times = timed(fast, profile, tokens) if len(fast) > 1 else {}
+def _find_quickest(exact: FastRuntime, tower: Tower, profile: Profile, tokens: Tokens, model: str) -> FastRuntime:
+    """Measure the candidates and return the quickest that is accurate enough; the choice is saved for other processes."""
+    runtimes = {dtype: FastRuntime(tower, profile, dtype=dtype, like=exact) for dtype in candidates()}
+    times = timed(runtimes, profile, tokens) if len(runtimes) > 1 else {}
     refused: list[str] = []
-    for dtype in sorted(times, key=lambda one: WEIGHTS[one] * times[one]) or fast:
-        effect = effect_of(fast[dtype], exact, tower, profile, tokens)
+    for dtype in sorted(times, key=lambda name: TIME_WEIGHTS[name] * times[name]) or runtimes:
+        effect = effect_of(runtimes[dtype], exact, tower, profile, tokens)
         if effect.tolerable:
             break
         text = "%s in %s: %s; another precision is taken, which takes longer"
@@ -93,10 +93,10 @@ def _found(exact: FastRuntime, tower: Tower, profile: Profile, tokens: Tokens, m
         refused.append(dtype)
     else:
         dtype = "float32"
-    # another process may have been quicker: what it took is what all take from now on
-    choice = kept(model)
+    # another process may have saved its choice first: that is what all take from now on
+    choice = saved_choice(model)
     if choice is None:
         choice = Choice(dtype, times, tuple(refused))
-        keep(model, choice)
+        save_choice(model, choice)
         _log.info("%s runs in %s", tower.tokenizer.name, choice)
-    return fast.get(choice.dtype, exact)
+    return runtimes.get(choice.dtype, exact)

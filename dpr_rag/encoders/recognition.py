@@ -81,7 +81,7 @@ def refuse_others(folder: ModelFolder) -> None:
 def recognise_all(
     folders: Sequence[ModelFolder], *, profile: str | Profile | None = None, prompts: PromptNames | None = None
 ) -> Profile:
-    """Return the profile that all towers of one encoder share; a model that was guessed to have no prompts is warned of.
+    """Return the profile that all towers of one encoder share; warn where a model may lack prompts.
 
     Args:
         folders: The question encoder's and the context encoder's, or one for both.
@@ -91,31 +91,31 @@ def recognise_all(
     Raises:
         ModelError: The towers are of different families, or one cannot be recognised.
     """
-    found = [recognise(folder, profile=profile) for folder in folders]
-    if found[0] != found[-1]:
+    profiles = [recognise(folder, profile=profile) for folder in folders]
+    if profiles[0] != profiles[-1]:
         raise ModelError(
-            f"{folders[0].name} is a model of the family {found[0].name!r}, {folders[-1].name} of {found[-1].name!r}; "
+            f"{folders[0].name} is a model of the family {profiles[0].name!r}, {folders[-1].name} of {profiles[-1].name!r}; "
             "pass two towers that were trained together, or " + ByFace("profile=", cli="--profile")
         )
-    chosen = with_named_prompts(found[0], folders[0], folders[-1], prompts) if prompts else found[0]
-    if profile is None and not prompts and not chosen.question_prefix:
+    used_profile = with_named_prompts(profiles[0], folders[0], folders[-1], prompts) if prompts else profiles[0]
+    if profile is None and not prompts and not used_profile.question_prefix:
         for folder in folders:
-            _warn(folder, chosen)
-    return chosen
+            _warn(folder, used_profile)
+    return used_profile
 
 
-def _warn(folder: ModelFolder, chosen: Profile) -> None:
-    """Say where a model may lack a prompt before its questions."""
+def _warn(folder: ModelFolder, profile: Profile) -> None:
+    """Warn where a model may lack a prompt before its questions."""
     if not folder.modules() or warn_of_unused(prompts_of(folder), folder.name):
         return
-    if not chosen.passage_prefix and _family(folder) is None:
+    if not profile.passage_prefix and _family(folder) is None:
         _log.warning(_UNKNOWN, folder.name)
 
 
 def _family(folder: ModelFolder) -> Profile | None:
-    known = _ARCHITECTURES.get(folder.architecture)
-    if known:
-        return PROFILES[known]
+    name = _ARCHITECTURES.get(folder.architecture)
+    if name:
+        return PROFILES[name]
     for name in names_of(folder):
         for pattern, family in _NAMES:
             if re.search(pattern, name.lower()):

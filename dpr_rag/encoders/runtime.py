@@ -23,7 +23,7 @@ _END = object()
 PRECISION = ByFace("dtype", cli="precision", page="precision")
 """What the precision is called in messages."""
 OR_AUTO = ByFace(", or None", cli=", or auto", page="")
-"""How what is chosen for the user is asked for."""
+"""How to ask for the automatic choice."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,8 +115,8 @@ def _padded(sequences: Sequence[TokenSequence], rows: list[int], length: int, pa
     return Batch(ids, mask, types, rows)
 
 
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """Make each of ``items`` in a thread while the one before it is in use."""
+def prefetched(items: Iterable[Item]) -> Iterator[Item]:
+    """Compute each of ``items`` in a thread while the one before it is in use."""
     waiting: Iterator[Item | object] = iter(items)
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, waiting, _END)

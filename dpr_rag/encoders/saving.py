@@ -1,4 +1,4 @@
-"""Writes an encoder's folder as a whole or not at all, and reads back what it says about itself."""
+"""Writes an encoder's folder as a whole or not at all, and reads its profile back."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def save_folder(path: Path, build: Callable[[Path], None], *, marked_by: str, ki
     Args:
         path: Its place.
         build: Writes everything into a folder beside it, which does not exist yet.
-        marked_by: The file that tells that a folder is one of its kind.
+        marked_by: The file by which a folder of this kind is recognised.
         kind: What it is called in a message.
 
     Raises:
@@ -51,10 +51,10 @@ def save_folder(path: Path, build: Callable[[Path], None], *, marked_by: str, ki
             f"{path} exists and is no saved {kind}; pass a new folder, or one of a saved {kind} to replace"
         )
     with written(path, ModelError):
-        _put(path, build)
+        _replace_folder(path, build)
 
 
-def _put(path: Path, build: Callable[[Path], None]) -> None:
+def _replace_folder(path: Path, build: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
         built = Path(beside, "new")
@@ -64,7 +64,7 @@ def _put(path: Path, build: Callable[[Path], None]) -> None:
         built.rename(path)
 
 
-def read_about(folder: ModelFolder) -> tuple[Profile, tuple[Role, ...]]:
+def read_profile_file(folder: ModelFolder) -> tuple[Profile, tuple[Role, ...]]:
     """Read ``dpr_rag.json``: the profile and the towers that a saved folder holds.
 
     Raises:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.encoders.profiles import Profile
-from dpr_rag.encoders.runtime import Item, Runtime, ahead, batches, budget_for
+from dpr_rag.encoders.runtime import Item, Runtime, batches, budget_for, prefetched
 from dpr_rag.encoders.tokens import Tokens, TokenSequence
 
 Progress = Callable[[int, int], None]
@@ -62,12 +62,12 @@ class Side:
         cut = done = 0
         starts = range(0, len(items), _WINDOW)
         tokenised = ((start, tokenise(items[start : start + _WINDOW])) for start in starts)
-        for start, sequences in ahead(tokenised) if len(starts) > 1 else tokenised:
+        for start, sequences in prefetched(tokenised) if len(starts) > 1 else tokenised:
             cut += sum(sequence.truncated for sequence in sequences)
             budget = budget_for(self.runtime, sequences)
-            waiting = batches(sequences, budget=budget, pad=self.tokens.pad, segments=self.profile.segments)
-            for batch, found in self.runtime.encode_all(waiting):
-                vectors[start : start + _WINDOW][batch.rows] = found
+            pending = batches(sequences, budget=budget, pad=self.tokens.pad, segments=self.profile.segments)
+            for batch, rows in self.runtime.encode_all(pending):
+                vectors[start : start + _WINDOW][batch.rows] = rows
                 done += len(batch.rows)
                 if progress is not None:
                     progress(done, len(items))

@@ -60,12 +60,12 @@ def _growth(step: Mapping[str, Any]) -> float:
     return 1.0 + len(content.encode())
 
 
-def _is_charsmap(given: Any) -> bool:
+def _is_charsmap(charsmap: Any) -> bool:
     """Whether SentencePiece's map begins with the size of its trie, in bytes, which it has room for."""
-    if not isinstance(given, str):
-        return given is None
+    if not isinstance(charsmap, str):
+        return charsmap is None
     try:
-        packed = base64.b64decode(given, validate=True)
+        packed = base64.b64decode(charsmap, validate=True)
     except (binascii.Error, ValueError):
         return False
     size = int.from_bytes(packed[:4], "little")

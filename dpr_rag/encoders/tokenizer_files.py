@@ -70,7 +70,7 @@ class TokenizerFiles:
             ModelError: The folder holds no ``tokenizer.json``, ``vocab.txt``, or ``vocab.json`` with ``merges.txt``.
         """
         places = [folder.path, *([folder.path.parent] if folder.path.name in UNTIED else [])]
-        path = next((one for one in places if any((one / name).is_file() for name in _VOCABULARIES)), folder.path)
+        path = next((place for place in places if any((place / name).is_file() for name in _VOCABULARIES)), folder.path)
         files = {name: (path / name).read_bytes() for name in _FILES if (path / name).is_file()}
         if not ("tokenizer.json" in files or "vocab.txt" in files or {"vocab.json", "merges.txt"} <= set(files)):
             raise UnsupportedModelError(
@@ -90,25 +90,25 @@ class TokenizerFiles:
     def specification(self) -> dict[str, Any]:
         """The tokenizer as the object in ``tokenizer.json``, with the flags of ``tokenizer_config.json`` applied."""
         flags = self._json("tokenizer_config.json")
-        found = self._read() | {"truncation": None, "padding": None}
-        normaliser, splitter = found.get("normalizer"), found.get("pre_tokenizer")
+        specification = self._read() | {"truncation": None, "padding": None}
+        normaliser, splitter = specification.get("normalizer"), specification.get("pre_tokenizer")
         if isinstance(normaliser, dict) and normaliser.get("type") == "BertNormalizer":
-            found["normalizer"] = normaliser | {
+            specification["normalizer"] = normaliser | {
                 to: flags[flag] for flag, to in _NORMALISER_FLAGS.items() if flag in flags
             }
         if isinstance(splitter, dict) and splitter.get("type") == "ByteLevel" and "add_prefix_space" in flags:
-            found["pre_tokenizer"] = splitter | {"add_prefix_space": bool(flags["add_prefix_space"])}
-        found["added_tokens"] = self._added_tokens(found, flags)
+            specification["pre_tokenizer"] = splitter | {"add_prefix_space": bool(flags["add_prefix_space"])}
+        specification["added_tokens"] = self._added_tokens(specification, flags)
         if self._json(_LIBRARY).get("do_lower_case") is True:
-            found["normalizer"] = _lowering(found.get("normalizer"))
-        return found
+            specification["normalizer"] = _lowering(specification.get("normalizer"))
+        return specification
 
     def _read(self) -> dict[str, Any]:
         if "tokenizer.json" in self.files:
-            found = self._json("tokenizer.json")
-            if not isinstance(found.get("model"), dict):
+            specification = self._json("tokenizer.json")
+            if not isinstance(specification.get("model"), dict):
                 raise ModelError(f"{self.name}: tokenizer.json describes no tokenizer model; fetch the file again")
-            return found
+            return specification
         kind = self._json("tokenizer_config.json").get("tokenizer_class")
         if kind is not None and str(kind).removesuffix("Fast") not in _KNOWN_CLASSES:
             raise UnsupportedModelError(
@@ -119,26 +119,26 @@ class TokenizerFiles:
             return _wordpiece(self._text("vocab.txt"))
         return _byte_level(self._json("vocab.json"), self._text("merges.txt"))
 
-    def _added_tokens(self, found: Mapping[str, Any], flags: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _added_tokens(self, specification: Mapping[str, Any], flags: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The tokens that stand beside the vocabulary, those that only ``tokenizer_config.json`` names included."""
-        added = found.get("added_tokens") or []
+        added = specification.get("added_tokens") or []
         if not isinstance(added, list) or not all(
-            isinstance(one, dict) and isinstance(one.get("content"), str) for one in added
+            isinstance(token, dict) and isinstance(token.get("content"), str) for token in added
         ):
             raise ModelError(
                 f"{self.name}: the added_tokens of tokenizer.json are no list of tokens; fetch the file again"
             )
         added = list(added)
-        known = {token["content"] for token in added}
-        more = flags.get("added_tokens_decoder") or {}
-        if not isinstance(more, dict) or not all(
-            isinstance(token, dict) and "content" in token for token in more.values()
+        contents = {token["content"] for token in added}
+        by_id = flags.get("added_tokens_decoder") or {}
+        if not isinstance(by_id, dict) or not all(
+            isinstance(token, dict) and "content" in token for token in by_id.values()
         ):
             raise ModelError(f"{self.name}: added_tokens_decoder in tokenizer_config.json is no object of tokens by id")
-        for number, token in more.items():
-            if token["content"] not in known:
-                own = {name: token[name] for name in _ADDED if name in token}
-                added.append({**_ADDED, **own, "id": int(number)})
+        for number, token in by_id.items():
+            if token["content"] not in contents:
+                settings = {name: token[name] for name in _ADDED if name in token}
+                added.append({**_ADDED, **settings, "id": int(number)})
         return added
 
     def _text(self, name: str) -> str:
@@ -150,51 +150,51 @@ class TokenizerFiles:
     def specials(self) -> dict[str, str]:
         """The special tokens by role: cls, sep, pad, unk, mask."""
         bert = self.specification()["model"].get("type") == "WordPiece"
-        found = dict(_BERT_SPECIALS if bert else _ROBERTA_SPECIALS)
+        specials = dict(_BERT_SPECIALS if bert else _ROBERTA_SPECIALS)
         for file in ("special_tokens_map.json", "tokenizer_config.json"):
-            named = self._json(file)
-            for role in found:
-                token = named.get(f"{role}_token")
+            settings = self._json(file)
+            for role in specials:
+                token = settings.get(f"{role}_token")
                 if token:
-                    found[role] = str(token.get("content")) if isinstance(token, dict) else str(token)
-        return found
+                    specials[role] = str(token.get("content")) if isinstance(token, dict) else str(token)
+        return specials
 
     def digest(self) -> str:
-        """SHA-256 over what decides the token ids, whichever files it is written in."""
-        found = self.specification()
-        model = {key: value for key, value in found["model"].items() if key in _NAMED}
+        """SHA-256 over everything that determines token ids, in whichever files it is written."""
+        specification = self.specification()
+        model = {key: value for key, value in specification["model"].items() if key in _NAMED}
         if "merges" in model:
             model["merges"] = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
-        parts = [found.get("normalizer"), found.get("pre_tokenizer"), model, self.specials()]
-        if unusual := self._unusual(found):
+        parts = [specification.get("normalizer"), specification.get("pre_tokenizer"), model, self.specials()]
+        if unusual := self._unusual(specification):
             parts.append(unusual)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def _unusual(self, found: Mapping[str, Any]) -> list[Any]:
-        """What else changes token ids, where it is not as in most tokenizers: the fingerprints of those stay as they are."""
+    def _unusual(self, specification: Mapping[str, Any]) -> list[Any]:
+        """Uncommon settings that change token ids; empty for most tokenizers, whose fingerprints are older than this."""
         specials = set(self.specials().values())
-        prefix = "##" if found["model"].get("type") == "WordPiece" else ""
+        prefix = "##" if specification["model"].get("type") == "WordPiece" else ""
         usual: dict[str, Any] = {**_USUAL, "continuing_subword_prefix": prefix}
         model = {
             name: value
-            for name, value in found["model"].items()
+            for name, value in specification["model"].items()
             if name in usual and (value or "") != usual[name] and value != usual[name]
         }
         added = [
             {name: value for name, value in token.items() if name != "special"}
-            for token in found["added_tokens"]
+            for token in specification["added_tokens"]
             if token.get("content") not in specials or token.get("single_word") or token.get("rstrip")
         ]
         return [model, sorted(added, key=lambda token: str(token.get("content")))] if model or added else []
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
-            found = json.loads(self.files.get(name, b"{}"))
+            content = json.loads(self.files.get(name, b"{}"))
         except (ValueError, RecursionError) as error:
             raise ModelError(f"{self.name}: {name} is not JSON ({error}); fetch the file again") from error
-        if not isinstance(found, dict):
-            raise ModelError(f"{self.name}: {name} holds {type(found).__name__}, expected a JSON object")
-        return found
+        if not isinstance(content, dict):
+            raise ModelError(f"{self.name}: {name} holds {type(content).__name__}, expected a JSON object")
+        return content
 
 
 def _lowering(normaliser: dict[str, Any] | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dpr_rag.encoders.plain_letters import PlainLetters
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.tokenizer_bounds import refuse_hostile
 from dpr_rag.encoders.towers import Tower
-from dpr_rag.encoders.unknown_scripts import Unread
+from dpr_rag.encoders.unknown_scripts import ScriptMonitor
 from dpr_rag.errors import ModelError
 from dpr_rag.forking import cached
 from dpr_rag.passages import Passage
@@ -40,7 +40,7 @@ class TokenSequence:
 
 @dataclass(frozen=True, slots=True)
 class PlacedTokens:
-    """A whole text as tokens that know their places.
+    """The tokens of a whole text, each with its place.
 
     Attributes:
         ids: Token ids, without special tokens.
@@ -81,7 +81,7 @@ class Tokens:
         self.pad = self._special(specials["pad"]) if pad is None else pad
         self._longest = self._most_positions()
         self._plain = PlainLetters(self.tokenizer, specials["unk"])
-        self._unread = Unread(self.tokenizer, specials["unk"])
+        self._scripts = ScriptMonitor(self.tokenizer, specials["unk"])
         self._check_vocabulary()
 
     @property
@@ -105,7 +105,7 @@ class Tokens:
         try:
             return Tokenizer.from_str(json.dumps(specification))
         except BaseException as error:
-            if not _is_librarys(error):
+            if not _is_from_library(error):
                 raise
             raise ModelError(
                 f"{self._tower.tokenizer.name}: its tokenizer files describe no tokenizer ({error}); fetch them again"
@@ -114,7 +114,7 @@ class Tokens:
     def questions(self, questions: Iterable[str]) -> list[TokenSequence]:
         """Tokenise questions, the profile's prefix before each."""
         profile = self._profile
-        texts = [_straightened(text) if profile.straighten else text for text in questions]
+        texts = [_with_plain_apostrophes(text) if profile.straighten else text for text in questions]
         bodies = self._ids((text.strip() for text in texts), prefix=profile.question_prefix)
         return [self._single(ids, profile.question_length) for ids in bodies]
 
@@ -135,10 +135,13 @@ class Tokens:
     def placed(self, texts: Iterable[str]) -> list[PlacedTokens]:
         """The same, with the place of each token in the text as it was read."""
         with self._naming_the_tokenizer():
-            given = [self._plain.read(text.strip()) for text in texts]
-            found = self.tokenizer.encode_batch(given, add_special_tokens=False)
-        self._unread.look(given, [one.ids for one in found])
-        return [PlacedTokens(one.ids, one.offsets, one.word_ids, read) for one, read in zip(found, given, strict=True)]
+            cleaned = [self._plain.read(text.strip()) for text in texts]
+            encodings = self.tokenizer.encode_batch(cleaned, add_special_tokens=False)
+        self._scripts.check(cleaned, [encoding.ids for encoding in encodings])
+        return [
+            PlacedTokens(encoding.ids, encoding.offsets, encoding.word_ids, read)
+            for encoding, read in zip(encodings, cleaned, strict=True)
+        ]
 
     def _pairs(self, titles: list[str], texts: list[str]) -> list[TokenSequence]:
         prefix = self._profile.passage_prefix
@@ -165,13 +168,13 @@ class Tokens:
 
     def _ids(self, texts: Iterable[str], *, prefix: str = "") -> list[list[int]]:
         with self._naming_the_tokenizer():
-            given = list(map(self._plain.read, texts))
-        found = self._encoded([prefix + text for text in given] if prefix else given)
-        if prefix:  # whose own tokens say nothing of the texts
-            self._unread.look_through(given, lambda chosen: self._encoded([given[at] for at in chosen]))
+            cleaned = list(map(self._plain.read, texts))
+        ids = self._encoded([prefix + text for text in cleaned] if prefix else cleaned)
+        if prefix:  # its tokens are not the texts'
+            self._scripts.check_lazily(cleaned, lambda chosen: self._encoded([cleaned[at] for at in chosen]))
         else:
-            self._unread.look(given, found)
-        return found
+            self._scripts.check(cleaned, ids)
+        return ids
 
     def _encoded(self, texts: list[str]) -> list[list[int]]:
         tokenizer = self.tokenizer
@@ -183,7 +186,7 @@ class Tokens:
         try:
             yield
         except BaseException as error:
-            if not _is_librarys(error):
+            if not _is_from_library(error):
                 raise
             raise ModelError(
                 f"{self._tower.tokenizer.name}: its tokenizer gives up on a text ({error!s:.200}); a regular expression in "
@@ -191,13 +194,13 @@ class Tokens:
             ) from error
 
     def _special(self, token: str) -> int:
-        found = self.tokenizer.token_to_id(token)
-        if found is None:
+        number = self.tokenizer.token_to_id(token)
+        if number is None:
             raise ModelError(
                 f"{self._tower.tokenizer.name}: the special token {token!r} is not in the vocabulary; name the right one "
                 "in tokenizer_config.json"
             )
-        return found
+        return number
 
     def _setting(self, name: str) -> int | None:
         value = self._tower.config.get(name)
@@ -213,16 +216,16 @@ class Tokens:
         return most - first_position(self._tower)
 
     def _check_vocabulary(self) -> None:
-        known = max(self.tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+        size = max(self.tokenizer.get_vocab(with_added_tokens=True).values()) + 1
         rows = self._tower.state["embeddings.word_embeddings.weight"].shape[0]
-        if known > rows:
+        if size > rows:
             raise ModelError(
-                f"{self._tower.tokenizer.name}: the tokenizer has {known} tokens, the model's embeddings {rows} rows; "
+                f"{self._tower.tokenizer.name}: the tokenizer has {size} tokens, the model's embeddings {rows} rows; "
                 "they belong to different models, copy the right tokenizer files"
             )
 
 
-def _is_librarys(error: BaseException) -> bool:
+def _is_from_library(error: BaseException) -> bool:
     """Whether the ``tokenizers`` library raised it, which has no class of its own; a panic of Rust is not even an Exception."""
     return type(error) in (Exception, ValueError, TypeError) or type(error).__name__ == "PanicException"
 
@@ -247,9 +250,9 @@ def normalize_passage(text: str) -> str:
 
     Newlines become spaces, typographic apostrophes plain ones, and one leading and one trailing ``"`` are dropped.
     """
-    flat = _straightened(text.replace("\n", " "))
+    flat = _with_plain_apostrophes(text.replace("\n", " "))
     return flat.removeprefix('"').removesuffix('"')
 
 
-def _straightened(text: str) -> str:
+def _with_plain_apostrophes(text: str) -> str:
     return text.replace("’", "'")

@@ -85,7 +85,7 @@ class TorchRuntime:
         state = used(tower.state)
         inside = {name: array for name, array in state.items() if not name.startswith("head.")}
         outside = {name.removeprefix("head."): array for name, array in state.items() if name.startswith("head.")}
-        self.backbone = _filled(_backbone(tower), inside, tower).to(self.device, self.dtype).eval()
+        self.backbone = _with_weights(_backbone(tower), inside, tower).to(self.device, self.dtype).eval()
         head = _head(tower, profile, outside) if each_token is None else _layer(*each_token)
         self.head = None if head is None else head.to(self.device).eval()
 
@@ -117,7 +117,7 @@ class TorchRuntime:
         arrays = {"input_ids": batch.ids, "attention_mask": batch.mask}
         if self._takes_segments:
             arrays["token_type_ids"] = batch.segments
-        inputs = {name: self._moved(library.from_numpy(array)) for name, array in arrays.items()}
+        inputs = {name: self._on_device(library.from_numpy(array)) for name, array in arrays.items()}
         hidden = self.backbone(**inputs).last_hidden_state
         pooled = hidden.float() if self._pooling is None else _pooled(hidden, inputs["attention_mask"], self._pooling)
         if self.head is None:
@@ -126,7 +126,7 @@ class TorchRuntime:
             headed: torch.Tensor = self.head(pooled)
         return headed
 
-    def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
+    def _on_device(self, tensor: torch.Tensor) -> torch.Tensor:
         """On the device; from pinned memory a GPU fetches it by itself."""
         pinned = tensor.pin_memory() if self.device.type == "cuda" else tensor
         return pinned.to(self.device, non_blocking=True)
@@ -169,15 +169,15 @@ def _device(torch: Any, device: str | None) -> Any:
         ModelError: There is none of this name on this machine, or PyTorch was built without it.
     """
     try:
-        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=found).cpu()
+        usable = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=usable).cpu()
     # without a GPU, or without CUDA in PyTorch, it is the first tensor that fails
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
-        there = f"; {torch.cuda.device_count()} CUDA devices are here"
+        devices = f"; {torch.cuda.device_count()} CUDA devices are here"
         raise ModelError(
-            f"device is {device!r}, expected cpu, cuda, cuda:1, mps or another that PyTorch has here{there} ({error!s:.120})"
+            f"device is {device!r}, expected cpu, cuda, cuda:1, mps or another that PyTorch has here{devices} ({error!s:.120})"
         ) from error
-    return found
+    return usable
 
 
 def _dtype(torch: Any, dtype: str | None, *, on_gpu: bool) -> Any:
@@ -211,8 +211,8 @@ def _backbone(tower: Tower) -> Any:
                 return transformers.RobertaModel(transformers.RobertaConfig(**settings), add_pooling_layer=False)
             if tower.backbone == "mpnet":
                 # it has its own way of attention only
-                own = settings | {"attn_implementation": "eager"}
-                return transformers.MPNetModel(transformers.MPNetConfig(**own), add_pooling_layer=False)
+                eager = settings | {"attn_implementation": "eager"}
+                return transformers.MPNetModel(transformers.MPNetConfig(**eager), add_pooling_layer=False)
             return transformers.BertModel(transformers.BertConfig(**settings), add_pooling_layer=False)
     except (StrictDataclassError, *_UNUSABLE) as error:
         raise ModelError(
@@ -233,7 +233,7 @@ def _head(tower: Tower, profile: Profile, state: Mapping[str, Any]) -> Any:
         parts["norm"] = torch.nn.LayerNorm(shape[0])
     if profile.activation == "tanh":
         parts["activation"] = torch.nn.Tanh()
-    return _filled(_sequence(torch, parts), state, tower, prefix="head.").float()
+    return _with_weights(_sequence(torch, parts), state, tower, prefix="head.").float()
 
 
 def _layer(weight: Array, bias: Array) -> Any:
@@ -251,7 +251,7 @@ def _sequence(torch: Any, parts: Mapping[str, Any]) -> Any:
     return torch.nn.Sequential(OrderedDict(parts))
 
 
-def _filled(module: Any, state: Mapping[str, Any], tower: Tower, *, prefix: str = "") -> Any:
+def _with_weights(module: Any, state: Mapping[str, Any], tower: Tower, *, prefix: str = "") -> Any:
     """Put the weights into a module: every parameter must be found, and nothing may be left over."""
     torch = import_torch()
     expected = module.state_dict()

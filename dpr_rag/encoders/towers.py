@@ -172,14 +172,14 @@ def load_tower(folder: ModelFolder) -> Tower:
             f"config.json; dpr-rag runs {', '.join(ARCHITECTURES)}"
         )
     state = _state(folder, ARCHITECTURES[architecture])
-    saved_as = ARCHITECTURES[architecture].saved_as or architecture
-    if "head.dense.weight" in state and saved_as == "RobertaModel":
-        saved_as = "AnceEncoder"
-    return Tower(saved_as, folder.config, state, TokenizerFiles.read(folder))
+    class_name = ARCHITECTURES[architecture].saved_as or architecture
+    if "head.dense.weight" in state and class_name == "RobertaModel":
+        class_name = "AnceEncoder"
+    return Tower(class_name, folder.config, state, TokenizerFiles.read(folder))
 
 
 def _state(folder: ModelFolder, architecture: Architecture) -> dict[str, Array]:
-    """All weights of a folder by canonical name; poolers are kept for those who load the saved folder, unused here."""
+    """All weights of a folder by canonical name; poolers are unused here, and kept for other libraries."""
     state = _canonical(_raw(folder, ""), architecture)
     if _WORDS not in state or state[_WORDS].ndim != 2:
         names = ", ".join(sorted(state)[:3]) or "none at all"
@@ -196,13 +196,13 @@ def _state(folder: ModelFolder, architecture: Architecture) -> dict[str, Array]:
 
 
 def _canonical(raw: State, architecture: Architecture) -> dict[str, Array]:
-    """Weights by canonical name, whatever a class around the model put before all of them, or before its own."""
-    found: dict[str, Array] | None = dict(raw)
-    while found:
-        state = renamed(found, architecture.prefixes)
+    """Weights by canonical name, without the prefixes of classes that wrapped the model."""
+    candidate: dict[str, Array] | None = dict(raw)
+    while candidate:
+        state = renamed(candidate, architecture.prefixes)
         if _WORDS in state:
             return state
-        found = without_shared_prefix(found)
+        candidate = without_shared_prefix(candidate)
     prefix = next((name.removesuffix(_WORDS) for name in raw if name.endswith(f".{_WORDS}")), "")
     return {name.removeprefix(prefix): array for name, array in raw.items()}
 

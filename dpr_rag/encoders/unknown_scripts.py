@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _SHORTEST = 4
-_MOST_UNKNOWN, _MOST_LETTERS, _WORTH_SAYING = 0.1, 0.5, 0.1
+_MOST_UNKNOWN, _MOST_LETTERS, _LEAST_SHARE = 0.1, 0.5, 0.1
 _BYTE = re.compile("<0x[89A-F][0-9A-F]>")
 
 
-class Unread:
-    """Looks at the tokens of texts that are mostly not in Latin letters, until one call has many that cannot be read.
+class ScriptMonitor:
+    """Checks the tokens of texts in scripts other than Latin, and warns once, at the first call with many unreadable ones.
 
     A text counts as unread when a tenth of its tokens are unknown, or half are unknown or single letters inside words; a
     tenth of a call's texts are many. Scripts in which single characters are words, such as Han, have no such letters.
 
     Args:
-        tokenizer: What made the tokens.
+        tokenizer: The tokenizer that made the tokens.
         unknown: Its unknown token; None where it has none.
     """
 
@@ -35,21 +35,21 @@ class Unread:
         self._letters: frozenset[int] = frozenset()
         self._done = False
 
-    def look(self, texts: Sequence[str], tokens: Sequence[Sequence[int]]) -> None:
-        """Look at texts and their token ids, and log the first call in which many are unread."""
-        self.look_through(texts, lambda chosen: [tokens[at] for at in chosen])
+    def check(self, texts: Sequence[str], tokens: Sequence[Sequence[int]]) -> None:
+        """Check texts by their token ids."""
+        self.check_lazily(texts, lambda chosen: [tokens[at] for at in chosen])
 
-    def look_through(self, texts: Sequence[str], tokens_of: Callable[[Sequence[int]], Sequence[Sequence[int]]]) -> None:
-        """The same where tokens are not at hand: ``tokens_of`` is asked for those of some texts, by their places."""
+    def check_lazily(self, texts: Sequence[str], tokens_of: Callable[[Sequence[int]], Sequence[Sequence[int]]]) -> None:
+        """Check texts whose token ids are not at hand: ``tokens_of`` gives those of the texts with these numbers."""
         if self._done:
             return
         foreign = [at for at, text in enumerate(texts) if not text.isascii() and _is_foreign(text)]
-        if not foreign or len(foreign) < _WORTH_SAYING * len(texts):
+        if not foreign or len(foreign) < _LEAST_SHARE * len(texts):
             return
         if not self._letters:
             self._learn()
         unread = [at for at, ids in zip(foreign, tokens_of(foreign), strict=True) if self._is_unread(ids)]
-        if unread and len(unread) >= _WORTH_SAYING * len(texts):
+        if unread and len(unread) >= _LEAST_SHARE * len(texts):
             self._done = True
             message = (
                 "%d of %d texts are in a script that the model hardly reads, such as %r: to it they are unknown tokens or single "
@@ -68,7 +68,7 @@ class Unread:
         self._letters = frozenset([*inside, *([] if self._unknown is None else [self._unknown])]) or frozenset([-1])
 
     def _is_unread(self, ids: Sequence[int]) -> bool:
-        letters = sum(one in self._letters for one in ids)
+        letters = sum(number in self._letters for number in ids)
         return letters > _MOST_LETTERS * len(ids) or (
             self._unknown is not None and ids.count(self._unknown) > _MOST_UNKNOWN * len(ids)
         )

@@ -52,23 +52,23 @@ def check_fit(name: str, state: State, shapes: Shapes) -> None:
         ModelError: Weights are missing, left over, or of another shape.
     """
     misshapen = [
-        f"{one} {list(state[one].shape)} instead of {list(shape)}"
-        for one, shape in shapes.items()
-        if one in state and tuple(state[one].shape) != tuple(shape)
+        f"{weight} {list(state[weight].shape)} instead of {list(shape)}"
+        for weight, shape in shapes.items()
+        if weight in state and tuple(state[weight].shape) != tuple(shape)
     ]
-    for what, names, remedy in (
+    for problem, names, remedy in (
         (
             "weights are missing",
-            [one for one in shapes if one not in state],
+            [weight for weight in shapes if weight not in state],
             "the model would answer at random; fetch or save all of its weights",
         ),
         (
             "weights have no place",
-            [one for one in state if one not in shapes],
+            [weight for weight in state if weight not in shapes],
             "the profile or the architecture in config.json does not fit this model",
         ),
         ("weights have the wrong shape", misshapen, "config.json belongs to another model; fetch the matching one"),
     ):
         if names:
             shown = ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            raise ModelError(f"{name}: {what}: {shown}; {remedy}")
+            raise ModelError(f"{name}: {problem}: {shown}; {remedy}")

@@ -101,7 +101,7 @@ def renamed(state: State, prefixes: Iterable[tuple[str, str]]) -> dict[str, Arra
 
     Args:
         state: Arrays by the names in the file.
-        prefixes: Pairs of a prefix in the file and what stands for it; the first that fits is used.
+        prefixes: Pairs of a prefix in the file and its replacement; the first that fits is used.
     """
     pairs = list(prefixes)
     return {_canonical(name, pairs): array for name, array in state.items()}
@@ -141,8 +141,8 @@ def hash_weights(state: State) -> str:
 def hash_arrays(named: Iterable[tuple[str, Array]]) -> str:
     """SHA-256 over names, shapes and float32 bytes of arrays, one at a time and in the order given."""
     digest = hashlib.sha256()
-    for name, given in named:
-        array = np.ascontiguousarray(given, dtype="<f4")
+    for name, values in named:
+        array = np.ascontiguousarray(values, dtype="<f4")
         digest.update(f"{name}:{list(array.shape)};".encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

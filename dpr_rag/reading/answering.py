@@ -20,6 +20,6 @@ def likeliest(hits: Sequence[Hit], least: float = LEAST) -> Hit | None:
     Returns:
         A hit with an ``answer``, or None.
     """
-    given = [(hit.answer.probability, hit) for hit in hits if hit.answer is not None]
-    probability, best = max(given, key=lambda one: one[0], default=(0.0, None))
+    answers = [(hit.answer.probability, hit) for hit in hits if hit.answer is not None]
+    probability, best = max(answers, key=lambda pair: pair[0], default=(0.0, None))
     return best if probability >= least else None

@@ -29,7 +29,7 @@ def heads_of(tower: Tower) -> Layer:
         ModelError: One is missing or of the wrong shape.
     """
     size = int(tower.config["hidden_size"])
-    found = []
+    layers = []
     for name, rows in _HEADS.items():
         weight, bias = (tower.state.get(f"{name}.{part}") for part in ("weight", "bias"))
         if weight is None or bias is None or weight.shape != (rows, size) or bias.shape != (rows,):
@@ -37,13 +37,13 @@ def heads_of(tower: Tower) -> Layer:
                 f"{tower.tokenizer.name}: the reader's head {name!r} is missing or has the wrong shape, expected "
                 f"[{rows}, {size}]; fetch or save all of its weights"
             )
-        found.append((np.asarray(weight, np.float32), np.asarray(bias, np.float32)))
-    return np.concatenate([weight for weight, _ in found]), np.concatenate([bias for _, bias in found])
+        layers.append((np.asarray(weight, np.float32), np.asarray(bias, np.float32)))
+    return np.concatenate([weight for weight, _ in layers]), np.concatenate([bias for _, bias in layers])
 
 
 def with_heads(tower: Tower, weight: Array, bias: Array, body: Mapping[str, Array] | None = None) -> Tower:
     """A reader's tower of a BERT and the two parts of :func:`heads_of`."""
-    kept = {name: array for name, array in tower.state.items() if not name.startswith("pooler.")}
+    state = {name: array for name, array in tower.state.items() if not name.startswith("pooler.")}
     heads = {
         "span.weight": weight[:2],
         "span.bias": bias[:2],
@@ -51,4 +51,4 @@ def with_heads(tower: Tower, weight: Array, bias: Array, body: Mapping[str, Arra
         "selection.bias": bias[2:],
     }
     config = {**tower.config, "model_type": "dpr", "projection_dim": 0}
-    return replace(tower, architecture="DPRReader", config=config, state={**kept, **(body or {}), **heads})
+    return replace(tower, architecture="DPRReader", config=config, state={**state, **(body or {}), **heads})

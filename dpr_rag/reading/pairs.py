@@ -71,12 +71,12 @@ class PairTokens:
 
     def window(self, question: Sequence[int], title: Sequence[int], text: Sequence[int], first: int) -> Window:
         """One input, with as much of the text from one of its tokens on as there is room for."""
-        asked, headed = self._heads(question, title)
-        start = [self._cls, *question[:asked], self._sep, *title[:headed], self._sep]
+        question_length, title_length = self._heads(question, title)
+        start = [self._cls, *question[:question_length], self._sep, *title[:title_length], self._sep]
         room = self.length - len(start) - self._profile.closing
-        taken = text[first : first + room]
-        ids = [*start, *taken, self._sep] if self._profile.closing else [*start, *taken]
-        return Window(TokenSequence(ids, len(start), len(taken) < len(text)), first, len(taken))
+        part = text[first : first + room]
+        ids = [*start, *part, self._sep] if self._profile.closing else [*start, *part]
+        return Window(TokenSequence(ids, len(start), len(part) < len(text)), first, len(part))
 
     def windows(self, question: Sequence[int], title: Sequence[int], text: Sequence[int]) -> list[Window]:
         """All inputs that a question and a passage need."""

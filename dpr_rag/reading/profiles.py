@@ -54,7 +54,7 @@ class ReaderProfile:
 OWN = ReaderProfile("dpr-rag-reader")
 DPR = ReaderProfile("dpr-reader", length=350, overlap=64, closing=False, null=False, answer=10)
 """Facebook's readers: at most 350 tokens (``sequence_length``) and answers of 10 (``max_answer_length``) in its code."""
-READER_PROFILES: Mapping[str, ReaderProfile] = {one.name: one for one in (OWN, DPR)}
+READER_PROFILES: Mapping[str, ReaderProfile] = {profile.name: profile for profile in (OWN, DPR)}
 
 
 def reader_profile_from(data: object, *, where: str) -> ReaderProfile:
@@ -62,10 +62,10 @@ def reader_profile_from(data: object, *, where: str) -> ReaderProfile:
 
     Args:
         data: The object that :meth:`ReaderProfile.as_dict` gave.
-        where: The file that it stands in, for messages.
+        where: The file that it comes from, for messages.
 
     Raises:
-        ModelError: It is no such object.
+        ModelError: It is not such an object.
     """
     known = {field.name for field in fields(ReaderProfile)}
     if not isinstance(data, dict) or data.keys() != known:

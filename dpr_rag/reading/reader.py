@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 
 from dpr_rag.answer import Answer
-from dpr_rag.encoders.choosing import RuntimeName, choose_runtime
 from dpr_rag.encoders.folders import find_folder
 from dpr_rag.encoders.runtime import Runtime, batches, budget_for
+from dpr_rag.encoders.runtime_choice import RuntimeName, choose_runtime
 from dpr_rag.encoders.saving import save_folder
 from dpr_rag.encoders.tokens import PlacedTokens, Tokens
 from dpr_rag.encoders.towers import Tower, load_tower
@@ -234,18 +234,20 @@ class Reader(Shared):
         return by_window
 
     def _reading(self, windows: list[Window], scores: list[Scores], tokens: PlacedTokens, text: str) -> Reading:
-        spans = [self._span(one, own) for one, own in zip(windows, scores, strict=True) if one.count]
-        selection = max(float(own[0, SELECTION]) for own in scores)
+        spans = [self._span(window, logits) for window, logits in zip(windows, scores, strict=True) if window.count]
+        selection = max(float(logits[0, SELECTION]) for logits in scores)
         if not spans:  # the tokenizer sees nothing in the text
             return Reading(selection, Answer("", 0, 0, 0.0), 1.0)
         best = max(spans, key=lambda span: span.score)
         start, end = characters_of(best, tokens, text)
-        return Reading(selection, Answer(text[start:end], start, end, best.probability), min(one.none for one in spans))
+        return Reading(
+            selection, Answer(text[start:end], start, end, best.probability), min(span.none for span in spans)
+        )
 
     def _span(self, window: Window, scores: Scores) -> Span:
-        own = scores[window.sequence.second : window.sequence.second + window.count]
+        logits = scores[window.sequence.second : window.sequence.second + window.count]
         null = (float(scores[0, START]), float(scores[0, END])) if self.profile.null else None
-        return best_span(own[:, START], own[:, END], null, first=window.first, longest=self.profile.answer)
+        return best_span(logits[:, START], logits[:, END], null, first=window.first, longest=self.profile.answer)
 
     def _instead_of_pickling(self) -> str:
         return (

@@ -98,20 +98,22 @@ def first_reranked(
     if not rest or not reranked:
         return [*reranked, *rest]
     shift = reranked[-1].score - 1 - rest[0].score
-    others = (
+    following = (
         replace(hit, score=hit.score + shift, rank=rank, retrieved=_retrieved(hit))
         for rank, hit in enumerate(rest, len(reranked) + 1)
     )
-    return [*reranked, *others]
+    return [*reranked, *following]
 
 
 def _balanced(hits: Sequence[Hit], read: Sequence[Hit], weight: float, scale: Scale) -> list[Hit]:
     """Hits ranked by both scores; ties keep the order of the search."""
     by_id = {hit.passage.id: hit for hit in read}
-    kept = [hit for hit in hits if hit.passage.id in by_id]
-    second = [by_id[hit.passage.id] for hit in kept]
-    scores = balanced([hit.score for hit in kept], [hit.score for hit in second], weight, scale)
-    whole = [replace(new, score=old.score, retrieved=_retrieved(old)) for old, new in zip(kept, second, strict=True)]
+    reranked = [hit for hit in hits if hit.passage.id in by_id]
+    second = [by_id[hit.passage.id] for hit in reranked]
+    scores = balanced([hit.score for hit in reranked], [hit.score for hit in second], weight, scale)
+    whole = [
+        replace(new, score=old.score, retrieved=_retrieved(old)) for old, new in zip(reranked, second, strict=True)
+    ]
     return ranked_anew(whole, scores)
 
 
@@ -120,19 +122,19 @@ def _retrieved(hit: Hit) -> float:
     return hit.score if hit.retrieved is None else hit.retrieved
 
 
-def reranker_of(given: object) -> Reranker:
+def reranker_of(reranker: object) -> Reranker:
     """Return a reranker as it is, and wrap a cross-encoder with ``predict`` in a :class:`PairReranker`.
 
     Raises:
         ArgumentError: It is neither.
     """
-    if not isinstance(given, type):
-        if callable(getattr(given, "rerank", None)):
-            return cast("Reranker", given)
-        if callable(getattr(given, "predict", None)):
-            return PairReranker(given)
-    what = f"the class {given.__name__}, not an instance" if isinstance(given, type) else kind(given)
+    if not isinstance(reranker, type):
+        if callable(getattr(reranker, "rerank", None)):
+            return cast("Reranker", reranker)
+        if callable(getattr(reranker, "predict", None)):
+            return PairReranker(reranker)
+    description = f"the class {reranker.__name__}, not an instance" if isinstance(reranker, type) else kind(reranker)
     raise ArgumentError(
-        f"reranker is {what}, expected a Reader, another object with rerank(question, hits, k), or a CrossEncoder of "
+        f"reranker is {description}, expected a Reader, another object with rerank(question, hits, k), or a CrossEncoder of "
         "sentence-transformers; load one with Reader.from_pretrained(folder)"
     )

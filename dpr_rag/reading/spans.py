@@ -50,7 +50,7 @@ def best_span(start: Scores, end: Scores, null: tuple[float, float] | None, *, f
     best = int(sums.argmax())
     at, to = divmod(best, count)
     top = float(sums[at, to])
-    totals = [_log_sum(np.append(one, null[which]) if null else one) for which, one in enumerate((start, end))]
+    totals = [_log_sum(np.append(logits, null[row]) if null else logits) for row, logits in enumerate((start, end))]
     nothing = sum(null) if null else -np.inf
     return Span(
         first + at,
@@ -67,7 +67,7 @@ def _log_sum(scores: npt.NDArray[np.floating]) -> float:
 
 
 def characters_of(span: Span, tokens: PlacedTokens, text: str) -> tuple[int, int]:
-    """Where a span of tokens begins and ends in the passage's own text, whole words taken.
+    """Start and end of a span of tokens in the passage's own text, extended to whole words.
 
     Args:
         span: The tokens.
@@ -75,22 +75,22 @@ def characters_of(span: Span, tokens: PlacedTokens, text: str) -> tuple[int, int
         text: The passage's text; the tokenizer may have read it otherwise, with plain letters for ligatures.
     """
     first, last = span.first, span.last
-    while first > 0 and _one_word(tokens, first - 1, first):
+    while first > 0 and _same_word(tokens, first - 1, first):
         first -= 1
-    while last + 1 < len(tokens.ids) and _one_word(tokens, last, last + 1):
+    while last + 1 < len(tokens.ids) and _same_word(tokens, last, last + 1):
         last += 1
     start, end = tokens.places[first][0], tokens.places[last][1]
     if tokens.read == text:
         return start, end
-    return _original(start, end, tokens.read, text)
+    return _place_in_text(start, end, tokens.read, text)
 
 
-def _one_word(tokens: PlacedTokens, one: int, other: int) -> bool:
-    return tokens.words[one] is not None and tokens.words[one] == tokens.words[other]
+def _same_word(tokens: PlacedTokens, first: int, second: int) -> bool:
+    return tokens.words[first] is not None and tokens.words[first] == tokens.words[second]
 
 
-def _original(start: int, end: int, read: str, text: str) -> tuple[int, int]:
-    """The place in a text of a place in another form of it, by the characters that both have.
+def _place_in_text(start: int, end: int, read: str, text: str) -> tuple[int, int]:
+    """Map a range of ``read`` to the text, by the characters that both have.
 
     A character that only ``read`` has, such as the letters of a ligature, stands for what is between its neighbours.
     """

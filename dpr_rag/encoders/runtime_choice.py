@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from dpr_rag.encoders.architectures import knows_settings
-from dpr_rag.encoders.choice import candidates, kept
 from dpr_rag.encoders.fast_runtime import FAST_DTYPES, FastRuntime
 from dpr_rag.encoders.precision import effect_of
+from dpr_rag.encoders.precision_choice import candidates, saved_choice
 from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.quickest import QuickestRuntime
 from dpr_rag.encoders.runtime import OR_AUTO, Runtime
@@ -28,7 +28,7 @@ PRECISIONS: Mapping[str, tuple[str, ...]] = {
     "torch": DTYPES,
     "sentence-transformers": (),  # it takes the precision that a model's files name
 }
-"""What each runtime calculates in."""
+"""The precisions of each runtime."""
 
 _log = logging.getLogger(__name__)
 _GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
@@ -47,9 +47,8 @@ def choose_runtime(
 ) -> Runtime:
     """Make the runtime that the arguments name, or the quickest that is true to the model.
 
-    Which that is gets remembered on this machine under the name ``model``.
-
-    With ``each_token`` it gives that layer's numbers of every token; how true a precision is to them is told by the vectors.
+    The choice is saved on this machine under the name ``model``. With ``each_token`` the runtime outputs that layer for every
+    token; whether a precision is accurate enough is measured on pooled vectors even then.
 
     Raises:
         ModelError: An argument is unknown or fits no other, or the precision that was asked for is not true to the model.
@@ -59,7 +58,7 @@ def choose_runtime(
         raise ModelError(unknown("runtime", runtime, get_args(RuntimeName), more=OR_AUTO))
     if runtime is None:
         runtime = "openvino" if _suits_openvino(device, dtype) else "torch"
-        if runtime == "openvino" and dtype is None and _torch_here() and not knows_settings(tower):
+        if runtime == "openvino" and dtype is None and _torch_installed() and not knows_settings(tower):
             runtime = "torch"
     if runtime == "torch":
         return TorchRuntime(tower, profile, device=device, dtype=dtype, each_token=each_token)
@@ -69,11 +68,13 @@ def choose_runtime(
             + ByFace("pass runtime='torch'", cli="pass --runtime torch")
             + " for others"
         )
-    fast = _named(tower, profile, tokens, dtype) if dtype is not None else _quickest(tower, profile, tokens, model)
+    fast = (
+        _in_precision(tower, profile, tokens, dtype) if dtype is not None else _quickest(tower, profile, tokens, model)
+    )
     return fast if each_token is None else FastRuntime(tower, profile, dtype=fast.dtype, each_token=each_token)
 
 
-def _named(tower: Tower, profile: Profile, tokens: Tokens, dtype: str) -> FastRuntime:
+def _in_precision(tower: Tower, profile: Profile, tokens: Tokens, dtype: str) -> FastRuntime:
     """The precision that was asked for by name, or a refusal where it is not true to the model."""
     fast = FastRuntime(tower, profile, dtype=dtype)
     if fast.dtype != "float32":
@@ -89,28 +90,28 @@ def _named(tower: Tower, profile: Profile, tokens: Tokens, dtype: str) -> FastRu
 
 def _quickest(tower: Tower, profile: Profile, tokens: Tokens, model: str) -> FastRuntime | QuickestRuntime:
     """The quickest precision on this processor that is true to the model."""
-    choice = kept(model) if candidates() else None
+    choice = saved_choice(model) if candidates() else None
     if choice is None and candidates():
         return QuickestRuntime(tower, profile, tokens, model=model)
     return FastRuntime(tower, profile, dtype="float32" if choice is None else choice.dtype)
 
 
 def _suits_openvino(device: str | None, dtype: str | None) -> bool:
-    """Whether OpenVINO is there and what was asked for; a precision by name means PyTorch's, the reference, if it is there."""
+    """Whether to take OpenVINO. A precision given by name means PyTorch, the reference, where it is installed."""
     if dtype == "int8":
         return True
     if find_spec("openvino") is None or (device or "cpu") != "cpu" or dtype not in (None, *FAST_DTYPES):
         return False
-    return not _torch_here() or (dtype is None and (device == "cpu" or not _gpu_here()))
+    return not _torch_installed() or (dtype is None and (device == "cpu" or not _gpu_available()))
 
 
-def _torch_here() -> bool:
-    return all(find_spec(one) is not None for one in ("torch", "transformers"))
+def _torch_installed() -> bool:
+    return all(find_spec(library) is not None for library in ("torch", "transformers"))
 
 
-def _gpu_here() -> bool:
-    """Whether PyTorch sees a GPU; asked only where there may be one, as the question takes seconds."""
-    if not any(Path(one).exists() for one in _GPU_FILES):
+def _gpu_available() -> bool:
+    """Whether PyTorch sees a GPU; without a GPU's device file it is not imported, which takes seconds."""
+    if not any(Path(file).exists() for file in _GPU_FILES):
         return False
     import torch
 

@@ -15,16 +15,16 @@ _SAID = {
 }
 
 
-def told_encoder(encoder: Any) -> str:
+def describe_encoder(encoder: Any) -> str:
     """An encoder in one line: what it is, how it reads its input, and what runs it."""
-    return printable(f"model {encoder.source}: {told_profile(encoder.description)}; {encoder.runtime}")
+    return printable(f"model {encoder.source}: {describe_profile(encoder.description)}; {encoder.runtime}")
 
 
-def told_profile(about: Mapping[str, Any]) -> str:
+def describe_profile(about: Mapping[str, Any]) -> str:
     """How an encoder turns its input into vectors, in one line.
 
     Args:
-        about: What the encoder says of itself, see ``DualEncoder.description``.
+        about: The encoder's description, see ``DualEncoder.description``.
     """
     parts = [
         str(about["profile"]),
@@ -39,20 +39,22 @@ def told_profile(about: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def told_record(name: str, value: object) -> str:
-    """What a store has recorded of its encoder, in one line.
+def describe_record(name: str, value: object) -> str:
+    """A store's record about its encoder, in one line.
 
     Args:
-        name: ``profile``, or ``filled`` for what ran it.
+        name: ``profile``, or ``filled`` for the software that ran it.
         value: The record, or None.
     """
     if not isinstance(value, Mapping):
         return "not recorded"
     if name == "filled":
-        return ", ".join(f"{how} since {when}" if when else f"{how} before" for how, when in value.items())
+        return ", ".join(
+            f"{software} since {date}" if date else f"{software} before" for software, date in value.items()
+        )
     if value.keys() >= _SAID:
-        return told_profile(value)
-    return ", ".join(f"{key}={one}" for key, one in value.items()) or "not recorded"
+        return describe_profile(value)
+    return ", ".join(f"{key}={item}" for key, item in value.items()) or "not recorded"
 
 
 def _prompt(about: Mapping[str, Any], side: str) -> str:

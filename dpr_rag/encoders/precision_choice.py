@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from dpr_rag.encoders.machine_cache import recall, remember
 from dpr_rag.encoders.processor import Ability, this_processor
 
-WEIGHTS = {"bfloat16": 1.0, "int8": 1.25}
-"""What a precision's time counts: int8 has to save a fifth, for its error is some twenty times that of bfloat16."""
+TIME_WEIGHTS = {"bfloat16": 1.0, "int8": 1.25}
+"""Factor on a precision's measured time: int8 has to save a fifth, because its error is some twenty times that of bfloat16."""
 _NEEDED: Mapping[str, Ability] = {"bfloat16": "bf16", "int8": "vnni"}
 
 
@@ -19,8 +19,8 @@ class Choice:
 
     Attributes:
         dtype: Its name.
-        milliseconds: What some texts took in each that runs here; empty where there is but one.
-        refused: Those that would have been quicker and are not true to the model.
+        milliseconds: What some texts took in each precision that runs here; empty where there is only one.
+        refused: Precisions that would have been quicker, but are not accurate enough.
     """
 
     dtype: str
@@ -28,12 +28,12 @@ class Choice:
     refused: tuple[str, ...]
 
     def __str__(self) -> str:
-        own = self.milliseconds.get(self.dtype)
-        reasons = [] if own is None else [f"{own:.1f} ms for some texts"]
-        for name, took in self.milliseconds.items():
+        chosen_ms = self.milliseconds.get(self.dtype)
+        reasons = [] if chosen_ms is None else [f"{chosen_ms:.1f} ms for some texts"]
+        for name, ms in self.milliseconds.items():
             if name != self.dtype and name not in self.refused:
-                worth = ", too little less for its greater error" if own is not None and took < own else ""
-                reasons.append(f"{name} takes {took:.1f} ms{worth}")
+                worth = ", too little less for its greater error" if chosen_ms is not None and ms < chosen_ms else ""
+                reasons.append(f"{name} takes {ms:.1f} ms{worth}")
         reasons += [f"{name} is not true to the model" for name in self.refused]
         return f"{self.dtype} ({'; '.join(reasons) or 'quicker than float32 and true to the model'})"
 
@@ -44,18 +44,18 @@ def candidates() -> tuple[str, ...]:
     return tuple(dtype for dtype, needed in _NEEDED.items() if needed in abilities)
 
 
-def keep(model: str, choice: Choice) -> None:
-    """Remember what was found for a model here, for all processes.
+def save_choice(model: str, choice: Choice) -> None:
+    """Save the choice for a model on this machine, for all processes.
 
     Args:
-        model: The name to remember it under.
-        choice: What was found.
+        model: The name to save it under, see :func:`choice_key`.
+        choice: The precision and its reason.
     """
     remember("choice", [model], asdict(choice))
 
 
-def kept(model: str) -> Choice | None:
-    """What was found for a model here, or None where nothing was, or nothing that this reads."""
+def saved_choice(model: str) -> Choice | None:
+    """The saved choice for a model on this machine; None where there is none, or its file cannot be read."""
     match recall("choice", [model]):
         case {"dtype": str(dtype), "milliseconds": dict(times), "refused": list(refused)}:
             numbers = all(isinstance(name, str) and isinstance(took, int | float) for name, took in times.items())
@@ -64,18 +64,18 @@ def kept(model: str) -> Choice | None:
     return None
 
 
-def told(fingerprint: str) -> str | None:
-    """Which precision the towers of an encoder run in on this processor and why, for people to read, or None where unknown.
+def describe_choice(fingerprint: str) -> str | None:
+    """Describe for people which precision an encoder's towers run in on this processor, and why; None where unknown.
 
     Args:
         fingerprint: The encoder's.
     """
     if not candidates():
         return "float32 (this CPU multiplies neither bytes nor bfloat16)"
-    found = [kept(name_of(fingerprint, role)) for role in ("question", "context")]
-    return " and ".join(dict.fromkeys(str(choice) for choice in found if choice is not None)) or None
+    choices = [saved_choice(choice_key(fingerprint, role)) for role in ("question", "context")]
+    return " and ".join(dict.fromkeys(str(choice) for choice in choices if choice is not None)) or None
 
 
-def name_of(fingerprint: str, role: str) -> str:
-    """What the choice for one tower of an encoder is remembered under."""
+def choice_key(fingerprint: str, role: str) -> str:
+    """The name under which the choice for one tower of an encoder is saved."""
     return f"{fingerprint} {role}"
