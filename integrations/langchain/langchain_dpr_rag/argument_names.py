@@ -42,19 +42,19 @@ RIGHT_WORDS = {
 
 
 def refuse_unknown(
-    given: Mapping[str, Any], known: str, other_words: Mapping[str, str] = MappingProxyType(RIGHT_WORDS)
+    arguments: Mapping[str, Any], known: str, other_words: Mapping[str, str] = MappingProxyType(RIGHT_WORDS)
 ) -> None:
     """Refuse arguments that would otherwise be ignored in silence.
 
     Raises:
         TypeError: There are some; where another library's word for something is known, the message has the right one.
     """
-    if given:
-        raise ArgumentError(told(next(iter(given)), known, other_words))
+    if arguments:
+        raise ArgumentError(unknown_argument(next(iter(arguments)), known, other_words))
 
 
-def told(name: str, known: str, other_words: Mapping[str, str] = MappingProxyType(RIGHT_WORDS)) -> str:
-    """What to say of an unknown argument: another library's word for something, or one that was mistyped."""
+def unknown_argument(name: str, known: str, other_words: Mapping[str, str] = MappingProxyType(RIGHT_WORDS)) -> str:
+    """The message about an unknown argument: the right name for another library's word, or for a typo."""
     right = other_words.get(name)
     meant = f"; here it is {right}" if right else nearest(name, re.findall(r"[a-z_0-9]+", known))
     return f"unknown argument {name!r:.80}, expected one of {known}{meant}"
@@ -71,17 +71,17 @@ OF_A_STORE = ("similarity", "mmr", "similarity_score_threshold")
 OF_A_RETRIEVER = ("similarity", "mmr")
 
 
-def check_search_type(given: object, known: tuple[str, ...]) -> None:
-    """Refuse a way to search that there is not, with the right word for it.
+def check_search_type(search_type: object, known: tuple[str, ...]) -> None:
+    """Refuse an unknown search type, naming the right one.
 
     Raises:
         ArgumentError: It is none of those that are known.
     """
-    if isinstance(given, str) and given in known:
+    if isinstance(search_type, str) and search_type in known:
         return
-    name = given if isinstance(given, str) else ""
+    name = search_type if isinstance(search_type, str) else ""
     if name == "similarity_score_threshold":
         right = "; here it is score_threshold=, with search_type='similarity'"
     else:
         right = f"; here it is {_RANKED[name]}" if name in _RANKED else nearest(name, known)
-    raise ArgumentError(f"search_type is {given!r:.80}, expected {', '.join(map(repr, known))}{right}")
+    raise ArgumentError(f"search_type is {search_type!r:.80}, expected {', '.join(map(repr, known))}{right}")

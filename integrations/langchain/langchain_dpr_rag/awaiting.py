@@ -27,10 +27,14 @@ async def add_awaited(
     store.private.check_repeats(passages)
     for start in range(0, len(passages), batch_size):
         batch = passages[start : start + batch_size]
-        known = {one.id: (one.title, one.text) for one in await asyncio.to_thread(store.get, [p.id for p in batch])}
-        lacking = list({one.id: one for one in batch if known.get(one.id) != (one.title, one.text)}.values())
+        stored = {
+            passage.id: (passage.title, passage.text)
+            for passage in await asyncio.to_thread(store.get, [p.id for p in batch])
+        }
+        changed = (passage for passage in batch if stored.get(passage.id) != (passage.title, passage.text))
+        lacking = list({passage.id: passage for passage in changed}.values())
         if lacking:
             vectors = await encoder.aencode_passages(lacking)
             await asyncio.to_thread(store.add, lacking, vectors=vectors)
-        fresh = {one.id for one in lacking}
-        await asyncio.to_thread(store.add, [one for one in batch if one.id not in fresh])
+        added = {passage.id for passage in lacking}
+        await asyncio.to_thread(store.add, [passage for passage in batch if passage.id not in added])

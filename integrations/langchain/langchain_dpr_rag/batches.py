@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dpr_rag import RemoteRetriever, Retriever, SearchRequest
 from dpr_rag.encoder import Vectors
-from langchain_dpr_rag.argument_names import OF_A_STORE, check_search_type, refuse_unknown, told
+from langchain_dpr_rag.argument_names import OF_A_STORE, check_search_type, refuse_unknown, unknown_argument
 from langchain_dpr_rag.checks import inputs_given
 from langchain_dpr_rag.documents import Where, document_of, where_of
 from langchain_dpr_rag.queries import diversity_of, hits_for, vectors_for
@@ -71,9 +71,9 @@ class OnePassRetriever(CheckedRetriever):
             **kwargs: Those of ``invoke``.
         """
         inputs, runs = inputs_given(inputs), []
-        for query, one in zip(inputs, get_config_list(config, len(inputs)), strict=True):
-            manager = CallbackManager.configure(**self._callbacks(one, kwargs))
-            runs.append(manager.on_retriever_start(None, query, name=one.get("run_name") or self.get_name()))
+        for query, run_config in zip(inputs, get_config_list(config, len(inputs)), strict=True):
+            manager = CallbackManager.configure(**self._callbacks(run_config, kwargs))
+            runs.append(manager.on_retriever_start(None, query, name=run_config.get("run_name") or self.get_name()))
         outcomes = self._outcomes(inputs, kwargs, return_exceptions)
         for run, outcome in zip(runs, outcomes, strict=True):
             if isinstance(outcome, Exception):
@@ -92,9 +92,11 @@ class OnePassRetriever(CheckedRetriever):
     ) -> list[Any]:
         """Like :meth:`batch`, without blocking the event loop."""
         inputs, runs = inputs_given(inputs), []
-        for query, one in zip(inputs, get_config_list(config, len(inputs)), strict=True):
-            manager = AsyncCallbackManager.configure(**self._callbacks(one, kwargs))
-            runs.append(await manager.on_retriever_start(None, query, name=one.get("run_name") or self.get_name()))
+        for query, run_config in zip(inputs, get_config_list(config, len(inputs)), strict=True):
+            manager = AsyncCallbackManager.configure(**self._callbacks(run_config, kwargs))
+            runs.append(
+                await manager.on_retriever_start(None, query, name=run_config.get("run_name") or self.get_name())
+            )
         outcomes = await self._aoutcomes(inputs, kwargs, return_exceptions)
         for run, outcome in zip(runs, outcomes, strict=True):
             if isinstance(outcome, Exception):
@@ -113,7 +115,7 @@ class OnePassRetriever(CheckedRetriever):
         }
 
     def _outcomes(self, queries: Sequence[str], kwargs: dict[str, Any], one_by_one: bool) -> list[Outcome]:
-        """All documents in one pass; where that fails and is to be told apart, question by question."""
+        """Documents of all questions in one pass; if that fails and exceptions are to be returned, question by question."""
         if not queries:
             return []
         try:
@@ -150,7 +152,7 @@ def _returned(outcomes: list[Outcome], return_exceptions: bool) -> list[Any]:
 
 
 class SearchOptions(BaseModel):
-    """What ``search_kwargs`` may hold, for one search type or another."""
+    """The options that ``search_kwargs`` may hold, for all search types."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -171,22 +173,22 @@ class DPRVectorStoreRetriever(OnePassRetriever, VectorStoreRetriever):
 
     @model_validator(mode="before")
     @classmethod
-    def _name_search_kwargs(cls, given: Any) -> Any:
-        """What goes into ``search_kwargs`` is told so, and what other stores take there is told by its name here."""
-        known = ", ".join(SearchOptions.model_fields)
-        if isinstance(given, dict):
-            for name in SearchOptions.model_fields.keys() & given.keys():
+    def _name_search_kwargs(cls, search_kwargs: Any) -> Any:
+        """Refuse misplaced and unknown options, naming the right place or name."""
+        names = ", ".join(SearchOptions.model_fields)
+        if isinstance(search_kwargs, dict):
+            for name in SearchOptions.model_fields.keys() & search_kwargs.keys():
                 raise ValueError(f"{name} goes into search_kwargs: as_retriever(search_kwargs={{{name!r}: ...}})")
-            check_search_type(given.get("search_type", "similarity"), OF_A_STORE)
-            inside = given.get("search_kwargs")
+            check_search_type(search_kwargs.get("search_type", "similarity"), OF_A_STORE)
+            inside = search_kwargs.get("search_kwargs")
             for name in inside if isinstance(inside, dict) else ():
                 if name not in SearchOptions.model_fields:
-                    raise ValueError(told(name, f"search_kwargs: {known}"))
-        return given
+                    raise ValueError(unknown_argument(name, f"search_kwargs: {names}"))
+        return search_kwargs
 
     @model_validator(mode="after")
     def _check_search_kwargs(self) -> Self:
-        """Each for itself: whether they go with the search type is asked by each search, so that both can be set in turn."""
+        """Check each option by itself; each search checks whether it goes with the search type, so both can be set in turn."""
         SearchOptions.model_validate(self.search_kwargs)
         return self
 
@@ -198,7 +200,7 @@ class DPRVectorStoreRetriever(OnePassRetriever, VectorStoreRetriever):
         self, queries: Sequence[str], vectors: Vectors | None = None, /, **kwargs: Any
     ) -> list[list[Document]]:
         hits = hits_for(self._core, queries, self._request(vectors, self.search_kwargs | kwargs))
-        return [[document_of(hit.passage) for hit in found] for found in hits]
+        return [[document_of(hit.passage) for hit in question_hits] for question_hits in hits]
 
     def _request(self, vectors: Vectors | None, options: dict[str, Any]) -> SearchRequest:
         """All but the questions; options of another search type are refused, as in ``invoke``."""

@@ -17,10 +17,10 @@ def documents_given(documents: object) -> list[Document]:
     Raises:
         ArgumentError: They are no list, or one is no document.
     """
-    one = "wrap it in a list" if isinstance(documents, Document) else "strings go to add_texts, in a list"
+    advice = "wrap it in a list" if isinstance(documents, Document) else "strings go to add_texts, in a list"
     if isinstance(documents, Document):
-        raise ArgumentError(f"documents is one Document, expected several; {one}")
-    listed = list(iterated("documents", documents, "a list of LangChain's Documents", error=ArgumentError, one=one))
+        raise ArgumentError(f"documents is one Document, expected several; {advice}")
+    listed = list(iterated("documents", documents, "a list of LangChain's Documents", error=ArgumentError, one=advice))
     for at, document in enumerate(listed, start=1):
         if not isinstance(document, Document):
             raise ArgumentError(
@@ -55,8 +55,8 @@ def metadatas_given(metadatas: object, count: int) -> list[dict[str, Any]]:
     """
     if metadatas is None:
         return [{} for _ in range(count)]
-    one = "give one dict for each text, in a list"
-    listed = list(iterated("metadatas", metadatas, "a list of dicts", error=ArgumentError, one=one))
+    advice = "give one dict for each text, in a list"
+    listed = list(iterated("metadatas", metadatas, "a list of dicts", error=ArgumentError, one=advice))
     if len(listed) != count:
         raise ArgumentError(f"{len(listed)} metadatas were given for {count} texts; give one each")
     for at, metadata in enumerate(listed, start=1):
@@ -79,10 +79,10 @@ def ids_given(ids: object, count: int) -> list[str | None] | None:
     listed = list(iterated("ids", ids, "a list of ids", error=ArgumentError, one=wrap))
     if len(listed) != count:
         raise ArgumentError(f"{len(listed)} ids were given for {count} documents; give one each, or None for some")
-    for one in listed:
-        if one is not None and not isinstance(one, str):
+    for doc_id in listed:
+        if doc_id is not None and not isinstance(doc_id, str):
             raise ArgumentError(
-                f"an id is {kind(one)}, expected a string or None; {remedy(one, several='give one string for each')}"
+                f"an id is {kind(doc_id)}, expected a string or None; {remedy(doc_id, several='give one string for each')}"
             )
     return listed
 
@@ -104,13 +104,13 @@ def pairs_given(pairs: object) -> tuple[list[str], list[Any]]:
 
 
 def inputs_given(inputs: object) -> list[Any]:
-    """What ``batch`` is asked, as a list.
+    """The inputs of ``batch`` as a list.
 
     Raises:
         ArgumentError: It is one question, or no list.
     """
-    one = "give a list of questions; invoke() takes one"
-    return list(iterated("inputs", inputs, "a list of questions", error=ArgumentError, one=one))
+    advice = "give a list of questions; invoke() takes one"
+    return list(iterated("inputs", inputs, "a list of questions", error=ArgumentError, one=advice))
 
 
 def check_threshold(kwargs: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ class Closable(Protocol):
     """Anything with ``close``."""
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close it."""
         ...
 
 
@@ -40,7 +40,7 @@ class Closing:
 
 @contextmanager
 def closed_on_error(opened: _Opened) -> Iterator[_Opened]:
-    """Close it where the block raises, so that no temporary folder stays behind."""
+    """Close an object if the block raises, so that no temporary folder stays behind."""
     try:
         yield opened
     except BaseException:

@@ -43,8 +43,8 @@ def documents_of(texts: Sequence[str], metadatas: Sequence[dict[str, Any]] | Non
     Raises:
         ValueError: There are not as many metadatas as texts.
     """
-    given = metadatas_given(metadatas, len(texts))
-    return [Document(page_content=text, metadata=one) for text, one in zip(texts, given, strict=True)]
+    checked = metadatas_given(metadatas, len(texts))
+    return [Document(page_content=text, metadata=metadata) for text, metadata in zip(texts, checked, strict=True)]
 
 
 def document_of(passage: Passage) -> Document:
@@ -76,7 +76,7 @@ def answer_record(hit: Hit) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """What becomes of documents that are no passages as they are.
+    """How documents are handled that cannot be stored as they are.
 
     Attributes:
         on_blank: ``skip`` leaves blank documents out with one warning, ``error`` refuses them.
@@ -89,10 +89,10 @@ class Policies:
     on_metadata: OnMetadata = "error"
 
     def __post_init__(self) -> None:
-        for name, known in _POLICIES.items():
-            if not isinstance(given := getattr(self, name), str) or given not in known:
-                *first, last = map(repr, known)
-                raise ArgumentError(f"{name} is {given!r:.80}, expected {', '.join(first)} or {last}")
+        for name, choices in _POLICIES.items():
+            if not isinstance(value := getattr(self, name), str) or value not in choices:
+                *first, last = map(repr, choices)
+                raise ArgumentError(f"{name} is {value!r:.80}, expected {', '.join(first)} or {last}")
 
 
 def passages_of(
@@ -113,30 +113,30 @@ def passages_of(
         ValueError: There are as many ids as documents, or a document is blank and that is an error.
         PassageError: A document's id, text or metadata cannot be stored, or it uses the key ``_dpr_rag``.
     """
-    given = ids_given(ids, len(documents))
-    chosen = [document.id for document in documents] if given is None else given
+    checked_ids = ids_given(ids, len(documents))
+    chosen = [document.id for document in documents] if checked_ids is None else checked_ids
     pairs = list(zip(documents, chosen, strict=True))
     blank = sum(is_blank(document) for document in documents)
     if blank:
         _report_blanks(pairs, blank, policies.on_blank)
-    made = [
-        None if is_blank(document) else _passage_of(store, document, one, at, policies)
-        for at, (document, one) in enumerate(pairs, start=1)
+    passages = [
+        None if is_blank(document) else _passage_of(store, document, document_id, at, policies)
+        for at, (document, document_id) in enumerate(pairs, start=1)
     ]
-    bad = [at for at, one in enumerate(made) if one is None and not is_blank(documents[at])]
+    bad = [at for at, passage in enumerate(passages) if passage is None and not is_blank(documents[at])]
     if bad:
-        told = "%d of %d documents hold lone surrogates and were skipped, the first is number %d"
-        _log.warning(told, len(bad), len(pairs), bad[0] + 1)
-    return made
+        message = "%d of %d documents hold lone surrogates and were skipped, the first is number %d"
+        _log.warning(message, len(bad), len(pairs), bad[0] + 1)
+    return passages
 
 
 def is_blank(document: Document) -> bool:
-    """Whether a document holds nothing but white space and what is not seen, as those that PDF loaders make of empty pages."""
+    """Whether a document holds only white space and invisible characters, as PDF loaders make of empty pages."""
     return is_blank_text(document.page_content)
 
 
 def _report_blanks(pairs: Sequence[tuple[Document, str | None]], count: int, on_blank: OnBlank) -> None:
-    at, name = next((at, one) for at, (document, one) in enumerate(pairs) if is_blank(document))
+    at, name = next((at, document_id) for at, (document, document_id) in enumerate(pairs) if is_blank(document))
     if on_blank == "error":
         raise ArgumentError(
             f"document {at + 1} (id {name!r}) is blank, as {count} of {len(pairs)} are; drop them, or pass on_blank='skip'"
@@ -151,19 +151,19 @@ def _passage_of(
     for key in RESERVED_KEYS:
         if key in document.metadata:
             raise PassageError(f"document {name!r:.120}: the metadata key {key!r} is reserved; rename it")
-    given = document.metadata if policies.on_metadata == "error" else _converted(document.metadata, name)
-    title = _title_of(given)
-    own = {*_OF_A_SEARCH, "title"} if title else {*_OF_A_SEARCH}
-    metadata = {key: value for key, value in given.items() if key not in own}
-    made = Passage.made(name, document.page_content, title, metadata, on_bad_text=policies.on_bad_text)
-    passage = None if made is None or is_blank_text(made.text) else store.admitted(made)
+    known_metadata = document.metadata if policies.on_metadata == "error" else _converted(document.metadata, name)
+    title = _title_of(known_metadata)
+    reserved = {*_OF_A_SEARCH, "title"} if title else {*_OF_A_SEARCH}
+    metadata = {key: value for key, value in known_metadata.items() if key not in reserved}
+    parsed = Passage.made(name, document.page_content, title, metadata, on_bad_text=policies.on_bad_text)
+    passage = None if parsed is None or is_blank_text(parsed.text) else store.admitted(parsed)
     if passage is None or passage_id is not None:
         return passage
     return Passage.checked_before(content_id(passage), passage.text, passage.title, passage.metadata)
 
 
 def content_id(passage: Passage) -> str:
-    """What stands for an id where none was given: 128 bits of a hash over title, text and all metadata.
+    """The id of a document without one: 128 bits of a hash over title, text and all metadata.
 
     The same document gets the same id in every run, so that a script that is run again adds nothing; equal texts from
     different places stay apart. The order of keys does not count.
@@ -216,21 +216,21 @@ class Judged(Document):
         return self.metadata.items()
 
 
-def where_of(given: Where) -> Mapping[str, Any] | Filter | Callable[[Passage], bool] | None:
+def where_of(where: Where) -> Mapping[str, Any] | Filter | Callable[[Passage], bool] | None:
     """A filter as the core takes it: a callable on documents, or on their metadata, becomes one on passages.
 
     Raises:
         FilterError: The callable never answers with True or False, such as a coroutine function.
     """
-    check_predicate(given)
-    if callable(given):
-        return lambda passage: given(_judged(passage))
-    return given
+    check_predicate(where)
+    if callable(where):
+        return lambda passage: where(_judged(passage))
+    return where
 
 
 def _judged(passage: Passage) -> Judged:
-    one = document_of(passage)
-    return Judged(id=one.id, page_content=one.page_content, metadata=one.metadata)
+    judged = document_of(passage)
+    return Judged(id=judged.id, page_content=judged.page_content, metadata=judged.metadata)
 
 
 def format_documents(documents: Sequence[Document]) -> str:

@@ -24,7 +24,7 @@ _OTHER_WORDS = {
 
 
 class TitledText(str):
-    """Title and text as one string, which passes through wrappers and their caches, and can be parted at its other end.
+    """Title and text as one string, which passes through wrappers and their caches, and can be split again behind them.
 
     A wrapper that makes a new string of it hands on a plain text that begins with the title.
     """
@@ -33,9 +33,9 @@ class TitledText(str):
 
     def __new__(cls, title: str, text: str) -> Self:
         """Join them by U+2029, which texts hardly hold, so that a cache keeps a titled text apart from a plain one."""
-        made = super().__new__(cls, f"{title}\u2029{text}")
-        made.parts = title, text
-        return made
+        joined = super().__new__(cls, f"{title}\u2029{text}")
+        joined.parts = title, text
+        return joined
 
     def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
         return self.parts
@@ -85,7 +85,7 @@ class DPREmbeddings(Embeddings):
 
     @property
     def encoder(self) -> Encoder:
-        """What encodes; another one counts from the next call on."""
+        """The encoder; setting another one takes effect at the next call."""
         return self._encoder
 
     @encoder.setter

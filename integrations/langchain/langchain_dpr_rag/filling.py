@@ -53,11 +53,11 @@ class Filling:
         Raises:
             ArgumentError: An argument is unknown, or ``store``, which is open and may be filled by itself.
         """
-        of_store, own, adding = cls._parted(kwargs)
+        of_store, of_retriever, adding = cls._parted(kwargs)
         with closed_on_error(DPRVectorStore(embedding, path=path, **of_store)) as vector_store:
-            made = cls._over(vector_store, vector_store.store, **own)
+            retriever = cls._over(vector_store, vector_store.store, **of_retriever)
             vector_store.add_documents(documents, ids=ids, **adding)
-        return made
+        return retriever
 
     @classmethod
     async def afrom_documents(
@@ -70,12 +70,12 @@ class Filling:
         **kwargs: Any,
     ) -> Self:
         """Like :meth:`from_documents`; embeddings other than ``DPREmbeddings`` are asked by ``aembed_documents``."""
-        of_store, own, adding = cls._parted(kwargs)
+        of_store, of_retriever, adding = cls._parted(kwargs)
         opening = asyncio.to_thread(DPRVectorStore, embedding, path=path, **of_store)
         with closed_on_error(await opening) as vector_store:
-            made = await asyncio.to_thread(cls._over, vector_store, vector_store.store, **own)
+            retriever = await asyncio.to_thread(cls._over, vector_store, vector_store.store, **of_retriever)
             await vector_store.aadd_documents(await asyncio.to_thread(documents_given, documents), ids=ids, **adding)
-        return made
+        return retriever
 
     @classmethod
     def from_texts(
@@ -111,5 +111,9 @@ class Filling:
         known = {*_OF_A_STORE, *fields, "ids", "batch_size"}
         refuse_unknown({name: None for name in kwargs if name not in known}, ", ".join(sorted(known)))
         adding = {name: value for name, value in kwargs.items() if name == "batch_size"}
-        own = {name: value for name, value in kwargs.items() if name in fields}
-        return {name: value for name, value in kwargs.items() if name not in {*own, *adding}}, own, adding
+        of_retriever = {name: value for name, value in kwargs.items() if name in fields}
+        return (
+            {name: value for name, value in kwargs.items() if name not in {*of_retriever, *adding}},
+            of_retriever,
+            adding,
+        )

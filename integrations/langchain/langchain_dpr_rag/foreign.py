@@ -39,9 +39,9 @@ class EmbeddingsEncoder:
         self._given = fingerprint
         self._told = False
         self._dim: int | None = None
-        if any(isinstance(one, DPREmbeddings) for one in all_within(embeddings)):
-            for one in all_within(embeddings):
-                _refuse_shared_cache(one)
+        if any(isinstance(inner, DPREmbeddings) for inner in all_within(embeddings)):
+            for inner in all_within(embeddings):
+                _refuse_shared_cache(inner)
 
     @property
     def dim(self) -> int:
@@ -121,8 +121,8 @@ class EmbeddingsEncoder:
         """Like :meth:`encode_questions`, by the embeddings' own asynchronous method, a few at a time."""
         vectors: list[list[float]] = []
         for start in range(0, len(questions), _AT_ONCE):
-            some = questions[start : start + _AT_ONCE]
-            vectors += await asyncio.gather(*(self._awaited("embed_query", one) for one in some))
+            part = questions[start : start + _AT_ONCE]
+            vectors += await asyncio.gather(*(self._awaited("embed_query", question) for question in part))
         return self._array("aembed_query", vectors, len(questions))
 
     async def aencode_passages(self, passages: Sequence[Passage]) -> Vectors:
@@ -130,20 +130,20 @@ class EmbeddingsEncoder:
         vectors = await self._awaited("embed_documents", self._texts(passages))
         return self._array("aembed_documents", vectors, len(passages))
 
-    async def _awaited(self, method: str, given: str | list[str]) -> Any:
+    async def _awaited(self, method: str, texts: str | list[str]) -> Any:
         """The asynchronous method, or the other one in a thread where a class of the caller's own has none."""
         waiting = getattr(self.embeddings, f"a{method}", None)
         if waiting is None:
-            return await asyncio.to_thread(getattr(self.embeddings, method), given)
-        return await waiting(given)
+            return await asyncio.to_thread(getattr(self.embeddings, method), texts)
+        return await waiting(texts)
 
     @property
     def _takes_titles(self) -> bool:
         within = list(all_within(self.embeddings))
-        return isinstance(within[-1], DPREmbeddings) and all(len(wrapped(one)) <= 1 for one in within)
+        return isinstance(within[-1], DPREmbeddings) and all(len(wrapped(wrapper)) <= 1 for wrapper in within)
 
     def _tell_of_titles(self) -> None:
-        if not self._told and any(isinstance(one, DPREmbeddings) for one in all_within(self.embeddings)):
+        if not self._told and any(isinstance(inner, DPREmbeddings) for inner in all_within(self.embeddings)):
             self._told = True
             _log.warning(
                 "titles do not go through %s; its vectors are those of the texts alone", class_name(self.embeddings)
@@ -173,35 +173,39 @@ def _refuse_shared_cache(embeddings: Embeddings) -> None:
         )
 
 
-def encoder_of(given: Embeddings | Encoder | None, fingerprint: str | None) -> Encoder | None:
+def encoder_of(embedding: Embeddings | Encoder | None, fingerprint: str | None) -> Encoder | None:
     """The encoder behind what a user passes as ``embedding``.
 
     Raises:
         TypeError: It is neither LangChain embeddings nor an encoder.
         ValueError: A fingerprint goes with something that has its own.
     """
-    if _is_foreign(given):
-        return EmbeddingsEncoder(given, fingerprint)
-    if not (given is None or isinstance(given, DPREmbeddings) or is_encoder(given)):
-        what = f"the class {given.__name__}, not an instance" if isinstance(given, type) else type(given).__name__
+    if _is_foreign(embedding):
+        return EmbeddingsEncoder(embedding, fingerprint)
+    if not (embedding is None or isinstance(embedding, DPREmbeddings) or is_encoder(embedding)):
+        name = (
+            f"the class {embedding.__name__}, not an instance"
+            if isinstance(embedding, type)
+            else type(embedding).__name__
+        )
         raise ArgumentError(
-            f"embedding is {what}, expected LangChain Embeddings or a dpr_rag encoder such as DualEncoder"
+            f"embedding is {name}, expected LangChain Embeddings or a dpr_rag encoder such as DualEncoder"
         )
     if fingerprint is not None:
         raise ArgumentError("fingerprint was given, which is for foreign embeddings; an encoder has its own")
-    return given.encoder if isinstance(given, DPREmbeddings) else given
+    return embedding.encoder if isinstance(embedding, DPREmbeddings) else embedding
 
 
-def _is_foreign(given: object) -> TypeGuard[Embeddings]:
+def _is_foreign(value: object) -> TypeGuard[Embeddings]:
     """LangChain's embeddings, or what embeds like them without their base class, as its other stores take it."""
-    if isinstance(given, Embeddings):
-        return not isinstance(given, DPREmbeddings)
-    methods = [getattr(given, name, None) for name in ("embed_documents", "embed_query")]
-    return not isinstance(given, type) and not is_encoder(given) and all(map(callable, methods))
+    if isinstance(value, Embeddings):
+        return not isinstance(value, DPREmbeddings)
+    methods = [getattr(value, name, None) for name in ("embed_documents", "embed_query")]
+    return not isinstance(value, type) and not is_encoder(value) and all(map(callable, methods))
 
 
 def embeddings_of(encoder: Encoder | None) -> Embeddings | None:
-    """The reverse: what LangChain calls the embeddings of a store with this encoder."""
+    """The LangChain embeddings of an encoder, the inverse of :func:`encoder_of`."""
     if encoder is None:
         return None
     return encoder.embeddings if isinstance(encoder, EmbeddingsEncoder) else DPREmbeddings(encoder)

@@ -18,15 +18,15 @@ _ALIKE = 1.01
 _log = logging.getLogger(__name__)
 
 
-def folder_of(given: object) -> Path:
+def folder_of(path: object) -> Path:
     """The folder that a path names.
 
     Raises:
         PathError: It is no path, or empty.
     """
-    if not isinstance(given, str | os.PathLike) or not os.fspath(given):
-        raise PathError(f"folder is {kind(given)}, expected the folder that save_local wrote; pass its path")
-    return Path(os.fsdecode(given)).expanduser()
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise PathError(f"folder is {kind(path)}, expected the folder that save_local wrote; pass its path")
+    return Path(os.fsdecode(path)).expanduser()
 
 
 def read_folder(folder: Path, index_name: str) -> tuple[list[Document], Vectors]:
@@ -38,9 +38,10 @@ def read_folder(folder: Path, index_name: str) -> tuple[list[Document], Vectors]
     """
     if Path(index_name).name != index_name:
         raise CorpusError(f"index_name is {index_name!r}, expected the name of a file inside {folder}")
-    found, vectors, metric = read_langchain_folder(folder, index_name)
+    passages, vectors, metric = read_langchain_folder(folder, index_name)
     _compare_metrics(folder, vectors, metric)
-    return [Document(id=one.id, page_content=one.text, metadata=one.metadata) for one in found], vectors
+    documents = [Document(id=passage.id, page_content=passage.text, metadata=passage.metadata) for passage in passages]
+    return documents, vectors
 
 
 def _compare_metrics(folder: Path, vectors: Vectors, metric: str) -> None:

@@ -40,51 +40,51 @@ def name_of(embeddings: Embeddings, above: tuple[Embeddings, ...] = ()) -> str |
         embeddings: What is to be named.
         above: The wrappers around it, which end a circle.
     """
-    own, inner = _first_string(embeddings, _NAMES), wrapped(embeddings)
-    if own is None and not inner:
+    own_name, inner = _first_string(embeddings, _NAMES), wrapped(embeddings)
+    if own_name is None and not inner:
         return _name_elsewhere(embeddings)
     above = (*above, embeddings)
-    parts = [None if any(one is other for other in above) else name_of(one, above) for one in inner]
-    if own is None and None in parts:
+    parts = [None if any(member is outer for outer in above) else name_of(member, above) for member in inner]
+    if own_name is None and None in parts:
         return None
-    told = [f"({part or class_name(one)})" for part, one in zip(parts, inner, strict=True)]
-    return " ".join([class_name(embeddings), *([] if own is None else [own]), *told])
+    inner_names = [f"({part or class_name(member)})" for part, member in zip(parts, inner, strict=True)]
+    return " ".join([class_name(embeddings), *([] if own_name is None else [own_name]), *inner_names])
 
 
 def wrapped(embeddings: Embeddings) -> list[Embeddings]:
     """The embeddings that a wrapper holds, one level down."""
-    return _direct(embeddings) or [one for one in _values(embeddings) if isinstance(one, Embeddings)]
+    return _direct(embeddings) or [value for value in _values(embeddings) if isinstance(value, Embeddings)]
 
 
 def all_within(embeddings: Embeddings, above: tuple[Embeddings, ...] = ()) -> Iterator[Embeddings]:
     """These embeddings and all that they wrap, at any depth."""
     yield embeddings
-    for one in wrapped(embeddings):
-        if not any(one is other for other in (*above, embeddings)):
-            yield from all_within(one, (*above, embeddings))
+    for inner in wrapped(embeddings):
+        if not any(inner is outer for outer in (*above, embeddings)):
+            yield from all_within(inner, (*above, embeddings))
 
 
 def _name_elsewhere(embeddings: Embeddings) -> str | None:
-    """Names of LangChain's fakes, under rarer attributes, of paths, and of the encoders that are held."""
+    """The name by less common attributes, by a path, or by encoders inside; LangChain's fakes are named by their class."""
     if any(kind.__module__.endswith("embeddings.fake") for kind in type(embeddings).__mro__):
         return class_name(embeddings)  # their class and their dimension say all
-    own = _first_string(embeddings, _MORE_NAMES) or _first_path(embeddings)
-    told = [own] if own else [f"({one.fingerprint})" for one in _values(embeddings) if is_encoder(one)]
-    return " ".join([class_name(embeddings), *told]) if told else None
+    own_name = _first_string(embeddings, _MORE_NAMES) or _first_path(embeddings)
+    names = [own_name] if own_name else [f"({value.fingerprint})" for value in _values(embeddings) if is_encoder(value)]
+    return " ".join([class_name(embeddings), *names]) if names else None
 
 
 def _first_string(embeddings: Embeddings, names: tuple[str, ...]) -> str | None:
-    found = (getattr(embeddings, name, None) for name in names)
-    return next((value for value in found if isinstance(value, str) and value), None)
+    values = (getattr(embeddings, name, None) for name in names)
+    return next((value for value in values if isinstance(value, str) and value), None)
 
 
 def _first_path(embeddings: Embeddings) -> str | None:
-    found = (getattr(embeddings, name, None) for name in (*_NAMES, *_MORE_NAMES))
-    return next((os.fspath(value) for value in found if isinstance(value, os.PathLike)), None)
+    values = (getattr(embeddings, name, None) for name in (*_NAMES, *_MORE_NAMES))
+    return next((os.fspath(value) for value in values if isinstance(value, os.PathLike)), None)
 
 
 def _direct(embeddings: Embeddings) -> list[Embeddings]:
-    return [one for one in _attributes(embeddings).values() if isinstance(one, Embeddings)]
+    return [value for value in _attributes(embeddings).values() if isinstance(value, Embeddings)]
 
 
 def _attributes(embeddings: Embeddings) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _attributes(embeddings: Embeddings) -> dict[str, Any]:
 
 
 def _values(embeddings: Embeddings) -> Iterator[Any]:
-    """What an object holds: attributes, private ones of pydantic, slots, and what stands in lists and dicts among them."""
+    """The values of an object: attributes, pydantic's private ones, slots, and the items of lists and dicts among them."""
     private = getattr(embeddings, "__pydantic_private__", None) or {}
     slots = [name for kind in type(embeddings).__mro__ for name in getattr(kind, "__slots__", ()) if name[:2] != "__"]
     for value in (

@@ -21,31 +21,33 @@ _SHOWN = 5
 _log = logging.getLogger(__name__)
 
 
-def question_of(given: object) -> str:
+def question_of(question: object) -> str:
     """Check that a question is a string, blank or not, and return it.
 
     Raises:
         PassageError: It is not; the message says how a chain passes the string inside it.
     """
-    if isinstance(given, str):
-        return given
-    raise PassageError(f"the question is {type(given).__name__} {given!r:.80}, expected a string; {_remedy(given)}")
+    if isinstance(question, str):
+        return question
+    raise PassageError(
+        f"the question is {type(question).__name__} {question!r:.80}, expected a string; {_remedy(question)}"
+    )
 
 
-def _remedy(given: object) -> str:
-    if isinstance(given, Mapping):
-        keys = [key for key in given if isinstance(key, str)]
-        key = next((one for one in (*_USUAL, *keys) if one in keys), "question")
+def _remedy(question: object) -> str:
+    if isinstance(question, Mapping):
+        keys = [key for key in question if isinstance(key, str)]
+        key = next((name for name in (*_USUAL, *keys) if name in keys), "question")
         shown = ", ".join(map(repr, keys[:_SHOWN])) or "none"
         return (
             f"pick it out of the dict (its keys: {shown}): itemgetter({key!r}) | retriever, or keep the rest of the dict too: "
             f"RunnablePassthrough.assign(context=itemgetter({key!r}) | retriever)"
         )
-    if hasattr(given, "to_messages") or hasattr(given, "page_content"):
+    if hasattr(question, "to_messages") or hasattr(question, "page_content"):
         return "take the text out of it: RunnableLambda(lambda given: given.to_string()), or .page_content, before | retriever"
-    if hasattr(given, "content"):
+    if hasattr(question, "content"):
         return "put StrOutputParser() between the model and the retriever, or pass message.content"
-    if isinstance(given, list | tuple):
+    if isinstance(question, list | tuple):
         return "call batch() for several questions, or pass messages[-1].content where these are messages"
     return "pass the text that is asked for"
 
@@ -77,7 +79,7 @@ async def ahits_for(core: RemoteRetriever, questions: Sequence[object], request:
 
 def _split(questions: Sequence[object]) -> tuple[list[str], list[str]]:
     """The questions as strings, and those of them that are not blank."""
-    strings = [question_of(one) for one in questions]
+    strings = [question_of(question) for question in questions]
     return strings, [text for text in strings if not is_blank(text)]
 
 
@@ -86,12 +88,14 @@ def _with_blank(
 ) -> list[list[Hit]]:
     """Hits in the places of the questions that have words, and what the filter keeps in those of the blank ones."""
     _tell_if_empty(core.store, hits)
-    found, where = iter(hits), request.filter
+    remaining, where = iter(hits), request.filter
     if len(hits) == len(questions):
-        return list(found)
-    kept = [] if where is None or where == {} else core.store.select(where, core.k if request.k is None else request.k)
-    blank = [Hit(passage, 0.0, rank) for rank, passage in enumerate(kept, start=1)]
-    return [blank if is_blank(text) else next(found) for text in questions]
+        return list(remaining)
+    filtered = (
+        [] if where is None or where == {} else core.store.select(where, core.k if request.k is None else request.k)
+    )
+    blank = [Hit(passage, 0.0, rank) for rank, passage in enumerate(filtered, start=1)]
+    return [blank if is_blank(text) else next(remaining) for text in questions]
 
 
 def _tell_if_empty(store: Store, answers: Sequence[Sequence[Hit]]) -> None:
@@ -106,7 +110,7 @@ def plain_documents(
     core: Retriever | RemoteRetriever, questions: Sequence[str], hits: Sequence[Sequence[Hit]]
 ) -> list[list[Document]]:
     """The hits as documents."""
-    return [[document_of(hit.passage) for hit in found] for found in hits]
+    return [[document_of(hit.passage) for hit in question_hits] for question_hits in hits]
 
 
 def scored_documents(
@@ -115,7 +119,10 @@ def scored_documents(
     """The hits as documents with score and rank, and with their relevance if ``calibrated``."""
     calibration = core.calibration if calibrated else None
     pairs = zip(questions, hits, strict=True)
-    return [[scored_document(hit, calibration, not is_blank(text)) for hit in found] for text, found in pairs]
+    return [
+        [scored_document(hit, calibration, not is_blank(text)) for hit in question_hits]
+        for text, question_hits in pairs
+    ]
 
 
 def diversity_of(fetch_k: int, lambda_mult: float) -> Diversity:
@@ -133,5 +140,5 @@ async def vectors_for(core: Retriever | RemoteRetriever, questions: Sequence[obj
     encoder = core.store.encoder
     if not isinstance(encoder, EmbeddingsEncoder) or not core.ranking.needs_vectors:
         return None
-    filled = [one for one in map(question_of, questions) if not is_blank(one)]
+    filled = [question for question in map(question_of, questions) if not is_blank(question)]
     return await encoder.aencode_questions(filled) if filled else None

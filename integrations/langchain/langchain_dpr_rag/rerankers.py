@@ -29,15 +29,15 @@ _OTHER_WORDS = {
 }
 
 
-def _a_reranker(given: object) -> object:
-    if isinstance(given, str | os.PathLike):
-        return Reader.from_pretrained(cast(str, given))
-    SecondStage(given)  # it refuses what is none
-    return given
+def _a_reranker(reranker: object) -> object:
+    if isinstance(reranker, str | os.PathLike):
+        return Reader.from_pretrained(cast(str, reranker))
+    SecondStage(reranker)  # it refuses what is none
+    return reranker
 
 
 class DPRReranker(BaseDocumentCompressor):
-    """Orders what any retriever found anew, by reading question and document together, and points out answers.
+    """Reranks the documents of any retriever by reading question and document together, and marks answers.
 
     Setup:
         In a checkout of the repository: ``pip install -c constraints.txt '.[langchain]'``
@@ -81,11 +81,11 @@ class DPRReranker(BaseDocumentCompressor):
 
     @model_validator(mode="before")
     @classmethod
-    def _name_fields(cls, given: Any) -> Any:
-        for name in given if isinstance(given, dict) else ():
+    def _name_fields(cls, values: Any) -> Any:
+        for name in values if isinstance(values, dict) else ():
             if name in _OTHER_WORDS:
                 raise ValueError(f"{name}: there is no such field; here it is {_OTHER_WORDS[name]}")
-        return given
+        return values
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with other values, which are checked; what is loaded is shared.
@@ -121,10 +121,10 @@ class DPRReranker(BaseDocumentCompressor):
         if not hits:
             return listed[: self.top_n]
         stage = SecondStage(self.reranker, rerank=len(hits), rerank_weight=self.rerank_weight)
-        found = stage.ranked(question, hits, self.top_n)
+        ranked = stage.ranked(question, hits, self.top_n)
         read = {int(hit.passage.id) for hit in hits}
-        unread = [one for at, one in enumerate(listed) if at not in read]
-        return [*(_judged(listed[int(hit.passage.id)], hit) for hit in found), *unread][: self.top_n]
+        unread = [document for at, document in enumerate(listed) if at not in read]
+        return [*(_judged(listed[int(hit.passage.id)], hit) for hit in ranked), *unread][: self.top_n]
 
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks = None
@@ -134,23 +134,25 @@ class DPRReranker(BaseDocumentCompressor):
 
 
 def _hits_of(documents: Sequence[Document]) -> list[Hit]:
-    """What can be read, by its place; a store's own score counts where all have one, or else the place does."""
-    filled = [(at, one) for at, one in enumerate(documents) if not is_blank(one.page_content)]
-    scores: list[Any] = [one.metadata.get(SCORE_KEY) for _, one in filled]
+    """Hits of the documents that are not blank, by position; scored by the store if all have a score, else by position."""
+    filled = [(at, document) for at, document in enumerate(documents) if not is_blank(document.page_content)]
+    scores: list[Any] = [document.metadata.get(SCORE_KEY) for _, document in filled]
     if not all(isinstance(score, float) for score in scores):
         scores = [-math.log(rank) for rank in range(1, len(filled) + 1)]
     return [
-        Hit(_passage_of(at, one), score, rank)
-        for rank, ((at, one), score) in enumerate(zip(filled, scores, strict=True), 1)
+        Hit(_passage_of(at, document), score, rank)
+        for rank, ((at, document), score) in enumerate(zip(filled, scores, strict=True), 1)
     ]
 
 
 def _passage_of(at: int, document: Document) -> Passage:
     title = document.metadata.get("title")
-    made = Passage.made(str(at), document.page_content, title if isinstance(title, str) else "", on_bad_text="replace")
-    if made is None:
+    passage = Passage.made(
+        str(at), document.page_content, title if isinstance(title, str) else "", on_bad_text="replace"
+    )
+    if passage is None:
         raise ArgumentError(f"document {at + 1} holds no text; leave it out")
-    return made
+    return passage
 
 
 def _judged(document: Document, hit: Hit) -> Document:

@@ -44,19 +44,19 @@ from langchain_dpr_rag.settings import Condition, Count, Fusion, Mode, SearchTyp
 from langchain_dpr_rag.vectorstores import DPRVectorStore
 
 
-def _a_store(given: object) -> object:
-    if not is_store(given):
+def _a_store(store: object) -> object:
+    if not is_store(store):
         raise ValueError(
-            f"store is {type(given).__name__}, expected an open dpr_rag.PassageStore; from_store opens folders and addresses, "
+            f"store is {type(store).__name__}, expected an open dpr_rag.PassageStore; from_store opens folders and addresses, "
             "and shares that of a DPRVectorStore"
         )
-    return given
+    return store
 
 
-def _a_reranker(given: object) -> object:
-    if given is not None:
-        SecondStage(given)  # it refuses what is none
-    return given
+def _a_reranker(reranker: object) -> object:
+    if reranker is not None:
+        SecondStage(reranker)  # it refuses what is none
+    return reranker
 
 
 class DPRRetriever(Closing, Filling, OnePassRetriever):
@@ -192,8 +192,8 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
             StoreNotFoundError: There is no store in the folder.
             EncoderMismatchError: Something else embedded its passages.
         """
-        service, given = is_service(store), store.store if isinstance(store, DPRVectorStore) else store
-        if service or is_store(given):
+        service, target = is_service(store), store.store if isinstance(store, DPRVectorStore) else store
+        if service or is_store(target):
             if embedding is not None or fingerprint is not None or read_only or fixed_filter is not None:
                 raise ArgumentError(
                     "embedding goes with a folder, and so do fingerprint, read_only and fixed_filter; the store was opened with "
@@ -204,23 +204,23 @@ class DPRRetriever(Closing, Filling, OnePassRetriever):
         if isinstance(store, str) and service:
             remote = RemoteStore(store, token=token)
             return cls._over(remote, remote, **kwargs)
-        if is_store(given):
-            return cls(store=given, **kwargs)
+        if is_store(target):
+            return cls(store=target, **kwargs)
         encoder = encoder_of(embedding, fingerprint)
         if encoder is None and kwargs.get("mode") != "bm25":  # words alone need no model
             encoder = DualEncoder.default()
         with closed_on_error(
-            open_at(cast(str, given), encoder, create=False, read_only=read_only, token=token)
+            open_at(cast(str, target), encoder, create=False, read_only=read_only, token=token)
         ) as opened:
             return cls._over(opened, opened if fixed_filter is None else opened.restricted(fixed_filter), **kwargs)
 
     @classmethod
     def _over(cls, opened: Closable, store: Store, **kwargs: Any) -> Self:
-        """A retriever on a store, or on a view of it, that closes at its own end what was opened for it."""
+        """Make a retriever on a store, or on a view of it; it closes a store that was opened for it."""
         with closed_on_error(opened):
-            made = cls(store=store, **kwargs)
-        made._opened = opened
-        return made
+            retriever = cls(store=store, **kwargs)
+        retriever._opened = opened
+        return retriever
 
     @property
     def _core(self) -> Retriever | RemoteRetriever:

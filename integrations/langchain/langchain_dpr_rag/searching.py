@@ -108,10 +108,10 @@ class SearchableStore(AdjustableStore):
         **kwargs: Any,
     ) -> list[Document]:
         """Like :meth:`max_marginal_relevance_search`, for a question vector."""
-        found = self.max_marginal_relevance_search_with_score_by_vector(
+        scored = self.max_marginal_relevance_search_with_score_by_vector(
             embedding, k, fetch_k, lambda_mult, filter, **kwargs
         )
-        return _plain(found)
+        return _plain(scored)
 
     def max_marginal_relevance_search_with_score_by_vector(
         self,
@@ -140,11 +140,11 @@ class SearchableStore(AdjustableStore):
         return await super().asimilarity_search_with_relevance_scores(query, k, **kwargs)
 
     def _similarity_search_with_relevance_scores(self, query: str, k: int = 4, **kwargs: Any) -> Scored:
-        found = self.similarity_search_with_score(query, k, **kwargs)
+        scored = self.similarity_search_with_score(query, k, **kwargs)
         if is_blank(question_of(query)):
-            return _wholly_relevant(found)
+            return _wholly_relevant(scored)
         relevance = self._select_relevance_score_fn()
-        return [(document, relevance(score)) for document, score in found]
+        return [(document, relevance(score)) for document, score in scored]
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return self.retriever.calibration.relevance
@@ -212,22 +212,22 @@ class SearchableStore(AdjustableStore):
         return await asyncio.to_thread(search, embedding, k, fetch_k, lambda_mult, filter, **kwargs)
 
     async def _asimilarity_search_with_relevance_scores(self, query: str, k: int = 4, **kwargs: Any) -> Scored:
-        found = await self.asimilarity_search_with_score(query, k, **kwargs)
+        scored = await self.asimilarity_search_with_score(query, k, **kwargs)
         if is_blank(question_of(query)):
-            return _wholly_relevant(found)
+            return _wholly_relevant(scored)
         # the first relevance fits the calibration, which encodes
         relevance = await asyncio.to_thread(self._select_relevance_score_fn)
-        return [(document, relevance(score)) for document, score in found]
+        return [(document, relevance(score)) for document, score in scored]
 
 
-def _wholly_relevant(found: Scored) -> Scored:
+def _wholly_relevant(scored: Scored) -> Scored:
     """The documents of a blank question, with the relevance 1."""
-    return [(document, 1.0) for document, _ in found]
+    return [(document, 1.0) for document, _ in scored]
 
 
 def _scored(hits: list[Hit]) -> Scored:
     return [(document_of(hit.passage), hit.score) for hit in hits]
 
 
-def _plain(found: Scored) -> list[Document]:
-    return [document for document, _ in found]
+def _plain(scored: Scored) -> list[Document]:
+    return [document for document, _ in scored]

@@ -98,15 +98,15 @@ def _several(value: Any) -> list[Any]:
 def _among(field: str, value: Any) -> Filter:
     """One of several values; a date among them is any moment of its day."""
     values = _several(value)
-    plain = [one for one in values if _span(one) is None]
-    times = [_compared(field, Comparator.EQ, one) for one in values if _span(one) is not None]
+    plain = [item for item in values if _span(item) is None]
+    times = [_compared(field, Comparator.EQ, item) for item in values if _span(item) is not None]
     return Or((Comparison(field, "in", plain), *times)) if times else Comparison(field, "in", plain)
 
 
 def _holding(field: str, value: Any) -> Filter:
     """A list with one of several values as an item, or a text with one of them as a part."""
-    values = [_bare(one) for one in _several(value)]
-    texts = [Comparison(field, "text_match", one) for one in values if isinstance(one, str)]
+    values = [_bare(item) for item in _several(value)]
+    texts = [Comparison(field, "text_match", item) for item in values if isinstance(item, str)]
     return Or((Comparison(field, "any", values), *texts)) if texts else Comparison(field, "any", values)
 
 

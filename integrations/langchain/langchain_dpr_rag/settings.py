@@ -13,34 +13,34 @@ from dpr_rag.filters import check_predicate, parse_filter
 from langchain_dpr_rag.argument_names import OF_A_RETRIEVER, RIGHT_WORDS, check_search_type
 
 
-def _no_bool(given: object) -> object:
-    if isinstance(given, bool):
-        raise ValueError(f"{given} is no number")  # noqa: TRY004 - a validator's error has to be a ValueError
-    return given
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is no number")  # noqa: TRY004 - a validator's error has to be a ValueError
+    return value
 
 
-def _readable(given: Any) -> Any:
-    check_predicate(given)
-    if given is not None and not callable(given):
-        parse_filter(given)
-    return given
+def _readable(value: Any) -> Any:
+    check_predicate(value)
+    if value is not None and not callable(value):
+        parse_filter(value)
+    return value
 
 
-def _known_mode(given: Any) -> Any:
-    if given is not None:
-        Ranking(given)  # says what others' words for a mode are here
-    return given
+def _known_mode(mode: Any) -> Any:
+    if mode is not None:
+        Ranking(mode)  # says what others' words for a mode are here
+    return mode
 
 
-def _known_fusion(given: Any) -> Any:
-    if given is not None:
-        Ranking("hybrid", fusion=given)
-    return given
+def _known_fusion(fusion: Any) -> Any:
+    if fusion is not None:
+        Ranking("hybrid", fusion=fusion)
+    return fusion
 
 
-def _known_search_type(given: Any) -> Any:
-    check_search_type(given, OF_A_RETRIEVER)
-    return given
+def _known_search_type(search_type: Any) -> Any:
+    check_search_type(search_type, OF_A_RETRIEVER)
+    return search_type
 
 
 SearchType = Annotated[Literal["similarity", "mmr"], BeforeValidator(_known_search_type)]
@@ -63,13 +63,13 @@ class CheckedRetriever(BaseRetriever):
 
     @model_validator(mode="before")
     @classmethod
-    def _name_fields(cls, given: Any) -> Any:
-        """A field of another name is told its name here; what has none is left to pydantic."""
-        for name in given if isinstance(given, dict) else ():
+    def _name_fields(cls, values: Any) -> Any:
+        """Refuse another library's names of fields, naming the right ones; other unknown fields are left to pydantic."""
+        for name in values if isinstance(values, dict) else ():
             right = RIGHT_WORDS.get(name)
             if right and name not in cls.model_fields:
                 raise ValueError(f"{name}: there is no such field; here it is {right}")
-        return given
+        return values
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in type(self).model_fields:
@@ -94,5 +94,5 @@ class CheckedRetriever(BaseRetriever):
 
     def _checked(self, update: Mapping[str, Any]) -> Self:
         """A new retriever of these fields, made for its checks."""
-        own = {name: self.__dict__[name] for name in type(self).model_fields if name in self.__dict__}
-        return type(self).model_validate({**own, **update})
+        set_fields = {name: self.__dict__[name] for name in type(self).model_fields if name in self.__dict__}
+        return type(self).model_validate({**set_fields, **update})

@@ -60,16 +60,16 @@ class WritableStore(SearchableStore):
         """Like :meth:`add_documents`; embeddings other than :class:`DPREmbeddings` are asked by ``aembed_documents``."""
         refuse_unknown(kwargs, "ids, batch_size")
         encoder = self.store.encoder
-        own = type(self).add_documents is WritableStore.add_documents  # where it is not, it knows more
-        if not isinstance(encoder, EmbeddingsEncoder) or not own:
+        is_own_method = type(self).add_documents is WritableStore.add_documents  # where it is not, it knows more
+        if not isinstance(encoder, EmbeddingsEncoder) or not is_own_method:
             return await asyncio.to_thread(self.add_documents, documents, ids=ids, batch_size=batch_size)
         passages = await asyncio.to_thread(self._passages, documents, ids)
         await add_awaited(self.store, encoder, passages, batch_size)
         return [passage.id for passage in passages]
 
     def _passages(self, documents: Iterable[Document], ids: Sequence[str | None] | None) -> list[Passage]:
-        made = passages_of(self.store, documents_given(documents), ids, self._policies)
-        return [passage for passage in made if passage is not None]
+        passages = passages_of(self.store, documents_given(documents), ids, self._policies)
+        return [passage for passage in passages if passage is not None]
 
     def add_texts(
         self,
@@ -115,10 +115,10 @@ class WritableStore(SearchableStore):
     def _add_with_vectors(
         self, documents: Sequence[Document], vectors: Iterable[Any], ids: Sequence[str | None] | None
     ) -> list[str]:
-        made = passages_of(self.store, documents, ids, self._policies)
-        passages = [passage for passage in made if passage is not None]
-        kept = (vector for passage, vector in zip(made, vectors, strict=True) if passage is not None)
-        self.store.add(passages, vectors=kept)
+        all_passages = passages_of(self.store, documents, ids, self._policies)
+        passages = [passage for passage in all_passages if passage is not None]
+        kept_vectors = (vector for passage, vector in zip(all_passages, vectors, strict=True) if passage is not None)
+        self.store.add(passages, vectors=kept_vectors)
         return [passage.id for passage in passages]
 
     def delete(self, ids: Sequence[str] | None = None, *, filter: Where = None, **kwargs: Any) -> bool:

@@ -25,12 +25,12 @@ _OTHER_WORDS = {
 }
 
 
-def refuse_unknown(given: Iterable[str]) -> None:
+def refuse_unknown(names: Iterable[str]) -> None:
     """Refuse arguments that a ``DPREmbedding`` does not know.
 
     Raises:
         ArgumentError: There is one; the message has the right word where one is known.
     """
-    for name in given:
+    for name in names:
         right = f"; here it is {_OTHER_WORDS[name]}" if name in _OTHER_WORDS else nearest(name, _ARGUMENTS)
         raise ArgumentError(f"unknown argument {name!r:.80}, expected one of {', '.join(_ARGUMENTS)}{right}")

@@ -186,13 +186,13 @@ class DPREmbedding(BaseEmbedding):
             "embeddings_cache",
             "rate_limiter",
         )
-        made = cls(**{**{name: data[name] for name in names if data.get(name) is not None}, **kwargs})
-        if data.get("fingerprint", made.fingerprint) != made.fingerprint:
+        embedding = cls(**{**{name: data[name] for name in names if data.get(name) is not None}, **kwargs})
+        if data.get("fingerprint", embedding.fingerprint) != embedding.fingerprint:
             raise EncoderMismatchError(
                 f"the dict is of the encoder {data.get('model_name')!r:.120} with the fingerprint {data['fingerprint']!r:.80}, "
-                f"this one is {made.model_name!r:.120}; load that encoder and pass it as encoder="
+                f"this one is {embedding.model_name!r:.120}; load that encoder and pass it as encoder="
             )
-        return made
+        return embedding
 
     @property
     def encoder(self) -> Encoder:
@@ -244,8 +244,8 @@ class DPREmbedding(BaseEmbedding):
     def _encode_questions(self, questions: Sequence[str]) -> list[Embedding]:
         """Vectors of questions; of a blank one, which LlamaIndex may ask for and no encoder encodes, one of zeros."""
         filled = [question for question in questions if not is_blank(text_given(question))]
-        found = iter(self._encoder.encode_questions(filled).tolist() if filled else [])
-        return [[0.0] * self._encoder.dim if is_blank(question) else next(found) for question in questions]
+        vectors = iter(self._encoder.encode_questions(filled).tolist() if filled else [])
+        return [[0.0] * self._encoder.dim if is_blank(question) else next(vectors) for question in questions]
 
     def _encode_passages(self, texts: Sequence[str]) -> list[Embedding]:
         return cast(list[Embedding], self._encoder.encode_passages(as_passages(texts)).tolist())

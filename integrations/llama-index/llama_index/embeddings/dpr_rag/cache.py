@@ -37,13 +37,13 @@ class RoleCache:
             One vector per text, in order.
         """
         keys = [self._key(role, text) for text in texts]
-        known = {key: self.store.get(key, collection=COLLECTION) for key in keys}
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if known[key] is None}
+        cached = {key: self.store.get(key, collection=COLLECTION) for key in keys}
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if cached[key] is None}
         if missing:
             for key, vector in zip(missing, encode(list(missing.values())), strict=True):
-                known[key] = {"vector": vector}
+                cached[key] = {"vector": vector}
                 self.store.put(key, {"vector": vector}, collection=COLLECTION)
-        return [cast(dict[str, Embedding], known[key])["vector"] for key in keys]
+        return [cast(dict[str, Embedding], cached[key])["vector"] for key in keys]
 
     def _key(self, role: Role, text: str) -> str:
         return json.dumps([self.fingerprint, role, title_of(text), text])

@@ -48,8 +48,8 @@ class EmbeddingEncoder:
         """Components per vector; asked of the embedding once, without a lock, so that a slow one keeps no other waiting."""
         if self._dim is None:
             with self._refusing("get_query_embedding"):
-                one = self.embedding.get_query_embedding("dimension")
-            self._dim = check_encoded(self.embedding, "get_query_embedding", [one], rows=1).shape[1]
+                vector = self.embedding.get_query_embedding("dimension")
+            self._dim = check_encoded(self.embedding, "get_query_embedding", [vector], rows=1).shape[1]
         return self._dim
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
@@ -60,7 +60,7 @@ class EmbeddingEncoder:
 
     def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
         """Embed passages; float32 [n, dim]."""
-        texts = [TitledText.from_passage(one) for one in passages]
+        texts = [TitledText.from_passage(passage) for passage in passages]
         with self._refusing("get_text_embedding_batch"):
             vectors = self.embedding.get_text_embedding_batch(texts)
         return self._array("get_text_embedding_batch", vectors, len(passages))
@@ -73,7 +73,7 @@ class EmbeddingEncoder:
 
     async def aencode_passages(self, passages: Sequence[Passage]) -> Vectors:
         """Like :meth:`encode_passages`, by the embedding's own asynchronous method."""
-        texts = [TitledText.from_passage(one) for one in passages]
+        texts = [TitledText.from_passage(passage) for passage in passages]
         with self._refusing("aget_text_embedding_batch"):
             vectors = await self.embedding.aget_text_embedding_batch(texts)
         return self._array("aget_text_embedding_batch", vectors, len(passages))
@@ -116,29 +116,29 @@ def name_of(embedding: BaseEmbedding, above: tuple[BaseEmbedding, ...] = ()) -> 
     """
     if isinstance(embedding, DPREmbedding):
         return f"{_class_name(embedding)} {embedding.fingerprint}"
-    own = None if embedding.model_name in ("", _UNNAMED) else embedding.model_name
+    own_name = None if embedding.model_name in ("", _UNNAMED) else embedding.model_name
     above = (*above, embedding)
-    parts = [_name_within(one, above) for one in _within(embedding)]
-    named = [part for part in parts if part is not None]
-    if own is None and not isinstance(embedding, MockEmbedding) and (not parts or len(named) < len(parts)):
+    parts = [_name_within(inner, above) for inner in _within(embedding)]
+    names = [part for part in parts if part is not None]
+    if own_name is None and not isinstance(embedding, MockEmbedding) and (not parts or len(names) < len(parts)):
         return None
-    return " ".join([_class_name(embedding), *([own] if own else []), *(f"({part})" for part in named)])
+    return " ".join([_class_name(embedding), *([own_name] if own_name else []), *(f"({part})" for part in names)])
 
 
 def _name_within(inner: BaseEmbedding | Encoder, above: tuple[BaseEmbedding, ...]) -> str | None:
     if not isinstance(inner, BaseEmbedding):
         return inner.fingerprint
-    return None if any(inner is one for one in above) else name_of(inner, above)
+    return None if any(inner is outer for outer in above) else name_of(inner, above)
 
 
 def _within(embedding: BaseEmbedding) -> Iterator[BaseEmbedding | Encoder]:
     """Embeddings and encoders that an embedding holds: in fields, private ones too, and in lists and dicts among them."""
     private = getattr(embedding, "__pydantic_private__", None) or {}
     for value in (*vars(embedding).values(), *private.values()):
-        held = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-        for one in (value, *islice(held, _LOOKED_AT)):
-            if isinstance(one, BaseEmbedding) or is_encoder(one):
-                yield one
+        items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+        for item in (value, *islice(items, _LOOKED_AT)):
+            if isinstance(item, BaseEmbedding) or is_encoder(item):
+                yield item
 
 
 def _class_name(embedding: BaseEmbedding) -> str:
@@ -146,7 +146,7 @@ def _class_name(embedding: BaseEmbedding) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def encoder_of(given: Any, fingerprint: str | None = None) -> Encoder | None:
+def encoder_of(embedding: Any, fingerprint: str | None = None) -> Encoder | None:
     """The encoder behind what a user passes as ``encoder``.
 
     Raises:
@@ -154,13 +154,13 @@ def encoder_of(given: Any, fingerprint: str | None = None) -> Encoder | None:
         ValueError: A fingerprint goes with something that has its own.
         EncoderMismatchError: Nothing names the embedding's model.
     """
-    if isinstance(given, BaseEmbedding) and not isinstance(given, DPREmbedding):
-        return EmbeddingEncoder(given, fingerprint)
+    if isinstance(embedding, BaseEmbedding) and not isinstance(embedding, DPREmbedding):
+        return EmbeddingEncoder(embedding, fingerprint)
     if fingerprint is not None:
         raise ArgumentError(
             "fingerprint was given, which is for other embeddings than DPREmbedding; an encoder has its own"
         )
-    bound = given.encoder if isinstance(given, DPREmbedding) else given
+    bound = embedding.encoder if isinstance(embedding, DPREmbedding) else embedding
     if bound is not None and not is_encoder(bound):
         raise ArgumentError(
             f"encoder is {type(bound).__name__} {bound!r:.60}, expected a dpr_rag.Encoder or a DPREmbedding, or another "

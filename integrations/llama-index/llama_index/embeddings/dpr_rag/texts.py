@@ -22,22 +22,22 @@ class TitledText(str):
     def of(cls, node: BaseNode, *, embed_metadata: bool) -> TitledText:
         """Take the text of a node, with the metadata that its author wants embedded if that is asked for."""
         title = node.metadata.get(TITLE)
-        made = cls(_mended(_with_metadata(node) if embed_metadata else node.get_content(MetadataMode.NONE)))
-        made.passage_title, made.node_id = title if isinstance(title, str) else "", node.node_id
-        return made
+        text = cls(_mended(_with_metadata(node) if embed_metadata else node.get_content(MetadataMode.NONE)))
+        text.passage_title, text.node_id = title if isinstance(title, str) else "", node.node_id
+        return text
 
     @classmethod
     def from_passage(cls, passage: Passage) -> TitledText:
         """Take text and title of a passage."""
-        made = cls(passage.text)
-        made.passage_title, made.node_id = passage.title, passage.id
-        return made
+        text = cls(passage.text)
+        text.passage_title, text.node_id = passage.title, passage.id
+        return text
 
 
 def _mended(text: str) -> str:
     """The text as it is encoded: LlamaIndex's own events refuse surrogates, those of pairs as well."""
-    made = Passage.made("text", text, on_bad_text="replace") if text else None
-    return text if made is None else made.text
+    passage = Passage.made("text", text, on_bad_text="replace") if text else None
+    return text if passage is None else passage.text
 
 
 def _with_metadata(node: BaseNode) -> str:
@@ -53,7 +53,7 @@ def title_of(text: str) -> str:
 
 def as_passages(texts: Sequence[str]) -> list[Passage]:
     """Passages to encode; an empty text, which LlamaIndex may ask for and no passage can have, becomes a space."""
-    return [made for at, text in enumerate(texts) if (made := _to_encode(at, text)) is not None]
+    return [passage for at, text in enumerate(texts) if (passage := _to_encode(at, text)) is not None]
 
 
 def _to_encode(at: int, text: str) -> Passage | None:

@@ -119,18 +119,18 @@ class DPRReranker(BaseNodePostprocessor):
         Raises:
             ArgumentError: The reranker is missing, or another one than that of the dict.
         """
-        kept = {name: data[name] for name in ("top_n", "rerank_weight") if data.get(name) is not None}
+        settings = {name: data[name] for name in ("top_n", "rerank_weight") if data.get(name) is not None}
         if kwargs.get("reranker") is None:
             raise ArgumentError(
                 f"the dict is of the reranker {data.get('model')!r:.120}; load it and pass it as reranker="
             )
-        made = cls(**{**kept, **kwargs})
-        if data.get("fingerprint", "") != made.fingerprint:
+        reranker = cls(**{**settings, **kwargs})
+        if data.get("fingerprint", "") != reranker.fingerprint:
             raise ArgumentError(
-                f"the dict is of the reranker {data.get('model')!r:.120}, this one is {made.model!r:.120}; load that one and "
+                f"the dict is of the reranker {data.get('model')!r:.120}, this one is {reranker.model!r:.120}; load that one and "
                 "pass it as reranker="
             )
-        return made
+        return reranker
 
     def __getstate__(self) -> dict[str, Any]:
         """Refuse to go to another process without the reader, which LlamaIndex would drop with a warning in the log."""
@@ -156,15 +156,15 @@ class DPRReranker(BaseNodePostprocessor):
             EventPayload.TOP_K: self.top_n,
         }
         with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
-            found = self._best(nodes, query_bundle.query_str)
-            event.on_end(payload={EventPayload.NODES: found})
-        return found
+            best = self._best(nodes, query_bundle.query_str)
+            event.on_end(payload={EventPayload.NODES: best})
+        return best
 
     def _best(self, nodes: Sequence[NodeWithScore], question: str) -> list[NodeWithScore]:
         hits = hits_of(nodes)
         if not hits:
             return list(nodes[: self.top_n])
         stage = SecondStage(self._reranker, rerank=len(hits), rerank_weight=self.rerank_weight)
-        found = [judged(nodes[int(hit.passage.id)], hit) for hit in stage.ranked(question, hits, self.top_n)]
+        ranked = [judged(nodes[int(hit.passage.id)], hit) for hit in stage.ranked(question, hits, self.top_n)]
         read = {int(hit.passage.id) for hit in hits}
-        return [*found, *(one for at, one in enumerate(nodes) if at not in read)][: self.top_n]
+        return [*ranked, *(node for at, node in enumerate(nodes) if at not in read)][: self.top_n]

@@ -19,19 +19,19 @@ ANSWER_KEY = "dpr_answer"
 
 def hits_of(nodes: Sequence[NodeWithScore]) -> list[Hit]:
     """The nodes with text, each under its place as the id; where one has no score, the places count instead."""
-    filled = [(at, one, text) for at, one in enumerate(nodes) if not is_blank(text := _text_of(one))]
-    scores: list[Any] = [one.score for _, one, _ in filled]
+    filled = [(at, node, text) for at, node in enumerate(nodes) if not is_blank(text := _text_of(node))]
+    scores: list[Any] = [node.score for _, node, _ in filled]
     if any(score is None for score in scores):
         scores = [-math.log(rank) for rank in range(1, len(filled) + 1)]
     pairs = zip(filled, scores, strict=True)
     return [
-        Hit(_passage_of(at, one, text), float(score), rank) for rank, ((at, one, text), score) in enumerate(pairs, 1)
+        Hit(_passage_of(at, node, text), float(score), rank) for rank, ((at, node, text), score) in enumerate(pairs, 1)
     ]
 
 
-def judged(found: NodeWithScore, hit: Hit) -> NodeWithScore:
+def judged(scored_node: NodeWithScore, hit: Hit) -> NodeWithScore:
     """A node with its new score; a copy of it where an answer goes into its metadata, or one of another question out of it."""
-    node = found.node
+    node = scored_node.node
     if hit.answer is None and ANSWER_KEY not in node.metadata:
         return NodeWithScore(node=node, score=hit.score)
     node = node.model_copy()
@@ -43,13 +43,13 @@ def judged(found: NodeWithScore, hit: Hit) -> NodeWithScore:
     return NodeWithScore(node=node, score=hit.score)
 
 
-def _text_of(found: NodeWithScore) -> str:
-    return found.node.get_content(metadata_mode=MetadataMode.NONE)
+def _text_of(scored_node: NodeWithScore) -> str:
+    return scored_node.node.get_content(metadata_mode=MetadataMode.NONE)
 
 
-def _passage_of(at: int, found: NodeWithScore, text: str) -> Passage:
-    title = found.node.metadata.get("title")
-    made = Passage.made(str(at), text, title if isinstance(title, str) else "", on_bad_text="replace")
-    if made is None:
-        raise ArgumentError(f"node {found.node.node_id!r:.120} holds no text; leave it out")
-    return made
+def _passage_of(at: int, scored_node: NodeWithScore, text: str) -> Passage:
+    title = scored_node.node.metadata.get("title")
+    passage = Passage.made(str(at), text, title if isinstance(title, str) else "", on_bad_text="replace")
+    if passage is None:
+        raise ArgumentError(f"node {scored_node.node.node_id!r:.120} holds no text; leave it out")
+    return passage

@@ -157,8 +157,8 @@ class DPRRetriever(CheckedQuestions, BaseRetriever):
         **unknown: Any,
     ) -> None:
         refuse_other_words(unknown)
-        given = locals()
-        settings = Settings(**{name: given[name] for name in NAMES})
+        arguments = locals()
+        settings = Settings(**{name: arguments[name] for name in NAMES})
         self.__dict__.update({name: getattr(settings, name) for name in NAMES})
         super().__init__(callback_manager, object_map, objects, verbose)
         self._owned = isinstance(store, str | os.PathLike)
@@ -216,25 +216,25 @@ class DPRRetriever(CheckedQuestions, BaseRetriever):
             ValueError: More than one store was given, or an encoder for one that is open already.
             EncoderMismatchError: Another encoder filled the store.
         """
-        given = [one for one in (vector_store, store, path) if one is not None]
-        if len(given) > 1:
+        sources = [source for source in (vector_store, store, path) if source is not None]
+        if len(sources) > 1:
             raise ArgumentError("path, vector_store and store were given together; give one of them")
-        if given and path is None:
-            made = cls(given[0], encoder=encoder, **kwargs)
+        if sources and path is None:
+            retriever = cls(sources[0], encoder=encoder, **kwargs)
         else:
             of_store, kwargs = parted(kwargs)
             opened = DPRVectorStore(path, encoder=DualEncoder.default() if encoder is None else encoder, **of_store)
             with ExitStack() as on_error:
                 on_error.callback(opened.close)
-                made = cls(opened, **kwargs)
+                retriever = cls(opened, **kwargs)
                 on_error.pop_all()
-            made._owned = True
+            retriever._owned = True
         with ExitStack() as on_error:
-            on_error.callback(made.close)
+            on_error.callback(retriever.close)
             if nodes is not None:
-                made.vector_store.add(nodes)
+                retriever.vector_store.add(nodes)
             on_error.pop_all()
-        return made
+        return retriever
 
     @property
     def vector_store(self) -> DPRVectorStore:

@@ -31,25 +31,25 @@ _OTHER_WORDS = {
 }
 
 
-def refuse_other_words(given: Iterable[str]) -> None:
+def refuse_other_words(names: Iterable[str]) -> None:
     """Refuse arguments that a ``DPRRetriever`` does not know.
 
     Raises:
         TypeError: There is one; the message has the right word where other retrievers' word for it is known.
     """
-    refuse_unknown(given, _ARGUMENTS, _OTHER_WORDS)
+    refuse_unknown(names, _ARGUMENTS, _OTHER_WORDS)
 
 
-def parted(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def parted(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arguments of the store that a retriever is made with, and its own.
 
     Raises:
         ArgumentError: One is neither.
     """
-    of_store = {name: value for name, value in given.items() if name in _OF_A_STORE}
-    own = {name: value for name, value in given.items() if name not in of_store}
-    refuse_unknown([name for name in own if name not in _ARGUMENTS], (*_ARGUMENTS, *_OF_A_STORE), _OTHER_WORDS)
-    return of_store, own
+    of_store = {name: value for name, value in arguments.items() if name in _OF_A_STORE}
+    of_retriever = {name: value for name, value in arguments.items() if name not in of_store}
+    refuse_unknown([name for name in of_retriever if name not in _ARGUMENTS], (*_ARGUMENTS, *_OF_A_STORE), _OTHER_WORDS)
+    return of_store, of_retriever
 
 
 def as_vector_store(
@@ -69,8 +69,8 @@ def as_vector_store(
     """
     if token is not None and not is_address(store):
         raise ArgumentError("token= goes with the address of a service or of a Milvus, and this is none; leave it out")
-    given = isinstance(store, DPRVectorStore) or is_store(store)
-    if not given and not is_service(store):
+    is_given = isinstance(store, DPRVectorStore) or is_store(store)
+    if not is_given and not is_service(store):
         if not isinstance(store, str | os.PathLike):
             raise ArgumentError(
                 f"store is {type(store).__name__}, expected a path, a dpr_rag.PassageStore, or a DPRVectorStore of this "

@@ -29,19 +29,19 @@ class DelimitPassages(BaseNodePostprocessor):
         return [_delimited(number, node) for number, node in enumerate(filled, start=1)]
 
 
-def _delimited(number: int, found: NodeWithScore) -> NodeWithScore:
-    metadata, title = found.node.metadata, found.node.metadata.get("title")
+def _delimited(number: int, scored_node: NodeWithScore) -> NodeWithScore:
+    metadata, title = scored_node.node.metadata, scored_node.node.metadata.get("title")
     passage = Passage(
-        found.node.node_id,
-        found.node.get_content(metadata_mode=MetadataMode.NONE),
+        scored_node.node.node_id,
+        scored_node.node.get_content(metadata_mode=MetadataMode.NONE),
         title if isinstance(title, str) else "",
     )
     node = TextNode(
-        id_=found.node.node_id,
+        id_=scored_node.node.node_id,
         text=format_passages([passage], start=number),
         metadata=metadata,
-        relationships=found.node.relationships,
+        relationships=scored_node.node.relationships,
         excluded_llm_metadata_keys=list(metadata),
         excluded_embed_metadata_keys=list(metadata),
     )
-    return NodeWithScore(node=node, score=found.score)
+    return NodeWithScore(node=node, score=scored_node.score)

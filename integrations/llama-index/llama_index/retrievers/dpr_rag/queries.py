@@ -28,39 +28,39 @@ class CheckedQuestions:
         return await super().aretrieve(checked(str_or_query_bundle))  # type: ignore[misc,no-any-return]
 
 
-def checked(given: object) -> str | QueryBundle:
+def checked(query: object) -> str | QueryBundle:
     """What LlamaIndex can retrieve for.
 
     Raises:
         TypeError: It is neither a string nor a ``QueryBundle``; the message says how to get one of it.
     """
-    if isinstance(given, str):
-        return given
-    if isinstance(given, QueryBundle) and isinstance(given.query_str, str):
-        return given
-    inner = given.query_str if isinstance(given, QueryBundle) else given
-    name = "query_str" if isinstance(given, QueryBundle) else "the question"
+    if isinstance(query, str):
+        return query
+    if isinstance(query, QueryBundle) and isinstance(query.query_str, str):
+        return query
+    inner = query.query_str if isinstance(query, QueryBundle) else query
+    name = "query_str" if isinstance(query, QueryBundle) else "the question"
     raise ArgumentError(
         f"{name} is {type(inner).__name__} {inner!r:.80}, expected a string or a QueryBundle; {_remedy(inner)}"
     )
 
 
-def _remedy(given: object) -> str:
-    if isinstance(given, Mapping):
-        keys = [key for key in given if isinstance(key, str)]
-        key = next((one for one in (*_USUAL, *keys) if one in keys), "question")
+def _remedy(query: object) -> str:
+    if isinstance(query, Mapping):
+        keys = [key for key in query if isinstance(key, str)]
+        key = next((name for name in (*_USUAL, *keys) if name in keys), "question")
         return f"pass given[{key!r}]"
-    if hasattr(given, "content"):
+    if hasattr(query, "content"):
         return "pass message.content"
-    if hasattr(given, "get_content"):
+    if hasattr(query, "get_content"):
         return "pass node.get_content()"
-    if hasattr(given, "response"):
+    if hasattr(query, "response"):
         return "pass str(response)"
-    if isinstance(given, list | tuple):
+    if isinstance(query, list | tuple):
         return "retrieve for one question after the other; QueryBundle(custom_embedding_strs=...) embeds several as one"
     return "pass the text that is asked for"
 
 
 def strings_of(bundle: QueryBundle) -> list[str]:
     """The strings whose embeddings stand for the question, without blank ones."""
-    return [one for one in bundle.embedding_strs if not is_blank(one)]
+    return [text for text in bundle.embedding_strs if not is_blank(text)]

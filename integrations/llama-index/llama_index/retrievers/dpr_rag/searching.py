@@ -59,5 +59,5 @@ def _embedding(client: Any, bundle: QueryBundle) -> Embedding:
 def scored(settings: Settings, bundle: QueryBundle, hits: Sequence[Hit]) -> list[NodeWithScore]:
     """The hits as nodes with scores, reranked if there is a reranker and the question is not blank."""
     stage, k = settings.second_stage, settings.similarity_top_k
-    kept = hits[:k] if stage is None or is_blank(bundle.query_str) else stage.ranked(bundle.query_str, hits, k)
-    return [NodeWithScore(node=to_node(hit.passage), score=hit.score) for hit in kept]
+    ranked = hits[:k] if stage is None or is_blank(bundle.query_str) else stage.ranked(bundle.query_str, hits, k)
+    return [NodeWithScore(node=to_node(hit.passage), score=hit.score) for hit in ranked]

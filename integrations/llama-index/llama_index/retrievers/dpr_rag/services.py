@@ -64,12 +64,12 @@ def _request(client: RemoteStore, settings: Settings, bundle: QueryBundle) -> Se
     none_wanted = any(ids is not None and not ids for ids in (settings.node_ids, settings.doc_ids))
     if none_wanted or bundle.embedding is not None or bundle.custom_embedding_strs or is_blank(bundle.query_str):
         return None
-    left = settings.ranking is None and settings.mode in LEFT_TO_THE_STORE
+    is_default = settings.ranking is None and settings.mode in LEFT_TO_THE_STORE
     return SearchRequest(
         [bundle.query_str],
         settings.searched,
         selection_of(node_ids=settings.node_ids, doc_ids=settings.doc_ids, filters=settings.filters),
-        ranking=None if left else settings.ranking_in(client, without_words=False),
+        ranking=None if is_default else settings.ranking_in(client, without_words=False),
         diversity=settings.diversity_used(),
         min_relevance=settings.min_relevance,
     )

@@ -58,21 +58,21 @@ def add_nodes(
         raise ArgumentError(
             f"node {bare[0]!r} has no embedding and the store no encoder; embed the nodes, or open the store with encoder="
         )
-    made = [passage_of(store, node, on_bad_text, on_metadata) for node, _ in filled]
-    if bad := [node.node_id for passage, (node, _) in zip(made, filled, strict=True) if passage is None]:
+    passages_or_none = [passage_of(store, node, on_bad_text, on_metadata) for node, _ in filled]
+    if bad := [node.node_id for passage, (node, _) in zip(passages_or_none, filled, strict=True) if passage is None]:
         _log.warning(
             "%d of %d nodes hold lone surrogates and were skipped, the first is %r", len(bad), len(nodes), bad[0]
         )
-    filled = [pair for passage, pair in zip(made, filled, strict=True) if passage is not None]
-    passages = [passage for passage in made if passage is not None]
+    filled = [pair for passage, pair in zip(passages_or_none, filled, strict=True) if passage is not None]
+    passages = [passage for passage in passages_or_none if passage is not None]
     store.private.check_repeats(passages)
     earlier = earlier_of(store, passages)
     ready = _with_stored(store, [vector for _, vector in filled], passages, earlier)
-    given = [(passage, vector) for passage, vector in zip(passages, ready, strict=True) if vector is not None]
+    pairs = [(passage, vector) for passage, vector in zip(passages, ready, strict=True) if vector is not None]
     lacking = [passage for passage, vector in zip(passages, ready, strict=True) if vector is None]
-    if given:
-        rows = [vector for _, vector in given]
-        store.private.add([passage for passage, _ in given], vectors=rows, instead=earlier)
+    if pairs:
+        rows = [vector for _, vector in pairs]
+        store.private.add([passage for passage, _ in pairs], vectors=rows, instead=earlier)
     if lacking:
         store.private.add(lacking, instead=earlier)
     return [passage.id for passage in passages]
@@ -80,8 +80,8 @@ def add_nodes(
 
 def passage_of(store: FilledStore, node: BaseNode, on_bad_text: OnBadText, on_metadata: OnMetadata) -> Passage | None:
     """A node as the passage that is stored of it, or None where it is skipped."""
-    made = to_passage(converted(node) if on_metadata == "convert" else node, on_bad_text)
-    return None if made is None or is_blank(made.text) else keeping_hash(store.admitted(made), node)
+    passage = to_passage(converted(node) if on_metadata == "convert" else node, on_bad_text)
+    return None if passage is None or is_blank(passage.text) else keeping_hash(store.admitted(passage), node)
 
 
 def _with_stored(
@@ -89,9 +89,9 @@ def _with_stored(
 ) -> list[Any]:
     """The vectors, and those stored for the same texts where none was given: a text that is stored is not encoded again."""
     lacking = [passage.id for passage, vector in zip(passages, vectors, strict=True) if vector is None]
-    known = store.get_vectors(earlier[one][0] for one in lacking if one in earlier)
+    stored_vectors = store.get_vectors(earlier[passage_id][0] for passage_id in lacking if passage_id in earlier)
     return [
-        known.get(earlier[passage.id][0]) if vector is None and passage.id in earlier else vector
+        stored_vectors.get(earlier[passage.id][0]) if vector is None and passage.id in earlier else vector
         for passage, vector in zip(passages, vectors, strict=True)
     ]
 

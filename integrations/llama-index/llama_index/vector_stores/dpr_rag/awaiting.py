@@ -33,7 +33,7 @@ async def embedded(
         lacking = await asyncio.to_thread(_lacking, store, nodes, on_bad_text, on_metadata)
         if lacking:
             rows = (await encoder.aencode_passages(list(lacking.values()))).tolist()
-            vectors = [dict(zip(lacking, rows, strict=True)).get(at, own) for at, own in enumerate(vectors)]
+            vectors = [dict(zip(lacking, rows, strict=True)).get(at, vector) for at, vector in enumerate(vectors)]
     return vectors
 
 
@@ -48,9 +48,13 @@ def _lacking(
     }
     bare = {at: passage for at, passage in wanted.items() if passage is not None}
     store.private.check_repeats(bare.values())
-    known = {one.id: (one.title, one.text) for one in store.get([one.id for one in bare.values()])}
+    stored = {passage.id: (passage.title, passage.text) for passage in store.get([one.id for one in bare.values()])}
     earlier = earlier_of(store, list(bare.values()))
-    return {at: one for at, one in bare.items() if known.get(one.id) != (one.title, one.text) and one.id not in earlier}
+    return {
+        at: passage
+        for at, passage in bare.items()
+        if stored.get(passage.id) != (passage.title, passage.text) and passage.id not in earlier
+    }
 
 
 async def with_embedding(store: FilledStore, query: VectorStoreQuery) -> VectorStoreQuery:

@@ -141,9 +141,9 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
         **options: Any,
     ) -> None:
         fixed = fixed_by(fixed_filter)
-        named = None if path is None else path_given(path)
-        told: dict[str, Any] = {"path": named, "fixed_filter": None if fixed is None else fixed.to_dict()}
-        super().__init__(stores_text=True, **told, **checked(on_blank, on_bad_text, on_metadata))
+        checked_path = None if path is None else path_given(path)
+        settings: dict[str, Any] = {"path": checked_path, "fixed_filter": None if fixed is None else fixed.to_dict()}
+        super().__init__(stores_text=True, **settings, **checked(on_blank, on_bad_text, on_metadata))
         self._owned = store is None
         self._hold(given_or_opened(store, path, encoder, fingerprint, index, options), fixed)
 
@@ -181,11 +181,11 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
         """
         nodes, vectors = read_llama_index(persist_dir, namespace=namespace, on_missing=on_missing)
         with ExitStack() as on_error:
-            made = cls(path, encoder=encoder, **options)
-            on_error.callback(made.close)
-            made._add(nodes, vectors)
+            vector_store = cls(path, encoder=encoder, **options)
+            on_error.callback(vector_store.close)
+            vector_store._add(nodes, vectors)
             on_error.pop_all()
-        return made
+        return vector_store
 
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Add nodes, or replace those whose id exists.
@@ -263,9 +263,9 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
             filters: Leaves out what it does not match.
         """
         where = to_filter(filters)
-        found = self._store.select(where) if node_ids is None else self._with_ids(node_ids, where)
-        vectors = self._store.get_vectors([passage.id for passage in found])
-        return [to_node(passage, vectors.get(passage.id)) for passage in found]
+        passages = self._store.select(where) if node_ids is None else self._with_ids(node_ids, where)
+        vectors = self._store.get_vectors([passage.id for passage in passages])
+        return [to_node(passage, vectors.get(passage.id)) for passage in passages]
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete all nodes of a source document; a node without a source is its own, what no node made has none."""
@@ -292,8 +292,8 @@ class DPRVectorStore(OnPassageStore, Elsewhere):
         self._store.delete(None if node_ids is None else ids_given("node_ids", node_ids), filter=where)
 
     def _with_ids(self, node_ids: list[str], where: Filter | None) -> list[Passage]:
-        found = self._store.get(ids_given("node_ids", node_ids))
-        return found if where is None else [one for one in found if where.matches(one)]
+        passages = self._store.get(ids_given("node_ids", node_ids))
+        return passages if where is None else [passage for passage in passages if where.matches(passage)]
 
     def clear(self) -> None:
         """Delete everything."""

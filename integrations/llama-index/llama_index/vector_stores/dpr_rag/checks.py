@@ -36,21 +36,25 @@ def ids_given(name: str, ids: object) -> list[str]:
     """
     wrap = f"wrap it as [{ids!r:.60}]" if isinstance(ids, str) else "give the ids in a list"
     listed = list(iterated(name, ids, "a list of ids", error=ArgumentError, one=wrap))
-    for one in listed:
-        id_given(name, one)
+    for node_id in listed:
+        id_given(name, node_id)
     return listed
 
 
-def id_given(name: str, one: object) -> str:
+def id_given(name: str, node_id: object) -> str:
     """An id.
 
     Raises:
         ArgumentError: It is no string.
     """
-    if not isinstance(one, str):
-        advice = "give its .node_id" if isinstance(one, BaseNode) else remedy(one, several="give one string for each")
-        raise ArgumentError(f"{name}: an id is {kind(one)}, expected a string; {advice}")
-    return one
+    if not isinstance(node_id, str):
+        advice = (
+            "give its .node_id"
+            if isinstance(node_id, BaseNode)
+            else remedy(node_id, several="give one string for each")
+        )
+        raise ArgumentError(f"{name}: an id is {kind(node_id)}, expected a string; {advice}")
+    return node_id
 
 
 def query_given(query: object) -> VectorStoreQuery:

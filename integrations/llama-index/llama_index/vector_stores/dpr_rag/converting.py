@@ -32,14 +32,14 @@ def with_json_relations(node: BaseNode) -> BaseNode:
     if not any(_infos(related) for related in node.relationships.values()):
         return node
     relationships = {
-        kind: [_info(node, one) for one in related] if isinstance(related, list) else _info(node, related)
+        kind: [_info(node, relation) for relation in related] if isinstance(related, list) else _info(node, related)
         for kind, related in node.relationships.items()
     }
     return node.model_copy(update={"relationships": relationships})
 
 
 def _infos(related: RelatedNodeInfo | list[RelatedNodeInfo]) -> bool:
-    return any(one.metadata for one in (related if isinstance(related, list) else [related]))
+    return any(relation.metadata for relation in (related if isinstance(related, list) else [related]))
 
 
 def _info(node: BaseNode, info: RelatedNodeInfo) -> RelatedNodeInfo:
@@ -67,10 +67,10 @@ class ConvertingKeyValueStore(DPRKeyValueStore):
 
 def _with_json_metadata(value: Any) -> Any:
     if isinstance(value, list):
-        return [_with_json_metadata(one) for one in value]
+        return [_with_json_metadata(item) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        key: to_json_metadata(one) if key == "metadata" and isinstance(one, Mapping) else _with_json_metadata(one)
-        for key, one in value.items()
+        key: to_json_metadata(item) if key == "metadata" and isinstance(item, Mapping) else _with_json_metadata(item)
+        for key, item in value.items()
     }

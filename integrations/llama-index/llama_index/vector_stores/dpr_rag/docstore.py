@@ -63,9 +63,12 @@ class DPRDocumentStore(KVDocumentStore):
         hashes = {doc_id: str(record["doc_hash"]) for doc_id, record in records.items() if record.get("doc_hash")}
         nodes = {doc_id for doc_id, record in records.items() if record.get("ref_doc_id")}
         sure = nodes | self._seen_whole(hashes)
-        told = {doc_id: noted if doc_id in sure else self._known(doc_id, noted) for doc_id, noted in hashes.items()}
+        known_hashes = {
+            doc_id: noted if doc_id in sure else self._known(doc_id, noted) for doc_id, noted in hashes.items()
+        }
         return {
-            noted if told[doc_id] == noted else f"{INCOMPLETE} {doc_id}": doc_id for doc_id, noted in hashes.items()
+            noted if known_hashes[doc_id] == noted else f"{INCOMPLETE} {doc_id}": doc_id
+            for doc_id, noted in hashes.items()
         }
 
     def set_document_hash(self, doc_id: str, doc_hash: str) -> None:
@@ -86,10 +89,10 @@ class DPRDocumentStore(KVDocumentStore):
         Raises:
             ValueError: There is none, and ``raise_error`` is set.
         """
-        known = self._kvstore.get(doc_id, collection=self._metadata_collection) or self.document_exists(doc_id)
+        exists = self._kvstore.get(doc_id, collection=self._metadata_collection) or self.document_exists(doc_id)
         super().delete_document(doc_id, raise_error=False)
         self._store.private.write({WHOLE: {doc_id: None}})
-        if not known and raise_error:
+        if not exists and raise_error:
             raise ValueError(f"document {doc_id!r} is not in the document store; raise_error=False passes over it")
 
     async def aget_document_hash(self, doc_id: str) -> str | None:
@@ -119,8 +122,8 @@ class DPRDocumentStore(KVDocumentStore):
     def _seen_whole(self, hashes: Mapping[str, str]) -> set[str]:
         """Those of the documents that were seen to be whole in this version, and still have nodes."""
         flags = self._store.private.read(WHOLE, hashes)
-        seen = [doc_id for doc_id, doc_hash in hashes.items() if flags.get(doc_id) == {"doc_hash": doc_hash}]
-        return self._with_nodes(seen)
+        candidates = [doc_id for doc_id, doc_hash in hashes.items() if flags.get(doc_id) == {"doc_hash": doc_hash}]
+        return self._with_nodes(candidates)
 
     def _with_nodes(self, doc_ids: Sequence[str]) -> set[str]:
         present = self._store.private.present(mark for doc_id in doc_ids for mark in marks_of_source(doc_id))
@@ -149,7 +152,7 @@ def _version_of(passages: Sequence[Passage]) -> str | None:
 
 
 class DPRIndexStore(KVIndexStore):
-    """What indexes know of themselves, in the same file.
+    """The structs of indexes, in the file of the vector store.
 
     An index over a vector store that keeps texts knows nothing itself. Of such ones the newest is kept, beside those
     with an id of your own, so that ``load_index_from_storage`` finds one after any number of runs.
@@ -171,12 +174,12 @@ class DPRIndexStore(KVIndexStore):
         persist(self._store, persist_path, asked_for=False)
 
     def add_index_struct(self, index_struct: IndexStruct) -> None:
-        """Keep what an index knows."""
-        older = [one for one in self.index_structs() if _is_nothing(one)] if _is_nothing(index_struct) else []
+        """Save the struct of an index."""
+        older = [struct for struct in self.index_structs() if _is_nothing(struct)] if _is_nothing(index_struct) else []
         super().add_index_struct(index_struct)
-        for one in older:
-            if one.index_id != index_struct.index_id:
-                self.delete_index_struct(one.index_id)
+        for struct in older:
+            if struct.index_id != index_struct.index_id:
+                self.delete_index_struct(struct.index_id)
 
     async def async_add_index_struct(self, index_struct: IndexStruct) -> None:
         """Like ``add_index_struct``, in a thread."""

@@ -21,17 +21,17 @@ def earlier_of(store: FilledStore, passages: Sequence[Passage]) -> dict[str, lis
 
     Args:
         store: Where.
-        passages: What is to be added.
+        passages: The passages to add.
     """
     marks = {passage.id: mark for passage in passages if (mark := _mark_in(passage))}
-    found: dict[str, list[Passage]] = {}
+    by_mark: dict[str, list[Passage]] = {}
     for stored in store.private.marked(set(marks.values())):
-        found.setdefault(_mark_in(stored) or "", []).append(stored)
+        by_mark.setdefault(_mark_in(stored) or "", []).append(stored)
     earlier = {}
     for passage in passages:
-        others = found.get(marks.get(passage.id, ""), [])
-        if others and all(other.id not in marks for other in others):
-            earlier[passage.id] = [other.id for other in others if _same(other, passage)]
+        same_mark = by_mark.get(marks.get(passage.id, ""), [])
+        if same_mark and all(candidate.id not in marks for candidate in same_mark):
+            earlier[passage.id] = [candidate.id for candidate in same_mark if _same(candidate, passage)]
     return {new: old for new, old in earlier.items() if old}
 
 
@@ -43,12 +43,12 @@ def _mark_in(passage: Passage) -> str | None:
             return None
 
 
-def _same(stored: Passage, given: Passage) -> bool:
-    """Whether others have left it as its node was, since they may write under its id, and it stands where the new one does."""
-    visible = [json.dumps(one.visible_metadata, sort_keys=True) for one in (stored, given)]
-    if (stored.title, stored.text, visible[0]) != (given.title, given.text, visible[1]):
+def _same(stored: Passage, new_passage: Passage) -> bool:
+    """Whether a stored passage is as its node was, since others may write under its id, and has the new one's position."""
+    visible = [json.dumps(passage.visible_metadata, sort_keys=True) for passage in (stored, new_passage)]
+    if (stored.title, stored.text, visible[0]) != (new_passage.title, new_passage.text, visible[1]):
         return False
-    old, new = to_node(stored), to_node(given)
+    old, new = to_node(stored), to_node(new_passage)
     return _start(old) == _start(new) or _version(old) != _version(new)
 
 

@@ -57,7 +57,7 @@ def to_filter(filters: MetadataFilters | None, *, exactly: bool = False) -> Filt
         raise FilterError(
             f"filters is {type(filters).__name__} {filters!r:.60}, expected llama_index's MetadataFilters"
         )
-    parts = [part for one in filters.filters if (part := _part(one, exactly)) is not None]
+    parts = [part for part_filter in filters.filters if (part := _part(part_filter, exactly)) is not None]
     if not parts:
         return None
     match filters.condition or FilterCondition.AND:
@@ -71,52 +71,52 @@ def to_filter(filters: MetadataFilters | None, *, exactly: bool = False) -> Filt
             raise FilterError(f"the condition {other!r} is unknown, expected and, or or not")
 
 
-def fixed_by(given: MetadataFilters | Mapping[str, Any] | Filter | None) -> Filter | None:
-    """What a vector store is to be restricted to; None for nothing.
+def fixed_by(filters: MetadataFilters | Mapping[str, Any] | Filter | None) -> Filter | None:
+    """The filter that restricts a vector store; None for no restriction.
 
     What is added gets the one value of a field, and the tenant 1 is not the tenant true: 0 and 1 are numbers here.
 
     Raises:
         FilterError: It cannot be understood, or there is nothing in it to restrict anything.
     """
-    if given is None:
+    if filters is None:
         return None
-    where = to_filter(given, exactly=True) if isinstance(given, MetadataFilters) else parse_filter(given)
+    where = to_filter(filters, exactly=True) if isinstance(filters, MetadataFilters) else parse_filter(filters)
     if where is None:
         raise FilterError("fixed_filter has no filters, and would restrict nothing; leave it out, or name a field")
     return where
 
 
-def _part(given: MetadataFilter | MetadataFilters, exactly: bool) -> Filter | None:
-    return to_filter(given, exactly=exactly) if isinstance(given, MetadataFilters) else _comparison(given, exactly)
+def _part(part: MetadataFilter | MetadataFilters, exactly: bool) -> Filter | None:
+    return to_filter(part, exactly=exactly) if isinstance(part, MetadataFilters) else _comparison(part, exactly)
 
 
-def _comparison(given: MetadataFilter, exactly: bool) -> Filter:
-    if given.key in _OF_SOURCE:
-        own, of_source = Comparison(given.key, "exists", True), _about(SOURCE, given, exactly)
-        return Or((And((own, _about(given.key, given, exactly))), And((Not(own), of_source))))
-    if given.key == "id":
-        own, among_own = Comparison(HIDDEN_ID, "exists", True), _about("id", given, exactly)
+def _comparison(condition: MetadataFilter, exactly: bool) -> Filter:
+    if condition.key in _OF_SOURCE:
+        own, of_source = Comparison(condition.key, "exists", True), _about(SOURCE, condition, exactly)
+        return Or((And((own, _about(condition.key, condition, exactly))), And((Not(own), of_source))))
+    if condition.key == "id":
+        own, among_own = Comparison(HIDDEN_ID, "exists", True), _about("id", condition, exactly)
         # without the key, what the core takes for the field is the passage's id, which no metadata say
         return Or((Not(own), among_own)) if among_own.matches({}) else And((own, among_own))
-    return _about(given.key, given, exactly)
+    return _about(condition.key, condition, exactly)
 
 
-def _about(field: str, given: MetadataFilter, exactly: bool) -> Filter:
-    if given.operator is FilterOperator.IS_EMPTY:
+def _about(field: str, condition: MetadataFilter, exactly: bool) -> Filter:
+    if condition.operator is FilterOperator.IS_EMPTY:
         return Or((Comparison(field, "exists", False), Comparison(field, "is_empty", True)))
-    if given.operator not in _NAMES:
-        raise FilterError(f"field {given.key!r:.60}: the operator {given.operator!r} is unknown")
-    value = given.value
-    if not exactly and given.operator in _AMONG and _is_zero_or_one(value):
-        return Comparison(field, _AMONG[given.operator], _with_booleans([value]))
-    if not exactly and given.operator in _LISTS and isinstance(value, list):
-        return Comparison(field, _NAMES[given.operator], _with_booleans(value))
-    if not exactly and given.operator is FilterOperator.ALL and isinstance(value, list):
-        either = [Comparison(field, "any", _with_booleans([one])) for one in value if _is_zero_or_one(one)]
-        rest = Comparison(field, "all", [one for one in value if not _is_zero_or_one(one)])
+    if condition.operator not in _NAMES:
+        raise FilterError(f"field {condition.key!r:.60}: the operator {condition.operator!r} is unknown")
+    value = condition.value
+    if not exactly and condition.operator in _AMONG and _is_zero_or_one(value):
+        return Comparison(field, _AMONG[condition.operator], _with_booleans([value]))
+    if not exactly and condition.operator in _LISTS and isinstance(value, list):
+        return Comparison(field, _NAMES[condition.operator], _with_booleans(value))
+    if not exactly and condition.operator is FilterOperator.ALL and isinstance(value, list):
+        either = [Comparison(field, "any", _with_booleans([item])) for item in value if _is_zero_or_one(item)]
+        rest = Comparison(field, "all", [item for item in value if not _is_zero_or_one(item)])
         return And((rest, *either)) if either else rest
-    return Comparison(field, _NAMES[given.operator], value)
+    return Comparison(field, _NAMES[condition.operator], value)
 
 
 def _is_zero_or_one(value: Any) -> bool:

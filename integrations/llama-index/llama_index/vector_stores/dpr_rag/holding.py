@@ -113,7 +113,7 @@ class OnPassageStore(AsyncInThreads):
                 store opened read-only, and the one given open may be written to.
             StoreNotFoundError: There is no store in the folder.
         """
-        given: dict[str, Any] = {
+        options: dict[str, Any] = {
             "on_blank": data.get("on_blank", "skip"),
             "on_bad_text": data.get("on_bad_text", "error"),
             "on_metadata": data.get("on_metadata", "error"),
@@ -121,18 +121,18 @@ class OnPassageStore(AsyncInThreads):
         }
         read_only, store = bool(data.get("read_only", False)), kwargs.get("store")
         if store is None:
-            given |= {"path": data.get("path"), "create": False, "read_only": read_only}
+            options |= {"path": data.get("path"), "create": False, "read_only": read_only}
         elif read_only and is_store(store) and not filled(store).read_only:
             raise ArgumentError(
                 f"the dict is of a {cls.class_name()} opened read-only, and store= may be written to; open it with read_only=True"
             )
-        given |= kwargs
-        if given.get("store") is None and given["path"] is None:
+        options |= kwargs
+        if options.get("store") is None and options["path"] is None:
             raise ArgumentError(
                 f"the dict of a {cls.class_name()} has no path, as that of a temporary store or of one that was given open; "
                 "pass path= or store="
             )
-        return cls(**given)
+        return cls(**options)
 
     def __getstate__(self) -> dict[str, Any]:
         """Refuse to be pickled, where LlamaIndex would leave out the open store with a warning in the log."""

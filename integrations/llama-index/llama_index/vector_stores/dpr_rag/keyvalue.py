@@ -15,7 +15,7 @@ Value = dict[str, Any]
 
 
 def keeping_records(store: FilledStore) -> PassageStore:
-    """The store, where there is room in it for what LlamaIndex knows beside the nodes.
+    """The store, if it can hold LlamaIndex's records besides the nodes.
 
     Raises:
         StoreError: There is none, as in a Milvus.

@@ -41,34 +41,34 @@ _OF_NODES = {
 }
 
 
-def check_adding(method: str, given: Mapping[str, Any]) -> None:
-    """Refuse what :meth:`DPRVectorStore.add` does not know; what an index gives its transformations is none of its business.
+def check_adding(method: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse unknown arguments of :meth:`DPRVectorStore.add`; those that an index passes to transformations are ignored.
 
     Raises:
         ArgumentError: There is such an argument.
     """
-    _refuse(method, [name for name in given if name not in _OF_TRANSFORMATIONS], ("nodes",), _OTHER_WORDS)
+    _refuse(method, [name for name in arguments if name not in _OF_TRANSFORMATIONS], ("nodes",), _OTHER_WORDS)
 
 
-def check_deleting(given: Mapping[str, Any]) -> None:
+def check_deleting(arguments: Mapping[str, Any]) -> None:
     """The same for ``delete``.
 
     Raises:
         ArgumentError: There is such an argument.
     """
-    _refuse("delete", list(given), ("ref_doc_id",), {**_OTHER_WORDS, **_DELETING})
+    _refuse("delete", list(arguments), ("ref_doc_id",), {**_OTHER_WORDS, **_DELETING})
 
 
-def check_deleting_nodes(given: Mapping[str, Any]) -> None:
+def check_deleting_nodes(arguments: Mapping[str, Any]) -> None:
     """The same for ``delete_nodes``.
 
     Raises:
         ArgumentError: There is such an argument.
     """
-    _refuse("delete_nodes", list(given), ("node_ids", "filters"), {**_OTHER_WORDS, **_DELETING, **_OF_NODES})
+    _refuse("delete_nodes", list(arguments), ("node_ids", "filters"), {**_OTHER_WORDS, **_DELETING, **_OF_NODES})
 
 
-def _refuse(method: str, given: list[str], known: tuple[str, ...], elsewhere: Mapping[str, str]) -> None:
-    for name in given:
+def _refuse(method: str, names: list[str], known: tuple[str, ...], elsewhere: Mapping[str, str]) -> None:
+    for name in names:
         right = f"; here it is {elsewhere[name]}" if name in elsewhere else nearest(name, known)
         raise ArgumentError(f"unknown argument {name!r:.80}, {method}() takes {' and '.join(known)}{right}")

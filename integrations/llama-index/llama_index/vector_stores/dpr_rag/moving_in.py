@@ -49,15 +49,15 @@ def read_llama_index(
         raise ArgumentError(f"on_missing is {on_missing!r}, expected 'error' or 'skip'")
     folder = Path(path_given(persist_dir)).expanduser()
     nodes = _documents(folder)
-    held = _held_by_index(folder)
-    vectors, metric = _vectors(_vector_file(folder, namespace), held)
+    id_map = _held_by_index(folder)
+    vectors, metric = _vectors(_vector_file(folder, namespace), id_map)
     if namespace == DEFAULT_VECTOR_STORE:
-        expected = list(nodes) if held is None else list(held.values())
-        _demand(folder, "node", "vector", [one for one in expected if one not in vectors], on_missing)
-    _demand(folder, "vector", "node", [one for one in vectors if one not in nodes], on_missing)
-    kept = [one for one in vectors if one in nodes]
-    _warn_of_ranking(folder, metric, [vectors[one] for one in kept])
-    return [nodes[one] for one in kept], [vectors[one] for one in kept]
+        expected = list(nodes) if id_map is None else list(id_map.values())
+        _demand(folder, "node", "vector", [node_id for node_id in expected if node_id not in vectors], on_missing)
+    _demand(folder, "vector", "node", [node_id for node_id in vectors if node_id not in nodes], on_missing)
+    common = [node_id for node_id in vectors if node_id in nodes]
+    _warn_of_ranking(folder, metric, [vectors[node_id] for node_id in common])
+    return [nodes[node_id] for node_id in common], [vectors[node_id] for node_id in common]
 
 
 def _documents(folder: Path) -> dict[str, BaseNode]:
@@ -73,8 +73,10 @@ def _held_by_index(folder: Path) -> dict[str, str] | None:
     if not path.is_file():
         return None
     structs = _read(path, lambda name: SimpleIndexStore.from_persist_path(name).index_structs())
-    found = [struct for struct in structs if isinstance(struct, IndexDict)]
-    return {own: node for struct in found for own, node in struct.nodes_dict.items()} if found else None
+    vector_indexes = [struct for struct in structs if isinstance(struct, IndexDict)]
+    if not vector_indexes:
+        return None
+    return {own_id: node for struct in vector_indexes for own_id, node in struct.nodes_dict.items()}
 
 
 def _read(path: Path, reader: Callable[[str], _Read]) -> _Read:
@@ -85,17 +87,17 @@ def _read(path: Path, reader: Callable[[str], _Read]) -> _Read:
 
 
 def _vector_file(folder: Path, namespace: str) -> Path:
-    named = folder / f"{namespace}{NAMESPACE_SEP}{DEFAULT_PERSIST_FNAME}"
+    named_file = folder / f"{namespace}{NAMESPACE_SEP}{DEFAULT_PERSIST_FNAME}"
     # before namespaces there was one file, without a prefix
     old = folder / DEFAULT_PERSIST_FNAME
-    for path in (named, old) if namespace == DEFAULT_VECTOR_STORE else (named,):
+    for path in (named_file, old) if namespace == DEFAULT_VECTOR_STORE else (named_file,):
         if path.is_file():
             return path
-    there = ", ".join(sorted(path.name for path in folder.glob(f"*{DEFAULT_PERSIST_FNAME}"))) or "none"
-    raise CorpusError(f"{named}: there is no such file; vector stores in that folder: {there}")
+    file_names = ", ".join(sorted(path.name for path in folder.glob(f"*{DEFAULT_PERSIST_FNAME}"))) or "none"
+    raise CorpusError(f"{named_file}: there is no such file; vector stores in that folder: {file_names}")
 
 
-def _vectors(path: Path, held: dict[str, str] | None) -> tuple[dict[str, Vector], str]:
+def _vectors(path: Path, id_map: dict[str, str] | None) -> tuple[dict[str, Vector], str]:
     """Vectors by node id, and the metric that ranked them."""
     with path.open("rb") as file:
         is_json = file.read(1) == b"{"
@@ -104,16 +106,18 @@ def _vectors(path: Path, held: dict[str, str] | None) -> tuple[dict[str, Vector]
     from dpr_rag.corpora import read_faiss_vectors
 
     rows, metric = read_faiss_vectors(path)
-    ids = _by_position(path, held, len(rows))
+    ids = _by_position(path, id_map, len(rows))
     return {ids[at]: row for at, row in enumerate(rows)}, metric
 
 
-def _by_position(path: Path, held: dict[str, str] | None, count: int) -> dict[int, str]:
+def _by_position(path: Path, recorded: dict[str, str] | None, count: int) -> dict[int, str]:
     """From positions in a FAISS file to node ids, as the index or a ``FaissMapVectorStore`` recorded them."""
-    id_map, known = path.parent / _ID_MAP, held or {}
+    id_map, node_ids = path.parent / _ID_MAP, recorded or {}
     if id_map.is_file():
-        known = _read(id_map, lambda name: dict(json.loads(Path(name).read_text("utf-8"))["faiss_id_to_node_id_map"]))
-    ids = {int(own): node for own, node in known.items() if own.isdecimal()}
+        node_ids = _read(
+            id_map, lambda name: dict(json.loads(Path(name).read_text("utf-8"))["faiss_id_to_node_id_map"])
+        )
+    ids = {int(position): node for position, node in node_ids.items() if position.isdecimal()}
     if sorted(ids) != list(range(count)):
         raise CorpusError(
             f"{path}: {count} vectors, but ids of nodes for {len(ids)} positions, not one for each; after deletions a "
@@ -125,13 +129,13 @@ def _by_position(path: Path, held: dict[str, str] | None, count: int) -> dict[in
 def _demand(folder: Path, present: str, absent: str, ids: list[str], on_missing: OnMissing) -> None:
     if not ids:
         return
-    named = ", ".join(repr(one) for one in ids[:_NAMED]) + (", ..." if len(ids) > _NAMED else "")
+    shown = ", ".join(repr(node_id) for node_id in ids[:_NAMED]) + (", ..." if len(ids) > _NAMED else "")
     if on_missing == "error":
         raise CorpusError(
-            f"{folder}: {len(ids)} {present}s have no {absent}: {named}; persist the index anew, or leave them out with "
+            f"{folder}: {len(ids)} {present}s have no {absent}: {shown}; persist the index anew, or leave them out with "
             "on_missing='skip'"
         )
-    _log.warning("%s: %d %ss have no %s and were left out: %s", folder, len(ids), present, absent, named)
+    _log.warning("%s: %d %ss have no %s and were left out: %s", folder, len(ids), present, absent, shown)
 
 
 def _warn_of_ranking(folder: Path, metric: str, vectors: Sequence[Vector]) -> None:

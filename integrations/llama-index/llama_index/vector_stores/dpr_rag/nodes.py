@@ -57,11 +57,11 @@ def to_passage(node: BaseNode, on_bad_text: OnBadText = "error") -> Passage | No
         title = ""
     source, itself = marks_of_source(node.node_id if node.ref_doc_id is None else node.ref_doc_id)
     mark = itself if node.ref_doc_id is None else source
-    kept: list[Any] = [f"node:{node.node_id}", mark, [json.dumps(private, separators=(",", ":"))]]
+    stored_fields: list[Any] = [f"node:{node.node_id}", mark, [json.dumps(private, separators=(",", ":"))]]
     text = node.get_content(metadata_mode=MetadataMode.NONE)
     twin = mark_of(node, text, private)
-    kept += [] if twin is None else [twin]
-    return Passage.made(node.node_id, text, title, {**metadata, PRIVATE_KEY: kept}, on_bad_text=on_bad_text)
+    stored_fields += [] if twin is None else [twin]
+    return Passage.made(node.node_id, text, title, {**metadata, PRIVATE_KEY: stored_fields}, on_bad_text=on_bad_text)
 
 
 def keeping_hash(passage: Passage, node: BaseNode) -> Passage:
@@ -74,14 +74,14 @@ def keeping_hash(passage: Passage, node: BaseNode) -> Passage:
         return passage
     stored = to_node(passage).hash
     try:
-        given = node.hash
+        node_hash = node.hash
     except UnicodeEncodeError:  # surrogates, which LlamaIndex has no hash of, so that no pipeline knows the document
         return passage
-    if stored == given:
+    if stored == node_hash:
         return passage
-    kept = list(passage.metadata[PRIVATE_KEY])
-    kept[2] = [json.dumps({**_stored_fields(passage), _HASHES: [given, stored]}, separators=(",", ":"))]
-    metadata = {**passage.metadata, PRIVATE_KEY: kept}
+    stored_fields = list(passage.metadata[PRIVATE_KEY])
+    stored_fields[2] = [json.dumps({**_stored_fields(passage), _HASHES: [node_hash, stored]}, separators=(",", ":"))]
+    metadata = {**passage.metadata, PRIVATE_KEY: stored_fields}
     return Passage.checked_before(passage.id, passage.text, passage.title, metadata)
 
 
@@ -128,12 +128,12 @@ def _restored(passage: Passage, fields: dict[str, Any]) -> BaseNode:
         if related.get("metadata") is True:
             related["metadata"] = dict(metadata)
     name = fields.pop("class_name", TextNode.class_name())
-    made = {cls.class_name(): cls for cls in _CLASSES}[name]
-    if issubclass(made, Node):
+    node_class = {cls.class_name(): cls for cls in _CLASSES}[name]
+    if issubclass(node_class, Node):
         fields["text_resource"] = {**fields.get("text_resource", {}), "text": passage.text}
     else:
         fields["text"] = passage.text
-    return made.from_dict(fields)
+    return node_class.from_dict(fields)
 
 
 def of_nodes(node_ids: list[str]) -> Filter:
@@ -153,11 +153,14 @@ def of_sources(ref_doc_ids: list[str]) -> Filter:
 
 
 def _private_fields(node: BaseNode) -> dict[str, Any]:
-    """What a passage has no place for, as JSON values, without what is at its default."""
+    """The fields of a node that a passage has no place for, as JSON values, without defaults."""
     fields = with_json_relations(node).model_dump(mode="json", exclude=_KEPT_ELSEWHERE, exclude_defaults=True)
-    known = next((cls for cls in _CLASSES if isinstance(node, cls)), TextNode)
-    fields = {"class_name": known.class_name(), **{key: value for key, value in fields.items() if value is not None}}
-    fields["class_name"] = known.class_name()
+    node_class = next((cls for cls in _CLASSES if isinstance(node, cls)), TextNode)
+    fields = {
+        "class_name": node_class.class_name(),
+        **{key: value for key, value in fields.items() if value is not None},
+    }
+    fields["class_name"] = node_class.class_name()
     for related in _related(fields):
         related.pop("class_name", None)
         # SOURCE, PREVIOUS and NEXT mostly repeat the node's own metadata
@@ -170,11 +173,11 @@ def _private_fields(node: BaseNode) -> dict[str, Any]:
 
 def _complete_resource(fields: dict[str, Any], name: str, resource: Any) -> None:
     """Leave out the text, which the passage has, and put in the bytes, which ``model_dump`` leaves out."""
-    kept = {key: value for key, value in (fields.pop(name, None) or {}).items() if key != "text"}
+    other_fields = {key: value for key, value in (fields.pop(name, None) or {}).items() if key != "text"}
     if resource is not None and resource.data is not None:
-        kept["data"] = resource.data.decode("ascii")
-    if kept or (resource is not None and name != "text_resource"):
-        fields[name] = kept
+        other_fields["data"] = resource.data.decode("ascii")
+    if other_fields or (resource is not None and name != "text_resource"):
+        fields[name] = other_fields
 
 
 def _related(fields: dict[str, Any]) -> list[dict[str, Any]]:

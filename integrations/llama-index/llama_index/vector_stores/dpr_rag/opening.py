@@ -59,13 +59,13 @@ _OTHER_WORDS = {
 }
 
 
-def refuse_unknown(given: Iterable[str], known: Iterable[str], other_words: Mapping[str, str]) -> None:
+def refuse_unknown(names: Iterable[str], known: Iterable[str], other_words: Mapping[str, str]) -> None:
     """Refuse the first argument that is unknown, with the right word for it where another library's word is known.
 
     Raises:
         TypeError: There is one.
     """
-    for name in given:
+    for name in names:
         right = f"; here it is {other_words[name]}" if name in other_words else ""
         raise ArgumentError(f"unknown argument {name!r}, expected one of {', '.join(known)}{right}")
 
@@ -141,7 +141,7 @@ def given_or_opened(
     if store is None:
         return open_store(path, encoder, fingerprint, index=index, **options)
     opening = (path, encoder, fingerprint, options or None, None if str(index) == "auto" else index)
-    if any(one is not None for one in opening):
+    if any(argument is not None for argument in opening):
         raise ArgumentError("store= is open already; give it alone, or a path with what opens it")
     if not is_store(store):
         raise ArgumentError(

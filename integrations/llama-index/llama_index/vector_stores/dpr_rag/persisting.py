@@ -16,7 +16,7 @@ _OF_A_CONTEXT = (
 
 
 def persist(store: FilledStore, persist_path: str | os.PathLike[str] = "", *, asked_for: bool = True) -> None:
-    """Say in the log that everything is on disk already, and refuse to leave what is going to be gone.
+    """Log that everything is on disk already, and refuse for a temporary store, which will be deleted.
 
     Args:
         store: What was to be persisted.
@@ -32,16 +32,16 @@ def persist(store: FilledStore, persist_path: str | os.PathLike[str] = "", *, as
             "it with DPRVectorStore(path), or copy what it holds with PassageStore.backup(path), which is client.backup(path) "
             "of a vector store without fixed_filter"
         )
-    named = os.fspath(persist_path)
-    elsewhere = asked_for and named and _OF_A_CONTEXT not in Path(named).name and not _is_place_of(store, named)
+    path = os.fspath(persist_path)
+    elsewhere = asked_for and path and _OF_A_CONTEXT not in Path(path).name and not _is_place_of(store, path)
     copied = "PassageStore.backup(path)" if isinstance(store.path, Path) else "the command dpr-rag copy"
     _log.log(
         logging.WARNING if elsewhere else logging.INFO,
         "nothing to persist: every change is on disk in %s%s",
         store.path,
-        f", and nothing was written to {named}; {copied} makes a copy" if elsewhere else "",
+        f", and nothing was written to {path}; {copied} makes a copy" if elsewhere else "",
     )
 
 
-def _is_place_of(store: FilledStore, named: str) -> bool:
-    return named == str(store.path) or Path(named).expanduser().resolve() == Path(store.path).resolve()
+def _is_place_of(store: FilledStore, path: str) -> bool:
+    return path == str(store.path) or Path(path).expanduser().resolve() == Path(store.path).resolve()

@@ -78,8 +78,8 @@ def hits_for(store: Store, query: VectorStoreQuery, options: Mapping[str, Any]) 
 
 def without_question(store: Store, where: Filter | None, k: int) -> list[Hit]:
     """Hits without a question: the passages that match a filter, in order of insertion, with the score 0; else none."""
-    kept = [] if where is None else store.select(where, k)
-    return [Hit(passage, 0.0, rank) for rank, passage in enumerate(kept, start=1)]
+    passages = [] if where is None else store.select(where, k)
+    return [Hit(passage, 0.0, rank) for rank, passage in enumerate(passages, start=1)]
 
 
 def tell_if_empty(store: Store, hits: Sequence[Hit]) -> None:
@@ -90,17 +90,17 @@ def tell_if_empty(store: Store, hits: Sequence[Hit]) -> None:
         )
 
 
-def words_of(given: object) -> str | None:
+def words_of(query: object) -> str | None:
     """The question of a query; empty if it is blank, None if there is none.
 
     Raises:
         TypeError: It is not a string.
     """
-    if given is None:
+    if query is None:
         return None
-    if not isinstance(given, str):
-        raise ArgumentError(f"query_str is {type(given).__name__} {given!r:.80}, expected the question as a string")
-    return "" if is_blank(given) else given
+    if not isinstance(query, str):
+        raise ArgumentError(f"query_str is {type(query).__name__} {query!r:.80}, expected the question as a string")
+    return "" if is_blank(query) else query
 
 
 def vectors_of(query: VectorStoreQuery) -> list[Any] | None:
@@ -119,12 +119,12 @@ def ranking_of(store: Store, query: VectorStoreQuery) -> Ranking:
 
 
 def _wanted(query: VectorStoreQuery) -> int:
-    own = {
+    of_modes = {
         VectorStoreQueryMode.HYBRID: query.hybrid_top_k,
         VectorStoreQueryMode.SPARSE: query.sparse_top_k,
         VectorStoreQueryMode.TEXT_SEARCH: query.sparse_top_k,
     }.get(VectorStoreQueryMode(query.mode) if query.mode in list(VectorStoreQueryMode) else query.mode)
-    return query.similarity_top_k if own is None else own
+    return query.similarity_top_k if of_modes is None else of_modes
 
 
 def diversity_for(
@@ -148,13 +148,13 @@ def diversity_for(
         TypeError: An option is unknown.
         VectorError: A value is out of range.
     """
-    given = dict(options or {})
-    check_options(given)
+    arguments = dict(options or {})
+    check_options(arguments)
     if mode != VectorStoreQueryMode.MMR:
         return None
-    chosen = given.get("mmr_threshold", threshold)
+    chosen = arguments.get("mmr_threshold", threshold)
     balance = _BALANCE if chosen is None else check_number("mmr_threshold", chosen, VectorError, high=1.0)
-    return Diversity(max(k, _candidates(k, given)), balance)
+    return Diversity(max(k, _candidates(k, arguments)), balance)
 
 
 def ranking_for(
@@ -186,12 +186,12 @@ def ranking_for(
         return Retriever(store, mode="bm25").ranking
     if alpha is not None and alpha in (0, 1):
         return Retriever(store, mode="dense" if alpha else "bm25").ranking
-    both = Retriever(store, mode="hybrid").ranking
+    hybrid = Retriever(store, mode="hybrid").ranking
     if alpha is not None:
-        both = _times(store.settled(replace(both, fusion="weighted")), alpha / (1 - alpha))
+        hybrid = _times(store.settled(replace(hybrid, fusion="weighted")), alpha / (1 - alpha))
     if candidates is None:
-        return both
-    return replace(both, candidates=check_count("sparse_top_k", candidates, VectorError))
+        return hybrid
+    return replace(hybrid, candidates=check_count("sparse_top_k", candidates, VectorError))
 
 
 def _times(ranking: Ranking, factor: float) -> Ranking:
@@ -218,13 +218,13 @@ def check_mode(mode: VectorStoreQueryMode | str, alpha: float | None) -> None:
         check_number("alpha", alpha, VectorError, high=1.0)
 
 
-def check_options(given: Mapping[str, Any]) -> None:
+def check_options(arguments: Mapping[str, Any]) -> None:
     """Refuse keyword arguments that a query does not know.
 
     Raises:
         ArgumentError: There is one.
     """
-    unknown = sorted(set(given) - set(_OPTIONS))
+    unknown = sorted(set(arguments) - set(_OPTIONS))
     if unknown:
         right = _OTHER_WORDS.get(unknown[0])
         hint = f"; it is called {right} here" if right else nearest(unknown[0], _OPTIONS)
@@ -253,5 +253,5 @@ def selection_of(
     """
     sources = None if doc_ids is None else of_sources(doc_ids)
     parts = [to_filter(filters), sources, of_nodes(node_ids) if node_ids else None]
-    kept = tuple(part for part in parts if part is not None)
-    return And(kept) if kept else None
+    present = tuple(part for part in parts if part is not None)
+    return And(present) if present else None

@@ -16,10 +16,10 @@ _LEFT_OUT = ("relationships", "title_at", "start_char_idx", "end_char_idx")
 def is_random(node_id: str) -> bool:
     """Whether an id is of the form of ``str(uuid.uuid4())``."""
     try:
-        made = uuid.UUID(node_id)
+        parsed = uuid.UUID(node_id)
     except ValueError:
         return False
-    return made.version == 4 and str(made) == node_id
+    return parsed.version == 4 and str(parsed) == node_id
 
 
 def mark_of(node: BaseNode, text: str, fields: Mapping[str, Any]) -> str | None:
@@ -37,9 +37,9 @@ def mark_of(node: BaseNode, text: str, fields: Mapping[str, Any]) -> str | None:
     """
     if not is_random(node.node_id):
         return None
-    own = {name: value for name, value in fields.items() if name not in _LEFT_OUT}
-    if is_random(str(own.get("index_id", ""))):
-        del own["index_id"]
+    own_fields = {name: value for name, value in fields.items() if name not in _LEFT_OUT}
+    if is_random(str(own_fields.get("index_id", ""))):
+        del own_fields["index_id"]
     source = node.source_node
     origin = (
         None
@@ -49,7 +49,7 @@ def mark_of(node: BaseNode, text: str, fields: Mapping[str, Any]) -> str | None:
         else source.node_id
     )
     try:
-        said = json.dumps([text, node.metadata, own, origin], sort_keys=True)
+        content = json.dumps([text, node.metadata, own_fields, origin], sort_keys=True)
     except (TypeError, ValueError, RecursionError):
         return None  # no JSON: the passage made of it says what is wrong
-    return f"={hashlib.sha256(said.encode()).hexdigest()}"
+    return f"={hashlib.sha256(content.encode()).hexdigest()}"
