@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Oracle, assert_equals_oracle, clustered, make_passages
+from conftest import HashEncoder, Oracle, assert_equals_oracle, clustered, make_passages
 
 from dpr_rag import Passage, PassageStore
 from dpr_rag.errors import IndexKindError, StoreError
 from dpr_rag.index import compaction as index_compaction
+from dpr_rag.passages import PRIVATE_KEY
 from dpr_rag.store import background, background_compaction, compaction, segment_folders
 
 DIM = 16
@@ -364,7 +365,7 @@ def test_a_store_opened_to_be_read_does_not_compact(tmp_path: Path, monkeypatch:
         put(store, Oracle(), range(90))
     monkeypatch.setattr(background_compaction, "TAIL_LIMIT", 50)
     with PassageStore.open(tmp_path / "s", read_only=True) as store:
-        background_compaction.compact_if_due(store._engine)
+        background_compaction.catch_up(store._engine)
         store.search(clustered(1, DIM), 5)
         assert not store._engine.background.is_running
         assert store.wait_for_compaction()
@@ -388,7 +389,7 @@ def test_what_cannot_be_written_is_told_and_tried_again_after_a_while(
                 assert store.wait_for_compaction()
             assert len(tries) == 1
             assert "cannot be written (No space left on device)" in store.info().compaction
-            assert caplog.text.count("what was added is searched exactly") == 1
+            assert caplog.text.count("is searched without them") == 1
             assert is_same(store, oracle)
             store._engine.background._not_before = 0.0  # a while later
             put(store, oracle, range(160, 161))
@@ -414,6 +415,76 @@ def test_a_fault_of_a_compaction_is_seen_and_does_not_fail_the_add(
         assert store.wait_for_compaction()
         assert [type(one) for one in seen] == [ZeroDivisionError]
         assert "division" in store.info().compaction
+
+
+def again_with(**metadata: int) -> list[Passage]:
+    return [Passage(one.id, one.text, one.title, metadata) for one in make_passages(3)]
+
+
+CHANGES: dict[str, Callable[[PassageStore], object]] = {
+    "add": lambda store: store.add(make_passages(3, 500)).added,
+    "replace": lambda store: store.add([Passage("1", "new")]).replaced,
+    "metadata": lambda store: store.add(again_with(half=7)).replaced,
+    "delete": lambda store: store.delete(["1", "2"]),
+    "delete by filter": lambda store: store.delete(filter={"half": 1}),
+    "delete in a view": lambda store: store.restricted({"half": 1}).delete(["1"]),
+    "an adapter's add": lambda store: store.private.add([Passage("new", make_passages(1)[0].text)], instead={}).added,
+    "an adapter's delete": lambda store: store.private.delete_marked(["mark"]),
+    "reencode": lambda store: store.reencode(HashEncoder(DIM, salt="other")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("error", [StoreError("the disk is gone"), OSError(5, "the disk is gone")])
+def test_no_error_after_its_commit_fails_a_change(
+    change: str, error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who is told that a change failed makes it again."""
+    with PassageStore.open(tmp_path / "s", encoder=HashEncoder(DIM)) as store:
+        store.add([*make_passages(90), Passage("marked", "text", metadata={PRIVATE_KEY: ["a", "mark"]})])
+        engine, before, real = store._engine, store.info().generation, store._engine.state
+        failed: list[int] = []
+
+        def state() -> Any:
+            seen = real()
+            if seen.generation > before:
+                failed.append(1)
+                raise error
+            return seen
+
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "state", state)
+            assert CHANGES[change](store)
+        assert failed
+        assert "what was changed is stored" in caplog.text
+        assert "the disk is gone" in engine.background.last_error
+        assert store.info().generation > before
+
+
+def test_an_interrupt_after_a_commit_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with PassageStore.open(tmp_path / "s", encoder=HashEncoder(DIM)) as store:
+        monkeypatch.setattr(store._engine.background, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.add(make_passages(LIMIT + 1))
+        assert len(store) == LIMIT + 1
+
+
+def test_what_cannot_be_looked_at_while_a_call_waits_does_not_fail_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: Held
+) -> None:
+    def unreadable(_: object) -> float:
+        raise StoreError("too many open files")
+
+    with PassageStore.open(tmp_path / "s") as store:
+        put(store, Oracle(), range(150))
+        held.wait()
+        with monkeypatch.context() as patch:
+            patch.setattr(background_compaction, "_tail_ratio", unreadable)
+            put(store, Oracle(), range(200, 300))
+        assert len(store) == 250
 
 
 def test_a_call_waits_for_a_compaction_that_falls_behind_and_not_for_ever(

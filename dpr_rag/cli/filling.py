@@ -17,7 +17,7 @@ from dpr_rag.paths import is_address, is_engine, is_service, store_of
 if TYPE_CHECKING:
     from dpr_rag import Encoder
     from dpr_rag.milvus.origin import Origin
-    from dpr_rag.stores import WholeStore
+    from dpr_rag.stores import Store, WholeStore
 
 
 class StoredAs(StrEnum):
@@ -122,8 +122,8 @@ class StoreOptions:
         return PassageStore.open(place, encoder=encoder, bind=self.bind, index=index, dtype=dtype, language=language)
 
 
-def await_compaction(store: WholeStore) -> None:
-    """Wait for the compaction that additions to a folder have started, before the command ends and cancels it."""
+def await_compaction(store: Store) -> None:
+    """Wait for the compaction that changes of a folder have started, before the command ends and cancels it."""
     from dpr_rag import PassageStore
 
     if isinstance(store, PassageStore):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dpr_rag.cli.escaping import printable
+from dpr_rag.cli.filling import await_compaction
 from dpr_rag.cli.from_files import Files, file_of
 from dpr_rag.cli.options import FilterText, StoreAddress, read_filter
 from dpr_rag.cli.stores import open_existing
@@ -65,6 +66,7 @@ def delete(
             _ask(selection, opened, yes=yes)
             count = opened.delete(selection.ids) if selection.ids else opened.delete(filter=selection.where)
             say(f"deleted {count:,}; {opened.count():,} left")
+            await_compaction(opened)
     if count < len(selection.ids):
         note(f"{len(selection.ids) - count:,} of {len(selection.ids):,} ids are not in the store")
     if selection.missing:

@@ -139,11 +139,10 @@ class BackgroundWorker:
 
     def _run(self, task: Task, ended: threading.Event) -> None:
         try:
-            _lower_priority()
-            while self._run_once(task, ended):
-                pass
-        except (DprRagError, OSError, MemoryError) as error:
-            self._record_failure(error)
+            with self.recorded():
+                _lower_priority()
+                while self._run_once(task, ended):
+                    pass
         except BaseException as error:
             self._record_failure(error)
             raise
@@ -161,12 +160,20 @@ class BackgroundWorker:
         except CancelledError:
             self._is_requested = True
             return not self._pauses  # where the process was to fork, the task starts again after that
-        except StoreClosedError:
-            return False
         with self._lock:  # what is requested after this finds no thread
             if not self._is_requested:
                 ended.set()
             return self._is_requested
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Record an error of the block like one of a task instead of raising it: what was committed before is done."""
+        try:
+            yield
+        except StoreClosedError:
+            pass  # whoever opens the store and changes it goes on
+        except (DprRagError, OSError, MemoryError) as error:
+            self._record_failure(error)
 
     def record_success(self) -> None:
         """Forget earlier errors."""
@@ -178,8 +185,8 @@ class BackgroundWorker:
         self._failures += 1
         self._not_before = time.monotonic() + pause
         _log.warning(
-            "no new base segment could be made now, what was added is searched exactly: %s; tried again by the first change "
-            "after %g s",
+            "the index or the postings of BM25 could not be brought up now; what was changed is stored, and is searched "
+            "without them: %s; tried again by the first change after %g s",
             error,
             pause,
         )

@@ -1,4 +1,7 @@
-"""Background compaction: extends a copy of the base segment by the tail, or builds a new one, once the tail is too long."""
+"""Background compaction: extends a copy of the base segment by the tail, or builds a new one, once the tail is too long.
+
+The postings of BM25 are brought up by the same thread.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ from dpr_rag.storage.fields import Fields
 from dpr_rag.storage.place import INDEX_FOLDER
 from dpr_rag.storage.reader import StoreReader
 from dpr_rag.storage.state import State
+from dpr_rag.store import lexicon
 from dpr_rag.store.background import Checkpoint
 from dpr_rag.store.compaction import aligned_passages, build_base, install_base, plan_of, with_checkpoints
 from dpr_rag.store.engine import Engine
@@ -38,13 +42,17 @@ _POLL_INTERVAL = 0.05  # seconds
 _log = logging.getLogger(__name__)
 
 
-def compact_if_due(engine: Engine) -> None:
-    """Start a compaction in the background where the tail is longer than max(20,000, 5 % of the base).
+def catch_up(engine: Engine) -> None:
+    """Start the background work where postings are due, or the tail is longer than max(20,000, 5 % of the base).
 
-    Nothing waits for it: what was added is committed, and searches look through the tail.
+    Nothing waits for it, and no error of it is raised: what was changed is committed, and searches look through the tail.
     """
-    if not engine.database.read_only and _is_due(engine, engine.state()):
-        engine.background.start(partial(_compact_tail, engine))
+    if engine.database.read_only:
+        return
+    with engine.background.recorded():
+        state = engine.state()
+        if _is_due(engine, state) or lexicon.is_due(engine, state):
+            engine.background.start(partial(_catch_up, engine))
 
 
 class Backpressure:
@@ -60,18 +68,19 @@ class Backpressure:
         self._passages, self._waited = 0, 0.0
 
     def after_commit(self, passages: int) -> None:
-        """Start a compaction if one is due, and wait a while where the tail is longer than twice its limit.
+        """Start the background work if there is any, and wait a while where the tail is longer than twice its limit.
 
         Args:
             passages: How many were committed since the last time.
         """
-        compact_if_due(self._engine)
+        catch_up(self._engine)
         self._passages += passages
         worked = time.monotonic() - self._began - self._waited
         allowed = max(min(_MAX_WAIT_PER_CALL, self._passages * _MAX_WAIT_PER_PASSAGE), worked / 2) - self._waited
         before = time.monotonic()
-        while (left := before + allowed - time.monotonic()) > 0 and self._is_needed():
-            self._engine.background.wait(min(left, _POLL_INTERVAL))
+        with self._engine.background.recorded():
+            while (left := before + allowed - time.monotonic()) > 0 and self._is_needed():
+                self._engine.background.wait(min(left, _POLL_INTERVAL))
         self._waited += time.monotonic() - before
 
     def _is_needed(self) -> bool:
@@ -99,6 +108,13 @@ def _has_many_removals(state: State, count: int) -> bool:
 
 def _base_manifest(state: State) -> Manifest | None:
     return None if state.base is None else Manifest.from_json(state.base)
+
+
+def _catch_up(engine: Engine, checkpoint: Checkpoint) -> bool:
+    """Write postings and compact as far as that is still due, and return whether it was."""
+    # first, as an index that cannot be built fails again and again
+    has_written = lexicon.write_if_due(engine, checkpoint)
+    return _compact_tail(engine, checkpoint) or has_written
 
 
 def _compact_tail(engine: Engine, checkpoint: Checkpoint) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TypeVar
 
 from dpr_rag.derived import Rows
-from dpr_rag.encoder import Vectors
 from dpr_rag.errors import RESTORE, StoreCorrupted, StoreLocked
 from dpr_rag.index import ann, kinds
 from dpr_rag.index.building import finish_base, write_vectors
@@ -27,17 +27,22 @@ from dpr_rag.store.segment_folders import building, new_name, remove_all_but
 
 _LOCK_TIMEOUT = 1.0  # seconds
 _LOCK_TRIES = 30
-_CHECKPOINT_EVERY = 64  # passages
+CHECKPOINT_EVERY = 64  # passages
 _log = logging.getLogger(__name__)
+_Item = TypeVar("_Item")
+
+
+def check(engine: Engine, index: str | None) -> None:
+    """Refuse what :func:`compact` cannot do, before it stops any work and makes anything in the store's folder."""
+    engine.database.refuse_read_only()
+    if index is not None:
+        kinds.parse(index)
+    engine.state()  # of a closed store
 
 
 def compact(engine: Engine, index: str | None) -> None:
     """Build a base segment over everything stored; see ``PassageStore.optimize``."""
-    engine.database.refuse_read_only()
-    if index is not None:
-        kinds.parse(index)
-    engine.state()  # refuses a closed store before anything is made in its folder
-    with engine.background.paused(), engine.compaction_lock, building(engine.folder) as folder:
+    with engine.compaction_lock, building(engine.folder) as folder:
         build_base(engine, index, folder)
         engine.background.record_success()
 
@@ -89,11 +94,12 @@ def plan_of(state: State, wanted: str) -> kinds.Plan | None:
     return plan
 
 
-def with_checkpoints(blocks: Iterable[tuple[Rows, Vectors]], checkpoint: Checkpoint) -> Iterator[tuple[Rows, Vectors]]:
-    """The same blocks of row numbers and vectors; ``checkpoint`` is called before each."""
-    for block in blocks:
-        checkpoint()
-        yield block
+def with_checkpoints(items: Iterable[_Item], checkpoint: Checkpoint, *, every: int = 1) -> Iterator[_Item]:
+    """The same items; ``checkpoint`` is called before each, or before each of ``every`` so many."""
+    for at, item in enumerate(items):
+        if at % every == 0:
+            checkpoint()
+        yield item
 
 
 def _check_complete(reader: StoreReader, state: State, count: int) -> None:
@@ -118,11 +124,10 @@ def aligned_passages(reader: StoreReader, rows: Rows, checkpoint: Checkpoint, *,
         StoreCorrupted: A passage has no vector, or a vector no passage.
     """
     place = -1
-    for place, (row, passage) in enumerate(reader.every(after=after)):
+    stored = with_checkpoints(reader.every(after=after), checkpoint, every=CHECKPOINT_EVERY)
+    for place, (row, passage) in enumerate(stored):
         if place == len(rows) or row != rows[place]:
             raise StoreCorrupted(f"{reader.path}: row {row} has lost its vector; " + RESTORE)
-        if place % _CHECKPOINT_EVERY == 0:
-            checkpoint()
         yield passage
     if place + 1 != len(rows):
         raise StoreCorrupted(f"{reader.path}: row {rows[place + 1]} is indexed but missing; " + RESTORE)
@@ -151,7 +156,7 @@ def install_base(
     """
     if manifest is not None:
         manifest = replace(manifest, directory=new_name("base", built_from.generation), edits=built_from.edits)
-    with _write_transaction(engine, checkpoint) as writer:
+    with write_transaction(engine, checkpoint) as writer:
         if writer.now.folds != built_from.folds:
             _log.info("another process has built a base segment meanwhile; keeping that one")
             return
@@ -161,18 +166,25 @@ def install_base(
         writer.set_base(record, built_from=built_from.generation, index=wanted, removed_kept_up_to=removed_kept_up_to)
         writer.commit_state()
     _log_changed_kind(built_from, manifest)
-    with _write_transaction(engine, checkpoint) as writer:
-        remove_all_but(engine.folder, _segments_in_use(writer.now))
+    remove_superseded(engine, checkpoint)
 
 
 @contextmanager
-def _write_transaction(engine: Engine, checkpoint: Checkpoint) -> Iterator[StoreWriter]:
-    """A write transaction; a background task waits for the lock in steps, with a checkpoint before each."""
+def write_transaction(
+    engine: Engine, checkpoint: Checkpoint = no_checkpoint, *, wait: float | None = None
+) -> Iterator[StoreWriter]:
+    """A write transaction; a background task waits for the lock in steps, with a checkpoint before each.
+
+    Args:
+        engine: The store.
+        checkpoint: That of the background task; without it, the wait is as for ``Database.writing``.
+        wait: As for ``Database.writing``.
+    """
     with ExitStack() as stack:
-        for wait in (None,) if checkpoint is no_checkpoint else (_LOCK_TIMEOUT,) * _LOCK_TRIES:
+        for step in (wait,) if checkpoint is no_checkpoint else (_LOCK_TIMEOUT,) * _LOCK_TRIES:
             checkpoint()
             try:
-                writer = stack.enter_context(engine.writing(wait=wait))
+                writer = stack.enter_context(engine.writing(wait=step))
                 break
             except StoreLocked as error:
                 locked = error
@@ -189,9 +201,9 @@ def _log_changed_kind(before: State, manifest: Manifest | None) -> None:
         _log.info("the index is now %s instead of %s (%s)", manifest.plan.name, old, manifest.plan.reason)
 
 
-def remove_superseded(engine: Engine, *, wait: float | None = None) -> None:
-    """Remove superseded segments and the remains of builds whose process is gone; ``wait`` as for ``Database.writing``."""
-    with engine.writing(wait=wait) as writer:
+def remove_superseded(engine: Engine, checkpoint: Checkpoint = no_checkpoint, *, wait: float | None = None) -> None:
+    """Remove superseded segments and the remains of builds whose process is gone; see :func:`write_transaction`."""
+    with write_transaction(engine, checkpoint, wait=wait) as writer:
         remove_all_but(engine.folder, _segments_in_use(writer.now))
 
 

@@ -1,19 +1,25 @@
-"""BM25 postings of a store: loaded by the first search that needs them, extended by what is added, written to disk when due."""
+"""BM25 postings of a store: loaded by the first search that needs them, extended by what is added, written when due."""
 
 from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dpr_rag.derived import Rows
 from dpr_rag.errors import StoreCorrupted, StoreError, StoreLocked
+from dpr_rag.index.training import no_checkpoint
 from dpr_rag.lexical import Analyzer, Corpus, Postings, analysis_of
 from dpr_rag.storage.place import INDEX_FOLDER
 from dpr_rag.storage.reader import StoreReader
 from dpr_rag.storage.state import State
-from dpr_rag.store.compaction import remove_superseded
+from dpr_rag.storage.writer import StoreWriter
+from dpr_rag.store.background import Checkpoint
+from dpr_rag.store.compaction import CHECKPOINT_EVERY, remove_superseded, with_checkpoints, write_transaction
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.segment_folders import building, new_name
 from dpr_rag.store.snapshot import Snapshot
@@ -32,8 +38,14 @@ def analyzer_of(engine: Engine, state: State) -> Analyzer:
     return known
 
 
-def lexicon(engine: Engine, reader: StoreReader, snapshot: Snapshot) -> Lexicon:
+def lexicon(engine: Engine, reader: StoreReader, snapshot: Snapshot, checkpoint: Checkpoint = no_checkpoint) -> Lexicon:
     """The postings of a snapshot's generation: those in memory or on disk, extended by what was added since.
+
+    Args:
+        engine: The store.
+        reader: The snapshot's transaction.
+        snapshot: The snapshot.
+        checkpoint: Called every 64 passages that were added; an exception that it raises ends the work.
 
     Raises:
         OutdatedError: The transaction is older than the postings, which another thread has extended.
@@ -48,7 +60,7 @@ def lexicon(engine: Engine, reader: StoreReader, snapshot: Snapshot) -> Lexicon:
             return newest.at(reader, snapshot)
         known = _cached(engine, state) or _opened(engine, state)
         if known.generation != state.generation:
-            known = engine.lexicon = _extended(engine, reader, state, known).at(reader, snapshot)
+            known = engine.lexicon = _extended(engine, reader, state, known, checkpoint).at(reader, snapshot)
         return known
 
 
@@ -93,46 +105,63 @@ def _warn_of_other_analysis(engine: Engine, state: State) -> None:
         _log.warning(text, engine.folder, state.lexical.get("analysis"), analysis_of(state.language))
 
 
-def _extended(engine: Engine, reader: StoreReader, state: State, known: Lexicon) -> Lexicon:
+def _extended(engine: Engine, reader: StoreReader, state: State, known: Lexicon, checkpoint: Checkpoint) -> Lexicon:
     if known.last >= state.next_row - 1:
         return known
-    added = Postings.of(reader.every(after=known.last), analyzer_of(engine, state))
+    passages = with_checkpoints(reader.every(after=known.last), checkpoint, every=CHECKPOINT_EVERY)
+    added = Postings.of(passages, analyzer_of(engine, state))
     return known.with_added(added, state.next_row - 1)
 
 
-def write_if_due(engine: Engine, *, first: bool = False) -> None:
-    """Write the postings to disk once many passages were added or deleted, in stores where BM25 is used.
+def write_first(engine: Engine) -> None:
+    """Write the postings that a search needs, if there are none on disk or those are far behind.
 
-    Where they cannot be written, searches use those in memory, and writing is tried again once the store has changed.
-
-    Args:
-        engine: The store.
-        first: A search needs postings, maybe the first one; it waits for no other writer.
+    It waits for no other writer. Where they cannot be written, searches use those in memory, and writing is tried again once
+    the store has changed.
     """
     state = engine.state()
-    if (
-        engine.database.read_only
-        or engine.unwritable_generation == state.generation
-        or not _is_due(engine, state, first=first)
-    ):
+    if engine.database.read_only or engine.unwritable_generation == state.generation:
         return
-    if not engine.postings_lock.acquire(blocking=not first):
-        return  # another thread writes them
     try:
-        if _is_due(engine, engine.state(), first=first):
-            _write(engine, wait=0.0 if first else None)
+        _write_if_due(engine, first=True, wait=0.0)
     except StoreCorrupted:
         raise
     except (StoreError, OSError) as error:
         engine.unwritable_generation = state.generation
         level = logging.INFO if isinstance(error, StoreLocked) else logging.WARNING
         _log.log(level, "the BM25 postings stay in memory, as they cannot be written now: %s", error)
+
+
+def write_if_due(engine: Engine, checkpoint: Checkpoint) -> bool:
+    """Write the postings in the background if they are due, and return whether they were.
+
+    Args:
+        engine: The store.
+        checkpoint: Called between two steps; an exception that it raises ends the work.
+    """
+    return _write_if_due(engine, checkpoint=checkpoint)
+
+
+def _write_if_due(engine: Engine, *, first: bool = False, **options: Any) -> bool:
+    if not is_due(engine, engine.state(), first=first) or not engine.postings_lock.acquire(blocking=False):
+        return False  # or another thread writes them
+    try:
+        if not is_due(engine, engine.state(), first=first):
+            return False
+        _write(engine, **options)
     finally:
         engine.postings_lock.release()
+    return True
 
 
-def _is_due(engine: Engine, state: State, *, first: bool) -> bool:
-    """Whether the segment is missing, unusable, or over max(2,000, 20 %) of its passages have been added or have gone."""
+def is_due(engine: Engine, state: State, *, first: bool = False) -> bool:
+    """Whether the segment is unusable, or over max(2,000, 20 %) of its passages have been added or have gone.
+
+    Args:
+        engine: The store.
+        state: Its state.
+        first: Whether a search needs postings, so that missing ones are due, too, unless there are few passages.
+    """
     known = state.lexical
     if known is None:
         return first and state.next_row - 1 > MIN_PASSAGES_TO_WRITE
@@ -151,13 +180,19 @@ def write_postings(engine: Engine, language: str | None = None) -> None:
         language: Whose words they are from now on, which takes the same commit; None keeps the language.
     """
     with engine.postings_lock:
-        _write(engine, wait=None, language=language or engine.state().language)
+        _write(engine, language=language or engine.state().language)
 
 
-def _write(engine: Engine, *, wait: float | None, language: str | None = None) -> None:
+def _write(
+    engine: Engine,
+    *,
+    wait: float | None = None,
+    language: str | None = None,
+    checkpoint: Checkpoint = no_checkpoint,
+) -> None:
     """Write the postings as one segment: merged from those there are, or made from the texts if a language is given."""
     with building(engine.folder) as folder:
-        state, merged = _all_postings(engine, language)
+        state, merged = _all_postings(engine, language, checkpoint)
         manifest: dict[str, Any] = {
             "directory": new_name("words", state.generation),
             "analysis": analysis_of(language or state.language),
@@ -165,17 +200,23 @@ def _write(engine: Engine, *, wait: float | None, language: str | None = None) -
             "last_row": state.next_row - 1,
             "files": merged.write(folder),
         }
-        _install(engine, state, folder, manifest, language or state.language, wait=wait)
-    remove_superseded(engine, wait=wait)
+        transaction = write_transaction(engine, checkpoint, wait=wait)
+        _install(engine, transaction, state, folder, manifest, language or state.language)
+    remove_superseded(engine, checkpoint, wait=wait)
 
 
 def _install(
-    engine: Engine, built_from: State, folder: Path, manifest: dict[str, Any], language: str, *, wait: float | None
+    engine: Engine,
+    transaction: AbstractContextManager[StoreWriter],
+    built_from: State,
+    folder: Path,
+    manifest: dict[str, Any],
+    language: str,
 ) -> None:
     """Record the segment, unless another process has written one meanwhile."""
     placed = folder.with_name(manifest["directory"])
     try:
-        with engine.writing(wait=wait) as writer:
+        with transaction as writer:
             now = writer.now
             if _name(now) != _name(built_from) or now.language != built_from.language:
                 return
@@ -192,19 +233,21 @@ def _name(state: State) -> object:
     return None if state.lexical is None else state.lexical["directory"]
 
 
-def _all_postings(engine: Engine, language: str | None) -> tuple[State, Postings]:
+def _all_postings(engine: Engine, language: str | None, checkpoint: Checkpoint) -> tuple[State, Postings]:
     """The postings of everything stored: of the segments there are, without what was deleted, or of the texts in a language."""
 
-    def read(reader: StoreReader, snapshot: Snapshot) -> tuple[State, Postings]:
+    def read(reader: StoreReader, snapshot: Snapshot) -> tuple[State, Sequence[Postings], Rows | None]:
         state = snapshot.state
         if state.passages > MIN_PASSAGES_TO_WRITE:
             _log.info("building BM25 postings over %d passages (%s)", state.passages, language or state.language)
-        parts = () if language else lexicon(engine, reader, snapshot).corpus.parts
+        parts = () if language else lexicon(engine, reader, snapshot, checkpoint).corpus.parts
         if not parts:
-            return state, Postings.of(reader.every(), Analyzer(language or state.language))
-        return state, Postings.merged(parts, snapshot.kept(reader, None))
+            return state, [Postings.of(reader.every(), Analyzer(language or state.language))], None
+        return state, parts, snapshot.kept(reader, None)
 
-    return engine.with_snapshot(read)
+    state, parts, kept = engine.with_snapshot(read)
+    checkpoint()
+    return state, Postings.merged(parts, kept)
 
 
 def rebuild(engine: Engine, language: str | None) -> None:

@@ -16,7 +16,7 @@ from dpr_rag.filters import Filter
 from dpr_rag.passages import Passage
 from dpr_rag.paths import place_of
 from dpr_rag.sharing import Shared
-from dpr_rag.store import adding, background_compaction, checking, lexicon, lookup, opening
+from dpr_rag.store import adding, background_compaction, checking, lookup, opening
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.private import Private
 from dpr_rag.store.reports import AddReport
@@ -172,8 +172,9 @@ class PassageStore(Shared, Searches, Upkeep):
         ``PRIVATE_KEY``, and its source, stay, unless the new passage brings its own. Equal passages that share an id are
         one; different ones are refused, those in a list before anything is stored.
 
-        The index is brought up in the background. Where it falls far behind, a call waits for it, half as long as it works
-        or 0.5 ms a passage up to 1.5 s, whichever is more.
+        Index and postings are brought up in the background. Where the index falls far behind, a call waits for it, half as long
+        as it works or 0.5 ms a passage up to 1.5 s, whichever is more. No error of theirs fails the call: what is stored is
+        reported, the log and ``info().compaction`` tell of the error.
 
         Args:
             passages: Any iterable.
@@ -198,9 +199,7 @@ class PassageStore(Shared, Searches, Upkeep):
             "replace": replace,
             "scope": self._scope,
         }
-        report = adding.add(self._engine, passages, vectors, **options)
-        lexicon.write_if_due(self._engine)
-        return report
+        return adding.add(self._engine, passages, vectors, **options)
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
         """Delete passages by id, by filter, or those of the ids that the filter keeps, in one commit.
@@ -214,8 +213,7 @@ class PassageStore(Shared, Searches, Upkeep):
         gone = lookup.delete(self._engine, ids, filter, self._scope)
         if not gone and filter is not None:
             warn_unknown(self._engine, self._scope, filter, self._scope.condition(filter))
-        background_compaction.compact_if_due(self._engine)
-        lexicon.write_if_due(self._engine)
+        background_compaction.catch_up(self._engine)
         return gone
 
     def get(self, ids: Iterable[str]) -> list[Passage]:

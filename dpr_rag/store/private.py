@@ -10,7 +10,7 @@ from dpr_rag.errors import RESTORE, PassageError, StoreCorrupted
 from dpr_rag.passages import Passage, is_text, rejoined
 from dpr_rag.storage import entries, marks
 from dpr_rag.storage.reader import StoreReader
-from dpr_rag.store import adding, background_compaction, lexicon
+from dpr_rag.store import adding, background_compaction
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.repeats import check_repeats
 from dpr_rag.store.reports import AddReport
@@ -116,9 +116,7 @@ class Private:
             batch_size: Passages per commit.
         """
         options: dict[str, Any] = {"batch_size": batch_size, "instead": instead, "scope": self._scope}
-        report = adding.add(self._engine, passages, vectors, **options)
-        lexicon.write_if_due(self._engine)
-        return report
+        return adding.add(self._engine, passages, vectors, **options)
 
     @staticmethod
     def check_repeats(passages: Iterable[Passage]) -> None:
@@ -153,8 +151,7 @@ class Private:
             if rows:
                 writer.remove(rows)
                 writer.commit_state()
-        background_compaction.compact_if_due(self._engine)
-        lexicon.write_if_due(self._engine)
+        background_compaction.catch_up(self._engine)
         return len(rows)
 
 

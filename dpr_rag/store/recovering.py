@@ -21,7 +21,7 @@ from dpr_rag.storage.place import WRITER_FILE, refuse_foreign_log, refuse_links
 from dpr_rag.storage.recovering import Remains, opened
 from dpr_rag.storage.schema import FILE_NAME
 from dpr_rag.storage.state import Model, State
-from dpr_rag.store import background_compaction, lexicon
+from dpr_rag.store import background_compaction
 from dpr_rag.store.copying import claimed
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.opening import Settings, open_engine
@@ -109,9 +109,8 @@ class _Recovery:
         while batch := list(islice(passages, _BATCH)):
             self._take(batch)
         kept = self._take_entries()
-        background_compaction.compact_if_due(self.engine)
+        background_compaction.catch_up(self.engine)
         self.engine.background.wait()
-        lexicon.write_if_due(self.engine)
         return self._report(kept)
 
     def _begin(self) -> None:

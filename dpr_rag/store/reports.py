@@ -116,8 +116,8 @@ class StoreInfo:
         language: Language of BM25's stemmer.
         words: Passages in the postings on disk; 0 where BM25 was not used, or the store is too small to keep them.
         bytes_on_disk: Size of the folder in bytes.
-        compaction: ``running`` while this process merges the tail into the base in the background; the error that the last
-            compaction failed with, if it did; else empty.
+        compaction: ``running`` while this process merges the tail into the base or writes postings in the background; the
+            error that this failed with the last time, if it did; else empty.
     """
 
     path: str

@@ -97,7 +97,7 @@ class Searches(Scoped, HasRanking):
         engine, state, texts = self._engine, self._engine.state(), check_questions(questions)
         settled = self._settled(choosing.ranking_of(engine, state) if ranking is None else ranking, state)
         if settled.needs_words:
-            lexicon.write_if_due(engine, first=True)
+            lexicon.write_first(engine)
         keep = None if min_relevance is None else calibrating.calibration(engine, settled, state).keeps(min_relevance)
         if settled.needs_vectors and vectors is None:
             vectors = self.encode_questions(texts)
@@ -128,7 +128,7 @@ class Searches(Scoped, HasRanking):
         """
         engine, texts = self._whole("candidates"), check_questions(questions)
         check_instance("ranking", ranking, Ranking, VectorError)
-        lexicon.write_if_due(engine, first=True)
+        lexicon.write_first(engine)
         encoded = self.encode_questions(texts) if vectors is None else vectors
         return candidates(engine, RankingQuery(ranking.candidates, encoded, texts, ranking=ranking))
 

@@ -29,7 +29,7 @@ class Upkeep(Scoped):
     def optimize(self, index: str | None = None, *, language: str | None = None) -> None:
         """Build a new base segment of all that is stored, with another index if one is named.
 
-        A compaction that runs in the background is cancelled. Searches and writes go on meanwhile. The postings of BM25 are
+        What runs in the background is cancelled. Searches and writes go on meanwhile. The postings of BM25 are
         written anew too, where words were ever asked for; and what is empty of the file, if that is much, goes back to the disk.
 
         Args:
@@ -43,14 +43,16 @@ class Upkeep(Scoped):
         engine = self._whole("optimize")
         if language is not None:
             Analyzer(language)  # what is unknown is refused before any work
-        compaction.compact(engine, index)
-        lexicon.rebuild(engine, language)
+        compaction.check(engine, index)
+        with engine.background.paused():
+            compaction.compact(engine, index)
+            lexicon.rebuild(engine, language)
         compaction.shrink(engine)
 
     def wait_for_compaction(self, timeout: float | None = None) -> bool:
-        """Wait until the compaction that runs in the background, if one does, has ended.
+        """Wait until what brings up index and postings in the background, if it runs, has ended.
 
-        What ``add`` brought is stored and found without that; the index has then caught up with it, or ``info().compaction``
+        What ``add`` brought is stored and found without that; both have then caught up with it, or ``info().compaction``
         says why not. Closing a store or ending the process cancels a compaction, which the next ``add`` starts anew.
 
         Args:
@@ -147,5 +149,5 @@ class Upkeep(Scoped):
         """
         engine = self._whole("reencode")
         done = reencoding.reencode(engine, encoder, batch_size=batch_size, progress=progress)
-        background_compaction.compact_if_due(engine)
+        background_compaction.catch_up(engine)
         return done
