@@ -128,7 +128,7 @@ def test_options_hold_for_the_default_encoder_of_a_store_too(tmp_path: Path) -> 
     done = run("search", tmp_path / "s", "who wrote Hamlet?", *options)
     assert done.exit_code == 0, done.output
     for one in (made, done):
-        assert "model dpr-rag-mini-v1: " in one.stderr
+        assert "model dpr-rag-mini-v2: " in one.stderr
         assert "PyTorch in float32 on cpu" in one.stderr
 
 

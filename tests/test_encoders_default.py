@@ -98,7 +98,7 @@ def test_a_question_finds_the_same_alone_and_in_a_batch(tmp_path: Path) -> None:
 
 
 def test_it_is_named_and_described(encoder: DualEncoder) -> None:
-    assert (encoder.source, encoder.dim, encoder.shared) == ("dpr-rag-mini-v1", 384, True)
+    assert (encoder.source, encoder.dim, encoder.shared) == ("dpr-rag-mini-v2", 384, True)
     about = json.loads((FOLDER / "dpr_rag.json").read_text(encoding="utf-8"))
     assert about["source"] == encoder.source
     card = (FOLDER / "MODEL_CARD.md").read_text(encoding="utf-8")

@@ -31,7 +31,7 @@ from dpr_rag.paths import place_of
 
 _log = logging.getLogger(__name__)
 _DEFAULT = Path(__file__).with_name("default")
-DEFAULT_SOURCE = "dpr-rag-mini-v1"
+DEFAULT_SOURCE = "dpr-rag-mini-v2"
 
 
 class DualEncoder(LoadedEncoder):
@@ -151,7 +151,7 @@ class DualEncoder(LoadedEncoder):
     def default(
         cls, *, device: str | None = None, dtype: str | None = None, runtime: RuntimeName | None = None
     ) -> DualEncoder:
-        """Load the encoder that comes with this package, dpr-rag-mini-v1; ``MODEL_CARD.md`` beside its weights describes it.
+        """Load the encoder that comes with this package, dpr-rag-mini-v2; ``MODEL_CARD.md`` beside its weights describes it.
 
         Raises:
             MissingExtraError: What runs it is not installed.
