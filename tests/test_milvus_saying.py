@@ -56,7 +56,7 @@ if not child:
     os._exit(0)
 os.waitpid(child, 0)
 refused(lambda: store._collection.nearest([[1.0, 2.0, 3.0]], 5, "row >= 0", words=False))
-refused(lambda: store._collection.counted("nonsense >>"))
+refused(lambda: store._collection.count("nonsense >>"))
 refused(lambda: MilvusStore.open("milvus://127.0.0.1:1/x"))
 store.close()
 print(len(logging.getLogger().handlers), os.environ.get("GRPC_VERBOSITY"))

@@ -331,8 +331,8 @@ def test_what_was_cut_off_says_how_far_it_is_and_how_to_go_on(
             load([tmp_path / "parts"], _Leaving(target, 2), batch_size=8)
     from dpr_rag.cli import filling
 
-    real = filling.New.opened
-    monkeypatch.setattr(filling.New, "opened", lambda *given: _Entered(_Leaving(real(*given), 2)))
+    real = filling.StoreOptions.opened
+    monkeypatch.setattr(filling.StoreOptions, "opened", lambda *given: _Entered(_Leaving(real(*given), 2)))
     code, told = run("copy", german.path, tmp_path / "c.dpr", "--batch-size", 4)
     assert code == 1
     assert "8 of 24 passages are in" in told

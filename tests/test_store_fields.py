@@ -202,6 +202,7 @@ def test_damage_of_the_database_neither_changes_nor_hides_what_the_columns_say(t
     altered(tmp_path / "s", """UPDATE passage SET metadata = '{"n":0.1}' WHERE id = 'p20'""")
     with PassageStore.open(tmp_path / "s") as store:
         assert "p20" not in {hit.passage.id for hit in store.search(vectors(1, 9), 300, {"n": 0.1})[0]}
+        assert store.search(vectors(1, 9), 300, {"nowhere": 1}) == [[]]  # no passage is read for advice on it
         with pytest.raises(StoreCorrupted, match=r"'p20' .*is damaged"):
             store.search(vectors(1, 9), 300, {"title": "t7"})
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dpr_rag.errors import nearest
+from dpr_rag.errors import StoreError, nearest
 from dpr_rag.filters import Comparison, Filter, parse_filter
 from dpr_rag.filters.fields import RESERVED, fields_of, looked_up
 from dpr_rag.filters.operands import kind_of
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 def warn_unknown(engine: Engine, scope: Scope, where: Where, condition: Any) -> None:
     """Log a warning for each field of a filter that no passage has, or has in the type that it is compared with.
 
-    Each is named once per open store.
+    Each is named once per open store. No error is raised, as advice must not fail what was asked for.
 
     Args:
         engine: The store's.
@@ -35,7 +35,13 @@ def warn_unknown(engine: Engine, scope: Scope, where: Where, condition: Any) -> 
     """
     if not isinstance(condition, Filter) or where is None or len(engine.warned_fields) > _MAX_WARNED:
         return
-    given = parse_filter(where) if isinstance(where, Filter | Mapping) else condition
+    try:
+        _warn(engine, scope, parse_filter(where) if isinstance(where, Filter | Mapping) else condition)
+    except StoreError as error:  # such as a damaged passage among those that are looked at
+        _log.debug("no advice on a filter that keeps nothing: %s", error)
+
+
+def _warn(engine: Engine, scope: Scope, given: Filter) -> None:
     compared: dict[str, list[Comparison]] = {}
     for comparison in given.comparisons():
         if comparison.operator != "exists" and not comparison.field.startswith(RESERVED):
