@@ -32,10 +32,11 @@ MODES = {
 
 
 def filled(path: Path, encoder: DualEncoder, passages: str) -> PassageStore:
-    """The store of a data set, encoded where it was not before."""
+    """The store of a data set, encoded where it was not before; of two passages with one id, the later one."""
     store = PassageStore.open(path, encoder=encoder)
     began, before = time.monotonic(), len(store)
-    store.add(one for one in open_corpus(passages) if one.id not in store)
+    found = {one.id: one for one in open_corpus(passages)}
+    store.add(one for one in found.values() if one.id not in store)
     added, seconds = len(store) - before, time.monotonic() - began
     if added:
         sys.stderr.write(f"{path.name}: {added} passages in {seconds:.0f} s\n")

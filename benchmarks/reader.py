@@ -59,7 +59,9 @@ def start(args: argparse.Namespace) -> Reader:
 def package(reader: Reader, folder: Path) -> None:
     """Write what the package ships; the model card stays."""
     with keeping_card(folder):
-        Reader(reader.tower, profile=replace(OWN, length=128), source=DEFAULT_SOURCE).save_pretrained(folder)
+        Reader(reader.tower, profile=replace(OWN, length=128, overlap=40), source=DEFAULT_SOURCE).save_pretrained(
+            folder
+        )
         (folder / "sentence_bert_config.json").unlink(missing_ok=True)
         weights = folder / WEIGHTS
         write_safetensors(weights, pack(read_safetensors(weights)))
