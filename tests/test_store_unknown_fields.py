@@ -10,6 +10,7 @@ import pytest
 
 from dpr_rag import Passage, PassageStore
 from dpr_rag.filters import Filter
+from dpr_rag.store import lookup
 
 ONE = np.ones((1, 2), np.float32)
 
@@ -101,6 +102,17 @@ def test_a_type_that_no_passage_has_is_said_once(
         f"no passage has {wanted} in the field {field!r}, where {operator} expects it (there is {there}); "
         f"values are not converted{advice}"
     )
+
+
+def test_what_was_looked_at_is_not_counted_again(store: PassageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = []
+    real = lookup.count
+    monkeypatch.setattr(lookup, "count", lambda *given: counted.append(given) or real(*given))
+    assert store.search(ONE, 3, {"lang": "fr"}) == [[]]
+    assert counted
+    counted.clear()
+    assert store.search(ONE, 3, {"lang": "it"}) == [[]]
+    assert not counted
 
 
 def test_no_type_is_said_where_a_value_has_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -44,12 +44,13 @@ def warn_unknown(engine: Engine, scope: Scope, where: Where, condition: Any) -> 
 def _warn(engine: Engine, scope: Scope, given: Filter) -> None:
     compared: dict[str, list[Comparison]] = {}
     for comparison in given.comparisons():
-        if comparison.operator != "exists" and not comparison.field.startswith(RESERVED):
+        key = (str(scope), f"{comparison.field}\0{' or '.join(sorted(_types_compared(comparison)))}")
+        looked_at = key in engine.warned_fields or (str(scope), comparison.field) in engine.warned_fields
+        if not looked_at and comparison.operator != "exists" and not comparison.field.startswith(RESERVED):
+            engine.warned_fields.add(key)
             compared.setdefault(comparison.field, []).append(comparison)
     unknown = []
     for name in sorted(compared)[:_MAX_SHOWN]:
-        if (str(scope), name) in engine.warned_fields:
-            continue
         present = scope.condition(Comparison(name, "exists", True))
         if lookup.count(engine, present):
             _warn_types(engine, scope, compared[name], present)
@@ -72,16 +73,12 @@ def _warn_types(engine: Engine, scope: Scope, comparisons: list[Comparison], pre
     """Warn where passages have a field, and some of them were looked at and none has it in the type that is compared."""
     for comparison in comparisons:
         wanted = _types_compared(comparison)
-        key = (str(scope), f"{comparison.field}\0{' or '.join(sorted(wanted))}")
-        if not wanted or key in engine.warned_fields:
-            continue
-        engine.warned_fields.add(key)
-        if lookup.count(engine, scope.condition(comparison)):
+        if not wanted or lookup.count(engine, scope.condition(comparison)):
             continue
         sample = lookup.select(engine, present, _SAMPLE_SIZE)
-        values = [looked_up(fields_of(one.id, one.title, one.metadata), comparison.field) for one in sample]
-        stored = {_type_of(value) for value in values}
-        if values and wanted.isdisjoint(stored):
+        fields = (fields_of(one.id, one.title, one.metadata) for one in sample)
+        stored = {_type_of(looked_up(own, comparison.field)) for own in fields}
+        if stored and wanted.isdisjoint(stored):
             _log.warning(
                 "no passage has %s in the field %.80r, where %s expects it (there is %s); values are not converted%s",
                 " or ".join(sorted(wanted)),
