@@ -37,20 +37,22 @@ class SegmentDamagedError(Exception):
 
 
 @contextmanager
-def opening(path: Path, *, by: str = "") -> Iterator[None]:
+def opening(path: Path, *errors: type[Exception], by: str = "") -> Iterator[None]:
     """What fails while derived files are opened, as damage; another process may be removing them.
 
     Args:
         path: Of the file that stands for all of them in the message.
+        errors: What odd contents raise beside ``ValueError`` and ``RuntimeError``.
         by: What wrote them, for the message.
 
     Raises:
         SegmentDamagedError: A file is missing, or holds something else.
         StoreError: The process has as many files open as it may, or no memory to map them: neither is damage.
     """
+    expected: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError, *errors)
     try:
         yield
-    except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
+    except expected as error:
         for number, remedy in _WANTS.items():
             if getattr(error, "errno", None) == number or os.strerror(number) in str(error):  # FAISS writes it as text
                 raise StoreError(f"{path} cannot be opened: {os.strerror(number)}; {remedy}") from error

@@ -164,7 +164,7 @@ class Fields:
         """
         for name in (FIELDS, CONTENTS):
             verify_file(folder / name, files[name])
-        with opening(folder / CONTENTS):
+        with opening(folder / CONTENTS, LookupError, TypeError, AttributeError):
             contents = json.loads((folder / CONTENTS).read_text(encoding="utf-8"))
             data = np.memmap(folder / FIELDS, dtype=np.uint8, mode="r")
             self.count = int(contents["count"])
