@@ -78,6 +78,7 @@ $(VENV)/chat.stamp: $(VENV)/venv.stamp $(RECIPE)
 	@echo "installing the other stacks in .bench"
 	@$(PYTHON) -m venv .bench
 	@.bench/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/rivals.txt
+	@.bench/bin/python -m pip uninstall --quiet --yes torchvision # unused; beside a CPU build of torch it breaks transformers
 	@touch $@
 
 .docs/stamp: docs/tools/requirements.txt constraints.txt

@@ -118,7 +118,8 @@ def test_where_numbers_are_rounded_a_text_meets_one_shape_and_one_core(
     assert {len(shapes) for shapes in seen.values()} == {1}
     assert {shape[0] for shapes in seen.values() for shape in shapes} == {1}
     runtime = encoder.sides[0].runtime
-    assert runtime._settings["INFERENCE_NUM_THREADS"] == runtime.streams
+    threads = {form[1]: model._model.get_property("INFERENCE_NUM_THREADS") for form, model in runtime._compiled.items()}
+    assert threads[runtime.streams] == runtime.streams
     assert {streams for _, streams in runtime._compiled} == {0, runtime.streams}  # 0: the thread that calls
 
 

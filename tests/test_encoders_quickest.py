@@ -60,6 +60,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
         a_processor(monkeypatch, flags)
         monkeypatch.setattr(quickest, "timed", time_all)
         monkeypatch.setattr(quickest, "effect_of", effect_of)
+        monkeypatch.setattr(quickest, "quickest_threads", lambda *_: 1)
         return done
 
     return make
@@ -131,13 +132,13 @@ def test_what_is_kept_and_what_makes_it_void(
 
     assert measured()
     (file,) = cache.iterdir()
-    whole = {"dtype": "bfloat16", "milliseconds": EVEN, "refused": []}
+    whole = {"dtype": "bfloat16", "milliseconds": EVEN, "refused": [], "threads": 1}
     assert json.loads(file.read_text()) == whole
     damages = [
         b"half a nu", b"[]", b"\xff", b"", b"[" * 100_000, b"null",
         *(json.dumps(whole | part).encode() for part in (
             {"dtype": "float16"}, {"dtype": 8}, {"milliseconds": [1]}, {"milliseconds": {"int8": "9"}}, {"refused": "no"},
-            {"refused": [1]},
+            {"refused": [1]}, {"threads": 0}, {"threads": "2"}, {"threads": 1.5}, {"threads": None},
         )),
         *(json.dumps({name: whole[name] for name in whole if name != left_out}).encode() for left_out in whole),
     ]  # fmt: skip
@@ -256,6 +257,8 @@ def test_it_is_said_which_and_why(machine: Machine) -> None:
     assert describe_choice("g") == "int8 (quicker than float32 and true to the model)"
     precision_choice.save_choice("g question", Choice("float32", {}, ("int8",)))
     assert describe_choice("g") == "float32 (int8 is not true to the model)"
+    precision_choice.save_choice("g question", Choice("int8", {}, (), 2))
+    assert describe_choice("g") == "int8 (a lone question on 2 threads)"
 
 
 def test_a_machine_as_it_is(folder: Path) -> None:

@@ -44,7 +44,7 @@ class FastRuntime:
 
     Where numbers are rounded on their way through the layers, sums in another order (another batch, other padding, more
     threads) end in other roundings, and the vectors move by as much as the rounding does. So there every text runs by itself,
-    padded to a length of its own and on one core, whatever it came with: one text, one vector, to the bit.
+    padded to a length of its own, whatever it came with: one text, one vector, to the bit.
 
     Args:
         tower: Weights and configuration.
@@ -54,13 +54,16 @@ class FastRuntime:
             it. ``"bfloat16"`` calculates in bfloat16 where the processor can, and else in float32.
         each_token: A layer over every token instead of pooling and head: the output has the shape [n, length, rows], where
             some of the length is padding.
-        like: A runtime of the same tower in another precision; its graph is shared where int8 is in neither.
+        like: A runtime of the same tower in another precision; its graph is shared where int8 is in both or neither.
+        lone_threads: How many threads encode a text that nothing runs beside, in other precisions than float32; at most as
+            many as there are cores. More than 1 only where that has been seen to change no vector.
 
     Attributes:
         dim: Number of components of every vector.
         dtype: The precision that it runs in.
         token_budget: Most padded tokens of one batch.
         streams: How many batches it runs side by side.
+        lone_threads: How many threads encode a batch that nothing runs beside.
 
     Raises:
         MissingExtraError: OpenVINO is not installed.
@@ -75,21 +78,23 @@ class FastRuntime:
         dtype: str = "int8",
         each_token: Layer | None = None,
         like: FastRuntime | None = None,
+        lone_threads: int = 1,
     ) -> None:
         if dtype not in FAST_DTYPES:
             raise ModelError(unknown(PRECISION, dtype, FAST_DTYPES, more=" with OpenVINO" + OR_AUTO))
         self._core = openvino_core()
         # asked of a processor that lacks it, bfloat16 would be imitated, which is slower than float32
         self.dtype = "float32" if dtype == "bfloat16" and "bf16" not in this_processor().abilities else dtype
-        if like is None or "int8" in (dtype, like.dtype):
-            self._graph = build_graph(tower, profile, int8=dtype == "int8", each_token=each_token)
-        else:
+        if like is not None and (like.dtype == "int8") == (dtype == "int8"):
             self._graph = like._graph
+        else:
+            self._graph = build_graph(tower, profile, int8=dtype == "int8", each_token=each_token)
         self.dim = int(self._graph.output(0).partial_shape[-1].get_length())
         self._cores = cores()
         self._each_alone = self.dtype != "float32"
         self.streams = min(self._cores, _MOST_SINGLE_STREAMS if self._each_alone else _MOST_STREAMS)
-        self._streams_alone = 0 if self._each_alone else 1
+        self.lone_threads = min(lone_threads, self._cores) if self._each_alone else self._cores
+        self._streams_alone = 0 if self._each_alone and self.lone_threads == 1 else 1
         self.token_budget = 1 if self._each_alone else _TOKEN_BUDGET
         self._longest = tower.config["max_position_embeddings"] - first_position(tower)
         self._lock, self._compiling = new_lock(), new_lock()
@@ -98,7 +103,6 @@ class FastRuntime:
         group = group_of(tower) or tower.config[FORMS[tower.backbone].hidden]
         self._settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if self.dtype == "bfloat16" else "f32",
-            "INFERENCE_NUM_THREADS": self.streams if self._each_alone else self._cores,
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": group if self.dtype == "int8" else 0,
         }
 
@@ -154,7 +158,8 @@ class FastRuntime:
 
     def _compiled_for(self, streams: int) -> _Compiled:
         """The graph compiled for ``streams`` batches at once; the first caller compiles it."""
-        settings = {**self._settings, "NUM_STREAMS": streams}
+        threads = self.lone_threads if streams == 1 else self.streams if self._each_alone else self._cores
+        settings = {**self._settings, "NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": threads}
         if not streams or was_loaded("openvino"):
             # in a fork OpenVINO would wait for the parent's threads; without streams it works in the thread that calls
             settings |= {"NUM_STREAMS": 0, "INFERENCE_NUM_THREADS": 1}

@@ -21,11 +21,13 @@ class Choice:
         dtype: Its name.
         milliseconds: What some texts took in each precision that runs here; empty where there is only one.
         refused: Precisions that would have been quicker, but are not accurate enough.
+        threads: How many threads encode a lone text.
     """
 
     dtype: str
     milliseconds: Mapping[str, float]
     refused: tuple[str, ...]
+    threads: int = 1
 
     def __str__(self) -> str:
         chosen_ms = self.milliseconds.get(self.dtype)
@@ -35,6 +37,8 @@ class Choice:
                 worth = ", too little less for its greater error" if chosen_ms is not None and ms < chosen_ms else ""
                 reasons.append(f"{name} takes {ms:.1f} ms{worth}")
         reasons += [f"{name} is not true to the model" for name in self.refused]
+        if self.threads > 1:
+            reasons.append(f"a lone question on {self.threads} threads")
         return f"{self.dtype} ({'; '.join(reasons) or 'quicker than float32 and true to the model'})"
 
 
@@ -57,10 +61,12 @@ def save_choice(model: str, choice: Choice) -> None:
 def saved_choice(model: str) -> Choice | None:
     """The saved choice for a model on this machine; None where there is none, or its file cannot be read."""
     match recall("choice", [model]):
-        case {"dtype": str(dtype), "milliseconds": dict(times), "refused": list(refused)}:
-            numbers = all(isinstance(name, str) and isinstance(took, int | float) for name, took in times.items())
+        case {"dtype": str(dtype), "milliseconds": dict(times), "refused": list(refused), "threads": int(threads)}:
+            numbers = threads > 0 and all(
+                isinstance(name, str) and isinstance(took, int | float) for name, took in times.items()
+            )
             if dtype in (*candidates(), "float32") and numbers and all(isinstance(name, str) for name in refused):
-                return Choice(dtype, times, tuple(refused))
+                return Choice(dtype, times, tuple(refused), threads)
     return None
 
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.encoders.fast_runtime import FastRuntime
+from dpr_rag.encoders.lone_threads import quickest_threads
 from dpr_rag.encoders.precision import effect_of, timed
 from dpr_rag.encoders.precision_choice import TIME_WEIGHTS, Choice, candidates, save_choice, saved_choice
 from dpr_rag.encoders.profiles import Profile
@@ -93,10 +94,12 @@ def _find_quickest(exact: FastRuntime, tower: Tower, profile: Profile, tokens: T
         refused.append(dtype)
     else:
         dtype = "float32"
+    threads = quickest_threads(runtimes.get(dtype, exact), tower, profile, tokens)
     # another process may have saved its choice first: that is what all take from now on
     choice = saved_choice(model)
     if choice is None:
-        choice = Choice(dtype, times, tuple(refused))
+        choice = Choice(dtype, times, tuple(refused), threads)
         save_choice(model, choice)
         _log.info("%s runs in %s", tower.tokenizer.name, choice)
-    return runtimes.get(choice.dtype, exact)
+    chosen = runtimes.get(choice.dtype, exact)
+    return FastRuntime(tower, profile, dtype=choice.dtype, like=chosen, lone_threads=choice.threads)

@@ -93,7 +93,9 @@ def _quickest(tower: Tower, profile: Profile, tokens: Tokens, model: str) -> Fas
     choice = saved_choice(model) if candidates() else None
     if choice is None and candidates():
         return QuickestRuntime(tower, profile, tokens, model=model)
-    return FastRuntime(tower, profile, dtype="float32" if choice is None else choice.dtype)
+    if choice is None:
+        return FastRuntime(tower, profile, dtype="float32")
+    return FastRuntime(tower, profile, dtype=choice.dtype, lone_threads=choice.threads)
 
 
 def _suits_openvino(device: str | None, dtype: str | None) -> bool:
