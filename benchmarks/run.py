@@ -1,4 +1,4 @@
-"""Measure everything that `docs/figures.md` says about speed and memory, beside the rivals, and write one report.
+"""Measure everything that `docs/figures/speed.md` says, beside the rivals, and write one report.
 
     make bench                                    small: under five minutes once installed, texts of the standard library
     make bench BENCH='--data squad --background wiki-background/passages.jsonl.gz --full'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
 from dpr_rag.index.ann import AnnIndex
-from dpr_rag.index.library import import_faiss
+from dpr_rag.index.library import import_faiss, one_thread
 from dpr_rag.index.segments import Base, Tail
 
 Scores = npt.NDArray[np.float64]
@@ -220,7 +221,8 @@ def _top(
         selector = faiss.IDSelectorBitmap(np.ascontiguousarray(selection.mask[start // 8 :]))
     pointers = (faiss.swig_ptr(questions), faiss.swig_ptr(block))
     sizes = (block.shape[1], len(questions), len(block), count)
-    faiss.knn_inner_product(*pointers, *sizes, faiss.swig_ptr(scores), faiss.swig_ptr(positions), selector)
+    with one_thread() if len(questions) == 1 else nullcontext():
+        faiss.knn_inner_product(*pointers, *sizes, faiss.swig_ptr(scores), faiss.swig_ptr(positions), selector)
     scores[positions < 0] = -np.inf
     return positions + start, scores
 
