@@ -2,8 +2,8 @@
 
     python benchmarks/fusion.py DATA OUTPUT [--model MODEL] [--questions 1500] [--background 15000] [--read 200]
 
-DATA holds ``squad/``, ``fairytaleqa/``, ``real-questions/`` and ``wiki-background/`` as JSONL, and ``pubmedqa/`` where its
-figures are wanted; OUTPUT keeps the encoded stores. Real questions are right by answers, over SQuAD's paragraphs and the
+DATA holds ``squad/``, ``fairytaleqa/``, ``real-questions/`` and ``wiki-background/`` as JSONL, and ``pubmedqa/`` and
+``medquad/`` (``medquad.py``) where their figures are wanted; OUTPUT keeps the encoded stores. Real questions are right by answers, over SQuAD's paragraphs and the
 background, all others by their passage. One line per set and ranking: top-1, 5 and 20 in percent, and what is gained on the
 better of both legs with the 95 % interval of the paired bootstrap. ``--read`` has the built-in reader order
 the first 20 of hybrid for so many of the questions, beside hybrid on the same ones.
@@ -55,8 +55,9 @@ def sets(data: Path, most: int) -> Iterator[tuple[str, tuple[str, ...], list[Que
     yield "squad", ("squad",), dev, "passage"
     yield "squad as keywords", ("squad",), [replace(one, question=keywords(one.question, 6)) for one in dev], "passage"
     yield "fairytaleqa", ("fairytaleqa",), asked("fairytaleqa", "test"), "passage"
-    if (data / "pubmedqa").is_dir():
-        yield "pubmedqa", ("pubmedqa",), asked("pubmedqa", "test"), "passage"
+    for name in ("pubmedqa", "medquad"):
+        if (data / name).is_dir():
+            yield name, (name,), asked(name, "test"), "passage"
     for name in ("natural-questions", "triviaqa"):
         yield name, ("squad", "wiki-background"), asked("real-questions", f"{name}.dev"), "answer"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny_models as tiny
@@ -14,9 +15,10 @@ from typer.testing import CliRunner, Result
 
 import dpr_rag.cli
 from dpr_rag import DualEncoder, Passage, PassageStore
+from dpr_rag.cli import models
 from dpr_rag.cli.app import app
 from dpr_rag.corpora import Question, write_questions
-from dpr_rag.errors import ModelError
+from dpr_rag.errors import EncoderMismatchError, ModelError
 from dpr_rag.faces import on_face
 
 RUNNING = {"--device", "--runtime", "--precision"}
@@ -284,3 +286,27 @@ def test_training_runs_where_and_in_what_precision_the_options_say(
     run("train", there / "t.json", "-o", there / "out", "--init", model, "--device", "cpu", "--precision", "bfloat16")
     assert given["device"] == "cpu"
     assert given["settings"].bf16 is True  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("place", "remedy"),
+    [
+        ("s.dpr", "encode it anew with: dpr-rag reencode s.dpr --model default"),
+        (
+            "milvus://host:19530/wiki",
+            "copy it to a folder, encode that anew with: dpr-rag reencode FOLDER --model default, and copy it back",
+        ),
+    ],
+)
+def test_a_store_of_a_former_default_encoder_is_told_its_remedy(
+    place: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = SimpleNamespace(passages=3, dim=384, fingerprint="former", source="dpr-rag-mini-v1", profile=None)
+    default = SimpleNamespace(source=DualEncoder.default().source, fingerprint="latest")
+    monkeypatch.setattr(models, "facts_of", lambda path: facts)
+    monkeypatch.setattr(models.ModelChoice, "load", lambda choice: default)
+    with pytest.raises(EncoderMismatchError) as error:
+        models.encoder_of(place, models.ModelChoice())
+    assert str(error.value) == (
+        f"the store {place!r} was filled by the default encoder of an earlier version; {remedy}"
+    )

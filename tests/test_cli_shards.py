@@ -148,6 +148,15 @@ def test_demo_indexes_once_and_answers(tmp_path: Path, monkeypatch: pytest.Monke
     assert "an earlier version's default encoder" in after.stderr
     assert json.loads(run("info", store, "--json").stdout)["fingerprint"] == "newer-64"
     assert "an earlier version's" not in run("demo", "--store", store).stderr
+    v1, v2 = (TinyEncoder(f"dpr-rag-mini-v{version}") for version in (1, 2))
+    v1.fingerprint, v2.fingerprint = "v1-64", "v2-64"
+    by_v1 = tmp_path / "v1.dpr"
+    for encoder, text in ((v1, ""), (v2, "an earlier version's default encoder")):
+        monkeypatch.setattr(models.ModelChoice, "load", lambda choice, encoder=encoder: encoder)
+        demonstrated = run("demo", "--store", by_v1)
+        assert demonstrated.exit_code == 0, demonstrated.output
+        assert text in demonstrated.stderr
+        assert json.loads(run("info", by_v1, "--json").stdout)["fingerprint"] == encoder.fingerprint
     monkeypatch.setattr(models.ModelChoice, "load", lambda choice: TinyEncoder("others"))
     assert run("demo", "--store", store).exit_code == 1
     assert json.loads(run("info", store, "--json").stdout)["fingerprint"] == "newer-64"

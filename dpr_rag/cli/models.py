@@ -137,10 +137,12 @@ def encoder_of(
             f"the store {str(path)!r} holds vectors that came without an encoder; name theirs with --model MODEL --bind"
         )
     encoder = loaded or choice.load()
-    if is_outdated(info, encoder) and not is_address(path):
+    if is_outdated(info, encoder):
+        remedy = f"encode it anew with: dpr-rag reencode {quote(str(path))} --model {DEFAULT}"
+        if is_address(path):
+            remedy = f"copy it to a folder, encode that anew with: dpr-rag reencode FOLDER --model {DEFAULT}, and copy it back"
         raise EncoderMismatchError(
-            f"the store {str(path)!r} was filled by the default encoder of an earlier version; encode it anew with: "
-            f"dpr-rag reencode {quote(str(path))} --model {DEFAULT}"
+            f"the store {str(path)!r} was filled by the default encoder of an earlier version; {remedy}"
         )
     if info.fingerprint and encoder.fingerprint != info.fingerprint:
         raise EncoderMismatchError(
@@ -151,7 +153,11 @@ def encoder_of(
 
 def is_outdated(info: Facts | None, encoder: DualEncoder | LibraryEncoder) -> bool:
     """Whether the default encoder of an earlier version filled a store."""
-    return info is not None and info.source == encoder.source and info.fingerprint != encoder.fingerprint
+    from dpr_rag.encoders.dual import DEFAULT_SOURCE, FORMER_DEFAULT_SOURCES
+
+    if info is None or info.fingerprint == encoder.fingerprint:
+        return False
+    return info.source == encoder.source or (encoder.source == DEFAULT_SOURCE and info.source in FORMER_DEFAULT_SOURCES)
 
 
 def _advice(info: Facts) -> str:

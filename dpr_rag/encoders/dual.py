@@ -32,6 +32,8 @@ from dpr_rag.paths import place_of
 _log = logging.getLogger(__name__)
 _DEFAULT = Path(__file__).with_name("default")
 DEFAULT_SOURCE = "dpr-rag-mini-v2"
+FORMER_DEFAULT_SOURCES = frozenset({"dpr-rag-mini-v1"})
+"""Default encoders of earlier versions: there are stores of their vectors, and their weights are in no package any more."""
 
 
 class DualEncoder(LoadedEncoder):
