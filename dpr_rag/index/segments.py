@@ -124,8 +124,9 @@ class Tail:
     def __init__(self, dim: int) -> None:
         """Begin empty; :meth:`extended` makes longer ones."""
         self.rows: Rows = np.empty(0, np.int64)
-        self.norm = 0.0
         self._buffer = np.empty((0, dim), np.float32)
+        self._norms = np.empty(0)
+        self.norm = 0.0
 
     @property
     def matrix(self) -> Vectors:
@@ -154,8 +155,25 @@ class Tail:
                 longer._buffer[:count] = self.matrix
         longer._buffer[count:total] = vectors
         longer.rows = np.concatenate([self.rows, rows])
-        longer.norm = max(self.norm, largest_norm(vectors))
+        norms = norms_of(vectors)
+        longer._norms = np.concatenate([self._norms, norms])
+        longer.norm = max(self.norm, float(norms.max(initial=0)))
         return longer
+
+    def kept(self, mask: npt.NDArray[np.bool_]) -> Tail:
+        """A tail of the rows where a mask of shape [n] is true; this one stays as it is, and is not to be extended again.
+
+        Both share a buffer where the last rows are kept and are a quarter of it or more, as after most compactions while
+        passages are added fast: copying half a million vectors would keep a search waiting for a second.
+        """
+        rest = Tail(self._buffer.shape[1])
+        rest.rows, rest._norms = self.rows[mask], self._norms[mask]
+        rest.norm = float(rest._norms.max(initial=0))
+        start = len(self.rows) - len(rest.rows)
+        whole = self._buffer if self._buffer.base is None else self._buffer.base
+        shares = mask[start:].all() and 4 * len(rest.rows) >= len(whole)
+        rest._buffer = self._buffer[start:] if shares else self.matrix[mask]
+        return rest
 
 
 def largest_norm(vectors: Vectors) -> float:

@@ -237,12 +237,10 @@ def open_fields(folder: Path, manifest: Manifest) -> Fields | None:
 
 
 def _kept(old: Snapshot | None, reader: StoreReader, state: State, after: int) -> Tail:
-    """A new tail of the old tail's vectors above a row number that are still stored."""
-    tail = Tail(0 if state.model is None else state.model.dim)
+    """The part of the old tail above a row number that is still stored."""
     if old is None or (old.state.table, old.state.model) != (state.table, state.model):
-        return tail
-    kept = np.isin(old.tail.rows, reader.rows_of(state.vectors, after=after))
-    return tail.extended(old.tail.rows[kept], old.tail.matrix[kept]) if kept.any() else tail
+        return Tail(0 if state.model is None else state.model.dim)
+    return old.tail.kept(np.isin(old.tail.rows, reader.rows_of(state.vectors, after=after)))
 
 
 def _grown(tail: Tail, reader: StoreReader, state: State, after: int) -> Tail:
