@@ -1,4 +1,4 @@
-"""Checks of arguments; every error message says what was given, what was expected, and what to do."""
+"""Checks of arguments; every error message names the value, what was expected, and what to do."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from typing import Any, ParamSpec, TypeVar
 from dpr_rag.errors import ArgumentError, DprRagError, nearest
 from dpr_rag.faces import ByFace
 
-_USUAL = ("question", "query", "input", "text")
-_Kind = TypeVar("_Kind")
+_TEXT_KEYS = ("question", "query", "input", "text")
+_T = TypeVar("_T")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Class = TypeVar("_Class", bound=type)
-_NEVER_ANSWERING = (
+_DEFERRED_BODIES = (
     (inspect.iscoroutinefunction, "a coroutine function (async def)"),
     (inspect.isgeneratorfunction, "a generator function (with yield)"),
     (inspect.isasyncgenfunction, "an asynchronous generator function"),
 )
-# What leaves no trace on a page: spaces and control characters, what only tells how to set or order text, fillers, selectors
-# of a glyph, the pattern of Braille without dots, and what stands where nothing could be decoded.
-_UNSEEN = re.compile(
+# Characters without a visible glyph: white space, control and format characters, fillers, variation selectors, the blank
+# Braille pattern, and U+FFFD, which stands for what could not be decoded.
+_INVISIBLE = re.compile(
     r"[\s\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u2060-\u206f"
     r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff"
     r"\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff]*"
 )
 
-_OTHER_WORDS = {
+_SYNONYMS = {
     **dict.fromkeys(("top_k", "topk", "n", "n_results", "num_results", "limit", "similarity_top_k", "top_n"), "k"),
     **dict.fromkeys(("filters", "where", "pre_filter", "expr", "metadata_filter"), "filter"),
     **dict.fromkeys(("embedding", "embeddings", "embed_model", "embedding_function", "model", "model_name"), "encoder"),
@@ -57,7 +57,7 @@ _OTHER_WORDS = {
 
 
 def shown(value: object, width: int = 60) -> str:
-    """The first characters of a value's ``repr``; of an integer that Python refuses to print (over 4,300 digits), its size."""
+    """The first characters of a value's ``repr``; for an integer that Python refuses to print (over 4,300 digits), its size."""
     try:
         return repr(value)[:width]
     except ValueError:
@@ -74,24 +74,24 @@ def is_blank(text: str) -> bool:
 
     Extracted text often consists of zero-width spaces, byte order marks, soft hyphens, NUL or U+FFFD alone.
     """
-    return _UNSEEN.fullmatch(text) is not None
+    return _INVISIBLE.fullmatch(text) is not None
 
 
 def remedy(value: object, *, several: str) -> str:
-    """What to do with what stands where a string is expected.
+    """Advice on a value that should be a string.
 
     Args:
-        value: What stands there.
-        several: What to do with several strings.
+        value: The value.
+        several: Advice for a caller who has several strings.
     """
     if value is None:
         return "fill it in, or leave it out"
     if isinstance(value, bytes | bytearray):
         return ByFace("decode it, as with .decode('utf-8')", cli="write it as text", page="write it as text")
     if isinstance(value, Mapping):
-        names = [key for key in value if isinstance(key, str)]
-        name = next((one for one in (*_USUAL, *names) if one in names), "text")
-        return "pick the string out of it" + ByFace(f", as with [{name!r:.60}]", cli="", page="")
+        keys = [key for key in value if isinstance(key, str)]
+        likeliest = next((key for key in (*_TEXT_KEYS, *keys) if key in keys), "text")
+        return "pick the string out of it" + ByFace(f", as with [{likeliest!r:.60}]", cli="", page="")
     if isinstance(value, int | float | Integral | Real):
         return ByFace("convert it with str()", cli="write it as a string", page="write it as a string")
     return several if isinstance(value, Iterable) else "pass its text as a string"
@@ -112,28 +112,28 @@ def check_text(text: object, *, several: str) -> str:
     return text
 
 
-def iterated(name: str, values: object, of: str, *, error: type[DprRagError], one: str) -> Iterator[Any]:
+def iterated(name: str, values: object, expected: str, *, error: type[DprRagError], advice: str) -> Iterator[Any]:
     """Iterate over an argument that must be a list or another iterable; strings, bytes, mappings and classes are refused.
 
     Args:
         name: Name of the argument.
         values: Its value.
-        of: What is expected, such as ``a list of ids``.
+        expected: The expected value in words, such as ``a list of ids``.
         error: The class of error to raise.
-        one: Advice for a caller who has a single item.
+        advice: Advice for the message, such as for a caller who has a single item.
 
     Raises:
-        DprRagError: It is not iterable, or one of the types that are refused; of the class ``error``.
+        DprRagError: It is not iterable, or has one of the refused types; of the class ``error``.
     """
     if isinstance(values, str | bytes | bytearray | Mapping | type):
-        raise error(f"{name} is {_told(values)}, expected {of}; {one}")
+        raise error(f"{name} is {_described(values)}, expected {expected}; {advice}")
     try:
         return iter(values)  # type: ignore[call-overload,no-any-return]
     except TypeError as cause:
-        raise error(f"{name} is {_told(values)}, expected {of}; {one}") from cause
+        raise error(f"{name} is {_described(values)}, expected {expected}; {advice}") from cause
 
 
-def _told(value: object) -> str:
+def _described(value: object) -> str:
     return f"the string {value!r:.80}" if isinstance(value, str) else kind(value)
 
 
@@ -146,8 +146,10 @@ def check_count(name: str, value: object, error: type[DprRagError], *, least: in
         DprRagError: It is not; of the class ``error``.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        given = shown(value, 80) if isinstance(value, str | float | int | Integral) or value is None else kind(value)
-        raise error(f"{name} is {given:.80}, expected an integer of at least {least}{more}")
+        is_plain = isinstance(value, str | float | int | Integral) or value is None
+        raise error(
+            f"{name} is {shown(value, 80) if is_plain else kind(value):.80}, expected an integer of at least {least}{more}"
+        )
     return min(int(value), sys.maxsize)  # nothing has more items, and SQLite and iterators take no larger number
 
 
@@ -179,9 +181,7 @@ def _as_float(value: Real) -> float:
         return math.inf
 
 
-def check_instance(
-    name: str, value: object, expected: type[_Kind], error: type[DprRagError], *, advice: str = ""
-) -> _Kind:
+def check_instance(name: str, value: object, expected: type[_T], error: type[DprRagError], *, advice: str = "") -> _T:
     """Check that a value is an instance of a class, and return it.
 
     Raises:
@@ -189,33 +189,33 @@ def check_instance(
     """
     if not isinstance(value, expected):
         article = "an" if expected.__name__[:1] in "AEIOU" else "a"
-        raise error(f"{name} is {_told(value)}, expected {article} {expected.__name__}{advice}")
+        raise error(f"{name} is {_described(value)}, expected {article} {expected.__name__}{advice}")
     return value
 
 
 def check_callable(name: str, value: object) -> None:
-    """Refuse a callback that cannot be called, before the work it is to be called after.
+    """Refuse a callback that cannot be called, before the work that it follows.
 
     Raises:
-        ArgumentError: It is neither None nor callable; or calling it runs nothing, as with an ``async def``.
+        ArgumentError: It is neither None nor callable; or a call does not run its body, as with an ``async def``.
     """
     if value is not None and not callable(value):
-        raise ArgumentError(f"{name} is {_told(value)}, expected a function, or None")
-    if (what := never_answering(value)) is not None:
-        raise ArgumentError(f"{name} is {what}, expected a plain function: nobody would run what it returns")
+        raise ArgumentError(f"{name} is {_described(value)}, expected a function, or None")
+    if (description := deferred_function(value)) is not None:
+        raise ArgumentError(f"{name} is {description}, expected a plain function: nobody would run what it returns")
 
 
-def never_answering(function: object) -> str | None:
-    """The name and kind of a function whose body does not run when it is called (``async def``, ``yield``); else None.
+def deferred_function(function: object) -> str | None:
+    """Describe a function whose body does not run when it is called (``async def``, ``yield``); None for any other value.
 
-    Looks through ``functools.partial`` and at ``__call__``.
+    ``functools.partial`` is unwrapped, and of an object its ``__call__`` is examined.
     """
     inner: Any = function
     while isinstance(inner, partial):
         inner = inner.func
-    for matches, what in _NEVER_ANSWERING:
+    for matches, description in _DEFERRED_BODIES:
         if callable(inner) and (matches(inner) or matches(type(inner).__call__)):
-            return f"{getattr(inner, '__qualname__', None) or kind(inner):.120}, {what}"
+            return f"{getattr(inner, '__qualname__', None) or kind(inner):.120}, {description}"
     return None
 
 
@@ -223,19 +223,19 @@ def check_flag(name: str, value: object) -> None:
     """Refuse a value other than True and False: the string ``"false"`` would count as true.
 
     Raises:
-        ArgumentError: It is another.
+        ArgumentError: It is neither.
     """
     if not isinstance(value, bool):
-        raise ArgumentError(f"{name} is {_told(value)}, expected True or False")
+        raise ArgumentError(f"{name} is {_described(value)}, expected True or False")
 
 
-def names_known(**elsewhere: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+def names_known(**synonyms: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """A decorator: a call with an unknown keyword argument raises an error that names the right one.
 
-    The names are compared only after Python has refused the call; a correct call pays for one more function call.
+    Names are compared only after Python has refused the call, so that a correct call costs one more function call.
 
     Args:
-        **elsewhere: Other libraries' names for this function's arguments, on top of the ones known for all functions.
+        **synonyms: Other libraries' names for this function's arguments, in addition to those known for all functions.
     """
 
     def decorated(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -244,10 +244,10 @@ def names_known(**elsewhere: str) -> Callable[[Callable[_P, _R]], Callable[_P, _
             try:
                 return function(*args, **kwargs)
             except TypeError as error:
-                within = error.__traceback__ is None or error.__traceback__.tb_next is not None
-                if within or (told := _unknown_name(function, kwargs, elsewhere)) is None:
+                is_from_within = error.__traceback__ is None or error.__traceback__.tb_next is not None
+                if is_from_within or (message := _unknown_name(function, kwargs, synonyms)) is None:
                     raise
-            raise ArgumentError(told)
+            raise ArgumentError(message)
 
         return called
 
@@ -260,11 +260,14 @@ def fields_known(kind: _Class) -> _Class:
     return kind
 
 
-def _unknown_name(function: Callable[..., Any], given: Iterable[str], elsewhere: Mapping[str, str]) -> str | None:
+def _unknown_name(function: Callable[..., Any], names: Iterable[str], synonyms: Mapping[str, str]) -> str | None:
+    """The message about the first name that is no argument of a function; None if there is none."""
     known = [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
-    name = next((one for one in given if one not in known), None)
-    if name is None:
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is None:
         return None
-    words = {**{other: right for other, right in _OTHER_WORDS.items() if right in known}, **elsewhere}
+    right_names = {**{other: name for other, name in _SYNONYMS.items() if name in known}, **synonyms}
     called = function.__qualname__.removesuffix(".__init__")
-    return f"{called}() has no argument {name!r:.80}, expected {', '.join(known)}{nearest(name, known, words)}"
+    return (
+        f"{called}() has no argument {unknown!r:.80}, expected {', '.join(known)}{nearest(unknown, known, right_names)}"
+    )

@@ -1,4 +1,4 @@
-"""The exception tree: every message says what was given, what was expected and what to do."""
+"""The exception tree; every message names the value, what was expected, and what to do."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ MAKE_ONE = "check the path" + ByFace(
 )
 """Advice where there is no store."""
 OPTIMIZE_BUILDS = ByFace("optimize() builds", cli="dpr-rag optimize DIR builds", page="dpr-rag optimize DIR builds")
-"""Advice for what is derived from the passages, up to what is built."""
+"""Advice to rebuild what is derived from the passages, to be followed by what is built."""
 CONVERTING = ByFace(
     ", or all of the metadata with dpr_rag.to_json_metadata(metadata), as vector stores of the frameworks do with "
     "on_metadata='convert'",
     cli="",
     page="",
 )
-"""Advice for metadata that are no JSON."""
+"""Advice for metadata that are not JSON."""
 DATES = ByFace(", dates for example with .isoformat()", cli=", dates for example to strings", page="")
-"""Advice for a value that is no JSON."""
+"""Advice for a value that is not JSON."""
 NAME_ENCODER = ByFace(
     "pass encoder= to PassageStore.open, or search with vectors",
     cli="name one with --model",
@@ -47,7 +47,7 @@ _BREAK = re.compile(r"\s*[\r\n]+\s*")
 
 
 def install(extra: str) -> str:
-    """The advice to install an extra, for messages: from a checkout, as dpr-rag is on no package index.
+    """Advice to install an extra, from a checkout, as dpr-rag is on no package index.
 
     Args:
         extra: Name of the extra in ``pyproject.toml``.
@@ -55,29 +55,29 @@ def install(extra: str) -> str:
     return f"in a checkout of dpr-rag, run: pip install -c constraints.txt '.[{extra}]'"
 
 
-def nearest(given: object, known: Iterable[str], elsewhere: Mapping[str, str] = MappingProxyType({})) -> str:
-    """The end of a message about an unknown name: the name used here, or similar names; empty if there is none.
+def nearest(name: object, known: Iterable[str], synonyms: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The end of a message about an unknown name: the right name, or similar names; empty if there is none.
 
     Args:
-        given: The unknown name; for a value that is not a string the result is empty.
+        name: The unknown name; for a value that is not a string the result is empty.
         known: The names that exist.
-        elsewhere: Other libraries' names in lower case, and the names used here.
+        synonyms: Other libraries' names in lower case, and the names used here.
     """
-    if not isinstance(given, str):
+    if not isinstance(name, str):
         return ""
-    if right := elsewhere.get(given.lower()):
+    if right := synonyms.get(name.lower()):
         return f"; here it is {right!r}"
     from difflib import get_close_matches
 
-    near = get_close_matches(given.lower(), known, 3, 0.7)
-    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    similar = get_close_matches(name.lower(), known, 3, 0.7)
+    return f"; did you mean {' or '.join(map(repr, similar))}?" if similar else ""
 
 
 def unknown(
     name: str,
-    given: object,
+    value: object,
     known: Iterable[str],
-    elsewhere: Mapping[str, str] = MappingProxyType({}),
+    synonyms: Mapping[str, str] = MappingProxyType({}),
     *,
     more: str = "",
 ) -> str:
@@ -85,13 +85,13 @@ def unknown(
 
     Args:
         name: Name of the argument.
-        given: Its value.
+        value: Its value.
         known: The values that exist.
-        elsewhere: See :func:`nearest`.
+        synonyms: See :func:`nearest`.
         more: Other allowed values, in words.
     """
     names = tuple(known)
-    return name + f" is {given!r:.80}, expected one of {', '.join(names)}" + more + nearest(given, names, elsewhere)
+    return name + f" is {value!r:.80}, expected one of {', '.join(names)}" + more + nearest(value, names, synonyms)
 
 
 def _one_line(text: str) -> str:
@@ -101,7 +101,8 @@ def _one_line(text: str) -> str:
 class DprRagError(Exception):
     """Base class of all errors of dpr-rag; the message is one line, even where it quotes several.
 
-    A message that each face says in its own words is a :class:`~dpr_rag.faces.ByFace`; ``str()`` gives that of Python.
+    A message with another wording for the command line or the pages is a :class:`~dpr_rag.faces.ByFace`; ``str()`` gives
+    Python's wording.
     """
 
     def __init__(self, message: str = "", *more: object) -> None:

@@ -1,4 +1,4 @@
-"""Texts that each face says in words of its own: Python, the command line, the pages."""
+"""Messages with a wording for each face, as the ways to use dpr-rag are called here: Python, the command line, the pages."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Literal
 Face = Literal["cli", "page"]
 FACES: tuple[Face, ...] = ("cli", "page")
 """The faces beside Python."""
-_LEFT_OUT = "\ufdd0"  # one of Unicode's characters for what a program keeps to itself
+_OMITTED = "\ufdd0"  # a noncharacter, which Unicode reserves for internal use
 
 
 class ByFace(str):
-    """A text of which each face has its own words; as a string it is Python's.
+    """A text with a wording for each face; as a string it is Python's.
 
-    Join it to others with ``+``, which joins each face's words: an f-string around it would keep those of Python alone.
+    Join it to other texts with ``+``, which joins the wordings of each face; an f-string would keep Python's alone.
 
     Args:
-        python: What Python says.
-        cli: What the command line says; None for the same.
-        page: What a page says; by default it leaves out all between the semicolons around the text, as its readers can pass
-            neither arguments nor options.
+        python: Python's wording.
+        cli: The command line's wording; None for Python's.
+        page: A page's wording. By default a page omits the whole clause, up to the semicolons around it, as its users can
+            pass neither arguments nor options.
     """
 
     cli: str
     page: str
 
-    def __new__(cls, python: str = "", *, cli: str | None = None, page: str = _LEFT_OUT) -> ByFace:
-        """Keep the words of each face."""
-        made = super().__new__(cls, python)
-        made.cli, made.page = str(python) if cli is None else cli, page
-        return made
+    def __new__(cls, python: str = "", *, cli: str | None = None, page: str = _OMITTED) -> ByFace:
+        """Keep the wording of each face."""
+        text = super().__new__(cls, python)
+        text.cli, text.page = str(python) if cli is None else cli, page
+        return text
 
     def __add__(self, other: str) -> str:
         return each_face(add, self, other)
@@ -40,31 +40,31 @@ class ByFace(str):
         return each_face(add, other, self)
 
 
-def on_face(said: object, face: Face) -> str:
-    """What a face says for a text or an error; that of Python where it has no words of its own.
+def on_face(message: object, face: Face) -> str:
+    """A face's wording of a text or an error; Python's if it has none of its own.
 
     Args:
-        said: The text or error.
+        message: The text or error.
         face: ``cli`` or ``page``.
     """
-    text = _words(message_of(said), face)
-    first, *others = text.split("; ")
-    return "; ".join([first, *(one for one in others if _LEFT_OUT not in one)])
+    text = _wording(message_of(message), face)
+    first, *clauses = text.split("; ")
+    return "; ".join([first, *(clause for clause in clauses if _OMITTED not in clause)])
 
 
-def message_of(said: object) -> str:
-    """The message of an error, or a text, to be joined with ``+``: with the words of each face, where it has some."""
-    text = said.args[0] if isinstance(said, BaseException) and said.args else said
-    return text if isinstance(text, ByFace) else str(said)
+def message_of(message: object) -> str:
+    """The text of an error or a message with the wordings of all faces, to be joined with ``+``."""
+    text = message.args[0] if isinstance(message, BaseException) and message.args else message
+    return text if isinstance(text, ByFace) else str(message)
 
 
 def each_face(make: Callable[..., str], *texts: str) -> str:
-    """What a function makes of texts, for each face of its words; a plain string where all faces say the same."""
+    """Apply a function to texts, once for the wording of each face; a plain string if all faces have the same."""
     if not any(isinstance(text, ByFace) for text in texts):
         return make(*texts)
-    cli, page = (make(*(_words(text, face) for text in texts)) for face in FACES)
+    cli, page = (make(*(_wording(text, face) for text in texts)) for face in FACES)
     return ByFace(make(*map(str, texts)), cli=cli, page=page)
 
 
-def _words(text: str, face: Face) -> str:
+def _wording(text: str, face: Face) -> str:
     return str(getattr(text, face)) if isinstance(text, ByFace) else text

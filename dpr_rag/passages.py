@@ -161,7 +161,7 @@ def check_questions(questions: object) -> list[str]:
         PassageError: The questions are one string or not iterable, or one of them is refused.
     """
     advice = "wrap it as [question], or call retrieve() for one" if isinstance(questions, str) else "give [] for none"
-    listed = iterated("questions", questions, "a list of them", error=PassageError, one=advice)
+    listed = iterated("questions", questions, "a list of them", error=PassageError, advice=advice)
     return [check_question(question) for question in listed]
 
 

@@ -38,7 +38,7 @@ def format_passages(passages: Iterable[Passage], *, start: int = 1) -> str:
         if isinstance(passages, Passage)
         else "give the passages of hits, as [hit.passage for hit in hits]"
     )
-    listed = iterated("passages", passages, "several passages", error=PassageError, one=one)
+    listed = iterated("passages", passages, "several passages", error=PassageError, advice=one)
     return "\n".join(_block(number, passage) for number, passage in enumerate(listed, start=start))
 
 

@@ -26,7 +26,7 @@ def questions_of(given: Iterable[Question]) -> list[Question]:
         EvaluationError: One is not.
     """
     advice = "make one with Question(id, question, answers), or read a file with read_questions()"
-    questions = list(iterated("questions", given, "a list of Questions", error=EvaluationError, one=advice))
+    questions = list(iterated("questions", given, "a list of Questions", error=EvaluationError, advice=advice))
     for question in questions:
         check_instance("one of questions", question, Question, EvaluationError, advice=f"; {advice}")
     return questions

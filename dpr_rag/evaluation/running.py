@@ -152,7 +152,7 @@ def _check_systems(systems: Mapping[str, System | Run]) -> None:
 
 
 def _judgements_of(given: Iterable[Judgement]) -> list[Judgement]:
-    judgements = list(iterated("judgements", given, "a list of Judgements", error=EvaluationError, one=_READ))
+    judgements = list(iterated("judgements", given, "a list of Judgements", error=EvaluationError, advice=_READ))
     for judgement in judgements:
         check_instance("one of judgements", judgement, Judgement, EvaluationError, advice=f"; {_READ}")
     return judgements

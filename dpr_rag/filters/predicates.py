@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dpr_rag.arguments import kind, never_answering
+from dpr_rag.arguments import deferred_function, kind
 from dpr_rag.errors import FilterError
 from dpr_rag.filters.expression import Filter
 from dpr_rag.passages import Passage
@@ -28,9 +28,9 @@ def check_predicate(predicate: object) -> None:
     """
     if isinstance(predicate, type):
         raise FilterError(f"filter is {kind(predicate)}, expected a dict, a Filter, or a function of a passage")
-    if (what := never_answering(predicate)) is not None:
+    if (description := deferred_function(predicate)) is not None:
         raise FilterError(
-            f"filter is {what}, expected a plain function that returns True or False; "
+            f"filter is {description}, expected a plain function that returns True or False; "
             "find out beforehand what it waits for, and compare with that"
         )
 

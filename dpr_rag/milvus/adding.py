@@ -109,9 +109,11 @@ def add(
 def _batches(
     passages: Iterable[Passage], vectors: Iterable[Any] | None, size: int
 ) -> Iterator[tuple[list[Passage], Vectors | None]]:
-    items = iterated("passages", passages, "a list of passages", error=PassageError, one="give them in a list")
+    items = iterated("passages", passages, "a list of passages", error=PassageError, advice="give them in a list")
     rows = (
-        None if vectors is None else iterated("vectors", vectors, "a vector each", error=VectorError, one="give a list")
+        None
+        if vectors is None
+        else iterated("vectors", vectors, "a vector each", error=VectorError, advice="give a list")
     )
     while batch := list(islice(items, size)):
         for item in batch:

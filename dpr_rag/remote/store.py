@@ -174,7 +174,9 @@ class RemoteStore(Shared, HasRanking):
         Raises:
             StoreReadOnlyError: The service was started without ``--writable``.
         """
-        passage_list = iterated("passages", passages, "a list of passages", error=PassageError, one="wrap it in a list")
+        passage_list = iterated(
+            "passages", passages, "a list of passages", error=PassageError, advice="wrap it in a list"
+        )
         checked = (check_instance("a passage", passage, Passage, PassageError) for passage in passage_list)
         body: dict[str, Any] = {"passages": [passage_record(passage) for passage in checked]}
         if vectors is not None:
@@ -273,7 +275,7 @@ class RemoteStore(Shared, HasRanking):
 
 def _ids(ids: Iterable[str]) -> list[str]:
     """Ids as a list; a single string is refused, it would be a list of characters."""
-    return list(iterated("ids", ids, "a list of ids", error=StoreError, one=f"wrap it as [{ids!r:.80}]"))
+    return list(iterated("ids", ids, "a list of ids", error=StoreError, advice=f"wrap it as [{ids!r:.80}]"))
 
 
 def _searches(body: Mapping[str, Any]) -> int:

@@ -105,10 +105,12 @@ def _batches(
     """Cut both streams into batches; they have to end together."""
     seen = SeenIds()
     items = iterated(
-        "passages", passages, "a list of passages", error=PassageError, one=f"give {_AS_A_PASSAGE}, in a list"
+        "passages", passages, "a list of passages", error=PassageError, advice=f"give {_AS_A_PASSAGE}, in a list"
     )
     given_rows = "one vector of numbers for each passage"
-    rows = None if vectors is None else iterated("vectors", vectors, given_rows, error=VectorError, one="give a list")
+    rows = (
+        None if vectors is None else iterated("vectors", vectors, given_rows, error=VectorError, advice="give a list")
+    )
     while batch := list(islice(items, size)):
         for item in batch:
             if not isinstance(item, Passage):

@@ -135,7 +135,7 @@ def checked_ids(ids: Iterable[str]) -> list[str]:
     if isinstance(ids, Passage):
         advice = "give [passage.id]"
     given = list(ids) if isinstance(ids, Mapping) else ids
-    listed = list(iterated("ids", given, "a list of ids", error=StoreError, one=advice))
+    listed = list(iterated("ids", given, "a list of ids", error=StoreError, advice=advice))
     for passage_id in listed:
         if not isinstance(passage_id, str):
             several = "give one string for each"

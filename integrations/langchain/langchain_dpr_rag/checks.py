@@ -20,7 +20,9 @@ def documents_given(documents: object) -> list[Document]:
     advice = "wrap it in a list" if isinstance(documents, Document) else "strings go to add_texts, in a list"
     if isinstance(documents, Document):
         raise ArgumentError(f"documents is one Document, expected several; {advice}")
-    listed = list(iterated("documents", documents, "a list of LangChain's Documents", error=ArgumentError, one=advice))
+    listed = list(
+        iterated("documents", documents, "a list of LangChain's Documents", error=ArgumentError, advice=advice)
+    )
     for at, document in enumerate(listed, start=1):
         if not isinstance(document, Document):
             raise ArgumentError(
@@ -38,7 +40,9 @@ def texts_given(texts: object) -> list[str]:
     """
     if isinstance(texts, str):
         raise ArgumentError(f"texts is one string, {texts!r:.60}, expected several; wrap it in a list")
-    listed = list(iterated("texts", texts, "a list of strings", error=ArgumentError, one="give the strings in a list"))
+    listed = list(
+        iterated("texts", texts, "a list of strings", error=ArgumentError, advice="give the strings in a list")
+    )
     for at, text in enumerate(listed, start=1):
         if not isinstance(text, str):
             advice = remedy(text, several="join its parts, or give each as a text of its own")
@@ -56,7 +60,7 @@ def metadatas_given(metadatas: object, count: int) -> list[dict[str, Any]]:
     if metadatas is None:
         return [{} for _ in range(count)]
     advice = "give one dict for each text, in a list"
-    listed = list(iterated("metadatas", metadatas, "a list of dicts", error=ArgumentError, one=advice))
+    listed = list(iterated("metadatas", metadatas, "a list of dicts", error=ArgumentError, advice=advice))
     if len(listed) != count:
         raise ArgumentError(f"{len(listed)} metadatas were given for {count} texts; give one each")
     for at, metadata in enumerate(listed, start=1):
@@ -76,7 +80,7 @@ def ids_given(ids: object, count: int) -> list[str | None] | None:
     if isinstance(ids, Set):
         raise ArgumentError(f"ids is a {type(ids).__name__}, which has no order; give a list, one for each document")
     wrap = f"wrap it as [{ids!r:.60}]" if isinstance(ids, str) else "give one for each document, in a list"
-    listed = list(iterated("ids", ids, "a list of ids", error=ArgumentError, one=wrap))
+    listed = list(iterated("ids", ids, "a list of ids", error=ArgumentError, advice=wrap))
     if len(listed) != count:
         raise ArgumentError(f"{len(listed)} ids were given for {count} documents; give one each, or None for some")
     for doc_id in listed:
@@ -96,7 +100,7 @@ def pairs_given(pairs: object) -> tuple[list[str], list[Any]]:
     form = "give [(text, vector), …]"
     if isinstance(pairs, Document):  # whose fields pydantic iterates as pairs
         raise ArgumentError(f"text_embeddings is {kind(pairs)}, expected a list of pairs; {form}")
-    listed = list(iterated("text_embeddings", pairs, "a list of pairs", error=ArgumentError, one=form))
+    listed = list(iterated("text_embeddings", pairs, "a list of pairs", error=ArgumentError, advice=form))
     for at, pair in enumerate(listed, start=1):
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise ArgumentError(f"pair {at} is {kind(pair)}, expected a text and its vector; {form}")
@@ -110,7 +114,7 @@ def inputs_given(inputs: object) -> list[Any]:
         ArgumentError: It is one question, or no list.
     """
     advice = "give a list of questions; invoke() takes one"
-    return list(iterated("inputs", inputs, "a list of questions", error=ArgumentError, one=advice))
+    return list(iterated("inputs", inputs, "a list of questions", error=ArgumentError, advice=advice))
 
 
 def check_threshold(kwargs: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ def nodes_given(nodes: object) -> list[BaseNode]:
     form = "give TextNode(text=…), or the documents of an index, in a list"
     if isinstance(nodes, BaseNode):
         raise ArgumentError(f"nodes is one {type(nodes).__name__}, expected several; wrap it in a list")
-    listed = list(iterated("nodes", nodes, "a list of nodes", error=ArgumentError, one=form))
+    listed = list(iterated("nodes", nodes, "a list of nodes", error=ArgumentError, advice=form))
     for at, node in enumerate(listed, start=1):
         if not isinstance(node, BaseNode):
             raise ArgumentError(f"node {at} is {kind(node)}, expected one of LlamaIndex's nodes; {form}")
@@ -35,7 +35,7 @@ def ids_given(name: str, ids: object) -> list[str]:
         ArgumentError: They are no list of strings.
     """
     wrap = f"wrap it as [{ids!r:.60}]" if isinstance(ids, str) else "give the ids in a list"
-    listed = list(iterated(name, ids, "a list of ids", error=ArgumentError, one=wrap))
+    listed = list(iterated(name, ids, "a list of ids", error=ArgumentError, advice=wrap))
     for node_id in listed:
         id_given(name, node_id)
     return listed
