@@ -16,80 +16,80 @@ from dpr_rag.faces import ByFace
 
 _SERVICES = ("http://", "https://")
 _ENGINES = ("milvus://", "milvus+tls://", "milvus+lite:")
-_LONGEST = 255  # of every file system in use, though a path without its folders yet does not show it
+_MAX_NAME_BYTES = 255  # of all common file systems; the system reports it only once the path's folders exist
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?=/)")
-_WRITTEN = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)(?::/{0,2}|/{2})(?!/)(.+)", re.DOTALL)
-_NEAR = 0.75
-"""How alike a misspelt scheme is to the one that is meant, from 0 to 1; ``wiki`` and ``milvus`` are 0.4."""
+_ADDRESS_LIKE = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)(?::/{0,2}|/{2})(?!/)(.+)", re.DOTALL)
+_MIN_SIMILARITY = 0.75
+"""Least similarity of a misspelt scheme to the right one, from 0 to 1; that of ``wiki`` and ``milvus`` is 0.4."""
 _USER = re.compile(r"~[A-Za-z_][\w.-]*")
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{\w+\})")
 
 
-def is_service(given: object) -> bool:
+def is_service(place: object) -> bool:
     """Whether a path or address is that of a service (``dpr-rag serve``)."""
-    return isinstance(given, str) and given.lower().startswith(_SERVICES)
+    return isinstance(place, str) and place.lower().startswith(_SERVICES)
 
 
-def is_engine(given: object) -> bool:
-    """Whether a collection of a search engine is meant: ``milvus://…``, ``milvus+tls://…`` or ``milvus+lite:…``."""
-    return isinstance(given, str) and given.lower().startswith(_ENGINES)
+def is_engine(place: object) -> bool:
+    """Whether an address is that of a search engine's collection: ``milvus://…``, ``milvus+tls://…``, ``milvus+lite:…``."""
+    return isinstance(place, str) and place.lower().startswith(_ENGINES)
 
 
-def is_address(given: object) -> bool:
+def is_address(place: object) -> bool:
     """Whether a path or address is that of a service or an engine, not a folder."""
-    return is_service(given) or is_engine(given)
+    return is_service(place) or is_engine(place)
 
 
 def place_of(path: str | os.PathLike[str]) -> Path:
-    """The place that a path from outside means: ``~`` and ``~name`` at its start are home folders.
+    """Read a path from a user: ``~`` and ``~name`` at its start are home folders.
 
-    A shell expands them where they begin a word, and not in ``--store=~/wiki.dpr``, a notebook, or a configuration file.
-    ``./~`` is always a folder of that name. What looks like something else than a path of this machine, such as
-    ``s3://bucket/wiki`` or ``$HOME/wiki``, means a folder of that name only where there is one already.
+    A shell expands them only where they begin a word, so not in ``--store=~/wiki.dpr``, a notebook, or a configuration file.
+    ``./~`` is always a folder of that name. What does not look like a path of this machine, such as ``s3://bucket/wiki`` or
+    ``$HOME/wiki``, is refused unless a folder of that name exists.
 
     Raises:
-        PathError: It is none, or empty, as a variable that is not set leaves it; no file can have it; or it is a URI, a
-            variable, a user or a database in memory.
+        PathError: It is not a path; it is empty, as an unset variable leaves it; it holds what no file name can; or it is a
+            URI, a variable, an unknown user or SQLite's ``:memory:``.
     """
     if not isinstance(path, str | os.PathLike):
         raise PathError(
             f"the path is {kind(path)}, expected a string or a pathlib.Path; pass the name of a folder or a file"
         )
-    given = os.fspath(path)
-    if isinstance(given, bytes):
-        raise PathError(f"the path is {kind(given)}, expected text; decode it with os.fsdecode(path)")
-    if is_engine(given):
-        raise PathError(f"{given!r:.200} is an address, where a path is expected; open_store opens what lies there")
-    if is_service(given):
+    name = os.fspath(path)
+    if isinstance(name, bytes):
+        raise PathError(f"the path is {kind(name)}, expected text; decode it with os.fsdecode(path)")
+    if is_engine(name):
+        raise PathError(f"{name!r:.200} is an address, where a path is expected; open_store opens what lies there")
+    if is_service(name):
         raise PathError(
-            f"{given!r:.200} is an address, where a path is expected; download a file first, and ask a service by RemoteRetriever"
+            f"{name!r:.200} is an address, where a path is expected; download a file first, and ask a service by RemoteRetriever"
         )
-    if not given.strip():
+    if not name.strip():
         raise PathError("the path is empty; write . for the current folder")
-    place = Path(os.path.expanduser(given))
+    place = Path(os.path.expanduser(name))
     _refuse_impossible(place)
-    _refuse_other_words(given, place)
-    # A Path drops the "./", and would be taken for a home folder the next time.
+    _refuse_foreign_notation(name, place)
+    # a Path drops the "./" of "./~", which the next call would expand
     return place.absolute() if place.parts[:1] and place.parts[0].startswith("~") else place
 
 
-def store_of(given: str | os.PathLike[str]) -> str:
-    """Where a store lies, for ``open_store``: an address as it is, or a folder as :func:`place_of` reads it.
+def store_of(place: str | os.PathLike[str]) -> str:
+    """The path or address of a store for ``open_store``: an address unchanged, a path as :func:`place_of` reads it.
 
     Raises:
         PathError: It is neither.
     """
-    return str(given) if is_address(given) else str(place_of(given))
+    return str(place) if is_address(place) else str(place_of(place))
 
 
 def name_of(place: str | os.PathLike[str]) -> str:
-    """What people call a store by where it lies: the name of its folder, its file or its collection."""
+    """A short name for the store at a path or address: that of its folder, its file or its collection."""
     name = os.fspath(place).rstrip("/").rpartition("/")[2]
     return (name.partition(":")[2] if is_engine(name) else name) or os.fspath(place)
 
 
-def told_of_place(error: OSError) -> str:
-    """Why a place cannot be written, and what to do, for messages."""
+def write_failure(error: OSError) -> str:
+    """Describe an error of the system while writing: the reason in parentheses, and advice."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return f"({error.strerror}); close some, or raise the limit of this process (ulimit -n)"
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
@@ -100,28 +100,28 @@ def told_of_place(error: OSError) -> str:
 
 
 @contextmanager
-def written(path: Path, error: type[DprRagError]) -> Iterator[None]:
-    """What the system refuses while a place is written, as an error of this package with the place and the remedy.
+def writing_to(path: Path, error: type[DprRagError]) -> Iterator[None]:
+    """Turn errors of the system while a path is written into errors of dpr-rag, with the path and advice.
 
     Args:
-        path: The place, for the message.
-        error: What is raised.
+        path: The path, for the message.
+        error: The class of error to raise.
 
     Raises:
-        DprRagError: As ``error`` says.
+        DprRagError: The system refuses; of the class ``error``.
     """
     try:
         yield
     except OSError as problem:
         if isinstance(problem, DprRagError):
             raise
-        raise error(f"{path}: cannot be written {told_of_place(problem)}") from problem
+        raise error(f"{path}: cannot be written {write_failure(problem)}") from problem
 
 
 def _refuse_impossible(place: Path) -> None:
-    """Refuse what no file can be called, which the system would say in many words at many places."""
+    """Refuse a path that no file can have, which the system would report later and in many ways."""
     try:
-        too_long = any(len(os.fsencode(part)) > _LONGEST for part in place.parts)
+        too_long = any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in place.parts)
         os.lstat(place)
     except ValueError as error:
         why = "a NUL character" if "\0" in str(place) else "characters that are not text"
@@ -130,39 +130,39 @@ def _refuse_impossible(place: Path) -> None:
         too_long = too_long or error.errno == errno.ENAMETOOLONG
     if too_long:
         raise PathError(
-            f"the path {str(place)!r:.120} is too long, expected at most {_LONGEST} bytes a name; shorten it"
+            f"the path {str(place)!r:.120} is too long, expected at most {_MAX_NAME_BYTES} bytes a name; shorten it"
         )
 
 
-def _refuse_other_words(given: str, place: Path) -> None:
-    """Refuse what other programs understand, and what would be a folder of that name here, unless there is one."""
-    stands = not place.parts or os.path.lexists(place.parts[0])
-    said = "" if stands else _said_of_start(given)
-    if said:
-        raise PathError(f"the path {given!r:.120} " + said)
+def _refuse_foreign_notation(path: str, place: Path) -> None:
+    """Refuse URIs, variables and the like, which other programs would expand, unless a file of that name exists."""
+    exists = not place.parts or os.path.lexists(place.parts[0])
+    problem = "" if exists else _problem_at_start(path)
+    if problem:
+        raise PathError(f"the path {path!r:.120} " + problem)
     for at, part in enumerate(place.parts):
-        found = _VARIABLE.match(part)
-        if found and not os.path.lexists(Path(*place.parts[: at + 1])):
+        variable = _VARIABLE.match(part)
+        if variable and not os.path.lexists(Path(*place.parts[: at + 1])):
             raise PathError(
-                f"the path {given!r:.120} holds {found[0]}, which is not expanded; write what it stands for"
+                f"the path {path!r:.120} holds {variable[0]}, which is not expanded; write what it stands for"
             )
 
 
-def _said_of_start(given: str) -> str:
-    scheme, user = _SCHEME.match(given), _USER.fullmatch(given.split("/", 1)[0])
-    if given == ":memory:":
+def _problem_at_start(path: str) -> str:
+    scheme, user = _SCHEME.match(path), _USER.fullmatch(path.split("/", 1)[0])
+    if path == ":memory:":
         return "names no folder; " + ByFace("PassageStore.temporary() is a store that is gone on close", cli="give one")
-    meant = _meant_address(given)
-    if meant:
-        if "@" in meant:
+    address = _intended_address(path)
+    if address:
+        if "@" in address:
             raise PathError(
                 "an address holds no user and no password, which logs would show; write it without, and pass a token"
             )
-        return f"is no path of this machine, and no address as it is written; write {meant:.120}"
+        return f"is no path of this machine, and no address as it is written; write {address:.120}"
     if scheme:
-        rest = unquote(given[scheme.end() :].lstrip("/"))
-        there = f", such as /{rest:.120}" if scheme[0].lower() == "file:" else ""
-        return f"is a URI, expected a path of this machine{there}"
+        rest = unquote(path[scheme.end() :].lstrip("/"))
+        example = f", such as /{rest:.120}" if scheme[0].lower() == "file:" else ""
+        return f"is a URI, expected a path of this machine{example}"
     if user and os.path.expanduser(user[0]) == user[0]:
         return (
             f"begins with a user {user[0]} whom this machine does not know; write ./{user[0]} for a file of that name"
@@ -170,13 +170,13 @@ def _said_of_start(given: str) -> str:
     return ""
 
 
-def _meant_address(given: str) -> str:
-    """The address that was meant where its beginning is misspelt, or an empty string."""
+def _intended_address(path: str) -> str:
+    """The address that a path with a misspelt scheme was meant to be; empty if its start resembles no scheme."""
     from difflib import get_close_matches
 
-    found = _WRITTEN.fullmatch(given)
-    if found is None:
+    parts = _ADDRESS_LIKE.fullmatch(path)
+    if parts is None:
         return ""
-    schemes = {one.rstrip(":/"): one for one in (*_ENGINES, *_SERVICES)}
-    near = get_close_matches(found[1].lower().replace("_", "+"), schemes, 1, _NEAR)
-    return f"{schemes[near[0]]}{found[2]}" if near else ""
+    schemes = {prefix.rstrip(":/"): prefix for prefix in (*_ENGINES, *_SERVICES)}
+    similar = get_close_matches(parts[1].lower().replace("_", "+"), schemes, 1, _MIN_SIMILARITY)
+    return f"{schemes[similar[0]]}{parts[2]}" if similar else ""

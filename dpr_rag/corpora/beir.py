@@ -12,7 +12,7 @@ from dpr_rag.corpora.question import Question, strings
 from dpr_rag.corpora.tabular import exported_metadata, read_jsonl
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import OnBadText, Passage, check_question
-from dpr_rag.paths import place_of, written
+from dpr_rag.paths import place_of, writing_to
 
 _QRELS_HEADER = "query-id\tcorpus-id\tscore"
 
@@ -96,7 +96,7 @@ def write_beir(
         CorpusError: A file cannot be written, or an id holds a tab or a line end.
     """
     folder = place_of(folder)
-    with written(folder, CorpusError):
+    with writing_to(folder, CorpusError):
         (folder / "qrels").mkdir(parents=True, exist_ok=True)
     items = list(questions)
     write_objects(folder / "corpus.jsonl", map(_passage_object, passages))

@@ -20,7 +20,7 @@ from dpr_rag.corpora.magic import LENGTH, refuse_device, refuse_foreign
 from dpr_rag.corpora.values import expect_object, parsed
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
 from dpr_rag.faces import ByFace, message_of
-from dpr_rag.paths import written
+from dpr_rag.paths import writing_to
 
 OnBad = Callable[[CorpusError], None] | None
 LeftOut = Counter[str]
@@ -215,7 +215,7 @@ def partly(path: Path) -> Iterator[Path]:
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with written(path, CorpusError):
+        with writing_to(path, CorpusError):
             yield partial
             os.replace(partial, path)
     finally:

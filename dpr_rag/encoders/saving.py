@@ -11,7 +11,7 @@ from dpr_rag.encoders.folders import PROFILE_FILE, ModelFolder
 from dpr_rag.encoders.profiles import Profile, profile_from
 from dpr_rag.encoders.towers import Role, Tower
 from dpr_rag.errors import ModelError
-from dpr_rag.paths import written
+from dpr_rag.paths import writing_to
 
 _FORMAT = 1
 
@@ -50,7 +50,7 @@ def save_folder(path: Path, build: Callable[[Path], None], *, marked_by: str, ki
         raise ModelError(
             f"{path} exists and is no saved {kind}; pass a new folder, or one of a saved {kind} to replace"
         )
-    with written(path, ModelError):
+    with writing_to(path, ModelError):
         _replace_folder(path, build)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from dpr_rag.errors import ModelError
 from dpr_rag.legacy.standins import Sealed
 from dpr_rag.legacy.torch_files import read_torch
-from dpr_rag.paths import written
+from dpr_rag.paths import writing_to
 
 CHECKPOINT_FIELDS = ("model_dict", "optimizer_dict", "scheduler_dict", "offset", "epoch", "encoder_params")
 
@@ -78,7 +78,7 @@ def write_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
     tensors = {name: _with_tensors(filled[name], name) for name in CHECKPOINT_FIELDS}
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with written(path, ModelError):
+        with writing_to(path, ModelError):
             with partial.open("wb") as file:
                 torch.save(tensors, file)
             os.replace(partial, path)

@@ -12,7 +12,7 @@ from pathlib import Path
 from dpr_rag.errors import MissingExtraError, NotAStoreError, StoreError, StoreLocked, StoreNotFoundError, install
 from dpr_rag.forking import new_lock
 from dpr_rag.milvus.address import FILL_ONE
-from dpr_rag.paths import written
+from dpr_rag.paths import writing_to
 
 _PARTS = {"LOCK", "collections"}
 
@@ -51,7 +51,7 @@ def refuse_foreign(path: Path, *, create: bool) -> None:
         return
     if not path.is_dir():
         raise NotAStoreError(f"{path} is a file, and milvus-lite keeps a folder of that name; choose another name")
-    with written(path, StoreError):
+    with writing_to(path, StoreError):
         names = set(os.listdir(path))
     if names and not names >= _PARTS:
         raise NotAStoreError(f"{path} is a folder that milvus-lite did not make; choose another name")
@@ -98,7 +98,7 @@ def _started(path: Path) -> LiteServer:
     except ImportError as error:
         raise MissingExtraError(f"a file of milvus-lite needs milvus-lite ({error}); {install('milvus')}") from error
     try:
-        with written(path, StoreError):
+        with writing_to(path, StoreError):
             path.parent.mkdir(parents=True, exist_ok=True)
             server, database, port = start_server_in_thread(str(path))
     except DataDirLockedError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from dpr_rag.errors import NotAStoreError, StoreCorrupted, StoreError, StoreLocked, StoreNotFoundError
 from dpr_rag.faces import ByFace, each_face, message_of
-from dpr_rag.paths import told_of_place, written
+from dpr_rag.paths import write_failure, writing_to
 from dpr_rag.storage.claims import Claim, is_claim, remove_abandoned
 from dpr_rag.storage.database import is_open_here
 from dpr_rag.storage.locking import nobody_else
@@ -60,7 +60,7 @@ def claimed(parent: Path, prefix: str) -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, StoreError):
             raise
-        raise StoreError(f"nothing was copied, as {parent} cannot be written {told_of_place(error)}") from error
+        raise StoreError(f"nothing was copied, as {parent} cannot be written {write_failure(error)}") from error
 
 
 def restore(source: Path, target: Path) -> None:
@@ -75,7 +75,7 @@ def restore(source: Path, target: Path) -> None:
         raise StoreError(f"{target} lies inside the copy {source}; restore it to a path outside")
     _refuse_foreign(target)
     is_new = not target.exists()
-    with written(target, StoreError):
+    with writing_to(target, StoreError):
         target.mkdir(parents=True, exist_ok=True)
     try:
         # inside the target, which may be a filesystem of its own

@@ -27,7 +27,7 @@ from dpr_rag.filters import SQL_FUNCTIONS
 from dpr_rag.index import ann, kinds
 from dpr_rag.index.matrix import DTYPES
 from dpr_rag.lexical import Analyzer
-from dpr_rag.paths import told_of_place, written
+from dpr_rag.paths import write_failure, writing_to
 from dpr_rag.storage.claims import Claim, remove_abandoned
 from dpr_rag.storage.database import Database
 from dpr_rag.storage.holding import was_written
@@ -91,7 +91,7 @@ def open_temporary(encoder: Encoder | None, settings: Settings) -> tuple[Engine,
         remove_abandoned(place, _TEMPORARY)
         claim = Claim(place, _TEMPORARY, mode=0o700)
     except OSError as error:
-        raise StoreError(f"a temporary store cannot be made {told_of_place(error)}") from error
+        raise StoreError(f"a temporary store cannot be made {write_failure(error)}") from error
     remove = partial(_remove_own, claim, os.getpid())
     try:
         return open_engine(claim.path / "store", encoder, settings), remove
@@ -130,7 +130,7 @@ def _prepare_folder(folder: Path, settings: Settings) -> None:
         raise NotAStoreError(f"{folder} exists, but is no dpr-rag store; choose another path")
     if not foreign and (not settings.create or settings.read_only):
         raise StoreNotFoundError(f"there is no store at {folder}; " + MAKE_ONE)
-    with written(folder, StoreError):
+    with writing_to(folder, StoreError):
         folder.mkdir(parents=True, exist_ok=True)
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dpr_rag.errors import RESTORE, StoreError
-from dpr_rag.paths import told_of_place
+from dpr_rag.paths import write_failure
 from dpr_rag.storage.claims import Claim, remove_abandoned
 from dpr_rag.storage.place import INDEX_FOLDER, refuse_links
 
@@ -45,7 +45,7 @@ def building(store: Path) -> Iterator[Path]:
             claim.release()
     except OSError as error:
         raise StoreError(
-            f"{store / INDEX_FOLDER} cannot be written {told_of_place(error)}: what is stored is untouched, and is searched "
+            f"{store / INDEX_FOLDER} cannot be written {write_failure(error)}: what is stored is untouched, and is searched "
             "without a new index"
         ) from error
 

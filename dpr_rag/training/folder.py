@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dpr_rag.encoders.folders import PROFILE_FILE
 from dpr_rag.errors import TrainingError
-from dpr_rag.paths import place_of, written
+from dpr_rag.paths import place_of, writing_to
 from dpr_rag.reading.reader import READER_FILE
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class OutputFolder:
         """
         self.check()
         if not self._about.exists():
-            with written(self.inside, TrainingError):
+            with writing_to(self.inside, TrainingError):
                 self.inside.mkdir(parents=True, exist_ok=True)
             self._write_about(about, None)
             return "new"
@@ -149,7 +149,7 @@ class OutputFolder:
         Raises:
             TrainingError: It cannot be written.
         """
-        with written(self.inside, TrainingError):
+        with writing_to(self.inside, TrainingError):
             self._save(position, tensors, extra)
 
     def _save(self, position: Position, tensors: Mapping[str, Tensors], extra: Mapping[str, Any]) -> None:
@@ -236,7 +236,7 @@ def write_text(path: Path, text: str) -> None:
         TrainingError: It cannot be written.
     """
     partial = partial_of(path)
-    with written(path, TrainingError):
+    with writing_to(path, TrainingError):
         partial.write_text(text, encoding="utf-8")
         _sync(partial)
         os.replace(partial, path)

@@ -14,7 +14,7 @@ from dpr_rag.encoders.dual import DualEncoder
 from dpr_rag.encoders.folders import PROFILE_FILE, find_folder
 from dpr_rag.encoders.loading import load_encoder
 from dpr_rag.errors import TrainingError
-from dpr_rag.paths import written
+from dpr_rag.paths import writing_to
 from dpr_rag.training.batches import fingerprint_of
 from dpr_rag.training.cross_encoder import PROFILE, pair_teacher
 from dpr_rag.training.folder import OutputFolder, write_text
@@ -92,7 +92,7 @@ class Teaching:
         known = _read(folder.prepared, of)
         if known is None:
             known = self._prepared(samples, start, progress)
-            with written(folder.inside, TrainingError):
+            with writing_to(folder.inside, TrainingError):
                 folder.inside.mkdir(parents=True, exist_ok=True)
             write_text(folder.prepared, json.dumps({"of": of, "scores": known[0], "clusters": known[1]}))
         scores, labels = known
