@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,18 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from dpr_rag.errors import StoreError
+from dpr_rag.errors import LIMIT_ADVICE, StoreError
 
 Rows = npt.NDArray[np.int64]
 BLOCK_BYTES = 1 << 16
 CHECKSUMS = "xxh3-64"
 """Kept with all that is checked by it, so that files which were checked in another way are not taken for damaged ones."""
-
-_WANTS = {
-    errno.EMFILE: "close some files, or raise the limit of this process (ulimit -n)",
-    errno.ENFILE: "close some files, or raise the limit of this system (fs.file-max)",
-    errno.ENOMEM: "free some memory, or raise the limit of this process (ulimit -v)",
-}
 
 
 class SegmentDamagedError(Exception):
@@ -53,9 +46,11 @@ def opening(path: Path, *errors: type[Exception], by: str = "") -> Iterator[None
     try:
         yield
     except expected as error:
-        for number, remedy in _WANTS.items():
-            if getattr(error, "errno", None) == number or os.strerror(number) in str(error):  # FAISS writes it as text
-                raise StoreError(f"{path} cannot be opened: {os.strerror(number)}; {remedy}") from error
+        for number, advice in LIMIT_ADVICE.items():
+            if getattr(error, "errno", None) == number or os.strerror(number) in str(
+                error
+            ):  # FAISS gives only the text
+                raise StoreError(f"{path} cannot be opened: {os.strerror(number)}; {advice}") from error
         raise SegmentDamagedError(path, f"cannot be opened{by}: {error}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -43,6 +44,14 @@ OTHER_ENCODER = ByFace(
     page="end dpr-rag and name that model with --model",
 )
 """Advice for a store that another encoder filled."""
+LIMIT_ADVICE = MappingProxyType(
+    {
+        errno.EMFILE: "close some files, or raise the limit of this process (ulimit -n)",
+        errno.ENFILE: "close some files, or raise the limit of this system (fs.file-max)",
+        errno.ENOMEM: "free some memory, or raise the limit of this process (ulimit -v)",
+    }
+)
+"""Advice for each ``errno`` that says that a limit on open files or memory is reached."""
 _BREAK = re.compile(r"\s*[\r\n]+\s*")
 
 

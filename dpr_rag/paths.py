@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from dpr_rag.arguments import kind
-from dpr_rag.errors import DprRagError, PathError
+from dpr_rag.errors import LIMIT_ADVICE, DprRagError, PathError
 from dpr_rag.faces import ByFace
 
 _SERVICES = ("http://", "https://")
@@ -90,8 +90,8 @@ def name_of(place: str | os.PathLike[str]) -> str:
 
 def write_failure(error: OSError) -> str:
     """Describe an error of the system while writing: the reason in parentheses, and advice."""
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return f"({error.strerror}); close some, or raise the limit of this process (ulimit -n)"
+    if error.errno in LIMIT_ADVICE:
+        return f"({error.strerror}); {LIMIT_ADVICE[error.errno]}"
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return "(a file stands where a folder is needed); choose another path"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

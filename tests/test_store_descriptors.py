@@ -43,7 +43,7 @@ def test_a_temporary_store_says_that_too_many_files_are_open() -> None:
     with (
         few_left(0),
         pytest.raises(
-            StoreError, match=r"temporary store cannot be made \(Too many open files\); close some, or raise"
+            StoreError, match=r"temporary store cannot be made \(Too many open files\); close some files, or raise"
         ),
     ):
         PassageStore.temporary()

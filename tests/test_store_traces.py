@@ -74,7 +74,7 @@ try:
 except StoreError as error:
     print(error)
 """
-    assert "as many files open as it may (ulimit -n)" in run(code, store.path).stdout
+    assert "Too many open files; close some files, or raise" in run(code, store.path).stdout
 
 
 def test_too_many_open_files_are_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dpr_rag.errors import RESTORE, StoreCorrupted, StoreError, StoreLocked, StoreReadOnlyError
+from dpr_rag.errors import LIMIT_ADVICE, RESTORE, StoreCorrupted, StoreError, StoreLocked, StoreReadOnlyError
 
-_OF_A_CONNECTION = 4
-# What a store writes breaks no constraint and fits its columns, unless what is there already contradicts itself.
+_FILES_OF_A_CONNECTION = 4
+# a store's own writes keep all constraints and types, so that an error of these means that stored data contradict themselves
 _DAMAGE = (
     *(sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT),
     sqlite3.SQLITE_MISMATCH,
@@ -21,7 +20,7 @@ _DAMAGE = (
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Raise errors of SQLite as those of the store."""
+    """Turn errors of SQLite into those of the store."""
     try:
         yield
     except sqlite3.Error as error:
@@ -36,10 +35,8 @@ def _translate(error: sqlite3.Error, path: Path) -> StoreError:
         return StoreLocked(f"{path} is locked by another process; try again")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return StoreReadOnlyError(f"{path} cannot be written: {error}; check the folder's permissions")
-    if _too_many_files():
-        return StoreError(
-            f"{path}: this process has as many files open as it may (ulimit -n); close some, or raise that limit"
-        )
+    if (limit := _reached_limit()) is not None:
+        return StoreError(f"{path}: {os.strerror(limit)}; {LIMIT_ADVICE[limit]}")
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return StoreError(
             f"{path}: {error}; free some space on the disk and check it; what was stored before is untouched"
@@ -51,14 +48,14 @@ def _translate(error: sqlite3.Error, path: Path) -> StoreError:
     return StoreError(f"{path}: {error}; nothing of this change was stored")
 
 
-def _too_many_files() -> bool:
-    """Whether this process may not open as many files as a connection takes; SQLite says only that it cannot open one."""
-    opened: list[int] = []
+def _reached_limit() -> int | None:
+    """The ``errno`` of the limit that keeps a connection from opening its files, or None; SQLite does not name it."""
+    descriptors: list[int] = []
     try:
-        opened.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(_OF_A_CONNECTION))
+        descriptors.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(_FILES_OF_A_CONNECTION))
     except OSError as error:
-        return error.errno in (errno.EMFILE, errno.ENFILE)
+        return error.errno if error.errno in LIMIT_ADVICE else None
     finally:
-        for descriptor in opened:
+        for descriptor in descriptors:
             os.close(descriptor)
-    return False
+    return None
