@@ -123,7 +123,7 @@ def write_first(engine: Engine) -> None:
     if engine.database.read_only or engine.unwritable_generation == state.generation:
         return
     try:
-        _write_if_due(engine, first=True, wait=0.0)
+        write_if_due(engine, first=True, wait=0.0)
     except StoreCorrupted:
         raise
     except (StoreError, OSError) as error:
@@ -132,23 +132,23 @@ def write_first(engine: Engine) -> None:
         _log.log(level, "the BM25 postings stay in memory, as they cannot be written now: %s", error)
 
 
-def write_if_due(engine: Engine, checkpoint: Checkpoint) -> bool:
-    """Write the postings in the background if they are due, and return whether they were.
+def write_if_due(
+    engine: Engine, checkpoint: Checkpoint = no_checkpoint, *, first: bool = False, wait: float | None = None
+) -> bool:
+    """Write the postings if they are due and no other thread is writing them, and return whether this call wrote them.
 
     Args:
         engine: The store.
         checkpoint: Called between two steps; an exception that it raises ends the work.
+        first: Whether a search needs them, see :func:`is_due`.
+        wait: As for ``write_transaction``.
     """
-    return _write_if_due(engine, checkpoint=checkpoint)
-
-
-def _write_if_due(engine: Engine, *, first: bool = False, **options: Any) -> bool:
     if not is_due(engine, engine.state(), first=first) or not engine.postings_lock.acquire(blocking=False):
         return False  # or another thread writes them
     try:
         if not is_due(engine, engine.state(), first=first):
             return False
-        _write(engine, **options)
+        _write(engine, checkpoint=checkpoint, wait=wait)
     finally:
         engine.postings_lock.release()
     return True
