@@ -14,7 +14,7 @@ from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import IndexKindError
 from dpr_rag.index.kinds import EF_SEARCH, Plan, probed
-from dpr_rag.index.library import faiss_path, import_faiss
+from dpr_rag.index.library import import_faiss, read_index, write_index
 from dpr_rag.index.training import Source, train
 
 _LARGEST_FLOAT16 = 65_504
@@ -33,15 +33,13 @@ def build(plan: Plan, source: Source, path: Path, *, norm: float) -> None:
     Raises:
         IndexKindError: FAISS cannot make, train or fill such an index.
     """
-    faiss = import_faiss()
     refuse_long(plan, norm)
     dim = source.matrix.dim
     try:
         index = _trained(plan, source)
         for block in source.blocks():
             index.add(block)
-        with faiss_path(path, write=True) as name:
-            faiss.write_index(index, name)
+        write_index(index, path)
     except RuntimeError as error:
         raise IndexKindError(
             f"FAISS cannot build {plan.name!r} ({plan.factory}) over {dim} dimensions: {first_line(error)}; "
@@ -140,8 +138,7 @@ class AnnIndex:
     def __init__(self, path: Path, plan: Plan) -> None:
         """Open the file; FAISS reads it on demand."""
         faiss = import_faiss()
-        with faiss_path(path) as name:
-            self._index = faiss.read_index(name, faiss.IO_FLAG_MMAP_IFC)
+        self._index = read_index(path, mapped=True)
         self._plan = plan
         self.count, self.dim = int(self._index.ntotal), int(self._index.d)
         # views into the index, which do not keep it alive

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dpr_rag.derived import CHECKSUMS, Rows, SegmentDamagedError, file_checksum
+from dpr_rag.derived import CHECKSUMS, Rows, SegmentDamagedError, file_checksum, opening
 from dpr_rag.encoder import Vectors
 from dpr_rag.index import ann, compaction
 from dpr_rag.index.kinds import Plan
+from dpr_rag.index.library import read_index
 from dpr_rag.index.matrix import Matrix, write_matrix
 from dpr_rag.index.segments import FAISS, ROWS, SUMS, VECTORS, Base, Manifest, norms_of
 from dpr_rag.index.training import Source, no_checkpoint
@@ -76,8 +77,12 @@ class PreviousBase:
 
         Raises:
             SegmentDamagedError: It cannot be read.
+            StoreError: There are too many open files, or too little memory.
         """
-        return PreviousBase(base, None if base.ann is None else compaction.read_index(folder / FAISS))
+        if base.ann is None:
+            return PreviousBase(base, None)
+        with opening(folder / FAISS):
+            return PreviousBase(base, read_index(folder / FAISS))
 
     def fits(self, tail: Sequence[Vectors]) -> bool:
         """Whether the trained parts of the index suit further vectors, blocks of float32 [n, dim]; see ``compaction.fits``."""

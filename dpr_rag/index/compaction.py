@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from dpr_rag.derived import opening
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import IndexKindError
 from dpr_rag.index import ann
 from dpr_rag.index.kinds import KINDS, Plan
-from dpr_rag.index.library import faiss_path, import_faiss
+from dpr_rag.index.library import import_faiss, write_index
 from dpr_rag.index.training import Source
 
 SAMPLE_SIZE = 2_000
@@ -33,17 +32,6 @@ def can_extend(old: Plan, wanted: Plan) -> bool:
         return old.factory == wanted.factory
     factory = wanted.factory.replace(f"IVF{due},", f"IVF{clusters},")
     return old.factory == factory and clusters * _MAX_CLUSTER_RATIO >= due
-
-
-def read_index(path: Path) -> Any:
-    """Read FAISS's index from a file into memory.
-
-    Raises:
-        SegmentDamagedError: It cannot be read.
-        StoreError: There are too many open files, or too little memory.
-    """
-    with opening(path), faiss_path(path) as name:
-        return import_faiss().read_index(name)
 
 
 def fits(index: Any, old: Vectors, new: Vectors) -> bool:
@@ -104,7 +92,6 @@ def extend(index: Any, plan: Plan, source: Source, path: Path, *, norm: float) -
     try:
         for block in source.blocks(int(index.ntotal)):
             index.add(block)
-        with faiss_path(path, write=True) as name:
-            import_faiss().write_index(index, name)
+        write_index(index, path)
     except RuntimeError as error:
         raise IndexKindError(f"FAISS cannot extend {plan.name!r} ({plan.factory}): {ann.first_line(error)}") from error

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dpr_rag.index.library import faiss_path
+from dpr_rag.index.library import read_index
 
 LARGEST = 4096
 """Most bytes of vectors for a byte of the file: what a kind needs that keeps one byte of 1,024 dimensions."""
@@ -27,8 +27,7 @@ def main(path: Path, out: BinaryIO) -> None:
     import faiss
 
     try:
-        with faiss_path(path) as name:
-            index = faiss.read_index(name)
+        index = read_index(path)
         metric = {faiss.METRIC_INNER_PRODUCT: "inner_product", faiss.METRIC_L2: "l2"}.get(index.metric_type, "other")
         inner = _rebuilding(faiss, index)
         count, dim = int(inner.ntotal), int(inner.d)

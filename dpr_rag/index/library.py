@@ -1,4 +1,4 @@
-"""FAISS, imported when it is first needed and usable in a forked child."""
+"""FAISS: imported when it is first needed, usable in a forked child; its files, whatever their paths."""
 
 from __future__ import annotations
 
@@ -52,14 +52,36 @@ def one_thread() -> Iterator[None]:
         faiss.omp_set_num_threads(threads)
 
 
-@contextmanager
-def faiss_path(path: Path, *, write: bool = False) -> Iterator[str]:
-    """The name by which FAISS opens a file: it takes text alone, so one whose bytes are none is reached by a descriptor.
+def read_index(path: Path, *, mapped: bool = False) -> Any:
+    """Read a FAISS index from a file.
 
     Args:
         path: The file.
-        write: It is created.
+        mapped: Map it into memory instead, so that FAISS reads it on demand.
+
+    Raises:
+        RuntimeError: FAISS cannot read it.
+        OSError: A file with a name that is not text cannot be opened.
     """
+    faiss = import_faiss()
+    with _faiss_name(path, os.O_RDONLY) as name:
+        return faiss.read_index(name, faiss.IO_FLAG_MMAP_IFC if mapped else 0)
+
+
+def write_index(index: Any, path: Path) -> None:
+    """Write a FAISS index to a file.
+
+    Raises:
+        RuntimeError: FAISS cannot write it.
+        OSError: A file with a name that is not text cannot be made.
+    """
+    with _faiss_name(path, os.O_RDWR | os.O_CREAT) as name:
+        import_faiss().write_index(index, name)
+
+
+@contextmanager
+def _faiss_name(path: Path, flags: int) -> Iterator[str]:
+    """The name by which FAISS opens a file: its path, or, as FAISS takes only text, its descriptor if the path is not text."""
     name = str(path)
     try:
         name.encode()
@@ -68,7 +90,7 @@ def faiss_path(path: Path, *, write: bool = False) -> Iterator[str]:
     else:
         yield name
         return
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT if write else os.O_RDONLY, 0o666)
+    descriptor = os.open(path, flags, 0o666)
     try:
         yield f"/dev/fd/{descriptor}"
     finally:
