@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dpr_rag.corpora.cells import parts_of
 from dpr_rag.corpora.columns import listed
-from dpr_rag.corpora.lines import OnBad, bad_line, read_lines, tell, without_end
+from dpr_rag.corpora.lines import OnBad, bad_line, read_lines, tell
 from dpr_rag.corpora.magic import refuse_pipe
 from dpr_rag.corpora.question import ANSWERS, IDS, POSITIVES, QUESTIONS, Question, key_of
 from dpr_rag.corpora.rows import Lines, Shape, header_of, read_rows
@@ -57,7 +57,7 @@ def read_spreadsheet(path: Path, delimiter: str, *, on_bad: OnBad = None) -> Ite
         CorpusError: A bad row, with the file's name and the line where it starts.
     """
     lines = Lines(path)
-    names = _header(lines, delimiter)
+    names = read_header(lines, delimiter)
     question_column = key_of(QUESTIONS, names) or ""
     answered = [at for at, name in enumerate(names) if name in {*ANSWERS, *POSITIVES}]
     shape = Shape(
@@ -68,7 +68,7 @@ def read_spreadsheet(path: Path, delimiter: str, *, on_bad: OnBad = None) -> Ite
         strict=delimiter != "\t",
     )
     for line, row in read_rows(lines, shape, on_bad=on_bad):
-        if not any(row) or names_in(row) == names:  # which files joined by cat repeat
+        if not any(row) or names_in(row) == names:  # a header again, of the next file joined by cat
             continue
         try:
             question = _question(names, row, line)
@@ -78,10 +78,10 @@ def read_spreadsheet(path: Path, delimiter: str, *, on_bad: OnBad = None) -> Ite
             yield question
 
 
-def _header(lines: Lines, delimiter: str) -> list[str]:
-    """Take the lines up to the header and return its names."""
+def read_header(lines: Lines, delimiter: str) -> list[str]:
+    """Read lines up to the header, and return the names of its columns."""
     for _, line in lines:
-        if without_end(line).strip():
+        if line.strip():
             return names_in(header_of(line, delimiter.encode()))
     return []
 

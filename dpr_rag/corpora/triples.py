@@ -8,9 +8,9 @@ from pathlib import Path
 from dpr_rag.arguments import is_blank
 from dpr_rag.corpora.lines import OnBad, bad_line, tell
 from dpr_rag.corpora.question import ANSWERS, POSITIVES, key_of
-from dpr_rag.corpora.rows import Lines, Shape, header_of, read_rows
+from dpr_rag.corpora.rows import Lines, Shape, read_rows
 from dpr_rag.corpora.samples import NEGATIVES_KEYS, POSITIVES_KEYS, QUESTION_KEYS, TrainingPassage, TrainingSample
-from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, names_in
+from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, names_in, read_header
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
 
@@ -57,26 +57,19 @@ def read_triples(path: Path, on_bad: OnBad) -> Iterator[tuple[int, TrainingSampl
     """
     delimiter = _delimiter(first_line(path))
     lines = Lines(path)
-    names = list(_PLAIN) if delimiter is None else _header(lines, delimiter)
+    names = list(_PLAIN) if delimiter is None else read_header(lines, delimiter)
     wanted = [names.index(key_of(keys, names) or "") for keys in (QUESTION_KEYS, POSITIVES_KEYS)]
     negatives = [at for at, name in enumerate(names) if name in NEGATIVES_KEYS or _is_numbered(name)]
     shape = Shape(len(names), tuple(wanted), (delimiter or "\t").encode(), strict=delimiter not in (None, "\t"))
     for line, row in read_rows(lines, shape, on_bad=on_bad):
         if delimiter is not None and names_in(row) == names:
-            continue  # the header, which files joined by cat repeat
+            continue  # a header again, of the next file joined by cat
         try:
             sample = _sample(row, wanted, negatives, len(names))
         except (CorpusError, PassageError) as error:
             tell(on_bad, bad_line(path, line, error))
         else:
             yield line, sample
-
-
-def _header(lines: Lines, delimiter: str) -> list[str]:
-    for _, line in lines:
-        if line.strip():
-            return names_in(header_of(line, delimiter.encode()))
-    return []
 
 
 def _is_numbered(name: str) -> bool:
