@@ -17,7 +17,7 @@ from dpr_rag.errors import LIMIT_ADVICE, StoreError
 Rows = npt.NDArray[np.int64]
 BLOCK_BYTES = 1 << 16
 CHECKSUMS = "xxh3-64"
-"""Kept with all that is checked by it, so that files which were checked in another way are not taken for damaged ones."""
+"""Name of the checksum, recorded with every sum, so that files with another kind of sum are not taken for damaged."""
 
 
 class SegmentDamagedError(Exception):
@@ -31,21 +31,21 @@ class SegmentDamagedError(Exception):
 
 @contextmanager
 def opening(path: Path, *errors: type[Exception], by: str = "") -> Iterator[None]:
-    """What fails while derived files are opened, as damage; another process may be removing them.
+    """Turn errors of opening derived files into damage; another process may be removing them.
 
     Args:
-        path: Of the file that stands for all of them in the message.
-        errors: What odd contents raise beside ``ValueError`` and ``RuntimeError``.
-        by: What wrote them, for the message.
+        path: The file that the message names.
+        errors: What unexpected contents raise besides ``ValueError`` and ``RuntimeError``.
+        by: What wrote the files, for the message.
 
     Raises:
-        SegmentDamagedError: A file is missing, or holds something else.
-        StoreError: The process has as many files open as it may, or no memory to map them: neither is damage.
+        SegmentDamagedError: A file is missing, or its contents are not as expected.
+        StoreError: There are too many open files, or too little memory; neither is damage.
     """
-    expected: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError, *errors)
+    handled: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError, *errors)
     try:
         yield
-    except expected as error:
+    except handled as error:
         for number, advice in LIMIT_ADVICE.items():
             if getattr(error, "errno", None) == number or os.strerror(number) in str(
                 error
@@ -55,7 +55,7 @@ def opening(path: Path, *errors: type[Exception], by: str = "") -> Iterator[None
 
 
 def checksum(data: npt.NDArray[Any] | bytes, *, seed: int = 0) -> int:
-    """XXH3 of the bytes of an array or a string (https://xxhash.com), 64 bits: it sees order, and runs at memory speed."""
+    """XXH3 of the bytes of an array or a string, 64 bits (https://xxhash.com); it depends on order, and runs at memory speed."""
     return int(xxhash.xxh3_64_intdigest(data if isinstance(data, bytes) else data.data, seed))
 
 
@@ -66,11 +66,11 @@ def file_checksum(path: Path) -> tuple[int, int]:
 
 
 def verify_file(path: Path, expected: tuple[int, int]) -> None:
-    """Hold a file against its recorded size and checksum.
+    """Compare a file with its recorded size and checksum.
 
     Raises:
         SegmentDamagedError: It is missing or does not match.
-        StoreError: As of :func:`opening`.
+        StoreError: As for :func:`opening`.
     """
     if path.is_symlink() or path.parent.is_symlink():
         raise SegmentDamagedError(path, "is a link, or lies behind one; the parts of a store never are")
@@ -81,18 +81,18 @@ def verify_file(path: Path, expected: tuple[int, int]) -> None:
 
 
 def refuse_unordered(rows: Rows, path: Path) -> None:
-    """Refuse row numbers that do not ascend, by which a position would be another passage's.
+    """Refuse row numbers that do not ascend: positions would then belong to other passages.
 
     Raises:
-        SegmentDamagedError: They do not, or are below 1.
+        SegmentDamagedError: They do not ascend, or one is below 1.
     """
     if len(rows) and (rows[0] < 1 or not (rows[1:] > rows[:-1]).all()):
         raise SegmentDamagedError(path, "does not hold ascending row numbers")
 
 
 def mixed(numbers: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
-    """A random-looking number for each one (the mixing function of splitmix64, Steele et al. 2014)."""
-    found = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    """Hash each number to 64 bits (the mixing function of splitmix64, Steele et al. 2014)."""
+    hashes = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        found = (found ^ (found >> np.uint64(shift))) * np.uint64(factor)
-    return found ^ (found >> np.uint64(31))
+        hashes = (hashes ^ (hashes >> np.uint64(shift))) * np.uint64(factor)
+    return hashes ^ (hashes >> np.uint64(31))

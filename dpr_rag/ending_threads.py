@@ -7,36 +7,36 @@ import sys
 import threading
 
 
-class Visitors:
-    """Threads that have called a library, until nothing of them is left.
+class CallingThreads:
+    """The threads that have called a library, until the system has ended them.
 
-    Python lets go of a thread, and up to 3.12 ``join`` returns, before the system ends it, and libraries tidy up in between:
-    OpenVINO does so under a lock that is the process's (seen in 2026.4). Who forks there leaves the lock to the child for ever.
-    Only Linux says which threads a process has; elsewhere nothing is known of their ends.
+    Python forgets a thread, and up to 3.12 ``join`` returns, before the system ends it. In between libraries free the
+    thread's resources; OpenVINO does so under a lock of the whole process (seen in 2026.4), which a child that is forked at
+    that moment can never take. Only Linux lists the threads of a process; on other systems their ends are not known.
     """
 
     def __init__(self) -> None:
-        self._numbers: dict[int, int] = {}
+        self._native_ids: dict[int, int] = {}
 
     def note(self) -> None:
-        """Remember the thread that calls; one thread at a time may do so."""
-        me, number = threading.get_ident(), threading.get_native_id()
-        if self._numbers.get(me) != number and _is_ours(me):
-            # what is gone is forgotten, as the system gives numbers again
-            known = {thread: its for thread, its in self._numbers.items() if _is_there(its)}
-            self._numbers = known | {me: number}
+        """Remember the calling thread; only one thread at a time may call this."""
+        ident, native_id = threading.get_ident(), threading.get_native_id()
+        if self._native_ids.get(ident) != native_id and _is_of_python(ident):
+            # ended threads are forgotten, as the system reuses their numbers
+            alive = {known: native for known, native in self._native_ids.items() if _is_alive(native)}
+            self._native_ids = alive | {ident: native_id}
 
     def are_ending(self) -> bool:
         """Whether one of them has ended for Python, but not for the system."""
-        ended = self._numbers.keys() - sys._current_frames()
-        return any(_is_there(self._numbers[thread]) for thread in ended)
+        ended = self._native_ids.keys() - sys._current_frames()
+        return any(_is_alive(self._native_ids[ident]) for ident in ended)
 
 
-def _is_ours(me: int) -> bool:
-    """Whether a thread is one of Python's; a library's own lives on where Python knows nothing of it between two calls."""
-    found = [thread for thread in threading.enumerate() if thread.ident == me]
-    return bool(found) and not isinstance(found[0], threading._DummyThread)
+def _is_of_python(ident: int) -> bool:
+    """Whether Python started a thread; one of a library goes on while Python does not know of it, between two calls."""
+    threads = [thread for thread in threading.enumerate() if thread.ident == ident]
+    return bool(threads) and not isinstance(threads[0], threading._DummyThread)
 
 
-def _is_there(number: int) -> bool:
-    return os.path.exists(f"/proc/self/task/{number}")
+def _is_alive(native_id: int) -> bool:
+    return os.path.exists(f"/proc/self/task/{native_id}")

@@ -1,7 +1,7 @@
-"""Forks of this process: what comes to rest before one, and which threads, locks and connections a child goes on without.
+"""Makes forks of this process safe: a fork waits until libraries are idle, and a child gets fresh locks and connections.
 
-A child has the thread that forked and no other. What other threads held stays held, and libraries wait for workers that
-stayed in the parent. One hook for the process answers for all of it, whichever objects cross.
+A child has only the thread that forked. Locks that other threads held are never released there, and libraries would wait
+for worker threads that exist in the parent alone. The hooks at the end of this file act for every object of the process.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
-from dpr_rag.ending_threads import Visitors
+from dpr_rag.ending_threads import CallingThreads
 
 REMEDY = (
     'start processes with multiprocessing.get_context("spawn") or "forkserver", run gunicorn without --preload and Celery '
     "with --pool=threads, or fork while no other thread is at work"
 )
 _PATIENCE = 10.0
-_LOOK = 0.001
+"""Seconds that a fork waits for other threads."""
+_POLL_INTERVAL = 0.001
 _LIBRARIES = {"faiss", "openvino", "torch"}
 _TOKENIZERS = "TOKENIZERS_PARALLELISM"
 _OPENMP = ("libgomp", "libiomp", "libomp")
@@ -32,18 +33,19 @@ _Value = TypeVar("_Value")
 
 
 class ForkGate:
-    """Lets sections of all threads pass, except while this process forks: a fork waits until no other thread is inside.
+    """Guards sections of code against forks: a fork waits until no other thread is in a section.
 
-    And until threads that were inside and have ended are gone, see :class:`dpr_rag.ending_threads.Visitors`.
+    It also waits until threads that were in one and have ended are gone, see
+    :class:`dpr_rag.ending_threads.CallingThreads`.
 
     Args:
-        refusal: Makes what is raised in a child of a process that was inside when it forked.
-        close: What to do before a fork.
-        subject: What the sections work on, where several gates may guard the same thing: a child that is refused by one of
-            them is refused by all, those that it makes itself included.
+        refusal: Makes the error that a child raises if it was forked while another thread was in a section.
+        close: Called before each fork.
+        subject: Names what the sections use, if several gates guard the same thing: a child that one of them refuses is
+            refused by all of them, also by those that it makes later.
 
     Attributes:
-        crossed: Whether this is such a child.
+        crossed: Whether this process is such a child.
     """
 
     def __init__(
@@ -56,24 +58,24 @@ class ForkGate:
 
     def _reset(self) -> None:
         self._condition = threading.Condition()
-        self._open: Counter[int] = Counter()
-        self._visitors = Visitors()
+        self._open: Counter[int] = Counter()  # sections by thread
+        self._threads = CallingThreads()
         self._is_ending = False
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold up forks for the length of a section.
+        """Enter a section, which holds up forks until it is left.
 
         Raises:
             Exception: The refusal.
         """
         me = threading.get_ident()
         with self._condition:
-            # a thread that is inside anywhere may have to pass here before it comes out there
+            # a thread that is in a section of another gate may need this one before it can leave that
             self._condition.wait_for(lambda: not _FORKING or _DEPTHS[me])
             if self.crossed:
                 raise self._refusal()
-            self._visitors.note()
+            self._threads.note()
             self._open[me] += 1
             _DEPTHS[me] += 1
         try:
@@ -85,47 +87,47 @@ class ForkGate:
                 self._condition.notify_all()
 
     def if_alone(self, action: Callable[[], None]) -> None:
-        """Run an action where the caller's section is the only one; none begins meanwhile."""
+        """Run an action if the caller's section is the only one; no other begins meanwhile."""
         with self._condition:
             if self._open.total() == 1:
                 action()
 
     def wait(self, deadline: float) -> None:
-        """Wait until no other thread is inside; what this thread does here cannot end before the fork."""
+        """Wait until no other thread is in a section; this thread's own cannot end before the fork."""
         me = threading.get_ident()
         with self._condition:
             self._condition.wait_for(lambda: not self._open.keys() - {me}, timeout=deadline - time.monotonic())
 
     def is_ending(self) -> bool:
-        """Whether a thread that was inside has ended for Python, but not for the system."""
+        """Whether a thread that was in a section has ended for Python, but not for the system."""
         with self._condition:
-            self._is_ending = self._visitors.are_ending()
+            self._is_ending = self._threads.are_ending()
         return self._is_ending
 
     def close(self) -> None:
-        """Do what is to be done before a fork."""
+        """Prepare for a fork."""
         if self._close is not None:
             self._close()
 
     def in_parent(self) -> None:
-        """Go on."""
+        """Let sections begin again."""
         with self._condition:
             self._is_ending = False
             self._condition.notify_all()
 
     def in_child(self) -> None:
-        """Begin anew, or refuse from now on where somebody was inside: what is there is in an unknown state, and stays."""
+        """Start afresh; if a section was open, refuse from now on, as what it used is in an unknown state and cannot be freed."""
         if self._open or self._is_ending:
             self.crossed = True
             _CROSSED.update([self._subject] if self._subject else [])
-            _keep_for_ever(self)
+            _keep_forever(self)
         self._reset()
 
 
 class cached(cached_property[_Value]):
     """``functools.cached_property`` without the lock that it has up to Python 3.11.
 
-    That lock belongs to the class: one object's slow value keeps all others waiting, and a forked child for ever.
+    That lock is shared by all objects of the class: while one computes its value, others wait, and a forked child forever.
     """
 
     def __init__(self, function: Callable[[Any], _Value]) -> None:
@@ -134,12 +136,12 @@ class cached(cached_property[_Value]):
 
 
 class _Crossing(NamedTuple):
-    """What this process lost in the fork that made it.
+    """What was loaded when this process was forked.
 
     Attributes:
-        survivor: The thread that crossed; None where there was no fork.
+        survivor: The thread that forked; None if this process was not forked.
         openmp: Whether OpenMP was loaded.
-        libraries: Which of those that start threads were.
+        libraries: The loaded libraries among those that start threads.
     """
 
     survivor: int | None = None
@@ -151,10 +153,11 @@ _GATES: weakref.WeakValueDictionary[int, ForkGate] = weakref.WeakValueDictionary
 _LOCKS: weakref.WeakValueDictionary[int, threading.Lock] = weakref.WeakValueDictionary()
 _RLOCKS: weakref.WeakValueDictionary[int, threading.RLock] = weakref.WeakValueDictionary()
 _DEPTHS: Counter[int] = Counter()
-"""How many sections each thread is in; a thread looks at its own number only."""
+"""Number of sections that each thread is in; a thread reads only its own."""
 _FORKING: set[int] = set()
-"""Threads that fork at this moment."""
+"""Threads that are forking."""
 _CROSSED: set[str] = set()
+"""Subjects that this process, as a child, refuses."""
 _KEPT: list[object] = []
 _crossing = _Crossing()
 
@@ -166,63 +169,63 @@ def _leave(thread: int) -> None:
 
 
 def new_lock() -> threading.Lock:
-    """A lock that is free in a forked child, whoever held it in the parent."""
+    """A lock that is free in a forked child, whichever thread held it in the parent."""
     lock = threading.Lock()
     _LOCKS[id(lock)] = lock
     return lock
 
 
 def new_rlock() -> threading.RLock:
-    """The same, and the thread that holds it may take it again; if that is the one that forks, it holds it in the child, too."""
+    """Like :func:`new_lock`, but reentrant; the thread that forks still holds it in the child if it held it before."""
     lock = threading.RLock()
     _RLOCKS[id(lock)] = lock
     return lock
 
 
 def _free_locks() -> None:
-    """As the standard library frees its own locks in a child."""
-    for one in _LOCKS.valuerefs():
-        if (lock := one()) is not None:
+    """Free the locks, in the way of the standard library's own hooks."""
+    for reference in _LOCKS.valuerefs():
+        if (lock := reference()) is not None:
             lock._at_fork_reinit()  # type: ignore[attr-defined]
-    for other in _RLOCKS.valuerefs():
-        if (rlock := other()) is not None and not rlock._is_owned():  # type: ignore[attr-defined]
+    for rlock_reference in _RLOCKS.valuerefs():
+        if (rlock := rlock_reference()) is not None and not rlock._is_owned():  # type: ignore[attr-defined]
             rlock._at_fork_reinit()  # type: ignore[attr-defined]
 
 
-def keep_in_children(held: object) -> None:
-    """Never destroy an object in a child of this process: its destructor would join threads that stayed in the parent."""
-    import ctypes  # noqa: F401  # for the child, where another thread may have been importing when it was forked
+def keep_in_children(value: object) -> None:
+    """Never destroy an object in a child of this process: its destructor would join threads that exist in the parent alone."""
+    import ctypes  # noqa: F401  # now, as in a child another thread's import lock may be held forever
 
-    _KEPT.append(held)
+    _KEPT.append(value)
 
 
-def _keep_for_ever(held: object) -> None:
+def _keep_forever(value: object) -> None:
     import ctypes
 
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
 
 
 def has_lost_workers() -> bool:
-    """Whether OpenMP, with which FAISS and PyTorch calculate, would wait in this thread for workers that stayed in the parent.
+    """Whether OpenMP, which FAISS and PyTorch use, would wait in this thread for worker threads of the parent.
 
-    Workers belong to the thread that they work for, and only the thread that forked has crossed: a thread that the child
-    starts gets workers of its own.
+    OpenMP has workers for each thread that calls it. Those of the thread that forked were lost; a thread that the child
+    starts gets new ones.
     """
     return _crossing.openmp and threading.get_ident() == _crossing.survivor
 
 
 def was_loaded(library: str) -> bool:
-    """Whether this process was forked from one that had imported ``faiss``, ``openvino`` or ``torch``, and maybe used it."""
+    """Whether this process was forked from one that had imported a library: ``faiss``, ``openvino`` or ``torch``."""
     return library in _crossing.libraries
 
 
 def is_awaited() -> bool:
-    """Whether another thread is to fork, and waits for this one to come out of a section."""
+    """Whether another thread wants to fork, and waits for this one to leave a section."""
     return bool(_FORKING) and _DEPTHS[threading.get_ident()] > 0
 
 
 def before_fork() -> None:
-    """Bring every section of this process to rest, as far as patience goes."""
+    """Wait until no other thread is in a section, or for ``_PATIENCE`` at most."""
     _FORKING.add(threading.get_ident())
     deadline = time.monotonic() + _PATIENCE
     gates = _gates()
@@ -230,21 +233,21 @@ def before_fork() -> None:
         for gate in gates:
             gate.wait(deadline)
         while any([gate.is_ending() for gate in gates]) and time.monotonic() < deadline:
-            time.sleep(_LOOK)
-    finally:  # an interrupt ends the wait, not the fork
+            time.sleep(_POLL_INTERVAL)
+    finally:  # also after an interrupt, which ends the wait but not the fork
         for gate in gates:
             gate.close()
 
 
 def after_fork() -> None:
-    """Let the parent's threads go on."""
+    """Let the parent's threads continue."""
     _FORKING.discard(threading.get_ident())
     for gate in _gates():
         gate.in_parent()
 
 
 def in_child() -> None:
-    """Make everything usable in the child, or have it refuse."""
+    """Make everything usable in the child, or let it raise its refusal."""
     global _crossing
     me = threading.get_ident()
     _FORKING.clear()
@@ -253,35 +256,35 @@ def in_child() -> None:
     for gate in _gates():
         gate.in_child()
     _free_locks()
-    for held in _KEPT:
-        _keep_for_ever(held)
+    for value in _KEPT:
+        _keep_forever(value)
     _crossing = _Crossing(me, _has_openmp(), frozenset(_LIBRARIES & sys.modules.keys()))
-    _calm("faiss", "omp_set_num_threads")
-    _calm("torch", "set_num_threads")
+    _use_one_thread("faiss", "omp_set_num_threads")
+    _use_one_thread("torch", "set_num_threads")
     if "tokenizers" in sys.modules and _TOKENIZERS in os.environ:
-        # where nobody has told it to use threads, it knows by itself that they stayed in the parent
+        # unless this variable is set, tokenizers itself goes without threads in a child
         os.environ[_TOKENIZERS] = "false"
 
 
 def _gates() -> list[ForkGate]:
-    # the references are copied in one step, as other threads make gates meanwhile
-    return [gate for one in _GATES.valuerefs() if (gate := one())]
+    # valuerefs() copies the references in one step, as other threads may make gates meanwhile
+    return [gate for reference in _GATES.valuerefs() if (gate := reference())]
 
 
 def _has_openmp() -> bool:
-    """Whether OpenMP is loaded; libraries may share one copy, and with it the workers."""
+    """Whether OpenMP is loaded; libraries may share one copy of it with its workers."""
     if {"faiss", "torch"} & sys.modules.keys():
         return True
     try:
         with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
-            loaded = file.read()
+            mapped_files = file.read()
     except OSError:
         return True
-    return any(name in loaded for name in _OPENMP)
+    return any(name in mapped_files for name in _OPENMP)
 
 
-def _calm(library: str, setter: str) -> None:
-    """Have a library that is loaded work in this thread alone, for those too who call it themselves."""
+def _use_one_thread(library: str, setter: str) -> None:
+    """Let a loaded library work in the calling thread alone, whoever calls it."""
     set_threads = getattr(sys.modules.get(library), setter, None)
     if set_threads is not None:
         set_threads(1)
