@@ -10,20 +10,22 @@ from dpr_rag.courtesies import courtesy, without_courtesies
 from dpr_rag.lexical.unspaced import holds_units
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-_FRAGMENT, _BARE = 3, 2
+_FRAGMENT, _FRAGMENT_OF_QUESTION = 3, 2
+"""Most words of a fragment, and of one that begins with a question word or a verb."""
 
 
 def _words(listed: str) -> frozenset[str]:
     return frozenset(listed.split())
 
 
-# English, German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish and Norwegian, Russian; words that mean something
-# else in another of these (es, er, die, il, lo, su) are left out.
-_OPENING = _words(
+# English, German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish and Norwegian, Russian. Words that mean
+# something else in another of these languages (es, er, die, il, lo, su) are left out.
+_CONJUNCTIONS = _words(
     "and or but also so then otherwise und oder aber auch sonst et ou mais sinon y o pero e ed però en maar och eller men "
     "og и а или но"
 )
-_POINTING = _words(
+# pronouns, and other words that refer to something named before
+_PRONOUNS = _words(
     "it its it's itself they they're them their theirs he she him her his hers this that that's those these one ones same other "
     "others another else there instead both former latter such "
     "sie ihn ihm ihnen ihre ihren ihrer dafür davon damit dazu daran darüber darauf dabei dort dessen deren diese dieser dieses "
@@ -36,7 +38,7 @@ _POINTING = _words(
     "han hon där denna detta hun denne dette "
     "он она оно они его её ее их им это этот эта эти там"
 )
-_ASKING = _words(
+_QUESTION_WORDS = _words(
     "who whom whose what which when where why how long much many often far "
     "wer wen wem was welche welcher wann wo wohin woher warum wieso wie viel viele lange oft "
     "qui que quoi quel quelle quels quelles quand où pourquoi comment combien "
@@ -46,11 +48,11 @@ _ASKING = _words(
     "vem vad vilken när var varför hur hvem hvad hva hvilken hvornår hvor hvorfor hvordan кто что какой когда где "
     "почему как сколько"
 )
-_SMALL = _words(
+_PREPOSITIONS = _words(
     "a an the of to for from in on at by with auf aus bei im mit nach zum zur de en con da em à dans pour chez"
 )
-# Verbs that say nothing of their own in a question, and what stands between.
-_EMPTY = _words(
+# auxiliary verbs, articles and the like, and verbs that say nothing about the subject of a question
+_FUNCTION_WORDS = _words(
     "about if not no is are was were be been do does did has have had can could may might "
     "must should shall will would need i me my you your we us our he'd ask pay cost costs take takes get go apply contact "
     "happen happens happened mean means work works know say tell more exactly please again ok yes if late longer "
@@ -60,64 +62,65 @@ _EMPTY = _words(
     "un per costa é são posso o os um para custa "
     "is zijn kan moet mag ik wij het een voor met kost är kan måste jag vi en ett för er kan må jeg vi et for"
 )
-_BACK = _POINTING - _words("one ones same other others another else there instead both former latter such")
-_BEGINNING = 40
-_OTHERS = _POINTING | _OPENING | _ASKING | _EMPTY | _SMALL
-_ABOUT = re.compile(
+_SENTENCE_PRONOUNS = _PRONOUNS - _words("one ones same other others another else there instead both former latter such")
+_START = 40  # characters of a sentence that hold its first word
+_NO_CONTENT = _PRONOUNS | _CONJUNCTIONS | _QUESTION_WORDS | _FUNCTION_WORDS | _PREPOSITIONS
+_WHAT_ABOUT = re.compile(
     r"(?:what|how) about\b|what if\b|why not\b|wie (?:ist|sieht) es mit\b|was ist mit\b|qu'en est-il\b|(?:y|e) se\b",
     re.I,
 )
-# words that point at nothing
-_IDLE = re.compile(
+# pronouns and adverbs that refer to nothing, as in "there is"
+_EXPLETIVES = re.compile(
     r"\b(?:(?:is|are|was|were) there|there (?:is|are)|(?:does|did|will|would) it take|it takes|is it (?:possible|allowed|true)|"
     r"est-ce)\b",
     re.IGNORECASE,
 )
-_UNSPACED_POINTING = re.compile(
+_UNSPACED_PRONOUNS = re.compile(
     "它|他|她|那|这|這|其中|还有|還有|呢[？?]?$|それ|その|これ|この|あれ|そこ|では|じゃあ|それで|彼|그것|그거|그럼|그리고|거기"
 )
-_UNSPACED_SHORT = 4
+_UNSPACED_FRAGMENT = 4
 
 
-class Leaning(Enum):
-    """How much of what a question means stands in the conversation before it.
+class Dependence(Enum):
+    """How far a question can be understood only with the conversation before it.
 
-    ``NONE`` and ``ALL`` are nothing and everything. ``SOME`` points back, or has one word of its own. ``SHORT`` points at
-    nothing and has two or three words, as people type them into a search box: a new subject, or more about the one before.
+    ``NONE``: it stands alone. ``SHORT``: two or three words without a pronoun, as people type them into a search box, which
+    are a new subject or add to the previous one. ``PARTIAL``: it has a pronoun, or a single content word. ``FULL``: it has no
+    content word.
     """
 
     NONE = "none"
     SHORT = "short"
-    SOME = "some"
-    ALL = "all"
+    PARTIAL = "partial"
+    FULL = "full"
 
 
-_STANDS = frozenset({Leaning.NONE, Leaning.SHORT})
+_STANDALONE = frozenset({Dependence.NONE, Dependence.SHORT})
 
 
-def leaning(question: str) -> Leaning:
-    """How much a question leans on the conversation: by its pronouns, its first word, and whether it has words of its own.
+def dependence(question: str) -> Dependence:
+    """Judge how far a question depends on the conversation, by its pronouns, its first word and its content words.
 
     Args:
-        question: As it was asked, in any language; a language whose pronouns are not known here is judged by its length.
+        question: The question in any language; where the pronouns of its language are not known here, its length decides.
     """
     words = _words_of(question)
     if holds_units(question):
-        short = len("".join(words)) <= _UNSPACED_SHORT
-        return Leaning.SOME if short or _UNSPACED_POINTING.search(question) else Leaning.NONE
-    opens = words[:1] != [] and words[0] in _OPENING
-    points = (
-        opens
-        or not _POINTING.isdisjoint(_words_of(_IDLE.sub(" ", question)))
-        or _ABOUT.match(question.strip()) is not None
+        short = len("".join(words)) <= _UNSPACED_FRAGMENT
+        return Dependence.PARTIAL if short or _UNSPACED_PRONOUNS.search(question) else Dependence.NONE
+    refers_back = (
+        (words[:1] != [] and words[0] in _CONJUNCTIONS)
+        or not _PRONOUNS.isdisjoint(_words_of(_EXPLETIVES.sub(" ", question)))
+        or _WHAT_ABOUT.match(question.strip()) is not None
     )
-    if _OTHERS.issuperset(words):
-        return Leaning.ALL
-    if points:
-        return Leaning.SOME
-    if len(words) <= (_FRAGMENT if words[0] not in (_ASKING | _EMPTY) - _SMALL else _BARE):
-        return Leaning.SHORT if len(own_words(question)) > 1 else Leaning.SOME
-    return Leaning.NONE
+    if _NO_CONTENT.issuperset(words):
+        return Dependence.FULL
+    if refers_back:
+        return Dependence.PARTIAL
+    has_question_word = words[0] in (_QUESTION_WORDS | _FUNCTION_WORDS) - _PREPOSITIONS
+    if len(words) <= (_FRAGMENT_OF_QUESTION if has_question_word else _FRAGMENT):
+        return Dependence.SHORT if len(content_words(question)) > 1 else Dependence.PARTIAL
+    return Dependence.NONE
 
 
 def _words_of(question: str) -> list[str]:
@@ -128,49 +131,49 @@ def _plain(word: str) -> str:
     return word.lower().replace("’", "'")
 
 
-def own_words(question: str) -> list[str]:
-    """The words that say what a question is about, in lower case."""
-    return [word for word in _words_of(question) if word not in _OTHERS]
+def content_words(question: str) -> list[str]:
+    """The content words of a question, which name its subject, in lower case."""
+    return [word for word in _words_of(question) if word not in _NO_CONTENT]
 
 
-def narrowing(question: str) -> list[str]:
-    """The words of its own by which a follow-up without a pronoun changes the subject: ``london`` of "and in London?"."""
-    return [] if not _POINTING.isdisjoint(_words_of(question)) else own_words(question)
+def narrowing_words(question: str) -> list[str]:
+    """The content words by which a follow-up without a pronoun narrows the subject: ``london`` of "and in London?"."""
+    return [] if not _PRONOUNS.isdisjoint(_words_of(question)) else content_words(question)
 
 
 def points_back(sentence: str) -> bool:
-    """Whether a sentence begins with a pronoun, so that what it is about stands in the one before."""
-    return any(word in _BACK for word in _words_of(sentence[:_BEGINNING])[:1])
+    """Whether a sentence begins with a pronoun, so that the sentence before it names its subject."""
+    return any(word in _SENTENCE_PRONOUNS for word in _words_of(sentence[:_START])[:1])
 
 
 def with_context(question: str, before: Sequence[str]) -> str:
-    """The question behind the subject of the last one with a meaning of its own, and of no other: each more would drown it.
+    """Prefix a question with the subject of the last question that stands alone; more subjects would outweigh its own words.
 
     Args:
-        question: As it was asked.
-        before: The questions before it, oldest first; courtesies among them are none.
+        question: The question.
+        before: The messages before it, oldest first; courtesies among them are ignored.
     """
-    asked = [without_courtesies(one) for one in before if courtesy(one) is None]
-    if not asked:
+    questions = [without_courtesies(message) for message in before if courtesy(message) is None]
+    if not questions:
         return question
-    head = next((one for one in reversed(asked) if leaning(one) in _STANDS), asked[0])
-    return f"{subject(head)} {question}"
+    last_alone = next((earlier for earlier in reversed(questions) if dependence(earlier) in _STANDALONE), questions[0])
+    return f"{subject(last_alone)} {question}"
 
 
 def subject(question: str) -> str:
-    """What a question is about: what stands from its first to its last word of its own, or all of it without one."""
-    own = [found for found in _WORD.finditer(question) if _plain(found[0]) not in _OTHERS]
-    return question[own[0].start() : own[-1].end()] if own else question.strip()
+    """The part of a question from its first to its last content word; all of it if it has none."""
+    content = [word for word in _WORD.finditer(question) if _plain(word[0]) not in _NO_CONTENT]
+    return question[content[0].start() : content[-1].end()] if content else question.strip()
 
 
 def standalone(question: str, before: Sequence[str]) -> str:
-    """The question as it can be looked up: as it is, or where it leans on the ones before it, behind their subject.
+    """The question as it can be searched for: unchanged, or behind the subject of earlier questions that it depends on.
 
     Args:
-        question: As it was asked.
-        before: The questions before it, oldest first.
+        question: The question.
+        before: The messages before it, oldest first.
     """
-    bare = without_courtesies(question)
-    if courtesy(question) is not None or leaning(bare) in _STANDS:
-        return bare
-    return with_context(bare, before)
+    without = without_courtesies(question)
+    if courtesy(question) is not None or dependence(without) in _STANDALONE:
+        return without
+    return with_context(without, before)

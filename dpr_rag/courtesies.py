@@ -10,7 +10,7 @@ _PART = re.compile(r"[,.!;:，。！]\s*")
 
 
 class Courtesy(Enum):
-    """What a message does that asks for nothing."""
+    """The kinds of messages that ask for nothing."""
 
     GREETING = "greeting"
     THANKS = "thanks"
@@ -22,8 +22,8 @@ def _phrases(listed: str) -> list[str]:
     return [" ".join(phrase.split()) for phrase in listed.split(",")]
 
 
-# English, German, French, Spanish, Italian, Portuguese, Dutch, the languages of the North, Russian, Chinese, Japanese and Korean.
-_SAID = {
+# English, German, French, Spanish, Italian, Portuguese, Dutch, Scandinavian languages, Russian, Chinese, Japanese, Korean
+_PHRASES = {
     Courtesy.FAREWELL: _phrases(
         "bye, bye bye, good bye, goodbye, see you, see you later, see you soon, cheerio, have a nice day, have a good day, "
         "good night, that's all, that is all, that was all, nothing else, no more questions, "
@@ -54,40 +54,43 @@ _SAID = {
         "хорошо, 好, 好的, はい, わかりました, 네"
     ),
 }
-_FILLING = _phrases(
+_FILLERS = _phrases(
     "then, again, so, so much, very much, a lot, there, all, everyone, everybody, team, bot, chatbot, assistant, you too, "
     "for now, for your help, for the help, for that, for the information, for the info, for the answer, oh, ah, well, and, "
     "dann, auch, für die hilfe, zusammen, pour votre aide, por la ayuda, per l'aiuto, pela ajuda"
 )
-_KNOWN = {phrase: kind for kind, phrases in _SAID.items() for phrase in phrases} | dict.fromkeys(_FILLING)
-_LONGEST = max(phrase.count(" ") + 1 for phrase in _KNOWN)
+_KINDS = {phrase: kind for kind, phrases in _PHRASES.items() for phrase in phrases} | dict.fromkeys(_FILLERS)
+_MOST_WORDS = max(phrase.count(" ") + 1 for phrase in _KINDS)
 
 
 def courtesy(message: str) -> Courtesy | None:
-    """What a message does that asks for nothing: the first of farewell, thanks, greeting and assent; None where it asks.
+    """The kind of a message that consists of courtesies: farewell, thanks, greeting or assent, the first that occurs in it.
 
     Args:
-        message: As it was written, in any language; phrases that are not known here are taken for questions.
+        message: The message in any language.
+
+    Returns:
+        None for a question, as which a message with an unknown phrase counts.
     """
     words = [word.lower().replace("’", "'") for word in _WORD.findall(message)]
-    if any(sign.isdigit() for sign in message):
+    if any(map(str.isdigit, message)):
         return None
     kinds, at = set[Courtesy](), 0
     while at < len(words):
-        parts = (" ".join(words[at : at + length]) for length in range(min(_LONGEST, len(words) - at), 0, -1))
-        phrase = next((part for part in parts if part in _KNOWN), None)
+        parts = (" ".join(words[at : at + length]) for length in range(min(_MOST_WORDS, len(words) - at), 0, -1))
+        phrase = next((part for part in parts if part in _KINDS), None)
         if phrase is None:
             return None
         at += phrase.count(" ") + 1
-        kind = _KNOWN[phrase]
+        kind = _KINDS[phrase]
         if kind is not None:
             kinds.add(kind)
-    found = next((kind for kind in _SAID if kind in kinds), None)
-    return None if found is Courtesy.ASSENT and message.rstrip().endswith(("?", "？")) else found
+    main = next((kind for kind in _PHRASES if kind in kinds), None)
+    return None if main is Courtesy.ASSENT and message.rstrip().endswith(("?", "？")) else main
 
 
 def without_courtesies(message: str) -> str:
-    """A question without the courtesies in front of it, as in ``Thanks! And hotels?``; what is nothing else stays."""
+    """A question without the courtesies before it, as in ``Thanks! And hotels?``; a message without a question is unchanged."""
     for end in _PART.finditer(message):
         if courtesy(message[: end.start()]) is None:
             break

@@ -58,7 +58,7 @@ class Chatbot:
         return "\n".join([answer, *(source_line(number, one) for number, one in enumerate(documents, start=1))])
 
     def standalone(self, question: str) -> str:
-        """The question with what it refers to; without a real model those before stand in front where it leans on them."""
+        """The question rewritten by a real model, or else behind the subject of earlier ones if it depends on them."""
         asked = [message.text for message in self.history if isinstance(message, HumanMessage)]
         if not asked:
             return question

@@ -27,7 +27,7 @@ SYSTEM = (
 
 
 def chat_engine(retriever: DPRRetriever, llm: LLM, *, condense: bool) -> BaseChatEngine:
-    """A real model first puts a question that leans on the conversation into one that can be looked up."""
+    """A real model first rewrites a question that depends on the conversation so that it can be searched for."""
     kind = CondensePlusContextChatEngine if condense else ContextChatEngine
     return kind.from_defaults(
         retriever=retriever,
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def talk(engine: BaseChatEngine, *, real: bool) -> None:
-    """Answer line by line; without a real model to put a question anew, those that it leans on stand in front of it."""
+    """Answer line by line; without a real model to rewrite it, a follow-up is searched for behind the subject it depends on."""
     print("Ask away; an empty line ends it.")
     before: list[str] = []
     for line in map(str.strip, sys.stdin):

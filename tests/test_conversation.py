@@ -1,4 +1,4 @@
-"""Conversations without a language model: what leans on the question before, and what two and three turns are answered."""
+"""Conversations without a language model: which questions depend on earlier ones, and the replies of two and three turns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dpr_rag import DualEncoder, PassageStore
-from dpr_rag.conversation import Leaning, leaning, standalone, subject
+from dpr_rag.conversation import Dependence, dependence, standalone, subject
 from dpr_rag.corpora import read_texts
 from dpr_rag.courtesies import Courtesy, courtesy, without_courtesies
 from dpr_rag.pages.answering import Answerer, Settings
@@ -76,16 +76,16 @@ TALKS = [
 
 @pytest.mark.parametrize(
     ("questions", "expected"),
-    [(ALONE, Leaning.NONE), (SOME, Leaning.SOME), (ALL, Leaning.ALL)],
+    [(ALONE, Dependence.NONE), (SOME, Dependence.PARTIAL), (ALL, Dependence.FULL)],
     ids=["none", "some", "all"],
 )
-def test_a_question_leans_on_others_by_its_pronouns_or_where_it_has_no_words_of_its_own(
-    questions: list[str], expected: Leaning
+def test_a_question_depends_on_others_by_its_pronouns_or_where_it_has_no_content_words(
+    questions: list[str], expected: Dependence
 ) -> None:
-    assert {question: leaning(question) for question in questions} == dict.fromkeys(questions, expected)
+    assert {question: dependence(question) for question in questions} == dict.fromkeys(questions, expected)
 
 
-def test_what_a_question_leans_on_is_the_subject_of_the_last_one_that_stands_alone() -> None:
+def test_a_follow_up_gets_the_subject_of_the_last_question_that_stands_alone() -> None:
     before = ["green tea", "What do whales eat?", "and sharks?", "how many?"]
     assert standalone("why?", before) == "whales eat why?"
     assert standalone("why?", before[:2]) == "whales eat why?"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dpr_rag import DualEncoder, Hit, Passage, PassageStore
-from dpr_rag.conversation import Leaning, leaning, narrowing, standalone
+from dpr_rag.conversation import Dependence, dependence, narrowing_words, standalone
 from dpr_rag.lexical import Analyzer
 from dpr_rag.pages.answering import Answerer, Settings
 from dpr_rag.pages.names import asks_for_person, names_person
@@ -42,7 +42,7 @@ def talk(answerer: Answerer, *questions: str) -> list[Turn]:
 
 @pytest.mark.parametrize("question", ["wifi password", "hotel limit", "sick note", "parental leave", "green tea"])
 def test_two_words_of_its_own_may_stand_alone(question: str) -> None:
-    assert leaning(question) is Leaning.SHORT
+    assert dependence(question) is Dependence.SHORT
     assert standalone(question, ["How long does the Calyx Pro run?"]) == question
     assert standalone("and in London?", ["How many days can I work from home?", question]).startswith(question)
 
@@ -104,7 +104,11 @@ def test_a_follow_up_that_names_something_is_answered_by_passages_that_name_it()
 
 
 def test_pronouns_narrow_nothing() -> None:
-    assert [narrowing(one) for one in ("who leads it?", "and in London?", "what about them?")] == [[], ["london"], []]
+    assert [narrowing_words(one) for one in ("who leads it?", "and in London?", "what about them?")] == [
+        [],
+        ["london"],
+        [],
+    ]
 
 
 @pytest.mark.parametrize(

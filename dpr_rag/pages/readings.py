@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dpr_rag.conversation import Leaning, leaning, narrowing, own_words, with_context
+from dpr_rag.conversation import Dependence, content_words, dependence, narrowing_words, with_context
 from dpr_rag.lexical import Analyzer
 from dpr_rag.pages.turns import Turn
 from dpr_rag.passages import Hit
@@ -48,7 +48,7 @@ class Readings:
 
 def holding_all(question: str, hits: Sequence[Hit], analyzer: Analyzer) -> list[bool]:
     """Which passages have every word that a question without a pronoun asks about."""
-    wanted = _terms(narrowing(question), analyzer)
+    wanted = _terms(narrowing_words(question), analyzer)
     return [bool(wanted) and wanted <= _terms((hit.passage.title, hit.passage.text), analyzer) for hit in hits]
 
 
@@ -57,21 +57,23 @@ def _terms(texts: Iterable[str], analyzer: Analyzer) -> frozenset[int]:
 
 
 def readings_of(question: str, before: Sequence[Turn]) -> Readings:
-    """The readings of a question without a model: as it is, behind the subject it leans on, or both.
+    """The readings of a question without a language model: unchanged, behind the subject that it depends on, or both.
 
     Args:
         question: Without courtesies.
         before: The turns before it, oldest first.
     """
-    lean = leaning(question)
-    if not before or lean is Leaning.NONE:
+    need = dependence(question)
+    if not before or need is Dependence.NONE:
         return Readings((question,))
-    glued = with_context(question, [turn.question for turn in before if not _was_more_of_another(turn)])
-    if lean is Leaning.SHORT:
-        return Readings((question, glued), tuple(own_words(question)), alone=True)
-    return Readings((glued,) if lean is Leaning.ALL else (glued, question), tuple(narrowing(question)))
+    in_context = with_context(question, [turn.question for turn in before if not _was_more_of_another(turn)])
+    if need is Dependence.SHORT:
+        return Readings((question, in_context), tuple(content_words(question)), alone=True)
+    return Readings(
+        (in_context,) if need is Dependence.FULL else (in_context, question), tuple(narrowing_words(question))
+    )
 
 
 def _was_more_of_another(turn: Turn) -> bool:
     """Whether a few words were answered as more about the subject before them, so that they are no subject themselves."""
-    return leaning(turn.question) is Leaning.SHORT and turn.searched not in ("", turn.question)
+    return dependence(turn.question) is Dependence.SHORT and turn.searched not in ("", turn.question)
