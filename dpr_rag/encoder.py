@@ -1,4 +1,4 @@
-"""The protocol ``Encoder`` that stores and retrievers rely on, and checks of encoders and of their vectors."""
+"""The protocol ``Encoder``, and checks of encoders and vectors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dpr_rag.passages import Passage
 
 Vectors = npt.NDArray[np.float32]
 LARGEST = 1e17
-_PARTS = ("dim", "fingerprint", "encode_questions", "encode_passages")
+_ATTRIBUTES = ("dim", "fingerprint", "encode_questions", "encode_passages")
 
 
 @runtime_checkable
@@ -26,7 +26,7 @@ class Encoder(Protocol):
 
     ``fingerprint`` identifies weights, tokenizer and profile, but not runtime or precision; a store that was filled with one
     fingerprint cannot be opened with another. An encoder may also have a string ``source``, the origin of its weights,
-    which stores keep for people to read. To test whether a value is an encoder, call :func:`is_encoder`: ``isinstance``
+    which stores record for people to read. To test whether a value is an encoder, call :func:`is_encoder`: ``isinstance``
     evaluates properties, and takes an ``AttributeError`` raised inside one for a missing attribute.
     """
 
@@ -55,14 +55,14 @@ def is_encoder(value: object) -> TypeGuard[Encoder]:
     Args:
         value: Any object; attributes that its ``__getattr__`` supplies count.
     """
-    return not isinstance(value, type) and all(_has(value, name) for name in _PARTS)
+    return not isinstance(value, type) and all(_has(value, name) for name in _ATTRIBUTES)
 
 
 def _has(value: object, name: str) -> bool:
     try:
         getattr_static(value, name)
     except AttributeError:
-        return hasattr(value, name)  # no property, which this would evaluate; __getattr__ may supply it
+        return hasattr(value, name)  # which evaluates no property here; __getattr__ may supply the name
     return True
 
 
@@ -73,10 +73,10 @@ def check_encoder(value: object) -> Encoder:
         EncoderMismatchError: It is not.
     """
     if not is_encoder(value):
-        what = f"the class {value.__name__}, not an instance" if isinstance(value, type) else kind(value)
+        description = f"the class {value.__name__}, not an instance" if isinstance(value, type) else kind(value)
         by_name = "; load a model by its name with load_encoder" if isinstance(value, str | os.PathLike) else ""
         raise EncoderMismatchError(
-            f"encoder is {what}, expected dim, fingerprint, encode_questions and encode_passages{by_name}"
+            f"encoder is {description}, expected dim, fingerprint, encode_questions and encode_passages{by_name}"
         )
     if not isinstance(value.fingerprint, str) or not value.fingerprint:
         raise EncoderMismatchError(f"the encoder's fingerprint is {value.fingerprint!r}, expected a non-empty string")
@@ -117,10 +117,10 @@ def check_vectors(
         )
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
-        at = int(np.flatnonzero(~finite)[0])
-        name = f" ({names[at]!r})" if at < len(names) else ""
+        row = int(np.flatnonzero(~finite)[0])
+        name = f" ({names[row]!r})" if row < len(names) else ""
         raise VectorError(
-            f"vector {at}{name} holds NaN or infinite values (float32); check the text and the encoder's precision"
+            f"vector {row}{name} holds NaN or infinite values (float32); check the text and the encoder's precision"
         )
     if array.size and float(np.abs(array).max()) > LARGEST:
         raise VectorError(
@@ -153,7 +153,7 @@ def check_encoded(
         encoder: The encoder.
         method: The method that was called.
         vectors: Its return value.
-        rows: The number of texts that it was given.
+        rows: The number of texts that were encoded.
         dim: The expected number of components; None for any.
         names: Names of the rows for error messages.
 
@@ -164,8 +164,8 @@ def check_encoded(
         return check_vectors(vectors, rows=rows, dim=dim, names=names)
     except VectorError as error:
         shape = getattr(vectors, "shape", None)
-        what = kind(vectors) if shape is None else f"{type(vectors).__name__} of shape {list(shape)}"
+        description = kind(vectors) if shape is None else f"{type(vectors).__name__} of shape {list(shape)}"
         raise VectorError(
-            f"{type(encoder).__name__}.{method}() returned {what} for {rows} texts, expected a row of numbers for each: "
+            f"{type(encoder).__name__}.{method}() returned {description} for {rows} texts, expected a row of numbers for each: "
             + message_of(error)
         ) from error

@@ -22,19 +22,19 @@ from dpr_rag.errors import PassageError
 from dpr_rag.passages import MAX_METADATA_DEPTH, plain, rejoined
 
 _INT64 = 2**63
-_MOST_DIGITS = 4300  # that Python writes of an integer
+_MAX_DIGITS = 4300  # Python refuses to print integers with more
 Default = Callable[[Any], Any]
 
 
 def to_json_metadata(metadata: Mapping[Any, Any], *, default: Default | None = None) -> dict[str, Any]:
-    """Metadata as a JSON object that a passage can have.
+    """Convert metadata to a JSON object that a passage accepts.
 
     ======================================================== =====================================================
-    given                                                    made of it
+    value                                                    in JSON
     ======================================================== =====================================================
     string, boolean, None, finite number                     the same
     NaN, infinity, NaT, pandas' NA                           None, as JSON has no such numbers
-    integer beyond 64 bits                                   its digits as a string, up to 4,300 of them
+    integer beyond 64 bits                                   string of its digits, at most 4,300
     ``datetime``, ``numpy.datetime64``, pandas' Timestamp    ISO 8601 string; with a timezone in UTC (``…+00:00``),
                                                              without one as it is
     ``date``, ``time``                                       ISO 8601 string
@@ -44,25 +44,25 @@ def to_json_metadata(metadata: Mapping[Any, Any], *, default: Default | None = N
     ``UUID``, path, IP address                               string
     ``bytes``, ``bytearray``, ``memoryview``                 base64 string
     list, tuple, ``deque``, ``range``                        list
-    ``set``, ``frozenset``                                   list in order: of the items, or else of their JSON
-    numpy scalar                                             the number, string or time that it is
+    ``set``, ``frozenset``                                   list, sorted by the items, or else by their JSON
+    numpy scalar                                             as the number, string or time that it is
     array, tensor, series (anything with ``tolist``)         list, or number
-    mapping                                                  object; keys that are no strings as their JSON
+    mapping                                                  object; keys that are not strings as their JSON
     pydantic model, dataclass                                object of its fields
-    anything else                                            what ``default`` makes of it, or an error
+    anything else                                            the result of ``default``, or an error
     ======================================================== =====================================================
 
-    Filters compare texts by their characters, and such strings of times are in the order of time: dates among dates,
-    moments with a timezone among themselves, and moments without one among themselves. A second call changes nothing. The
-    way back is the reader's own, such as ``datetime.fromisoformat``: what became a string comes back as one.
+    Filters compare strings by their characters, in which strings of times are in chronological order: dates among dates,
+    times with a timezone among themselves, and times without one among themselves. Converting the result again changes
+    nothing. Strings are not converted back; use ``datetime.fromisoformat`` or the like.
 
     Args:
-        metadata: Left as it is.
-        default: Makes something of what the table does not know, such as ``str``; the result is converted in turn.
+        metadata: The metadata; it is not changed.
+        default: Converts values of other types, such as ``str``; its result is converted in turn.
 
     Raises:
-        PassageError: Something cannot be converted; a number is too large for a float, or an integer for 4,300 digits; nested
-            deeper than 32 levels; or two keys are one as JSON.
+        PassageError: A value cannot be converted; a number is too large for a float, or an integer has over 4,300 digits;
+            the nesting is deeper than 32 levels; or two keys are the same in JSON.
     """
     if not isinstance(metadata, Mapping):
         raise PassageError(f"metadata is {kind(metadata)}, expected a mapping; wrap it in a dict")
@@ -75,20 +75,20 @@ def _converted(value: Any, default: Default | None, where: str, depth: int) -> A
         raise PassageError(
             f"{where} is nested deeper than {MAX_METADATA_DEPTH} levels, or within itself; flatten it or drop it"
         )
-    value = _bare(value)
-    for form in (_scalar, _text, _moment):
-        made = form(value, where)
-        if made is not NotImplemented:
-            return made
+    value = _unwrapped(value)
+    for convert in (_scalar, _string, _time):
+        result = convert(value, where)
+        if result is not NotImplemented:
+            return result
     if isinstance(value, Mapping):
         return _object(value, default, where, depth)
     if isinstance(value, list | tuple | deque | range):
         return [_converted(item, default, f"{where}[{at}]", depth + 1) for at, item in enumerate(value)]
     if isinstance(value, Set):
-        return _ordered([_converted(item, default, f"an item of {where}", depth + 1) for item in value])
-    unpacked = _unpacked(value)
-    if unpacked is not NotImplemented:
-        return _converted(unpacked, default, where, depth + 1)
+        return _sorted([_converted(item, default, f"an item of {where}", depth + 1) for item in value])
+    contents = _contents(value)
+    if contents is not NotImplemented:
+        return _converted(contents, default, where, depth + 1)
     if default is not None:
         return _converted(default(value), default, where, depth + 1)
     raise PassageError(
@@ -97,24 +97,24 @@ def _converted(value: Any, default: Default | None, where: str, depth: int) -> A
 
 
 def _object(value: Mapping[Any, Any], default: Default | None, where: str, depth: int) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, item in value.items():
         name = rejoined(_key(key, default, where))  # as a passage does
-        if name in made:
+        if name in result:
             raise PassageError(f"{where} has two keys that are {name!r:.120} as JSON; rename one of them")
-        made[name] = _converted(item, default, f"{where}[{shown(key)}]", depth + 1)
-    return made
+        result[name] = _converted(item, default, f"{where}[{shown(key)}]", depth + 1)
+    return result
 
 
 def _key(key: Any, default: Default | None, where: str) -> str:
-    made = _converted(key, default, f"a key of {where}", 0)
-    if isinstance(made, list | dict):
+    name = _converted(key, default, f"a key of {where}", 0)
+    if isinstance(name, list | dict):
         raise PassageError(f"{where} has the key {kind(key)}, expected a string or what can be written as one")
-    return made if isinstance(made, str) else json.dumps(made)
+    return name if isinstance(name, str) else json.dumps(name)
 
 
-def _bare(value: Any) -> Any:
-    """What a member of an enumeration, or a number of numpy, stands for."""
+def _unwrapped(value: Any) -> Any:
+    """The plain value of an enumeration's member or a numpy number; any other value as it is."""
     while isinstance(value, Enum):
         value = value.value
     return plain(value)
@@ -135,21 +135,23 @@ def _number(value: float | Decimal | Fraction, where: str) -> int | float | str 
         return int(value) if -_INT64 <= value < _INT64 else _digits(int(value), where)
     if isinstance(value, float | Decimal) and not _is_finite(value):
         return None
-    if isinstance(value, Decimal) and value.adjusted() >= _MOST_DIGITS:
-        raise _too_large(where)  # before all digits of 1e999999999 are written out
+    if isinstance(value, Decimal) and value.adjusted() >= _MAX_DIGITS:
+        raise _too_large(where)  # before Python writes out all digits of 1e999999999
     if isinstance(value, Decimal | Fraction) and value == int(value):
         return _number(int(value), where)
     try:
-        made = float(value)
+        number = float(value)
     except OverflowError as error:
         raise _too_large(where) from error
-    if math.isinf(made):
+    if math.isinf(number):
         raise _too_large(where)
-    return made
+    return number
 
 
 def _is_finite(value: float | Decimal) -> bool:
-    return value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)  # which a signalling NaN refuses
+    return (
+        value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+    )  # which raises for a signalling NaN
 
 
 def _digits(value: int, where: str) -> str:
@@ -161,19 +163,19 @@ def _digits(value: int, where: str) -> str:
 
 def _too_large(where: str) -> PassageError:
     return PassageError(
-        f"{where} is a number beyond the floats, or an integer of more than {_MOST_DIGITS} digits; store it as a string"
+        f"{where} is a number beyond the floats, or an integer of more than {_MAX_DIGITS} digits; store it as a string"
     )
 
 
-def _ordered(items: list[Any]) -> list[Any]:
-    """A set has no order of its own, and another one in every process."""
+def _sorted(items: list[Any]) -> list[Any]:
+    """Sort the items of a set, whose order differs between processes."""
     try:
         return sorted(items)
     except TypeError:
         return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
 
 
-def _text(value: Any, where: str) -> Any:
+def _string(value: Any, where: str) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(bytes(value)).decode("ascii")
     if isinstance(value, os.PathLike):
@@ -181,25 +183,25 @@ def _text(value: Any, where: str) -> Any:
     return str(value) if isinstance(value, UUID | IPv4Address | IPv6Address) else NotImplemented
 
 
-def _moment(value: Any, where: str) -> Any:
+def _time(value: Any, where: str) -> Any:
     if type(value).__module__ == "numpy" and type(value).__name__ in ("datetime64", "timedelta64"):
-        value = _of_python(value)
+        value = _as_python_time(value)
     if value is None:
         return None
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, datetime):
-        return _in_utc(value, where)
+        return _utc_string(value, where)
     return value.isoformat() if isinstance(value, date | time) else NotImplemented
 
 
-def _of_python(value: Any) -> Any:
-    """A time of numpy as Python's, None for NaT; an integer where that has no length, or lies outside of Python's years."""
+def _as_python_time(value: Any) -> Any:
+    """Convert a numpy time to Python's; NaT to None, and a duration in months, or a year that Python lacks, to an integer."""
     whole_days = str(value.dtype).endswith(("[Y]", "[M]", "[W]", "[D]"))
     return (value if whole_days else value.astype(f"{type(value).__name__}[us]")).item()
 
 
-def _in_utc(value: datetime, where: str) -> str:
+def _utc_string(value: datetime, where: str) -> str:
     try:
         return (value if value.utcoffset() is None else value.astimezone(UTC)).isoformat()
     except OverflowError as error:
@@ -208,8 +210,8 @@ def _in_utc(value: datetime, where: str) -> str:
         ) from error
 
 
-def _unpacked(value: Any) -> Any:
-    """What an object or an array consists of; asked of its class, as objects may pretend anything."""
+def _contents(value: Any) -> Any:
+    """The contents of an object or an array; methods are looked up on its class, as an object may answer to any name."""
     if isinstance(value, type):
         return NotImplemented
     if dataclasses.is_dataclass(value):
@@ -218,9 +220,7 @@ def _unpacked(value: Any) -> Any:
         return value.model_dump()
     if not callable(getattr(type(value), "tolist", None)):
         return NotImplemented
-    of_times = getattr(getattr(value, "dtype", None), "kind", "") in (
-        "m",
-        "M",
-    )  # tolist would make bare numbers of them
-    made = value.tolist() if not of_times else list(value) if getattr(value, "ndim", 0) else value[()]
-    return NotImplemented if isinstance(made, type(value)) else made
+    # tolist() would turn times into plain numbers
+    is_of_times = getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M")
+    contents = value.tolist() if not is_of_times else list(value) if getattr(value, "ndim", 0) else value[()]
+    return NotImplemented if isinstance(contents, type(value)) else contents

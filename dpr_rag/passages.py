@@ -25,8 +25,8 @@ OnBadText = Literal["error", "replace", "skip"]
 """What to do with a text that holds lone surrogates, see :meth:`Passage.made`."""
 _BAD_TEXTS = ("error", "replace", "skip")
 _ADVICE = ByFace(", or pass on_bad_text='replace' or 'skip'", cli=", or pass --on-bad-text replace or skip", page="")
-_ONE_EACH = ByFace("pass one string for each, as retrieve_batch() takes them", cli="ask one question after the other")
-_SEVERAL = "join the parts to one string, or make a passage of each"
+_ASK_EACH = ByFace("pass one string for each, as retrieve_batch() takes them", cli="ask one question after the other")
+_JOIN_PARTS = "join the parts to one string, or make a passage of each"
 _INT64 = 2**63
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -109,7 +109,7 @@ class Passage:
 
     @classmethod
     def checked_before(cls, passage_id: str, text: str, title: str, metadata: Mapping[str, Any]) -> Passage:
-        """Make a passage from fields that were checked before and have not changed since, as their checksum proves."""
+        """Make a passage from stored fields without checks: they were checked before, and their checksum matches."""
         passage = object.__new__(cls)
         for name, value in (("id", passage_id), ("text", text), ("title", title), ("metadata", metadata)):
             object.__setattr__(passage, name, value)
@@ -122,7 +122,7 @@ class Hit:
 
     Attributes:
         passage: The passage.
-        score: Hits are ranked by it, higher is better; in a dense search it is the exact inner product.
+        score: The score that ranks the hits, higher is better; in a dense search the exact inner product.
         rank: Position in the result, from 1.
         dense: Exact inner product of question and passage; None if the ranking used no vectors.
         bm25: BM25 score, with phrases if the ranking counts them; None if the ranking used no words.
@@ -158,7 +158,7 @@ def check_questions(questions: object) -> list[str]:
     """Check questions with :func:`check_question`, and return them as a list.
 
     Raises:
-        PassageError: The questions are one string or not iterable, or one of them is refused.
+        PassageError: They are one string or not iterable, or one of them is refused.
     """
     advice = "wrap it as [question], or call retrieve() for one" if isinstance(questions, str) else "give [] for none"
     listed = iterated("questions", questions, "a list of them", error=PassageError, advice=advice)
@@ -169,7 +169,7 @@ def check_on_bad_text(on_bad_text: object) -> None:
     """Refuse a value of ``on_bad_text`` other than ``error``, ``replace`` and ``skip``.
 
     Raises:
-        PassageError: It is another.
+        PassageError: It has another value.
     """
     if not isinstance(on_bad_text, str) or on_bad_text not in _BAD_TEXTS:
         raise PassageError(unknown("on_bad_text", on_bad_text, _BAD_TEXTS))
@@ -183,7 +183,7 @@ def is_text(text: str) -> bool:
 def rejoined(text: str) -> str:
     """The string as a plain ``str`` with its surrogate pairs joined to characters; lone surrogates stay."""
     try:
-        text.encode("utf-8")  # much faster than to look for them
+        text.encode("utf-8")  # much faster than a search for surrogates
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
     return str.__str__(text)
@@ -210,10 +210,9 @@ def _escaped(name: Any) -> Any:
 def _checked_string(value: object, name: str, passage_id: object, *, empty: bool = False) -> str:
     owner = "" if passage_id is None else f"passage {shown(passage_id, 120)}: "
     if not isinstance(value, str):
-        several = _ONE_EACH if name == "question" else _SEVERAL
-        advice = remedy(value, several=several)
-        if value is None and name == "question":
-            advice = "ask with at least one word"
+        several = _ASK_EACH if name == "question" else _JOIN_PARTS
+        is_missing = value is None and name == "question"
+        advice = "ask with at least one word" if is_missing else remedy(value, several=several)
         raise PassageError(f"{owner}{name} is {kind(value)}, expected a string; " + advice)
     if not value and not empty:
         raise PassageError(f"{owner}{name} is empty, expected at least one character; drop it or fill it in")
@@ -236,7 +235,7 @@ def plain(value: Any) -> Any:
 
 
 def _json_copy(value: Any, passage_id: str, where: str, depth: int) -> Any:
-    """Check and copy a JSON value, so that later changes of the caller's object do not change the passage."""
+    """Check a JSON value and copy it, so that later changes to the caller's object do not change the passage."""
     if depth > MAX_METADATA_DEPTH:
         raise PassageError(
             f"passage {passage_id!r}: {where} is nested deeper than {MAX_METADATA_DEPTH} levels; flatten it"
@@ -275,7 +274,7 @@ def _copied_object(value: Mapping[Any, Any], passage_id: str, where: str, depth:
 
 
 def _new_key(taken: Mapping[Any, Any], key: Any, where: str) -> Any:
-    """A key that is not taken: with surrogates joined or escaped, two keys can become equal, and one value would be lost."""
+    """Return a key, or refuse it if it occurs twice: joined or escaped surrogates can make two keys equal and lose a value."""
     if key in taken:
         raise PassageError(f"{where} has two keys that are {shown(key, 120)} as text; rename one of them")
     return key

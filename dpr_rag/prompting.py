@@ -1,4 +1,4 @@
-"""Passages as text for a prompt, inside delimiters that no passage can forge."""
+"""Formats passages for a prompt, inside delimiters that no passage can imitate."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dpr_rag.errors import ArgumentError, PassageError
 from dpr_rag.passages import Hit, Passage
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "[": "&#91;"}
-_CHARACTERS = {escape: character for character, escape in _ESCAPES.items()}
-# chat templates part turns by tokens; most are in angle brackets, those of Llama 2 and Mistral in square ones
-_TURNS = (
+_UNESCAPES = {escape: character for character, escape in _ESCAPES.items()}
+# control tokens of chat templates in square brackets (Llama 2, Mistral); most others are in angle brackets
+_CONTROL_TOKENS = (
     r"INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|PREFIX|MIDDLE|SUFFIX|ARGS|CALL_ID|THINK"
 )
-_SPECIAL = re.compile(rf'[&<>"]|\[(?=/?(?:{_TURNS})\])')
+_TO_ESCAPE = re.compile(rf'[&<>"]|\[(?=/?(?:{_CONTROL_TOKENS})\])')
 _ESCAPED = re.compile(r"&(?:amp|lt|gt|quot|#91);")
 _BLOCK = re.compile(r'<passage number="[0-9]+" id="([^"]*)"(?: title="([^"]*)")?>\n([^<>]*)\n</passage>\n?')
 
@@ -33,12 +33,12 @@ def format_passages(passages: Iterable[Passage], *, start: int = 1) -> str:
         ArgumentError: ``start`` is not an integer of at least 0.
     """
     start = check_count("start", start, ArgumentError, least=0)
-    one = (
+    advice = (
         "wrap it in a list"
         if isinstance(passages, Passage)
         else "give the passages of hits, as [hit.passage for hit in hits]"
     )
-    listed = iterated("passages", passages, "several passages", error=PassageError, advice=one)
+    listed = iterated("passages", passages, "several passages", error=PassageError, advice=advice)
     return "\n".join(_block(number, passage) for number, passage in enumerate(listed, start=start))
 
 
@@ -46,15 +46,15 @@ def format_answer(hit: Hit) -> str:
     """Write the answer in a hit as ``<answer passage="1" probability="0.87">…</answer>``, escaped as passages are.
 
     Args:
-        hit: One with an answer; the passage is named by its rank, which is its number in :func:`format_passages`.
+        hit: A hit with an answer; its rank is the passage's number in :func:`format_passages`.
 
     Raises:
-        PassageError: It has none.
+        PassageError: It has no answer.
     """
     if hit.answer is None:
         raise PassageError(f"passage {hit.passage.id!r:.120} holds no answer; ask hit.answer first")
-    told = f'passage="{hit.rank}" probability="{hit.answer.probability:.2f}"'
-    return f"<answer {told}>{_escape(hit.answer.text)}</answer>"
+    attributes = f'passage="{hit.rank}" probability="{hit.answer.probability:.2f}"'
+    return f"<answer {attributes}>{_escape(hit.answer.text)}</answer>"
 
 
 def _block(number: int, passage: Passage) -> str:
@@ -75,22 +75,22 @@ def parse_passages(text: str) -> list[Passage]:
         raise PassageError(
             f"text is {kind(text)}, expected a string; " + remedy(text, several="parse one after the other")
         )
-    found, at = [], 0
-    while at < len(text):
-        block = _BLOCK.match(text, at)
+    passages, start = [], 0
+    while start < len(text):
+        block = _BLOCK.match(text, start)
         if block is None:
             raise PassageError(
-                f"character {at} begins no passage: {text[at : at + 60]!r}; expected format_passages' form"
+                f"character {start} begins no passage: {text[start : start + 60]!r}; expected format_passages' form"
             )
-        name, title, body = (_unescape(group or "") for group in block.groups())
-        found.append(Passage(name, body, title))
-        at = block.end()
-    return found
+        id, title, body = (_unescape(group or "") for group in block.groups())
+        passages.append(Passage(id, body, title))
+        start = block.end()
+    return passages
 
 
 def _escape(text: str) -> str:
-    return _SPECIAL.sub(lambda found: _ESCAPES[found[0]], text)
+    return _TO_ESCAPE.sub(lambda match: _ESCAPES[match[0]], text)
 
 
 def _unescape(text: str) -> str:
-    return _ESCAPED.sub(lambda found: _CHARACTERS[found[0]], text)
+    return _ESCAPED.sub(lambda match: _UNESCAPES[match[0]], text)
