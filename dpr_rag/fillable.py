@@ -1,4 +1,4 @@
-"""The protocol of stores that adapters fill: on top of ``WholeStore``, views and a way to find the adapter's own passages."""
+"""The protocol of stores that adapters fill: ``WholeStore`` with views and a way to find the adapter's own passages."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dpr_rag.stores import Store, WholeStore, has_all
 if TYPE_CHECKING:
     from dpr_rag.store.reports import AddReport
 
-_PARTS = ("admitted", "restricted", "get_vectors")
+_METHODS = ("admitted", "restricted", "get_vectors")
 
 
 class Marks(Protocol):
-    """Finds the passages that an adapter made, by the marks it gave them, see ``dpr_rag.store.private.Private``.
+    """Finds the passages that an adapter made by their marks, see ``dpr_rag.store.private.Private``.
 
     Attributes:
-        keeps_records: Whether the adapter can keep records of its own beside the passages, as in a folder.
+        keeps_records: Whether the store keeps records of an adapter beside the passages, as a folder does.
     """
 
     keeps_records: bool
@@ -60,7 +60,7 @@ class FilledStore(WholeStore, Protocol):
 
 def is_fillable(store: Store) -> TypeGuard[FilledStore]:
     """Whether adapters can fill a store: yes for a folder or an engine, no for a service."""
-    return has_all(store, _PARTS)
+    return has_all(store, _METHODS)
 
 
 def filled(store: Store) -> FilledStore:
@@ -71,7 +71,9 @@ def filled(store: Store) -> FilledStore:
     """
     if is_fillable(store):
         return store
-    raise StoreError(f"{store.path} is asked, not filled from here; add where its passages lie, and ask by a retriever")
+    raise StoreError(
+        f"{store.path} can only be searched from here; add to the store that it serves, and use a retriever"
+    )
 
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from dpr_rag.passages import Hit
 from dpr_rag.reading.second_stage import SecondStage
 from dpr_rag.stores import Store, execute, is_store
 
-_ELSEWHERE = {
+_OTHER_PLACES = {
     **dict.fromkeys(
         ("min_relevance", "score_threshold", "similarity_cutoff"), "min_relevance, an argument of retrieve()"
     ),
@@ -35,14 +35,14 @@ class Retriever:
         k: Hits per question, the default of all methods.
         mode: ``dense`` ranks by inner product, ``bm25`` by BM25, ``hybrid`` by both; None for the mode that the store was
             tuned to, or else ``dense``.
-        weight: For ``hybrid``: λ in BM25 + λ · inner product; None for the tuned λ, or else one that is found per question.
+        weight: For ``hybrid``: λ in BM25 + λ · inner product; None for the tuned λ, or else one computed for each question.
         fusion: For ``hybrid``: ``weighted``, or ``rrf`` for reciprocal rank fusion.
         candidates: For ``hybrid``: how many passages each of the two lists has, at least 1; None for the tuned number, or 200.
         k1: For ``bm25`` and ``hybrid``: weight of repeated terms, at least 0; None for the tuned value, or 0.9. See ``BM25``
             for this and the next two.
         b: Length normalisation, from 0 to 1; None for the tuned value, or 0.4.
         phrases: Weight of words that are adjacent in question and passage, at least 0; None for the default of the mode.
-        ranking: A complete ``Ranking``, instead of the arguments from ``mode`` to ``phrases``.
+        ranking: A complete ``Ranking`` instead of the arguments from ``mode`` to ``phrases``.
         reranker: Reranks the hits by reading question and passage together: a ``Reader``, an object with
             ``rerank(question, hits, k)``, a ``CrossEncoder`` of sentence-transformers, or a ``SecondStage``, which includes
             the next two arguments. ``hit.retrieved`` is then the store's score, and ``hit.answer`` a reader's answer.
@@ -51,11 +51,11 @@ class Retriever:
             the reranker's score.
 
     Raises:
-        ArgumentError: The store or the reranker is not one.
-        VectorError: k is below 1, or an option is out of range or goes with another mode.
+        ArgumentError: The store is not a store, or the reranker not a reranker.
+        VectorError: ``k`` is below 1, or an option is out of range or belongs to another mode.
     """
 
-    @names_known(**_ELSEWHERE)
+    @names_known(**_OTHER_PLACES)
     def __init__(
         self,
         store: Store,
@@ -86,7 +86,7 @@ class Retriever:
 
     @property
     def ranking(self) -> Ranking:
-        """The ranking; options that were left out are as the store was tuned."""
+        """The ranking; options that were left out are the store's."""
         return self._completed(self._ranking) or self.store.ranking
 
     def _completed(self, ranking: Ranking | RankingOptions | None) -> Ranking | None:
@@ -94,7 +94,7 @@ class Retriever:
         return self.store.ranking_of(ranking) if isinstance(ranking, RankingOptions) else ranking
 
     def execute(self, request: SearchRequest) -> list[list[Hit]]:
-        """Hits for each question, or each vector, of one request; all other methods that retrieve call this one.
+        """Hits for each question or vector of a request; all other methods that retrieve call this one.
 
         Args:
             request: ``k`` and ``ranking`` default to the retriever's. Vectors without questions are ranked by inner product.

@@ -1,4 +1,4 @@
-"""``Shared``: objects with open resources; copying returns the object itself, and pickling is refused."""
+"""``Shared``: objects with open resources, which copying returns as they are, and pickling refuses."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any, Self
 
 
 class Shared:
-    """An object that cannot be made twice of the same file or weights."""
+    """An object whose files or weights cannot be opened or loaded twice."""
 
     def __copy__(self) -> Self:
-        """The same object: what it holds cannot be opened or loaded twice by copying."""
+        """Return the object itself."""
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Refuse to be pickled, at once and not where the copy is used.
+        """Refuse to be pickled, now instead of where the copy is used.
 
         Raises:
             TypeError: Always, with what to do instead.

@@ -96,11 +96,11 @@ class Store(Protocol):
         ...
 
     def ranking_of(self, options: RankingOptions, /) -> Ranking:
-        """The store's ranking with some options of its own."""
+        """The store's ranking with some options replaced."""
         ...
 
     def settled(self, ranking: Ranking) -> Ranking:
-        """The ranking with the λ that the store was tuned to, if it has none of its own."""
+        """The ranking with the store's tuned λ, unless it has a λ of its own."""
         ...
 
     def calibration_of(self, ranking: Ranking) -> Calibration:
@@ -174,8 +174,8 @@ class WholeStore(Store, Protocol):
         ...
 
 
-_LACKING = object()
-_PARTS = (
+_MISSING = object()
+_METHODS = (
     *("path", "encoder", "ranking", "add", "delete", "get", "select", "count", "search", "rank"),
     *("encode_questions", "ranking_of", "settled", "calibration_of", "close"),
 )
@@ -183,12 +183,12 @@ _PARTS = (
 
 def has_all(value: object, names: Iterable[str]) -> bool:
     """Whether a value has attributes of these names; properties are not evaluated."""
-    return all(getattr_static(value, name, _LACKING) is not _LACKING for name in names)
+    return all(getattr_static(value, name, _MISSING) is not _MISSING for name in names)
 
 
 def is_store(value: object) -> TypeGuard[Store]:
     """Whether a value has all methods of a :class:`Store`; properties are not evaluated, and a class is not a store."""
-    return not isinstance(value, type) and has_all(value, _PARTS)
+    return not isinstance(value, type) and has_all(value, _METHODS)
 
 
 def execute(store: Store, request: SearchRequest) -> list[list[Hit]]:
@@ -196,7 +196,7 @@ def execute(store: Store, request: SearchRequest) -> list[list[Hit]]:
 
     Args:
         store: The store.
-        request: The request; its ``k`` must be given.
+        request: The request, with a ``k``.
 
     Returns:
         Hits for each question, or for each vector.
@@ -244,7 +244,7 @@ def open_store(
         address: A folder; ``http://host:port`` or ``https://…`` of ``dpr-rag serve``, with ``?store=NAME`` if it has several
             stores; ``milvus://host:19530/collection`` or ``milvus+tls://…`` of a Milvus server; or ``milvus+lite:file.db``
             for a file of milvus-lite.
-        encoder: Encodes passages and questions; a service encodes by itself.
+        encoder: Encodes passages and questions; a service has its own.
         create: Create a store or a collection if there is none.
         read_only: Refuse every change.
         index: For a new store: see ``PassageStore.open``, or ``MilvusStore.open``.
@@ -254,8 +254,8 @@ def open_store(
         partition_key: For a new Milvus collection: see ``MilvusStore.open``.
 
     Raises:
-        ArgumentError: An argument goes with another kind of address.
-        PathError: The address is not a valid one, nor a path.
+        ArgumentError: An argument does not apply to this kind of address.
+        PathError: It is neither a valid address nor a path.
         DprRagError: The errors of opening that kind of store.
     """
     if partition_key is not None and not is_engine(address):

@@ -97,7 +97,7 @@ def test_a_retriever_asks_for_no_more_than_the_protocol(plays: DPRVectorStore) -
         assert retriever.invoke(" ", filter={"year": 1601}) == expected.invoke(" ", filter={"year": 1601})
         assert asyncio.run(retriever.ainvoke(QUESTION)) == expected.invoke(QUESTION)
     assert store.count() == 4
-    with pytest.raises(StoreError, match="elsewhere:plays is asked, not filled from here"):
+    with pytest.raises(StoreError, match="elsewhere:plays can only be searched from here"):
         DPRVectorStore(store=other)
 
 

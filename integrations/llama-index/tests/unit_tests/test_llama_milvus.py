@@ -163,5 +163,5 @@ async def test_a_retriever_asks_for_no_more_than_the_protocol(filled: DPRVectorS
             with pytest.raises(ArgumentError, match="elsewhere:plays is asked and holds no vector store here"):
                 retriever.vector_store  # noqa: B018
     assert filled.client.count() == 4
-    with pytest.raises(StoreError, match="elsewhere:plays is asked, not filled from here"):
+    with pytest.raises(StoreError, match="elsewhere:plays can only be searched from here"):
         DPRVectorStore(store=other)
