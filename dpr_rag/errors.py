@@ -157,7 +157,7 @@ class UnreadableError(CorpusError):
     """A file cannot be opened, or a folder cannot be listed; the message names it and the reason.
 
     Attributes:
-        counted_by: What a report that counts skipped files calls this one.
+        counted_by: Name of this error in reports that count skipped files.
     """
 
     def __init__(self, message: str, counted_by: str = "unreadable file") -> None:
@@ -182,7 +182,7 @@ class UnsupportedModelError(ModelError):
 
 
 class PathError(DprRagError, ValueError):
-    """A path or an address is not a valid one."""
+    """A path or an address is not valid."""
 
 
 class VectorError(DprRagError, ValueError):
@@ -202,7 +202,7 @@ class StoreError(DprRagError):
 
 
 class StoreNotFoundError(StoreError, FileNotFoundError):
-    """There is no store at the path, and ``create`` was not asked for."""
+    """There is no store at the path, and ``create`` is false."""
 
 
 class NotAStoreError(StoreError):
@@ -222,7 +222,7 @@ class StoreCorrupted(StoreError):
 
 
 class StoreReplacedError(StoreError):
-    """The files of an open store were replaced or removed; nothing is read from or written to what lies there now."""
+    """The files of an open store were replaced or removed; the new ones are neither read nor written."""
 
 
 class StoreReadOnlyError(StoreError):

@@ -72,7 +72,7 @@ def filled(store: Store) -> FilledStore:
     if is_fillable(store):
         return store
     raise StoreError(
-        f"{store.path} can only be searched from here; add to the store that it serves, and use a retriever"
+        f"{store.path} can be searched but not filled from here; add passages where they are stored, and use a retriever"
     )
 
 

@@ -108,12 +108,12 @@ def test_what_one_address_gives_comes_whole(addresses: dict[str, str]) -> None:
         assert nodes["p3"].metadata == {"title": "Hamlet", "year": 1603}
 
 
-def test_vector_stores_say_that_a_service_is_asked_and_not_filled(addresses: dict[str, str], tmp_path: Path) -> None:
+def test_vector_stores_say_that_a_service_is_searched_and_not_filled(addresses: dict[str, str], tmp_path: Path) -> None:
     from dpr_rag import RemoteStore
     from dpr_rag.errors import PathError, StoreError
 
     for kind in (DPRVectorStore, NodeStore):
-        with pytest.raises(PathError, match=r"asked and not filled from here.*DPRRetriever.*asks it"):
+        with pytest.raises(PathError, match=r"searched but not filled from here.*DPRRetriever.*searches it"):
             kind(path=HERE)
-        with pytest.raises(StoreError, match="asked, not filled from here"):
+        with pytest.raises(StoreError, match="searched but not filled from here"):
             kind(store=RemoteStore(HERE))

@@ -102,5 +102,5 @@ def test_a_function_that_does_not_answer_selects_and_deletes_nothing(store: Fill
 def test_what_lies_behind_a_service_is_not_filled() -> None:
     remote = RemoteStore("http://127.0.0.1:9")
     assert not is_fillable(remote)
-    with pytest.raises(StoreError, match=r"http://127\.0\.0\.1:9 is asked, not filled from here"):
+    with pytest.raises(StoreError, match=r"http://127\.0\.0\.1:9 can be searched but not filled from here"):
         filled(remote)

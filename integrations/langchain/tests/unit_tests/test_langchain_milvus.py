@@ -80,9 +80,11 @@ def test_what_goes_with_an_address_is_refused_by_name(words: Any, tmp_path: Path
 
 
 def test_a_service_is_asked_and_not_filled(words: Any) -> None:
-    with pytest.raises(PathError, match=r"asked and not filled from here: DPRRetriever\.from_store\(address\) asks it"):
+    with pytest.raises(
+        PathError, match=r"searched but not filled from here; DPRRetriever\.from_store\(address\) searches it"
+    ):
         DPRVectorStore(words, path="http://127.0.0.1:9")
-    with pytest.raises(StoreError, match="asked, not filled from here"):
+    with pytest.raises(StoreError, match="searched but not filled from here"):
         DPRVectorStore(store=RemoteStore("http://127.0.0.1:9"))
     with pytest.raises(ArgumentError, match="or MilvusStore; open a folder"):
         DPRVectorStore(store="plays.dpr")
@@ -97,7 +99,7 @@ def test_a_retriever_asks_for_no_more_than_the_protocol(plays: DPRVectorStore) -
         assert retriever.invoke(" ", filter={"year": 1601}) == expected.invoke(" ", filter={"year": 1601})
         assert asyncio.run(retriever.ainvoke(QUESTION)) == expected.invoke(QUESTION)
     assert store.count() == 4
-    with pytest.raises(StoreError, match="elsewhere:plays can only be searched from here"):
+    with pytest.raises(StoreError, match="elsewhere:plays can be searched but not filled from here"):
         DPRVectorStore(store=other)
 
 

@@ -150,7 +150,7 @@ def test_what_goes_with_an_address_is_refused_by_name(towers: Any, tmp_path: Pat
     assert not (tmp_path / "s").exists()
     with pytest.raises(ArgumentError, match="expected an open PassageStore or MilvusStore"):
         DPRVectorStore(store="plays.dpr")
-    with pytest.raises(StoreError, match="asked, not filled from here"):
+    with pytest.raises(StoreError, match="searched but not filled from here"):
         DPRVectorStore(store=RemoteStore("http://127.0.0.1:9"))
 
 
@@ -160,8 +160,8 @@ async def test_a_retriever_asks_for_no_more_than_the_protocol(filled: DPRVectorS
         with DPRRetriever(other, **options) as retriever:
             expected = DPRRetriever(filled, **options).retrieve("a prince")
             assert retriever.retrieve("a prince") == await retriever.aretrieve("a prince") == expected
-            with pytest.raises(ArgumentError, match="elsewhere:plays is asked and holds no vector store here"):
+            with pytest.raises(ArgumentError, match="elsewhere:plays can be searched but has no vector store here"):
                 retriever.vector_store  # noqa: B018
     assert filled.client.count() == 4
-    with pytest.raises(StoreError, match="elsewhere:plays can only be searched from here"):
+    with pytest.raises(StoreError, match="elsewhere:plays can be searched but not filled from here"):
         DPRVectorStore(store=other)

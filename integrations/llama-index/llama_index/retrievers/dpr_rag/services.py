@@ -40,7 +40,7 @@ class Service:
             ArgumentError: Always.
         """
         raise ArgumentError(
-            f"{self.client.path} is asked and holds no vector store here; add nodes where its store lies"
+            f"{self.client.path} can be searched but has no vector store here; add nodes where they are stored"
         )
 
 

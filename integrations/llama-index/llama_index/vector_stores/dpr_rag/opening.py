@@ -113,8 +113,8 @@ def _without_those_of_a_milvus(options: dict[str, Any]) -> dict[str, Any]:
 def _opened(path: str | os.PathLike[str], encoder: Encoder | None, **options: Any) -> FilledStore:
     if is_service(path):
         raise PathError(
-            f"{path!r:.200} is an address of a service, which is asked and not filled from here; DPRRetriever(address) asks it, "
-            "and nodes are added where its store lies"
+            f"{path!r:.200} is an address of a service, which can be searched but not filled from here; "
+            "DPRRetriever(address) searches it, and nodes are added where they are stored"
         )
     if isinstance(path, str) and is_address(path):
         for name in _OF_A_FOLDER:
