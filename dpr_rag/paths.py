@@ -90,8 +90,8 @@ def name_of(place: str | os.PathLike[str]) -> str:
 
 def write_failure(error: OSError) -> str:
     """Describe an error of the system while writing: the reason in parentheses, and advice."""
-    if error.errno in LIMIT_ADVICE:
-        return f"({error.strerror}); {LIMIT_ADVICE[error.errno]}"
+    if (advice := LIMIT_ADVICE.get(error.errno or 0)) is not None:
+        return f"({error.strerror}); {advice}"
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return "(a file stands where a folder is needed); choose another path"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
