@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from dpr_rag.index.segments import Base, Manifest
 from dpr_rag.storage import database, schema
 from dpr_rag.storage.claims import Claim
 from dpr_rag.storage.database import Database
-from dpr_rag.store import background_compaction, compaction
+from dpr_rag.store import background_compaction, compaction, reencoding
 
 
 def run(store: PassageStore, *statements: str) -> None:
@@ -591,6 +592,28 @@ def test_the_same_reencoding_twice_at_once_is_one(store: PassageStore) -> None:
         store.reencode(new, batch_size=10, progress=join_in)
     assert store.info().fingerprint == new.fingerprint
     assert store.check().passages == 30
+
+
+def test_a_deletion_just_before_a_batch_is_read_ends_a_reencoding(
+    store: PassageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add(make_passages(12))
+    looked = reencoding._finished
+
+    calls: list[int] = []
+
+    def finished(*args: Any) -> bool:
+        done = looked(*args)
+        calls.append(1)
+        if len(calls) == 2:  # ten are encoded, and the last two seen
+            assert store.delete(["10", "11"]) == 2
+        return done
+
+    monkeypatch.setattr(reencoding, "_finished", finished)
+    new = HashEncoder(salt="new")
+    assert store.reencode(new, batch_size=10) == 10
+    assert store.info().fingerprint == new.fingerprint
+    assert store.check().passages == 10
 
 
 @pytest.mark.parametrize("ids", [[5], [None], [["a"]]])

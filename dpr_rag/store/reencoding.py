@@ -29,6 +29,8 @@ def reencode(engine: Engine, encoder: Encoder, *, batch_size: int, progress: Pro
     while not _finished(engine, encoder, model):
         with engine.reading() as reader:
             batch = reader.missing_vectors(reader.state().next_vectors, batch_size)
+        if not batch:  # what was lacking has been deleted since
+            continue
         passages = [passage for _, passage in batch]
         names = [passage.id for passage in passages]
         vectors = check_encoded(
