@@ -407,6 +407,50 @@ def test_a_closed_client_says_so(uds: str) -> None:
         remote.retrieve("prince")
 
 
+def test_a_client_that_is_closed_during_a_pause_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, transport, _ = scripted(monkeypatch, *[httpx.Response(429, json=BUSY)] * 3)
+    monkeypatch.setattr("dpr_rag.remote.channel.time.sleep", lambda _: store.close())
+    with pytest.raises(errors.StoreClosedError, match="was closed here; open it again"):
+        store.count()
+    assert transport.seen == 1
+
+
+def test_a_client_that_is_closed_just_before_a_request_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, transport, _ = scripted(monkeypatch)
+    client = store._channel._client_of_process()
+    store.close()
+    monkeypatch.setattr(store._channel, "_client_of_process", lambda: client)
+    with pytest.raises(errors.StoreClosedError):
+        store.count()
+    assert transport.seen == 0
+
+
+@pytest.mark.parametrize("close", ["close", "aclose"])
+def test_a_client_that_is_closed_while_an_event_loop_pauses_says_so(
+    monkeypatch: pytest.MonkeyPatch, close: str
+) -> None:
+    class Busy(httpx.AsyncBaseTransport):
+        seen = 0
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            self.seen += 1
+            return httpx.Response(429, json=BUSY)
+
+    transport = Busy()
+    monkeypatch.setattr("dpr_rag.remote.channel.httpx.AsyncHTTPTransport", lambda **_: transport)
+    store = RemoteStore(HERE, uds="none", retries=2)
+
+    async def closing(_: float) -> None:
+        done = getattr(store, close)()
+        if done is not None:
+            await done
+
+    monkeypatch.setattr("dpr_rag.remote.channel.asyncio.sleep", closing)
+    with pytest.raises(errors.StoreClosedError):
+        asyncio.run(store.arank(["one"], 3))
+    assert transport.seen == 1
+
+
 def test_copies_are_the_object_itself_and_pickling_is_refused(uds: str) -> None:
     import copy
     import pickle

@@ -62,15 +62,19 @@ class Channel:
 
         Raises:
             ServiceError: The service cannot be reached, is busy or slow, or its answer cannot be understood.
+            StoreClosedError: The channel was closed, before the request or while it waited to be sent again.
             DprRagError: The error that the service reports, of the class that was raised there.
         """
-        client, content = self._client_of_process(), _dumped(body)
+        content = _dumped(body)
         retries = Retries(self.address, self._retries, repeatable)
         while True:
             try:
-                response = client.post(path, content=content)
+                response = self._client_of_process().post(path, content=content)
             except httpx.RequestError as failure:
                 pause = retries.after_failure(failure)
+            except RuntimeError:  # httpx's, where the client was closed since it was taken
+                self._refuse_closed()
+                raise
             else:
                 if response.status_code not in REFUSED_FOR_NOW:
                     return _answer(response)
@@ -79,13 +83,16 @@ class Channel:
 
     async def apost(self, path: str, body: Mapping[str, Any], *, repeatable: bool = True) -> dict[str, Any]:
         """Like :meth:`post`, without blocking the event loop."""
-        client, content = self._client_of_loop(), _dumped(body)
+        content = _dumped(body)
         retries = Retries(self.address, self._retries, repeatable)
         while True:
             try:
-                response = await client.post(path, content=content)
+                response = await self._client_of_loop().post(path, content=content)
             except httpx.RequestError as failure:
                 pause = retries.after_failure(failure)
+            except RuntimeError:  # httpx's, where the client was closed since it was taken
+                self._refuse_closed()
+                raise
             else:
                 if response.status_code not in REFUSED_FOR_NOW:
                     return _answer(response)
