@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from inspect import getattr_static
 from typing import Protocol, TypeGuard, runtime_checkable
 
@@ -127,6 +127,26 @@ def check_vectors(
             f"a vector holds a value beyond {LARGEST:g}, whose inner products overflow float32; scale it down"
         )
     return array
+
+
+def check_given(vectors: Iterable[object], names: Sequence[str]) -> Vectors:
+    """Check the vectors that were given for passages, one each, with :func:`check_vectors`; there may be none for none.
+
+    Args:
+        vectors: Rows of numbers.
+        names: The ids of the passages.
+
+    Raises:
+        VectorError: They are not rows of finite numbers of one length, or not as many as passages.
+    """
+    listed = list(vectors)
+    try:
+        array = as_floats(listed) if listed else np.empty((0, 1), np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise VectorError(
+            f"the vectors are not rows of numbers of one length; give one such row each ({error!s:.120})"
+        ) from error
+    return check_vectors(array, rows=len(names), names=names)
 
 
 def as_floats(vectors: object) -> Vectors:

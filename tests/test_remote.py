@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -262,6 +264,66 @@ def test_a_lone_id_is_no_list_of_its_characters(uds: str, wrong: Any) -> None:
         assert store.count() == before
 
 
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        [[float("nan")] * 48, [1.0] * 48],
+        [[float("inf")] * 48, [1.0] * 48],
+        [[1.0] * 48, [1.0] * 47],
+        [["a"] * 48, ["b"] * 48],
+        [None, None],
+        [1.0, 2.0],
+        [[10**400], [1]],
+        [[]] * 2,
+        [],
+        [[1.0] * 48],
+        [[1.0] * 48] * 3,
+        iter([[1.0] * 48]),
+        iter([[1.0] * 48] * 3),
+        5,
+        "ab",
+        {"a": [1.0], "b": [1.0]},
+    ],
+    ids=range(16),
+)
+def test_vectors_that_cannot_be_sent_are_refused_as_a_store_refuses_them(
+    monkeypatch: pytest.MonkeyPatch, local: PassageStore, vectors: Any
+) -> None:
+    store, transport, _ = scripted(monkeypatch)
+    again = itertools.tee(vectors) if isinstance(vectors, Iterator) else (vectors, vectors)
+    for one, given in zip((store, local), again, strict=True):
+        with pytest.raises(errors.VectorError):
+            one.add([Passage("a", "a"), Passage("b", "b")], vectors=given)
+    assert transport.seen == 0
+
+
+def test_given_vectors_are_sent_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, Any]] = []
+
+    def handled(request: httpx.Request) -> httpx.Response:
+        sent.append(json.loads(request.content))
+        return httpx.Response(200, json={"added": 2, "replaced": 0, "unchanged": 0})
+
+    monkeypatch.setattr("dpr_rag.remote.channel.httpx.HTTPTransport", lambda **_: httpx.MockTransport(handled))
+    store = RemoteStore(HERE, uds="none")
+    vectors = np.array([[0.1, 1e-30], [3.0, -2.5]], np.float32)
+    for given in (vectors, vectors.tolist(), iter(vectors), vectors.astype(np.float64)):
+        assert store.add([Passage("a", "a"), Passage("b", "b")], vectors=given)["added"] == 2
+        assert np.array_equal(np.array(sent.pop()["vectors"], np.float32), vectors)
+    store.add([], vectors=[])
+    assert sent.pop() == {"passages": [], "vectors": []}
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"a", object(), ["a"], Passage("1", "a")])
+def test_an_id_that_is_no_string_is_refused(monkeypatch: pytest.MonkeyPatch, local: PassageStore, wrong: Any) -> None:
+    store, transport, _ = scripted(monkeypatch)
+    for one in (store, local):
+        for call in (one.get, one.delete):
+            with pytest.raises(errors.StoreError, match="an id is"):
+                call([wrong])
+    assert transport.seen == 0
+
+
 def test_writes_come_back_by_value(local: PassageStore, uds: str) -> None:
     with RemoteStore(HERE, token=TOKEN, uds=uds) as store:
         assert store.add([Passage("new", "a new text", "t", {"tag": "x"})]) == {
@@ -383,6 +445,45 @@ def test_an_answer_without_hits_is_told(monkeypatch: pytest.MonkeyPatch, answer:
     store, _, _ = scripted(monkeypatch, httpx.Response(200, json=answer))
     with pytest.raises(errors.ServiceError):
         store.rank(["one"], 3)
+
+
+ASKED: dict[str, Callable[[RemoteStore], object]] = {
+    "rank": lambda store: store.rank(["one"], 3),
+    "search": lambda store: store.search([[1.0]], 3),
+    "get": lambda store: store.get(["1"]),
+    "select": lambda store: store.select({"a": 1}),
+    "count": lambda store: store.count(),
+    "len": len,
+    "add": lambda store: store.add([Passage("1", "a")]),
+    "delete": lambda store: store.delete(["1"]),
+    "encode": lambda store: store.encode_questions(["one"]),
+    "ranking": lambda store: store.ranking,
+    "settled": lambda store: store.settled(Ranking()),
+    "calibration": lambda store: store.calibration,
+}
+UNFIT: list[dict[str, Any]] = [
+    {},
+    dict.fromkeys(("passages", "count", "deleted", "vectors", "ranking", "slope", "offset", "results", "added")),
+    {"passages": 5, "count": "many", "deleted": [1], "vectors": [[1.0], [1.0, 2.0]], "ranking": [], "slope": 1.0},
+    {"passages": [{}], "count": 1e400, "deleted": {}, "vectors": ["text"], "ranking": {"k": 1}, "added": "few"},
+    {"passages": ["text"], "slope": 1.0, "offset": 1e400, "ranking": {"mode": "sparse", "bm25": {}}, "vectors": 5},
+    {"passages": [{"id": 5, "text": 5}], "ranking": {"bm25": {"k1": -1}}, "vectors": [], "slope": "a", "offset": "b"},
+    {
+        "passages": [{"id": "1", "text": "a", "metadata": 5}],
+        "vectors": [[1e400]],
+        "ranking": {"weight": "x", "bm25": 5},
+    },
+]
+
+
+@pytest.mark.parametrize("answer", UNFIT, ids=range(len(UNFIT)))
+@pytest.mark.parametrize("name", ASKED)
+def test_an_answer_of_another_form_is_a_service_error(
+    monkeypatch: pytest.MonkeyPatch, name: str, answer: dict[str, Any]
+) -> None:
+    store, _, _ = scripted(monkeypatch, httpx.Response(200, content=json.dumps(answer)))
+    with pytest.raises(errors.ServiceError, match="is another version of dpr-rag there"):
+        ASKED[name](store)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of a process with threads; the child asks and ends

@@ -7,14 +7,14 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from dpr_rag.arguments import check_count, check_instance, check_number, iterated, kind
-from dpr_rag.encoder import Vectors, check_vectors
-from dpr_rag.errors import ArgumentError, PassageError, ServiceError, StoreError, StoreReadOnlyError
+from dpr_rag.encoder import Vectors, check_given, check_vectors
+from dpr_rag.errors import ArgumentError, PassageError, StoreError, StoreReadOnlyError, VectorError
 from dpr_rag.filters import Where
 from dpr_rag.fusion import Calibration, Diversity, HasRanking, Ranking, RankingOptions, SearchRequest
 from dpr_rag.passages import Hit, Passage, check_questions
 from dpr_rag.remote.access import token_of
 from dpr_rag.remote.requests import check_text, filter_record, ranking_record, request_record, split_address
-from dpr_rag.remote.wire import hits_of, passage_of, passage_record, ranking_of, vectors_record
+from dpr_rag.remote.wire import hits_of, passage_of, passage_record, ranking_of, understood, vectors_record
 from dpr_rag.sharing import Shared
 
 
@@ -150,17 +150,19 @@ class RemoteStore(Shared, HasRanking):
             RequestError: There are more than the service sends in one answer; give ``k``.
         """
         body = {"filter": filter_record(filter) or {}, **({} if k is None else {"k": k}), **self._private}
-        return [passage_of(record) for record in self._post("/v1/passages/get", body)["passages"]]
+        return self._passages(body)
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Passages by id, in the order of ``ids``; unknown ids are left out."""
         body = {"ids": _ids(ids), **self._private}
-        return [passage_of(record) for record in self._post("/v1/passages/get", body)["passages"]]
+        return self._passages(body)
 
     def count(self, filter: Where = None) -> int:
         """The number of passages, or of those that match a filter."""
         where = filter_record(filter)
-        return int(self._post("/v1/passages/count", {} if where is None else {"filter": where})["count"])
+        answer = self._post("/v1/passages/count", {} if where is None else {"filter": where})
+        with understood("count"):
+            return int(answer["count"])
 
     def __len__(self) -> int:
         return self.count()
@@ -173,15 +175,19 @@ class RemoteStore(Shared, HasRanking):
 
         Raises:
             StoreReadOnlyError: The service was started without ``--writable``.
+            VectorError: The vectors are not one row of finite numbers for each passage.
         """
         passage_list = iterated(
             "passages", passages, "a list of passages", error=PassageError, advice="wrap it in a list"
         )
-        checked = (check_instance("a passage", passage, Passage, PassageError) for passage in passage_list)
+        checked = [check_instance("a passage", passage, Passage, PassageError) for passage in passage_list]
         body: dict[str, Any] = {"passages": [passage_record(passage) for passage in checked]}
         if vectors is not None:
-            body["vectors"] = vectors_record(vectors)
-        return {name: int(number) for name, number in self._post("/v1/passages", body).items()}
+            rows = iterated("vectors", vectors, "one vector for each passage", error=VectorError, advice="give a list")
+            body["vectors"] = vectors_record(check_given(rows, [passage.id for passage in checked]))
+        answer = self._post("/v1/passages", body)
+        with understood("counts"):
+            return {name: int(answer[name]) for name in ("added", "replaced", "unchanged")}
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
         """Delete passages like ``PassageStore.delete``, in one commit; the service must have been started with ``--writable``.
@@ -196,12 +202,16 @@ class RemoteStore(Shared, HasRanking):
         body: dict[str, Any] = {} if ids is None else {"ids": _ids(ids)}
         where = filter_record(filter)
         body |= {} if where is None else {"filter": where}
-        return int(self._post("/v1/passages/delete", body, repeatable=False)["deleted"])
+        answer = self._post("/v1/passages/delete", body, repeatable=False)
+        with understood("count"):
+            return int(answer["deleted"])
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Encode questions with the service's encoder, float32 [n, dim]."""
         checked = check_questions(questions)
-        return check_vectors(self._post("/v1/encode", {"questions": checked}).get("vectors"), rows=len(checked))
+        answer = self._post("/v1/encode", {"questions": checked})
+        with understood("vectors"):
+            return check_vectors(answer["vectors"], rows=len(checked))
 
     @property
     def ranking(self) -> Ranking:
@@ -228,7 +238,8 @@ class RemoteStore(Shared, HasRanking):
     def calibration_for(self, record: Mapping[str, Any]) -> Calibration:
         """Like :meth:`calibration_of`, for the ranking fields of a request body."""
         answer = self._post("/v1/calibration", record)
-        return Calibration(float(answer["slope"]), float(answer["offset"]))
+        with understood("calibration"):
+            return Calibration(float(answer["slope"]), float(answer["offset"]))
 
     @property
     def private(self) -> NoReturn:
@@ -258,10 +269,14 @@ class RemoteStore(Shared, HasRanking):
         self.close()
 
     def _ranking(self, record: Mapping[str, Any]) -> Ranking:
-        try:
-            return ranking_of(self._post("/v1/ranking", record)["ranking"])
-        except (KeyError, TypeError) as error:
-            raise ServiceError(f"{self.path} answered no ranking; is another version of dpr-rag there?") from error
+        answer = self._post("/v1/ranking", record)
+        with understood("ranking"):
+            return ranking_of(answer["ranking"])
+
+    def _passages(self, body: Mapping[str, Any]) -> list[Passage]:
+        answer = self._post("/v1/passages/get", body)
+        with understood("passages"):
+            return [passage_of(record) for record in answer["passages"]]
 
     def _post(self, path: str, body: Mapping[str, Any], *, repeatable: bool = True) -> dict[str, Any]:
         return self._channel.post(path, {**body, **self._store_field}, repeatable=repeatable)
@@ -275,7 +290,8 @@ class RemoteStore(Shared, HasRanking):
 
 def _ids(ids: Iterable[str]) -> list[str]:
     """Ids as a list; a single string is refused, it would be a list of characters."""
-    return list(iterated("ids", ids, "a list of ids", error=StoreError, advice=f"wrap it as [{ids!r:.80}]"))
+    listed = iterated("ids", ids, "a list of ids", error=StoreError, advice=f"wrap it as [{ids!r:.80}]")
+    return [check_instance("an id", passage_id, str, StoreError, advice="; convert it with str()") for passage_id in listed]
 
 
 def _searches(body: Mapping[str, Any]) -> int:

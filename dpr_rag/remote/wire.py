@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from dpr_rag import errors
 from dpr_rag.answer import Answer
+from dpr_rag.encoder import Vectors
 from dpr_rag.errors import DprRagError, ServiceError
 from dpr_rag.faces import FACES, ByFace, message_of, on_face
 from dpr_rag.fusion import Ranking
@@ -116,18 +118,32 @@ def hit_of(record: Mapping[str, Any]) -> Hit:
     )
 
 
+@contextmanager
+def understood(what: str) -> Iterator[None]:
+    """What goes wrong while an answer is read, as an error of the service.
+
+    Args:
+        what: What the answer should hold.
+
+    Raises:
+        ServiceError: A field is missing, or its value is of another type or out of range.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, OverflowError, errors.PassageError, errors.VectorError) as error:
+        raise ServiceError(
+            f"the service's answer holds no {what} (" + message_of(error) + "); is another version of dpr-rag there?"
+        ) from error
+
+
 def hits_of(answer: Mapping[str, Any], questions: int) -> list[list[Hit]]:
     """The hits in an answer of ``/v1/retrieve``, one list per question.
 
     Raises:
         ServiceError: The number of lists is wrong, or a hit cannot be read.
     """
-    try:
+    with understood("hits"):
         results = [[hit_of(record) for record in result["hits"]] for result in answer["results"]]
-    except (KeyError, TypeError, errors.PassageError) as error:
-        raise ServiceError(
-            "the service's answer holds no hits (" + message_of(error) + "); is another version of dpr-rag there?"
-        ) from error
     if len(results) != questions:
         raise ServiceError(f"the service answered {len(results)} questions of {questions}; is dpr-rag there?")
     return results
@@ -143,6 +159,7 @@ def ranking_of(record: Mapping[str, Any]) -> Ranking:
     return Ranking(**{**record, "bm25": BM25(**record["bm25"])})
 
 
-def vectors_record(vectors: Any) -> list[list[float]]:
+def vectors_record(vectors: Vectors) -> list[list[float]]:
     """Vectors as lists of numbers; float32 values survive the round trip to the bit."""
-    return [list(map(float, row)) for row in vectors]
+    rows: list[list[float]] = vectors.tolist()
+    return rows

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dpr_rag.arguments import check_callable, check_count, is_blank, iterated, kind
-from dpr_rag.encoder import Vectors, as_floats, check_encoded, check_vectors
+from dpr_rag.encoder import Vectors, check_encoded, check_given
 from dpr_rag.errors import EncoderMismatchError, PassageError, StoreError, VectorError
 from dpr_rag.faces import ByFace
 from dpr_rag.passages import Passage
@@ -118,22 +118,10 @@ def _batches(
             _refuse_blank(item)
         given = None
         if rows is not None:
-            given = check_vectors(
-                _stacked(islice(rows, len(batch))), rows=len(batch), names=[item.id for item in batch]
-            )
+            given = check_given(islice(rows, len(batch)), [item.id for item in batch])
         yield _Batch.of(batch, given, seen, policy)
     if rows is not None and next(rows, None) is not None:
         raise VectorError("there are more vectors than passages; give one vector each")
-
-
-def _stacked(rows: Iterable[Any]) -> Any:
-    listed = list(rows)
-    try:
-        return as_floats(listed) if listed else np.empty((0, 1), np.float32)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise VectorError(
-            f"the vectors are not rows of numbers of one length; give one such row each ({error!s:.120})"
-        ) from error
 
 
 def _add_batch(
