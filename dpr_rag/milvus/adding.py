@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from dpr_rag.arguments import check_callable, check_count, is_blank, iterated, kind
-from dpr_rag.encoder import Encoder, Vectors, as_floats, check_encoded, check_vectors
+from dpr_rag.arguments import check_callable
+from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_vectors
 from dpr_rag.errors import (
     EncoderMismatchError,
     NotAcknowledgedError,
-    PassageError,
     ServiceError,
     ServiceUnavailableError,
-    StoreError,
-    VectorError,
 )
 from dpr_rag.faces import ByFace, message_of
 from dpr_rag.milvus import origin
@@ -29,10 +25,11 @@ from dpr_rag.milvus.kinds import Kind
 from dpr_rag.milvus.records import Rows, StoredPassage, key_of, record_of, size_of
 from dpr_rag.passages import Passage
 from dpr_rag.store import recording
-from dpr_rag.store.repeats import SeenIds, check_against, check_repeats, without_twins
+from dpr_rag.store.batching import Batch, Known, batches, is_new_text, lacks_vector
+from dpr_rag.store.repeats import check_against
 from dpr_rag.store.reports import AddReport
-from dpr_rag.store.scope import Scope, admitted
-from dpr_rag.store.sources import Replace, check_replace, split_by_source, with_private
+from dpr_rag.store.scope import Scope
+from dpr_rag.store.sources import Replace, split_by_source, with_private
 
 Progress = Callable[[AddReport], None]
 _MESSAGE_BYTES = 16 << 20
@@ -80,82 +77,26 @@ def add(
     replace: Replace = "any",
 ) -> AddReport:
     """Add a stream of passages, see ``MilvusStore.add``."""
-    batch_size = check_count("batch_size", batch_size, StoreError)
-    check_replace(replace)
     check_callable("progress", progress)
-    if isinstance(passages, Passage):
-        raise PassageError("passages is one Passage, expected several; wrap it in a list")
-    if isinstance(passages, Sized) and isinstance(vectors, Sized) and len(passages) != len(vectors):
-        raise VectorError(f"{len(vectors)} vectors were given for {len(passages)} passages; give one vector each")
-    report, passages = AddReport(), admitted(target.scope, passages)
-    if isinstance(passages, Sequence):
-        for passage in passages:
-            _refuse_blank(passage)
-        check_repeats(passages)
-    seen = SeenIds()
-    for batch, given_vectors in _batches(passages, vectors, batch_size):
-        positions, twins = without_twins(batch, given_vectors, replace)
-        chosen = [batch[position] for position in positions]
-        rows = None if given_vectors is None else given_vectors[positions]
-        ids = [passage.id for passage in chosen]
-        with _naming_unsent(ids, report.total):
-            again = seen.again(ids)
-            report += _add_batch(target, _Batch(chosen, rows, again, replace), report.total) + twins
+    report = AddReport()
+    for batch in batches(passages, vectors, size=batch_size, replace=replace, scope=target.scope):
+        with _naming_unsent([passage.id for passage in batch.passages], report.total):
+            report += _add_batch(target, batch, replace, report.total) + batch.twins
         if progress is not None:
             progress(report)
     return report
 
 
-def _batches(
-    passages: Iterable[Passage], vectors: Iterable[Any] | None, size: int
-) -> Iterator[tuple[list[Passage], Vectors | None]]:
-    items = iterated("passages", passages, "a list of passages", error=PassageError, advice="give them in a list")
-    rows = (
-        None
-        if vectors is None
-        else iterated("vectors", vectors, "a vector each", error=VectorError, advice="give a list")
-    )
-    while batch := list(islice(items, size)):
-        for item in batch:
-            if not isinstance(item, Passage):
-                raise PassageError(f"{kind(item)} is no passage; give a dpr_rag.Passage(id=…, text=…)")
-            _refuse_blank(item)
-        checked = None
-        if rows is not None:
-            vector_list = list(islice(rows, len(batch)))
-            checked = check_vectors(as_floats(vector_list), rows=len(batch), names=[item.id for item in batch])
-        yield batch, checked
-    if rows is not None and next(rows, None) is not None:
-        raise VectorError("there are more vectors than passages; give one vector each")
-
-
-def _refuse_blank(passage: object) -> None:
-    if isinstance(passage, Passage) and is_blank(passage.text) and is_blank(passage.title):
-        raise PassageError(
-            f"passage {passage.id!r:.120}: text and title are blank, expected a word; leave it out, or fill it in"
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Batch:
-    """Passages that are added together, with the vectors given for them, and the ids that occurred earlier in the call."""
-
-    passages: Sequence[Passage]
-    given: Vectors | None
-    again: Sequence[str]
-    policy: Replace
-
-
-def _add_batch(target: Target, batch: _Batch, before: int) -> AddReport:
+def _add_batch(target: Target, batch: Batch, replace: Replace, before: int) -> AddReport:
     if not target.collection.exists:  # another client may have created it since
         target.collection.refresh()
         refuse_other(target.collection, target.encoder)
     by_id = {stored.passage.id: stored for stored in _stored(target.collection, batch.passages).values()}
     stored_rows = {passage_id: (stored.row, stored.passage) for passage_id, stored in by_id.items()}
     target.scope.refuse_taken(stored_rows)
-    ready, owners = split_by_source(batch.passages, stored_rows, batch.policy)
+    ready, owners = split_by_source(batch.passages, stored_rows, replace)
     check_against(stored_rows, ready, batch.again)
-    vectors = _vectors(target, batch, ready, by_id)
+    vectors = _vectors(target, batch, ready, stored_rows)
     if not target.collection.exists and vectors:
         target.make(len(next(iter(vectors.values()))))
     records, report = [], AddReport(owners=owners)
@@ -174,14 +115,12 @@ def _stored(collection: Collection, batch: Sequence[Passage]) -> dict[str, Store
     return collection.by_keys([key_of(passage.id) for passage in batch], vectors=True)
 
 
-def _vectors(
-    target: Target, batch: _Batch, ready: Sequence[Passage], by_id: Mapping[str, StoredPassage]
-) -> dict[str, Vectors]:
+def _vectors(target: Target, batch: Batch, ready: Sequence[Passage], stored_rows: Known) -> dict[str, Vectors]:
     """A vector for each passage that needs one, by id."""
     if batch.given is not None:
         names = [passage.id for passage in batch.passages]
         return dict(zip(names, check_vectors(batch.given, dim=target.collection.dim, names=names), strict=True))
-    needed = [passage for passage in ready if _is_new_text(passage, by_id.get(passage.id))]
+    needed = [passage for passage in ready if lacks_vector(stored_rows, passage)]
     encoder = target.encoder
     if encoder is None:
         raise EncoderMismatchError(
@@ -196,10 +135,6 @@ def _vectors(
     return dict(zip(names, checked, strict=True))
 
 
-def _is_new_text(passage: Passage, old: StoredPassage | None) -> bool:
-    return old is None or (old.passage.title, old.passage.text) != (passage.title, passage.text)
-
-
 def _changed_record(
     target: Target, new_passage: Passage, old: StoredPassage | None, vector: Vectors | None
 ) -> tuple[dict[str, Any] | None, AddReport]:
@@ -210,7 +145,7 @@ def _changed_record(
         assert vector is not None  # noqa: S101 - new texts have one
         return record_of(new_passage, vector, target.rows.next(), **options), AddReport(added=1)
     passage = with_private(new_passage, old.passage)
-    has_changed = _is_new_text(passage, old) or (vector is not None and not np.array_equal(vector, old.vector))
+    has_changed = is_new_text(old.passage, passage) or (vector is not None and not np.array_equal(vector, old.vector))
     if not has_changed and repr(passage.metadata) == repr(old.passage.metadata):
         return None, AddReport(unchanged=1)
     stored_vector = old.vector if vector is None else vector

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from dpr_rag.arguments import check_callable, check_count, is_blank, iterated, kind
-from dpr_rag.encoder import Vectors, check_encoded, check_given
-from dpr_rag.errors import EncoderMismatchError, PassageError, StoreError, VectorError
+from dpr_rag.arguments import check_callable
+from dpr_rag.encoder import Vectors, check_encoded
+from dpr_rag.errors import EncoderMismatchError, VectorError
 from dpr_rag.faces import ByFace
 from dpr_rag.passages import Passage
 from dpr_rag.storage.fields import seen_of
@@ -21,37 +20,14 @@ from dpr_rag.storage.state import Model
 from dpr_rag.storage.writer import StoreWriter
 from dpr_rag.store import recording
 from dpr_rag.store.background_compaction import Backpressure
+from dpr_rag.store.batching import Batch, Known, batches, is_new_text, lacks_vector
 from dpr_rag.store.engine import Engine
-from dpr_rag.store.repeats import SeenIds, check_against, check_repeats, without_twins
+from dpr_rag.store.repeats import check_against
 from dpr_rag.store.reports import AddReport
-from dpr_rag.store.scope import WHOLE, Scope, admitted
-from dpr_rag.store.sources import Replace, check_replace, split_by_source, with_private, without_source
+from dpr_rag.store.scope import WHOLE, Scope
+from dpr_rag.store.sources import Replace, split_by_source, with_private, without_source
 
 Progress = Callable[[AddReport], None]
-_AS_A_PASSAGE = "a dpr_rag.Passage(id=…, text=…)"
-_Known = dict[str, tuple[int, Passage]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """A batch of passages with distinct ids, their given vectors if any, and the ids that earlier batches held, too.
-
-    Attributes:
-        twins: What became of the other passages with an id of these.
-    """
-
-    passages: Sequence[Passage]
-    given: Vectors | None
-    again: Sequence[str]
-    twins: AddReport
-
-    @staticmethod
-    def of(passages: Sequence[Passage], given: Vectors | None, seen: SeenIds, policy: Replace) -> _Batch:
-        """Make a batch, keeping one of the passages that share an id."""
-        kept, twins = without_twins(passages, given, policy)
-        chosen = [passages[at] for at in kept]
-        again = seen.again([passage.id for passage in chosen])
-        return _Batch(chosen, None if given is None else given[kept], again, twins)
 
 
 def add(
@@ -66,17 +42,10 @@ def add(
     scope: Scope = WHOLE,
 ) -> AddReport:
     """Add a stream of passages, see ``PassageStore.add``; for ``instead``, see ``Private.add``."""
-    batch_size = check_count("batch_size", batch_size, StoreError)
-    check_replace(replace)
     check_callable("progress", progress)
     engine.database.refuse_read_only()
-    _check_lengths(passages, vectors)
-    report, passages, backpressure = AddReport(), admitted(scope, passages), Backpressure(engine)
-    if isinstance(passages, Sequence):
-        for passage in passages:
-            _refuse_blank(passage)
-        check_repeats(passages)
-    for batch in _batches(passages, vectors, batch_size, replace):
+    report, backpressure = AddReport(), Backpressure(engine)
+    for batch in batches(passages, vectors, size=batch_size, replace=replace, scope=scope):
         report += _add_batch(engine, batch, replace, instead, scope) + batch.twins
         backpressure.after_commit(len(batch.passages))
         if progress is not None:
@@ -84,48 +53,8 @@ def add(
     return report
 
 
-def _refuse_blank(passage: object) -> None:
-    """Refuse a passage without a word: its vector means nothing, and would come up for many questions."""
-    if isinstance(passage, Passage) and is_blank(passage.text) and is_blank(passage.title):
-        raise PassageError(
-            f"passage {passage.id!r:.120}: text and title are blank, expected a word; leave it out, or fill it in"
-        )
-
-
-def _check_lengths(passages: Iterable[Passage], vectors: Iterable[Any] | None) -> None:
-    if isinstance(passages, Passage):
-        raise PassageError("passages is one Passage, expected several; wrap it in a list")
-    if isinstance(passages, Sized) and isinstance(vectors, Sized) and len(passages) != len(vectors):
-        raise VectorError(f"{len(vectors)} vectors were given for {len(passages)} passages; give one vector each")
-
-
-def _batches(
-    passages: Iterable[Passage], vectors: Iterable[Any] | None, size: int, policy: Replace
-) -> Iterator[_Batch]:
-    """Cut both streams into batches; they have to end together."""
-    seen = SeenIds()
-    items = iterated(
-        "passages", passages, "a list of passages", error=PassageError, advice=f"give {_AS_A_PASSAGE}, in a list"
-    )
-    given_rows = "one vector of numbers for each passage"
-    rows = (
-        None if vectors is None else iterated("vectors", vectors, given_rows, error=VectorError, advice="give a list")
-    )
-    while batch := list(islice(items, size)):
-        for item in batch:
-            if not isinstance(item, Passage):
-                raise PassageError(f"{kind(item)} is no passage; give {_AS_A_PASSAGE}")
-            _refuse_blank(item)
-        given = None
-        if rows is not None:
-            given = check_given(islice(rows, len(batch)), [item.id for item in batch])
-        yield _Batch.of(batch, given, seen, policy)
-    if rows is not None and next(rows, None) is not None:
-        raise VectorError("there are more vectors than passages; give one vector each")
-
-
 def _add_batch(
-    engine: Engine, batch: _Batch, policy: Replace, instead: Mapping[str, Sequence[str]], scope: Scope
+    engine: Engine, batch: Batch, policy: Replace, instead: Mapping[str, Sequence[str]], scope: Scope
 ) -> AddReport:
     """Encode and commit one batch; starts over when another writer changed its passages in between."""
     while True:
@@ -136,7 +65,7 @@ def _add_batch(
         scope.refuse_taken(known)
         ready, _ = split_by_source(batch.passages, known, policy)
         check_against(known, ready, batch.again)
-        needed = batch.passages if batch.given is not None else [p for p in ready if _is_new_text(known.get(p.id), p)]
+        needed = batch.passages if batch.given is not None else [p for p in ready if lacks_vector(known, p)]
         vectors = _vectors(engine, batch, needed)
         with engine.writing() as writer:
             model = _model(engine, writer, vectors, given=batch.given is not None)
@@ -144,7 +73,7 @@ def _add_batch(
             scope.refuse_taken(known)
             ready, owners = split_by_source(batch.passages, known, policy)
             encoded = {p.id: vector for p, vector in zip(needed, vectors, strict=True)}
-            if all(p.id in encoded or not _is_new_text(known.get(p.id), p) for p in ready):
+            if all(p.id in encoded or not lacks_vector(known, p) for p in ready):
                 gone = _succeeded(writer, batch.passages, ready, instead, scope)
                 return _write(writer, model, ready, known, encoded, gone) + AddReport(owners=owners)
 
@@ -163,15 +92,11 @@ def _succeeded(
     return [
         row
         for passage_id, (row, old) in stored.items()
-        if scope.holds(old) and not _is_new_text((row, old), successors[passage_id])
+        if scope.holds(old) and not is_new_text(old, successors[passage_id])
     ]
 
 
-def _is_new_text(known: tuple[int, Passage] | None, passage: Passage) -> bool:
-    return known is None or (known[1].title, known[1].text) != (passage.title, passage.text)
-
-
-def _vectors(engine: Engine, batch: _Batch, needed: Sequence[Passage]) -> Vectors:
+def _vectors(engine: Engine, batch: Batch, needed: Sequence[Passage]) -> Vectors:
     """The vectors of the needed passages, given or encoded."""
     if batch.given is not None:
         return batch.given
@@ -207,7 +132,7 @@ def _write(
     writer: StoreWriter,
     model: Model,
     passages: Sequence[Passage],
-    known: _Known,
+    known: Known,
     vectors: dict[str, Vectors],
     succeeded: Sequence[int],
 ) -> AddReport:
@@ -218,7 +143,7 @@ def _write(
         row, old = known.get(given.id, (0, None))
         passage = with_private(given, old)
         same_vector = passage.id not in vectors or _equal(stored.get(row), vectors[passage.id], writer.now.dtype)
-        if old is None or _is_new_text((row, old), passage) or not same_vector:
+        if old is None or is_new_text(old, passage) or not same_vector:
             inserted.append(passage)
             removed.extend([] if old is None else [row])
         elif old.metadata != passage.metadata or repr(old.metadata) != repr(passage.metadata):
