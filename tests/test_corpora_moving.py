@@ -106,6 +106,16 @@ def test_texts_that_lie_in_another_store_are_said_to(persisted: Path) -> None:
         ("docstore.json", {}, r"docstore\.json: 'docstore/data' is missing, expected an object"),
         ("docstore.json", {"docstore/data": {"n1": 1, "n2": 2}}, r"docstore\.json: node 'n1': '__data__' is None"),
         ("index_store.json", {"index_store/data": {"i": 1}}, r"index_store\.json: index 'i': '__data__' is None"),
+        (
+            "docstore.json",
+            {"docstore/data": {"n1": {"__data__": "{"}, "n2": {}}},
+            r"docstore\.json: node 'n1': '__data__' is not JSON \(.*\); write it anew",
+        ),
+        (
+            "index_store.json",
+            {"index_store/data": {"i": {"__data__": "{"}}},
+            r"index_store\.json: index 'i': '__data__' is not JSON \(.*\); write it anew",
+        ),
         ("default__vector_store.json", {"x": 1}, r"default__vector_store\.json: 'embedding_dict' is missing"),
     ],
 )

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dpr_rag.corpora import read_vectors
-from dpr_rag.errors import CorpusError, UnsafeFileError, VectorError
+from dpr_rag.errors import CorpusError, UnreadableError, UnsafeFileError, VectorError
 from dpr_rag.index.library import import_faiss
 
 IDS = ["d1", "d2", "d3"]
@@ -127,6 +127,39 @@ def test_numbers_beyond_float32_are_named(tmp_path: Path) -> None:
     (tmp_path / "e.jsonl").write_text('{"id": "d", "vector": [1e300, 2]}\n', "utf-8")
     with pytest.raises(VectorError, match="'d'"):
         read(tmp_path / "e.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b'["d1", "\xff", "d3"]', r"v\.ids\.json: is not UTF-8 \(invalid start byte at byte 9\); write it anew"),
+        (b'["d1", "d2"', r"v\.ids\.json: is not JSON \(.*\); write it anew"),
+        (b'["d1", NaN, "d3"]', r"v\.ids\.json: is not JSON \(NaN is no JSON number\); write it anew"),
+        (b"[" * 100_000, r"v\.ids\.json: the JSON value is nested too deeply"),
+        (b'{"a": "d1"}', r"v\.ids\.json: holds {'a': 'd1'}, expected a JSON list of ids; write it anew"),
+        (b'["d1", "", "d3"]', r"v\.ids\.json: the id is '', expected a non-empty string or an integer"),
+        (b'["d1", null, "d3"]', r"v\.ids\.json: the id is None, expected a non-empty string or an integer"),
+        (b'["d1", 2, "d3"]', ""),
+        (b'\xef\xbb\xbf["d1", 2, "d3"]', ""),
+    ],
+)
+def test_ids_beside_an_array_are_a_list_of_json_or_the_file_is_named(tmp_path: Path, data: bytes, said: str) -> None:
+    np.save(tmp_path / "v.npy", VECTORS)
+    (tmp_path / "v.ids.json").write_bytes(data)
+    if not said:
+        assert read(tmp_path / "v.npy") == (["d1", "2", "d3"], VECTORS.tolist())
+        return
+    with pytest.raises(CorpusError, match=said):
+        read(tmp_path / "v.npy")
+
+
+@pytest.mark.parametrize("name", ["none.json", "none.txt", "folder.json", "folder.txt"])
+def test_ids_that_cannot_be_read_are_named(tmp_path: Path, name: str) -> None:
+    np.save(tmp_path / "v.npy", VECTORS)
+    for folder in ("folder.json", "folder.txt"):
+        (tmp_path / folder).mkdir()
+    with pytest.raises(UnreadableError, match=rf"{name}: cannot be read \(.*\); check the path"):
+        list(read_vectors(tmp_path / "v.npy", ids=tmp_path / name))
 
 
 @pytest.mark.parametrize(("ids", "vectors"), [("_id", "emb"), ("id", "vector"), ("docid", "embedding")])

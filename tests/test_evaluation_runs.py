@@ -58,6 +58,21 @@ def test_bad_lines_of_a_run_are_named(tmp_path: Path, line: str, said: str) -> N
         read_run(path)
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b'{"1": {"p\xff": 1}}', r"byte 10 \(0xff\) is not UTF-8"),
+        (b'{"1": {"p": 1}', r"is not JSON \(.*\); write it anew"),
+        (b'{"1": {"p": "a"}}', "'1' has 'a' for 'p', expected a number"),
+        (b'{"1": {"p": 1}, "2": 5}', "'2' has 5, expected an object of numbers"),
+    ],
+)
+def test_a_bad_run_of_one_object_is_named(tmp_path: Path, data: bytes, said: str) -> None:
+    (tmp_path / "r.json").write_bytes(data)
+    with pytest.raises(CorpusError, match=rf"r\.json: {said}"):
+        read_run(tmp_path / "r.json")
+
+
 def test_a_run_of_other_questions_or_without_texts_is_refused(tmp_path: Path) -> None:
     run = read_run(file(tmp_path / "r.trec", "q7 Q0 p1 1 0.5 x\n"))
     with pytest.raises(EvaluationError, match=r"hits for none of the 3 questions: the first asked is '1', .* run 'q7'"):

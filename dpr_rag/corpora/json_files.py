@@ -21,6 +21,19 @@ def read_json(path: Path) -> dict[str, Any]:
         UnreadableError: It cannot be read.
         CorpusError: It holds no JSON object.
     """
+    value = read_value(path)
+    if not isinstance(value, dict):
+        raise CorpusError(f"{path}: holds {value!r:.60}, expected a JSON object; write it anew")
+    return value
+
+
+def read_value(path: Path) -> Any:
+    """Read a file that holds one JSON value.
+
+    Raises:
+        UnreadableError: It cannot be read.
+        CorpusError: It holds none.
+    """
     refuse_device(path)
     try:
         text = path.read_text("utf-8-sig")
@@ -28,13 +41,23 @@ def read_json(path: Path) -> dict[str, Any]:
         raise CorpusError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start + 1}); write it anew") from error
     except OSError as error:
         raise UnreadableError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+    return parsed_of(f"{path}:", text)
+
+
+def parsed_of(place: str, text: str) -> Any:
+    """Parse one JSON value that does not stand on a line of its own.
+
+    Args:
+        place: Where it stands, as errors begin.
+        text: The JSON.
+
+    Raises:
+        CorpusError: It is none.
+    """
     try:
-        value = parsed(text, remedy="write it anew")
+        return parsed(text, remedy="write it anew")
     except CorpusError as error:
-        raise CorpusError(f"{path}: " + message_of(error)) from error
-    if not isinstance(value, dict):
-        raise CorpusError(f"{path}: holds {value!r:.60}, expected a JSON object; write it anew")
-    return value
+        raise CorpusError(f"{place} " + message_of(error)) from error
 
 
 def member(path: Path, owner: Any, key: str, kind: type[T]) -> T:

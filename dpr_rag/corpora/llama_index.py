@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dpr_rag.corpora.json_files import member, read_json
+from dpr_rag.corpora.json_files import member, parsed_of, read_json
 from dpr_rag.corpora.moving import Document, chosen, moved, opened
 from dpr_rag.corpora.records import Opened, Reading
-from dpr_rag.corpora.values import parsed
 from dpr_rag.errors import CorpusError
 from dpr_rag.index.foreign import read_faiss_vectors
 
@@ -57,7 +56,7 @@ def open_llama_index(folder: Path, reading: Reading) -> Opened:
 
 def _document(file: Path, name: str, entry: Any, vector: Any) -> Document:
     node = entry.get("__data__") if isinstance(entry, dict) else None
-    node = parsed(node) if isinstance(node, str) else node
+    node = parsed_of(f"{file}: node {name!r:.120}: '__data__'", node) if isinstance(node, str) else node
     if not isinstance(node, dict):
         raise CorpusError(
             f"{file}: node {name!r:.120}: '__data__' is {node!r:.60}, expected an object; persist the index anew"
@@ -74,7 +73,7 @@ def _held(file: Path) -> dict[str, str]:
     nodes: dict[str, str] = {}
     for name, entry in member(file, read_json(file), "index_store/data", dict).items():
         data = entry.get("__data__") if isinstance(entry, dict) else None
-        struct = parsed(data) if isinstance(data, str) else data
+        struct = parsed_of(f"{file}: index {name!r:.120}: '__data__'", data) if isinstance(data, str) else data
         if not isinstance(struct, dict):
             raise CorpusError(
                 f"{file}: index {name!r:.120}: '__data__' is {data!r:.60}, expected an object; persist it anew"

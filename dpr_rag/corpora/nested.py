@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from dpr_rag.corpora.json_files import parsed_of
 from dpr_rag.corpora.lines import decoded, read_lines
 from dpr_rag.corpora.magic import refuse_pipe
-from dpr_rag.corpora.values import parsed
 from dpr_rag.errors import CorpusError
 from dpr_rag.faces import message_of
 
@@ -30,11 +30,11 @@ def read_nested(path: Path) -> Iterator[tuple[str, str, int | float]]:
     Raises:
         CorpusError: It is no JSON, or no such object.
     """
-    text = decoded(b"\n".join(line for _, line in read_lines(path)))
     try:
-        questions = parsed(text, remedy="write it anew")
+        text = decoded(b"\n".join(line for _, line in read_lines(path)))
     except CorpusError as error:
         raise CorpusError(f"{path}: " + message_of(error)) from error
+    questions = parsed_of(f"{path}:", text)
     for question, passages in questions.items():
         if not isinstance(passages, dict):
             raise CorpusError(

@@ -11,10 +11,10 @@ import numpy as np
 
 from dpr_rag.corpora.columnar import import_pyarrow
 from dpr_rag.corpora.columns import USUAL, VECTORS, Columns, listed, located
+from dpr_rag.corpora.json_files import read_value
 from dpr_rag.corpora.lines import bad_line, decoded, id_of, read_json_lines, read_lines
 from dpr_rag.corpora.magic import refuse_device
 from dpr_rag.corpora.numpy_archives import read_archive
-from dpr_rag.corpora.values import parsed
 from dpr_rag.errors import CorpusError, UnreadableError, VectorError
 from dpr_rag.faces import ByFace, message_of
 from dpr_rag.index.foreign import read_faiss_vectors
@@ -146,16 +146,23 @@ def _sidecar(file: Path) -> Path:
 
 def _read_ids(source: Path) -> Iterator[str]:
     if source.suffix == ".json":
-        names = parsed(source.read_text("utf-8"))
-        if not isinstance(names, list):
-            raise CorpusError(f"{source}: holds {type(names).__name__}, expected a JSON list of ids")
-        yield from (id_of(name) for name in names)
+        yield from _listed_ids(source)
         return
     for number, line in read_lines(source):
         try:
             yield id_of(decoded(line))
         except CorpusError as error:
             raise CorpusError(f"{source}:{number}: " + message_of(error)) from error
+
+
+def _listed_ids(source: Path) -> list[str]:
+    names = read_value(source)
+    if not isinstance(names, list):
+        raise CorpusError(f"{source}: holds {names!r:.60}, expected a JSON list of ids; write it anew")
+    try:
+        return [id_of(name) for name in names]
+    except CorpusError as error:
+        raise CorpusError(f"{source}: " + message_of(error)) from error
 
 
 def _read_parquet(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
