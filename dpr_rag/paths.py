@@ -6,7 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -116,6 +116,32 @@ def writing_to(path: Path, error: type[DprRagError]) -> Iterator[None]:
         if isinstance(problem, DprRagError):
             raise
         raise error(f"{path}: cannot be written {write_failure(problem)}") from problem
+
+
+@contextmanager
+def replacing(path: Path, error: type[DprRagError]) -> Iterator[Path]:
+    """Path to write a file at that takes the place of ``path`` once it is complete, and is removed if it never is.
+
+    Args:
+        path: The file to write or replace.
+        error: What is raised where it cannot be written.
+
+    Raises:
+        DprRagError: As ``error`` says.
+    """
+    partial = partial_beside(path)
+    try:
+        with written(path, error):
+            yield partial
+            os.replace(partial, path)
+    finally:
+        with suppress(OSError):  # told above, where it matters
+            partial.unlink()
+
+
+def partial_beside(path: Path) -> Path:
+    """Path beside a file to write it at; a new one each time, since other processes may be writing the same file."""
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}.partial")
 
 
 def _refuse_impossible(place: Path) -> None:

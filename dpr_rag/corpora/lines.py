@@ -5,11 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -20,7 +19,7 @@ from dpr_rag.corpora.magic import LENGTH, refuse_device, refuse_foreign
 from dpr_rag.corpora.values import expect_object, parsed
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
 from dpr_rag.faces import ByFace, message_of
-from dpr_rag.paths import writing_to
+from dpr_rag.paths import replacing
 
 OnBad = Callable[[CorpusError], None] | None
 LeftOut = Counter[str]
@@ -206,21 +205,13 @@ def writing(path: Path) -> Iterator[TextIO]:
                     yield text
 
 
-@contextmanager
-def partly(path: Path) -> Iterator[Path]:
+def partly(path: Path) -> AbstractContextManager[Path]:
     """Path of the temporary file that a file is written to until it is complete.
 
     Raises:
         CorpusError: It cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with writing_to(path, CorpusError):
-            yield partial
-            os.replace(partial, path)
-    finally:
-        with suppress(OSError):  # told above, where it matters
-            partial.unlink()
+    return replacing(path, CorpusError)
 
 
 def _text(file: Any) -> TextIO:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice, pairwise
@@ -20,6 +19,7 @@ from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import CorpusError, DprRagError, PassageError
 from dpr_rag.faces import ByFace, each_face, message_of
 from dpr_rag.passages import SOURCE_KEY, Passage
+from dpr_rag.paths import partial_beside
 
 KEY = b"dpr_rag"
 FORM = 1
@@ -112,7 +112,7 @@ def write_part(folder: Path, mark: Mark, passages: Sequence[Passage], vectors: V
         del record["filled"]  # which earlier versions do not know
     told = json.dumps(record, sort_keys=True)
     table = arrow.table(columns, names=list(_COLUMNS[: len(columns)])).replace_schema_metadata({KEY: told.encode()})
-    place, partial = folder / mark.name, folder / f".{mark.name}.{secrets.token_hex(4)}.partial"
+    place, partial = folder / mark.name, partial_beside(folder / mark.name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with partial.open("xb") as file:

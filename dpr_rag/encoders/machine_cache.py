@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from dpr_rag.encoders.processor import this_processor
+from dpr_rag.paths import partial_beside
 
 _log = logging.getLogger(__name__)
 _SCHEME = 5  # raised when precisions or their measurement change, which makes older files void
@@ -41,7 +42,7 @@ def remember(kind: str, parts: _Parts, content: Mapping[str, object]) -> None:
         content: The object.
     """
     file = _file(kind, parts)
-    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    temporary = partial_beside(file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")

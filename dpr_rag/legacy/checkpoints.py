@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy as np
 from dpr_rag.errors import ModelError
 from dpr_rag.legacy.standins import Sealed
 from dpr_rag.legacy.torch_files import read_torch
-from dpr_rag.paths import writing_to
+from dpr_rag.paths import replacing
 
 CHECKPOINT_FIELDS = ("model_dict", "optimizer_dict", "scheduler_dict", "offset", "epoch", "encoder_params")
 
@@ -76,17 +74,11 @@ def write_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
     empty = {"optimizer_dict": {}, "scheduler_dict": {}, "offset": 0, "epoch": 0, "encoder_params": {}}
     filled = {**empty, **state}
     tensors = {name: _with_tensors(filled[name], name) for name in CHECKPOINT_FIELDS}
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        with writing_to(path, ModelError):
-            with partial.open("wb") as file:
-                torch.save(tensors, file)
-            os.replace(partial, path)
+        with replacing(path, ModelError) as partial, partial.open("wb") as file:
+            torch.save(tensors, file)
     except RuntimeError as error:  # of torch, where the disk fills up
         raise ModelError(f"{path}: cannot be written ({error!s:.100}); free some space") from error
-    finally:
-        with suppress(OSError):  # told above, where it matters
-            partial.unlink()
 
 
 def _with_tensors(value: Any, where: str) -> Any:
