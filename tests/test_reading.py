@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +19,10 @@ import transformers
 from learning import plain_bert
 
 from dpr_rag import DualEncoder, Hit, Passage
+from dpr_rag.answer import Answer
 from dpr_rag.errors import ModelError, PassageError
 from dpr_rag.reading.profiles import DPR, OWN, ReaderProfile
-from dpr_rag.reading.reader import Reader
+from dpr_rag.reading.reader import Reader, Reading
 from dpr_rag.reading.spans import Span, best_span, characters_of
 from dpr_rag.training.reading import reader_from
 
@@ -182,6 +184,22 @@ def test_hits_are_ranked_by_selection_and_keep_the_score_of_the_search(reader: R
     assert reader.rerank(QUESTION, []) == []
     again = reader.rerank(QUESTION, found)
     assert [one.retrieved for one in again] == [one.retrieved for one in found]
+
+
+@pytest.mark.parametrize("shift", [-1000.0, -80.0, 80.0, 1000.0])
+def test_the_shares_of_hits_do_not_depend_on_where_logits_lie(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, shift: float
+) -> None:
+    hits = [Hit(one, 1.0, rank) for rank, one in enumerate(PASSAGES, 1)]
+    answer = Answer("a", 0, 1, 0.5)
+
+    def read(self: Reader, question: str, passages: Sequence[Passage]) -> list[Reading]:
+        return [Reading(shift + at, answer, 0.0) for at in range(len(passages))]
+
+    monkeypatch.setattr(Reader, "read", read)
+    found = [hit.answer.probability for hit in reader.rerank(QUESTION, hits) if hit.answer is not None]
+    weights = np.exp([2.0, 1.0, 0.0])
+    assert found == pytest.approx((0.5 * weights / weights.sum()).tolist(), rel=1e-12)
 
 
 def test_what_is_no_reader_is_refused(tmp_path: Path, reader: Reader) -> None:

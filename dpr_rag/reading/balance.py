@@ -42,9 +42,10 @@ def _standardised(scores: Numbers) -> Numbers:
     return np.asarray((scores - scores.mean()) / spread)
 
 
-def _log_softmax(scores: Numbers) -> Numbers:
+def log_softmax(scores: Numbers) -> Numbers:
+    """The logarithms of the probabilities that logits give, wherever on the number line these lie."""
     top = scores.max(initial=-np.inf)
     return scores - top - np.log(np.exp(scores - top).sum()) if len(scores) else scores
 
 
-SCALES: Mapping[Scale, Callable[[Numbers], Numbers]] = {"spread": _standardised, "likelihood": _log_softmax}
+SCALES: Mapping[Scale, Callable[[Numbers], Numbers]] = {"spread": _standardised, "likelihood": log_softmax}

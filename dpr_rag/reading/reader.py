@@ -23,7 +23,7 @@ from dpr_rag.faces import ByFace
 from dpr_rag.forking import cached
 from dpr_rag.passages import Hit, Passage, check_question
 from dpr_rag.paths import place_of
-from dpr_rag.reading.balance import Scale
+from dpr_rag.reading.balance import Scale, log_softmax
 from dpr_rag.reading.heads import END, SELECTION, START, body_of, heads_of
 from dpr_rag.reading.pairs import BODY, PairTokens, Window
 from dpr_rag.reading.profiles import DPR, ReaderProfile, reader_profile_from
@@ -211,8 +211,7 @@ class Reader(Shared):
         """
         readings = self.read(question, [hit.passage for hit in hits])
         scores = np.array([reading.selection for reading in readings])
-        shares = np.exp(scores - scores.max(initial=0.0))
-        shares /= max(shares.sum(), 1e-30)
+        shares = np.exp(log_softmax(scores))
         answered = [
             replace(hit, answer=_answer(reading, float(share)))
             for hit, reading, share in zip(hits, readings, shares, strict=True)
