@@ -10,11 +10,11 @@ import numpy as np
 from dpr_rag.arguments import check_count
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import StoreError, VectorError
+from dpr_rag.filters import Where
 from dpr_rag.milvus.records import StoredPassage, key_of
 from dpr_rag.milvus.searches import Searches
 from dpr_rag.passages import Passage
 from dpr_rag.store.lookup import checked_ids
-from dpr_rag.store.scope import Where
 
 _PAGE = 200
 

@@ -12,6 +12,7 @@ from dpr_rag.arguments import check_count, check_instance
 from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_vectors
 from dpr_rag.errors import EncoderMismatchError, VectorError
 from dpr_rag.faces import ByFace
+from dpr_rag.filters import Where
 from dpr_rag.fusion import Calibration, Diversity, HasRanking, Ranking, RankingOptions, SearchRequest, Tuned
 from dpr_rag.lexical import BM25
 from dpr_rag.milvus import calibrating, searching, tuning
@@ -19,7 +20,7 @@ from dpr_rag.milvus.collection import Collection
 from dpr_rag.milvus.conditions import Selection, selection
 from dpr_rag.passages import Hit, Passage, check_questions
 from dpr_rag.store.ranking import Candidates
-from dpr_rag.store.scope import WHOLE, Scope, Where
+from dpr_rag.store.scope import WHOLE, Scope
 
 
 class Searches(HasRanking):

@@ -14,7 +14,7 @@ from dpr_rag.errors import (
     StoreError,
     StoreReadOnlyError,
 )
-from dpr_rag.filters import Filter
+from dpr_rag.filters import Filter, Where
 from dpr_rag.fusion import Tuned
 from dpr_rag.milvus import adding, origin, tuning
 from dpr_rag.milvus.address import parse_address
@@ -33,7 +33,7 @@ from dpr_rag.sharing import Shared
 from dpr_rag.storage.reader import fits
 from dpr_rag.store.lookup import check_deletion
 from dpr_rag.store.reports import AddReport
-from dpr_rag.store.scope import WHOLE, Where
+from dpr_rag.store.scope import WHOLE
 from dpr_rag.store.sources import Replace
 
 

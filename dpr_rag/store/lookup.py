@@ -8,12 +8,12 @@ from dpr_rag.arguments import check_count, iterated, kind, remedy
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import FilterError, StoreError, VectorError
 from dpr_rag.faces import ByFace
-from dpr_rag.filters import Filter
+from dpr_rag.filters import Filter, Where
 from dpr_rag.filters.evaluating import compared_fields
 from dpr_rag.passages import Passage, is_text, rejoined
 from dpr_rag.storage.reader import Condition, StoreReader, fits
 from dpr_rag.store.engine import Engine
-from dpr_rag.store.scope import WHOLE, Scope, Where
+from dpr_rag.store.scope import WHOLE, Scope
 from dpr_rag.store.snapshot import Snapshot
 
 

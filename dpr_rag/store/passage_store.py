@@ -12,7 +12,7 @@ from typing import Any, Self
 from dpr_rag.arguments import check_count, names_known
 from dpr_rag.encoder import Encoder, Vectors
 from dpr_rag.errors import ArgumentError, StoreError
-from dpr_rag.filters import Filter
+from dpr_rag.filters import Filter, Where
 from dpr_rag.passages import Passage
 from dpr_rag.paths import place_of
 from dpr_rag.sharing import Shared
@@ -20,7 +20,6 @@ from dpr_rag.store import adding, background_compaction, checking, lookup, openi
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.private import Private
 from dpr_rag.store.reports import AddReport
-from dpr_rag.store.scope import Where
 from dpr_rag.store.searches import Searches
 from dpr_rag.store.sources import Replace
 from dpr_rag.store.unknown_fields import warn_unknown

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dpr_rag.errors import FilterError, PassageError, StoreError
-from dpr_rag.filters import And, Comparison, Filter, check_predicate, parse_filter
+from dpr_rag.filters import And, Comparison, Filter, Where, check_predicate, parse_filter
 from dpr_rag.filters.evaluating import compared_fields
 from dpr_rag.filters.fields import MISSING, RESERVED, fields_of, looked_up
 from dpr_rag.filters.merging import merged
@@ -16,7 +16,6 @@ from dpr_rag.passages import Passage
 from dpr_rag.storage.reader import Condition
 from dpr_rag.store.engine import Engine
 
-Where = Filter | Mapping[str, Any] | Callable[[Passage], bool] | None
 _OF_THE_PASSAGE = ("id", "title")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from dpr_rag.arguments import check_instance, names_known
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import ArgumentError, VectorError
+from dpr_rag.filters import Where
 from dpr_rag.fusion import Calibration, Diversity, HasRanking, Ranking, RankingOptions, Tuned
 from dpr_rag.lexical import BM25
 from dpr_rag.passages import Hit, Passage, check_questions
@@ -15,7 +16,7 @@ from dpr_rag.storage.reader import Condition
 from dpr_rag.storage.state import State
 from dpr_rag.store import calibrating, checking, choosing, lexicon, lookup
 from dpr_rag.store.ranking import Candidates, RankingQuery, candidates, search
-from dpr_rag.store.scope import Scoped, Where
+from dpr_rag.store.scope import Scoped
 from dpr_rag.store.unknown_fields import warn_unknown
 
 

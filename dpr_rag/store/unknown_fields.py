@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dpr_rag.errors import StoreError, nearest
-from dpr_rag.filters import Comparison, Filter, parse_filter
+from dpr_rag.filters import Comparison, Filter, Where, parse_filter
 from dpr_rag.filters.fields import RESERVED, fields_of, looked_up
 from dpr_rag.filters.operands import kind_of
 from dpr_rag.storage.reader import Condition
 from dpr_rag.store import lookup
 from dpr_rag.store.engine import Engine
-from dpr_rag.store.scope import Scope, Where
+from dpr_rag.store.scope import Scope
 
 _SAMPLE_SIZE, _MAX_SHOWN, _MAX_WARNED = 256, 12, 1000
 _OF_TEXT = frozenset({"like", "ilike", "startswith", "endswith", "text_match", "text_match_insensitive"})
