@@ -124,3 +124,8 @@ def test_the_body_of_a_request_holds_what_it_says_and_nothing_else() -> None:
     }
     with pytest.raises(VectorError, match="vectors"):
         request_record(SearchRequest(k=4))
+
+
+def test_diversity_chooses_among_its_candidates_and_at_least_among_as_many_as_are_wanted() -> None:
+    depths = [SearchRequest(QUESTIONS, k, diversity=one).depth for k in (None, 4, 40) for one in (None, Diversity(9))]
+    assert depths == [0, 9, 4, 9, 40, 40]

@@ -32,6 +32,11 @@ class Diversity:
         object.__setattr__(self, "balance", check_number("balance", self.balance, VectorError, high=1.0))
 
 
+def depth_of(k: int, diversity: Diversity | None) -> int:
+    """How many of the best passages are needed for k hits, before ``diversity`` chooses among them."""
+    return k if diversity is None else max(k, diversity.candidates)
+
+
 def diversified(question: Vectors, passages: Vectors, k: int, balance: float) -> list[int]:
     """Choose up to k passages greedily by λ·relevance − (1−λ)·max cos(passage, one chosen before).
 

@@ -9,7 +9,7 @@ from typing import Any
 from dpr_rag.arguments import check_count, check_instance, check_number
 from dpr_rag.errors import VectorError
 from dpr_rag.filters import Where
-from dpr_rag.fusion.diversity import Diversity
+from dpr_rag.fusion.diversity import Diversity, depth_of
 from dpr_rag.fusion.options import RankingOptions
 from dpr_rag.fusion.ranking import Ranking
 from dpr_rag.passages import check_questions
@@ -59,5 +59,4 @@ class SearchRequest:
     @property
     def depth(self) -> int:
         """How many of the best passages are needed before ``diversity`` chooses among them; 0 while ``k`` is open."""
-        k = self.k or 0
-        return k if self.diversity is None else max(k, self.diversity.candidates)
+        return depth_of(self.k or 0, self.diversity)

@@ -9,6 +9,7 @@ import numpy as np
 
 from dpr_rag.encoder import Vectors
 from dpr_rag.fusion import Diversity, Legs, Ranked, Ranking, diversified, diversified_by, spread_of
+from dpr_rag.fusion.diversity import depth_of
 from dpr_rag.fusion.ranking import Scores
 from dpr_rag.index.search import inner_products
 from dpr_rag.milvus.collection import MAX_LIMIT, Collection, Scored
@@ -46,7 +47,7 @@ class SearchPlan:
     @property
     def depth(self) -> int:
         """How many of the best passages are needed before ``diversity`` chooses among them."""
-        return self.k if self.diversity is None else max(self.k, self.diversity.candidates)
+        return depth_of(self.k, self.diversity)
 
 
 def find(collection: Collection, plan: SearchPlan, vectors: Vectors | None, words: Sequence[str]) -> list[list[Hit]]:

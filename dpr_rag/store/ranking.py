@@ -14,6 +14,7 @@ from dpr_rag.derived import Rows
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import VectorError
 from dpr_rag.fusion import Diversity, Legs, Ranked, Ranking, diversified, diversified_by, spread_of
+from dpr_rag.fusion.diversity import depth_of
 from dpr_rag.fusion.ranking import Scores
 from dpr_rag.lexical import BM25
 from dpr_rag.lexical.scoring import Mask, Scored
@@ -52,7 +53,7 @@ class RankingQuery:
     @property
     def depth(self) -> int:
         """How many of the best passages are needed before ``diversity`` chooses among them."""
-        return self.k if self.diversity is None else max(self.k, self.diversity.candidates)
+        return depth_of(self.k, self.diversity)
 
 
 def search(engine: Engine, query: RankingQuery) -> list[list[Hit]]:
