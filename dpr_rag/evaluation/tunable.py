@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
-from dpr_rag.fusion import Ranking, Tuned
+from dpr_rag.fusion import Ranking
 from dpr_rag.store.ranking import Candidates
 from dpr_rag.stores import WholeStore, has_all, is_store
 
@@ -20,10 +20,6 @@ class TunableStore(WholeStore, Protocol):
 
     def candidates(self, questions: Sequence[str], ranking: Ranking, *, vectors: Any = None) -> Candidates:
         """The candidates of a hybrid ranking."""
-        ...
-
-    def set_tuned(self, choice: Tuned | None) -> None:
-        """Save a tuned ranking in the store; None removes it."""
         ...
 
 
