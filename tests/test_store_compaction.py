@@ -20,6 +20,7 @@ from conftest import HashEncoder, Oracle, assert_equals_oracle, clustered, make_
 from dpr_rag import Passage, PassageStore
 from dpr_rag.errors import IndexKindError, StoreError
 from dpr_rag.index import compaction as index_compaction
+from dpr_rag.index.library import import_faiss
 from dpr_rag.passages import PRIVATE_KEY
 from dpr_rag.store import background, background_compaction, compaction, segment_folders
 
@@ -697,3 +698,12 @@ def test_an_index_that_cannot_be_extended_is_built_anew(tmp_path: Path, monkeypa
         assert (store.info().base, store.info().compaction) == (400, "")
         assert is_same(store, oracle)
         assert folders(store) == ["base"]
+
+
+def test_a_vector_of_zeros_that_is_coded_exactly_has_no_error() -> None:
+    faiss = import_faiss()
+    halves = faiss.IndexScalarQuantizer(DIM, faiss.ScalarQuantizer.QT_fp16)
+    vectors = np.stack([np.zeros(DIM), np.full(DIM, 0.5), np.full(DIM, 0.1)]).astype(np.float32)
+    errors = index_compaction._quantization_error(halves, vectors)
+    assert errors[:2].tolist() == [0, 0]
+    assert 0 < errors[2] < 1e-3

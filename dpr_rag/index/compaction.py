@@ -58,7 +58,8 @@ def _quantization_error(index: Any, vectors: Vectors) -> Any:
     coder = faiss.downcast_index(inmost.storage) if isinstance(inmost, faiss.IndexHNSW) else inmost
     if isinstance(coder, faiss.IndexFlat):
         return np.zeros(len(vectors))
-    return np.minimum(1, _lengths(coder.sa_decode(coder.sa_encode(vectors)) - vectors) / _lengths(vectors))
+    distances = np.linalg.norm((coder.sa_decode(coder.sa_encode(vectors)) - vectors).astype(np.float64), axis=1)
+    return np.minimum(1, distances / _divisors(vectors))
 
 
 def _clustering_error(index: Any, vectors: Vectors) -> Any:
@@ -68,10 +69,11 @@ def _clustering_error(index: Any, vectors: Vectors) -> Any:
         return np.zeros(len(vectors))
     products, clusters = inverted.quantizer.search(vectors, 1)
     centroids = np.stack([inverted.quantizer.reconstruct(int(cluster)) for cluster in clusters[:, 0]])
-    return 1 - products[:, 0] / _lengths(vectors) / _lengths(centroids)
+    return 1 - products[:, 0] / _divisors(vectors) / _divisors(centroids)
 
 
-def _lengths(vectors: Vectors) -> Any:
+def _divisors(vectors: Vectors) -> Any:
+    """Lengths to divide by: those of vectors of zeros are raised a little above 0."""
     return np.maximum(np.linalg.norm(vectors.astype(np.float64), axis=1), _MIN_LENGTH)
 
 
