@@ -163,6 +163,10 @@ def _refuse_impossible(place: Path) -> None:
 def _refuse_foreign_notation(path: str, place: Path) -> None:
     """Refuse URIs, variables and the like, which other programs would expand, unless a file of that name exists."""
     exists = not place.parts or os.path.lexists(place.parts[0])
+    if not exists and "@" in _intended_address(path):  # the path itself is not repeated
+        raise PathError(
+            "an address holds no user and no password, which logs would show; write it without, and pass a token"
+        )
     problem = "" if exists else _problem_at_start(path)
     if problem:
         raise PathError(f"the path {path!r:.120} " + problem)
@@ -175,15 +179,12 @@ def _refuse_foreign_notation(path: str, place: Path) -> None:
 
 
 def _problem_at_start(path: str) -> str:
+    """What is wrong with the start of a path, to be said behind it; an empty string if nothing is."""
     scheme, user = _SCHEME.match(path), _USER.fullmatch(path.split("/", 1)[0])
     if path == ":memory:":
         return "names no folder; " + ByFace("PassageStore.temporary() is a store that is gone on close", cli="give one")
     address = _intended_address(path)
     if address:
-        if "@" in address:
-            raise PathError(
-                "an address holds no user and no password, which logs would show; write it without, and pass a token"
-            )
         return f"is no path of this machine, and no address as it is written; write {address:.120}"
     if scheme:
         rest = unquote(path[scheme.end() :].lstrip("/"))
