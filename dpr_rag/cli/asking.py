@@ -18,7 +18,7 @@ from dpr_rag.cli.models import ModelChoice
 from dpr_rag.cli.options import AsJson, AskedQuestions, FileOfQuestions, FilterText, StoreAddress, read_filter
 from dpr_rag.cli.ranking import RankingChoice
 from dpr_rag.cli.reranking import Share, load_reader
-from dpr_rag.cli.searching import BATCH, hit_record, read_questions
+from dpr_rag.cli.searching import BATCH, read_questions
 from dpr_rag.cli.stores import encoder_at, only_reads, open_existing, ranking_at
 from dpr_rag.cli.terminal import first_lines, note, output, say_json
 from dpr_rag.errors import ModelError
@@ -119,6 +119,8 @@ def _check_read(store: str, hits: Sequence[Hit]) -> None:
 
 
 def _record(question: str, best: Hit | None, hits: Sequence[Hit]) -> dict[str, Any]:
+    from dpr_rag.remote.wire import hit_record
+
     answer = None if best is None or best.answer is None else dataclasses.asdict(best.answer)
     return {
         "question": question,

@@ -122,26 +122,9 @@ def _nonblank(lines: Iterable[str]) -> Iterator[str]:
 
 def question_record(question: str, hits: Sequence[Hit]) -> dict[str, Any]:
     """One question and its hits as a JSON object."""
+    from dpr_rag.remote.wire import hit_record
+
     return {"question": question, "hits": [hit_record(hit) for hit in hits]}
-
-
-def hit_record(hit: Hit) -> dict[str, Any]:
-    """A hit as a JSON object."""
-    return {
-        "rank": hit.rank,
-        "score": hit.score,
-        **{leg: value for leg, value in _parts(hit) if value is not None},
-        "id": hit.passage.id,
-        "title": hit.passage.title,
-        "text": hit.passage.text,
-        "metadata": hit.passage.visible_metadata,
-    }
-
-
-def _parts(hit: Hit) -> list[tuple[str, Any]]:
-    """The fields of a hit that only some modes have."""
-    answer = None if hit.answer is None else dataclasses.asdict(hit.answer)
-    return [("dense", hit.dense), ("bm25", hit.bm25), ("retrieved", hit.retrieved), ("answer", answer)]
 
 
 def info(

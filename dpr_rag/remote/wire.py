@@ -91,7 +91,7 @@ def passage_record(passage: Passage, *, private: bool = False) -> dict[str, Any]
 
 
 def hit_record(hit: Hit, *, private: bool = False) -> dict[str, Any]:
-    """A hit as a JSON object, with the keys of ``dpr-rag search --json``; numbers survive the round trip to the bit."""
+    """A hit as a JSON object, here and of ``dpr-rag search --json``; numbers survive the round trip to the bit."""
     answer = None if hit.answer is None else asdict(hit.answer)
     parts = {"dense": hit.dense, "bm25": hit.bm25, "retrieved": hit.retrieved, "answer": answer}
     present = {name: value for name, value in parts.items() if value is not None}
