@@ -282,7 +282,7 @@ class EvaluationError(DprRagError, ValueError):
 
 
 class ChatError(DprRagError, RuntimeError):
-    """A language model is not available, or did not answer."""
+    """A language model is not available or did not answer, or a conversation is another one than was shown."""
 
 
 class ScalingError(DprRagError, RuntimeError):

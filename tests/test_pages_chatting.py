@@ -345,6 +345,69 @@ def test_a_judgement_of_a_turn_that_is_not_there_is_none(talk: Chat) -> None:
     assert talk.judge(None, 0, thumb="up") == ()
 
 
+class At(NamedTuple):
+    """Where in a conversation somebody clicked."""
+
+    index: int
+    liked: bool = True
+    value: str = ""
+
+
+def test_what_is_said_in_one_of_two_tabs_is_said_of_the_turn_that_it_shows(talk: Chat) -> None:
+    handling = pytest.importorskip("dpr_rag.pages.handling", reason="needs gradio", exc_type=ImportError)
+    page, one = handling.Handlers(talk, folders=False), Settings(k=1, min_relevance=0.0)
+    conversation, _ = asked(talk, "Blue whales eat", settings=one)
+    *_, shown = page.choose(Page("b"), conversation)
+    asked(talk, "green tea", conversation, one)
+    page.pick(conversation, shown, ["w"])
+    assert [turn.picked for turn in talk.turns(conversation)] == [("w",), ()]
+    page.like(At(1), conversation, shown)
+    assert [turn.thumb for turn in talk.turns(conversation)] == ["up", ""]
+    found = [(one.question, one.positive_ids) for one in read_questions(talk.labelled)]
+    assert found == [("Blue whales eat", ("w",))]
+
+
+def test_a_tab_neither_labels_nor_replaces_what_it_does_not_show(talk: Chat) -> None:
+    handling = pytest.importorskip("dpr_rag.pages.handling", reason="needs gradio", exc_type=ImportError)
+    page, b = handling.Handlers(talk, folders=False), Page("b")
+    conversation, _ = asked(talk, "green tea")
+    *_, shown = page.choose(b, conversation)
+    asked(talk, "whales", conversation)
+    calls = {
+        "retry": lambda: list(page.retry(b, At(0), conversation, shown, None, 5, 0.0, [])),
+        "edit": lambda: list(page.edit(b, At(0, value="tea"), conversation, shown, None, 5, 0.0, [])),
+        "pick": lambda: page.pick(conversation, shown, ["t"]),
+        "like": lambda: page.like(At(1), conversation, shown),
+    }
+    for name in ("retry", "edit"):
+        with pytest.raises(Exception, match="changed in another window"):
+            calls[name]()
+    assert [turn.question for turn in talk.turns(conversation)] == ["green tea", "whales"]
+    *_, (_, after) = talk.ask("krill", conversation, ALL, at=0)
+    for call in calls.values():
+        with pytest.raises(Exception, match="changed in another window"):
+            call()
+    assert talk.turns(conversation) == after
+    talk.memory.forget(conversation)
+    for name in ("pick", "like"):
+        with pytest.raises(Exception, match="changed in another window"):
+            calls[name]()
+
+
+def test_retry_and_edit_replace_what_the_page_shows(talk: Chat) -> None:
+    handling = pytest.importorskip("dpr_rag.pages.handling", reason="needs gradio", exc_type=ImportError)
+    page, mine = handling.Handlers(talk, folders=False), Page("mine")
+    conversation, _ = asked(talk, "green tea")
+    asked(talk, "whales", conversation)
+    *_, shown = page.choose(mine, conversation)
+    page.like(At(1), conversation, shown)
+    *_, (*_, shown) = page.edit(mine, At(2, value="krill"), conversation, shown, None, 5, 0.0, [])
+    assert [turn.question for turn in talk.turns(conversation)] == ["green tea", "krill"]
+    assert shown == talk.turns(conversation)
+    list(page.retry(mine, At(1), conversation, shown, None, 5, 0.0, []))
+    assert [turn.question for turn in talk.turns(conversation)] == ["green tea"]
+
+
 def test_a_file_that_holds_something_else_is_no_memory(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("not a database, but long enough to be taken for one by its size" * 20)
     with pytest.raises(

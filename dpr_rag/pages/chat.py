@@ -42,7 +42,7 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
     """
     page = Handlers(chat, folders=folders)
     with gr.Blocks(title=f"dpr-rag: {name_of(chat.store.path)}", analytics_enabled=False, fill_height=True) as blocks:
-        current = gr.State(None)
+        current, seen = gr.State(None), gr.State(())
         with gr.Sidebar(label="Conversations and files", elem_id="side"):
             listed = gr.Radio(label="Conversations", choices=[], elem_id="conversations")
             with gr.Row():
@@ -101,7 +101,7 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
             )
             send = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="ask")
         gr.HTML('<div id="waits" role="status"></div>', padding=False, elem_id="waiting")
-        settings, talk = [mode, k, least, only], [box, current, listed, picks, labels]
+        settings, talk = [mode, k, least, only], [box, current, listed, picks, labels, seen]
         question = gr.on(
             [question_box.submit, send.click],
             page.ask,
@@ -114,16 +114,16 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
         replies = [
             question,
             *(
-                event(called, [current, *settings], talk, concurrency_limit=_ASKING, js=BEGINS)
-                for event, called in (
-                    (box.example_select, page.example),
-                    (box.retry, page.retry),
-                    (box.edit, page.edit),
+                event(called, [*shown, *settings], talk, concurrency_limit=_ASKING, js=BEGINS)
+                for event, called, shown in (
+                    (box.example_select, page.example, [current]),
+                    (box.retry, page.retry, [current, seen]),
+                    (box.edit, page.edit, [current, seen]),
                 )
             ),
         ]
-        box.like(page.like, [current], [labels])
-        picks.input(page.pick, [current, picks], [labels])
+        box.like(page.like, [current, seen], [labels])
+        picks.input(page.pick, [current, seen, picks], [labels])
         listed.input(page.choose, [listed], talk)
         new.click(page.new, None, talk)
         forget.click(page.forget, [current], talk)

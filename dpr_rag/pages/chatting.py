@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from dpr_rag.arguments import is_blank
+from dpr_rag.errors import ChatError
 from dpr_rag.pages.answering import Answerer, Settings
 from dpr_rag.pages.files import Files
 from dpr_rag.pages.memory import Memory
@@ -17,6 +18,7 @@ from dpr_rag.reading.reranking import Reranker
 from dpr_rag.store import PassageStore
 
 ENOUGH = 20
+CHANGED = "the conversation was changed in another window; choose it in the list to see it as it is now"
 
 
 class Chat:
@@ -72,7 +74,13 @@ class Chat:
         yield self._kept(conversation, lambda now: (*now[:at], grown)) or (None, (*before, grown))
 
     def judge(
-        self, conversation: str | None, at: int, *, thumb: str | None = None, picked: Sequence[str] | None = None
+        self,
+        conversation: str | None,
+        at: int,
+        *,
+        thumb: str | None = None,
+        picked: Sequence[str] | None = None,
+        seen: Turn | None = None,
     ) -> tuple[Turn, ...]:
         """Note what somebody said of a reply.
 
@@ -81,9 +89,15 @@ class Chat:
             at: Number of the turn.
             thumb: ``up``, ``down`` or an empty string; None leaves it.
             picked: Ids of the passages that answer the question; None leaves them.
+            seen: The turn as it was shown to who judges; None judges what is there.
+
+        Raises:
+            ChatError: It is another turn by now, or gone.
         """
 
         def judged(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+            if seen is not None and [turn.unjudged for turn in turns[at : at + 1]] != [seen.unjudged]:
+                raise ChatError(CHANGED)
             if not 0 <= at < len(turns):
                 return turns
             turn = turns[at]
@@ -95,6 +109,8 @@ class Chat:
             return (*turns[:at], new, *turns[at + 1 :])
 
         kept = self._kept(conversation, judged) if conversation else None
+        if kept is None and seen is not None:
+            raise ChatError(CHANGED)
         return kept[1] if kept else ()
 
     def _kept(

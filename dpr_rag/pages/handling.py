@@ -10,9 +10,10 @@ from typing import Any
 
 import gradio as gr
 
+from dpr_rag.errors import ChatError
 from dpr_rag.pages.answering import Settings
 from dpr_rag.pages.automatic import AUTOMATIC, told_automatic
-from dpr_rag.pages.chatting import Chat
+from dpr_rag.pages.chatting import CHANGED, Chat
 from dpr_rag.pages.files import Progress, own_names, shown_apart
 from dpr_rag.pages.greeting import examples_of
 from dpr_rag.pages.marking import plain_markdown
@@ -26,6 +27,8 @@ from dpr_rag.store import shown_source
 _NO_NAME = re.compile(r"[^\w().,’' -]+")
 _LONGEST = 300
 Parts = tuple[Any, ...]
+Seen = tuple[Turn, ...]
+"""The turns that a page shows; the conversation may have gone on in another window."""
 
 
 class Handlers:
@@ -55,29 +58,34 @@ class Handlers:
         yield from self._asked(page, str(data.value["text"]), current, settings)
 
     @told
-    def retry(self, page: gr.Request, data: gr.RetryData, current: str | None, *settings: Any) -> Iterator[Parts]:
+    def retry(
+        self, page: gr.Request, data: gr.RetryData, current: str | None, seen: Seen, *settings: Any
+    ) -> Iterator[Parts]:
         """The same question again; what came after it goes."""
-        at, turns = _turn(data.index), self._chat.turns(current)
-        if at < len(turns):
-            yield from self._asked(page, turns[at].question, current, settings, at)
+        at = _turn(data.index)
+        if at < len(seen):
+            self._check_seen(current, seen, at)
+            yield from self._asked(page, seen[at].question, current, settings, at)
 
     @told
-    def edit(self, page: gr.Request, data: gr.EditData, current: str | None, *settings: Any) -> Iterator[Parts]:
+    def edit(
+        self, page: gr.Request, data: gr.EditData, current: str | None, seen: Seen, *settings: Any
+    ) -> Iterator[Parts]:
         """An earlier question in other words; what came after it goes."""
+        self._check_seen(current, seen, _turn(data.index))
         yield from self._asked(page, str(data.value), current, settings, _turn(data.index))
 
     @told
-    def like(self, data: gr.LikeData, current: str | None) -> str:
+    def like(self, data: gr.LikeData, current: str | None, seen: Seen) -> str:
         """Thumbs."""
         # Gradio gives True or False, or an empty text where a thumb is taken back
-        self._chat.judge(current, _turn(data.index), thumb={"True": UP, "False": DOWN}.get(str(data.liked), ""))
-        return self._chat.told_labels()
+        thumb = {"True": UP, "False": DOWN}.get(str(data.liked), "")
+        return self._judged(current, seen, _turn(data.index), thumb=thumb)
 
     @told
-    def pick(self, current: str | None, picked: Sequence[str]) -> str:
-        """The passages that answer the last question."""
-        self._chat.judge(current, len(self._chat.turns(current)) - 1, picked=picked)
-        return self._chat.told_labels()
+    def pick(self, current: str | None, seen: Seen, picked: Sequence[str]) -> str:
+        """The passages that answer the last question on the page, which another window may have gone on from."""
+        return self._judged(current, seen, len(seen) - 1, picked=picked)
 
     @told
     def choose(self, page: gr.Request, conversation: str) -> Parts:
@@ -141,6 +149,18 @@ class Handlers:
         count = self._chat.files.remove(source)
         return self._shelf(f"Removed {plain_markdown(shown_source(source))}: {_passages(count)}.")
 
+    def _judged(self, current: str | None, seen: Seen, at: int, **said: Any) -> str:
+        if not 0 <= at < len(seen):
+            raise ChatError(CHANGED)
+        self._chat.judge(current, at, seen=seen[at], **said)
+        return self._chat.told_labels()
+
+    def _check_seen(self, current: str | None, seen: Seen, at: int) -> None:
+        """Refuse to replace what this page does not show."""
+        now = self._chat.turns(current)
+        if [turn.unjudged for turn in now[at:]] != [turn.unjudged for turn in seen[at : len(now)]]:
+            raise ChatError(CHANGED)
+
     def _asked(
         self, page: gr.Request, question: str, current: str | None, settings: Sequence[Any], at: int | None = None
     ) -> Iterator[Parts]:
@@ -151,11 +171,12 @@ class Handlers:
         self._views[page.session_hash] = view
         for conversation, turns in self._chat.ask(question, current, wanted, at=at):
             if self._views.get(page.session_hash) == view:
-                yield self._box(turns), conversation, gr.skip(), gr.skip(), gr.skip()
+                yield self._box(turns), conversation, gr.skip(), gr.skip(), gr.skip(), gr.skip()
         if self._views.get(page.session_hash) == view:
             yield self._viewed(page, conversation)
         else:
-            yield gr.skip(), gr.skip(), gr.update(choices=self._listed()), gr.skip(), self._chat.told_labels()
+            listed = gr.update(choices=self._listed())
+            yield gr.skip(), gr.skip(), listed, gr.skip(), self._chat.told_labels(), gr.skip()
 
     def _last(self, page: gr.Request) -> Parts:
         listed = self._chat.memory.listed()
@@ -169,7 +190,7 @@ class Handlers:
         return [(title, id_) for id_, title in self._chat.memory.listed()]
 
     def _talk(self, conversation: str | None) -> Parts:
-        """Values for the conversation, its id, the list of all, the passages to pick from, and the labels."""
+        """Values for the conversation, its id, the list of all, the passages to pick from, the labels, and the turns."""
         turns = self._chat.turns(conversation)
         return (
             self._box(turns),
@@ -177,6 +198,7 @@ class Handlers:
             gr.update(choices=self._listed(), value=conversation),
             _picks(turns),
             self._chat.told_labels(),
+            turns,
         )
 
     def _box(self, turns: Sequence[Turn]) -> Any:

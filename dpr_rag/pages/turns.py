@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dpr_rag.pages.placing import place_in_file
@@ -97,6 +97,11 @@ class Turn:
         """Read what :meth:`to_dict` wrote."""
         citations = tuple(Citation(**citation) for citation in item["citations"])
         return Turn(**{**item, "citations": citations, "picked": tuple(item["picked"])})
+
+    @property
+    def unjudged(self) -> Turn:
+        """The turn without what people said of it."""
+        return replace(self, thumb="", picked=())
 
     @property
     def positive_ids(self) -> tuple[str, ...]:
