@@ -213,6 +213,16 @@ def test_a_wrong_argument_is_an_error_of_dpr_rag_or_fits(name: str, value: objec
     assert "object at 0x" not in str(raised.value) or len(str(raised.value)) < 400
 
 
+@pytest.mark.parametrize(
+    "given", [{"store": "other"}, {"token": TOKEN}, {"timeout": 30.0}, {"retries": 0}, {"uds": "s"}]
+)
+def test_what_opens_a_store_is_refused_beside_an_open_one(given: dict[str, Any]) -> None:
+    with RemoteStore(HERE) as store:
+        with pytest.raises(errors.ArgumentError, match=f"^{next(iter(given))} goes with an address"):
+            RemoteRetriever(store, **given)
+        assert RemoteRetriever(store, k=3).store is store
+
+
 def test_every_class_of_error_comes_back_as_itself() -> None:
     for kind in STATUS:
         made = kind("said", "7") if kind is errors.RepeatedIdError else kind("said")

@@ -15,6 +15,7 @@ from dpr_rag.cli.reranking import SecondStage
 from dpr_rag.cli.serving import LOOPBACK, Token, refuse_open, warn_plain
 from dpr_rag.cli.stores import open_existing, refuse_service
 from dpr_rag.cli.terminal import say
+from dpr_rag.cli.usage import refuse_given
 
 
 class Transport(StrEnum):
@@ -26,6 +27,7 @@ class Transport(StrEnum):
 
 @expanded
 def mcp(
+    context: typer.Context,
     store: StoreAddress,
     choice: ModelChoice,
     second: SecondStage,
@@ -50,6 +52,8 @@ def mcp(
     secret = token_of(token) if over_http else None
     if over_http:
         refuse_open(host, secret, at_home=at_home, writable=writable)
+    else:
+        refuse_given(context, ("host", "port", "token"), "it goes with --transport http")
     refuse_service(store)
     with ExitStack() as closing:
         listening, address = closing.enter_context(on_port(host, port)) if over_http else (None, "")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dpr_rag.cli.usage import is_given
 from dpr_rag.paths import place_of
 
 
@@ -150,23 +151,18 @@ def refuse_foreign(context: typer.Context, recipe: RecipeName, options: RecipeOp
     """
     by_name: dict[str, Any] = {parameter.name: parameter for parameter in context.command.params}
     for name, recipes in _BELONGS.items():
-        if recipe.value not in recipes and _given(context, name):
+        if recipe.value not in recipes and is_given(context, name):
             option = by_name[name].opts[0]
             raise typer.BadParameter(
                 f"{option} belongs to --recipe {' and '.join(recipes)}, not to {recipe.value}; leave it out",
                 param_hint=option,
             )
-    if recipe is RecipeName.contriever and options.queue and _given(context, "towers"):
+    if recipe is RecipeName.contriever and options.queue and is_given(context, "towers"):
         raise typer.BadParameter(
             "--towers does not go with contriever's queue, which a tower of its own fills; leave it out, or pass --queue 0",
             param_hint="--towers",
         )
-    if not options.queue and _given(context, "momentum"):
+    if not options.queue and is_given(context, "momentum"):
         raise typer.BadParameter(
             "--momentum moves the tower of the queue, which --queue 0 has not", param_hint="--momentum"
         )
-
-
-def _given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"

@@ -14,6 +14,7 @@ from dpr_rag.cli.options import Host, Port
 from dpr_rag.cli.reranking import SecondStage
 from dpr_rag.cli.stores import open_existing
 from dpr_rag.cli.terminal import note, say
+from dpr_rag.cli.usage import refuse_given
 from dpr_rag.faces import on_face
 from dpr_rag.paths import is_address, is_service, place_of, store_of
 
@@ -31,6 +32,7 @@ Token = Annotated[
 
 @expanded
 def serve(
+    context: typer.Context,
     stores: Annotated[
         list[str],
         typer.Argument(
@@ -71,6 +73,8 @@ def serve(
     from dpr_rag.service.serving import on_unix_socket, run
     from dpr_rag.stores import whole
 
+    if uds is not None:
+        refuse_given(context, ("host", "port"), "--uds listens on a socket instead of a port")
     places = named_stores(stores)
     secret, at_home = token_of(token), uds is not None or host in LOOPBACK
     refuse_open(host, secret, at_home=at_home, writable=writable)

@@ -1,8 +1,8 @@
-"""Turns errors about an option's value into usage errors with exit code 2."""
+"""Usage errors, with exit code 2: of errors about an option's value, and of options that would do nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import typer
@@ -25,3 +25,25 @@ def usage(option: str | None = None) -> Iterator[None]:
         yield
     except DprRagError as error:
         raise typer.BadParameter(on_face(error, "cli"), param_hint=option) from error
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether a parameter of the command was given, not left to its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None:
+    """Refuse parameters that would do nothing beside the others.
+
+    Args:
+        context: The command's.
+        names: The names of the parameters.
+        why: What they go with instead.
+
+    Raises:
+        typer.BadParameter: One was given.
+    """
+    for parameter in context.command.params:
+        if parameter.name in names and is_given(context, parameter.name):
+            raise typer.BadParameter(f"{why}; leave it out", param_hint=parameter.opts[0])

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dpr_rag.arguments import check_count
-from dpr_rag.errors import VectorError
+from dpr_rag.errors import ArgumentError, VectorError
 from dpr_rag.filters import Where
 from dpr_rag.fusion import Calibration, Diversity, Fusion, Mode, Ranking, RankingOptions, SearchRequest, ranking_given
 from dpr_rag.passages import Hit
@@ -35,13 +35,14 @@ class RemoteRetriever:
         b: Parameter of BM25.
         phrases: Weight of adjacent words.
         ranking: A complete ``Ranking`` instead of these options.
-        timeout: Seconds per attempt.
-        retries: How often a request is sent again after a failed connection, or while the service is busy.
+        timeout: Seconds per attempt, by default 30.
+        retries: How often a request is sent again after a failed connection, or while the service is busy, by default 4.
         uds: Path of a Unix socket to connect to instead of the address's host.
 
     Raises:
         VectorError: k is below 1, or an option is out of range or goes with another mode.
         PathError: The address is not valid.
+        ArgumentError: An open store was given with what opens one.
     """
 
     def __init__(
@@ -59,18 +60,21 @@ class RemoteRetriever:
         b: float | None = None,
         phrases: float | None = None,
         ranking: Ranking | None = None,
-        timeout: float = 30.0,
-        retries: int = 4,
+        timeout: float | None = None,
+        retries: int | None = None,
         uds: str | None = None,
     ) -> None:
         self.k = check_count("k", k, VectorError)
         self._ranking = ranking_given(ranking, RankingOptions(mode, weight, fusion, candidates, k1, b, phrases))
         self._owned = not isinstance(address, RemoteStore)
-        self.store = (
-            address
-            if isinstance(address, RemoteStore)
-            else RemoteStore(address, store, token=token, timeout=timeout, retries=retries, uds=uds)
-        )
+        options = {"store": store, "token": token, "timeout": timeout, "retries": retries, "uds": uds}
+        given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        if isinstance(address, RemoteStore) and given:
+            raise ArgumentError(
+                f"{next(iter(given))} goes with an address, and this RemoteStore is open already; leave it out, or give it "
+                "to RemoteStore"
+            )
+        self.store = address if isinstance(address, RemoteStore) else RemoteStore(address, **given)
 
     @property
     def ranking(self) -> Ranking:
