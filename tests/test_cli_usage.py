@@ -47,6 +47,7 @@ def in_words(done: Result) -> str:
         (["index", "CORPUS", "--store", "NEW", "--language", "de"], "here it is 'german'"),
         (["index", "CORPUS", "--store", "NEW", "--format", "jsnol"], "did you mean 'jsonl'?"),
         (["index", " ", "--store", "NEW"], "its path is empty; write . for the current folder"),
+        (["optimize", "milvus+lite:a b.db"], "make one with: dpr-rag copy 'milvus+lite:a b.db' DIR"),
         (["optimize", "STORE", "--index", "magic"], "unknown index 'magic'"),
         (["search", "STORE", "x", "--filter", '{"$not":' * 5_000], "nested too deep"),
         (["optimize", "STORE", "--index", "hnws"], "did you mean 'hnsw'"),

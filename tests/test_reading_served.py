@@ -190,3 +190,18 @@ def test_serve_and_mcp_take_a_reader(
     served, offered, transport, *rest = seen
     assert [(one.first, one.weight, one.reranker.source) for one in (served, offered)] == [(7, 0.25, str(folder))] * 2
     assert (transport, rest) == ("stdio", [None, None, "stdio"])
+
+
+@pytest.mark.parametrize("command", ["search", "ask"])
+def test_an_empty_service_is_filled_where_its_folder_is(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, here = httpx.HTTPTransport, "http://127.0.0.1:8000"
+    with (
+        PassageStore.open(tmp_path / "empty.dpr", encoder=TinyEncoder()) as empty,
+        service_on(tmp_path / "s", {"empty": empty}) as uds,
+    ):
+        monkeypatch.setattr(httpx.Client, "_init_transport", lambda self, **_: sync(uds=uds))
+        done = CliRunner().invoke(app, [command, here, QUESTION])
+    how = "fill it where its folder or collection is: dpr-rag index CORPUS --store STORE"
+    assert (done.exit_code, done.stderr) == (0, f"the store {here} is empty; {how}\n")

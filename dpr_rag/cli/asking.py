@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -19,8 +18,8 @@ from dpr_rag.cli.options import AsJson, AskedQuestions, FileOfQuestions, FilterT
 from dpr_rag.cli.ranking import RankingChoice
 from dpr_rag.cli.reranking import Share, load_reader
 from dpr_rag.cli.searching import BATCH, read_questions
-from dpr_rag.cli.stores import encoder_at, only_reads, open_existing, ranking_at
-from dpr_rag.cli.terminal import first_lines, note, output, say_json
+from dpr_rag.cli.stores import encoder_at, note_empty, only_reads, open_existing, ranking_at
+from dpr_rag.cli.terminal import first_lines, output, say_json
 from dpr_rag.errors import ModelError
 from dpr_rag.passages import Hit
 from dpr_rag.paths import is_service
@@ -104,8 +103,7 @@ def ask(
                     say_json(_record(one_question, best, hits[:k]))
                 else:
                     _show(one_question, best, hits[:k])
-        if not opened.count():
-            note(f"the store {store} is empty; fill it with: dpr-rag index CORPUS --store {shlex.quote(str(store))}")
+        note_empty(store, opened)
 
 
 def _check_read(store: str, hits: Sequence[Hit]) -> None:

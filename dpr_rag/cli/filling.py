@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -135,12 +136,11 @@ def note_ignored_options(store: Path, kind: str | None, dtype: StoredAs | None, 
     info = folder_info(store)
     if info is None:
         return False
+    changed = f"change it with: dpr-rag optimize {quote(str(store))}"
     if language not in (None, info.language):
-        note(
-            f"the store keeps the language {info.language}; change it with: dpr-rag optimize {store} --language {language}"
-        )
+        note(f"the store keeps the language {info.language}; {changed} --language {language}")
     if kind not in (None, info.index):
-        note(f"the store keeps its index {info.index!r}; change it with: dpr-rag optimize {store} --index {kind}")
+        note(f"the store keeps its index {info.index!r}; {changed} --index {kind}")
     if dtype is not None and dtype.value != info.dtype:
         note(f"the store keeps its vectors as {info.dtype}; that was settled when it was created")
     return True

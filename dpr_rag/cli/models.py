@@ -125,10 +125,12 @@ def encoder_of(
     """
     info = facts_of(path)
     if info is None and is_address(path):
-        raise StoreNotFoundError(f"there is no collection at {path}; fill one with: dpr-rag copy STORE {path}")
+        raise StoreNotFoundError(
+            f"there is no collection at {path}; fill one with: dpr-rag copy STORE {quote(str(path))}"
+        )
     if info is None:
         raise StoreNotFoundError(
-            f"there is no store at {str(path)!r}; make one with: dpr-rag index CORPUS --store {path}"
+            f"there is no store at {str(path)!r}; make one with: dpr-rag index CORPUS --store {quote(str(path))}"
         )
     if choice.question is not None:
         return loaded or choice.load()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -77,7 +78,7 @@ def folder_of(place: str | Path) -> Path:
     if is_engine(place):
         raise PathError(
             f"{place!r:.200} is a collection, and this is done with the folder of a store; make one with: "
-            f"dpr-rag copy {place} DIR"
+            f"dpr-rag copy {quote(str(place))} DIR"
         )
     if is_service(place):
         raise PathError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -28,8 +27,8 @@ from dpr_rag.cli.options import (
 )
 from dpr_rag.cli.ranking import RankingChoice
 from dpr_rag.cli.reranking import SecondStage
-from dpr_rag.cli.stores import encoder_at, only_reads, open_existing, ranking_at
-from dpr_rag.cli.terminal import note, say_json, show_facts, show_hits
+from dpr_rag.cli.stores import encoder_at, note_empty, only_reads, open_existing, ranking_at
+from dpr_rag.cli.terminal import say_json, show_facts, show_hits
 from dpr_rag.encoders.precision_choice import describe_choice as precision_here
 from dpr_rag.errors import CorpusError
 from dpr_rag.faces import ByFace, on_face
@@ -70,8 +69,7 @@ def search(
                     say_json(question_record(one_question, hits))
                 else:
                     show_hits(one_question, hits)
-        if not opened.count():
-            note(f"the store {store} is empty; fill it with: dpr-rag index CORPUS --store {shlex.quote(str(store))}")
+        note_empty(store, opened)
 
 
 def read_questions(arguments: Sequence[str], file: Path | None) -> Iterator[str]:

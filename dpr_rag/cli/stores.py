@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import typer
 
 from dpr_rag.cli.models import ModelChoice, encoder_of
+from dpr_rag.cli.terminal import note
 from dpr_rag.cli.usage import usage
 from dpr_rag.paths import is_address, is_service
 
@@ -100,3 +102,18 @@ def only_reads(place: str | Path, rankings: Iterable[Ranking]) -> bool:
     """Whether to open a store read-only for searching: not if BM25 may have to write its postings first."""
     needs_words = any(ranking.needs_words for ranking in rankings)
     return is_address(place) or not needs_words or not os.access(place, os.W_OK)
+
+
+def note_empty(place: str | Path, store: Store) -> None:
+    """Say how to fill a store, where it has no passages.
+
+    Args:
+        place: Folder or address of the store, as it was given.
+        store: The store.
+    """
+    if store.count():
+        return
+    how = "where its folder or collection is: dpr-rag index CORPUS --store STORE"
+    if not is_service(place):
+        how = f"with: dpr-rag index CORPUS --store {quote(str(place))}"
+    note(f"the store {place} is empty; fill it {how}")
