@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +16,7 @@ from written_files import pdf
 
 from dpr_rag import Passage, PassageStore
 from dpr_rag.corpora import read_questions
-from dpr_rag.errors import ChatError, StoreError
+from dpr_rag.errors import ChatError, StoreError, StoreFormatError
 from dpr_rag.pages.answering import Settings
 from dpr_rag.pages.chatting import Chat
 from dpr_rag.pages.files import Progress
@@ -414,6 +416,46 @@ def test_a_file_that_holds_something_else_is_no_memory(tmp_path: Path) -> None:
         StoreError, match=r"notes cannot be used for conversations \(.*\); name a file that can be written"
     ):
         Memory(tmp_path / "notes")
+
+
+def test_conversations_of_a_later_version_are_for_a_later_version(tmp_path: Path) -> None:
+    Memory(tmp_path / "chat")
+    with closing(sqlite3.connect(tmp_path / "chat")) as database, database:
+        database.execute("PRAGMA user_version = 2")
+    said = r"chat has format 2, this dpr-rag reads conversations up to 1; upgrade dpr-rag, or name another file"
+    with pytest.raises(StoreFormatError, match=said):
+        Memory(tmp_path / "chat")
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_database_of_something_else_stays_as_it_is(version: int, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "x")) as database, database:
+        database.execute("CREATE TABLE notes (note)")
+        database.execute(f"PRAGMA user_version = {version}")
+    before = (tmp_path / "x").read_bytes()
+    with pytest.raises(StoreError, match="x holds something else than conversations; name another file"):
+        Memory(tmp_path / "x")
+    assert (tmp_path / "x").read_bytes() == before
+
+
+def test_of_two_that_begin_a_file_the_later_one_waits_for_the_other(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor, TimeoutError
+
+    Memory(tmp_path / "made")
+    with closing(sqlite3.connect(tmp_path / "made")) as database:
+        made = list(database.iterdump())
+    with ThreadPoolExecutor(1) as later, closing(sqlite3.connect(tmp_path / "chat", isolation_level=None)) as first:
+        first.execute("BEGIN IMMEDIATE")
+        for statement in made[1:-1]:
+            first.execute(statement)
+        first.execute("PRAGMA user_version = 1")
+        waiting = later.submit(Memory, tmp_path / "chat")
+        with pytest.raises(TimeoutError):
+            waiting.result(0.5)
+        first.execute("COMMIT")
+        assert waiting.result(30).listed() == []
+    with closing(sqlite3.connect(tmp_path / "chat")) as database:
+        assert list(database.iterdump()) == made
 
 
 def test_uploads_are_added_replaced_listed_and_removed_by_name(talk: Chat, tmp_path: Path) -> None:

@@ -15,23 +15,25 @@ from uuid import uuid4
 
 from dpr_rag.corpora import Question, write_questions
 from dpr_rag.courtesies import courtesy
-from dpr_rag.errors import StoreError
+from dpr_rag.errors import StoreError, StoreFormatError
 from dpr_rag.faces import ByFace
 from dpr_rag.pages.turns import Turn
 
 _FORMAT = 1
 _TITLE = 60
-_SCHEMA = """
-CREATE TABLE conversation (id TEXT PRIMARY KEY, title TEXT NOT NULL, changed REAL NOT NULL, turns TEXT NOT NULL);
-CREATE TABLE label (conversation TEXT, turn INTEGER, question TEXT NOT NULL, positive_ids TEXT NOT NULL,
-                    PRIMARY KEY (conversation, turn));
-"""
+_SCHEMA = (
+    "CREATE TABLE conversation (id TEXT PRIMARY KEY, title TEXT NOT NULL, changed REAL NOT NULL, turns TEXT NOT NULL)",
+    """CREATE TABLE label (conversation TEXT, turn INTEGER, question TEXT NOT NULL, positive_ids TEXT NOT NULL,
+                    PRIMARY KEY (conversation, turn))""",
+    f"PRAGMA user_version = {_FORMAT}",
+)
 # files of earlier versions have none of these
-_MARKS = """
-CREATE TABLE IF NOT EXISTS adding (source TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS file (source TEXT PRIMARY KEY, checksum TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS file_checksum ON file (checksum);
-"""
+_MARKS = (
+    "CREATE TABLE IF NOT EXISTS adding (source TEXT PRIMARY KEY)",
+    "CREATE TABLE IF NOT EXISTS file (source TEXT PRIMARY KEY, checksum TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS file_checksum ON file (checksum)",
+)
+_TALKS, _MARKED = {"conversation", "label"}, {"adding", "file", "file_checksum"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +58,29 @@ class Memory:
         """Open the file, or begin it.
 
         Raises:
-            StoreError: The file is none of conversations, or is of a later version.
+            StoreFormatError: The file is of a later version.
+            StoreError: It is none of conversations, or cannot be read or written.
         """
         self.path = path
         with self._open(mode="rwc") as database:
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            empty = not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if version != _FORMAT and not (version == 0 and empty):
-                raise StoreError(f"{path} holds no conversations of this version; name another file")
-            if not version:
-                database.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {_FORMAT};COMMIT")
-            database.executescript(_MARKS)
+            if self._there(database) >= _MARKED:
+                return
+            database.execute("BEGIN IMMEDIATE")  # of two that begin one file, the later one finds what the other made
+            for statement in _MARKS if self._there(database) else (*_SCHEMA, *_MARKS):
+                database.execute(statement)
+
+    def _there(self, database: sqlite3.Connection) -> set[str]:
+        """The names of tables and indexes in a file of conversations, or in an empty one."""
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        there = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        if version > _FORMAT:
+            raise StoreFormatError(
+                f"{self.path} has format {version}, this dpr-rag reads conversations up to {_FORMAT}; upgrade dpr-rag, or name "
+                "another file"
+            )
+        if version != (_FORMAT if there else 0) or (there and not there >= _TALKS):
+            raise StoreError(f"{self.path} holds something else than conversations; name another file")
+        return there
 
     @contextmanager
     def _open(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
