@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import HashEncoder, make_passages
 
-from dpr_rag import PassageStore, Ranking, Retriever
+from dpr_rag import Passage, PassageStore, Ranking, Retriever
 from dpr_rag.errors import FilterError, PassageError
 from dpr_rag.fusion import Tuned
 from dpr_rag.lexical import Analyzer
@@ -95,3 +95,22 @@ def test_where_nobody_chose_a_store_is_searched_as_tuned_or_else_by_both_legs(fi
     filled.set_tuned(None)
     with PassageStore.open(filled.path, read_only=True) as store:
         assert automatic(store) == "bm25"
+
+
+def test_the_map_is_that_of_the_store_as_it_is_now(tmp_path: Path) -> None:
+    playground = pytest.importorskip("dpr_rag.pages.playground", reason="needs gradio", exc_type=ImportError)
+    with PassageStore.open(tmp_path / "s", encoder=HashEncoder(32)) as store:
+        store.add([Passage(name, f"about {name}", name) for name in ("Ada", "Bob", "Cyd")])
+        page = playground._Handlers(store)
+        assert [name in page.draw("", 5, "") for name in ("Ada", "Bob", "Cyd", "Dan")] == [True, True, True, False]
+        with PassageStore.open(tmp_path / "s", encoder=HashEncoder(32)) as other:
+            other.delete(["Ada"])
+            other.add([Passage("Dan", "about Dan", "Dan")])
+        drawn = page.draw("", 5, "")
+        assert [name in drawn for name in ("Ada", "Bob", "Cyd", "Dan")] == [False, True, True, True]
+        assert page.draw("", 5, "") == drawn
+        store.reencode(HashEncoder(16))
+        assert "Bob" in page.draw("about Bob", 5, "")
+        assert page.head() == "### s\n3 passages"
+        store.delete(["Bob"])
+        assert page.head() == "### s\n2 passages"

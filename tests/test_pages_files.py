@@ -9,7 +9,7 @@ import pytest
 from conftest import HashEncoder
 from written_files import pdf
 
-from dpr_rag import PassageStore, Ranking
+from dpr_rag import Passage, PassageStore, Ranking
 from dpr_rag.corpora.columns import Columns, lacking
 from dpr_rag.errors import RESTORE
 from dpr_rag.faces import ByFace, message_of
@@ -313,3 +313,12 @@ def test_sources_are_shown_without_the_places_of_the_machine() -> None:
         "upload:z.md": "z.md",
     }
     assert shown_apart(["upload:x.md", "/x.md"]) == {"upload:x.md": "x.md", "/x.md": "/x.md"}
+
+
+def test_files_are_counted_anew_when_another_process_has_exchanged_a_passage(files: Files, tmp_path: Path) -> None:
+    last_of(files.add_upload(written(tmp_path / "a.txt", "one"), "a.txt"))
+    assert files.listed() == [("upload:a.txt", 1)]
+    with PassageStore.open(tmp_path / "s", encoder=HashEncoder(64)) as other:
+        other.delete(filter=lambda passage: True)
+        other.add([Passage("b", "two", metadata={"source": "b.txt"})])
+    assert files.listed() == [("b.txt", 1)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from dpr_rag.errors import DprRagError
+from dpr_rag.pages.changes import moment_of
 from dpr_rag.pages.marks import Forgetful, Marks, checksum_of
 from dpr_rag.pages.reading import Brought, Heard, files_of, read
 from dpr_rag.store import UPLOAD, AddReport, PassageStore, named_source, shown_source, with_source
@@ -48,16 +49,17 @@ class Files:
 
     def __init__(self, store: PassageStore, marks: Marks | None = None) -> None:
         self._store, self._marks = store, marks or Forgetful()
-        self._counts: Counter[str] = Counter()
+        self._counted: tuple[object, Counter[str]] | None = None
         self._lock = Lock()
         self._adding: Counter[str] = Counter()
 
     def listed(self) -> list[tuple[str, int]]:
         """The sources and how many passages each brought, by name; passages without a source are left out."""
         with self._lock:
-            if self._counts.total() != self._store.count():
-                self._counts = Counter(map(named_source, self._store))
-            return sorted((source, count) for source, count in self._counts.items() if source and count)
+            moment = moment_of(self._store)  # before they are counted: what changes meanwhile is counted the next time
+            if self._counted is None or self._counted[0] != moment:
+                self._counted = moment, Counter(map(named_source, self._store))
+            return sorted((source, count) for source, count in self._counted[1].items() if source)
 
     def unfinished(self) -> list[str]:
         """The sources that were not read to their ends, as the process ended before."""
@@ -179,7 +181,7 @@ class Files:
 
     def _changed(self) -> None:
         with self._lock:
-            self._counts = Counter()
+            self._counted = None
 
 
 def _told_before(name: str, replaced: int, same: int, *, of_folder: bool) -> list[str]:

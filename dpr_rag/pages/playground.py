@@ -13,6 +13,7 @@ from dpr_rag.arguments import is_blank
 from dpr_rag.corpora.values import Keys
 from dpr_rag.errors import DprRagError, FilterError
 from dpr_rag.lexical import Analyzer
+from dpr_rag.pages.changes import moment_of
 from dpr_rag.pages.columns import CLICKED, CSS, comparison_html, map_html, neighbours_html, text_of
 from dpr_rag.pages.comparing import Map, compare, map_of, neighbours
 from dpr_rag.pages.marking import plain_markdown
@@ -32,7 +33,7 @@ def playground_page(store: PassageStore) -> gr.Blocks:
     """Build the page over an open store."""
     page = _Handlers(store)
     with gr.Blocks(title=f"dpr-rag: {name_of(store.path)}", analytics_enabled=False) as blocks:
-        gr.Markdown(f"### {plain_markdown(name_of(store.path))}\n{store.count():,} passages", elem_id="head")
+        gr.Markdown(page.head, elem_id="head")
         with gr.Tab("Compare"):
             with gr.Row():
                 question = gr.Textbox(label="Question", scale=6, elem_id="question", autofocus=True)
@@ -66,7 +67,12 @@ class _Handlers:
     def __init__(self, store: PassageStore) -> None:
         self._store, self._trial = store, Trial(store)
         self._analyzer = Analyzer(store.info().language)
-        self._map: tuple[int, Map | None] | None = None
+        self._map: tuple[object, Map | None] | None = None
+
+    @told
+    def head(self) -> str:
+        """The store's name, and how many passages it has whenever the page is opened."""
+        return f"### {plain_markdown(name_of(self._store.path))}\n{self._store.count():,} passages"
 
     @told
     def ask(self, question: str, k: int, where: str) -> Parts:
@@ -93,10 +99,10 @@ class _Handlers:
 
     @told
     def draw(self, question: str, k: int, where: str) -> str:
-        """The map, made anew when the number of passages has changed."""
-        count = self._store.count()
-        if self._map is None or self._map[0] != count:
-            self._map = count, map_of(self._store)
+        """The map, made anew when the store has changed."""
+        moment = moment_of(self._store)
+        if self._map is None or self._map[0] != moment:
+            self._map = moment, map_of(self._store)
         drawn = self._map[1]
         if drawn is None:
             return "<p>A map needs at least three passages.</p>"
