@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from dpr_rag.passages import RESERVED_KEYS, Passage
 from dpr_rag.prompting import format_answer, format_passages
 from dpr_rag.reading.answering import likeliest
 from dpr_rag.reading.second_stage import SecondStage
+from dpr_rag.remote.access import NO_SOCKET, REFUSED, Bearer
 from dpr_rag.remote.public_errors import public_message
 from dpr_rag.retriever import Retriever
 from dpr_rag.store import named_source, shown_source
@@ -148,17 +148,17 @@ class _TokenGuard:
     """Refuses requests without the token."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app, self._authorization = app, f"Bearer {token}".encode()
+        self._app, self._bearer = app, Bearer(token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        authorization = dict(scope.get("headers", ())).get(b"authorization", b"")
-        if scope["type"] == "http" and not hmac.compare_digest(authorization, self._authorization):
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and self._bearer.is_in(scope["headers"])):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
             from starlette.responses import PlainTextResponse
 
-            refusal = "send the token as Authorization: Bearer TOKEN\n"
-            await PlainTextResponse(refusal, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+            await PlainTextResponse(f"{REFUSED}\n", 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
+        else:
+            await send(NO_SOCKET)
 
 
 def _with_public_errors(

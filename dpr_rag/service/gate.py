@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import time
 from typing import TYPE_CHECKING
 
 from dpr_rag.errors import AccessError, DprRagError, RequestError
 from dpr_rag.faces import message_of
+from dpr_rag.remote.access import NO_SOCKET, REFUSED, Bearer
 from dpr_rag.remote.wire import error_record
 from dpr_rag.service.limits import HEADERS
 from dpr_rag.service.metrics import Metrics
@@ -31,18 +30,18 @@ class Gate:
         token: The required bearer token. With None on the loopback, only requests whose Host header is a name of this machine
             are admitted, so that a web page cannot reach the service under another name and read its answers.
         at_home: Whether the server listens on the loopback only.
-        meters: The metrics.
+        metrics: What counts the responses.
     """
 
     def __init__(self, app: ASGIApp, *, token: str | None, at_home: bool, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
-        self._token = None if token is None else _digest(token.encode())
+        self._bearer = None if token is None else Bearer(token)
         self._names = _LOOPBACK_NAMES if at_home and token is None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, or pass it on."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await (self._app(scope, receive, send) if scope["type"] == "lifespan" else send(NO_SOCKET))
             return
         start, status = time.perf_counter(), 500
 
@@ -67,18 +66,9 @@ class Gate:
             return 421, RequestError(
                 "this service is asked as 127.0.0.1 or localhost; with a token it has other names, too"
             )
-        if self._token is None or scope["path"] == OPEN:
+        if self._bearer is None or scope["path"] == OPEN or self._bearer.is_in(scope["headers"]):
             return None
-        headers = _headers(scope, b"authorization")
-        scheme, _, token = headers[0].partition(b" ") if len(headers) == 1 else (b"", b"", b"")
-        matches = hmac.compare_digest(_digest(token.strip()), self._token)  # digests, so that not even the length shows
-        if matches and scheme.lower() == b"bearer":
-            return None
-        return 401, AccessError("the token is missing or another one; send it as Authorization: Bearer TOKEN")
-
-
-def _digest(token: bytes) -> bytes:
-    return hashlib.sha256(token).digest()
+        return 401, AccessError(REFUSED)
 
 
 def _header_bytes(scope: Scope) -> int:
