@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import itertools
 import json
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -112,6 +114,45 @@ def test_hits_equal_the_local_retrievers_to_the_bit(local: PassageStore, uds: st
             assert await asyncio.gather(*(remote.aretrieve(one, **call) for one in QUESTIONS)) == expected
 
     asyncio.run(awaited())
+
+
+@pytest.mark.parametrize("end", ["run", "aclose", "dropped"])
+def test_connections_end_with_their_event_loop(uds: str, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[httpx.AsyncClient] = []
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+    init = httpx.AsyncClient.__init__
+
+    def noted(self: httpx.AsyncClient, **options: Any) -> None:
+        made.append(self)
+        init(self, **options)
+
+    monkeypatch.setattr(httpx.AsyncClient, "__init__", noted)
+
+    async def retrieved(remote: RemoteRetriever) -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        await asyncio.gather(*(remote.aretrieve(one) for one in QUESTIONS))
+        if end == "aclose":
+            await remote.aclose()
+            assert made[-1].is_closed
+
+    async def dropped() -> None:
+        await retrieved(asked(uds))
+        gc.collect()
+        await asyncio.sleep(0.1)
+        assert made[-1].is_closed
+
+    for _ in range(3):
+        if end == "dropped":
+            asyncio.run(dropped())
+            continue
+        with asked(uds) as remote:
+            asyncio.run(retrieved(remote))
+            if end == "run":
+                asyncio.run(retrieved(remote))
+    assert [client.is_closed for client in made] == [True] * (6 if end == "run" else 3)
+    made.clear()
+    gc.collect()
+    assert [loop() for loop in loops] == [None] * len(loops)
 
 
 def test_a_threshold_leaves_out_the_same_hits(local: PassageStore, uds: str) -> None:

@@ -6,9 +6,8 @@ import asyncio
 import json
 import os
 import time
-import weakref
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, NamedTuple
 
 from dpr_rag._version import __version__
 from dpr_rag.errors import DprRagError, MissingExtraError, PathError, ServiceError, StoreClosedError, install
@@ -47,9 +46,7 @@ class Channel:
         self._token, self._timeout, self._retries, self._uds = token, timeout, retries, uds
         self._lock = new_lock()
         self._client: tuple[int, httpx.Client] | None = None
-        self._async: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._async: dict[asyncio.AbstractEventLoop, _AsyncClient] = {}
         self._closed = False
 
     def post(self, path: str, body: Mapping[str, Any], *, repeatable: bool = True) -> dict[str, Any]:
@@ -87,7 +84,8 @@ class Channel:
         retries = Retries(self.address, self._retries, repeatable)
         while True:
             try:
-                response = await self._client_of_loop().post(path, content=content)
+                client = await self._client_of_loop()
+                response = await client.post(path, content=content)
             except httpx.RequestError as failure:
                 pause = retries.after_failure(failure)
             except RuntimeError:  # httpx's, where the client was closed since it was taken
@@ -100,18 +98,20 @@ class Channel:
             await asyncio.sleep(pause)
 
     def close(self) -> None:
-        """Close the connections of threads; :meth:`aclose` closes those of an event loop."""
+        """Close the connections of threads; those of an event loop close with it, or by :meth:`aclose`."""
         with self._lock:
             self._closed, client, self._client = True, self._client, None
+            self._forget_ended_loops()
         if client is not None and client[0] == os.getpid():
             client[1].close()
 
     async def aclose(self) -> None:
         """Close the connections of this event loop and those of threads."""
         self.close()
-        client = self._async.pop(asyncio.get_running_loop(), None)
+        with self._lock:
+            client = self._async.pop(asyncio.get_running_loop(), None)
         if client is not None:
-            await client.aclose()
+            await client.lifetime.aclose()
 
     def _client_of_process(self) -> httpx.Client:
         with self._lock:
@@ -122,14 +122,22 @@ class Channel:
                 self._client = (os.getpid(), httpx.Client(transport=transport, **self._settings()))
             return self._client[1]
 
-    def _client_of_loop(self) -> httpx.AsyncClient:
+    async def _client_of_loop(self) -> httpx.AsyncClient:
         self._refuse_closed()
         loop = asyncio.get_running_loop()
         with self._lock:
-            if loop not in self._async:
-                transport = httpx.AsyncHTTPTransport(uds=self._uds, limits=_CONNECTIONS) if self._uds else None
-                self._async[loop] = httpx.AsyncClient(transport=transport, **self._settings())
-            return self._async[loop]
+            if (known := self._async.get(loop)) is not None and not known.client.is_closed:
+                return known.client
+            self._forget_ended_loops()
+            transport = httpx.AsyncHTTPTransport(uds=self._uds, limits=_CONNECTIONS) if self._uds else None
+            client = httpx.AsyncClient(transport=transport, **self._settings())
+            made = self._async[loop] = _AsyncClient(client, _lifetime(client))
+        await anext(made.lifetime)  # which makes it known to the loop
+        return client
+
+    def _forget_ended_loops(self) -> None:
+        for loop in [loop for loop in self._async if loop.is_closed()]:
+            del self._async[loop]
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -144,6 +152,21 @@ class Channel:
         outside = httpx.URL(self.address).host not in _LOOPBACK
         options = {"timeout": self._timeout, "limits": _CONNECTIONS, "verify": verify, "trust_env": outside}
         return {"base_url": self.address, "headers": headers, **options}
+
+
+class _AsyncClient(NamedTuple):
+    """The client of one event loop, and what closes it when that loop ends."""
+
+    client: httpx.AsyncClient
+    lifetime: AsyncGenerator[None, None]
+
+
+async def _lifetime(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+    """A generator that has begun is ended by its event loop, at the latest in ``loop.shutdown_asyncgens``."""
+    try:
+        yield
+    finally:
+        await client.aclose()
 
 
 def _checked(address: str) -> str:
