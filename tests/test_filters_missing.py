@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,21 @@ def _found(store: PassageStore, where: Filter) -> set[str]:
 
 def _refuse(*_: object, **__: object) -> None:
     raise AssertionError("all passages were read")
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_a_missing_field_matches_what_the_page_says_and_nothing_else(operator: str) -> None:
+    empty = Passage("1", "t")
+    matched = [
+        value
+        for value in ((True, False) if operator in ("exists", "is_empty") else (OPERANDS[operator],))
+        if Comparison("year", operator, value).matches(empty)
+    ]
+    assert matched == {"ne": [OPERANDS["ne"]], "nin": [OPERANDS["nin"]], "exists": [False]}.get(operator, [])
+    assert Not(Comparison("year", operator, OPERANDS[operator])).matches(empty) == (operator not in ("ne", "nin"))
+    page = (Path(__file__).parent.parent / "docs" / "how-to" / "filters.md").read_text("utf-8")
+    (rule,) = (line for line in page.splitlines() if line.startswith("- A missing field matches"))
+    assert set(re.findall(r"\$(\w+)", rule)) == {"ne", "nin", "exists", "not"}
 
 
 def test_what_an_adapter_keeps_can_change_in_place(tmp_path: Path) -> None:
