@@ -230,7 +230,7 @@ class StoreReadOnlyError(StoreError):
 
 
 class StoreClosedError(StoreError):
-    """The store was used after ``close()``."""
+    """The store was used after ``close()``, or in a child that was forked while it was read or written."""
 
 
 class EncoderMismatchError(StoreError):
