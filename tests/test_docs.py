@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import signal
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -123,6 +124,14 @@ def test_errors_kinds_formats_and_operators_are_those_there_are() -> None:
     assert set().union(*(named(row[0]) for row in forms)) == set(FORMATS)
     operators = rows_of("#" + NAMES["how-to/filters.md"].read_text("utf-8"), "Filter, and serve many tenants")
     assert set().union(*(named(row[1]) for row in operators)) == {f"${one}" for one in (*OPERATORS, "and", "or", "not")}
+
+
+def test_both_pages_on_commands_name_every_exit_code() -> None:
+    codes = {0, 1, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM}
+    rows = rows_of(NAMES["reference/command-line.md"].read_text("utf-8"), "Exit codes")
+    assert {int(code) for code, _ in rows} == codes
+    (told,) = re.findall(r"Exit codes: ([^.]*)\.", tool("generate").commands_page())
+    assert {int(code) for code in re.findall(r"\d+", told)} == codes
 
 
 def test_reference_names_everything_public() -> None:
