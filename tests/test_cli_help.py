@@ -7,6 +7,8 @@ import typer
 from typer.testing import CliRunner
 
 from dpr_rag.cli.app import app
+from dpr_rag.corpora import FORMATS
+from dpr_rag.corpora.opening import WITH_VECTORS
 
 COMMANDS = (
     "index",
@@ -109,3 +111,13 @@ def test_every_part_is_explained(name: str) -> None:
     command = typer.main.get_group(app).commands[name]
     assert command.help
     assert [part.name for part in command.params if not getattr(part, "help", None)] == []
+
+
+@pytest.mark.parametrize("name", ["index", "encode"])
+def test_every_format_is_named(name: str) -> None:
+    command = typer.main.get_group(app).commands[name]
+    helps = {part.name: " ".join(part.help.split()) for part in command.params if getattr(part, "help", None)}
+    (told,) = (text for text in helps.values() if "found by name and content" in text)
+    assert told == f"One of {', '.join(FORMATS)} (default: found by name and content)."
+    if name == "index":
+        assert f"({', '.join(WITH_VECTORS)})" in helps["keep_vectors"]

@@ -15,6 +15,7 @@ import typer
 from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.repeats import placed_error, without_repeats
 from dpr_rag.cli.terminal import is_watched, note, progress
+from dpr_rag.corpora import FORMATS
 from dpr_rag.errors import CorpusError, RepeatedIdError, UnreadableError, unknown
 from dpr_rag.faces import on_face
 
@@ -82,8 +83,7 @@ class CorpusOptions:
         typer.Option(
             "--format",
             metavar="NAME",
-            help="tsv, csv, jsonl, json, ctxs, parquet, beir, dataset, chroma, llama-index, langchain, text or python (default: "
-            "found by name and content).",
+            help=f"One of {', '.join(FORMATS)} (default: found by name and content).",
         ),
     ] = None
     id_column: IdColumn = None
@@ -103,8 +103,6 @@ class CorpusOptions:
         Raises:
             typer.BadParameter: It is unknown.
         """
-        from dpr_rag.corpora import FORMATS
-
         if self.form is not None and self.form not in FORMATS:
             raise typer.BadParameter(unknown("the format", self.form, FORMATS), param_hint="--format")
 

@@ -18,6 +18,7 @@ from dpr_rag.cli.models import ModelChoice, encoder_of, facts_of
 from dpr_rag.cli.options import BatchSize, Bind, IndexKind, Language, Quiet, StoreFolder
 from dpr_rag.cli.shards import Pair, add_pairs, compared, matched, with_own_vectors
 from dpr_rag.cli.terminal import Advance, Stopwatch, note, progress, say
+from dpr_rag.corpora.opening import WITH_VECTORS
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
@@ -64,8 +65,7 @@ def index(
         bool,
         typer.Option(
             "--keep-vectors",
-            help="Take over the vectors that lie in the corpus itself (Chroma, LangChain, LlamaIndex, Parquet, datasets); "
-            "--model says what made them.",
+            help=f"Take over the vectors that lie in the corpus itself ({', '.join(WITH_VECTORS)}); --model says what made them.",
         ),
     ] = False,
     bind: Bind = False,

@@ -34,9 +34,10 @@ _STORES: dict[str, Callable[[Path, Reading], Opened]] = {
     "llama-index": open_llama_index,
     "langchain": open_langchain,
 }
-_WITH_PARTS = {"dataset", *_STORES}
+_WITH_PARTS = ("dataset", *_STORES)
 _WITHOUT_COLUMNS = {"python", "text", *_STORES}
-_WITH_VECTORS = {"parquet", *_WITH_PARTS}
+WITH_VECTORS = ("parquet", *_WITH_PARTS)
+"""The formats that may hold vectors beside their passages."""
 
 
 def open_corpus(
@@ -131,7 +132,7 @@ def _refuse_what_is_not_there(path: str | Path, kind: str, reading: Reading) -> 
         raise CorpusError(f"{path}: the format {kind} has no columns; leave their names out, or name another format")
     if reading.part is not None and kind not in _WITH_PARTS:
         raise CorpusError(f"{path}: the format {kind} has no parts; leave {reading.part!r:.80} out")
-    if reading.vectors and kind not in _WITH_VECTORS:
+    if reading.vectors and kind not in WITH_VECTORS:
         raise CorpusError(
             f"{path}: the format {kind} holds no vectors beside its passages; "
             + ByFace(
