@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from documented import docstring_breaches
 from house import (
     adapter_breaches,
     adapter_files,
@@ -50,6 +51,30 @@ def test_file_opens_with_a_docstring_and_is_short(module: str) -> None:
     source = MODULES[module].read_text("utf-8")
     assert ast.get_docstring(ast.parse(source)), f"{module} does not say what it owns"
     assert source.count("\n") <= 300
+
+
+def test_docstrings_name_what_there_is() -> None:
+    files = {**MODULES, **{name: path for name, (_, path) in ADAPTER_FILES.items()}}
+    assert docstring_breaches({name: path.read_text("utf-8") for name, path in files.items()}) == []
+
+
+@pytest.mark.parametrize(
+    ("start", "section", "entries", "end", "missing"),
+    [
+        ("def f(a, *b, c=1, **d):", "Args", ["a, *b", "c", "**d"], "", []),
+        ("def f(a):", "Args", ["b"], "", ["b"]),
+        ("class A:", "Args", ["a (int)", "b"], "    def __init__(self, a): ...", ["b"]),
+        ("class A:", "Attributes", ["a", "b"], "    b: int", ["a"]),
+        ("class B:\n    def f(self):\n        self.a = 1\nclass A(B):", "Attributes", ["a"], "", []),
+    ],
+)
+def test_checker_sees_names_of_before_a_rename(
+    start: str, section: str, entries: list[str], end: str, missing: list[str]
+) -> None:
+    lines = [f"{section}:", *(f"    {entry}: What it is,\n            and: so on." for entry in entries)]
+    docstring = '"""Is.\n\n' + "".join(f"    {line}\n" for line in lines) + '    """'
+    found = docstring_breaches({"m": f"{start}\n    {docstring}\n{end}"})
+    assert [one.split("'")[1] for one in found] == missing
 
 
 def test_no_circles() -> None:

@@ -1,4 +1,4 @@
-"""The only unpickler of the house: builds numbers, strings and plain containers, everything else as inert stand-ins.
+"""The only unpickler of the package: builds numbers, strings and plain containers, everything else as inert stand-ins.
 
 Nothing that a file names is ever imported or called. A global is looked up by its exact name in a table of
 stand-ins written here; OmegaConf objects and type references become ``Skipped``; every other name is refused. The

@@ -16,7 +16,7 @@ class Readings:
     """What may be looked up for a question.
 
     Attributes:
-        texts: The readings, the first first.
+        texts: The readings, in the order in which they count.
         words: The words of its own that passages should hold.
         alone: The first reading is the question alone, and counts before the other one; what the other one finds has to hold
             every word of the question, for the subject before it would bring passages about that subject only.

@@ -26,7 +26,7 @@ class Retries:
 
     Attributes:
         address: The service, for messages.
-        left: How many more attempts are allowed.
+        attempts_left: How many more attempts are allowed.
         repeatable: Whether a request may be sent again that the service may have carried out before the connection broke.
     """
 

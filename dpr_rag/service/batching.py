@@ -33,7 +33,7 @@ class Batcher:
     Args:
         encoder: The encoder.
         limits: Size of a batch, and how long questions are collected for one.
-        meters: Count batches.
+        metrics: Count batches.
     """
 
     def __init__(self, encoder: Encoder, limits: Limits, metrics: Metrics) -> None:

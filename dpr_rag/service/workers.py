@@ -45,7 +45,7 @@ class Admission:
     """Admits a fixed number of questions at once, and refuses more instead of queueing them.
 
     Attributes:
-        inside: The number of questions that are admitted now.
+        admitted: The number of questions that are admitted now.
     """
 
     def __init__(self, most: int) -> None:
