@@ -186,4 +186,6 @@ def test_a_hybrid_ranking_with_a_threshold_may_be_the_first_that_is_asked() -> N
     """What is fitted for it draws passages to find λ with, in the thread that holds the lock."""
     with PassageStore.temporary(encoder=HashEncoder()) as store:
         store.add([Passage(str(at), f"text number {at} of play {at % 3}") for at in range(4)])
-        assert len(Retriever(store, mode="hybrid").retrieve("play 1", min_relevance=0.0)) == 4
+        hits = Retriever(store, mode="hybrid").retrieve("play 1", min_relevance=0.0)
+        assert {hit.passage.id for hit in hits} == {"0", "1", "2", "3"}
+        assert hits == Retriever(store, mode="hybrid").retrieve("play 1")
