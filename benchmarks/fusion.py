@@ -3,10 +3,10 @@
     python benchmarks/fusion.py DATA OUTPUT [--model MODEL] [--questions 1500] [--background 15000] [--read 200]
 
 DATA holds ``squad/``, ``fairytaleqa/``, ``real-questions/`` and ``wiki-background/`` as JSONL, and ``pubmedqa/`` and
-``medquad/`` (``medquad.py``) where their figures are wanted; OUTPUT keeps the encoded stores. Real questions are right by answers, over SQuAD's paragraphs and the
-background, all others by their passage. One line per set and ranking: top-1, 5 and 20 in percent, and what is gained on the
-better of both legs with the 95 % interval of the paired bootstrap. ``--read`` has the built-in reader order
-the first 20 of hybrid for so many of the questions, beside hybrid on the same ones.
+``medquad/`` (``medquad.py``) where their figures are wanted; OUTPUT keeps the encoded stores. Real questions are right by
+answers, over SQuAD's paragraphs and the background, all others by their passage. One line per set and ranking: top-1, 5 and
+20 in percent, and what is gained on the better of both legs with the 95 % interval of the paired bootstrap. ``--read`` has
+the built-in reader order the first 20 of hybrid for so many of the questions, beside hybrid on the same ones.
 """
 
 from __future__ import annotations

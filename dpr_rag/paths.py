@@ -131,7 +131,7 @@ def replacing(path: Path, error: type[DprRagError]) -> Iterator[Path]:
     """
     partial = partial_beside(path)
     try:
-        with written(path, error):
+        with writing_to(path, error):
             yield partial
             os.replace(partial, path)
     finally:

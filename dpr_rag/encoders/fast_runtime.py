@@ -26,7 +26,7 @@ from dpr_rag.errors import ModelError, unknown
 from dpr_rag.forking import new_lock, was_loaded
 
 if TYPE_CHECKING:
-    from openvino import InferRequest
+    from openvino import InferRequest, Model
 
 FAST_DTYPES = ("int8", "float32", "bfloat16")
 _TOKEN_BUDGET = 2048
@@ -85,10 +85,11 @@ class FastRuntime:
         self._core = openvino_core()
         # asked of a processor that lacks it, bfloat16 would be imitated, which is slower than float32
         self.dtype = "float32" if dtype == "bfloat16" and "bf16" not in this_processor().abilities else dtype
-        if like is not None and (like.dtype == "int8") == (dtype == "int8"):
-            self._graph = like._graph
-        else:
-            self._graph = build_graph(tower, profile, int8=dtype == "int8", each_token=each_token)
+        self._graph: Model = (
+            like._graph
+            if like is not None and (like.dtype == "int8") == (dtype == "int8")
+            else build_graph(tower, profile, int8=dtype == "int8", each_token=each_token)
+        )
         self.dim = int(self._graph.output(0).partial_shape[-1].get_length())
         self._cores = cores()
         self._each_alone = self.dtype != "float32"

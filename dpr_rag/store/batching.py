@@ -75,10 +75,12 @@ def batches(
 def _cut(passages: Iterable[Passage], vectors: Iterable[Any] | None, size: int, replace: Replace) -> Iterator[Batch]:
     seen = SeenIds()
     items = iterated(
-        "passages", passages, "a list of passages", error=PassageError, one=f"give {_AS_A_PASSAGE}, in a list"
+        "passages", passages, "a list of passages", error=PassageError, advice=f"give {_AS_A_PASSAGE}, in a list"
     )
     given_rows = "one vector of numbers for each passage"
-    rows = None if vectors is None else iterated("vectors", vectors, given_rows, error=VectorError, one="give a list")
+    rows = (
+        None if vectors is None else iterated("vectors", vectors, given_rows, error=VectorError, advice="give a list")
+    )
     while batch := list(islice(items, size)):
         for item in batch:
             if not isinstance(item, Passage):
