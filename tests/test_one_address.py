@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,23 @@ def test_vector_stores_say_that_a_service_is_searched_and_not_filled(addresses: 
             kind(path=HERE)
         with pytest.raises(StoreError, match="searched but not filled from here"):
             kind(store=RemoteStore(HERE))
+
+
+@pytest.mark.parametrize("kind", [DPRRetriever.from_store, NodeRetriever])
+def test_of_an_empty_service_adapters_say_to_fill_it_where_it_is(
+    kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sync, awaited = httpx.HTTPTransport, httpx.AsyncHTTPTransport
+    with (
+        PassageStore.open(tmp_path / "empty", encoder=HashEncoder(32)) as empty,
+        service_on(tmp_path / "u", {"empty": empty}) as uds,
+    ):
+        monkeypatch.setattr(httpx.Client, "_init_transport", lambda self, **_: sync(uds=uds))
+        monkeypatch.setattr(httpx.AsyncClient, "_init_transport", lambda self, **_: awaited(uds=uds))
+        with kind("http://127.0.0.1:8001") as retriever, caplog.at_level(logging.WARNING):
+            of_langchain = isinstance(retriever, DPRRetriever)
+            assert (retriever.invoke("a play") if of_langchain else retriever.retrieve("a play")) == []
+            assert asyncio.run((retriever.ainvoke if of_langchain else retriever.aretrieve)("a play")) == []
+    remedy = "where it should not be, fill it where its folder or collection is"
+    said = f"http://127.0.0.1:8001 is empty, so nothing is found; {remedy}"
+    assert [record.getMessage() for record in caplog.records] == [said, said]

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from langchain_core.documents import Document
 
-from dpr_rag import Diversity, Hit, RemoteRetriever, Retriever, SearchRequest, Store
+from dpr_rag import Diversity, Hit, RemoteRetriever, Retriever, SearchRequest, Store, is_service
 from dpr_rag.arguments import check_count, check_number, is_blank
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import PassageError, VectorError
@@ -101,9 +101,10 @@ def _with_blank(
 def _tell_if_empty(store: Store, answers: Sequence[Sequence[Hit]]) -> None:
     """Warn if the store is empty: a mistyped path creates one, and its results look like those of a bad question."""
     if answers and not any(answers) and not store.count():
-        _log.warning(
-            "%s is empty, so nothing is found; where it should not be, check the path: create=False", store.path
+        remedy = (
+            "fill it where its folder or collection is" if is_service(store.path) else "check the path: create=False"
         )
+        _log.warning("%s is empty, so nothing is found; where it should not be, %s", store.path, remedy)
 
 
 def plain_documents(

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from llama_index.core.schema import QueryBundle
 from llama_index.retrievers.dpr_rag.settings import Settings
-from llama_index.vector_stores.dpr_rag.querying import LEFT_TO_THE_STORE, selection_of
+from llama_index.vector_stores.dpr_rag.querying import LEFT_TO_THE_STORE, selection_of, tell_if_empty
 
 from dpr_rag import Encoder, Hit, RemoteStore, SearchRequest, Store
 from dpr_rag.arguments import is_blank
@@ -49,7 +49,11 @@ def hits_at_once(client: Store, settings: Settings, bundle: QueryBundle) -> list
     if not isinstance(client, RemoteStore):
         return None
     request = _request(client, settings, bundle)
-    return None if request is None else client.execute(request)[0]
+    if request is None:
+        return None
+    (hits,) = client.execute(request)
+    tell_if_empty(client, hits)
+    return hits
 
 
 async def ahits_at_once(client: Store, settings: Settings, bundle: QueryBundle) -> list[Hit] | None:
@@ -57,7 +61,11 @@ async def ahits_at_once(client: Store, settings: Settings, bundle: QueryBundle) 
     if not isinstance(client, RemoteStore):
         return None
     request = await asyncio.to_thread(_request, client, settings, bundle)
-    return None if request is None else (await client.aexecute(request))[0]
+    if request is None:
+        return None
+    (hits,) = await client.aexecute(request)
+    await asyncio.to_thread(tell_if_empty, client, hits)
+    return hits
 
 
 def _request(client: RemoteStore, settings: Settings, bundle: QueryBundle) -> SearchRequest | None:

@@ -11,7 +11,7 @@ from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQue
 from llama_index.vector_stores.dpr_rag.filters import to_filter
 from llama_index.vector_stores.dpr_rag.nodes import of_nodes, of_sources
 
-from dpr_rag import Diversity, Filter, Hit, Ranking, Retriever, SearchRequest, Store
+from dpr_rag import Diversity, Filter, Hit, Ranking, Retriever, SearchRequest, Store, is_service
 from dpr_rag.arguments import check_count, check_number, is_blank
 from dpr_rag.errors import ArgumentError, VectorError, nearest
 from dpr_rag.filters import And
@@ -85,9 +85,10 @@ def without_question(store: Store, where: Filter | None, k: int) -> list[Hit]:
 def tell_if_empty(store: Store, hits: Sequence[Hit]) -> None:
     """Warn if the store is empty: a mistyped path creates one, and its results look like those of a bad question."""
     if not hits and not store.count():
-        _log.warning(
-            "%s is empty, so nothing is found; where it should not be, check the path: create=False", store.path
+        remedy = (
+            "fill it where its folder or collection is" if is_service(store.path) else "check the path: create=False"
         )
+        _log.warning("%s is empty, so nothing is found; where it should not be, %s", store.path, remedy)
 
 
 def words_of(query: object) -> str | None:
