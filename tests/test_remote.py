@@ -10,6 +10,7 @@ import json
 import os
 import weakref
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -416,7 +417,7 @@ def scripted(
     monkeypatch: pytest.MonkeyPatch, *answers: httpx.Response | Exception
 ) -> tuple[RemoteStore, Answering, list]:
     transport, pauses = Answering(*answers), []
-    monkeypatch.setattr("dpr_rag.remote.channel.time.sleep", pauses.append)
+    monkeypatch.setattr("dpr_rag.remote.channel.time", SimpleNamespace(sleep=pauses.append))
     monkeypatch.setattr("dpr_rag.remote.channel.httpx.HTTPTransport", lambda **_: transport)
     return RemoteStore(HERE, uds="none", retries=2), transport, pauses
 
@@ -561,7 +562,7 @@ def test_a_closed_client_says_so(uds: str) -> None:
 
 def test_a_client_that_is_closed_during_a_pause_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     store, transport, _ = scripted(monkeypatch, *[httpx.Response(429, json=BUSY)] * 3)
-    monkeypatch.setattr("dpr_rag.remote.channel.time.sleep", lambda _: store.close())
+    monkeypatch.setattr("dpr_rag.remote.channel.time", SimpleNamespace(sleep=lambda _: store.close()))
     with pytest.raises(errors.StoreClosedError, match="was closed here; open it again"):
         store.count()
     assert transport.seen == 1
@@ -597,7 +598,9 @@ def test_a_client_that_is_closed_while_an_event_loop_pauses_says_so(
         if done is not None:
             await done
 
-    monkeypatch.setattr("dpr_rag.remote.channel.asyncio.sleep", closing)
+    # in this module alone: the service of these tests sleeps in a loop of its own, and would close the client
+    its_own = SimpleNamespace(sleep=closing, get_running_loop=asyncio.get_running_loop)
+    monkeypatch.setattr("dpr_rag.remote.channel.asyncio", its_own)
     with pytest.raises(errors.StoreClosedError):
         asyncio.run(store.arank(["one"], 3))
     assert transport.seen == 1

@@ -106,7 +106,7 @@ def test_a_question_takes_one_request(address: str, monkeypatch: pytest.MonkeyPa
 def test_what_a_service_is_not_is_told(local: DPRVectorStore, address: str) -> None:
     with (
         DPRRetriever(address, token=TOKEN) as there,
-        pytest.raises(ArgumentError, match="add nodes where its store lies"),
+        pytest.raises(ArgumentError, match="add nodes where they are stored"),
     ):
         there.vector_store.add([])
     with pytest.raises(ArgumentError, match="token= goes with the address"):
