@@ -90,3 +90,4 @@ def test_the_threads_of_a_lone_question(folder: Path, monkeypatch: pytest.Monkey
         assert (fast.dtype, fast.lone_threads) == ("int8", used)
         assert {streams for _, streams in fast._compiled} == {int(used > 1)}
         np.testing.assert_array_equal(vectors, encoder.encode_questions(QUESTIONS))  # side by side, a core each
+        assert not any(form._model.get_property("ENABLE_CPU_PINNING") for form in fast._compiled.values())

@@ -105,6 +105,7 @@ class FastRuntime:
         self._settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if self.dtype == "bfloat16" else "f32",
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": group if self.dtype == "int8" else 0,
+            "ENABLE_CPU_PINNING": False,  # several processes would all hold on to the first cores
         }
 
     def __str__(self) -> str:

@@ -291,9 +291,7 @@ class RemoteStore(Shared, HasRanking):
 def _ids(ids: Iterable[str]) -> list[str]:
     """Ids as a list; a single string is refused, it would be a list of characters."""
     listed = iterated("ids", ids, "a list of ids", error=StoreError, advice=f"wrap it as [{ids!r:.80}]")
-    return [
-        check_instance("an id", passage_id, str, StoreError, advice="; convert it with str()") for passage_id in listed
-    ]
+    return [check_instance("an id", passage_id, str, StoreError) for passage_id in listed]
 
 
 def _searches(body: Mapping[str, Any]) -> int:
