@@ -58,8 +58,8 @@ def catch_up(engine: Engine) -> None:
 class Backpressure:
     """Slows a call that adds passages down where compaction does not keep up.
 
-    Searches compare with every vector of the tail, so that it must not grow without end; and a call is to wait hardly longer
-    than it works.
+    Searches compare with every vector of the tail, so that its growth is slowed; and a call is to wait hardly longer than it
+    works.
     """
 
     def __init__(self, engine: Engine) -> None:
