@@ -58,6 +58,8 @@ def place_of(path: str | os.PathLike[str]) -> Path:
     name = os.fspath(path)
     if isinstance(name, bytes):
         raise PathError(f"the path is {kind(name)}, expected text; decode it with os.fsdecode(path)")
+    if is_address(name):
+        refuse_secrets(name)
     if is_engine(name):
         raise PathError(f"{name!r:.200} is an address, where a path is expected; open_store opens what lies there")
     if is_service(name):
@@ -141,7 +143,9 @@ def replacing(path: Path, error: type[DprRagError]) -> Iterator[Path]:
 
 def partial_beside(path: Path) -> Path:
     """Path beside a file to write it at; a new one each time, since other processes may be writing the same file."""
-    return path.with_name(f".{path.name}.{os.urandom(4).hex()}.partial")
+    end = f".{os.urandom(4).hex()}.partial"
+    name = os.fsencode(path.name)[: _MAX_NAME_BYTES - 1 - len(end)]
+    return path.with_name("." + os.fsdecode(name) + end)
 
 
 def _refuse_impossible(place: Path) -> None:
@@ -163,10 +167,8 @@ def _refuse_impossible(place: Path) -> None:
 def _refuse_foreign_notation(path: str, place: Path) -> None:
     """Refuse URIs, variables and the like, which other programs would expand, unless a file of that name exists."""
     exists = not place.parts or os.path.lexists(place.parts[0])
-    if not exists and "@" in _intended_address(path):  # the path itself is not repeated
-        raise PathError(
-            "an address holds no user and no password, which logs would show; write it without, and pass a token"
-        )
+    if not exists:
+        refuse_secrets(_intended_address(path))
     problem = "" if exists else _problem_at_start(path)
     if problem:
         raise PathError(f"the path {path!r:.120} " + problem)
@@ -176,6 +178,18 @@ def _refuse_foreign_notation(path: str, place: Path) -> None:
             raise PathError(
                 f"the path {path!r:.120} holds {variable[0]}, which is not expanded; write what it stands for"
             )
+
+
+def refuse_secrets(address: str) -> None:
+    """Refuse an address with a user or a password before any message repeats it.
+
+    Raises:
+        PathError: It has one.
+    """
+    if "@" in address.partition("://")[2].partition("/")[0]:
+        raise PathError(
+            "an address holds no user and no password, which logs would show; write it without, and pass a token"
+        )
 
 
 def _problem_at_start(path: str) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from dpr_rag.corpora import read_qrels
+from dpr_rag.corpora.nested import read_nested
 from dpr_rag.corpora.qrels import Judgement
-from dpr_rag.errors import CorpusError
+from dpr_rag.errors import CorpusError, UnreadableError
 from dpr_rag.evaluation import read_run
 from dpr_rag.training import read_samples
 
@@ -87,3 +88,19 @@ def test_a_pipe_of_judgements_is_refused_before_it_is_read(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(CorpusError, match="is a pipe"):
         list(read_qrels(tmp_path / "pipe"))
+
+
+def test_errors_of_such_a_file_name_it_once(tmp_path: Path) -> None:
+    (tmp_path / "run.json.gz").write_bytes(gzip.compress(json.dumps({"q": {"p": 1.5}}).encode())[:-9])
+    (tmp_path / "latin.json").write_bytes(b'{"q": {"\xe9": 1}}')
+    (tmp_path / "list.json").write_text("[1]")
+    wanted = {
+        "run.json.gz": (CorpusError, "gzip"),
+        "latin.json": (CorpusError, "is not UTF-8"),
+        "list.json": (CorpusError, "holds a list, expected an object"),
+        "none.json": (UnreadableError, "cannot be read"),
+    }
+    for name, (kind, text) in wanted.items():
+        with pytest.raises(kind, match=text) as caught:
+            list(read_nested(tmp_path / name))
+        assert str(caught.value).count(str(tmp_path / name)) == 1

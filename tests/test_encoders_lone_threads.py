@@ -74,7 +74,7 @@ def test_as_many_as_save_a_tenth_and_change_no_vector(
     assert quickest_threads(like, None, encoder.profile, encoder.sides[0].tokens) == threads  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("cores", "used"), [(1, 1), (2, 2), (16, 4)])
+@pytest.mark.parametrize(("cores", "used"), [(1, 1), (3, 1), (4, 4), (16, 4)])
 def test_the_threads_of_a_lone_question(folder: Path, monkeypatch: pytest.MonkeyPatch, cores: int, used: int) -> None:
     needs_kernels(BYTES)
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / f"cache-{cores}"))

@@ -258,7 +258,7 @@ def test_it_is_said_which_and_why(machine: Machine) -> None:
     precision_choice.save_choice("g question", Choice("float32", {}, ("int8",)))
     assert describe_choice("g") == "float32 (int8 is not true to the model)"
     precision_choice.save_choice("g question", Choice("int8", {}, (), 2))
-    assert describe_choice("g") == "int8 (a lone question on 2 threads)"
+    assert describe_choice("g") == "int8 (quicker than float32 and true to the model; a lone text on 2 threads)"
 
 
 def test_a_machine_as_it_is(folder: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -408,6 +409,44 @@ def test_retry_and_edit_replace_what_the_page_shows(talk: Chat) -> None:
     assert shown == talk.turns(conversation)
     list(page.retry(mine, At(1), conversation, shown, None, 5, 0.0, []))
     assert [turn.question for turn in talk.turns(conversation)] == ["green tea"]
+
+
+def test_a_reply_replaces_no_turn_that_came_while_it_grew(talk: Chat) -> None:
+    conversation, _ = asked(talk, "green tea")
+    growing = talk.ask("black tea", conversation, ALL, at=0, seen=talk.turns(conversation))
+    next(growing)
+    asked(talk, "whales", conversation)
+    after = talk.turns(conversation)
+    with pytest.raises(ChatError, match="changed in another window"):
+        list(growing)
+    assert talk.turns(conversation) == after
+    assert [turn.question for turn in after] == ["green tea", "whales"]
+
+
+def test_a_conversation_that_has_become_shorter_is_not_gone_on_with(talk: Chat) -> None:
+    conversation, _ = asked(talk, "green tea")
+    asked(talk, "whales", conversation)
+    seen = talk.turns(conversation)
+    *_, (_, after) = talk.ask("krill", conversation, ALL, at=0)
+    with pytest.raises(ChatError, match="changed in another window"):
+        list(talk.ask("whales", conversation, ALL, at=1, seen=seen))
+    assert talk.turns(conversation) == after
+
+
+def test_a_file_that_another_process_begins_is_not_seen_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, begun = sqlite3.connect, list[Memory]()
+
+    class Late(sqlite3.Connection):
+        def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:
+            if "sqlite_master" in sql and not begun:
+                with monkeypatch.context() as other:
+                    other.setattr(sqlite3, "connect", connect)
+                    begun.append(Memory(tmp_path / "chat"))
+            return super().execute(sql, *parameters)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(connect, factory=Late))
+    assert Memory(tmp_path / "chat").listed() == []
+    assert begun
 
 
 def test_a_file_that_holds_something_else_is_no_memory(tmp_path: Path) -> None:

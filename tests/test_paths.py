@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from dpr_rag import DualEncoder, Passage, PassageStore
 from dpr_rag.cli import models
 from dpr_rag.cli.app import app
+from dpr_rag.cli.options import folder_of
 from dpr_rag.corpora import (
     Question,
     open_corpus,
@@ -29,7 +30,7 @@ from dpr_rag.corpora import (
 )
 from dpr_rag.encoders.checkpoints import convert
 from dpr_rag.errors import PathError
-from dpr_rag.paths import place_of
+from dpr_rag.paths import place_of, replacing
 from dpr_rag.store import source_path
 from dpr_rag.training.folder import OutputFolder
 
@@ -180,3 +181,19 @@ def test_options_of_commands_lie_in_the_home_folder(home: Path) -> None:
         assert store.count() == 0
     assert json.loads((home / "r.json").read_text())[0]["question"] == "a?"
     assert os.listdir() == []
+
+
+@pytest.mark.parametrize("address", ["milvus://user:secret@host/c", "http://user:secret@host/x", "https://secret@host"])
+def test_no_message_repeats_the_secret_of_an_address(address: str) -> None:
+    for call in (place_of, folder_of):
+        with pytest.raises(PathError, match="holds no user and no password") as caught:
+            call(address)
+        assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "é" * 127, "a" * 240])
+def test_as_long_a_name_as_the_file_system_takes_is_written(name: str, tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        with replacing(tmp_path / name, PathError) as partial:
+            partial.write_text(text)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "second")]

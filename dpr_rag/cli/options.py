@@ -12,7 +12,7 @@ import typer
 from dpr_rag.cli.usage import usage
 from dpr_rag.corpora.values import Keys
 from dpr_rag.errors import PathError
-from dpr_rag.paths import is_engine, is_service, place_of, store_of
+from dpr_rag.paths import is_address, is_engine, is_service, place_of, refuse_secrets, store_of
 
 
 def read_filter(text: str | None) -> dict[str, Any] | None:
@@ -75,6 +75,8 @@ def folder_of(place: str | Path) -> Path:
     Raises:
         PathError: It is an address.
     """
+    if is_address(place):
+        refuse_secrets(str(place))
     if is_engine(place):
         raise PathError(
             f"{place!r:.200} is a collection, and this is done with the folder of a store; make one with: "

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from dpr_rag.arguments import kind
 from dpr_rag.corpora.json_files import parsed_of
 from dpr_rag.corpora.lines import decoded, read_lines
 from dpr_rag.corpora.magic import refuse_pipe
@@ -30,11 +31,14 @@ def read_nested(path: Path) -> Iterator[tuple[str, str, int | float]]:
     Raises:
         CorpusError: It is no JSON, or no such object.
     """
+    data = b"\n".join(line for _, line in read_lines(path))
     try:
-        text = decoded(b"\n".join(line for _, line in read_lines(path)))
+        text = decoded(data)
     except CorpusError as error:
         raise CorpusError(f"{path}: " + message_of(error)) from error
     questions = parsed_of(f"{path}:", text)
+    if not isinstance(questions, dict):
+        raise CorpusError(f"{path}: holds {kind(questions)}, expected an object of objects by the questions' ids")
     for question, passages in questions.items():
         if not isinstance(passages, dict):
             raise CorpusError(

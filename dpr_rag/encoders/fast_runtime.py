@@ -55,8 +55,8 @@ class FastRuntime:
         each_token: A layer over every token instead of pooling and head: the output has the shape [n, length, rows], where
             some of the length is padding.
         like: A runtime of the same tower in another precision; its graph is shared where int8 is in both or neither.
-        lone_threads: How many threads encode a text that nothing runs beside, in other precisions than float32; at most as
-            many as there are cores. More than 1 only where that has been seen to change no vector.
+        lone_threads: How many threads encode a text that nothing runs beside, in other precisions than float32; 1 where there
+            are fewer cores. More than 1 only where that has been seen to change no vector.
 
     Attributes:
         dim: Number of components of every vector.
@@ -94,7 +94,8 @@ class FastRuntime:
         self._cores = cores()
         self._each_alone = self.dtype != "float32"
         self.streams = min(self._cores, _MOST_SINGLE_STREAMS if self._each_alone else _MOST_STREAMS)
-        self.lone_threads = min(lone_threads, self._cores) if self._each_alone else self._cores
+        alone = lone_threads if lone_threads <= self._cores else 1  # a number between them has not been tried
+        self.lone_threads = alone if self._each_alone else self._cores
         self._streams_alone = 0 if self._each_alone and self.lone_threads == 1 else 1
         self.token_budget = 1 if self._each_alone else _TOKEN_BUDGET
         self._longest = tower.config["max_position_embeddings"] - first_position(tower)

@@ -13,11 +13,13 @@ from dpr_rag.encoders.profiles import Profile
 from dpr_rag.encoders.runtime import batches
 from dpr_rag.encoders.tokens import Tokens
 from dpr_rag.encoders.towers import Tower
+from dpr_rag.passages import Passage
 
 _COUNTS = (1, 2, 4)
 _PAUSE_S = 0.01
 _ROUNDS = 8
 _WORTH = 0.9
+_TIMES_LONGER = (1, 3, 5, 12)
 _QUESTIONS = (
     "who wrote hamlet",
     "how many people live in the capital of france?",
@@ -28,7 +30,8 @@ _QUESTIONS = (
 def quickest_threads(fast: FastRuntime, tower: Tower, profile: Profile, tokens: Tokens) -> int:
     """Measure how many threads encode a question soonest that comes alone, after a pause.
 
-    More threads are taken where they save a tenth of the median and the vectors stay the same to the bit. Between questions
+    More threads are taken where they save a tenth of the median and the vectors, those of passages of up to some 500 tokens
+    included, stay the same to the bit. Between questions
     stands a pause, as people make it: threads that wait for each other cost more when they have to be woken.
 
     Args:
@@ -41,10 +44,13 @@ def quickest_threads(fast: FastRuntime, tower: Tower, profile: Profile, tokens: 
     if fast.dtype == "float32" or len(counts) == 1:
         return 1
     runtimes = {count: FastRuntime(tower, profile, dtype=fast.dtype, like=fast, lone_threads=count) for count in counts}
-    sequences = tokens.questions(_QUESTIONS)
-    questions = list(batches(sequences, budget=1, pad=tokens.pad, segments=profile.segments))
+    passages = tokens.passages([Passage("long", " ".join(_QUESTIONS * times)) for times in _TIMES_LONGER])
+    questions, longer = (
+        list(batches(sequences, budget=1, pad=tokens.pad, segments=profile.segments))
+        for sequences in (tokens.questions(_QUESTIONS), passages)
+    )
     vectors = {
-        count: np.stack([runtime.encode(question) for question in questions]) for count, runtime in runtimes.items()
+        count: np.stack([runtime.encode(text) for text in (*questions, *longer)]) for count, runtime in runtimes.items()
     }
     times: dict[int, list[float]] = {count: [] for count in counts if np.array_equal(vectors[count], vectors[1])}
     for _ in range(_ROUNDS):

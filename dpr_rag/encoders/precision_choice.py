@@ -37,9 +37,10 @@ class Choice:
                 worth = ", too little less for its greater error" if chosen_ms is not None and ms < chosen_ms else ""
                 reasons.append(f"{name} takes {ms:.1f} ms{worth}")
         reasons += [f"{name} is not true to the model" for name in self.refused]
+        reasons = reasons or ["quicker than float32 and true to the model"]
         if self.threads > 1:
-            reasons.append(f"a lone question on {self.threads} threads")
-        return f"{self.dtype} ({'; '.join(reasons) or 'quicker than float32 and true to the model'})"
+            reasons.append(f"a lone text on {self.threads} threads")
+        return f"{self.dtype} ({'; '.join(reasons)})"
 
 
 def candidates() -> tuple[str, ...]:

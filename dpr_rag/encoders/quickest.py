@@ -102,4 +102,6 @@ def _find_quickest(exact: FastRuntime, tower: Tower, profile: Profile, tokens: T
         save_choice(model, choice)
         _log.info("%s runs in %s", tower.tokenizer.name, choice)
     chosen = runtimes.get(choice.dtype, exact)
+    if choice.dtype == "float32" or choice.threads == chosen.lone_threads:
+        return chosen
     return FastRuntime(tower, profile, dtype=choice.dtype, like=chosen, lone_threads=choice.threads)

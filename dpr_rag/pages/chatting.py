@@ -50,7 +50,13 @@ class Chat:
         return known.turns if known else ()
 
     def ask(
-        self, question: str, conversation: str | None, settings: Settings, *, at: int | None = None
+        self,
+        question: str,
+        conversation: str | None,
+        settings: Settings,
+        *,
+        at: int | None = None,
+        seen: Sequence[Turn] | None = None,
     ) -> Iterator[tuple[str | None, tuple[Turn, ...]]]:
         """Ask a question, and keep the turn when its reply is whole.
 
@@ -59,11 +65,21 @@ class Chat:
             conversation: Its id, or None for a new one.
             settings: How passages are looked up.
             at: Number of the turn that is asked anew; it and what follows are replaced.
+            seen: The turns as they were shown to who asks anew; None takes those that are there.
 
         Yields:
             The conversation's id, and its turns with the new one as it grows.
+
+        Raises:
+            ChatError: The conversation has other turns than ``seen``, when it is asked or when the reply is whole.
         """
-        before = self.turns(conversation)[:at]
+
+        def replaced(now: tuple[Turn, ...]) -> tuple[Turn, ...]:
+            if seen is not None and [turn.unjudged for turn in now] != [turn.unjudged for turn in seen]:
+                raise ChatError(CHANGED)
+            return now[:at]
+
+        before = replaced(self.turns(conversation))
         if is_blank(question):
             yield conversation, before
             return
@@ -71,7 +87,7 @@ class Chat:
         for turn in self.answerer.reply(grown.question, before, settings):
             grown = turn
             yield conversation, (*before, grown)
-        yield self._kept(conversation, lambda now: (*now[:at], grown)) or (None, (*before, grown))
+        yield self._kept(conversation, lambda now: (*replaced(now), grown)) or (None, (*before, grown))
 
     def judge(
         self,

@@ -64,16 +64,14 @@ class Handlers:
         """The same question again; what came after it goes."""
         at = _turn(data.index)
         if at < len(seen):
-            self._check_seen(current, seen, at)
-            yield from self._asked(page, seen[at].question, current, settings, at)
+            yield from self._asked(page, seen[at].question, current, settings, at, seen)
 
     @told
     def edit(
         self, page: gr.Request, data: gr.EditData, current: str | None, seen: Seen, *settings: Any
     ) -> Iterator[Parts]:
         """An earlier question in other words; what came after it goes."""
-        self._check_seen(current, seen, _turn(data.index))
-        yield from self._asked(page, str(data.value), current, settings, _turn(data.index))
+        yield from self._asked(page, str(data.value), current, settings, _turn(data.index), seen)
 
     @told
     def like(self, data: gr.LikeData, current: str | None, seen: Seen) -> str:
@@ -155,21 +153,21 @@ class Handlers:
         self._chat.judge(current, at, seen=seen[at], **said)
         return self._chat.told_labels()
 
-    def _check_seen(self, current: str | None, seen: Seen, at: int) -> None:
-        """Refuse to replace what this page does not show."""
-        now = self._chat.turns(current)
-        if [turn.unjudged for turn in now[at:]] != [turn.unjudged for turn in seen[at : len(now)]]:
-            raise ChatError(CHANGED)
-
     def _asked(
-        self, page: gr.Request, question: str, current: str | None, settings: Sequence[Any], at: int | None = None
+        self,
+        page: gr.Request,
+        question: str,
+        current: str | None,
+        settings: Sequence[Any],
+        at: int | None = None,
+        seen: Seen | None = None,
     ) -> Iterator[Parts]:
         """What the page shows while a reply grows; nothing of it once another conversation is looked at."""
         mode, k, least, only = settings
         wanted = Settings(None if mode == AUTOMATIC else mode, int(k), float(least), tuple(only or ()))
         view: object = current or object()
         self._views[page.session_hash] = view
-        for conversation, turns in self._chat.ask(question, current, wanted, at=at):
+        for conversation, turns in self._chat.ask(question, current, wanted, at=at, seen=seen):
             if self._views.get(page.session_hash) == view:
                 yield self._box(turns), conversation, gr.skip(), gr.skip(), gr.skip(), gr.skip()
         if self._views.get(page.session_hash) == view:

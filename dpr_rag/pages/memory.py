@@ -71,8 +71,9 @@ class Memory:
 
     def _there(self, database: sqlite3.Connection) -> set[str]:
         """The names of tables and indexes in a file of conversations, or in an empty one."""
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        there = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        # by one statement, as another process may begin the file between two
+        rows = database.execute("SELECT user_version, name FROM pragma_user_version LEFT JOIN sqlite_master").fetchall()
+        version, there = rows[0][0], {name for _, name in rows if name is not None}
         if version > _FORMAT:
             raise StoreFormatError(
                 f"{self.path} has format {version}, this dpr-rag reads conversations up to {_FORMAT}; upgrade dpr-rag, or name "

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from dpr_rag._version import __version__
 from dpr_rag.errors import DprRagError, MissingExtraError, PathError, ServiceError, StoreClosedError, install
 from dpr_rag.forking import new_lock
+from dpr_rag.paths import refuse_secrets
 from dpr_rag.remote.wire import error_of
 
 try:
@@ -170,6 +171,8 @@ async def _lifetime(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
 
 
 def _checked(address: str) -> str:
+    if isinstance(address, str):
+        refuse_secrets(address)
     url = None
     try:
         url = httpx.URL(address)
