@@ -97,7 +97,7 @@ def test_errors_of_such_a_file_name_it_once(tmp_path: Path) -> None:
     wanted = {
         "run.json.gz": (CorpusError, "gzip"),
         "latin.json": (CorpusError, "is not UTF-8"),
-        "list.json": (CorpusError, "holds a list, expected an object"),
+        "list.json": (CorpusError, r"holds list \[1\], expected an object"),
         "none.json": (UnreadableError, "cannot be read"),
     }
     for name, (kind, text) in wanted.items():
