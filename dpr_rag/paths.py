@@ -169,9 +169,8 @@ def _refuse_foreign_notation(path: str, place: Path) -> None:
     exists = not place.parts or os.path.lexists(place.parts[0])
     if not exists:
         refuse_secrets(_intended_address(path))
-    problem = "" if exists else _problem_at_start(path)
-    if problem:
-        raise PathError(f"the path {path!r:.120} " + problem)
+        if problem := _problem_at_start(path):
+            raise PathError(f"the path {path!r:.120} " + problem)
     for at, part in enumerate(place.parts):
         variable = _VARIABLE.match(part)
         if variable and not os.path.lexists(Path(*place.parts[: at + 1])):

@@ -61,7 +61,7 @@ def test_as_many_as_save_a_tenth_and_change_no_vector(
     class Timed:
         def __init__(self, *_: object, dtype: str, like: FastRuntime, lone_threads: int) -> None:
             assert dtype == like.dtype == "int8"
-            self.threads = lone_threads
+            self.dtype, self.threads = dtype, lone_threads
 
         def encode(self, batch: Batch) -> np.ndarray:
             clock[0] += takes[self.threads] / 1000
@@ -71,7 +71,8 @@ def test_as_many_as_save_a_tenth_and_change_no_vector(
     monkeypatch.setattr(lone_threads, "cores", lambda: cores)
     monkeypatch.setattr(lone_threads, "FastRuntime", Timed)
     like: Any = SimpleNamespace(dtype="int8")
-    assert quickest_threads(like, None, encoder.profile, encoder.sides[0].tokens) == threads  # type: ignore[arg-type]
+    alone: Any = Timed(dtype="int8", like=like, lone_threads=1)
+    assert quickest_threads(alone, None, encoder.profile, encoder.sides[0].tokens) == threads  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("cores", "used"), [(1, 1), (3, 1), (4, 4), (16, 4)])

@@ -161,7 +161,7 @@ class FastRuntime:
 
     def _compiled_for(self, streams: int) -> _Compiled:
         """The graph compiled for ``streams`` batches at once; the first caller compiles it."""
-        threads = self.lone_threads if streams == 1 else self.streams if self._each_alone else self._cores
+        threads = self.streams if self._each_alone and streams > 1 else self.lone_threads
         settings = {**self._settings, "NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": threads}
         if not streams or was_loaded("openvino"):
             # in a fork OpenVINO would wait for the parent's threads; without streams it works in the thread that calls

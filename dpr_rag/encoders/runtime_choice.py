@@ -90,11 +90,11 @@ def _in_precision(tower: Tower, profile: Profile, tokens: Tokens, dtype: str) ->
 
 def _quickest(tower: Tower, profile: Profile, tokens: Tokens, model: str) -> FastRuntime | QuickestRuntime:
     """The quickest precision on this processor that is true to the model."""
-    choice = saved_choice(model) if candidates() else None
-    if choice is None and candidates():
-        return QuickestRuntime(tower, profile, tokens, model=model)
-    if choice is None:
+    if not candidates():
         return FastRuntime(tower, profile, dtype="float32")
+    choice = saved_choice(model)
+    if choice is None:
+        return QuickestRuntime(tower, profile, tokens, model=model)
     return FastRuntime(tower, profile, dtype=choice.dtype, lone_threads=choice.threads)
 
 
