@@ -31,7 +31,7 @@ quick: $(VENV)/dev.stamp ## Run the quick tests (passages, filters, words, store
 	@$(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile $(foreach room,$(QUICK),$(wildcard tests/test_$(room).py))
 
 test: $(VENV)/dev.stamp ## Run all tests, in two processes; another number: make test PROCESSES=4
-	@$(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile
+	@$(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 prove: $(VENV)/dev.stamp ## Try the guarantees at the size of a release, for hours or in pieces; options: make prove PROVE='fuzz --minutes 30'
 	@PYTHONPATH=tests $(BIN)/python -m trials $(PROVE)

@@ -1,11 +1,11 @@
-"""Measure encoders on SQuAD's dev questions and FairytaleQA's test questions: dense, by words, and both together.
+"""Measure top-k accuracy of dense, BM25 and hybrid retrieval on SQuAD's dev and FairytaleQA's test questions.
 
     python benchmarks/accuracy.py DATA OUTPUT [--model MODEL] [--dtype float32] [--datasets squad,fairytaleqa]
 
 DATA holds the folders ``squad/`` and ``fairytaleqa/`` as JSONL (passages, questions.dev, questions.test), OUTPUT keeps the
 encoded stores. λ is tuned on FairytaleQA's dev questions, and on SQuAD, whose test questions are not public, by
-cross-validation: each fifth of the dev questions is ranked with the λ that is best on the others. One JSON line per row:
-top-k accuracy by gold passage in percent, with its 95 % interval.
+cross-validation: each fifth of the dev questions is ranked with the λ that is best on the others. Prints one JSON line per data
+set and mode: top-k accuracy by gold passage in percent, with its 95 % interval.
 """
 
 from __future__ import annotations
@@ -32,39 +32,39 @@ MODES = {
 
 
 def filled(path: Path, encoder: DualEncoder, passages: str) -> PassageStore:
-    """The store of a data set, encoded where it was not before; of two passages with one id, the later one."""
+    """Open the store of a data set and encode the passages it lacks; of passages with one id the last one counts."""
     store = PassageStore.open(path, encoder=encoder)
-    began, before = time.monotonic(), len(store)
-    found = {one.id: one for one in open_corpus(passages)}
-    store.add(one for one in found.values() if one.id not in store)
-    added, seconds = len(store) - before, time.monotonic() - began
+    start, previous_count = time.monotonic(), len(store)
+    by_id = {passage.id: passage for passage in open_corpus(passages)}
+    store.add(passage for passage in by_id.values() if passage.id not in store)
+    added, seconds = len(store) - previous_count, time.monotonic() - start
     if added:
         sys.stderr.write(f"{path.name}: {added} passages in {seconds:.0f} s\n")
     return store
 
 
 def asked_in(folder: Path, split: str) -> list[Question]:
-    """The questions of a split."""
+    """Read the questions of a split, such as ``dev``."""
     return list(read_questions(folder / f"questions.{split}.jsonl.gz"))
 
 
 def accuracies(store: PassageStore, folder: Path) -> dict[str, Mapping[int, Estimate]]:
-    """Top-k accuracy by the name of the way to rank."""
+    """Top-k accuracy of every ranking mode, by the name of the mode."""
     dev = asked_in(folder, "dev")
     tuned = tune(store, dev, by="passage", k=10, keep=False)
     weight = tuned.weights if len(set(tuned.weights)) > 1 else tuned.weights[:1]
-    name = f"hybrid, tuned ({', '.join(f'{one:.1f}' for one in weight)})"
+    name = f"hybrid, tuned ({', '.join(f'{value:.1f}' for value in weight)})"
     modes = dict(MODES)
     if (folder / "questions.test.jsonl.gz").is_file():
-        asked = asked_in(folder, "test")
-        modes[name] = next(one.ranking for one in tuned.candidates if one.name == "hybrid λ")
+        questions = asked_in(folder, "test")
+        modes[name] = next(candidate.ranking for candidate in tuned.candidates if candidate.name == "hybrid λ")
         held_out = {}
     else:
-        asked = dev
-        held_out = {name: next(one.accuracy for one in tuned.candidates if one.name == "hybrid λ")}
-    systems = {one: Retriever(store, ranking=ranking) for one, ranking in modes.items()}
-    found = evaluate(systems, asked, k=max(KS), by="passage", batch_size=256)
-    return {one.name: one.accuracy for one in found.systems} | held_out
+        questions = dev
+        held_out = {name: next(candidate.accuracy for candidate in tuned.candidates if candidate.name == "hybrid λ")}
+    systems = {mode: Retriever(store, ranking=ranking) for mode, ranking in modes.items()}
+    evaluation = evaluate(systems, questions, k=max(KS), by="passage", batch_size=256)
+    return {system.name: system.accuracy for system in evaluation.systems} | held_out
 
 
 def main() -> None:
@@ -86,7 +86,7 @@ def main() -> None:
         with filled(path, encoder, str(args.data / name / "passages.jsonl.gz")) as store:
             for mode, accuracy in accuracies(store, args.data / name).items():
                 figures = {
-                    f"top-{k}": [round(100 * one, 1) for one in (accuracy[k].value, accuracy[k].low, accuracy[k].high)]
+                    f"top-{k}": [round(100 * x, 1) for x in (accuracy[k].value, accuracy[k].low, accuracy[k].high)]
                     for k in KS
                 }
                 sys.stdout.write(json.dumps({"model": encoder.source, "data": name, "mode": mode, **figures}) + "\n")

@@ -1,9 +1,9 @@
-"""Measure what each adapter adds to the core: one question through the core, LangChain and LlamaIndex, in turn.
+"""Measure the latency that each adapter adds: every question goes through the core, LangChain and LlamaIndex.
 
     make demo && python benchmarks/adapters.py [--store demo.dpr] [--questions 1000] [--k 4]
 
-Questions are stretches of the store's own passages. Each is asked of all three, in an order that rotates; the overhead is the
-median over the questions of (adapter's time − core's time), in microseconds and as a share of the core's median.
+Questions are beginnings of the store's own passages. Each goes to all three, in rotating order; the overhead is the median over
+the questions of (adapter's time − core's time), in microseconds and as a share of the core's median.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from langchain_dpr_rag import DPRRetriever
 
 
 def questions_of(store: PassageStore, count: int) -> list[str]:
-    """The first ten words of passages drawn at random, as often as it takes."""
+    """The first ten words of passages drawn at random, repeated up to ``count`` questions."""
     passages, _ = store.sample(count)
     texts = [" ".join(passage.text.split()[:10]) for passage in passages]
     return [texts[at % len(texts)] for at in range(count)]
@@ -36,7 +36,7 @@ def timed(call: Callable[[str], object], question: str) -> float:
 
 
 def main() -> None:
-    """Ask, and print one JSON line per adapter."""
+    """Measure, and print one JSON line per adapter."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", default="demo.dpr")
     parser.add_argument("--questions", type=int, default=1000)
@@ -54,9 +54,9 @@ def main() -> None:
             for call in calls.values():
                 call(question)
         times: dict[str, list[float]] = {name: [] for name in names}
-        for at, question in enumerate(questions):
+        for number, question in enumerate(questions):
             for turn in range(len(names)):
-                name = names[(at + turn) % len(names)]
+                name = names[(number + turn) % len(names)]
                 times[name].append(timed(calls[name], question))
         passages = len(store)
     core = np.array(times["core"])

@@ -1,9 +1,9 @@
-"""Measure how long a process takes that only imports the package, and one that answers a question from a store.
+"""Measure the time of a process that only imports the package, and of one that answers a question from a store.
 
     python benchmarks/cold_start.py STORE [--question TEXT] [--rounds 9]
 
-Every round starts both anew; the store's files and the package's are in the system's cache after the first, which is not
-counted. Medians, least and most in seconds, as one JSON line.
+Every round starts a new process of each kind; the first round fills the system's file cache and is not counted. Prints median,
+minimum and maximum in seconds, as one JSON line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SEARCH = "from dpr_rag.cli import main; main()"
 
 
 def seconds(*command: str) -> float:
-    """From the start of a process to its end."""
+    """Seconds from the start of a process to its end."""
     settings = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
     subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL, env=settings)
@@ -28,7 +28,7 @@ def seconds(*command: str) -> float:
 
 
 def main() -> None:
-    """Run the rounds."""
+    """Run the rounds and print the times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store")
     parser.add_argument("--question", default="Who wrote Hamlet?")
@@ -39,13 +39,13 @@ def main() -> None:
         "import dpr_rag": ["-c", "import dpr_rag"],
         "dpr-rag search": ["-c", SEARCH, "search", args.store, args.question],
     }
-    found: dict[str, list[float]] = {name: [] for name in commands}
-    for at in range(args.rounds + 1):
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for round_number in range(args.rounds + 1):
         for name, command in commands.items():
-            took = seconds(*command)
-            if at:
-                found[name].append(took)
-    print(json.dumps({name: [round(f(all_), 3) for f in (median, min, max)] for name, all_ in found.items()}))
+            duration = seconds(*command)
+            if round_number:
+                times[name].append(duration)
+    print(json.dumps({name: [round(f(values), 3) for f in (median, min, max)] for name, values in times.items()}))
 
 
 if __name__ == "__main__":

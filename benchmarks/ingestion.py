@@ -1,14 +1,13 @@
-"""Measure a store while it is filled in many calls: how long each call takes, all of them, and searches meanwhile.
+"""Measure a store while it is filled in many calls: the time of each call, of all of them, and of searches meanwhile.
 
     python benchmarks/ingestion.py [--count N] [--dim D] [--call N] [--index KIND] [--pause S] [--limit N]
 
-Vectors lie around random centres. Each step runs in a process of its own and prints one JSON line: everything in one
-call and one build, which the rest is held against, and searches with tails of 5 and 20 %; the same in calls; then a tenth
-deleted in one call, and a tenth replaced in calls. From the second step on another thread searches, one question every
-``--pause`` seconds. Index recall is the overlap of the index's with the exact top 20, by brute force over what was added
-until then. Of searches there is told how long they took and how long the processor worked for them (``cpu``), which other
-work on the machine moves little. ``--limit`` stands in for the 20,000 passages that are always left in the tail, so that a
-small store behaves as a large one.
+Vectors lie around random centres. Each step runs in a process of its own and prints one JSON line. ``once`` is the baseline: all
+passages in one call and one build, and searches with tails of 5 and 20 %. ``calls`` adds the same in calls, ``changes`` deletes
+a tenth in one call and replaces a tenth in calls; in both, another thread searches, a question every ``--pause`` seconds.
+Index recall is the overlap of the index's with the exact top 20, by brute force over the passages added so far. Searches
+have wall-clock times and CPU times (``cpu``), which other work on the machine affects little. ``--limit`` replaces
+the 20,000 passages that are always left in the tail, so that a small store behaves as a large one.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ K, ASKED, LOOKS = 20, 100, 8
 
 
 class Searches:
-    """One question after another in a thread of its own, and how long each took."""
+    """Searches in a background thread, one question after another, with the times of each in ms."""
 
     def __init__(self, store: PassageStore, questions: np.ndarray, pause: float) -> None:
         self.times: list[float] = []
@@ -52,13 +51,13 @@ class Searches:
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
-        at = 0
+        number = 0
         while not self._stop.wait(self._pause):
-            start, working = time.perf_counter(), time.thread_time()
-            self._store.search(self._questions[at % len(self._questions)][None], K)
-            self.worked.append(1000 * (time.thread_time() - working))
+            start, cpu_start = time.perf_counter(), time.thread_time()
+            self._store.search(self._questions[number % len(self._questions)][None], K)
+            self.worked.append(1000 * (time.thread_time() - cpu_start))
             self.times.append(1000 * (time.perf_counter() - start))
-            at += 1
+            number += 1
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -71,20 +70,20 @@ class Searches:
             self._thread.join()
 
     def told(self) -> dict[str, object]:
-        """Percentiles and the longest, in ms."""
+        """Percentiles and maximum of the times in ms, and the number of searches."""
         cpu = percentiles(self.worked)
         return {**percentiles(self.times), "max_ms": round(max(self.times), 1), "cpu": cpu, "searches": len(self.times)}
 
 
-def recall(store: PassageStore, questions: np.ndarray, vectors: np.ndarray, names: np.ndarray) -> float:
-    """Share of the exact top 20 that searches bring."""
-    best = np.argsort(-(questions @ vectors.T), axis=1)[:, :K]
-    found = [{int(hit.passage.id) for hit in line} for line in store.search(questions, K)]
-    return float(np.mean([len(one & set(names[at].tolist())) / K for one, at in zip(found, best, strict=True)]))
+def recall(store: PassageStore, questions: np.ndarray, vectors: np.ndarray, ids: np.ndarray) -> float:
+    """Index recall at 20: the share of the exact top 20 that searches return; ``ids`` are those of the vectors."""
+    exact = np.argsort(-(questions @ vectors.T), axis=1)[:, :K]
+    hits = [{int(hit.passage.id) for hit in row} for row in store.search(questions, K)]
+    return float(np.mean([len(row & set(ids[top].tolist())) / K for row, top in zip(hits, exact, strict=True)]))
 
 
 def settled(store: PassageStore) -> float:
-    """Seconds until nothing is built in the background any more."""
+    """Wait until nothing is built in the background any more; returns the seconds that took."""
     start = time.perf_counter()
     if hasattr(store, "wait_for_compaction"):
         store.wait_for_compaction()
@@ -92,7 +91,7 @@ def settled(store: PassageStore) -> float:
 
 
 def quiet(store: PassageStore, questions: np.ndarray, pause: float) -> dict[str, object]:
-    """Searches of a store that nobody changes."""
+    """Times of searches in a store that is not written to."""
     store.search(questions, K)
     searches = Searches(store, questions, pause)
     with searches.running():
@@ -108,19 +107,19 @@ def taken(call: Callable[[], object]) -> float:
 
 
 class Work:
-    """Seconds of processors that all threads of this process have worked."""
+    """Measures the seconds of processor time of all threads of this process."""
 
     def __init__(self) -> None:
         self._start = time.process_time()
-        self._aside = 0.0
+        self._excluded = 0.0
 
-    def leave_out(self, start: float) -> None:
-        """Do not count what was done since ``time.process_time()`` was that."""
-        self._aside += time.process_time() - start
+    def leave_out(self, cpu_start: float) -> None:
+        """Exclude the processor time since ``cpu_start``, a value of ``time.process_time()``."""
+        self._excluded += time.process_time() - cpu_start
 
     def done(self) -> float:
-        """How many since the beginning."""
-        return round(time.process_time() - self._start - self._aside, 1)
+        """Seconds of processor time since the start, without those excluded."""
+        return round(time.process_time() - self._start - self._excluded, 1)
 
 
 def passages(numbers: range, version: int = 0) -> list[Passage]:
@@ -129,70 +128,70 @@ def passages(numbers: range, version: int = 0) -> list[Passage]:
 
 
 def once(path: Path, vectors: np.ndarray, questions: np.ndarray, args: argparse.Namespace) -> dict[str, object]:
-    """One add and one build."""
-    made = passages(range(len(vectors)))
+    """Add all passages in one call and build the index once; then search with tails of two sizes."""
+    batch = passages(range(len(vectors)))
     with PassageStore.open(path, index="flat") as store:
         work = Work()
-        added = taken(lambda: store.add(made, vectors=vectors, batch_size=args.call))
+        add_seconds = taken(lambda: store.add(batch, vectors=vectors, batch_size=args.call))
         settled(store)
-        adding, work = work.done(), Work()
-        built = taken(lambda: store.optimize(args.index))
-        told: dict[str, object] = {
-            "add_s": round(added, 1),
-            "build_s": round(built, 1),
-            "cpu_s": [adding, work.done()],
+        add_cpu, work = work.done(), Work()
+        build_seconds = taken(lambda: store.optimize(args.index))
+        figures: dict[str, object] = {
+            "add_s": round(add_seconds, 1),
+            "build_s": round(build_seconds, 1),
+            "cpu_s": [add_cpu, work.done()],
             "kind": store.info().kind,
             "quiet": quiet(store, questions, args.pause),
             "index_recall_at_20": round(recall(store, questions, vectors, np.arange(len(vectors))), 4),
         }
         limit_of_tails(len(vectors))
         for share in (0.05, 0.2):
-            more = range(len(vectors) + store.info().tail, len(vectors) + int(share * len(vectors)))
-            store.add(passages(more), vectors=vectors[: len(more)])
-            told[f"tail of {share:.0%}"] = quiet(store, questions, args.pause)
-        return told
+            numbers = range(len(vectors) + store.info().tail, len(vectors) + int(share * len(vectors)))
+            store.add(passages(numbers), vectors=vectors[: len(numbers)])
+            figures[f"tail of {share:.0%}"] = quiet(store, questions, args.pause)
+        return figures
 
 
 def limit_of_tails(limit: int) -> None:
-    """How many passages a tail holds in any case, in the place of 20,000."""
+    """Set the number of passages that are always left in a tail, in place of 20,000."""
     compaction.TAIL_LIMIT = limit
 
 
 def calls(path: Path, vectors: np.ndarray, questions: np.ndarray, args: argparse.Namespace) -> dict[str, object]:
-    """The same in calls."""
+    """Add the same passages in calls of ``--call`` passages, with searches meanwhile."""
     times, tails, recalls = [], [], []
     with PassageStore.open(path, index=args.index) as store:
         searches = Searches(store, questions, args.pause)
-        look = max(1, len(vectors) // args.call // LOOKS)
-        began, work = time.perf_counter(), Work()
-        spent = 0.0
+        interval = max(1, len(vectors) // args.call // LOOKS)
+        total_start, work = time.perf_counter(), Work()
+        recall_seconds = 0.0
         with searches.running():
-            for at, start in enumerate(range(0, len(vectors), args.call), 1):
+            for call_number, start in enumerate(range(0, len(vectors), args.call), 1):
                 numbers = range(start, min(start + args.call, len(vectors)))
-                made = passages(numbers)
-                times.append(taken(lambda: store.add(made, vectors=vectors[numbers], batch_size=args.call)))  # noqa: B023
+                batch = passages(numbers)
+                times.append(taken(lambda: store.add(batch, vectors=vectors[numbers], batch_size=args.call)))  # noqa: B023
                 tails.append(store.info().tail)
-                if at % look == 0:
-                    aside, idle = time.perf_counter(), time.process_time()
+                if call_number % interval == 0:
+                    recall_start, cpu_start = time.perf_counter(), time.process_time()
                     recalls.append(round(recall(store, questions, vectors[: numbers.stop], np.arange(numbers.stop)), 4))
-                    spent += time.perf_counter() - aside
-                    work.leave_out(idle)
-            total = time.perf_counter() - began - spent
-            waited = settled(store)
-        worked, left = work.done(), store.info()  # the searches, too
+                    recall_seconds += time.perf_counter() - recall_start
+                    work.leave_out(cpu_start)
+            total = time.perf_counter() - total_start - recall_seconds
+            compaction_seconds = settled(store)
+        cpu_seconds, info = work.done(), store.info()  # the searches, too
         return {
             "calls": len(times),
             "total_s": round(total, 1),
-            "until_folded_s": round(total + waited, 1),
-            "cpu_s": round(worked - sum(searches.worked) / 1000, 1),
+            "until_folded_s": round(total + compaction_seconds, 1),
+            "cpu_s": round(cpu_seconds - sum(searches.worked) / 1000, 1),
             "call_s": {
-                **{f"p{at}": round(float(np.percentile(times, at)), 2) for at in (50, 99)},
+                **{f"p{percent}": round(float(np.percentile(times, percent)), 2) for percent in (50, 99)},
                 "max": round(max(times), 2),
             },
-            "each_call_s": [round(one, 2) for one in times] if len(times) <= 200 else "",
+            "each_call_s": [round(seconds, 2) for seconds in times] if len(times) <= 200 else "",
             "largest_tail": max(tails),
-            "tail": left.tail,
-            "kind": left.kind,
+            "tail": info.tail,
+            "kind": info.kind,
             "meanwhile": searches.told(),
             "quiet": quiet(store, questions, args.pause),
             "index_recall_at_20": recalls,
@@ -202,54 +201,54 @@ def calls(path: Path, vectors: np.ndarray, questions: np.ndarray, args: argparse
 
 
 def changes(path: Path, vectors: np.ndarray, questions: np.ndarray, args: argparse.Namespace) -> dict[str, object]:
-    """A tenth deleted in one call, and a tenth replaced in calls."""
+    """Delete a tenth of the passages in one call, and replace a tenth in calls."""
     tenth = len(vectors) // 10
-    told: dict[str, object] = {}
+    figures: dict[str, object] = {}
     with PassageStore.open(path) as store:
         store.search(questions, K)
-        gone = np.arange(0, 10 * tenth, 10)
+        deleted = np.arange(0, 10 * tenth, 10)
         searches = Searches(store, questions, args.pause)
         with searches.running():
-            took = taken(lambda: store.delete([str(at) for at in gone]))
-            waited = settled(store)
-        kept = np.setdiff1d(np.arange(len(vectors)), gone)
-        told["delete"] = {
-            "passages": len(gone),
-            "s": round(took, 1),
-            "until_folded_s": round(took + waited, 1),
+            delete_seconds = taken(lambda: store.delete([str(number) for number in deleted]))
+            compaction_seconds = settled(store)
+        remaining = np.setdiff1d(np.arange(len(vectors)), deleted)
+        figures["delete"] = {
+            "passages": len(deleted),
+            "s": round(delete_seconds, 1),
+            "until_folded_s": round(delete_seconds + compaction_seconds, 1),
             "meanwhile": searches.told(),
             "after": quiet(store, questions, args.pause),
-            "index_recall_at_20": round(recall(store, questions, vectors[kept], kept), 4),
+            "index_recall_at_20": round(recall(store, questions, vectors[remaining], remaining), 4),
         }
-        again = kept[:tenth]
-        moved = np.roll(vectors[again], 1, axis=0)
+        replaced = remaining[:tenth]
+        rolled = np.roll(vectors[replaced], 1, axis=0)
         searches = Searches(store, questions, args.pause)
         times = []
         with searches.running():
-            for start in range(0, len(again), args.call):
-                part = again[start : start + args.call]
-                made = [passages(range(at, at + 1), 1)[0] for at in part.tolist()]
+            for start in range(0, len(replaced), args.call):
+                ids = replaced[start : start + args.call]
+                batch = [passages(range(number, number + 1), 1)[0] for number in ids.tolist()]
                 times.append(
-                    taken(lambda: store.add(made, vectors=moved[start : start + len(part)], batch_size=args.call))  # noqa: B023
+                    taken(lambda: store.add(batch, vectors=rolled[start : start + len(ids)], batch_size=args.call))  # noqa: B023
                 )
-            waited = settled(store)
+            compaction_seconds = settled(store)
         vectors = vectors.copy()
-        vectors[again] = moved
+        vectors[replaced] = rolled
         info = store.info()
-        told["replace"] = {
-            "passages": len(again),
+        figures["replace"] = {
+            "passages": len(replaced),
             "s": round(sum(times), 1),
-            "until_folded_s": round(sum(times) + waited, 1),
+            "until_folded_s": round(sum(times) + compaction_seconds, 1),
             "longest_call_s": round(max(times), 2),
             "meanwhile": searches.told(),
             "after": quiet(store, questions, args.pause),
-            "index_recall_at_20": round(recall(store, questions, vectors[kept], kept), 4),
+            "index_recall_at_20": round(recall(store, questions, vectors[remaining], remaining), 4),
             "base": info.base,
             "tail": info.tail,
             "deleted": info.deleted,
         }
         store.check()
-    return told
+    return figures
 
 
 STEPS = {"once": once, "calls": calls, "changes": changes}
@@ -274,9 +273,9 @@ def main() -> None:
         path = args.folder / ("once" if args.step == "once" else "store")
         print(json.dumps({"step": args.step, **STEPS[args.step](path, vectors, questions, args)}), flush=True)
         return
-    asked = {name: getattr(args, name) for name in ("count", "dim", "call", "index", "pause", "limit")}
+    options = {name: getattr(args, name) for name in ("count", "dim", "call", "index", "pause", "limit")}
     machine = {"cpu": processor(), "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()}
-    print(json.dumps({"python": platform.python_version(), **machine, **asked}), flush=True)
+    print(json.dumps({"python": platform.python_version(), **machine, **options}), flush=True)
     folder = Path(tempfile.mkdtemp(prefix="dpr-rag-bench-"))
     try:
         for step in args.steps.split(","):

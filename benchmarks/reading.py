@@ -5,8 +5,7 @@
 QUESTIONS are labelled with ``answers`` and ``positive_ids`` of passages in STORE. Exact match and F1 are SQuAD's (Rajpurkar et
 al. 2016): lower case, without punctuation and articles. Each passage is read once, and ranked by every weight that the reader
 may have beside the search (0 is the search alone, 1 the reader alone), in each of the scales of ``dpr_rag.reading.balance``.
-``--features`` keeps all numbers of every passage that was read, one question a line; where the file exists, nothing is read
-again.
+``--features`` keeps scores and answers of all passages read, one question a line; an existing file is used instead of reading.
 """
 
 from __future__ import annotations
@@ -32,127 +31,130 @@ WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 def say(name: str, values: Sequence[float]) -> None:
-    """One figure in per cent, with its 95 % interval by the normal approximation."""
+    """Print the mean in per cent, with its 95 % interval by the normal approximation."""
     mean, error = float(np.mean(values)), 1.96 * float(np.std(values)) / max(1, len(values)) ** 0.5
     sys.stdout.write(f"{name:34} {100 * mean:5.1f} ± {100 * error:.1f}  ({len(values)})\n")
     sys.stdout.flush()
 
 
 def alone(reader: Reader, store: PassageStore, questions: Sequence[Question]) -> None:
-    """Exact match and F1 where the right passage is given."""
-    found = [reader.read(one.question, store.get([one.positive_ids[0]]))[0] for one in questions]
+    """Print exact match and F1 on each question's first positive passage."""
+    readings = [reader.read(question.question, store.get([question.positive_ids[0]]))[0] for question in questions]
     for name, measure in (("exact match", exact_match), ("F1", f1)):
-        values = [best_of(read.answer.text, one.answers, measure) for one, read in zip(questions, found, strict=True)]
+        values = [
+            best_of(reading.answer.text, question.answers, measure)
+            for question, reading in zip(questions, readings, strict=True)
+        ]
         say(f"own passages: {name}", values)
 
 
 def read_all(
     reader: Reader, store: PassageStore, questions: Sequence[Question], args: argparse.Namespace
 ) -> list[Read]:
-    """What the search and the reader say of every passage that is found: all that the tables are made of."""
-    found, seconds = [], []
+    """Retrieve and read; returns one record per question with the scores and the answer of every hit."""
+    records, seconds = [], []
     retriever = Retriever(store, k=args.first, mode=args.mode)
-    for one, hits in zip(questions, retriever.retrieve_batch([q.question for q in questions]), strict=True):
+    for question, hits in zip(questions, retriever.retrieve_batch([q.question for q in questions]), strict=True):
         start = time.perf_counter()
-        readings = reader.read(one.question, [hit.passage for hit in hits])
+        readings = reader.read(question.question, [hit.passage for hit in hits])
         seconds.append(time.perf_counter() - start)
-        numbers = [_numbers(hit, read, one) for hit, read in zip(hits, readings, strict=True)]
-        found.append({"id": one.id, "answers": list(one.answers), "passages": numbers})
+        passages = [_passage_record(hit, reading, question) for hit, reading in zip(hits, readings, strict=True)]
+        records.append({"id": question.id, "answers": list(question.answers), "passages": passages})
     sys.stdout.write(f"{reader.runtime}: {1000 * float(np.median(seconds)):.0f} ms a question, median\n")
-    return found
+    return records
 
 
-def _numbers(hit: Hit, read: object, question: Question) -> dict[str, object]:
+def _passage_record(hit: Hit, reading: object, question: Question) -> dict[str, object]:
     return {
         "right": hit.passage.id in question.positive_ids,
         "retrieved": hit.score,
         "dense": hit.dense,
         "bm25": hit.bm25,
-    } | asdict(read)
+    } | asdict(reading)
 
 
-def cached(file: Path | None, about: dict[str, object], make: Callable[[], list[Read]]) -> list[Read]:
-    """What was read before, of the same things, or what is read now."""
-    if file is not None and file.is_file():
-        head, *lines = map(json.loads, file.read_text().splitlines())
-        if head != about:
-            sys.exit(f"{file} was read from {head}, not from {about}; name another file")
-        return lines
-    found = make()
-    if file is not None:
-        file.write_text("".join(json.dumps(line) + "\n" for line in [about, *found]))
-    return found
+def cached(path: Path | None, settings: dict[str, object], make: Callable[[], list[Read]]) -> list[Read]:
+    """Read the records from a file if it was made with the same settings, or else make and write them."""
+    if path is not None and path.is_file():
+        saved_settings, *saved_records = map(json.loads, path.read_text().splitlines())
+        if saved_settings != settings:
+            sys.exit(f"{path} was read from {saved_settings}, not from {settings}; name another file")
+        return saved_records
+    records = make()
+    if path is not None:
+        path.write_text("".join(json.dumps(row) + "\n" for row in [settings, *records]))
+    return records
 
 
-def weights_table(found: Sequence[Read]) -> None:
-    """Accuracy by the share of the reader in the order, and how many questions it wins and loses at the first place."""
-    before = [[one["right"] for one in line["passages"]] for line in found]
+def weights_table(records: Sequence[Read]) -> None:
+    """Print accuracy by the reader's weight in the ranking, and the questions that it wins and loses at rank 1."""
+    before = [[passage["right"] for passage in record["passages"]] for record in records]
     sys.stdout.write(f"\n{'scale':>11} weight  top-1  top-5   MRR    won lost  EM of the first\n")
     for scale in SCALES:
         for weight in WEIGHTS:
-            orders = [_order(line["passages"], weight, scale) for line in found]
-            after = [[ranks[at] for at in order] for ranks, order in zip(before, orders, strict=True)]
-            firsts = [(any(one[:1]), any(other[:1])) for one, other in zip(before, after, strict=True)]
-            answered = [
-                _right(line, line["passages"][order[0]]) if order else 0
-                for line, order in zip(found, orders, strict=True)
+            orders = [_ranking(record["passages"], weight, scale) for record in records]
+            after = [[flags[at] for at in order] for flags, order in zip(before, orders, strict=True)]
+            firsts = [(any(old[:1]), any(new[:1])) for old, new in zip(before, after, strict=True)]
+            exact_matches = [
+                _answer_match(record, record["passages"][order[0]]) if order else 0
+                for record, order in zip(records, orders, strict=True)
             ]
             sys.stdout.write(
-                f"{scale:>11} {weight:6.2f} {_share(after, 1):6.1f} {_share(after, 5):6.1f} {100 * _reciprocal(after):6.1f} "
+                f"{scale:>11} {weight:6.2f} {_top_k(after, 1):6.1f} {_top_k(after, 5):6.1f} {100 * _mrr(after):6.1f} "
                 f"{sum(new and not old for old, new in firsts):5} {sum(old and not new for old, new in firsts):4} "
-                f"{100 * float(np.mean(answered)):6.1f}\n"
+                f"{100 * float(np.mean(exact_matches)):6.1f}\n"
             )
 
 
-def _order(passages: Sequence[dict[str, Any]], weight: float, scale: Scale) -> list[int]:
-    read = [one["selection"] for one in passages]
-    scores = read if weight == 1 else balanced([one["retrieved"] for one in passages], read, weight, scale)
+def _ranking(passages: Sequence[dict[str, Any]], weight: float, scale: Scale) -> list[int]:
+    reader = [passage["selection"] for passage in passages]
+    scores = reader if weight == 1 else balanced([passage["retrieved"] for passage in passages], reader, weight, scale)
     return sorted(range(len(scores)), key=lambda at: -scores[at])
 
 
-def _share(ranks: Sequence[Sequence[bool]], k: int) -> float:
-    return 100 * float(np.mean([any(one[:k]) for one in ranks]))
+def _top_k(relevance: Sequence[Sequence[bool]], k: int) -> float:
+    return 100 * float(np.mean([any(flags[:k]) for flags in relevance]))
 
 
-def _reciprocal(ranks: Sequence[Sequence[bool]]) -> float:
-    return float(np.mean([1 / (1 + one.index(True)) if True in one else 0.0 for one in ranks]))
+def _mrr(relevance: Sequence[Sequence[bool]]) -> float:
+    return float(np.mean([1 / (1 + flags.index(True)) if True in flags else 0.0 for flags in relevance]))
 
 
-def _right(line: Read, one: dict[str, Any]) -> float:
-    """Whether a passage's answer is a right one; 0 where the reader finds none in it."""
-    if one["none"] > one["answer"]["probability"]:
+def _answer_match(record: Read, passage: dict[str, Any]) -> float:
+    """Exact match of a passage's answer, 0 or 1; 0 where the reader finds none in it."""
+    if passage["none"] > passage["answer"]["probability"]:
         return 0.0
-    return best_of(one["answer"]["text"], line["answers"], exact_match)
+    return best_of(passage["answer"]["text"], record["answers"], exact_match)
 
 
-def certainty_table(found: Sequence[Read]) -> None:
-    """The likeliest answer of all passages: how many questions get one, and how many of those a right one, by its certainty."""
-    best = [_likeliest(line) for line in found]
+def certainty_table(records: Sequence[Read]) -> None:
+    """Print the share of questions answered, and answered correctly, by the least probability of the best answer."""
+    best_answers = [_most_probable(record) for record in records]
     sys.stdout.write("\ncertainty  answered  right of those  right of all\n")
-    for least in (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5):
-        given = [right for probability, right in best if probability > least]
-        right = sum(given)
+    for threshold in (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5):
+        answered = [correct for probability, correct in best_answers if probability > threshold]
+        correct = sum(answered)
         sys.stdout.write(
-            f"{least:9.2f} {100 * len(given) / len(best):9.1f} {100 * right / max(1, len(given)):15.1f} "
-            f"{100 * right / len(best):13.1f}\n"
+            f"{threshold:9.2f} {100 * len(answered) / len(best_answers):9.1f} {100 * correct / max(1, len(answered)):15.1f} "
+            f"{100 * correct / len(best_answers):13.1f}\n"
         )
 
 
-def _likeliest(line: Read) -> tuple[float, float]:
-    """How likely the likeliest answer is, and whether it is right."""
-    passages = line["passages"]
-    shares = np.exp([one["selection"] - max(other["selection"] for other in passages) for one in passages])
+def _most_probable(record: Read) -> tuple[float, float]:
+    """Probability of the most probable answer of all passages, and its exact match."""
+    passages = record["passages"]
+    shares = np.exp([passage["selection"] - max(rival["selection"] for rival in passages) for passage in passages])
     shares /= max(shares.sum(), 1e-30)
-    given = [
-        (float(share) * one["answer"]["probability"], _right(line, one))
-        for share, one in zip(shares, passages, strict=True)
-        if one["none"] <= one["answer"]["probability"]
+    answers = [
+        (float(share) * passage["answer"]["probability"], _answer_match(record, passage))
+        for share, passage in zip(shares, passages, strict=True)
+        if passage["none"] <= passage["answer"]["probability"]
     ]
-    return max(given, default=(0.0, 0.0))
+    return max(answers, default=(0.0, 0.0))
 
 
 def main() -> None:
-    """Measure."""
+    """Read, or load what was read, and print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("reader", "store", "questions"):
         parser.add_argument(name)
@@ -162,21 +164,21 @@ def main() -> None:
     parser.add_argument("--features", type=Path, help="file of what was read, to look at it again")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    asked = list(read_questions(args.questions))
-    order = np.random.default_rng(args.seed).permutation(len(asked))[: args.limit]
-    questions = [asked[at] for at in order]
+    all_questions = list(read_questions(args.questions))
+    sample = np.random.default_rng(args.seed).permutation(len(all_questions))[: args.limit]
+    questions = [all_questions[at] for at in sample]
     reader = Reader.from_pretrained(args.reader)
-    about = {name: getattr(args, name) for name in ("store", "questions", "limit", "first", "mode", "seed")}
-    about["reader"] = reader.fingerprint
+    settings = {name: getattr(args, name) for name in ("store", "questions", "limit", "first", "mode", "seed")}
+    settings["reader"] = reader.fingerprint
 
     def make() -> list[Read]:
         with PassageStore.open(args.store, encoder=DualEncoder.default(), create=False, read_only=True) as store:
             alone(reader, store, questions)
             return read_all(reader, store, questions, args)
 
-    found = cached(args.features, about, make)
-    weights_table(found)
-    certainty_table(found)
+    records = cached(args.features, settings, make)
+    weights_table(records)
+    certainty_table(records)
 
 
 if __name__ == "__main__":

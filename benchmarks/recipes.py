@@ -60,7 +60,7 @@ class Work:
 
     @cached_property
     def passages(self) -> list[Passage]:
-        """All paragraphs."""
+        """SQuAD's paragraphs, of training and dev set."""
         return list(open_corpus(str(self.data / "squad" / "passages.jsonl.gz")))
 
     @cached_property
@@ -72,12 +72,12 @@ class Work:
 
     @cached_property
     def store(self) -> PassageStore:
-        """Their paragraphs, asked by words alone: the vectors are never used."""
-        wanted = {one for question in self.asked for one in question.positive_ids}
-        chosen = [one for one in self.passages if one.id in wanted]
+        """The questions' paragraphs, searched by BM25 alone; the vectors are placeholders."""
+        positive_ids = {passage_id for question in self.asked for passage_id in question.positive_ids}
+        passages = [passage for passage in self.passages if passage.id in positive_ids]
         store = PassageStore.open(self.output / "words.dpr")
-        if len(store) < len(chosen):
-            store.add(chosen, vectors=np.ones((len(chosen), 2), np.float32))
+        if len(store) < len(passages):
+            store.add(passages, vectors=np.ones((len(passages), 2), np.float32))
         return store
 
     @cached_property
@@ -90,7 +90,7 @@ class Work:
         """The samples that have a negative, with scores of a cross-encoder that was trained on them; kept for all seeds."""
         path = self.output / "scored.json"
         if not path.is_file():
-            samples = [one for one in self.samples if one.hard_negatives]
+            samples = [sample for sample in self.samples if sample.hard_negatives]
             pairs = PairBatches(samples, batch_size=self.batch_size, hard_negatives=1)
             start = cross_encoder_from(DualEncoder.from_pretrained(self.model, runtime="torch"))
             teacher = replace(self, seed=0).run("teacher", pairs, start, self.steps, OwnPairs(), "bfloat16")
@@ -99,7 +99,7 @@ class Work:
 
     def settings(self, steps: int, **changes: object) -> TrainingSettings:
         """What all arms share: no dropout, as it costs a third of the time on a CPU and overfitting is not at issue."""
-        shared = TrainingSettings(
+        settings = TrainingSettings(
             batch_size=self.batch_size,
             steps=steps,
             learning_rate=self.rate,
@@ -110,7 +110,7 @@ class Work:
             seed=self.seed,
             save_every=50,
         )
-        return replace(shared, **changes)  # type: ignore[arg-type]
+        return replace(settings, **changes)  # type: ignore[arg-type]
 
     @property
     def steps(self) -> int:
@@ -135,7 +135,7 @@ class Work:
 
 
 def tell(name: str, progress: object) -> None:
-    """Say now and then how it goes."""
+    """Print progress every 25 steps."""
     step, steps = progress.step, progress.steps  # type: ignore[attr-defined]
     if step % 25 == 0:
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} {name} {step}/{steps} loss {progress.loss:.3f}\n")  # type: ignore[attr-defined]
@@ -156,15 +156,15 @@ def bm25(work: Work, start: DualEncoder) -> DualEncoder:
 def ance(work: Work, start: DualEncoder) -> DualEncoder:
     """BM25 for half of the steps, then negatives of the newest weights."""
     source = RandomBatches(work.samples, batch_size=work.batch_size, hard_negatives=1)
-    warm = work.run("ance-warm", source, start, work.steps // 2)
-    own = AnceBatches(work.samples, work.store, batch_size=work.batch_size, share=1 / (2 * REFRESHES))
-    return work.run("ance", own, warm, work.steps - work.steps // 2)
+    warm_up = work.run("ance-warm", source, start, work.steps // 2)
+    batches = AnceBatches(work.samples, work.store, batch_size=work.batch_size, share=1 / (2 * REFRESHES))
+    return work.run("ance", batches, warm_up, work.steps - work.steps // 2)
 
 
 def tas_b(work: Work, start: DualEncoder) -> DualEncoder:
     """Margins of a cross-encoder that was trained on the same samples and of the whole model, in batches of one cluster."""
     clusters = max(2, work.questions // 200)
-    labels = cluster_questions([one.question for one in work.scored], start, clusters, seed=work.seed)
+    labels = cluster_questions([sample.question for sample in work.scored], start, clusters, seed=work.seed)
     source = TasBatches(work.scored, labels, batch_size=work.batch_size)
     in_batch = encoder_teacher(plain_products(work.model))
     return work.run("tas-b", source, start, work.steps, MarginMSE(in_batch=in_batch, name="all layers"))
@@ -172,9 +172,9 @@ def tas_b(work: Work, start: DualEncoder) -> DualEncoder:
 
 def contriever(work: Work, start: DualEncoder) -> DualEncoder:
     """Crops of the background alone, then labelled questions."""
-    texts = (one for one in open_corpus(str(work.data / "wiki-background" / "passages.jsonl.gz")))
+    texts = (passage for passage in open_corpus(str(work.data / "wiki-background" / "passages.jsonl.gz")))
     crops = CropBatches(texts, batch_size=128)
-    alone = work.run(
+    pretrained = work.run(
         "crops",
         crops,
         start,
@@ -182,9 +182,9 @@ def contriever(work: Work, start: DualEncoder) -> DualEncoder:
         MomentumContrast(queue=8192, temperature=1.0, momentum=0.995),
         towers="momentum",
     )
-    report(work, "contriever, text alone", alone, 0.0)
+    report(work, "contriever, text alone", pretrained, 0.0)
     source = RandomBatches(work.samples, batch_size=work.batch_size, hard_negatives=0)
-    return work.run("contriever", source, alone, work.steps)
+    return work.run("contriever", source, pretrained, work.steps)
 
 
 ARMS: dict[str, Callable[[Work, DualEncoder], DualEncoder]] = {
@@ -199,32 +199,32 @@ ARMS: dict[str, Callable[[Work, DualEncoder], DualEncoder]] = {
 
 def report(work: Work, arm: str, encoder: DualEncoder, seconds: float) -> None:
     """Measure an encoder and print a JSON line."""
-    asked: list[Question] = list(read_questions(work.data / "squad" / "questions.dev.jsonl.gz"))
-    own = [one for one in work.passages if one.id.startswith("sd")]
-    others = [one for one in work.passages if not one.id.startswith("sd")]
-    chosen = own + random.Random(0).sample(others, OTHERS)
+    questions: list[Question] = list(read_questions(work.data / "squad" / "questions.dev.jsonl.gz"))
+    dev_passages = [passage for passage in work.passages if passage.id.startswith("sd")]
+    other_passages = [passage for passage in work.passages if not passage.id.startswith("sd")]
+    corpus = dev_passages + random.Random(0).sample(other_passages, OTHERS)
     with PassageStore.temporary(encoder=encoder) as store:
-        store.add(chosen)
-        found = evaluate({arm: Retriever(store)}, asked, k=20, by="passage", batch_size=256)[arm]
+        store.add(corpus)
+        result = evaluate({arm: Retriever(store)}, questions, k=20, by="passage", batch_size=256)[arm]
     figures = {
-        f"top-{k}": [round(100 * part, 1) for part in (one.value, one.low, one.high)]
-        for k, one in found.accuracy.items()
+        f"top-{k}": [round(100 * value, 1) for value in (estimate.value, estimate.low, estimate.high)]
+        for k, estimate in result.accuracy.items()
     }
-    line = {"arm": arm, "seed": work.seed, "steps": work.steps, "cpu_minutes": round(seconds / 60, 1), **figures}
-    sys.stdout.write(json.dumps(line) + "\n")
+    row = {"arm": arm, "seed": work.seed, "steps": work.steps, "cpu_minutes": round(seconds / 60, 1), **figures}
+    sys.stdout.write(json.dumps(row) + "\n")
     sys.stdout.flush()
 
 
 def plain_products(model: Path, layers: int | None = None) -> DualEncoder:
-    """A model without its normalisation, as the published recipes train plain inner products, and maybe with fewer layers."""
-    found = DualEncoder.from_pretrained(model, runtime="torch")
-    tower = found.question_tower
+    """Load a model without its normalisation, as the published recipes train inner products, with all or fewer layers."""
+    encoder = DualEncoder.from_pretrained(model, runtime="torch")
+    tower = encoder.question_tower
     if layers:
-        deeper = tuple(f"encoder.layer.{at}." for at in range(layers, int(tower.config["num_hidden_layers"])))
-        state = {name: array for name, array in tower.state.items() if not name.startswith(deeper)}
+        dropped = tuple(f"encoder.layer.{layer}." for layer in range(layers, int(tower.config["num_hidden_layers"])))
+        state = {name: array for name, array in tower.state.items() if not name.startswith(dropped)}
         tower = replace(tower, state=state, config={**tower.config, "num_hidden_layers": layers})
-    profile = replace(found.profile, normalise=False)
-    source = f"{found.source}, not normalised"
+    profile = replace(encoder.profile, normalise=False)
+    source = f"{encoder.source}, not normalised"
     return DualEncoder(tower, profile=profile, source=source, runtime="openvino", dtype="float32")
 
 
@@ -248,9 +248,9 @@ def main() -> None:
         for arm in args.arms.split(","):
             if arm == "tas-b":
                 _ = work.scored  # the teacher is trained once for all seeds: its time is no arm's
-            began = time.process_time()
+            cpu_start = time.process_time()
             encoder = ARMS[arm](work, start)
-            report(work, arm, encoder, time.process_time() - began)
+            report(work, arm, encoder, time.process_time() - cpu_start)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The figures of ``run.py`` as Markdown, and the growth of the indexes as a plot."""
+"""Write the figures of ``run.py`` as Markdown, and the growth of the indexes as a plot."""
 
 from __future__ import annotations
 
@@ -19,78 +19,77 @@ PANELS = (
 WIKIPEDIA, WIDTH = 21_015_324, 768
 
 
-def write_report(out: Path, sections: Mapping[str, Mapping[str, Any]]) -> None:
+def write_report(folder: Path, sections: Mapping[str, Mapping[str, Any]]) -> None:
     """Write ``report.md``, and ``growth.svg`` where indexes were measured."""
     lines = ["# Benchmarks", ""]
     for name, write in WRITERS.items():
         if name in sections and sections[name]["figures"] is not None:
-            found = sections[name]
-            lines += [*write(found["figures"]), ""]
-            if name == "growth" and found["full"]:
-                lines += [*projection(found["figures"]), ""]
-            lines += [about(found), ""]
+            section = sections[name]
+            lines += [*write(section["figures"]), ""]
+            if name == "growth" and section["full"]:
+                lines += [*projection(section["figures"]), ""]
+            lines += [about(section), ""]
     if "growth" in sections:
-        plot(sections["growth"]["figures"], out / "growth.svg")
-    (out / "report.md").write_text("\n".join(lines), encoding="utf-8")
+        plot(sections["growth"]["figures"], folder / "growth.svg")
+    (folder / "report.md").write_text("\n".join(lines), encoding="utf-8")
 
 
-def about(found: Mapping[str, Any]) -> str:
-    """Where and when a section was measured."""
-    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
-    size = "" if found["full"] else " Small mode: a check that it runs, too short for figures to quote."
-    return f"*{found['date']}, commit {found['commit']}, {found['processor']}, {found['system']}; {versions}.{size}*"
+def about(section: Mapping[str, Any]) -> str:
+    """Format date, commit, machine and versions of a section."""
+    versions = ", ".join(f"{name} {number}" for name, number in section["versions"].items())
+    size = "" if section["full"] else " Small mode: a check that it runs, too short for figures to quote."
+    return f"*{section['date']}, commit {section['commit']}, {section['processor']}, {section['system']}; {versions}.{size}*"
 
 
-def stacks(found: Figures) -> list[str]:
-    """Beside the rivals."""
-    rounds = len(next(iter(found["rounds"].values())))
+def stacks(figures: Figures) -> list[str]:
+    """The section on our stacks and the rivals'."""
+    rounds = len(next(iter(figures["rounds"].values())))
     return [
         "## Text in, passages out, beside the rivals",
         "",
         f"The same weights, titles, texts and questions; medians of {rounds} rounds in turn, least and most in brackets. "
         "Indexing goes from texts to an index on disk that answers, loading the model aside. Ours run as installed, in the "
-        "precision that the encoder takes on this CPU, the first three others as installed, in float32 by PyTorch, the last "
-        "three as an expert would set them. Ten milliseconds pass before each question: "
-        + ", ".join(found["versions"])
-        + ".",
+        "precision that the encoder takes on this CPU, the first three others as installed, in float32 by PyTorch, the next "
+        "three as an expert would set them, and the last three by databases with the vectors of sentence-transformers and "
+        "OpenVINO. Ten milliseconds pass before each question: " + ", ".join(figures["versions"]) + ".",
         "",
-        *table(found["rounds"]),
+        *table(figures["rounds"]),
     ]
 
 
-def precision(found: Figures) -> list[str]:
-    """Each precision beside float32."""
-    tops = [name for name in found["int8"] if name.startswith("top_")]
+def precision(figures: Figures) -> list[str]:
+    """The section on precisions beside float32."""
+    tops = [name for name in figures["int8"] if name.startswith("top_")]
     body = [
         [
             dtype,
-            *(figures[top] for top in tops),
-            f"{figures['off_median']:.1e} ({figures['off_most']:.1e})",
-            figures["seconds"],
+            *(row[top] for top in tops),
+            f"{row['off_median']:.1e} ({row['off_most']:.1e})",
+            row["seconds"],
         ]
-        for dtype, figures in found.items()
+        for dtype, row in figures.items()
     ]
     return [
         "## What a precision costs",
         "",
-        f"{found['int8']['questions']:,} questions over {found['int8']['passages']:,} passages, top-k accuracy by gold passage "
-        "in percent, 1 - cosine to float32 at the median (and at most), and seconds from texts to a store that answers.",
+        f"{figures['int8']['questions']:,} questions over {figures['int8']['passages']:,} passages, top-k accuracy by gold "
+        "passage in percent, 1 - cosine to float32 at the median (and at most), and seconds from texts to a store that answers.",
         "",
         *rows(["", *(top.replace("_", "-") for top in tops), "off float32", "seconds"], body),
     ]
 
 
-def cold_start(found: Figures) -> list[str]:
-    """Processes."""
-    body = [[name, *(f"{value:.3f}" for value in values)] for name, values in found.items()]
-    told = "Seconds from the start of a process to its end; `dpr-rag search` opens a store of 20,000 passages."
-    return ["## Cold start", "", told, "", *rows(["", "median", "least", "most"], body)]
+def cold_start(figures: Figures) -> list[str]:
+    """The section on the start of processes."""
+    body = [[name, *(f"{value:.3f}" for value in values)] for name, values in figures.items()]
+    caption = "Seconds from the start of a process to its end; `dpr-rag search` opens a store of 20,000 passages."
+    return ["## Cold start", "", caption, "", *rows(["", "median", "least", "most"], body)]
 
 
-def threads(found: Figures) -> list[str]:
-    """Callers at once."""
+def threads(rates: Figures) -> list[str]:
+    """The section on concurrent callers."""
     body = [
-        [count, *(f"{f(one[count] for one in found):.0f}" for f in (median, min, max))] for count in next(iter(found))
+        [count, *(f"{f(row[count] for row in rates):.0f}" for f in (median, min, max))] for count in next(iter(rates))
     ]
     return [
         "## Callers at once",
@@ -101,32 +100,32 @@ def threads(found: Figures) -> list[str]:
     ]
 
 
-def parts(found: Figures) -> list[str]:
-    """Where the time goes."""
-    question, passage = found["question_ms"], found["passage_ms"]
+def parts(figures: Figures) -> list[str]:
+    """The section on the parts of a question's and a passage's time."""
+    question, passage = figures["question_ms"], figures["passage_ms"]
     return [
         "## Where the time goes",
         "",
-        f"A question of {found['question_tokens']} tokens, medians in ms: tokenising and the graph alone, then each with all "
+        f"A question of {figures['question_tokens']} tokens, medians in ms: tokenising and the graph alone, then each with all "
         "that goes before it.",
         "",
         *rows(["", "ms"], [[name, f"{value:.2f}"] for name, value in question.items()]),
         "",
-        f"A passage of {found['passage_tokens']} tokens, among many: ms.",
+        f"A passage of {figures['passage_tokens']} tokens, among many: ms.",
         "",
         *rows(["", "ms"], [[name, f"{value:.2f}"] for name, value in passage.items()]),
         "",
         "The layers' int8 matrices alone, multiplied with many rows, reach "
-        f"{found['limit_gops']['side by side']} billion operations a second side by side, {found['limit_gops']['one batch']} "
-        f"with all cores on one batch. Encoding passages reaches {100 * found['passage_share_of_limit']:.0f} % of the first, a "
-        f"single question with its few rows {100 * found['question_share_of_limit']:.0f} % of the second.",
+        f"{figures['limit_gops']['side by side']} billion operations a second side by side, {figures['limit_gops']['one batch']} "
+        f"with all cores on one batch. Encoding passages reaches {100 * figures['passage_share_of_limit']:.0f} % of the first, a "
+        f"single question with its few rows {100 * figures['question_share_of_limit']:.0f} % of the second.",
     ]
 
 
-def growth(found: Figures) -> list[str]:
-    """Indexes of more and more vectors."""
-    fills = [one for one in found if "inserts_per_second_with_compaction" in one]
-    kinds = [one for one in found if "kind" in one]
+def growth(figures: Figures) -> list[str]:
+    """The section on indexes of growing size."""
+    fills = [row for row in figures if "inserts_per_second_with_compaction" in row]
+    kinds = [row for row in figures if "kind" in row]
     head = [
         "passages",
         "index",
@@ -140,9 +139,9 @@ def growth(found: Figures) -> list[str]:
     head += ["anonymous MiB", "index MiB", "on disk MiB", "add 1,000 ms"]
     names = ("build_s", "build_peak_mib", "reopen_to_first_answer_ms", "p50_ms", "p99_ms", "index_recall_at_20")
     names += ("anonymous_mib", "index_mib", "mib_on_disk", "add_1000_to_answer_ms")
-    body = [[f"{one['passages']:,}", label(one), *(one[name] for name in names)] for one in kinds]
-    inserted = ", ".join(f"{one['passages']:,}: {one['inserts_per_second_with_compaction']:,}" for one in fills)
-    real = max(one["real_vectors"] for one in fills)
+    body = [[f"{row['passages']:,}", label(row), *(row[name] for name in names)] for row in kinds]
+    inserted = ", ".join(f"{row['passages']:,}: {row['inserts_per_second_with_compaction']:,}" for row in fills)
+    real = max(row["real_vectors"] for row in fills)
     return [
         "## Indexes as they grow",
         "",
@@ -158,43 +157,43 @@ def growth(found: Figures) -> list[str]:
     ]
 
 
-def label(one: Mapping[str, Any]) -> str:
-    """The index asked for, and what ``auto`` chose."""
-    return one["kind"] if one["asked_for"] == one["kind"] else f"{one['asked_for']}: {one['kind']}"
+def label(row: Mapping[str, Any]) -> str:
+    """The index kind requested, and the kind that ``auto`` chose."""
+    return row["kind"] if row["asked_for"] == row["kind"] else f"{row['asked_for']}: {row['kind']}"
 
 
 def filters(kinds: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Filters on the ``auto`` index of every size."""
-    found = [one for one in kinds if one["asked_for"] == "auto" and "filters" in one]
-    if not found:
+    """The table of filters on the ``auto`` index of every size."""
+    auto_rows = [row for row in kinds if row["asked_for"] == "auto" and "filters" in row]
+    if not auto_rows:
         return []
     head = ["passages", "share kept", "first use ms", "p50 ms", "times unfiltered", "index recall@20"]
     body = [
         [
-            f"{one['passages']:,}",
-            f"1/{round(1 / line['share']):,}",
-            line["first_ms"],
-            line["p50_ms"],
-            f"{line['p50_ms'] / one['p50_ms']:.1f}",
-            line["index_recall_at_20"],
+            f"{row['passages']:,}",
+            f"1/{round(1 / entry['share']):,}",
+            entry["first_ms"],
+            entry["p50_ms"],
+            f"{entry['p50_ms'] / row['p50_ms']:.1f}",
+            entry["index_recall_at_20"],
         ]
-        for one in found
-        for line in one["filters"]
+        for row in auto_rows
+        for entry in row["filters"]
     ]
     return ["Filters on `auto`, by a number that has nothing to do with the vectors:", "", *rows(head, body), ""]
 
 
 def projection(kinds: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What all of Wikipedia would take, from the largest clustered indexes measured, a million passages at least."""
-    found = [one for one in kinds if one.get("kind", "").startswith("ivf-") and one["passages"] >= 1_000_000]
+    """The resources for all of Wikipedia, projected from the largest clustered indexes of a million passages or more."""
+    clustered = [row for row in kinds if row.get("kind", "").startswith("ivf-") and row["passages"] >= 1_000_000]
     body = []
-    for name in sorted({one["kind"] for one in found}):
-        one = max((line for line in found if line["kind"] == name), key=lambda line: line["passages"])
-        scale, wider = WIKIPEDIA / one["passages"], WIDTH / one["dim"]
-        memory = (one["anonymous_mib"] + one["index_mib"] * wider) * scale / 1024
+    for name in sorted({row["kind"] for row in clustered}):
+        largest = max((row for row in clustered if row["kind"] == name), key=lambda row: row["passages"])
+        scale, width_ratio = WIKIPEDIA / largest["passages"], WIDTH / largest["dim"]
+        memory = (largest["anonymous_mib"] + largest["index_mib"] * width_ratio) * scale / 1024
         matrix = WIKIPEDIA * WIDTH * 4 / 2**30
-        time = one["p50_ms"] * wider * scale
-        body.append([name, f"{one['passages']:,}", f"{memory:.1f}", f"{matrix:.0f}", f"{time:.0f}"])
+        projected_ms = largest["p50_ms"] * width_ratio * scale
+        body.append([name, f"{largest['passages']:,}", f"{memory:.1f}", f"{matrix:.0f}", f"{projected_ms:.0f}"])
     if not body:
         return []
     return [
@@ -206,24 +205,24 @@ def projection(kinds: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def gpu(found: Figures) -> list[str]:
-    """Encoding on a GPU."""
-    return ["## GPU", "", *rows(["", ""], [[name.replace("_", " "), value] for name, value in found.items()])]
+def gpu(figures: Figures) -> list[str]:
+    """The section on encoding on a GPU."""
+    return ["## GPU", "", *rows(["", ""], [[name.replace("_", " "), value] for name, value in figures.items()])]
 
 
-def plot(found: Figures, path: Path) -> None:
+def plot(figures: Figures, path: Path) -> None:
     """Four panels over the number of passages, a line for each kind."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    kinds = [{**one, "memory_mib": (one["anonymous_mib"] or 0) + one["index_mib"]} for one in found if "kind" in one]
+    kinds = [{**row, "memory_mib": (row["anonymous_mib"] or 0) + row["index_mib"]} for row in figures if "kind" in row]
     figure, axes = pyplot.subplots(2, 2, figsize=(10, 7), layout="constrained")
     for axis, (name, title) in zip(axes.flat, PANELS, strict=True):
-        for kind in dict.fromkeys(one["asked_for"] for one in kinds):
-            line = sorted((one["passages"], one[name]) for one in kinds if one["asked_for"] == kind)
-            axis.plot(*zip(*line, strict=True), marker="o", label=kind)
+        for kind in dict.fromkeys(row["asked_for"] for row in kinds):
+            points = sorted((row["passages"], row[name]) for row in kinds if row["asked_for"] == kind)
+            axis.plot(*zip(*points, strict=True), marker="o", label=kind)
         axis.set(title=title, xscale="log", xlabel="passages")
         if name != "index_recall_at_20":
             axis.set_yscale("symlog" if name == "build_s" else "log")
@@ -234,5 +233,5 @@ def plot(found: Figures, path: Path) -> None:
 
 
 WRITERS: Mapping[str, Callable[[Figures], list[str]]] = {
-    one.__name__: one for one in (stacks, precision, cold_start, threads, parts, growth, gpu)
+    writer.__name__: writer for writer in (stacks, precision, cold_start, threads, parts, growth, gpu)
 }

@@ -1,4 +1,4 @@
-"""Measure how long a reader takes to order a question's passages anew, beside a ``CrossEncoder`` of the same size.
+"""Measure the time in which a reader reranks a question's passages, beside a ``CrossEncoder`` of the same size.
 
     python benchmarks/reranking.py PASSAGES QUESTIONS [--reader MODEL] [--first 20] [--count 30] [--rounds 5]
 
@@ -40,7 +40,7 @@ def cross_encoder(reader: Reader, folder: Path) -> Any:
 
 
 def main() -> None:
-    """Read, and print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("passages")
     parser.add_argument("questions")
@@ -51,23 +51,25 @@ def main() -> None:
     args = parser.parse_args()
     reader = load_reader(args.reader)
     passages = list(open_corpus(args.passages))
-    asked = [one.question for one in islice(read_questions(args.questions), args.count)]
+    questions = [question.question for question in islice(read_questions(args.questions), args.count)]
     draw = random.Random(0)
-    drawn: list[list[Passage]] = [draw.sample(passages, args.first) for _ in asked]
+    samples: list[list[Passage]] = [draw.sample(passages, args.first) for _ in questions]
     medians: dict[str, list[float]] = {"reader": [], "cross_encoder": []}
-    with tempfile.TemporaryDirectory() as place:
-        rival = cross_encoder(reader, Path(place) / "model")
-        for at in range(args.rounds + 1):  # the first warms up
-            took: dict[str, list[float]] = {name: [] for name in medians}
-            for question, own in zip(asked, drawn, strict=True):
+    with tempfile.TemporaryDirectory() as folder:
+        rival = cross_encoder(reader, Path(folder) / "model")
+        for round_number in range(args.rounds + 1):  # the first warms up
+            seconds: dict[str, list[float]] = {name: [] for name in medians}
+            for question, sample in zip(questions, samples, strict=True):
                 start = time.perf_counter()
-                reader.read(question, own)
+                reader.read(question, sample)
                 middle = time.perf_counter()
-                rival.predict([(question, f"{one.title} {one.text}") for one in own], batch_size=args.first)
-                took["reader"].append(middle - start)
-                took["cross_encoder"].append(time.perf_counter() - middle)
-            for name in medians if at else ():
-                medians[name].append(float(np.median(took[name])))
+                rival.predict(
+                    [(question, f"{passage.title} {passage.text}") for passage in sample], batch_size=args.first
+                )
+                seconds["reader"].append(middle - start)
+                seconds["cross_encoder"].append(time.perf_counter() - middle)
+            for name in medians if round_number else ():
+                medians[name].append(float(np.median(seconds[name])))
     ours, theirs = (1000 * float(np.median(medians[name])) for name in ("reader", "cross_encoder"))
     figures = {
         "runtime": str(reader.runtime),

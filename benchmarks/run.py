@@ -1,4 +1,4 @@
-"""Measure everything that `docs/figures/speed.md` says, beside the rivals, and write one report.
+"""Measure all figures of `docs/figures/speed.md`, ours and the rivals', and write one report.
 
     make bench                                    small: under five minutes once installed, texts of the standard library
     make bench BENCH='--data squad --background wiki-background/passages.jsonl.gz --full'
@@ -43,104 +43,104 @@ Args = argparse.Namespace
 
 
 def lines_of(*command: str) -> list[Any]:
-    """The JSON lines that a script of this folder prints."""
+    """Run a script of this folder, and parse the JSON lines that it prints."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, str(HERE / command[0]), *command[1:]], check=True, stdout=subprocess.PIPE, text=True, env=env
     )
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in process.stdout.splitlines()]
 
 
 def files(args: Args) -> tuple[str, str]:
-    """Passages and questions."""
+    """Paths of the passages and of the questions."""
     return str(args.data / "passages.jsonl.gz"), str(args.data / "questions.dev.jsonl.gz")
 
 
 def stacks(args: Args) -> Any:
-    """Text in, passages out, beside the rivals."""
+    """Indexing and retrieval of our stacks and the rivals'."""
     rounds, passages, questions = (5, 1000, 300) if args.full else (1, 300, 128)
-    found = rounds_of(args.data, args.rivals, rounds=rounds, passages=passages, questions=questions)
-    return {"rounds": found, "versions": versions_of(args.rivals) if args.rivals else []}
+    results = rounds_of(args.data, args.rivals, rounds=rounds, passages=passages, questions=questions)
+    return {"rounds": results, "versions": versions_of(args.rivals) if args.rivals else []}
 
 
 def precision(args: Args) -> Any:
-    """Top-k accuracy in the precisions of a CPU, and how far their vectors are off float32."""
-    passages, questions = files(args)
-    asked = list(read_questions(questions))[: None if args.full else 300]
-    wanted = {one for question in asked for one in question.positive_ids}
-    found = sorted(open_corpus(passages), key=lambda one: one.id not in wanted)[: None if args.full else 600]
-    exact = DualEncoder.default(runtime="openvino", dtype="float32").encode_passages(found[:600])
+    """Top-k accuracy in the precisions of a CPU, and the distances of their vectors to those in float32."""
+    corpus, questions_path = files(args)
+    questions = list(read_questions(questions_path))[: None if args.full else 300]
+    gold = {passage_id for question in questions for passage_id in question.positive_ids}
+    passages = sorted(open_corpus(corpus), key=lambda passage: passage.id not in gold)[: None if args.full else 600]
+    reference = DualEncoder.default(runtime="openvino", dtype="float32").encode_passages(passages[:600])
     figures = {}
     for dtype in ("float32", "bfloat16", "int8"):
         encoder = DualEncoder.default(runtime="openvino", dtype=dtype)
-        off = 1 - (encoder.encode_passages(found[:600]) * exact).sum(axis=1)
+        deviations = 1 - (encoder.encode_passages(passages[:600]) * reference).sum(axis=1)
         with PassageStore.temporary(encoder=encoder) as store:
             start = time.perf_counter()
-            store.add(found)
-            took = time.perf_counter() - start
-            measured = evaluate({dtype: Retriever(store)}, asked, k=20, by="passage", batch_size=256)[dtype]
-        figures[dtype] = {f"top_{k}": round(100 * one.value, 2) for k, one in measured.accuracy.items()}
-        figures[dtype] |= {"passages": len(found), "questions": len(asked), "seconds": round(took, 1)}
-        figures[dtype] |= {"off_median": float(np.median(off)), "off_most": float(off.max())}
+            store.add(passages)
+            seconds = time.perf_counter() - start
+            result = evaluate({dtype: Retriever(store)}, questions, k=20, by="passage", batch_size=256)[dtype]
+        figures[dtype] = {f"top_{k}": round(100 * estimate.value, 2) for k, estimate in result.accuracy.items()}
+        figures[dtype] |= {"passages": len(passages), "questions": len(questions), "seconds": round(seconds, 1)}
+        figures[dtype] |= {"off_median": float(np.median(deviations)), "off_most": float(deviations.max())}
     return figures
 
 
 def cold_start(args: Args) -> Any:
-    """A process that answers from a store of 20,000 passages."""
+    """Time of a process that answers from a store of 20,000 passages."""
     encoder = DualEncoder.default()
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as folder:
         texts = list(islice(open_corpus(files(args)[0]), 20_000))
-        given = (Passage(str(at), texts[at % len(texts)].text) for at in range(20_000))
+        passages = (Passage(str(at), texts[at % len(texts)].text) for at in range(20_000))
         vectors = np.random.default_rng(0).standard_normal((20_000, encoder.dim)).astype(np.float32)
-        with PassageStore.open(Path(place) / "s.dpr", encoder=encoder) as store:
-            store.add(given, vectors=vectors)
+        with PassageStore.open(Path(folder) / "s.dpr", encoder=encoder) as store:
+            store.add(passages, vectors=vectors)
             store.optimize()
-        return lines_of("cold_start.py", str(Path(place) / "s.dpr"), "--rounds", "9" if args.full else "3")[0]
+        return lines_of("cold_start.py", str(Path(folder) / "s.dpr"), "--rounds", "9" if args.full else "3")[0]
 
 
 def threads(args: Args) -> Any:
-    """Callers at once."""
-    with tempfile.TemporaryDirectory() as place:
-        with PassageStore.open(Path(place) / "s.dpr", encoder=DualEncoder.default()) as store:
+    """Questions a second of concurrent callers."""
+    with tempfile.TemporaryDirectory() as folder:
+        with PassageStore.open(Path(folder) / "s.dpr", encoder=DualEncoder.default()) as store:
             store.add(islice(open_corpus(files(args)[0]), 2000 if args.full else 300))
-        command = ("threads.py", "--store", str(Path(place) / "s.dpr"), "--seconds", "5" if args.full else "1")
+        command = ("threads.py", "--store", str(Path(folder) / "s.dpr"), "--seconds", "5" if args.full else "1")
         return [lines_of(*command)[0] for _ in range(5 if args.full else 1)]
 
 
 def parts(args: Args) -> Any:
-    """Where the time goes."""
+    """Parts of a question's and a passage's time."""
     size = ("--passages", "2000", "--questions", "300") if args.full else ("--passages", "300", "--questions", "100")
     return lines_of("parts.py", *files(args), *size)[0]
 
 
 def real_vectors(args: Args) -> tuple[Path, Path]:
-    """Vectors of the passages and the background, and of questions; encoded once."""
+    """Paths of the vectors of passages and background, and of questions; encoded once."""
     encoder = DualEncoder.default()
     made_of = json.dumps([str(args.data.resolve()), args.background, args.full, encoder.fingerprint])
     name = hashlib.sha256(made_of.encode()).hexdigest()[:8]
-    kept = args.out / f"vectors-{name}.npy", args.out / f"questions-{name}.npy"
-    if not all(path.is_file() for path in kept):
+    paths = args.out / f"vectors-{name}.npy", args.out / f"questions-{name}.npy"
+    if not all(path.is_file() for path in paths):
         texts = chain(open_corpus(files(args)[0]), open_corpus(args.background) if args.background else ())
-        asked = encoder.encode_questions([one.question for one in islice(read_questions(files(args)[1]), 400)])
+        encoded = encoder.encode_questions([row.question for row in islice(read_questions(files(args)[1]), 400)])
         vectors = encoder.encode_passages(list(texts if args.full else islice(texts, 2000)))
-        for path, found in zip(kept, (vectors, asked), strict=True):
-            np.save(path.with_suffix(".part.npy"), found)
+        for path, array in zip(paths, (vectors, encoded), strict=True):
+            np.save(path.with_suffix(".part.npy"), array)
             path.with_suffix(".part.npy").replace(path)
-    return kept
+    return paths
 
 
 def growth(args: Args) -> Any:
-    """Indexes of more and more vectors."""
+    """Index kinds at growing numbers of vectors."""
     vectors, questions = real_vectors(args)
     steps = {10_000: KINDS, 100_000: KINDS, 1_000_000: KINDS, 5_000_000: "auto"} if args.full else SMALL
     sizes = [int(size) for size in args.sizes.split(",")] if args.sizes else list(steps)
-    before = args.out / "growth.json"
-    known = json.loads(before.read_text())["figures"] if args.sizes and before.is_file() else []
-    found = [one for one in known if one["passages"] not in sizes]
+    path = args.out / "growth.json"
+    previous = json.loads(path.read_text())["figures"] if args.sizes and path.is_file() else []
+    rows = [row for row in previous if row["passages"] not in sizes]
     for count in sizes:
         common = ("--vectors", str(vectors), "--questions", str(questions), "--filters")
-        found += lines_of("index_kinds.py", "--count", str(count), "--kinds", steps.get(count, "auto"), *common)[1:]
-    return sorted(found, key=lambda one: one["passages"])
+        rows += lines_of("index_kinds.py", "--count", str(count), "--kinds", steps.get(count, "auto"), *common)[1:]
+    return sorted(rows, key=lambda row: row["passages"])
 
 
 def gpu(args: Args) -> Any:
@@ -151,15 +151,15 @@ def gpu(args: Args) -> Any:
 
 
 SECTIONS: dict[str, Callable[[Args], Any]] = {
-    one.__name__: one for one in (stacks, precision, cold_start, threads, parts, growth, gpu)
+    section.__name__: section for section in (stacks, precision, cold_start, threads, parts, growth, gpu)
 }
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Date, processor, system, versions and commit of a measurement."""
     try:
-        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        processor = names[0].partition(":")[2].strip()
+        lines = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        processor = lines[0].partition(":")[2].strip()
     except (OSError, IndexError):
         processor = platform.processor() or platform.machine()
     commit = subprocess.run(
@@ -209,8 +209,8 @@ def main() -> None:
         figures = {**machine(), "full": args.full, "figures": SECTIONS[name](args)}
         (args.out / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
-    known = {name: args.out / f"{name}.json" for name in SECTIONS}
-    write_report(args.out, {name: json.loads(path.read_text()) for name, path in known.items() if path.is_file()})
+    paths = {name: args.out / f"{name}.json" for name in SECTIONS}
+    write_report(args.out, {name: json.loads(path.read_text()) for name, path in paths.items() if path.is_file()})
 
 
 if __name__ == "__main__":

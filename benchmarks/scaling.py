@@ -1,12 +1,11 @@
-"""Measure encoding by Ray's workers against this process: passages a second and core, in one run, by turns.
+"""Compare encoding by Ray's workers with this process, in turn: passages a second and core.
 
     OMP_NUM_THREADS=1 python benchmarks/scaling.py CORPUS --count 4000 --workers 1 --repeats 3
 
-Both encode the same passages with the default encoder to parts of ``--part-size``, and both are timed from the first part
-that is done to the last, so that starting Ray and loading the model, which happen once, are not in the rate; the program
-says how long they took. Ray gives each worker one core and tells it by ``OMP_NUM_THREADS``; set it to 1 for this process, too.
-From the rate it projects the 21,015,324 passages of DPR's Wikipedia, under the assumption that workers do not slow each other
-down and that the texts are as long as these.
+Both encode the same passages with the default encoder to parts of ``--part-size``, and both are timed from the first finished
+part to the last, so that starting Ray and loading the model, which happen once, are not in the rate; the program prints
+how long they took. Ray gives each worker one core and tells it by ``OMP_NUM_THREADS``; set it to 1 for this process, too.
+It projects the rate to the 21,015,324 passages of DPR's Wikipedia, assuming independent workers and texts as long as these.
 """
 
 from __future__ import annotations
@@ -30,27 +29,27 @@ WIKIPEDIA = 21_015_324
 
 
 def rate(run: Callable[[Callable[[int], None]], Any]) -> tuple[float, float]:
-    """Passages a second from the first part on, and seconds until that was done."""
-    seen: list[tuple[float, int]] = []
+    """Passages a second after the first part, and seconds until that was finished."""
+    reports: list[tuple[float, int]] = []
     start = time.perf_counter()
-    run(lambda done: seen.append((time.perf_counter(), done)))
-    (first, before), (last, done) = seen[0], seen[-1]
-    return (done - before) / (last - first), first - start
+    run(lambda count: reports.append((time.perf_counter(), count)))
+    (first_time, first_count), (last_time, last_count) = reports[0], reports[-1]
+    return (last_count - first_count) / (last_time - first_time), first_time - start
 
 
 def pair(passages: list[Passage], encoder: DualEncoder, args: argparse.Namespace) -> tuple[float, float]:
-    """Passages a second and core of both, one after the other."""
-    with tempfile.TemporaryDirectory(prefix="scaling-") as folder:
-        place, rows = Path(folder), args.part_size
-        how: dict[str, Any] = {"address": args.address, "workers": args.workers, "rows": rows}
-        here, _ = rate(lambda told: encode(passages, encoder, place / "a", rows=rows, progress=told))
-        there, wait = rate(lambda told: encode_on_ray(passages, DualEncoder.default, place / "b", progress=told, **how))
-    here, there = here / cores(), there / args.workers
+    """Passages a second and core of this process and of Ray, one after the other."""
+    with tempfile.TemporaryDirectory(prefix="scaling-") as temporary:
+        folder, rows = Path(temporary), args.part_size
+        kwargs: dict[str, Any] = {"address": args.address, "workers": args.workers, "rows": rows}
+        local, _ = rate(lambda log: encode(passages, encoder, folder / "a", rows=rows, progress=log))
+        ray, wait = rate(lambda log: encode_on_ray(passages, DualEncoder.default, folder / "b", progress=log, **kwargs))
+    local, ray = local / cores(), ray / args.workers
     print(
-        f"here {here:.1f}, Ray {there:.1f} passages/s and core, ratio {there / here:.2f}; first part {wait:.0f} s",
+        f"here {local:.1f}, Ray {ray:.1f} passages/s and core, ratio {ray / local:.2f}; first part {wait:.0f} s",
         flush=True,
     )
-    return here, there
+    return local, ray
 
 
 def main() -> None:
@@ -70,7 +69,7 @@ def main() -> None:
         f"{this_processor().name}, {platform.python_version()}, {encoder.runtime}, {cores()} core here, {args.workers} workers"
     )
     pairs = [pair(passages, encoder, args) for _ in range(args.repeats)]
-    ratios, rays = [there / here for here, there in pairs], [there for _, there in pairs]
+    ratios, rays = [ray / local for local, ray in pairs], [ray for _, ray in pairs]
     hours = WIKIPEDIA / median(rays) / 3600
     print(
         f"median ratio {median(ratios):.2f}; {WIKIPEDIA:,} passages: {hours:,.0f} hours of one core, {hours / 64:,.1f} of 64"

@@ -17,24 +17,24 @@ from itertools import cycle, islice
 from dpr_rag import DualEncoder, PassageStore, Retriever
 
 
-def ask(retriever: Retriever, questions: list[str], start: int, until: float) -> int:
-    """Ask until the time is up, and count."""
-    asked = 0
+def ask(retriever: Retriever, questions: list[str], start: int, deadline: float) -> int:
+    """Ask until ``deadline``, a value of ``time.perf_counter()``; returns the number of answers."""
+    count = 0
     for question in cycle(questions[start:] + questions[:start]):
-        if time.perf_counter() >= until:
-            return asked
+        if time.perf_counter() >= deadline:
+            return count
         retriever.retrieve(question)
-        asked += 1
-    return asked
+        count += 1
+    return count
 
 
 def rate(retriever: Retriever, questions: list[str], callers: int, seconds: float) -> float:
-    """Questions a second of so many callers together."""
+    """Questions a second of all callers together."""
     with ThreadPoolExecutor(callers) as pool:
         start = time.perf_counter()
         jobs = [
-            pool.submit(ask, retriever, questions, at * len(questions) // callers, start + seconds)
-            for at in range(callers)
+            pool.submit(ask, retriever, questions, caller * len(questions) // callers, start + seconds)
+            for caller in range(callers)
         ]
         return sum(job.result() for job in jobs) / (time.perf_counter() - start)
 
@@ -48,9 +48,9 @@ def main() -> None:
     args = parser.parse_args()
     with PassageStore.open(args.store, encoder=DualEncoder.default(), read_only=True) as store:
         passages, _ = store.sample(1000)
-        questions = [" ".join(islice(one.text.split(), 10)) for one in passages]
+        questions = [" ".join(islice(passage.text.split(), 10)) for passage in passages]
         retriever = Retriever(store, k=20, ranking=None)
-        callers = [int(one) for one in args.callers.split(",")]
+        callers = [int(number) for number in args.callers.split(",")]
         for count in callers:
             rate(retriever, questions, count, 1.0)
         print(json.dumps({str(count): round(rate(retriever, questions, count, args.seconds), 1) for count in callers}))

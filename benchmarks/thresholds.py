@@ -1,12 +1,12 @@
-"""Measure what a threshold keeps in each mode of a store that nobody tuned: right first hits, wrong ones, and strangers'.
+"""Measure what a threshold keeps in each mode of an untuned store: right and wrong first hits, and those off topic.
 
     python benchmarks/thresholds.py PASSAGES.jsonl.gz QUESTIONS.jsonl.gz [--passages N] [--questions N] [--vectors FILE.npy]
         [--strangers QUESTIONS.jsonl.gz]
 
-Half of the titles are indexed, drawn at random. Questions whose passages lie there are on topic, and a first hit is right if it
+Half of the titles are indexed, drawn at random. Questions whose passages are indexed are on topic, and a first hit is right if it
 is one of a question's ``positive_ids``; questions about the other half are off topic, and so are those of ``--strangers``. For
 each mode and each ``min_relevance``: the share of right and of wrong first hits kept, and the share of off-topic questions that
-get a hit at all. ``--vectors`` keeps the passages' vectors for the next run. One Markdown table.
+get a hit at all. ``--vectors`` keeps the passages' vectors for the next run. Prints one Markdown table.
 """
 
 from __future__ import annotations
@@ -34,53 +34,53 @@ RANKINGS = {
 
 def indexed_half(passages: Sequence[Line], seed: int) -> set[str]:
     """Titles of the half that is indexed."""
-    titles = sorted({one["title"] for one in passages})
+    titles = sorted({record["title"] for record in passages})
     return set(random.Random(seed).sample(titles, len(titles) // 2))
 
 
-def vectors_of(passages: Sequence[Line], encoder: DualEncoder, kept: str | None) -> np.ndarray:
+def vectors_of(passages: Sequence[Line], encoder: DualEncoder, path: str | None) -> np.ndarray:
     """The passages' vectors, float32 [n, dim], read from a file where it has them."""
-    if kept is not None and Path(kept).exists():
-        found: np.ndarray = np.load(kept)
-        return found[: len(passages)]
-    made = np.asarray(encoder.encode_passages(passages_of(list(passages))))
-    if kept is not None:
-        np.save(kept, made)
-    return made
+    if path is not None and Path(path).exists():
+        saved: np.ndarray = np.load(path)
+        return saved[: len(passages)]
+    vectors = np.asarray(encoder.encode_passages(passages_of(list(passages))))
+    if path is not None:
+        np.save(path, vectors)
+    return vectors
 
 
 def relevances(store: PassageStore, ranking: Ranking, questions: Sequence[str]) -> list[tuple[str, float]]:
-    """Each question's first hit and its relevance; no hit has none."""
+    """Id and relevance of each question's first hit; without one, an empty id and -1."""
     calibration = store.calibration_of(ranking)
     hits = store.rank(questions, 1, ranking=ranking)
-    return [_first(one, calibration.relevance) for one in hits]
+    return [_first_hit(question_hits, calibration.relevance) for question_hits in hits]
 
 
-def _first(hits: Sequence[Hit], relevance: object) -> tuple[str, float]:
+def _first_hit(hits: Sequence[Hit], relevance: object) -> tuple[str, float]:
     return (hits[0].passage.id, relevance(hits[0].score)) if hits and callable(relevance) else ("", -1.0)
 
 
-def share(values: Iterable[float], least: float) -> str:
-    """How many of the values are at least so high, as two digits."""
-    found = np.array(list(values))
-    return f"{float((found >= least).mean()):.2f}" if len(found) else "-"
+def share(values: Iterable[float], bound: float) -> str:
+    """The share of values that reach a bound, with two decimals; a dash for no values."""
+    array = np.array(list(values))
+    return f"{float((array >= bound).mean()):.2f}" if len(array) else "-"
 
 
 def rows(store: PassageStore, name: str, groups: dict[str, list[Line]]) -> list[list[str]]:
-    """The lines of the table for one mode."""
-    found = {
-        group: relevances(store, RANKINGS[name], [one["question"] for one in asked]) for group, asked in groups.items()
+    """The rows of the table for one mode."""
+    by_group = {
+        group: relevances(store, RANKINGS[name], [row["question"] for row in pool]) for group, pool in groups.items()
     }
     right: list[float] = []
     wrong: list[float] = []
-    for one, (passage, relevance) in zip(groups["on topic"], found.pop("on topic"), strict=True):
-        (right if passage in one["positive_ids"] else wrong).append(relevance)
-    others = [[relevance for _, relevance in of_group] for of_group in found.values()]
-    return [[name, f"{least:g}", *(share(values, least) for values in (right, wrong, *others))] for least in LEASTS]
+    for question, (passage, relevance) in zip(groups["on topic"], by_group.pop("on topic"), strict=True):
+        (right if passage in question["positive_ids"] else wrong).append(relevance)
+    off_topic = [[relevance for _, relevance in group] for group in by_group.values()]
+    return [[name, f"{bound:g}", *(share(values, bound) for values in (right, wrong, *off_topic))] for bound in LEASTS]
 
 
 def main() -> None:
-    """Fill a store with one half, ask it about both, and print the table."""
+    """Fill a store with one half, ask about both, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("passages_file")
     parser.add_argument("questions_file")
@@ -91,25 +91,25 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     passages = lines(args.passages_file)[: args.passages]
-    half = indexed_half(passages, args.seed)
-    titles = {one["id"]: one["title"] for one in passages}
+    indexed_titles = indexed_half(passages, args.seed)
+    titles = {passage["id"]: passage["title"] for passage in passages}
     pools: dict[str, list[Line]] = {"on topic": [], "off topic": []}
-    for one in lines(args.questions_file):
-        if one["positive_ids"] and all(passage in titles for passage in one["positive_ids"]):
-            inside = [titles[passage] in half for passage in one["positive_ids"]]
-            if all(inside) or not any(inside):
-                pools["on topic" if inside[0] else "off topic"].append(one)
+    for question in lines(args.questions_file):
+        if question["positive_ids"] and all(passage in titles for passage in question["positive_ids"]):
+            indexed = [titles[passage] in indexed_titles for passage in question["positive_ids"]]
+            if all(indexed) or not any(indexed):
+                pools["on topic" if indexed[0] else "off topic"].append(question)
     if args.strangers:
         pools["strangers"] = lines(args.strangers)
     draw = random.Random(args.seed)
     groups = {name: draw.sample(pool, min(args.questions, len(pool))) for name, pool in pools.items()}
     encoder = DualEncoder.default()
     vectors = vectors_of(passages, encoder, args.vectors)
-    chosen = [at for at, one in enumerate(passages) if one["title"] in half]
+    positions = [at for at, passage in enumerate(passages) if passage["title"] in indexed_titles]
     with PassageStore.temporary(encoder=encoder) as store:
-        store.add(passages_of([passages[at] for at in chosen]), vectors=vectors[chosen])
+        store.add(passages_of([passages[at] for at in positions]), vectors=vectors[positions])
         store.rank(["warm up"], 1, ranking=RANKINGS["bm25"])
-        took = {name: milliseconds(lambda: store.calibration_of(RANKINGS[name])) for name in RANKINGS}  # noqa: B023
+        fits = {name: milliseconds(lambda: store.calibration_of(RANKINGS[name])) for name in RANKINGS}  # noqa: B023
         head = [
             "mode",
             "min_relevance",
@@ -120,9 +120,9 @@ def main() -> None:
         print(" | ".join(head) + "\n" + "|".join("---" for _ in head))
         for name in RANKINGS:
             print("\n".join(" | ".join(row) for row in rows(store, name, groups)))
-        counts = {name: len(asked) for name, asked in groups.items()}
+        counts = {name: len(questions) for name, questions in groups.items()}
         print(
-            json.dumps({"passages": len(store), **counts, "fitting_ms": {name: round(ms) for name, ms in took.items()}})
+            json.dumps({"passages": len(store), **counts, "fitting_ms": {name: round(ms) for name, ms in fits.items()}})
         )
 
 

@@ -6,17 +6,17 @@ DATA holds ``squad/``, ``real-questions/`` and ``wiki-background/`` as JSONL (se
 for each set that is named:
 
 ``squad``: SQuAD's training questions with their paragraphs, and hard negatives of BM25 among the training paragraphs alone
-(those of the dev set would be seen as negatives only, and be known as such).
+(those of the dev set would occur as negatives only, and be learnt as such).
 
 ``real``: Real questions, which have answers and no passages, by distant supervision as in section 4.1 of the paper: the first
-of BM25's three best passages that holds an answer, and hard negatives that hold none. Questions are left out whose answers are
-all numbers or stand in the question, for those are found everywhere, and the tenth that ``shifts.py`` measures with.
+of BM25's three best passages that holds an answer, and hard negatives that hold none. Left out are questions whose answers are
+all numbers or part of the question, for those are found everywhere, and the tenth that ``shifts.py`` measures with.
 
-``taught``: The same real questions, found or not, and a third as many made of titles of articles by templates, each with the
-eight best passages of BM25, a third of them without titles: what a teacher is asked about, against forgetting
+``taught``: All real questions, with a positive or not, and a third as many made of titles of articles by templates, each with the
+eight best passages of BM25, a third of them without titles: to be scored by a teacher, against forgetting
 (``default_encoder.py --taught``).
 
-``health``: The same of the titles of passages that speak of illnesses, in the words of patients.
+``health``: The same from titles of passages about illnesses, by templates in the words of patients.
 """
 
 from __future__ import annotations
@@ -34,18 +34,11 @@ import numpy as np
 from shifts import TEMPLATES, kept_apart, plain_title, share_of
 
 from dpr_rag import Passage, PassageStore, Retriever
-from dpr_rag.corpora import (
-    Question,
-    TrainingPassage,
-    TrainingSample,
-    open_corpus,
-    read_questions,
-    write_training,
-)
+from dpr_rag.corpora import Question, TrainingPassage, TrainingSample, open_corpus, read_questions, write_training
 from dpr_rag.training import Mining, mine
 
-_BLOCK, _SHORTEST, _BEST = 50_000, 12, 8
-_ILL = re.compile(
+_BLOCK, _MIN_WORDS, _TOP = 50_000, 12, 8
+_ILLNESS = re.compile(
     r"\b(disease|syndrome|disorder|symptoms?|cancers?|infections?|tumou?rs?|illness|inflammation|medication|antibiotics?|therapy"
     r"|diagnos\w+|patients|vaccines?|surgical|anemia|hereditary)\b"
 )
@@ -65,7 +58,7 @@ _PATIENTS = (
 
 @contextmanager
 def keeping_card(folder: Path) -> Iterator[None]:
-    """Write a model that the package ships into a folder whose model card stays."""
+    """Write a shipped model inside the block; keeps the folder's model card, and makes its weights readable to all."""
     card = folder / "MODEL_CARD.md"
     text = card.read_bytes() if card.is_file() else b""
     yield
@@ -75,7 +68,7 @@ def keeping_card(folder: Path) -> Iterator[None]:
 
 
 def words_of(passages: Sequence[Passage]) -> PassageStore:
-    """A store that is asked by words alone: its vectors are never used."""
+    """A temporary store for BM25 alone; its vectors are placeholders."""
     store = PassageStore.temporary()
     for start in range(0, len(passages), _BLOCK):
         block = passages[start : start + _BLOCK]
@@ -85,52 +78,52 @@ def words_of(passages: Sequence[Passage]) -> PassageStore:
 
 def training_paragraphs(data: Path) -> list[Passage]:
     """SQuAD's training paragraphs."""
-    return [one for one in open_corpus(data / "squad" / "passages.jsonl.gz") if one.id.startswith("st")]
+    return [passage for passage in open_corpus(data / "squad" / "passages.jsonl.gz") if passage.id.startswith("st")]
 
 
 def introductions(data: Path) -> list[Passage]:
     """Beginnings of articles of at least a dozen words."""
-    found = open_corpus(data / "wiki-background" / "passages.jsonl.gz")
-    return [one for one in found if len(one.text.split()) >= _SHORTEST]
+    passages = open_corpus(data / "wiki-background" / "passages.jsonl.gz")
+    return [passage for passage in passages if len(passage.text.split()) >= _MIN_WORDS]
 
 
 @cache
 def wikipedia(data: Path) -> tuple[Passage, ...]:
-    """Both, each text once."""
-    return tuple({one.text: one for one in (*introductions(data), *training_paragraphs(data))}.values())
+    """Introductions and training paragraphs, each text once."""
+    return tuple({passage.text: passage for passage in (*introductions(data), *training_paragraphs(data))}.values())
 
 
 @cache
 def words_of_wikipedia(data: Path) -> PassageStore:
-    """The store of both, which three of the sets ask."""
+    """The BM25 store of introductions and training paragraphs, which three of the sets share."""
     return words_of(wikipedia(data))
 
 
 def real_questions(data: Path) -> list[Question]:
-    """Those that nothing is measured with."""
-    places = (data / "real-questions" / f"questions.{name}.dev.jsonl.gz" for name in ("natural-questions", "triviaqa"))
-    return [one for place in places for one in read_questions(place) if not kept_apart(one)]
+    """Real questions except those that ``shifts.py`` measures with."""
+    paths = (data / "real-questions" / f"questions.{name}.dev.jsonl.gz" for name in ("natural-questions", "triviaqa"))
+    return [question for path in paths for question in read_questions(path) if not kept_apart(question)]
 
 
 def squad(data: Path, limit: int | None) -> list[TrainingSample]:
-    """See above."""
-    asked = list(read_questions(data / "squad" / "questions.train.jsonl.gz"))[:limit]
+    """The set ``squad`` of this file's docstring."""
+    questions = list(read_questions(data / "squad" / "questions.train.jsonl.gz"))[:limit]
     with words_of(training_paragraphs(data)) as store:
-        return mine(asked, store, mining=Mining("bm25", negatives=8, last=30))[0]
+        return mine(questions, store, mining=Mining("bm25", negatives=8, last=30))[0]
 
 
 def real(data: Path, limit: int | None) -> list[TrainingSample]:
-    """See above."""
+    """The set ``real`` of this file's docstring."""
     mining = Mining("bm25", negatives=12, last=50, positive_last=3)
-    found = mine(real_questions(data)[:limit], words_of_wikipedia(data), mining=mining)[0]
-    return [one for one in found if _tells(one)]
+    samples = mine(real_questions(data)[:limit], words_of_wikipedia(data), mining=mining)[0]
+    return [sample for sample in samples if _is_informative(sample)]
 
 
-def _tells(sample: TrainingSample) -> bool:
+def _is_informative(sample: TrainingSample) -> bool:
     """Whether the positive holds an answer that is neither a number nor a part of the question."""
     question = _plain(sample.question)
-    answers = [one for one in sample.answers if not one.strip().isdigit() and _plain(one) not in question]
-    return any(_plain(one) in _plain(sample.positives[0].text) for one in answers)
+    answers = [answer for answer in sample.answers if not answer.strip().isdigit() and _plain(answer) not in question]
+    return any(_plain(answer) in _plain(sample.positives[0].text) for answer in answers)
 
 
 def _plain(text: str) -> str:
@@ -138,40 +131,44 @@ def _plain(text: str) -> str:
 
 
 def taught(data: Path, limit: int | None) -> list[TrainingSample]:
-    """See above."""
-    real = [one.question for one in real_questions(data)][:limit]
-    articles = [one for one in wikipedia(data) if not one.id.startswith("st")]
-    return _ranked([*real, *_made(articles, len(real) // 3)], words_of_wikipedia(data))
+    """The set ``taught`` of this file's docstring."""
+    questions = [question.question for question in real_questions(data)][:limit]
+    articles = [passage for passage in wikipedia(data) if not passage.id.startswith("st")]
+    return _ranked([*questions, *_from_titles(articles, len(questions) // 3)], words_of_wikipedia(data))
 
 
 def health(data: Path, limit: int | None) -> list[TrainingSample]:
-    """See above."""
-    titles = {plain_title(one) for one in wikipedia(data) if len(set(_ILL.findall(one.text.lower()))) > 1}
+    """The set ``health`` of this file's docstring."""
+    titles = {
+        plain_title(passage) for passage in wikipedia(data) if len(set(_ILLNESS.findall(passage.text.lower()))) > 1
+    }
     return _ranked(
-        [one.format(title) for title in sorted(titles)[:limit] for one in _PATIENTS], words_of_wikipedia(data)
+        [pattern.format(title) for title in sorted(titles)[:limit] for pattern in _PATIENTS], words_of_wikipedia(data)
     )
 
 
 def _ranked(questions: Sequence[str], store: PassageStore) -> list[TrainingSample]:
     """Questions with the best passages of BM25, a third of them without titles."""
-    retriever = Retriever(store, mode="bm25", k=_BEST)
-    found = []
+    retriever = Retriever(store, mode="bm25", k=_TOP)
+    samples = []
     for start in range(0, len(questions), 256):
         block = questions[start : start + 256]
         for question, hits in zip(block, retriever.retrieve_batch(block), strict=True):
-            bare = share_of(f"bare {question}") < 1 / 3
+            untitled = share_of(f"bare {question}") < 1 / 3
             passages = [hit.passage for hit in hits]
-            best = [TrainingPassage(one.text, "" if bare else one.title, one.id) for one in passages]
-            if len(best) == _BEST:
-                found.append(TrainingSample(question, (), tuple(best[:1]), (), tuple(best[1:])))
-    return found
+            candidates = [
+                TrainingPassage(passage.text, "" if untitled else passage.title, passage.id) for passage in passages
+            ]
+            if len(candidates) == _TOP:
+                samples.append(TrainingSample(question, (), tuple(candidates[:1]), (), tuple(candidates[1:])))
+    return samples
 
 
-def _made(passages: Sequence[Passage], count: int) -> Iterator[str]:
-    """Questions made of titles, as the shipped encoder's start knows them well; keywords it does not."""
-    chosen = sorted(passages, key=lambda one: share_of(f"taught {one.id}"))[:count]
-    for at, passage in enumerate(chosen):
-        yield TEMPLATES[at % len(TEMPLATES)].format(plain_title(passage))
+def _from_titles(passages: Sequence[Passage], count: int) -> Iterator[str]:
+    """Questions made of titles by templates, a form that the shipped encoder's initial model knows well."""
+    sample = sorted(passages, key=lambda passage: share_of(f"taught {passage.id}"))[:count]
+    for number, passage in enumerate(sample):
+        yield TEMPLATES[number % len(TEMPLATES)].format(plain_title(passage))
 
 
 SETS: dict[str, Callable[[Path, int | None], list[TrainingSample]]] = {
@@ -187,15 +184,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("sets", nargs="*", choices=SETS, default=list(SETS))
+    parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(SETS)}; all")
     parser.add_argument("--limit", type=int, help="questions of a set that are tried, at most")
     args = parser.parse_args()
+    if unknown := sorted(set(args.sets) - set(SETS)):
+        parser.error(f"there is no set {unknown[0]!r}, only {', '.join(SETS)}")
     args.output.mkdir(parents=True, exist_ok=True)
-    for name in args.sets:
+    for name in args.sets or SETS:
         start = time.monotonic()
-        found = SETS[name](args.data, args.limit)
-        write_training(args.output / f"{name}.json", found)
-        sys.stdout.write(f"{name}: {len(found):,} questions, {time.monotonic() - start:.0f} s\n")
+        samples = SETS[name](args.data, args.limit)
+        write_training(args.output / f"{name}.json", samples)
+        sys.stdout.write(f"{name}: {len(samples):,} questions, {time.monotonic() - start:.0f} s\n")
         sys.stdout.flush()
 
 

@@ -1,15 +1,14 @@
-"""What stores do where something goes wrong: killed, damaged, written twice, deleted from, given NaN, read while written.
+"""Test stores where something goes wrong: killed, damaged, written twice, deleted from, given NaN, read while written.
 
     python benchmarks/trials.py [--rivals PYTHON] [--rounds N] [--seed N] [--stacks a,b]
 
 The same trials on dpr-rag and on stores that people use today, each with the same 16-component vectors: LangChain's ``FAISS``
 (langchain-community), Chroma's persistent client, and LlamaIndex's default, ``SimpleVectorStore`` in a ``StorageContext``. Stores
-that keep nothing by themselves are saved after each addition and deletion, which is when they count as acknowledged. PYTHON is an
-environment with faiss-cpu, langchain-community, chromadb and llama-index-core; stacks that it lacks are left out. Prints a table
-of what became of each round:
+that live in memory are saved after each addition and deletion, which counts as acknowledged from then on. PYTHON is an
+environment with faiss-cpu, langchain-community, chromadb and llama-index-core; stacks that it lacks are left out. Outcomes:
 
-right: everything acknowledged is there, and each hit has the text and the place that its vector gives it;
-refuses: an error says so; loses: something acknowledged is gone; wrong: a hit that is none, in silence; ends: the process died.
+right: all acknowledged passages are there, and each hit has the text and the rank that its vector gives it;
+refuses: an error is raised; loses: an acknowledged passage is gone; wrong: a wrong hit, without an error; ends: the process died.
 """
 
 from __future__ import annotations
@@ -42,18 +41,18 @@ Hits = list[tuple[str, str]]
 
 
 def vector(number: int) -> list[float]:
-    """Of a passage: fixed, of length 1, nearest to itself."""
-    made = np.random.default_rng(number).standard_normal(DIM)
-    return [float(one) for one in (made / np.linalg.norm(made)).astype(np.float32)]
+    """The vector of a passage: fixed, of length 1, nearest to itself."""
+    components = np.random.default_rng(number).standard_normal(DIM)
+    return [float(component) for component in (components / np.linalg.norm(components)).astype(np.float32)]
 
 
 def text(number: int) -> str:
-    """Of a passage."""
+    """The text of a passage."""
     return f"text of {number}"
 
 
 class Store(Protocol):
-    """What the trials do with a store."""
+    """The operations of a store that the trials use."""
 
     def add(self, numbers: list[int], vectors: list[list[float]] | None = None) -> None: ...
     def delete(self, numbers: list[int]) -> None: ...
@@ -72,8 +71,8 @@ class DprRag:
     def add(self, numbers: list[int], vectors: list[list[float]] | None = None) -> None:
         from dpr_rag import Passage
 
-        given = vectors or [vector(one) for one in numbers]
-        self.store.add([Passage(str(one), text(one)) for one in numbers], vectors=given)
+        rows = vectors or [vector(n) for n in numbers]
+        self.store.add([Passage(str(n), text(n)) for n in numbers], vectors=rows)
 
     def delete(self, numbers: list[int]) -> None:
         self.store.delete(map(str, numbers))
@@ -96,20 +95,20 @@ class LangChainFaiss:
             self.store = FAISS.load_local(self.folder, self.embedding, allow_dangerous_deserialization=True)
 
     def add(self, numbers: list[int], vectors: list[list[float]] | None = None) -> None:
-        pairs = list(zip(map(text, numbers), vectors or [vector(one) for one in numbers], strict=True))
+        pairs = list(zip(map(text, numbers), vectors or [vector(n) for n in numbers], strict=True))
         if self.store is None:
-            self.store = self.faiss.from_embeddings(pairs, self.embedding, ids=[str(one) for one in numbers])
+            self.store = self.faiss.from_embeddings(pairs, self.embedding, ids=[str(n) for n in numbers])
         else:
-            self.store.add_embeddings(pairs, ids=[str(one) for one in numbers])
+            self.store.add_embeddings(pairs, ids=[str(n) for n in numbers])
         self.store.save_local(self.folder)
 
     def delete(self, numbers: list[int]) -> None:
-        self.store.delete([str(one) for one in numbers])
+        self.store.delete([str(n) for n in numbers])
         self.store.save_local(self.folder)
 
     def search(self, question: list[float], k: int) -> Hits:
-        found = self.store.similarity_search_by_vector(question, k)
-        return [(str(one.id), one.page_content) for one in found]
+        documents = self.store.similarity_search_by_vector(question, k)
+        return [(str(document.id), document.page_content) for document in documents]
 
 
 class Chroma:
@@ -124,16 +123,16 @@ class Chroma:
         self.store = self.client.get_or_create_collection("all", embedding_function=None)
 
     def add(self, numbers: list[int], vectors: list[list[float]] | None = None) -> None:
-        given: Any = vectors or [vector(one) for one in numbers]
-        self.store.add([str(one) for one in numbers], embeddings=given, documents=[text(one) for one in numbers])
+        rows: Any = vectors or [vector(n) for n in numbers]
+        self.store.add([str(n) for n in numbers], embeddings=rows, documents=[text(n) for n in numbers])
 
     def delete(self, numbers: list[int]) -> None:
-        self.store.delete([str(one) for one in numbers])
+        self.store.delete([str(n) for n in numbers])
 
     def search(self, question: list[float], k: int) -> Hits:
-        given: Any = [question]
-        found = self.store.query(given, n_results=k)
-        return list(zip(found["ids"][0], (found["documents"] or [[]])[0], strict=True))
+        queries: Any = [question]
+        result = self.store.query(queries, n_results=k)
+        return list(zip(result["ids"][0], (result["documents"] or [[]])[0], strict=True))
 
 
 class LlamaIndexSimple:
@@ -153,22 +152,22 @@ class LlamaIndexSimple:
     def add(self, numbers: list[int], vectors: list[list[float]] | None = None) -> None:
         from llama_index.core.schema import TextNode
 
-        given = vectors or [vector(one) for one in numbers]
+        rows = vectors or [vector(n) for n in numbers]
         self.index.insert_nodes(
-            [TextNode(id_=str(one), text=text(one), embedding=its) for one, its in zip(numbers, given, strict=True)]
+            [TextNode(id_=str(n), text=text(n), embedding=row) for n, row in zip(numbers, rows, strict=True)]
         )
         self.index.storage_context.persist(self.folder)
 
     def delete(self, numbers: list[int]) -> None:
-        self.index.delete_nodes([str(one) for one in numbers], delete_from_docstore=True)
+        self.index.delete_nodes([str(n) for n in numbers], delete_from_docstore=True)
         self.index.storage_context.persist(self.folder)
 
     def search(self, question: list[float], k: int) -> Hits:
         from llama_index.core.vector_stores.types import VectorStoreQuery
 
-        found = self.index.vector_store.query(VectorStoreQuery(query_embedding=question, similarity_top_k=k))
-        nodes = self.index.docstore.get_nodes(found.ids) if found.ids else []
-        return [(one.node_id, one.get_content()) for one in nodes]
+        result = self.index.vector_store.query(VectorStoreQuery(query_embedding=question, similarity_top_k=k))
+        nodes = self.index.docstore.get_nodes(result.ids) if result.ids else []
+        return [(node.node_id, node.get_content()) for node in nodes]
 
 
 STACKS: dict[str, Callable[[Path], Store]] = {
@@ -180,84 +179,84 @@ STACKS: dict[str, Callable[[Path], Store]] = {
 
 
 class WrongError(Exception):
-    """A hit that is none, in silence."""
+    """A wrong hit, without an error."""
 
 
 class LostError(Exception):
-    """Something acknowledged is gone."""
+    """An acknowledged passage is gone."""
 
 
-def look(store: Store, alive: set[int], maybe: set[int] = frozenset()) -> None:  # type: ignore[assignment]
-    """Every passage is found first by its own vector, with its own text, and nothing that is none of them."""
-    for number in sorted(alive):
+def look(store: Store, expected: set[int], possible: set[int] = frozenset()) -> None:  # type: ignore[assignment]
+    """Raise WrongError or LostError unless each expected passage is first by its vector, and no hit is another's."""
+    for number in sorted(expected):
         hits = store.search(vector(number), 3)
-        for one, told in hits:
-            if not one.isdecimal() or told != text(int(one)):
-                raise WrongError(f"{one} has the text {told!r}")
-        wrong = [one for one, _ in hits if int(one) not in alive | maybe]
-        if wrong:
-            raise WrongError(f"{wrong} were deleted, or never there")
+        for hit_id, hit_text in hits:
+            if not hit_id.isdecimal() or hit_text != text(int(hit_id)):
+                raise WrongError(f"{hit_id} has the text {hit_text!r}")
+        unexpected = [hit_id for hit_id, _ in hits if int(hit_id) not in expected | possible]
+        if unexpected:
+            raise WrongError(f"{unexpected} were deleted, or never there")
         if not hits or hits[0][0] != str(number):
             raise LostError(f"{number} is not found")
 
 
 def in_child(work: Callable[[Callable[[Any], None]], None], act: Callable[[int, Any], None] | None = None) -> str:
-    """What became of work in a process of its own; ``act`` hears what it tells, and may kill it."""
-    ours, its = os.pipe()
+    """Run ``work`` in a process of its own and return its outcome; ``act`` gets its messages, and may kill it."""
+    read_end, write_end = os.pipe()
     if not (pid := os.fork()):
-        os.close(ours)
+        os.close(read_end)
         _silence()
-        told = "right"
+        outcome = "right"
         try:
-            work(lambda value: os.write(its, json.dumps(value).encode() + b"\n") and None)
+            work(lambda value: os.write(write_end, json.dumps(value).encode() + b"\n") and None)
         except WrongError as error:
-            told = f"wrong: {error}"
+            outcome = f"wrong: {error}"
         except LostError as error:
-            told = f"loses: {error}"
+            outcome = f"loses: {error}"
         except BaseException as error:  # whatever a stack raises, it is a refusal
-            told = f"refuses: {type(error).__name__}: {str(error)[:200]}"
-        os.write(its, json.dumps({"end": told}).encode() + b"\n")
+            outcome = f"refuses: {type(error).__name__}: {str(error)[:200]}"
+        os.write(write_end, json.dumps({"end": outcome}).encode() + b"\n")
         os._exit(0)
-    os.close(its)
+    os.close(write_end)
     timer = threading.Timer(SECONDS, os.kill, (pid, signal.SIGKILL))
     timer.start()
-    end = ""
-    with os.fdopen(ours) as lines:
-        for line in lines:
-            value = json.loads(line)
+    reported = ""
+    with os.fdopen(read_end) as messages:
+        for message in messages:
+            value = json.loads(message)
             if isinstance(value, dict):
-                end = value["end"]
+                reported = value["end"]
                 break
             if act is not None:
                 act(pid, value)
     _, status = os.waitpid(pid, 0)
     hung = not timer.is_alive()
     timer.cancel()
-    return end or ("hangs" if hung else f"ends: signal {os.WTERMSIG(status)}")
+    return reported or ("hangs" if hung else f"ends: signal {os.WTERMSIG(status)}")
 
 
 def _silence() -> None:
-    with open(os.devnull, "w") as nowhere:
+    with open(os.devnull, "w") as devnull:
         for descriptor in (1, 2):
-            os.dup2(nowhere.fileno(), descriptor)
+            os.dup2(devnull.fileno(), descriptor)
     warnings.simplefilter("ignore")
 
 
-def _filled(make: Callable[[Path], Store], folder: Path, count: int = START) -> None:
-    told = in_child(lambda _: make(folder).add(list(range(count))))
-    if told != "right":
-        raise RuntimeError(f"the store cannot be made: {told}")
+def _fill(make: Callable[[Path], Store], folder: Path, count: int = START) -> None:
+    outcome = in_child(lambda _: make(folder).add(list(range(count))))
+    if outcome != "right":
+        raise RuntimeError(f"the store cannot be made: {outcome}")
 
 
-# --- the trials: each makes a store in an empty folder and returns what became of it
+# --- the trials: each makes a store in an empty folder and returns the outcome
 
 
-def killed(make: Callable[[Path], Store], folder: Path, choose: random.Random) -> str:
-    """Killed at a random moment of one addition after another."""
-    _filled(make, folder)
-    done: set[int] = set(range(START))
-    begun: set[int] = set()
-    after, pause = choose.randrange(1, 8), choose.uniform(0, 0.02)
+def killed(make: Callable[[Path], Store], folder: Path, draw: random.Random) -> str:
+    """Kill the process at a random moment of one addition after another."""
+    _fill(make, folder)
+    acknowledged: set[int] = set(range(START))
+    started: set[int] = set()
+    calls_before, pause = draw.randrange(1, 8), draw.uniform(0, 0.02)
 
     def work(tell: Callable[[Any], None]) -> None:
         store = make(folder)
@@ -266,40 +265,40 @@ def killed(make: Callable[[Path], Store], folder: Path, choose: random.Random) -
             store.add(list(range(start, start + BATCH)))
             tell(["done", start])
 
-    def act(pid: int, told: Any) -> None:
-        what, start = told
-        (begun if what == "begin" else done).update(range(start, start + BATCH))
-        if what == "begin" and start == START + after * BATCH:
+    def act(pid: int, message: Any) -> None:
+        event, start = message
+        (started if event == "begin" else acknowledged).update(range(start, start + BATCH))
+        if event == "begin" and start == START + calls_before * BATCH:
             time.sleep(pause)
             os.kill(pid, signal.SIGKILL)
 
     in_child(work, act)
-    return in_child(lambda _: look(make(folder), done, begun))
+    return in_child(lambda _: look(make(folder), acknowledged, started))
 
 
-def damaged(make: Callable[[Path], Store], folder: Path, choose: random.Random) -> str:
-    """One file with a flipped bit, a block of zeros, or without its end."""
-    _filled(make, folder)
-    files = sorted(one for one in folder.rglob("*") if one.is_file() and one.stat().st_size)
-    file = choose.choice(files)
+def damaged(make: Callable[[Path], Store], folder: Path, draw: random.Random) -> str:
+    """Flip a bit of one file, zero a block of it, or cut off its end."""
+    _fill(make, folder)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
+    file = draw.choice(files)
     data = bytearray(file.read_bytes())
-    at = choose.randrange(len(data))
-    how = choose.choice(["bit", "bit", "bit", "zeros", "cut"])
-    if how == "bit":
-        data[at] ^= 1 << choose.randrange(8)
-    elif how == "zeros":
-        data[at : at + 512] = bytes(len(data[at : at + 512]))
+    offset = draw.randrange(len(data))
+    damage = draw.choice(["bit", "bit", "bit", "zeros", "cut"])
+    if damage == "bit":
+        data[offset] ^= 1 << draw.randrange(8)
+    elif damage == "zeros":
+        data[offset : offset + 512] = bytes(len(data[offset : offset + 512]))
     else:
-        del data[at:]
+        del data[offset:]
     file.write_bytes(data)
     return in_child(lambda _: look(make(folder), set(range(START))))
 
 
-def two_writers(make: Callable[[Path], Store], folder: Path, _choose: random.Random) -> str:
-    """Two processes that add at the same time; what both acknowledged has to be there."""
-    _filled(make, folder)
-    told: list[str] = []
-    done: set[int] = set(range(START))
+def two_writers(make: Callable[[Path], Store], folder: Path, _draw: random.Random) -> str:
+    """Two processes add at the same time; what both acknowledged has to be there."""
+    _fill(make, folder)
+    outcomes: list[str] = []
+    acknowledged: set[int] = set(range(START))
 
     def work(first: int) -> Callable[[Callable[[Any], None]], None]:
         def run(tell: Callable[[Any], None]) -> None:
@@ -310,73 +309,73 @@ def two_writers(make: Callable[[Path], Store], folder: Path, _choose: random.Ran
 
         return run
 
-    def one(first: int) -> None:
-        told.append(in_child(work(first), lambda _, start: done.update(range(start, start + BATCH))))
+    def write(first: int) -> None:
+        outcomes.append(in_child(work(first), lambda _, start: acknowledged.update(range(start, start + BATCH))))
 
-    threads = [threading.Thread(target=one, args=(first,)) for first in (100, 200)]
+    threads = [threading.Thread(target=write, args=(first,)) for first in (100, 200)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    maybe = set(range(100, 100 + 4 * BATCH)) | set(range(200, 200 + 4 * BATCH))
-    found = in_child(lambda _: look(make(folder), done, maybe))
-    return found if found != "right" else next((one for one in told if one != "right"), "right")
+    possible = set(range(100, 100 + 4 * BATCH)) | set(range(200, 200 + 4 * BATCH))
+    outcome = in_child(lambda _: look(make(folder), acknowledged, possible))
+    return outcome if outcome != "right" else next((failure for failure in outcomes if failure != "right"), "right")
 
 
-def deleted(make: Callable[[Path], Store], folder: Path, choose: random.Random) -> str:
-    """Deletions, then others in their place, in one process and after opening it anew."""
-    gone = set(choose.sample(range(START), 8))
+def deleted(make: Callable[[Path], Store], folder: Path, draw: random.Random) -> str:
+    """Delete passages, then add others in their place, in one process and after opening the store anew."""
+    removed = set(draw.sample(range(START), 8))
 
     def work(_: Any) -> None:
         store = make(folder)
         store.add(list(range(START)))
-        store.delete(sorted(gone))
-        look(store, set(range(START)) - gone)
+        store.delete(sorted(removed))
+        look(store, set(range(START)) - removed)
         store.add(list(range(START, START + 8)))
-        look(store, set(range(START + 8)) - gone)
+        look(store, set(range(START + 8)) - removed)
 
-    told = in_child(work)
-    return told if told != "right" else in_child(lambda _: look(make(folder), set(range(START + 8)) - gone))
+    outcome = in_child(work)
+    return outcome if outcome != "right" else in_child(lambda _: look(make(folder), set(range(START + 8)) - removed))
 
 
-def not_a_number(make: Callable[[Path], Store], folder: Path, choose: random.Random) -> str:
-    """A vector with NaN among others: refused by name, or else harmless to all others."""
-    _filled(make, folder)
-    bad = vector(999)
-    bad[choose.randrange(DIM)] = float("nan")
+def not_a_number(make: Callable[[Path], Store], folder: Path, draw: random.Random) -> str:
+    """Add a vector with NaN among others: it is refused by name, or else harmless to all others."""
+    _fill(make, folder)
+    invalid = vector(999)
+    invalid[draw.randrange(DIM)] = float("nan")
 
     def work(tell: Callable[[Any], None]) -> None:
         store = make(folder)
         try:
-            store.add([998, 999], [vector(998), bad])
+            store.add([998, 999], [vector(998), invalid])
         except Exception:
             tell("refused")
         look(store, set(range(START)), {998, 999})
 
-    heard: list[Any] = []
-    told = in_child(work, lambda _, value: heard.append(value))
-    again = in_child(lambda _: look(make(folder), set(range(START)), {998, 999}))
-    if "right" in (told, again) and told == again:
-        return "refuses, the others are right" if heard else "takes it, the others are right"
-    return told if told != "right" else again
+    messages: list[Any] = []
+    outcome = in_child(work, lambda _, value: messages.append(value))
+    reopened = in_child(lambda _: look(make(folder), set(range(START)), {998, 999}))
+    if "right" in (outcome, reopened) and outcome == reopened:
+        return "refuses, the others are right" if messages else "takes it, the others are right"
+    return outcome if outcome != "right" else reopened
 
 
-def readers(make: Callable[[Path], Store], folder: Path, _choose: random.Random) -> str:
+def readers(make: Callable[[Path], Store], folder: Path, _draw: random.Random) -> str:
     """Four threads search while a fifth adds and deletes."""
-    _filled(make, folder)
+    _fill(make, folder)
 
     def work(_: Any) -> None:
         store = make(folder)
-        wrong: list[BaseException] = []
-        ending = threading.Event()
+        errors: list[BaseException] = []
+        stop = threading.Event()
 
         def read(seed: int) -> None:
             draw = random.Random(seed)
             try:
-                while not ending.is_set():
+                while not stop.is_set():
                     look(store, {draw.randrange(START)}, set(range(1000)))
             except BaseException as error:
-                wrong.append(error)
+                errors.append(error)
 
         threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
         for thread in threads:
@@ -386,10 +385,10 @@ def readers(make: Callable[[Path], Store], folder: Path, _choose: random.Random)
                 store.add(list(range(start, start + BATCH)))
                 store.delete([start])
         finally:
-            ending.set()
+            stop.set()
             for thread in threads:
                 thread.join()
-        for error in wrong:
+        for error in errors:
             raise error
 
     return in_child(work)
@@ -406,65 +405,65 @@ TRIALS: dict[str, Callable[[Callable[[Path], Store], Path, random.Random], str]]
 
 
 def run(stack: str, rounds: int, seed: int) -> dict[str, Any]:
-    """All trials on one stack."""
+    """Run all trials on one stack; returns the outcomes and one message of each."""
     make: Any = STACKS[stack]
-    found: dict[str, Any] = {"stack": stack, "version": version(make.package)}
+    results: dict[str, Any] = {"stack": stack, "version": version(make.package)}
     for module in make.modules:  # once, before processes are forked
         import_module(module)
     for name, trial in TRIALS.items():
         outcomes: Counter[str] = Counter()
-        said: dict[str, str] = {}
+        examples: dict[str, str] = {}
         for number in range(rounds):
             folder = Path(tempfile.mkdtemp(prefix="trials-"))
             try:
-                told = trial(make, folder / "store", random.Random(f"{name} {seed + number}"))
+                outcome = trial(make, folder / "store", random.Random(f"{name} {seed + number}"))
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
-            outcomes[told.partition(":")[0]] += 1
-            said.setdefault(told.partition(":")[0], told)
-        found[name] = {"outcomes": dict(outcomes), "said": said}
+            outcomes[outcome.partition(":")[0]] += 1
+            examples.setdefault(outcome.partition(":")[0], outcome)
+        results[name] = {"outcomes": dict(outcomes), "said": examples}
         print(f"{stack}, {name}: {dict(outcomes)}", file=sys.stderr, flush=True)
-    return found
+    return results
 
 
-def table(found: list[dict[str, Any]]) -> str:
-    """Trials by stacks, as Markdown."""
-    lines = ["| | " + " | ".join(f"{one['stack']} {one['version']}" for one in found) + " |"]
-    lines.append("|---" * (len(found) + 1) + "|")
+def table(results: list[dict[str, Any]]) -> str:
+    """Format a Markdown table of trials by stacks."""
+    lines = ["| | " + " | ".join(f"{result['stack']} {result['version']}" for result in results) + " |"]
+    lines.append("|---" * (len(results) + 1) + "|")
     for name in TRIALS:
         cells = (
-            ", ".join(f"{what} {count}" for what, count in sorted(one[name]["outcomes"].items(), key=lambda at: -at[1]))
-            for one in found
+            ", ".join(f"{kind} {count}" for kind, count in sorted(run[name]["outcomes"].items(), key=lambda kv: -kv[1]))
+            for run in results
         )
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """One stack as a JSON line, or the table of all."""
+    """Print one stack as a JSON line, or the table of all."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rivals", help="python of the others' environment; default: none of them")
     parser.add_argument("--rounds", type=int, default=20, help="of each trial")
     parser.add_argument("--seed", type=int, default=0, help="of the first round")
     parser.add_argument("--stacks", help=f"of {', '.join(STACKS)}; all")
     parser.add_argument("--json", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.json:
+    args = parser.parse_args()
+    if args.json:
         with suppress(PackageNotFoundError):
-            print(json.dumps(run(given.json, given.rounds, given.seed)))
+            print(json.dumps(run(args.json, args.rounds, args.seed)))
         return
-    found = []
-    for stack in given.stacks.split(",") if given.stacks else STACKS:
-        python = sys.executable if stack == "dpr-rag" else given.rivals
+    results = []
+    for stack in args.stacks.split(",") if args.stacks else STACKS:
+        python = sys.executable if stack == "dpr-rag" else args.rivals
         if python:
-            command = [python, __file__, "--json", stack, "--rounds", str(given.rounds), "--seed", str(given.seed)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            found += [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    for one in found:
+            command = [python, __file__, "--json", stack, "--rounds", str(args.rounds), "--seed", str(args.seed)]
+            process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            results += [json.loads(line) for line in process.stdout.splitlines() if line.startswith("{")]
+    for result in results:
         for name in TRIALS:
-            for said in one[name]["said"].values():
-                print(f"{one['stack']}, {name}: {said}", file=sys.stderr)
-    print(table(found))
+            for example in result[name]["said"].values():
+                print(f"{result['stack']}, {name}: {example}", file=sys.stderr)
+    print(table(results))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 from dpr_rag import __version__
 from dpr_rag.errors import DprRagError, EncoderMismatchError, MissingExtraError, PassageError, install
+from dpr_rag.filters import Filter
 from dpr_rag.filters.public import parse_public
 from dpr_rag.fusion import Mode
 from dpr_rag.passages import RESERVED_KEYS, Passage
-from dpr_rag.prompting import format_answer, format_passages
+from dpr_rag.prompting import format_answer, format_passages, unescaped
 from dpr_rag.reading.answering import likeliest
 from dpr_rag.reading.second_stage import SecondStage
 from dpr_rag.remote.access import NO_SOCKET, REFUSED, Bearer
@@ -69,15 +70,19 @@ def server_for(store: WholeStore, *, writable: bool = False, second: SecondStage
         k: Annotated[int, Field(ge=1, le=MAX_PASSAGES, description="Number of passages, best first.")] = 5,
         filter: Annotated[
             dict[str, Any] | None,
-            Field(description='Condition on metadata, such as {"year": {"$gte": 1990}} or {"source": "a.md"}.'),
+            Field(description='Condition on metadata, such as {"year": {"$gte": 1990}} or {"title": "Hamlet"}.'),
         ] = None,
         mode: Annotated[
             Mode | None,
             Field(description="dense by meaning, bm25 by words, hybrid by both; null as the store was tuned."),
         ] = None,
+        source: Annotated[
+            str | None,
+            Field(description="Only passages of this file: its name as list_sources tells it, or the end of its path."),
+        ] = None,
     ) -> str:
         """Find the passages that answer a question, best first, inside delimiters."""
-        return _with_public_errors(ToolError, tools, tools.search)(question, k, filter, mode)
+        return _with_public_errors(ToolError, tools, tools.search)(question, k, filter, mode, source)
 
     @server.tool()
     def get_passage(id: Annotated[str, Field(description="The id of a passage.")]) -> str:
@@ -119,7 +124,7 @@ class _Server(MCPServer[Any]):
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
         """Call a tool by its name."""
         known = {tool.name: list(tool.input_schema["properties"]) for tool in await self.list_tools()}.get(name)
-        unknown = sorted(arguments.keys() - set(known or arguments))
+        unknown = sorted(arguments.keys() - set(arguments if known is None else known))
         if known is not None and unknown:
             raise ToolError(f"{name} takes no {unknown[0]!r:.80}; it takes {', '.join(known) or 'nothing'}")
         try:
@@ -187,15 +192,17 @@ class _Tools:
     def __init__(self, store: WholeStore, second: SecondStage | None = None) -> None:
         self.store, self.second = store, second
 
-    def search(self, question: str, k: int, where: dict[str, Any] | None, mode: Mode | None) -> str:
+    def search(self, question: str, k: int, where: dict[str, Any] | None, mode: Mode | None, source: str | None) -> str:
         retriever = Retriever(self.store, mode=mode, reranker=self.second)
-        hits = retriever.retrieve(question, k, None if where is None else parse_public(where))
+        hits = retriever.retrieve(question, k, _filter(where, source))
         best = likeliest(hits)
         answer = "" if best is None else f"\n{format_answer(best)}"
         return f"{format_passages(hit.passage for hit in hits)}{answer}" or _NO_PASSAGE
 
     def get(self, passage_id: str) -> str:
-        return format_passages(self.store.get([passage_id])) or _NO_PASSAGE
+        # models copy an id as it stands in a result, where it is escaped
+        passages = self.store.get([passage_id]) or self.store.get([unescaped(passage_id)])
+        return format_passages(passages) or _NO_PASSAGE
 
     def sources(self) -> str:
         counts = Counter[str]()
@@ -212,6 +219,19 @@ class _Tools:
     def add(self, items: list[dict[str, Any]]) -> str:
         report = self.store.add([_passage(item, at) for at, item in enumerate(items)])
         return f"added {report.added}, replaced {report.replaced}, unchanged {report.unchanged}"
+
+
+def _filter(where: dict[str, Any] | None, source: str | None) -> Filter | Callable[[Passage], bool] | None:
+    """What keeps the passages that match a condition and are of a source, by the name that agents see of it."""
+    condition = None if where is None else parse_public(where)
+    if not source:
+        return condition
+
+    def keeps(passage: Passage) -> bool:
+        shown = shown_source(named_source(passage), passage.id)
+        return f"/{shown}".endswith(f"/{source}") and (condition is None or condition.matches(passage))
+
+    return keeps
 
 
 def _passage(item: dict[str, Any], at: int) -> Passage:

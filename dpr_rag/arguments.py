@@ -19,6 +19,8 @@ _T = TypeVar("_T")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Class = TypeVar("_Class", bound=type)
+_LONGEST_WAIT = 2_000_000.0
+"""Seconds; SQLite and sockets count milliseconds in 32 bits, and SQLite takes what does not fit as no time at all."""
 _DEFERRED_BODIES = (
     (inspect.iscoroutinefunction, "a coroutine function (async def)"),
     (inspect.isgeneratorfunction, "a generator function (with yield)"),
@@ -133,6 +135,17 @@ def iterated(name: str, values: object, expected: str, *, error: type[DprRagErro
         raise error(f"{name} is {_described(values)}, expected {expected}; {advice}") from cause
 
 
+def check_each(noun: str, values: Iterable[object], form: type, expected: str, *, advice: str) -> None:
+    """Check that the items of a list are of one type; the error tells the place of one that is not, from 1.
+
+    Raises:
+        ArgumentError: One is not.
+    """
+    for at, value in enumerate(values, start=1):
+        if not isinstance(value, form):
+            raise ArgumentError(f"{noun} {at} is {kind(value)}, expected {expected}; {advice}")
+
+
 def _described(value: object) -> str:
     return f"the string {value!r:.80}" if isinstance(value, str) else kind(value)
 
@@ -160,6 +173,7 @@ def check_number(
     *,
     low: float = 0.0,
     high: float = math.inf,
+    what: str = "a number",
     more: str = "",
 ) -> float:
     """Check that a value is a finite number from ``low`` to ``high``, and return it as a Python ``float``; numpy's pass.
@@ -170,8 +184,17 @@ def check_number(
     number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else _as_float(value)
     if not low <= number <= high or math.isinf(number):
         bounds = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
-        raise error(f"{name} is {shown(value, 80)}, expected a number{'' if low == -math.inf else f' {bounds}'}{more}")
+        raise error(f"{name} is {shown(value, 80)}, expected {what}{'' if low == -math.inf else f' {bounds}'}{more}")
     return number
+
+
+def check_seconds(name: str, value: object, error: type[DprRagError], *, low: float = 0.0) -> float:
+    """Check that a value is a number of seconds to wait, and return it; a longer time than can be waited becomes that time.
+
+    Raises:
+        DprRagError: It is not; of the class ``error``.
+    """
+    return min(check_number(name, value, error, low=low, what="a number of seconds"), _LONGEST_WAIT)
 
 
 def _as_float(value: Real) -> float:

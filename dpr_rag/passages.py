@@ -104,7 +104,7 @@ class Passage:
         if on_bad_text == "skip":
             return None
         return cls(
-            _escaped(id), _without_surrogates(text), _without_surrogates(title), _without_surrogates(metadata or {})
+            _escaped(id), without_surrogates(text), without_surrogates(title), without_surrogates(metadata or {})
         )
 
     @classmethod
@@ -189,16 +189,16 @@ def rejoined(text: str) -> str:
     return str.__str__(text)
 
 
-def _without_surrogates(value: Any) -> Any:
+def without_surrogates(value: Any) -> Any:
     """A JSON value with U+FFFD for lone surrogates; a value of another type is returned as it is, to be refused later."""
     if isinstance(value, str):
         return _SURROGATE.sub("\ufffd", rejoined(value))
     if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
+        return [without_surrogates(item) for item in value]
     if isinstance(value, Mapping):
         cleaned: dict[Any, Any] = {}
         for key, item in value.items():
-            cleaned[_new_key(cleaned, _escaped(key), "metadata")] = _without_surrogates(item)
+            cleaned[_new_key(cleaned, _escaped(key), "metadata")] = without_surrogates(item)
         return cleaned
     return value
 

@@ -14,8 +14,10 @@ from dpr_rag.arguments import kind
 from dpr_rag.errors import LIMIT_ADVICE, DprRagError, PathError
 from dpr_rag.faces import ByFace
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Names of the host that only this machine reaches."""
 _SERVICES = ("http://", "https://")
-_ENGINES = ("milvus://", "milvus+tls://", "milvus+lite:")
+_MILVUS = ("milvus://", "milvus+tls://", "milvus+lite:")
 _MAX_NAME_BYTES = 255  # of all common file systems; the system reports it only once the path's folders exist
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?=/)")
 _ADDRESS_LIKE = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)(?::/{0,2}|/{2})(?!/)(.+)", re.DOTALL)
@@ -30,14 +32,14 @@ def is_service(place: object) -> bool:
     return isinstance(place, str) and place.lower().startswith(_SERVICES)
 
 
-def is_engine(place: object) -> bool:
-    """Whether an address is that of a search engine's collection: ``milvus://…``, ``milvus+tls://…``, ``milvus+lite:…``."""
-    return isinstance(place, str) and place.lower().startswith(_ENGINES)
+def is_milvus(place: object) -> bool:
+    """Whether an address is that of a collection in Milvus: ``milvus://…``, ``milvus+tls://…``, ``milvus+lite:…``."""
+    return isinstance(place, str) and place.lower().startswith(_MILVUS)
 
 
 def is_address(place: object) -> bool:
-    """Whether a path or address is that of a service or an engine, not a folder."""
-    return is_service(place) or is_engine(place)
+    """Whether a path or address is that of a service or a Milvus, not a folder."""
+    return is_service(place) or is_milvus(place)
 
 
 def place_of(path: str | os.PathLike[str]) -> Path:
@@ -60,7 +62,7 @@ def place_of(path: str | os.PathLike[str]) -> Path:
         raise PathError(f"the path is {kind(name)}, expected text; decode it with os.fsdecode(path)")
     if is_address(name):
         refuse_secrets(name)
-    if is_engine(name):
+    if is_milvus(name):
         raise PathError(f"{name!r:.200} is an address, where a path is expected; open_store opens what lies there")
     if is_service(name):
         raise PathError(
@@ -87,7 +89,7 @@ def store_of(place: str | os.PathLike[str]) -> str:
 def name_of(place: str | os.PathLike[str]) -> str:
     """A short name for the store at a path or address: that of its folder, its file or its collection."""
     name = os.fspath(place).rstrip("/").rpartition("/")[2]
-    return (name.partition(":")[2] if is_engine(name) else name) or os.fspath(place)
+    return (name.partition(":")[2] if is_milvus(name) else name) or os.fspath(place)
 
 
 def write_failure(error: OSError) -> str:
@@ -150,18 +152,19 @@ def partial_beside(path: Path) -> Path:
 
 def _refuse_impossible(place: Path) -> None:
     """Refuse a path that no file can have, which the system would report later and in many ways."""
+    most = ""
     try:
-        too_long = any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in place.parts)
+        if any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in place.parts):
+            most = f"{_MAX_NAME_BYTES} bytes a name"
         os.lstat(place)
     except ValueError as error:
         why = "a NUL character" if "\0" in str(place) else "characters that are not text"
         raise PathError(f"the path {str(place)!r:.120} holds {why}, expected a name that a file can have") from error
     except OSError as error:
-        too_long = too_long or error.errno == errno.ENAMETOOLONG
-    if too_long:
-        raise PathError(
-            f"the path {str(place)!r:.120} is too long, expected at most {_MAX_NAME_BYTES} bytes a name; shorten it"
-        )
+        if error.errno == errno.ENAMETOOLONG and not most:
+            most = f"{os.pathconf('/', 'PC_PATH_MAX') - 1:,} bytes in all"
+    if most:
+        raise PathError(f"the path {str(place)!r:.120} is too long, expected at most {most}; shorten it")
 
 
 def _refuse_foreign_notation(path: str, place: Path) -> None:
@@ -217,6 +220,6 @@ def _intended_address(path: str) -> str:
     parts = _ADDRESS_LIKE.fullmatch(path)
     if parts is None:
         return ""
-    schemes = {prefix.rstrip(":/"): prefix for prefix in (*_ENGINES, *_SERVICES)}
+    schemes = {prefix.rstrip(":/"): prefix for prefix in (*_MILVUS, *_SERVICES)}
     similar = get_close_matches(parts[1].lower().replace("_", "+"), schemes, 1, _MIN_SIMILARITY)
     return f"{schemes[similar[0]]}{parts[2]}" if similar else ""

@@ -82,7 +82,7 @@ def parse_passages(text: str) -> list[Passage]:
             raise PassageError(
                 f"character {start} begins no passage: {text[start : start + 60]!r}; expected format_passages' form"
             )
-        id, title, body = (_unescape(group or "") for group in block.groups())
+        id, title, body = (unescaped(group or "") for group in block.groups())
         passages.append(Passage(id, body, title))
         start = block.end()
     return passages
@@ -92,5 +92,6 @@ def _escape(text: str) -> str:
     return _TO_ESCAPE.sub(lambda match: _ESCAPES[match[0]], text)
 
 
-def _unescape(text: str) -> str:
+def unescaped(text: str) -> str:
+    """What was escaped by :func:`format_passages`, as it was before."""
     return _ESCAPED.sub(lambda match: _UNESCAPES[match[0]], text)

@@ -14,7 +14,7 @@ from dpr_rag.errors import ArgumentError, StoreError, VectorError
 from dpr_rag.filters import Filter, Where
 from dpr_rag.fusion import Calibration, Diversity, Ranking, RankingOptions, SearchRequest, Tuned
 from dpr_rag.passages import Hit, Passage
-from dpr_rag.paths import is_engine, is_service
+from dpr_rag.paths import is_milvus, is_service
 
 if TYPE_CHECKING:
     from dpr_rag.store.reports import AddReport, Facts
@@ -258,7 +258,7 @@ def open_store(
         PathError: It is neither a valid address nor a path.
         DprRagError: The errors of opening that kind of store.
     """
-    if partition_key is not None and not is_engine(address):
+    if partition_key is not None and not is_milvus(address):
         raise ArgumentError("partition_key goes with a new collection of a Milvus; leave it out")
     if is_service(address):
         if encoder is not None or index != "auto" or read_only:
@@ -269,7 +269,7 @@ def open_store(
         from dpr_rag.remote import RemoteStore
 
         return RemoteStore(str(address), token=token, timeout=timeout)
-    if is_engine(address):
+    if is_milvus(address):
         from dpr_rag.milvus import MilvusStore
 
         options: dict[str, Any] = {"create": create, "read_only": read_only, "index": index, "timeout": timeout}

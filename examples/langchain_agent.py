@@ -44,11 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = ToolCaller() if args.llm is None else chat_model(args.llm)
     with DPRRetriever.from_store(args.store, k=args.k) as retriever:
         agent = create_agent(model, [lookup(retriever)], system_prompt=SYSTEM)
-        found = agent.invoke({"messages": [("user", args.question)]})
-    for message in found["messages"][1:]:
+        state = agent.invoke({"messages": [("user", args.question)]})
+    for message in state["messages"][1:]:
         for call in getattr(message, "tool_calls", []):
             print(f"-> {call['name']}({call['args']})")
-    print(found["messages"][-1].text)
+    print(state["messages"][-1].text)
 
 
 if __name__ == "__main__":

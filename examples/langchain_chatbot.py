@@ -52,18 +52,18 @@ class Chatbot:
     def ask(self, question: str) -> str:
         """Answer one turn and remember it."""
         documents = self.retriever.invoke(self.standalone(question))
-        given = {"passages": format_documents(documents), "history": self.history, "question": question}
-        answer = (ANSWER | self.model | StrOutputParser()).invoke(given)
+        inputs = {"passages": format_documents(documents), "history": self.history, "question": question}
+        answer = (ANSWER | self.model | StrOutputParser()).invoke(inputs)
         self.history = [*self.history, HumanMessage(question), AIMessage(answer)][-2 * TURNS_KEPT :]
-        return "\n".join([answer, *(source_line(number, one) for number, one in enumerate(documents, start=1))])
+        return "\n".join([answer, *(source_line(number, doc) for number, doc in enumerate(documents, start=1))])
 
     def standalone(self, question: str) -> str:
         """The question rewritten by a real model, or else behind the subject of earlier ones if it depends on them."""
-        asked = [message.text for message in self.history if isinstance(message, HumanMessage)]
-        if not asked:
+        questions = [message.text for message in self.history if isinstance(message, HumanMessage)]
+        if not questions:
             return question
         if not self.condense:
-            return standalone(question, asked)
+            return standalone(question, questions)
         return (CONDENSE | self.model | StrOutputParser()).invoke({"history": self.history, "question": question})
 
 

@@ -37,8 +37,8 @@ async def answer(question: str, store: str, llm: str | None) -> str:
     async with Client(server) as client:
         tools = [as_tool(client, tool) for tool in (await client.list_tools()).tools]
         agent = create_agent(ToolCaller() if llm is None else chat_model(llm), tools)
-        found = await agent.ainvoke({"messages": [("user", question)]})
-    return str(found["messages"][-1].text)
+        state = await agent.ainvoke({"messages": [("user", question)]})
+    return str(state["messages"][-1].text)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -33,7 +33,7 @@ PROMPT = ChatPromptTemplate.from_messages(
 def chain(retriever: DPRRetriever, llm: str | None) -> Runnable[str, dict]:
     """Question in; ``question``, ``documents`` and ``answer`` out."""
     answer = (
-        RunnablePassthrough.assign(passages=lambda given: format_documents(given["documents"]))
+        RunnablePassthrough.assign(passages=lambda inputs: format_documents(inputs["documents"]))
         | PROMPT
         | chat_model(llm)
         | StrOutputParser()
@@ -57,9 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--llm", help="provider:model")
     args = parser.parse_args(arguments)
     with DPRRetriever.from_store(args.store, k=args.k, include_scores=True) as retriever:
-        found = chain(retriever, args.llm).invoke(args.question)
-    print(found["answer"])
-    for number, document in enumerate(found["documents"], start=1):
+        result = chain(retriever, args.llm).invoke(args.question)
+    print(result["answer"])
+    for number, document in enumerate(result["documents"], start=1):
         print(source_line(number, document))
 
 

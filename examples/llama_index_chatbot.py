@@ -53,12 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def talk(engine: BaseChatEngine, *, real: bool) -> None:
     """Answer line by line; without a real model to rewrite it, a follow-up is searched for behind the subject it depends on."""
     print("Ask away; an empty line ends it.")
-    before: list[str] = []
+    questions: list[str] = []
     for line in map(str.strip, sys.stdin):
         if not line:
             break
-        response = engine.chat(line if real else standalone(line, before))
-        before = [*before, line]
+        response = engine.chat(line if real else standalone(line, questions))
+        questions = [*questions, line]
         print(response if real else "(No model was named with --llm: the sources are the answer.)")
         for number, node in enumerate(response.source_nodes, start=1):
             print(source_line(number, node))

@@ -31,9 +31,9 @@ def language_model(name: str | None) -> LLM:
         return MockLLM()
     provider, _, model = name.partition(":")
     module = import_module(f"llama_index.llms.{provider}")
-    wanted = provider.replace("_", "").lower()
-    made: LLM = next(getattr(module, one) for one in dir(module) if one.lower() == wanted)(model=model)
-    return made
+    class_name = provider.replace("_", "").lower()
+    llm: LLM = next(getattr(module, name) for name in dir(module) if name.lower() == class_name)(model=model)
+    return llm
 
 
 def query_engine(retriever: DPRRetriever, llm: LLM) -> RetrieverQueryEngine:

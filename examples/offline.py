@@ -41,6 +41,6 @@ class ToolCaller(BaseChatModel):
         if isinstance(last, ToolMessage):
             answer = AIMessage(f"{ANSWER}\n\n{last.text}")
         else:
-            asked = next(message for message in reversed(messages) if isinstance(message, HumanMessage))
-            answer = AIMessage("", tool_calls=[{"name": self.tool, "args": {self.asks: asked.text}, "id": "call-1"}])
+            question = next(message for message in reversed(messages) if isinstance(message, HumanMessage))
+            answer = AIMessage("", tool_calls=[{"name": self.tool, "args": {self.asks: question.text}, "id": "call-1"}])
         return ChatResult(generations=[ChatGeneration(message=answer)])

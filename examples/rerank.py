@@ -26,8 +26,8 @@ Scorer = Callable[[str, Sequence[str]], Sequence[float]]
 
 def shared_words(question: str, texts: Sequence[str]) -> list[float]:
     """The share of the question's words in each text: a stand-in that needs no weights, and no good reranker."""
-    asked = set(re.findall(r"\w+", question.lower()))
-    return [len(asked & set(re.findall(r"\w+", text.lower()))) / max(len(asked), 1) for text in texts]
+    words = set(re.findall(r"\w+", question.lower()))
+    return [len(words & set(re.findall(r"\w+", text.lower()))) / max(len(words), 1) for text in texts]
 
 
 def cross_encoder(name: str) -> Scorer:
@@ -37,7 +37,7 @@ def cross_encoder(name: str) -> Scorer:
     model = CrossEncoder(name)
 
     def score(question: str, texts: Sequence[str]) -> list[float]:
-        return [float(one) for one in model.predict([(question, text) for text in texts], show_progress_bar=False)]
+        return [float(value) for value in model.predict([(question, text) for text in texts], show_progress_bar=False)]
 
     return score
 
@@ -45,13 +45,13 @@ def cross_encoder(name: str) -> Scorer:
 def langchain_reranked(retriever: DPRRetriever, scorer: Scorer, k: int) -> Runnable[str, list[Document]]:
     """A LangChain chain: question in, the k best documents after the second stage out."""
 
-    def rerank(given: dict[str, Any]) -> list[Document]:
-        documents = given["documents"]
-        scores = scorer(given["question"], [document.page_content for document in documents])
+    def rerank(inputs: dict[str, Any]) -> list[Document]:
+        documents = inputs["documents"]
+        scores = scorer(inputs["question"], [document.page_content for document in documents])
         ranked = sorted(zip(documents, scores, strict=True), key=lambda pair: -pair[1])
         return [
-            Document(id=one.id, page_content=one.page_content, metadata={**one.metadata, "rerank_score": score})
-            for one, score in ranked[:k]
+            Document(id=doc.id, page_content=doc.page_content, metadata={**doc.metadata, "rerank_score": score})
+            for doc, score in ranked[:k]
         ]
 
     return RunnableParallel(question=RunnablePassthrough(), documents=retriever) | RunnableLambda(rerank)
@@ -69,7 +69,7 @@ class Rerank(BaseNodePostprocessor):
         question = "" if query_bundle is None else query_bundle.query_str
         scores = self.scorer(question, [node.node.get_content() for node in nodes])
         ranked = sorted(zip(nodes, scores, strict=True), key=lambda pair: -pair[1])
-        return [NodeWithScore(node=one.node, score=float(score)) for one, score in ranked[: self.top_n]]
+        return [NodeWithScore(node=node.node, score=float(score)) for node, score in ranked[: self.top_n]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -85,8 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with DPRRetriever.from_store(args.store, k=args.candidates, include_scores=True) as retriever:
         print("LangChain:")
         for document in langchain_reranked(retriever, scorer, args.k).invoke(args.question):
-            told = document.metadata
-            print(f"{told['rerank_score']:.3f} (was rank {told['dpr_rank']})  {told.get('title') or document.id}")
+            meta = document.metadata
+            print(f"{meta['rerank_score']:.3f} (was rank {meta['dpr_rank']})  {meta.get('title') or document.id}")
         print("LlamaIndex:")
         for node in llama_index_reranked(retriever.store, scorer, args.question, args.candidates, args.k):
             print(f"{node.score:.3f}  {node.node.metadata.get('title') or node.node.node_id}")
@@ -96,8 +96,8 @@ def llama_index_reranked(
     store: PassageStore, scorer: Scorer, question: str, candidates: int, k: int
 ) -> list[NodeWithScore]:
     """LlamaIndex: retriever and postprocessor, as a query engine would call them."""
-    found = LlamaIndexRetriever.from_defaults(store=store, similarity_top_k=candidates).retrieve(question)
-    return Rerank(scorer=scorer, top_n=k).postprocess_nodes(found, query_str=question)
+    nodes = LlamaIndexRetriever.from_defaults(store=store, similarity_top_k=candidates).retrieve(question)
+    return Rerank(scorer=scorer, top_n=k).postprocess_nodes(nodes, query_str=question)
 
 
 if __name__ == "__main__":

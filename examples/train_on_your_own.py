@@ -25,8 +25,8 @@ from dpr_rag.training import Mining, Progress, TrainingSettings, mine, train
 def tell(progress: Progress) -> None:
     """One line every ten steps."""
     if progress.step % 10 == 0 or progress.step == progress.steps:
-        left = f"{progress.seconds_left / 60:.0f} min left" if progress.step < progress.steps else "done"
-        print(f"step {progress.step} of {progress.steps}, loss {progress.loss:.3f}, {left}")
+        remaining = f"{progress.seconds_left / 60:.0f} min left" if progress.step < progress.steps else "done"
+        print(f"step {progress.step} of {progress.steps}, loss {progress.loss:.3f}, {remaining}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -42,12 +42,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     tests = list(read_questions(args.test))
-    by = "passage" if all(one.positive_ids for one in tests) else "answer"
+    by = "passage" if all(question.positive_ids for question in tests) else "answer"
     start = DualEncoder.default()
     with PassageStore.temporary(encoder=start) as before:
         before.add(open_corpus(args.passages))
-        asked = list(islice(read_questions(args.train), args.questions))
-        samples, report = mine(asked, before, mining=Mining("bm25", negatives=5))
+        questions = list(islice(read_questions(args.train), args.questions))
+        samples, report = mine(questions, before, mining=Mining("bm25", negatives=5))
         print(f"{len(samples)} questions to train on", *report.lines(), sep="\n")
         settings = TrainingSettings(
             batch_size=args.batch, epochs=args.epochs, learning_rate=args.lr, temperature=0.05, dropout=0.0
@@ -58,13 +58,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         with PassageStore.temporary(encoder=trained) as after:
             after.add(before)
             systems = {"before": Retriever(before), "after": Retriever(after)}
-            found = evaluate(systems, tests, k=20, by=by, batch_size=64)
-    for system in found.systems:
-        print(system.name, *(f"top-{k} {100 * one.value:.1f}" for k, one in system.accuracy.items()))
-    for one in found.comparisons:
+            evaluation = evaluate(systems, tests, k=20, by=by, batch_size=64)
+    for system in evaluation.systems:
+        print(system.name, *(f"top-{k} {100 * estimate.value:.1f}" for k, estimate in system.accuracy.items()))
+    for comparison in evaluation.comparisons:
         print(
-            f"top-{one.k}: {100 * one.difference.value:+.1f} points "
-            f"[{100 * one.difference.low:+.1f}, {100 * one.difference.high:+.1f}]"
+            f"top-{comparison.k}: {100 * comparison.difference.value:+.1f} points "
+            f"[{100 * comparison.difference.low:+.1f}, {100 * comparison.difference.high:+.1f}]"
         )
 
 

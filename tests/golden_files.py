@@ -3,7 +3,7 @@
     python tests/golden_files.py
 
 writes those that ``tests/golden/`` does not have yet. What is there stays: a format is frozen by the file that the code of its
-time wrote, and a later version has to read it. ``format-1`` to ``format-4`` are stores that earlier versions wrote.
+time wrote, and a later version has to read it. ``format-1`` to ``format-5`` are stores that earlier versions wrote.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ FLOORS = {
     **{"_version": 0, "faces": -3, "errors": -2, "arguments": -1, "derived": 0, "forking": 0},
     **{"answer": 0, "paths": 0, "sharing": 0, "ending_threads": -1, "listening": 0, "courtesies": 0},
     **{"passages": 1, "metadata": 1, "filters": 1, "encoder": 1, "legacy": 1, "index": 1, "lexical": 1},
-    **{"corpora": 2, "encoders": 2, "storage": 2, "fusion": 2, "prompting": 2, "conversation": 2},
+    **{"corpora": 2, "encoders": 2, "storage": 2, "fusion": 2, "prompting": 2, "conversation": 2, "handed_over": 2},
     **{"store": 3, "remote": 3, "milvus": 4, "stores": 5, "reading": 5, "fillable": 6, "retriever": 6},
     **{"evaluation": 7, "training": 8, "scaling": 8, "agents": 9, "pages": 9, "service": 9, "cli": 10, "__main__": 11},
 }

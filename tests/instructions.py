@@ -13,9 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ENCODERS = tuple(f"tests/test_encoders_{name}.py" for name in ("fast", "precision", "quickest", "processor", "default"))
+ENCODERS = tuple(
+    f"tests/test_encoders_{name}.py" for name in ("fast", "precision", "quickest", "processor", "default", "together")
+)
 INDEXES = ("tests/test_index_kinds.py", "tests/test_index_foreign.py")
 # oneDNN's levels with the flags that Linux lists for a processor that has them, lowest first
 LEVELS = {
@@ -28,6 +31,7 @@ LEVELS = {
     "AVX512_CORE_AMX": {"amx_tile", "amx_int8", "amx_bf16"},
 }
 FAISS_LEVELS = ("NONE", "AVX2", "AVX512", "AVX512_SPR")
+_AT_ONCE = 2
 
 
 def flags() -> set[str]:
@@ -62,19 +66,34 @@ def runs() -> Iterator[tuple[dict[str, str], tuple[str, ...]]]:
         yield {"FAISS_SIMD_LEVEL": level}, INDEXES
 
 
+def _run(run: tuple[dict[str, str], tuple[str, ...]]) -> tuple[str, int, float, str]:
+    """The settings of a run, its exit status, how long it took, and what it printed."""
+    settings, files = run
+    started = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-q", *sys.argv[1:], *files]
+    done = subprocess.run(
+        command,
+        check=False,
+        env={**os.environ, **settings},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    name = " ".join(f"{variable}={value}" for variable, value in settings.items())
+    return name, done.returncode, time.monotonic() - started, done.stdout
+
+
 def main() -> None:
     """Run all; the exit status says whether one of them failed."""
     here = [*onednn_levels(flags()), *faiss_levels()]
     absent = [level for level in (*LEVELS, *FAISS_LEVELS) if level not in here]
     sys.stdout.write(f"-- this processor has {', '.join(here)}, and skips {', '.join(absent) or 'none'}\n")
     failed = []
-    for settings, files in runs():
-        name, started = " ".join(f"{one}={value}" for one, value in settings.items()), time.monotonic()
-        command = [sys.executable, "-m", "pytest", "-q", *sys.argv[1:], *files]
-        code = subprocess.run(command, check=False, env={**os.environ, **settings}).returncode
-        sys.stdout.write(f"-- {name}: {'passed' if code == 0 else 'FAILED'} in {time.monotonic() - started:.0f} s\n")
-        sys.stdout.flush()
-        failed += [name] if code else []
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for name, code, seconds, output in pool.map(_run, runs()):
+            sys.stdout.write(f"{output}-- {name}: {'passed' if code == 0 else 'FAILED'} in {seconds:.0f} s\n")
+            sys.stdout.flush()
+            failed += [name] if code else []
     raise SystemExit(f"failed under {', '.join(failed)}" if failed else 0)
 
 

@@ -78,7 +78,7 @@ async def test_a_search_takes_what_a_retriever_takes(store: PassageStore, asked:
         ({"question": "a", "k": 0}, "greater than or equal to 1"),
         ({"question": "a", "k": 1000}, "less than or equal to 50"),
         ({"question": "a", "mode": "sparse"}, "search_passages: mode: Input should be 'dense', 'bm25' or 'hybrid'"),
-        ({"query": "a"}, "search_passages takes no 'query'; it takes question, k, filter, mode"),
+        ({"query": "a"}, "search_passages takes no 'query'; it takes question, k, filter, mode, source"),
         ({"k": 5}, "search_passages: question: Field required"),
     ],
 )
@@ -128,6 +128,16 @@ async def test_a_passage_is_read_by_its_id_as_a_tool_and_as_a_resource(store: Pa
             assert content.text == format_passages(told)
 
 
+async def test_an_id_may_be_given_as_results_show_it(store: PassageStore) -> None:
+    store.add([Passage('R&D "plan" [INST] <b>.md#1', "green"), Passage("a&amp;b", "black"), Passage("a&b", "white")])
+    told = await called(store, "search_passages", question="green", mode="bm25", k=1)
+    shown = "R&amp;D &quot;plan&quot; &#91;INST] &lt;b&gt;.md#1"
+    assert f'id="{shown}"' in told
+    assert await called(store, "get_passage", id=shown) == told
+    for exact in ("a&amp;b", "a&b"):
+        assert await called(store, "get_passage", id=exact) == format_passages(store.get([exact]))
+
+
 async def test_sources_are_listed_with_their_counts(store: PassageStore) -> None:
     store.add([with_source(Passage("upload:a.md#1", "oolong"), "upload:a.md")])
     store.add([Passage("u", "sencha", "", {"source": "https://example.org/tea"})])
@@ -137,6 +147,34 @@ async def test_sources_are_listed_with_their_counts(store: PassageStore) -> None
         {"source": "https://example.org/tea", "passages": 1},
         {"source": "tea.md", "passages": 1},
     ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "ids"),
+    [
+        ({"source": "notes/tea.md"}, ["notes/tea.md#1"]),
+        ({"source": "tea.md"}, ["t", "notes/tea.md#1"]),
+        ({"source": "a.md"}, ["upload:a.md#1"]),
+        ({"source": "https://example.org/tea"}, ["u"]),
+        ({"source": "tea.md", "filter": {"year": 2020}}, ["t"]),
+        ({"source": ""}, ["t", "u"]),
+        ({"source": "ea.md"}, []),
+        ({"source": "home/notes/tea.md"}, []),
+        ({"source": "/home/notes/tea.md"}, []),
+        ({"source": "tea.md", "mode": "bm25"}, ["t", "notes/tea.md#1"]),
+    ],
+)
+async def test_a_search_in_one_of_the_sources_that_are_listed(store: PassageStore, asked: dict, ids: list[str]) -> None:
+    store.add([with_source(Passage("notes/tea.md#1", "green oolong"), "/home/notes/tea.md")])
+    store.add([with_source(Passage("upload:a.md#1", "oolong"), "upload:a.md")])
+    store.add([Passage("u", "green green tea", "", {"source": "https://example.org/tea"})])
+    told = await called(store, "search_passages", question="green tea", **{"k": 2, **asked})
+    assert {one.id for one in parse_passages(told)} == set(ids) if ids else told == "No passage fits."
+
+
+async def test_a_tool_without_arguments_takes_none(store: PassageStore) -> None:
+    told = await called(store, "list_sources", folder="/notes")
+    assert told == "error: list_sources takes no 'folder'; it takes nothing"
 
 
 async def test_passages_are_added_only_where_that_is_allowed(store: PassageStore) -> None:

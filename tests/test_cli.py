@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -396,3 +398,20 @@ def test_memory_that_is_used_up_is_one_line(store: Path, monkeypatch: pytest.Mon
     assert done.stderr == (
         "dpr-rag: error: the memory is used up; give the process more, or less to do at once, by --batch-size or --k\n"
     )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.usefixtures("interruptible")
+def test_the_exit_code_names_the_signal_though_a_library_replaces_the_interruption(
+    store: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    """SQLite tells its caller only that something interrupted it."""
+
+    def interrupted(*_given: object, **_options: object) -> None:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(number)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PassageStore, "optimize", interrupted)
+    done = run("optimize", store)
+    assert (done.exit_code, done.stdout) == (code, "")

@@ -128,6 +128,35 @@ def test_a_copy_that_is_ended_says_how_to_go_on_and_counts_what_is_there(
     assert done.stdout.startswith(f"copied {TOTAL - kept:,}; {kept:,} were already there; {TOTAL:,} in all, in ")
 
 
+SLOW_BACKUP = """
+import time
+from dpr_rag.cli import main
+from dpr_rag.store import copying
+def slow(*given):
+    print("copying", flush=True)
+    while True:
+        time.sleep(0.01)
+copying._copy_segments = slow
+main()
+"""
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_backup_that_is_ended_leaves_nothing(small: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
+    args = ("backup", str(small), str(tmp_path / "copy.dpr"))
+    with subprocess.Popen([sys.executable, "-c", SLOW_BACKUP, *args], stdout=PIPE, stderr=PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "copying\n"
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, errors) == (code, "\ndpr-rag: interrupted; nothing was applied by half\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_reader_that_goes_away_is_no_error(small: Path) -> None:
     asked = "\n".join(f"number {n}" for n in range(3_000))
     read, write = os.pipe()
@@ -200,3 +229,30 @@ def test_a_closed_standard_error_does_not_hide_that_a_command_failed(small: Path
     line = map(str, command("info", small / "nowhere"))
     done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *line], stdout=PIPE, text=True)
     assert (done.returncode, done.stdout) == (1, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["search", "--help"], ["info", "{store}"]])
+def test_a_full_disk_is_one_line(small: Path, args: list[str]) -> None:
+    line = command(*(small if one == "{store}" else one for one in args))
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(list(map(str, line)), stdout=full, stderr=PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "dpr-rag: error: [Errno 28] No space left on device\n")
+
+
+@pytest.mark.parametrize("columns", ["0", "1"])
+def test_a_width_in_which_nothing_can_be_shown_is_passed_over(small: Path, columns: str) -> None:
+    done = subprocess.run(
+        command("info", small), capture_output=True, text=True, env={**os.environ, "COLUMNS": columns}
+    )
+    assert f"passages               {TOTAL:,}" in done.stdout
+
+
+def test_a_question_in_bytes_of_another_encoding_is_read_or_refused(small: Path) -> None:
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    line = [*map(os.fsencode, command("search", small, "--json")), "numéro 7".encode()]
+    done = subprocess.run(line, capture_output=True, env=plain)
+    assert json.loads(done.stdout)["question"] == "numéro 7", done.stderr
+    done = subprocess.run([*line[:-1], "numéro 7".encode("latin-1")], capture_output=True)
+    assert done.returncode == 2
+    assert b"is not UTF-8" in done.stderr

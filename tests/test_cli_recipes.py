@@ -24,7 +24,7 @@ from dpr_rag.training.teachers import encoder_teacher, score_samples
 from dpr_rag.training.teaching import clusters_for, teacher_from
 
 SAMPLES = make_samples(16, negatives=3)
-FAST = ("--lr", 1e-3, "--batch", 4, "--dropout", 0, "--warmup", 0, "--save-every", 1)
+FAST = ("--lr", 1e-3, "--batch", 4, "--dropout", 0, "--warmup", 0)
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ MORE: dict[str, tuple[object, ...]] = {
 def test_every_recipe_goes_on_where_it_stopped(folder: Path, monkeypatch: pytest.MonkeyPatch, recipe: str) -> None:
     monkeypatch.chdir(folder)
     data = folder / ("s" if recipe == "contriever" else "t.json")
-    given = [*line(folder, recipe, "whole", *MORE[recipe], "--steps", 9, "--temperature", 4)]
+    given = [*line(folder, recipe, "whole", *MORE[recipe], "--save-every", 1, "--steps", 9, "--temperature", 4)]
     if recipe == "tas-b":
         given = given[:-2]
     given[1] = data

@@ -52,6 +52,23 @@ def test_two_shards_make_one_store(tmp_path: Path, corpus: Path) -> None:
         assert all(np.array_equal(found[one.id], vector) for one, vector in zip(PASSAGES, made, strict=True))
 
 
+def test_vectors_without_an_encoder_are_exported_and_loaded(tmp_path: Path, corpus: Path) -> None:
+    vectors = np.eye(23, 30, dtype=np.float32)
+    with PassageStore.open(tmp_path / "own.dpr") as store:
+        store.add(PASSAGES, vectors=vectors)
+    assert run("export", tmp_path / "own.dpr", "-o", tmp_path / "out").exit_code == 0
+    for store, said in ("new", "loaded 23; 0 were"), ("new", "loaded 0; 23 were"), ("own", "loaded 0; 23 were"):
+        assert run("load", tmp_path / "out", "--store", tmp_path / f"{store}.dpr").stdout.startswith(said)
+    with PassageStore.open(tmp_path / "new.dpr", read_only=True) as opened:
+        assert opened.info().fingerprint == ""
+        found = opened.get_vectors([passage.id for passage in PASSAGES])
+        assert all(np.array_equal(found[one.id], vector) for one, vector in zip(PASSAGES, vectors, strict=True))
+    run("index", corpus, "--store", tmp_path / "named.dpr")
+    refused = run("load", tmp_path / "out", "--store", tmp_path / "named.dpr")
+    assert refused.exit_code == 1
+    assert "does not say which encoder made the vectors; name it with --model" in refused.stderr
+
+
 def test_encoding_again_goes_on(tmp_path: Path, corpus: Path) -> None:
     run("encode", corpus, "-o", tmp_path / "out", "--part-size", 5)
     (tmp_path / "out" / "part-00000003.parquet").unlink()
@@ -107,3 +124,13 @@ def test_an_output_that_cannot_be_written_is_told(tmp_path: Path, corpus: Path) 
     done = run("encode", corpus, "-o", corpus / "out")
     assert done.exit_code == 1
     assert "corpus.tsv/out: cannot be written" in done.stderr
+
+
+def test_parts_that_are_nowhere_and_a_store_without_passages_are_named(tmp_path: Path) -> None:
+    told = run("load", tmp_path / "nowhere", "--store", tmp_path / "store.dpr")
+    assert (told.exit_code, "nowhere: does not exist" in told.stderr) == (1, True)
+    with PassageStore.open(tmp_path / "empty.dpr", encoder=TinyEncoder()):
+        pass
+    assert run("optimize", tmp_path / "empty.dpr", "--index", "hnsw").stdout.startswith(
+        "flat (there are no passages yet"
+    )

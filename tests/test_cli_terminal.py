@@ -14,6 +14,7 @@ from dpr_rag.cli.escaping import printable
 from dpr_rag.cli.options import read_filter
 from dpr_rag.cli.searching import readable
 from dpr_rag.cli.terminal import first_lines, log_as_notes, progress
+from dpr_rag.errors import MissingExtraError
 
 
 @pytest.mark.parametrize(
@@ -109,3 +110,21 @@ def test_an_interrupt_is_the_way_to_end_a_server_and_breaks_off_all_else(
         app, [command, str(tmp_path / "s"), *(["--transport", "http", "--port", "0"] if command == "mcp" else [])]
     )
     assert (ended.exit_code, "interrupted" in ended.stderr) == (code, bool(code))
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_an_interrupt_while_a_library_is_loaded_is_no_missing_library(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_told: bool
+) -> None:
+    failed = ImportError("initialization failed")
+    failed.__cause__ = KeyboardInterrupt()  # as pybind11 has it
+
+    def interrupted(*given: object, **named: object) -> None:
+        if is_told:
+            raise MissingExtraError("encoding needs OpenVINO (initialization failed)") from failed
+        raise failed
+
+    monkeypatch.setattr("dpr_rag.PassageStore.open", interrupted)
+    (tmp_path / "s").mkdir()
+    ended = CliRunner().invoke(app, ["info", str(tmp_path / "s")])
+    assert (ended.exit_code, ended.stderr) == (130, "\ndpr-rag: interrupted; nothing was applied by half\n")

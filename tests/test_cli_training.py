@@ -17,7 +17,7 @@ from tiny import TinyEncoder
 from typer.testing import CliRunner, Result
 
 from dpr_rag import DualEncoder, Passage, PassageStore
-from dpr_rag.cli import models, training
+from dpr_rag.cli import models, training, watching
 from dpr_rag.cli.app import app
 from dpr_rag.corpora import Question, read_training, write_questions, write_training
 from dpr_rag.training import TrainingSettings, trainer
@@ -135,7 +135,10 @@ def test_other_processes_say_nothing_and_all_leave(folder: Path, capsys: pytest.
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_interrupted_training_saves_and_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_training_saves_and_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
     write_training(folder / "t.json", make_samples(8))
     tiny.bert(folder / "bert")
     line = ("train", folder / "t.json", "--init", folder / "bert", "--profile", "dpr", "--epochs", 3, "--batch", 2)
@@ -147,21 +150,65 @@ def test_interrupted_training_saves_and_goes_on(folder: Path, monkeypatch: pytes
     def interrupted(*args: object, **options: object) -> float:
         calls.append(1)
         if len(calls) == 5:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         return add(*args, **options)
 
     monkeypatch.setattr(trainer, "add_gradients", interrupted)
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     done = run(*line, "-o", folder / "out")
-    assert done.exit_code == 130
+    assert done.exit_code == 128 + number
     assert "saving after this step" in done.stderr
+    assert ("press Ctrl-C again" in done.stderr) == (number == signal.SIGINT)
     assert "To go on, run the same command again" in done.stderr
-    assert signal.getsignal(signal.SIGINT) == before
+    assert signal.getsignal(number) == before
     assert (folder / "out" / "training" / "state-5").is_dir()
     again = run(*line, "-o", folder / "out")
     assert again.exit_code == 0, again.output
     assert len(calls) == 12  # no step was taken twice
     assert_equal(weights(folder / "whole"), weights(folder / "out"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_in_the_background_does_not_hear_what_its_shell_has_ignored(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    write_training(folder / "t.json", make_samples(4))
+    tiny.bert(folder / "bert")
+    add = trainer.add_gradients
+
+    def interrupted(*args: object, **options: object) -> float:
+        signal.raise_signal(number)
+        return add(*args, **options)
+
+    monkeypatch.setattr(trainer, "add_gradients", interrupted)
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        done = run(
+            "train", folder / "t.json", "--init", folder / "bert", "--profile", "dpr", "--epochs", 1, "-o", folder / "o"
+        )
+        assert (done.exit_code, signal.getsignal(number)) == (0, signal.SIG_IGN), done.output
+    finally:
+        signal.signal(number, before)
+    assert "saving" not in done.stderr
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_process_beside_the_first_ends_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the first process leaves behind is an error of the connection for the others."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def end(*signals: int) -> None:
+        with watching.shown(9, quiet=False, first=False):
+            for number in signals:
+                signal.raise_signal(number)
+            raise RuntimeError("reset by peer")
+
+    with pytest.raises(RuntimeError, match="reset by peer"):
+        end()
+    with pytest.raises(KeyboardInterrupt):
+        end(signal.SIGINT)
+    assert capsys.readouterr().err == ""
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize(

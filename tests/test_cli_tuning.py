@@ -13,6 +13,7 @@ from dpr_rag import PassageStore
 from dpr_rag.cli import models
 from dpr_rag.cli.app import app
 from dpr_rag.corpora import Judgement, Question, write_beir, write_questions
+from dpr_rag.errors import StoreError
 
 
 def run(*args: object) -> Result:
@@ -49,6 +50,20 @@ def test_the_table_and_what_follows_it(store: Path, tmp_path: Path) -> None:
     assert told["settings"]["modes"] == "hybrid with λ for each question"
     told = json.loads(run("evaluate", store, tmp_path / "q.jsonl", "--mode", "hybrid", "--json", "--quiet").stdout)
     assert told["settings"]["modes"] == "hybrid with λ for each question"
+
+
+@pytest.mark.parametrize("form", ["--quiet", "--json"])
+def test_the_figures_are_shown_where_the_choice_cannot_be_kept(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    def refuse(store: PassageStore, choice: object) -> None:
+        raise StoreError("passages.sqlite cannot be written")
+
+    shown = run("tune", store, tmp_path / "q.jsonl", "--quiet", "--dry-run", form).stdout
+    monkeypatch.setattr(PassageStore, "set_tuned", refuse)
+    done = run("tune", store, tmp_path / "q.jsonl", "--quiet", form)
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (1, "dpr-rag: error: passages.sqlite cannot be written")
+    assert done.stdout == shown.replace("the store was left as it is\n", "")
 
 
 def test_a_dry_run_changes_nothing(store: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from dpr_rag.arguments import is_blank
 from dpr_rag.corpora import (
     FORMATS,
+    Columns,
     Judgement,
     Question,
     Result,
@@ -25,6 +26,7 @@ from dpr_rag.corpora import (
     open_corpus,
     read_beir,
     read_beir_questions,
+    read_csv,
     read_jsonl,
     read_qrels,
     read_questions,
@@ -149,6 +151,44 @@ def test_quote_that_is_never_closed_is_text(tmp_path: Path) -> None:
 def test_header_that_names_a_column_twice(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"p\.tsv:1: the header"):
         list(read_tsv(file(tmp_path / "p.tsv", "id\ttext\ttext\n1\ta\tb\n")))
+
+
+@pytest.mark.parametrize(
+    ("data", "metadata"),
+    [
+        (",id,text\n0,1,a\n,id,text\n", {"column 1": "0"}),  # as pandas writes its index
+        ("id,text,, \n1,a,x,y\n", {"column 3": "x", "column 4": "y"}),
+        ("lang,text,id,\nen,a,1,\n", {"lang": "en", "column 4": ""}),
+    ],
+)
+def test_columns_without_a_name_are_called_by_their_numbers(
+    tmp_path: Path, data: str, metadata: dict[str, str]
+) -> None:
+    assert list(read_csv(file(tmp_path / "p.csv", data))) == [Passage("1", "a", metadata=metadata)]
+    assert list(read_tsv(file(tmp_path / "p.tsv", data.replace(",", "\t")))) == [Passage("1", "a", metadata=metadata)]
+
+
+@pytest.mark.parametrize("columns", [Columns(id="column 1"), Columns(id="1", text="2"), Columns(id="1")])
+def test_an_unnamed_column_can_be_chosen_by_its_name_or_number(tmp_path: Path, columns: Columns) -> None:
+    data = ",text,lang\n7,a,en\n"
+    tables = (read_csv, file(tmp_path / "p.csv", data)), (read_tsv, file(tmp_path / "p.tsv", data.replace(",", "\t")))
+    for read, path in tables:
+        with pytest.raises(CorpusError, match=r":1: no column of column 1, text, lang is known for the id \("):
+            list(read(path))
+        with pytest.raises(CorpusError, match=r":1: there is no column 'index', only column 1, text, lang; name one"):
+            list(read(path, columns=Columns(id="index")))
+        assert list(read(path, columns=columns)) == [Passage("7", "a", metadata={"lang": "en"})]
+
+
+def test_numbers_of_columns_under_a_header_leave_the_others_their_usual_names(tmp_path: Path) -> None:
+    named = file(tmp_path / "q.csv", ",id,text\n7,1,a\n")
+    assert list(read_csv(named, columns=Columns(id="1", text="3"))) == [Passage("7", "a", metadata={"id": "1"})]
+    assert list(read_csv(named, columns=Columns(title="1"))) == [Passage("1", "a", "7")]
+
+
+def test_a_name_that_is_also_an_unnamed_columns_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"p\.csv:1: the header .* names the column 'column 3' twice; rename one"):
+        list(read_csv(file(tmp_path / "p.csv", "id,text,,column 3\n1,a,x,y\n")))
 
 
 def test_tsv_refuses_metadata_and_leaves_the_old_file(tmp_path: Path) -> None:

@@ -125,10 +125,12 @@ def test_a_column_twice_is_named(tmp_path: Path) -> None:
         list(read_tsv(path, columns=Columns()))
 
 
-def test_parquet_whose_strings_are_no_utf_8_is_an_error_of_the_file(tmp_path: Path) -> None:
+def test_parquet_strings_that_are_no_utf_8_are_an_error_of_their_row(tmp_path: Path) -> None:
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     ends = pa.py_buffer((0).to_bytes(4, "little") + (2).to_bytes(4, "little"))
     text = pa.Array.from_buffers(pa.string(), 1, [None, ends, pa.py_buffer(b"\xff\xfe")])
     parquet.write_table(pa.table({"id": pa.array(["1"]), "text": text}), tmp_path / "a.parquet")
-    with pytest.raises(CorpusError, match=r"a\.parquet: is no Parquet that can be read.*utf-8"):
+    with pytest.raises(
+        CorpusError, match=r"a\.parquet: row 1: the column 'text' \(string\) holds what cannot be read.*utf-8"
+    ):
         list(open_corpus(tmp_path / "a.parquet"))

@@ -41,6 +41,13 @@ def test_a_collection_is_asked_for_where_there_are_several(tmp_path: Path) -> No
     assert list(open_corpus(tmp_path, part="books")) == [Passage("b", "x")]
 
 
+def test_a_folder_without_a_collection_is_said_to_be_one(tmp_path: Path) -> None:
+    write_chroma(tmp_path)
+    for part in (None, "plays"):
+        with pytest.raises(CorpusError, match=r": it holds no collection; check the path$"):
+            open_corpus(tmp_path, part=part)
+
+
 def test_what_is_found_is_said(tmp_path: Path) -> None:
     opened = open_reading(write_chroma(tmp_path, PLAYS), Reading())
     assert opened.what == (

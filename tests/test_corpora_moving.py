@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,32 @@ def test_a_folder_of_llama_index_without_vectors(persisted: Path) -> None:
     opened = open_reading(persisted, Reading())
     assert [one.passage for one in opened.found] == [FIRST, SECOND]
     assert opened.what == "a folder of LlamaIndex: 2 documents without vectors"
+    for part in ("notes", "default"):
+        with pytest.raises(CorpusError) as caught:
+            open_corpus(persisted, part=part)
+        assert str(caught.value) == (
+            f"{persisted}: holds no vectors, and so no collection; leave the collection {part!r} out"
+        )
+
+
+def test_an_empty_index_of_llama_index(tmp_path: Path) -> None:
+    folder = tmp_path / "storage"
+    as_json(folder / "docstore.json", {})  # what it persists without nodes
+    as_json(folder / "default__vector_store.json", {"embedding_dict": {}, "text_id_to_ref_doc_id": {}})
+    assert found(folder) == []
+    assert open_reading(folder, Reading()).what == "a folder of LlamaIndex: 0 documents without vectors"
+
+
+def test_a_missing_number_of_pandas_is_none(persisted: Path, tmp_path: Path) -> None:
+    nodes = {"n1": node("n1", "first", year=math.nan), "n2": node("n2", "second", of=[math.inf, 1])}
+    as_json(persisted / "docstore.json", {"docstore/data": nodes})
+    assert [one for one, _ in found(persisted)] == [
+        Passage("n1", "first", metadata={"year": None}),
+        Passage("n2", "second", metadata={"of": [None, 1]}),
+    ]
+    entry = {"id": "a", "vector": [1, 0], "text": "Hamlet", "metadata": {"year": math.nan}}
+    dump = as_json(tmp_path / "dump.json", {"a": entry})
+    assert found(dump) == [(Passage("a", "Hamlet", metadata={"year": None}), [1, 0])]
 
 
 def test_another_namespace_of_llama_index_is_named(persisted: Path) -> None:
@@ -103,7 +131,7 @@ def test_texts_that_lie_in_another_store_are_said_to(persisted: Path) -> None:
     ("name", "data", "said"),
     [
         ("docstore.json", [], r"docstore\.json: holds \[\], expected a JSON object"),
-        ("docstore.json", {}, r"docstore\.json: 'docstore/data' is missing, expected an object"),
+        ("docstore.json", {"x": 1}, r"docstore\.json: 'docstore/data' is missing, expected an object"),
         ("docstore.json", {"docstore/data": {"n1": 1, "n2": 2}}, r"docstore\.json: node 'n1': '__data__' is None"),
         ("index_store.json", {"index_store/data": {"i": 1}}, r"index_store\.json: index 'i': '__data__' is None"),
         (
@@ -173,6 +201,46 @@ def test_a_folder_of_langchain(faiss_folder: Path) -> None:
     assert open_reading(faiss_folder, Reading()).what == (
         "a folder of LangChain's FAISS store: 2 documents with vectors of 2 dimensions, ranked by inner product"
     )
+
+
+def test_metadata_that_are_no_json_are_converted(faiss_folder: Path) -> None:
+    summer = timezone(timedelta(hours=2))
+    metadata = {
+        "day": date(1601, 2, 3),
+        "time": datetime(1601, 2, 3, 4, 5, 6, 789),
+        "zoned": datetime(2020, 1, 1, 1, tzinfo=summer),
+        "lasts": timedelta(minutes=1),
+        "year": math.nan,
+        "tags": {"b", "a"},
+        "numbers": np.array([1, 2]),
+        "score": np.float32(1.5),
+        7: "seven",
+    }
+    documents = {"a": ("Hamlet", metadata), "b": ("Faust", {})}
+    (faiss_folder / "index.pkl").write_bytes(pickled(documents, {0: "b", 1: "a"}))
+    _, (hamlet, _) = found(faiss_folder)
+    assert hamlet.metadata == {
+        "day": "1601-02-03",
+        "time": "1601-02-03T04:05:06.000789",
+        "zoned": "2019-12-31T23:00:00+00:00",
+        "lasts": 60.0,
+        "year": None,
+        "tags": ["a", "b"],
+        "numbers": [1, 2],
+        "score": 1.5,
+        "7": "seven",
+    }
+
+
+def test_metadata_that_are_not_read_have_a_remedy(faiss_folder: Path) -> None:
+    (faiss_folder / "index.pkl").write_bytes(pickled({"a": ("Hamlet", {"path": Path("x")})}, {0: "a"}))
+    said = (
+        r"index\.pkl: the file asks for 'pathlib\..*', which is not read; nothing was run\. If it stands in metadata of your "
+        r"own, convert those in LangChain with dpr_rag\.to_json_metadata and call save_local again; if not, use a file from a "
+        r"trusted source$"
+    )
+    with pytest.raises(UnsafeFileError, match=said):
+        open_corpus(faiss_folder)
 
 
 def test_one_of_several_indexes_of_langchain_is_named(faiss_folder: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dpr_rag.corpora import read_qrels
@@ -59,6 +60,23 @@ def test_what_is_no_such_object_is_named(content: str, said: str, tmp_path: Path
 def test_grades_are_integers(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"the score is 0\.5, expected an integer"):
         list(read_qrels(written(tmp_path / "qrels.json", '{"q1": {"d1": 0.5}}')))
+
+
+def test_a_time_is_no_grade(tmp_path: Path) -> None:
+    """Measures count the passages of each grade up to the highest: they took gigabytes, or the process, or said 0."""
+    row = "q1\td1\t1700000000\n"
+    with pytest.raises(
+        CorpusError, match=r"qrels\.tsv:2: the score is 1700000000, expected an integer of at most 999,999"
+    ):
+        list(read_qrels(written(tmp_path / "qrels.tsv", "query-id\tcorpus-id\tscore\n" + row)))
+    with pytest.raises(CorpusError, match=r"qrels\.json: the score is -4611686018427387904, expected an integer"):
+        list(read_qrels(written(tmp_path / "qrels.json", '{"q1": {"d1": -4611686018427387904}}')))
+    for grade in (10**20, 1.0, "1"):
+        with pytest.raises(CorpusError, match=r"the score is .*, expected an integer"):
+            Judgement("q1", "d1", grade)
+    numpys = Judgement("q1", "d1", np.int64(2))
+    assert numpys == Judgement("q1", "d1", 2)
+    assert type(numpys.relevance) is int
 
 
 def test_comments_are_passed_over_as_in_trec_eval(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import gzip
 import io
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from dpr_rag import Passage
 from dpr_rag.arguments import is_blank
-from dpr_rag.corpora import Judgement, Question, SkipReport, read_questions, write_beir
+from dpr_rag.corpora import Judgement, Question, SkipReport, read_questions, read_training, write_beir, write_questions
 from dpr_rag.corpora.questions import qrels_of
 from dpr_rag.errors import CorpusError
 
@@ -145,3 +147,94 @@ def test_beir_folder_without_test_split(tmp_path: Path) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"none\.csv: cannot be read"):
         list(read_questions(tmp_path / "none.csv"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("q.csv", "question,answers\rwho?,me\r"),
+        ("q.csv", "question,positive_ids,answers\rwho?,1,me\r"),
+        ("q.csv", 'question,id,answers\rwho?,1,"me, you"\rwhy?,2,it\r'),
+        ("q.tsv", "question\tanswers\rwho?\tme\r"),
+        ("topics.txt", "<top>\r<num> 1\r<title> who\r</top>\r"),
+    ],
+)
+def test_questions_whose_lines_end_by_returns_alone_are_refused(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_bytes(text.encode())
+    with pytest.raises(CorpusError, match=f"{name}:1: lines end by a carriage return alone"):
+        list(read_questions(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "anchor,positive,negative\rwho?,me,you\r",
+        'anchor,positive,negative\rwho?,"me, too",you\r',
+        "who?\tme me\tyou you\rwho?\tme me\tyou\r",
+    ],
+)
+def test_triples_whose_lines_end_by_returns_alone_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.csv").write_bytes(text.encode())
+    with pytest.raises(CorpusError, match=r"t\.csv:1: lines end by a carriage return alone"):
+        list(read_training(tmp_path / "t.csv"))
+
+
+def test_a_return_inside_a_question_is_text(tmp_path: Path) -> None:
+    (tmp_path / "q.tsv").write_bytes(b"1\twho\rasks?\n2\twho answers?\n")
+    assert [one.question for one in read_questions(tmp_path / "q.tsv")] == ["who\rasks?", "who answers?"]
+    (tmp_path / "one.tsv").write_bytes(b"who\rasks?\t['a']\n")
+    assert [one.question for one in read_questions(tmp_path / "one.tsv")] == ["who\rasks?"]
+
+
+def test_a_column_that_is_read_may_not_come_twice(tmp_path: Path) -> None:
+    path = tmp_path / "q.csv"
+    path.write_text("question,answers,Question\nwho?,me,other\n")
+    with pytest.raises(CorpusError, match=r"q\.csv:1: the header names the column 'question' twice; rename one"):
+        list(read_questions(path))
+    path.write_text("note,question,answers,note\n1,who?,me,2\n")  # nothing is read of these
+    assert [one.answers for one in read_questions(path)] == [("me",)]
+    path.write_text("anchor,positive,negative,anchor\na,b,c,d\n")
+    with pytest.raises(CorpusError, match="names the column 'anchor' twice"):
+        list(read_training(path))
+
+
+@pytest.mark.parametrize(
+    ("read", "record"),
+    [
+        (read_questions, '{"question": "q", "answers": ["%s"]}'),
+        (read_questions, '{"question": "q", "answer": "%s"}'),
+        (read_questions, '{"question": "q", "positive_ids": ["%s"]}'),
+        (read_questions, '{"question": "q", "id": "%s"}'),
+        (read_questions, '{"question": "q", "answer": {"value": "%s", "aliases": []}}'),
+        (read_training, '{"question": "q", "answers": ["%s"], "positive_ctxs": [{"text": "t"}]}'),
+        (read_training, '{"question": "q", "answers": [], "positive_ctxs": [{"text": "%s"}]}'),
+        (read_training, '{"question": "q", "answers": [], "positive_ctxs": [{"text": "t", "title": "%s"}]}'),
+        (read_training, '{"query": "q", "pos": ["t"], "neg": ["%s"]}'),
+    ],
+)
+def test_what_is_no_text_is_named_by_its_line(tmp_path: Path, read: Callable[..., Any], record: str) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_text(record % "a" + "\n" + record % r"a\ud800" + "\n")
+    report = SkipReport()
+    assert len(list(read(path, on_bad=report))) == 1
+    assert "q.jsonl:2: " in report.examples[0]
+    assert "lone surrogate" in report.examples[0]
+
+
+@pytest.mark.parametrize("name", ["q.jsonl", "q.json", "q.csv", "q.jsonl.gz"])
+def test_what_is_no_text_is_not_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CorpusError, match=rf"{name}: is not written, as .*\\ud800' holds a lone surrogate"):
+        write_questions(tmp_path / name, [Question("1", "who?", ("me \ud800",))])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_questions_without_ids_on_one_line_have_different_numbers(tmp_path: Path) -> None:
+    (tmp_path / "q.json").write_text(
+        '[{"question": "a"}, {"question": "b"},\n{"question": "c"},\n\n\n{"question": "d"}]', "utf-8"
+    )
+    assert [(one.id, one.question) for one in read_questions(tmp_path / "q.json")] == [
+        ("1", "a"),
+        ("2", "b"),
+        ("3", "c"),
+        ("5", "d"),
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from dpr_rag.corpora import (
+    Judgement,
     LeftOut,
     Question,
     SkipReport,
@@ -19,6 +21,7 @@ from dpr_rag.corpora import (
     open_corpus,
     read_qrels,
     read_questions,
+    read_texts,
     read_training,
 )
 from dpr_rag.errors import CorpusError
@@ -181,6 +184,55 @@ def test_qrels_of_four_columns_give_the_positives(tmp_path: Path) -> None:
     }
     zeros = list(read_questions(queries, qrels=qrels, zeros=True, left_out=LeftOut()))
     assert [one.id for one in zeros] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("query-id\tcorpus-id\tscore\tscore", "the header .* names the column 'score' twice"),
+        ("query-id\tquery-id\tscore", "the header .* names the column 'query-id' twice"),
+        (
+            "qid\tdocid\trel\tnote",
+            "the header names the columns qid, docid, rel, note, expected query-id, corpus-id, score;",
+        ),
+        ("query-id corpus-id score note", "the header names the columns query-id, corpus-id, score, note, expected"),
+        (
+            "topic\tdoc\trel",
+            "the score is 'rel', expected an integer; a header begins with query-id, query_id, qid or query",
+        ),
+        (
+            "topic_id\tdoc_id\tjudgment_score",
+            "the score is 'judgment_score', expected an integer; a header begins with query-id, query_id, qid or query",
+        ),
+        (
+            "query-id\tscore\tcorpus-id",
+            "the header names the columns query-id, score, corpus-id, expected query-id, corpus-id, score; put them in this "
+            "order, without others",
+        ),
+        ("qid\tRelevance\tdocid", "the header names the columns qid, Relevance, docid, expected"),
+        ("qid\tdoc\trel\tx", "the header names the columns qid, doc, rel, x, expected"),
+        ("qid passage judgment note", "the header names the columns qid, passage, judgment, note, expected"),
+        ("qid docid iter rel", "the header names the columns qid, docid, iter, rel, expected"),
+    ],
+)
+def test_a_header_of_qrels_with_other_columns_is_refused(tmp_path: Path, header: str, said: str) -> None:
+    row = "\t".join(["q1", "d1", "1", "0"][: len(header.split())])
+    (tmp_path / "qrels.tsv").write_text(f"{header}\n{row}\n", "utf-8")
+    with pytest.raises(CorpusError, match=rf"qrels\.tsv(:1)?: {said}"):
+        list(read_qrels(tmp_path / "qrels.tsv"))
+
+
+def test_a_word_for_a_score_further_down_is_no_header(tmp_path: Path) -> None:
+    path = file(tmp_path / "qrels.tsv", "q\td\t1\nq\te\thigh\n")
+    with pytest.raises(CorpusError, match=r"qrels\.tsv:2: the score is 'high', expected an integer$"):
+        list(read_qrels(path))
+
+
+@pytest.mark.parametrize("header", ["qid iter docid rel", "query-id\t0\tcorpus-id\tscore", "query\tpassage\trelevance"])
+def test_a_header_of_qrels_whose_columns_are_those_that_are_read_is_passed_over(tmp_path: Path, header: str) -> None:
+    row = "q1\t0\td1\t1" if len(header.split()) == 4 else "q1\td1\t1"
+    (tmp_path / "qrels").write_text(f"{header}\n{row}\n", "utf-8")
+    assert list(read_qrels(tmp_path / "qrels")) == [Judgement("q1", "d1", 1)]
 
 
 def test_a_short_line_of_trec_qrels_is_named(tmp_path: Path) -> None:
@@ -363,6 +415,20 @@ def test_a_pipe_is_refused_where_a_file_is_looked_at_before(tmp_path: Path) -> N
     for read in (read_questions, read_training, open_corpus, partial(open_corpus, format="tsv")):
         with pytest.raises(CorpusError, match=r"pipe.tsv: is a pipe, which can be read only once, .* to a file"):
             list(read(tmp_path / "pipe.tsv"))
+    os.mkfifo(tmp_path / "pipe.md")
+    with pytest.raises(CorpusError, match=r"pipe.md: is a pipe, which can be read only once, .* to a file"):
+        list(read_texts(tmp_path / "pipe.md"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["pipe.txt", "pipe.html"])
+def test_a_text_can_come_out_of_a_pipe(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    writer = threading.Thread(target=(tmp_path / name).write_text, args=("one\n\ntwo", "utf-8"))
+    writer.start()
+    read = list(read_texts(tmp_path / name))
+    writer.join()
+    assert [passage.text.split() for passage in read] == [["one", "two"]]
 
 
 def _squad(*qas: dict[str, Any]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 from pathlib import Path
@@ -14,9 +15,23 @@ from typer.testing import CliRunner, Result
 
 from dpr_rag.cli import models
 from dpr_rag.cli.app import app
-from dpr_rag.corpora import LeftOut, SkipReport, open_corpus, read_docstrings, read_texts, read_vectors
+from dpr_rag.corpora import (
+    LeftOut,
+    SkipReport,
+    open_corpus,
+    read_docstrings,
+    read_json,
+    read_qrels,
+    read_questions,
+    read_results,
+    read_texts,
+    read_training,
+    read_tsv,
+    read_vectors,
+)
 from dpr_rag.corpora.walking import in_words
 from dpr_rag.errors import CorpusError, UnreadableError
+from dpr_rag.evaluation import read_run
 
 AS_ROOT = os.geteuid() == 0
 
@@ -184,6 +199,31 @@ def test_permissions_are_kept_to(notes: Path, tmp_path: Path) -> None:
         (notes / "a.TXT").chmod(0o600)
 
 
+def test_a_folder_that_can_be_listed_and_not_entered_is_skipped_as_others_are(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files have names, and asking what they are is refused."""
+    closed = notes / "sub"
+    (closed / "deep").mkdir()
+    (closed / "deep" / "c.md").write_text("deeper", "utf-8")
+    asked = Path.is_symlink
+
+    def refuse_inside(path: Path) -> bool:
+        if closed in path.parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return asked(path)
+
+    monkeypatch.setattr(Path, "is_symlink", refuse_inside)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed)
+    done = run("index", notes, "--store", tmp_path / "s")
+    assert done.exit_code == 1
+    assert f"skipped: {closed}: cannot be listed (Permission denied); check its rights" in done.stderr
+    assert "left out: 1 unreadable folder, 1 empty file, " in done.stderr
+    assert done.stdout.startswith("added 2, ")
+    with pytest.raises(UnreadableError, match=r"sub: cannot be listed \(Permission denied\); check its rights"):
+        list(read_texts(closed))
+
+
 def test_a_folder_or_file_that_is_unreadable_itself_is_an_error(
     notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,3 +264,34 @@ def test_modules_that_cannot_be_imported_are_counted(monkeypatch: pytest.MonkeyP
     assert left_out == {"module that cannot be imported": 1}
     done = run("index", "python:_socket,gzip", "--store", tmp_path / "s")
     assert "left out: 1 module that cannot be imported" in done.stderr
+
+
+LINKS = {
+    "gone": "is a link to {}, which is not there; mend or remove it",
+    "itself": "is a link to {}, which leads in a circle; mend or remove it",
+}
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.md"])
+@pytest.mark.parametrize("target", LINKS)
+def test_a_corpus_that_is_a_broken_link_is_called_one(tmp_path: Path, name: str, target: str) -> None:
+    link = tmp_path / name
+    link.symlink_to(name if target == "itself" else target)
+    for read in (open_corpus, lambda path: list(read_texts(path))):
+        with pytest.raises(CorpusError) as caught:
+            read(link)
+        assert str(caught.value) == f"{link}: {LINKS[target].format(link.readlink())}"
+
+
+@pytest.mark.parametrize(
+    "read", [read_questions, read_qrels, read_results, read_training, read_run, read_tsv, read_json]
+)
+@pytest.mark.parametrize("target", LINKS)
+def test_any_other_file_that_is_a_broken_link_is_called_one(tmp_path: Path, read: Any, target: str) -> None:
+    link = tmp_path / "a.json"
+    link.symlink_to("a.json" if target == "itself" else target)
+    with pytest.raises(CorpusError) as caught:
+        list(read(link))
+    assert str(caught.value) == f"{link}: {LINKS[target].format(link.readlink())}"
+    with pytest.raises(CorpusError, match=r"b\.json: cannot be read \(No such file or directory\); check the path"):
+        list(read(tmp_path / "b.json"))

@@ -87,6 +87,33 @@ def test_a_page_nested_without_end_is_read(tmp_path: Path) -> None:
     assert time.monotonic() - start < 60
 
 
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<p>a</p><!-- <p>hidden</p> -->b", "a\nb"),
+        ("<p>a</p><!-- <p>hidden</p> and never closed", "a"),
+        ("a<!-- hidden --!>b", "ab"),
+        ("a<!-->b<!--->c", "abc"),
+        ("a<!-- hidden -- > hidden -->b", "ab"),
+        ("<script>let x = '<!--'</script>a", "a"),
+    ],
+)
+def test_a_comment_ends_where_it_does_for_browsers(tmp_path: Path, html: str, text: str) -> None:
+    assert text_of(page(tmp_path / "a.html", html)) == text
+
+
+@pytest.mark.parametrize(
+    "end", ["<!", "<!-", "<!x", "<![CDATA[ x", "<?xml", '<a href="http://x/', "</p", "</3", "<em <b", "<A\nx"]
+)
+def test_markup_that_the_end_of_a_page_cuts_off_is_no_text(tmp_path: Path, end: str) -> None:
+    assert text_of(page(tmp_path / "a.html", f"<p>1 > 0 <i>and</i> 0 < 1{end}")) == "1 > 0 and 0 < 1"
+
+
+@pytest.mark.parametrize("end", ["<", "</", " < 2", " <- b", " <3"])
+def test_a_sign_at_the_end_of_a_page_that_opens_no_markup_is_text(tmp_path: Path, end: str) -> None:
+    assert text_of(page(tmp_path / "a.html", f"<p>a</p>1{end}")) == f"a\n1{end}"
+
+
 def test_a_page_beyond_the_limit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(written_module, "MOST_BYTES", 1 << 20)
     with pytest.raises(UnreadableError, match=r"a\.html: is larger than 1 MiB"):

@@ -176,6 +176,30 @@ def test_commands_page_names_every_command_and_option(tmp_path: Path) -> None:
         assert [option for option in options if option not in parts[name]] == []
 
 
+def test_links_of_copied_pages_lead_from_their_new_place(tmp_path: Path) -> None:
+    generate = tool("generate")
+    generate.generate(tmp_path)
+    assert "(../../figures/reliability.md)" in (tmp_path / "security.md").read_text("utf-8")
+    text = "[a](docs/reference/files.md#passages) [b](https://a.example/x) [c](#here) [d](mailto:a@b.example)"
+    moved = "[a](../files.md#passages) [b](https://a.example/x) [c](#here) [d](mailto:a@b.example)"
+    assert generate.relinked(text, ROOT / "README.md") == moved
+    for gone in ("docs/gone.md", "CONTRIBUTING.md", "docs"):
+        with pytest.raises(ValueError, match=f"README.md links to {gone}, which is no page"):
+            generate.relinked(f"[a]({gone})", ROOT / "README.md")
+
+
+def test_links_between_pages_lead_to_pages() -> None:
+    made = DOCS / "reference" / "made"
+    there = {*PAGES, *(made / name for name in ("commands.md", *tool("generate").COPIES))}
+    gone = [
+        f"{name}: {link}"
+        for name, path in NAMES.items()
+        for link in re.findall(r"\]\(([^)\s#:]+\.md)(?:#[^)]*)?\)", path.read_text("utf-8"))
+        if (path.parent / link).resolve() not in there
+    ]
+    assert gone == []
+
+
 @pytest.mark.parametrize(
     ("page", "fault"),
     [

@@ -160,7 +160,7 @@ def test_every_activation_equals_torch(tmp_path: Path, activation: str) -> None:
 def test_short_inputs_are_shared_out_among_streams() -> None:
     def budget(streams: int, lengths: list[int]) -> int:
         sequences = [TokenSequence([7] * length, length, False) for length in lengths]
-        return budget_for(SimpleNamespace(token_budget=2048, streams=streams), sequences)
+        return budget_for(SimpleNamespace(token_budget=2048, streams=streams, length_step=None), sequences)
 
     assert budget(2, [14] * 64) == 224
     assert budget(8, [14] * 80) == 128

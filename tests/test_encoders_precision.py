@@ -244,7 +244,7 @@ def test_the_check_is_made_once_for_all_that_it_follows_from(
 
     assert checked() == 1
     (kept,) = (tmp_path / "cache" / "dpr-rag" / "precision").iterdir()
-    assert json.loads(kept.read_text()) == {"error": 1e-4, "worst": 2e-4, "apart": 0.0}
+    assert json.loads(kept.read_text()) == {"error": 1e-4, "worst": 2e-4, "apart": 0.0, "together": False}
     bad = (
         "half a nu",
         "[]",
@@ -252,6 +252,7 @@ def test_the_check_is_made_once_for_all_that_it_follows_from(
         '{"error": 0.1}',
         "\udcff",
         '{"error": 0, "worst": 0}',
+        '{"error": 0, "worst": 0, "apart": 0}',
     )
     for damage in bad:
         kept.write_bytes(damage.encode("utf-8", "surrogateescape"))

@@ -132,13 +132,13 @@ def test_what_is_kept_and_what_makes_it_void(
 
     assert measured()
     (file,) = cache.iterdir()
-    whole = {"dtype": "bfloat16", "milliseconds": EVEN, "refused": [], "threads": 1}
+    whole = {"dtype": "bfloat16", "milliseconds": EVEN, "refused": [], "threads": 1, "together": False}
     assert json.loads(file.read_text()) == whole
     damages = [
         b"half a nu", b"[]", b"\xff", b"", b"[" * 100_000, b"null",
         *(json.dumps(whole | part).encode() for part in (
             {"dtype": "float16"}, {"dtype": 8}, {"milliseconds": [1]}, {"milliseconds": {"int8": "9"}}, {"refused": "no"},
-            {"refused": [1]}, {"threads": 0}, {"threads": "2"}, {"threads": 1.5}, {"threads": None},
+            {"refused": [1]}, {"threads": 0}, {"threads": "2"}, {"threads": 1.5}, {"threads": None}, {"together": 1},
         )),
         *(json.dumps({name: whole[name] for name in whole if name != left_out}).encode() for left_out in whole),
     ]  # fmt: skip

@@ -17,7 +17,7 @@ from dpr_rag.corpora import Question
 from dpr_rag.evaluation import Evaluation, evaluate, write_report
 from dpr_rag.evaluation.report import page
 from dpr_rag.evaluation.report.curve import apart
-from dpr_rag.evaluation.report.marking import marked, question_words
+from dpr_rag.evaluation.report.highlighting import marked, question_words
 from dpr_rag.evaluation.report.markup import element, text
 from dpr_rag.evaluation.report.ranks import bins, shares
 from dpr_rag.evaluation.report.tables import p_value, points

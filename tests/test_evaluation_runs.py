@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,8 @@ def test_trec_runs_are_in_the_order_of_trec_eval(tmp_path: Path) -> None:
     assert [[hit.passage.id for hit in run.hits(one)] for one in ASKED] == [["p1", "p9"], ["p3", "p2"], []]
     marco = read_run(file(tmp_path / "r.tsv", "1\tp9\t2\n1\tp1\t1\n"))
     assert [hit.passage.id for hit in marco.hits(ASKED[0])] == ["p1", "p9"]
+    alike = read_run(file(tmp_path / "s.trec", "1 Q0 p1 1 2e-50 x\n1 Q0 p9 2 1e-50 x\n"))  # both 0 as float32
+    assert [hit.passage.id for hit in alike.hits(ASKED[0])] == ["p9", "p1"]
 
 
 def test_the_figures_are_those_of_trec_eval(tmp_path: Path) -> None:
@@ -49,6 +52,9 @@ def test_the_figures_are_those_of_trec_eval(tmp_path: Path) -> None:
     [
         ("1 Q0 a b 1 0.5 x", "7 columns, expected the 6 of a TREC run"),
         ("1 Q0 p1 1 nan x", "the score is 'nan'"),
+        ("1 Q0 p1 1 1e39 x", "the score is '1e39', expected a finite number of 3.4e\\+38 at most, as float32 has"),
+        ("1 Q0 p1 1 1_0 x", "the score is '1_0'"),
+        ("1 p1 " + "9" * 5_000, "the rank is '9{59}, expected an integer from 1, of 7 digits at most"),
         ("1 Q0 p1 1 0.5 x\n1 Q0 p1 2 0.4 x", "the passage 'p1' comes twice"),
     ],
 )
@@ -65,12 +71,35 @@ def test_bad_lines_of_a_run_are_named(tmp_path: Path, line: str, said: str) -> N
         (b'{"1": {"p": 1}', r"is not JSON \(.*\); write it anew"),
         (b'{"1": {"p": "a"}}', "'1' has 'a' for 'p', expected a number"),
         (b'{"1": {"p": 1}, "2": 5}', "'2' has 5, expected an object of numbers"),
+        (b'{"1": {"p": 1e999}}', "of the question '1', the score is inf, expected a finite number"),
+        (b'{"1": {"p": 1%s}}' % (b"0" * 400), "of the question '1', the score is 10{59}, expected a finite number"),
+        (b'{"1": {"": 1}}', "of the question '1', the passage's id is '', expected a non-empty string"),
     ],
 )
 def test_a_bad_run_of_one_object_is_named(tmp_path: Path, data: bytes, said: str) -> None:
     (tmp_path / "r.json").write_bytes(data)
     with pytest.raises(CorpusError, match=rf"r\.json: {said}"):
         read_run(tmp_path / "r.json")
+
+
+def test_a_result_file_with_anything_twice_is_refused_unless_it_is_the_same(tmp_path: Path) -> None:
+    def results(*found: tuple[str, ...]) -> Path:
+        lists = [[{"id": name, "text": name, "score": -n} for n, name in enumerate(names)] for names in found]
+        return file(
+            tmp_path / "r.json", json.dumps([{"question": "Hamlet", "answers": [], "ctxs": one} for one in lists])
+        )
+
+    assert [hit.passage.id for hit in read_run(results(("p1", "p2"), ("p1", "p2"))).hits(ASKED[0])] == ["p1", "p2"]
+    with pytest.raises(CorpusError, match=r"r\.json: the question 'Hamlet' comes twice, with other passages or scores"):
+        read_run(results(("p1", "p2"), ("p2", "p1")))
+    with pytest.raises(CorpusError, match=r"r\.json: the passage 'p2' comes twice for the question 'Hamlet'"):
+        read_run(results(("p1", "p2", "p2")))
+
+
+def test_a_pipe_is_refused_before_anything_is_read_from_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "run")  # to read from it would wait for a writer
+    with pytest.raises(CorpusError, match=r"run: is a pipe, which can be read only once"):
+        read_run(tmp_path / "run")
 
 
 def test_a_run_of_other_questions_or_without_texts_is_refused(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ FOR_PROGRAMS = (
         "is open and cannot be pickled",
         "call refresh(",
         "momentum tower",
+        "are for a store that exists; give its path",
     ),
     "cross_encoder_from",
 )

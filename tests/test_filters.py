@@ -415,8 +415,8 @@ SURROGATE = "a\ud800"
         ({"a": {"$endswith": ["x"]}}, "operator endswith: list of 1 items was given, expected a string"),
         ({"a": {"$text_match": None}}, "operator text_match: NoneType None was given, expected a string"),
         ({"a": {"$text_match_insensitive": 1}}, "operator text_match_insensitive: int 1"),
-        ({"a": {"$exists": 1}}, "operator exists: int 1 was given, expected True or False"),
-        ({"a": {"$is_empty": "yes"}}, "operator is_empty: str 'yes' was given, expected True or False"),
+        ({"a": {"$exists": 1}}, "operator exists: int 1 was given, expected a boolean"),
+        ({"a": {"$is_empty": "yes"}}, "operator is_empty: str 'yes' was given, expected a boolean"),
     ],
 )
 def test_a_wrong_filter_is_told_what_was_expected(where, message):

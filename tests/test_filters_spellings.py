@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from test_filters import kept, select
 
 from dpr_rag import Passage, PassageStore
 from dpr_rag.errors import FilterError, PassageError
-from dpr_rag.filters import And, Comparison, Filter, Not, Or
+from dpr_rag.filters import And, Comparison, Filter, Not, Or, parse_filter
 
 PASSAGES = [
     Passage("0", "t", metadata={"tag": "a", "n": 1}),
@@ -137,3 +140,19 @@ def test_numbers_that_no_store_holds_stay_refused(value: object) -> None:
         Passage("1", "t", metadata={"a": value})
     with pytest.raises(FilterError, match="finite float"):
         Filter.from_dict({"a": value})
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        (date(2024, 1, 2), "a date for example as .isoformat()"),
+        (UUID(int=1), "give what the metadata hold for it"),
+        (b"x", "give what the metadata hold for it"),
+        (float("nan"), "compare with a number in these bounds"),
+        (2**70, "compare with a number in these bounds"),
+        ({1, 2}, "by $in"),
+    ],
+)
+def test_a_value_that_is_no_json_is_refused_with_advice_that_fits_it(value: object, advice: str) -> None:
+    with pytest.raises(FilterError, match=f"; .*{re.escape(advice)}"):
+        parse_filter({"year": value})

@@ -42,6 +42,47 @@ EXACT = [
 APPROXIMATE = ["hnsw", "hnsw-sq8", "ivf", "ivf-sq8", "ivf-rabitq", "rabitq", "sq8", "PQ8x4fs:oversample=40"]
 
 
+@pytest.mark.parametrize("index", ["IVF20,Flat", "PQ8x4fs", "PCA16,IVF20,SQ8"])
+def test_a_store_that_shrinks_below_what_trains_its_index_is_exact_until_it_grows(
+    tmp_path: Path, index: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors = clustered(COUNT, DIM)
+    with PassageStore.open(tmp_path / "s", index=index) as store:
+        store.add(make_passages(600), vectors=vectors[:600])
+        store.optimize()
+        assert store.info().kind == index
+        store.delete([str(at) for at in range(3, 600)])
+        store.optimize()
+        assert store.info().kind == "flat"
+        assert f"3 passages are too few to train {index}: exact until there are more" in store.info().reason
+        assert "3 vectors of 32 dimensions" in caplog.text
+        assert [hit.passage.id for hit in store.search(vectors[:1], 5)[0]] == [
+            str(at) for at in np.argsort(-(vectors[:3] @ vectors[0]))
+        ]
+        with pytest.raises(IndexKindError, match=r"3 vectors of 32 dimensions.*choose another index"):
+            store.optimize(index="IVF5,Flat")
+        store.add(make_passages(COUNT - 10, 10), vectors=vectors[10:])
+        store.optimize()
+        assert store.info().kind == index
+    PassageStore.open(tmp_path / "s").check()
+
+
+def test_an_index_that_was_trained_and_fails_now_stays_and_the_failure_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with PassageStore.open(tmp_path / "s", index="IVF20,Flat") as store:
+        store.add(make_passages(COUNT), vectors=clustered(COUNT, DIM))
+        store.optimize()
+        monkeypatch.setattr("dpr_rag.index.ann.train", fails_to_train)
+        with pytest.raises(IndexKindError, match="an assertion of FAISS"):
+            store.optimize()
+        assert store.info().kind == "IVF20,Flat"
+
+
+def fails_to_train(*_: object) -> None:
+    raise RuntimeError("Error: an assertion of FAISS")
+
+
 def filled(path: Path, index: str, dtype: str = "float32") -> tuple[PassageStore, Oracle]:
     """A base of 3,000, 375 of them deleted, 100 replaced, and 300 new ones in the tail."""
     store, oracle = PassageStore.open(path, index=index, dtype=dtype), Oracle()

@@ -15,7 +15,7 @@ import pytest
 from conftest import clustered, make_passages
 
 from dpr_rag import PassageStore
-from dpr_rag.index import clustering, kinds, training
+from dpr_rag.index import ann, clustering, kinds, training
 from dpr_rag.index.building import finish_base, write_vectors
 from dpr_rag.index.clustering import centroids
 from dpr_rag.index.matrix import Matrix
@@ -282,3 +282,17 @@ def test_an_index_that_needs_every_vector_is_built_though_one_is_long(index: str
         assert store.search(vectors[count // 2][None], 1)[0][0].dense == pytest.approx(
             float(vectors[count // 2] @ vectors[count // 2]), rel=1e-5
         )
+
+
+@pytest.mark.parametrize("index", ["PQ4", "IVF4,PQ4", "OPQ4,PQ4", "OPQ4,IVF4,PQ4", "PCA8,HNSW8", "HNSW8"])
+def test_what_no_factory_string_says_is_set_behind_transforms_too(index: str, tmp_path: Path) -> None:
+    """FAISS would also sort the codes of product quantizers for polysemous search: most of a minute at 384 dimensions."""
+    plan = kinds.plan(index, passages=300, dim=DIM)
+    owner = ann._trained(plan, source(tmp_path / "s", clustered(300, DIM)))
+    whole = faiss.downcast_index(owner)
+    inner = faiss.downcast_index(whole.index) if isinstance(whole, faiss.IndexPreTransform) else whole
+    if "HNSW" in index:
+        assert inner.hnsw.efConstruction == 128
+    else:
+        assert (inner.pq.cp.niter, inner.pq.cp.max_points_per_centroid) == (10, 64)
+        assert not inner.do_polysemous_training

@@ -30,6 +30,7 @@ from dpr_rag.legacy import (
 
 torch = pytest.importorskip("torch")
 CONTAINERS = [True, False]
+TRUSTED = r"\. Use a file from a trusted source, converted to safetensors or JSON there$"
 
 
 class Call:
@@ -278,8 +279,28 @@ def test_embeddings_of_numpy_1(tmp_path: Path, protocol: int) -> None:
 
 @pytest.mark.parametrize("protocol", [2, 5])
 def test_object_arrays_are_refused(tmp_path: Path, protocol: int) -> None:
-    with pytest.raises(UnsafeFileError, match="shard"):
+    said = r"shard: an array that is no block of plain numbers \(object dtype\?\)" + TRUSTED
+    with pytest.raises(UnsafeFileError, match=said):
         list(read_embeddings(dump(tmp_path / "shard", [("1", np.array([1, "x"], object))], protocol)))
+
+
+def test_a_name_with_which_a_message_begins_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    dump(Path("a"), [("1", np.array([1, "x"], object))], 5)
+    with pytest.raises(UnsafeFileError, match=r"^a: an array that is no block of plain numbers"):
+        list(read_embeddings("a"))
+
+
+def test_an_entry_of_a_length_beyond_the_file_is_refused_by_name(tmp_path: Path) -> None:
+    path = save(tmp_path / "long.cp", {"model_dict": {}})
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"PK\x01\x02")  # the first of the directory, data.pkl
+    data[entry + 24 : entry + 28] = (2**31).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(
+        UnsafeFileError, match=r"long\.cp: unpacks to more than [0-9]+ times its size, .* does" + TRUSTED
+    ):
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize(
@@ -467,7 +488,9 @@ def test_tensor_must_lie_inside_its_storage(tmp_path: Path, size: int, stride: i
 def test_compressed_and_doubled_archives_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.cp", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", pickle.dumps({"model_dict": {}}, 2))
-    with pytest.raises(UnsafeFileError, match="compressed"):
+    with pytest.raises(
+        UnsafeFileError, match=r"^.*bomb\.cp: the entry 'archive/data\.pkl' is compressed .* never does" + TRUSTED
+    ):
         read_checkpoint(tmp_path / "bomb.cp")
     with zipfile.ZipFile(tmp_path / "two.cp", "w") as archive:
         archive.writestr("a/data.pkl", b"")

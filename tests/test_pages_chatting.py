@@ -620,6 +620,31 @@ def test_a_conversation_that_was_deleted_while_a_reply_grew_stays_so(talk: Chat)
     assert talk.memory.listed() == []
 
 
+def test_a_question_in_a_conversation_that_another_window_deleted_begins_a_new_one(talk: Chat) -> None:
+    handling = pytest.importorskip("dpr_rag.pages.handling", reason="needs gradio", exc_type=ImportError)
+    page = handling.Handlers(talk, folders=False)
+    conversation, _ = asked(talk, "green tea")
+    page.choose(Page("a"), conversation)
+    page.forget(Page("b"), conversation)
+    *_, (box, new, *_, shown) = page.ask(Page("a"), "whales", conversation, None, 5, 0.0, [])
+    assert new not in (None, conversation)
+    assert talk.memory.listed() == [(new, "whales")]
+    assert [turn.question for turn in talk.turns(new)] == [turn.question for turn in shown] == ["whales"]
+    assert [message["content"] for message in box["value"][::2]] == ["whales"]
+
+
+def test_a_reply_stays_on_its_page_where_another_window_deletes_the_conversation_meanwhile(talk: Chat) -> None:
+    handling = pytest.importorskip("dpr_rag.pages.handling", reason="needs gradio", exc_type=ImportError)
+    page = handling.Handlers(talk, folders=False)
+    conversation, _ = asked(talk, "green tea")
+    growing = page.ask(Page("a"), "whales", conversation, None, 5, 0.0, [])
+    next(growing)
+    page.forget(Page("b"), conversation)
+    *_, (box, current, listed, *_) = growing
+    assert (current, listed["choices"]) == (None, [])
+    assert [message["content"] for message in box["value"][::2]] == ["green tea", "whales"]
+
+
 def test_an_upload_replaces_no_other_file(talk: Chat, tmp_path: Path) -> None:
     for folder in ("mine", "yours"):
         (tmp_path / folder).mkdir()

@@ -204,6 +204,14 @@ def test_objects_without_an_id_are_numbered_by_their_lines(files: Files, tmp_pat
     assert [one.id for one in files._store] == ["upload:a.jsonl#1", "upload:a.jsonl:b", "upload:a.jsonl#4"]
 
 
+def test_objects_without_an_id_on_one_line_do_not_replace_one_another(files: Files, tmp_path: Path) -> None:
+    last_of(files.add_upload(written(tmp_path / "a.json", '[{"text": "alpha"}, {"text": "beta"}]\n')))
+    assert [(one.id, one.text) for one in files._store] == [
+        ("upload:a.json#1", "alpha"),
+        ("upload:a.json#2", "beta"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "problem"),
     [

@@ -44,8 +44,11 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])  # noqa: S104
-def test_other_pages_and_files_of_the_machine_stay_out(host: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("host", "ending"),
+    [("127.0.0.1", signal.SIGINT), ("0.0.0.0", signal.SIGTERM)],  # noqa: S104
+)
+def test_other_pages_and_files_of_the_machine_stay_out(host: str, ending: signal.Signals, tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("the password is swordfish")
     (tmp_path / "tmp").mkdir()
@@ -69,9 +72,10 @@ def test_other_pages_and_files_of_the_machine_stay_out(host: str, tmp_path: Path
             (private,) = (tmp_path / "tmp").glob("dpr-rag-*")
             assert private.stat().st_mode & 0o777 == 0o700
         finally:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(ending)
             process.wait(30)
             process.stdout.close()  # type: ignore[union-attr]
+    assert process.returncode == 0
     found = json.loads(done.stdout)
     assert (found["own"], found["own origin"]) == (200, 200)
     assert [found[name] for name in ("host", "origin", "null", "other port")] == [403] * 4

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from dpr_rag.lexical import Analyzer
-from dpr_rag.pages.marking import marked, plain_markdown
+from dpr_rag.pages.highlighting import marked, plain_markdown
 from dpr_rag.pages.parting import parted
 from dpr_rag.pages.shown import messages_of
 from dpr_rag.pages.turns import Citation, Turn

@@ -85,6 +85,7 @@ def test_place_of_a_path(home: Path, given: str, meant: str) -> None:
         ),
         ("a\0b", r"holds a NUL character"),
         ("a/" + "ü" * 128, r"is too long, expected at most 255 bytes a name; shorten it"),
+        ("a/" * 2_100, r"is too long, expected at most \d,\d{3} bytes in all; shorten it"),
     ],
 )
 @pytest.mark.parametrize("kind", [str, Path])

@@ -8,6 +8,7 @@ import gc
 import itertools
 import json
 import os
+import re
 import weakref
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -31,7 +32,9 @@ from dpr_rag import (
     Retriever,
     errors,
 )
+from dpr_rag.answer import Answer
 from dpr_rag.filters import And, Comparison
+from dpr_rag.fusion import Calibration
 from dpr_rag.remote.channel import Channel
 from dpr_rag.remote.retrying import Retries
 from dpr_rag.remote.wire import STATUS, error_of, error_record, kind_of
@@ -302,16 +305,44 @@ def test_the_token_of_the_environment_counts(uds: str, monkeypatch: pytest.Monke
         assert remote.store.path == f"{HERE}?store=plays"
 
 
-@pytest.mark.parametrize("wrong", ["17", {"17": 1}, b"17", 17])
+def test_the_advice_on_ids_and_passages_is_that_of_a_folder(uds: str, local: PassageStore) -> None:
+    one = Passage("1", "a")
+    calls: list[Callable[[Any], object]] = [
+        *(lambda store, wrong=wrong: store.get(wrong) for wrong in (None, "17", one, [5], [None], [one], [["a"]])),
+        *(
+            lambda store, wrong=wrong: store.add(wrong)
+            for wrong in (None, "text", one, [None], [{"id": "1", "text": "a"}])
+        ),
+    ]
+    with RemoteStore(HERE, token=TOKEN, uds=uds) as store:
+        for call in calls:
+            with pytest.raises(errors.DprRagError) as there:
+                call(local)
+            with pytest.raises(type(there.value), match=f"^{re.escape(str(there.value))}$"):
+                call(store)
+
+
+def test_ids_may_be_the_keys_of_a_dict_but_not_in_a_deletion(uds: str) -> None:
+    with RemoteStore(HERE, token=TOKEN, uds=uds) as store:
+        (hit,) = store.rank(["prince"], 1)[0]
+        assert store.get({hit.passage.id: hit.score}) == [hit.passage]
+        with pytest.raises(errors.StoreError, match="ids is dict"):
+            store.delete({hit.passage.id: hit.score})
+
+
+@pytest.mark.parametrize("wrong", ["17", b"17", 17])
 def test_a_lone_id_is_no_list_of_its_characters(uds: str, wrong: Any) -> None:
     with RemoteStore(HERE, token=TOKEN, uds=uds) as store:
         before = store.count()
         for call in (store.get, store.delete):
             with pytest.raises(errors.StoreError, match="ids is"):
                 call(wrong)
-        with pytest.raises(errors.PassageError, match="passages is"):
-            store.add(wrong)
-        with pytest.raises(errors.PassageError, match="a passage"):
+        for passages in (wrong, {"17": 1}):
+            with pytest.raises(errors.PassageError, match="passages is"):
+                store.add(passages)
+        with pytest.raises(
+            errors.PassageError, match=r"str 'text' is no passage; give a dpr_rag\.Passage\(id=…, text=…\)"
+        ):
             store.add(["text"])  # type: ignore[list-item]
         assert store.count() == before
 
@@ -492,6 +523,49 @@ def test_nobody_there_is_told_after_the_retries(monkeypatch: pytest.MonkeyPatch)
     assert transport.seen == 3
 
 
+A_HIT = {"id": "1", "text": "a", "score": 1.0, "rank": 1}
+AN_ANSWER = {"text": "a", "start": 0, "end": 1, "probability": 0.5}
+UNFIT_HITS = [
+    *({"score": "1"}, {"score": None}, {"score": True}, {"rank": 1.0}, {"rank": "1"}, {"dense": "x"}, {"bm25": []}),
+    *({"retrieved": {}}, {"answer": []}, {"answer": {"text": "a"}}, {"answer": {**AN_ANSWER, "probability": "0.5"}}),
+    *({"answer": {**AN_ANSWER, "start": 0.5}}, {"answer": {**AN_ANSWER, "text": 5}}),
+]
+
+
+@pytest.mark.parametrize("unfit", UNFIT_HITS, ids=str)
+def test_a_hit_of_another_form_is_a_service_error(monkeypatch: pytest.MonkeyPatch, unfit: dict[str, Any]) -> None:
+    answer = {"results": [{"hits": [A_HIT | unfit]}]}
+    store, _, _ = scripted(monkeypatch, httpx.Response(200, json=answer))
+    with pytest.raises(
+        errors.ServiceError, match=r"the service's answer holds no hits .*is another version of dpr-rag there"
+    ):
+        store.rank(["one"], 3)
+
+
+def test_a_whole_number_is_a_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    hit = {**A_HIT, "score": 0, "dense": 2, "answer": {**AN_ANSWER, "probability": 1}}
+    store, _, _ = scripted(monkeypatch, httpx.Response(200, json={"results": [{"hits": [hit]}]}))
+    found = store.rank(["one"], 3)
+    assert found == [[Hit(Passage("1", "a"), 0.0, 1, 2.0, answer=Answer("a", 0, 1, 1.0))]]
+    assert all(type(number) is float for number in (found[0][0].score, found[0][0].dense))
+
+
+def test_how_long_an_attempt_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    for timeout in (0, 0.0009):
+        with pytest.raises(
+            errors.ArgumentError, match=rf"^timeout is {timeout}, expected a number of seconds of at least 0\.001$"
+        ):
+            RemoteStore(HERE, uds="none", timeout=timeout)
+    for timeout, waited in ((0.001, 0.001), (1e10, 2_000_000), (1e300, 2_000_000)):  # which no socket can wait for
+        assert RemoteStore(HERE, uds="none", timeout=timeout)._channel._timeout == waited
+
+
+def test_a_failure_without_words_is_called_by_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, _, _ = scripted(monkeypatch, *[httpx.ConnectTimeout("")] * 3)
+    with pytest.raises(errors.ServiceUnavailableError, match=r"cannot be asked \(ConnectTimeout\); is dpr-rag serve"):
+        store.count()
+
+
 @pytest.mark.parametrize("answer", [{}, {"results": 5}, {"results": [{"hits": [{}]}]}, {"results": []}])
 def test_an_answer_without_hits_is_told(monkeypatch: pytest.MonkeyPatch, answer: dict) -> None:
     store, _, _ = scripted(monkeypatch, httpx.Response(200, json=answer))
@@ -536,6 +610,31 @@ def test_an_answer_of_another_form_is_a_service_error(
     store, _, _ = scripted(monkeypatch, httpx.Response(200, content=json.dumps(answer)))
     with pytest.raises(errors.ServiceError, match="is another version of dpr-rag there"):
         ASKED[name](store)
+
+
+COUNTS: dict[str, Callable[[RemoteStore], object]] = {name: ASKED[name] for name in ("count", "len", "add", "delete")}
+
+
+@pytest.mark.parametrize("value", ["5", True, 1.9, 2.0], ids=repr)
+@pytest.mark.parametrize("name", [*COUNTS, "calibration"])
+def test_no_number_is_made_of_another_type(monkeypatch: pytest.MonkeyPatch, name: str, value: object) -> None:
+    answer = dict.fromkeys(("count", "deleted", "added", "replaced", "unchanged", "slope", "offset"), value)
+    store, _, _ = scripted(monkeypatch, httpx.Response(200, json=answer))
+    if name == "calibration" and isinstance(value, float):
+        assert store.calibration == Calibration(value, value)
+        return
+    what, kind = ("calibration", "float") if name == "calibration" else ("counts?", "int")
+    with pytest.raises(
+        errors.ServiceError, match=rf"answer holds no {what} \({value!r} is no {kind}\); is another version"
+    ):
+        ASKED[name](store)
+
+
+def test_whole_numbers_are_counts_and_a_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"count": 3, "deleted": 2, "added": 1, "replaced": 0, "unchanged": 4, "slope": 2, "offset": -1}
+    store, _, _ = scripted(monkeypatch, *[httpx.Response(200, json=answer) for _ in range(5)])
+    assert [asked(store) for asked in COUNTS.values()] == [3, 3, {"added": 1, "replaced": 0, "unchanged": 4}, 2]
+    assert repr(store.calibration) == repr(Calibration(2.0, -1.0))
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of a process with threads; the child asks and ends

@@ -93,6 +93,14 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     assert told(held(tmp_path)[0]) == told(PASSAGES)
 
 
+def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    encoder = Dying(23)
+    with pytest.raises(CorpusError, match=r"out: cannot be written \(a file stands where a folder is needed\)"):
+        encode(PASSAGES, encoder, tmp_path / "out")
+    assert encoder.left == 23
+
+
 def test_a_full_disk_leaves_no_half_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: object, **options: object) -> None:
         raise OSError(28, "No space left on device")

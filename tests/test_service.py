@@ -26,7 +26,7 @@ from dpr_rag.errors import (
     StoreReplacedError,
 )
 from dpr_rag.service import Limits, create_app
-from dpr_rag.service.reading import StrictRequest, read_json
+from dpr_rag.service.bodies import StrictRequest, read_json
 from dpr_rag.store import with_source
 
 TOKEN = "the-token-of-the-tests"
@@ -122,6 +122,11 @@ def test_several_stores_are_told_apart(client: Client, plays: PassageStore, tmp_
         assert (missing.status_code, missing.json()["error"]) == (422, "RequestError")
         assert (unknown.status_code, unknown.json()["error"]) == (404, "StoreNotFoundError")
         assert "plays, other" in missing.json()["message"]
+        nowhere = one.post("/v1/v1/retrieve", json={"questions": "a"})
+        assert (nowhere.status_code, nowhere.json()["message"]) == (
+            404,
+            "there is no path '/v1/v1/retrieve' here; /openapi.json lists all, and the address for clients ends before /v1",
+        )
 
 
 def test_passages_are_added_read_counted_and_deleted(client: Client, fresh: PassageStore) -> None:
@@ -174,6 +179,7 @@ def test_without_the_token_nothing_but_health_is_told(client: Client, headers: d
     assert (answer.status_code, answer.json()["error"]) == (401, "AccessError")
     assert answer.headers["www-authenticate"] == "Bearer"
     assert one.get("/healthz").json() == {"status": "ok"}
+    assert (one.head("/healthz").status_code, one.head("/healthz").content) == (200, b"")
     assert one.get("/v1/stores", headers=BEARER).status_code == 200
 
 
@@ -192,6 +198,7 @@ def test_no_page_of_another_site_may_read_or_ask(client: Client) -> None:
     assert simple.status_code == 415
     asked = one.options("/v1/retrieve", headers={**origin, "access-control-request-method": "POST"})
     assert asked.status_code == 405
+    assert asked.json()["message"] == "'/v1/retrieve' takes no OPTIONS; send POST"
     assert (
         "access-control-allow-origin" not in one.post("/v1/retrieve", json={"questions": "a"}, headers=origin).headers
     )
@@ -386,6 +393,7 @@ def test_a_store_that_cannot_be_read_is_unwell(client: Client, fresh: PassageSto
     one = client({"fresh": fresh})
     fresh.close()
     assert (one.get("/healthz").status_code, one.get("/healthz").json()) == (503, {"status": "failing"})
+    assert one.head("/healthz").status_code == 503
 
 
 def test_a_view_is_served_like_a_store_and_shows_no_more(client: Client, plays: PassageStore) -> None:

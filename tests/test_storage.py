@@ -544,8 +544,9 @@ def test_an_index_that_cannot_be_trained_does_not_fail_the_add(
     with PassageStore.open(tmp_path / "store", encoder=HashEncoder(), index="IVF4096,Flat") as store:
         assert store.add(make_passages(30)).added == 30
         assert store.wait_for_compaction()
-        assert "IVF4096,Flat" in store.info().compaction
-        assert "what was changed is stored" in caplog.text
+        assert (store.info().kind, store.info().index, store.info().tail) == ("flat", "IVF4096,Flat", 0)
+        assert "30 passages are too few to train IVF4096,Flat: exact until there are more" in store.info().reason
+        assert "30 vectors of 16 dimensions" in caplog.text
         assert len(store.search(np.ones((1, 16)), 50)[0]) == 30
 
 

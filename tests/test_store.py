@@ -168,13 +168,14 @@ def test_the_tail_is_folded_when_it_has_outgrown_the_base(
 def test_info_says_what_is_stored(store: PassageStore) -> None:
     empty = store.info()
     assert (empty.passages, empty.dim, empty.index, empty.kind) == (0, None, "auto", "flat")
+    assert empty.reason == "there are no passages yet"
     store.add(make_passages(10))
+    assert "no base segment" in store.info().reason
     store.optimize("hnsw:links=16")
     info = store.info()
     assert (info.passages, info.dim, info.fingerprint, info.source) == (10, 16, "hash-16-", "tests")
     assert (info.index, info.kind, info.parameters["links"]) == ("hnsw:links=16", "hnsw", 16)
     assert info.bytes_on_disk == sum(file.stat().st_size for file in store.path.rglob("*") if file.is_file())
-    assert "no base segment" in empty.reason
 
 
 def test_a_store_is_found_again_with_all_it_was_created_with(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

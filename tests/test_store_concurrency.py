@@ -9,15 +9,16 @@ import threading
 import time
 from multiprocessing.queues import Queue
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import HashEncoder, make_passages
 
 from dpr_rag import Passage, PassageStore
-from dpr_rag.errors import StoreLocked
+from dpr_rag.errors import StoreError, StoreLocked
 
-SECONDS = 20
+SECONDS = 10
 DIM = 16
 
 
@@ -123,6 +124,25 @@ def test_a_forked_child_searches_and_writes_without_harming_its_parent(tmp_path:
         assert store.get(["from the child"])[0].text == "a child was here"
         store.add([Passage("from the parent", "and a parent")])
         assert store.check().passages == 302
+
+
+@pytest.mark.parametrize("timeout", [3e6, 1e10, 1e300])
+def test_a_wait_beyond_what_sqlite_and_locks_can_count_is_the_longest_they_can(tmp_path: Path, timeout: float) -> None:
+    with PassageStore.open(tmp_path / "store", encoder=HashEncoder(), timeout=timeout) as store:
+        store.add(make_passages(2))
+        with store._engine.reading() as reader:
+            (waited,) = reader.connection.execute("PRAGMA busy_timeout").fetchone()
+    assert waited == 2_000_000_000
+
+
+@pytest.mark.parametrize("timeout", ["5", -1, True, float("nan"), float("inf")])
+def test_a_timeout_that_is_no_time_is_refused_before_a_folder_is_made(tmp_path: Path, timeout: Any) -> None:
+    said = rf"^timeout is {timeout!r}, expected a number of seconds of at least 0$"
+    with pytest.raises(StoreError, match=said):
+        PassageStore.open(tmp_path / "store", timeout=timeout)
+    assert not (tmp_path / "store").exists()
+    with PassageStore.open(tmp_path / "other") as store, pytest.raises(StoreError, match=said):
+        store.wait_for_compaction(timeout=timeout)
 
 
 def test_another_writer_is_named_after_the_wait(tmp_path: Path) -> None:

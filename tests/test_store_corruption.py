@@ -6,6 +6,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,20 @@ from conftest import HashEncoder, make_passages
 
 from dpr_rag import Passage, PassageStore, Retriever
 from dpr_rag.errors import StoreCorrupted, StoreFormatError
+from dpr_rag.storage.scanning import PAGE
 
 TRIALS = 500
 WHERE = {"half": 1}
 
 
-def build(path: Path, *, index: str, start: int = 0) -> Path:
+def build(
+    path: Path, *, index: str, start: int = 0, change: Callable[[Passage], Passage] = lambda passage: passage
+) -> Path:
     with PassageStore.open(path, encoder=HashEncoder(), index=index) as store:
-        store.add(make_passages(120, start))
+        store.add(map(change, make_passages(120, start)))
         store.optimize()
         store.delete([str(at) for at in range(start, start + 120, 9)])
-        store.add(make_passages(15, start + 200))
+        store.add(map(change, make_passages(15, start + 200)))
     return path
 
 
@@ -58,6 +62,26 @@ def answers(path: Path) -> dict[str, object]:
 
 def wrong_ones(found: dict[str, object], right: dict[str, object]) -> list[str]:
     return [name for name, value in found.items() if value != right[name] and not isinstance(value, Exception)]
+
+
+def test_no_page_of_another_store_passes_for_its_own(tmp_path: Path) -> None:
+    """A store of the same history has rows of the same numbers at the same places, each with a checksum that fits it."""
+    own = build(tmp_path / "own", index="flat")
+    other = build(tmp_path / "other", index="flat", change=lambda one: replace(one, text=one.text.swapcase()))
+    right = answers(own)
+    whole, stranger = ((one / "passages.sqlite").read_bytes() for one in (own, other))
+    assert len(whole) == len(stranger)
+    noticed = set()
+    half = PAGE // 2
+    for start, end in ((at, at + size) for size in (half, PAGE) for at in range(0, len(whole), size)):
+        block = slice(start, end)
+        if whole[block] == stranger[block]:
+            continue
+        (own / "passages.sqlite").write_bytes(whole[: block.start] + stranger[block] + whole[block.stop :])
+        found = answers(own)
+        assert wrong_ones(found, right) == [], block
+        noticed |= {name for name, value in found.items() if isinstance(value, Exception)}
+    assert noticed >= {"search", "filtered search", "iteration", "get", "get one"}
 
 
 def flip_bit(path: Path, choose: random.Random) -> None:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from dpr_rag import Passage, PassageStore
 from dpr_rag.cli.app import app
 from dpr_rag.errors import EncoderMismatchError, StoreCorrupted, StoreError, StoreNotFoundError
+from dpr_rag.storage.schema import FORMAT
 from dpr_rag.store import RecoverReport
 
 PAGE = 8192
@@ -301,8 +302,37 @@ def test_records_of_adapters_that_are_damaged_are_counted(damaged: Path, tmp_pat
     assert (report.entries, report.lost_entries, report.is_whole) == (48, 2, False)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("state", ["UPDATE state SET value = 'x'", "DELETE FROM state"])
+def test_a_damaged_passage_does_not_prove_itself_whole_where_the_state_is_lost(
+    tmp_path: Path, count: int, state: str
+) -> None:
+    """Checksums are combined with a number that the state holds; without it, the other records tell the number."""
+    encoder, old = HashEncoder(), tmp_path / "old"
+    with PassageStore.open(old, encoder=encoder) as store:
+        store.add(make_passages(count))
+        store.private.write({"notes": {"one": 1}})
+    run(old, "UPDATE passage SET text = 'DAMAGED' WHERE row = 1")
+    run(old, state)
+    report = PassageStore.recover(old, tmp_path / "new", encoder=encoder)
+    with PassageStore.open(tmp_path / "new", encoder=encoder, create=False) as store:
+        assert list(store) == make_passages(count)[1:]
+    assert (report.lost, report.entries) == (("0",), 1)
+
+
+def test_the_state_of_another_store_does_not_lose_the_passages(damaged: Path, tmp_path: Path) -> None:
+    with PassageStore.open(tmp_path / "other", encoder=HashEncoder(), dtype="float16", language="german") as store:
+        store.add(make_passages(COUNT + 1))
+    with closing(sqlite3.connect(tmp_path / "other" / "passages.sqlite")) as connection:
+        record = connection.execute("SELECT value, crc FROM state").fetchone()
+    with closing(sqlite3.connect(damaged / "passages.sqlite")) as connection, connection:
+        connection.execute("UPDATE state SET value = ?, crc = ?", record)
+    PassageStore.recover(damaged, tmp_path / "new", encoder=HashEncoder())
+    assert len(content(tmp_path / "new")) == COUNT - 1
+
+
 def test_an_older_format_is_recovered_into_the_current_one(tmp_path: Path) -> None:
-    for number in range(1, 5):
+    for number in range(1, FORMAT):
         old = shutil.copytree(Path(__file__).parent / "golden" / f"format-{number}", tmp_path / f"old-{number}")
         report = PassageStore.recover(old, tmp_path / f"new-{number}")
         assert report.is_whole

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from dpr_rag import Passage, PassageStore
 from dpr_rag.cli.app import app
 from dpr_rag.storage import connecting, shrinking
+from dpr_rag.storage.schema import FORMAT
 
 DIM = 512
 KEPT = [f"{n}" for n in range(0, 4000, 10)]
@@ -208,7 +209,7 @@ def test_reader_without_locks_sees_the_smaller_file(emptied: Path, monkeypatch: 
         assert [passage.id for passage in unlocked] == KEPT
 
 
-@pytest.mark.parametrize("name", ["format-1", "format-2", "format-3", "format-4"])
+@pytest.mark.parametrize("name", [f"format-{number}" for number in range(1, FORMAT)])
 def test_store_of_an_older_format_is_the_same_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -147,6 +150,29 @@ def test_what_killed_backups_left_goes_with_the_next_one(store: PassageStore) ->
     assert all((folder / "passages.sqlite").read_text() == "half" for folder in others)
     assert held.path.is_dir()
     held.release()
+
+
+@pytest.mark.parametrize("call", [(os, "open"), (fcntl, "flock")], ids=["open", "flock"])
+def test_a_working_folder_that_another_process_takes_for_abandoned_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: tuple[Any, str]
+) -> None:
+    """Between making a folder and holding its lock stand two calls of the system; a sweep may come before each of them."""
+    whole: Callable[..., Any] = getattr(*call)
+    gone = []
+
+    def after_a_sweep(*given: Any, **named: Any) -> Any:
+        monkeypatch.undo()
+        for folder in tmp_path.iterdir():
+            folder.rmdir()
+            gone.append(folder)
+        return whole(*given, **named)
+
+    monkeypatch.setattr(*call, after_a_sweep)
+    claim = Claim(tmp_path, "building-")
+    assert len(gone) == 1
+    assert list(tmp_path.iterdir()) == [claim.path] != gone
+    claim.release()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_killed_processes_left_of_temporary_stores_goes_with_the_next_one(

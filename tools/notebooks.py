@@ -1,4 +1,4 @@
-"""Runs the notebooks of ``examples/notebooks/`` and writes what they show into them.
+"""Runs the notebooks of ``examples/notebooks/`` and writes their outputs into them.
 
     python tools/notebooks.py
 
@@ -39,21 +39,21 @@ def executed(notebook: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-P", str(Path(__file__).resolve()), "--cells"]
         sources = json.dumps(["".join(cell["source"]) for cell in notebook["cells"] if is_run(cell)])
-        done = subprocess.run(command, input=sources, stdout=subprocess.PIPE, check=True, text=True, cwd=folder)
-    shown = iter(json.loads(done.stdout))
-    cells = [_with_output(cell, next(shown)) if is_run(cell) else cell for cell in notebook["cells"]]
+        process = subprocess.run(command, input=sources, stdout=subprocess.PIPE, check=True, text=True, cwd=folder)
+    results = iter(json.loads(process.stdout))
+    cells = [_with_output(cell, next(results)) if is_run(cell) else cell for cell in notebook["cells"]]
     return {**notebook, "cells": cells}
 
 
-def _with_output(cell: Cell, shown: dict[str, Any]) -> Cell:
+def _with_output(cell: Cell, outcome: dict[str, Any]) -> Cell:
     outputs: list[Cell] = []
-    if shown["printed"]:
-        outputs.append({"name": "stdout", "output_type": "stream", "text": _lines(shown["printed"])})
-    if shown["value"] is not None:
-        data = {"text/plain": _lines(shown["value"])}
-        result = {"output_type": "execute_result", "execution_count": shown["number"], "metadata": {}, "data": data}
+    if outcome["printed"]:
+        outputs.append({"name": "stdout", "output_type": "stream", "text": _lines(outcome["printed"])})
+    if outcome["value"] is not None:
+        data = {"text/plain": _lines(outcome["value"])}
+        result = {"output_type": "execute_result", "execution_count": outcome["number"], "metadata": {}, "data": data}
         outputs.append(result)
-    return {**cell, "execution_count": shown["number"], "outputs": outputs}
+    return {**cell, "execution_count": outcome["number"], "outputs": outputs}
 
 
 def _lines(text: str) -> list[str]:
@@ -61,19 +61,19 @@ def _lines(text: str) -> list[str]:
 
 
 def run_cells(sources: list[str]) -> list[dict[str, Any]]:
-    """Run code in one namespace; what each piece printed, and the value of its last line, as text."""
-    names: dict[str, Any] = {"__name__": "__main__"}
-    found: list[dict[str, Any]] = []
+    """Run code cells in one namespace; returns what each printed, and the value of its last line, as text."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    results: list[dict[str, Any]] = []
     for number, source in enumerate(sources, 1):
-        tree, printed, shown = ast.parse(source), io.StringIO(), []
+        tree, printed, displayed = ast.parse(source), io.StringIO(), []
         last = [tree.body.pop()] if isinstance(tree.body[-1], ast.Expr) else []
-        sys.displayhook = shown.append
+        sys.displayhook = displayed.append
         with contextlib.redirect_stdout(printed):
-            exec(compile(tree, f"cell {number}", "exec"), names)  # noqa: S102
-            exec(compile(ast.Interactive(last), f"cell {number}", "single"), names)  # noqa: S102
-        value = next((repr(one) for one in shown if one is not None), None)
-        found.append({"number": number, "printed": printed.getvalue(), "value": value})
-    return found
+            exec(compile(tree, f"cell {number}", "exec"), namespace)  # noqa: S102
+            exec(compile(ast.Interactive(last), f"cell {number}", "single"), namespace)  # noqa: S102
+        value = next((repr(item) for item in displayed if item is not None), None)
+        results.append({"number": number, "printed": printed.getvalue(), "value": value})
+    return results
 
 
 def text_of(notebook: dict[str, Any]) -> str:
@@ -84,10 +84,10 @@ def text_of(notebook: dict[str, Any]) -> str:
 def main() -> None:
     """Run all and write them anew; with ``--cells`` run the code that comes by stdin, for :func:`executed`."""
     if sys.argv[1:] == ["--cells"]:
-        said = os.fdopen(os.dup(1), "w")
-        os.dup2(2, 1)  # what a library prints by itself is none of the answer
-        json.dump(run_cells(json.load(sys.stdin)), said)
-        said.close()
+        output = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)  # what libraries print goes to stderr, beside the answer
+        json.dump(run_cells(json.load(sys.stdin)), output)
+        output.close()
         return
     for path in NOTEBOOKS:
         path.write_text(text_of(executed(json.loads(path.read_text("utf-8")))), "utf-8")

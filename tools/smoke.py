@@ -1,4 +1,4 @@
-"""What an installed dpr-rag has to do outside of a checkout; run by the environment that it was installed in.
+"""Tests an installed dpr-rag outside of a checkout; run by the Python that it was installed for.
 
 python -P smoke.py
 """
@@ -21,8 +21,8 @@ QUESTION = "Who wrote Hamlet?"
 def command(*arguments: str) -> str:
     """The output of the command that was installed."""
     program = Path(sys.executable).with_name("dpr-rag")
-    done = subprocess.run([program, *arguments], check=True, capture_output=True, text=True)
-    return done.stdout
+    process = subprocess.run([program, *arguments], check=True, capture_output=True, text=True)
+    return process.stdout
 
 
 def main() -> None:
@@ -40,12 +40,12 @@ def main() -> None:
     import langchain_dpr_rag
 
     installed = Path(sysconfig.get_path("purelib"))
-    for module in (dpr_rag, langchain_dpr_rag, *(sys.modules[one.__module__] for one in (DPREmbedding, DPRReranker))):
+    for module in (dpr_rag, langchain_dpr_rag, *(sys.modules[cls.__module__] for cls in (DPREmbedding, DPRReranker))):
         assert Path(module.__file__).is_relative_to(installed), module
     with langchain_dpr_rag.DPRRetriever.from_store("plays.dpr", k=1) as retriever:
-        assert [one.id for one in retriever.invoke(QUESTION)] == ["hamlet"]
+        assert [document.id for document in retriever.invoke(QUESTION)] == ["hamlet"]
     with DPRRetriever("plays.dpr", similarity_top_k=1) as retriever:
-        assert [one.node.node_id for one in retriever.retrieve(QUESTION)] == ["hamlet"]
+        assert [node.node.node_id for node in retriever.retrieve(QUESTION)] == ["hamlet"]
     with DPRVectorStore("plays.dpr", encoder=DPREmbedding()) as store:
         assert len(store.get_nodes(["faust"])) == 1
     assert importlib.util.find_spec("torch") is None, "the base install and the adapters need no PyTorch"

@@ -54,19 +54,19 @@ def project() -> dict[str, Any]:
 
 def version() -> str:
     """The version, which all pieces share."""
-    found = re.search(r'"(.+)"\n', (ROOT / "dpr_rag" / "_version.py").read_text("utf-8").split("__version__")[1])
-    assert found is not None
-    return found[1]
+    match = re.search(r'"(.+)"\n', (ROOT / "dpr_rag" / "_version.py").read_text("utf-8").split("__version__")[1])
+    assert match is not None
+    return match[1]
 
 
 def pieces() -> Iterator[Piece]:
-    """All of them, the core first; nothing needs one that comes after it."""
-    whole, number = project(), version()
-    extras = whole["optional-dependencies"]
+    """Yield all pieces in the order of their dependencies, the core first."""
+    table, number = project(), version()
+    extras = table["optional-dependencies"]
     kinds = sorted(path.parent.name for path in (LLAMA_INDEX / "llama_index").glob("*/dpr_rag"))
     names = {kind: f"llama-index-{kind.replace('_', '-')}-dpr-rag" for kind in kinds}
     # the core goes with any adapter of its minor version; the pieces of one adapter know each other's inside
-    moved = {
+    adapters = {
         "langchain": [f"langchain-dpr-rag~={number}"],
         "llama-index": [f"{name}~={number}" for name in names.values()],
     }
@@ -74,9 +74,9 @@ def pieces() -> Iterator[Piece]:
         "dpr-rag",
         "dpr_rag",
         ROOT / "dpr_rag",
-        whole["dependencies"],
-        {**extras, **moved},
-        whole["scripts"],
+        table["dependencies"],
+        {**extras, **adapters},
+        table["scripts"],
         ROOT / "README.md",
     )
     core = f"dpr-rag~={number}"
@@ -85,7 +85,7 @@ def pieces() -> Iterator[Piece]:
     yield Piece("langchain-dpr-rag", package, LANGCHAIN / package, needs, {}, {}, LANGCHAIN / "README.md")
     for kind in kinds:
         source = LLAMA_INDEX / "llama_index" / kind / "dpr_rag"
-        siblings = [f"{names[one]}=={number}" for one in siblings_of(source, kind)]
+        siblings = [f"{names[sibling]}=={number}" for sibling in siblings_of(source, kind)]
         needs = [core, *extras["llama-index"], *siblings]
         package = f"llama_index/{kind}/dpr_rag"
         yield Piece(names[kind], package, source, needs, {}, {}, LLAMA_INDEX / "README.md")
@@ -94,13 +94,13 @@ def pieces() -> Iterator[Piece]:
 def siblings_of(source: Path, kind: str) -> list[str]:
     """The other kinds that the modules of one import."""
     text = "".join(path.read_text("utf-8") for path in source.rglob("*.py"))
-    found = set(re.findall(r"^from llama_index\.(\w+)\.dpr_rag", text, re.MULTILINE))
-    return sorted(found - {kind})
+    kinds = set(re.findall(r"^from llama_index\.(\w+)\.dpr_rag", text, re.MULTILINE))
+    return sorted(kinds - {kind})
 
 
 def pyproject_of(piece: Piece) -> str:
-    """Its ``pyproject.toml``; a JSON string or list is one of TOML as well."""
-    whole = project()
+    """A piece's ``pyproject.toml``; a JSON string or list is one of TOML as well."""
+    table = project()
     lines = [
         "[build-system]",
         'requires = ["hatchling>=1.27"]',
@@ -110,12 +110,12 @@ def pyproject_of(piece: Piece) -> str:
         f"version = {json.dumps(version())}",
         'readme = "README.md"',
         'license-files = ["LICENSE"]',
-        *(f"{key} = {json.dumps(whole[key])}" for key in ("description", "license", "requires-python", "classifiers")),
+        *(f"{key} = {json.dumps(table[key])}" for key in ("description", "license", "requires-python", "classifiers")),
         f"dependencies = {json.dumps(piece.dependencies)}",
         "[project.optional-dependencies]",
         *(f"{name} = {json.dumps(needs)}" for name, needs in piece.extras.items()),
         "[project.scripts]",
-        *(f"{name} = {json.dumps(where)}" for name, where in piece.scripts.items()),
+        *(f"{name} = {json.dumps(target)}" for name, target in piece.scripts.items()),
         "[tool.hatch.build.targets.wheel]",
         # a namespace's own folders hold nothing, so they belong to no distribution
         f"packages = [{json.dumps(piece.package.split('/')[0])}]",
@@ -124,7 +124,7 @@ def pyproject_of(piece: Piece) -> str:
 
 
 def build(piece: Piece, out: Path) -> None:
-    """Write its source distribution, and the wheel made of that, into a folder."""
+    """Write a piece's source distribution, and the wheel made of that, into a folder."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(piece.source, Path(folder, piece.package), ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copyfile(piece.readme, Path(folder, "README.md"))
@@ -135,29 +135,29 @@ def build(piece: Piece, out: Path) -> None:
 
 
 def contents(wheel: Path) -> dict[str, int]:
-    """The files that a wheel puts into site-packages with their checksums, without what it says of itself."""
+    """Checksums of the files that a wheel puts into site-packages, without its metadata."""
     with zipfile.ZipFile(wheel) as archive:
-        return {one.filename: one.CRC for one in archive.infolist() if ".dist-info/" not in one.filename}
+        return {entry.filename: entry.CRC for entry in archive.infolist() if ".dist-info/" not in entry.filename}
 
 
 def problems(whole: Path, parts: list[Path]) -> list[str]:
-    """What differs between the wheel of the whole and the wheels of its pieces."""
-    expected, found = contents(whole), [contents(part) for part in parts]
-    names = [name for one in found for name in one]
-    told = [f"{name} is in two wheels" for name in sorted({one for one in names if names.count(one) > 1})]
-    joined = {name: crc for one in found for name, crc in one.items()}
-    told += [f"{name} is in no wheel, or in another form" for name in expected if joined.get(name) != expected[name]]
-    return told + [f"{name} is in the pieces alone" for name in joined.keys() - expected.keys()]
+    """One line per difference between the wheel of the whole and the wheels of its pieces."""
+    expected, actual = contents(whole), [contents(part) for part in parts]
+    names = [name for files in actual for name in files]
+    faults = [f"{name} is in two wheels" for name in sorted({path for path in names if names.count(path) > 1})]
+    joined = {name: crc for files in actual for name, crc in files.items()}
+    faults += [f"{name} is in no wheel, or in another form" for name in expected if joined.get(name) != expected[name]]
+    return faults + [f"{name} is in the pieces alone" for name in joined.keys() - expected.keys()]
 
 
 def main(whole: str, out: str) -> None:
-    """Build all, and compare."""
+    """Build all pieces and compare them with the whole; exits with 1 if they differ."""
     for piece in pieces():
         build(piece, Path(out))
     parts = sorted(Path(out).glob(f"*-{version()}-*.whl"))
-    told = problems(Path(whole), parts)
-    sys.stdout.write("".join(f"{one}\n" for one in told or [f"{part.name} holds its part" for part in parts]))
-    raise SystemExit(1 if told else 0)
+    faults = problems(Path(whole), parts)
+    sys.stdout.write("".join(f"{line}\n" for line in faults or [f"{part.name} holds its part" for part in parts]))
+    raise SystemExit(1 if faults else 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Check a built site: it loads nothing from elsewhere, and everything that it links to inside of itself is there.
+"""Check a built site: no page loads anything from another host, and every link inside of it has a target.
 
 python docs/tools/check_site.py SITE
 """
@@ -11,8 +11,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-_LOADS = {"src", "srcset", "poster", "data", "action", "formaction", "ping"}
-_LINKS_THAT_LOAD = {
+_LOADING_ATTRIBUTES = {"src", "srcset", "poster", "data", "action", "formaction", "ping"}
+_LOADING_LINKS = {
     "stylesheet",
     "icon",
     "preload",
@@ -22,12 +22,12 @@ _LINKS_THAT_LOAD = {
     "modulepreload",
     "manifest",
 }
-_IN_STYLES = re.compile(r"""(?:url\(|@import)\s*['"]?((?:https?:)?//[^'")\s]+)""")
+_STYLE_ADDRESS = re.compile(r"""(?:url\(|@import)\s*['"]?((?:https?:)?//[^'")\s]+)""")
 _FOREIGN = re.compile(r"(?:[a-z]+:)?//")
 
 
 class Page(HTMLParser):
-    """What a page loads, what it links to, and the places in it that can be linked to."""
+    """The addresses that a page loads, those that it links to, and the anchors in it."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -39,54 +39,54 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take down an element's addresses and names."""
+        """Collect an element's addresses and anchors."""
         self._in_style = tag == "style"
-        given = {name: value or "" for name, value in attrs}
-        self.places |= {given[name] for name in ("id", "name") if name in given}
-        self.loads += [given[name] for name in _LOADS if name in given and tag != "form"]
-        self.styles += given.get("style", "")
-        if tag == "link" and _LINKS_THAT_LOAD & set(given.get("rel", "").split()):
-            self.loads.append(given.get("href", ""))
-        elif tag == "a" and "href" in given:
-            self.links.append(given["href"])
+        attributes = {name: value or "" for name, value in attrs}
+        self.places |= {attributes[name] for name in ("id", "name") if name in attributes}
+        self.loads += [attributes[name] for name in _LOADING_ATTRIBUTES if name in attributes and tag != "form"]
+        self.styles += attributes.get("style", "")
+        if tag == "link" and _LOADING_LINKS & set(attributes.get("rel", "").split()):
+            self.loads.append(attributes.get("href", ""))
+        elif tag == "a" and "href" in attributes:
+            self.links.append(attributes["href"])
 
     def handle_data(self, data: str) -> None:
-        """Keep what stands in a style sheet."""
+        """Collect the text of style sheets."""
         self.styles += data if self._in_style else ""
 
 
 def faults_of(site: Path) -> list[str]:
-    """One line for everything that is wrong; empty where nothing is."""
+    """One line per fault of the site; empty where there is none."""
     pages = {path.resolve(): Page(path.read_text("utf-8")) for path in sorted(site.rglob("*.html"))}
-    found = [] if pages else [f"{site}: no pages"]
+    faults = [] if pages else [f"{site}: no pages"]
     for path, page in pages.items():
         name = path.relative_to(site.resolve())
-        found += [f"{name} loads {one} from elsewhere" for one in page.loads if _FOREIGN.match(one)]
-        found += [f"{name} loads {one} from elsewhere" for one in _IN_STYLES.findall(page.styles)]
+        faults += [f"{name} loads {address} from elsewhere" for address in page.loads if _FOREIGN.match(address)]
+        faults += [f"{name} loads {address} from elsewhere" for address in _STYLE_ADDRESS.findall(page.styles)]
         if name.name == "404.html":
-            continue  # its addresses are those of a server's root
-        found += [
-            f"{name}: {one} leads nowhere"
-            for one in [*page.loads, *page.links]
-            if not urlsplit(one).scheme and not _FOREIGN.match(one) and not _leads(one, path, pages)
+            continue  # its addresses start at a server's root
+        faults += [
+            f"{name}: {address} leads nowhere"
+            for address in [*page.loads, *page.links]
+            if not urlsplit(address).scheme and not _FOREIGN.match(address) and not _is_there(address, path, pages)
         ]
     for path in sorted(site.rglob("*.css")):
-        found += [
-            f"{path.relative_to(site)} loads {one} from elsewhere"
-            for one in _IN_STYLES.findall(path.read_text("utf-8"))
+        faults += [
+            f"{path.relative_to(site)} loads {address} from elsewhere"
+            for address in _STYLE_ADDRESS.findall(path.read_text("utf-8"))
         ]
-    return found
+    return faults
 
 
-def _leads(address: str, start: Path, pages: dict[Path, Page]) -> bool:
+def _is_there(address: str, start: Path, pages: dict[Path, Page]) -> bool:
     parts = urlsplit(address)
     target = (start.parent / unquote(parts.path)).resolve() if parts.path else start
     if target.is_dir():
         target /= "index.html"
-    place = unquote(parts.fragment)
-    if place.startswith("__") or not place or target not in pages:
+    anchor = unquote(parts.fragment)
+    if anchor.startswith("__") or not anchor or target not in pages:
         return target.exists()
-    return place in pages[target].places
+    return anchor in pages[target].places
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
-"""Write the pages that are made of what stands elsewhere: the commands' help, the adapters' READMEs, SECURITY.md.
+"""Write the generated pages: the commands' help, and copies of the adapters' READMEs and of SECURITY.md.
 
 python docs/tools/generate.py FOLDER
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -28,29 +30,48 @@ Made from `dpr-rag COMMAND --help`. Exit codes: 0 done, 1 an error (one line on 
 
 
 def commands_page() -> str:
-    """All commands with their arguments and options, as ``--help`` tells them."""
+    """All commands with their arguments and options, as ``--help`` shows them."""
     group = typer.main.get_group(app)
     parts = [_HEAD]
     for name, command in group.commands.items():
         context = typer.Context(command, info_name=name)
         usage = " ".join(command.collect_usage_pieces(context))
-        parts += [f"## {name}", _plain(command.help), f"```text\ndpr-rag {name} {usage}\n```"]
-        parts += ["\n".join(_lines(command, context))]
+        parts += [f"## {name}", _escaped(command.help), f"```text\ndpr-rag {name} {usage}\n```"]
+        parts += ["\n".join(_parameter_lines(command, context))]
     return "\n\n".join(parts) + "\n"
 
 
-def _lines(command: Any, context: typer.Context) -> Iterator[str]:
+def _parameter_lines(command: Any, context: typer.Context) -> Iterator[str]:
     """Arguments and options as a list, which wraps on a phone."""
-    for one in command.get_params(context):
-        told = one.get_help_record(context) or (one.make_metavar(context), one.help or "")
-        name, text = (" ".join(part.split()) for part in told)
-        yield f"- `{name.removesuffix(' <str>')}`: {_plain(text)}"
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context) or (parameter.make_metavar(context), parameter.help or "")
+        name, text = (" ".join(part.split()) for part in record)
+        yield f"- `{name.removesuffix(' <str>')}`: {_escaped(text)}"
 
 
-def _plain(text: str | None) -> str:
-    """One line of text that Markdown leaves as it is."""
+def _escaped(text: str | None) -> str:
+    """Text on one line, with what Markdown would interpret escaped."""
     line = " ".join((text or "").split()).replace("<", "&lt;")
     return re.sub(r"([\\*_\[\]`])", r"\\\1", line)
+
+
+def relinked(text: str, source: Path) -> str:
+    """A page's text with its links to pages of the documentation changed to lead from ``docs/reference/made``.
+
+    Raises:
+        ValueError: A link leads to a file that the site does not have.
+    """
+
+    def relink(link: re.Match[str]) -> str:
+        address, hash_, anchor = link[1].partition("#")
+        if not address or urlsplit(address).scheme:
+            return link[0]
+        page = (source.parent / address).resolve()
+        if not (page.is_file() and page.is_relative_to(ROOT / "docs")):
+            raise ValueError(f"{source.name} links to {address}, which is no page of docs/: give its whole address")
+        return f"]({os.path.relpath(page, ROOT / 'docs' / 'reference' / 'made')}{hash_}{anchor})"
+
+    return re.sub(r"\]\(([^)\s]+)\)", relink, text)
 
 
 def generate(folder: Path) -> None:
@@ -58,7 +79,7 @@ def generate(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "commands.md").write_text(commands_page(), "utf-8")
     for name, source in COPIES.items():
-        (folder / name).write_text(source.read_text("utf-8"), "utf-8")
+        (folder / name).write_text(relinked(source.read_text("utf-8"), source), "utf-8")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,17 @@ import sys
 
 from dpr_rag.cli.escaping import let_streams_escape
 
+_NARROWEST = 10
+
 
 def main() -> None:
     """Run ``dpr-rag`` with the process's arguments and end the process.
 
-    Exit codes: 0 done, 1 an error (one line on standard error), 2 wrong usage, 130 interrupted.
+    Exit codes: 0 done, 1 an error (one line on standard error), 2 wrong usage, 130 interrupted,
+    143 ended by SIGTERM.
     """
     _open_closed_streams()
+    _pass_over_width()
     let_streams_escape()
     try:
         from dpr_rag.cli.app import app
@@ -35,9 +39,16 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
 
 
+def _pass_over_width() -> None:
+    """Forget a width in which nothing can be shown: ``COLUMNS=0``, as of terminals that do not know theirs, would hide all."""
+    width = os.environ.get("COLUMNS", "")
+    if width.isdecimal() and int(width) < _NARROWEST:
+        del os.environ["COLUMNS"]
+
+
 def _flush() -> None:
     """Flush now: a reader that went away (``| head``) would otherwise be reported while Python shuts down."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:  # a full disk was reported where the text was written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,10 +12,11 @@ from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.options import StoreAddress
 from dpr_rag.cli.reranking import SecondStage
-from dpr_rag.cli.serving import LOOPBACK, Token, refuse_open, warn_plain
+from dpr_rag.cli.serving import Token, refuse_open, warn_plain
 from dpr_rag.cli.stores import open_existing, refuse_service
 from dpr_rag.cli.terminal import say
 from dpr_rag.cli.usage import refuse_given
+from dpr_rag.paths import LOOPBACK
 
 
 class Transport(StrEnum):

@@ -34,12 +34,14 @@ from dpr_rag.cli import (
 )
 from dpr_rag.cli.escaping import visible
 from dpr_rag.cli.terminal import log_as_notes, say, warn
+from dpr_rag.cli.watching import is_ignored
 from dpr_rag.errors import DprRagError
 from dpr_rag.faces import on_face
 
 _UsageError: type[Any] = typer.BadParameter.__bases__[0]  # of click, or of the copy of it that typer brings
 _UNTIL_INTERRUPTED = {"chat", "ui", "mcp", "serve"}  # commands that people end with Ctrl-C
-_MOVING = {"load", "merge", "copy"}
+_SERVING = {"serve", "mcp"}  # which hear SIGTERM themselves
+_SIGNAL = "dpr_rag.signal"
 _RESUMABLE = {"index", "reencode", "demo", "train", "encode", "load", "export", "merge", "copy"}
 
 
@@ -48,46 +50,43 @@ class Commands(TyperGroup):
 
     def make_context(self, *args: Any, **options: Any) -> Any:
         """Read the arguments before the command's name."""
-        with _visible_usage():
+        with _said_in_one_line(), _visible_usage():
             return super().make_context(*args, **options)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name."""
         try:
-            with _visible_usage():
+            with _said_in_one_line(), _visible_usage():
                 return super().invoke(ctx)
-        except BrokenPipeError:
-            raise typer.Exit(0) from None  # the reader has seen enough, as in `| head`
-        except (DprRagError, OSError) as error:
-            warn(f"dpr-rag: error: {_one_line(error)}")
-            raise typer.Exit(1) from None
         except MemoryError:
             warn(
                 "dpr-rag: error: the memory is used up; give the process more, or less to do at once, by --batch-size or --k"
             )
             raise typer.Exit(1) from None
-        except KeyboardInterrupt as error:
-            if ctx.invoked_subcommand in _UNTIL_INTERRUPTED:
+        except KeyboardInterrupt:
+            heard = ctx.meta.get(_SIGNAL, signal.SIGINT)
+            if ctx.invoked_subcommand in _UNTIL_INTERRUPTED and heard == signal.SIGINT:
                 raise typer.Exit(0) from None
             warn(f"\ndpr-rag: interrupted{_resume_advice(ctx.invoked_subcommand)}")
-            raise typer.Exit(128 + (signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT)) from None
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, from the system or ``timeout``."""
-
-
-def _raise_terminated(*_: object) -> NoReturn:
-    raise _Terminated
+            raise typer.Exit(128 + heard) from None
 
 
 @contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """Turn SIGTERM into an interruption, so that the command says how to go on."""
-    if threading.current_thread() is not threading.main_thread():
+def _interrupted_by_sigterm(ctx: typer.Context) -> Iterator[None]:
+    """Turn SIGTERM into an interruption, so that the command says how to go on, and puts away what it holds.
+
+    That it was SIGTERM is noted in the context, as libraries raise interruptions of their own in place of the handler's.
+    """
+    if threading.current_thread() is not threading.main_thread() or is_ignored(signal.SIGTERM):
         yield
         return
-    before = signal.signal(signal.SIGTERM, _raise_terminated)
+
+    def on_sigterm(*_: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends the process at once
+        ctx.meta[_SIGNAL] = signal.SIGTERM
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, on_sigterm)
     try:
         yield
     finally:
@@ -102,6 +101,29 @@ def _visible_usage() -> Iterator[None]:
     except _UsageError as error:
         error.message = visible(error.message)
         raise
+
+
+@contextmanager
+def _said_in_one_line() -> Iterator[None]:
+    """End the process with a line on standard error where something is refused, or cannot be written."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise typer.Exit(0) from None  # the reader has seen enough, as in `| head`
+    except (DprRagError, OSError, ImportError) as error:
+        if interruption := _interruption_behind(error):
+            raise interruption from None
+        if not isinstance(error, DprRagError | OSError):
+            raise
+        warn(f"dpr-rag: error: {_one_line(error)}")
+        raise typer.Exit(1) from None
+
+
+def _interruption_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The interruption that caused an error: pybind11 makes an ImportError of one that comes while a library is loaded."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return error
 
 
 def _one_line(error: Exception) -> str:
@@ -138,8 +160,8 @@ def _root(
 ) -> None:
     """Dense passage retrieval: encode passages, store them, and ask them questions."""
     ctx.with_resource(log_as_notes())
-    if ctx.invoked_subcommand in _MOVING:
-        ctx.with_resource(_interrupted_by_sigterm())
+    if ctx.invoked_subcommand not in _SERVING:
+        ctx.with_resource(_interrupted_by_sigterm(ctx))
 
 
 app.command()(indexing.index)

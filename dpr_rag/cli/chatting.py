@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from socket import gethostname, socket
 from threading import Thread
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,13 +14,11 @@ from dpr_rag.cli.expanding import expanded
 from dpr_rag.cli.models import ModelChoice, encoder_of, facts_of
 from dpr_rag.cli.options import Host, Port, StoreAddress
 from dpr_rag.cli.reranking import load_reader
-from dpr_rag.cli.serving import LOOPBACK
-from dpr_rag.cli.stores import open_existing, refuse_service
+from dpr_rag.cli.stores import open_tunable, refuse_service
 from dpr_rag.cli.terminal import note, say
-from dpr_rag.paths import is_address, name_of, place_of, store_of
+from dpr_rag.paths import LOOPBACK, is_address, name_of, place_of, store_of
 
 if TYPE_CHECKING:
-    from dpr_rag import PassageStore
     from dpr_rag.encoder import Encoder
 
 
@@ -82,6 +80,7 @@ def chat(
     from dpr_rag.pages.chatting import Chat
     from dpr_rag.pages.memory import Memory
     from dpr_rag.pages.models import open_model
+    from dpr_rag.stores import whole
 
     refuse_service(store)
     with on_port(host, port) as listening, serving.private_uploads():
@@ -93,7 +92,7 @@ def chat(
         with open_store(store, encoder=encoder) as opened:
             labelled = memory.path.with_name(f"{place.name}-labelled.jsonl")
             loaded_reader = None if reader is None else load_reader(reader)
-            conversation = Chat(cast("PassageStore", opened), memory, labelled, language_model, loaded_reader)
+            conversation = Chat(whole(opened), memory, labelled, language_model, loaded_reader)
             _warm(encoder)
             page = chat_page(conversation, folders=host in LOOPBACK)
             _serve(page, CSS, host, listening, "read this store and every conversation, add files and remove them")
@@ -133,6 +132,6 @@ def ui(
     read_only = not is_address(store) and not os.access(store, os.W_OK)
     with on_port(host, port) as listening, serving.private_uploads():
         encoder = encoder_of(store, choice)
-        with open_existing(store, encoder, read_only=read_only) as opened:
+        with open_tunable(store, encoder, read_only=read_only) as opened:
             _warm(encoder)
-            _serve(playground_page(cast("PassageStore", opened)), CSS, host, listening, "ask this store")
+            _serve(playground_page(opened), CSS, host, listening, "ask this store")

@@ -10,7 +10,7 @@ from dpr_rag.cli.filling import Dtype, PartitionKey, StoreOptions, await_compact
 from dpr_rag.cli.indexing import say_moved
 from dpr_rag.cli.options import BatchSize, IndexKind, Language, Quiet
 from dpr_rag.cli.terminal import Stopwatch, progress
-from dpr_rag.paths import is_engine, is_service, store_of
+from dpr_rag.paths import is_milvus, is_service, store_of
 
 _PLACES = "a folder, milvus://HOST:PORT/COLLECTION, or milvus+lite:FILE.db"
 
@@ -49,7 +49,7 @@ def copy(
     watch = Stopwatch()
     with open_store(source, create=False, read_only=True) as first:
         store = whole(first)
-        if not is_engine(target):
+        if not is_milvus(target):
             new = new.with_origin(origin_of(store))
         with new.opened(target, recorded(store)) as second:
             with progress("copying", store.count(), quiet=quiet) as advance:

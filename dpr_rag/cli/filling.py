@@ -13,7 +13,7 @@ import typer
 from dpr_rag.cli.models import facts_of, folder_info
 from dpr_rag.cli.options import check_store_options
 from dpr_rag.cli.terminal import note
-from dpr_rag.paths import is_address, is_engine, is_service, store_of
+from dpr_rag.paths import is_address, is_milvus, is_service, store_of
 
 if TYPE_CHECKING:
     from dpr_rag import Encoder
@@ -96,7 +96,7 @@ class StoreOptions:
             raise typer.BadParameter(
                 f"it goes with the folder of a store, and {place!r:.200} is an address", param_hint=wrong[0]
             )
-        if self.partition_key is not None and not is_engine(place):
+        if self.partition_key is not None and not is_milvus(place):
             raise typer.BadParameter(
                 f"it goes with a collection of a Milvus, and {place!r:.200} is a folder", param_hint="--partition-key"
             )

@@ -12,7 +12,7 @@ import typer
 from dpr_rag.cli.usage import usage
 from dpr_rag.corpora.values import Keys
 from dpr_rag.errors import PathError
-from dpr_rag.paths import is_address, is_engine, is_service, place_of, refuse_secrets, store_of
+from dpr_rag.paths import is_address, is_milvus, is_service, place_of, refuse_secrets, store_of
 
 
 def read_filter(text: str | None) -> dict[str, Any] | None:
@@ -57,7 +57,7 @@ def check_store_options(kind: str | None, language: str | None, place: str | Pat
     from dpr_rag.lexical import Analyzer
 
     with usage("--index"):
-        if is_engine(place):
+        if is_milvus(place):
             from dpr_rag.milvus.kinds import Kind
 
             Kind.parse(kind or "auto")
@@ -77,7 +77,7 @@ def folder_of(place: str | Path) -> Path:
     """
     if is_address(place):
         refuse_secrets(str(place))
-    if is_engine(place):
+    if is_milvus(place):
         raise PathError(
             f"{place!r:.200} is a collection, and this is done with the folder of a store; make one with: "
             f"dpr-rag copy {quote(str(place))} DIR"

@@ -43,7 +43,7 @@ def train_reader_on(preparation: Preparation, begin: Start, validation: Path | N
     total = (settings.steps or settings.epochs * -(-len(samples) // settings.batch_size)) * settings.batch_size
     start = _start(begin, seed=settings.seed, quiet=not preparation.group.first)
     validations = _validation(validation, quiet=not preparation.group.first)
-    with shown(total * settings.accumulate, quiet=preparation.quiet or not preparation.group.first) as report_progress:
+    with shown(total * settings.accumulate, quiet=preparation.quiet, first=preparation.group.first) as report_progress:
         return train_reader(
             samples,
             preparation.output,

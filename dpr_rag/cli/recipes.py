@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -245,22 +245,3 @@ def _is_store(path: Path) -> bool:
         return path.is_dir() and folder_info(path) is not None
     except NotAStoreError:
         return False  # a folder of texts
-
-
-def with_defaults(recipe: RecipeName, options: dict[str, Any]) -> dict[str, Any]:
-    """Fill in the recipe's defaults where options are None, see :data:`~dpr_rag.training.recipes.RECIPES`.
-
-    Args:
-        recipe: The recipe.
-        options: Values by the names of ``TrainingSettings``.
-    """
-    from dpr_rag.training.recipes import RECIPES
-
-    defaults = RECIPES[recipe.value]
-    values = dict(options)
-    if values["steps"] is None and values["epochs"] is None:
-        values["steps"] = defaults.steps
-    for name in ("batch_size", "learning_rate", "epochs", "temperature", "hard_negatives"):
-        if values[name] is None:
-            values[name] = getattr(defaults, name)
-    return values

@@ -137,8 +137,10 @@ def load(
 
     new = StoreOptions(kind, language, dtype, bind, partition_key)
     new.check(store)
-    total = sum(mark.passages for _, mark in parts_of(parts))
-    encoder = encoder_of_parts(parts) if choice.question is None else choice.load()
+    marks = [mark for _, mark in parts_of(parts)]
+    total, facts = sum(mark.passages for mark in marks), facts_of(store)
+    is_named = bool(marks[0].fingerprint or (facts is not None and facts.fingerprint))
+    encoder = choice.load() if choice.question is not None else encoder_of_parts(parts) if is_named else None
     watch = Stopwatch()
     with (
         new.opened(store, encoder) as opened,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -84,9 +85,28 @@ def read_questions(arguments: Sequence[str], file: Path | None) -> Iterator[str]
         raise typer.BadParameter("ask at least one question, or read them with --file FILE or -", param_hint="QUESTION")
     if any(is_blank(text) for text in arguments):
         raise typer.BadParameter("a question is blank; ask with at least one word", param_hint="QUESTION")
+    arguments = [_as_text(text) for text in arguments]
     stdin = "-" in arguments or str(file) == "-"
     lines = [] if file is None or str(file) == "-" else _lines_of(file)
     return chain((text for text in arguments if text != "-"), _nonblank(lines), _nonblank(_stdin() if stdin else ()))
+
+
+def _as_text(argument: str) -> str:
+    """An argument whose bytes the locale could not decode, as the C locale cannot beyond ASCII, decoded as UTF-8.
+
+    Raises:
+        typer.BadParameter: It is not UTF-8 either.
+    """
+    if argument.isascii() or not any("\udc80" <= char <= "\udcff" for char in argument):
+        return argument
+    try:
+        return os.fsencode(argument).decode()
+    except UnicodeDecodeError:
+        raise typer.BadParameter(
+            f"the question {argument!r:.80} is not UTF-8; ask in a terminal of UTF-8, or write it to a file "
+            "in UTF-8, and give that with --file",
+            param_hint="QUESTION",
+        ) from None
 
 
 def _lines_of(file: Path) -> list[str]:

@@ -16,9 +16,8 @@ from dpr_rag.cli.stores import open_existing
 from dpr_rag.cli.terminal import note, say
 from dpr_rag.cli.usage import refuse_given
 from dpr_rag.faces import on_face
-from dpr_rag.paths import is_address, is_service, place_of, store_of
+from dpr_rag.paths import LOOPBACK, is_address, is_service, place_of, store_of
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 Token = Annotated[
     str | None,
     typer.Option(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import typer
 
@@ -18,6 +18,7 @@ from dpr_rag.paths import is_address, is_service
 if TYPE_CHECKING:
     from dpr_rag import DualEncoder, Encoder, LibraryEncoder, Ranking, Store
     from dpr_rag.cli.ranking import RankingChoice
+    from dpr_rag.evaluation.tunable import TunableStore
 
 
 def open_existing(
@@ -55,6 +56,18 @@ def open_existing(
     if is_service(place):
         return open_store(place)
     return open_store(place, encoder=encoder, create=False, read_only=read_only)
+
+
+def open_tunable(
+    place: str | Path, encoder: Encoder | None = None, *, read_only: bool = False, language: str | None = None
+) -> TunableStore:
+    """Open an existing folder or collection, see :func:`open_existing`.
+
+    Raises:
+        typer.BadParameter: It is a service.
+    """
+    refuse_service(place)
+    return cast("TunableStore", open_existing(place, encoder, read_only=read_only, language=language))
 
 
 def encoder_at(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -15,14 +15,12 @@ from dpr_rag.cli.labelled import By, ByChoice, Limit, Regex, Split, note_missing
 from dpr_rag.cli.models import ModelChoice, encoder_of
 from dpr_rag.cli.options import AsJson, Quiet, StoreAddress
 from dpr_rag.cli.ranking import HybridOptions
-from dpr_rag.cli.stores import open_existing, refuse_service
+from dpr_rag.cli.stores import open_tunable, refuse_service
 from dpr_rag.cli.terminal import output, progress, say, say_json
 from dpr_rag.paths import place_of
 
 if TYPE_CHECKING:
-    from dpr_rag import Encoder
     from dpr_rag.evaluation import Tuning
-    from dpr_rag.evaluation.tunable import TunableStore
 
 
 @expanded
@@ -57,7 +55,7 @@ def tune(
     if undo == (questions is not None):
         raise typer.BadParameter("name QUESTIONS to tune on, or else --undo", param_hint="QUESTIONS")
     if questions is None:
-        with _opened(store, None) as opened:
+        with open_tunable(store) as opened:
             opened.set_tuned(None)
         say("The store ranks by inner product again.")
         return
@@ -66,7 +64,7 @@ def tune(
     labelled_questions = labelled.questions
     refuse_service(store)
     encoder = encoder_of(store, choice)
-    with _opened(store, encoder, read_only=dry_run, language=legs.language) as opened:
+    with open_tunable(store, encoder, read_only=dry_run, language=legs.language) as opened:
         if labelled.by == "passage":
             note_missing(opened, labelled_questions)
         with progress("asking", len(labelled_questions), quiet=quiet) as advance:
@@ -78,23 +76,19 @@ def tune(
                 regex=regex,
                 candidates=200 if legs.candidates is None else legs.candidates,
                 bm25=bm25,
-                keep=not dry_run,
+                keep=False,  # below, when the figures that it took so long to find have been shown
                 seed=seed,
                 left_out=labelled.left_out,
                 progress=advance,
             )
-    if as_json:
-        say_json(_object(tuning))
-    else:
-        _show(tuning)
+        if as_json:
+            say_json(_object(tuning))
+        else:
+            _show(tuning)
+        if not dry_run:
+            opened.set_tuned(tuning.tuned)
+    if not as_json:
         say("the store was left as it is" if dry_run else f"{store} ranks so from now on, unless a call says otherwise")
-
-
-def _opened(
-    store: str, encoder: Encoder | None, *, read_only: bool = False, language: str | None = None
-) -> TunableStore:
-    refuse_service(store)
-    return cast("TunableStore", open_existing(store, encoder, read_only=read_only, language=language))
 
 
 def _show(tuning: Tuning) -> None:

@@ -1,4 +1,4 @@
-"""The progress display of a training, and Ctrl-C, which ends it between two steps."""
+"""The progress display of a training, and Ctrl-C and SIGTERM, which end it between two steps."""
 
 from __future__ import annotations
 
@@ -16,9 +16,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def shown(total: int, *, quiet: bool) -> Iterator[ProgressCallback]:
-    """Show a progress bar, counted in questions, and a line for every validation."""
-    with progress("training", total, quiet=quiet) as advance, _ends_between_steps() as check:
+def shown(total: int, *, quiet: bool, first: bool) -> Iterator[ProgressCallback]:
+    """Show a progress bar, counted in questions, and a line for every validation.
+
+    Args:
+        total: Questions in all.
+        quiet: Show nothing.
+        first: Whether this is the first of the processes that train together; the others show nothing.
+    """
+    quiet = quiet or not first
+    with progress("training", total, quiet=quiet) as advance, _ends_between_steps(first=first) as check:
 
         def report(now: Progress) -> None:
             advance(total * now.step // now.steps)
@@ -29,26 +36,45 @@ def shown(total: int, *, quiet: bool) -> Iterator[ProgressCallback]:
         yield report
 
 
-@contextmanager
-def _ends_between_steps() -> Iterator[Callable[[], None]]:
-    """Delay the first Ctrl-C to the end of the step, when the state can be saved; the second one interrupts at once."""
-    signals: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
+def is_ignored(number: int) -> bool:
+    """Whether a signal is not to be heard: who started this process wants it ignored, or has a handler that is not Python's."""
+    return signal.getsignal(number) in (signal.SIG_IGN, None)
 
-    def on_interrupt(number: int, _: FrameType | None) -> None:
-        signals.append(number)
-        signal.signal(signal.SIGINT, before)
-        note("saving after this step; press Ctrl-C again to stop at once")
+
+@contextmanager
+def _ends_between_steps(*, first: bool) -> Iterator[Callable[[], None]]:
+    """Delay the first signal to the end of the step, when the state can be saved; the second one interrupts at once.
+
+    Processes beside the first take part in its step, and end when it has gone.
+    """
+    heard: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if not is_ignored(number)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        heard.append(number)
+        restore()
+        again = "; press Ctrl-C again to stop at once" if number == signal.SIGINT else ""
+        if first:
+            note(f"saving after this step{again}")
 
     def check() -> None:
-        if signals:
-            raise KeyboardInterrupt
+        for number in heard:
+            signal.raise_signal(number)
 
-    signal.signal(signal.SIGINT, on_interrupt)
+    for number in before:
+        signal.signal(number, on_signal)
     try:
         yield check
+    except RuntimeError:
+        if not first:
+            check()
+        raise
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
 
 
 def _line(now: Progress) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from dpr_rag.corpora.gzipped import unpacked
-from dpr_rag.corpora.lines import OnBad, bad_line, read_json_lines, tell
+from dpr_rag.corpora.lines import OnBad, bad_line, read_json_lines, tell, unopened
 from dpr_rag.corpora.magic import refuse_device, refuse_pipe
 from dpr_rag.corpora.values import Keys, expect_object, key_twice, refuse_constant
 from dpr_rag.errors import CorpusError, PassageError
@@ -51,6 +51,18 @@ def read_objects(path: Path, build: Callable[[dict[str, Any], int], T], on_bad: 
             yield record
 
 
+def numbering() -> Callable[[int], int]:
+    """Numbers for the records of a file that have no ids, by the lines where they start; several on a line are counted on."""
+    last = 0
+
+    def number(line: int) -> int:
+        nonlocal last
+        last = max(line, last + 1)
+        return last
+
+    return number
+
+
 def _is_array(path: Path) -> bool:
     with _opened(path) as file:
         try:
@@ -66,7 +78,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         raw = path.open("rb")
     except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+        raise CorpusError(f"{path}: {unopened(path, error)}") from error
     with raw, unpacked(path, raw) as file:
         yield file
 

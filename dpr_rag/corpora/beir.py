@@ -8,7 +8,7 @@ from typing import Any
 
 from dpr_rag.corpora.lines import LeftOut, OnBad, id_of, read_json_lines, write_objects, writing
 from dpr_rag.corpora.qrels import Judgement, read_qrels, with_judgements
-from dpr_rag.corpora.question import Question, strings
+from dpr_rag.corpora.question import Question, strings, text_of
 from dpr_rag.corpora.tabular import exported_metadata, read_jsonl
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import OnBadText, Passage, check_question
@@ -73,7 +73,7 @@ def _question(item: dict[str, Any]) -> Question:
     metadata = item.get("metadata")
     answers = item.get("answers", metadata.get("answers") if isinstance(metadata, dict) else None)
     known = item.get("_id", item.get("id"))
-    return Question(id_of(known), check_question(item.get("text")), strings(answers, "answers"))
+    return Question(text_of(id_of(known), "_id"), check_question(item.get("text")), strings(answers, "answers"))
 
 
 def write_beir(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpr_rag.corpora.columns import VECTORS, Columns, lacking, located
+from dpr_rag.corpora.columns import VECTORS, Columns, lacking, located, refuse_twice
 from dpr_rag.corpora.fields import Maker
 from dpr_rag.corpora.lines import OnBad, id_of, tell
 from dpr_rag.corpora.records import Found
@@ -20,6 +20,8 @@ from dpr_rag.faces import message_of
 ROWS = 100  # a few bytes of a file may stand for very long texts, once for each row
 """Rows that are held at once."""
 _WRITTEN = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID)
+_NO_VALUE = (OverflowError, ValueError, LookupError)
+"""What pyarrow raises for what Python has no value for: a time beyond the year 9999 or in an unknown zone, text that is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,13 @@ def layout_of(
         features: Names of types by column, where the file has better ones than Arrow's.
 
     Raises:
-        CorpusError: The id or the text is not found, or is of a type that no text is.
+        CorpusError: The id or the text is not found, or is of a type that no text is; a name comes twice.
     """
-    named = {field.name: (features or {}).get(field.name, str(field.type)) for field in schema}
-    bytes_in = [field.name for field in schema if _holds_bytes(field.type)]
-    vector = next((name for name in VECTORS if name in named and _is_vector(schema.field(name).type)), None)
     try:
+        refuse_twice(schema.names)
+        named = {field.name: (features or {}).get(field.name, str(field.type)) for field in schema}
+        bytes_in = [field.name for field in schema if _holds_bytes(field.type)]
+        vector = next((name for name in VECTORS if name in named and _is_vector(schema.field(name).type)), None)
         columns = _found(named, {*bytes_in, *([vector] if vector else [])}, wanted)
     except CorpusError as error:
         raise CorpusError(f"{file}: " + message_of(error)) from error
@@ -81,11 +84,12 @@ def _found(named: dict[str, str], no_text: set[str], wanted: Columns) -> Columns
 def _holds_bytes(kind: Any) -> bool:
     """Whether a column or a nested part of it holds bytes, such as images; these are not read as metadata."""
     types = _pyarrow_types()
+    if types.is_dictionary(kind):
+        return _holds_bytes(kind.value_type)
     if kind.num_fields:
         return any(_holds_bytes(kind.field(at).type) for at in range(kind.num_fields))
-    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)) and not (
-        types.is_decimal(kind)
-    )
+    of_bytes = types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary
+    return any(holds(kind) for holds in of_bytes) and not types.is_decimal(kind)
 
 
 def _is_vector(kind: Any) -> bool:
@@ -107,16 +111,37 @@ def passages_of(
         on_bad: Takes the errors of bad rows; None raises the first.
         start: Rows that came before.
     """
-    rows = (row for batch in batches for row in batch.to_pylist())
+    rows = (row for batch in batches for row in _rows(batch))
     for number, row in enumerate(rows, start + 1):
-        vector = None if layout.vector is None else row.pop(layout.vector)
         try:
+            if isinstance(row, CorpusError):
+                raise row
+            vector = None if layout.vector is None else row.pop(layout.vector)
             passage = _made(row, layout.found, maker)
         except (CorpusError, PassageError) as error:
             tell(on_bad, CorpusError(f"{file}: row {number}: " + message_of(error)))
         else:
             if passage is not None:
                 yield Found(passage, file, f"{file}: row {number}", vector)
+
+
+def _rows(batch: Any) -> Iterator[dict[str, Any] | CorpusError]:
+    """The rows of a record batch, each under the names of its columns, or the error of one that Python has no values for."""
+    try:
+        yield from batch.to_pylist()
+    except _NO_VALUE:
+        yield from (_row(batch.slice(at, 1)) for at in range(batch.num_rows))
+
+
+def _row(batch: Any) -> dict[str, Any] | CorpusError:
+    row = {}
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        try:
+            row[field.name] = column[0].as_py()
+        except _NO_VALUE as error:
+            what = f"the column {field.name!r:.120} ({field.type!s:.60}) holds what cannot be read"
+            return CorpusError(f"{what} ({error}); write it anew, a time as text")
+    return row
 
 
 def _made(row: dict[str, Any], columns: Columns, maker: Maker) -> Any:
@@ -129,6 +154,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, _WRITTEN):
         return value.isoformat() if isinstance(value, datetime.date | datetime.time) else str(value)
     if isinstance(value, list):
+        if value and type(value[0]) is tuple:  # as pyarrow gives the entries of a map
+            return _plain(dict(value))
         return [_plain(entry) for entry in value]
     return {name: _plain(entry) for name, entry in value.items()} if isinstance(value, dict) else value
 

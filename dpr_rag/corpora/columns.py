@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -78,7 +79,7 @@ def located(names: tuple[str, ...], wanted: Columns, kind: str = "column") -> Co
     taken = set(columns.values())
     by_spelling: dict[str, list[str]] = {}  # a file may have very many columns
     for name in names:
-        by_spelling.setdefault(_folded(name), []).append(name)
+        by_spelling.setdefault(folded(name), []).append(name)
     for field, usual in USUAL.items():
         if field not in columns:
             known = [
@@ -98,10 +99,11 @@ def _first(wanted: str, names: Iterable[str]) -> list[str]:
 
 def _spelled(wanted: str, names: Iterable[str]) -> list[str]:
     """The names that are written so."""
-    return _first(wanted, (name for name in names if _folded(name) == _folded(wanted)))
+    return _first(wanted, (name for name in names if folded(name) == folded(wanted)))
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """A name of a column without what does not tell names apart: case, spaces around it, and hyphens for underscores."""
     return re.sub(r"[ -]", "_", name.strip().removeprefix("#").lstrip().casefold())  # "#id": a header as a comment
 
 
@@ -123,6 +125,17 @@ def lacking(columns: Columns, names: Collection[str], kind: str = "column") -> C
             page=f"call one of them “{field}”",
         )
     )
+
+
+def refuse_twice(names: Collection[str]) -> None:
+    """Refuse names of columns of which one comes twice, since one of the two would be lost.
+
+    Raises:
+        CorpusError: One does.
+    """
+    if len(set(names)) < len(names):
+        twice = Counter(names).most_common(1)[0][0]
+        raise CorpusError(f"the header {listed(names)} names the column {twice!r:.120} twice; rename one")
 
 
 def listed(names: Collection[str]) -> str:

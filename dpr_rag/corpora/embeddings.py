@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from dpr_rag.corpora.columnar import import_pyarrow
-from dpr_rag.corpora.lines import id_of, partly, writing
+from dpr_rag.corpora.lines import id_of, writing
 from dpr_rag.corpora.parts import is_encoded, parts_of
 from dpr_rag.corpora.shards import is_shard, read_shard
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import CorpusError, VectorError
 from dpr_rag.faces import message_of
-from dpr_rag.paths import place_of
+from dpr_rag.paths import place_of, replacing
 
 BLOCK = 4096
 Block = tuple[list[str], Vectors]
@@ -119,7 +119,11 @@ def _uniform(path: Path, blocks: Iterable[tuple[Sequence[str], Any]]) -> Iterato
 
 def _write_npy(path: Path, blocks: Iterable[Block]) -> int:
     count = dim = 0
-    with partly(path) as partial, partial.open("wb") as file, writing(path.with_suffix(".ids.txt")) as names:
+    with (
+        replacing(path, CorpusError) as partial,
+        partial.open("wb") as file,
+        writing(path.with_suffix(".ids.txt")) as names,
+    ):
         file.write(bytes(_NPY_HEADER))
         for ids, vectors in blocks:
             names.writelines(f"{_one_line(path, name)}\n" for name in ids)
@@ -148,7 +152,7 @@ def _write_parquet(path: Path, blocks: Iterator[Block]) -> int:
     ids, vectors = next(blocks)
     count, dim = 0, vectors.shape[1]
     schema = pyarrow.schema([("id", pyarrow.string()), ("vector", pyarrow.list_(pyarrow.float32(), dim))])
-    with partly(path) as partial:
+    with replacing(path, CorpusError) as partial:
         with pyarrow.parquet.ParquetWriter(partial, schema) as writer:
             for names, values in chain([(ids, vectors)], blocks):
                 flat = pyarrow.array(values.reshape(-1))

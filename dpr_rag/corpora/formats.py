@@ -7,12 +7,14 @@ from pathlib import Path
 
 from dpr_rag.corpora.chroma import is_chroma
 from dpr_rag.corpora.datasets import is_dataset
+from dpr_rag.corpora.gzipped import unpacked_name
 from dpr_rag.corpora.langchain import is_dump, is_faiss_folder
 from dpr_rag.corpora.lines import read_lines
 from dpr_rag.corpora.llama_index import is_persisted
 from dpr_rag.corpora.magic import PARQUET, refuse_device, refuse_other_kinds, refuse_pipe
 from dpr_rag.corpora.retrieved import holds_ctxs
 from dpr_rag.corpora.texts import SUFFIXES
+from dpr_rag.corpora.walking import not_found
 from dpr_rag.errors import CorpusError, UnreadableError
 from dpr_rag.faces import ByFace
 from dpr_rag.paths import place_of
@@ -82,7 +84,7 @@ def _of_folder(folder: Path) -> str | None:
 
 
 def _of_file(file: Path) -> str | None:
-    ending = Path(file.name.removesuffix(".gz")).suffix.lower()
+    ending = unpacked_name(file).suffix.lower()
     if ending in _ENDINGS:
         return _of_json(file, _ENDINGS[ending]) if _ENDINGS[ending] in {"json", "jsonl"} else _ENDINGS[ending]
     if _begins_with(file, PARQUET):
@@ -110,7 +112,7 @@ def _begins_with(file: Path, magic: bytes) -> bool:
 
 def missing(path: str | Path) -> CorpusError:
     """The error for a path at which there is nothing."""
-    return CorpusError(f"{path}: does not exist; " + ByFace(f"give {listed_formats()}"))
+    return not_found(place_of(path), ByFace(f"give {listed_formats()}"))
 
 
 def listed_formats() -> str:

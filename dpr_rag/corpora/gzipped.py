@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from dpr_rag.corpora.magic import GZIP, LENGTH, refuse_foreign
 from dpr_rag.errors import CorpusError
 
 ALWAYS, MOST = 256 << 20, 200
 """A file may unpack to so many bytes whatever its size, and otherwise to so many times its size; text comes to 3 to 20 times."""
-_GZIP = b"\x1f\x8b"
 
 
 @contextmanager
@@ -23,19 +23,26 @@ def unpacked(path: Path, raw: io.BufferedReader) -> Iterator[BinaryIO]:
     """The bytes of an open file, decompressed if its first two bytes are gzip's.
 
     Raises:
+        UnreadableError: While it is read: what was packed is no text.
         CorpusError: While it is read: it unpacks to far more than text does.
     """
-    if raw.peek(2)[:2] != _GZIP:
+    if not raw.peek(len(GZIP)).startswith(GZIP):
         yield raw
         return
     with gzip.GzipFile(fileobj=raw) as packed, io.BufferedReader(_Bounded(path, raw, packed), 1 << 17) as file:
         yield file
 
 
+def unpacked_name(path: Path) -> Path:
+    """The path without gzip's ending, which says what is inside."""
+    return path.with_suffix("") if path.suffix.lower() == ".gz" else path
+
+
 class _Bounded(io.RawIOBase):
     def __init__(self, path: Path, raw: io.BufferedReader, packed: gzip.GzipFile) -> None:
         status = os.fstat(raw.fileno())
         self._path, self._packed, self._size = path, packed, status.st_size
+        self._is_first = True
         # a pipe has no size
         self._left = max(ALWAYS, MOST * status.st_size) if stat.S_ISREG(status.st_mode) else None
 
@@ -44,6 +51,9 @@ class _Bounded(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         count = self._packed.readinto(buffer)
+        if self._is_first:
+            self._is_first = False
+            refuse_foreign(self._path, bytes(buffer[: min(count, LENGTH)]), is_packed=True)
         if self._left is not None:
             self._left -= count
             if self._left < 0:

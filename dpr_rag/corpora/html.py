@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 
 from dpr_rag.corpora.grids import Grid
+from dpr_rag.corpora.magic import unmarked_utf_16
 from dpr_rag.corpora.splitting import Heading, apart
 from dpr_rag.corpora.titles import given_title
 
@@ -27,13 +28,21 @@ _DECLARED = re.compile(
     rb"""<(?:meta\b[^>]*?\bcharset|\?xml\b[^>]*?\bencoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE
 )
 _HEAD = 4096
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 # Names of the WHATWG standard that Python knows by the same name; other codecs of Python unpack or interpret.
 _KNOWN = re.compile(
     r"utf-?8|windows-125[0-8]|iso-?8859-(?:[2-9]|1[03-6])|koi8-[ru]|gb(?:k|2312|18030)|big5(?:-hkscs)?|shift[_-]jis|euc-(?:jp|kr)|"
     r"iso-2022-jp|ibm866|windows-874|tis-620"
 )
 _FALLBACK = "cp1252"
+_COMMENT = re.compile(r"<!--(?:-?>|.*?--!?>)", re.DOTALL)
+# A tag, or a comment of another form, that the end of a page cuts off; versions of Python differ in what they make of it.
+_CUT_OFF = re.compile(r"<(?:[a-zA-Z!?]|/[^>]).*", re.DOTALL)
 _SPACE = re.compile(r"[ \t\n\r\f]+")
 
 
@@ -42,9 +51,8 @@ def decode_html(data: bytes) -> str:
 
     Bytes that the charset does not have become U+FFFD.
     """
-    for mark, name in _MARKS:
-        if data.startswith(mark):
-            return data.decode(name, "replace")
+    if marked := charset_of_marks(data):
+        return data.decode(marked, "replace")
     declared = _DECLARED.search(data[:_HEAD])
     name = declared[1].decode("ascii", "replace").lower() if declared else ""
     if _KNOWN.fullmatch(name):
@@ -53,6 +61,12 @@ def decode_html(data: bytes) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         return data.decode(_FALLBACK, "replace")
+
+
+def charset_of_marks(data: bytes) -> str:
+    """The codec that a byte order mark names, or that the zeros of UTF-16 without one show; an empty string otherwise."""
+    marked = next((name for mark, name in _MARKS if data.startswith(mark)), "")
+    return marked or unmarked_utf_16(data)
 
 
 class Page(HTMLParser):
@@ -76,7 +90,8 @@ class Page(HTMLParser):
         self._in_title = self._in_heading = self._heads = False
         self._pre = 0
         self._grids: list[Grid] = []
-        self.feed(html)
+        last = html.rfind(">") + 1
+        self.feed(html[:last] + _CUT_OFF.sub("", html[last:], count=1))
         self.close()
         self._end_line()
         while self._grids:
@@ -121,6 +136,11 @@ class Page(HTMLParser):
         elif self._grids and tag == "table":
             self._end_table()
         self._heads = self._heads and tag not in _HEADINGS
+
+    def parse_comment(self, i: int, report: bool = True) -> int:
+        """Pass over a comment as browsers do: one that nobody closed goes on to the end of the page."""
+        closed = _COMMENT.match(self.rawdata, i)
+        return closed.end() if closed else len(self.rawdata)
 
     def handle_data(self, data: str) -> None:
         """Take text that is seen."""

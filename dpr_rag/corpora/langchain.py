@@ -9,6 +9,7 @@ from pathlib import Path
 from dpr_rag.corpora.json_files import read_json
 from dpr_rag.corpora.moving import Document, chosen, moved, opened
 from dpr_rag.corpora.records import Opened, Reading
+from dpr_rag.corpora.values import absent
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import CorpusError
 from dpr_rag.index.foreign import read_faiss_vectors
@@ -108,7 +109,7 @@ def _open_dump(file: Path, reading: Reading) -> Opened:
 
 
 def _entries(file: Path) -> Iterator[Document]:
-    for key, entry in read_json(file).items():
+    for key, entry in read_json(file, absent).items():
         if not isinstance(entry, dict):
             raise CorpusError(
                 f"{file}: document {key!r:.120} is {entry!r:.60}, expected an object with id, vector, text and metadata; dump "

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
+import os
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
+from uuid import UUID
 
 from dpr_rag.arguments import check_callable
 from dpr_rag.corpora.gzipped import unpacked
@@ -27,6 +31,11 @@ LeftOut = Counter[str]
 BAD_TEXT = "passage with lone surrogates"
 """What a skipped passage is counted by."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_QUOTED = re.compile(rb'"[^"]*"')
+BARE_RETURNS = (
+    "lines end by a carriage return alone, as those of old Macs; convert the file, for example with: tr '\\r' '\\n'"
+)
+"""What is said of a table all of whose lines would be one."""
 LONGEST = 64 << 20
 """Most bytes of a line."""
 T = TypeVar("T")
@@ -120,7 +129,24 @@ def read_lines(path: Path, *, ends: bool = False) -> Iterator[tuple[int, bytes]]
             path, number + 1, f"the gzip data are damaged or end early ({error}); fetch the file again"
         ) from error
     except OSError as error:
-        raise UnreadableError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+        raise UnreadableError(f"{path}: {unopened(path, error)}") from error
+
+
+def unopened(path: Path, error: OSError) -> str:
+    """What is said of a file that the system does not open or read."""
+    if error.errno in {errno.ENOENT, errno.ELOOP} and path.is_symlink():
+        return broken_link(path)
+    return f"cannot be read ({error.strerror or error}); check the path"
+
+
+def broken_link(path: Path) -> str:
+    """What is said of a link that leads nowhere, or in a circle."""
+    where = "is not there"
+    try:
+        path.stat()
+    except OSError as error:
+        where = "leads in a circle" if error.errno == errno.ELOOP else where
+    return f"is a link to {os.readlink(path)}, which {where}; mend or remove it"
 
 
 def _too_long(path: Path, number: int) -> CorpusError:
@@ -134,6 +160,11 @@ def _too_long(path: Path, number: int) -> CorpusError:
 def without_end(line: bytes) -> bytes:
     r"""Return a line without its ``\n`` or ``\r\n``."""
     return line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def has_bare_returns(line: bytes) -> bool:
+    r"""Whether a carriage return stands in a line of a table, neither inside quotes nor as part of the line's end."""
+    return b"\r" in _QUOTED.sub(b"", without_end(line))
 
 
 def decoded(line: bytes) -> str:
@@ -177,12 +208,12 @@ def read_json_lines(path: Path, build: Callable[[dict[str, Any], int], T], on_ba
 
 
 def id_of(value: object, name: str = "id") -> str:
-    """Return an id as a string; integers are accepted.
+    """Return an id as a string; integers and UUIDs are accepted.
 
     Raises:
         CorpusError: It is anything else, or empty.
     """
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+    if isinstance(value, bool) or not isinstance(value, str | int | UUID) or value == "":
         raise CorpusError(f"the {name} is {value!r:.60}, expected a non-empty string or an integer")
     return str(value)
 
@@ -192,10 +223,10 @@ def writing(path: Path) -> Iterator[TextIO]:
     """Open a file for UTF-8 text, gzipped when its name ends in ``.gz``; it appears only once it is complete.
 
     Raises:
-        CorpusError: The file cannot be written.
+        CorpusError: The file cannot be written, or what is written is no text.
     """
-    with partly(path) as partial:
-        with partial.open("wb") as raw:
+    try:
+        with replacing(path, CorpusError) as partial, partial.open("wb") as raw:
             if path.suffix == ".gz":
                 # without name and time, equal content gives equal bytes
                 with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed, _text(packed) as text:
@@ -203,15 +234,12 @@ def writing(path: Path) -> Iterator[TextIO]:
             else:
                 with _text(raw) as text:
                     yield text
-
-
-def partly(path: Path) -> AbstractContextManager[Path]:
-    """Path of the temporary file that a file is written to until it is complete.
-
-    Raises:
-        CorpusError: It cannot be written.
-    """
-    return replacing(path, CorpusError)
+    except UnicodeEncodeError as error:
+        bad = error.object[max(0, error.start - 20) : error.end]
+        raise CorpusError(
+            f"{path}: is not written, as {bad!r} holds a lone surrogate, which is not text; decode the source with its right "
+            "encoding"
+        ) from error
 
 
 def _text(file: Any) -> TextIO:

@@ -9,6 +9,7 @@ from typing import Any
 from dpr_rag.corpora.json_files import member, parsed_of, read_json
 from dpr_rag.corpora.moving import Document, chosen, moved, opened
 from dpr_rag.corpora.records import Opened, Reading
+from dpr_rag.corpora.values import absent
 from dpr_rag.errors import CorpusError
 from dpr_rag.index.foreign import read_faiss_vectors
 
@@ -37,7 +38,8 @@ def open_llama_index(folder: Path, reading: Reading) -> Opened:
         CorpusError: A file is missing or malformed, or vectors and nodes do not belong together.
     """
     file = folder / _DOCSTORE
-    nodes = member(file, read_json(file), _DATA, dict)
+    # without nodes, the file is an empty object
+    nodes = member(file, read_json(file, absent) or {_DATA: {}}, _DATA, dict)
     held = _held(folder / _INDEX_STORE)
     vectors, metric = _vectors(folder, reading.part, held)
     ids = list(vectors) if vectors else list(held.values()) if held else list(nodes)
@@ -56,7 +58,7 @@ def open_llama_index(folder: Path, reading: Reading) -> Opened:
 
 def _document(file: Path, name: str, entry: Any, vector: Any) -> Document:
     node = entry.get("__data__") if isinstance(entry, dict) else None
-    node = parsed_of(f"{file}: node {name!r:.120}: '__data__'", node) if isinstance(node, str) else node
+    node = parsed_of(f"{file}: node {name!r:.120}: '__data__'", node, absent) if isinstance(node, str) else node
     if not isinstance(node, dict):
         raise CorpusError(
             f"{file}: node {name!r:.120}: '__data__' is {node!r:.60}, expected an object; persist the index anew"
@@ -89,7 +91,9 @@ def _vectors(folder: Path, part: str | None, held: Mapping[str, str]) -> tuple[d
         path.name.removesuffix(_VECTORS).removesuffix(_BETWEEN) or _DEFAULT: path
         for path in sorted(folder.glob(f"*{_VECTORS}"))
     }
-    if part is None and not files:
+    if not files and part is not None:
+        raise CorpusError(f"{folder}: holds no vectors, and so no collection; leave the collection {part!r:.80} out")
+    if not files:
         return {}, ""
     if part is None and _DEFAULT in files:
         part = _DEFAULT

@@ -11,6 +11,8 @@ from dpr_rag.faces import ByFace
 LENGTH = 16
 """How many first bytes :func:`refuse_foreign` asks for."""
 PARQUET = b"PAR1"
+GZIP = b"\x1f\x8b"
+_FEWEST_PAIRS = 4
 _UNPACK = "unpack it first, with {}; only gzip is read packed"
 _IN_UTF_8 = ByFace("convert it to UTF-8, for example with iconv", page="save it as UTF-8")
 _EXPORT = "export it as text, JSONL or CSV"
@@ -23,6 +25,8 @@ _FORMS = {
     b"\xfd7zXZ\0": ("xz-compressed", _UNPACK.format("unxz")),
     b"\x04\x22\x4d\x18": ("LZ4-compressed", _UNPACK.format("unlz4")),
     b"7z\xbc\xaf\x27\x1c": ("a 7-Zip archive", _UNPACK.format("7z x")),
+    b"\xff\xfe\0\0": ("UTF-32 text", _IN_UTF_8),  # before the mark of UTF-16, with which its own begins
+    b"\0\0\xfe\xff": ("UTF-32 text", _IN_UTF_8),
     b"\xff\xfe": ("UTF-16 text", _IN_UTF_8),
     b"\xfe\xff": ("UTF-16 text", _IN_UTF_8),
     b"%PDF-": ("a PDF document", "give it a name that ends in .pdf"),
@@ -59,12 +63,28 @@ def refuse_other_kinds(path: Path) -> None:
         raise UnreadableError(f"{path}: {what} are not read; {remedy}")
 
 
-def refuse_foreign(path: Path, head: bytes) -> None:
+def unmarked_utf_16(head: bytes) -> str:
+    """The codec of UTF-16 without a byte order mark, or an empty string; such text is valid UTF-8, with a NUL in each pair.
+
+    Args:
+        head: The first ``LENGTH`` bytes of a file, or more.
+    """
+    pairs = head[: min(LENGTH, len(head)) // 2 * 2]
+    first, second = pairs[::2], pairs[1::2]
+    if len(pairs) < 2 * _FEWEST_PAIRS:
+        return ""
+    if all(first) and not any(second):
+        return "utf-16-le"
+    return "utf-16-be" if all(second) and not any(first) else ""
+
+
+def refuse_foreign(path: Path, head: bytes, *, is_packed: bool = False) -> None:
     """Refuse a file whose first bytes say that it is no text.
 
     Args:
         path: The file, for the message.
         head: Its first ``LENGTH`` bytes, or more.
+        is_packed: Whether they were gzipped, so that another name for the file would not help.
 
     Raises:
         UnreadableError: It is packed, or of a form that is read by other programs.
@@ -75,6 +95,11 @@ def refuse_foreign(path: Path, head: bytes) -> None:
         if bzip2
         else [_FORMS[magic] for magic in _FORMS if head.startswith(magic)]
     )
+    known += [("UTF-16 text", _IN_UTF_8)] if unmarked_utf_16(head) else []
+    if is_packed:
+        names = [what for what, _ in known] + ["a gzipped file"] * head.startswith(GZIP)
+        for what in names:
+            raise UnreadableError(f"{path}: is {what} that was gzipped; unpack it with gunzip, and give that file")
     for what, remedy in known:
         raise UnreadableError(f"{path}: is {what}; " + remedy)
 

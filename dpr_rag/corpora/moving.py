@@ -13,6 +13,7 @@ from dpr_rag.corpora.lines import id_of, tell
 from dpr_rag.corpora.records import Found, Opened, Reading
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.faces import ByFace, message_of
+from dpr_rag.metadata import to_json_metadata
 
 INNER_PRODUCT = "inner product"
 _TITLE, _ALIKE = "title", 1.01
@@ -27,7 +28,8 @@ class Document(NamedTuple):
     Attributes:
         id: Its id, not checked.
         text: Its text, None where the store has none.
-        metadata: Its metadata, not checked; ``title`` becomes the passage's.
+        metadata: Its metadata, not checked; ``title`` becomes the passage's, and what is no JSON is converted by
+            ``to_json_metadata``.
         vector: Its vector, or None.
         file: Where it stands.
     """
@@ -69,7 +71,7 @@ def _metadata(given: Any) -> dict[str, Any]:
     if given is not None and not isinstance(given, Mapping):
         raise CorpusError(f"metadata is {given!r:.60}, expected an object")
     unseen = _OF_LLAMA_INDEX if given and all(key in given for key in _OF_LLAMA_INDEX) else ()
-    return {key: value for key, value in (given or {}).items() if key not in unseen}
+    return to_json_metadata({key: value for key, value in (given or {}).items() if key not in unseen})
 
 
 def opened(path: Path, kind: str, count: int, dim: int | None, metric: str, items: Iterator[Found]) -> Opened:
@@ -129,8 +131,10 @@ def chosen(place: Path, kind: str, names: list[str], part: str | None) -> str:
         return names[0]
     if part in names and part is not None:
         return part
+    if not names:
+        raise CorpusError(f"{place}: it holds no {kind}; check the path")
     wrong = "" if part is None else f"there is no {kind} {part!r:.80}; "
-    told = ", ".join(names) or "none"
     raise CorpusError(
-        f"{place}: {wrong}it holds {told:.300}; name the {kind} with " + ByFace("part=NAME", cli="--collection NAME")
+        f"{place}: {wrong}it holds {', '.join(names):.300}; name the {kind} with "
+        + ByFace("part=NAME", cli="--collection NAME")
     )

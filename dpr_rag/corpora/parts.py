@@ -19,7 +19,7 @@ from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import CorpusError, DprRagError, PassageError
 from dpr_rag.faces import ByFace, each_face, message_of
 from dpr_rag.passages import SOURCE_KEY, Passage
-from dpr_rag.paths import partial_beside
+from dpr_rag.paths import replacing, writing_to
 
 KEY = b"dpr_rag"
 FORM = 1
@@ -112,30 +112,14 @@ def write_part(folder: Path, mark: Mark, passages: Sequence[Passage], vectors: V
         del record["filled"]  # which earlier versions do not know
     told = json.dumps(record, sort_keys=True)
     table = arrow.table(columns, names=list(_COLUMNS[: len(columns)])).replace_schema_metadata({KEY: told.encode()})
-    place, partial = folder / mark.name, partial_beside(folder / mark.name)
-    try:
+    place = folder / mark.name
+    with writing_to(folder, CorpusError):
         folder.mkdir(parents=True, exist_ok=True)
-        with partial.open("xb") as file:
-            arrow.parquet.write_table(
-                table, file, compression={**dict.fromkeys(_COLUMNS[:4], "zstd")}, use_dictionary=False
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, place)
-    except OSError as error:
-        raise CorpusError(
-            f"{folder}: cannot be written ({error.strerror or error}); give another folder, or room"
-        ) from error
-    finally:
-        _forget(partial)
+    with replacing(place, CorpusError) as partial, partial.open("xb") as file:
+        arrow.parquet.write_table(table, file, compression=dict.fromkeys(_COLUMNS[:4], "zstd"), use_dictionary=False)
+        file.flush()
+        os.fsync(file.fileno())
     return place
-
-
-def _forget(partial: Path) -> None:
-    try:
-        partial.unlink(missing_ok=True)
-    except OSError:
-        return  # the folder is not there, or not ours: the error that led here says so
 
 
 def read_mark(file: Path) -> Mark:
@@ -205,7 +189,8 @@ def parts_of(folders: Iterable[Path]) -> list[tuple[Path, Mark]]:
         ((file, read_mark(file)) for folder in places for file in _part_files(folder)), key=lambda pair: pair[1].number
     )
     if not parts:
-        raise CorpusError(f"{', '.join(map(str, places))}: holds no part-….parquet; write them with: dpr-rag encode")
+        what = "holds no part-….parquet" if any(place.exists() for place in places) else "does not exist"
+        raise CorpusError(f"{', '.join(map(str, places))}: {what}; write parts with: dpr-rag encode")
     for (earlier, previous), (later, following) in pairwise(parts):
         if previous.number == following.number:
             raise CorpusError(f"{earlier} and {later} are the same part of the corpus; remove one of them")

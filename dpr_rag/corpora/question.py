@@ -10,7 +10,7 @@ from dpr_rag.corpora.cells import list_in
 from dpr_rag.corpora.columns import listed
 from dpr_rag.corpora.lines import id_of
 from dpr_rag.errors import CorpusError
-from dpr_rag.passages import check_question
+from dpr_rag.passages import check_question, is_text
 
 IDS = ("id", "_id", "qid", "query_id", "question_id", "questionid")
 QUESTIONS = ("question", "query", "input", "text", "query_text", "query_txt", "title", "user_input")
@@ -33,7 +33,7 @@ class Question:
     """One question of an evaluation set.
 
     Attributes:
-        id: Its id in the file, or the line where it starts in files without ids.
+        id: Its id in the file, or the line where it starts in files without ids; of several on one line the next numbers.
         question: The text of the question.
         answers: The answers; for CuratedTREC regular expressions.
         positive_ids: Ids of the passages that answer it, if known.
@@ -45,7 +45,7 @@ class Question:
     positive_ids: tuple[str, ...] = ()
 
 
-def question_of(item: dict[str, Any], line: int) -> Question:
+def question_of(item: dict[str, Any], number: int) -> Question:
     """Return the question that a JSON object holds.
 
     Known are the keys of this package, NQ-open, TriviaQA and SQuAD (``answer``, ``answers`` with ``aliases`` or ``text``),
@@ -67,10 +67,10 @@ def question_of(item: dict[str, Any], line: int) -> Question:
     if not isinstance(ids, list | tuple):
         raise CorpusError(f"positive_ids is {ids!r:.60}, expected a list of ids")
     return Question(
-        str(line) if name is None or item[name] is None else id_of(item[name]),
+        str(number) if name is None or item[name] is None else text_of(id_of(item[name]), "id"),
         text,
         _answers_of(item),
-        tuple(id_of(entry, "positive id") for entry in [*ids, *_ids_of_passages(item)]),
+        tuple(text_of(id_of(entry, "positive id"), "positive_ids") for entry in [*ids, *_ids_of_passages(item)]),
     )
 
 
@@ -132,6 +132,7 @@ def _answers_of(item: dict[str, Any]) -> tuple[str, ...]:
 
 def _answers(value: Any, key: str) -> tuple[str, ...]:
     if isinstance(value, str):
+        text_of(value, key)
         parts = list_in(value)
         return ((value,) if value else ()) if parts is None else parts
     if isinstance(value, list) and value and all(isinstance(entry, dict) and "text" in entry for entry in value):
@@ -142,7 +143,7 @@ def _answers(value: Any, key: str) -> tuple[str, ...]:
         if known is None:
             raise CorpusError(f"{key} is {value!r:.60}, expected a list of strings, or an object with text or aliases")
         first = value.get(key_of(("value",), value) or "")
-        main = [first] if isinstance(first, str) else []
+        main = [text_of(first, key)] if isinstance(first, str) else []
         return tuple(dict.fromkeys([*main, *strings(known, key)])) if main else strings(known, key)
     return strings(value, key)
 
@@ -168,10 +169,23 @@ def strings(value: object, name: str) -> tuple[str, ...]:
     """Return a list of strings as a tuple; None is the empty one.
 
     Raises:
-        CorpusError: It is anything else.
+        CorpusError: It is anything else, or a string is no text.
     """
     if value is None:
         return ()
     if not isinstance(value, list | tuple) or not all(isinstance(entry, str) for entry in value):
         raise CorpusError(f"{name} is {value!r:.60}, expected a list of strings")
-    return tuple(value)
+    return tuple(text_of(entry, name) for entry in value)
+
+
+def text_of(value: str, name: str) -> str:
+    """Return a string that can be written as UTF-8.
+
+    Raises:
+        CorpusError: It holds a lone surrogate, as JSON can write it.
+    """
+    if not is_text(value):
+        raise CorpusError(
+            f"{name} holds {value!r:.60}, with a lone surrogate, which is not text; decode the source with its right encoding"
+        )
+    return value

@@ -9,7 +9,7 @@ from typing import Any
 
 from dpr_rag.corpora.json_files import member, read_json
 from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, read_lines, tell
-from dpr_rag.corpora.question import Question, question_of, strings
+from dpr_rag.corpora.question import Question, question_of, strings, text_of
 from dpr_rag.corpora.values import expect_object
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.faces import message_of
@@ -83,7 +83,9 @@ def _of_pairs(path: Path, whole: Mapping[str, Any], on_bad: OnBad) -> Iterator[Q
     judged = member(path, whole, "relevant_docs", dict)
     for number, (name, text) in enumerate(member(path, whole, "queries", dict).items(), 1):
         try:
-            question = Question(name, check_question(text), (), strings(judged.get(name), "relevant_docs"))
+            question = Question(
+                text_of(name, "queries"), check_question(text), (), strings(judged.get(name), "relevant_docs")
+            )
         except (CorpusError, PassageError) as error:
             tell(on_bad, bad_line(path, number, error))
         else:

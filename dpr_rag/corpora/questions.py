@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from logging import getLogger
 from pathlib import Path
 
-from dpr_rag.corpora.arrays import read_objects
+from dpr_rag.corpora.arrays import numbering, read_objects
 from dpr_rag.corpora.beir import read_beir_questions
 from dpr_rag.corpora.cells import is_numpy_list, parts_of
 from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, tell, told, write_objects, writing
@@ -17,7 +17,14 @@ from dpr_rag.corpora.qrels import ZERO, read_qrels, with_judgements
 from dpr_rag.corpora.question import ANSWERS, IDS, POSITIVES, QUESTIONS, Question, question_object, question_of, strings
 from dpr_rag.corpora.question_sets import holds_question_set, read_question_set
 from dpr_rag.corpora.rows import Shape, quoted, read_rows
-from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, names_in, no_questions, read_spreadsheet
+from dpr_rag.corpora.spreadsheets import (
+    delimiter_of,
+    first_line,
+    names_in,
+    no_questions,
+    read_spreadsheet,
+    refuse_bare_returns,
+)
 from dpr_rag.corpora.topics import holds_topics, is_query, read_queries, read_topics
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.faces import message_of
@@ -94,8 +101,11 @@ def _without_zeros(questions: Iterable[Question], zeros: bool, left_out: LeftOut
 def _of_file(path: Path, on_bad: OnBad, left_out: LeftOut) -> Iterator[Question]:
     first = first_line(path)
     if _is_json(path) or _looks_like_json(first):
-        is_set = holds_question_set(path)
-        return read_question_set(path, on_bad, left_out) if is_set else read_objects(path, question_of, on_bad)
+        if holds_question_set(path):
+            return read_question_set(path, on_bad, left_out)
+        number = numbering()
+        return read_objects(path, lambda item, line: question_of(item, number(line)), on_bad)
+    refuse_bare_returns(path)
     if holds_topics(first):
         return read_topics(path, on_bad)
     delimiter = delimiter_of(first)
@@ -177,7 +187,9 @@ def _literal(text: str) -> tuple[str, ...]:
             warnings.simplefilter("ignore")  # CuratedTREC's answers are regular expressions such as "a\s?b"
             value = ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise CorpusError(f"the answers {text!r:.60} are no list of strings ({error})") from error
+        raise CorpusError(
+            f'the answers {text!r:.60} are no list of strings; write them as JSON or Python does: ["one", "another"]'
+        ) from error
     return strings(list(value) if isinstance(value, list | tuple) else [value], "answers")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dpr_rag.corpora.lines import id_of
-from dpr_rag.corpora.question import IDS, QUESTIONS, asked_of, key_of, strings, unknown
+from dpr_rag.corpora.question import IDS, QUESTIONS, asked_of, key_of, strings, text_of, unknown
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import check_question
 
@@ -121,9 +121,9 @@ def _passage(entry: dict[str, Any], name: str) -> TrainingPassage:
     known = next((entry[key] for key in ("passage_id", "psg_id", "docid") if key in entry), None)
     score = entry.get("score")
     return TrainingPassage(
-        text,
-        title,
-        "" if known in (None, "") else id_of(known, "passage_id"),
+        text_of(text, name),
+        text_of(title, name),
+        "" if known in (None, "") else text_of(id_of(known, "passage_id"), name),
         None if score is None else number_of(score),
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dpr_rag.corpora.columnar import import_pyarrow
-from dpr_rag.corpora.columns import USUAL, VECTORS, Columns, listed, located
+from dpr_rag.corpora.columns import USUAL, VECTORS, Columns, listed, located, refuse_twice
 from dpr_rag.corpora.json_files import read_value
 from dpr_rag.corpora.lines import bad_line, decoded, id_of, read_json_lines, read_lines
 from dpr_rag.corpora.magic import refuse_device
@@ -183,8 +183,9 @@ def _read_parquet(file: Path, block: int) -> Iterator[tuple[list[str], Any]]:
 
 
 def _parquet_block(batch: Any, file: Path, ids: str, vectors: str) -> tuple[list[str], Any]:
-    column = batch.column(vectors)
     try:
+        refuse_twice(batch.schema.names)
+        column = batch.column(vectors)
         names = [id_of(name, ids) for name in batch.column(ids).to_pylist()]
         flat = column.flatten().to_numpy(zero_copy_only=False)
     except (CorpusError, AttributeError) as error:

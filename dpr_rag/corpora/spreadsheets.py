@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 from dpr_rag.corpora.cells import parts_of
 from dpr_rag.corpora.columns import listed
-from dpr_rag.corpora.lines import OnBad, bad_line, read_lines, tell
+from dpr_rag.corpora.lines import BARE_RETURNS, OnBad, bad_line, has_bare_returns, read_lines, tell
 from dpr_rag.corpora.magic import refuse_pipe
 from dpr_rag.corpora.question import ANSWERS, IDS, POSITIVES, QUESTIONS, Question, key_of
 from dpr_rag.corpora.rows import Lines, Shape, header_of, read_rows
@@ -57,7 +57,7 @@ def read_spreadsheet(path: Path, delimiter: str, *, on_bad: OnBad = None) -> Ite
         CorpusError: A bad row, with the file's name and the line where it starts.
     """
     lines = Lines(path)
-    names = read_header(lines, delimiter)
+    names = read_header(lines, delimiter, QUESTIONS, ANSWERS, POSITIVES, IDS)
     question_column = key_of(QUESTIONS, names) or ""
     answered = [at for at, name in enumerate(names) if name in {*ANSWERS, *POSITIVES}]
     shape = Shape(
@@ -78,11 +78,23 @@ def read_spreadsheet(path: Path, delimiter: str, *, on_bad: OnBad = None) -> Ite
             yield question
 
 
-def read_header(lines: Lines, delimiter: str) -> list[str]:
-    """Read lines up to the header, and return the names of its columns."""
-    for _, line in lines:
+def read_header(lines: Lines, delimiter: str, *usual: Sequence[str]) -> list[str]:
+    """Read lines up to the header, and return the names of its columns.
+
+    Args:
+        lines: The lines of the file.
+        delimiter: Between the columns.
+        *usual: The names of each column that is read.
+
+    Raises:
+        CorpusError: It names a column twice that is read.
+    """
+    for number, line in lines:
         if line.strip():
-            return names_in(header_of(line, delimiter.encode()))
+            names = names_in(header_of(line, delimiter.encode()))
+            if twice := [name for name in (key_of(known, names) for known in usual) if name and names.count(name) > 1]:
+                raise bad_line(lines.path, number, f"the header names the column {twice[0]!r} twice; rename one")
+            return names
     return []
 
 
@@ -108,3 +120,15 @@ def first_line(path: Path) -> str:
     refuse_pipe(path)
     lines = (line.decode("utf-8", "replace").strip() for _, line in islice(read_lines(path), 1000))
     return next((line for line in lines if line), "")
+
+
+def refuse_bare_returns(path: Path) -> None:
+    """Refuse a table whose lines end by a carriage return alone: all of them would be one, its header.
+
+    Raises:
+        CorpusError: Unquoted returns stand in its only line.
+    """
+    filled = ((number, line) for number, line in islice(read_lines(path, ends=True), 1000) if line.strip())
+    number, first = next(filled, (0, b""))
+    if has_bare_returns(first) and not first.endswith(b"\n") and next(filled, None) is None:
+        raise bad_line(path, number, BARE_RETURNS)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dpr_rag.corpora.columns import Columns, lacking, listed, located, no_header, refuse_header
+from dpr_rag.corpora.columns import Columns, lacking, listed, located, no_header, refuse_header, refuse_twice
 from dpr_rag.corpora.fields import Maker
-from dpr_rag.corpora.lines import LeftOut, OnBad, bad_line, tell, without_end
+from dpr_rag.corpora.lines import BARE_RETURNS, LeftOut, OnBad, bad_line, has_bare_returns, tell, without_end
 from dpr_rag.corpora.rows import Lines, Shape, header_of, read_rows, width_of
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import Passage
@@ -26,15 +25,15 @@ class _Layout:
     """The columns of a table, and whether it has a header.
 
     Attributes:
-        names: Of all columns.
+        names: Of all columns; one without a name has its number, as ``column 3``.
         found: Which of them hold the passage.
-        header: Whether the first row is a header.
+        header: The first row as it stands, where it is a header.
         name: What ids begin with where no column holds them: this, ``#`` and the number of the row from 1.
     """
 
     names: tuple[str, ...]
     found: Columns
-    header: bool
+    header: tuple[str, ...] = ()
     name: str = ""
 
     @property
@@ -110,7 +109,7 @@ def _read(
     with Maker.counting(lines.path, left_out) as maker:
         number = 0
         for line, row in read_rows(lines, shape, on_bad=on_bad):
-            if layout.header and tuple(row) == layout.names:
+            if layout.header and tuple(row) == layout.header:
                 continue  # the header, which shards joined by cat repeat
             number += 1
             try:
@@ -135,9 +134,9 @@ def _delimiter(first: bytes, wanted: Columns) -> str:
     """The delimiter of CSV: the one with which the header has the most known names."""
 
     def known(delimiter: str) -> tuple[int, int]:
-        names = header_of(first, delimiter.encode())
+        names = _named(header_of(first, delimiter.encode()))
         try:
-            return len(located(tuple(names), wanted).given()), len(names)
+            return len(located(names, wanted).given()), len(names)
         except CorpusError:
             return 0, len(names)
 
@@ -147,26 +146,23 @@ def _delimiter(first: bytes, wanted: Columns) -> str:
 def _layout(lines: Lines, delimiter: str, wanted: Columns, *, strict: bool, numbered: bool) -> _Layout:
     """Find the columns by the first row."""
     number, first = _first(lines)
-    names = tuple(header_of(first, delimiter.encode()))
+    header = tuple(header_of(first, delimiter.encode()))
+    names = _named(header)
     try:
-        _refuse_bare_returns(lines, first, names)
+        _refuse_bare_returns(lines, first, header)
         if _are_numbers(wanted, names):
-            usual = located(names, Columns())
-            if usual.id and usual.text:
-                _check_twice(names)
-                return _numbered(wanted, names, header=True)
-            refuse_header(list(names))
-            return _numbered(wanted, _numbers(width_of(lines, delimiter.encode())), header=False)
+            if _has_header(wanted, header):
+                return _numbered(wanted, names, header)
+            refuse_header(list(header))
+            return _numbered(wanted, _named(("",) * width_of(lines, delimiter.encode())))
         columns = located(names, wanted) if first else Columns()
         if columns.id and columns.text:
-            _check_twice(names)
-            return _Layout(names, columns, header=True)
-        if first and numbered and (strict or _looks_like_header(names)):
-            _check_twice(names)
-            return _Layout(names, columns, header=True, name=lines.path.name)
-        if first and (strict or wanted.given()):
+            return _headed(names, columns, header)
+        if first and numbered and (strict or _looks_like_header(header)):
+            return _headed(names, columns, header, lines.path.name)
+        if first and (strict or wanted.given() or (columns.text and not header[0].strip())):
             raise lacking(columns, names)
-        refuse_header(list(names))
+        refuse_header(list(header))
         return _headless(width_of(lines, delimiter.encode()))
     except CorpusError as error:
         raise bad_line(lines.path, number, error) from error
@@ -178,13 +174,12 @@ def _refuse_bare_returns(lines: Lines, first: bytes, names: tuple[str, ...]) -> 
     Raises:
         CorpusError: Unquoted returns stand in a header, or in the only line of the file.
     """
-    if b"\r" not in without_end(first) or b'"' in first:
+    if not has_bare_returns(first):
         return
     usual = located(names, Columns())
-    if lines.ahead(1) is None or (usual.id and usual.text):
-        raise CorpusError(
-            "lines end by a carriage return alone, as those of old Macs; convert the file, for example with: tr '\\r' '\\n'"
-        )
+    is_whole = lines.ahead(1) is None and not first.endswith(b"\n")
+    if is_whole or (usual.id and usual.text):
+        raise CorpusError(BARE_RETURNS)
 
 
 def _looks_like_header(names: tuple[str, ...]) -> bool:
@@ -200,32 +195,45 @@ def _are_numbers(wanted: Columns, names: tuple[str, ...]) -> bool:
     return bool(given) and all(name.isdecimal() and name not in names for name in given)
 
 
-def _numbered(wanted: Columns, names: tuple[str, ...], *, header: bool) -> _Layout:
+def _has_header(wanted: Columns, header: tuple[str, ...]) -> bool:
+    """Whether a first row of which the user gives columns by number is a header: it names the id and the text, or one of them.
+
+    The other may then be a column without a name, as pandas' index; a passage there would lack its id or its text.
+    """
+    usual = located(header, Columns())
+    unnamed = {str(at) for at, name in enumerate(header, 1) if not name.strip()}
+    return bool(
+        (usual.id and usual.text) or (usual.text and wanted.id in unnamed) or (usual.id and wanted.text in unnamed)
+    )
+
+
+def _numbered(wanted: Columns, names: tuple[str, ...], header: tuple[str, ...] = ()) -> _Layout:
     """The layout of a table whose columns the user gives by number; without a header, numbers are their names."""
     for name in wanted.given().values():
         if not 1 <= int(name) <= len(names):
             raise CorpusError(f"there is no column {name!r}, only {len(names)} columns; number them from 1")
     columns = Columns(**{field: names[int(name) - 1] for field, name in wanted.given().items()})
+    columns = located(names, columns) if header else columns
     if not (columns.id and columns.text):
         raise lacking(columns, names)
-    return _Layout(names, columns, header=header)
+    return _headed(names, columns, header)
 
 
-def _numbers(width: int) -> tuple[str, ...]:
-    return tuple(f"column {at}" for at in range(1, width + 1))
+def _named(header: Sequence[str]) -> tuple[str, ...]:
+    """Names for all columns: a spreadsheet's last ones often have none, nor has the index that pandas writes as the first."""
+    return tuple(name if name.strip() else f"column {at}" for at, name in enumerate(header, 1))
+
+
+def _headed(names: tuple[str, ...], columns: Columns, header: tuple[str, ...], name: str = "") -> _Layout:
+    refuse_twice(names)
+    return _Layout(names, columns, header, name)
 
 
 def _headless(width: int) -> _Layout:
     if width > len(COLUMNS):
         raise no_header(width)
     names = _MS_MARCO if width == len(_MS_MARCO) else COLUMNS
-    return _Layout(names, Columns("id", "text", "title" if "title" in names else None), header=False)
-
-
-def _check_twice(names: tuple[str, ...]) -> None:
-    if len(set(names)) < len(names):
-        twice = Counter(names).most_common(1)[0][0]
-        raise CorpusError(f"the header {listed(names)} names the column {twice!r:.120} twice; rename one")
+    return _Layout(names, Columns("id", "text", "title" if "title" in names else None))
 
 
 def _made(row: list[str], layout: _Layout, delimiter: str, maker: Maker, number: int) -> Passage | None:
@@ -248,7 +256,8 @@ def _numbered_row(fields: dict[str, str], layout: _Layout, maker: Maker, number:
     An id in such a row is what people call the thing, and they ask by it: it stays in the text.
     """
     columns = layout.found
-    lines = [f"{name}: {cell}" for name, cell in fields.items() if name.strip() and cell.strip()]
+    named = zip(layout.header, fields.values(), strict=True)
+    lines = [f"{name}: {cell}" for name, cell in named if name.strip() and cell.strip()]
     title = fields.pop(columns.title) if columns.title else ""
     text = fields.pop(columns.text) if columns.text else "\n".join(lines)
     return maker.make(f"{layout.name}#{number}", text, title or Path(layout.name).stem, fields)

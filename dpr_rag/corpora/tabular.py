@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dpr_rag.corpora.arrays import read_objects
+from dpr_rag.corpora.arrays import numbering, read_objects
 from dpr_rag.corpora.columns import Columns, lacking, located
 from dpr_rag.corpora.fields import Maker, unreserved
 from dpr_rag.corpora.lines import LeftOut, OnBad, id_of, read_json_lines, write_objects, writing
@@ -124,9 +124,11 @@ def _read(
     on_bad_text: OnBadText,
     numbered: bool,
 ) -> Iterator[tuple[int, Passage]]:
+    number = numbering()
+
     def fields(item: dict[str, Any], line: int) -> tuple[str, Any, Any, dict[str, Any]]:
         if numbered and located(tuple(item), wanted, "key").id is None:
-            item = {**item, wanted.id or "id": f"{path.name}#{line}"}
+            item = {**item, wanted.id or "id": f"{path.name}#{number(line)}"}
         return fields_of(item, wanted)
 
     with Maker.counting(path, left_out, on_bad_text) as maker:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from dpr_rag.corpora.docx import read_docx
-from dpr_rag.corpora.html import Page, decode_html
+from dpr_rag.corpora.gzipped import unpacked, unpacked_name
+from dpr_rag.corpora.html import Page, charset_of_marks, decode_html
 from dpr_rag.corpora.lines import OnBad, bad_line, decoded, read_lines, tell
-from dpr_rag.corpora.magic import refuse_device
+from dpr_rag.corpora.magic import LENGTH, refuse_device, refuse_foreign
 from dpr_rag.corpora.pdf import Pages, PdfFile
 from dpr_rag.corpora.splitting import HEADING
 from dpr_rag.errors import CorpusError, UnreadableError, install
@@ -62,7 +65,9 @@ def read_written(file: Path, on_bad: OnBad) -> Written:
         MissingExtraError: It is a PDF file, and pypdf is not installed.
     """
     refuse_device(file)
-    ending = file.suffix.lower()
+    ending = unpacked_name(file).suffix.lower()
+    if ending in (*_PDF, *_DOCX) and ending != file.suffix.lower():
+        raise UnreadableError(f"{file}: documents are not read packed; unpack it with gunzip, and give that file")
     if ending in _PDF:
         pdf = PdfFile(file, on_bad)
         return Written(pdf.title, pdf.lines(), pdf.pages)
@@ -94,12 +99,18 @@ def check_text(file: Path) -> None:
 
 def _bytes(file: Path) -> bytes:
     try:
-        with file.open("rb") as opened:
+        with file.open("rb") as raw, unpacked(file, raw) as opened:
             data = opened.read(MOST_BYTES + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UnreadableError(
+            f"{file}: the gzip data are damaged or end early ({error}); fetch the file again"
+        ) from error
     except OSError as error:
         raise UnreadableError(f"{file}: cannot be read ({error.strerror or error}); check the path") from error
     if len(data) > MOST_BYTES:
         raise UnreadableError(f"{file}: is larger than {MOST_BYTES >> 20} MiB, which no web page is; split it")
+    if not charset_of_marks(data):  # browsers read UTF-16
+        refuse_foreign(file, data[:LENGTH])
     return data
 
 
@@ -115,7 +126,7 @@ def _lines(path: Path, on_bad: OnBad) -> Iterator[str]:
 
 def _heading(path: Path) -> str:
     """Return the first heading outside code fences of a markdown file, or nothing."""
-    if path.suffix.lower() != ".md":
+    if unpacked_name(path).suffix.lower() != ".md":
         return ""
     fenced = False
     for _, line in read_lines(path):

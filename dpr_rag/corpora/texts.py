@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dpr_rag.arguments import is_blank
+from dpr_rag.corpora.gzipped import unpacked_name
 from dpr_rag.corpora.lines import BAD_TEXT, LeftOut, OnBad, tell
+from dpr_rag.corpora.magic import refuse_pipe
 from dpr_rag.corpora.scans import scans_of
 from dpr_rag.corpora.splitting import split_lines
 from dpr_rag.corpora.text_files import NEEDS_PYPDF, check_text, is_beyond, read_written
-from dpr_rag.corpora.walking import EMPTY, UNREADABLE_PAGE, in_words, walk
+from dpr_rag.corpora.walking import EMPTY, UNREADABLE_PAGE, in_words, not_found, walk
 from dpr_rag.errors import CorpusError, PassageError, UnreadableError
 from dpr_rag.faces import ByFace, message_of
 from dpr_rag.passages import OnBadText, Passage, check_on_bad_text
@@ -93,9 +95,7 @@ def read_by_file(
     if words < 1:
         raise CorpusError(f"words is {words}, expected at least 1, such as {WORDS}")
     if not path.exists():
-        raise CorpusError(
-            f"{path}: does not exist; " + ByFace("give a folder of .txt, .md, .html, .docx and .pdf files, or one file")
-        )
+        raise not_found(path, ByFace("give a folder of .txt, .md, .html, .docx and .pdf files, or one file"))
     for file, name in _files(path, on_bad, counted):
         number, bad = 0, _Heard(on_bad, None if file == path else counted)
         try:
@@ -104,7 +104,12 @@ def read_by_file(
             written = read_written(file, bad.hear if on_bad else None)
             texts = split_lines(written.lines, words, sentences=sentences)
             for number, text in enumerate((text for text in texts if not is_blank(text)), 1):
-                fields = (f"{name}#{number}", text, written.title or file.stem, written.place_of_next(text))
+                fields = (
+                    f"{name}#{number}",
+                    text,
+                    written.title or unpacked_name(file).stem,
+                    written.place_of_next(text),
+                )
                 yield from ((passage, file) for passage in _made(*fields, on_bad, on_bad_text, counted))
         except UnreadableError as error:
             if file == path:
@@ -160,6 +165,8 @@ def _made(
 
 def _files(path: Path, on_bad: OnBad, left_out: LeftOut) -> Iterator[tuple[Path, str]]:
     if not path.is_dir():
+        if unpacked_name(path).suffix.lower() == ".md":
+            refuse_pipe(path)  # its heading is looked for first; texts and web pages can come out of one
         yield path, path.name
         return
     top = path.resolve().name

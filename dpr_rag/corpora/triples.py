@@ -10,7 +10,7 @@ from dpr_rag.corpora.lines import OnBad, bad_line, tell
 from dpr_rag.corpora.question import ANSWERS, POSITIVES, key_of
 from dpr_rag.corpora.rows import Lines, Shape, read_rows
 from dpr_rag.corpora.samples import NEGATIVES_KEYS, POSITIVES_KEYS, QUESTION_KEYS, TrainingPassage, TrainingSample
-from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, names_in, read_header
+from dpr_rag.corpora.spreadsheets import delimiter_of, first_line, names_in, read_header, refuse_bare_returns
 from dpr_rag.errors import CorpusError, PassageError
 from dpr_rag.passages import check_question
 
@@ -18,13 +18,18 @@ _PLAIN = ("question", "positive", "negative")
 
 
 def is_triples(path: Path) -> bool:
-    """Whether a file's first line is a header of triples, or three texts with tabs between them."""
+    """Whether a file's first line is a header of triples, or three texts with tabs between them.
+
+    Raises:
+        CorpusError: Its lines end by a carriage return alone.
+    """
     try:
         first = first_line(path)
     except CorpusError:
         return False  # its reader names the damage
     if first[:1] in ("{", "["):
         return False
+    refuse_bare_returns(path)
     return _delimiter(first) is not None or _is_plain(first)
 
 
@@ -57,7 +62,7 @@ def read_triples(path: Path, on_bad: OnBad) -> Iterator[tuple[int, TrainingSampl
     """
     delimiter = _delimiter(first_line(path))
     lines = Lines(path)
-    names = list(_PLAIN) if delimiter is None else read_header(lines, delimiter)
+    names = list(_PLAIN) if delimiter is None else read_header(lines, delimiter, QUESTION_KEYS, POSITIVES_KEYS)
     wanted = [names.index(key_of(keys, names) or "") for keys in (QUESTION_KEYS, POSITIVES_KEYS)]
     negatives = [at for at, name in enumerate(names) if name in NEGATIVES_KEYS or _is_numbered(name)]
     shape = Shape(len(names), tuple(wanted), (delimiter or "\t").encode(), strict=delimiter not in (None, "\t"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from dpr_rag.errors import CorpusError
@@ -36,28 +37,6 @@ def key_twice(key: str) -> CorpusError:
     )
 
 
-def parsed(text: str, *, remedy: str = "write one JSON object a line") -> Any:
-    """Parse one JSON value, strictly.
-
-    Args:
-        text: The JSON.
-        remedy: What to do where it is none.
-
-    Raises:
-        CorpusError: It is no JSON; NaN and Infinity are none either. A key stands twice in one object.
-    """
-    keys = Keys()
-    try:
-        value = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=keys)
-    except RecursionError as error:
-        raise CorpusError("the JSON value is nested too deeply; flatten it") from error
-    except ValueError as error:
-        raise CorpusError(f"is not JSON ({error}); {remedy}") from error
-    if keys.twice is not None:
-        raise key_twice(keys.twice)
-    return value
-
-
 def refuse_constant(name: str) -> None:
     """Refuse the NaN and Infinity that Python's parser would accept.
 
@@ -65,6 +44,38 @@ def refuse_constant(name: str) -> None:
         ValueError: Always.
     """
     raise ValueError(f"{name} is no JSON number")
+
+
+def absent(name: str) -> None:
+    """Stand for the NaN and Infinity that other libraries write for missing values, which are None in a passage."""
+
+
+def parsed(
+    text: str,
+    *,
+    remedy: str = "write one JSON object a line",
+    constant: Callable[[str], None] = refuse_constant,
+) -> Any:
+    """Parse one JSON value, strictly.
+
+    Args:
+        text: The JSON.
+        remedy: What to do where it is none.
+        constant: What becomes of NaN and Infinity.
+
+    Raises:
+        CorpusError: It is no JSON, as which ``constant`` may count NaN and Infinity. A key stands twice in one object.
+    """
+    keys = Keys()
+    try:
+        value = json.loads(text, parse_constant=constant, object_pairs_hook=keys)
+    except RecursionError as error:
+        raise CorpusError("the JSON value is nested too deeply; flatten it") from error
+    except ValueError as error:
+        raise CorpusError(f"is not JSON ({error}); {remedy}") from error
+    if keys.twice is not None:
+        raise key_twice(keys.twice)
+    return value
 
 
 def expect_object(value: object) -> dict[str, Any]:

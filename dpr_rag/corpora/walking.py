@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dpr_rag.corpora.lines import LeftOut, OnBad, tell
+from dpr_rag.corpora.lines import LeftOut, OnBad, broken_link, tell
 from dpr_rag.corpora.scans import PAGES_OF
-from dpr_rag.errors import UnreadableError
+from dpr_rag.errors import CorpusError, UnreadableError
+from dpr_rag.faces import ByFace
 
 UNREADABLE_PAGE = "unreadable page"
 UNREADABLE = (
@@ -48,6 +50,10 @@ def walk(root: Path, endings: Sequence[str], *, on_bad: OnBad, left_out: LeftOut
         tell(on_bad, problem)
 
     for folder, below, names in os.walk(root, onerror=unlisted):
+        if not os.access(folder, os.X_OK):  # what is in it has names, and cannot be looked at
+            unlisted(PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder))
+            below.clear()
+            continue
         below[:] = [name for name in sorted(below) if _is_entered(Path(folder, name), left_out)]
         for name in sorted(names):
             file = Path(folder, name)
@@ -57,8 +63,7 @@ def walk(root: Path, endings: Sequence[str], *, on_bad: OnBad, left_out: LeftOut
                 continue
             left_out[reason] += 1
             if reason in UNREADABLE:
-                target = f"{file}: is a link to {os.readlink(file)}, which is not there; mend or remove it"
-                tell(on_bad, UnreadableError(target))
+                tell(on_bad, UnreadableError(f"{file}: {broken_link(file)}"))
 
 
 def _is_entered(folder: Path, left_out: LeftOut) -> bool:
@@ -78,6 +83,11 @@ def _why_not(file: Path, endings: Sequence[str]) -> str:
         if ending:
             return "" if file.is_file() else SPECIAL
     return f"{ending} file" if ending else "file without an ending"
+
+
+def not_found(path: Path, advice: ByFace) -> CorpusError:
+    """The error for a path at which there is nothing, with advice what to give, or a link that leads nowhere."""
+    return CorpusError(f"{path}: " + (broken_link(path) if path.is_symlink() else "does not exist; " + advice))
 
 
 def in_words(left_out: Mapping[str, int]) -> str:

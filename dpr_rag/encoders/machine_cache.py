@@ -15,7 +15,7 @@ from dpr_rag.encoders.processor import this_processor
 from dpr_rag.paths import partial_beside
 
 _log = logging.getLogger(__name__)
-_SCHEME = 5  # raised when precisions or their measurement change, which makes older files void
+_SCHEME = 7  # raised when precisions or their measurement change, which makes older files void
 _Parts = Sequence[object]
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.encoders.fast_runtime import FastRuntime
+from dpr_rag.encoders.fast_runtime import EQUAL_LENGTHS_BUDGET, FastRuntime
 from dpr_rag.encoders.machine_cache import recall, remember
 from dpr_rag.encoders.profiles import Profile
-from dpr_rag.encoders.runtime import Batch, batches, budget_for
+from dpr_rag.encoders.runtime import Batch, batches, batches_for
 from dpr_rag.encoders.tokens import Tokens, TokenSequence
 from dpr_rag.encoders.towers import Tower
 from dpr_rag.passages import Passage
@@ -35,6 +35,7 @@ _SHORT = (
     "The mitral valve lies between the left atrium and the left ventricle; it opens while the ventricle fills.",
 )
 _LONG = " ".join(_SHORT)
+_TOGETHER = {3: 72, 10: 36, 40: 12, 120: 4}  # words of a text: how many of them, to fill a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,13 @@ class Effect:
         error: Between the precision and float32, the median.
         worst: The same of the worst text.
         apart: Between a text alone and the same text among others, of the worst text.
+        together: Whether texts have the same vectors, to the bit, alone and in one batch with others of their padded length.
     """
 
     error: float
     worst: float
     apart: float
+    together: bool = False
 
     @property
     def tolerable(self) -> bool:
@@ -81,7 +84,8 @@ def effect_of(fast: FastRuntime, exact: FastRuntime, tower: Tower, profile: Prof
     record = recall("precision", parts)
     try:
         if record is not None:
-            return Effect(*(float(record[name]) for name in ("error", "worst", "apart")))  # type: ignore[arg-type]
+            error, worst, apart = (float(record[name]) for name in ("error", "worst", "apart"))  # type: ignore[arg-type]
+            return Effect(error, worst, apart, record["together"] is True)
     except (ValueError, TypeError, KeyError, OverflowError):
         _log.debug("what was remembered of a precision is none: %r", record)
     effect = measured(fast, exact, profile, tokens)
@@ -135,15 +139,8 @@ def measured(fast: FastRuntime, exact: FastRuntime, profile: Profile, tokens: To
     """Encode texts of several lengths alone and among each other, in the precision in question and in float32."""
     sequences = _sequences(tokens)
 
-    def batched(runtime: FastRuntime, texts_part: Sequence[TokenSequence]) -> Iterable[Batch]:
-        budget = budget_for(runtime, texts_part)
-        return batches(texts_part, budget=budget, pad=tokens.pad, segments=profile.segments)
-
-    def encoded(runtime: FastRuntime, texts_part: Sequence[TokenSequence]) -> Vectors:
-        vectors = np.empty((len(texts_part), runtime.dim), np.float32)
-        for batch, rows in runtime.encode_all(batched(runtime, texts_part)):
-            vectors[batch.rows] = rows
-        return vectors
+    def encoded(runtime: FastRuntime, part: Sequence[TokenSequence]) -> Vectors:
+        return _encoded(runtime, batches_for(runtime, part, pad=tokens.pad, segments=profile.segments), len(part))
 
     try:
         alone = np.concatenate([encoded(fast, [sequence]) for sequence in sequences])
@@ -153,7 +150,34 @@ def measured(fast: FastRuntime, exact: FastRuntime, profile: Profile, tokens: To
         return Effect(inf, inf, inf)
     reference = encoded(exact, sequences)
     off = np.maximum(_errors(alone, reference), _errors(among, reference))
-    return Effect(float(np.median(off)), float(off.max()), float(_errors(among, alone).max()))
+    together = _same_together(fast, profile, tokens)
+    return Effect(float(np.median(off)), float(off.max()), float(_errors(among, alone).max()), together)
+
+
+def _encoded(runtime: FastRuntime, pending: Iterable[Batch], count: int) -> Vectors:
+    vectors = np.empty((count, runtime.dim), np.float32)
+    for batch, rows in runtime.encode_all(pending):
+        vectors[batch.rows] = rows
+    return vectors
+
+
+def _same_together(fast: FastRuntime, profile: Profile, tokens: Tokens) -> bool:
+    """Whether batches of one padded length leave every vector as it is, to the bit, from short texts to long ones."""
+    words = _LONG.split()
+    texts = [
+        " ".join((words * 2)[start : start + length]) for length, count in _TOGETHER.items() for start in range(count)
+    ]
+    sequences = tokens.passages([Passage(str(at), text) for at, text in enumerate(texts)])
+
+    def encoded(budget: int) -> Vectors:
+        pending = batches(sequences, budget=budget, pad=tokens.pad, segments=profile.segments, step=fast.length_step)
+        return _encoded(fast, pending, len(texts))
+
+    try:
+        return np.array_equal(encoded(1), encoded(EQUAL_LENGTHS_BUDGET))
+    except RuntimeError as error:
+        _log.debug("%s runs no batches here: %s", fast, error)
+        return False
 
 
 def _errors(vectors: Vectors, reference: Vectors) -> npt.NDArray[np.float64]:

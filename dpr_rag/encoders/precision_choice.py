@@ -22,12 +22,14 @@ class Choice:
         milliseconds: What some texts took in each precision that runs here; empty where there is only one.
         refused: Precisions that would have been quicker, but are not accurate enough.
         threads: How many threads encode a lone text.
+        together: Whether texts of the same padded length run in one batch, as that changes no vector.
     """
 
     dtype: str
     milliseconds: Mapping[str, float]
     refused: tuple[str, ...]
     threads: int = 1
+    together: bool = False
 
     def __str__(self) -> str:
         chosen_ms = self.milliseconds.get(self.dtype)
@@ -62,12 +64,18 @@ def save_choice(model: str, choice: Choice) -> None:
 def saved_choice(model: str) -> Choice | None:
     """The saved choice for a model on this machine; None where there is none, or its file cannot be read."""
     match recall("choice", [model]):
-        case {"dtype": str(dtype), "milliseconds": dict(times), "refused": list(refused), "threads": int(threads)}:
+        case {
+            "dtype": str(dtype),
+            "milliseconds": dict(times),
+            "refused": list(refused),
+            "threads": int(threads),
+            "together": bool(together),
+        }:
             numbers = threads > 0 and all(
                 isinstance(name, str) and isinstance(took, int | float) for name, took in times.items()
             )
             if dtype in (*candidates(), "float32") and numbers and all(isinstance(name, str) for name in refused):
-                return Choice(dtype, times, tuple(refused), threads)
+                return Choice(dtype, times, tuple(refused), threads, together)
     return None
 
 

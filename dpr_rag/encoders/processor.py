@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-Ability = Literal["avx", "vnni", "bf16"]
+Ability = Literal["avx", "vnni", "bf16", "amx"]
 
 _INFO = Path("/proc/cpuinfo")
 # A limit for oneDNN, the library of OpenVINO's kernels, and a hint that narrows further, by their present and earlier names.
@@ -19,6 +19,7 @@ _FLAGS: Mapping[Ability, tuple[str, ...]] = {
     "avx": ("avx",),
     "vnni": ("avx512_vnni", "avx_vnni"),
     "bf16": ("avx512_bf16", "amx_bf16"),
+    "amx": ("amx_bf16",),
 }
 # What oneDNN's levels leave of them; every other level, unset and unknown ones included, leaves all.
 _WITHIN: Mapping[str, frozenset[Ability]] = {
@@ -37,7 +38,7 @@ class Processor:
     Attributes:
         name: The maker's name of it, or the machine's type where the system does not say.
         abilities: Eight numbers at once (``avx``), which alone is taken for granted where the system does not say;
-            multiplying bytes (``vnni``) and bfloat16 (``bf16``).
+            multiplying bytes (``vnni``) and bfloat16 (``bf16``), the latter by tiles of 16 rows (``amx``).
         limits: Settings of this process that narrow what OpenVINO uses.
     """
 

@@ -67,6 +67,11 @@ class QuickestRuntime:
         return self.chosen.token_budget
 
     @property
+    def length_step(self) -> int | None:
+        """What lengths are rounded up to that have to be equal in a batch, or None."""
+        return self.chosen.length_step
+
+    @property
     def streams(self) -> int:
         """How many batches it runs side by side."""
         return self.chosen.streams
@@ -88,20 +93,23 @@ def _find_quickest(exact: FastRuntime, tower: Tower, profile: Profile, tokens: T
     for dtype in sorted(times, key=lambda name: TIME_WEIGHTS[name] * times[name]) or runtimes:
         effect = effect_of(runtimes[dtype], exact, tower, profile, tokens)
         if effect.tolerable:
+            together = effect.together
             break
         text = "%s in %s: %s; another precision is taken, which takes longer"
         _log.warning(text, tower.tokenizer.name, dtype, effect)
         refused.append(dtype)
     else:
-        dtype = "float32"
+        dtype, together = "float32", True
     threads = quickest_threads(runtimes.get(dtype, exact), tower, profile, tokens)
     # another process may have saved its choice first: that is what all take from now on
     choice = saved_choice(model)
     if choice is None:
-        choice = Choice(dtype, times, tuple(refused), threads)
+        choice = Choice(dtype, times, tuple(refused), threads, together)
         save_choice(model, choice)
         _log.info("%s runs in %s", tower.tokenizer.name, choice)
     chosen = runtimes.get(choice.dtype, exact)
-    if choice.dtype == "float32" or choice.threads == chosen.lone_threads:
-        return chosen
-    return FastRuntime(tower, profile, dtype=choice.dtype, like=chosen, lone_threads=choice.threads)
+    if choice.dtype != "float32" and choice.threads != chosen.lone_threads:
+        chosen = FastRuntime(tower, profile, dtype=choice.dtype, like=chosen, lone_threads=choice.threads)
+    if choice.together:
+        chosen.run_together()
+    return chosen

@@ -52,6 +52,11 @@ class Runtime(Protocol):
         ...
 
     @property
+    def length_step(self) -> int | None:
+        """Inputs of a batch have the same length once rounded up to a multiple of this; with None lengths may differ."""
+        ...
+
+    @property
     def streams(self) -> int:
         """How many batches it runs at once."""
         ...
@@ -70,6 +75,14 @@ class Runtime(Protocol):
         ...
 
 
+def batches_for(
+    runtime: Runtime, sequences: Sequence[TokenSequence], *, pad: int, segments: Segments
+) -> Iterator[Batch]:
+    """Group inputs into the batches that a runtime takes, see :func:`batches`."""
+    budget = budget_for(runtime, sequences)
+    return batches(sequences, budget=budget, pad=pad, segments=segments, step=runtime.length_step)
+
+
 def budget_for(runtime: Runtime, sequences: Sequence[TokenSequence]) -> int:
     """Padded tokens of a batch: as many as a runtime takes, or fewer where its streams would stand idle.
 
@@ -78,12 +91,15 @@ def budget_for(runtime: Runtime, sequences: Sequence[TokenSequence]) -> int:
         sequences: All inputs; few tokens stay one batch, as batches of their own would be too small for the streams.
     """
     total = sum(len(sequence.ids) for sequence in sequences)
-    if runtime.streams == 1 or total < _LEAST * runtime.streams:
+    least = _LEAST if runtime.length_step is None else 1
+    if runtime.streams == 1 or total < least * runtime.streams:
         return runtime.token_budget
-    return min(runtime.token_budget, max(_LEAST, total // (2 * runtime.streams)))
+    return min(runtime.token_budget, max(least, total // (2 * runtime.streams)))
 
 
-def batches(sequences: Sequence[TokenSequence], *, budget: int, pad: int, segments: Segments) -> Iterator[Batch]:
+def batches(
+    sequences: Sequence[TokenSequence], *, budget: int, pad: int, segments: Segments, step: int | None = None
+) -> Iterator[Batch]:
     """Group inputs of similar length, longest first, so that rows times length stays within a budget.
 
     Args:
@@ -91,14 +107,23 @@ def batches(sequences: Sequence[TokenSequence], *, budget: int, pad: int, segmen
         budget: Most padded tokens of a batch; one input that exceeds it makes a batch of its own.
         pad: Id of the padding token.
         segments: Token types of second segments: zero, or 1.
+        step: Lengths in a batch are equal once rounded up to a multiple of this; with None they may differ.
     """
     order = sorted(range(len(sequences)), key=lambda at: -len(sequences[at].ids))
     at = 0
     while at < len(order):
         length = len(sequences[order[at]].ids)
-        rows = order[at : at + max(1, budget // length)]
+        padded_length = stepped(length, step or 1)
+        rows = order[at : at + max(1, budget // padded_length)]
+        if step:
+            rows = [row for row in rows if stepped(len(sequences[row].ids), step) == padded_length]
         yield _padded(sequences, rows, length, pad, segments)
         at += len(rows)
+
+
+def stepped(length: int, step: int) -> int:
+    """A number of tokens rounded up to a multiple of ``step``."""
+    return -(-length // step) * step
 
 
 def _padded(sequences: Sequence[TokenSequence], rows: list[int], length: int, pad: int, segments: Segments) -> Batch:

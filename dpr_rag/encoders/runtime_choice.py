@@ -85,6 +85,8 @@ def _in_precision(tower: Tower, profile: Profile, tokens: Tokens, dtype: str) ->
                 f"{tower.tokenizer.name} in {fast.dtype}: {effect}; "
                 + ByFace("pass dtype='float32'", cli="pass --precision float32")
             )
+        if effect.together:
+            fast.run_together()
     return fast
 
 
@@ -95,7 +97,7 @@ def _quickest(tower: Tower, profile: Profile, tokens: Tokens, model: str) -> Fas
     choice = saved_choice(model)
     if choice is None:
         return QuickestRuntime(tower, profile, tokens, model=model)
-    return FastRuntime(tower, profile, dtype=choice.dtype, lone_threads=choice.threads)
+    return FastRuntime(tower, profile, dtype=choice.dtype, lone_threads=choice.threads, together=choice.together)
 
 
 def _suits_openvino(device: str | None, dtype: str | None) -> bool:

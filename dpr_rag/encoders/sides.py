@@ -9,7 +9,7 @@ import numpy as np
 
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.encoders.profiles import Profile
-from dpr_rag.encoders.runtime import Item, Runtime, batches, budget_for, prefetched
+from dpr_rag.encoders.runtime import Item, Runtime, batches_for, prefetched
 from dpr_rag.encoders.tokens import Tokens, TokenSequence
 
 Progress = Callable[[int, int], None]
@@ -64,8 +64,7 @@ class Side:
         tokenised = ((start, tokenise(items[start : start + _WINDOW])) for start in starts)
         for start, sequences in prefetched(tokenised) if len(starts) > 1 else tokenised:
             cut += sum(sequence.truncated for sequence in sequences)
-            budget = budget_for(self.runtime, sequences)
-            pending = batches(sequences, budget=budget, pad=self.tokens.pad, segments=self.profile.segments)
+            pending = batches_for(self.runtime, sequences, pad=self.tokens.pad, segments=self.profile.segments)
             for batch, rows in self.runtime.encode_all(pending):
                 vectors[start : start + _WINDOW][batch.rows] = rows
                 done += len(batch.rows)

@@ -64,6 +64,7 @@ class TorchRuntime:
     """
 
     streams = 1
+    length_step = None
 
     def __init__(
         self,

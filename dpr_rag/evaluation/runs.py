@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from dpr_rag.arguments import shown
 from dpr_rag.corpora import Question, read_results
-from dpr_rag.corpora.lines import bad_line, decoded, read_lines
+from dpr_rag.corpora.lines import bad_line, decoded, id_of, read_lines
 from dpr_rag.corpora.nested import is_nested, read_nested
 from dpr_rag.errors import CorpusError, EvaluationError
+from dpr_rag.faces import message_of
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.paths import place_of
 
 _TREC = ("qid", "Q0", "docid", "rank", "score", "tag")
 _MS_MARCO = ("qid", "pid", "rank")
+_DIGITS = 7  # up to which float32 tells ranks apart
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +68,21 @@ def read_run(path: str | Path) -> Run:
         path: The file, possibly gzipped.
 
     Raises:
-        CorpusError: A bad line, or a passage that comes twice for a question, with the file's name and the line.
+        CorpusError: A bad line, a score that is no float32, or a passage that comes twice for a question, with the file's name
+            and the line; a question that comes twice with other hits.
     """
     path = place_of(path)
-    first = next((line.strip() for _, line in read_lines(path) if line.strip()), b"")
     rows: dict[str, dict[str, float]] = {}
     if is_nested(path):
         for question, passage, score in read_nested(path):
-            rows.setdefault(question, {})[passage] = score
+            try:
+                rows.setdefault(question, {})[id_of(passage, "passage's id")] = _bounded(score, shown(score))
+            except CorpusError as error:
+                raise CorpusError(f"{path}: of the question {question!r:.120}, " + message_of(error)) from error
         return Run({question: _ranked(scores) for question, scores in rows.items()}, bare=True)
+    first = next((line.strip() for _, line in read_lines(path) if line.strip()), b"")
     if first.startswith((b"{", b"[")):
-        return Run({result.question: result.hits for result in read_results(path)}, by_question=True)
+        return Run(_by_question(path), by_question=True)
     for number, line in read_lines(path):
         if line.strip() and not line.startswith(b"#"):
             try:
@@ -83,17 +92,34 @@ def read_run(path: str | Path) -> Run:
     return Run({question: _ranked(scores) for question, scores in rows.items()}, bare=True)
 
 
+def _by_question(path: Path) -> dict[str, tuple[Hit, ...]]:
+    """The hits of DPR's result JSON by the questions, as which it has no ids."""
+    found: dict[str, tuple[Hit, ...]] = {}
+    for result in read_results(path):
+        times = Counter(hit.passage.id for hit in result.hits)
+        twice = next((name for name, count in times.items() if count > 1), None)
+        if twice is not None:
+            raise CorpusError(f"{path}: {_twice(twice, result.question)}")
+        if found.setdefault(result.question, result.hits) != result.hits:
+            raise CorpusError(
+                f"{path}: the question {result.question!r:.120} comes twice, with other passages or scores; keep one of the two"
+            )
+    return found
+
+
+def _twice(passage: str, question: str) -> str:
+    return f"the passage {passage!r:.120} comes twice for the question {question!r:.120}; keep it at its better rank"
+
+
 def _take(rows: dict[str, dict[str, float]], question: str, passage: str, score: float) -> None:
     if passage in rows.setdefault(question, {}):
-        raise CorpusError(
-            f"the passage {passage!r:.120} comes twice for the question {question!r:.120}; keep it at its better rank"
-        )
+        raise CorpusError(_twice(passage, question))
     rows[question][passage] = score
 
 
 def _row(cells: list[str]) -> tuple[str, str, float]:
     if len(cells) == len(_TREC):
-        return cells[0], cells[2], _number(cells[4], "score")
+        return cells[0], cells[2], _score(cells[4])
     if len(cells) == len(_MS_MARCO):
         return cells[0], cells[1], -_rank(cells[2])
     raise CorpusError(
@@ -102,18 +128,23 @@ def _row(cells: list[str]) -> tuple[str, str, float]:
 
 
 def _rank(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
-        raise CorpusError(f"the rank is {text!r:.60}, expected an integer from 1")
+    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS) or int(text) < 1:
+        raise CorpusError(f"the rank is {text!r:.60}, expected an integer from 1, of {_DIGITS} digits at most")
     return int(text)
 
 
-def _number(text: str, name: str) -> float:
+def _score(text: str) -> float:
     try:
-        number = float(text)
+        number = math.nan if "_" in text else float(text)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
-        raise CorpusError(f"the {name} is {text!r:.60}, expected a finite number")
+    return _bounded(number, f"{text!r:.60}")
+
+
+def _bounded(number: float, told: str) -> float:
+    """A score that float32 can hold, as which trec_eval reads it; scores that it does not tell apart are equal."""
+    if not abs(number) <= _LARGEST:
+        raise CorpusError(f"the score is {told}, expected a finite number of {_LARGEST:.2g} at most, as float32 has")
     return number
 
 

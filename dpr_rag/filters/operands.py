@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence, Set, Sized
+from collections.abc import Iterable, Sequence, Set, Sized
 from typing import Any
 
 from dpr_rag.arguments import remedy
 from dpr_rag.errors import FilterError
+from dpr_rag.faces import ByFace
 from dpr_rag.passages import plain, rejoined
 
 Scalar = str | int | float | bool | None
@@ -87,8 +88,20 @@ def check_scalar(where: str, value: Any) -> Scalar:
         return float(value)
     raise FilterError(
         f"{where}: {described(value)} was given, expected a string, a 64-bit integer, a finite float, a boolean or None; "
-        "compare a field with several values by $in, and look into lists with $contains, $any or $all"
+        + _instead(value)
     )
+
+
+def _instead(value: object) -> str:
+    """Advice on a value that is no scalar."""
+    if isinstance(value, int | float):
+        return "compare with a number in these bounds, or with the string that the metadata hold instead"
+    if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
+        return "compare a field with several values by $in, and look into lists with $contains, $any or $all"
+    made = (
+        "give what the metadata hold for it, a date for example as .isoformat(), as dpr_rag.to_json_metadata makes it"
+    )
+    return ByFace(made, cli="write what the metadata hold for it", page="write what the metadata hold for it")
 
 
 def check_value(where: str, value: Any) -> Scalar | tuple[Scalar, ...]:
@@ -174,5 +187,5 @@ def check_flag(where: str, value: Any) -> bool:
     """
     value = plain(value)
     if not isinstance(value, bool):
-        raise FilterError(f"{where}: {described(value)} was given, expected True or False")
+        raise FilterError(f"{where}: {described(value)} was given, expected a boolean")
     return value

@@ -21,6 +21,10 @@ _LARGEST_FLOAT16 = 65_504
 _ANY_DIMENSIONS = (768, 1024, 384, 300, 64)
 
 
+class UntrainedError(IndexKindError):
+    """FAISS cannot train an index with the vectors that there are; they may be too few."""
+
+
 def build(plan: Plan, source: Source, path: Path, *, norm: float) -> None:
     """Train, fill and write a FAISS index, always for the inner product.
 
@@ -31,20 +35,22 @@ def build(plan: Plan, source: Source, path: Path, *, norm: float) -> None:
         norm: Largest Euclidean norm of a vector.
 
     Raises:
-        IndexKindError: FAISS cannot make, train or fill such an index.
+        IndexKindError: FAISS cannot make or fill such an index.
+        UntrainedError: It cannot train it.
     """
     refuse_long(plan, norm)
-    dim = source.matrix.dim
     try:
         index = _trained(plan, source)
         for block in source.blocks():
             index.add(block)
         write_index(index, path)
     except RuntimeError as error:
-        raise IndexKindError(
-            f"FAISS cannot build {plan.name!r} ({plan.factory}) over {dim} dimensions: {first_line(error)}; "
-            "choose another index"
-        ) from error
+        raise IndexKindError(_failure(plan, source, error)) from error
+
+
+def _failure(plan: Plan, source: Source, error: Exception) -> str:
+    over = f"{source.matrix.count:,} vectors of {source.matrix.dim} dimensions"
+    return f"FAISS cannot build {plan.name!r} ({plan.factory}) over {over}: {first_line(error)}; choose another index"
 
 
 def refuse_long(plan: Plan, norm: float) -> None:
@@ -66,10 +72,10 @@ def _trained(plan: Plan, source: Source) -> Any:
         return index
     try:
         train(index, source)
-    except RuntimeError:
-        if not source.long:
-            raise
-        return _trained(plan, replace(source, long=()))
+    except RuntimeError as error:
+        if source.long:
+            return _trained(plan, replace(source, long=()))
+        raise UntrainedError(_failure(plan, source, error)) from error
     return index
 
 
@@ -110,11 +116,15 @@ def _configure(index: Any, plan: Plan) -> None:
     """Set parameters that the factory string cannot express, and limit the training of product quantizers."""
     faiss = import_faiss()
     inner = faiss.downcast_index(index)
+    if isinstance(inner, faiss.IndexPreTransform):
+        inner = faiss.downcast_index(inner.index)
     if hasattr(inner, "hnsw"):
         inner.hnsw.efConstruction = plan.parameters.get("efConstruction", 128)
     if hasattr(inner, "pq"):
         inner.pq.cp.niter = 10
         inner.pq.cp.max_points_per_centroid = 64
+    if hasattr(inner, "do_polysemous_training"):
+        inner.do_polysemous_training = False  # a second and more for each part, for a way of searching that is not used
 
 
 def version() -> str:

@@ -127,14 +127,19 @@ def plan(spec: str, *, passages: int, dim: int) -> Plan:
     kind = KINDS.get(name, Kind(name, 4))
     if passages < kind.minimum:
         reason = f"{name} needs {kind.minimum:,} passages to train, there are {passages:,}: exact until then"
-        return Plan("flat", "", 1, {}, reason)
+        return exact(reason)
     return _planned(name, kind, given, passages, dim, reason)
+
+
+def exact(reason: str) -> Plan:
+    """The plan that compares a question with all vectors."""
+    return Plan("flat", "", 1, {}, reason)
 
 
 def _automatic(given: dict[str, int], passages: int, dim: int) -> Plan:
     if passages <= AUTO_FLAT_LIMIT:
         reason = f"auto: {passages:,} passages, exact search is fast up to {AUTO_FLAT_LIMIT:,}"
-        return Plan("flat", "", 1, {}, reason)
+        return exact(reason)
     # a graph answers sooner than clusters at equal index recall, but takes 140 bytes a passage and longer to build
     graph = passages <= AUTO_GRAPH_LIMIT
     name, form = ("hnsw-sq8", "a graph") if graph else ("ivf-sq8", "clusters")

@@ -28,7 +28,4 @@ class Allowance:
         """
         self._left -= count
         if self._left < 0:
-            raise UnsafeFileError(
-                f"unpacks to more than {_PER_BYTE} times its size, which no file of this kind does; "
-                "use a file from a trusted source"
-            )
+            raise UnsafeFileError(f"unpacks to more than {_PER_BYTE} times its size, which no file of this kind does")

@@ -240,7 +240,7 @@ def _build(machine: Machine, _: Any) -> None:
     change = getattr(type(target), "__setstate__", None)
     if change is None:
         what = "a class" if isinstance(target, Sealed) else f"a {type(target).__name__}"
-        raise UnsafeFileError(f"the file tries to change {what}; use a file from a trusted source")
+        raise UnsafeFileError(f"the file tries to change {what}")
     change(target, state)
 
 

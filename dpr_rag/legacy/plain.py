@@ -8,13 +8,21 @@ from typing import Any
 
 from dpr_rag.errors import UnsafeFileError
 from dpr_rag.legacy.allowance import Allowance
-from dpr_rag.legacy.refusals import DAMAGE, damaged, named
+from dpr_rag.legacy.refusals import DAMAGE, TRUSTED, damaged, named
 from dpr_rag.legacy.standins import Array, Kept, Maker, Skipped
+from dpr_rag.legacy.times import Time
 
 MAX_DEPTH = 200
 
 
-def plain(value: Any, path: Path, allowance: Allowance, *, tensor: Callable[[Any], Any] | None = None) -> Any:
+def plain(
+    value: Any,
+    path: Path,
+    allowance: Allowance,
+    *,
+    tensor: Callable[[Any], Any] | None = None,
+    remedy: str = TRUSTED,
+) -> Any:
     """Return a copy with numpy arrays and plain containers in place of stand-ins.
 
     Args:
@@ -23,6 +31,7 @@ def plain(value: Any, path: Path, allowance: Allowance, *, tensor: Callable[[Any
         allowance: What the file may still make. A container that is referred to twice counts twice, since whoever walks
             or prints the copy meets it twice.
         tensor: Turns a stand-in that is not known here into an array.
+        remedy: What to do about a file that is unsafe, for messages.
 
     Raises:
         UnsafeFileError: Object arrays, functions as values, containers inside themselves or nested too deeply, or more
@@ -32,7 +41,7 @@ def plain(value: Any, path: Path, allowance: Allowance, *, tensor: Callable[[Any
     try:
         return _Plainer(allowance, tensor).copy(value, 0)
     except UnsafeFileError as error:
-        raise named(error, path) from error
+        raise named(error, path, remedy) from error
     except DAMAGE as error:
         raise damaged(path, error) from error
 
@@ -49,7 +58,7 @@ class _Plainer:
 
     def copy(self, value: Any, depth: int) -> Any:
         self._met += 1
-        if value is None or isinstance(value, bool | int | float | str | bytes | bytearray):
+        if value is None or isinstance(value, bool | int | float | str | bytes | bytearray | Time):
             return value
         key = id(value)
         if key in self._done:
@@ -88,4 +97,4 @@ class _Plainer:
             return value()
         if self._tensor is not None and not isinstance(value, Maker | type):
             return self._tensor(value)
-        raise UnsafeFileError("a function, class or dtype where a value was expected")
+        raise UnsafeFileError("a function, class, dtype or time zone where a value was expected")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import numpy.typing as npt
 from dpr_rag.errors import CorpusError
 from dpr_rag.legacy.allowance import Allowance
 from dpr_rag.legacy.plain import plain
+from dpr_rag.legacy.refusals import TRUSTED
 from dpr_rag.legacy.standins import Kept
+from dpr_rag.legacy.times import times_table
 from dpr_rag.legacy.unpickler import PickleReader, read_pickle
 
 _LANGCHAIN = {
@@ -28,6 +30,10 @@ _LANGCHAIN = {
     )
 }
 
+_OWN = (
+    "If it stands in metadata of your own, convert those in LangChain with dpr_rag.to_json_metadata and call save_local "
+    "again; if not, use a file from a trusted source"
+)
 _CHROMA = "chromadb.segment.impl.vector.local_persistent_hnsw.PersistentData"
 
 
@@ -83,11 +89,13 @@ def _zipped(path: Path, pair: tuple[Any, ...]) -> list[tuple[Any, Any]]:
     return list(zip(ids, vectors, strict=True))
 
 
-def _read(path: Path, **allowed: Any) -> tuple[Any, Allowance]:
+def _read(
+    path: Path, allowed: Mapping[str, Callable[..., object]] | None = None, *, remedy: str = TRUSTED
+) -> tuple[Any, Allowance]:
     try:
         with path.open("rb") as file:
             allowance = Allowance(os.fstat(file.fileno()).st_size)
-            return read_pickle(PickleReader(file, path, allowance, allowed=allowed), path), allowance
+            return read_pickle(PickleReader(file, allowance, allowed=allowed), path, remedy=remedy), allowance
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
 
@@ -103,12 +111,12 @@ def read_langchain_docstore(path: str | Path) -> tuple[dict[str, dict[str, Any]]
         row of the FAISS index beside it.
 
     Raises:
-        UnsafeFileError: The file asks for more, metadata with dates or paths included.
+        UnsafeFileError: The file asks for more than text, numbers, arrays, plain containers, dates and times.
         CorpusError: It is truncated, damaged or no such file.
     """
     path = Path(path)
-    described, allowance = _read(path, **_LANGCHAIN)
-    value = plain(described, path, allowance)
+    described, allowance = _read(path, _LANGCHAIN | times_table(), remedy=_OWN)
+    value = plain(described, path, allowance, remedy=_OWN)
     if not isinstance(value, tuple) or len(value) != 2 or not all(isinstance(item, dict) for item in value):
         raise CorpusError(f"{path}: holds {type(value).__name__}, expected LangChain's pair of docstore and row ids")
     store, rows = value
@@ -150,7 +158,7 @@ def read_chroma_labels(path: str | Path) -> tuple[dict[str, int], int | None]:
         CorpusError: It is truncated, damaged or no such file.
     """
     path = Path(path)
-    described, allowance = _read(path, **{_CHROMA: Kept})
+    described, allowance = _read(path, {_CHROMA: Kept})
     value = plain(described, path, allowance)
     fields = value.get("__dict__", value) if isinstance(value, dict) else {}
     labels, last = fields.get("id_to_label"), fields.get("max_seq_id")

@@ -69,7 +69,7 @@ class Maker(metaclass=Sealed):
         return self.make(*args)
 
     def __setstate__(self, state: object) -> None:
-        raise UnsafeFileError("the file tries to change a function; use a file from a trusted source")
+        raise UnsafeFileError("the file tries to change a function")
 
 
 class Ordered(dict[Any, Any]):

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from dpr_rag.errors import CorpusError, DprRagError, UnsafeFileError
 from dpr_rag.legacy.allowance import Allowance
 from dpr_rag.legacy.plain import plain
-from dpr_rag.legacy.refusals import damaged
+from dpr_rag.legacy.refusals import damaged, named
 from dpr_rag.legacy.standins import Maker, sizes
 from dpr_rag.legacy.unpickler import PickleReader, read_pickle
 
@@ -42,7 +42,7 @@ class _Storage:
     start: int = 0
 
     def __setstate__(self, state: object) -> None:
-        raise UnsafeFileError("the file tries to change a storage; use a file from a trusted source")
+        raise UnsafeFileError("the file tries to change a storage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class _Tensor:
     stride: tuple[int, ...]
 
     def __setstate__(self, state: object) -> None:
-        raise UnsafeFileError("the file tries to change a tensor; use a file from a trusted source")
+        raise UnsafeFileError("the file tries to change a tensor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +126,13 @@ class _Source:
     def named(self, file: BinaryIO) -> tuple[Any, dict[str, _Storage]]:
         """Read a pickle that may name tensors; return its object and the storages."""
         names = {**_NAMES, **self.allowed}
-        reader = _TorchReader(file, self.path, self.allowance, allowed=names, skip=self.skip)
+        reader = _TorchReader(file, self.allowance, allowed=names, skip=self.skip)
         reader.storages = {}
         return read_pickle(reader, self.path), reader.storages
 
     def bare(self) -> Any:
         """Read a pickle of numbers and names, such as those around the tensors of a stream."""
-        described = read_pickle(PickleReader(self.file, self.path, self.allowance), self.path)
+        described = read_pickle(PickleReader(self.file, self.allowance), self.path)
         return plain(described, self.path, self.allowance)
 
 
@@ -157,6 +157,8 @@ def read_torch(path: Path, *, allowed: Mapping[str, Callable[..., object]] | Non
             return (_read_zip if file.peek(4)[:4] == b"PK\x03\x04" else _read_stream)(source)
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+    except UnsafeFileError as error:
+        raise named(error, path) from error.__cause__  # the same error, where it is named already
     except DprRagError:
         raise
     except (zipfile.BadZipFile, NotImplementedError, EOFError, TypeError, ValueError, struct.error) as error:
@@ -174,7 +176,7 @@ def _read_zip(source: _Source) -> Any:
             # torch never compresses, so that a small file cannot unpack into a huge one
             if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
                 raise UnsafeFileError(
-                    f"{path}: the entry {entry.filename!r:.120} is compressed or encrypted, which torch never does"
+                    f"the entry {entry.filename!r:.120} is compressed or encrypted, which torch never does"
                 )
 
         def entry_of(name: str) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from dpr_rag.errors import CorpusError, UnsafeFileError
 from dpr_rag.legacy.allowance import Allowance
 from dpr_rag.legacy.opcodes import steps
-from dpr_rag.legacy.refusals import DAMAGE, damaged, named
+from dpr_rag.legacy.refusals import DAMAGE, TRUSTED, damaged, named
 from dpr_rag.legacy.standins import Maker, Sealed, Skipped, plain_table
 
 _SKIPPED_MODULES = ("omegaconf.", "collections.", "typing.")
@@ -30,7 +30,6 @@ class PickleReader:
 
     Args:
         file: Where the pickle starts.
-        path: The file's name, for messages.
         allowance: What the file may make.
         allowed: Further global names: functions of this package to call, or classes (``Skipped``, ``Kept`` or
             anything else made here) to instantiate.
@@ -46,7 +45,6 @@ class PickleReader:
     def __init__(
         self,
         file: BinaryIO,
-        path: Path,
         allowance: Allowance,
         *,
         allowed: Mapping[str, Callable[..., object]] | None = None,
@@ -56,7 +54,7 @@ class PickleReader:
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.count = 0
-        self._file, self._path, self._allowance, self._skip = file, path, allowance, skip
+        self._file, self._allowance, self._skip = file, allowance, skip
         self._table = {**plain_table(), **(allowed or {})}
         self._skipped: dict[str, Sealed] = {}
 
@@ -104,10 +102,7 @@ class PickleReader:
                 self._allowance.take(_COST_OF_CLASS)
                 self._skipped[full] = Sealed("Skipped", (Skipped,), {"__slots__": (), "name": full})
             return self._skipped[full]
-        raise UnsafeFileError(
-            f"{self._path}: the file asks for {full!r:.120}, and only numbers, arrays and plain containers are read; "
-            "nothing was run. Use a file from a trusted source, converted to safetensors or JSON there"
-        )
+        raise UnsafeFileError(f"the file asks for {full!r:.120}, which is not read; nothing was run")
 
     def persistent_load(self, pid: Any) -> Any:
         """Refuse persistent ids.
@@ -115,19 +110,20 @@ class PickleReader:
         Raises:
             UnsafeFileError: Always; only torch's files use them.
         """
-        raise UnsafeFileError(f"{self._path}: holds a persistent id, which only torch checkpoints may; nothing was run")
+        raise UnsafeFileError("holds a persistent id, which only torch checkpoints may; nothing was run")
 
 
 def _is_type(module: str, name: str) -> bool:
     return module in {"builtins", "__builtin__"} and name in _TYPES
 
 
-def read_pickle(reader: PickleReader, path: Path) -> Any:
+def read_pickle(reader: PickleReader, path: Path, *, remedy: str = TRUSTED) -> Any:
     """Read the one pickle that starts at the file's position, and stop behind it.
 
     Args:
         reader: Stands at the start of the pickle.
         path: The file's name, for messages.
+        remedy: What to do about a file that is unsafe, for messages.
 
     Returns:
         The object, still with stand-ins inside; ``plain`` turns those into arrays.
@@ -139,7 +135,7 @@ def read_pickle(reader: PickleReader, path: Path) -> Any:
     try:
         return reader.load()
     except UnsafeFileError as error:
-        raise named(error, path) from error
+        raise named(error, path, remedy) from error
     except CorpusError:
         raise
     except DAMAGE as error:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from dpr_rag.errors import PathError
 from dpr_rag.faces import ByFace
-from dpr_rag.paths import is_engine, place_of
+from dpr_rag.paths import is_milvus, place_of
 
 VARIABLE = "MILVUS_TOKEN"
 """The environment variable with the default token: ``user:password`` or an API key."""
@@ -47,7 +47,7 @@ def parse_address(address: str, token: str | None = None) -> Address:
     Raises:
         PathError: It is not an address of a collection, or holds a password or a query.
     """
-    if not is_engine(address):
+    if not is_milvus(address):
         raise PathError(f"{address!r:.200} is no address of a collection; {_EXPECTED}")
     token = os.environ.get(VARIABLE) if token is None else token
     if address.lower().startswith(_LITE):

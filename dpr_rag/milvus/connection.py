@@ -23,8 +23,8 @@ from dpr_rag.forking import REMEDY
 from dpr_rag.milvus import lite
 from dpr_rag.milvus.address import VARIABLE, Address
 from dpr_rag.milvus.noise import install_filters, quiet_import, quiet_requests
+from dpr_rag.paths import LOOPBACK
 
-_LOOPBACK = ("127.0.0.1", "localhost")
 _NEVER = 2**31 - 1
 _NO_COLLECTION = 100
 _GRPC_OF: list[int] = []
@@ -164,8 +164,8 @@ def _options(address: Address) -> dict[str, int]:
     """The options of the gRPC channel besides pymilvus' own."""
     if address.lite:  # its server ends connections that send keepalive pings more often than every five minutes
         return {"grpc.enable_http_proxy": 0, "grpc.keepalive_time_ms": _NEVER}
-    host = address.uri.partition("://")[2].rpartition(":")[0]
-    return {"grpc.enable_http_proxy": 0} if host in _LOOPBACK else {}
+    host = address.uri.partition("://")[2].rpartition(":")[0].strip("[]")
+    return {"grpc.enable_http_proxy": 0} if host in LOOPBACK else {}
 
 
 def _refuse_forked(address: Address) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any, Self
 
-from dpr_rag.arguments import check_instance, check_number
+from dpr_rag.arguments import check_instance, check_seconds
 from dpr_rag.encoder import Encoder, check_encoder
 from dpr_rag.errors import (
     ArgumentError,
@@ -26,7 +26,7 @@ from dpr_rag.milvus.lite import refuse_foreign
 from dpr_rag.milvus.marks import Marks
 from dpr_rag.milvus.origin import Origin
 from dpr_rag.milvus.partitions import check_partition_key
-from dpr_rag.milvus.reading import Passages
+from dpr_rag.milvus.passages import Passages
 from dpr_rag.milvus.records import Rows, key_of
 from dpr_rag.passages import Passage
 from dpr_rag.sharing import Shared
@@ -99,7 +99,7 @@ class MilvusStore(Passages, Shared):
         kind, place, key = Kind.parse(index), parse_address(address, token), check_partition_key(partition_key)
         if encoder is not None:
             check_encoder(encoder)
-        timeout = check_number("timeout", timeout, ArgumentError, more=" of seconds")
+        timeout = check_seconds("timeout", timeout, ArgumentError)
         if place.lite:
             refuse_foreign(Path(place.uri), create=create and not read_only)
         target = adding.Target(Collection(place, timeout, kind=kind), encoder, kind, WHOLE, Rows(), key)

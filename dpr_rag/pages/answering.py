@@ -9,20 +9,21 @@ from dpr_rag.answer import Answer
 from dpr_rag.courtesies import courtesy, without_courtesies
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import ChatError, DprRagError
-from dpr_rag.fusion import Mode
+from dpr_rag.fusion import Mode, RankingOptions
 from dpr_rag.lexical import Analyzer
 from dpr_rag.pages.automatic import automatic, relevances_of
 from dpr_rag.pages.extracting import extract
 from dpr_rag.pages.greeting import courteous
 from dpr_rag.pages.models import ChatModel
 from dpr_rag.pages.places import on_the_page
-from dpr_rag.pages.readings import Readings, holding_all, readings_of
 from dpr_rag.pages.turns import Citation, Turn
+from dpr_rag.pages.wordings import Wordings, holding_all, wordings_of
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.prompting import format_passages
 from dpr_rag.reading.reranking import Reranker
 from dpr_rag.retriever import Retriever
-from dpr_rag.store import PassageStore, named_source
+from dpr_rag.store import named_source
+from dpr_rag.stores import WholeStore
 
 TURNS_KEPT = 6
 NEAREST = 3
@@ -67,7 +68,7 @@ class Answerer:
         reader: Finds the sentences to quote, beside what they have in common with the question.
     """
 
-    def __init__(self, store: PassageStore, model: ChatModel | None, reader: Reranker | None = None) -> None:
+    def __init__(self, store: WholeStore, model: ChatModel | None, reader: Reranker | None = None) -> None:
         self.store, self.model, self.reader = store, model, reader
         self.analyzer = Analyzer(store.info().language)
 
@@ -80,7 +81,7 @@ class Answerer:
                 yield replace(turn, reply=courteous(kind, self.store), quoted=True)
                 return
             yield replace(turn, reply="…")
-            turn = self._with_passages(turn, self._readings(without_courtesies(question), before), settings)
+            turn = self._with_passages(turn, self._wordings(without_courtesies(question), before), settings)
             if not turn.answered:
                 yield replace(turn, reply=_nothing(turn), quoted=True)
             elif self.model is None:
@@ -90,11 +91,11 @@ class Answerer:
         except DprRagError as error:
             yield replace(turn, reply=f"⚠ {on_the_page(error)}", answered=False, quoted=True)
 
-    def _readings(self, question: str, before: Sequence[Turn]) -> Readings:
+    def _wordings(self, question: str, before: Sequence[Turn]) -> Wordings:
         """What may be looked up: the question as it can be understood without the conversation."""
         if before and self.model is not None and (put := self._put_anew(self.model, question, before)):
-            return Readings((put,))
-        return readings_of(question, before)
+            return Wordings((put,))
+        return wordings_of(question, before)
 
     def _put_anew(self, model: ChatModel, question: str, before: Sequence[Turn]) -> str:
         """The question in a model's words; nothing where these are no question, but an answer or a talk."""
@@ -106,16 +107,16 @@ class Answerer:
                 return ""
         return put.strip()
 
-    def _with_passages(self, turn: Turn, readings: Readings, settings: Settings) -> Turn:
-        """The turn with the passages that its readings find, each as relevant as it is to the one that it fits best.
+    def _with_passages(self, turn: Turn, wordings: Wordings, settings: Settings) -> Turn:
+        """The turn with the passages that its wordings find, each as relevant as it is to the one that it fits best.
 
-        What was looked up is the reading that finds the most relevant one; the first where two are alike, or where it
+        What was looked up is the wording that finds the most relevant one; the first where two are alike, or where it
         finds an answer alone.
         """
         retriever = Retriever(self.store, k=settings.k, mode=settings.mode or automatic(self.store))
-        lists = retriever.retrieve_batch(list(readings.texts), filter=settings.keeps if settings.sources else None)
-        lists = readings.fitting(lists, self.analyzer)
-        alone = self._relevances(turn.question, retriever, lists[0]) if readings.alone else []
+        lists = retriever.retrieve_batch(list(wordings.texts), filter=settings.keeps if settings.sources else None)
+        lists = wordings.fitting(lists, self.analyzer)
+        alone = self._relevances(turn.question, retriever, lists[0]) if wordings.alone else []
         if max(alone, default=-1.0) >= settings.min_relevance:
             lists = lists[:1]
         best = max(range(len(lists)), key=lambda at: [hit.score for hit in lists[at][:1]])
@@ -127,7 +128,7 @@ class Answerer:
         good = [at for at, relevance in enumerate(relevances) if relevance >= settings.min_relevance]
         shown = good or range(min(NEAREST, len(hits)))
         citations = tuple(Citation.of(number, hits[at], relevances[at]) for number, at in enumerate(shown, 1))
-        return replace(turn, searched=readings.texts[best], citations=citations, answered=bool(good))
+        return replace(turn, searched=wordings.texts[best], citations=citations, answered=bool(good))
 
     def _relevances(self, question: str, retriever: Retriever, hits: Sequence[Hit]) -> list[float]:
         """How relevant hits are; one with every word of the question is so by half at least, however few passages there are."""
@@ -165,15 +166,21 @@ class Answerer:
         passages = [Passage(citation.id, citation.text, citation.title) for citation in turn.citations]
         messages = [("system", _ANSWER + format_passages(passages)), *_history(before), ("human", turn.question)]
         reply = ""
-        for piece in model.stream(messages):
-            reply += piece
-            yield replace(turn, reply=reply)
+        try:
+            for piece in model.stream(messages):
+                reply += piece
+                yield replace(turn, reply=reply)
+        except ChatError as error:
+            if not reply.strip():
+                raise
+            yield replace(turn, reply=f"{reply}\n\n⚠ {on_the_page(error)}", answered=False)
+            return
         if not reply.strip():
             raise ChatError(f"{model.name} gave an empty reply; ask again, or take another model")
         yield replace(turn, reply=reply)
 
     def _encoder(self, settings: Settings) -> Encoder | None:
-        ranking = self.store.ranking_for(settings.mode or automatic(self.store))
+        ranking = self.store.ranking_of(RankingOptions(settings.mode or automatic(self.store)))
         return self.store.encoder if ranking.needs_vectors else None
 
 

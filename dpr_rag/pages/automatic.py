@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from dpr_rag.fusion import Mode
+from dpr_rag.fusion import Mode, RankingOptions
 from dpr_rag.passages import Hit
 from dpr_rag.retriever import Retriever
 from dpr_rag.store import PassageStore
+from dpr_rag.stores import WholeStore
 
 AUTOMATIC = "automatic"
 
 
-def automatic(store: Any) -> Mode | None:
+def automatic(store: WholeStore) -> Mode | None:
     """The mode of a store that was not tuned; None where it was, which says more than a mode.
 
     Without labelled questions ``hybrid`` found more than either leg on every set that was measured.
@@ -25,10 +25,10 @@ def automatic(store: Any) -> Mode | None:
         return None
     if store.encoder is None:
         return "bm25"
-    return "hybrid" if isinstance(store, PassageStore) or store.info().words else "dense"
+    return "hybrid" if isinstance(store, PassageStore) or getattr(store.info(), "words", True) else "dense"
 
 
-def relevances_of(store: Any, retriever: Retriever, hits: Sequence[Hit]) -> list[float]:
+def relevances_of(store: WholeStore, retriever: Retriever, hits: Sequence[Hit]) -> list[float]:
     """How relevant hits are, in [0, 1]; in hybrid, without labels, what the score says or the inner product, whichever is more.
 
     A store asks itself in its own words, which BM25 finds so well that questions of people seem to find nothing, the more so
@@ -37,14 +37,14 @@ def relevances_of(store: Any, retriever: Retriever, hits: Sequence[Hit]) -> list
     relevances = [retriever.relevance(hit.score) for hit in hits]
     if store.tuned is not None or retriever.ranking.mode != "hybrid":
         return relevances
-    dense = store.calibration_of(store.ranking_for("dense"))
+    dense = store.calibration_of(store.ranking_of(RankingOptions("dense")))
     return [
         known if hit.dense is None else max(known, dense.relevance(hit.dense))
         for known, hit in zip(relevances, hits, strict=True)
     ]
 
 
-def told_automatic(store: Any) -> str:
+def told_automatic(store: WholeStore) -> str:
     """The same for people to read."""
-    mode = automatic(store)
-    return f"searched in {mode}" if mode else f"searched as tuned ({store.tuned.ranking.mode})"
+    tuned = store.tuned
+    return f"searched in {automatic(store)}" if tuned is None else f"searched as tuned ({tuned.ranking.mode})"

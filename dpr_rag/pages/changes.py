@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dpr_rag.store import PassageStore
+from dpr_rag.stores import WholeStore
 
 
-def moment_of(store: Any) -> object:
+def moment_of(store: WholeStore) -> object:
     """What is another one as soon as the passages of a store are.
 
     A folder counts its commits. An engine does not: what is known of a collection is how many passages it has, and of what
@@ -16,5 +15,4 @@ def moment_of(store: Any) -> object:
     Args:
         store: An open ``PassageStore``, or a collection of a Milvus.
     """
-    info = store.info()
-    return info.generation if isinstance(store, PassageStore) else info
+    return store.info().generation if isinstance(store, PassageStore) else store.info()

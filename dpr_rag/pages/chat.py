@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
 from dpr_rag.pages.automatic import AUTOMATIC
@@ -42,40 +44,93 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
     """
     page = Handlers(chat, folders=folders)
     with gr.Blocks(title=f"dpr-rag: {name_of(chat.store.path)}", analytics_enabled=False, fill_height=True) as blocks:
-        current, seen = gr.State(None), gr.State(())
         with gr.Sidebar(label="Conversations and files", elem_id="side"):
-            listed = gr.Radio(label="Conversations", choices=[], elem_id="conversations")
-            with gr.Row():
-                new = gr.Button("New", size="sm", min_width=80, elem_id="new")
-                forget = gr.Button("Delete", size="sm", min_width=80, elem_id="forget")
-            name = gr.Textbox(
-                show_label=False,
-                container=False,
-                max_lines=1,
-                placeholder="Rename it: type and press Enter",
-                elem_id="name",
-            )
-            export = gr.Button("Export as Markdown", size="sm", elem_id="export")
-            exported = gr.JSON(visible=False)
-            with gr.Accordion("Your files", open=True):
-                upload = gr.File(label="Drop files here", file_count="multiple", elem_id="upload", height=150)
-                folder = gr.Textbox(
-                    label="or a folder of this machine",
-                    placeholder="/home/me/notes",
-                    visible=folders,
-                    elem_id="folder",
-                )
-                bring = gr.Button("Add this folder", size="sm", visible=folders, elem_id="bring")
-                status = gr.Markdown(elem_id="status")
-                sources = gr.Dropdown(label="In the store", choices=[], elem_id="sources")
-                remove = gr.Button("Remove this file", size="sm")
-            with gr.Accordion("Settings", open=False):
-                mode = gr.Radio(_MODES, value=AUTOMATIC, label="Search")
-                k = gr.Slider(1, 20, value=5, step=1, label="Passages")
-                least = gr.Slider(0, 1, value=0.25, step=0.05, label="Least relevance")
-                only = gr.Dropdown(label="Only from", choices=[], multiselect=True)
+            conversations, files, settings = _Conversations(), _Files(folders), _settings()
         head = gr.Markdown(elem_id="head")
-        box = gr.Chatbot(
+        talk = _Talk(chat.told_labels(), conversations.listed)
+        *_, only_from = settings
+        shelf = [files.status, files.sources, only_from, head]
+        replies = talk.connect(page, settings)
+        conversations.connect(page, talk)
+        files.connect(page, shelf)
+        for script in (WAITING, SCROLLED, OPENED, KEYBOARD, COPIED, _NARROW):
+            blocks.load(None, None, None, js=script)
+        replies.append(blocks.load(page.begin, None, [*talk.shown, *shelf]))
+        for reply in replies:
+            reply.then(None, js=ENDED)
+        blocks.unload(page.leave)
+    return blocks  # type: ignore[no-any-return]
+
+
+class _Conversations:
+    """The list of conversations, and what is done with the one that is shown."""
+
+    def __init__(self) -> None:
+        self.listed = gr.Radio(label="Conversations", choices=[], elem_id="conversations")
+        with gr.Row():
+            self._new = gr.Button("New", size="sm", min_width=80, elem_id="new")
+            self._forget = gr.Button("Delete", size="sm", min_width=80, elem_id="forget")
+        self._name = gr.Textbox(
+            show_label=False,
+            container=False,
+            max_lines=1,
+            placeholder="Rename it: type and press Enter",
+            elem_id="name",
+        )
+        self._export = gr.Button("Export as Markdown", size="sm", elem_id="export")
+        self._exported = gr.JSON(visible=False)
+
+    def connect(self, page: Handlers, talk: _Talk) -> None:
+        current, exported = talk.current, self._exported
+        self.listed.input(page.choose, [self.listed], talk.shown)
+        self._new.click(page.new, None, talk.shown)
+        self._forget.click(page.forget, [current], talk.shown)
+        self._name.submit(page.rename, [current, self._name], [self.listed, self._name])
+        self._export.click(page.export, [current], [exported]).success(None, [exported], js=SAVED)
+
+
+class _Files:
+    """The files of the store, and what adds and removes them."""
+
+    def __init__(self, folders: bool) -> None:
+        with gr.Accordion("Your files", open=True):
+            self._upload = gr.File(label="Drop files here", file_count="multiple", elem_id="upload", height=150)
+            self._folder = gr.Textbox(
+                label="or a folder of this machine", placeholder="/home/me/notes", visible=folders, elem_id="folder"
+            )
+            self._bring = gr.Button("Add this folder", size="sm", visible=folders, elem_id="bring")
+            self.status = gr.Markdown(elem_id="status")
+            self.sources = gr.Dropdown(label="In the store", choices=[], elem_id="sources")
+            self._remove = gr.Button("Remove this file", size="sm")
+
+    def connect(self, page: Handlers, shelf: list[Any]) -> None:
+        self._upload.upload(page.add_uploads, [self._upload], [*shelf, self._upload])
+        gr.on([self._folder.submit, self._bring.click], page.add_folder, [self._folder], shelf)
+        self._remove.click(page.remove, [self.sources], shelf)
+
+
+def _settings() -> list[Any]:
+    """How passages are looked up: mode, number, least relevance and sources."""
+    with gr.Accordion("Settings", open=False):
+        return [
+            gr.Radio(_MODES, value=AUTOMATIC, label="Search"),
+            gr.Slider(1, 20, value=5, step=1, label="Passages"),
+            gr.Slider(0, 1, value=0.25, step=0.05, label="Least relevance"),
+            gr.Dropdown(label="Only from", choices=[], multiselect=True),
+        ]
+
+
+class _Talk:
+    """The conversation, the field for a question, and the thumbs and ticks that make labels.
+
+    Attributes:
+        current: Holds the id of the conversation.
+        shown: What handlers give values for: the conversation, its id, the list of all, the ticks, the labels, the turns.
+    """
+
+    def __init__(self, labels: str, listed: gr.Radio) -> None:
+        self.current, self._seen = gr.State(None), gr.State(())
+        self._box = gr.Chatbot(
             elem_id="chat",
             label="Conversation",
             editable="user",
@@ -88,10 +143,10 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
             scale=1,
             height="60vh",
         )
-        picks = gr.CheckboxGroup(label="Which passage answers it?", choices=[], visible=False, elem_id="picks")
-        labels = gr.Markdown(chat.told_labels(), elem_id="labels")
+        self._picks = gr.CheckboxGroup(label="Which passage answers it?", choices=[], visible=False, elem_id="picks")
+        self._labels = gr.Markdown(labels, elem_id="labels")
         with gr.Row():
-            question_box = gr.Textbox(
+            self._question = gr.Textbox(
                 show_label=False,
                 container=False,
                 placeholder="Your question",
@@ -99,44 +154,30 @@ def chat_page(chat: Chat, *, folders: bool) -> gr.Blocks:
                 elem_id="question",
                 autofocus=True,
             )
-            send = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="ask")
+            self._send = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="ask")
         gr.HTML('<div id="waits" role="status"></div>', padding=False, elem_id="waiting")
-        settings, talk = [mode, k, least, only], [box, current, listed, picks, labels, seen]
-        question = gr.on(
-            [question_box.submit, send.click],
+        self.shown = [self._box, self.current, listed, self._picks, self._labels, self._seen]
+
+    def connect(self, page: Handlers, settings: list[Any]) -> list[Any]:
+        """Connect the events, and return those that bring a reply."""
+        turn = [self.current, self._seen]
+        self._box.like(page.like, turn, [self._labels])
+        self._picks.input(page.pick, [*turn, self._picks], [self._labels])
+        asked = gr.on(
+            [self._question.submit, self._send.click],
             page.ask,
-            [question_box, current, *settings],
-            talk,
+            [self._question, self.current, *settings],
+            self.shown,
             concurrency_limit=_ASKING,
             js=ASKED,
         )
-        question.failure(None, js=FAILED)
-        replies = [
-            question,
-            *(
-                event(called, [*shown, *settings], talk, concurrency_limit=_ASKING, js=BEGINS)
-                for event, called, shown in (
-                    (box.example_select, page.example, [current]),
-                    (box.retry, page.retry, [current, seen]),
-                    (box.edit, page.edit, [current, seen]),
-                )
-            ),
+        asked.failure(None, js=FAILED)
+        again = (
+            (self._box.example_select, page.example, [self.current]),
+            (self._box.retry, page.retry, turn),
+            (self._box.edit, page.edit, turn),
+        )
+        return [asked] + [
+            event(called, [*given, *settings], self.shown, concurrency_limit=_ASKING, js=BEGINS)
+            for event, called, given in again
         ]
-        box.like(page.like, [current, seen], [labels])
-        picks.input(page.pick, [current, seen, picks], [labels])
-        listed.input(page.choose, [listed], talk)
-        new.click(page.new, None, talk)
-        forget.click(page.forget, [current], talk)
-        name.submit(page.rename, [current, name], [listed, name])
-        export.click(page.export, [current], [exported]).success(None, [exported], js=SAVED)
-        shelf = [status, sources, only, head]
-        upload.upload(page.add_uploads, [upload], [*shelf, upload])
-        gr.on([folder.submit, bring.click], page.add_folder, [folder], shelf)
-        remove.click(page.remove, [sources], shelf)
-        for script in (WAITING, SCROLLED, OPENED, KEYBOARD, COPIED, _NARROW):
-            blocks.load(None, None, None, js=script)
-        replies.append(blocks.load(page.begin, None, [*talk, *shelf]))
-        for reply in replies:
-            reply.then(None, js=ENDED)
-        blocks.unload(page.leave)
-    return blocks  # type: ignore[no-any-return]

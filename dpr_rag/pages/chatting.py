@@ -14,8 +14,9 @@ from dpr_rag.pages.files import Files
 from dpr_rag.pages.memory import Memory
 from dpr_rag.pages.models import ChatModel
 from dpr_rag.pages.turns import Turn
+from dpr_rag.passages import without_surrogates
 from dpr_rag.reading.reranking import Reranker
-from dpr_rag.store import PassageStore
+from dpr_rag.stores import WholeStore
 
 ENOUGH = 20
 CHANGED = "the conversation was changed in another window; choose it in the list to see it as it is now"
@@ -34,7 +35,7 @@ class Chat:
 
     def __init__(
         self,
-        store: PassageStore,
+        store: WholeStore,
         memory: Memory,
         labelled: Path,
         model: ChatModel | None,
@@ -62,7 +63,7 @@ class Chat:
 
         Args:
             question: What is asked; nothing happens where it is blank.
-            conversation: Its id, or None for a new one.
+            conversation: Its id; None, or that of one that was deleted, begins a new one.
             settings: How passages are looked up.
             at: Number of the turn that is asked anew; it and what follows are replaced.
             seen: The turns as they were shown to who asks anew; None takes those that are there.
@@ -79,11 +80,12 @@ class Chat:
                 raise ChatError(CHANGED)
             return now[:at]
 
-        before = replaced(self.turns(conversation))
+        known = self.memory.get(conversation) if conversation else None
+        conversation, before = (known.id, replaced(known.turns)) if known else (None, replaced(()))
         if is_blank(question):
             yield conversation, before
             return
-        grown = Turn(question.strip())
+        grown = Turn(without_surrogates(question.strip()))
         for turn in self.answerer.reply(grown.question, before, settings):
             grown = turn
             yield conversation, (*before, grown)

@@ -10,7 +10,7 @@ import numpy as np
 
 from dpr_rag.lexical import Analyzer
 from dpr_rag.pages.comparing import Column, Comparison, Map
-from dpr_rag.pages.marking import marked, plain_html
+from dpr_rag.pages.highlighting import marked, plain_html
 from dpr_rag.passages import Hit, Passage
 from dpr_rag.store import named_source, shown_source
 

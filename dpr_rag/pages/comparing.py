@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from dpr_rag.encoder import Vectors
-from dpr_rag.fusion import Mode
+from dpr_rag.fusion import Mode, RankingOptions
 from dpr_rag.pages.automatic import automatic
 from dpr_rag.passages import Hit, Passage, check_question
-from dpr_rag.store import PassageStore
+from dpr_rag.stores import WholeStore
 
 MODES: tuple[Mode, ...] = ("dense", "bm25", "hybrid")
 MOST_POINTS = 20_000
@@ -61,7 +61,7 @@ class Comparison:
     automatic: Mode = "dense"
 
 
-def compare(store: PassageStore, question: str, k: int, where: Mapping[str, Any] | None) -> Comparison:
+def compare(store: WholeStore, question: str, k: int, where: Mapping[str, Any] | None) -> Comparison:
     """Ask a store in every mode; a store without an encoder answers by words alone.
 
     Raises:
@@ -80,9 +80,9 @@ def compare(store: PassageStore, question: str, k: int, where: Mapping[str, Any]
 
 
 def _column(
-    store: PassageStore, mode: Mode, question: str, k: int, where: Mapping[str, Any] | None, vectors: Vectors | None
+    store: WholeStore, mode: Mode, question: str, k: int, where: Mapping[str, Any] | None, vectors: Vectors | None
 ) -> Column:
-    ranking = store.ranking_for(mode)
+    ranking = store.ranking_of(RankingOptions(mode))
     if ranking.needs_vectors and vectors is None:
         return Column(mode, error="the store has no encoder")
     calibration = store.calibration_of(ranking)
@@ -96,7 +96,7 @@ def _since(begun: float) -> float:
     return 1000 * (time.perf_counter() - begun)
 
 
-def neighbours(store: PassageStore, passage_id: str, k: int) -> list[Hit]:
+def neighbours(store: WholeStore, passage_id: str, k: int) -> list[Hit]:
     """The passages that are nearest to one by inner product, without itself; nothing where it is gone."""
     vector = store.get_vectors([passage_id]).get(passage_id)
     if vector is None:
@@ -127,7 +127,7 @@ class Map:
         return point
 
 
-def map_of(store: PassageStore) -> Map | None:
+def map_of(store: WholeStore) -> Map | None:
     """The map of a store, or None where it has fewer than three passages."""
     passages, vectors = store.sample(MOST_POINTS)
     if len(passages) < 3:

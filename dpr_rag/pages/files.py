@@ -12,9 +12,10 @@ from threading import Lock
 
 from dpr_rag.errors import DprRagError
 from dpr_rag.pages.changes import moment_of
-from dpr_rag.pages.marks import Forgetful, Marks, checksum_of
-from dpr_rag.pages.reading import Brought, Heard, files_of, read
-from dpr_rag.store import UPLOAD, AddReport, PassageStore, named_source, shown_source, with_source
+from dpr_rag.pages.upload_log import Forgetful, UploadLog, checksum_of
+from dpr_rag.pages.uploads import Brought, Heard, files_of, read
+from dpr_rag.store import UPLOAD, AddReport, named_source, shown_source, with_source
+from dpr_rag.stores import WholeStore
 
 _AT_ONCE = 32
 _TWINS = 3
@@ -44,11 +45,11 @@ class Files:
 
     Args:
         store: An open store with an encoder.
-        marks: Remembers which files are being added; None forgets it with the process.
+        log: Remembers which files are being added; None forgets it with the process.
     """
 
-    def __init__(self, store: PassageStore, marks: Marks | None = None) -> None:
-        self._store, self._marks = store, marks or Forgetful()
+    def __init__(self, store: WholeStore, log: UploadLog | None = None) -> None:
+        self._store, self._log = store, log or Forgetful()
         self._counted: tuple[object, Counter[str]] | None = None
         self._lock = Lock()
         self._adding: Counter[str] = Counter()
@@ -63,7 +64,7 @@ class Files:
 
     def unfinished(self) -> list[str]:
         """The sources that were not read to their ends, as the process ended before."""
-        return [file for file in self._marks.unfinished() if not self._adding[file]]
+        return [file for file in self._log.unfinished() if not self._adding[file]]
 
     def add_upload(self, path: Path, name: str = "") -> Iterator[Progress]:
         """Add one file that came from a browser; an earlier one of that name is replaced, if anything is read.
@@ -143,7 +144,7 @@ class Files:
 
     def _twin(self, checksum: str, there: Container[str]) -> str:
         """A file of the store with the same contents, or an empty string."""
-        known = self._marks.with_checksum(checksum) if checksum else []
+        known = self._log.with_checksum(checksum) if checksum else []
         return next((source for source in known if source in there), "")
 
     @contextmanager
@@ -155,9 +156,9 @@ class Files:
         self._adding[source] += 1
         whole = list[str]()
         try:
-            self._marks.begun(source)
+            self._log.begun(source)
             yield whole
-            self._marks.ended(source, *whole)
+            self._log.ended(source, *whole)
         finally:
             self._adding[source] -= 1
 
@@ -176,7 +177,7 @@ class Files:
         """Delete all passages of a source, and return how many there were."""
         count = self._store.delete(filter=lambda passage: named_source(passage) == source)
         self._changed()
-        self._marks.ended(source)
+        self._log.ended(source)
         return count
 
     def _changed(self) -> None:

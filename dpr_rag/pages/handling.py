@@ -16,7 +16,7 @@ from dpr_rag.pages.automatic import AUTOMATIC, told_automatic
 from dpr_rag.pages.chatting import CHANGED, Chat
 from dpr_rag.pages.files import Progress, own_names, shown_apart
 from dpr_rag.pages.greeting import examples_of
-from dpr_rag.pages.marking import plain_markdown
+from dpr_rag.pages.highlighting import plain_markdown
 from dpr_rag.pages.serving import is_upload
 from dpr_rag.pages.shown import messages_of, thumbs_of
 from dpr_rag.pages.telling import told
@@ -171,7 +171,9 @@ class Handlers:
             if self._views.get(page.session_hash) == view:
                 yield self._box(turns), conversation, gr.skip(), gr.skip(), gr.skip(), gr.skip()
         if self._views.get(page.session_hash) == view:
-            yield self._viewed(page, conversation)
+            view_now = self._viewed(page, conversation)
+            # of a conversation that was deleted meanwhile, what was said stays on the page that asked
+            yield view_now if conversation else (self._box(turns), *view_now[1:])
         else:
             listed = gr.update(choices=self._listed())
             yield gr.skip(), gr.skip(), listed, gr.skip(), self._chat.told_labels(), gr.skip()

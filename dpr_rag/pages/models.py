@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from codecs import getincrementaldecoder
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from dpr_rag.arguments import is_blank
 from dpr_rag.errors import ChatError, MissingExtraError
 
+_ADDRESS = re.compile(r"https?://[^/\s]", re.IGNORECASE)
+_THINKS, _THOUGHT = "<think>", "</think>"
 _PYTHON = re.compile(r"\b[a-z_]+=|\b\w+\([^)]*[=…]|\w\(\)")
 
 
@@ -47,12 +51,14 @@ class LangChainModel:
 
     def stream(self, messages: Sequence[tuple[str, str]]) -> Iterator[str]:
         """The reply in pieces, see :class:`ChatModel`."""
+        failed = "did not answer"
         try:
-            for chunk in self._model.stream(list(messages)):
-                if chunk.text:
-                    yield str(chunk.text)
+            pieces = (str(chunk.text) for chunk in self._model.stream(list(messages)) if chunk.text)
+            for piece in _without_thoughts(_in_characters(pieces)):
+                failed = "broke off"
+                yield piece
         except Exception as error:  # each provider has exceptions of its own, and the talk goes on
-            raise ChatError(f"{self._name} did not answer: {_one_line(error)}") from error
+            raise ChatError(f"{self._name} {failed}: {_one_line(error)}") from error
 
 
 def open_model(name: str, base_url: str | None = None) -> LangChainModel:
@@ -64,8 +70,12 @@ def open_model(name: str, base_url: str | None = None) -> LangChainModel:
 
     Raises:
         MissingExtraError: LangChain, or the provider's package, is not installed.
-        ChatError: There is no such model, or its key is missing.
+        ChatError: There is no such model, its key is missing, or the address is none.
     """
+    if is_blank(name):
+        raise ChatError(f"the model {name!r} has no name; give one, such as openai:gpt-5-mini")
+    if base_url is not None and not _ADDRESS.match(base_url):
+        raise ChatError(f"{base_url!r:.200} is no address of a model; write it as http://127.0.0.1:11434/v1")
     try:
         from langchain.chat_models import init_chat_model
     except ImportError as error:
@@ -76,6 +86,30 @@ def open_model(name: str, base_url: str | None = None) -> LangChainModel:
         raise MissingExtraError(f"the model {name!r} needs another package: {_one_line(error)}") from error
     except Exception as error:  # each provider has exceptions of its own
         raise ChatError(f"the model {name!r} cannot be used: {_one_line(error)}") from error
+
+
+def _in_characters(pieces: Iterable[str]) -> Iterator[str]:
+    """A text in pieces that no character is cut by, as emoji are where a server parts them; what stays half is U+FFFD."""
+    decoder = getincrementaldecoder("utf-16-le")("replace")
+    for piece in pieces:
+        if whole := decoder.decode(piece.encode("utf-16-le", "surrogatepass")):
+            yield whole
+    if half := decoder.decode(b"", final=True):
+        yield half
+
+
+def _without_thoughts(pieces: Iterable[str]) -> Iterator[str]:
+    """A reply without what the model thought before it, which some servers send ahead of it between ``<think>`` tags."""
+    begun, coming = "", iter(pieces)
+    for piece in coming:
+        begun = (begun + piece).lstrip()
+        if begun.startswith(_THINKS) and _THOUGHT in begun:
+            begun = begun.partition(_THOUGHT)[2].lstrip()
+        if begun and not begun.startswith(_THINKS) and not _THINKS.startswith(begun):
+            break
+    if begun and not begun.startswith(_THINKS):
+        yield begun
+    yield from coming
 
 
 def _options(name: str, base_url: str | None) -> dict[str, Any]:

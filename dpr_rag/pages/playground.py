@@ -12,24 +12,24 @@ import gradio as gr
 from dpr_rag.arguments import is_blank
 from dpr_rag.corpora.values import Keys
 from dpr_rag.errors import DprRagError, FilterError
+from dpr_rag.evaluation.tunable import TunableStore
 from dpr_rag.lexical import Analyzer
 from dpr_rag.pages.changes import moment_of
 from dpr_rag.pages.columns import CLICKED, CSS, comparison_html, map_html, neighbours_html, text_of
 from dpr_rag.pages.comparing import Map, compare, map_of, neighbours
-from dpr_rag.pages.marking import plain_markdown
+from dpr_rag.pages.highlighting import plain_markdown
 from dpr_rag.pages.places import on_the_page
 from dpr_rag.pages.serving import is_upload
 from dpr_rag.pages.telling import told
 from dpr_rag.pages.tuning import Trial
 from dpr_rag.paths import name_of
-from dpr_rag.store import PassageStore
 
 __all__ = ["CSS", "playground_page"]
 _NEAREST = 8
 Parts = tuple[Any, ...]
 
 
-def playground_page(store: PassageStore) -> gr.Blocks:
+def playground_page(store: TunableStore) -> gr.Blocks:
     """Build the page over an open store."""
     page = _Handlers(store)
     with gr.Blocks(title=f"dpr-rag: {name_of(store.path)}", analytics_enabled=False) as blocks:
@@ -64,7 +64,7 @@ def playground_page(store: PassageStore) -> gr.Blocks:
 
 
 class _Handlers:
-    def __init__(self, store: PassageStore) -> None:
+    def __init__(self, store: TunableStore) -> None:
         self._store, self._trial = store, Trial(store)
         self._analyzer = Analyzer(store.info().language)
         self._map: tuple[object, Map | None] | None = None

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from markdown_it import MarkdownIt
 
-from dpr_rag.pages.marking import plain_html
+from dpr_rag.pages.highlighting import plain_html
 from dpr_rag.pages.turns import CITED, Turn
 
 _NUMBER = re.compile(r"[0-9]+")

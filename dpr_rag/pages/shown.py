@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from dpr_rag.lexical import Analyzer
-from dpr_rag.pages.marking import marked, plain_html
+from dpr_rag.pages.highlighting import marked, plain_html
 from dpr_rag.pages.replies import reply_html
 from dpr_rag.pages.turns import DOWN, UP, Citation, Turn
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from dpr_rag.errors import DprRagError
-from dpr_rag.pages.marking import plain_html
+from dpr_rag.pages.highlighting import plain_html
 from dpr_rag.pages.places import on_the_page
 
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])

@@ -8,11 +8,11 @@ from pathlib import Path
 from dpr_rag.corpora import Question, read_questions
 from dpr_rag.evaluation import Run, System, Tuning, evaluate, tune
 from dpr_rag.evaluation.report.page import page
+from dpr_rag.evaluation.tunable import TunableStore
 from dpr_rag.pages.comparing import MODES
-from dpr_rag.pages.marking import plain_markdown
+from dpr_rag.pages.highlighting import plain_markdown
 from dpr_rag.paths import name_of
 from dpr_rag.retriever import Retriever
-from dpr_rag.store import PassageStore
 
 _DEPTH = 100
 _TOPS = (1, 5, 20)
@@ -21,7 +21,7 @@ _TOPS = (1, 5, 20)
 class Trial:
     """Tunes and judges one store."""
 
-    def __init__(self, store: PassageStore) -> None:
+    def __init__(self, store: TunableStore) -> None:
         self._store = store
 
     def tune(self, file: Path) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from dpr_rag.answer import Answer
 from dpr_rag.encoders.folders import find_folder
-from dpr_rag.encoders.runtime import Runtime, batches, budget_for
+from dpr_rag.encoders.runtime import Runtime, batches_for
 from dpr_rag.encoders.runtime_choice import RuntimeName, choose_runtime
 from dpr_rag.encoders.saving import save_folder
 from dpr_rag.encoders.tokens import PlacedTokens, Tokens
@@ -222,7 +222,7 @@ class Reader(Shared):
         """Start, end and selection logits of every token of every window, each float32 [length, 3]."""
         sequences = [window.sequence for window in windows]
         by_window: list[Scores] = [np.empty((0, 3), np.float32)] * len(windows)
-        pending = batches(sequences, budget=budget_for(self.runtime, sequences), pad=self.pairs.pad, segments="zero")
+        pending = batches_for(self.runtime, sequences, pad=self.pairs.pad, segments="zero")
         for batch, logits in self.runtime.encode_all(pending):
             for row, padded in zip(batch.rows, logits, strict=True):
                 by_window[row] = padded[: len(sequences[row].ids)]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from dpr_rag._version import __version__
 from dpr_rag.errors import DprRagError, MissingExtraError, PathError, ServiceError, StoreClosedError, install
 from dpr_rag.forking import new_lock
-from dpr_rag.paths import refuse_secrets
+from dpr_rag.paths import LOOPBACK, refuse_secrets
 from dpr_rag.remote.wire import error_of
 
 try:
@@ -22,7 +22,6 @@ except ImportError as error:
 
 from dpr_rag.remote.retrying import REFUSED_FOR_NOW, Retries
 
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _CONNECTIONS = httpx.Limits(max_connections=256, max_keepalive_connections=64, keepalive_expiry=4.0)
 
 
@@ -150,7 +149,7 @@ class Channel:
             headers["authorization"] = f"Bearer {self._token}"
         verify = self.address.startswith("https:")  # loading the certificates takes longer than many requests
         # requests to this machine use no proxy, even where the environment names one
-        outside = httpx.URL(self.address).host not in _LOOPBACK
+        outside = httpx.URL(self.address).host not in LOOPBACK
         options = {"timeout": self._timeout, "limits": _CONNECTIONS, "verify": verify, "trust_env": outside}
         return {"base_url": self.address, "headers": headers, **options}
 

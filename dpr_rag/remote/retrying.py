@@ -50,7 +50,7 @@ class Retries:
                 f"{self.address} did not answer in time; pass a longer timeout, or ask for less at once"
             ) from failure
         raise ServiceUnavailableError(
-            f"{self.address} cannot be asked ({failure or type(failure).__name__}); is dpr-rag serve running there?"
+            f"{self.address} cannot be asked ({str(failure) or type(failure).__name__}); is dpr-rag serve running there?"
         ) from failure
 
     def after_refusal(self, error: DprRagError, retry_after: str | None) -> float:

@@ -6,16 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from dpr_rag.arguments import check_count, check_instance, check_number, iterated, kind
+from dpr_rag.arguments import check_count, check_seconds, iterated, kind
 from dpr_rag.encoder import Vectors, check_given, check_vectors
-from dpr_rag.errors import ArgumentError, PassageError, StoreError, StoreReadOnlyError, VectorError
+from dpr_rag.errors import ArgumentError, StoreError, StoreReadOnlyError, VectorError
 from dpr_rag.filters import Where
 from dpr_rag.fusion import Calibration, Diversity, HasRanking, Ranking, RankingOptions, SearchRequest
+from dpr_rag.handed_over import ids_of, passages_of, refuse_single
 from dpr_rag.passages import Hit, Passage, check_questions
 from dpr_rag.remote.access import token_of
 from dpr_rag.remote.requests import check_text, filter_record, ranking_record, request_record, split_address
-from dpr_rag.remote.wire import hits_of, passage_of, passage_record, ranking_of, understood, vectors_record
+from dpr_rag.remote.wire import hits_of, of_type, passage_of, passage_record, ranking_of, understood, vectors_record
 from dpr_rag.sharing import Shared
+
+_SHORTEST = 0.001  # with 0, no connection would ever be made
 
 
 class RemoteStore(Shared, HasRanking):
@@ -28,7 +31,7 @@ class RemoteStore(Shared, HasRanking):
         address: Address of the service, such as ``http://127.0.0.1:8000``; ``?store=NAME`` at its end names the store.
         store: Name of the store, if the service has several.
         token: The service's token; None takes the environment variable ``DPR_RAG_TOKEN``.
-        timeout: Seconds per attempt.
+        timeout: Seconds per attempt, at least 0.001.
         retries: How often a request is sent again after a failed connection, or while the service is busy.
         uds: Path of a Unix socket to connect to instead of the address's host.
         private: Whether passages include the private data of adapters, see ``Passage.visible_metadata``.
@@ -59,7 +62,7 @@ class RemoteStore(Shared, HasRanking):
         for name, value in (("store", store), ("uds", uds)):
             if value is not None:
                 check_text(name, value)
-        timeout = check_number("timeout", timeout, ArgumentError, more=" of seconds")
+        timeout = check_seconds("timeout", timeout, ArgumentError, low=_SHORTEST)
         retries = check_count("retries", retries, ArgumentError, least=0)
         self.name = store if store is not None else name_in_address
         self._channel = Channel(base, token=token_of(token), timeout=timeout, retries=retries, uds=uds)
@@ -154,7 +157,7 @@ class RemoteStore(Shared, HasRanking):
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Passages by id, in the order of ``ids``; unknown ids are left out."""
-        body = {"ids": _ids(ids), **self._private}
+        body = {"ids": ids_of(ids), **self._private}
         return self._passages(body)
 
     def count(self, filter: Where = None) -> int:
@@ -162,7 +165,7 @@ class RemoteStore(Shared, HasRanking):
         where = filter_record(filter)
         answer = self._post("/v1/passages/count", {} if where is None else {"filter": where})
         with understood("count"):
-            return int(answer["count"])
+            return of_type(int, answer["count"])
 
     def __len__(self) -> int:
         return self.count()
@@ -177,17 +180,15 @@ class RemoteStore(Shared, HasRanking):
             StoreReadOnlyError: The service was started without ``--writable``.
             VectorError: The vectors are not one row of finite numbers for each passage.
         """
-        passage_list = iterated(
-            "passages", passages, "a list of passages", error=PassageError, advice="wrap it in a list"
-        )
-        checked = [check_instance("a passage", passage, Passage, PassageError) for passage in passage_list]
+        refuse_single(passages)
+        checked = list(passages_of(passages))
         body: dict[str, Any] = {"passages": [passage_record(passage) for passage in checked]}
         if vectors is not None:
             rows = iterated("vectors", vectors, "one vector for each passage", error=VectorError, advice="give a list")
             body["vectors"] = vectors_record(check_given(rows, [passage.id for passage in checked]))
         answer = self._post("/v1/passages", body)
         with understood("counts"):
-            return {name: int(answer[name]) for name in ("added", "replaced", "unchanged")}
+            return {name: of_type(int, answer[name]) for name in ("added", "replaced", "unchanged")}
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Where = None) -> int:
         """Delete passages like ``PassageStore.delete``, in one commit; the service must have been started with ``--writable``.
@@ -199,12 +200,12 @@ class RemoteStore(Shared, HasRanking):
         """
         if isinstance(ids, Mapping):
             raise StoreError(f"ids is {kind(ids)}, expected a list of ids; to delete what a filter keeps, pass filter=")
-        body: dict[str, Any] = {} if ids is None else {"ids": _ids(ids)}
+        body: dict[str, Any] = {} if ids is None else {"ids": ids_of(ids)}
         where = filter_record(filter)
         body |= {} if where is None else {"filter": where}
         answer = self._post("/v1/passages/delete", body, repeatable=False)
         with understood("count"):
-            return int(answer["deleted"])
+            return of_type(int, answer["deleted"])
 
     def encode_questions(self, questions: Sequence[str]) -> Vectors:
         """Encode questions with the service's encoder, float32 [n, dim]."""
@@ -239,7 +240,7 @@ class RemoteStore(Shared, HasRanking):
         """Like :meth:`calibration_of`, for the ranking fields of a request body."""
         answer = self._post("/v1/calibration", record)
         with understood("calibration"):
-            return Calibration(float(answer["slope"]), float(answer["offset"]))
+            return Calibration(of_type(float, answer["slope"]), of_type(float, answer["offset"]))
 
     @property
     def private(self) -> NoReturn:
@@ -286,12 +287,6 @@ class RemoteStore(Shared, HasRanking):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r})"
-
-
-def _ids(ids: Iterable[str]) -> list[str]:
-    """Ids as a list; a single string is refused, it would be a list of characters."""
-    listed = iterated("ids", ids, "a list of ids", error=StoreError, advice=f"wrap it as [{ids!r:.80}]")
-    return [check_instance("an id", passage_id, str, StoreError) for passage_id in listed]
 
 
 def _searches(body: Mapping[str, Any]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from dpr_rag import errors
 from dpr_rag.answer import Answer
@@ -46,6 +46,7 @@ STATUS: Mapping[type[DprRagError], int] = {
 }
 """The error classes that are sent, with their HTTP status; any other is sent as its nearest base class."""
 
+_Value = TypeVar("_Value", int, float, str)
 _BY_NAME = {kind.__name__: kind for kind in STATUS}
 
 
@@ -109,13 +110,34 @@ def hit_of(record: Mapping[str, Any]) -> Hit:
     answer = record.get("answer")
     return Hit(
         passage_of(record),
-        record["score"],
-        record["rank"],
-        record.get("dense"),
-        record.get("bm25"),
-        record.get("retrieved"),
-        None if answer is None else Answer(**answer),
+        of_type(float, record["score"]),
+        of_type(int, record["rank"]),
+        _leg(record.get("dense")),
+        _leg(record.get("bm25")),
+        _leg(record.get("retrieved")),
+        None if answer is None else _answer_of(answer),
     )
+
+
+def _answer_of(record: Mapping[str, Any]) -> Answer:
+    start, end = (of_type(int, record[name]) for name in ("start", "end"))
+    return Answer(of_type(str, record["text"]), start, end, of_type(float, record["probability"]))
+
+
+def _leg(value: Any) -> float | None:
+    return None if value is None else of_type(float, value)
+
+
+def of_type(kind: type[_Value], value: Any) -> _Value:
+    """A value of an answer that must be of one type; none is converted to it, but whole numbers are floats, too.
+
+    Raises:
+        TypeError: It is of another type, such as true where an integer must be.
+        OverflowError: It is an integer too large for a float.
+    """
+    if type(value) is not kind and (kind is not float or type(value) is not int):
+        raise TypeError(f"{value!r:.60} is no {kind.__name__}")
+    return kind(value)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 
@@ -13,8 +14,9 @@ from dpr_rag.corpora.parts import write_part
 from dpr_rag.encoder import Encoder, Vectors, check_encoded, check_encoder
 from dpr_rag.errors import CorpusError
 from dpr_rag.passages import Passage
+from dpr_rag.paths import writing_to
 from dpr_rag.scaling.cutting import ROWS, parts
-from dpr_rag.scaling.marking import is_there, marked
+from dpr_rag.scaling.part_marks import is_there, marked
 
 Progress = Callable[[int], None]
 _BATCH = 512
@@ -132,6 +134,9 @@ def encode(
         mark = marked(part, encoder)
         fresh = mine and not is_there(out, mark)
         if fresh:
+            with writing_to(out, CorpusError):  # tried before the work rather than after it
+                out.mkdir(parents=True, exist_ok=True)
+                TemporaryFile(dir=out).close()
             write_part(out, mark, part.passages, encoded(encoder, part.passages))
         done = done.with_part(count, fresh=fresh, mine=mine)
         if mine and progress is not None:

@@ -19,7 +19,7 @@ from dpr_rag.filters import Filter
 from dpr_rag.passages import SOURCE_KEY, Passage
 from dpr_rag.scaling.cutting import ROWS, parts
 from dpr_rag.scaling.encoding import Encoded
-from dpr_rag.scaling.marking import Elsewhere, is_there, marked
+from dpr_rag.scaling.part_marks import Elsewhere, is_there, marked
 from dpr_rag.scaling.resuming import going_on
 from dpr_rag.store import AddReport
 from dpr_rag.store.recording import EARLIER, joined
@@ -41,10 +41,7 @@ def encoder_of_parts(folders: Iterable[Path]) -> Encoder:
     if not mark.fingerprint:
         raise EncoderMismatchError(
             f"{found[0][0]}: does not say which encoder made the vectors; "
-            + ByFace(
-                "pass encoder=, the one that did",
-                cli="name it with --model, and pass --bind where the store knows none",
-            )
+            + ByFace("pass encoder=, the one that did", cli="name it with --model")
         )
     return Elsewhere(mark, _runs_of_parts(found))
 

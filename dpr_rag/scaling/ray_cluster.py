@@ -18,7 +18,7 @@ from dpr_rag.errors import EncoderMismatchError, MissingExtraError, ScalingError
 from dpr_rag.passages import Passage
 from dpr_rag.scaling.cutting import ROWS, parts
 from dpr_rag.scaling.encoding import Encoded, encoded
-from dpr_rag.scaling.marking import is_there, marked
+from dpr_rag.scaling.part_marks import is_there, marked
 
 Progress = Callable[[int], None]
 _WAITING = ".waiting"

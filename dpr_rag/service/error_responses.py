@@ -26,7 +26,7 @@ def install(app: FastAPI, service: Service) -> None:
 
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        detail = str(error.detail) if isinstance(error, HTTPException) else ""
+        detail = _detail(request, error) if isinstance(error, HTTPException) else ""
         kind = errors.ServiceTimeoutError if status == 408 else errors.RequestError
         headers = {
             **(getattr(error, "headers", None) or {}),
@@ -48,6 +48,19 @@ def install(app: FastAPI, service: Service) -> None:
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(RequestValidationError, validation_error)
     app.add_exception_handler(Exception, unexpected_error)
+
+
+def _detail(request: Request, error: HTTPException) -> str:
+    path = request.url.path
+    if error.status_code == 404:
+        return (
+            f"there is no path {path!r:.120} here; /openapi.json lists all, and the address for clients ends before /v1"
+        )
+    if error.status_code == 405:
+        return (
+            f"{path!r:.120} takes no {request.method:.20}; send {(error.headers or {}).get('Allow', 'another method')}"
+        )
+    return str(error.detail)
 
 
 def response_of(service: Service, error: DprRagError) -> JSONResponse:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dpr_rag.errors import AccessError, DprRagError, RequestError
 from dpr_rag.faces import message_of
+from dpr_rag.paths import LOOPBACK
 from dpr_rag.remote.access import NO_SOCKET, REFUSED, Bearer
 from dpr_rag.remote.wire import error_record
 from dpr_rag.service.limits import HEADERS
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 OPEN = "/healthz"
 """The path that needs no token: it says only whether the service is healthy."""
 _SECURITY_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-_LOOPBACK_NAMES = {"127.0.0.1", "localhost", "[::1]"}
+_OF_LOOPBACK = {f"[{name}]" if ":" in name else name for name in LOOPBACK}
 
 
 class Gate:
@@ -36,7 +37,7 @@ class Gate:
     def __init__(self, app: ASGIApp, *, token: str | None, at_home: bool, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
         self._bearer = None if token is None else Bearer(token)
-        self._names = _LOOPBACK_NAMES if at_home and token is None else None
+        self._names = _OF_LOOPBACK if at_home and token is None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, or pass it on."""

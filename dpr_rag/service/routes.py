@@ -16,8 +16,8 @@ from dpr_rag.errors import DprRagError, EncoderMismatchError, RequestError, Serv
 from dpr_rag.passages import check_question
 from dpr_rag.service import models, operations
 from dpr_rag.service.batching import Batcher
+from dpr_rag.service.bodies import StrictRoute
 from dpr_rag.service.metrics import CONTENT_TYPE
-from dpr_rag.service.reading import StrictRoute
 from dpr_rag.service.stores import ServedStore, Service
 from dpr_rag.service.workers import Workers
 
@@ -156,6 +156,7 @@ def _info_routes(router: APIRouter, service: Service) -> None:
 
         return await _respond(service, service.watching, figures)
 
+    @router.head("/healthz", include_in_schema=False)  # what many load balancers and monitors send
     @router.get("/healthz")
     async def healthz() -> Response:
         """Whether every store can be read: 200, or else 503."""

@@ -35,7 +35,7 @@ class Claim:
             self.path = parent / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}"
             self.path.mkdir(mode=mode)
             try:
-                self._descriptor = _held(self.path)  # None where another process took it for abandoned just now
+                self._descriptor = _held(self.path)  # else another process took it for abandoned
             except BaseException:
                 self.path.rmdir()
                 raise
@@ -59,7 +59,11 @@ def _remove_rest(folder: Path) -> None:
 
 
 def _held(folder: Path) -> int | None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """A descriptor that holds the folder's lock; None where another process has removed it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return None
     with suppress(OSError):  # a filesystem without such locks; nothing is removed there
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:

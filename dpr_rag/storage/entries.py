@@ -29,10 +29,10 @@ KNOWN_SINCE = 5
 Changes = Mapping[str, Mapping[str, str | None]]
 
 
-def entry_crc(collection: str, key: str, value: str) -> int:
-    """CRC-32 over all that is stored of an entry."""
+def entry_crc(collection: str, key: str, value: str, salt: int) -> int:
+    """CRC-32 over all that is stored of an entry, XOR the store's salt."""
     parts = [collection.encode(), key.encode(), value.encode()]
-    return zlib.crc32(b"".join([struct.pack("<3I", *map(len, parts)), *parts]))
+    return zlib.crc32(b"".join([struct.pack("<3I", *map(len, parts)), *parts])) ^ salt
 
 
 def dump(collection: str, key: str, value: Any) -> str:
@@ -63,8 +63,9 @@ def read(reader: StoreReader, collection: str, keys: Iterable[str] | None = None
     else:
         cursors = (reader.connection.execute(f"{every} AND key = ?", (collection, key)) for key in dict.fromkeys(keys))
         records = [record for cursor in cursors for record in cursor]
+    salt = reader.state().salt
     for key, value, crc in records:
-        if not isinstance(key, str) or not isinstance(value, str) or entry_crc(collection, key, value) != crc:
+        if not isinstance(key, str) or not isinstance(value, str) or entry_crc(collection, key, value, salt) != crc:
             raise StoreCorrupted(f"{reader.path}: the entry {key!r:.100} is damaged; " + RESTORE)
     return {key: value for key, value, _ in records}
 
@@ -74,7 +75,7 @@ def write(writer: StoreWriter, changes: Changes) -> int:
 
     The generation stays: what searches read does not change.
     """
-    changed, count, total = 0, writer.now.entries, writer.now.entry_sum
+    changed, count, total, salt = 0, writer.now.entries, writer.now.entry_sum, writer.now.salt
     for collection, values in changes.items():
         known = read(writer, collection, values)
         for key, value in values.items():
@@ -83,9 +84,9 @@ def write(writer: StoreWriter, changes: Changes) -> int:
                 continue
             changed += 1
             if old is not None:
-                count, total = count - 1, taken(total, entry_crc(collection, key, old))
+                count, total = count - 1, taken(total, entry_crc(collection, key, old, salt))
             if value is not None:
-                count, total = count + 1, added(total, entry_crc(collection, key, value))
+                count, total = count + 1, added(total, entry_crc(collection, key, value, salt))
             _put(writer, collection, key, value)
     if changed:
         writer.now = replace(writer.now, entries=count, entry_sum=total)
@@ -99,7 +100,7 @@ def _put(writer: StoreWriter, collection: str, key: str, value: str | None) -> N
         return
     writer.connection.execute(
         "INSERT INTO entry VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value, crc = excluded.crc",
-        (collection, key, value, entry_crc(collection, key, value)),
+        (collection, key, value, entry_crc(collection, key, value, writer.now.salt)),
     )
 
 

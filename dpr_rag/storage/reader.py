@@ -151,10 +151,9 @@ class StoreReader:
         Raises:
             StoreCorrupted: Naming the first thing that is wrong.
         """
-        sql = f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row > ?"
+        sql, state = f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row > ?", self.state()
         for record in self.connection.execute(sql, (after,)):
-            check_record(record, self.path)
-        state = self.state()
+            check_record(record, self.path, state.salt)
         count = int(self.connection.execute("SELECT count(*) FROM passage NOT INDEXED").fetchone()[0])
         if count != state.passages or self.checksum_of("passage") != state.passage_sum:
             raise StoreCorrupted(f"{self.path} holds {count} of {state.passages} passages, or others; " + RESTORE)
@@ -167,9 +166,9 @@ class StoreReader:
         Raises:
             StoreCorrupted: Naming the first thing that is wrong.
         """
-        sql = f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row > ?"
+        sql, salt = f"SELECT {PASSAGE_COLUMNS} FROM passage p WHERE p.row > ?", self.state().salt
         for record in self.connection.execute(sql, (max(row, known),)):
-            check_record(record, self.path)
+            check_record(record, self.path, salt)
         stored = self.count_after(row)
         if stored != count:
             raise StoreCorrupted(f"{self.path} holds {stored} of {count} passages above row {row}; " + RESTORE)
@@ -221,7 +220,7 @@ class StoreReader:
         sql = f"SELECT row, vector, crc FROM {state.vectors} WHERE row > ? ORDER BY row"
         cursor = self.connection.execute(sql, (after,))
         while block := cursor.fetchmany(_BLOCK):
-            vectors = read_vectors(block, state.model.dim, state.dtype, self.path)
+            vectors = read_vectors(block, state.model.dim, state.dtype, self.path, state.salt)
             rows = np.array([record[0] for record in block], dtype=np.int64)
             if rows[0] <= after or not (rows[1:] > rows[:-1]).all():
                 raise self._out_of_order(after)
@@ -243,7 +242,7 @@ class StoreReader:
             raise StoreCorrupted(
                 f"{self.path}: {len(set(wanted)) - len(records)} passages have lost their vectors; " + RESTORE
             )
-        vectors = read_vectors(records, state.model.dim, state.dtype, self.path)
+        vectors = read_vectors(records, state.model.dim, state.dtype, self.path, state.salt)
         return {record[0]: vector for record, vector in zip(records, vectors, strict=True)}
 
     def removed(self, since: int) -> Rows:
@@ -260,8 +259,9 @@ class StoreReader:
         return pairs[:, 0], marks(pairs[:, 0], pairs[:, 1])
 
     def _passages(self, records: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, Passage]]:
+        salt = self.state().salt
         for record in records:
-            yield record[0], read_passage(record, self.path)
+            yield record[0], read_passage(record, self.path, salt)
 
     def _in_order(self, records: Iterable[tuple[Any, ...]], last: int) -> Iterator[tuple[int, Passage]]:
         """Passages above a row number whose row numbers ascend, as those of intact pages do."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +21,7 @@ from dpr_rag.passages import Passage
 from dpr_rag.storage import schema
 from dpr_rag.storage.connecting import connect
 from dpr_rag.storage.entries import entry_crc
-from dpr_rag.storage.records import read_passage, read_vectors
+from dpr_rag.storage.records import passage_crc, read_passage, read_vectors, vector_crc
 from dpr_rag.storage.scanning import Scan
 from dpr_rag.storage.state import State, added
 from dpr_rag.storage.translating import translated
@@ -29,6 +31,13 @@ _TABLES = {
     "entry": "rowid, collection, key, value, crc FROM entry NOT INDEXED WHERE rowid",
 }
 Record = tuple[Any, ...]
+_SOME, _LEAST = 200, 2
+_SALTED: Mapping[str, tuple[str, Callable[..., int]]] = {
+    "passage": ("row, id, title, metadata, text, crc FROM passage NOT INDEXED", passage_crc),
+    "vector": ("row, vector, crc FROM vector_a UNION ALL SELECT row, vector, crc FROM vector_b", vector_crc),
+    "entry": ("rowid, collection, key, value, crc FROM entry NOT INDEXED", lambda _, *entry: entry_crc(*entry)),
+}
+"""Kinds of records by name: their columns, and what makes their checksums."""
 _Found = TypeVar("_Found")
 
 
@@ -72,6 +81,7 @@ class Remains:
         self._connection, self._path, self._until = connection, path, until
         self.state = self._read_state()
         self.indexed, self._index_is_whole = self._read_index()
+        self._salt = self._read_salt()
         self._lists: dict[str, tuple[Rows, bool]] = {}
         self._doubtful: list[str] = []
         self._sum = self._count = 0
@@ -113,7 +123,7 @@ class Remains:
 
     def entries(self) -> Iterator[tuple[str, str, str]]:
         """Records of adapters: collection, key and JSON text, in order of insertion."""
-        for record, _, _ in self._read("entry", _is_entry):
+        for record, _, _ in self._read("entry", self._is_entry):
             yield record[1], record[2], record[3]
 
     def names(self, lost: Callable[[int], bool]) -> list[str]:
@@ -123,14 +133,20 @@ class Remains:
 
     def _passage(self, record: Record) -> Passage | None:
         try:
-            return read_passage(record, self._path)
+            return read_passage(record, self._path, self._salt)
         except StoreCorrupted:
             return None
+
+    def _is_entry(self, record: Record) -> bool | None:
+        _, collection, key, value, crc = record
+        texts = isinstance(collection, str) and isinstance(key, str) and isinstance(value, str)
+        return True if texts and entry_crc(collection, key, value, self._salt) == crc else None
 
     def _whole_vectors(self, records: Iterable[Record], state: State) -> Iterator[Vectors]:
         for record in records:
             with suppress(StoreCorrupted):
-                yield read_vectors([record], state.model.dim if state.model else 0, state.dtype, self._path)[0]
+                dim = state.model.dim if state.model else 0
+                yield read_vectors([record], dim, state.dtype, self._path, self._salt)[0]
 
     def _scanned_vectors(self, row: int, state: State) -> Iterator[Vectors]:
         """Vectors on pages in use; none where some may be another encoder's, as on pages that re-encoding fills or has left."""
@@ -140,6 +156,24 @@ class Remains:
     def _read_state(self) -> State | None:
         read = self._fetched("SELECT value, crc FROM state WHERE one = ?", 1)
         return self._decoded(read) or self._decoded(record[1:] for record in self._scan.records("state", 1))
+
+    def _read_salt(self) -> int:
+        """The store's salt: its state's, or where that is lost, or another store's, the one with which most records are whole."""
+        known = None if self.state is None else self.state.salt
+        if known is not None and known in islice(self._salts(), _SOME):
+            return known
+        salt, votes = max(Counter(self._salts()).items(), key=lambda item: item[1], default=(0, 0))
+        # one record alone would prove itself whole, whatever happened to it
+        return salt if votes >= _LEAST else known or 0
+
+    def _salts(self) -> Iterator[int]:
+        """The salt with which each record, whole or not, would be whole."""
+        for kind, (columns, crc_of) in _SALTED.items():
+            run = _Run(self._connection, f"SELECT {columns}")
+            scanned = () if run.ended else map(int, self._scan.rows(kind))
+            for record in chain(run, (one for row in scanned for one in self._scan.records(kind, row))):
+                with suppress(TypeError, AttributeError, UnicodeEncodeError, struct.error, OverflowError):
+                    yield record[-1] ^ crc_of(*record[:-1], 0)
 
     def _decoded(self, records: Iterable[Record]) -> State | None:
         """The newest undamaged state."""
@@ -204,12 +238,6 @@ class Remains:
 
     def _fetched(self, sql: str, row: int) -> list[Record]:
         return list(_Run(self._connection, sql, row))
-
-
-def _is_entry(record: Record) -> bool | None:
-    _, collection, key, value, crc = record
-    texts = isinstance(collection, str) and isinstance(key, str) and isinstance(value, str)
-    return True if texts and entry_crc(collection, key, value) == crc else None
 
 
 class _Run:

@@ -23,7 +23,7 @@ from dpr_rag.storage.ids import mark_of
 from dpr_rag.storage.state import State, added, new_name
 
 APPLICATION_ID = 0x64707221
-FORMAT = 5
+FORMAT = 6
 FILE_NAME = "passages.sqlite"
 
 # Row numbers come from the state and are never used twice, so a segment that still names a deleted row finds nothing.
@@ -79,14 +79,24 @@ def _know_itself(connection: sqlite3.Connection) -> None:
     _make_for_adapters(connection)
 
 
+def _know_salt(_: sqlite3.Connection) -> None:
+    """Format 6 combines checksums with a number of the store, which format 5 did not know; that of what is there is 0."""
+
+
 def _make_for_adapters(connection: sqlite3.Connection) -> None:
     for statement in _OF_ADAPTERS:
         connection.execute(statement)
 
 
-READ_AS_THEY_ARE = frozenset({1, 2, 3, 4})
+READ_AS_THEY_ARE = frozenset({1, 2, 3, 4, 5})
 """Older formats that can be read without a migration."""
-MIGRATIONS: Mapping[int, Migration] = {1: _know_words, 2: _know_tuning, 3: _know_fields, 4: _know_itself}
+MIGRATIONS: Mapping[int, Migration] = {
+    1: _know_words,
+    2: _know_tuning,
+    3: _know_fields,
+    4: _know_itself,
+    5: _know_salt,
+}
 """Format number to the step that turns it into the next; each runs in the transaction that raises the number."""
 
 

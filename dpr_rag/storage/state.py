@@ -62,6 +62,8 @@ class State:
         entries: How many records of adapters there are.
         entry_sum: Sum of their checksums.
         id_sum: Sum of the marks of all ids, which proves the index on them; see ``dpr_rag.storage.ids``.
+        salt: Random number of 32 bits that the store's checksums are combined with; 0 in those made in a format before 6. Its
+            copies share it.
         commits: Random names of the last 64 commits, 12 hexadecimal digits each, the newest last.
     """
 
@@ -88,6 +90,7 @@ class State:
     entry_sum: int = 0
     id_sum: int = 0
     commits: str = ""
+    salt: int = 0
 
     @property
     def vectors(self) -> str:
@@ -151,6 +154,11 @@ class State:
 def new_name() -> str:
     """A random name for a store that is made, copied or restored, so that none is taken for another."""
     return secrets.token_hex(16)
+
+
+def new_salt() -> int:
+    """A random salt for a store that is made."""
+    return secrets.randbits(32)
 
 
 def added(total: int, crc: int) -> int:

@@ -35,7 +35,7 @@ class StoreWriter(StoreReader):
         records = []
         for row, passage in enumerate(passages, start=first):
             metadata = dump_metadata(passage)
-            crc = passage_crc(row, passage.id, passage.title, metadata, passage.text)
+            crc = passage_crc(row, passage.id, passage.title, metadata, passage.text, self.now.salt)
             sums, ids = added(sums, crc), added(ids, mark_of(row, passage.id))
             records.append((row, passage.id, passage.title, metadata, passage.text, crc))
         self.connection.executemany("INSERT INTO passage VALUES (?, ?, ?, ?, ?, ?)", records)
@@ -67,7 +67,7 @@ class StoreWriter(StoreReader):
         records = []
         for at, row in enumerate(rows):
             blob = data[at * size : (at + 1) * size]
-            records.append((row, blob, vector_crc(row, blob)))
+            records.append((row, blob, vector_crc(row, blob, self.now.salt)))
         self.connection.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", records)
         return sum(record[2] for record in records)
 
@@ -75,7 +75,7 @@ class StoreWriter(StoreReader):
         """Replace the metadata of a passage whose title and text stay as they are; ``seen`` is whether filters see it."""
         (old,) = self.connection.execute("SELECT crc FROM passage WHERE row = ?", (row,)).fetchone()
         metadata = dump_metadata(passage)
-        crc = passage_crc(row, passage.id, passage.title, metadata, passage.text)
+        crc = passage_crc(row, passage.id, passage.title, metadata, passage.text, self.now.salt)
         self.connection.execute("UPDATE passage SET metadata = ?, crc = ? WHERE row = ?", (metadata, crc, row))
         total = added(taken(self.now.passage_sum, old), crc)
         self.now = replace(self.now, passage_sum=total, edits=self.now.edits + seen)

@@ -104,7 +104,7 @@ class BackgroundWorker:
             Whether it has ended.
         """
         self._reset_after_fork()
-        return self._ended.wait(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
+        return self._ended.wait(timeout)
 
     @contextmanager
     def paused(self) -> Iterator[None]:

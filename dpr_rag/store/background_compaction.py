@@ -30,7 +30,7 @@ from dpr_rag.store import lexicon
 from dpr_rag.store.background import Checkpoint
 from dpr_rag.store.compaction import aligned_passages, build_base, install_base, plan_of, with_checkpoints
 from dpr_rag.store.engine import Engine
-from dpr_rag.store.segment_folders import building
+from dpr_rag.store.segment_folders import base_manifest, building
 from dpr_rag.store.snapshot import open_fields
 
 TAIL_LIMIT = 20_000
@@ -95,7 +95,7 @@ def _tail_ratio(state: State) -> float:
 
 def _is_due(engine: Engine, state: State) -> bool:
     """Whether the tail or the removals are beyond their limits, or the base was found damaged."""
-    base = _base_manifest(state)
+    base = base_manifest(state)
     if base is not None and base.directory in engine.unusable:
         return True
     return _tail_ratio(state) > 1 or _has_many_removals(state, 0 if base is None else base.count)
@@ -104,10 +104,6 @@ def _is_due(engine: Engine, state: State) -> bool:
 def _has_many_removals(state: State, count: int) -> bool:
     """Whether so many of the ``count`` passages of a base were removed that it is to be built anew."""
     return state.removed > max(TAIL_LIMIT, REMOVED_SHARE * count)
-
-
-def _base_manifest(state: State) -> Manifest | None:
-    return None if state.base is None else Manifest.from_json(state.base)
 
 
 def _catch_up(engine: Engine, checkpoint: Checkpoint) -> bool:
@@ -135,7 +131,7 @@ def _extend_base(engine: Engine, state: State, folder: Path, checkpoint: Checkpo
     Returns:
         False where a new base is to be built instead: there is none, it is damaged, or its index does not suit the tail.
     """
-    old, wanted = _base_manifest(state), plan_of(state, state.index)
+    old, wanted = base_manifest(state), plan_of(state, state.index)
     if old is None or wanted is None or not old.is_current or old.directory in engine.unusable:
         return False
     if not can_extend(old.plan, wanted) or _has_many_removals(state, old.count):

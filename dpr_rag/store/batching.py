@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from dpr_rag.arguments import check_count, is_blank, iterated, kind
+from dpr_rag.arguments import check_count, is_blank, iterated
 from dpr_rag.encoder import Vectors, check_given
 from dpr_rag.errors import PassageError, StoreError, VectorError
+from dpr_rag.handed_over import passages_of, refuse_single
 from dpr_rag.passages import Passage
 from dpr_rag.store.repeats import SeenIds, check_repeats, without_twins
 from dpr_rag.store.reports import AddReport
@@ -18,7 +19,6 @@ from dpr_rag.store.sources import Replace, check_replace
 
 Known = Mapping[str, tuple[int, Passage]]
 """Stored passages with their row numbers, by id."""
-_AS_A_PASSAGE = "a dpr_rag.Passage(id=…, text=…)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,8 +60,7 @@ def batches(
     """
     size = check_count("batch_size", size, StoreError)
     check_replace(replace)
-    if isinstance(passages, Passage):
-        raise PassageError("passages is one Passage, expected several; wrap it in a list")
+    refuse_single(passages)
     if isinstance(passages, Sized) and isinstance(vectors, Sized) and len(passages) != len(vectors):
         raise VectorError(f"{len(vectors)} vectors were given for {len(passages)} passages; give one vector each")
     passages = admitted(scope, passages)
@@ -74,17 +73,13 @@ def batches(
 
 def _cut(passages: Iterable[Passage], vectors: Iterable[Any] | None, size: int, replace: Replace) -> Iterator[Batch]:
     seen = SeenIds()
-    items = iterated(
-        "passages", passages, "a list of passages", error=PassageError, advice=f"give {_AS_A_PASSAGE}, in a list"
-    )
+    items = passages_of(passages)
     given_rows = "one vector of numbers for each passage"
     rows = (
         None if vectors is None else iterated("vectors", vectors, given_rows, error=VectorError, advice="give a list")
     )
     while batch := list(islice(items, size)):
         for item in batch:
-            if not isinstance(item, Passage):
-                raise PassageError(f"{kind(item)} is no passage; give {_AS_A_PASSAGE}")
             _refuse_blank(item)
         given = None if rows is None else check_given(islice(rows, len(batch)), [item.id for item in batch])
         kept, twins = without_twins(batch, given, replace)

@@ -15,7 +15,7 @@ from dpr_rag.derived import Rows, SegmentDamagedError
 from dpr_rag.encoder import Vectors, check_vectors
 from dpr_rag.errors import OPTIMIZE_BUILDS, RESTORE, StoreCorrupted, StoreError, VectorError
 from dpr_rag.faces import each_face, message_of
-from dpr_rag.index.segments import Base, Manifest, largest_norm, verify_base
+from dpr_rag.index.segments import Base, largest_norm, verify_base
 from dpr_rag.lexical import Analyzer, Postings, analysis_of
 from dpr_rag.passages import Passage
 from dpr_rag.storage import entries
@@ -27,6 +27,7 @@ from dpr_rag.store import choosing, recording
 from dpr_rag.store.engine import Engine
 from dpr_rag.store.ranking import RankingQuery, search
 from dpr_rag.store.reports import CheckReport, StoreInfo
+from dpr_rag.store.segment_folders import base_manifest
 from dpr_rag.store.snapshot import fields_of, positions_in
 
 _PAGE = 1000
@@ -110,7 +111,7 @@ def _check_vectors(reader: StoreReader, state: State, rows: Rows, problems: list
 
 def _check_base(parent: Path, reader: StoreReader, state: State, rows: Rows, problems: list[str]) -> int:
     """Hold the base segment against the stored vectors, and return how many passages it holds."""
-    manifest = None if state.base is None else Manifest.from_json(state.base)
+    manifest = base_manifest(state)
     if manifest is None or not manifest.is_current:  # of an earlier version, and not used
         return 0
     try:
@@ -185,12 +186,14 @@ def info(engine: Engine) -> StoreInfo:
     """Settings, counts and sizes; see ``PassageStore.info``."""
     with engine.reading() as reader:
         state = reader.state()
-        base = None if state.base is None else Manifest.from_json(state.base)
+        base = base_manifest(state)
         last = 0 if base is None else base.last_row
         removed = reader.removed(-1)
         tail, number = reader.count_after(last), reader.format()
     plan = None if base is None else base.plan
     waiting = "no base segment yet: everything is searched exactly; " + OPTIMIZE_BUILDS + " one"
+    if not state.passages:
+        waiting = "there are no passages yet"
     return StoreInfo(
         path=str(engine.folder),
         format=number,

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ from dpr_rag.storage.state import State
 from dpr_rag.storage.writer import StoreWriter
 from dpr_rag.store.background import Checkpoint
 from dpr_rag.store.engine import Engine
-from dpr_rag.store.segment_folders import building, new_name, remove_all_but
+from dpr_rag.store.segment_folders import base_manifest, building, new_name, remove_all_but
 
 _LOCK_TIMEOUT = 1.0  # seconds
 _LOCK_TRIES = 30
@@ -78,10 +79,30 @@ def build_base(engine: Engine, index: str | None, folder: Path, checkpoint: Chec
     if plan is not None and written is not None:
         _log.info("building %s over %d passages (%s)", plan.name, state.passages, plan.reason)
         beside = fields.write(folder)
-        manifest = finish_base(
-            folder, written, plan, generation=state.generation, dtype=state.dtype, beside=beside, checkpoint=checkpoint
+        finish = partial(
+            finish_base,
+            folder,
+            written,
+            generation=state.generation,
+            dtype=state.dtype,
+            beside=beside,
+            checkpoint=checkpoint,
         )
+        try:
+            manifest = finish(plan)
+        except ann.UntrainedError as error:
+            if index is not None or _was_trained(state, plan):
+                raise
+            reason = f"{state.passages:,} passages are too few to train {plan.name}: exact until there are more"
+            _log.warning("%s; %s", error, reason)
+            manifest = finish(kinds.exact(reason))
     install_base(engine, state, wanted, folder, manifest, checkpoint)
+
+
+def _was_trained(state: State, plan: kinds.Plan) -> bool:
+    """Whether the base has that index, trained with no more passages than there are: then these are not too few."""
+    base = base_manifest(state)
+    return base is not None and base.plan.factory == plan.factory and base.count <= state.passages
 
 
 def plan_of(state: State, wanted: str) -> kinds.Plan | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from dpr_rag.arguments import check_count, iterated, kind, remedy
+from dpr_rag.arguments import check_count, kind
 from dpr_rag.encoder import Vectors
 from dpr_rag.errors import FilterError, StoreError, VectorError
 from dpr_rag.faces import ByFace
 from dpr_rag.filters import Filter, Where
 from dpr_rag.filters.evaluating import compared_fields
+from dpr_rag.handed_over import ids_of
 from dpr_rag.passages import Passage, is_text, rejoined
 from dpr_rag.storage.reader import Condition, StoreReader, fits
 from dpr_rag.store.engine import Engine
@@ -131,14 +132,4 @@ def _prove_beforehand(engine: Engine, ids: Sequence[str]) -> None:
 
 def checked_ids(ids: Iterable[str]) -> list[str]:
     """Ids as a list, without those that no passage can have; a lone string is a mistake, not a list of characters."""
-    advice = f"wrap it as [{ids!r:.80}]" if isinstance(ids, str) else "give [] for none"
-    if isinstance(ids, Passage):
-        advice = "give [passage.id]"
-    given = list(ids) if isinstance(ids, Mapping) else ids
-    listed = list(iterated("ids", given, "a list of ids", error=StoreError, advice=advice))
-    for passage_id in listed:
-        if not isinstance(passage_id, str):
-            several = "give one string for each"
-            advice = "give its .id" if isinstance(passage_id, Passage) else remedy(passage_id, several=several)
-            raise StoreError(f"an id is {kind(passage_id)}, expected a string; " + advice)
-    return [passage_id for passage_id in map(rejoined, listed) if is_text(passage_id)]
+    return [passage_id for passage_id in map(rejoined, ids_of(ids)) if is_text(passage_id)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from dpr_rag.arguments import check_flag, check_number
+from dpr_rag.arguments import check_flag, check_seconds
 from dpr_rag.encoder import Encoder, check_encoder
 from dpr_rag.errors import (
     MAKE_ONE,
@@ -32,7 +32,7 @@ from dpr_rag.storage.claims import Claim, remove_abandoned
 from dpr_rag.storage.database import Database
 from dpr_rag.storage.holding import was_written
 from dpr_rag.storage.schema import FILE_NAME
-from dpr_rag.storage.state import State, new_name
+from dpr_rag.storage.state import State, new_name, new_salt
 from dpr_rag.store import recording
 from dpr_rag.store.engine import Engine
 
@@ -61,12 +61,13 @@ class Settings:
 def open_engine(folder: Path, encoder: Encoder | None, settings: Settings) -> Engine:
     """Open or create the store in a folder; see ``PassageStore.open`` for what is refused."""
     _check(encoder, settings)
+    timeout = check_seconds("timeout", settings.timeout, StoreError)
     _prepare_folder(folder, settings)
     may_create = settings.create and not settings.read_only
     database = Database(
         folder,
         read_only=settings.read_only,
-        timeout=settings.timeout,
+        timeout=timeout,
         functions=SQL_FUNCTIONS,
         initial=_first_state(settings).encode() if may_create else None,
     )
@@ -80,7 +81,8 @@ def open_engine(folder: Path, encoder: Encoder | None, settings: Settings) -> En
 
 
 def _first_state(settings: Settings) -> State:
-    return State(dtype=settings.dtype, index=settings.index, language=settings.language or ENGLISH, store=new_name())
+    language = settings.language or ENGLISH
+    return State(dtype=settings.dtype, index=settings.index, language=language, store=new_name(), salt=new_salt())
 
 
 def open_temporary(encoder: Encoder | None, settings: Settings) -> tuple[Engine, Callable[[], None]]:
@@ -110,7 +112,6 @@ def _check(encoder: Encoder | None, settings: Settings) -> None:
         check_encoder(encoder)
     for name in ("create", "read_only", "bind"):
         check_flag(name, getattr(settings, name))
-    check_number("timeout", settings.timeout, StoreError, more=" of seconds")
     if not isinstance(settings.dtype, str) or settings.dtype not in DTYPES:
         raise StoreError(unknown("dtype", settings.dtype, DTYPES, _OTHER_DTYPES))
     Analyzer(ENGLISH if settings.language is None else settings.language)

@@ -86,7 +86,8 @@ class Scope:
             return made
         raise PassageError(
             f"passage {passage.id!r:.120} does not fit the filter of the view that it is added through, {self}; "
-            "leave the fields out that it fixes, or add the passage through another view"
+            "give it values that the filter keeps (fields of its metadata that are fixed to one may be left out), or add it "
+            "through another view"
         )
 
     def refuse_taken(self, known: Mapping[str, tuple[int, Passage]]) -> None:

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dpr_rag.errors import RESTORE, StoreError
+from dpr_rag.index.segments import Manifest
 from dpr_rag.paths import write_failure
 from dpr_rag.storage.claims import Claim, remove_abandoned
 from dpr_rag.storage.place import INDEX_FOLDER, refuse_links
+from dpr_rag.storage.state import State
 
 _BUILDING = "building-"
 _OWN = re.compile(r"(?:base|words)-[0-9]+-[0-9a-f]{8}")
@@ -22,6 +24,11 @@ _OWN = re.compile(r"(?:base|words)-[0-9]+-[0-9a-f]{8}")
 def is_own(name: str) -> bool:
     """Whether a name has the form of a segment's folder."""
     return _OWN.fullmatch(name) is not None
+
+
+def base_manifest(state: State) -> Manifest | None:
+    """The manifest of the base segment, or None."""
+    return None if state.base is None else Manifest.from_json(state.base)
 
 
 def new_name(kind: str, number: int) -> str:

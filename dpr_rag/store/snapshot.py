@@ -21,6 +21,7 @@ from dpr_rag.storage.fields import FIELDS, Fields, Truth
 from dpr_rag.storage.place import INDEX_FOLDER
 from dpr_rag.storage.reader import Condition, StoreReader
 from dpr_rag.storage.state import State, added
+from dpr_rag.store.segment_folders import base_manifest
 
 _KEPT_FILTERS = 32
 _log = logging.getLogger(__name__)
@@ -179,7 +180,7 @@ def _load_all(
     reader: StoreReader, folder: Path, state: State, unusable: Sequence[str], old: Snapshot | None
 ) -> Snapshot:
     base = fields = None
-    manifest = None if state.base is None else Manifest.from_json(state.base)
+    manifest = base_manifest(state)
     if manifest is not None and not manifest.is_current:
         _log.warning(
             "%s has an index of an earlier version, which is not used: questions are compared with every vector", folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from dpr_rag.arguments import check_number
+from dpr_rag.arguments import check_seconds
 from dpr_rag.encoder import Encoder
 from dpr_rag.errors import StoreError
 from dpr_rag.lexical import Analyzer
@@ -63,7 +63,7 @@ class Upkeep(Scoped):
         """
         engine = self._whole("wait_for_compaction")
         if timeout is not None:
-            check_number("timeout", timeout, StoreError, more=" of seconds")
+            timeout = check_seconds("timeout", timeout, StoreError)
         return engine.background.wait(timeout)
 
     def info(self) -> StoreInfo:

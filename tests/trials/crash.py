@@ -270,7 +270,7 @@ def plan(folder: Path, choose: random.Random) -> Work:
     """A store of its own, or none yet, and one to three operations."""
     place = folder / "store"
     if choose.random() < 0.15:
-        work = Work(place, [World()])
+        work = Work(place, [World(filled=False)])
     else:
         shutil.copytree(folder.parent / "store", place)
         with PassageStore.open(place, read_only=True) as store:

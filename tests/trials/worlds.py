@@ -52,6 +52,7 @@ class World:
     weight: float | None = None
     language: str = "english"
     tuned_for: str = "english"
+    filled: bool = True  # whether there ever was a passage, and so an encoder to tune for
 
     @property
     def encoder(self) -> HashEncoder:
@@ -59,7 +60,9 @@ class World:
         return HashEncoder(salt=self.salt)
 
     def add(self, passages: list[Passage]) -> None:
-        """As the store encodes and adds them: what is stored already is not moved."""
+        """As the store encodes and adds them: what is stored already is not moved, and what no encoder was tuned for is void."""
+        if passages and not self.filled:
+            self.filled, self.weight = True, None
         self.oracle.add(passages, self.encoder.encode_passages(passages))
 
     def seen(self) -> tuple[Any, ...]:

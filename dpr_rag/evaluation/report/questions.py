@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from zlib import crc32
 
-from dpr_rag.evaluation.report.marking import marked, question_words
+from dpr_rag.evaluation.report.highlighting import marked, question_words
 from dpr_rag.evaluation.report.markup import Html, element, join
 from dpr_rag.evaluation.results import Evaluation, QuestionResult
 

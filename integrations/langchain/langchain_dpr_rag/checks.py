@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 
-from dpr_rag.arguments import check_number, check_text, iterated, kind, remedy
+from dpr_rag.arguments import check_each, check_number, check_text, iterated, kind, remedy
 from dpr_rag.errors import ArgumentError
 
 
@@ -23,12 +23,8 @@ def documents_given(documents: object) -> list[Document]:
     listed = list(
         iterated("documents", documents, "a list of LangChain's Documents", error=ArgumentError, advice=advice)
     )
-    for at, document in enumerate(listed, start=1):
-        if not isinstance(document, Document):
-            raise ArgumentError(
-                f"document {at} is {kind(document)}, expected a langchain_core Document; give Document(page_content=…), or "
-                "strings to add_texts"
-            )
+    advice = "give Document(page_content=…), or strings to add_texts"
+    check_each("document", listed, Document, "a langchain_core Document", advice=advice)
     return listed
 
 
@@ -63,9 +59,7 @@ def metadatas_given(metadatas: object, count: int) -> list[dict[str, Any]]:
     listed = list(iterated("metadatas", metadatas, "a list of dicts", error=ArgumentError, advice=advice))
     if len(listed) != count:
         raise ArgumentError(f"{len(listed)} metadatas were given for {count} texts; give one each")
-    for at, metadata in enumerate(listed, start=1):
-        if not isinstance(metadata, Mapping):
-            raise ArgumentError(f"metadata {at} is {kind(metadata)}, expected a dict; give {{}} for none")
+    check_each("metadata", listed, Mapping, "a dict", advice="give {} for none")
     return [dict(metadata) for metadata in listed]
 
 

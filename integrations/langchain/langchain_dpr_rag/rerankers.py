@@ -134,10 +134,10 @@ class DPRReranker(BaseDocumentCompressor):
 
 
 def _hits_of(documents: Sequence[Document]) -> list[Hit]:
-    """Hits of the documents that are not blank, by position; scored by the store if all have a score, else by position."""
+    """Hits of the documents that are not blank, by position; scored by the store if all have a finite score, else by position."""
     filled = [(at, document) for at, document in enumerate(documents) if not is_blank(document.page_content)]
     scores: list[Any] = [document.metadata.get(SCORE_KEY) for _, document in filled]
-    if not all(isinstance(score, float) for score in scores):
+    if not all(isinstance(score, float) and math.isfinite(score) for score in scores):
         scores = [-math.log(rank) for rank in range(1, len(filled) + 1)]
     return [
         Hit(_passage_of(at, document), score, rank)

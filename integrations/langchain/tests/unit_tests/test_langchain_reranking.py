@@ -143,6 +143,10 @@ def test_the_order_of_the_search_counts_beside_the_reranker() -> None:
         one.model_copy(update={"metadata": {**one.metadata, SCORE_KEY: float(at)}}) for at, one in enumerate(documents)
     ]
     assert order(0, scored) == [3, 2, 1, 0]  # by what the search said, where it said it
+    for lost in (math.nan, math.inf, -math.inf):
+        scored[1] = documents[1].model_copy(update={"metadata": {"n": 1, SCORE_KEY: lost}})
+        assert order(0, scored) == [0, 1, 2, 3]
+        assert order(1, scored) == [1, 2, 3, 0]
 
 
 def test_nothing_and_what_cannot_be_read(reader: Reader) -> None:

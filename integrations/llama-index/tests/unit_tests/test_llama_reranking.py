@@ -138,6 +138,9 @@ def test_the_scores_of_the_search_count_beside_the_reranker() -> None:
 
     assert order(0, [4, 3, 2, 1]) == order(0, [None, 3, 9, 1]) == ["0", "1", "2", "3"]
     assert order(0, [1, 2, 3, 4]) == ["3", "2", "1", "0"]
+    for lost in (math.nan, math.inf, -math.inf):  # which say no more of the order than None
+        assert order(0, [1, lost, 3, 4]) == ["0", "1", "2", "3"]
+        assert order(1, [1, lost, 3, 4]) == ["1", "2", "3", "0"]
     assert order(1, [1, 2, 3, 4]) == ["1", "2", "3", "0"]
     given = [node(str(at), "x" * size) for at, size in enumerate((1, 9, 3, 2))]
     found = DPRReranker(Crossed(), top_n=4, rerank_weight=0.5).postprocess_nodes(given, query_str=QUESTION)

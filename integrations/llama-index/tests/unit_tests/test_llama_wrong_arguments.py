@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from llama_index.core.schema import TextNode
+from llama_index.core.schema import QueryBundle, TextNode
 from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQuery
 from llama_index.embeddings.dpr_rag import DPREmbedding
+from llama_index.postprocessor.dpr_rag import DPRReranker
 from llama_index.retrievers.dpr_rag import DPRRetriever
 from llama_index.vector_stores.dpr_rag import DPRVectorStore
 from tiny import TinyEncoder
@@ -49,6 +50,7 @@ class Place:
         self.store.add([VALUES["node"], TextNode(id_="m", text="another node")])
         self.retriever = DPRRetriever(self.store)
         self.embedding = DPREmbedding(TinyEncoder())
+        self.reranker = DPRReranker()
 
     def asked(self, **options: Any) -> Any:
         query = VectorStoreQuery(query_str="a node")
@@ -104,6 +106,8 @@ CALLS: dict[str, tuple[Call, str]] = {
     "adelete": (lambda p, v: asyncio.run(p.store.adelete(v)), "text"),
     "delete_nodes": (lambda p, v: p.store.delete_nodes(v), "[text]"),
     "delete_nodes filters": (lambda p, v: p.store.delete_nodes(filters=v), ""),
+    "postprocess_nodes": (lambda p, v: p.reranker.postprocess_nodes(v, query_str="a node"), ""),
+    "postprocess question": (lambda p, v: p.reranker.postprocess_nodes([], QueryBundle(v)), "text"),
     "path": (lambda p, v: DPRVectorStore(v, create=False), ""),
     "store": (lambda p, v: DPRVectorStore(store=v), "None"),
     "encoder": (lambda p, v: DPRVectorStore(encoder=v), "None"),

@@ -10,10 +10,10 @@ from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
-from llama_index.postprocessor.dpr_rag.nodes import ANSWER_KEY, hits_of, judged
+from llama_index.postprocessor.dpr_rag.nodes import ANSWER_KEY, hits_of, judged, nodes_given
 
 from dpr_rag import Reader, SecondStage
-from dpr_rag.arguments import check_count, is_blank
+from dpr_rag.arguments import check_count, is_blank, kind, remedy
 from dpr_rag.errors import ArgumentError, VectorError, nearest
 
 __all__ = ["ANSWER_KEY", "DPRReranker"]
@@ -62,7 +62,7 @@ class DPRReranker(BaseNodePostprocessor):
     Nodes are copied, not changed. Those without text cannot be read and come last; for a blank question all keep their order.
 
     Raises:
-        TypeError: ``reranker`` cannot rerank, or an argument is unknown.
+        TypeError: ``reranker`` cannot rerank, an argument is unknown, or nodes or question are of another type.
         VectorError: ``top_n`` is below 1, or ``rerank_weight`` not between 0 and 1.
         ModelError: A folder holds no reader.
     """
@@ -147,6 +147,11 @@ class DPRReranker(BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         if query_bundle is None:
             raise ArgumentError("a reranker reads question and nodes together; pass query_str= or query_bundle=")
+        nodes = nodes_given(nodes)
+        if not isinstance(query_bundle.query_str, str):
+            given = query_bundle.query_str
+            advice = remedy(given, several="rerank for one question after the other")
+            raise ArgumentError(f"query_str is {kind(given)}, expected a string; {advice}")
         if is_blank(query_bundle.query_str) or not nodes:
             return nodes[: self.top_n]
         payload: dict[str, Any] = {

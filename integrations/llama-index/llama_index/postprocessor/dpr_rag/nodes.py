@@ -10,7 +10,7 @@ from typing import Any
 from llama_index.core.schema import MetadataMode, NodeWithScore
 
 from dpr_rag import Hit, Passage
-from dpr_rag.arguments import is_blank
+from dpr_rag.arguments import check_each, is_blank, iterated
 from dpr_rag.errors import ArgumentError
 
 ANSWER_KEY = "dpr_answer"
@@ -18,15 +18,29 @@ ANSWER_KEY = "dpr_answer"
 
 
 def hits_of(nodes: Sequence[NodeWithScore]) -> list[Hit]:
-    """The nodes with text, each under its place as the id; where one has no score, the places count instead."""
+    """The nodes with text, each under its place as the id; where one has no finite score, the places count instead."""
     filled = [(at, node, text) for at, node in enumerate(nodes) if not is_blank(text := _text_of(node))]
     scores: list[Any] = [node.score for _, node, _ in filled]
-    if any(score is None for score in scores):
+    if not all(score is not None and math.isfinite(score) for score in scores):
         scores = [-math.log(rank) for rank in range(1, len(filled) + 1)]
     pairs = zip(filled, scores, strict=True)
     return [
         Hit(_passage_of(at, node, text), float(score), rank) for rank, ((at, node, text), score) in enumerate(pairs, 1)
     ]
+
+
+def nodes_given(nodes: object) -> list[NodeWithScore]:
+    """What a retriever found, as a list.
+
+    Raises:
+        ArgumentError: It is no list, or one is no node with a score.
+    """
+    form = "give what a retriever returns, or NodeWithScore(node=node) for each, in a list"
+    if isinstance(nodes, NodeWithScore):  # whose fields pydantic iterates
+        raise ArgumentError(f"nodes is one NodeWithScore, expected several; {form}")
+    listed = list(iterated("nodes", nodes, "a list of nodes with scores", error=ArgumentError, advice=form))
+    check_each("node", listed, NodeWithScore, "a NodeWithScore", advice=form)
+    return listed
 
 
 def judged(scored_node: NodeWithScore, hit: Hit) -> NodeWithScore:

@@ -8,7 +8,7 @@ from typing import Any
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import VectorStoreQuery
 
-from dpr_rag.arguments import check_count, iterated, kind, remedy
+from dpr_rag.arguments import check_count, check_each, iterated, kind, remedy
 from dpr_rag.errors import ArgumentError, PathError, VectorError
 
 
@@ -22,9 +22,7 @@ def nodes_given(nodes: object) -> list[BaseNode]:
     if isinstance(nodes, BaseNode):
         raise ArgumentError(f"nodes is one {type(nodes).__name__}, expected several; wrap it in a list")
     listed = list(iterated("nodes", nodes, "a list of nodes", error=ArgumentError, advice=form))
-    for at, node in enumerate(listed, start=1):
-        if not isinstance(node, BaseNode):
-            raise ArgumentError(f"node {at} is {kind(node)}, expected one of LlamaIndex's nodes; {form}")
+    check_each("node", listed, BaseNode, "one of LlamaIndex's nodes", advice=form)
     return listed
 
 

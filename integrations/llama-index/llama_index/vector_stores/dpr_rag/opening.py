@@ -9,16 +9,15 @@ from typing import Any
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.embeddings.dpr_rag.foreign import encoder_of
 
-from dpr_rag import Encoder, MilvusStore, PassageStore, Store, is_address, is_service
+from dpr_rag import Encoder, Store
 from dpr_rag.arguments import kind
-from dpr_rag.errors import ArgumentError, PathError
-from dpr_rag.fillable import FilledStore, filled
+from dpr_rag.errors import ArgumentError
+from dpr_rag.fillable import FilledStore, filled, open_fillable
 from dpr_rag.stores import is_store
 
 AnyEncoder = Encoder | BaseEmbedding
 _OPTIONS = ("index", "dtype", "bind", "timeout", "language", "token", "partition_key")
-_OF_A_FOLDER = ("dtype", "bind", "language")
-_OF_A_MILVUS = ("token", "partition_key")
+_ADVICE = "DPRRetriever(address) searches it, and nodes are added where they are stored"
 ARGUMENTS = (
     "path",
     "store",
@@ -79,15 +78,7 @@ def open_store(
     read_only: bool = False,
     **options: Any,
 ) -> FilledStore:
-    """Open or create the store at a path, or make a temporary one.
-
-    Args:
-        path: The store's folder, the address of a Milvus, or None.
-        encoder: What the store is bound to, if anything.
-        fingerprint: The name of an embedding that has none itself.
-        create: Make a store where there is none.
-        read_only: Refuse every change, and create nothing.
-        **options: Further arguments of ``PassageStore.open``, or of ``MilvusStore.open``.
+    """Open or create a store, see ``dpr_rag.fillable.open_fillable``; ``fingerprint`` names an embedding that has no name.
 
     Raises:
         TypeError: ``encoder`` is neither an encoder nor an embedding.
@@ -95,33 +86,8 @@ def open_store(
         EncoderMismatchError: Another encoder filled the store, or nothing names the embedding.
     """
     refuse_unknown([name for name in options if name not in _OPTIONS], ARGUMENTS, _OTHER_WORDS)
-    if path is None and (read_only or not create):
-        raise ArgumentError("create=False and read_only=True are for a store that exists; give its path")
     bound = encoder_of(encoder, fingerprint)
-    if path is None:
-        return PassageStore.temporary(encoder=bound, **_without_those_of_a_milvus(options))
-    return _opened(path, bound, create=create, read_only=read_only, **options)
-
-
-def _without_those_of_a_milvus(options: dict[str, Any]) -> dict[str, Any]:
-    for name in _OF_A_MILVUS:
-        if options.get(name) is not None:
-            raise ArgumentError(f"{name} goes with the address of a Milvus, and this is none; leave it out")
-    return {name: value for name, value in options.items() if name not in _OF_A_MILVUS}
-
-
-def _opened(path: str | os.PathLike[str], encoder: Encoder | None, **options: Any) -> FilledStore:
-    if is_service(path):
-        raise PathError(
-            f"{path!r:.200} is an address of a service, which can be searched but not filled from here; "
-            "DPRRetriever(address) searches it, and nodes are added where they are stored"
-        )
-    if isinstance(path, str) and is_address(path):
-        for name in _OF_A_FOLDER:
-            if name in options:
-                raise ArgumentError(f"{name} goes with a folder, and {path!r:.200} is a Milvus; leave it out")
-        return MilvusStore.open(path, encoder=encoder, **options)
-    return PassageStore.open(path, encoder=encoder, **_without_those_of_a_milvus(options))
+    return open_fillable(path, bound, create=create, read_only=read_only, advice=_ADVICE, **options)
 
 
 def given_or_opened(

@@ -12,13 +12,13 @@ from dpr_rag.passages import Hit
 
 
 @dataclass(frozen=True, slots=True)
-class Readings:
+class Wordings:
     """What may be looked up for a question.
 
     Attributes:
-        texts: The readings, in the order in which they count.
+        texts: The wordings, in the order in which they count.
         words: The words of its own that passages should hold.
-        alone: The first reading is the question alone, and counts before the other one; what the other one finds has to hold
+        alone: The first wording is the question alone, and counts before the other one; what the other one finds has to hold
             every word of the question, for the subject before it would bring passages about that subject only.
     """
 
@@ -27,10 +27,10 @@ class Readings:
     alone: bool = False
 
     def fitting(self, lists: Sequence[Sequence[Hit]], analyzer: Analyzer) -> list[list[Hit]]:
-        """The hits of each reading that speak of the question's own words; all of them where none does, unless ``alone``.
+        """The hits of each wording that speak of the question's own words; all of them where none does, unless ``alone``.
 
         Args:
-            lists: Hits of each reading.
+            lists: Hits of each wording.
             analyzer: Tells words apart.
         """
         wanted = _terms(self.words, analyzer)
@@ -56,8 +56,8 @@ def _terms(texts: Iterable[str], analyzer: Analyzer) -> frozenset[int]:
     return frozenset(analyzer.sequence(" ".join(texts)))
 
 
-def readings_of(question: str, before: Sequence[Turn]) -> Readings:
-    """The readings of a question without a language model: unchanged, behind the subject that it depends on, or both.
+def wordings_of(question: str, before: Sequence[Turn]) -> Wordings:
+    """The wordings of a question without a language model: unchanged, behind the subject that it depends on, or both.
 
     Args:
         question: Without courtesies.
@@ -65,11 +65,11 @@ def readings_of(question: str, before: Sequence[Turn]) -> Readings:
     """
     need = dependence(question)
     if not before or need is Dependence.NONE:
-        return Readings((question,))
+        return Wordings((question,))
     in_context = with_context(question, [turn.question for turn in before if not _was_more_of_another(turn)])
     if need is Dependence.SHORT:
-        return Readings((question, in_context), tuple(content_words(question)), alone=True)
-    return Readings(
+        return Wordings((question, in_context), tuple(content_words(question)), alone=True)
+    return Wordings(
         (in_context,) if need is Dependence.FULL else (in_context, question), tuple(narrowing_words(question))
     )
 

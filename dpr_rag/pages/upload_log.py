@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 
-class Marks(Protocol):
+class UploadLog(Protocol):
     """Remembers over a restart, and a crash, which files are being added, and what those held that were."""
 
     def begun(self, source: str) -> None:
@@ -28,7 +28,7 @@ class Marks(Protocol):
 
 
 class Forgetful:
-    """Marks that end with the process."""
+    """A log that ends with the process."""
 
     def __init__(self) -> None:
         self._adding, self._checksums = set[str](), dict[str, str]()

@@ -12,8 +12,8 @@ from dpr_rag.conversation import Dependence, dependence, narrowing_words, standa
 from dpr_rag.lexical import Analyzer
 from dpr_rag.pages.answering import Answerer, Settings
 from dpr_rag.pages.names import asks_for_person, names_person
-from dpr_rag.pages.readings import Readings, readings_of
 from dpr_rag.pages.turns import Turn
+from dpr_rag.pages.wordings import Wordings, wordings_of
 
 PASSAGES = [
     Passage("pro", "The Calyx Pro runs for 30 hours on a full charge. It is charged through USB-C.", "Calyx Pro"),
@@ -27,7 +27,7 @@ PASSAGES = [
 
 @pytest.fixture(scope="module")
 def answerer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answerer]:
-    with PassageStore.open(tmp_path_factory.mktemp("readings") / "s", encoder=DualEncoder.default()) as store:
+    with PassageStore.open(tmp_path_factory.mktemp("wordings") / "s", encoder=DualEncoder.default()) as store:
         store.add(PASSAGES)
         yield Answerer(store, None)
 
@@ -85,8 +85,8 @@ def test_a_passage_with_every_word_of_the_question_is_an_answer_in_the_smallest_
 
 def test_what_follows_a_few_words_that_were_more_about_another_subject_is_about_that() -> None:
     before = [Turn("Tell me about the Calyx Pro"), Turn("battery life", searched="Calyx Pro battery life")]
-    assert readings_of("and charging?", before).texts[0] == "Calyx Pro and charging?"
-    assert readings_of("and charging?", [before[0], Turn("battery life", searched="battery life")]).texts[0] == (
+    assert wordings_of("and charging?", before).texts[0] == "Calyx Pro and charging?"
+    assert wordings_of("and charging?", [before[0], Turn("battery life", searched="battery life")]).texts[0] == (
         "battery life and charging?"
     )
 
@@ -95,11 +95,11 @@ def test_a_follow_up_that_names_something_is_answered_by_passages_that_name_it()
     rows = [Passage("l", "Name: Lumen; Price: 240.00"), Passage("s", "Name: Sonder; Price: 328.00")]
     hits = [Hit(passage, 9.0 - at, at + 1) for at, passage in enumerate(rows)]
     analyzer = Analyzer("english")
-    named = readings_of("and the Sonder?", [Turn("What is the price of the Lumen?")])
+    named = wordings_of("and the Sonder?", [Turn("What is the price of the Lumen?")])
     assert [[hit.passage.id for hit in one] for one in named.fitting([hits, hits], analyzer)] == [["s"], ["s"]]
-    unknown = readings_of("and the Fjord?", [Turn("What is the price of the Lumen?")])
+    unknown = wordings_of("and the Fjord?", [Turn("What is the price of the Lumen?")])
     assert unknown.fitting([hits, hits], analyzer) == [hits, hits]
-    alone = Readings(("sonder colour", "Lumen sonder colour"), ("sonder", "colour"), alone=True)
+    alone = Wordings(("sonder colour", "Lumen sonder colour"), ("sonder", "colour"), alone=True)
     assert alone.fitting([hits, hits], analyzer) == [hits, []]
 
 

@@ -1,0 +1,52 @@
+"""Ids and passages as callers hand them to a store, in a folder or behind a service: listed, and refused with the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from dpr_rag.arguments import iterated, kind, remedy
+from dpr_rag.errors import PassageError, StoreError
+from dpr_rag.passages import Passage
+
+_AS_A_PASSAGE = "give a dpr_rag.Passage(id=…, text=…)"
+
+
+def ids_of(ids: Iterable[str]) -> list[str]:
+    """Ids as a list; a lone string is a mistake, not a list of characters.
+
+    Raises:
+        StoreError: They are no list of strings.
+    """
+    advice = f"wrap it as [{ids!r:.80}]" if isinstance(ids, str) else "give [] for none"
+    advice = "give [passage.id]" if isinstance(ids, Passage) else advice
+    given = list(ids) if isinstance(ids, Mapping) else ids
+    listed = list(iterated("ids", given, "a list of ids", error=StoreError, advice=advice))
+    for passage_id in listed:
+        if not isinstance(passage_id, str):
+            several = "give one string for each"
+            advice = "give its .id" if isinstance(passage_id, Passage) else remedy(passage_id, several=several)
+            raise StoreError(f"an id is {kind(passage_id)}, expected a string; " + advice)
+    return listed
+
+
+def refuse_single(passages: object) -> None:
+    """Refuse one passage where several are expected.
+
+    Raises:
+        PassageError: It is one.
+    """
+    if isinstance(passages, Passage):
+        raise PassageError("passages is one Passage, expected several; wrap it in a list")
+
+
+def passages_of(passages: Iterable[Passage]) -> Iterator[Passage]:
+    """Yield passages one by one as they are read.
+
+    Raises:
+        PassageError: They are no passages.
+    """
+    advice = f"{_AS_A_PASSAGE}, in a list"
+    for item in iterated("passages", passages, "a list of passages", error=PassageError, advice=advice):
+        if not isinstance(item, Passage):
+            raise PassageError(f"{kind(item)} is no passage; {_AS_A_PASSAGE}")
+        yield item
