@@ -38,10 +38,12 @@ class Tab:
         self._orders, self._answers, self._sent = orders, answers, 0
         self._session: str | None = None
         self._chooser: int | None = None
+        self._loaded: set[str] = set()
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Network", "Log", "Runtime"):
             self._call(f"{domain}.enable")
+        self._call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def resize(self, width: int) -> None:
         """Give the window another width, with the page as it is."""
@@ -54,11 +56,14 @@ class Tab:
         self._call("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._call("Emulation.setEmulatedMedia", features=[scheme])
-        self._call("Page.navigate", url="about:blank")
-        self._until("Page.loadEventFired")
+        self._go_to("about:blank")
         self.requests.clear()
-        self._call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
-        self._until("Page.loadEventFired")
+        self._go_to(page if isinstance(page, str) else page.as_uri())
+
+    def _go_to(self, address: str) -> None:
+        document = self._call("Page.navigate", url=address)["loaderId"]
+        while document not in self._loaded:  # perhaps it was loaded before the reply came
+            self._next()
 
     def value(self, script: str) -> Any:
         """What a function body returns, as JSON gives it."""
@@ -88,7 +93,10 @@ class Tab:
 
     def answer_chooser(self, *files: Path) -> None:
         """Choose files in the dialogue that the page opened, which :meth:`expect_chooser` has caught."""
-        assert self._chooser is not None, "no dialogue was opened"
+        end = time.monotonic() + 60
+        while self._chooser is None:
+            assert time.monotonic() < end, "no dialogue was opened"
+            self.value("return 0")  # events come with replies
         self._call("DOM.setFileInputFiles", backendNodeId=self._chooser, files=[str(file) for file in files])
         self._chooser = None
 
@@ -101,7 +109,7 @@ class Tab:
         for _ in range(most):
             self.press("Tab", 9)
             if self.value(_UNSEEN_FOCUS) is not None:  # a panel may still slide into the window
-                self.wait("return !document.getAnimations().some(one => one instanceof CSSTransition)", 10)
+                self.wait("return !document.getAnimations().some(one => one instanceof CSSTransition)")
             unseen = self.value(_UNSEEN_FOCUS)
             assert unseen is None, f"no visible focus: {unseen}"
             if self.value(f"return document.activeElement.matches({json.dumps(selector)})"):
@@ -141,10 +149,6 @@ class Tab:
                 assert "error" not in message, message
                 return dict(message["result"])
 
-    def _until(self, event: str) -> None:
-        while self._next().get("method") != event:
-            pass
-
     def _next(self) -> dict[str, Any]:
         read = bytearray()
         while (char := self._answers.read(1)) != b"\0":
@@ -154,6 +158,8 @@ class Tab:
         told = message.get("params", {})
         if message.get("method") == "Network.requestWillBeSent":
             self.requests.append(told["request"]["url"])
+        if message.get("method") == "Page.lifecycleEvent" and told["name"] == "load":
+            self._loaded.add(told["loaderId"])
         if message.get("method") == "Page.fileChooserOpened":
             self._chooser = told["backendNodeId"]
         if message.get("method") == "Log.entryAdded":
@@ -179,4 +185,8 @@ def chromium(folder: Path) -> Iterator[Tab]:
             yield Tab(orders, answers)
     finally:
         started.terminate()
-        started.wait(30)
+        try:
+            started.wait(30)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()

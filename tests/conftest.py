@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,14 +13,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-from dpr_rag import Hit, Passage, PassageStore
-from dpr_rag.filters import Filter, parse_filter
+# Before dpr_rag and typer are imported: what a terminal, a proxy or a CI service sets would change what is tested.
+_FOREIGN = {
+    "FORCE_COLOR",
+    "CLICOLOR_FORCE",
+    "PY_COLORS",
+    "GITHUB_ACTIONS",
+    "TTY_COMPATIBLE",
+    "TTY_INTERACTIVE",
+    "COLUMNS",
+    "LINES",
+}
+for _name in [
+    name for name in os.environ if name in _FOREIGN or name.startswith("DPR_RAG_") or name.lower().endswith("_proxy")
+]:
+    if _name != "DPR_RAG_TEST_MILVUS":
+        del os.environ[_name]
 
-# How long an example takes is the machine's affair, and tests run beside each other.
-settings.register_profile("shared machine", deadline=None)
-settings.load_profile("shared machine")
+from dpr_rag import Hit, Passage, PassageStore  # noqa: E402
+from dpr_rag.filters import Filter, parse_filter  # noqa: E402
+
+# How long an example takes is the machine's affair, as tests run beside each other; files of examples may replace one another.
+# Examples do not change from run to run, so that a failure is that of a change and comes back; others are looked for by
+# `pytest --hypothesis-profile=exploring`.
+_UNCHECKED = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
+settings.register_profile("exploring", deadline=None, suppress_health_check=_UNCHECKED)
+settings.register_profile("repeatable", settings.get_profile("exploring"), derandomize=True)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -49,7 +49,11 @@ class Server:
 
     def stop(self) -> None:
         """End it and what started it."""
-        self._starter.communicate(timeout=60)
+        try:
+            self._starter.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            self._starter.kill()
+            raise
 
     def address(self, collection: str) -> str:
         return f"milvus://127.0.0.1:{self.port}/{collection}"

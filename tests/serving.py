@@ -54,11 +54,11 @@ def raw(path: str, sent: bytes, *, wait: float = 30.0) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
         one.settimeout(wait)
         one.connect(path)
-        one.sendall(sent)
         received = b""
         try:
+            one.sendall(sent)
             while part := one.recv(65536):
                 received += part
-        except (TimeoutError, ConnectionResetError):
+        except (TimeoutError, BrokenPipeError, ConnectionResetError):
             pass
         return received

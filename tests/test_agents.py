@@ -230,13 +230,13 @@ from mcp.client.streamable_http import streamable_http_client
 
 async def main(address):
     found = {}
-    with httpx2.Client() as plain:
+    with httpx2.Client(trust_env=False) as plain:
         for name, headers in {"none": {}, "wrong": {"authorization": "Bearer no"}}.items():
             found[name] = plain.post(address, json={}, headers=headers).status_code
         right = {"authorization": "Bearer secret", "accept": "application/json, text/event-stream"}
         for name, headers in {"origin": {"origin": "http://evil.example"}, "host": {"host": "evil.example"}}.items():
             found[name] = plain.post(address, json={}, headers={**right, **headers}).status_code
-    async with httpx2.AsyncClient(headers={"authorization": "Bearer secret"}) as http:
+    async with httpx2.AsyncClient(headers={"authorization": "Bearer secret"}, trust_env=False) as http:
         async with Client(streamable_http_client(address, http_client=http)) as client:
             found["tools"] = [tool.name for tool in (await client.list_tools()).tools]
             for tool, asked in {"search_passages": {"question": "what is steeped?", "k": 1}, "get_passage": {"id": "t"}}.items():
@@ -251,23 +251,28 @@ asyncio.run(main(sys.argv[1]))
 def test_over_http_the_official_client_is_answered_and_others_are_refused(tmp_path: Path) -> None:
     with PassageStore.open(tmp_path / "s", encoder=DualEncoder.default()) as store:
         store.add([FORGED, TEA])
-    process = subprocess.Popen(
-        HTTP,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "DPR_RAG_TOKEN": "secret"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().split()[0]
-        done = subprocess.run([sys.executable, "-c", ASKED, address], capture_output=True, text=True, timeout=100)
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
-        process.stdout.close()  # type: ignore[union-attr]
+    with (
+        (tmp_path / "errors").open("w+") as errors,
+        subprocess.Popen(
+            HTTP,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, "DPR_RAG_TOKEN": "secret"},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        ) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, (tmp_path / "errors").read_text()
+            command = [sys.executable, "-c", ASKED, line.split()[0]]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(120) == 0, (tmp_path / "errors").read_text()
+        finally:
+            process.kill()
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert [found[name] for name in ("none", "wrong", "origin", "host")] == [401, 401, 403, 421]

@@ -17,25 +17,28 @@ import pytest
 from dpr_rag import PassageStore
 from dpr_rag.errors import StoreError
 
-# The one seam: a slow deterministic encoder in place of a downloaded model.
+# The one seam: a deterministic encoder in place of a downloaded model, which stays where it is after so many batches.
 START = """
 import sys, time
 sys.path.insert(0, {tests!r})
 from tiny import TinyEncoder
 from dpr_rag.cli import main, models
-class Slow(TinyEncoder):
+class Halting(TinyEncoder):
+    batches = 0
     def encode_passages(self, passages):
-        time.sleep({pause})
+        self.batches += 1
+        if self.batches == {halt}:
+            time.sleep(600)
         return super().encode_passages(passages)
-models.ModelChoice.load = lambda choice: Slow()
+models.ModelChoice.load = lambda choice: Halting()
 main()
 """
 BATCH = 20
 TOTAL = 2_000
 
 
-def command(*args: object, pause: float = 0.0) -> list[str]:
-    code = START.format(tests=str(Path(__file__).parent), pause=pause)
+def command(*args: object, halt: int = 0) -> list[str]:
+    code = START.format(tests=str(Path(__file__).parent), halt=halt)
     return [sys.executable, "-c", code, *map(str, args)]
 
 
@@ -51,11 +54,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_ctrl_c_keeps_the_store_and_says_how_to_go_on(corpus: Path, tmp_path: Path) -> None:
     store = tmp_path / "many.dpr"
     args = ("index", corpus, "--store", store, "--batch-size", BATCH)
-    with subprocess.Popen(command(*args, pause=0.05), stdout=PIPE, stderr=PIPE, text=True) as process:
+    with subprocess.Popen(command(*args, halt=10), stdout=PIPE, stderr=PIPE, text=True) as process:
         try:
             _wait_for_passages(store, process)
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=200)
         finally:
             process.kill()
     assert process.returncode == 130
@@ -71,7 +74,7 @@ def test_ctrl_c_keeps_the_store_and_says_how_to_go_on(corpus: Path, tmp_path: Pa
 
 
 def _wait_for_passages(store: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while time.monotonic() < deadline and process.poll() is None:
         if _count(store) >= 2 * BATCH:
             return
@@ -94,15 +97,19 @@ def small(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
     return store
 
 
-SLOW_COPY = """
+HALTING_COPY = """
 import time
 from dpr_rag import PassageStore
 from dpr_rag.cli import main
 real = PassageStore.add
-def slow(*given, **how):
-    time.sleep(0.05)
+batches = 0
+def halting(*given, **how):
+    global batches
+    batches += 1
+    if batches == 10:
+        time.sleep(600)
     return real(*given, **how)
-PassageStore.add = slow
+PassageStore.add = halting
 main()
 """
 
@@ -113,11 +120,11 @@ def test_a_copy_that_is_ended_says_how_to_go_on_and_counts_what_is_there(
     small: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     args = ("copy", str(small), str(tmp_path / "copy.dpr"), "--batch-size", str(BATCH))
-    with subprocess.Popen([sys.executable, "-c", SLOW_COPY, *args], stdout=PIPE, stderr=PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-c", HALTING_COPY, *args], stdout=PIPE, stderr=PIPE, text=True) as process:
         try:
             _wait_for_passages(tmp_path / "copy.dpr", process)
             process.send_signal(number)
-            told, errors = process.communicate(timeout=60)
+            told, errors = process.communicate(timeout=200)
         finally:
             process.kill()
     assert (process.returncode, told) == (code, "")
@@ -150,7 +157,7 @@ def test_a_backup_that_is_ended_leaves_nothing(small: Path, tmp_path: Path, numb
             assert process.stdout is not None
             assert process.stdout.readline() == "copying\n"
             process.send_signal(number)
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=200)
         finally:
             process.kill()
     assert (process.returncode, errors) == (code, "\ndpr-rag: interrupted; nothing was applied by half\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -25,16 +26,19 @@ from dpr_rag.errors import AccessError, ServiceError
 
 HERE = "http://localhost"
 TOKEN = "a-token-of-the-tests"
-# The one seam: a deterministic encoder, slow where the test asks for it, in place of a model.
+# The one seam: a deterministic encoder in place of a model; a question "until FILE" waits for that file, a minute at most.
 START = """
 import sys, time
+from pathlib import Path
 sys.path.insert(0, {tests!r})
 from tiny import TinyEncoder
 from dpr_rag.cli import main, models
 class Slow(TinyEncoder):
     def encode_questions(self, questions):
         for question in questions:
-            time.sleep(60 if "endless" in question else 1.5 if "slow" in question else 0)
+            end = time.monotonic() + 60
+            while question.startswith("until ") and time.monotonic() < end and not Path(question.split()[1]).exists():
+                time.sleep(0.005)
         return super().encode_questions(questions)
 models.ModelChoice.load = lambda choice: Slow()
 main()
@@ -82,10 +86,14 @@ def test_a_store_end_to_end_and_an_end_in_order(store: Path, tmp_path: Path) -> 
 def test_what_was_accepted_is_answered_before_the_end(store: Path, tmp_path: Path, sign: signal.Signals) -> None:
     with serving(tmp_path, store) as (process, uds), RemoteRetriever(HERE, uds=uds, retries=0) as remote:
         found: list[str] = []
-        asking = threading.Thread(target=lambda: found.append(remote.retrieve("slow Hamlet", 1)[0].passage.id))
+        question = f"until {tmp_path / 'go'} Hamlet"
+        asking = threading.Thread(target=lambda: found.append(remote.retrieve(question, 1)[0].passage.id))
         asking.start()
         _wait_until_it_works(uds)
         process.send_signal(sign)
+        _wait_until_it_listens_no_more(uds)
+        assert found == []
+        (tmp_path / "go").touch()
         asking.join(60)
         _, errors = process.communicate(timeout=60)
     assert (found, process.returncode, errors) == (["1"], 0, "")
@@ -101,6 +109,18 @@ def _wait_until_it_works(uds: str) -> None:
             time.sleep(0.01)
 
 
+def _wait_until_it_listens_no_more(uds: str) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with socket.socket(socket.AF_UNIX) as one:
+            try:
+                one.connect(uds)
+            except OSError:
+                return
+        time.sleep(0.01)
+    raise AssertionError("it goes on listening")
+
+
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("signs", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT)])
 def test_two_signals_end_at_once(store: Path, tmp_path: Path, signs: tuple[signal.Signals, signal.Signals]) -> None:
@@ -109,7 +129,7 @@ def test_two_signals_end_at_once(store: Path, tmp_path: Path, signs: tuple[signa
 
         def ask() -> None:
             try:
-                remote.retrieve("endless", 1)
+                remote.retrieve(f"until {tmp_path / 'never'}", 1)
             except ServiceError as error:
                 failed.append(error)
 
@@ -117,11 +137,11 @@ def test_two_signals_end_at_once(store: Path, tmp_path: Path, signs: tuple[signa
         asking.start()
         _wait_until_it_works(uds)
         process.send_signal(signs[0])
-        time.sleep(0.5)
+        _wait_until_it_listens_no_more(uds)
         assert process.poll() is None
         process.send_signal(signs[1])
-        assert process.wait(20) == 128 + signs[1]
-        asking.join(20)
+        assert process.wait(45) == 128 + signs[1]
+        asking.join(45)
     assert len(failed) == 1
     with serving(tmp_path, store) as (process, uds), RemoteRetriever(HERE, uds=uds) as remote:
         assert remote.retrieve("Hamlet", 1)[0].passage.id == "1"  # the socket that was left is replaced

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -83,7 +84,7 @@ def test_progress_that_is_no_terminal_says_a_line_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter([0.0, 10.0, 31.0, 40.0, 62.0, 100.0, 130.0])
-    monkeypatch.setattr("dpr_rag.cli.terminal.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("dpr_rag.cli.terminal.time", SimpleNamespace(monotonic=lambda: next(clock)))
     with progress("indexing", 9000) as advance:
         for done in (1000, 3100, 4000, 6200):
             advance(done)

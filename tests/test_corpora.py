@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpr_rag.arguments import is_blank
@@ -57,7 +57,7 @@ VALUE = st.recursive(
 )
 FEW = st.lists(TEXT, max_size=2)
 QUESTION = FILLED
-CHECKED = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CHECKED = settings(max_examples=120)
 BARE = st.lists(st.builds(Passage, HARD, FILLED, st.just("") | HARD), max_size=5)
 # Hypothesis tries the constants of the sources, too; what users do not see goes into no file.
 KEY = TEXT.filter(lambda key: key not in RESERVED_KEYS)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpr_rag import Passage
@@ -66,7 +66,7 @@ def test_spreadsheet_cells_of_several_lines_ids_and_positives(tmp_path: Path) ->
     ]
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50)
 @given(st.lists(st.tuples(WORD, st.lists(WORD, max_size=3)), max_size=4), st.sampled_from(",;\t"))
 def test_spreadsheets_as_the_csv_module_writes_them(tmp_path: Path, rows: list, delimiter: str) -> None:
     sheet = io.StringIO()

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpr_rag.arguments import is_blank
@@ -18,7 +18,7 @@ from dpr_rag.passages import Passage
 
 HEADER = "id\ttext\ttitle\n"
 BARE = st.text('" a,.', min_size=1, max_size=8).filter(str.strip)
-CHECKED = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CHECKED = settings(max_examples=200)
 
 
 def file(path: Path, data: str | bytes) -> Path:

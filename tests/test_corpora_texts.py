@@ -9,7 +9,6 @@ import pickle
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +90,7 @@ def test_sentences_stay_whole(tmp_path: Path) -> None:
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.sampled_from(["a", "b.", "c!", "\n", "\n\n", "# h\n", "Mr."]), max_size=40),
     st.integers(1, 7),
@@ -195,7 +194,7 @@ def test_no_passage_of_a_long_text_is_a_few_words(tmp_path: Path) -> None:
             assert 33 <= min(map(len, made)) <= max(map(len, made)) <= 100
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text("茶は。「」（，ท้ไกา한a.1-“”_ \n\u0301\u3000𠀋", max_size=60), st.integers(1, 5), st.booleans())
 def test_nothing_of_a_text_without_spaces_is_lost(tmp_path_factory, text: str, words: int, sentences: bool) -> None:
     path = tmp_path_factory.mktemp("t") / "a.txt"
@@ -288,11 +287,8 @@ def test_long_docstrings_are_cut(library: dict[str, Passage]) -> None:
     assert " ".join(part.text for part in parts).split() == argparse.__doc__.split()[:200]
 
 
-def test_reading_the_library_is_quick_and_repeats_itself(library: dict[str, Passage]) -> None:
-    start = time.process_time()
-    again = list(read_docstrings())
-    assert time.process_time() - start < 10  # about 2 s of a quiet processor
-    assert again == list(library.values())
+def test_reading_the_library_repeats_itself(library: dict[str, Passage]) -> None:
+    assert list(read_docstrings()) == list(library.values())
 
 
 def test_reading_the_library_imports_nothing_of_others() -> None:
@@ -373,7 +369,7 @@ IDS = st.lists(
 ROWS = np.random.default_rng(0).standard_normal((9, 3)).astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(IDS, st.sampled_from(["v.npy", "v.parquet"]), st.integers(1, 4))
 def test_vectors_round_trip(tmp_path_factory, ids: list[str], name: str, block: int) -> None:
     path = tmp_path_factory.mktemp("v") / name

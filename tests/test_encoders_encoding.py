@@ -122,7 +122,7 @@ def test_the_next_item_is_made_while_one_is_in_use() -> None:
 
     def use_all() -> None:
         for one in prefetched(items()):
-            assert made[min(one + 1, 2)].wait(10)
+            assert made[min(one + 1, 2)].wait(60)
             seen.append(one)
 
     with pytest.raises(PassageError, match="the fourth"):

@@ -8,7 +8,7 @@ import ir_measures
 import numpy as np
 import pytest
 from asking import Fixed, ranked
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpr_rag import Hit, Passage
@@ -42,7 +42,7 @@ def test_run_has_six_columns(tmp_path: Path) -> None:
     assert (tmp_path / "run.trec").read_text() == "q0 Q0 p-0-0 1 10 my-system\nq0 Q0 right-0 2 9 my-system\n"
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from([1.0, 1.0 + 1e-12, 0.5, 81.25, 81.2500001, -3.0, 0.0, 1e-40]), min_size=1, max_size=9))
 def test_trec_eval_sees_the_order_that_the_system_gave(tmp_path: Path, scores: list[float]) -> None:
     hits = tuple(Hit(Passage(f"p{at}", "x"), score, at + 1) for at, score in enumerate(scores))

@@ -602,7 +602,7 @@ def filters(corpus):
     )
 
 
-@settings(max_examples=500, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_sql_equals_plain_evaluation(data):
     corpus = data.draw(st.lists(passages, min_size=1, max_size=5))
@@ -614,7 +614,7 @@ def test_sql_equals_plain_evaluation(data):
     connection.close()
 
 
-@settings(max_examples=200, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(filters([]))
 @example(Comparison("a", "eq", -0.0))
 def test_the_canonical_dict_reads_back_to_an_equal_filter(where):
@@ -623,7 +623,7 @@ def test_the_canonical_dict_reads_back_to_an_equal_filter(where):
     assert Filter.from_dict(through_json).to_sql() == where.to_sql()
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200)
 @given(st.text("ab%_\\\n", max_size=8), st.text("ab%\\\n", max_size=10))
 def test_like_equals_a_table_of_prefixes(pattern, text):
     pattern = pattern.rstrip("\\")

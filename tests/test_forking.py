@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def run(*arguments: str) -> str:
+def run(*arguments: str, seconds: int = SECONDS) -> str:
     """Run Python in a process of its own, with several threads for FAISS and PyTorch, and return what it printed."""
     openmp = {"OMP_NUM_THREADS": str(forks.THREADS), "OMP_WAIT_POLICY": "passive"}  # who waits lets others work
     quiet = {"PYTHONWARNINGS": "ignore:This process:DeprecationWarning"}  # Python's own, from 3.12 on
@@ -49,24 +50,29 @@ def run(*arguments: str) -> str:
         command, stdout=PIPE, stderr=PIPE, text=True, env=environment, start_new_session=True
     ) as started:
         try:
-            told, complaint = started.communicate(timeout=SECONDS)
+            told, complaint = started.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             os.killpg(started.pid, signal.SIGABRT)  # upon which each process says where its threads are
-            pytest.fail(f"hangs: {started.communicate(timeout=SECONDS)[1]}")
+            pytest.fail(f"hangs: {started.communicate(timeout=30)[1]}")
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(started.pid, signal.SIGKILL)  # with its children, if they hang
     assert started.returncode == 0, complaint
-    assert "fork" not in complaint  # a library's warning
+    assert not re.search(r"fork\(\)|forked", complaint)  # a library's warning
     return told
 
 
 @cache
 def fates(folder: Path, parents: str, children: str) -> dict[str, dict[str, Any]]:
-    told: dict[str, dict[str, Any]] = json.loads(run(str(TESTS / "forks.py"), str(folder), parents, children))
+    """What :mod:`forks` prints, made once for all parents; a failure of all is that of each."""
+    try:
+        told = json.loads(run(str(TESTS / "forks.py"), str(folder), parents, children, seconds=3 * SECONDS))
+    except (Exception, pytest.fail.Exception) as error:
+        told = {name: {"all": repr(error)} for name in parents.split(",")}
     return told
 
 
+@pytest.mark.timeout(4 * SECONDS)
 @pytest.mark.parametrize("parent", OTHERS)
 def test_children_work_whatever_their_parent_has_done(parent: str, folder: Path) -> None:
     children = [name for name in forks.CHILDREN if "torch" not in name]
@@ -74,6 +80,7 @@ def test_children_work_whatever_their_parent_has_done(parent: str, folder: Path)
     assert found == dict.fromkeys(children, "ok")
 
 
+@pytest.mark.timeout(4 * SECONDS)
 @pytest.mark.parametrize("parent", TORCH)
 def test_children_work_where_their_parent_has_used_pytorch(parent: str, folder: Path) -> None:
     children = ["batch", "encode", "encode with torch", "torch alone"]
@@ -278,6 +285,7 @@ def test_a_child_forked_while_a_library_was_at_work_says_so_at_once_and_names_sp
         leave.set()
         thread.join()
         assert len(told) == 3 and all('get_context("spawn")' in one for one in told), told
+        forking._PATIENCE = 60  # a thread that has been joined may not have ended yet
         assert forked(lambda: check(KEPT[0])) is None
         """,
         folder,
@@ -290,8 +298,9 @@ def test_a_fork_inside_a_write_transaction_is_quick_and_leaves_it_to_the_parent(
         f"""
         import os, sys, time
         from forks import *
-        from dpr_rag import Passage
+        from dpr_rag import Passage, forking
 
+        forking._PATIENCE = 100  # what a fork that waited would take
         many = [Passage(f"x{{at}}", "word " * 2000) for at in range(1000)]  # more than SQLite keeps in memory
         with PassageStore.open(FOLDER / "store", encoder=HashEncoder(256)) as store:
             store.add(make_passages(20))
@@ -305,7 +314,7 @@ def test_a_fork_inside_a_write_transaction_is_quick_and_leaves_it_to_the_parent(
                 os.waitpid(pid, 0)
                 writer.insert(many[700:], np.ones((300, 256), np.float32))
                 writer.commit_state()
-            sys.stdout.write(f"{{took < 5}} {{store.check().passages}}")
+            sys.stdout.write(f"{{took < 50}} {{store.check().passages}}")
         """,
         tmp_path,
     )
@@ -436,7 +445,7 @@ def test_what_a_thread_was_finding_out_or_held_when_it_was_forked_holds_up_no_ch
         thread.start()
         inside.wait()
         with own:
-            assert forked(take, 10) == 7
+            assert forked(take) == 7
         leave.set()
         thread.join()
         """,
@@ -483,7 +492,8 @@ def test_a_fork_waits_for_what_libraries_do_at_the_end_of_a_thread() -> None:
     script(
         ENDING
         + """
-    end_a_thread(500_000)
+    forking._PATIENCE = 60
+    end_a_thread(3_000_000)
     assert forked(go_in) == "may"
     assert not places[0].exists()
     """
@@ -496,9 +506,10 @@ def test_a_child_forked_while_a_thread_takes_long_to_end_says_so_at_once() -> No
         ENDING
         + """
     forking._PATIENCE = 0.1
-    end_a_thread(5_000_000)
+    end_a_thread(60_000_000)
     assert forked(go_in) == "may not"
     assert places[0].exists() and go_in() == "may"
+    os._exit(0)
     """
     )
 

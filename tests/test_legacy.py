@@ -517,7 +517,7 @@ def test_truncated_or_flipped_checkpoint_never_escapes(tmp_path: Path, container
             assert "bad.cp" in str(error)  # noqa: PT017 - a flip may also be harmless
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=60))
 def test_garbage_is_refused(tmp_path_factory, data: bytes) -> None:
     path = tmp_path_factory.mktemp("g") / "garbage"

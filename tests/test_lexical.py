@@ -31,7 +31,7 @@ from dpr_rag.lexical import Analyzer, Corpus, Postings, analysis, analysis_of, c
 from dpr_rag.lexical.postings import append_segment
 from dpr_rag.storage.reader import StoreReader
 from dpr_rag.storage.writer import StoreWriter
-from dpr_rag.store import calibrating, lexicon, ranking
+from dpr_rag.store import background, calibrating, lexicon, ranking
 from dpr_rag.store.sampling import sample_prose
 from dpr_rag.store.snapshot import Snapshot
 
@@ -94,7 +94,7 @@ def assert_is_formula(store: PassageStore, question: str, bm25: BM25 | None = No
     assert [score for _, score in found] == pytest.approx([score for _, score in expected], rel=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     TEXTS,
     WORDS.map(" ".join),
@@ -873,6 +873,7 @@ def test_a_full_disk_keeps_postings_in_memory(
     if use == "add":
         lexicon.write_postings(store._engine)
     tried = []
+    monkeypatch.setattr(background, "FIRST_PAUSE", 100.0)  # longer than this test takes
 
     def full(*_: object) -> None:
         tried.append(1)

@@ -66,14 +66,14 @@ def scores(texts: list[str], question: str, bm25: BM25) -> list[float]:
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(MIXED)
 def test_words_are_the_references(text: str) -> None:
     assert Analyzer("chinese")._words(text) == reference(text)[0]
     assert Analyzer("none").sequence(text) == Analyzer("thai").sequence(text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(MIXED.filter(lambda text: any(map(str.isalnum, text))), min_size=1, max_size=8), MIXED)
 def test_scores_are_the_references(texts: list[str], question: str) -> None:
     analyzer, bm25 = Analyzer("japanese"), BM25(phrases=0.5)

@@ -289,10 +289,11 @@ def test_a_collection_that_is_dropped_meanwhile_is_told(file: str) -> None:
 
 
 def test_an_engine_that_ends_between_two_pages_is_told(tmp_path: Path) -> None:
-    store = open_store(f"milvus+lite:{tmp_path / 'engine.db'}", encoder=HashEncoder(), timeout=1)
+    store = open_store(f"milvus+lite:{tmp_path / 'engine.db'}", encoder=HashEncoder())
     store.add([Passage(str(at), f"word{at}") for at in range(450)])
     pages = store.batches(200)
     assert len(next(pages)[0]) == 200
+    store._collection._timeout = 1
     store._collection._connection._served.stop()
     for ask in (lambda: next(pages), lambda: store.rank(["word1"], 1)):
         with pytest.raises(ServiceUnavailableError, match=r"does not answer \((query|search):"):

@@ -21,7 +21,7 @@ def test_a_server_ends_with_the_program_that_started_it(tmp_path: Path, number: 
     try:
         with MilvusStore.open(server.address("held"), timeout=60):  # a connection that is open does not hold it up
             server._starter.send_signal(number)
-            assert server._starter.wait(30) == 0
+            assert server._starter.wait(120) == 0
         with pytest.raises(ProcessLookupError):
             os.kill(server._pid, 0)
     finally:

@@ -169,7 +169,7 @@ def test_files_are_chosen_and_the_focus_comes_back(page: Opened, tmp_path: Path)
     page.tab.wait("return 1")
     page.tab.answer_chooser(tmp_path / "bees.md")
     page.tab.wait("return document.querySelector('#status').innerText.includes('bees.md: 1 passage.')")
-    page.tab.wait(f"return {FOCUS}.matches('#upload button')", 10)
+    page.tab.wait(f"return {FOCUS}.matches('#upload button')")
     page.tab.tab_to("#sources input")
 
 
@@ -178,8 +178,8 @@ def test_arrows_switch_conversations_which_are_one_stop_of_tab(page: Opened) -> 
     page.tab.tab_to("#conversations input")
     for key, code, title in (("ArrowDown", 40, "tea"), ("ArrowDown", 40, "whales"), ("ArrowUp", 38, "tea")):
         page.tab.press(key, code)
-        page.tab.wait(f"return {TALK}.includes('Reply to {title} [1]')", 20)
-        page.tab.wait(f"return {FOCUS}.matches('#conversations input:checked')", 10)
+        page.tab.wait(f"return {TALK}.includes('Reply to {title} [1]')")
+        page.tab.wait(f"return {FOCUS}.matches('#conversations input:checked')")
     page.tab.press("Tab", 9)
     assert page.tab.value(f"return {FOCUS}.id") == "new"
 
@@ -196,12 +196,12 @@ def test_a_closed_sidebar_takes_no_focus(page: Opened) -> None:
 def test_thumbs_are_given_and_taken_back(page: Opened) -> None:
     page.begin("whales")
     page.press("#chat button[aria-label=Like]")
-    page.tab.wait("return document.querySelector('#labels').innerText.includes('1 question labelled')", 20)
+    page.tab.wait("return document.querySelector('#labels').innerText.includes('1 question labelled')")
     labelled = [(one.question, one.positive_ids) for one in read_questions(page.folder / "labelled.jsonl")]
     assert labelled == [("whales", ("Krill-1",))]
     assert page.tab.value(f"return {FOCUS}.ariaLabel") == "Liked"
     page.tab.press("Enter", 13, "\r")
-    page.tab.wait("return !document.querySelector('#labels').innerText.includes('labelled')", 20)
+    page.tab.wait("return !document.querySelector('#labels').innerText.includes('labelled')")
     assert page.memory.labelled() == []
 
 
@@ -209,10 +209,10 @@ def test_a_thumb_down_is_there_after_a_reload_until_it_is_taken_back(page: Opene
     page.begin("whales")
     for thumb, label in (("down", "Disliked"), ("", "Dislike")):
         page.press("#chat button[aria-label^=Dislike]")
-        page.tab.wait(f"return document.querySelector('#chat button[aria-label={label}]') !== null", 20)
+        page.tab.wait(f"return document.querySelector('#chat button[aria-label={label}]') !== null")
         page.thumb(thumb)
         page.tab.show(page.address)
-        page.tab.wait(f"return document.querySelector('#chat button[aria-label={label}]') !== null", 20)
+        page.tab.wait(f"return document.querySelector('#chat button[aria-label={label}]') !== null")
         page.tab.value(f"{FOCUS}.blur()")
 
 
@@ -225,23 +225,23 @@ def test_the_start_of_an_answer_is_in_view_when_it_is_whole(page: Opened, width:
         page.tab.type("#question textarea", question)
         page.tab.press("Enter", 13, "\r")
         page.says(f"You asked: {question} [1]")
-        page.tab.wait(f"return {START}", 20)
+        page.tab.wait(f"return {START}")
     page.tab.show(page.address)
-    page.tab.wait(f"return {START}", 20)
+    page.tab.wait(f"return {START}")
 
 
 def test_a_reply_is_asked_for_again_and_a_question_put_in_other_words(page: Opened) -> None:
     page.begin("whales")
     page.press("#chat button[aria-label=Retry]")
     page.says("You asked: whales [1]")
-    page.tab.wait(f"return {FOCUS}.matches('#question textarea')", 10)
+    page.tab.wait(f"return {FOCUS}.matches('#question textarea')")
     page.press("#chat button[aria-label=Edit]")
-    page.tab.wait(f"return {FOCUS}.matches('#chat textarea')", 10)
+    page.tab.wait(f"return {FOCUS}.matches('#chat textarea')")
     page.tab.value(f"{FOCUS}.select()")
     page.tab.type("#chat textarea", "what do bees make?")
     page.press("#chat button[aria-label=Submit]")
     page.says("You asked: what do bees make? [1]")
-    page.tab.wait(f"return {FOCUS}.matches('#question textarea')", 10)
+    page.tab.wait(f"return {FOCUS}.matches('#question textarea')")
     page.keeps("what do bees make?")
 
 
@@ -272,9 +272,9 @@ def test_what_is_sent_while_a_reply_grows_is_asked_behind_it(page: Opened) -> No
     (page.folder / "slow").touch()
     page.tab.type("#question textarea", "first")
     page.tab.press("Enter", 13, "\r")
-    page.tab.wait(f"return {FIELD} === ''", 20)
+    page.tab.wait(f"return {FIELD} === ''")
     page.tab.type("#question textarea", "second")
-    page.tab.wait(f"return /You asked: *$/m.test({TALK})", 20)
+    page.tab.wait(f"return /You asked: *$/m.test({TALK})")
     page.tab.press("Enter", 13, "\r")
     assert page.tab.value(f"return {FIELD}") == "second"
     assert "is asked when this reply is whole" in page.tab.value("return document.querySelector('#waits').innerText")
@@ -290,10 +290,10 @@ def test_another_conversation_stays_in_view_while_a_reply_grows_elsewhere(page: 
     (page.folder / "slow").touch()
     page.tab.type("#question textarea", "first")
     page.tab.press("Enter", 13, "\r")
-    page.tab.wait(f"return /You asked: *$/m.test({TALK})", 20)
+    page.tab.wait(f"return /You asked: *$/m.test({TALK})")
     page.tab.type("#question textarea", "unsent")
     page.tab.value("document.querySelectorAll('#conversations input')[1].click()")
-    page.tab.wait(f"return {TALK}.includes('Reply to whales')", 20)
+    page.tab.wait(f"return {TALK}.includes('Reply to whales')")
     (page.folder / "slow").unlink()
     page.tab.wait("return document.querySelectorAll('#conversations input')[1].checked && window.dprRag !== undefined")
     page.keeps("tea", "first")

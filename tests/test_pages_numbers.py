@@ -91,7 +91,7 @@ def test_a_number_opens_the_passage_of_its_own_reply_by_mouse_and_by_keyboard(tm
         seen = (
             "const at = document.activeElement.getBoundingClientRect(); return at.top >= 0 && at.bottom <= innerHeight"
         )
-        assert tab.wait(seen, 5)
+        assert tab.wait(seen)
         for key, code, text, at, opened in (("Enter", 13, "\r", 0, "Krill"), (" ", 32, " ", 1, "Squid")):
             tab.value(f"{number}[{at}].focus()")
             tab.press(key, code, text)

@@ -40,7 +40,7 @@ def test_asynchronous_calls_leave_the_event_loop_free(store: PassageStore, encod
 
     class Slow(HashEncoder):
         def encode_questions(self, questions: object) -> np.ndarray:
-            assert release.wait(10), "the event loop was blocked"
+            assert release.wait(60), "the event loop was blocked"
             return super().encode_questions(questions)
 
     async def both() -> tuple[object, object]:

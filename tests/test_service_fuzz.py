@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import HashEncoder
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
@@ -97,9 +97,7 @@ def _fitting(schema: dict[str, Any], document: dict[str, Any], name: str) -> st.
     }.get(str(kind), VALUES)
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=40)
 @given(data=st.data())
 @pytest.mark.parametrize(
     "path",
@@ -126,7 +124,7 @@ def test_no_request_of_the_document_is_an_error_of_the_service(
         }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     body=st.binary(max_size=200),
     headers=st.dictionaries(

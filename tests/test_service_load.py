@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import threading
 import time
@@ -117,9 +118,9 @@ async def test_who_gives_up_waiting_is_not_encoded(gated: Gated) -> None:
 
 
 async def test_a_thread_that_works_for_somebody_gone_counts_as_busy() -> None:
-    workers, release = Workers(1, "test"), threading.Event()
-    gone = asyncio.create_task(workers.run(lambda: release.wait(30)))
-    await asyncio.sleep(0.02)
+    workers, begun, release = Workers(1, "test"), threading.Event(), threading.Event()
+    gone = asyncio.create_task(workers.run(lambda: (begun.set(), release.wait(60))))
+    await until(begun.is_set)
     gone.cancel()
     after = asyncio.create_task(workers.run(lambda: "done"))
     await asyncio.sleep(0.05)
@@ -169,7 +170,10 @@ async def test_an_answer_that_takes_too_long_is_given_up_with_its_place(store: P
         assert (late.status_code, late.json()["error"]) == (504, "ServiceTimeoutError")
         gated.open.set()
         await until(lambda: not gated.inside)
-        assert (await client.post("/v1/retrieve", json={"questions": "word1"})).status_code == 200
+        codes = [504]
+        while codes[-1] == 504 and len(codes) < 100:  # on a busy machine the next one may take too long, too
+            codes.append((await client.post("/v1/retrieve", json={"questions": "word1"})).status_code)
+        assert codes[-1] == 200
     app.state.service.close()
 
 
@@ -261,7 +265,9 @@ def test_an_answer_that_nobody_reads_is_given_up(store: PassageStore, tmp_path: 
     ):
         one.connect(path)
         one.sendall(head.encode() + body)
-        time.sleep(3)
+        given_up = select.poll()
+        given_up.register(one, select.POLLHUP)
+        assert given_up.poll(60_000)
         one.settimeout(30)
         received = 0
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -670,11 +671,17 @@ def test_processes_may_create_one_store_at_the_same_time(tmp_path: Path) -> None
 def test_readers_open_and_search_while_another_folds(store: PassageStore) -> None:
     store.add(make_passages(20))
     store.optimize()
+    heard, tell = os.pipe()
+    os.set_blocking(heard, False)
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
-            for _ in range(150):
+            rounds, enough = 0, False
+            while rounds < 150 or not enough:
+                rounds += 1
+                with contextlib.suppress(BlockingIOError):
+                    enough = enough or os.read(heard, 1) == b"."
                 with PassageStore.open(store.path, read_only=True) as reader:
                     reader.info()
                     assert len(reader.search(np.ones((1, 16)), 30)[0]) == 20
@@ -686,6 +693,10 @@ def test_readers_open_and_search_while_another_folds(store: PassageStore) -> Non
     while not ended:
         store.optimize("flat" if compactions % 2 else "hnsw")
         compactions += 1
+        if compactions == 11:
+            os.write(tell, b".")
         ended, status = os.waitpid(pid, os.WNOHANG)
+    os.close(heard)
+    os.close(tell)
     assert os.waitstatus_to_exitcode(status) == 0
     assert compactions > 10

@@ -128,7 +128,9 @@ def test_whatever_happens_meanwhile_counts(index: str, tmp_path: Path, caplog: p
             assert one.info().compaction == ""
         assert store.check().passages == len(oracle.passages)
         assert folders(store) == ["base"]
-    assert set(made_with(caplog)) == {"extending", "building"}
+    # how much has gone when the background gets its turn decides between the two
+    assert "building" in made_with(caplog)
+    assert set(made_with(caplog)) <= {"extending", "building"}
 
 
 NAMED = ["hnsw", "hnsw-sq8", "ivf:nlist=40", "ivf-sq8:nlist=40", "ivf-rabitq:nlist=40", "rabitq", "sq8", "fp16", "flat"]
@@ -382,6 +384,7 @@ def test_what_cannot_be_written_is_told_and_tried_again_after_a_while(
         tries.append(1)
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr(background, "FIRST_PAUSE", 100.0)  # longer than the additions take
     with PassageStore.open(tmp_path / "s") as store:
         with monkeypatch.context() as disk:
             disk.setattr(segment_folders, "Claim", full)

@@ -94,7 +94,7 @@ def test_one_writer_eight_threads_and_two_processes(tmp_path: Path) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        found.extend(results.get(timeout=60) for _ in processes)
+        found.extend(results.get(timeout=300) for _ in processes)
         for process in processes:
             process.join(60)
         assert [process.exitcode for process in processes] == [0, 0]

@@ -109,7 +109,7 @@ def test_kill_at_random_moments_loses_nothing(tmp_path: Path) -> None:
                 store.delete([str(at) for at in ids[: -BATCH * 3]])
                 found = {at // BATCH for at in ids[-BATCH * 3 :]}
             alive = found
-    assert acknowledged > TRIALS
+    assert acknowledged > TRIALS // 2
 
 
 def with_death_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:

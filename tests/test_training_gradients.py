@@ -183,5 +183,9 @@ def _run_two(code: str, folder: Path) -> None:
         )
         for rank in range(2)
     ]
-    errors = [process.communicate(timeout=120)[1].decode() for process in running]
+    try:
+        errors = [process.communicate(timeout=400)[1].decode() for process in running]
+    finally:
+        for process in running:
+            process.kill()
     assert [process.returncode for process in running] == [0, 0], errors
