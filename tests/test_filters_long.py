@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -19,6 +19,13 @@ from dpr_rag.passages import Passage
 
 MANY = 100_000
 OPERANDS = [*range(1_000, MANY // 2), *(f"w{at}" for at in range(1_000, MANY // 2)), 0.5, 7, True, None, "w7"]
+
+
+def seconds(act: Callable[[], object]) -> float:
+    """What an action takes of this process's own time."""
+    started = time.process_time()
+    act()
+    return time.process_time() - started
 
 
 @pytest.mark.parametrize(
@@ -36,9 +43,12 @@ def test_a_hundred_thousand_operands_are_no_burden(operator: str, key: str, expe
         Passage(str(at), "t", metadata={"n": at or 0.5, "w": f"w{at}", "list": [f"w{at}", at, at % 2 == 0, 1.0]})
         for at in range(400)
     ]
-    started = time.perf_counter()
-    assert select(passages, Comparison(key, operator, OPERANDS)) == sorted(expected)
-    assert time.perf_counter() - started < 15  # twenty and more seconds where each passage looks at each operand
+    where = Comparison(key, operator, OPERANDS)
+    few = seconds(lambda: select(passages[:4], where))
+    assert (
+        seconds(lambda: select(passages, where)) < 20 * few
+    )  # a hundred times where each passage looks at each operand
+    assert select(passages, where) == sorted(expected)
 
 
 def test_a_long_list_keeps_the_types_apart() -> None:
@@ -77,10 +87,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PassageStore]:
 def test_a_hundred_thousand_alternatives_are_asked_as_one_list(
     store: PassageStore, where: dict, expected: int | list[str]
 ) -> None:
-    started = time.perf_counter()
+    with PassageStore.temporary() as small:
+        small.add(MANY_PASSAGES[:4], vectors=np.ones((4, 2), np.float32))
+        few = seconds(lambda: list(small.select(where)))
+    assert seconds(lambda: list(store.select(where))) < 20 * few
     found = [one.id for one in store.select(where)]
     assert (found if isinstance(expected, list) else len(found)) == expected
-    assert time.perf_counter() - started < 15
 
 
 @pytest.mark.parametrize(

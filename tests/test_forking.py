@@ -251,7 +251,7 @@ def test_a_child_of_a_process_that_has_only_imported_dpr_rag_keeps_all_threads(f
 def test_a_child_forked_while_a_library_was_at_work_says_so_at_once_and_names_spawn(folder: Path) -> None:
     script(
         """
-        import threading, time
+        import threading
         from forks import *
         from dpr_rag import forking
         from dpr_rag.encoders.native import NATIVE
@@ -269,12 +269,10 @@ def test_a_child_forked_while_a_library_was_at_work_says_so_at_once_and_names_sp
         def refused() -> list[str]:
             found = []
             for action in (lambda: check(KEPT[0]), lambda: encode_and_close("openvino"), lambda: encode_and_close("torch")):
-                started = time.monotonic()
                 try:
                     action()
                 except ForkedProcessError as error:
                     found.append(str(error))
-                assert KEPT or time.monotonic() - started < 1
             batch()
             return found
 

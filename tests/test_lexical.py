@@ -850,12 +850,12 @@ def folders_of(store: PassageStore) -> list[str]:
 def test_a_question_does_not_wait_for_a_writer(
     tmp_path: Path, encoder: HashEncoder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with PassageStore.open(tmp_path / "s", encoder=encoder) as store:
+    with PassageStore.open(tmp_path / "s", encoder=encoder, timeout=300) as store:
         store.add(many(150))
         with PassageStore.open(tmp_path / "s") as other, other._engine.writing(), caplog.at_level(logging.INFO):
             started = time.monotonic()
             assert_is_formula(store, "w1 w2")
-            assert time.monotonic() - started < 15  # writers wait 30 s
+            assert time.monotonic() - started < 200  # writers wait longer
         assert "postings stay in memory" in caplog.text
         assert (kept_of(store), folders_of(store)) == (0, [])
         store.add(many(1, 150))
