@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -95,6 +97,34 @@ def small(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
     store = tmp_path_factory.mktemp("store") / "small.dpr"
     subprocess.run(command("index", corpus, "--store", store), capture_output=True, check=True)
     return store
+
+
+def test_a_terminal_that_is_closed_ends_a_command_in_order(corpus: Path, tmp_path: Path) -> None:
+    store = tmp_path / "many.dpr"
+    args = ("index", corpus, "--store", store, "--batch-size", BATCH)
+    ours, theirs = os.openpty()
+
+    def hold_terminal() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    with subprocess.Popen(
+        command(*args, halt=10),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=hold_terminal,
+    ) as process:
+        try:
+            os.close(theirs)
+            _wait_for_passages(store, process)
+            os.close(ours)
+            assert process.wait(200) == 128 + signal.SIGHUP
+        finally:
+            process.kill()
+    assert 0 < _count(store) < TOTAL
+    assert _count(store) % BATCH == 0
 
 
 HALTING_COPY = """

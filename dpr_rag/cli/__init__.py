@@ -13,8 +13,8 @@ _NARROWEST = 10
 def main() -> None:
     """Run ``dpr-rag`` with the process's arguments and end the process.
 
-    Exit codes: 0 done, 1 an error (one line on standard error), 2 wrong usage, 130 interrupted,
-    143 ended by SIGTERM.
+    Exit codes: 0 done, 1 an error (one line on standard error), 2 wrong usage, 129 the terminal was closed,
+    130 interrupted, 143 ended by SIGTERM.
     """
     _open_closed_streams()
     _pass_over_width()

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -33,14 +34,14 @@ from dpr_rag.cli import (
     upkeep,
 )
 from dpr_rag.cli.escaping import visible
-from dpr_rag.cli.terminal import log_as_notes, say, warn
-from dpr_rag.cli.watching import is_ignored
+from dpr_rag.cli.terminal import leave_terminal, log_as_notes, say, warn
+from dpr_rag.cli.watching import ENDING, is_ignored
 from dpr_rag.errors import DprRagError
 from dpr_rag.faces import on_face
 
 _UsageError: type[Any] = typer.BadParameter.__bases__[0]  # of click, or of the copy of it that typer brings
 _UNTIL_INTERRUPTED = {"chat", "ui", "mcp", "serve"}  # commands that people end with Ctrl-C
-_SERVING = {"serve", "mcp"}  # which hear SIGTERM themselves
+_SERVING = {"serve", "mcp"}  # which hear signals themselves
 _SIGNAL = "dpr_rag.signal"
 _RESUMABLE = {"index", "reencode", "demo", "train", "encode", "load", "export", "merge", "copy"}
 
@@ -72,25 +73,27 @@ class Commands(TyperGroup):
 
 
 @contextmanager
-def _interrupted_by_sigterm(ctx: typer.Context) -> Iterator[None]:
-    """Turn SIGTERM into an interruption, so that the command says how to go on, and puts away what it holds.
+def _interrupted_by_signals(ctx: typer.Context) -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into interruptions, so that the command says how to go on, and puts away what it holds.
 
-    That it was SIGTERM is noted in the context, as libraries raise interruptions of their own in place of the handler's.
+    Which it was is noted in the context, as libraries raise interruptions of their own in place of the handler's.
     """
-    if threading.current_thread() is not threading.main_thread() or is_ignored(signal.SIGTERM):
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def on_sigterm(*_: object) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends the process at once
-        ctx.meta[_SIGNAL] = signal.SIGTERM
+    def on_signal(number: int, _: FrameType | None) -> NoReturn:
+        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        leave_terminal()
+        ctx.meta[_SIGNAL] = number
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, on_sigterm)
+    before = {number: signal.signal(number, on_signal) for number in ENDING if not is_ignored(number)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -161,7 +164,7 @@ def _root(
     """Dense passage retrieval: encode passages, store them, and ask them questions."""
     ctx.with_resource(log_as_notes())
     if ctx.invoked_subcommand not in _SERVING:
-        ctx.with_resource(_interrupted_by_sigterm(ctx))
+        ctx.with_resource(_interrupted_by_signals(ctx))
 
 
 app.command()(indexing.index)

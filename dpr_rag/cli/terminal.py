@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 import sys
 import textwrap
 import time
@@ -68,6 +70,19 @@ def say_json(value: Any) -> None:
 def warn(text: str) -> None:
     """Write an error or advice on standard error."""
     _write(sys.stderr, visible(text))
+
+
+def leave_terminal() -> None:
+    """Write to the null device from now on in place of a terminal that has gone, where writing fails."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            number = stream.fileno()
+            if stat.S_ISCHR(os.fstat(number).st_mode) and not os.isatty(number):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, number)
+                os.close(null)
+        except (OSError, ValueError):  # no file of the system
+            continue
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The progress display of a training, and Ctrl-C and SIGTERM, which end it between two steps."""
+"""The progress display of a training, and Ctrl-C, SIGTERM and SIGHUP, which end it between two steps."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from dpr_rag.cli.terminal import note, progress
+from dpr_rag.cli.terminal import leave_terminal, note, progress
 
 if TYPE_CHECKING:
     from dpr_rag.training import Progress
     from dpr_rag.training.progress import ProgressCallback
+
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""What ends a command beside Ctrl-C: its manager, or the terminal that closes."""
 
 
 @contextmanager
@@ -48,7 +51,7 @@ def _ends_between_steps(*, first: bool) -> Iterator[Callable[[], None]]:
     Processes beside the first take part in its step, and end when it has gone.
     """
     heard: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if not is_ignored(number)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDING) if not is_ignored(number)}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -57,6 +60,7 @@ def _ends_between_steps(*, first: bool) -> Iterator[Callable[[], None]]:
     def on_signal(number: int, _: FrameType | None) -> None:
         heard.append(number)
         restore()
+        leave_terminal()
         again = "; press Ctrl-C again to stop at once" if number == signal.SIGINT else ""
         if first:
             note(f"saving after this step{again}")
